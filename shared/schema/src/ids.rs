@@ -1,0 +1,73 @@
+//! Identifiers of databases, tables and columns. An id is given once and never again, so an object
+//! that names one can never be taken for that of a later namesake.
+
+use std::{fmt, num::ParseIntError, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Text that is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdError(ParseIntError);
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not an identifier: {}", self.0)
+    }
+}
+
+impl std::error::Error for IdError {}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// The identifier with this number.
+            pub const fn new(number: $inner) -> Self {
+                Self(number)
+            }
+
+            /// The number.
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+
+            /// The next identifier; `None` when they are used up.
+            pub fn next(self) -> Option<Self> {
+                self.0.checked_add(1).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self).map_err(IdError)
+            }
+        }
+    };
+}
+
+id! {
+    /// A database, unique in a cluster.
+    DatabaseId(u32)
+}
+id! {
+    /// A table, unique in its database.
+    TableId(u32)
+}
+id! {
+    /// A column, unique in its table.
+    ColumnId(u16)
+}
