@@ -1,0 +1,139 @@
+//! The bucket as all components hold it: its stores, the store's clock, and the world around it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ulid::Ulid;
+
+use crate::{
+    Answer, Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreError,
+    StoreTime, World,
+};
+
+/// The store's clock as an instance knows it: the `Date` of the newest answer plus the monotonic time since.
+///
+/// The wall clock has no part in it, so it is never ahead of the store by more than the store's hosts
+/// differ. A monotonic clock that stood still makes it old, which the acknowledgement limit refuses.
+#[derive(Debug)]
+pub struct StoreClock {
+    world: World,
+    anchor: Mutex<Option<(StoreTime, Duration)>>,
+}
+
+impl StoreClock {
+    fn new(world: World) -> Self {
+        Self {
+            world,
+            anchor: Mutex::new(None),
+        }
+    }
+
+    /// The present time of the store; `None` before its first answer.
+    pub fn now(&self) -> Option<StoreTime> {
+        let (date, at) = (*self.anchor.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(date.plus(self.world.clock.monotonic().saturating_sub(at)))
+    }
+
+    fn saw(&self, date: Option<StoreTime>) {
+        if let Some(date) = date {
+            let at = self.world.clock.monotonic();
+            *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, at));
+        }
+    }
+}
+
+/// A bucket: a store for everything, or one for the tail and one for the rest.
+///
+/// Every answer sets the [`StoreClock`]. Cloning is cheap and shares everything.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    main: Arc<dyn Store>,
+    tail: Arc<dyn Store>,
+    clock: Arc<StoreClock>,
+    world: World,
+}
+
+impl Bucket {
+    /// A bucket on one store.
+    pub fn new(store: Arc<dyn Store>, world: World) -> Self {
+        Self::with_tail(Arc::clone(&store), store, world)
+    }
+
+    /// A bucket whose segments are in a store of their own.
+    pub fn with_tail(main: Arc<dyn Store>, tail: Arc<dyn Store>, world: World) -> Self {
+        let clock = Arc::new(StoreClock::new(world.clone()));
+        Self {
+            main,
+            tail,
+            clock,
+            world,
+        }
+    }
+
+    /// The store's clock as this instance knows it.
+    pub fn clock(&self) -> &StoreClock {
+        &self.clock
+    }
+
+    /// Time, waiting and chance.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// A new object name: the store's time if it is known, and 80 random bits.
+    pub fn draw_ulid(&self) -> Ulid {
+        let millis = self.clock.now().map_or(0, |now| now.micros() / 1000);
+        Ulid::from_parts(
+            u64::try_from(millis).unwrap_or(0),
+            self.world.entropy.next_u128(),
+        )
+    }
+
+    fn store(&self, key: &str) -> &Arc<dyn Store> {
+        if key.starts_with(Key::TAIL_PREFIX) {
+            &self.tail
+        } else {
+            &self.main
+        }
+    }
+
+    fn seen<T>(&self, answer: Result<Answer<T>, StoreError>) -> Result<Answer<T>, StoreError> {
+        answer.inspect(|answer| self.clock.saw(answer.date))
+    }
+
+    /// Reads an object or a range of it.
+    pub async fn get(&self, key: &Key, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let key = key.to_string();
+        self.seen(self.store(&key).get(&key, options).await)
+    }
+
+    /// Stores an object.
+    pub async fn put(
+        &self,
+        key: &Key,
+        body: Bytes,
+        mode: PutMode,
+    ) -> Result<Answer<Put>, StoreError> {
+        let key = key.to_string();
+        self.seen(self.store(&key).put(&key, body, mode).await)
+    }
+
+    /// Lists one page of the keys that start with `request.prefix`.
+    pub async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.seen(self.store(request.prefix).list(request).await)
+    }
+
+    /// Deletes objects, all of them segments or none.
+    pub async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let Some(first) = keys.first() else {
+            return Ok(Answer {
+                value: (),
+                date: None,
+            });
+        };
+        self.seen(self.store(first).delete(keys).await)
+    }
+}

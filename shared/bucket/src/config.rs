@@ -1,0 +1,541 @@
+//! The flags that say where a database is, the same for every program, and what they open.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use object_store::{
+    Certificate, StaticCredentialProvider,
+    aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
+    azure::MicrosoftAzureBuilder,
+    gcp::GoogleCloudStorageBuilder,
+};
+
+use crate::{
+    AwsCredentials, DirectoryStore, Margins, MemoryStore, ObjectStoreAdapter, Prefixed,
+    RemoteOptions, Store, World, with_environment,
+};
+
+/// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObjectStoreKind {
+    /// In the memory of the process, gone with it.
+    Memory,
+    /// Accepted for `influxdb3`'s sake; the same as `memory`.
+    MemoryThrottled,
+    /// In a directory of this machine.
+    File,
+    /// Amazon S3 or a compatible store.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl fmt::Display for ObjectStoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::MemoryThrottled => "memory-throttled",
+            Self::File => "file",
+            Self::S3 => "s3",
+            Self::Google => "google",
+            Self::Azure => "azure",
+        })
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where a database is. [`with_environment`] lets the environment stand for each flag.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Object store")]
+pub struct StoreConfig {
+    /// What keeps the data: s3 if there is a bucket, else file
+    #[arg(long, value_enum, env = "INFLUXDB3_OBJECT_STORE")]
+    pub object_store: Option<ObjectStoreKind>,
+
+    /// The directory for --object-store file
+    #[arg(long, env = "INFLUXDB3_DB_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The bucket, or the container of Azure
+    #[arg(long, env = "INFLUXDB3_BUCKET", value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Another bucket for new data, such as one of S3 Express for writes in milliseconds
+    #[arg(long, env = "NEAP_TAIL_BUCKET", value_name = "NAME")]
+    pub tail_bucket: Option<String>,
+
+    /// Keep everything below this prefix: several clusters in one bucket
+    #[arg(long, env = "NEAP_KEY_PREFIX", value_name = "PREFIX")]
+    pub key_prefix: Option<String>,
+
+    /// Settings of Amazon S3 and compatible stores
+    #[command(flatten)]
+    pub aws: AwsConfig,
+
+    /// The path of a Google service account's JSON file
+    #[arg(long, env = "GOOGLE_SERVICE_ACCOUNT", value_name = "FILE")]
+    pub google_service_account: Option<PathBuf>,
+
+    /// The Azure storage account
+    #[arg(long, env = "AZURE_STORAGE_ACCOUNT", value_name = "NAME")]
+    pub azure_storage_account: Option<String>,
+
+    /// The access key of the Azure storage account
+    #[arg(
+        long,
+        env = "AZURE_STORAGE_ACCESS_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub azure_storage_access_key: Option<Secret>,
+
+    /// The URL of an Azure-compatible store
+    #[arg(long, env = "AZURE_ENDPOINT", value_name = "URL")]
+    pub azure_endpoint: Option<String>,
+
+    /// Speak plain HTTP with --azure-endpoint
+    #[arg(long, env = "AZURE_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
+    pub azure_allow_http: bool,
+
+    /// How to speak with a store behind a network
+    #[command(flatten)]
+    pub connection: ConnectionConfig,
+}
+
+/// The flags of Amazon S3 and compatible stores.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AwsConfig {
+    /// The access key of S3; without one, the AWS SDK looks for credentials
+    #[arg(
+        long,
+        alias = "aws-access-key",
+        env = "AWS_ACCESS_KEY_ID",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub aws_access_key_id: Option<Secret>,
+
+    /// The secret key that belongs to --aws-access-key-id
+    #[arg(
+        long,
+        env = "AWS_SECRET_ACCESS_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub aws_secret_access_key: Option<Secret>,
+
+    /// The session token, if --aws-access-key-id is a temporary one
+    #[arg(
+        long,
+        env = "AWS_SESSION_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub aws_session_token: Option<Secret>,
+
+    /// The region of the bucket [default: us-east-1]
+    #[arg(long, env = "AWS_DEFAULT_REGION", value_name = "REGION")]
+    pub aws_default_region: Option<String>,
+
+    /// The URL of an S3-compatible store
+    #[arg(long, env = "AWS_ENDPOINT", value_name = "URL")]
+    pub aws_endpoint: Option<String>,
+
+    /// Speak plain HTTP with --aws-endpoint
+    #[arg(long, env = "AWS_ALLOW_HTTP", value_parser = BoolishValueParser::new())]
+    pub aws_allow_http: bool,
+
+    /// Don't sign requests: for a store without access control
+    #[arg(long, env = "AWS_SKIP_SIGNATURE", value_parser = BoolishValueParser::new())]
+    pub aws_skip_signature: bool,
+
+    /// A JSON file with credentials, read again before they expire
+    #[arg(long, env = "AWS_CREDENTIALS_FILE", value_name = "FILE")]
+    pub aws_credentials_file: Option<PathBuf>,
+}
+
+/// The flags of connections.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConnectionConfig {
+    /// The largest number of requests to the store at once [default: 16]
+    #[arg(long, env = "OBJECT_STORE_CONNECTION_LIMIT", value_name = "NUMBER")]
+    pub object_store_connection_limit: Option<usize>,
+
+    /// Speak HTTP/2 only
+    #[arg(long, env = "OBJECT_STORE_HTTP2_ONLY", value_parser = BoolishValueParser::new())]
+    pub object_store_http2_only: bool,
+
+    /// The largest frame of HTTP/2
+    #[arg(long, env = "OBJECT_STORE_HTTP2_MAX_FRAME_SIZE", value_name = "BYTES")]
+    pub object_store_http2_max_frame_size: Option<u32>,
+
+    /// How often a request is repeated [default: 3]
+    #[arg(long, env = "OBJECT_STORE_MAX_RETRIES", value_name = "NUMBER")]
+    pub object_store_max_retries: Option<usize>,
+
+    /// How long a request is repeated [default: 5s]
+    #[arg(
+        long,
+        env = "OBJECT_STORE_RETRY_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration
+    )]
+    pub object_store_retry_timeout: Option<Duration>,
+
+    /// Accepted for influxdb3's sake, without effect
+    #[arg(
+        long,
+        env = "OBJECT_STORE_CACHE_ENDPOINT",
+        value_name = "URL",
+        hide = true
+    )]
+    pub object_store_cache_endpoint: Option<String>,
+
+    /// Accept any TLS certificate of the store
+    #[arg(long, env = "OBJECT_STORE_TLS_ALLOW_INSECURE", value_parser = BoolishValueParser::new())]
+    pub object_store_tls_allow_insecure: bool,
+
+    /// A PEM file with certificates of authorities to trust
+    #[arg(long, env = "OBJECT_STORE_TLS_CA", value_name = "FILE")]
+    pub object_store_tls_ca: Option<PathBuf>,
+}
+
+/// What kind of store was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Gone with the process.
+    Memory,
+    /// For the processes of one machine.
+    Directory,
+    /// For any number of machines.
+    Network,
+}
+
+impl StoreKind {
+    /// The margins that a new cluster on such a store gets.
+    pub fn margins(self) -> Margins {
+        match self {
+            Self::Memory | Self::Directory => Margins::LOCAL,
+            Self::Network => Margins::NETWORK,
+        }
+    }
+}
+
+/// The stores of a database.
+#[derive(Clone, Debug)]
+pub struct OpenedStore {
+    /// The store of everything, or of everything but segments.
+    pub main: Arc<dyn Store>,
+    /// The store of segments; the same as `main` without `--tail-bucket`.
+    pub tail: Arc<dyn Store>,
+    /// What kind they are.
+    pub kind: StoreKind,
+    /// The margins that a new cluster gets.
+    pub margins: Margins,
+}
+
+/// Flags that open no store. Messages name the flag.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreConfigError {
+    /// A flag is missing.
+    #[error("--{flag} is needed with --object-store {kind}")]
+    Missing {
+        /// The flag without its dashes.
+        flag: &'static str,
+        /// The store that was asked for.
+        kind: ObjectStoreKind,
+    },
+    /// A flag's value can't be used.
+    #[error("--{flag}: {reason}")]
+    Invalid {
+        /// The flag without its dashes.
+        flag: &'static str,
+        /// What is wrong, for people.
+        reason: String,
+    },
+}
+
+fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
+    StoreConfigError::Invalid {
+        flag,
+        reason: reason.to_string(),
+    }
+}
+
+/// A value that is there and not empty, as variables of the environment may be.
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
+}
+
+fn revealed(secret: &Option<Secret>) -> Option<&str> {
+    let text = secret.as_ref().map(Secret::reveal);
+    text.filter(|text| !text.is_empty())
+}
+
+impl StoreConfig {
+    /// The configuration in the environment, for programs without a command line.
+    pub fn from_environment() -> Result<Self, clap::Error> {
+        #[derive(Parser)]
+        struct Environment {
+            #[command(flatten)]
+            store: StoreConfig,
+        }
+        let command = with_environment(Environment::command());
+        let matches = command.try_get_matches_from(["neap"])?;
+        Ok(Environment::from_arg_matches(&matches)?.store)
+    }
+
+    /// The kind of store that the flags ask for.
+    pub fn kind(&self) -> ObjectStoreKind {
+        self.object_store.unwrap_or(match given(&self.bucket) {
+            Some(_) => ObjectStoreKind::S3,
+            None => ObjectStoreKind::File,
+        })
+    }
+
+    /// Opens the stores. Nothing is asked of a store behind a network.
+    pub fn open(&self, world: &World) -> Result<OpenedStore, StoreConfigError> {
+        let kind = self.kind();
+        let (main, store_kind): (Arc<dyn Store>, _) = match kind {
+            ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
+                if kind == ObjectStoreKind::MemoryThrottled {
+                    tracing::warn!("--object-store memory-throttled is the same as memory");
+                }
+                let store = MemoryStore::new(Arc::clone(&world.clock));
+                (Arc::new(store), StoreKind::Memory)
+            }
+            ObjectStoreKind::File => {
+                let missing = StoreConfigError::Missing {
+                    flag: "data-dir",
+                    kind,
+                };
+                let root = self.data_dir.as_ref().ok_or(missing)?;
+                let store = DirectoryStore::open(root, world)
+                    .map_err(|error| invalid("data-dir", error))?;
+                (Arc::new(store), StoreKind::Directory)
+            }
+            ObjectStoreKind::S3 | ObjectStoreKind::Google | ObjectStoreKind::Azure => {
+                let missing = StoreConfigError::Missing {
+                    flag: "bucket",
+                    kind,
+                };
+                let bucket = given(&self.bucket).ok_or(missing)?;
+                let store = self.remote("bucket", kind, bucket, world)?;
+                (Arc::new(store), StoreKind::Network)
+            }
+        };
+        let tail = match given(&self.tail_bucket) {
+            None => None,
+            Some(bucket) if store_kind == StoreKind::Network => {
+                let store = self.remote("tail-bucket", kind, bucket, world)?;
+                Some(self.prefixed(Arc::new(store))?)
+            }
+            Some(_) => {
+                let reason = format!("--object-store {kind} has no buckets");
+                return Err(invalid("tail-bucket", reason));
+            }
+        };
+        let main = self.prefixed(main)?;
+        Ok(OpenedStore {
+            tail: tail.unwrap_or_else(|| Arc::clone(&main)),
+            main,
+            kind: store_kind,
+            margins: store_kind.margins(),
+        })
+    }
+
+    fn prefixed(&self, store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreConfigError> {
+        let prefix = given(&self.key_prefix).map(|prefix| prefix.trim_matches('/'));
+        let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else {
+            return Ok(store);
+        };
+        let usable = |part: &str| {
+            let plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+            !matches!(part, "" | "." | "..") && part.chars().all(plain)
+        };
+        if !prefix.split('/').all(usable) {
+            let reason = "use letters, digits, '-', '_' and '.', and '/' between parts";
+            return Err(invalid("key-prefix", reason));
+        }
+        Ok(Arc::new(Prefixed::new(store, format!("{prefix}/"))))
+    }
+
+    fn remote(
+        &self,
+        flag: &'static str,
+        kind: ObjectStoreKind,
+        bucket: &str,
+        world: &World,
+    ) -> Result<ObjectStoreAdapter, StoreConfigError> {
+        let mut options = self.connection.options()?;
+        let opened = match kind {
+            ObjectStoreKind::Google => {
+                let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+                if let Some(path) = &self.google_service_account {
+                    builder = builder.with_service_account_path(path.to_string_lossy());
+                }
+                ObjectStoreAdapter::google(builder, &options)
+            }
+            ObjectStoreKind::Azure => {
+                options.allow_http = self.azure_allow_http;
+                let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
+                if let Some(account) = given(&self.azure_storage_account) {
+                    builder = builder.with_account(account);
+                }
+                if let Some(key) = revealed(&self.azure_storage_access_key) {
+                    builder = builder.with_access_key(key);
+                }
+                if let Some(endpoint) = given(&self.azure_endpoint) {
+                    check_url(
+                        "azure-endpoint",
+                        endpoint,
+                        self.azure_allow_http,
+                        "azure-allow-http",
+                    )?;
+                    builder = builder.with_endpoint(endpoint.to_owned());
+                }
+                ObjectStoreAdapter::azure(builder, &options)
+            }
+            _ => {
+                options.allow_http = self.aws.aws_allow_http;
+                let builder = self.aws.builder(world)?.with_bucket_name(bucket);
+                // The names of directory buckets end like this, and no others do.
+                if bucket.ends_with("--x-s3") {
+                    ObjectStoreAdapter::s3_express(builder, &options)
+                } else {
+                    ObjectStoreAdapter::s3(builder, &options)
+                }
+            }
+        };
+        opened.map_err(|error| invalid(flag, error))
+    }
+}
+
+fn check_url(
+    flag: &'static str,
+    url: &str,
+    allow_http: bool,
+    http_flag: &str,
+) -> Result<(), StoreConfigError> {
+    let uri: http::Uri = url
+        .parse()
+        .map_err(|error| invalid(flag, format!("'{url}' is not a URL: {error}")))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => Ok(()),
+        (Some("http"), Some(_)) if allow_http => Ok(()),
+        (Some("http"), Some(_)) => Err(invalid(flag, format!("'{url}' needs --{http_flag}"))),
+        _ => Err(invalid(flag, format!("'{url}' is not an HTTP URL"))),
+    }
+}
+
+impl AwsConfig {
+    fn builder(&self, world: &World) -> Result<AmazonS3Builder, StoreConfigError> {
+        let region = given(&self.aws_default_region).unwrap_or("us-east-1");
+        let mut builder = AmazonS3Builder::new()
+            .with_region(region)
+            .with_skip_signature(self.aws_skip_signature);
+        if let Some(endpoint) = given(&self.aws_endpoint) {
+            check_url(
+                "aws-endpoint",
+                endpoint,
+                self.aws_allow_http,
+                "aws-allow-http",
+            )?;
+            builder = builder.with_endpoint(endpoint);
+        }
+        Ok(builder.with_credentials(self.credentials(world)?))
+    }
+
+    /// The file, if there is one, then fixed keys, then the AWS SDK's chain.
+    fn credentials(&self, world: &World) -> Result<AwsCredentialProvider, StoreConfigError> {
+        if let Some(path) = &self.aws_credentials_file {
+            return Ok(Arc::new(AwsCredentials::from_file(path, world.clone())));
+        }
+        let secret = revealed(&self.aws_secret_access_key);
+        match (revealed(&self.aws_access_key_id), secret) {
+            (Some(key), Some(secret)) => {
+                let credential = AwsCredential {
+                    key_id: key.to_owned(),
+                    secret_key: secret.to_owned(),
+                    token: revealed(&self.aws_session_token).map(str::to_owned),
+                };
+                Ok(Arc::new(StaticCredentialProvider::new(credential)))
+            }
+            (Some(_), None) => {
+                let reason = "--aws-secret-access-key is needed with it";
+                Err(invalid("aws-access-key-id", reason))
+            }
+            (None, Some(_)) => {
+                let reason = "--aws-access-key-id is needed with it";
+                Err(invalid("aws-secret-access-key", reason))
+            }
+            (None, None) => Ok(Arc::new(AwsCredentials::from_chain(world.clone()))),
+        }
+    }
+}
+
+impl ConnectionConfig {
+    fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
+        if given(&self.object_store_cache_endpoint).is_some() {
+            tracing::warn!("--object-store-cache-endpoint has no effect");
+        }
+        let defaults = RemoteOptions::default();
+        let root_certificates = match &self.object_store_tls_ca {
+            None => Vec::new(),
+            Some(path) => {
+                let failed = |error: &dyn fmt::Display| {
+                    let path = path.display();
+                    invalid("object-store-tls-ca", format!("'{path}': {error}"))
+                };
+                let pem = std::fs::read(path).map_err(|error| failed(&error))?;
+                Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?
+            }
+        };
+        Ok(RemoteOptions {
+            connection_limit: self
+                .object_store_connection_limit
+                .unwrap_or(defaults.connection_limit),
+            max_retries: self
+                .object_store_max_retries
+                .unwrap_or(defaults.max_retries),
+            retry_timeout: self
+                .object_store_retry_timeout
+                .unwrap_or(defaults.retry_timeout),
+            http2_only: self.object_store_http2_only,
+            http2_max_frame_size: self.object_store_http2_max_frame_size,
+            tls_allow_insecure: self.object_store_tls_allow_insecure,
+            root_certificates,
+            ..defaults
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

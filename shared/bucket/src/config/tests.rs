@@ -1,0 +1,167 @@
+//! Flags: what they open, and what they refuse.
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+fn parse(arguments: &str) -> StoreConfig {
+    let arguments = ["program"].into_iter().chain(arguments.split_whitespace());
+    Program::try_parse_from(arguments).unwrap().store
+}
+
+fn refusal(arguments: &str) -> String {
+    let opened = parse(arguments).open(&World::system());
+    opened.unwrap_err().to_string()
+}
+
+#[test]
+fn the_flags_are_well_formed() {
+    Program::command().debug_assert();
+}
+
+#[test]
+fn errors_name_the_flag() {
+    for (arguments, expected) in [
+        ("", "--data-dir is needed with --object-store file"),
+        (
+            "--object-store s3",
+            "--bucket is needed with --object-store s3",
+        ),
+        (
+            "--object-store google",
+            "--bucket is needed with --object-store google",
+        ),
+        (
+            "--object-store memory --tail-bucket b",
+            "--tail-bucket: --object-store memory has no buckets",
+        ),
+        (
+            "--object-store memory --key-prefix a//b",
+            "--key-prefix: use letters, digits, '-', '_' and '.', and '/' between parts",
+        ),
+        (
+            "--bucket b --aws-access-key k",
+            "--aws-access-key-id: --aws-secret-access-key is needed with it",
+        ),
+        (
+            "--bucket b --aws-endpoint http://127.0.0.1:9000",
+            "--aws-endpoint: 'http://127.0.0.1:9000' needs --aws-allow-http",
+        ),
+        (
+            "--bucket b --aws-endpoint localhost:9000",
+            "--aws-endpoint: 'localhost:9000' is not an HTTP URL",
+        ),
+        (
+            "--bucket b --aws-endpoint https://",
+            "--aws-endpoint: 'https://' is not a URL: empty string",
+        ),
+        (
+            "--bucket b --object-store-tls-ca /no/such/file",
+            "--object-store-tls-ca: '/no/such/file': No such file or directory (os error 2)",
+        ),
+    ] {
+        assert_eq!(refusal(arguments), expected, "{arguments}");
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = parse(
+        "--aws-access-key-id hidden1 --aws-secret-access-key hidden2 --aws-session-token hidden3 \
+         --azure-storage-access-key hidden4",
+    );
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn a_bucket_means_s3_and_nothing_means_a_directory() {
+    assert_eq!(parse("--bucket b").kind(), ObjectStoreKind::S3);
+    assert_eq!(parse("--data-dir d").kind(), ObjectStoreKind::File);
+    assert_eq!(
+        parse("--bucket b --object-store azure").kind(),
+        ObjectStoreKind::Azure
+    );
+}
+
+#[tokio::test]
+async fn stores_of_every_kind_are_opened_with_their_margins() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::system();
+    let file = format!("--data-dir {}", directory.path().display());
+    let keys = "--aws-access-key-id k --aws-secret-access-key s";
+    for (arguments, kind, margins, one_store) in [
+        (
+            "--object-store memory".to_owned(),
+            StoreKind::Memory,
+            Margins::LOCAL,
+            true,
+        ),
+        (
+            "--object-store memory-throttled".to_owned(),
+            StoreKind::Memory,
+            Margins::LOCAL,
+            true,
+        ),
+        (file, StoreKind::Directory, Margins::LOCAL, true),
+        (
+            format!("--bucket b {keys}"),
+            StoreKind::Network,
+            Margins::NETWORK,
+            true,
+        ),
+        (
+            "--bucket b".to_owned(),
+            StoreKind::Network,
+            Margins::NETWORK,
+            true,
+        ),
+        (
+            format!("--bucket b --tail-bucket t--use1-az4--x-s3 {keys}"),
+            StoreKind::Network,
+            Margins::NETWORK,
+            false,
+        ),
+        (
+            "--object-store azure --bucket b --azure-storage-account a \
+             --azure-storage-access-key aGlkZGVu"
+                .to_owned(),
+            StoreKind::Network,
+            Margins::NETWORK,
+            true,
+        ),
+    ] {
+        let opened = parse(&arguments).open(&world).unwrap();
+        assert_eq!(
+            (opened.kind, opened.margins),
+            (kind, margins),
+            "{arguments}"
+        );
+        assert_eq!(
+            Arc::ptr_eq(&opened.main, &opened.tail),
+            one_store,
+            "{arguments}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_prefix_is_part_of_every_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let config = parse(&format!("--data-dir {path} --key-prefix /clusters/one/"));
+    let store = config.open(&World::system()).unwrap().tail;
+    let put = store.put("tail/1/a", "body".into(), crate::PutMode::Create);
+    put.await.unwrap();
+    assert!(directory.path().join("clusters/one/tail/1/a").exists());
+}
+
+#[test]
+fn the_environment_alone_is_a_configuration() {
+    // The variables of the machine that runs the test are unknown: it must parse, whatever they are.
+    StoreConfig::from_environment().unwrap();
+}

@@ -1,0 +1,131 @@
+//! What Neap needs of a store, as checks that run against any store: its own ones, and a user's bucket.
+//!
+//! [`check`] tries everything and takes some 1,500 requests; [`probe`] takes about ten and is made for the
+//! first start on a store. Both use keys below `probe/<run>/` only and remove them.
+
+mod checks;
+
+use std::{fmt, sync::Arc};
+
+use self::checks::Suite;
+use crate::{Store, World};
+
+/// How a check ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store has the property.
+    Passed,
+    /// The store has the property, but something about it is unusual.
+    Warning(String),
+    /// The store does not have the property, or did not answer: data could be lost.
+    Failed(String),
+}
+
+/// A property and whether the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The property.
+    pub name: &'static str,
+    /// Whether the store has it.
+    pub outcome: Outcome,
+}
+
+/// The outcome of all checks. [`fmt::Display`] gives a line for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The checks in the order in which they ran.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// Whether the store can be used.
+    pub fn passed(&self) -> bool {
+        self.failures().next().is_none()
+    }
+
+    /// The properties that the store does not have.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        let failed = |check: &&Check| matches!(check.outcome, Outcome::Failed(_));
+        self.checks.iter().filter(failed)
+    }
+
+    fn add(&mut self, name: &'static str, outcome: Result<(), String>) {
+        self.checks.push(Check {
+            name,
+            outcome: outcome.map_or_else(Outcome::Failed, |()| Outcome::Passed),
+        });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { name, outcome } in &self.checks {
+            match outcome {
+                Outcome::Passed => writeln!(f, "ok       {name}")?,
+                Outcome::Warning(reason) => writeln!(f, "warning  {name}: {reason}")?,
+                Outcome::Failed(reason) => writeln!(f, "FAILED   {name}: {reason}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries everything that Neap needs of a store. `run` names this run's keys: draw it anew for each.
+pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
+    let suite = Suite::new(store, world, run);
+    let mut report = Report::default();
+    report.add(
+        "an object is created once, whoever else tries",
+        suite.create_race().await,
+    );
+    report.add(
+        "no update is lost, whoever else updates",
+        suite.update_race().await,
+    );
+    report.add(
+        "an update needs the newest version",
+        suite.stale_update().await,
+    );
+    report.add("a read sees the write before it", suite.overwrite().await);
+    report.add("a missing object is told as such", suite.missing().await);
+    report.add("a range is read exactly", suite.range().await);
+    report.add(
+        "a conditional read tells what is unchanged",
+        suite.unchanged().await,
+    );
+    report.add("a listing sees the write before it", suite.listing().await);
+    report.add("a listing starts after a key", suite.start_after().await);
+    report.add(
+        "pages of a listing have each key once",
+        suite.paging().await,
+    );
+    report.add(
+        "a deletion lasts and can be repeated",
+        suite.deletion().await,
+    );
+    report.add(
+        "modification times agree with the clock",
+        suite.modification_times().await,
+    );
+    suite.finish(&mut report).await;
+    report
+}
+
+/// Tries the most important properties in a few requests.
+pub async fn probe(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
+    let suite = Suite::new(store, world, run);
+    let mut report = Report::default();
+    report.add(
+        "an update needs the newest version",
+        suite.stale_update().await,
+    );
+    report.add(
+        "a listing sees the write before it",
+        suite.first_listing().await,
+    );
+    suite.finish(&mut report).await;
+    report
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The suite over every store, and over stores that lack a property.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use neap_s3_server::{Options, S3Server};
+use object_store::aws::AmazonS3Builder;
+
+use super::*;
+use crate::{
+    Answer, CountingStore, DirectoryStore, Faults, FaultyStore, Get, GetOptions, ListPage,
+    ListRequest, MemoryStore, ObjectStoreAdapter, Operation, Prefixed, Put, PutMode, RemoteOptions,
+    StoreError,
+};
+
+fn memory(world: &World) -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new(Arc::clone(&world.clock)))
+}
+
+async fn assert_conforms(store: Arc<dyn Store>) {
+    let world = World::system();
+    let run = world.entropy.next_u64();
+    let report = check(&store, &world, run).await;
+    assert!(report.passed(), "{store:?}:\n{report}");
+    let report = probe(&store, &world, run + 1).await;
+    assert!(report.passed(), "{store:?}:\n{report}");
+    let request = ListRequest {
+        prefix: "probe/",
+        start_after: None,
+        page_token: None,
+    };
+    let left = store.list(request).await.unwrap().value.entries;
+    assert_eq!(left, [], "the suite cleans up");
+}
+
+#[tokio::test]
+async fn the_memory_store_conforms() {
+    assert_conforms(memory(&World::system())).await;
+    let clock = World::system().clock;
+    assert_conforms(Arc::new(MemoryStore::with_page_keys(clock, 7))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_store_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
+    assert_conforms(Arc::new(store)).await;
+}
+
+/// Sends each call to the next of several stores, as if each came from another process.
+#[derive(Debug)]
+struct InTurn(Vec<Arc<dyn Store>>, std::sync::atomic::AtomicUsize);
+
+impl InTurn {
+    fn next(&self) -> &Arc<dyn Store> {
+        let number = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        &self.0[number % self.0.len()]
+    }
+}
+
+#[async_trait]
+impl Store for InTurn {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.next().get(key, options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.next().put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.next().list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.next().delete(keys).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_directory_stores_on_one_directory_conform_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |page_keys| -> Arc<dyn Store> {
+        let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
+        Arc::new(store.with_page_keys(page_keys))
+    };
+    let both = InTurn(vec![open(1000), open(100)], 0.into());
+    assert_conforms(Arc::new(both)).await;
+}
+
+#[tokio::test]
+async fn stores_around_a_store_conform() {
+    let world = World::system();
+    let faultless = FaultyStore::new(memory(&world), world.clone(), Faults::default());
+    assert_conforms(Arc::new(faultless)).await;
+    assert_conforms(Arc::new(CountingStore::new(memory(&world)))).await;
+    assert_conforms(Arc::new(Prefixed::new(memory(&world), "a/b/"))).await;
+    let small_pages = Faults {
+        page_keys: Some(3),
+        ..Faults::default()
+    };
+    let paged = FaultyStore::new(memory(&world), world.clone(), small_pages);
+    assert_conforms(Arc::new(paged)).await;
+}
+
+fn s3(endpoint: &str, bucket: &str, key: &str, secret: &str) -> Arc<dyn Store> {
+    let builder = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_bucket_name(bucket)
+        .with_region("us-east-1")
+        .with_access_key_id(key)
+        .with_secret_access_key(secret);
+    let options = RemoteOptions {
+        allow_http: true,
+        ..RemoteOptions::default()
+    };
+    Arc::new(ObjectStoreAdapter::s3(builder, &options).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_behind_s3_conforms() {
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let (key, secret) = (S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
+    assert_conforms(s3(&server.endpoint(), server.bucket(), key, secret)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_over_external_s3() {
+    let variable = |name: &str| std::env::var(name).ok();
+    let (Some(endpoint), Some(bucket)) = (
+        variable("NEAP_TEST_S3_ENDPOINT"),
+        variable("NEAP_TEST_S3_BUCKET"),
+    ) else {
+        println!("skipped: NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET are not set");
+        return;
+    };
+    let key = variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());
+    let secret = variable("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "test".to_owned());
+    assert_conforms(s3(&endpoint, &bucket, &key, &secret)).await;
+}
+
+/// A store that lacks a property.
+#[derive(Debug)]
+struct Lacking {
+    inner: Arc<dyn Store>,
+    lacks: Lack,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lack {
+    Conditions,
+    StartAfter,
+    Listing,
+    Dates,
+    Clock,
+}
+
+#[async_trait]
+impl Store for Lacking {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let answer = self.inner.get(key, options).await?;
+        let date = answer.date.filter(|_| self.lacks != Lack::Dates);
+        let date = date.map(|date| match self.lacks {
+            Lack::Clock => date.plus(std::time::Duration::from_secs(60)),
+            _ => date,
+        });
+        Ok(Answer { date, ..answer })
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let mode = match self.lacks {
+            Lack::Conditions => PutMode::Overwrite,
+            _ => mode,
+        };
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let start_after = request
+            .start_after
+            .filter(|_| self.lacks != Lack::StartAfter);
+        let mut answer = self
+            .inner
+            .list(ListRequest {
+                start_after,
+                ..request
+            })
+            .await?;
+        if self.lacks == Lack::Listing {
+            answer.value.entries.pop();
+        }
+        Ok(answer)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_a_property_fails_the_check_of_it() {
+    let world = World::system();
+    for (lacks, fails, probe_fails) in [
+        (
+            Lack::Conditions,
+            "an object is created once, whoever else tries",
+            true,
+        ),
+        (
+            Lack::Conditions,
+            "no update is lost, whoever else updates",
+            true,
+        ),
+        (Lack::Conditions, "an update needs the newest version", true),
+        (Lack::StartAfter, "a listing starts after a key", false),
+        (Lack::Listing, "a listing sees the write before it", true),
+        (Lack::Dates, "every answer has the store's Date", true),
+        (
+            Lack::Clock,
+            "the store's clock goes evenly, whatever is asked",
+            true,
+        ),
+    ] {
+        let inner = memory(&world);
+        let store: Arc<dyn Store> = Arc::new(Lacking { inner, lacks });
+        let report = check(&store, &world, 1).await;
+        let failed: Vec<_> = report.failures().map(|check| check.name).collect();
+        assert!(failed.contains(&fails), "{lacks:?}:\n{report}");
+        let report = probe(&store, &world, 2).await;
+        assert_eq!(!report.passed(), probe_fails, "{lacks:?}:\n{report}");
+    }
+}
+
+#[tokio::test]
+async fn the_probe_takes_few_requests() {
+    let world = World::system();
+    let counting = Arc::new(CountingStore::new(memory(&world)));
+    let store: Arc<dyn Store> = Arc::<CountingStore>::clone(&counting);
+    assert!(probe(&store, &world, 1).await.passed());
+    let counts = counting.counts();
+    let requests: u64 = Operation::ALL
+        .iter()
+        .map(|operation| counts.requests(*operation))
+        .sum();
+    assert!(requests <= 10, "{counts}");
+}

@@ -1,0 +1,363 @@
+//! A store in a directory: one file for each object, safe between processes and across a power cut.
+//!
+//! ```text
+//! <root>/<key>            objects
+//! <root>/.neap/lock       held by the kernel; contains the newest time that was given out
+//! <root>/.neap/tmp/       files on their way
+//!
+//! put:   write and fsync a temporary file
+//!        lock | check the condition, set the modification time, rename | unlock
+//!        fsync the directory: for a conditional put before the unlock, so that nobody builds on a
+//!        version that a power cut could take away
+//! ```
+//!
+//! The store's time is read under the lock. So whatever was put at or before the `Date` of a listing or a
+//! read had its place before that listing or read began, even when its process was suspended half-way.
+//! The modification times of puts strictly rise, which makes them versions.
+
+mod files;
+mod listing;
+mod lock;
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, Metadata},
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::{
+    files::TempFile,
+    lock::{DirectoryLock, Held},
+};
+use crate::{
+    Answer, ETag, Get, GetOptions, ListPage, ListRequest, Object, Operation, Put, PutMode, Store,
+    StoreError, StoreTime, World,
+};
+
+/// The directory in the root that is the store's own.
+const OWN_DIRECTORY: &str = ".neap";
+
+/// The age from which a temporary file is nobody's.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// The number of keys on one page of a listing, as on S3.
+const PAGE_KEYS: usize = 1000;
+
+/// A directory that can't hold a store.
+#[derive(Debug, thiserror::Error)]
+#[error("the data directory '{}' can't be used: {reason}", path.display())]
+pub struct DirectoryError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// A store in a directory. Any number of processes on one machine may have it open.
+///
+/// No key may be the directory of another, as `a` is of `a/b`; none of [`crate::Key`]'s are.
+#[derive(Debug)]
+pub struct DirectoryStore {
+    root: Arc<Path>,
+    lock: DirectoryLock,
+    world: World,
+    page_keys: usize,
+}
+
+impl DirectoryStore {
+    /// Opens a directory, creates it if need be, and removes temporary files older than an hour.
+    ///
+    /// Fails when it can't be written, has no locks, or does not keep modification times to the microsecond.
+    pub fn open(root: impl Into<PathBuf>, world: &World) -> Result<Self, DirectoryError> {
+        let root = root.into();
+        Self::prepare(&root, world).map_err(|error| DirectoryError {
+            path: root,
+            reason: match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    format!("it is not writable ({error})")
+                }
+                _ => error.to_string(),
+            },
+        })
+    }
+
+    fn prepare(root: &Path, world: &World) -> io::Result<Self> {
+        let own = root.join(OWN_DIRECTORY);
+        let temporary = own.join("tmp");
+        fs::create_dir_all(&temporary)?;
+        files::sync(&BTreeSet::from([root.to_owned(), own.clone()]))?;
+        let lock = DirectoryLock::open(&own.join("lock"), world)?;
+        let now = StoreTime::from_micros(world.clock.wall_micros());
+        files::remove_older(&temporary, now.minus(ABANDONED))?;
+        let store = Self {
+            root: root.canonicalize()?.into(),
+            lock,
+            world: world.clone(),
+            page_keys: PAGE_KEYS,
+        };
+        let fine = StoreTime::from_micros(1_700_000_000_123_457);
+        let probe = TempFile::write(store.temporary_path(), b"")?;
+        if modified(&probe.set_modified(fine)?) != fine {
+            return Err(io::Error::other(
+                "its file system does not keep modification times to the microsecond",
+            ));
+        }
+        Ok(store)
+    }
+
+    /// The same store with at most `page_keys` keys on a page of a listing.
+    pub fn with_page_keys(self, page_keys: usize) -> Self {
+        Self {
+            page_keys: page_keys.max(1),
+            ..self
+        }
+    }
+
+    fn temporary_path(&self) -> PathBuf {
+        let name = format!("{:032x}", self.world.entropy.next_u128());
+        self.root.join(OWN_DIRECTORY).join("tmp").join(name)
+    }
+
+    /// The file of a key; `None` for keys that name no file of their own below the root.
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let usable = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        let own = key.split('/').next() == Some(OWN_DIRECTORY);
+        (!own && key.split('/').all(usable)).then(|| self.root.join(key))
+    }
+}
+
+/// When a file was last modified.
+fn modified(metadata: &Metadata) -> StoreTime {
+    let micros = metadata.mtime().saturating_mul(1_000_000);
+    StoreTime::from_micros(micros.saturating_add(metadata.mtime_nsec() / 1000))
+}
+
+fn etag(metadata: &Metadata) -> ETag {
+    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+    ETag::new(format!("\"{seconds:x}-{nanos:x}-{:x}\"", metadata.len()))
+}
+
+/// An operation that is under way, for its errors.
+#[derive(Clone, Copy)]
+struct Task<'a>(Operation, &'a str);
+
+impl Task<'_> {
+    fn unavailable(self, reason: impl ToString) -> StoreError {
+        StoreError::Unavailable {
+            operation: self.0,
+            key: self.1.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn rejected(self, reason: impl ToString) -> StoreError {
+        StoreError::Rejected {
+            operation: self.0,
+            key: self.1.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// The error of something that had no effect.
+    fn failed(self, error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::DirectoryNotEmpty => self.rejected(error),
+            _ => self.unavailable(error),
+        }
+    }
+
+    /// Runs what waits for the disk on a thread of its own.
+    async fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| self.failed(error)),
+            Err(error) => Err(self.unavailable(error)),
+        }
+    }
+
+    async fn lock(self, lock: &DirectoryLock) -> Result<Held, StoreError> {
+        lock.acquire().await.map_err(|error| self.failed(error))
+    }
+}
+
+#[async_trait]
+impl Store for DirectoryStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let task = Task(Operation::Get, key);
+        let path = self.path(key);
+        let held = task.lock(&self.lock).await?;
+        task.blocking(move || {
+            let date = held.now()?;
+            drop(held);
+            let value = path.map_or(Ok(Get::Missing), |path| read(&path, &options))?;
+            Ok(Answer {
+                value,
+                date: Some(date),
+            })
+        })
+        .await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let task = Task(Operation::Put, key);
+        let Some(path) = self.path(key) else {
+            return Err(task.rejected("no file can have this name"));
+        };
+        let temporary = self.temporary_path();
+        let temp = task
+            .blocking(move || TempFile::write(temporary, &body))
+            .await?;
+        let held = task.lock(&self.lock).await?;
+        let root = Arc::clone(&self.root);
+        let (answer, synced) = task
+            .blocking(move || land(&root, &path, temp, &mode, held))
+            .await?;
+        // The object has its place but may lose it in a power cut.
+        synced.map_err(|error| task.unavailable(error))?;
+        Ok(answer)
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let task = Task(Operation::List, request.prefix);
+        let held = task.lock(&self.lock).await?;
+        let after = request
+            .start_after
+            .max(request.page_token.as_deref())
+            .unwrap_or_default()
+            .to_owned();
+        let (root, prefix) = (Arc::clone(&self.root), request.prefix.to_owned());
+        let page_keys = self.page_keys;
+        task.blocking(move || {
+            let date = held.now()?;
+            drop(held);
+            Ok(Answer {
+                value: listing::page(&root, &prefix, &after, page_keys)?,
+                date: Some(date),
+            })
+        })
+        .await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let first = keys.first().map_or("", String::as_str);
+        let task = Task(Operation::Delete, first);
+        let paths: Vec<_> = keys.iter().filter_map(|key| self.path(key)).collect();
+        let held = task.lock(&self.lock).await?;
+        let root = Arc::clone(&self.root);
+        task.blocking(move || {
+            let date = held.now()?;
+            let mut changed = BTreeSet::new();
+            for path in &paths {
+                changed.extend(files::remove(&root, path)?);
+            }
+            drop(held);
+            files::sync(&changed)?;
+            Ok(Answer {
+                value: (),
+                date: Some(date),
+            })
+        })
+        .await
+    }
+}
+
+fn read(path: &Path, options: &GetOptions) -> io::Result<Get> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            let absent = matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            );
+            return if absent { Ok(Get::Missing) } else { Err(error) };
+        }
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Get::Missing);
+    }
+    let etag = etag(&metadata);
+    if options.if_none_match.as_ref() == Some(&etag) {
+        return Ok(Get::Unchanged);
+    }
+    let length = metadata.len();
+    let Range { start, end } = options.range.clone().unwrap_or(0..length);
+    let end = end.min(length);
+    let start = start.min(end);
+    if start > 0 {
+        file.seek(SeekFrom::Start(start))?;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(end - start).map_err(io::Error::other)?);
+    file.take(end - start).read_to_end(&mut bytes)?;
+    Ok(Get::Found(Object {
+        bytes: bytes.into(),
+        etag,
+        last_modified: modified(&metadata),
+    }))
+}
+
+/// What became of a put, and whether it survives a power cut.
+type Landed = (Answer<Put>, io::Result<()>);
+
+/// Gives a temporary file its place if the condition holds. An error means that nothing happened.
+fn land(
+    root: &Path,
+    path: &Path,
+    temp: TempFile,
+    mode: &PutMode,
+    held: Held,
+) -> io::Result<Landed> {
+    if !holds(mode, path)? {
+        let date = held.now()?;
+        let refused = Answer {
+            value: Put::Refused,
+            date: Some(date),
+        };
+        return Ok((refused, Ok(())));
+    }
+    let metadata = temp.set_modified(held.next()?)?;
+    let changed = temp.land(root, path)?;
+    let answer = Answer {
+        value: Put::Done(etag(&metadata)),
+        date: Some(modified(&metadata)),
+    };
+    // A new name is in nobody's way: others need not wait for the disk.
+    let held = (*mode != PutMode::Overwrite).then_some(held);
+    let synced = files::sync(&changed);
+    drop(held);
+    Ok((answer, synced))
+}
+
+/// Whether the condition of a put holds. The caller has the lock.
+fn holds(mode: &PutMode, path: &Path) -> io::Result<bool> {
+    let there = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Some(etag(&metadata)),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(match mode {
+        PutMode::Overwrite => true,
+        PutMode::Create => there.is_none(),
+        PutMode::Update(base) => there.as_ref() == Some(base),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The lock of a directory store: one holder among all processes, and the store's time.
+//!
+//! The kernel holds the lock (`flock`), so a killed process releases it. The lock file's content is the
+//! newest time that any process gave out, in microseconds since the Unix epoch, as eight bytes, little endian.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{StoreTime, World};
+
+/// The time after which an operation gives up waiting for the lock: a process that was suspended while it
+/// held the lock must not hang the others.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The lock of a directory, one for each open store. Within a process, callers queue here.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    turn: Arc<Mutex<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
+    world: World,
+    /// The newest time that this process gave out, and when by its monotonic clock.
+    anchor: StdMutex<(StoreTime, Duration)>,
+}
+
+impl DirectoryLock {
+    /// Opens or creates the lock file, and takes the lock once to see that the file system has locks.
+    pub(super) fn open(path: &Path, world: &World) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => flock(&file, FlockOperation::Unlock)?,
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let shared = Shared {
+            file,
+            world: world.clone(),
+            anchor: StdMutex::default(),
+        };
+        Ok(Self {
+            turn: Arc::default(),
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Takes the lock.
+    pub(super) async fn acquire(&self) -> io::Result<Held> {
+        let world = &self.shared.world;
+        let turn = match Arc::clone(&self.turn).try_lock_owned() {
+            Ok(turn) => turn,
+            Err(_) => world
+                .timeout(LOCK_TIMEOUT, Arc::clone(&self.turn).lock_owned())
+                .await
+                .ok_or_else(timed_out)?,
+        };
+        let shared = Arc::clone(&self.shared);
+        match flock(&shared.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Held { shared, turn }),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Another process has it. Only one thread of this process ever waits here: it has the turn. When
+        // nobody waits for it any more, it releases the lock as soon as it gets it.
+        let wait = tokio::task::spawn_blocking(move || {
+            loop {
+                match flock(&shared.file, FlockOperation::LockExclusive) {
+                    Ok(()) => return Ok(Held { shared, turn }),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(io::Error::from(error)),
+                }
+            }
+        });
+        world
+            .timeout(LOCK_TIMEOUT, wait)
+            .await
+            .ok_or_else(timed_out)?
+            .map_err(io::Error::other)?
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "another process holds the lock of the directory",
+    )
+}
+
+/// The lock while it is held. Dropping it releases it.
+#[derive(Debug)]
+pub(super) struct Held {
+    shared: Arc<Shared>,
+    #[expect(
+        dead_code,
+        reason = "released by being dropped, after the kernel's lock"
+    )]
+    turn: OwnedMutexGuard<()>,
+}
+
+impl Held {
+    /// The store's time, for an answer.
+    pub(super) fn now(&self) -> io::Result<StoreTime> {
+        self.give_out(Duration::ZERO)
+    }
+
+    /// A time later than any that was given out, for an object.
+    pub(super) fn next(&self) -> io::Result<StoreTime> {
+        self.give_out(Duration::from_micros(1))
+    }
+
+    /// The wall time, unless it was set back: then the newest time given out, which goes on at the rate of
+    /// the monotonic clock.
+    fn give_out(&self, step: Duration) -> io::Result<StoreTime> {
+        let Shared {
+            file,
+            world,
+            anchor,
+        } = self.shared.as_ref();
+        let newest = read_time(file)?;
+        let monotonic = world.clock.monotonic();
+        let mut anchor = anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let (own, at) = *anchor;
+        let time = StoreTime::from_micros(world.clock.wall_micros())
+            .max(newest.plus(step))
+            .max(own.plus(monotonic.saturating_sub(at).max(step)));
+        file.write_all_at(&time.micros().to_le_bytes(), 0)?;
+        *anchor = (time, monotonic);
+        Ok(time)
+    }
+}
+
+fn read_time(file: &File) -> io::Result<StoreTime> {
+    let mut bytes = [0; 8];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(StoreTime::from_micros(i64::from_le_bytes(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(StoreTime::default()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The kernel releases the lock of an open file in any case when the file is closed.
+        if let Err(error) = flock(&self.shared.file, FlockOperation::Unlock) {
+            tracing::error!(%error, "the lock of the data directory could not be released");
+        }
+    }
+}

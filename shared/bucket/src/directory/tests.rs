@@ -1,0 +1,410 @@
+//! The directory store: files, times, processes.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Clock, MemoryStore, SystemClock};
+
+fn open(directory: &TempDir) -> DirectoryStore {
+    DirectoryStore::open(directory.path(), &World::system()).unwrap()
+}
+
+async fn put(store: &dyn Store, key: &str, body: &'static str, mode: PutMode) -> Answer<Put> {
+    store
+        .put(key, Bytes::from_static(body.as_bytes()), mode)
+        .await
+        .unwrap()
+}
+
+async fn read(store: &dyn Store, key: &str) -> Option<Object> {
+    match store.get(key, GetOptions::default()).await.unwrap().value {
+        Get::Found(object) => Some(object),
+        _ => None,
+    }
+}
+
+async fn keys(store: &dyn Store) -> Vec<String> {
+    let request = ListRequest {
+        prefix: "",
+        start_after: None,
+        page_token: None,
+    };
+    let page = store.list(request).await.unwrap().value;
+    page.entries.into_iter().map(|entry| entry.key).collect()
+}
+
+#[tokio::test]
+async fn an_object_is_a_plain_file_that_another_process_finds() {
+    let directory = tempfile::tempdir().unwrap();
+    put(
+        &open(&directory),
+        "data/7/x.parquet",
+        "PAR1",
+        PutMode::Overwrite,
+    )
+    .await;
+    let file = directory.path().join("data/7/x.parquet");
+    assert_eq!(fs::read(file).unwrap(), b"PAR1");
+    let object = read(&open(&directory), "data/7/x.parquet").await.unwrap();
+    assert_eq!(object.bytes, "PAR1");
+}
+
+/// A clock whose wall time a test sets, and whose waits are over at once.
+#[derive(Debug)]
+struct SetClock {
+    wall: AtomicI64,
+    stands: AtomicBool,
+    inner: SystemClock,
+}
+
+impl Clock for SetClock {
+    fn wall_micros(&self) -> i64 {
+        self.wall.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        if self.stands.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        self.inner.monotonic()
+    }
+
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        self.inner.sleep(Duration::from_millis(20)).boxed()
+    }
+}
+
+fn set_clock(wall_micros: i64) -> (Arc<SetClock>, World) {
+    let clock = Arc::new(SetClock {
+        wall: wall_micros.into(),
+        stands: false.into(),
+        inner: SystemClock::new(),
+    });
+    let world = World {
+        clock: Arc::<SetClock>::clone(&clock),
+        ..World::system()
+    };
+    (clock, world)
+}
+
+#[tokio::test]
+async fn time_goes_on_when_the_wall_clock_is_set_back_also_for_other_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let begin = 1_700_000_000_000_000;
+    let (clock, world) = set_clock(begin);
+    let one = DirectoryStore::open(directory.path(), &world).unwrap();
+    put(&one, "a", "", PutMode::Overwrite).await;
+    clock.wall.store(begin + 3_600_000_000, Ordering::Relaxed);
+    let late = one
+        .get("a", GetOptions::default())
+        .await
+        .unwrap()
+        .date
+        .unwrap();
+    assert_eq!(late.micros(), begin + 3_600_000_000);
+
+    clock.wall.store(begin, Ordering::Relaxed);
+    let (_, world) = set_clock(begin);
+    let two = DirectoryStore::open(directory.path(), &world).unwrap();
+    let mut newest = late;
+    for store in [&one, &two, &one, &two] {
+        let date = put(store, "a", "", PutMode::Overwrite).await.date.unwrap();
+        assert!(date > newest);
+        let object = read(store, "a").await.unwrap();
+        assert_eq!(object.last_modified, date);
+        newest = date;
+    }
+    let moment = one.world.moment();
+    world.clock.sleep(Duration::ZERO).await;
+    let date = one
+        .get("a", GetOptions::default())
+        .await
+        .unwrap()
+        .date
+        .unwrap();
+    let passed = one.world.elapsed(&moment);
+    assert!(
+        date.since(newest) >= passed / 2,
+        "the store's time stands still"
+    );
+}
+
+#[tokio::test]
+async fn equal_bytes_put_at_the_same_time_are_different_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let (clock, world) = set_clock(1_700_000_000_000_000);
+    clock.stands.store(true, Ordering::Relaxed);
+    let store = DirectoryStore::open(directory.path(), &world).unwrap();
+    let mut etags = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let Put::Done(etag) = put(&store, "a", "same", PutMode::Overwrite).await.value else {
+            panic!("an overwrite was refused");
+        };
+        assert_eq!(read(&store, "a").await.unwrap().etag, etag);
+        assert!(etags.insert(etag));
+    }
+}
+
+#[tokio::test]
+async fn abandoned_temporary_files_are_removed_when_they_are_old_and_never_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let (old, young) = (store.temporary_path(), store.temporary_path());
+    for path in [&old, &young] {
+        fs::write(path, "half").unwrap();
+    }
+    let hours_ago = World::system().clock.wall_micros() - 2 * 3_600_000_000;
+    let time = std::time::UNIX_EPOCH + Duration::from_micros(hours_ago.try_into().unwrap());
+    File::options()
+        .write(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    let store = open(&directory);
+    assert!(!old.exists() && young.exists());
+    assert_eq!(keys(&store).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn puts_leave_no_temporary_file_whatever_their_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    put(&store, "a", "", PutMode::Create).await;
+    let refused = put(&store, "a", "", PutMode::Create).await;
+    assert_eq!(refused.value, Put::Refused);
+    let impossible = store.put("a/b", Bytes::new(), PutMode::Overwrite).await;
+    assert!(
+        matches!(impossible, Err(StoreError::Rejected { .. })),
+        "{impossible:?}"
+    );
+    let own = directory.path().join(OWN_DIRECTORY).join("tmp");
+    assert_eq!(fs::read_dir(own).unwrap().count(), 0);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_by_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let root = file.join("data");
+    let error = DirectoryStore::open(&root, &World::system()).unwrap_err();
+    let expected = format!("the data directory '{}' can't be used: ", root.display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[tokio::test]
+async fn keys_that_leave_the_directory_are_rejected() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    for key in [
+        "",
+        "../x",
+        "a/../../x",
+        "/x",
+        "a//b",
+        "a/",
+        ".neap/lock",
+        "a\0b",
+    ] {
+        let outcome = store.put(key, Bytes::new(), PutMode::Overwrite).await;
+        assert!(
+            matches!(outcome, Err(StoreError::Rejected { .. })),
+            "{key}: {outcome:?}"
+        );
+        assert!(read(&store, key).await.is_none());
+        store.delete(&[key.to_owned()]).await.unwrap();
+    }
+    assert!(directory.path().join(".neap/lock").exists());
+}
+
+#[tokio::test]
+async fn deleting_the_last_object_of_a_directory_removes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    put(&store, "tail/7/a", "", PutMode::Overwrite).await;
+    put(&store, "tail/8/a", "", PutMode::Overwrite).await;
+    store.delete(&["tail/7/a".to_owned()]).await.unwrap();
+    assert!(!directory.path().join("tail/7").exists());
+    store.delete(&["tail/8/a".to_owned()]).await.unwrap();
+    assert!(!directory.path().join("tail").exists());
+    assert!(directory.path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_into_a_directory_that_is_being_removed_succeeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (open(&directory), open(&directory));
+    let turns = |store: DirectoryStore, name: &'static str| async move {
+        for _ in 0..100 {
+            let key = format!("tail/7/{name}");
+            put(&store, &key, "", PutMode::Overwrite).await;
+            assert!(read(&store, &key).await.is_some());
+            store.delete(&[key]).await.unwrap();
+        }
+    };
+    let one = tokio::spawn(turns(one, "one"));
+    tokio::spawn(turns(two, "two")).await.unwrap();
+    one.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operation_gives_up_on_a_process_that_keeps_the_lock_and_works_again_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let suspended = open(&directory);
+    let held = suspended.lock.acquire().await.unwrap();
+    let (_, impatient) = set_clock(0);
+    let store = DirectoryStore::open(directory.path(), &impatient).unwrap();
+    for _ in 0..2 {
+        let outcome = store.put("a", Bytes::new(), PutMode::Create).await;
+        let Err(error @ StoreError::Unavailable { .. }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let expected = "another process holds the lock of the directory";
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+    drop(held);
+    // The thread that waited gets the lock and gives it back.
+    let store = open(&directory);
+    assert!(matches!(
+        put(&store, "a", "", PutMode::Create).await.value,
+        Put::Done(_)
+    ));
+}
+
+fn directory_key() -> impl Strategy<Value = String> {
+    // Directories end with d and files with f, so that none is both.
+    ("([ab.-]?d/){0,2}", "[ab.-]{0,2}f").prop_map(|(directory, file)| directory + &file)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn listings_are_those_of_the_memory_store(
+        keys in proptest::collection::btree_set(directory_key(), 0..20),
+        prefix in "([ab.-]?d/)?[ab.-]?",
+        start_after in proptest::option::of(directory_key()),
+        page_keys in 1_usize..5,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::system();
+        let files = open(&directory).with_page_keys(page_keys);
+        let memory = MemoryStore::with_page_keys(Arc::clone(&world.clock), page_keys);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for key in &keys {
+                put(&memory, key, "x", PutMode::Overwrite).await;
+                let path = directory.path().join(key);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "x").unwrap();
+            }
+            let mut page_token = None;
+            loop {
+                let request = || ListRequest {
+                    prefix: &prefix,
+                    start_after: start_after.as_deref(),
+                    page_token: page_token.clone(),
+                };
+                let found = files.list(request()).await.unwrap().value;
+                let expected = memory.list(request()).await.unwrap().value;
+                let names = |page: &ListPage| -> Vec<_> {
+                    page.entries.iter().map(|entry| entry.key.clone()).collect()
+                };
+                assert_eq!(names(&found), names(&expected));
+                assert_eq!(found.next_page_token, expected.next_page_token);
+                page_token = found.next_page_token;
+                if page_token.is_none() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// The variable that makes the next test a process that counts for its parent.
+const COUNTS_IN: &str = "NEAP_TEST_COUNTS_IN";
+
+/// Not a test of its own: adds one to a counter again and again, and tells each time.
+#[tokio::test]
+async fn a_process_that_counts() {
+    let Ok(root) = std::env::var(COUNTS_IN) else {
+        return;
+    };
+    let store = DirectoryStore::open(root, &World::system()).unwrap();
+    for _ in 0..50 {
+        loop {
+            let (count, mode) = match read(&store, "counter").await {
+                None => (0, PutMode::Create),
+                Some(object) => (
+                    String::from_utf8_lossy(&object.bytes)
+                        .parse::<u32>()
+                        .unwrap(),
+                    PutMode::Update(object.etag),
+                ),
+            };
+            let next = (count + 1).to_string();
+            let answer = store.put("counter", next.into(), mode).await.unwrap();
+            if matches!(answer.value, Put::Done(_)) {
+                println!("\ncounted {}", count + 1);
+                break;
+            }
+        }
+    }
+}
+
+fn counting_process(directory: &TempDir) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "directory::tests::a_process_that_counts",
+            "--nocapture",
+        ])
+        .env(COUNTS_IN, directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn counter(directory: &TempDir) -> u32 {
+    let object = read(&open(directory), "counter").await.unwrap();
+    String::from_utf8_lossy(&object.bytes).parse().unwrap()
+}
+
+#[tokio::test]
+async fn processes_that_count_together_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let processes: Vec<_> = (0..3).map(|_| counting_process(&directory)).collect();
+    for process in processes {
+        assert!(process.wait_with_output().unwrap().status.success());
+    }
+    assert_eq!(counter(&directory).await, 150);
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_nothing_that_it_told_and_leaves_no_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = counting_process(&directory);
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut told = 0;
+    for line in lines {
+        if let Some(count) = line.unwrap().strip_prefix("counted ") {
+            told = count.parse().unwrap();
+            if told == 10 {
+                process.kill().unwrap();
+            }
+        }
+    }
+    process.wait().unwrap();
+    assert!(told >= 10);
+    assert!((told..=told + 1).contains(&counter(&directory).await));
+}

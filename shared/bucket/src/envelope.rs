@@ -1,0 +1,157 @@
+//! The header that every object of Neap's own formats starts with.
+//!
+//! ```text
+//! 0   magic     4 bytes
+//! 4   version   u16, little endian
+//! 6   reserved  u16, zero
+//! 8   put_id    u128, little endian
+//! 24  checksum  u32, CRC-32C of the payload
+//! 28  payload
+//! ```
+//!
+//! A version above the one that this code knows is refused by its number: nothing is ever guessed.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// The number of bytes before the payload.
+pub const HEADER_BYTES: usize = 28;
+
+/// What is wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The object does not start with the magic of its kind.
+    #[error("'{key}' is damaged: it is not a {kind}")]
+    Magic {
+        /// The object.
+        key: String,
+        /// What it should be.
+        kind: &'static str,
+    },
+    /// The object was written by a newer release.
+    #[error("'{key}' has format version {found}; this release reads {kind} up to version {known}")]
+    Newer {
+        /// The object.
+        key: String,
+        /// What it is.
+        kind: &'static str,
+        /// Its version.
+        found: u16,
+        /// The newest version that this release reads.
+        known: u16,
+    },
+    /// The object's bytes are not those that were written.
+    #[error("'{key}' is damaged: {reason}")]
+    Damaged {
+        /// The object.
+        key: String,
+        /// How it is known.
+        reason: String,
+    },
+}
+
+/// A kind of object: its magic, its name in messages, and the newest version that this code reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// The first four bytes.
+    pub magic: [u8; 4],
+    /// The name in messages.
+    pub kind: &'static str,
+    /// The version.
+    pub version: u16,
+}
+
+impl Format {
+    /// The object with this payload.
+    pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
+        bytes.put_slice(&self.magic);
+        bytes.put_u16_le(self.version);
+        bytes.put_u16_le(0);
+        bytes.put_u128_le(put_id);
+        bytes.put_u32_le(crc32c::crc32c(payload));
+        bytes.put_slice(payload);
+        bytes.freeze()
+    }
+
+    /// The `put_id` and the payload of an object, its checksum verified.
+    pub fn decode(&self, key: &str, object: &Bytes) -> Result<(u128, Bytes), FormatError> {
+        let damaged = |reason: &str| FormatError::Damaged {
+            key: key.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let Some((header, _)) = object.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(damaged(&format!("it has only {} bytes", object.len())));
+        };
+        let [m0, m1, m2, m3, v0, v1, _, _, rest @ ..] = header;
+        if [*m0, *m1, *m2, *m3] != self.magic {
+            return Err(FormatError::Magic {
+                key: key.to_owned(),
+                kind: self.kind,
+            });
+        }
+        let found = u16::from_le_bytes([*v0, *v1]);
+        if found > self.version {
+            let (kind, known) = (self.kind, self.version);
+            return Err(FormatError::Newer {
+                key: key.to_owned(),
+                kind,
+                found,
+                known,
+            });
+        }
+        let (Some(put_id), Some(checksum)) = (rest.first_chunk::<16>(), rest.last_chunk::<4>())
+        else {
+            return Err(damaged("its header is cut"));
+        };
+        let payload = object.slice(HEADER_BYTES..);
+        if crc32c::crc32c(&payload) != u32::from_le_bytes(*checksum) {
+            return Err(damaged("its checksum does not match"));
+        }
+        Ok((u128::from_le_bytes(*put_id), payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: Format = Format {
+        magic: *b"TEST",
+        kind: "test",
+        version: 2,
+    };
+
+    #[test]
+    fn payload_and_put_id_come_back() {
+        let object = FORMAT.encode(7, b"payload");
+        assert_eq!(
+            FORMAT.decode("k", &object),
+            Ok((7, Bytes::from_static(b"payload")))
+        );
+    }
+
+    #[test]
+    fn any_flipped_bit_of_the_payload_and_any_cut_is_found() {
+        let object = FORMAT.encode(7, b"payload");
+        for at in HEADER_BYTES..object.len() {
+            let mut bytes = object.to_vec();
+            bytes[at] ^= 1;
+            assert!(FORMAT.decode("k", &bytes.into()).is_err());
+            assert!(FORMAT.decode("k", &object.slice(..at)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_by_its_number() {
+        let object = Format {
+            version: 3,
+            ..FORMAT
+        }
+        .encode(7, b"");
+        let error = FORMAT.decode("k", &object).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "'k' has format version 3; this release reads test up to version 2"
+        );
+    }
+}

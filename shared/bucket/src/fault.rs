@@ -1,0 +1,316 @@
+//! A store that misbehaves as networks and stores do, driven by a seed.
+//!
+//! Each caller's view of a shared store is a [`FaultyStore`] of its own: its faults, its [`Gate`] and its
+//! hook concern that caller only. With the same seed, the same calls in the same order and a virtual clock,
+//! the same faults happen. Nothing is spawned but what lands late.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::{
+    Answer, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+    StoreTime, World,
+};
+
+/// What goes wrong, as probabilities from 0 to 1 for each call; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// A call waits for up to [`Faults::longest_delay`] before it reaches the store, and as long before its
+    /// answer reaches the caller.
+    pub delay: f64,
+    /// The longest of these waits.
+    pub longest_delay: Duration,
+    /// A call fails and has no effect, as with 503.
+    pub unavailable: f64,
+    /// A call takes effect and its answer is lost.
+    pub lost_reply: f64,
+    /// A write is reported as failed and takes effect up to [`Faults::longest_landing`] later.
+    pub late_landing: f64,
+    /// The longest time after which a late write takes effect.
+    pub longest_landing: Duration,
+    /// A conditional put takes effect and is answered as refused: a retry inside the client met its own
+    /// first attempt.
+    pub refused_after_effect: f64,
+    /// A conditional put is answered as refused and has no effect: a rival that failed later, or S3's 409.
+    pub refused_without_effect: f64,
+    /// The largest error of the `Date` of an answer, either way.
+    pub date_skew: Duration,
+    /// The number of keys on a page of a listing, if fewer than the store's own.
+    pub page_keys: Option<usize>,
+}
+
+/// Where in a call a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing has reached the store.
+    Before,
+    /// The call took effect or failed, and the caller does not know yet.
+    After,
+}
+
+/// A call, as a hook sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The number of the call among those of this [`FaultyStore`], from 0.
+    pub number: u64,
+    /// What is asked for.
+    pub operation: Operation,
+    /// The key, the prefix of a listing, or the first key of a deletion.
+    pub key: String,
+    /// Where in the call.
+    pub phase: Phase,
+}
+
+/// Something to await at each phase of each call. A future that never ends is a crash at that point.
+pub type Hook = Arc<dyn Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A gate that all calls of an instance pass: while it is frozen, no call begins and no answer arrives.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Gate {
+    /// Holds all calls from now on.
+    pub fn freeze(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Lets all calls go on.
+    pub fn thaw(&self) {
+        self.0.send_replace(false);
+    }
+
+    /// Waits until the gate is not frozen.
+    pub async fn pass(&self) {
+        // The sender lives as long as `self`, so the wait ends only by a thaw.
+        let mut frozen = self.0.subscribe();
+        while *frozen.borrow_and_update() {
+            if frozen.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// A store with faults, around another one. The one around which it is must sort its listings.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    world: World,
+    faults: Mutex<Faults>,
+    gate: Gate,
+    hook: Option<Hook>,
+    calls: AtomicU64,
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore")
+            .field("inner", &self.inner)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FaultyStore {
+    /// Disturbs the calls to `inner`, with the clock and the chance of `world`.
+    pub fn new(inner: Arc<dyn Store>, world: World, faults: Faults) -> Self {
+        Self {
+            inner,
+            world,
+            faults: Mutex::new(faults),
+            gate: Gate::default(),
+            hook: None,
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// The same store with something to await at each phase of each call.
+    pub fn with_hook(self, hook: Hook) -> Self {
+        Self {
+            hook: Some(hook),
+            ..self
+        }
+    }
+
+    /// The gate that all calls pass.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    fn faults(&self) -> Faults {
+        let faults = self.faults.lock();
+        faults.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn happens(&self, probability: f64) -> bool {
+        probability > 0.0 && self.fraction() < probability
+    }
+
+    /// A number from 0 up to 1.
+    fn fraction(&self) -> f64 {
+        const UNIT: Duration = Duration::from_secs(1);
+        self.world.entropy.below(UNIT).as_secs_f64()
+    }
+
+    async fn reach(&self, call: &Call) {
+        let faults = self.faults();
+        if self.happens(faults.delay) {
+            let delay = self.world.entropy.below(faults.longest_delay);
+            self.world.clock.sleep(delay).await;
+        }
+        if let Some(hook) = &self.hook {
+            hook(call).await;
+        }
+        self.gate.pass().await;
+    }
+
+    /// One call from end to end. `late` is what a write does when it lands late.
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        effect: impl Future<Output = Result<Answer<T>, StoreError>> + Send,
+        late: Option<BoxFuture<'static, ()>>,
+    ) -> Result<Answer<T>, StoreError> {
+        let unavailable = |reason: &str| StoreError::Unavailable {
+            operation,
+            key: key.to_owned(),
+            reason: format!("{reason} (a fault on purpose)"),
+        };
+        let mut call = Call {
+            number: self.calls.fetch_add(1, Ordering::Relaxed),
+            operation,
+            key: key.to_owned(),
+            phase: Phase::Before,
+        };
+        self.reach(&call).await;
+        let faults = self.faults();
+        call.phase = Phase::After;
+        if self.happens(faults.unavailable) {
+            self.reach(&call).await;
+            return Err(unavailable("the store is busy"));
+        }
+        if let Some(late) = late
+            && self.happens(faults.late_landing)
+        {
+            let delay = self.world.entropy.below(faults.longest_landing);
+            let sleep = self.world.clock.sleep(delay);
+            tokio::spawn(async move {
+                sleep.await;
+                late.await;
+            });
+            self.reach(&call).await;
+            return Err(unavailable("the request timed out"));
+        }
+        let answer = effect.await;
+        self.reach(&call).await;
+        if self.happens(faults.lost_reply) {
+            return Err(unavailable("the connection broke"));
+        }
+        answer.map(|answer| self.skewed(answer, faults.date_skew))
+    }
+
+    fn skewed<T>(&self, answer: Answer<T>, skew: Duration) -> Answer<T> {
+        if skew.is_zero() {
+            return answer;
+        }
+        let error = self.world.entropy.below(skew.saturating_mul(2));
+        let date = answer
+            .date
+            .map(|date: StoreTime| date.minus(skew).plus(error));
+        Answer { date, ..answer }
+    }
+
+    async fn list_page(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let Some(page_keys) = self.faults().page_keys else {
+            return self.inner.list(request).await;
+        };
+        let after = request.start_after.max(request.page_token.as_deref());
+        let whole = ListRequest {
+            prefix: request.prefix,
+            start_after: after,
+            page_token: None,
+        };
+        let mut answer = self.inner.list(whole).await?;
+        let page = &mut answer.value;
+        let more = page.next_page_token.is_some() || page.entries.len() > page_keys.max(1);
+        page.entries.truncate(page_keys.max(1));
+        let last = page.entries.last().filter(|_| more);
+        page.next_page_token = last.map(|entry| entry.key.clone());
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let effect = self.inner.get(key, options);
+        self.call(Operation::Get, key, effect, None).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let conditional = mode != PutMode::Overwrite;
+        let faults = self.faults();
+        let late: BoxFuture<'static, ()> = {
+            let (inner, key) = (Arc::clone(&self.inner), key.to_owned());
+            let (body, mode) = (body.clone(), mode.clone());
+            // Nobody waits for what lands late.
+            Box::pin(async move { drop(inner.put(&key, body, mode).await) })
+        };
+        let effect = async {
+            if conditional && self.happens(faults.refused_without_effect) {
+                let Answer { date, .. } = self.inner.get(key, GetOptions::default()).await?;
+                let value = Put::Refused;
+                return Ok(Answer { value, date });
+            }
+            let mut answer = self.inner.put(key, body, mode).await?;
+            if conditional && self.happens(faults.refused_after_effect) {
+                answer.value = Put::Refused;
+            }
+            Ok(answer)
+        };
+        self.call(Operation::Put, key, effect, Some(late)).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let prefix = request.prefix;
+        let effect = self.list_page(request);
+        self.call(Operation::List, prefix, effect, None).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let first = keys.first().map_or("", String::as_str);
+        let late: BoxFuture<'static, ()> = {
+            let (inner, keys) = (Arc::clone(&self.inner), keys.to_vec());
+            // Nobody waits for what lands late.
+            Box::pin(async move { drop(inner.delete(&keys).await) })
+        };
+        let effect = self.inner.delete(keys);
+        self.call(Operation::Delete, first, effect, Some(late))
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! The keys of all objects: the one place that builds and parses them.
+//!
+//! ```text
+//! catalog                            root catalog
+//! db/<id>/catalog                    database catalog
+//! db/<id>/manifest                   manifest
+//! tail/<id>/<stamp>-<nonce>.wal      segments
+//! data/<id>/<ulid>.parquet           bundles
+//! data/<id>/<ulid>.page              spilled pages of a manifest
+//! results/<ulid>.<ext>               large query results
+//! probe/<nonce>/...                  what a check of the store leaves for the moment
+//! ```
+//!
+//! Stamps have 20 decimal digits, so that segments sort by them.
+
+use std::{fmt, str::FromStr};
+
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::Stamp;
+
+/// The name of a segment. Equal stamps of two instances are ordered by nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SegmentName {
+    /// The place in the order of all writes.
+    pub stamp: Stamp,
+    /// Drawn once for each segment, so that its key is unique.
+    pub nonce: u64,
+}
+
+/// The key of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The register of the cluster.
+    RootCatalog,
+    /// The register with the tables of a database.
+    DatabaseCatalog(DatabaseId),
+    /// The register with the sections of a database.
+    Manifest(DatabaseId),
+    /// A segment of the tail.
+    Segment(DatabaseId, SegmentName),
+    /// A bundle of sections.
+    Bundle(DatabaseId, Ulid),
+    /// A spilled page of a manifest.
+    Page(DatabaseId, Ulid),
+    /// A query result with its file extension.
+    QueryResult(Ulid, String),
+    /// A passing object of a store check: run and name.
+    Probe(u64, String),
+}
+
+impl Key {
+    /// The prefix of all segments of all databases.
+    pub const TAIL_PREFIX: &'static str = "tail/";
+
+    /// The prefix of the segments of a database.
+    pub fn tail_prefix(database: DatabaseId) -> String {
+        format!("{}{database}/", Self::TAIL_PREFIX)
+    }
+
+    /// A key that sorts after all segments at or below `mark` and before all above it.
+    pub fn tail_after(database: DatabaseId, mark: Stamp) -> String {
+        format!(
+            "{}{:0width$}~",
+            Self::tail_prefix(database),
+            mark.as_u64(),
+            width = Stamp::DIGITS
+        )
+    }
+
+    /// The prefix of the bundles and pages of a database.
+    pub fn data_prefix(database: DatabaseId) -> String {
+        format!("data/{database}/")
+    }
+
+    /// The prefix of one run of a store check.
+    pub fn probe_prefix(run: u64) -> String {
+        format!("probe/{run:016x}/")
+    }
+
+    /// What kind of object this is.
+    pub fn class(&self) -> KeyClass {
+        match self {
+            Self::RootCatalog => KeyClass::RootCatalog,
+            Self::DatabaseCatalog(_) => KeyClass::DatabaseCatalog,
+            Self::Manifest(_) => KeyClass::Manifest,
+            Self::Segment(..) => KeyClass::Tail,
+            Self::Bundle(..) => KeyClass::Data,
+            Self::Page(..) => KeyClass::Page,
+            Self::QueryResult(..) => KeyClass::Result,
+            Self::Probe(..) => KeyClass::Probe,
+        }
+    }
+}
+
+/// What kind of object a key or prefix names, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyClass {
+    /// The root catalog.
+    RootCatalog,
+    /// Database catalogs.
+    DatabaseCatalog,
+    /// Manifests.
+    Manifest,
+    /// Segments, and listings of them.
+    Tail,
+    /// Bundles, and listings of data.
+    Data,
+    /// Pages of manifests.
+    Page,
+    /// Query results.
+    Result,
+    /// Store checks.
+    Probe,
+    /// What Neap did not put there.
+    Other,
+}
+
+impl KeyClass {
+    /// All classes.
+    pub const ALL: [Self; 9] = [
+        Self::RootCatalog,
+        Self::DatabaseCatalog,
+        Self::Manifest,
+        Self::Tail,
+        Self::Data,
+        Self::Page,
+        Self::Result,
+        Self::Probe,
+        Self::Other,
+    ];
+
+    /// The class of a key or of a prefix that is listed.
+    pub fn of(key: &str) -> Self {
+        match key.parse::<Key>() {
+            Ok(key) => key.class(),
+            Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
+            Err(_) if key.starts_with("data/") => Self::Data,
+            Err(_) if key.starts_with("probe/") => Self::Probe,
+            Err(_) => Self::Other,
+        }
+    }
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RootCatalog => "root_catalog",
+            Self::DatabaseCatalog => "database_catalog",
+            Self::Manifest => "manifest",
+            Self::Tail => "tail",
+            Self::Data => "data",
+            Self::Page => "page",
+            Self::Result => "result",
+            Self::Probe => "probe",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RootCatalog => f.write_str("catalog"),
+            Self::DatabaseCatalog(database) => write!(f, "db/{database}/catalog"),
+            Self::Manifest(database) => write!(f, "db/{database}/manifest"),
+            Self::Segment(database, name) => write!(
+                f,
+                "tail/{database}/{:0width$}-{:016x}.wal",
+                name.stamp.as_u64(),
+                name.nonce,
+                width = Stamp::DIGITS,
+            ),
+            Self::Bundle(database, ulid) => write!(f, "data/{database}/{ulid}.parquet"),
+            Self::Page(database, ulid) => write!(f, "data/{database}/{ulid}.page"),
+            Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
+            Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
+        }
+    }
+}
+
+/// Text that is no key of Neap's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a key of this database")]
+pub struct KeyError(String);
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        // Only the canonical form counts: what parses and is written otherwise is not ours.
+        parse(text)
+            .filter(|key| key.to_string() == text)
+            .ok_or_else(|| KeyError(text.to_owned()))
+    }
+}
+
+fn parse(text: &str) -> Option<Key> {
+    if text == "catalog" {
+        return Some(Key::RootCatalog);
+    }
+    let (kind, rest) = text.split_once('/')?;
+    let (first, last) = rest.split_once('/').unwrap_or((rest, ""));
+    match kind {
+        "db" => match last {
+            "catalog" => Some(Key::DatabaseCatalog(first.parse().ok()?)),
+            "manifest" => Some(Key::Manifest(first.parse().ok()?)),
+            _ => None,
+        },
+        "tail" => {
+            let (stamp, nonce) = last.strip_suffix(".wal")?.split_once('-')?;
+            let nonce = u64::from_str_radix(nonce, 16).ok()?;
+            let name = SegmentName {
+                stamp: stamp.parse().ok()?,
+                nonce,
+            };
+            Some(Key::Segment(first.parse().ok()?, name))
+        }
+        "data" => {
+            let database = first.parse().ok()?;
+            let (ulid, extension) = last.split_once('.')?;
+            let ulid = Ulid::from_string(ulid).ok()?;
+            match extension {
+                "parquet" => Some(Key::Bundle(database, ulid)),
+                "page" => Some(Key::Page(database, ulid)),
+                _ => None,
+            }
+        }
+        "results" => {
+            let (ulid, extension) = rest.split_once('.')?;
+            Some(Key::QueryResult(
+                Ulid::from_string(ulid).ok()?,
+                extension.to_owned(),
+            ))
+        }
+        "probe" => Some(Key::Probe(
+            u64::from_str_radix(first, 16).ok()?,
+            last.to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys() -> impl Strategy<Value = Key> {
+        let database = any::<u32>().prop_map(DatabaseId::new);
+        let ulid = any::<u128>().prop_map(Ulid);
+        prop_oneof![
+            Just(Key::RootCatalog),
+            database.clone().prop_map(Key::DatabaseCatalog),
+            database.clone().prop_map(Key::Manifest),
+            (database.clone(), any::<u64>(), any::<u64>()).prop_map(|(database, stamp, nonce)| {
+                Key::Segment(
+                    database,
+                    SegmentName {
+                        stamp: Stamp::from_u64(stamp),
+                        nonce,
+                    },
+                )
+            }),
+            (database.clone(), ulid.clone())
+                .prop_map(|(database, ulid)| Key::Bundle(database, ulid)),
+            (database, ulid.clone()).prop_map(|(database, ulid)| Key::Page(database, ulid)),
+            (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
+            (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_parses_to_itself(key in keys()) {
+            let text = key.to_string();
+            prop_assert_eq!(text.parse::<Key>(), Ok(key.clone()));
+            prop_assert_eq!(KeyClass::of(&text), key.class());
+        }
+
+        #[test]
+        fn segments_sort_by_stamp_and_around_a_mark(stamps in proptest::array::uniform2(any::<u64>()), nonce: u64) {
+            let database = DatabaseId::new(1);
+            let [one, two] = stamps.map(|stamp| {
+                Key::Segment(database, SegmentName { stamp: Stamp::from_u64(stamp), nonce }).to_string()
+            });
+            prop_assert_eq!(one.cmp(&two), stamps[0].cmp(&stamps[1]));
+            let after = Key::tail_after(database, Stamp::from_u64(stamps[0]));
+            prop_assert!(one < after);
+            prop_assert_eq!(two > after, stamps[1] > stamps[0]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_not_a_key() {
+        for text in [
+            "",
+            "Catalog",
+            "db/01/catalog",
+            "tail/1/5-0.wal",
+            "data/1/x.parquet",
+            "db/1/other",
+        ] {
+            assert!(text.parse::<Key>().is_err(), "{text}");
+        }
+    }
+}

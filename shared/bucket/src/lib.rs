@@ -1,0 +1,60 @@
+//! The bucket: stores, keys, registers, and the store's clock.
+//!
+//! Everything durable is an object in a [`Store`]: S3 and compatibles, Google Cloud Storage, Azure, a
+//! directory, memory. Components hold a [`Bucket`], name objects by [`Key`], and change shared state only
+//! through a [`Register`]. Time, waiting and chance come in as a [`World`].
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`Store`] | get, put on condition, list a page, delete; each answer carries the store's time |
+//! | [`Bucket`] | the stores of a cluster and their clock |
+//! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
+//! | [`Format`] | magic, version, `put_id` and checksum of Neap's own objects |
+//! | [`Rules`] | the numbers of the storage protocol |
+//! | [`StoreConfig`] | the flags that say where a database is, and what they open |
+//! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
+//! | [`Prefixed`], [`CountingStore`], [`FaultyStore`] | stores around a store |
+//! | [`conformance`] | what Neap needs of a store, as checks |
+
+mod bucket;
+mod config;
+pub mod conformance;
+mod counting;
+mod credentials;
+mod directory;
+mod envelope;
+mod environment;
+mod fault;
+mod keys;
+mod memory;
+mod prefixed;
+mod register;
+mod remote;
+mod rules;
+mod stamp;
+mod store;
+mod world;
+
+pub use bucket::{Bucket, StoreClock};
+pub use config::{
+    AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
+    StoreConfigError, StoreKind,
+};
+pub use counting::{Count, CountingStore, Counts};
+pub use credentials::AwsCredentials;
+pub use directory::{DirectoryError, DirectoryStore};
+pub use envelope::{Format, FormatError, HEADER_BYTES};
+pub use environment::with_environment;
+pub use fault::{Call, Faults, FaultyStore, Gate, Hook, Phase};
+pub use keys::{Key, KeyClass, KeyError, SegmentName};
+pub use memory::MemoryStore;
+pub use prefixed::Prefixed;
+pub use register::{Change, Commit, Register, RegisterError, RegisterValue, Versioned};
+pub use remote::{ObjectStoreAdapter, RemoteOptions};
+pub use rules::{Margins, RECENT_PUT_IDS, Rules};
+pub use stamp::{Stamp, StoreTime};
+pub use store::{
+    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object,
+    Operation, Put, PutMode, Store, StoreError,
+};
+pub use world::{Clock, Entropy, Moment, SystemClock, World};

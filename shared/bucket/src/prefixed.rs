@@ -1,0 +1,91 @@
+//! A store below a prefix of another one: several clusters in one bucket.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    Answer, Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
+};
+
+/// The objects of a store whose keys start with a prefix, under keys without it.
+#[derive(Debug)]
+pub struct Prefixed {
+    inner: Arc<dyn Store>,
+    prefix: String,
+}
+
+impl Prefixed {
+    /// The part of `inner` below `prefix`, such as `clusters/one/`.
+    pub fn new(inner: Arc<dyn Store>, prefix: impl Into<String>) -> Self {
+        Self {
+            inner,
+            prefix: prefix.into(),
+        }
+    }
+
+    fn outer(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl Store for Prefixed {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.inner.get(&self.outer(key), options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.inner.put(&self.outer(key), body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let start_after = request.start_after.map(|key| self.outer(key));
+        let outer = ListRequest {
+            prefix: &self.outer(request.prefix),
+            start_after: start_after.as_deref(),
+            page_token: request.page_token,
+        };
+        let Answer { value, date } = self.inner.list(outer).await?;
+        let entries = value.entries.into_iter().filter_map(|entry| {
+            let key = entry.key.strip_prefix(&self.prefix)?.to_owned();
+            Some(ListEntry { key, ..entry })
+        });
+        let value = ListPage {
+            entries: entries.collect(),
+            next_page_token: value.next_page_token,
+        };
+        Ok(Answer { value, date })
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let keys: Vec<_> = keys.iter().map(|key| self.outer(key)).collect();
+        self.inner.delete(&keys).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, World};
+
+    #[tokio::test]
+    async fn two_prefixes_of_one_store_do_not_see_each_other() {
+        let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(World::system().clock));
+        let one = Prefixed::new(Arc::clone(&inner), "one/");
+        let two = Prefixed::new(Arc::clone(&inner), "two/");
+        let put = one.put("catalog", Bytes::from_static(b"1"), PutMode::Create);
+        assert!(matches!(put.await.unwrap().value, Put::Done(_)));
+        let missing = two.get("catalog", GetOptions::default()).await.unwrap();
+        assert!(matches!(missing.value, Get::Missing));
+        assert!(matches!(
+            inner
+                .get("one/catalog", GetOptions::default())
+                .await
+                .unwrap()
+                .value,
+            Get::Found(_)
+        ));
+    }
+}

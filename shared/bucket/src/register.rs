@@ -1,0 +1,381 @@
+//! Registers: small objects with fixed keys, changed by compare-and-swap.
+//!
+//! ```text
+//!   instance                               store
+//!     |-- GET ------------------------------> |
+//!     |   apply a closure to the value        |
+//!     |-- PUT if it is still that one ------> |   crash before: nothing happened
+//!     |<----------------------------- 200 --- |   crash after: committed, nobody was told
+//!     |        412, 409, timeout, broken connection: nothing is proven
+//!     |-- GET ------------------------------> |
+//!     |        our put_id among the last 64   ->  committed
+//!     |        the base, unchanged            ->  put the same bytes again
+//!     |        more than 64 versions past ours->  unknown
+//!     |        else                           ->  lost race: apply the closure to the new value
+//! ```
+//!
+//! No clock has a part in it: whoever was frozen for a week fails the condition. Closures should commute
+//! where they can, so that a lost race is a retry and not an error.
+
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    Answer, Bucket, ETag, Format, FormatError, Get, GetOptions, Key, Object, Put, PutMode,
+    StoreError, StoreTime,
+};
+
+/// What a register holds.
+pub trait RegisterValue:
+    Clone + fmt::Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The magic, name and version of the object.
+    const FORMAT: Format;
+}
+
+/// Why a register could not be read, or a commit not be tried.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object is damaged or too new.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body<T> {
+    version: u64,
+    /// The `put_id`s of the versions before this one, newest first, as hexadecimal text.
+    recent: Vec<String>,
+    value: T,
+}
+
+/// A value of a register with what is needed to replace it.
+#[derive(Clone, Debug)]
+pub struct Versioned<T> {
+    /// The value; the default one when there is no object yet.
+    pub value: Arc<T>,
+    /// The number of commits that led to it; 0 when there is no object yet.
+    pub version: u64,
+    /// When it was committed, by the store's clock; `None` when there is no object yet.
+    pub committed: Option<StoreTime>,
+    /// The store's time of the answer that proved it current.
+    pub proven: Option<StoreTime>,
+    etag: Option<ETag>,
+    put_id: u128,
+    recent: Arc<Vec<String>>,
+}
+
+impl<T: Default> Versioned<T> {
+    fn absent(proven: Option<StoreTime>) -> Self {
+        Self {
+            value: Arc::default(),
+            version: 0,
+            committed: None,
+            proven,
+            etag: None,
+            put_id: 0,
+            recent: Arc::default(),
+        }
+    }
+}
+
+impl<T> Versioned<T> {
+    fn names(&self, put_id: u128) -> bool {
+        self.put_id == put_id || self.recent.contains(&id_text(put_id))
+    }
+}
+
+fn id_text(put_id: u128) -> String {
+    format!("{put_id:032x}")
+}
+
+/// What a closure makes of the value that it was shown.
+#[derive(Debug)]
+pub enum Change<T, R> {
+    /// A new value to commit, and a result for the caller.
+    Put(T, R),
+    /// Nothing to change.
+    Keep(R),
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+pub enum Commit<T, R, E> {
+    /// The change is in the register, or was not needed. `current` is the newest value known, which may
+    /// already contain later commits.
+    Committed {
+        /// The newest value known.
+        current: Versioned<T>,
+        /// What the closure returned with the value that was committed.
+        result: R,
+    },
+    /// The closure refused, on a value that was current.
+    Refused(E),
+    /// It can't be told whether the change is in the register.
+    Unknown {
+        /// The cause, for people.
+        reason: String,
+    },
+}
+
+/// A register: a fixed key, and the type of its value.
+#[derive(Clone, Debug)]
+pub struct Register<T> {
+    bucket: Bucket,
+    key: Key,
+    recent_put_ids: usize,
+    deadline: Duration,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// The time after which a commit that can't be decided is given up as unknown.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest pause before the first, second, … repetition: 10 ms, doubled up to 1 s, with full jitter.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+impl<T: RegisterValue> Register<T> {
+    /// The register under `key`, remembering as many `put_id`s as the rules say.
+    pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
+        Self {
+            bucket,
+            key,
+            recent_put_ids,
+            deadline: COMMIT_DEADLINE,
+            kind: PhantomData,
+        }
+    }
+
+    /// The key of the register.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Reads the value. With a `known` one the request is conditional, and an unchanged register gives it
+    /// back with a new proof.
+    pub async fn read(&self, known: Option<&Versioned<T>>) -> Result<Versioned<T>, RegisterError> {
+        let etag = known.and_then(|known| known.etag.clone());
+        let options = GetOptions {
+            range: None,
+            if_none_match: etag,
+        };
+        let Answer { value, date } = self.bucket.get(&self.key, options).await?;
+        match (value, known) {
+            (Get::Found(object), _) => Ok(self.decode(object, date)?),
+            (Get::Missing, _) | (Get::Unchanged, None) => Ok(Versioned::absent(date)),
+            (Get::Unchanged, Some(known)) => Ok(Versioned {
+                proven: date,
+                ..known.clone()
+            }),
+        }
+    }
+
+    fn decode(
+        &self,
+        object: Object,
+        proven: Option<StoreTime>,
+    ) -> Result<Versioned<T>, FormatError> {
+        let key = self.key.to_string();
+        let (put_id, payload) = T::FORMAT.decode(&key, &object.bytes)?;
+        let damaged = |reason: String| FormatError::Damaged {
+            key: key.clone(),
+            reason,
+        };
+        let json =
+            zstd::decode_all(payload.as_ref()).map_err(|error| damaged(error.to_string()))?;
+        let body: Body<T> =
+            serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+        Ok(Versioned {
+            value: Arc::new(body.value),
+            version: body.version,
+            committed: Some(object.last_modified),
+            proven,
+            etag: Some(object.etag),
+            put_id,
+            recent: Arc::new(body.recent),
+        })
+    }
+
+    /// Commits what `change` makes of the current value.
+    ///
+    /// The closure is shown `known` first, if given, and again each newer value after a lost race; a
+    /// refusal counts only on a value that was read for this commit.
+    pub async fn commit<R, E>(
+        &self,
+        known: Option<Versioned<T>>,
+        mut change: impl FnMut(&Versioned<T>) -> Result<Change<T, R>, E>,
+    ) -> Result<Commit<T, R, E>, RegisterError> {
+        let begun = self.bucket.world().moment();
+        let mut fresh = known.is_none();
+        let mut base = match known {
+            Some(known) => known,
+            None => self.read(None).await?,
+        };
+        for attempt in 0.. {
+            let (value, result) = match change(&base) {
+                Ok(Change::Put(value, result)) => (value, result),
+                Ok(Change::Keep(result)) => {
+                    return Ok(Commit::Committed {
+                        current: base,
+                        result,
+                    });
+                }
+                Err(refusal) if fresh => return Ok(Commit::Refused(refusal)),
+                Err(_) => {
+                    base = self.read(Some(&base)).await?;
+                    fresh = true;
+                    continue;
+                }
+            };
+            match self.put(&base, value, &begun).await? {
+                Attempt::Committed(current) => return Ok(Commit::Committed { current, result }),
+                Attempt::Unknown(reason) => return Ok(Commit::Unknown { reason }),
+                Attempt::Lost(_) if self.bucket.world().elapsed(&begun) >= self.deadline => break,
+                Attempt::Lost(newer) => {
+                    base = newer;
+                    fresh = true;
+                    self.back_off(attempt).await;
+                }
+            }
+        }
+        Ok(Commit::Unknown {
+            reason: "others were faster until the deadline".to_owned(),
+        })
+    }
+
+    /// Puts one value on the condition that `base` is current, until the outcome is known.
+    async fn put(
+        &self,
+        base: &Versioned<T>,
+        value: T,
+        begun: &crate::Moment,
+    ) -> Result<Attempt<T>, RegisterError> {
+        let put_id = self.bucket.world().entropy.next_u128();
+        let (bytes, mut next) = self.encode(base, value, put_id)?;
+        let mut etag = base.etag.clone();
+        for attempt in 0.. {
+            let mode = etag.map_or(PutMode::Create, PutMode::Update);
+            match self.bucket.put(&self.key, bytes.clone(), mode).await {
+                Ok(Answer {
+                    value: Put::Done(etag),
+                    date,
+                }) => {
+                    next.etag = Some(etag);
+                    next.proven = date;
+                    next.committed = date;
+                    return Ok(Attempt::Committed(next));
+                }
+                Err(error @ StoreError::Rejected { .. }) => return Err(error.into()),
+                Ok(Answer {
+                    value: Put::Refused,
+                    ..
+                })
+                | Err(StoreError::Unavailable { .. }) => {}
+            }
+            let found = match self.read_until_deadline(begun).await? {
+                Ok(found) => found,
+                Err(reason) => return Ok(Attempt::Unknown(reason)),
+            };
+            if found.names(put_id) && self.recent_put_ids > 0 {
+                return Ok(Attempt::Committed(found));
+            }
+            if found.put_id != base.put_id {
+                let reached = next.version + found.recent.len() as u64;
+                return Ok(if found.version > reached {
+                    Attempt::Unknown("too many commits came after it".to_owned())
+                } else {
+                    Attempt::Lost(found)
+                });
+            }
+            if self.bucket.world().elapsed(begun) >= self.deadline {
+                break;
+            }
+            // The same version may have another name by now, as after a restore of the bucket.
+            etag = found.etag;
+            self.back_off(attempt).await;
+        }
+        Ok(Attempt::Unknown(
+            "the store did not say until the deadline".to_owned(),
+        ))
+    }
+
+    fn encode(
+        &self,
+        base: &Versioned<T>,
+        value: T,
+        put_id: u128,
+    ) -> Result<(Bytes, Versioned<T>), FormatError> {
+        let mut recent = Vec::with_capacity(self.recent_put_ids);
+        if base.version > 0 {
+            recent.push(id_text(base.put_id));
+        }
+        recent.extend(base.recent.iter().cloned());
+        recent.truncate(self.recent_put_ids);
+        let body = Body {
+            version: base.version + 1,
+            recent,
+            value,
+        };
+        let damaged = |reason: String| FormatError::Damaged {
+            key: self.key.to_string(),
+            reason,
+        };
+        let json = serde_json::to_vec(&body).map_err(|error| damaged(error.to_string()))?;
+        let payload = zstd::encode_all(json.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(|error| damaged(error.to_string()))?;
+        let next = Versioned {
+            value: Arc::new(body.value),
+            version: body.version,
+            committed: None,
+            proven: None,
+            etag: None,
+            put_id,
+            recent: Arc::new(body.recent),
+        };
+        Ok((T::FORMAT.encode(put_id, &payload), next))
+    }
+
+    /// Reads the register, again and again while the store does not answer; the reason when the deadline
+    /// is over.
+    async fn read_until_deadline(
+        &self,
+        begun: &crate::Moment,
+    ) -> Result<Result<Versioned<T>, String>, RegisterError> {
+        for attempt in 0.. {
+            match self.read(None).await {
+                Ok(found) => return Ok(Ok(found)),
+                Err(RegisterError::Store(StoreError::Unavailable { reason, .. })) => {
+                    if self.bucket.world().elapsed(begun) >= self.deadline {
+                        return Ok(Err(reason));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            self.back_off(attempt).await;
+        }
+        Ok(Err("the attempts are used up".to_owned()))
+    }
+
+    async fn back_off(&self, attempt: u32) {
+        let limit = FIRST_BACKOFF
+            .saturating_mul(1 << attempt.min(10))
+            .min(LONGEST_BACKOFF);
+        let world = self.bucket.world();
+        world.clock.sleep(world.entropy.below(limit)).await;
+    }
+}
+
+enum Attempt<T> {
+    Committed(Versioned<T>),
+    Lost(Versioned<T>),
+    Unknown(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,454 @@
+//! Registers on stores that race, lie and lose replies.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, OnceLock, Weak},
+};
+
+use futures::{FutureExt, future::join_all};
+use neap_s3_server::{Options, S3Server};
+use object_store::aws::AmazonS3Builder;
+
+use super::*;
+use crate::{
+    Call, Clock, DirectoryStore, Entropy, Faults, FaultyStore, MemoryStore, ObjectStoreAdapter,
+    Operation, Phase, RECENT_PUT_IDS, RemoteOptions, Store, World,
+};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Counter {
+    count: u64,
+}
+
+impl RegisterValue for Counter {
+    const FORMAT: Format = Format {
+        magic: *b"CNTR",
+        kind: "counter",
+        version: 1,
+    };
+}
+
+fn memory(world: &World) -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new(Arc::clone(&world.clock)))
+}
+
+fn register(store: Arc<dyn Store>, world: &World) -> Register<Counter> {
+    let bucket = Bucket::new(store, world.clone());
+    Register::new(bucket, Key::RootCatalog, RECENT_PUT_IDS)
+}
+
+type Outcome = Result<Commit<Counter, u64, String>, RegisterError>;
+
+async fn increment(register: &Register<Counter>) -> Outcome {
+    let change = |base: &Versioned<Counter>| {
+        let count = base.value.count + 1;
+        Ok(Change::Put(Counter { count }, count))
+    };
+    register.commit(None, change).await
+}
+
+async fn count(register: &Register<Counter>) -> u64 {
+    register.read(None).await.unwrap().value.count
+}
+
+/// A store whose faults are set anew for each call.
+fn scripted(
+    inner: Arc<dyn Store>,
+    world: &World,
+    script: impl Fn(&Call) -> Faults + Send + Sync + 'static,
+) -> Arc<FaultyStore> {
+    let place: Arc<OnceLock<Weak<FaultyStore>>> = Arc::default();
+    let hook = {
+        let place = Arc::clone(&place);
+        move |call: &Call| {
+            if call.phase == Phase::Before
+                && let Some(store) = place.get().and_then(Weak::upgrade)
+            {
+                store.set_faults(script(call));
+            }
+            async {}.boxed()
+        }
+    };
+    let store = FaultyStore::new(inner, world.clone(), Faults::default());
+    let store = Arc::new(store.with_hook(Arc::new(hook)));
+    place.set(Arc::downgrade(&store)).unwrap();
+    store
+}
+
+/// The faults of the first puts, one after the other.
+fn puts(faults: impl IntoIterator<Item = Faults>) -> impl Fn(&Call) -> Faults {
+    let faults: Mutex<VecDeque<_>> = Mutex::new(faults.into_iter().collect());
+    move |call| match call.operation {
+        Operation::Put => faults.lock().unwrap().pop_front().unwrap_or_default(),
+        _ => Faults::default(),
+    }
+}
+
+async fn assert_no_increment_is_lost(store: Arc<dyn Store>) {
+    let world = World::system();
+    let registers: Vec<_> = (0..16)
+        .map(|_| register(Arc::clone(&store), &world))
+        .collect();
+    let increments = registers.iter().map(async |register| {
+        let outcome = increment(register).await.unwrap();
+        assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+    });
+    join_all(increments).await;
+    let versioned = registers[0].read(None).await.unwrap();
+    assert_eq!((versioned.value.count, versioned.version), (16, 16));
+}
+
+#[tokio::test]
+async fn sixteen_concurrent_increments_lose_nothing_in_memory() {
+    let world = World::system();
+    let delay = Faults {
+        delay: 1.0,
+        longest_delay: Duration::from_millis(5),
+        ..Faults::default()
+    };
+    let store = FaultyStore::new(memory(&world), world, delay);
+    assert_no_increment_is_lost(Arc::new(store)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_concurrent_increments_lose_nothing_in_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DirectoryStore::open(directory.path(), &World::system()).unwrap();
+    assert_no_increment_is_lost(Arc::new(store)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_concurrent_increments_lose_nothing_on_s3() {
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let builder = AmazonS3Builder::new()
+        .with_endpoint(server.endpoint())
+        .with_bucket_name(server.bucket())
+        .with_region("us-east-1")
+        .with_access_key_id(S3Server::ACCESS_KEY)
+        .with_secret_access_key(S3Server::SECRET_KEY);
+    let options = RemoteOptions {
+        allow_http: true,
+        ..RemoteOptions::default()
+    };
+    let store = ObjectStoreAdapter::s3(builder, &options).unwrap();
+    assert_no_increment_is_lost(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn an_own_put_is_recognised_after_a_lost_reply_and_after_a_false_refusal() {
+    let world = World::system();
+    let store = scripted(
+        memory(&world),
+        &world,
+        puts([
+            Faults {
+                lost_reply: 1.0,
+                ..Faults::default()
+            },
+            Faults {
+                refused_after_effect: 1.0,
+                ..Faults::default()
+            },
+        ]),
+    );
+    let register = register(store, &world);
+    for expected in 1..=2 {
+        let outcome = increment(&register).await.unwrap();
+        let Commit::Committed { current, result } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!((result, current.version), (expected, expected));
+    }
+    assert_eq!(count(&register).await, 2);
+}
+
+#[tokio::test]
+async fn a_put_that_had_no_effect_is_repeated() {
+    let world = World::system();
+    let refused = Faults {
+        refused_without_effect: 1.0,
+        ..Faults::default()
+    };
+    let unavailable = Faults {
+        unavailable: 1.0,
+        ..Faults::default()
+    };
+    let faults = [refused.clone(), unavailable.clone(), refused, unavailable];
+    let store = scripted(memory(&world), &world, puts(faults));
+    let register = register(store, &world);
+    for expected in 1..=2 {
+        let outcome = increment(&register).await.unwrap();
+        assert!(matches!(outcome, Commit::Committed { result, .. } if result == expected));
+    }
+    assert_eq!(count(&register).await, 2);
+}
+
+#[tokio::test]
+async fn an_own_put_is_recognised_until_too_many_commits_came_after_it() {
+    for (rivals, known) in [(0, true), (63, true), (64, true), (65, false), (200, false)] {
+        let world = World::system();
+        let inner = memory(&world);
+        let rival = register(Arc::clone(&inner), &world);
+        increment(&rival).await.unwrap();
+        let false_refusal = Faults {
+            refused_after_effect: 1.0,
+            ..Faults::default()
+        };
+        let hook = {
+            let rival = rival.clone();
+            move |call: &Call| {
+                let rival = rival.clone();
+                let own_put = call.operation == Operation::Put && call.phase == Phase::After;
+                async move {
+                    for _ in 0..if own_put { rivals } else { 0 } {
+                        increment(&rival).await.unwrap();
+                    }
+                }
+                .boxed()
+            }
+        };
+        let store = FaultyStore::new(inner, world.clone(), false_refusal);
+        let own = register(Arc::new(store.with_hook(Arc::new(hook))), &world);
+        let outcome = increment(&own).await.unwrap();
+        let recognised = match &outcome {
+            Commit::Committed { result, .. } => *result == 2,
+            Commit::Unknown { .. } => false,
+            Commit::Refused(_) => panic!("{outcome:?}"),
+        };
+        assert_eq!(recognised, known, "{rivals} rivals: {outcome:?}");
+        assert_eq!(count(&rival).await, 2 + rivals);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_on_an_old_value_is_asked_again_on_the_current_one() {
+    let world = World::system();
+    let register = register(memory(&world), &world);
+    let old = register.read(None).await.unwrap();
+    increment(&register).await.unwrap();
+    let mut shown = Vec::new();
+    let change = |base: &Versioned<Counter>| {
+        shown.push(base.value.count);
+        match base.value.count {
+            0 => Err("too low"),
+            count => Ok(Change::Put(Counter { count: count * 10 }, ())),
+        }
+    };
+    let outcome = register.commit(Some(old), change).await.unwrap();
+    assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+    assert_eq!(shown, [0, 1]);
+    assert_eq!(count(&register).await, 10);
+
+    let current = register.read(None).await.unwrap();
+    let refuse = |_: &Versioned<Counter>| Err::<Change<Counter, ()>, _>("never");
+    let outcome = register.commit(Some(current), refuse).await.unwrap();
+    assert!(matches!(outcome, Commit::Refused("never")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_old_base_is_a_lost_race() {
+    let world = World::system();
+    let register = register(memory(&world), &world);
+    let old = register.read(None).await.unwrap();
+    increment(&register).await.unwrap();
+    let change = |base: &Versioned<Counter>| {
+        let count = base.value.count + 1;
+        Ok::<_, String>(Change::Put(Counter { count }, count))
+    };
+    let outcome = register.commit(Some(old), change).await.unwrap();
+    assert!(
+        matches!(outcome, Commit::Committed { result: 2, .. }),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
+    let world = virtual_world(1);
+    let inner = memory(&world);
+    let rival = register(Arc::clone(&inner), &world);
+    let hook = {
+        let rival = rival.clone();
+        move |call: &Call| {
+            let rival = rival.clone();
+            let own_put = call.operation == Operation::Put && call.phase == Phase::Before;
+            async move {
+                if own_put {
+                    increment(&rival).await.unwrap();
+                }
+            }
+            .boxed()
+        }
+    };
+    let store = FaultyStore::new(inner, world.clone(), Faults::default());
+    let own = register(Arc::new(store.with_hook(Arc::new(hook))), &world);
+    let outcome = increment(&own).await.unwrap();
+    assert!(matches!(outcome, Commit::Unknown { .. }), "{outcome:?}");
+    let change = |base: &Versioned<Counter>| Ok::<_, String>(Change::Keep(base.version));
+    let outcome = own.commit(None, change).await.unwrap();
+    assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_or_newer_register_is_refused_by_its_key() {
+    let world = World::system();
+    let store = memory(&world);
+    let newer = Format {
+        version: 2,
+        ..Counter::FORMAT
+    };
+    let mut flipped = Counter::FORMAT.encode(1, b"payload").to_vec();
+    flipped[crate::HEADER_BYTES] ^= 1;
+    for (object, expected) in [
+        (
+            newer.encode(1, b""),
+            "'catalog' has format version 2; this release reads counter up to version 1",
+        ),
+        (
+            flipped.into(),
+            "'catalog' is damaged: its checksum does not match",
+        ),
+        (
+            Bytes::from_static(b"{}"),
+            "'catalog' is damaged: it has only 2 bytes",
+        ),
+        (
+            Bytes::from(vec![b'x'; 64]),
+            "'catalog' is damaged: it is not a counter",
+        ),
+    ] {
+        store
+            .put("catalog", object, PutMode::Overwrite)
+            .await
+            .unwrap();
+        let register = register(Arc::clone(&store), &world);
+        let error = register.read(None).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let error = increment(&register).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    let payload = Counter::FORMAT.encode(1, b"not compressed");
+    store
+        .put("catalog", payload, PutMode::Overwrite)
+        .await
+        .unwrap();
+    let error = register(store, &world).read(None).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("'catalog' is damaged: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_register_whose_version_got_another_name_can_be_changed() {
+    let world = World::system();
+    let store = memory(&world);
+    let register = register(Arc::clone(&store), &world);
+    increment(&register).await.unwrap();
+    let base = register.read(None).await.unwrap();
+    // As a restore of the bucket does: the same bytes, another ETag.
+    let answer = store.get("catalog", GetOptions::default()).await.unwrap();
+    let Get::Found(object) = answer.value else {
+        panic!("the register is gone");
+    };
+    store
+        .put("catalog", object.bytes, PutMode::Overwrite)
+        .await
+        .unwrap();
+    let change = |base: &Versioned<Counter>| {
+        let count = base.value.count + 1;
+        Ok::<_, String>(Change::Put(Counter { count }, count))
+    };
+    let outcome = register.commit(Some(base), change).await.unwrap();
+    assert!(
+        matches!(outcome, Commit::Committed { result: 2, .. }),
+        "{outcome:?}"
+    );
+}
+
+/// Time that passes only when all wait.
+#[derive(Debug)]
+struct VirtualClock(tokio::time::Instant);
+
+impl Clock for VirtualClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.monotonic().as_micros()).unwrap();
+        1_700_000_000_000_000 + elapsed
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Tokio's clock is paused in the tests"
+    )]
+    fn sleep(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}
+
+fn virtual_world(seed: u64) -> World {
+    World {
+        clock: Arc::new(VirtualClock(tokio::time::Instant::now())),
+        entropy: Arc::new(Entropy::from_seed(seed)),
+    }
+}
+
+/// What became of increments by four instances on a bad store: committed, unknown, the final count.
+async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
+    let world = virtual_world(seed);
+    let inner = memory(&world);
+    let faults = Faults {
+        delay: 0.5,
+        longest_delay: Duration::from_secs(1),
+        unavailable: 0.1,
+        lost_reply: 0.1,
+        late_landing: 0.1,
+        longest_landing: Duration::from_secs(20),
+        refused_after_effect: 0.1,
+        refused_without_effect: 0.1,
+        date_skew: Duration::from_secs(2),
+        page_keys: None,
+    };
+    let instances = (0..4).map(|_| {
+        let store = FaultyStore::new(Arc::clone(&inner), world.clone(), faults.clone());
+        let register = register(Arc::new(store), &world);
+        async move {
+            let (mut committed, mut unknown) = (0, 0);
+            for _ in 0..20 {
+                match increment(&register).await {
+                    Ok(Commit::Committed { .. }) => committed += 1,
+                    Ok(Commit::Unknown { .. }) => unknown += 1,
+                    Ok(Commit::Refused(_)) => panic!("nothing is refused"),
+                    // The first read got no answer: nothing was put.
+                    Err(_) => {}
+                }
+            }
+            (committed, unknown)
+        }
+    });
+    let ends = join_all(instances).await;
+    world.clock.sleep(Duration::from_secs(60)).await;
+    let committed = ends.iter().map(|(committed, _)| committed).sum();
+    let unknown = ends.iter().map(|(_, unknown)| unknown).sum();
+    (committed, unknown, count(&register(inner, &world)).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_bad_store_committed_is_committed_once_and_the_same_seed_gives_the_same_end() {
+    let mut all_unknown = 0;
+    for seed in 0..30 {
+        let end = increments_on_a_bad_store(seed).await;
+        let (committed, unknown, count) = end;
+        assert!(
+            (committed..=committed + unknown).contains(&count),
+            "seed {seed}: {committed} committed, {unknown} unknown, the counter is at {count}"
+        );
+        assert!(committed > 20, "seed {seed}: {end:?}");
+        assert_eq!(increments_on_a_bad_store(seed).await, end, "seed {seed}");
+        all_unknown += unknown;
+    }
+    assert!(all_unknown > 0, "the store was not bad enough");
+}

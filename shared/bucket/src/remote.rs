@@ -1,0 +1,495 @@
+//! Stores behind a network: S3 and compatibles, Google Cloud Storage, Azure, through `object_store`.
+//!
+//! `object_store` does not hand out the headers of an answer, so each call runs with an [`Exchange`] of its
+//! own, a task-local value, into which the HTTP client that is given to `object_store` notes the `Date` and
+//! the status of the newest answer. A call that is retried inside the client ends with the last one.
+
+mod exchange;
+
+use std::{fmt, ops::Range, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::DateTime;
+use futures::{StreamExt, stream};
+use http::{HeaderValue, StatusCode};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, GetRange, ObjectMeta, ObjectStore, PutPayload,
+    RetryConfig, UpdateVersion,
+    aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder,
+    gcp::GoogleCloudStorageBuilder,
+    list::{PaginatedListOptions, PaginatedListStore},
+    path::Path,
+};
+use tokio::sync::Semaphore;
+
+use self::exchange::{Exchange, WatchingConnector, watched};
+use crate::{
+    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, Put,
+    PutMode, Store, StoreError, StoreTime,
+};
+
+/// How to speak with a store behind a network.
+#[derive(Clone, Debug)]
+pub struct RemoteOptions {
+    /// The largest number of requests under way at once.
+    pub connection_limit: usize,
+    /// How often a request is repeated within a call.
+    pub max_retries: usize,
+    /// The time after which a request is not repeated any more.
+    pub retry_timeout: Duration,
+    /// The longest time for a connection.
+    pub connect_timeout: Duration,
+    /// The longest time for a request and its answer.
+    pub request_timeout: Duration,
+    /// Speak plain HTTP where the endpoint says so.
+    pub allow_http: bool,
+    /// Speak HTTP/2 only.
+    pub http2_only: bool,
+    /// The largest HTTP/2 frame, in bytes.
+    pub http2_max_frame_size: Option<u32>,
+    /// Accept any certificate.
+    pub tls_allow_insecure: bool,
+    /// Certificates of authorities to trust besides those of the system.
+    pub root_certificates: Vec<Certificate>,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self {
+            connection_limit: 16,
+            max_retries: 3,
+            retry_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+            allow_http: false,
+            http2_only: false,
+            http2_max_frame_size: None,
+            tls_allow_insecure: false,
+            root_certificates: Vec::new(),
+        }
+    }
+}
+
+impl RemoteOptions {
+    fn client(&self) -> ClientOptions {
+        let agent = concat!("neap/", env!("CARGO_PKG_VERSION"));
+        let mut options = ClientOptions::new()
+            .with_user_agent(HeaderValue::from_static(agent))
+            .with_allow_http(self.allow_http)
+            .with_allow_invalid_certificates(self.tls_allow_insecure)
+            .with_connect_timeout(self.connect_timeout)
+            .with_timeout(self.request_timeout);
+        if self.http2_only {
+            options = options.with_http2_only();
+        }
+        if let Some(bytes) = self.http2_max_frame_size {
+            options = options.with_http2_max_frame_size(bytes);
+        }
+        let certificates = self.root_certificates.iter().cloned();
+        certificates.fold(options, ClientOptions::with_root_certificate)
+    }
+
+    fn retry(&self) -> RetryConfig {
+        RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(50),
+                max_backoff: Duration::from_secs(1),
+                base: 2.0,
+            },
+            max_retries: self.max_retries,
+            retry_timeout: self.retry_timeout,
+        }
+    }
+}
+
+trait Backend: ObjectStore + PaginatedListStore {}
+
+impl<T: ObjectStore + PaginatedListStore> Backend for T {}
+
+/// What an object's version is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Versions {
+    /// The `ETag`.
+    ETags,
+    /// The generation, by which Google's puts are conditional, and the `ETag`, by which reads are.
+    Generations,
+}
+
+/// A store behind a network.
+pub struct ObjectStoreAdapter {
+    backend: Box<dyn Backend>,
+    versions: Versions,
+    /// Whether listings can start behind a key; the directory buckets of S3 Express can't.
+    starts_after: bool,
+    requests: Semaphore,
+}
+
+impl fmt::Debug for ObjectStoreAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStoreAdapter({})", self.backend)
+    }
+}
+
+impl ObjectStoreAdapter {
+    /// A bucket of S3 or a compatible store. The builder has the bucket, the region, the credentials.
+    pub fn s3(
+        builder: AmazonS3Builder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let backend = builder
+            .with_client_options(options.client())
+            .with_retry(options.retry())
+            .with_http_connector(WatchingConnector)
+            .build()?;
+        Ok(Self::new(backend, Versions::ETags, options))
+    }
+
+    /// A directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
+    pub fn s3_express(
+        builder: AmazonS3Builder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let adapter = Self::s3(builder.with_s3_express(true), options)?;
+        Ok(Self {
+            starts_after: false,
+            ..adapter
+        })
+    }
+
+    /// A bucket of Google Cloud Storage.
+    pub fn google(
+        builder: GoogleCloudStorageBuilder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let backend = builder
+            .with_client_options(options.client())
+            .with_retry(options.retry())
+            .with_http_connector(WatchingConnector)
+            .build()?;
+        Ok(Self::new(backend, Versions::Generations, options))
+    }
+
+    /// A container of Azure Blob Storage.
+    pub fn azure(
+        builder: MicrosoftAzureBuilder,
+        options: &RemoteOptions,
+    ) -> Result<Self, object_store::Error> {
+        let backend = builder
+            .with_client_options(options.client())
+            .with_retry(options.retry())
+            .with_http_connector(WatchingConnector)
+            .build()?;
+        Ok(Self::new(backend, Versions::ETags, options))
+    }
+
+    fn new(backend: impl Backend, versions: Versions, options: &RemoteOptions) -> Self {
+        Self {
+            backend: Box::new(backend),
+            versions,
+            starts_after: true,
+            requests: Semaphore::new(options.connection_limit.max(1)),
+        }
+    }
+
+    /// Runs one call with an exchange of its own.
+    async fn call<T>(
+        &self,
+        task: Task<'_>,
+        call: impl Future<Output = object_store::Result<T>> + Send,
+    ) -> Result<Answer<T>, Failure> {
+        let permit = self.requests.acquire().await;
+        let (outcome, exchange) = watched(call).await;
+        drop(permit);
+        match outcome {
+            Ok(value) => Ok(Answer {
+                value,
+                date: exchange.date,
+            }),
+            Err(error) => Err(task.failure(error, &exchange)),
+        }
+    }
+
+    async fn get_object(
+        &self,
+        path: &Path,
+        options: object_store::GetOptions,
+    ) -> object_store::Result<(ObjectMeta, Bytes)> {
+        let known = options.if_none_match.clone();
+        let answer = self.backend.get_opts(path, options).await?;
+        let meta = answer.meta.clone();
+        // A server that ignores the condition sends an object that nobody needs.
+        let ignored = known.is_some() && known == meta.e_tag;
+        let bytes = if ignored {
+            Bytes::new()
+        } else {
+            answer.bytes().await?
+        };
+        Ok((meta, bytes))
+    }
+
+    fn etag(&self, e_tag: Option<&str>, version: Option<&str>) -> ETag {
+        let e_tag = e_tag.unwrap_or_default();
+        match self.versions {
+            Versions::ETags => ETag::new(e_tag),
+            Versions::Generations => ETag::new(format!("{} {e_tag}", version.unwrap_or_default())),
+        }
+    }
+
+    /// The generation, if there are any, and the `ETag`.
+    fn parts(&self, etag: &ETag) -> UpdateVersion {
+        let (version, e_tag) = match self.versions {
+            Versions::ETags => (None, etag.as_str()),
+            Versions::Generations => match etag.as_str().split_once(' ') {
+                Some((version, e_tag)) => (Some(version.to_owned()), e_tag),
+                None => (None, etag.as_str()),
+            },
+        };
+        UpdateVersion {
+            e_tag: Some(e_tag.to_owned()),
+            version,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for ObjectStoreAdapter {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let task = Task(Operation::Get, key);
+        let path = task.path(key)?;
+        let known = options.if_none_match;
+        let empty = options.range.as_ref().is_some_and(Range::is_empty);
+        let wanted = object_store::GetOptions {
+            range: options.range.map(GetRange::Bounded).filter(|_| !empty),
+            if_none_match: known.as_ref().and_then(|known| self.parts(known).e_tag),
+            head: empty,
+            ..object_store::GetOptions::default()
+        };
+        let head = object_store::GetOptions {
+            range: None,
+            head: true,
+            ..wanted.clone()
+        };
+        let mut outcome = self.call(task, self.get_object(&path, wanted)).await;
+        if let Err(Failure::OutOfRange) = outcome {
+            outcome = self.call(task, self.get_object(&path, head)).await;
+        }
+        match outcome {
+            Ok(Answer {
+                value: (meta, bytes),
+                date,
+            }) => {
+                let etag = self.etag(meta.e_tag.as_deref(), meta.version.as_deref());
+                let value = if known.as_ref() == Some(&etag) {
+                    Get::Unchanged
+                } else {
+                    Get::Found(Object {
+                        bytes,
+                        etag,
+                        last_modified: time(&meta.last_modified),
+                    })
+                };
+                Ok(Answer { value, date })
+            }
+            Err(Failure::Missing { date, .. }) => Ok(Answer {
+                value: Get::Missing,
+                date,
+            }),
+            Err(Failure::Unchanged { date }) => Ok(Answer {
+                value: Get::Unchanged,
+                date,
+            }),
+            Err(failure) => Err(failure.into_error(task)),
+        }
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let task = Task(Operation::Put, key);
+        let path = task.path(key)?;
+        let options = object_store::PutOptions::from(match &mode {
+            PutMode::Overwrite => object_store::PutMode::Overwrite,
+            PutMode::Create => object_store::PutMode::Create,
+            PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
+        });
+        let put = self
+            .backend
+            .put_opts(&path, PutPayload::from(body), options);
+        match self.call(task, put).await {
+            Ok(Answer { value, date }) => {
+                let etag = self.etag(value.e_tag.as_deref(), value.version.as_deref());
+                Ok(Answer {
+                    value: Put::Done(etag),
+                    date,
+                })
+            }
+            Err(Failure::Refused { date, .. } | Failure::Missing { date, .. })
+                if mode != PutMode::Overwrite =>
+            {
+                Ok(Answer {
+                    value: Put::Refused,
+                    date,
+                })
+            }
+            Err(failure) => Err(failure.into_error(task)),
+        }
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let task = Task(Operation::List, request.prefix);
+        let start_after = request.start_after.filter(|_| self.starts_after);
+        let options = PaginatedListOptions {
+            offset: start_after.map(str::to_owned),
+            page_token: request.page_token,
+            ..PaginatedListOptions::default()
+        };
+        let prefix = Some(request.prefix).filter(|prefix| !prefix.is_empty());
+        let list = self.backend.list_paginated(prefix, options);
+        let Answer { value, date } = self
+            .call(task, list)
+            .await
+            .map_err(|failure| failure.into_error(task))?;
+        let entries = value.result.objects.into_iter().map(|object| ListEntry {
+            key: object.location.to_string(),
+            size_bytes: object.size,
+            last_modified: time(&object.last_modified),
+        });
+        let after = |entry: &ListEntry| {
+            request
+                .start_after
+                .is_none_or(|after| entry.key.as_str() > after)
+        };
+        let value = ListPage {
+            entries: entries.filter(after).collect(),
+            next_page_token: value.page_token,
+        };
+        Ok(Answer { value, date })
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let task = Task(Operation::Delete, keys.first().map_or("", String::as_str));
+        let paths: Vec<_> = keys
+            .iter()
+            .map(|key| task.path(key))
+            .collect::<Result<_, _>>()?;
+        let delete = async {
+            let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+            let mut deleted = self.backend.delete_stream(paths);
+            let mut outcome = Ok(());
+            while let Some(one) = deleted.next().await {
+                match one {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            outcome
+        };
+        let deleted = self.call(task, delete).await;
+        deleted.map_err(|failure| failure.into_error(task))
+    }
+}
+
+fn time(time: &DateTime<chrono::Utc>) -> StoreTime {
+    StoreTime::from_micros(time.timestamp_micros())
+}
+
+/// What a call that did not succeed comes to.
+#[derive(Debug)]
+enum Failure {
+    Missing {
+        date: Option<StoreTime>,
+        reason: String,
+    },
+    Refused {
+        date: Option<StoreTime>,
+        reason: String,
+    },
+    Unchanged {
+        date: Option<StoreTime>,
+    },
+    OutOfRange,
+    Error(StoreError),
+}
+
+impl Failure {
+    /// The error, where the outcome is none that the operation has.
+    fn into_error(self, task: Task<'_>) -> StoreError {
+        match self {
+            Self::Error(error) => error,
+            Self::Missing { reason, .. } => task.rejected(reason),
+            Self::Refused { reason, .. } => task.unavailable(reason),
+            Self::Unchanged { .. } => task.unavailable("the answer is 304"),
+            Self::OutOfRange => task.unavailable("the answer is 416"),
+        }
+    }
+}
+
+/// An operation that is under way, for its errors.
+#[derive(Clone, Copy, Debug)]
+struct Task<'a>(Operation, &'a str);
+
+impl Task<'_> {
+    fn path(self, key: &str) -> Result<Path, StoreError> {
+        Path::parse(key).map_err(|error| self.rejected(error.to_string()))
+    }
+
+    fn unavailable(self, reason: impl Into<String>) -> StoreError {
+        StoreError::Unavailable {
+            operation: self.0,
+            key: self.1.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    fn rejected(self, reason: impl Into<String>) -> StoreError {
+        StoreError::Rejected {
+            operation: self.0,
+            key: self.1.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    fn failure(self, error: object_store::Error, exchange: &Exchange) -> Failure {
+        use object_store::Error;
+
+        /// What stores call a bucket that does not exist.
+        const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
+        let date = exchange.date;
+        let reason = error.to_string();
+        let status = exchange.status.unwrap_or_default();
+        let refuses = match error {
+            Error::NotModified { .. } => return Failure::Unchanged { date },
+            Error::NotFound { .. } if NO_BUCKET.iter().any(|name| reason.contains(name)) => true,
+            Error::NotFound { .. } => return Failure::Missing { date, reason },
+            Error::Precondition { .. } | Error::AlreadyExists { .. } => {
+                return Failure::Refused { date, reason };
+            }
+            _ if status == StatusCode::RANGE_NOT_SATISFIABLE => return Failure::OutOfRange,
+            Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::UnknownConfigurationKey { .. } => true,
+            _ => {
+                let passing = [
+                    StatusCode::REQUEST_TIMEOUT,
+                    StatusCode::CONFLICT,
+                    StatusCode::TOO_MANY_REQUESTS,
+                ];
+                (status.is_client_error() || status.is_redirection()) && !passing.contains(&status)
+            }
+        };
+        // An earlier try of the same call may have taken effect.
+        let certain = self.0 != Operation::Put || !exchange.uncertain;
+        Failure::Error(if refuses && certain {
+            self.rejected(reason)
+        } else {
+            self.unavailable(reason)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

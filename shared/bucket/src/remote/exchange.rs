@@ -1,0 +1,118 @@
+//! What the HTTP client sees during a call, which `object_store` does not tell.
+
+use std::cell::RefCell;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use http::{HeaderMap, StatusCode, header};
+use object_store::{
+    ClientOptions,
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+        ReqwestConnector,
+    },
+};
+
+use crate::StoreTime;
+
+tokio::task_local! {
+    static EXCHANGE: RefCell<Exchange>;
+}
+
+/// Runs a call with an exchange of its own.
+pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, Exchange) {
+    let watched = async {
+        let outcome = call.await;
+        (outcome, EXCHANGE.with(RefCell::take))
+    };
+    EXCHANGE.scope(RefCell::default(), watched).await
+}
+
+/// What the HTTP client saw during a call.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// The `Date` of the newest answer, unless it came from a cache on the way.
+    pub(super) date: Option<StoreTime>,
+    /// The status of the newest answer; none when the connection broke since.
+    pub(super) status: Option<StatusCode>,
+    /// Some request of the call failed in such a way that it may have taken effect.
+    pub(super) uncertain: bool,
+}
+
+impl Exchange {
+    fn saw(&mut self, answer: &Result<HttpResponse, HttpError>) {
+        match answer {
+            Ok(response) => {
+                self.date = date(response.headers());
+                self.status = Some(response.status());
+                self.uncertain |= response.status().is_server_error()
+                    || response.status() == StatusCode::REQUEST_TIMEOUT;
+            }
+            Err(_) => {
+                self.status = None;
+                self.uncertain = true;
+            }
+        }
+    }
+}
+
+/// The time at which the store itself answered.
+fn date(headers: &HeaderMap) -> Option<StoreTime> {
+    if headers.contains_key(header::AGE) {
+        return None;
+    }
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    let date = DateTime::parse_from_rfc2822(date).ok()?;
+    Some(StoreTime::from_micros(date.timestamp_micros()))
+}
+
+/// Makes HTTP clients that note what they see in the [`Exchange`] of the call.
+#[derive(Debug)]
+pub(super) struct WatchingConnector;
+
+impl HttpConnector for WatchingConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Watching(client)))
+    }
+}
+
+#[derive(Debug)]
+struct Watching(HttpClient);
+
+#[async_trait]
+impl HttpService for Watching {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = self.0.execute(request).await;
+        // Outside of a call there is nobody to tell.
+        EXCHANGE
+            .try_with(|exchange| exchange.borrow_mut().saw(&answer))
+            .unwrap_or_default();
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn the_date_of_an_answer_counts_unless_it_comes_from_a_cache() {
+        let fresh = [(header::DATE, "Tue, 14 Nov 2023 22:13:20 GMT")];
+        let micros = 1_700_000_000_000_000;
+        assert_eq!(date(&headers(&fresh)), Some(StoreTime::from_micros(micros)));
+        let cached = [fresh[0].clone(), (header::AGE, "0")];
+        assert_eq!(date(&headers(&cached)), None);
+        assert_eq!(date(&headers(&[(header::DATE, "yesterday")])), None);
+        assert_eq!(date(&HeaderMap::new()), None);
+    }
+}

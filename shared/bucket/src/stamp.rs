@@ -1,0 +1,142 @@
+//! Places in the order of all writes, and times as a store gives them.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// A time given by a store, in microseconds since the Unix epoch. HTTP stores give whole seconds.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct StoreTime(i64);
+
+impl StoreTime {
+    /// The time at this many microseconds since the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is the later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The distance between two times, whichever is the later.
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
+    }
+
+    /// This time plus `duration`.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+
+    /// This time less `duration`.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The place of a segment in the order of all writes: 52 bits of microseconds since the Unix epoch and
+/// 12 bits of instance salt. Enough until the year 2112.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Stamp(u64);
+
+/// The number of bits that hold the instance's salt.
+const SALT_BITS: u32 = 12;
+
+impl Stamp {
+    /// Below every segment: the mark of a database that was never flushed.
+    pub const ZERO: Self = Self(0);
+
+    /// The number of decimal digits of a stamp in a key.
+    pub const DIGITS: usize = 20;
+
+    /// The stamp of an instance with this salt (12 bits are used) at a time. Times out of range are
+    /// taken to the nearest end.
+    pub fn new(time: StoreTime, salt: u16) -> Self {
+        let micros = u64::try_from(time.micros())
+            .unwrap_or(0)
+            .min(u64::MAX >> SALT_BITS);
+        Self(micros << SALT_BITS | u64::from(salt) & Self::SALT_MASK)
+    }
+
+    const SALT_MASK: u64 = (1 << SALT_BITS) - 1;
+
+    /// The largest stamp of this microsecond: a cut here never divides equal stamps.
+    pub fn end_of(time: StoreTime) -> Self {
+        Self(Self::new(time, 0).0 | Self::SALT_MASK)
+    }
+
+    /// The stamp with this number.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The time in the stamp.
+    pub fn time(self) -> StoreTime {
+        StoreTime(i64::try_from(self.0 >> SALT_BITS).unwrap_or(i64::MAX))
+    }
+
+    /// The first stamp of an instance with this salt in a later microsecond.
+    pub fn following(self, salt: u16) -> Self {
+        Self::new(StoreTime(self.time().0.saturating_add(1)), salt)
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_order_by_time_then_salt() {
+        let early = Stamp::new(StoreTime::from_micros(1_700_000_000_000_000), 4095);
+        let late = Stamp::new(StoreTime::from_micros(1_700_000_000_000_001), 0);
+        assert!(early < late);
+        assert_eq!(early.time().micros(), 1_700_000_000_000_000);
+        assert_eq!(Stamp::end_of(early.time()), early);
+        assert_eq!(early.following(7), Stamp::new(late.time(), 7));
+    }
+
+    #[test]
+    fn times_out_of_range_do_not_wrap() {
+        assert_eq!(Stamp::new(StoreTime::from_micros(-1), 0), Stamp::ZERO);
+        assert!(Stamp::new(StoreTime::from_micros(i64::MAX), 0) > Stamp::ZERO);
+        assert_eq!(
+            StoreTime::from_micros(5).since(StoreTime::from_micros(9)),
+            Duration::ZERO
+        );
+    }
+}

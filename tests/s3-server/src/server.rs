@@ -1,0 +1,206 @@
+//! The HTTP side: connections, dates and faults.
+
+use std::{
+    convert::Infallible,
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use s3s::{
+    Body,
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    Faults,
+    faults::{Chance, Fate},
+    storage::Storage,
+};
+
+/// Where the server keeps its objects and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory of the buckets, created if need be; a temporary one by default.
+    pub directory: Option<PathBuf>,
+    /// The port on 127.0.0.1; any free one by default.
+    pub port: u16,
+    /// The bucket that is created.
+    pub bucket: String,
+    /// What goes wrong from the start.
+    pub faults: Faults,
+    /// The seed of the faults.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            port: 0,
+            bucket: "neap".to_owned(),
+            faults: Faults::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// A running server. Dropping it stops it and cuts its connections.
+pub struct S3Server {
+    address: SocketAddr,
+    bucket: String,
+    chance: Arc<Chance>,
+    accept: JoinHandle<Infallible>,
+    _directory: Option<TempDir>,
+}
+
+impl fmt::Debug for S3Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Server")
+            .field("address", &self.address)
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl S3Server {
+    /// The access key that the server accepts.
+    pub const ACCESS_KEY: &'static str = "AKIDTEST";
+
+    /// The secret key that belongs to it.
+    pub const SECRET_KEY: &'static str = "SKTEST";
+
+    /// Starts a server on the current Tokio runtime.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let (root, directory) = match options.directory {
+            Some(root) => (root, None),
+            None => {
+                let directory = TempDir::new()?;
+                (directory.path().to_owned(), Some(directory))
+            }
+        };
+        tokio::fs::create_dir_all(root.join(&options.bucket)).await?;
+        let files =
+            FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let mut builder = S3ServiceBuilder::new(Storage::new(files));
+        builder.set_auth(SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let address = listener.local_addr()?;
+        let chance = Arc::new(Chance::new(options.faults, options.seed));
+        let accept = tokio::spawn(accept(listener, builder.build(), Arc::clone(&chance)));
+        Ok(Self {
+            address,
+            bucket: options.bucket,
+            chance,
+            accept,
+            _directory: directory,
+        })
+    }
+
+    /// The URL of the server, as an S3 client wants it.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The bucket that was created.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.chance.set(faults);
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, service: S3Service, chance: Arc<Chance>) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(connection(stream, service.clone(), Arc::clone(&chance)));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, service: S3Service, chance: Arc<Chance>) {
+    // Without it, small answers wait for the client's delayed acknowledgements.
+    let unbuffered = stream.set_nodelay(true);
+    let handler = service_fn(|request| {
+        let (service, fate) = (service.clone(), chance.draw());
+        async move { answer(&service, fate, request).await }
+    });
+    let served = Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), handler)
+        .await;
+    // A client that goes away, or a reply lost on purpose, is not the server's trouble.
+    drop((unbuffered, served));
+}
+
+/// Why a request is not answered: hyper closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost")]
+struct Lost;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server stands for a real one, which lives in real time"
+)]
+async fn answer(
+    service: &S3Service,
+    fate: Fate,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Lost> {
+    tokio::time::sleep(fate.delay).await;
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = if fate.unavailable {
+        failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")
+    } else {
+        let answered = service
+            .call(request.map(Body::from))
+            .await
+            .map_err(|_| Lost)?;
+        let took_effect = writes && answered.status().is_success();
+        if took_effect && fate.lost_reply {
+            return Err(Lost);
+        }
+        if took_effect && fate.failed_reply {
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+        } else {
+            answered
+        }
+    };
+    let date = chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds);
+    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    Ok(response)
+}
+
+fn failure(status: StatusCode, code: &str) -> Response<Body> {
+    let text = format!("<Error><Code>{code}</Code><Message>a fault on purpose</Message></Error>");
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response
+}
