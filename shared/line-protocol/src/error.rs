@@ -1,0 +1,183 @@
+//! What can be wrong with a body or with one of its lines, in the words of InfluxDB 3.
+
+use std::{borrow::Cow, str::Utf8Error};
+
+use arrow_schema::ArrowError;
+use neap_schema::ColumnType;
+use thiserror::Error;
+
+use crate::precision::Precision;
+
+/// Why a whole body was refused.
+#[derive(Debug, Error)]
+pub enum ParseError {
+    /// Line protocol is UTF-8.
+    #[error("body content is not valid utf8: {0}")]
+    NotUtf8(#[from] Utf8Error),
+    /// Arrow counts the bytes of a text column in 32 bits.
+    #[error("a body of {size} bytes is larger than the {limit} bytes that can be parsed at once")]
+    TooLarge {
+        /// The size of the body in bytes.
+        size: usize,
+        /// The largest size in bytes.
+        limit: usize,
+    },
+    /// The columns of a table did not form a record batch.
+    #[error("cannot build columns from line protocol: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// A line that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineError {
+    /// The number of the line, from 1. Blank lines and comments do not count, and a line whose
+    /// strings hold newlines counts once, as in InfluxDB 3.
+    pub line_number: usize,
+    /// The text of the whole line, without its newline.
+    pub original_line: String,
+    /// What is wrong, in the words of InfluxDB 3.
+    pub error_message: String,
+    /// Which kind of rule the line broke.
+    pub kind: LineErrorKind,
+}
+
+/// The kinds of rules that a line can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LineErrorKind {
+    /// The text is not line protocol.
+    Parse,
+    /// The text does not fit the table, or its timestamp is out of range.
+    Schema,
+    /// The line would exceed a limit of [`crate::Options`].
+    Limit,
+}
+
+/// Why a line is refused; the texts are those that InfluxDB 3 answers with.
+#[derive(Debug, Error, PartialEq)]
+pub(crate) enum Refusal {
+    #[error("Invalid measurement was provided")]
+    InvalidMeasurement,
+    #[error("Expected at least one space character, got {0}")]
+    ExpectedSpace(String),
+    #[error("Expected tag key, got {0}")]
+    ExpectedTagKey(String),
+    #[error("Expected tag value, got {0}")]
+    ExpectedTagValue(String),
+    #[error("Tag set malformed: could not find equals sign in {0}")]
+    TagSetMalformed(String),
+    #[error("Must not contain duplicate tags, but '{0}' was repeated")]
+    DuplicateTag(String),
+    #[error("No fields were provided")]
+    NoFields,
+    #[error("Unable to parse integer value `{0}`")]
+    Integer(String),
+    #[error("Unable to parse unsigned integer value `{0}`")]
+    UnsignedInteger(String),
+    #[error("Unable to parse floating-point value `{0}`")]
+    Float(String),
+    #[error("Unable to parse timestamp value `{0}`")]
+    Timestamp(String),
+    #[error("Could not parse entire line. Found trailing content: {0}")]
+    TrailingContent(String),
+    #[error("Measurements, tag keys and values, and field keys may not end with a backslash")]
+    EndsWithBackslash,
+    #[error("String is greater than 1MB")]
+    StringTooLong,
+    #[error("invalid column type for column '{column}', expected {expected}, got {got}")]
+    ColumnType {
+        column: String,
+        expected: ColumnType,
+        got: ColumnType,
+    },
+    #[error("'{0}' is a reserved column")]
+    ReservedColumn(String),
+    #[error("invalid line protocol - multiple instances of '{0}' field found")]
+    DuplicateField(String),
+    #[error("timestamp, {0}, out of range for precision: {1:?}")]
+    TimestampOutOfRange(i64, Precision),
+    #[error("Update to schema would exceed number of columns per table limit of {0} columns")]
+    TooManyColumns(usize),
+    #[error(
+        "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
+    )]
+    TooManyTables { count: usize, limit: usize },
+    #[error("Update to schema would exceed number of tag columns per table limit of {0} columns")]
+    TooManyTags(usize),
+    #[error(
+        "Update would exceed the limit of {0} cells (rows times columns) per write, use smaller writes"
+    )]
+    TooManyCells(usize),
+}
+
+impl Refusal {
+    pub(crate) fn kind(&self) -> LineErrorKind {
+        match self {
+            Self::ColumnType { .. }
+            | Self::ReservedColumn(_)
+            | Self::DuplicateField(_)
+            | Self::TimestampOutOfRange(..) => LineErrorKind::Schema,
+            Self::TooManyTables { .. }
+            | Self::TooManyColumns(_)
+            | Self::TooManyTags(_)
+            | Self::TooManyCells(_) => LineErrorKind::Limit,
+            _ => LineErrorKind::Parse,
+        }
+    }
+}
+
+/// The longest excerpt of a line in a message, in characters.
+const MAX_EXCERPT_CHARS: usize = 10;
+
+/// The start of what is left of a line, quoted.
+///
+/// Like InfluxDB 3, it measures in bytes whether to cut, and cuts after ten characters.
+pub(crate) fn excerpt(rest: &[u8]) -> String {
+    let rest = text(rest);
+    if rest.len() > MAX_EXCERPT_CHARS {
+        format!(
+            "`{}...`",
+            rest.chars().take(MAX_EXCERPT_CHARS).collect::<String>()
+        )
+    } else {
+        format!("`{rest}`")
+    }
+}
+
+/// What was found where something else was expected: an excerpt, or that the line is over.
+pub(crate) fn excerpt_or_end(rest: &[u8]) -> String {
+    if rest.is_empty() {
+        "end of input".to_owned()
+    } else {
+        excerpt(rest)
+    }
+}
+
+/// What was found where a space was expected, in full.
+pub(crate) fn whole_or_end(rest: &[u8]) -> String {
+    if rest.is_empty() {
+        "end of input".to_owned()
+    } else {
+        format!("`{}`", text(rest))
+    }
+}
+
+/// Bytes of the body as text.
+///
+/// Nothing is lost: the body is valid UTF-8 and is only ever cut next to ASCII characters.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_cut_after_ten_characters_if_longer_than_ten_bytes() {
+        assert_eq!(excerpt(b" abcdefghi"), "` abcdefghi`");
+        assert_eq!(excerpt(b" abcdefghij"), "` abcdefghi...`");
+        assert_eq!(excerpt(" ééééééééééé".as_bytes()), "` ééééééééé...`");
+        assert_eq!(excerpt("éééééé".as_bytes()), "`éééééé...`");
+        assert_eq!(excerpt_or_end(b""), "end of input");
+    }
+}

@@ -1,0 +1,192 @@
+//! The grammar of one line: series, fields, timestamp.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use crate::{
+    error::{Refusal, excerpt, excerpt_or_end, whole_or_end},
+    number::{Value, scan_timestamp, scan_value},
+    scan::{Token, TokenKind, tail},
+};
+
+/// Measurement and tags as they were written; the vectors are reused from line to line.
+#[derive(Debug)]
+pub(crate) struct SeriesText<'a> {
+    pub(crate) measurement: Token<'a>,
+    pub(crate) tags: Vec<(Token<'a>, Token<'a>)>,
+}
+
+impl<'a> SeriesText<'a> {
+    pub(crate) fn new() -> Self {
+        Self {
+            measurement: Token {
+                raw: b"",
+                escaped: false,
+            },
+            tags: Vec::new(),
+        }
+    }
+
+    /// Reads measurement and tags from the start of a line; gives their length.
+    pub(crate) fn scan(&mut self, line: &'a [u8]) -> Result<usize, Refusal> {
+        self.tags.clear();
+        self.measurement = Token::scan(line, TokenKind::Measurement)?;
+        if self.measurement.raw.is_empty() {
+            return Err(Refusal::InvalidMeasurement);
+        }
+        let mut at = self.measurement.raw.len();
+        let tag_set = at + 1;
+        while line.get(at) == Some(&b',') {
+            let key = Token::scan(tail(line, at + 1), TokenKind::Key)?;
+            at += 1 + key.raw.len();
+            match line.get(at) {
+                Some(b'=') if !key.raw.is_empty() => at += 1,
+                Some(b',') => return Err(Refusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
+                _ if key.raw.is_empty() => {
+                    return Err(Refusal::ExpectedTagKey(excerpt_or_end(tail(line, at))));
+                }
+                _ => return Err(Refusal::TagSetMalformed(excerpt(tail(line, tag_set)))),
+            }
+            let value = Token::scan(tail(line, at), TokenKind::TagValue)?;
+            if value.raw.is_empty() {
+                return Err(Refusal::ExpectedTagValue(excerpt_or_end(tail(line, at))));
+            }
+            at += value.raw.len();
+            self.tags.push((key, value));
+        }
+        Ok(at)
+    }
+}
+
+/// A field key that is expected at a place in the line, because the previous line of the table had it
+/// there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExpectedField<'a> {
+    /// The key as it was written, with its equals sign.
+    pub(crate) key: &'a [u8],
+    pub(crate) column: u32,
+}
+
+/// A field as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldText<'a> {
+    /// The key as it was written, with its equals sign.
+    pub(crate) key: &'a [u8],
+    /// Whether the key is not the one that was expected.
+    pub(crate) unexpected: bool,
+    /// The column: of the expected key, or else once it is resolved.
+    pub(crate) column: Option<u32>,
+    pub(crate) value: Value<'a>,
+}
+
+impl<'a> FieldText<'a> {
+    /// The key without escapes.
+    pub(crate) fn name(&self) -> Cow<'a, [u8]> {
+        let raw = self.key.strip_suffix(b"=").unwrap_or(self.key);
+        Token {
+            raw,
+            escaped: memchr(b'\\', raw).is_some(),
+        }
+        .unescape(TokenKind::Key)
+    }
+}
+
+/// Reads what follows the series in a line: the fields, into `fields`, and the timestamp.
+pub(crate) fn scan_fields_and_timestamp<'a>(
+    line: &'a [u8],
+    at: usize,
+    expected: &[ExpectedField<'a>],
+    fields: &mut Vec<FieldText<'a>>,
+) -> Result<Option<i64>, Refusal> {
+    let spaces = count_spaces(tail(line, at));
+    if spaces == 0 {
+        return Err(Refusal::ExpectedSpace(whole_or_end(tail(line, at))));
+    }
+    let at = scan_fields(line, at + spaces, expected, fields)?;
+    scan_timestamp_to_end(tail(line, at))
+}
+
+#[inline]
+fn scan_fields<'a>(
+    line: &'a [u8],
+    mut at: usize,
+    expected: &[ExpectedField<'a>],
+    fields: &mut Vec<FieldText<'a>>,
+) -> Result<usize, Refusal> {
+    fields.clear();
+    let mut expected = expected.iter();
+    loop {
+        let Some((field, length)) = scan_field(tail(line, at), expected.next())? else {
+            return Err(match fields.len() {
+                0 => Refusal::NoFields,
+                // InfluxDB 3 quotes the rest with its comma from the third field on.
+                1 => Refusal::TrailingContent(excerpt(tail(line, at))),
+                _ => Refusal::TrailingContent(excerpt(tail(line, at - 1))),
+            });
+        };
+        fields.push(field);
+        at += length;
+        if line.get(at) != Some(&b',') {
+            return Ok(at);
+        }
+        at += 1;
+    }
+}
+
+/// The field that `input` starts with and its length.
+#[inline]
+fn scan_field<'a>(
+    input: &'a [u8],
+    expected: Option<&ExpectedField<'a>>,
+) -> Result<Option<(FieldText<'a>, usize)>, Refusal> {
+    let (key, column) = match expected {
+        Some(expected) if input.starts_with(expected.key) => (expected.key, Some(expected.column)),
+        _ => {
+            let length = Token::scan(input, TokenKind::Key)?.raw.len();
+            match input.get(..=length) {
+                Some(key) if length > 0 && key.ends_with(b"=") => (key, None),
+                _ => return Ok(None),
+            }
+        }
+    };
+    let value = scan_value(tail(input, key.len()))?;
+    Ok(value.map(|(value, length)| {
+        (
+            FieldText {
+                key,
+                unexpected: column.is_none(),
+                column,
+                value,
+            },
+            key.len() + length,
+        )
+    }))
+}
+
+/// Reads the rest of a line after its fields, which is a timestamp or nothing.
+fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
+    let spaces = count_spaces(rest);
+    if spaces == rest.len() {
+        return Ok(None);
+    }
+    let timestamp = if spaces == 0 {
+        None
+    } else {
+        scan_timestamp(tail(rest, spaces))?
+    };
+    let Some((timestamp, length)) = timestamp else {
+        return Err(Refusal::TrailingContent(excerpt(rest)));
+    };
+    let rest = tail(rest, spaces + length);
+    let rest = tail(rest, count_spaces(rest));
+    if rest.is_empty() {
+        Ok(Some(timestamp))
+    } else {
+        Err(Refusal::TrailingContent(excerpt(rest)))
+    }
+}
+
+fn count_spaces(input: &[u8]) -> usize {
+    input.iter().take_while(|byte| **byte == b' ').count()
+}

@@ -1,0 +1,271 @@
+//! From a body to the rows of its tables.
+
+use std::{borrow::Cow, str};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+
+use crate::{
+    error::{LineError, ParseError, Refusal, text},
+    line::{FieldText, SeriesText, scan_fields_and_timestamp},
+    options::{Options, TableLimit},
+    scan::{TokenKind, line_length, skip_blank_lines, tail},
+    schema::SchemaView,
+    series::{SeriesId, SeriesIndex},
+    table::{TableBuilder, TableRows},
+};
+
+/// The largest body, in bytes: the offsets of a text column have 32 bits.
+const MAX_BODY_BYTES: usize = i32::MAX as usize;
+
+/// What a body holds.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The accepted lines by table, in the order in which the body names the tables first.
+    pub tables: Vec<TableRows>,
+    /// The refused lines, in the order of the body; at most one if parsing was to stop at the first,
+    /// and at most [`Options::max_errors`].
+    pub errors: Vec<LineError>,
+    /// The number of lines that were looked at, accepted or refused; blank lines and comments do not
+    /// count.
+    pub lines: usize,
+    /// The number of accepted lines; the other lines were refused.
+    pub rows: usize,
+}
+
+/// Parses a body and validates it against the tables that exist.
+///
+/// A line that is refused is reported in [`Parsed::errors`] and leaves no other trace. A body without
+/// lines is not an error here.
+///
+/// # Errors
+///
+/// The whole body is refused if it is not UTF-8 or has 2 GiB or more.
+pub fn parse(
+    body: &[u8],
+    schema: &dyn SchemaView,
+    options: &Options,
+) -> Result<Parsed, ParseError> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(ParseError::TooLarge {
+            size: body.len(),
+            limit: MAX_BODY_BYTES,
+        });
+    }
+    if simdutf8::basic::from_utf8(body).is_err() {
+        // The fast check does not tell where the error is.
+        str::from_utf8(body)?;
+    }
+    let mut parser = Parser::new(schema, options);
+    parser.parse_lines(body);
+    parser.finish()
+}
+
+struct Parser<'a, 'o> {
+    schema: &'o dyn SchemaView,
+    options: &'o Options,
+    default_time: i64,
+    series: SeriesIndex<'a>,
+    tables: Vec<TableBuilder<'a>>,
+    tables_by_name: HashMap<Cow<'a, [u8]>, usize, RandomState>,
+    /// The tables with rows that do not exist yet.
+    new_tables: usize,
+    /// The cells of all tables.
+    cells: usize,
+    lines: usize,
+    rows: usize,
+    errors: Vec<LineError>,
+    scratch: Scratch<'a>,
+}
+
+/// The parts of the line that is being parsed; kept for their memory.
+struct Scratch<'a> {
+    series: SeriesText<'a>,
+    tag_columns: Vec<u32>,
+    fields: Vec<FieldText<'a>>,
+}
+
+impl<'a, 'o> Parser<'a, 'o> {
+    fn new(schema: &'o dyn SchemaView, options: &'o Options) -> Self {
+        Self {
+            schema,
+            options,
+            default_time: options.precision.truncate(options.default_time_ns),
+            series: SeriesIndex::default(),
+            tables: Vec::new(),
+            tables_by_name: HashMap::default(),
+            new_tables: 0,
+            cells: 0,
+            lines: 0,
+            rows: 0,
+            errors: Vec::new(),
+            scratch: Scratch {
+                series: SeriesText::new(),
+                tag_columns: Vec::new(),
+                fields: Vec::new(),
+            },
+        }
+    }
+
+    fn parse_lines(&mut self, body: &'a [u8]) {
+        let mut at = 0;
+        while let Some((begin, start)) = skip_blank_lines(body, at) {
+            let end = start + line_length(tail(body, start));
+            let line = body.get(start..end).unwrap_or_default();
+            self.lines += 1;
+            match self.parse_line(line) {
+                Ok(()) => self.rows += 1,
+                Err(refusal) => {
+                    let original = body.get(begin..end).unwrap_or_default();
+                    self.report(original, end < body.len(), &refusal);
+                    if self.options.stop_at_first_error {
+                        break;
+                    }
+                }
+            }
+            at = end;
+        }
+    }
+
+    fn report(&mut self, line: &[u8], ends_with_newline: bool, refusal: &Refusal) {
+        if self
+            .options
+            .max_errors
+            .is_some_and(|limit| self.errors.len() >= limit)
+        {
+            return;
+        }
+        let line = match line.strip_suffix(b"\r") {
+            Some(line) if ends_with_newline => line,
+            _ => line,
+        };
+        self.errors.push(LineError {
+            line_number: self.lines,
+            original_line: text(line).into_owned(),
+            error_message: refusal.to_string(),
+            kind: refusal.kind(),
+        });
+    }
+
+    /// Parses, validates and stores a line, in this order.
+    fn parse_line(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
+        let (series, length, table) = match self.series.find(line) {
+            Some((id, length)) => (Some(id), length, Some(id.table)),
+            None => {
+                let length = self.scratch.series.scan(line)?;
+                (None, length, self.find_table())
+            }
+        };
+        let expected = table.map_or(&[][..], |table| self.tables[table].expected_fields());
+        let fields = &mut self.scratch.fields;
+        let timestamp = scan_fields_and_timestamp(line, length, expected, fields)?;
+
+        let table = table.unwrap_or_else(|| self.add_table());
+        let checkpoint = self.tables[table].checkpoint();
+        match self.validate(table, series.is_none(), timestamp) {
+            Ok((time, cells)) => {
+                let id = series.unwrap_or_else(|| self.add_series(line, length, table));
+                self.new_tables += usize::from(self.tables[table].is_to_be_created());
+                self.tables[table].add_row(id.tag_set, &self.scratch.fields, time);
+                self.cells = cells;
+                Ok(())
+            }
+            Err(refusal) => {
+                self.tables[table].roll_back(checkpoint);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The table of the measurement in the scratch, if the body named it before.
+    fn find_table(&self) -> Option<usize> {
+        let name = self
+            .scratch
+            .series
+            .measurement
+            .unescape(TokenKind::Measurement);
+        self.tables_by_name.get(name.as_ref()).copied()
+    }
+
+    fn add_table(&mut self) -> usize {
+        let name = self
+            .scratch
+            .series
+            .measurement
+            .unescape(TokenKind::Measurement);
+        let view = self.schema.table(&text(&name));
+        let index = self.tables.len();
+        self.tables_by_name.insert(name.clone(), index);
+        self.tables.push(TableBuilder::new(name, view));
+        index
+    }
+
+    /// Adds the series in the scratch.
+    fn add_series(&mut self, line: &'a [u8], length: usize, table: usize) -> SeriesId {
+        let Scratch {
+            series,
+            tag_columns,
+            ..
+        } = &self.scratch;
+        let tag_set = self.tables[table].add_tag_set(&series.tags, tag_columns);
+        let id = SeriesId { table, tag_set };
+        self.series.insert(line, length, id);
+        id
+    }
+
+    /// Checks the line in the scratch against its table, in which it resolves the columns. Gives the
+    /// time in nanoseconds, and the cells of all tables with this line.
+    #[inline]
+    fn validate(
+        &mut self,
+        table: usize,
+        is_new_series: bool,
+        timestamp: Option<i64>,
+    ) -> Result<(i64, usize), Refusal> {
+        let Scratch {
+            series,
+            tag_columns,
+            fields,
+        } = &mut self.scratch;
+        let limits = &self.options.limits;
+        let table = &mut self.tables[table];
+        if let Some(TableLimit { count, limit }) = self.options.tables
+            && table.is_to_be_created()
+            && count + self.new_tables >= limit
+        {
+            let count = count + self.new_tables;
+            return Err(Refusal::TooManyTables { count, limit });
+        }
+        let cells_before = table.cells(0);
+        if is_new_series {
+            table.resolve_tags(&series.tags, self.lines, limits, tag_columns)?;
+        }
+        table.resolve_fields(fields, self.lines, limits)?;
+
+        let precision = self.options.precision;
+        let time = match timestamp {
+            None => self.default_time,
+            Some(timestamp) => precision
+                .to_nanos(timestamp)
+                .ok_or(Refusal::TimestampOutOfRange(timestamp, precision))?,
+        };
+        let cells = self.cells - cells_before + table.cells(1);
+        match self.options.max_cells {
+            Some(limit) if cells > limit => Err(Refusal::TooManyCells(limit)),
+            _ => Ok((time, cells)),
+        }
+    }
+
+    fn finish(self) -> Result<Parsed, ParseError> {
+        let tables = self
+            .tables
+            .into_iter()
+            .filter_map(|table| table.finish().transpose());
+        Ok(Parsed {
+            tables: tables.collect::<Result<_, _>>()?,
+            errors: self.errors,
+            lines: self.lines,
+            rows: self.rows,
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The unit of the timestamps of a body.
+
+/// The unit in which a body gives its timestamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// The unit of each line follows from the magnitude of its timestamp: below 5e9 it is seconds,
+    /// below 5e12 milliseconds, below 5e15 microseconds, else nanoseconds (InfluxDB 3).
+    #[default]
+    Auto,
+    /// Seconds.
+    Second,
+    /// Milliseconds.
+    Millisecond,
+    /// Microseconds.
+    Microsecond,
+    /// Nanoseconds.
+    Nanosecond,
+}
+
+impl Precision {
+    /// The time in nanoseconds of a timestamp in this unit; `None` if it does not fit 64 bits.
+    pub(crate) fn to_nanos(self, timestamp: i64) -> Option<i64> {
+        timestamp.checked_mul(self.resolve(timestamp).nanos())
+    }
+
+    /// A time in nanoseconds, truncated toward zero to this unit; `Auto` does not truncate.
+    pub(crate) fn truncate(self, nanos: i64) -> i64 {
+        nanos - nanos % self.nanos()
+    }
+
+    /// The unit of one timestamp.
+    fn resolve(self, timestamp: i64) -> Self {
+        match (self, timestamp.unsigned_abs() / 1_000_000_000) {
+            (Self::Auto, 0..5) => Self::Second,
+            (Self::Auto, 5..5_000) => Self::Millisecond,
+            (Self::Auto, 5_000..5_000_000) => Self::Microsecond,
+            (Self::Auto, _) => Self::Nanosecond,
+            (given, _) => given,
+        }
+    }
+
+    fn nanos(self) -> i64 {
+        match self {
+            Self::Second => 1_000_000_000,
+            Self::Millisecond => 1_000_000,
+            Self::Microsecond => 1_000,
+            Self::Nanosecond | Self::Auto => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_goes_by_the_magnitude_of_each_timestamp() {
+        for (timestamp, nanos) in [
+            (0, 0),
+            (1, 1_000_000_000),
+            (-5, -5_000_000_000),
+            (4_999_999_999, 4_999_999_999_000_000_000),
+            (5_000_000_000, 5_000_000_000_000_000),
+            (1_704_096_200_001, 1_704_096_200_001_000_000),
+            (4_999_999_999_999, 4_999_999_999_999_000_000),
+            (5_000_000_000_000, 5_000_000_000_000_000),
+            (4_999_999_999_999_999, 4_999_999_999_999_999_000),
+            (5_000_000_000_000_000, 5_000_000_000_000_000),
+            (i64::MAX, i64::MAX),
+            (i64::MIN, i64::MIN),
+        ] {
+            assert_eq!(
+                Precision::Auto.to_nanos(timestamp),
+                Some(nanos),
+                "{timestamp}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_scaled_timestamp_must_fit_64_bits() {
+        assert_eq!(
+            Precision::Second.to_nanos(9_223_372_036),
+            Some(9_223_372_036_000_000_000)
+        );
+        assert_eq!(Precision::Second.to_nanos(9_223_372_037), None);
+        assert_eq!(Precision::Microsecond.to_nanos(i64::MIN), None);
+        assert_eq!(Precision::Nanosecond.to_nanos(i64::MIN), Some(i64::MIN));
+    }
+
+    #[test]
+    fn the_default_time_is_truncated_toward_zero() {
+        assert_eq!(Precision::Second.truncate(1_999_999_999), 1_000_000_000);
+        assert_eq!(Precision::Second.truncate(-1_999_999_999), -1_000_000_000);
+        assert_eq!(Precision::Millisecond.truncate(1_234_567), 1_000_000);
+        assert_eq!(Precision::Auto.truncate(1_234_567), 1_234_567);
+    }
+}

@@ -1,0 +1,355 @@
+//! Finding lines, and the tokens and escapes within a line.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2, memchr3};
+
+use crate::error::Refusal;
+
+/// The longest name, tag value or string in bytes, without its escapes (as in InfluxDB 3).
+pub(crate) const MAX_STRING_BYTES: usize = 1 << 20;
+
+/// What follows `at`; nothing if `at` is beyond the end.
+#[inline]
+pub(crate) fn tail(bytes: &[u8], at: usize) -> &[u8] {
+    bytes.get(at..).unwrap_or_default()
+}
+
+/// A piece of the body as it was written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Token<'a> {
+    pub(crate) raw: &'a [u8],
+    /// Whether there is a backslash in it.
+    pub(crate) escaped: bool,
+}
+
+/// The kinds of tokens, which differ in what ends them and in what a backslash does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    Measurement,
+    /// The key of a tag or field.
+    Key,
+    TagValue,
+    /// The inside of a string.
+    Text,
+}
+
+impl TokenKind {
+    /// Whether an unescaped byte ends a token outside quotes.
+    fn ends_at(self, byte: u8) -> bool {
+        match byte {
+            b' ' | b'\t' | b'\n' | b',' => true,
+            b'=' => self == Self::Key,
+            b'\0' => self == Self::Measurement,
+            _ => false,
+        }
+    }
+
+    /// Whether a backslash before this byte is dropped; before others it is kept.
+    fn escapes(self, byte: u8) -> bool {
+        match byte {
+            b'\\' => true,
+            b',' | b' ' => self != Self::Text,
+            b'=' => matches!(self, Self::Key | Self::TagValue),
+            b'"' => self == Self::Text,
+            _ => false,
+        }
+    }
+}
+
+impl<'a> Token<'a> {
+    /// The token that `input` starts with, which may be empty.
+    pub(crate) fn scan(input: &'a [u8], kind: TokenKind) -> Result<Self, Refusal> {
+        let mut end = 0;
+        let mut escaped = false;
+        while let Some(&byte) = input.get(end) {
+            if byte == b'\\' {
+                escaped = true;
+                end += 2;
+            } else if kind.ends_at(byte) {
+                break;
+            } else {
+                end += 1;
+            }
+        }
+        let raw = input.get(..end).unwrap_or(input);
+        if raw.ends_with(b"\\") {
+            return Err(Refusal::EndsWithBackslash);
+        }
+        Self { raw, escaped }.check_length(kind)
+    }
+
+    /// The inside of the string that `input`, from after its opening quote, starts with; `None` if
+    /// the string is not closed.
+    pub(crate) fn scan_text(input: &'a [u8]) -> Result<Option<Self>, Refusal> {
+        let Some(raw) = string_end(input).and_then(|end| input.get(..end)) else {
+            return Ok(None);
+        };
+        let escaped = memchr(b'\\', raw).is_some();
+        Self { raw, escaped }
+            .check_length(TokenKind::Text)
+            .map(Some)
+    }
+
+    fn check_length(self, kind: TokenKind) -> Result<Self, Refusal> {
+        if self.raw.len() > MAX_STRING_BYTES && self.unescape(kind).len() > MAX_STRING_BYTES {
+            return Err(Refusal::StringTooLong);
+        }
+        Ok(self)
+    }
+
+    /// What the token stands for.
+    pub(crate) fn unescape(self, kind: TokenKind) -> Cow<'a, [u8]> {
+        if !self.escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        self.unescape_into(kind, &mut bytes);
+        Cow::Owned(bytes)
+    }
+
+    /// Appends what the token stands for.
+    pub(crate) fn unescape_into(self, kind: TokenKind, bytes: &mut Vec<u8>) {
+        let mut rest = self.raw;
+        while let Some(at) = if self.escaped {
+            memchr(b'\\', rest)
+        } else {
+            None
+        } {
+            bytes.extend_from_slice(rest.get(..at).unwrap_or_default());
+            let next = rest.get(at + 1).copied();
+            if !next.is_some_and(|byte| kind.escapes(byte)) {
+                bytes.push(b'\\');
+            }
+            bytes.extend(next);
+            rest = tail(rest, at + 2);
+        }
+        bytes.extend_from_slice(rest);
+    }
+}
+
+/// Skips blanks, blank lines and comments; gives where the next line's first character is, and where
+/// that line begins with its leading blanks.
+pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usize)> {
+    let mut begin = at;
+    loop {
+        match body.get(at)? {
+            b' ' | b'\t' => at += 1,
+            b'\n' => {
+                at += 1;
+                begin = at;
+            }
+            b'#' => at += memchr(b'\n', tail(body, at))?,
+            _ => return Some((begin, at)),
+        }
+    }
+}
+
+/// The length of the line that `input` starts with: up to a newline that is neither escaped nor
+/// inside a string.
+///
+/// A string that is not closed before the end of the body ends with its line, so that one stray
+/// quote does not take all following lines with it.
+pub(crate) fn line_length(input: &[u8]) -> usize {
+    let mut at = 0;
+    let mut series_end = None;
+    loop {
+        let rest = tail(input, at);
+        let Some(found) = memchr3(b'\n', b'"', b'\\', rest) else {
+            return input.len();
+        };
+        match rest.get(found) {
+            Some(b'\n') => return at + found,
+            Some(b'\\') => at += found + 2,
+            _ => {
+                let quote = at + found;
+                at = quote + 1;
+                // A string follows an equals sign, and only in the fields: in tags and names a quote
+                // is an ordinary character. An escaped equals sign is before `rest`.
+                let follows_equals =
+                    found.checked_sub(1).and_then(|before| rest.get(before)) == Some(&b'=');
+                if follows_equals && *series_end.get_or_insert_with(|| series_length(input)) < quote
+                {
+                    match string_end(tail(input, at)) {
+                        Some(length) => at += length + 1,
+                        None => return first_newline(input, quote),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn first_newline(input: &[u8], at: usize) -> usize {
+    memchr(b'\n', tail(input, at)).map_or(input.len(), |found| at + found)
+}
+
+/// The length of measurement and tags, up to an unescaped space, newline or the end.
+pub(crate) fn series_length(line: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = tail(line, at);
+        match memchr3(b' ', b'\n', b'\\', rest) {
+            None => return line.len(),
+            Some(found) if rest.get(found) == Some(&b'\\') => at += found + 2,
+            Some(found) => return at + found,
+        }
+    }
+}
+
+/// Where the quote is that closes a string whose inside starts at `input`.
+fn string_end(input: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = tail(input, at);
+        let found = memchr2(b'"', b'\\', rest)?;
+        if rest.get(found) == Some(&b'"') {
+            return Some(at + found);
+        }
+        at += found + 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unescaped(input: &str, kind: TokenKind) -> String {
+        let token = Token::scan(input.as_bytes(), kind).unwrap();
+        String::from_utf8(token.unescape(kind).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn measurements_escape_comma_space_and_backslash() {
+        for (input, expected) in [
+            (r"a\,b", "a,b"),
+            (r"a\ b", "a b"),
+            (r"a\\b", r"a\b"),
+            (r"a\=b", r"a\=b"),
+            (r"a=b", "a=b"),
+            (r"a\xb", r"a\xb"),
+            ("a\0b", "a"),
+            ("a\tb", "a"),
+            (r"a\éb", r"a\éb"),
+        ] {
+            assert_eq!(
+                unescaped(input, TokenKind::Measurement),
+                expected,
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_and_tag_values_also_escape_equals() {
+        for kind in [TokenKind::Key, TokenKind::TagValue] {
+            for (input, expected) in [
+                (r"a\,b", "a,b"),
+                (r"a\ b", "a b"),
+                (r"a\=b", "a=b"),
+                (r"a\\b", r"a\b"),
+                (r"a\\\,b", r"a\,b"),
+                (r"a\xb", r"a\xb"),
+                (r#"a\"b"#, r#"a\"b"#),
+                ("a\\\tb", "a\\\tb"),
+                ("a\rb", "a\rb"),
+                ("a\0b", "a\0b"),
+            ] {
+                assert_eq!(unescaped(input, kind), expected, "{input}");
+            }
+        }
+        assert_eq!(unescaped("a=b", TokenKind::Key), "a");
+        assert_eq!(unescaped("a=b", TokenKind::TagValue), "a=b");
+        assert_eq!(unescaped("a,b", TokenKind::Key), "a");
+    }
+
+    #[test]
+    fn strings_escape_quote_and_backslash_only() {
+        let token = Token::scan_text(br#"a\"b\\c\nd\,e" 1"#).unwrap().unwrap();
+        assert_eq!(&*token.unescape(TokenKind::Text), br#"a"b\c\nd\,e"#);
+        assert_eq!(Token::scan_text(br#"abc\""#).unwrap(), None);
+        assert_eq!(
+            Token::scan_text(b"\"").unwrap(),
+            Some(Token {
+                raw: b"",
+                escaped: false
+            })
+        );
+    }
+
+    #[test]
+    fn no_name_ends_with_a_backslash() {
+        for input in [r"a\", r"a\\", r"a\\ b"] {
+            assert_eq!(
+                Token::scan(input.as_bytes(), TokenKind::Key),
+                Err(Refusal::EndsWithBackslash)
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_measured_without_its_escapes() {
+        let escaped = r"\ ".repeat(MAX_STRING_BYTES);
+        assert!(Token::scan(escaped.as_bytes(), TokenKind::Key).is_ok());
+        let long = "x".repeat(MAX_STRING_BYTES + 1);
+        assert_eq!(
+            Token::scan(long.as_bytes(), TokenKind::Key),
+            Err(Refusal::StringTooLong)
+        );
+    }
+
+    fn lines(body: &str) -> Vec<&str> {
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while let Some((_, start)) = skip_blank_lines(body.as_bytes(), at) {
+            let end = start + line_length(tail(body.as_bytes(), start));
+            lines.push(&body[start..end]);
+            at = end;
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_end_at_newlines_outside_strings() {
+        assert_eq!(lines("a v=1\nb v=1"), ["a v=1", "b v=1"]);
+        assert_eq!(
+            lines("a v=\"x\ny\" 1\nb v=1\n"),
+            ["a v=\"x\ny\" 1", "b v=1"]
+        );
+        assert_eq!(
+            lines("a v=\"x\\\"\ny\" 1\nb v=1"),
+            ["a v=\"x\\\"\ny\" 1", "b v=1"]
+        );
+        assert_eq!(lines("a,t=x\\\ny v=1\nb v=1"), ["a,t=x\\\ny v=1", "b v=1"]);
+        assert_eq!(lines("a v=1\r\nb v=1"), ["a v=1\r", "b v=1"]);
+    }
+
+    #[test]
+    fn quotes_outside_field_values_open_no_string() {
+        for first in [
+            "m\"a f=1",
+            "m,k\"x=1 f=1",
+            "m,k=\"x f=1",
+            "m f\"x=1",
+            "m f=1\"",
+            "m f\\=\"=1",
+        ] {
+            assert_eq!(lines(&format!("{first}\nb v=1")), [first, "b v=1"]);
+        }
+    }
+
+    #[test]
+    fn an_unclosed_string_ends_with_its_line() {
+        assert_eq!(
+            lines("a v=\"x\nb v=1\nc v=1"),
+            ["a v=\"x", "b v=1", "c v=1"]
+        );
+    }
+
+    #[test]
+    fn blank_lines_and_comments_are_skipped() {
+        assert_eq!(lines("\n  # a=\"1\n\t \n  a v=1\n#x\n \n"), ["a v=1"]);
+        assert_eq!(lines("# \\\na v=1"), ["a v=1"]);
+        assert_eq!(skip_blank_lines(b"\n  a", 0), Some((1, 3)));
+    }
+}

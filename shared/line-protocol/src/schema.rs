@@ -1,0 +1,90 @@
+//! What the parser has to know of the tables that a body is written to.
+
+use std::{fmt, sync::Arc};
+
+use hashbrown::HashMap;
+use neap_schema::ColumnType;
+
+/// The tables of a database, as far as they exist when a body is parsed.
+pub trait SchemaView {
+    /// The columns of a table, or `None` if there is no such table.
+    ///
+    /// Called once for each table that a body names.
+    fn table(&self, name: &str) -> Option<Arc<TableView>>;
+}
+
+/// The columns of a table.
+pub struct TableView {
+    columns: HashMap<Box<[u8]>, KnownColumn, ahash::RandomState>,
+    tags: usize,
+    fields: usize,
+}
+
+/// A column of a table that exists already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownColumn {
+    /// Where the column stands in the catalog's order.
+    pub(crate) position: usize,
+    pub(crate) column_type: ColumnType,
+}
+
+impl TableView {
+    /// A view of columns that are given in the catalog's order; whether the time column is among
+    /// them makes no difference.
+    pub fn new<N: AsRef<str>>(columns: impl IntoIterator<Item = (N, ColumnType)>) -> Self {
+        let mut view = Self {
+            columns: HashMap::default(),
+            tags: 0,
+            fields: 0,
+        };
+        for (position, (name, column_type)) in columns.into_iter().enumerate() {
+            match column_type {
+                ColumnType::Time => continue,
+                ColumnType::Tag => view.tags += 1,
+                _ => view.fields += 1,
+            }
+            view.columns.insert(
+                name.as_ref().as_bytes().into(),
+                KnownColumn {
+                    position,
+                    column_type,
+                },
+            );
+        }
+        view
+    }
+
+    /// The type of a tag or field.
+    pub fn column_type(&self, name: &str) -> Option<ColumnType> {
+        self.column(name.as_bytes())
+            .map(|column| column.column_type)
+    }
+
+    pub(crate) fn column(&self, name: &[u8]) -> Option<KnownColumn> {
+        self.columns.get(name).copied()
+    }
+
+    /// The number of tags.
+    pub(crate) fn tags(&self) -> usize {
+        self.tags
+    }
+
+    /// The number of tags and fields.
+    pub(crate) fn columns(&self) -> usize {
+        self.tags + self.fields
+    }
+}
+
+impl fmt::Debug for TableView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut columns: Vec<_> = self.columns.iter().collect();
+        columns.sort_by_key(|(_, column)| column.position);
+        f.debug_map()
+            .entries(
+                columns
+                    .iter()
+                    .map(|(name, column)| (String::from_utf8_lossy(name), column.column_type)),
+            )
+            .finish()
+    }
+}

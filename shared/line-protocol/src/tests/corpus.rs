@@ -1,0 +1,174 @@
+//! The decoding cases of the `influxdata/line-protocol` corpus.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+
+use super::{
+    points::{Field, Point},
+    *,
+};
+use crate::Precision;
+
+/// The cases that are decoded differently here, because InfluxDB 3 does so, by reason.
+const DIFFERENCES: [(&str, &[&str]); 5] = [
+    (
+        "control characters in names and tag values are ordinary",
+        &[
+            "0a651fa607ab9c86a994595138d4c05d",
+            "13a9b07a16a3adfe3480654a86d02e38",
+            "26cfbed8d8851eef6a261d5686fd11fc",
+            "3f3bc29cfe6c96cf9d238ff63c5fa6bf",
+            "42548a1a62e8be170084ee9a2f3aec8f",
+            "8777ed9a6ae7cc0589f981b52a4a539b",
+            "a2104143356bbe4f000c8d513d8f73e8",
+            "ad4649c6a5a66d243033a2c73bfd5331",
+            "ce6e11d399b922c1eb23bbbefd8d54d8",
+            "cfd8fedc12a563d596f8c1a7c1627a1b",
+            "d0e2590863e6978ecc73afdd88599f5d",
+            "d313151b678ec4edf087f5ad89b6a774",
+            "ddaec4474adb1a838c4e170b8fb6c57e",
+            "f18ab571373a4ca6bd956e12d0391bdc",
+            "f8ccd78f52d6485b24303a99b4c314b2",
+            "fc1b06054d0d161bdb48184fe6c1c42b",
+            "fcbf36a02fffb1937e97cd0bab7f0fcf",
+        ],
+    ),
+    (
+        "two backslashes in names and tag values stand for one",
+        &[
+            "1a59bc6d85d51b80ba86085a625a6423",
+            "2fff245fc564b6eaadbb607d49b71f7b",
+            "40f7f7ab020c18e8a63082bef4f76913",
+            "8e68e2d04493b98acd3e0815559a60e7",
+            "963a96bfb9995ecef855259b88d68a96",
+            "d1955fe5a9a1f0e11ece309eff8f2c74",
+            "e59e8a621a64d338570a536f0d4b9aa5",
+            "f2b44af65e5dafd12be0d5a09c894fb5",
+        ],
+    ),
+    (
+        "floats have digits on both sides of the point",
+        &[
+            "2f7b129871b38dc2e9f0665a62c6236d",
+            "9623c43476874ceda1072eb012edf050",
+            "aaca4c073c8253b814eab8828f2265cc",
+            "b82f5f2038219326edc09c4d7a2c7c9a",
+            "e8d647d71492cf873110d2b1220a6a4b",
+        ],
+    ),
+    (
+        "a carriage return is not part of the end of a line",
+        &[
+            "a022477f6e157f09c8197bc2813fcd1e",
+            "f268972b6044ed10903f9c06c59a0445",
+        ],
+    ),
+    (
+        "`time` is a reserved column",
+        &["2a6fa6f9c4bd199a093f88e94b542430"],
+    ),
+];
+
+#[test]
+fn corpus_cases_are_decoded_alike() {
+    let Some(corpus) = read_outside("data/line-protocol-corpus.json") else {
+        return;
+    };
+    let mut differing = BTreeMap::new();
+    for (key, case) in corpus["decode"].as_object().unwrap() {
+        let text = body(&case["input"]["text"]);
+        let got = decode(&text, &case["input"]);
+        let expected = expected(&case["output"]);
+        if got.as_ref().ok() != expected.as_ref() {
+            differing.insert(
+                key.clone(),
+                (String::from_utf8_lossy(&text).into_owned(), got, expected),
+            );
+        }
+    }
+    let expected: BTreeSet<&str> = DIFFERENCES
+        .iter()
+        .flat_map(|(_, keys)| keys.iter().copied())
+        .collect();
+    for (key, (text, got, want)) in &differing {
+        assert!(
+            expected.contains(key.as_str()),
+            "{key}: {text:?}\n got: {got:?}\nwant: {want:?}"
+        );
+    }
+    for key in expected {
+        assert!(differing.contains_key(key), "{key} makes no difference");
+    }
+}
+
+fn body(text: &Value) -> Vec<u8> {
+    match text {
+        Value::String(text) => text.clone().into_bytes(),
+        _ => BASE64_STANDARD
+            .decode(text["binary"].as_str().unwrap())
+            .unwrap(),
+    }
+}
+
+type Points = HashMap<String, Vec<Point>>;
+
+fn decode(body: &[u8], input: &Value) -> Result<Points, String> {
+    let options = Options {
+        precision: match input["precision"].as_str() {
+            Some("1s") => Precision::Second,
+            Some("1ms") => Precision::Millisecond,
+            _ => Precision::Nanosecond,
+        },
+        default_time_ns: input["defaultTime"].as_i64().unwrap(),
+        ..Options::default()
+    };
+    let parsed = parse(body, &Database::default(), &options).map_err(|error| error.to_string())?;
+    match parsed.errors.first() {
+        Some(error) => Err(error.error_message.clone()),
+        None => Ok(points_by_table(&parsed)),
+    }
+}
+
+/// The points of a case, `None` if it is an error.
+fn expected(output: &Value) -> Option<Points> {
+    let mut points: Points = HashMap::new();
+    for point in output["result"].as_array()? {
+        let point = Point {
+            table: text(&point["name"]),
+            tags: pairs(&point["tags"])
+                .map(|(key, value)| (key, text(value)))
+                .collect(),
+            fields: pairs(&point["fields"])
+                .map(|(key, value)| (key, field(value)))
+                .collect(),
+            time: point["time"].as_i64().unwrap(),
+        };
+        points.entry(point.table.clone()).or_default().push(point);
+    }
+    Some(points)
+}
+
+fn text(value: &Value) -> String {
+    String::from_utf8(body(value)).unwrap()
+}
+
+fn pairs(value: &Value) -> impl Iterator<Item = (String, &Value)> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| (text(&pair["key"]), &pair["value"]))
+}
+
+fn field(value: &Value) -> Field {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match kind.as_str() {
+        "float" => Field::Float(value.as_f64().unwrap()),
+        "int" => Field::Integer(value.as_i64().unwrap()),
+        "uint" => Field::UInteger(value.as_u64().unwrap()),
+        "string" => Field::String(text(value)),
+        _ => Field::Boolean(value.as_bool().unwrap()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Tests of the crate as a whole, and what they share: a database to write to, and rows as points.
+
+mod corpus;
+mod fuzz;
+mod golden;
+mod grammar;
+mod points;
+mod real;
+mod round_trip;
+mod schema;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use neap_schema::ColumnType;
+
+use crate::{Options, Parsed, SchemaView, TableView, parse};
+
+/// The tables of a database, which grow with what is written.
+#[derive(Debug, Default)]
+struct Database {
+    tables: BTreeMap<String, Vec<(String, ColumnType)>>,
+}
+
+impl SchemaView for Database {
+    fn table(&self, name: &str) -> Option<Arc<TableView>> {
+        let columns = self.tables.get(name)?;
+        Some(Arc::new(TableView::new(columns.iter().cloned())))
+    }
+}
+
+impl Database {
+    fn with_table(name: &str, columns: &[(&str, ColumnType)]) -> Self {
+        let columns = columns
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), *kind))
+            .collect();
+        Self {
+            tables: BTreeMap::from([(name.to_owned(), columns)]),
+        }
+    }
+
+    /// Makes the schema changes of a body, and checks that they are marked as such.
+    fn apply(&mut self, parsed: &Parsed) {
+        for table in &parsed.tables {
+            assert_eq!(table.is_new, !self.tables.contains_key(&table.name));
+            let columns = self.tables.entry(table.name.clone()).or_default();
+            for (name, kind) in &table.new_columns {
+                assert!(
+                    columns.iter().all(|(known, _)| known != name),
+                    "{name} is not new"
+                );
+                columns.push((name.clone(), *kind));
+            }
+        }
+    }
+}
+
+fn parse_text(body: &str) -> Parsed {
+    parse(body.as_bytes(), &Database::default(), &Options::default()).unwrap()
+}
+
+/// The numbers and messages of the refused lines.
+fn messages(parsed: &Parsed) -> Vec<(usize, String)> {
+    let numbered = |error: &crate::LineError| (error.line_number, error.error_message.clone());
+    parsed.errors.iter().map(numbered).collect()
+}
+
+/// A JSON file beside the repository, if it is there.
+fn read_outside(path: &str) -> Option<serde_json::Value> {
+    read_bytes_outside(path).map(|bytes| serde_json::from_slice(&bytes).unwrap())
+}
+
+/// A file beside the repository, if it is there.
+fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared")
+        .join(path);
+    std::fs::read(&path)
+        .inspect_err(|error| println!("skipped: cannot read {}: {error}", path.display()))
+        .ok()
+}
+
+/// Points by table, in the order of their lines.
+fn points_by_table(parsed: &Parsed) -> HashMap<String, Vec<points::Point>> {
+    parsed
+        .tables
+        .iter()
+        .map(|table| (table.name.clone(), points::of_table(table)))
+        .collect()
+}
