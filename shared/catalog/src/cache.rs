@@ -1,0 +1,124 @@
+//! The database catalogs that an instance holds: bounded in number and bytes, the least used leaves first.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use neap_bucket::{Bucket, Key};
+use neap_schema::DatabaseId;
+
+use crate::{DatabaseCatalog, register::CachedRegister};
+
+/// The greatest number of catalogs held.
+const MAX_CATALOGS: usize = 1_000;
+
+/// The greatest total of their sizes: room for about a hundred databases of 1,000 columns.
+const MAX_BYTES: usize = 64 << 20;
+
+/// A catalog with what it costs to hold it.
+#[derive(Debug)]
+struct Slot {
+    register: Arc<CachedRegister<DatabaseCatalog>>,
+    used: u64,
+    version: u64,
+    size_bytes: usize,
+}
+
+/// Database catalogs by id.
+#[derive(Debug, Default)]
+pub(crate) struct DatabaseCache {
+    slots: BTreeMap<DatabaseId, Slot>,
+    uses: u64,
+    size_bytes: usize,
+}
+
+impl DatabaseCache {
+    /// The register of a database.
+    pub(crate) fn register(
+        &mut self,
+        database: DatabaseId,
+        bucket: &Bucket,
+        recent_put_ids: usize,
+    ) -> Arc<CachedRegister<DatabaseCatalog>> {
+        self.uses += 1;
+        let used = self.uses;
+        let slot = self.slots.entry(database).or_insert_with(|| {
+            let key = Key::DatabaseCatalog(database);
+            Slot {
+                register: Arc::new(CachedRegister::new(bucket.clone(), key, recent_put_ids)),
+                used,
+                version: 0,
+                size_bytes: 0,
+            }
+        });
+        slot.used = used;
+        let register = Arc::clone(&slot.register);
+        self.shrink();
+        register
+    }
+
+    /// Takes note of the size of a value that a register now holds.
+    pub(crate) fn note(&mut self, database: DatabaseId, version: u64, value: &DatabaseCatalog) {
+        let Some(slot) = self.slots.get_mut(&database) else {
+            return;
+        };
+        if slot.version == version {
+            return;
+        }
+        self.size_bytes -= slot.size_bytes;
+        slot.version = version;
+        slot.size_bytes = value.size_bytes();
+        self.size_bytes += slot.size_bytes;
+        self.shrink();
+    }
+
+    /// Lets the least used go until the rest fits; the last one used always stays.
+    fn shrink(&mut self) {
+        while self.slots.len() > 1
+            && (self.slots.len() > MAX_CATALOGS || self.size_bytes > MAX_BYTES)
+        {
+            let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.used);
+            let Some(database) = oldest.map(|(database, _)| *database) else {
+                return;
+            };
+            if let Some(slot) = self.slots.remove(&database) {
+                self.size_bytes -= slot.size_bytes;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_schema::ColumnType;
+
+    use super::*;
+    use crate::{Limits, TableAddition, tests::Stage};
+
+    #[tokio::test]
+    async fn number_and_bytes_are_bounded_and_the_least_used_leaves() {
+        let stage = Stage::new();
+        let mut cache = DatabaseCache::default();
+        for id in 0..3_000 {
+            cache.register(DatabaseId::new(0), &stage.bucket, 64);
+            cache.register(DatabaseId::new(id), &stage.bucket, 64);
+        }
+        assert_eq!(cache.slots.len(), MAX_CATALOGS);
+        assert!(cache.slots.contains_key(&DatabaseId::new(0)));
+
+        let mut large = DatabaseCatalog::default();
+        let columns = (0..20_000).map(|n| (format!("column {n}"), ColumnType::Float));
+        let addition = TableAddition {
+            table: "t".to_owned(),
+            columns: columns.collect(),
+        };
+        large.add(&[addition], 0, &Limits::default()).unwrap();
+        for id in 2_900..3_000 {
+            let id = DatabaseId::new(id);
+            cache.register(id, &stage.bucket, 64);
+            cache.note(id, 1, &large);
+        }
+        assert!(cache.size_bytes <= MAX_BYTES);
+        let held: usize = cache.slots.values().map(|slot| slot.size_bytes).sum();
+        assert_eq!(held, cache.size_bytes);
+        assert!(cache.slots.contains_key(&DatabaseId::new(2_999)));
+    }
+}

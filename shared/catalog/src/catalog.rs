@@ -1,0 +1,156 @@
+//! The catalogs as an instance reads them.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use neap_bucket::{
+    Bucket, Change, Commit, Key, Margins, RECENT_PUT_IDS, Rules, StoreTime, Versioned,
+};
+use neap_schema::DatabaseId;
+use uuid::Builder;
+
+use crate::{
+    CatalogError, DatabaseCatalog, Limits, RootCatalog, cache::DatabaseCache,
+    register::CachedRegister,
+};
+
+/// A `max_age` that any value meets which was ever read.
+pub const ANY_AGE: Duration = Duration::MAX;
+
+/// The catalogs of a cluster, one for each instance: it holds what it has read, and callers share requests.
+#[derive(Debug)]
+pub struct Catalog {
+    pub(crate) bucket: Bucket,
+    pub(crate) limits: Limits,
+    pub(crate) root: CachedRegister<RootCatalog>,
+    margins: Margins,
+    rules: Option<Rules>,
+    databases: Mutex<DatabaseCache>,
+}
+
+impl Catalog {
+    /// The catalogs in a bucket. An unused bucket becomes a cluster with these margins when it is first
+    /// read. `rules` replace those that follow from the margins, for simulations.
+    pub fn new(bucket: Bucket, margins_for_new_cluster: Margins, rules: Option<Rules>) -> Self {
+        let recent = rules.map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
+        Self {
+            root: CachedRegister::new(bucket.clone(), Key::RootCatalog, recent),
+            bucket,
+            limits: Limits::default(),
+            margins: margins_for_new_cluster,
+            rules,
+            databases: Mutex::default(),
+        }
+    }
+
+    /// With ceilings on what may be created.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The bucket that the catalogs are in.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The ceilings on what may be created.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The rules of the storage protocol in this cluster.
+    pub async fn rules(&self) -> Result<Rules, CatalogError> {
+        match self.rules {
+            Some(rules) => Ok(rules),
+            None => Ok(Rules::new(self.root(ANY_AGE).await?.value.margins())),
+        }
+    }
+
+    /// The root catalog, proven current at most `max_age` ago by the store's clock and by this machine's;
+    /// with zero, by a request that begins after this call. Creates the cluster in an unused bucket.
+    pub async fn root(&self, max_age: Duration) -> Result<Versioned<RootCatalog>, CatalogError> {
+        let root = self.root.get(max_age).await?;
+        if root.version > 0 {
+            return Ok(root);
+        }
+        let cluster = Builder::from_random_bytes(self.draw_bytes()).into_uuid();
+        let found = RootCatalog::new(cluster.to_string(), self.margins);
+        let change = |base: &Versioned<RootCatalog>| {
+            Ok::<_, CatalogError>(if base.version > 0 {
+                Change::Keep(())
+            } else {
+                Change::Put(found.clone(), ())
+            })
+        };
+        let (root, ()) = settled(self.root.commit(Some(root), change).await?)?;
+        Ok(root)
+    }
+
+    fn draw_bytes(&self) -> [u8; 16] {
+        self.bucket.world().entropy.next_u128().to_be_bytes()
+    }
+
+    /// The catalog of a database, proven current at most `max_age` ago. That of an id which was never
+    /// given is empty.
+    pub async fn database(
+        &self,
+        database: DatabaseId,
+        max_age: Duration,
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        let catalog = self.register(database).get(max_age).await?;
+        self.cache().note(database, catalog.version, &catalog.value);
+        Ok(catalog)
+    }
+
+    /// The newest catalog of a database that this instance knows, without a request.
+    pub fn known_database(&self, database: DatabaseId) -> Option<Versioned<DatabaseCatalog>> {
+        self.register(database).held()
+    }
+
+    /// The database of a name, unless it is dropped. A name that is missing in the catalog held is looked
+    /// up in the bucket before it counts as missing: another instance may have just created it.
+    pub async fn database_by_name(
+        &self,
+        name: &str,
+        max_age: Duration,
+    ) -> Result<Option<DatabaseId>, CatalogError> {
+        let begun = self.root.held().map(|held| (held.version, held.proven));
+        let root = self.root(max_age).await?;
+        let found = root.value.database(name);
+        if found.is_some() || begun != Some((root.version, root.proven)) {
+            return Ok(found);
+        }
+        Ok(self.root(Duration::ZERO).await?.value.database(name))
+    }
+
+    pub(crate) fn cache(&self) -> MutexGuard<'_, DatabaseCache> {
+        self.databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn register(&self, database: DatabaseId) -> Arc<CachedRegister<DatabaseCatalog>> {
+        let recent = self
+            .rules
+            .map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
+        self.cache().register(database, &self.bucket, recent)
+    }
+
+    /// The present time of the store.
+    pub(crate) fn now(&self) -> Result<StoreTime, CatalogError> {
+        self.bucket.clock().now().ok_or(CatalogError::NoStoreTime)
+    }
+}
+
+/// The value and result of a commit whose refusal is an error of the catalog.
+pub(crate) fn settled<T, R>(
+    outcome: Commit<T, R, CatalogError>,
+) -> Result<(Versioned<T>, R), CatalogError> {
+    match outcome {
+        Commit::Committed { current, result } => Ok((current, result)),
+        Commit::Refused(error) => Err(error),
+        Commit::Unknown { reason } => Err(CatalogError::Unknown { reason }),
+    }
+}

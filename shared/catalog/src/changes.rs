@@ -1,0 +1,246 @@
+//! What changes the catalogs: each operation is one commit to one register.
+
+use std::time::Duration;
+
+use neap_bucket::{Change, Versioned};
+use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
+
+use crate::{
+    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, HardDelete, RootCatalog, TableAddition,
+    catalog::settled, validate_database_name,
+};
+
+impl Catalog {
+    /// Creates a database.
+    ///
+    /// With a retention it is a second commit, to the catalog of the new database: a crash between the two
+    /// leaves a database that keeps everything, and a caller who was told nothing.
+    ///
+    /// # Errors
+    /// `InvalidName`, `AlreadyExists`, `Limit`, and what a commit can end with.
+    pub async fn create_database(
+        &self,
+        name: &str,
+        retention: Option<Duration>,
+    ) -> Result<DatabaseId, CatalogError> {
+        validate_database_name(name)?;
+        let exists = |root: &RootCatalog| {
+            root.database(name)
+                .or_else(|| root.deleted_database(name))
+                .map(|_| {
+                    Err(CatalogError::AlreadyExists {
+                        name: name.to_owned(),
+                    })
+                })
+        };
+        let id = self.add_database(name, exists).await?;
+        if retention.is_some() {
+            self.set_retention(id, retention).await?;
+        }
+        Ok(id)
+    }
+
+    /// The database of a name, created if it is missing.
+    ///
+    /// # Errors
+    /// `InvalidName`, `SoftDeleted`, `Limit`, and what a commit can end with.
+    pub async fn get_or_create_database(
+        &self,
+        name: &str,
+        max_age: Duration,
+    ) -> Result<DatabaseId, CatalogError> {
+        if let Some(id) = self.database_by_name(name, max_age).await? {
+            return Ok(id);
+        }
+        validate_database_name(name)?;
+        let there = |root: &RootCatalog| match root.database(name) {
+            Some(id) => Some(Ok(id)),
+            None => root.deleted_database(name).map(|_| {
+                Err(CatalogError::SoftDeleted {
+                    name: name.to_owned(),
+                })
+            }),
+        };
+        self.add_database(name, there).await
+    }
+
+    /// Adds a database unless `there` has an answer.
+    async fn add_database(
+        &self,
+        name: &str,
+        there: impl Fn(&RootCatalog) -> Option<Result<DatabaseId, CatalogError>>,
+    ) -> Result<DatabaseId, CatalogError> {
+        let root = self.root(ANY_AGE).await?;
+        let created = self.bucket.clock().now();
+        let change = |base: &Versioned<RootCatalog>| {
+            if let Some(answer) = there(&base.value) {
+                return answer.map(Change::Keep);
+            }
+            let mut root = RootCatalog::clone(&base.value);
+            let id = root.add(name, created, &self.limits)?;
+            Ok(Change::Put(root, id))
+        };
+        let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
+        Ok(id)
+    }
+
+    /// Drops a database: renames and hides it. A dropped one, named by its new name, gets another time.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
+    pub async fn delete_database(
+        &self,
+        name: &str,
+        hard_delete: HardDelete,
+    ) -> Result<DatabaseId, CatalogError> {
+        let root = self.root(ANY_AGE).await?;
+        let now = self.now()?;
+        let change = |base: &Versioned<RootCatalog>| {
+            let mut root = RootCatalog::clone(&base.value);
+            let id = root.delete(name, now, hard_delete)?;
+            Ok(Change::Put(root, id))
+        };
+        let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
+        Ok(id)
+    }
+
+    /// Adds the tables and columns that are missing, in one commit, or none if nothing is missing. `known`
+    /// is the catalog that the caller judged by; rivals may have added to it, which is no conflict.
+    ///
+    /// # Errors
+    /// `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, and what a commit can end with.
+    pub async fn add(
+        &self,
+        database: DatabaseId,
+        known: Versioned<DatabaseCatalog>,
+        additions: &[TableAddition],
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        let new_table = additions
+            .iter()
+            .any(|addition| known.value.table(&addition.table).is_none());
+        let elsewhere = self.tables_elsewhere(database, new_table).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let changed = catalog.add(additions, elsewhere, &self.limits)?;
+            Ok((changed, ()))
+        };
+        let (catalog, ()) = self.change(database, Some(known), change).await?;
+        Ok(catalog)
+    }
+
+    /// Creates a table with these tags, in the order of the series key, and fields.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `EmptyName`, `Limit`, and what a commit can
+    /// end with.
+    pub async fn create_table(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        tags: &[String],
+        fields: &[(String, ColumnType)],
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        let tags = tags.iter().map(|tag| (tag.clone(), ColumnType::Tag));
+        let columns: Vec<_> = tags.chain(fields.iter().cloned()).collect();
+        for (place, (column, _)) in columns.iter().enumerate() {
+            let column = column.clone();
+            if column == TIME_COLUMN {
+                return Err(CatalogError::ReservedColumn { column });
+            }
+            if columns
+                .iter()
+                .take(place)
+                .any(|(other, _)| *other == column)
+            {
+                return Err(CatalogError::DuplicateColumn { column });
+            }
+        }
+        let addition = [TableAddition {
+            table: name.to_owned(),
+            columns,
+        }];
+        let elsewhere = self.tables_elsewhere(database, true).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            if catalog.table(name).is_some() {
+                let name = name.to_owned();
+                return Err(CatalogError::AlreadyExists { name });
+            }
+            let changed = catalog.add(&addition, elsewhere, &self.limits)?;
+            Ok((changed, ()))
+        };
+        let (catalog, ()) = self.change(database, None, change).await?;
+        Ok(catalog)
+    }
+
+    /// Drops a table: renames and hides it. A dropped one, named by its new name, gets another time.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
+    pub async fn delete_table(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        hard_delete: HardDelete,
+    ) -> Result<TableId, CatalogError> {
+        let known = self.database(database, ANY_AGE).await?;
+        let now = self.now()?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            let id = catalog.delete_table(name, now, hard_delete)?;
+            Ok((true, id))
+        };
+        let (_, id) = self.change(database, Some(known), change).await?;
+        Ok(id)
+    }
+
+    /// Sets how long a database keeps rows; `None`: for ever.
+    pub async fn set_retention(
+        &self,
+        database: DatabaseId,
+        retention: Option<Duration>,
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        // Setting a value must win over what others set before it, so it is judged by a fresh one.
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| Ok((catalog.set_retention(retention), ()));
+        let (catalog, ()) = self.change(database, Some(known), change).await?;
+        Ok(catalog)
+    }
+
+    /// Commits a change to a database catalog; the closure says whether it changed anything.
+    async fn change<R>(
+        &self,
+        database: DatabaseId,
+        known: Option<Versioned<DatabaseCatalog>>,
+        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<(bool, R), CatalogError>,
+    ) -> Result<(Versioned<DatabaseCatalog>, R), CatalogError> {
+        let change = |base: &Versioned<DatabaseCatalog>| {
+            let mut catalog = DatabaseCatalog::clone(&base.value);
+            let (changed, result) = change(&mut catalog)?;
+            Ok(if changed {
+                Change::Put(catalog, result)
+            } else {
+                Change::Keep(result)
+            })
+        };
+        let outcome = self.register(database).commit(known, change).await?;
+        let (catalog, result) = settled(outcome)?;
+        self.cache().note(database, catalog.version, &catalog.value);
+        Ok((catalog, result))
+    }
+
+    /// The number of tables in other databases, if a limit makes it matter.
+    async fn tables_elsewhere(
+        &self,
+        database: DatabaseId,
+        new_table: bool,
+    ) -> Result<usize, CatalogError> {
+        if self.limits.tables.is_none() || !new_table {
+            return Ok(0);
+        }
+        let mut count = 0;
+        for (other, _) in self.root(ANY_AGE).await?.value.live_databases() {
+            if other != database {
+                count += self.database(other, ANY_AGE).await?.value.tables().count();
+            }
+        }
+        Ok(count)
+    }
+}

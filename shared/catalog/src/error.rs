@@ -1,0 +1,101 @@
+//! What can go wrong in the catalogs, in the words of InfluxDB 3 where it has some.
+
+use neap_bucket::{FormatError, RegisterError, StoreError};
+use neap_schema::ColumnType;
+
+use crate::{LimitReached, NameError};
+
+/// Why a catalog could not be read or changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The name of a database is not allowed.
+    #[error(transparent)]
+    InvalidName(#[from] NameError),
+    /// The name of a table or column is empty.
+    #[error("{what} name cannot be empty")]
+    EmptyName {
+        /// `table` or `column`.
+        what: &'static str,
+    },
+    /// The name of a column is one of Neap's own.
+    #[error("'{column}' is a reserved column")]
+    ReservedColumn {
+        /// The column.
+        column: String,
+    },
+    /// A new table would have two columns of one name.
+    #[error("duplicate column '{column}'")]
+    DuplicateColumn {
+        /// The column.
+        column: String,
+    },
+    /// A column exists with another type.
+    #[error("invalid column type for column '{column}', expected {existing}, got {wanted}")]
+    TypeConflict {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        existing: ColumnType,
+        /// The type that was asked for.
+        wanted: ColumnType,
+    },
+    /// There is no such database or table.
+    #[error("the requested resource was not found: {name}")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// There is already a database or table of this name.
+    #[error("attempted to create a resource that already exists")]
+    AlreadyExists {
+        /// The name.
+        name: String,
+    },
+    /// It is dropped already, with the same time for its data.
+    #[error("attempted to modify resource that was already deleted: {name}")]
+    AlreadyDeleted {
+        /// The name.
+        name: String,
+    },
+    /// A write names a database that is dropped.
+    #[error("cannot write to soft-deleted database '{name}' - it is marked for deletion")]
+    SoftDeleted {
+        /// The name.
+        name: String,
+    },
+    /// A configured limit would be exceeded.
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
+    /// Identifiers are used up.
+    #[error("there are no more {what} ids")]
+    NoMoreIds {
+        /// `database`, `table` or `column`.
+        what: &'static str,
+    },
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store's answers carry no time.
+    #[error("the store's answers carry no usable Date")]
+    NoStoreTime,
+    /// It can't be told whether the change was made: to be answered as unavailable, never as success.
+    #[error("it is unknown whether the catalog was changed: {reason}")]
+    Unknown {
+        /// The cause, for people.
+        reason: String,
+    },
+    /// The object is damaged, or too new for this release.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl From<RegisterError> for CatalogError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Store(error) => Self::Store(error),
+            RegisterError::Format(error) => Self::Format(error),
+        }
+    }
+}

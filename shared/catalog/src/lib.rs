@@ -1,0 +1,45 @@
+//! The catalogs: which databases a cluster has, and which tables and columns a database has.
+//!
+//! ```text
+//! catalog           RootCatalog      name -> id of databases, settings of the cluster
+//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, retention
+//! ```
+//!
+//! Both are registers. What is added commutes: a table or column that a rival has added meanwhile is simply
+//! there, and only a contradiction (another type, a limit) is an error. Identifiers are never given twice,
+//! so that data can never be taken for that of a later namesake; what is dropped is renamed and hidden.
+//!
+//! ```text
+//!   writer                                        store
+//!     |-- commit: new tables and columns ----------> |   crash after: columns without rows
+//!     |-- put: the segment that names them --------> |   names the version of the catalog that it needs
+//! ```
+//!
+//! An instance holds one [`Catalog`]: it keeps what it has read, knows how old that is by the store's
+//! clock, and lets callers share requests.
+
+mod cache;
+mod catalog;
+mod changes;
+mod database;
+mod deletion;
+mod error;
+mod index;
+mod limits;
+mod names;
+mod register;
+mod root;
+mod table;
+
+pub use catalog::{ANY_AGE, Catalog};
+pub use database::{DatabaseCatalog, TableAddition};
+pub use deletion::{Deletion, HardDelete};
+pub use error::CatalogError;
+pub use limits::{LimitReached, Limits};
+pub use names::{MAX_DATABASE_NAME_BYTES, NameError, validate_database_name};
+pub use register::CachedRegister;
+pub use root::{DatabaseEntry, RootCatalog};
+pub use table::{Column, Table, field_type};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Ceilings on what a cluster holds. None is set by default; a server may be given those of InfluxDB 3.
+
+/// The most that may be created; `None` means any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Databases that are not dropped.
+    pub databases: Option<usize>,
+    /// Tables of all databases that are not dropped. It is counted before the commit, so that rivals in
+    /// different databases may pass it by what they add at the same moment.
+    pub tables: Option<usize>,
+    /// Tags and fields of a table.
+    pub columns_per_table: Option<usize>,
+    /// Tags of a table.
+    pub tags_per_table: Option<usize>,
+}
+
+/// The limit that a change would exceed, in the words of InfluxDB 3, which answers them with 422.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitReached {
+    /// [`Limits::databases`].
+    #[error("Adding a new database would exceed limit of {limit} databases")]
+    Databases {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`Limits::tables`].
+    #[error(
+        "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
+    )]
+    Tables {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// [`Limits::columns_per_table`].
+    #[error("Update to schema would exceed number of columns per table limit of {limit} columns")]
+    Columns {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`Limits::tags_per_table`].
+    #[error(
+        "Update to schema would exceed number of tag columns per table limit of {limit} columns"
+    )]
+    Tags {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Whether `count` is beyond `limit`, and then the limit.
+pub(crate) fn beyond(count: usize, limit: Option<usize>) -> Option<usize> {
+    limit.filter(|limit| count > *limit)
+}

@@ -1,0 +1,87 @@
+//! Names of databases, by the rules and with the messages of InfluxDB 3 (`validate_db_name`).
+
+/// The greatest length of a database's name.
+pub const MAX_DATABASE_NAME_BYTES: usize = 511;
+
+/// What is wrong with the name of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// It has no characters.
+    #[error("db name cannot be empty")]
+    Empty,
+    /// It is longer than [`MAX_DATABASE_NAME_BYTES`].
+    #[error("db name too long: max {MAX_DATABASE_NAME_BYTES}")]
+    TooLong,
+    /// It starts with something else than an ASCII letter or digit.
+    #[error("db name did not start with a number or letter")]
+    Start,
+    /// It contains something else than ASCII letters, digits, `_`, `-` and one `/`.
+    #[error(
+        "invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens"
+    )]
+    Character,
+    /// It has more than one `/`, or ends with it.
+    #[error(
+        "db name with invalid retention policy, if providing a retention policy name, must be of form '<db_name>/<rp_name>'"
+    )]
+    RetentionPolicy,
+}
+
+/// Checks the name of a database: `name`, or `name/rp` as InfluxDB 1 clients form it with a retention
+/// policy.
+pub fn validate_database_name(name: &str) -> Result<(), NameError> {
+    let Some(first) = name.chars().next() else {
+        return Err(NameError::Empty);
+    };
+    if name.len() > MAX_DATABASE_NAME_BYTES {
+        return Err(NameError::TooLong);
+    }
+    if !first.is_ascii() {
+        return Err(NameError::Character);
+    }
+    if !first.is_ascii_alphanumeric() {
+        return Err(NameError::Start);
+    }
+    let mut separated = false;
+    for char in name.chars().skip(1) {
+        match char {
+            '/' if separated => return Err(NameError::RetentionPolicy),
+            '/' => separated = true,
+            '_' | '-' => {}
+            char if char.is_ascii_alphanumeric() => {}
+            _ => return Err(NameError::Character),
+        }
+    }
+    if name.ends_with('/') {
+        return Err(NameError::RetentionPolicy);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_judged_in_the_words_of_influxdb() {
+        let long = "a".repeat(MAX_DATABASE_NAME_BYTES);
+        for good in ["a", "0", "a-b_c9", "db/rp", "db/_x", long.as_str()] {
+            assert_eq!(validate_database_name(good), Ok(()), "{good}");
+        }
+        let too_long = "a".repeat(MAX_DATABASE_NAME_BYTES + 1);
+        for (bad, error) in [
+            ("", NameError::Empty),
+            (too_long.as_str(), NameError::TooLong),
+            ("_internal", NameError::Start),
+            ("/a", NameError::Start),
+            ("é", NameError::Character),
+            ("a b", NameError::Character),
+            ("aé", NameError::Character),
+            ("a/b/c", NameError::RetentionPolicy),
+            ("a/", NameError::RetentionPolicy),
+        ] {
+            assert_eq!(validate_database_name(bad), Err(error), "{bad}");
+        }
+        assert_eq!(NameError::TooLong.to_string(), "db name too long: max 511");
+    }
+}

@@ -1,0 +1,280 @@
+//! A register as an instance holds it: the newest value, how old its proof is, and one request at a time.
+//!
+//! ```text
+//!   a: young enough?  no -> ask ----------------------> answer -> a
+//!   b:      young enough?  no -> wait for a ............... -> young enough? -> b
+//!   c (max_age 0):               no -> wait for a ......... -> began before c came: ask -> answer -> c, d
+//!   d (max_age 0):                     no -> wait for a, c ................................... -> d
+//! ```
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{
+    Bucket, Change, Commit, Key, Moment, Operation, Register, RegisterError, RegisterValue,
+    StoreError, Versioned,
+};
+
+/// After this time a read counts as unanswered: longer than a store's own patience.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// A value with the moment at which the request that proved it was begun.
+#[derive(Debug)]
+struct Held<T> {
+    value: Versioned<T>,
+    begun: Moment,
+}
+
+/// What the last request gave.
+#[derive(Debug)]
+struct State<T> {
+    held: Option<Held<T>>,
+    /// The ticket that the last request drew when it began, and what went wrong with it.
+    asked: u64,
+    error: Option<RegisterError>,
+}
+
+/// A register with its newest known value. Callers share requests.
+#[derive(Debug)]
+pub struct CachedRegister<T> {
+    bucket: Bucket,
+    register: Register<T>,
+    state: Mutex<State<T>>,
+    turn: tokio::sync::Mutex<()>,
+    tickets: AtomicU64,
+}
+
+impl<T: RegisterValue> CachedRegister<T> {
+    /// The register under `key`, of which nothing is known yet.
+    pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
+        Self {
+            register: Register::new(bucket.clone(), key, recent_put_ids),
+            bucket,
+            state: Mutex::new(State {
+                held: None,
+                asked: 0,
+                error: None,
+            }),
+            turn: tokio::sync::Mutex::new(()),
+            tickets: AtomicU64::new(1),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The newest value known, however old its proof is.
+    pub(crate) fn held(&self) -> Option<Versioned<T>> {
+        self.state().held.as_ref().map(|held| held.value.clone())
+    }
+
+    /// The value if it was proven at most `max_age` ago, by the store's clock and by both of this machine's.
+    fn young(&self, max_age: Duration) -> Option<Versioned<T>> {
+        if max_age.is_zero() {
+            return None;
+        }
+        let state = self.state();
+        let held = state.held.as_ref()?;
+        let by_store = self.bucket.clock().now()?.since(held.value.proven?);
+        let by_machine = self.bucket.world().elapsed(&held.begun);
+        (by_store.max(by_machine) <= max_age).then(|| held.value.clone())
+    }
+
+    /// What a request gave that began after `arrived`.
+    fn asked_after(&self, arrived: u64) -> Option<Result<Versioned<T>, RegisterError>> {
+        let state = self.state();
+        if state.asked < arrived {
+            return None;
+        }
+        match &state.error {
+            Some(error) => Some(Err(error.clone())),
+            None => state.held.as_ref().map(|held| Ok(held.value.clone())),
+        }
+    }
+
+    /// The value, proven current at most `max_age` ago; with zero by a request that begins after this call.
+    pub async fn get(&self, max_age: Duration) -> Result<Versioned<T>, RegisterError> {
+        if let Some(value) = self.young(max_age) {
+            return Ok(value);
+        }
+        let arrived = self.ticket();
+        let _turn = self.turn.lock().await;
+        if let Some(outcome) = self.asked_after(arrived) {
+            return outcome;
+        }
+        if let Some(value) = self.young(max_age) {
+            return Ok(value);
+        }
+        let (asked, begun) = (self.ticket(), self.bucket.world().moment());
+        let outcome = self.read().await.map(|value| self.offer(value, begun));
+        let mut state = self.state();
+        state.asked = asked;
+        state.error = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    async fn read(&self) -> Result<Versioned<T>, RegisterError> {
+        let held = self.held();
+        let read = self.register.read(held.as_ref());
+        let answer = self.bucket.world().timeout(READ_LIMIT, read).await;
+        answer.unwrap_or_else(|| {
+            let unanswered = StoreError::Unavailable {
+                operation: Operation::Get,
+                key: self.register.key().to_string(),
+                reason: format!("no answer within {} s", READ_LIMIT.as_secs()),
+            };
+            Err(unanswered.into())
+        })
+    }
+
+    /// Takes in a value that a request begun at `begun` proved, and gives back the newest one: that of a
+    /// commit may be newer than what a request gives that was under way at the same time.
+    pub(crate) fn offer(&self, value: Versioned<T>, begun: Moment) -> Versioned<T> {
+        let mut state = self.state();
+        if let Some(held) = &state.held
+            && held.value.version > value.version
+        {
+            return held.value.clone();
+        }
+        state.held = Some(Held {
+            value: value.clone(),
+            begun,
+        });
+        value
+    }
+
+    /// Commits what `change` makes of `known`, or of the newest value known, and takes in the outcome.
+    pub(crate) async fn commit<R, E>(
+        &self,
+        known: Option<Versioned<T>>,
+        change: impl FnMut(&Versioned<T>) -> Result<Change<T, R>, E>,
+    ) -> Result<Commit<T, R, E>, RegisterError> {
+        let begun = self.bucket.world().moment();
+        let known = known.or_else(|| self.held());
+        let mut outcome = self.register.commit(known, change).await?;
+        if let Commit::Committed { current, .. } = &mut outcome {
+            // A change that was not needed proves nothing new; an older proof must not look young.
+            let stale = self.held().is_some_and(|held| {
+                held.version == current.version && held.proven >= current.proven
+            });
+            if !stale {
+                *current = self.offer(current.clone(), begun);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use neap_bucket::Margins;
+
+    use super::*;
+    use crate::{RootCatalog, tests::Stage};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn register(stage: &Stage) -> CachedRegister<RootCatalog> {
+        CachedRegister::new(stage.bucket.clone(), Key::RootCatalog, 64)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_share_requests_that_begin_after_they_came() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        stage.slow_down(Duration::from_secs(1));
+        let first = register.get(Duration::ZERO);
+        let later = async {
+            stage.sleep(Duration::from_millis(500)).await;
+            join_all((0..10).map(|_| register.get(Duration::ZERO))).await
+        };
+        let (_, later) = futures::join!(first, later);
+        assert!(later.iter().all(Result::is_ok));
+        assert_eq!(stage.taken().gets, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_allow_an_age_share_the_request_under_way() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        stage.slow_down(Duration::from_secs(1));
+        let callers = (0..10u32).map(|n| {
+            let register = &register;
+            let stage = &stage;
+            async move {
+                stage.sleep(Duration::from_millis(50) * n).await;
+                register.get(MINUTE).await
+            }
+        });
+        assert!(join_all(callers).await.iter().all(Result::is_ok));
+        assert_eq!(stage.taken().gets, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proof_grows_old_by_the_wall_clock_too() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        register.get(MINUTE).await.unwrap();
+        register.get(MINUTE).await.unwrap();
+        assert_eq!(stage.taken().gets, 1);
+        stage.step_wall_clock(MINUTE * 2);
+        register.get(MINUTE).await.unwrap();
+        assert_eq!(stage.taken().gets, 1, "the monotonic clock stood still");
+        stage.sleep(MINUTE * 2).await;
+        register.get(MINUTE).await.unwrap();
+        assert_eq!(stage.taken().gets, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_callers_share_a_failure() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        stage.slow_down(Duration::from_secs(1));
+        stage.fail(true);
+        let outcomes = join_all((0..10).map(|_| register.get(Duration::ZERO))).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        assert!(stage.taken().gets <= 2);
+        stage.fail(false);
+        assert!(register.get(Duration::ZERO).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_is_given_up() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        stage.slow_down(MINUTE * 60);
+        assert!(register.get(MINUTE).await.is_err());
+        stage.slow_down(Duration::ZERO);
+        assert!(register.get(MINUTE).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_was_not_needed_does_not_renew_the_proof() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        let known = register.get(MINUTE).await.unwrap();
+        let put = |_: &Versioned<RootCatalog>| {
+            let value = RootCatalog::new("x".to_owned(), Margins::LOCAL);
+            Ok::<_, ()>(Change::Put(value, ()))
+        };
+        register.commit(Some(known), put).await.unwrap();
+        stage.taken();
+        stage.sleep(MINUTE * 2).await;
+        let keep = |_: &Versioned<RootCatalog>| Ok::<_, ()>(Change::Keep(()));
+        register.commit(None, keep).await.unwrap();
+        assert_eq!(stage.taken().gets, 0);
+        register.get(MINUTE).await.unwrap();
+        assert_eq!(stage.taken().gets, 1);
+    }
+}

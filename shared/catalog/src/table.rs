@@ -1,0 +1,256 @@
+//! A table: its columns in order of creation, and what follows from them.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId};
+use serde::{Deserialize, Serialize};
+
+use crate::{CatalogError, Deletion, LimitReached, Limits, index::NameIndex, limits::beyond};
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// The id, unique in the table.
+    pub id: ColumnId,
+    /// The name.
+    pub name: String,
+    /// The type, which never changes.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+}
+
+/// A table. Every table has the column `time`, with id 0.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Table {
+    id: TableId,
+    name: String,
+    columns: Vec<Column>,
+    next_column: ColumnId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deletion: Option<Deletion>,
+    #[serde(skip)]
+    by_name: NameIndex<usize>,
+    #[serde(skip)]
+    schema: OnceLock<SchemaRef>,
+}
+
+impl Table {
+    /// A table with nothing but `time`.
+    pub(crate) fn new(id: TableId, name: &str) -> Self {
+        let time = Column {
+            id: ColumnId::default(),
+            name: TIME_COLUMN.to_owned(),
+            column_type: ColumnType::Time,
+        };
+        Self {
+            id,
+            name: name.to_owned(),
+            columns: vec![time],
+            next_column: ColumnId::new(1),
+            deletion: None,
+            by_name: NameIndex::default(),
+            schema: OnceLock::new(),
+        }
+    }
+
+    /// The id, unique in the database for all time.
+    pub fn id(&self) -> TableId {
+        self.id
+    }
+
+    /// The name; of a dropped table, the name that it was given then.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The columns in order of creation.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Set when the table is dropped.
+    pub fn deletion(&self) -> Option<Deletion> {
+        self.deletion
+    }
+
+    /// The column of a name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        let names = || {
+            let columns = self.columns.iter().enumerate();
+            columns.map(|(place, column)| (column.name.as_str(), place))
+        };
+        self.columns.get(self.by_name.get(name, names)?)
+    }
+
+    /// The column of an id.
+    pub fn column_by_id(&self, id: ColumnId) -> Option<&Column> {
+        let place = self.columns.binary_search_by_key(&id, |column| column.id);
+        self.columns.get(place.ok()?)
+    }
+
+    /// The tags in the order of the series key, which is that of their creation.
+    pub fn tags(&self) -> impl Iterator<Item = &Column> {
+        let columns = self.columns.iter();
+        columns.filter(|column| column.column_type == ColumnType::Tag)
+    }
+
+    /// The Arrow schema of all columns, sorted by name, as InfluxDB 3 shows it to SQL.
+    pub fn arrow_schema(&self) -> SchemaRef {
+        let build = || {
+            let mut columns: Vec<_> = self.columns.iter().collect();
+            columns.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            let fields = columns
+                .into_iter()
+                .map(|column| column.column_type.arrow_field(&column.name));
+            Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()))
+        };
+        Arc::clone(self.schema.get_or_init(build))
+    }
+
+    /// Adds a column if it is missing; whether it was.
+    pub(crate) fn add_column(
+        &mut self,
+        name: &str,
+        wanted: ColumnType,
+        limits: &Limits,
+    ) -> Result<bool, CatalogError> {
+        let reserved = || CatalogError::ReservedColumn {
+            column: name.to_owned(),
+        };
+        if let Some(column) = self.column(name) {
+            if column.column_type == wanted {
+                return Ok(false);
+            }
+            return Err(CatalogError::TypeConflict {
+                table: self.name.clone(),
+                column: name.to_owned(),
+                existing: column.column_type,
+                wanted,
+            });
+        }
+        if name.is_empty() {
+            return Err(CatalogError::EmptyName { what: "column" });
+        }
+        if name == ORDER_COLUMN || wanted == ColumnType::Time {
+            return Err(reserved());
+        }
+        // `time` is not counted: of n columns, n - 1 are tags and fields, and one is to be added.
+        if let Some(limit) = beyond(self.columns.len(), limits.columns_per_table) {
+            return Err(LimitReached::Columns { limit }.into());
+        }
+        if wanted == ColumnType::Tag
+            && limits.tags_per_table.is_some()
+            && let Some(limit) = beyond(self.tags().count() + 1, limits.tags_per_table)
+        {
+            return Err(LimitReached::Tags { limit }.into());
+        }
+        let id = self.next_column;
+        let no_more = CatalogError::NoMoreIds { what: "column" };
+        self.next_column = id.next().ok_or(no_more)?;
+        self.by_name.insert(name, self.columns.len());
+        self.columns.push(Column {
+            id,
+            name: name.to_owned(),
+            column_type: wanted,
+        });
+        self.schema = OnceLock::new();
+        Ok(true)
+    }
+
+    /// Drops the table under a new name.
+    pub(crate) fn delete(&mut self, name: String, deletion: Deletion) {
+        self.name = name;
+        self.deletion = Some(deletion);
+    }
+
+    /// About how many bytes of memory the table takes with its derived parts.
+    pub(crate) fn size_bytes(&self) -> usize {
+        // A column is held as itself, in the index and as an Arrow field with metadata.
+        const COLUMN_BYTES: usize = 500;
+        let names: usize = self
+            .columns
+            .iter()
+            .map(|column| 3 * column.name.len())
+            .sum();
+        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES
+    }
+}
+
+/// The type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64`
+/// or `bool` (InfluxDB 3 `POST /api/v3/configure/table`).
+pub fn field_type(name: &str) -> Option<ColumnType> {
+    Some(match name {
+        "utf8" => ColumnType::String,
+        "int64" => ColumnType::Integer,
+        "uint64" => ColumnType::UInteger,
+        "float64" => ColumnType::Float,
+        "bool" => ColumnType::Boolean,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(TableId::new(7), "cpu");
+        for (name, column_type) in [
+            ("zone", ColumnType::Tag),
+            ("usage", ColumnType::Float),
+            ("host", ColumnType::Tag),
+        ] {
+            assert!(
+                table
+                    .add_column(name, column_type, &Limits::default())
+                    .unwrap()
+            );
+        }
+        table
+    }
+
+    #[test]
+    fn schema_is_sorted_by_name_and_tags_by_creation() {
+        let table = table();
+        let schema = table.arrow_schema();
+        let names: Vec<_> = schema.fields().iter().map(|field| field.name()).collect();
+        assert_eq!(names, ["host", "time", "usage", "zone"]);
+        let tags: Vec<_> = table.tags().map(|tag| tag.name.as_str()).collect();
+        assert_eq!(tags, ["zone", "host"]);
+    }
+
+    #[test]
+    fn derived_parts_follow_an_added_column() {
+        let mut table = table();
+        assert!(table.column("new").is_none());
+        assert_eq!(table.arrow_schema().fields().len(), 4);
+        table
+            .add_column("new", ColumnType::Boolean, &Limits::default())
+            .unwrap();
+        assert_eq!(table.arrow_schema().fields().len(), 5);
+        let column = table.column("new").unwrap();
+        assert_eq!(table.column_by_id(column.id), Some(column));
+    }
+
+    #[test]
+    fn reserved_names_and_other_types_are_refused_in_the_words_of_influxdb() {
+        let mut table = table();
+        let mut add = |name: &str, wanted| {
+            let error = table.add_column(name, wanted, &Limits::default());
+            error.unwrap_err().to_string()
+        };
+        assert_eq!(
+            add("__chunk_order", ColumnType::Float),
+            "'__chunk_order' is a reserved column"
+        );
+        assert_eq!(
+            add("time", ColumnType::Float),
+            "invalid column type for column 'time', expected iox::column_type::timestamp, got iox::column_type::field::float"
+        );
+        assert_eq!(
+            add("host", ColumnType::Integer),
+            "invalid column type for column 'host', expected iox::column_type::tag, got iox::column_type::field::integer"
+        );
+    }
+}

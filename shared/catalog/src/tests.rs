@@ -1,0 +1,490 @@
+//! Two instances on one store, and a stage on which requests are counted, delayed and failed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::{BoxFuture, join_all};
+use neap_bucket::{
+    Answer, Bucket, Clock, Entropy, Get, GetOptions, ListPage, ListRequest, Margins, MemoryStore,
+    Operation, Put, PutMode, Store, StoreError, World,
+};
+use neap_schema::{ColumnType, DatabaseId, TableId};
+use proptest::prelude::*;
+
+use crate::{ANY_AGE, Catalog, CatalogError, HardDelete, Limits, TableAddition};
+
+/// The paused clock of tokio, with a wall clock that can step.
+#[derive(Debug)]
+struct PausedClock {
+    start: tokio::time::Instant,
+    step_micros: AtomicI64,
+}
+
+impl Clock for PausedClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
+        1_757_510_705_000_000 + elapsed + self.step_micros.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The requests that were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) gets: usize,
+    pub(crate) puts: usize,
+}
+
+#[derive(Debug)]
+struct StageStore {
+    inner: MemoryStore,
+    clock: Arc<PausedClock>,
+    delay_micros: AtomicU64,
+    failing: AtomicBool,
+    gets: AtomicUsize,
+    puts: AtomicUsize,
+}
+
+impl StageStore {
+    async fn pass(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
+        let delay = Duration::from_micros(self.delay_micros.load(Ordering::Relaxed));
+        if !delay.is_zero() {
+            self.clock.sleep(delay).await;
+        }
+        tokio::task::yield_now().await;
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable {
+                operation,
+                key: key.to_owned(),
+                reason: "the stage is dark".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for StageStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.pass(Operation::Get, key).await?;
+        self.inner.get(key, options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        self.pass(Operation::Put, key).await?;
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.inner.list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+/// A store in memory and one instance's view of it.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) bucket: Bucket,
+    store: Arc<StageStore>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(PausedClock {
+            start: tokio::time::Instant::now(),
+            step_micros: AtomicI64::new(0),
+        });
+        let store_clock: Arc<PausedClock> = Arc::new(PausedClock {
+            start: clock.start,
+            step_micros: AtomicI64::new(0),
+        });
+        let store = Arc::new(StageStore {
+            inner: MemoryStore::new(store_clock),
+            clock: Arc::clone(&clock),
+            delay_micros: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            gets: AtomicUsize::new(0),
+            puts: AtomicUsize::new(0),
+        });
+        let world = World {
+            clock,
+            entropy: Arc::new(Entropy::from_seed(1)),
+        };
+        Self {
+            bucket: Bucket::new(Arc::clone(&store) as Arc<dyn Store>, world),
+            store,
+        }
+    }
+
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.store.clock.sleep(duration).await;
+    }
+
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        let micros = u64::try_from(delay.as_micros()).unwrap();
+        self.store.delay_micros.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fail(&self, failing: bool) {
+        self.store.failing.store(failing, Ordering::Relaxed);
+    }
+
+    pub(crate) fn step_wall_clock(&self, step: Duration) {
+        let micros = i64::try_from(step.as_micros()).unwrap();
+        let clock = &self.store.clock;
+        clock.step_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// The requests since the last call.
+    pub(crate) fn taken(&self) -> Requests {
+        Requests {
+            gets: self.store.gets.swap(0, Ordering::Relaxed),
+            puts: self.store.puts.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    fn instance(&self) -> Catalog {
+        Catalog::new(self.bucket.clone(), Margins::LOCAL, None)
+    }
+}
+
+fn addition(table: &str, columns: &[(&str, ColumnType)]) -> TableAddition {
+    let columns = columns.iter();
+    TableAddition {
+        table: table.to_owned(),
+        columns: columns
+            .map(|(name, column_type)| ((*name).to_owned(), *column_type))
+            .collect(),
+    }
+}
+
+const NOW: Duration = Duration::ZERO;
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn instances_agree_on_the_cluster_that_the_first_one_creates() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let (one, other) = futures::join!(one.root(ANY_AGE), other.root(ANY_AGE));
+    let (one, other) = (one.unwrap().value, other.unwrap().value);
+    assert_eq!(one.cluster(), other.cluster());
+    assert_eq!(one.cluster().len(), 36);
+    assert_eq!(one.margins(), Margins::LOCAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn databases_created_at_once_by_two_instances_are_all_there() {
+    let stage = Stage::new();
+    let instances = [stage.instance(), stage.instance()];
+    let names: Vec<_> = (0..8).map(|n| format!("db{n}")).collect();
+    let creations = names.iter().enumerate().map(|(n, name)| {
+        let instance = &instances[n % 2];
+        async move { instance.create_database(name, None).await }
+    });
+    let mut ids: Vec<_> = join_all(creations)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 8);
+    for name in &names {
+        let found = instances[0].database_by_name(name, NOW).await.unwrap();
+        assert!(found.is_some_and(|id| ids.contains(&id)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_two_creators_of_a_name_wins_and_get_or_create_gives_both_the_same() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let (first, second) = futures::join!(
+        one.create_database("db", None),
+        other.create_database("db", None)
+    );
+    assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
+    let lost = first.err().or(second.err()).unwrap();
+    assert_eq!(
+        lost.to_string(),
+        "attempted to create a resource that already exists"
+    );
+    let (first, second) = futures::join!(
+        one.get_or_create_database("new", MINUTE),
+        other.get_or_create_database("new", MINUTE)
+    );
+    assert_eq!(first.unwrap(), second.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_another_instance_just_created_is_found() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    assert_eq!(one.database_by_name("db", MINUTE).await.unwrap(), None);
+    let id = other.create_database("db", None).await.unwrap();
+    stage.taken();
+    assert_eq!(one.database_by_name("db", MINUTE).await.unwrap(), Some(id));
+    assert_eq!(stage.taken().gets, 1);
+    assert_eq!(one.database_by_name("db", MINUTE).await.unwrap(), Some(id));
+    assert_eq!(stage.taken().gets, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_lookup_of_a_missing_name_is_one_request() {
+    let stage = Stage::new();
+    stage.instance().root(ANY_AGE).await.unwrap();
+    stage.taken();
+    let cold = stage.instance();
+    assert_eq!(cold.database_by_name("db", MINUTE).await.unwrap(), None);
+    assert_eq!(stage.taken(), Requests { gets: 1, puts: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_added_at_once_by_two_instances_are_all_there() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let id = one.create_database("db", None).await.unwrap();
+    let known = one.database(id, NOW).await.unwrap();
+    let add = |instance: &'static str, catalog: Catalog| {
+        let known = known.clone();
+        async move {
+            let added = (0..5).map(|n| {
+                let columns = [("shared", ColumnType::Tag)];
+                let mut addition = addition("cpu", &columns);
+                addition
+                    .columns
+                    .push((format!("{instance}{n}"), ColumnType::Float));
+                let (catalog, known) = (&catalog, known.clone());
+                async move { catalog.add(id, known, &[addition]).await }
+            });
+            join_all(added)
+                .await
+                .into_iter()
+                .for_each(|added| assert!(added.is_ok()));
+        }
+    };
+    futures::join!(add("a", one), add("b", other));
+    let catalog = stage.instance().database(id, NOW).await.unwrap();
+    let table = catalog.value.table("cpu").unwrap();
+    assert_eq!(table.columns().len(), 1 + 1 + 10);
+    let mut ids: Vec<_> = table.columns().iter().map(|column| column.id).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_request_is_one_put_and_a_known_schema_none() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let id = catalog.create_database("db", None).await.unwrap();
+    let known = catalog.database(id, NOW).await.unwrap();
+    stage.taken();
+    let additions = [
+        addition("cpu", &[("host", ColumnType::Tag)]),
+        addition("mem", &[("free", ColumnType::Integer)]),
+    ];
+    let added = catalog.add(id, known, &additions).await.unwrap();
+    assert_eq!(stage.taken(), Requests { gets: 0, puts: 1 });
+    assert_eq!(added.version, 1);
+    let again = catalog.add(id, added, &additions).await.unwrap();
+    assert_eq!(stage.taken(), Requests::default());
+    assert_eq!(again.version, 1);
+    assert_eq!(
+        catalog.database(id, MINUTE).await.unwrap().version,
+        1,
+        "the commit is the newest value known"
+    );
+    assert_eq!(stage.taken(), Requests::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_that_a_rival_fixed_is_a_conflict_and_nothing_is_added() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let id = one.create_database("db", None).await.unwrap();
+    let known = one.database(id, NOW).await.unwrap();
+    let rival = [addition("cpu", &[("n", ColumnType::Float)])];
+    other.add(id, known.clone(), &rival).await.unwrap();
+    let late = [addition(
+        "cpu",
+        &[("new", ColumnType::Tag), ("n", ColumnType::Integer)],
+    )];
+    let error = one.add(id, known, &late).await.unwrap_err();
+    assert!(matches!(
+        &error,
+        CatalogError::TypeConflict { table, column, existing: ColumnType::Float, wanted: ColumnType::Integer }
+            if table == "cpu" && column == "n"
+    ));
+    let catalog = one.database(id, NOW).await.unwrap();
+    assert!(catalog.value.table("cpu").unwrap().column("new").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_given_again() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let first = catalog.create_database("db", None).await.unwrap();
+    let dropped = catalog.delete_database("db", HardDelete::DEFAULT).await;
+    assert_eq!(dropped.unwrap(), first);
+    assert_eq!(catalog.database_by_name("db", MINUTE).await.unwrap(), None);
+    let second = catalog.create_database("db", None).await.unwrap();
+    assert_eq!(second, DatabaseId::new(2));
+    let error = catalog
+        .get_or_create_database("db-20250910T132505", MINUTE)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot write to soft-deleted database 'db-20250910T132505' - it is marked for deletion"
+    );
+
+    catalog.create_table(second, "t", &[], &[]).await.unwrap();
+    let exists = catalog.create_table(second, "t", &[], &[]).await;
+    assert!(matches!(exists, Err(CatalogError::AlreadyExists { .. })));
+    let id = catalog.delete_table(second, "t", HardDelete::NOW).await;
+    assert_eq!(id.unwrap(), TableId::new(1));
+    let tags = ["b".to_owned(), "a".to_owned()];
+    let fields = [("f".to_owned(), ColumnType::String)];
+    let created = catalog.create_table(second, "t", &tags, &fields).await;
+    let created = created.unwrap();
+    let table = created.value.table("t").unwrap();
+    assert_eq!(table.id(), TableId::new(2));
+    let tags: Vec<_> = table.tags().map(|tag| tag.name.as_str()).collect();
+    assert_eq!(tags, ["b", "a"]);
+    let missing = catalog.delete_table(second, "no", HardDelete::NOW).await;
+    assert_eq!(
+        missing.unwrap_err().to_string(),
+        "the requested resource was not found: no"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_with_a_repeated_or_reserved_column_is_refused() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let id = catalog.create_database("db", None).await.unwrap();
+    let create = |tag: &'static str, field: &'static str| {
+        let catalog = &catalog;
+        async move {
+            let fields = [(field.to_owned(), ColumnType::Float)];
+            let tags = [tag.to_owned()];
+            let created = catalog.create_table(id, "t", &tags, &fields).await;
+            created.unwrap_err().to_string()
+        }
+    };
+    assert_eq!(create("a", "a").await, "duplicate column 'a'");
+    assert_eq!(create("a", "time").await, "'time' is a reserved column");
+    assert_eq!(create("", "a").await, "column name cannot be empty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_is_set_with_the_database_and_changed_later() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let id = catalog.create_database("db", Some(MINUTE)).await.unwrap();
+    let read = catalog.database(id, NOW).await.unwrap();
+    assert_eq!(read.value.retention(), Some(MINUTE));
+    let cleared = catalog.set_retention(id, None).await.unwrap();
+    assert_eq!(cleared.value.retention(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn databases_and_tables_of_all_databases_are_limited() {
+    let stage = Stage::new();
+    let limits = Limits {
+        databases: Some(2),
+        tables: Some(3),
+        ..Limits::default()
+    };
+    let catalog = stage.instance().with_limits(limits);
+    let one = catalog.create_database("one", None).await.unwrap();
+    let two = catalog.create_database("two", None).await.unwrap();
+    let error = catalog.get_or_create_database("three", MINUTE).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "Adding a new database would exceed limit of 2 databases"
+    );
+    for table in ["a", "b"] {
+        catalog.create_table(one, table, &[], &[]).await.unwrap();
+    }
+    catalog.create_table(two, "a", &[], &[]).await.unwrap();
+    let known = catalog.database(two, NOW).await.unwrap();
+    let error = catalog.add(two, known, &[addition("b", &[])]).await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "Update to schema would exceed number of tables limit: attempted to create table but already have 3 table(s) (limit: 3)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_an_error_and_no_answer() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let id = catalog.create_database("db", None).await.unwrap();
+    stage.fail(true);
+    assert!(matches!(
+        catalog.database_by_name("other", MINUTE).await,
+        Err(CatalogError::Store(_))
+    ));
+    let known = catalog.known_database(id);
+    assert!(known.is_none());
+    let unknown = catalog.create_database("new", None).await.unwrap_err();
+    assert!(matches!(unknown, CatalogError::Unknown { .. }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn any_interleaving_of_additions_ends_with_all_of_them(
+        requests in proptest::collection::vec((0usize..2, 0u8..3, 0u8..6, 0u64..30), 1..16),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let stage = Stage::new();
+            let instances = [stage.instance(), stage.instance()];
+            let id = instances[0].create_database("db", None).await.unwrap();
+            let (stage, instances) = (&stage, &instances);
+            stage.slow_down(Duration::from_millis(3));
+            let adding = requests.iter().map(|(instance, table, column, delay)| async move {
+                stage.sleep(Duration::from_millis(*delay)).await;
+                let known = instances[*instance].database(id, MINUTE).await.unwrap();
+                let name = format!("c{column}");
+                let addition = addition(&format!("t{table}"), &[(&name, ColumnType::Float)]);
+                instances[*instance].add(id, known, &[addition]).await.unwrap();
+            });
+            join_all(adding).await;
+            let catalog = stage.instance().database(id, NOW).await.unwrap().value;
+            for (_, table, column, _) in &requests {
+                let table = catalog.table(&format!("t{table}")).unwrap();
+                assert!(table.column(&format!("c{column}")).is_some());
+                let names: std::collections::BTreeSet<_> =
+                    table.columns().iter().map(|column| &column.name).collect();
+                assert_eq!(names.len(), table.columns().len());
+            }
+        });
+    }
+}
