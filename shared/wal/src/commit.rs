@@ -1,0 +1,341 @@
+//! The rules of a put: take the stamp, check, put once, judge the answer.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{
+    Answer, Bucket, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreError, StoreTime,
+};
+use neap_schema::DatabaseId;
+
+use crate::{
+    Doubt, EncodedRows, MAX_SEGMENT_BYTES, Segment, StampSource, WriteError,
+    batch::{Pending, Share, Terms},
+};
+
+/// No put is acknowledged that took longer than this by any clock.
+const PUT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a [`crate::TailWriter`] writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterSettings {
+    /// The least time from the begin of one put of a database to that of the next. Zero where a put costs
+    /// nothing.
+    pub flush_interval: Duration,
+    /// The most bytes of encoded rows that wait or are being put, over all databases.
+    pub max_in_flight_bytes: usize,
+    /// After this time a put counts as unanswered. More than 10 s is of no use.
+    pub put_timeout: Duration,
+}
+
+impl WriterSettings {
+    /// For stores behind a network, where every request costs money.
+    pub const NETWORK: Self = Self {
+        flush_interval: Duration::from_secs(1),
+        max_in_flight_bytes: 128 << 20,
+        put_timeout: PUT_LIMIT,
+    };
+
+    /// For a directory or memory.
+    pub const LOCAL: Self = Self {
+        flush_interval: Duration::ZERO,
+        ..Self::NETWORK
+    };
+}
+
+/// Is told of segments as they are put, before the requests in them are answered.
+pub trait SegmentObserver: fmt::Debug + Send + Sync + 'static {
+    /// A segment exists, acknowledged or not.
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>);
+
+    /// A put was not answered: a segment may exist, now or later. Only a listing can tell.
+    fn put_unknown(&self, database: DatabaseId);
+}
+
+/// What a writer has done since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Puts that were begun.
+    pub puts: u64,
+    /// Bytes of the segments that the store answered for.
+    pub bytes: u64,
+    /// Rows of the segments that the store answered for.
+    pub rows: u64,
+    /// Requests that were not acknowledged after they had joined a group commit.
+    pub refused: u64,
+    /// Puts of which nothing is known.
+    pub unknown: u64,
+    /// Stamps seen elsewhere that were too far ahead to be followed.
+    pub stamps_not_followed: u64,
+    /// Bytes that wait or are being put now.
+    pub in_flight_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    puts: AtomicU64,
+    bytes: AtomicU64,
+    rows: AtomicU64,
+    refused: AtomicU64,
+    unknown: AtomicU64,
+}
+
+/// Puts batches by the rules of the protocol.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    bucket: Bucket,
+    rules: Rules,
+    put_timeout: Duration,
+    observer: Option<Arc<dyn SegmentObserver>>,
+    stamps: StampSource,
+    counters: Counters,
+}
+
+/// What became of a put.
+enum Outcome {
+    Stored(Result<(), Doubt>),
+    Unknown(String),
+    Refused(StoreError),
+}
+
+impl Committer {
+    pub(crate) fn new(
+        bucket: Bucket,
+        rules: Rules,
+        settings: &WriterSettings,
+        observer: Option<Arc<dyn SegmentObserver>>,
+    ) -> Self {
+        let stamps = StampSource::new(&bucket.world().entropy, &rules);
+        Self {
+            bucket,
+            rules,
+            put_timeout: settings.put_timeout,
+            observer,
+            stamps,
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    pub(crate) fn stamps(&self) -> &StampSource {
+        &self.stamps
+    }
+
+    pub(crate) fn stats(&self) -> WriterStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WriterStats {
+            puts: read(&self.counters.puts),
+            bytes: read(&self.counters.bytes),
+            rows: read(&self.counters.rows),
+            refused: read(&self.counters.refused),
+            unknown: read(&self.counters.unknown),
+            stamps_not_followed: self.stamps.not_followed(),
+            in_flight_bytes: 0,
+        }
+    }
+
+    /// Puts one segment with those of `shares` whose requests may be put, and answers the requests that are
+    /// then done.
+    pub(crate) async fn put<R>(
+        &self,
+        database: DatabaseId,
+        mut shares: Vec<Share>,
+        requests: &mut [Pending<R>],
+    ) {
+        let begun = self.bucket.world().moment();
+        let Some(stamp) = self.admit(&mut shares, requests) else {
+            return;
+        };
+        let needs_catalog = terms_of(&shares, requests).map(|terms| terms.proof.catalog_version);
+        let needs_catalog = needs_catalog.max().unwrap_or(0);
+        let nonce = self.bucket.world().entropy.next_u64();
+        let name = SegmentName { stamp, nonce };
+        let rows: Vec<_> = shares
+            .iter()
+            .flat_map(|share| &share.parts)
+            .cloned()
+            .collect();
+        let salt = self.stamps.salt();
+        let result = match Segment::encode(database, name, salt, needs_catalog, &rows) {
+            Some(segment) => self.store(segment, begun).await,
+            None => Err(WriteError::TooLarge {
+                bytes: rows.iter().map(EncodedRows::size_bytes).sum(),
+                limit: MAX_SEGMENT_BYTES,
+            }),
+        };
+        for share in &shares {
+            let Some(pending) = requests.get_mut(share.request) else {
+                continue;
+            };
+            match &result {
+                Ok(()) => pending.acknowledge(share.parts.len(), stamp),
+                Err(error) => self.refuse(pending, error.clone()),
+            }
+        }
+    }
+
+    /// Takes the stamp, then checks the requests against it. Removes the shares of those that may not be
+    /// put, and answers these. `None` when nothing is left.
+    fn admit<R>(&self, shares: &mut Vec<Share>, requests: &mut [Pending<R>]) -> Option<Stamp> {
+        let now = self.bucket.clock().now();
+        self.keep_if(shares, requests, |terms| self.check_order(now, terms));
+        if shares.is_empty() {
+            return None;
+        }
+        let after = terms_of(shares, requests)
+            .filter_map(|terms| terms.after)
+            .max();
+        // It can't fail: each `after` was admitted, and without a time nothing was kept.
+        let now = now?;
+        let stamp = self.stamps.next(now, after).ok()?;
+        self.keep_if(shares, requests, |terms| {
+            self.check_stamp(now, stamp, terms)
+        });
+        (!shares.is_empty()).then_some(stamp)
+    }
+
+    fn keep_if<R>(
+        &self,
+        shares: &mut Vec<Share>,
+        requests: &mut [Pending<R>],
+        check: impl Fn(&Terms) -> Result<(), WriteError>,
+    ) {
+        shares.retain(|share| {
+            let pending = requests.get_mut(share.request);
+            // Nothing more is stored of a request that has failed, or that nobody waits for.
+            let Some(pending) = pending.filter(|pending| pending.is_open()) else {
+                return false;
+            };
+            let checked = check(&pending.terms);
+            let keep = checked.is_ok();
+            if let Err(error) = checked {
+                self.refuse(pending, error);
+            }
+            keep
+        });
+    }
+
+    fn refuse<R>(&self, pending: &mut Pending<R>, error: WriteError) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        pending.fail(error);
+    }
+
+    fn check_order(&self, now: Option<StoreTime>, terms: &Terms) -> Result<(), WriteError> {
+        let now = now.ok_or(WriteError::NoClock)?;
+        match terms.after {
+            Some(after) => Ok(self.stamps.admit(now, after)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Rule W1 and what the request knows of catalogs and manifest. Only after the stamp is taken: a freeze
+    /// before this check is seen by it, and one after it leaves an old stamp, which rule W2 refuses.
+    fn check_stamp(&self, now: StoreTime, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
+        let waited = self.bucket.world().elapsed(&terms.arrived);
+        let limit = self.rules.wait_limit;
+        if waited > limit {
+            return Err(WriteError::Waited {
+                stamp,
+                waited,
+                limit,
+            });
+        }
+        // A stamp that follows another one may be ahead of the present; the proof is no older for that.
+        let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
+        let age = stamp.time().since(terms.proof.proven).saturating_sub(ahead);
+        let limit = self.rules.proof_age;
+        if age > limit {
+            return Err(WriteError::ProofExpired { stamp, age, limit });
+        }
+        let mark = terms.proof.mark;
+        if self.rules.mark_is_checked && stamp <= mark {
+            return Err(WriteError::BehindMark { stamp, mark });
+        }
+        Ok(())
+    }
+
+    async fn store(&self, segment: Segment, begun: Moment) -> Result<(), WriteError> {
+        let (database, stamp) = (segment.database(), segment.name().stamp);
+        self.counters.puts.fetch_add(1, Ordering::Relaxed);
+        match self.put_object(&segment, begun).await {
+            Outcome::Stored(judgement) => {
+                let bytes = u64::try_from(segment.size_bytes()).unwrap_or(u64::MAX);
+                let rows = segment.tables().map(|table| table.rows).sum();
+                self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.counters.rows.fetch_add(rows, Ordering::Relaxed);
+                if let Some(observer) = &self.observer {
+                    observer.segment_put(database, Arc::new(segment));
+                }
+                judgement.map_err(|doubt| WriteError::NotAcknowledged { stamp, doubt })
+            }
+            Outcome::Unknown(reason) => {
+                self.counters.unknown.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%database, %stamp, %reason, "a put was not answered");
+                if let Some(observer) = &self.observer {
+                    observer.put_unknown(database);
+                }
+                let doubt = Doubt::NoAnswer(reason);
+                Err(WriteError::NotAcknowledged { stamp, doubt })
+            }
+            Outcome::Refused(error) => Err(WriteError::Refused { stamp, error }),
+        }
+    }
+
+    async fn put_object(&self, segment: &Segment, begun: Moment) -> Outcome {
+        let world = self.bucket.world();
+        let key = Key::Segment(segment.database(), segment.name());
+        let object = segment.object().clone();
+        let put = self.bucket.put(&key, object, PutMode::Overwrite);
+        let answer = world.timeout(self.put_timeout, put).await;
+        let took = world.elapsed(&begun);
+        match answer {
+            None => Outcome::Unknown(format!("no answer within {} ms", took.as_millis())),
+            Some(Err(error @ StoreError::Unavailable { .. })) => {
+                Outcome::Unknown(error.to_string())
+            }
+            Some(Err(error @ StoreError::Rejected { .. })) => Outcome::Refused(error),
+            Some(Ok(Answer {
+                value: Put::Refused,
+                ..
+            })) => Outcome::Unknown("the store refused a put without a condition".to_owned()),
+            Some(Ok(Answer {
+                value: Put::Done(_),
+                date,
+            })) => Outcome::Stored(self.judge(segment.name().stamp, date, took)),
+        }
+    }
+
+    /// Rule W2.
+    fn judge(&self, stamp: Stamp, date: Option<StoreTime>, took: Duration) -> Result<(), Doubt> {
+        let distance = date.ok_or(Doubt::NoDate)?.distance(stamp.time());
+        let limit = self.rules.acknowledgement_limit;
+        if distance > limit {
+            return Err(Doubt::DateApart { distance, limit });
+        }
+        if took > PUT_LIMIT {
+            let limit = PUT_LIMIT;
+            return Err(Doubt::Slow { took, limit });
+        }
+        Ok(())
+    }
+}
+
+/// The terms of the requests that have a share in a segment.
+fn terms_of<'a, R>(
+    shares: &'a [Share],
+    requests: &'a [Pending<R>],
+) -> impl Iterator<Item = &'a Terms> {
+    let requests = shares
+        .iter()
+        .filter_map(|share| requests.get(share.request));
+    requests.map(|pending| &pending.terms)
+}

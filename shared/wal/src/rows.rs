@@ -1,0 +1,239 @@
+//! Rows as they lie in a segment: one Arrow IPC stream per request and table.
+//!
+//! A request encodes its own rows before it joins the group commit, so that requests encode in parallel
+//! and a put only joins bytes. A table may therefore have several streams in one segment; they are in the
+//! order in which their requests arrived.
+
+use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray};
+use arrow_buffer::Buffer;
+use arrow_ipc::{
+    CompressionType, MetadataVersion,
+    reader::StreamDecoder,
+    writer::{IpcWriteOptions, StreamWriter},
+};
+use arrow_schema::{ArrowError, Field};
+use bytes::Bytes;
+use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
+
+/// The zstd level of the buffers of a stream. Encoding is on the path of every write, and a segment lives
+/// for a minute: higher levels save a few per cent of its bytes for a multiple of the time.
+const ZSTD_LEVEL: i32 = 1;
+
+/// The alignment of buffers in a stream, the least that Arrow allows: a write of a few rows is mostly padding
+/// otherwise.
+const ALIGNMENT_BYTES: usize = 8;
+
+/// The types that a column may have.
+const COLUMN_TYPES: [ColumnType; 7] = [
+    ColumnType::Tag,
+    ColumnType::Time,
+    ColumnType::Float,
+    ColumnType::Integer,
+    ColumnType::UInteger,
+    ColumnType::String,
+    ColumnType::Boolean,
+];
+
+/// Rows that can't be part of a segment. Each of these is a mistake of the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// There is nothing to write.
+    #[error("a batch without rows for table {0}")]
+    Empty(TableId),
+    /// The batch has no column `time`, or it has nulls.
+    #[error("a batch without a time in each row for table {0}")]
+    Time(TableId),
+    /// The metadata of a column does not name its type, or the column is not of that type.
+    #[error("column '{column}' of table {table} is not of a type that segments have")]
+    Column {
+        /// The table.
+        table: TableId,
+        /// The column.
+        column: String,
+    },
+    /// The batch does not encode.
+    #[error("rows of table {table} do not encode: {source}")]
+    Arrow {
+        /// The table.
+        table: TableId,
+        /// Arrow's reason.
+        source: ArrowError,
+    },
+}
+
+/// The rows of one request for one table, encoded. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct EncodedRows {
+    table: TableId,
+    stream: Bytes,
+    rows: u32,
+    min_time: i64,
+    max_time: i64,
+    crc32c: u32,
+}
+
+impl EncodedRows {
+    /// Encodes the rows of a table. This is work for the processor alone and takes time in proportion to
+    /// the bytes.
+    ///
+    /// The columns are fields made by [`ColumnType::arrow_field`], `time` among them and without nulls.
+    pub fn encode(table: TableId, batch: &RecordBatch) -> Result<Self, EncodeError> {
+        let rows = u32::try_from(batch.num_rows()).map_err(|_| EncodeError::Arrow {
+            table,
+            source: ArrowError::InvalidArgumentError("too many rows".to_owned()),
+        })?;
+        if rows == 0 {
+            return Err(EncodeError::Empty(table));
+        }
+        for field in batch.schema_ref().fields() {
+            check_column(table, field)?;
+        }
+        let (min_time, max_time) = time_range(batch).ok_or(EncodeError::Time(table))?;
+        let stream = write_stream(batch).map_err(|source| EncodeError::Arrow { table, source })?;
+        Ok(Self {
+            table,
+            rows,
+            min_time,
+            max_time,
+            crc32c: crc32c::crc32c(&stream),
+            stream: stream.into(),
+        })
+    }
+
+    /// The table.
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// The number of rows; at least one.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub fn min_time(&self) -> i64 {
+        self.min_time
+    }
+
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub fn max_time(&self) -> i64 {
+        self.max_time
+    }
+
+    /// The number of bytes that the rows take up in a segment.
+    pub fn size_bytes(&self) -> usize {
+        self.stream.len()
+    }
+
+    pub(crate) fn stream(&self) -> &Bytes {
+        &self.stream
+    }
+
+    pub(crate) fn crc32c(&self) -> u32 {
+        self.crc32c
+    }
+}
+
+fn check_column(table: TableId, field: &Field) -> Result<(), EncodeError> {
+    let named = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+    let fits = |kind: &ColumnType| {
+        named.is_some_and(|name| name == kind.metadata_value())
+            && *field.data_type() == kind.data_type()
+            && (*kind == ColumnType::Time) == (field.name() == TIME_COLUMN)
+    };
+    if COLUMN_TYPES.iter().any(fits) {
+        return Ok(());
+    }
+    let column = field.name().clone();
+    Err(EncodeError::Column { table, column })
+}
+
+fn time_range(batch: &RecordBatch) -> Option<(i64, i64)> {
+    let column = batch.column_by_name(TIME_COLUMN)?;
+    let times: &TimestampNanosecondArray = column.as_primitive_opt()?;
+    if times.null_count() > 0 {
+        return None;
+    }
+    let (first, rest) = times.values().split_first()?;
+    Some(rest.iter().fold((*first, *first), |(min, max), time| {
+        (min.min(*time), max.max(*time))
+    }))
+}
+
+fn write_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let options = IpcWriteOptions::try_new(ALIGNMENT_BYTES, false, MetadataVersion::V5)?
+        .try_with_compression(Some(CompressionType::ZSTD))?
+        .try_with_compression_level(Some(ZSTD_LEVEL))?;
+    // The writer keeps one zstd context for all buffers of the batch.
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), batch.schema_ref(), options)?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+/// Decodes a stream into its one batch.
+pub(crate) fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
+    let mut buffer = Buffer::from(stream);
+    let mut decoder = StreamDecoder::new();
+    let missing = || ArrowError::IpcError("the stream has no rows".to_owned());
+    let batch = decoder.decode(&mut buffer)?.ok_or_else(missing)?;
+    if decoder.decode(&mut buffer)?.is_some() {
+        let reason = "the stream has more than one batch";
+        return Err(ArrowError::IpcError(reason.to_owned()));
+    }
+    decoder.finish()?;
+    Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::test_world::{batch_of_times, batches};
+
+    proptest! {
+        #[test]
+        fn rows_of_every_type_come_back(batch in batches()) {
+            let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
+            prop_assert_eq!(rows.rows() as usize, batch.num_rows());
+            let back = read_stream(rows.stream().clone()).unwrap();
+            prop_assert_eq!(back.schema(), batch.schema());
+            prop_assert_eq!(back, batch);
+        }
+    }
+
+    #[test]
+    fn the_time_range_is_that_of_the_rows() {
+        let rows = EncodedRows::encode(TableId::new(1), &batch_of_times(&[5, -7, 3])).unwrap();
+        assert_eq!((rows.min_time(), rows.max_time()), (-7, 5));
+    }
+
+    #[test]
+    fn a_slice_of_a_batch_encodes_only_its_rows() {
+        let batch = batch_of_times(&[1, 2, 3, 4]).slice(1, 2);
+        let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
+        assert_eq!((rows.min_time(), rows.max_time()), (2, 3));
+        assert_eq!(read_stream(rows.stream().clone()).unwrap(), batch);
+    }
+
+    #[test]
+    fn batches_that_are_no_rows_of_a_table_are_refused() {
+        let table = TableId::new(1);
+        let batch = batch_of_times(&[1]);
+        let encode = |batch: &RecordBatch| EncodedRows::encode(table, batch);
+        assert!(matches!(
+            encode(&batch.slice(0, 0)),
+            Err(EncodeError::Empty(_))
+        ));
+        let without_time = batch.project(&[0]).unwrap();
+        assert_eq!(without_time.schema().field(0).name(), "host");
+        assert!(matches!(encode(&without_time), Err(EncodeError::Time(_))));
+        let plain = arrow_schema::Schema::new(vec![Field::new(
+            "time",
+            ColumnType::Time.data_type(),
+            false,
+        )]);
+        let untyped = RecordBatch::try_new(plain.into(), batch.columns()[1..].to_vec()).unwrap();
+        assert!(matches!(encode(&untyped), Err(EncodeError::Column { .. })));
+    }
+}

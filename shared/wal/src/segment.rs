@@ -1,0 +1,354 @@
+//! One object of the tail.
+//!
+//! ```text
+//! envelope   magic NWAL, version, put_id (stamp and nonce), checksum of the payload
+//! payload    u32, little endian   length of the header
+//!            header               JSON: stamp, nonce, salt, needs_catalog, directory
+//!            streams              Arrow IPC, one after the other, in the order of the directory
+//! ```
+//!
+//! An entry of the directory names the table, the range of bytes counted from the first stream, the number
+//! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it;
+//! those of the entries tell which table is damaged.
+
+use std::ops::Range;
+
+use arrow_array::RecordBatch;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, SegmentName, Stamp};
+use neap_schema::{DatabaseId, TableId};
+use serde::{Deserialize, Serialize};
+
+use crate::{EncodedRows, rows::read_stream};
+
+const FORMAT: Format = Format {
+    magic: *b"NWAL",
+    kind: "segment",
+    version: 1,
+};
+
+/// The largest segment: what one PUT carries in well under the time limit of an acknowledgement, and what a
+/// reader holds in memory at once.
+pub const MAX_SEGMENT_BYTES: usize = 16 << 20;
+
+/// What the envelope and the fixed part of the header take up at most.
+pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 256;
+
+/// What one entry of the directory takes up at most.
+pub(crate) const ENTRY_BYTES: usize = 192;
+
+/// A segment that can't be read. Every message names the object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    /// The object is no segment, is of a newer release, or is damaged.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The rows of a table are damaged.
+    #[error("'{key}' is damaged: rows of table {table}: {reason}")]
+    Rows {
+        /// The object.
+        key: String,
+        /// The table.
+        table: TableId,
+        /// How it is known.
+        reason: String,
+    },
+}
+
+/// One stream of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The table.
+    pub table: TableId,
+    /// Where the stream starts, in bytes from the first stream.
+    pub offset: u32,
+    /// The number of bytes.
+    pub length: u32,
+    /// The number of rows.
+    pub rows: u32,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+    /// The CRC-32C of the stream.
+    pub crc32c: u32,
+}
+
+impl Entry {
+    fn range(&self) -> Option<Range<usize>> {
+        let start = usize::try_from(self.offset).ok()?;
+        let end = start.checked_add(usize::try_from(self.length).ok()?)?;
+        Some(start..end)
+    }
+}
+
+/// A header with fields that this release does not know is one that it must not read past: whoever adds a
+/// field raises the version.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    stamp: Stamp,
+    nonce: u64,
+    salt: u16,
+    needs_catalog: u64,
+    directory: Vec<Entry>,
+}
+
+/// What a segment holds of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableRows {
+    /// The table.
+    pub table: TableId,
+    /// The number of rows.
+    pub rows: u64,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+}
+
+/// A segment whose checksums hold. Rows are decoded when they are asked for.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    database: DatabaseId,
+    name: SegmentName,
+    needs_catalog: u64,
+    directory: Vec<Entry>,
+    object: Bytes,
+    streams: Bytes,
+}
+
+impl Segment {
+    /// The segment of these streams, in their order. `None` when it would exceed [`MAX_SEGMENT_BYTES`].
+    pub(crate) fn encode(
+        database: DatabaseId,
+        name: SegmentName,
+        salt: u16,
+        needs_catalog: u64,
+        rows: &[EncodedRows],
+    ) -> Option<Self> {
+        let directory = directory(rows)?;
+        let header = serde_json::to_vec(&Header {
+            stamp: name.stamp,
+            nonce: name.nonce,
+            salt,
+            needs_catalog,
+            directory: directory.clone(),
+        })
+        .ok()?;
+        let streams: usize = rows.iter().map(EncodedRows::size_bytes).sum();
+        let mut payload = BytesMut::with_capacity(4 + header.len() + streams);
+        payload.put_u32_le(u32::try_from(header.len()).ok()?);
+        payload.put_slice(&header);
+        for rows in rows {
+            payload.put_slice(rows.stream());
+        }
+        let object = FORMAT.encode(put_id(name), &payload);
+        if object.len() > MAX_SEGMENT_BYTES {
+            return None;
+        }
+        Some(Self {
+            database,
+            name,
+            needs_catalog,
+            directory,
+            streams: object.slice(HEADER_BYTES + 4 + header.len()..),
+            object,
+        })
+    }
+
+    /// Reads a segment and verifies all of it but the meaning of its streams.
+    ///
+    /// # Errors
+    ///
+    /// The object is not exactly what was put under this name.
+    pub fn decode(
+        database: DatabaseId,
+        name: SegmentName,
+        object: Bytes,
+    ) -> Result<Self, SegmentError> {
+        let key = Key::Segment(database, name).to_string();
+        let (put_id_found, payload) = match FORMAT.decode(&key, &object) {
+            Ok(decoded) => decoded,
+            Err(error) => return Err(damaged_table(&key, &object).unwrap_or(error.into())),
+        };
+        let damaged = |reason: &str| damaged(&key, reason);
+        // The checksum does not cover the envelope itself.
+        let version_and_reserved = [FORMAT.version.to_le_bytes(), [0, 0]].concat();
+        if object.get(4..8) != Some(&version_and_reserved) {
+            return Err(damaged("its envelope is not one of this version"));
+        }
+        let (header, streams) = split(&payload).ok_or_else(|| damaged("its header is cut"))?;
+        if (header.stamp, header.nonce) != (name.stamp, name.nonce) || put_id_found != put_id(name)
+        {
+            return Err(damaged("it was written under another name"));
+        }
+        let end = header.directory.iter().try_fold(0, |end, entry| {
+            let range = entry.range()?;
+            (range.start == end).then_some(range.end)
+        });
+        if end != Some(streams.len()) {
+            return Err(damaged("its directory does not fit its streams"));
+        }
+        Ok(Self {
+            database,
+            name,
+            needs_catalog: header.needs_catalog,
+            directory: header.directory,
+            object,
+            streams,
+        })
+    }
+
+    /// The database.
+    pub fn database(&self) -> DatabaseId {
+        self.database
+    }
+
+    /// The name: the place in the order of all writes.
+    pub fn name(&self) -> SegmentName {
+        self.name
+    }
+
+    /// The version of the database catalog that has all tables and columns of this segment.
+    pub fn needs_catalog(&self) -> u64 {
+        self.needs_catalog
+    }
+
+    /// The object's bytes, as they are stored.
+    pub fn object(&self) -> &Bytes {
+        &self.object
+    }
+
+    /// The number of bytes of the object.
+    pub fn size_bytes(&self) -> usize {
+        self.object.len()
+    }
+
+    /// The streams, in their order.
+    pub fn directory(&self) -> &[Entry] {
+        &self.directory
+    }
+
+    /// What the segment holds, one item for each table, by id.
+    pub fn tables(&self) -> impl Iterator<Item = TableRows> {
+        let mut entries: Vec<&Entry> = self.directory.iter().collect();
+        entries.sort_by_key(|entry| entry.table);
+        let mut tables: Vec<TableRows> = Vec::new();
+        for entry in entries {
+            let rows = u64::from(entry.rows);
+            match tables.last_mut() {
+                Some(last) if last.table == entry.table => {
+                    last.rows += rows;
+                    last.min_time = last.min_time.min(entry.min_time);
+                    last.max_time = last.max_time.max(entry.max_time);
+                }
+                _ => tables.push(TableRows {
+                    table: entry.table,
+                    rows,
+                    min_time: entry.min_time,
+                    max_time: entry.max_time,
+                }),
+            }
+        }
+        tables.into_iter()
+    }
+
+    /// Decodes the rows of a table: a batch per stream, in the order in which the requests arrived, so that
+    /// of two rows of one point the later one wins. The batches may have different columns. Empty when the
+    /// segment has nothing of the table.
+    pub fn rows(&self, table: TableId) -> Result<Vec<RecordBatch>, SegmentError> {
+        let entries = self.directory.iter().filter(|entry| entry.table == table);
+        entries.map(|entry| self.batch(entry)).collect()
+    }
+
+    fn batch(&self, entry: &Entry) -> Result<RecordBatch, SegmentError> {
+        let failed = |reason: String| SegmentError::Rows {
+            key: Key::Segment(self.database, self.name).to_string(),
+            table: entry.table,
+            reason,
+        };
+        let range = entry
+            .range()
+            .filter(|range| range.end <= self.streams.len());
+        let range = range.ok_or_else(|| failed("they are cut".to_owned()))?;
+        let batch =
+            read_stream(self.streams.slice(range)).map_err(|error| failed(error.to_string()))?;
+        if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
+            return Err(failed(
+                "their number is not that of the directory".to_owned(),
+            ));
+        }
+        Ok(batch)
+    }
+}
+
+/// A segment's `put_id` follows from its name, so that a changed one is noticed.
+fn put_id(name: SegmentName) -> u128 {
+    u128::from(name.stamp.as_u64()) << 64 | u128::from(name.nonce)
+}
+
+fn directory(rows: &[EncodedRows]) -> Option<Vec<Entry>> {
+    let mut offset = 0_u32;
+    let entries = rows.iter().map(|rows| {
+        let entry = Entry {
+            table: rows.table(),
+            offset,
+            length: u32::try_from(rows.size_bytes()).ok()?,
+            rows: rows.rows(),
+            min_time: rows.min_time(),
+            max_time: rows.max_time(),
+            crc32c: rows.crc32c(),
+        };
+        offset = offset.checked_add(entry.length)?;
+        Some(entry)
+    });
+    entries.collect()
+}
+
+fn split(payload: &Bytes) -> Option<(Header, Bytes)> {
+    let mut rest = payload.clone();
+    let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+    if length > rest.len() {
+        return None;
+    }
+    let header = serde_json::from_slice(&rest.split_to(length)).ok()?;
+    Some((header, rest))
+}
+
+fn damaged(key: &str, reason: &str) -> SegmentError {
+    SegmentError::Format(FormatError::Damaged {
+        key: key.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Of an object whose checksum does not hold: the first table whose own does not hold either, when the
+/// header is well enough to tell.
+fn damaged_table(key: &str, object: &Bytes) -> Option<SegmentError> {
+    let known = [FORMAT.magic, [1, 0, 0, 0]].concat();
+    if object.len() < HEADER_BYTES || !object.starts_with(&known) {
+        return None;
+    }
+    let (header, streams) = split(&object.slice(HEADER_BYTES..))?;
+    header.directory.iter().find_map(|entry| {
+        let stream = streams.get(entry.range()?);
+        let reason = match stream {
+            None => "they are cut",
+            Some(stream) if crc32c::crc32c(stream) != entry.crc32c => {
+                "their checksum does not match"
+            }
+            Some(_) => return None,
+        };
+        Some(SegmentError::Rows {
+            key: key.to_owned(),
+            table: entry.table,
+            reason: reason.to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! The stamps of an instance: strictly rising, after those it was told of, never far ahead of the store.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Entropy, Rules, Stamp, StoreTime};
+
+/// Stamps further ahead of the store's clock than this are not followed. Honest instances may differ by
+/// their hosts' skew and the whole seconds of a `Date`; whatever is further ahead would drag every
+/// instance's stamps into a future in which no write is acknowledged.
+const FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
+
+/// A client's stamp further ahead than this can't have been given out by an instance: waiting does not help.
+const PLAUSIBLE_AHEAD: Duration = Duration::from_secs(60);
+
+/// Why a write can't be ordered after the stamp that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StampError {
+    /// The stamp is ahead of the store's clock; it will not be for long.
+    #[error("stamp {after} is {} ms ahead of the store's clock; try again", ahead.as_millis())]
+    Ahead {
+        /// The stamp to come after.
+        after: Stamp,
+        /// How far it is ahead.
+        ahead: Duration,
+        /// How long to wait until it can be followed.
+        wait: Duration,
+    },
+    /// The stamp is so far ahead that no instance gave it out.
+    #[error("stamp {after} is {} s ahead of the store's clock", ahead.as_secs())]
+    FarAhead {
+        /// The stamp to come after.
+        after: Stamp,
+        /// How far it is ahead.
+        ahead: Duration,
+    },
+}
+
+/// Gives out the stamps of an instance.
+#[derive(Debug)]
+pub struct StampSource {
+    salt: u16,
+    followed_ahead: Duration,
+    last: Mutex<Stamp>,
+    not_followed: AtomicU64,
+}
+
+impl StampSource {
+    /// A source with a salt drawn from `entropy`.
+    ///
+    /// It follows stamps up to 5 s ahead, or up to the acknowledgement limit where that is less: what is
+    /// stamped further ahead than the limit can't be acknowledged, so it had better not be put.
+    pub fn new(entropy: &Entropy, rules: &Rules) -> Self {
+        // The truncation keeps random bits; a stamp takes 12 of them.
+        let [low, high, ..] = entropy.next_u64().to_le_bytes();
+        Self {
+            salt: u16::from_le_bytes([low, high]) & 0x0fff,
+            followed_ahead: FOLLOWED_AHEAD.min(rules.acknowledgement_limit),
+            last: Mutex::new(Stamp::ZERO),
+            not_followed: AtomicU64::new(0),
+        }
+    }
+
+    /// The 12 bits that tell this instance's stamps from those of others.
+    pub fn salt(&self) -> u16 {
+        self.salt
+    }
+
+    /// How far ahead of the store's clock a stamp may be that is followed.
+    pub(crate) fn followed_ahead(&self) -> Duration {
+        self.followed_ahead
+    }
+
+    /// The number of stamps seen elsewhere that were too far ahead to be followed.
+    pub fn not_followed(&self) -> u64 {
+        self.not_followed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a write can be ordered after this stamp now (the rule for `x-neap-stamp`).
+    pub fn admit(&self, now: StoreTime, after: Stamp) -> Result<(), StampError> {
+        let ahead = after.time().since(now);
+        if ahead <= self.followed_ahead {
+            Ok(())
+        } else if ahead <= PLAUSIBLE_AHEAD {
+            let wait = ahead.saturating_sub(self.followed_ahead);
+            Err(StampError::Ahead { after, ahead, wait })
+        } else {
+            Err(StampError::FarAhead { after, ahead })
+        }
+    }
+
+    /// The next stamp: of the present time, above every stamp given out before, above those followed, and
+    /// above `after`.
+    pub fn next(&self, now: StoreTime, after: Option<Stamp>) -> Result<Stamp, StampError> {
+        if let Some(after) = after {
+            self.admit(now, after)?;
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let floor = after.map_or(*last, |after| after.max(*last));
+        let present = Stamp::new(now, self.salt);
+        *last = if present > floor {
+            present
+        } else {
+            floor.following(self.salt)
+        };
+        Ok(*last)
+    }
+
+    /// Follows a stamp seen elsewhere, unless it is too far ahead. Tells whether it does.
+    pub fn saw(&self, stamp: Stamp, now: StoreTime) -> bool {
+        let followed = stamp.time().since(now) <= self.followed_ahead;
+        if followed {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = stamp.max(*last);
+        } else {
+            self.not_followed.fetch_add(1, Ordering::Relaxed);
+        }
+        followed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_bucket::Margins;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn source() -> StampSource {
+        StampSource::new(&Entropy::from_seed(1), &Rules::new(Margins::NETWORK))
+    }
+
+    fn seconds(seconds: i64) -> StoreTime {
+        StoreTime::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+    }
+
+    proptest! {
+        #[test]
+        fn stamps_strictly_rise_whatever_the_clock_does(
+            steps in proptest::collection::vec((-100_i64..100, any::<u16>(), any::<bool>()), 1..100),
+        ) {
+            let source = source();
+            let mut now = seconds(0).micros();
+            let mut last = Stamp::ZERO;
+            for (step, salt, seen) in steps {
+                now += step;
+                let time = StoreTime::from_micros(now);
+                let other = Stamp::new(StoreTime::from_micros(now + step), salt);
+                if seen {
+                    source.saw(other, time);
+                }
+                let stamp = source.next(time, (!seen).then_some(other)).unwrap();
+                prop_assert!(stamp > last);
+                prop_assert!(stamp > other);
+                prop_assert_eq!(stamp.as_u64() & 0xfff, u64::from(source.salt()));
+                last = stamp;
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_that_of_the_store_clock() {
+        assert_eq!(source().next(seconds(3), None).unwrap().time(), seconds(3));
+    }
+
+    #[test]
+    fn a_write_is_ordered_after_a_stamp_of_up_to_five_seconds_ahead() {
+        let source = source();
+        let after = Stamp::new(seconds(5), 0);
+        assert!(source.next(seconds(0), Some(after)).unwrap() > after);
+        assert!(source.next(seconds(0), None).unwrap() > after);
+    }
+
+    #[test]
+    fn a_stamp_of_up_to_a_minute_ahead_is_for_later() {
+        for ahead in [6, 60] {
+            let after = Stamp::new(seconds(ahead), 0);
+            let error = source().next(seconds(0), Some(after)).unwrap_err();
+            let StampError::Ahead { wait, .. } = error else {
+                panic!("{error}");
+            };
+            let later = seconds(0).plus(wait);
+            assert!(source().next(later, Some(after)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_stamp_of_more_than_a_minute_ahead_is_refused_for_good() {
+        for after in [Stamp::new(seconds(61), 0), Stamp::from_u64(u64::MAX)] {
+            let error = source().next(seconds(0), Some(after)).unwrap_err();
+            assert!(matches!(error, StampError::FarAhead { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_stamp_leaves_no_trace() {
+        let source = source();
+        assert!(
+            source
+                .next(seconds(0), Some(Stamp::new(seconds(30), 0)))
+                .is_err()
+        );
+        assert!(!source.saw(Stamp::new(seconds(6), 0), seconds(0)));
+        assert_eq!(source.not_followed(), 1);
+        assert_eq!(source.next(seconds(1), None).unwrap().time(), seconds(1));
+    }
+
+    #[test]
+    fn nothing_is_stamped_further_ahead_than_is_acknowledged() {
+        let source = StampSource::new(&Entropy::from_seed(1), &Rules::new(Margins::LOCAL));
+        let after = Stamp::new(seconds(3), 0);
+        assert!(matches!(
+            source.next(seconds(0), Some(after)),
+            Err(StampError::Ahead { .. })
+        ));
+        assert!(source.next(seconds(1), Some(after)).is_ok());
+    }
+}

@@ -1,0 +1,288 @@
+//! Reading the tail: which segments lie above a mark, and what is in them.
+
+use std::{
+    collections::hash_map::DefaultHasher, hash::BuildHasherDefault, sync::Arc, time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use neap_bucket::{
+    Answer, Bucket, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, Operation, SegmentName,
+    Stamp, StoreError, StoreTime,
+};
+use neap_schema::DatabaseId;
+
+use crate::{Segment, SegmentError};
+
+/// How many segments are read at once: enough to hide the latency of a store, few enough for its limits and
+/// for the memory of a function.
+const FETCHES_AT_ONCE: usize = 32;
+
+/// What the cache keeps for a segment besides the object: its key, its directory, its own book-keeping.
+const CACHE_ENTRY_BYTES: usize = 256;
+
+/// How a [`TailReader`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailSettings {
+    /// The most bytes of segments that are kept, over all databases.
+    pub cache_bytes: u64,
+    /// The most pages of one listing. A tail longer than that is one that nobody compacts.
+    pub max_list_pages: usize,
+    /// After this time a request counts as unanswered.
+    pub request_timeout: Duration,
+}
+
+impl Default for TailSettings {
+    /// 128 MiB, 100 pages (of 1,000 segments on most stores), 30 s.
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 << 20,
+            max_list_pages: 100,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why the tail can't be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TailError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A segment is damaged or of a newer release.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The listing has more pages than are read.
+    #[error("the tail of database {database} has more than {pages} pages of segments")]
+    TooLong {
+        /// The database.
+        database: DatabaseId,
+        /// The most pages that are read.
+        pages: usize,
+    },
+}
+
+/// A segment in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedSegment {
+    /// Its name.
+    pub name: SegmentName,
+    /// The number of bytes of the object.
+    pub size_bytes: u64,
+    /// When it was put, by the store's clock.
+    pub last_modified: StoreTime,
+}
+
+/// The segments above a mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TailListing {
+    /// The segments, sorted by name.
+    pub segments: Vec<ListedSegment>,
+    /// The `Date` of the first page: every segment whose put took effect before it is in the listing. `None`
+    /// when that page had no usable `Date`.
+    pub first_page_date: Option<StoreTime>,
+    /// The earliest and the latest `Date` of the pages; `None` when one of them had no usable `Date`.
+    pub dates: Option<(StoreTime, StoreTime)>,
+    /// Keys under the prefix that are not those of segments. They are left alone.
+    pub foreign_keys: usize,
+}
+
+impl TailListing {
+    /// The names, sorted.
+    pub fn names(&self) -> Vec<SegmentName> {
+        self.segments.iter().map(|segment| segment.name).collect()
+    }
+
+    fn add(&mut self, database: DatabaseId, above: Stamp, entry: ListEntry) {
+        match entry.key.parse() {
+            Ok(Key::Segment(of, name)) if of == database => {
+                // A store that does not sort may answer with what lies at or below the mark.
+                if name.stamp > above {
+                    self.segments.push(ListedSegment {
+                        name,
+                        size_bytes: entry.size_bytes,
+                        last_modified: entry.last_modified,
+                    });
+                }
+            }
+            _ => {
+                self.foreign_keys += 1;
+                tracing::warn!(key = entry.key, "not a segment; it is left alone");
+            }
+        }
+    }
+}
+
+/// Segments by name.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// Those that are there, in the order in which they were asked for.
+    pub segments: Vec<Arc<Segment>>,
+    /// Those that are gone: a flush has taken them in and they were collected, or they were never there.
+    pub missing: Vec<SegmentName>,
+}
+
+type SegmentCache =
+    Cache<(DatabaseId, SegmentName), Arc<Segment>, BuildHasherDefault<DefaultHasher>>;
+
+/// Lists and reads segments. Cloning is cheap and shares the cache.
+#[derive(Clone, Debug)]
+pub struct TailReader {
+    bucket: Bucket,
+    settings: TailSettings,
+    cache: SegmentCache,
+}
+
+impl TailReader {
+    /// A reader with an empty cache.
+    pub fn new(bucket: Bucket, settings: TailSettings) -> Self {
+        // The tail moves on: what was used last is what is used next. The hasher has fixed keys, so that what
+        // is evicted depends on nothing but what was asked for.
+        let cache = Cache::builder()
+            .max_capacity(settings.cache_bytes)
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|_, segment: &Arc<Segment>| weight(segment))
+            .build_with_hasher(BuildHasherDefault::default());
+        Self {
+            bucket,
+            settings,
+            cache,
+        }
+    }
+
+    /// Lists the segments of a database above a mark.
+    ///
+    /// A segment that is put while the listing runs may be in it or not; one whose put was answered before
+    /// it began is.
+    ///
+    /// # Errors
+    ///
+    /// A page was not answered, or there are more pages than the settings allow. There are no partial
+    /// listings.
+    pub async fn list(&self, database: DatabaseId, above: Stamp) -> Result<TailListing, TailError> {
+        let prefix = Key::tail_prefix(database);
+        let start_after = Key::tail_after(database, above);
+        let mut listing = TailListing::default();
+        let mut page_token = None;
+        for page_number in 0..self.settings.max_list_pages {
+            let page = self.page(ListRequest {
+                prefix: &prefix,
+                start_after: Some(&start_after),
+                page_token,
+            });
+            let Answer { value: page, date } = page.await?;
+            if page_number == 0 {
+                listing.first_page_date = date;
+                listing.dates = date.map(|date| (date, date));
+            }
+            listing.dates = listing
+                .dates
+                .zip(date)
+                .map(|((first, last), date)| (first.min(date), last.max(date)));
+            for entry in page.entries {
+                listing.add(database, above, entry);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                listing.segments.sort_by_key(|segment| segment.name);
+                listing.segments.dedup_by_key(|segment| segment.name);
+                return Ok(listing);
+            }
+        }
+        Err(TailError::TooLong {
+            database,
+            pages: self.settings.max_list_pages,
+        })
+    }
+
+    async fn page(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let prefix = request.prefix;
+        let page = self.bucket.list(request);
+        self.in_time(Operation::List, prefix, page).await
+    }
+
+    /// Reads segments, from the cache or all at once from the store.
+    ///
+    /// # Errors
+    ///
+    /// A segment was not answered, or it is damaged. There are no partial answers, but what was read stays
+    /// in the cache.
+    pub async fn fetch(
+        &self,
+        database: DatabaseId,
+        names: &[SegmentName],
+    ) -> Result<Fetched, TailError> {
+        let segments: Vec<_> = stream::iter(names.iter().copied())
+            .map(|name| self.segment(database, name))
+            .buffered(FETCHES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut fetched = Fetched::default();
+        for (name, segment) in names.iter().zip(segments) {
+            match segment {
+                Some(segment) => fetched.segments.push(segment),
+                None => fetched.missing.push(*name),
+            }
+        }
+        Ok(fetched)
+    }
+
+    async fn segment(
+        &self,
+        database: DatabaseId,
+        name: SegmentName,
+    ) -> Result<Option<Arc<Segment>>, TailError> {
+        if let Some(segment) = self.cache.get(&(database, name)) {
+            return Ok(Some(segment));
+        }
+        let key = Key::Segment(database, name);
+        let text = key.to_string();
+        let get = self.bucket.get(&key, GetOptions::default());
+        match self.in_time(Operation::Get, &text, get).await?.value {
+            Get::Found(object) => {
+                let segment = Arc::new(Segment::decode(database, name, object.bytes)?);
+                self.insert(Arc::clone(&segment));
+                Ok(Some(segment))
+            }
+            Get::Missing | Get::Unchanged => Ok(None),
+        }
+    }
+
+    /// Keeps a segment that was just put, so that nobody has to read it.
+    pub fn insert(&self, segment: Arc<Segment>) {
+        self.cache
+            .insert((segment.database(), segment.name()), segment);
+    }
+
+    /// The bytes that the cache holds now.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.run_pending_tasks();
+        self.cache.weighted_size()
+    }
+
+    async fn in_time<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let limit = self.settings.request_timeout;
+        let answer = self.bucket.world().timeout(limit, answer).await;
+        answer.unwrap_or_else(|| {
+            Err(StoreError::Unavailable {
+                operation,
+                key: key.to_owned(),
+                reason: format!("no answer within {} ms", limit.as_millis()),
+            })
+        })
+    }
+}
+
+fn weight(segment: &Segment) -> u32 {
+    let directory = size_of_val(segment.directory());
+    u32::try_from(segment.size_bytes() + directory + CACHE_ENTRY_BYTES).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "tail_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! Listing and fetching the tail.
+
+use bytes::Bytes;
+use neap_bucket::{PutMode, Store};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    EncodedRows,
+    test_world::{DATABASE, TestWorld, batch_of_times},
+};
+
+fn name(stamp: u64) -> SegmentName {
+    SegmentName {
+        stamp: Stamp::from_u64(stamp),
+        nonce: 5,
+    }
+}
+
+fn segment(stamp: u64) -> Segment {
+    let rows = EncodedRows::encode(neap_schema::TableId::new(1), &batch_of_times(&[1])).unwrap();
+    Segment::encode(DATABASE, name(stamp), 0, 1, &[rows]).unwrap()
+}
+
+async fn put(world: &TestWorld, database: DatabaseId, segment: &Segment) {
+    let key = Key::Segment(database, segment.name());
+    let put = world
+        .bucket
+        .put(&key, segment.object().clone(), PutMode::Overwrite);
+    put.await.unwrap();
+}
+
+fn reader(world: &TestWorld) -> TailReader {
+    TailReader::new(world.bucket.clone(), TailSettings::default())
+}
+
+fn stamps(names: &[SegmentName]) -> Vec<u64> {
+    names.iter().map(|name| name.stamp.as_u64()).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_listing_has_every_segment_above_the_mark_whatever_the_pages(
+        mut present in proptest::collection::btree_set(1_u64..1000, 0..60),
+        mark in 0_u64..1000,
+        page_keys in 1_usize..9,
+        is_sorted: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let names = runtime.block_on(async {
+            let world = TestWorld::unproven(page_keys);
+            world.store.set_sorted(is_sorted);
+            for stamp in &present {
+                put(&world, DATABASE, &segment(*stamp)).await;
+                put(&world, DatabaseId::new(33), &segment(*stamp)).await;
+            }
+            let listing = reader(&world).list(DATABASE, Stamp::from_u64(mark)).await.unwrap();
+            assert!(listing.first_page_date.is_some());
+            assert_eq!(listing.foreign_keys, 0);
+            listing.names()
+        });
+        present.retain(|stamp| *stamp > mark);
+        prop_assert_eq!(stamps(&names), present.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_tells_the_dates_of_its_pages() {
+    let world = TestWorld::unproven(1);
+    let before = world.read_the_catalog().await;
+    for stamp in 1..=3 {
+        put(&world, DATABASE, &segment(stamp)).await;
+    }
+    world.store.delay_lists(Duration::from_secs(1));
+    let listing = reader(&world).list(DATABASE, Stamp::ZERO).await.unwrap();
+    let (first, last) = listing.dates.unwrap();
+    assert_eq!(Some(first), listing.first_page_date);
+    assert!(first >= before.plus(Duration::from_secs(1)));
+    assert!(last >= first.plus(Duration::from_secs(2)));
+    assert_eq!(world.store.count(Operation::List), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_no_segments_are_left_alone_and_counted() {
+    let world = TestWorld::new().await;
+    put(&world, DATABASE, &segment(2)).await;
+    for key in ["tail/3/readme.txt", "tail/3/00000000000000000002-5.wal"] {
+        let put = world
+            .store
+            .put(key, Bytes::from_static(b"x"), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    let listing = reader(&world).list(DATABASE, Stamp::ZERO).await.unwrap();
+    assert_eq!(stamps(&listing.names()), [2]);
+    assert_eq!(listing.foreign_keys, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_has_no_end_is_given_up() {
+    let world = TestWorld::unproven(1);
+    for stamp in 1..=4 {
+        put(&world, DATABASE, &segment(stamp)).await;
+    }
+    let settings = TailSettings {
+        max_list_pages: 3,
+        ..TailSettings::default()
+    };
+    let reader = TailReader::new(world.bucket.clone(), settings);
+    let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
+    assert!(
+        matches!(error, TailError::TooLong { pages: 3, .. }),
+        "{error}"
+    );
+    assert!(reader.list(DATABASE, Stamp::from_u64(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_is_not_answered_is_given_up() {
+    let world = TestWorld::new().await;
+    world.store.delay_lists(Duration::from_secs(3600));
+    let error = reader(&world)
+        .list(DATABASE, Stamp::ZERO)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TailError::Store(StoreError::Unavailable { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_are_fetched_once_in_the_order_asked_for() {
+    let world = TestWorld::new().await;
+    let all: Vec<_> = (1..=100).map(name).collect();
+    for stamp in 1..=100 {
+        put(&world, DATABASE, &segment(stamp)).await;
+    }
+    let reader = reader(&world);
+    let before = world.store.count(Operation::Get);
+    for _ in 0..2 {
+        let fetched = reader.fetch(DATABASE, &all).await.unwrap();
+        let names: Vec<_> = fetched
+            .segments
+            .iter()
+            .map(|segment| segment.name())
+            .collect();
+        assert_eq!(names, all);
+        assert_eq!(world.store.count(Operation::Get) - before, 100);
+    }
+    assert!(world.store.most_at_once() <= FETCHES_AT_ONCE);
+    assert!(world.store.most_at_once() > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_that_are_gone_are_named() {
+    let world = TestWorld::new().await;
+    put(&world, DATABASE, &segment(2)).await;
+    let names = [name(1), name(2), name(3)];
+    let fetched = reader(&world).fetch(DATABASE, &names).await.unwrap();
+    assert_eq!(fetched.segments.len(), 1);
+    assert_eq!(fetched.missing, [name(1), name(3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_segment_is_an_error_with_its_name() {
+    let world = TestWorld::new().await;
+    let key = Key::Segment(DATABASE, name(1));
+    let put = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+    put.await.unwrap();
+    let error = reader(&world)
+        .fetch(DATABASE, &[name(1)])
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(&key.to_string()), "{error}");
+    assert!(matches!(error, TailError::Segment(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_was_handed_over_is_not_read() {
+    let world = TestWorld::new().await;
+    let reader = reader(&world);
+    reader.insert(Arc::new(segment(1)));
+    let fetched = reader.fetch(DATABASE, &[name(1)]).await.unwrap();
+    assert_eq!(fetched.segments.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cache_keeps_its_bound_and_what_is_newest() {
+    let world = TestWorld::new().await;
+    let one = u64::from(weight(&segment(1)));
+    let settings = TailSettings {
+        cache_bytes: 10 * one,
+        ..TailSettings::default()
+    };
+    let reader = TailReader::new(world.bucket.clone(), settings);
+    for stamp in 1..=100 {
+        reader.insert(Arc::new(segment(stamp)));
+        assert!(reader.cached_bytes() <= 10 * one);
+    }
+    assert!(reader.cached_bytes() > 5 * one);
+    let newest = reader.fetch(DATABASE, &[name(100)]).await.unwrap();
+    assert_eq!(newest.segments.len(), 1);
+}

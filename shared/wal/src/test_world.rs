@@ -1,0 +1,443 @@
+//! What the tests of this crate share: batches, virtual clocks, and a store that misbehaves on order.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow_array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray, UInt64Array, types::Int32Type,
+};
+use arrow_schema::Schema;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use neap_bucket::{
+    Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
+    MemoryStore, Moment, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime,
+    World,
+};
+use neap_schema::{ColumnType, DatabaseId, TableId};
+use proptest::prelude::*;
+
+use crate::{EncodedRows, Proof, WriteRequest};
+
+pub(crate) const DATABASE: DatabaseId = DatabaseId::new(3);
+
+fn batch(columns: Vec<(ColumnType, &str, ArrayRef)>) -> RecordBatch {
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(kind, name, _)| kind.arrow_field(name))
+        .collect();
+    let columns = columns.into_iter().map(|(_, _, column)| column).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// Rows of the columns `host` and `time`.
+pub(crate) fn batch_of_times(times: &[i64]) -> RecordBatch {
+    let hosts: DictionaryArray<Int32Type> = times.iter().map(|_| Some("a")).collect();
+    batch(vec![
+        (ColumnType::Tag, "host", Arc::new(hosts)),
+        (
+            ColumnType::Time,
+            "time",
+            Arc::new(TimestampNanosecondArray::from(times.to_vec())),
+        ),
+    ])
+}
+
+/// Rows of one table at time `seed` that take up a little more than `bytes`, compressed or not.
+pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
+    let mut noise = vec![0; bytes];
+    Entropy::from_seed(seed).fill(&mut noise);
+    let (numbers, _) = noise.as_chunks::<8>();
+    let numbers: UInt64Array = numbers
+        .iter()
+        .map(|bytes| u64::from_le_bytes(*bytes))
+        .collect();
+    let times = vec![i64::try_from(seed).unwrap(); numbers.len()];
+    let batch = batch(vec![
+        (ColumnType::UInteger, "noise", Arc::new(numbers)),
+        (
+            ColumnType::Time,
+            "time",
+            Arc::new(TimestampNanosecondArray::from(times)),
+        ),
+    ]);
+    EncodedRows::encode(TableId::new(1), &batch).unwrap()
+}
+
+/// Rows with a column of each type.
+pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
+    let row = (
+        any::<Option<bool>>(),
+        any::<Option<i64>>(),
+        any::<Option<u64>>(),
+        proptest::option::of(-1e9_f64..1e9),
+        proptest::option::of(".{0,12}"),
+        proptest::option::of("[a-d]{1,3}"),
+        any::<i64>(),
+    );
+    proptest::collection::vec(row, 1..40).prop_map(|rows| {
+        let tags: DictionaryArray<Int32Type> = rows.iter().map(|row| row.5.as_deref()).collect();
+        let times: TimestampNanosecondArray = rows.iter().map(|row| Some(row.6)).collect();
+        let (boolean, integer, unsigned): (BooleanArray, Int64Array, UInt64Array) = (
+            rows.iter().map(|row| row.0).collect(),
+            rows.iter().map(|row| row.1).collect(),
+            rows.iter().map(|row| row.2).collect(),
+        );
+        let float: Float64Array = rows.iter().map(|row| row.3).collect();
+        let string: StringArray = rows.iter().map(|row| row.4.as_deref()).collect();
+        batch(vec![
+            (ColumnType::Tag, "tag", Arc::new(tags)),
+            (ColumnType::Boolean, "b", Arc::new(boolean)),
+            (ColumnType::Integer, "i", Arc::new(integer)),
+            (ColumnType::UInteger, "u", Arc::new(unsigned)),
+            (ColumnType::Float, "f", Arc::new(float)),
+            (ColumnType::String, "s", Arc::new(string)),
+            (ColumnType::Time, "time", Arc::new(times)),
+        ])
+    })
+}
+
+/// A machine that stops when its clock is read for the nth time from now.
+#[derive(Debug)]
+pub(crate) struct Freeze {
+    pub(crate) reads_before: usize,
+    pub(crate) duration: Duration,
+    /// Whether the monotonic clock stands still meanwhile.
+    pub(crate) is_still: bool,
+    /// The clock of the store, which goes on.
+    pub(crate) store: Arc<TestClock>,
+}
+
+/// A clock over Tokio's paused time that can be set and frozen.
+#[derive(Debug)]
+pub(crate) struct TestClock {
+    start: tokio::time::Instant,
+    wall_offset: AtomicI64,
+    monotonic_offset: Mutex<Duration>,
+    freeze: Mutex<Option<Freeze>>,
+}
+
+impl TestClock {
+    const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
+
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: tokio::time::Instant::now(),
+            wall_offset: AtomicI64::new(0),
+            monotonic_offset: Mutex::default(),
+            freeze: Mutex::default(),
+        })
+    }
+
+    /// Sets the wall clock forward or back.
+    pub(crate) fn step_wall(&self, seconds: i64) {
+        self.wall_offset
+            .fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    pub(crate) fn freeze(&self, freeze: Freeze) {
+        *self.freeze.lock().unwrap() = Some(freeze);
+    }
+
+    /// Whether a freeze that was ordered has not come yet.
+    pub(crate) fn is_freeze_to_come(&self) -> bool {
+        self.freeze.lock().unwrap().is_some()
+    }
+
+    fn read(&self) {
+        let mut pending = self.freeze.lock().unwrap();
+        match pending.take() {
+            Some(freeze) if freeze.reads_before == 0 => {
+                let seconds = i64::try_from(freeze.duration.as_secs()).unwrap();
+                self.step_wall(seconds);
+                freeze.store.step_wall(seconds);
+                if !freeze.is_still {
+                    *self.monotonic_offset.lock().unwrap() += freeze.duration;
+                }
+            }
+            Some(freeze) => {
+                *pending = Some(Freeze {
+                    reads_before: freeze.reads_before - 1,
+                    ..freeze
+                });
+            }
+            None => {}
+        }
+    }
+}
+
+impl Clock for TestClock {
+    fn wall_micros(&self) -> i64 {
+        self.read();
+        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
+        Self::EPOCH_MICROS + elapsed + self.wall_offset.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.read();
+        self.start.elapsed() + *self.monotonic_offset.lock().unwrap()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else is given"
+    )]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// What a store does with one put.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deed {
+    /// Stores the object after a while.
+    After(Duration),
+    /// Stores the object and answers with a `Date` that is off by these seconds.
+    DateOff(i64),
+    /// Stores the object and answers without a `Date`.
+    NoDate,
+    /// Stores the object; the answer is lost.
+    AnswerLost,
+    /// Neither stores the object nor answers.
+    Lost,
+    /// Never answers.
+    Hang,
+    /// Refuses the put for good.
+    Rejects,
+}
+
+/// A store in memory that does what it is told with the next puts, and counts requests.
+#[derive(Debug)]
+pub(crate) struct TestStore {
+    memory: MemoryStore,
+    pub(crate) clock: Arc<TestClock>,
+    deeds: Mutex<VecDeque<Deed>>,
+    requests: Mutex<Vec<Operation>>,
+    is_unsorted: AtomicBool,
+    list_delay: Mutex<Duration>,
+    gets: AtomicUsize,
+    most_gets: AtomicUsize,
+}
+
+impl TestStore {
+    pub(crate) fn new(page_keys: usize) -> Arc<Self> {
+        let clock = TestClock::new();
+        Arc::new(Self {
+            memory: MemoryStore::with_page_keys(Arc::clone(&clock) as _, page_keys),
+            clock,
+            deeds: Mutex::default(),
+            requests: Mutex::default(),
+            is_unsorted: AtomicBool::default(),
+            list_delay: Mutex::default(),
+            gets: AtomicUsize::default(),
+            most_gets: AtomicUsize::default(),
+        })
+    }
+
+    pub(crate) fn will(&self, deeds: &[Deed]) {
+        self.deeds.lock().unwrap().extend(deeds);
+    }
+
+    pub(crate) fn count(&self, operation: Operation) -> usize {
+        let requests = self.requests.lock().unwrap();
+        requests
+            .iter()
+            .filter(|request| **request == operation)
+            .count()
+    }
+
+    /// A store that does not sort does not start after a key either.
+    pub(crate) fn set_sorted(&self, is_sorted: bool) {
+        self.is_unsorted.store(!is_sorted, Ordering::Relaxed);
+    }
+
+    /// Each page of a listing takes this time.
+    pub(crate) fn delay_lists(&self, duration: Duration) {
+        *self.list_delay.lock().unwrap() = duration;
+    }
+
+    /// The most reads that were under way at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_gets.load(Ordering::Relaxed)
+    }
+
+    fn counted(&self, operation: Operation) {
+        self.requests.lock().unwrap().push(operation);
+    }
+
+    /// The objects with a prefix.
+    pub(crate) async fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        let mut objects = Vec::new();
+        let mut page_token = None;
+        loop {
+            let request = ListRequest {
+                prefix,
+                start_after: None,
+                page_token,
+            };
+            let page = self.memory.list(request).await.unwrap().value;
+            for entry in page.entries {
+                let got = self.memory.get(&entry.key, GetOptions::default()).await;
+                if let Get::Found(object) = got.unwrap().value {
+                    objects.push((entry.key, object.bytes));
+                }
+            }
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return objects;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for TestStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.counted(Operation::Get);
+        let under_way = self.gets.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_gets.fetch_max(under_way, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        let answer = self.memory.get(key, options).await;
+        self.gets.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.counted(Operation::Put);
+        let deed = self.deeds.lock().unwrap().pop_front();
+        let (operation, key_owned) = (Operation::Put, key.to_owned());
+        let lost = StoreError::Unavailable {
+            operation,
+            key: key_owned.clone(),
+            reason: "connection reset".to_owned(),
+        };
+        match deed {
+            Some(Deed::After(duration)) => self.clock.sleep(duration).await,
+            Some(Deed::Hang) => pending().await,
+            Some(Deed::Lost) => return Err(lost),
+            Some(Deed::Rejects) => {
+                return Err(StoreError::Rejected {
+                    operation,
+                    key: key_owned,
+                    reason: "no such bucket".to_owned(),
+                });
+            }
+            _ => {}
+        }
+        let answer = self.memory.put(key, body, mode).await?;
+        let date = answer.date;
+        match deed {
+            Some(Deed::AnswerLost) => Err(lost),
+            Some(Deed::NoDate) => Ok(Answer {
+                date: None,
+                ..answer
+            }),
+            Some(Deed::DateOff(seconds)) => Ok(Answer {
+                date: date.map(|date| StoreTime::from_micros(date.micros() + seconds * 1_000_000)),
+                ..answer
+            }),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.counted(Operation::List);
+        let delay = *self.list_delay.lock().unwrap();
+        if !delay.is_zero() {
+            self.clock.sleep(delay).await;
+        }
+        if !self.is_unsorted.load(Ordering::Relaxed) {
+            return self.memory.list(request).await;
+        }
+        let mut answer = self
+            .memory
+            .list(ListRequest {
+                start_after: None,
+                ..request
+            })
+            .await?;
+        answer.value.entries.reverse();
+        Ok(answer)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.memory.delete(keys).await
+    }
+}
+
+/// A store, a bucket on it, and an instance's own clock.
+#[derive(Clone, Debug)]
+pub(crate) struct TestWorld {
+    pub(crate) store: Arc<TestStore>,
+    pub(crate) bucket: Bucket,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+impl TestWorld {
+    /// Its bucket does not know the time of the store yet.
+    pub(crate) fn unproven(page_keys: usize) -> Self {
+        let (store, clock) = (TestStore::new(page_keys), TestClock::new());
+        let world = World {
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(Entropy::from_seed(1)),
+        };
+        let bucket = Bucket::new(Arc::clone(&store) as _, world);
+        Self {
+            store,
+            bucket,
+            clock,
+        }
+    }
+
+    /// Its bucket has seen an answer of the store.
+    pub(crate) async fn new() -> Self {
+        let world = Self::unproven(1000);
+        world.read_the_catalog().await;
+        world
+    }
+
+    pub(crate) async fn read_the_catalog(&self) -> StoreTime {
+        let answer = self
+            .bucket
+            .get(&Key::RootCatalog, GetOptions::default())
+            .await;
+        answer.unwrap().date.unwrap()
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules::new(Margins::NETWORK)
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        self.bucket.world().moment()
+    }
+
+    /// A request that arrives now, with one row at `time`.
+    pub(crate) fn request(&self, time: i64) -> WriteRequest {
+        self.request_of(vec![
+            EncodedRows::encode(TableId::new(1), &batch_of_times(&[time])).unwrap(),
+        ])
+    }
+
+    pub(crate) fn request_of(&self, rows: Vec<EncodedRows>) -> WriteRequest {
+        WriteRequest {
+            arrived: self.moment(),
+            rows,
+            proof: Proof {
+                catalog_version: 1,
+                mark: Stamp::ZERO,
+                proven: self.bucket.clock().now().unwrap_or_default(),
+            },
+            after: None,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Group commit: the writes of a database that arrive while a put is under way share the next one.
+//!
+//! A database has a lane: a queue, and while there is something to put, one task that puts it. The task is
+//! spawned, so a request that is dropped does not tear its neighbours' put down; it ends when the queue is
+//! empty, so that no work outlives all answers.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Bucket, Rules, Stamp};
+use neap_schema::DatabaseId;
+use tokio::sync::oneshot;
+
+use crate::{
+    Acknowledged, EncodedRows, SegmentObserver, WriteError, WriteRequest, WriterSettings,
+    WriterStats,
+    batch::{Pending, SEGMENT_PARTS_BYTES, Terms, lay_out, measure},
+    commit::Committer,
+};
+
+/// The flush interval of a database under pressure where it is shorter otherwise.
+const SLOW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How much the tail of a database is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pressure {
+    /// Compaction keeps up.
+    #[default]
+    None,
+    /// Writers double their flush interval, so that fewer and larger segments arise.
+    Slow,
+    /// Writes are refused until the tail is shorter.
+    Stop,
+}
+
+impl Pressure {
+    /// The pressure of a tail with this number of segments.
+    pub fn of_tail(segments: usize) -> Self {
+        match segments {
+            0..=3_000 => Self::None,
+            3_001..=10_000 => Self::Slow,
+            _ => Self::Stop,
+        }
+    }
+}
+
+/// Writes segments. Cloning is cheap and shares everything.
+#[derive(Clone, Debug)]
+pub struct TailWriter {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    committer: Committer,
+    settings: WriterSettings,
+    in_flight_bytes: Arc<AtomicUsize>,
+    /// One small entry for each database that was ever written to.
+    lanes: Mutex<BTreeMap<DatabaseId, Lane>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Queued>,
+    is_running: bool,
+    /// When the last put began, by the monotonic clock.
+    last_begin: Option<Duration>,
+    pressure: Pressure,
+}
+
+#[derive(Debug)]
+struct Queued {
+    pending: Pending<Reservation>,
+    rows: Vec<EncodedRows>,
+}
+
+/// A request's share of the bytes in flight, given back when it is answered.
+#[derive(Debug)]
+struct Reservation {
+    bytes: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl TailWriter {
+    /// A writer with a salt of its own: one for each instance.
+    pub fn new(
+        bucket: Bucket,
+        rules: Rules,
+        settings: WriterSettings,
+        observer: Option<Arc<dyn SegmentObserver>>,
+    ) -> Self {
+        let committer = Committer::new(bucket, rules, &settings, observer);
+        Self {
+            inner: Arc::new(Inner {
+                committer,
+                settings,
+                in_flight_bytes: Arc::default(),
+                lanes: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Writes the rows of a request and waits until they are acknowledged. Needs a Tokio runtime.
+    ///
+    /// A request whose rows exceed a segment takes several, in order, and is acknowledged when all are.
+    /// A request that is dropped before its put begins is not put.
+    ///
+    /// # Errors
+    ///
+    /// The write is not promised. [`WriteError`] tells whether it may exist all the same, and every error
+    /// that arose after a stamp was taken carries the stamp.
+    pub async fn write(
+        &self,
+        database: DatabaseId,
+        request: WriteRequest,
+    ) -> Result<Acknowledged, WriteError> {
+        let answer = self.inner.join(database, request)?;
+        answer.await.unwrap_or(Err(WriteError::Abandoned))
+    }
+
+    /// Sets how much the tail of a database is behind.
+    pub fn set_pressure(&self, database: DatabaseId, pressure: Pressure) {
+        self.inner.lanes().entry(database).or_default().pressure = pressure;
+    }
+
+    /// Orders later writes after a stamp that was seen elsewhere, as in a listing, unless it is too far ahead
+    /// of the store's clock.
+    pub fn saw(&self, stamp: Stamp) {
+        if let Some(now) = self.inner.committer.bucket().clock().now() {
+            self.inner.committer.stamps().saw(stamp, now);
+        }
+    }
+
+    /// What this writer has done.
+    pub fn stats(&self) -> WriterStats {
+        let in_flight = self.inner.in_flight_bytes.load(Ordering::Relaxed);
+        WriterStats {
+            in_flight_bytes: u64::try_from(in_flight).unwrap_or(u64::MAX),
+            ..self.inner.committer.stats()
+        }
+    }
+}
+
+impl Inner {
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a request into the queue of its database and sees to it that someone empties it.
+    fn join(
+        self: &Arc<Self>,
+        database: DatabaseId,
+        request: WriteRequest,
+    ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
+        let reservation = self.reserve(measure(&request.rows)?)?;
+        let terms = Terms {
+            arrived: request.arrived,
+            proof: request.proof,
+            after: request.after,
+        };
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending::new(terms, request.rows.len(), reply, reservation);
+        let mut lanes = self.lanes();
+        let lane = lanes.entry(database).or_default();
+        if lane.pressure == Pressure::Stop {
+            return Err(WriteError::TailTooLong);
+        }
+        lane.queue.push_back(Queued {
+            pending,
+            rows: request.rows,
+        });
+        if !lane.is_running {
+            lane.is_running = true;
+            let lane = RunningLane {
+                inner: Arc::clone(self),
+                database,
+                has_ended: false,
+            };
+            tokio::spawn(lane.run());
+        }
+        Ok(answer)
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<Reservation, WriteError> {
+        let limit = self.settings.max_in_flight_bytes;
+        self.in_flight_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(bytes).filter(|taken| *taken <= limit)
+            })
+            .map_err(|in_flight| WriteError::Overloaded { in_flight, limit })?;
+        Ok(Reservation {
+            bytes,
+            of: Arc::clone(&self.in_flight_bytes),
+        })
+    }
+
+    fn flush_interval(&self, pressure: Pressure) -> Duration {
+        let interval = self.settings.flush_interval;
+        match pressure {
+            Pressure::None => interval,
+            Pressure::Slow | Pressure::Stop => interval.saturating_mul(2).max(SLOW_INTERVAL),
+        }
+    }
+}
+
+/// What the lane's task does next.
+enum Step {
+    /// Wait until the flush interval is over.
+    Wait(Duration),
+    /// Put these.
+    Put(VecDeque<Queued>),
+    /// Nothing waits; the lane does not run any more.
+    End,
+}
+
+/// The task of a lane. However it ends, the lane can be started again.
+struct RunningLane {
+    inner: Arc<Inner>,
+    database: DatabaseId,
+    has_ended: bool,
+}
+
+impl RunningLane {
+    async fn run(mut self) {
+        loop {
+            match self.next_step() {
+                Step::Wait(duration) => {
+                    let clock = &self.inner.committer.bucket().world().clock;
+                    clock.sleep(duration).await;
+                }
+                Step::Put(queued) => self.put(queued).await,
+                Step::End => {
+                    self.has_ended = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next_step(&self) -> Step {
+        let now = self.inner.committer.bucket().world().clock.monotonic();
+        let mut lanes = self.inner.lanes();
+        let lane = lanes.entry(self.database).or_default();
+        if lane.queue.is_empty() {
+            lane.is_running = false;
+            return Step::End;
+        }
+        let interval = self.inner.flush_interval(lane.pressure);
+        let since = lane.last_begin.map(|begin| now.saturating_sub(begin));
+        if let Some(since) = since.filter(|since| *since < interval) {
+            return Step::Wait(interval.saturating_sub(since));
+        }
+        lane.last_begin = Some(now);
+        Step::Put(std::mem::take(&mut lane.queue))
+    }
+
+    async fn put(&self, queued: VecDeque<Queued>) {
+        // Whoever has gone away already is told nothing and stores nothing.
+        let open = queued.into_iter().filter(|queued| queued.pending.is_open());
+        let (mut requests, rows): (Vec<_>, Vec<_>) =
+            open.map(|queued| (queued.pending, queued.rows)).unzip();
+        for shares in lay_out(rows, SEGMENT_PARTS_BYTES) {
+            let committer = &self.inner.committer;
+            committer.put(self.database, shares, &mut requests).await;
+        }
+    }
+}
+
+impl Drop for RunningLane {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        // The task was torn down. Those who wait learn of it as their places in the queue go.
+        let mut lanes = self.inner.lanes();
+        let lane = lanes.entry(self.database).or_default();
+        lane.is_running = false;
+        lane.queue.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,593 @@
+//! Group commit and the rules of a put, in virtual time.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Key, Operation, Stamp, StoreTime};
+use neap_schema::{DatabaseId, TableId};
+
+use super::*;
+use crate::{
+    Doubt, EncodedRows, MAX_SEGMENT_BYTES, Segment, StampError, WriteErrorKind,
+    test_world::{DATABASE, Deed, Freeze, TestWorld, batch_of_times, random_rows},
+};
+
+type Written = Result<Acknowledged, WriteError>;
+
+#[derive(Debug, Default)]
+struct Recorder {
+    put: Mutex<Vec<(DatabaseId, Arc<Segment>)>>,
+    unknown: AtomicUsize,
+}
+
+impl SegmentObserver for Recorder {
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        self.put.lock().unwrap().push((database, segment));
+    }
+
+    fn put_unknown(&self, _: DatabaseId) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Setup {
+    world: TestWorld,
+    writer: TailWriter,
+    recorder: Arc<Recorder>,
+}
+
+impl Setup {
+    async fn new(settings: WriterSettings) -> Self {
+        Self::on(TestWorld::new().await, settings)
+    }
+
+    async fn local() -> Self {
+        Self::new(WriterSettings::LOCAL).await
+    }
+
+    fn on(world: TestWorld, settings: WriterSettings) -> Self {
+        let recorder = Arc::new(Recorder::default());
+        let observer = Arc::clone(&recorder) as _;
+        let writer = TailWriter::new(
+            world.bucket.clone(),
+            world.rules(),
+            settings,
+            Some(observer),
+        );
+        Self {
+            world,
+            writer,
+            recorder,
+        }
+    }
+
+    /// Begins to write; the request has joined the group commit when this returns.
+    async fn begin(&self, request: WriteRequest) -> tokio::task::JoinHandle<Written> {
+        let writer = self.writer.clone();
+        let task = tokio::spawn(async move { writer.write(DATABASE, request).await });
+        tokio::task::yield_now().await;
+        task
+    }
+
+    async fn write(&self, request: WriteRequest) -> Written {
+        self.writer.write(DATABASE, request).await
+    }
+
+    async fn wait(&self, duration: Duration) {
+        self.world.bucket.world().clock.sleep(duration).await;
+    }
+
+    fn puts(&self) -> usize {
+        self.world.store.count(Operation::Put)
+    }
+
+    /// The segments in the store, in the order of their names.
+    async fn segments(&self) -> Vec<Segment> {
+        let objects = self.world.store.objects(Key::TAIL_PREFIX).await;
+        let decode = |(key, object): (String, _)| match key.parse().unwrap() {
+            Key::Segment(database, name) => Segment::decode(database, name, object).unwrap(),
+            key => panic!("{key}"),
+        };
+        objects.into_iter().map(decode).collect()
+    }
+
+    /// The times of the rows of each segment.
+    async fn times(&self) -> Vec<Vec<i64>> {
+        let times = |segment: Segment| segment.directory().iter().map(|e| e.min_time).collect();
+        self.segments().await.into_iter().map(times).collect()
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn doubt(written: Written) -> Doubt {
+    match written.unwrap_err() {
+        WriteError::NotAcknowledged { doubt, .. } => doubt,
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_write_is_one_put_at_once() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let now = setup.world.bucket.clock().now().unwrap();
+    let stamp = setup.write(setup.world.request(7)).await.unwrap().stamp;
+    assert_eq!(stamp.time(), now);
+    assert_eq!(setup.puts(), 1);
+    let segments = setup.segments().await;
+    assert_eq!(segments[0].name().stamp, stamp);
+    assert_eq!(
+        segments[0].rows(TableId::new(1)).unwrap(),
+        [batch_of_times(&[7])]
+    );
+    let stats = setup.writer.stats();
+    assert_eq!((stats.puts, stats.rows, stats.refused), (1, 1, 0));
+    assert_eq!(stats.bytes, segments[0].size_bytes() as u64);
+    assert_eq!(stats.in_flight_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_during_a_put_share_the_next_one_in_their_order() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(500 * MS)]);
+    let mut tasks = vec![setup.begin(setup.world.request(0)).await];
+    for time in 1..=20 {
+        setup.wait(10 * MS).await;
+        tasks.push(setup.begin(setup.world.request(time)).await);
+    }
+    let mut stamps = BTreeSet::new();
+    for task in tasks {
+        stamps.insert(task.await.unwrap().unwrap().stamp);
+    }
+    assert_eq!(stamps.len(), 2);
+    assert_eq!(setup.puts(), 2);
+    assert_eq!(setup.times().await, [vec![0], (1..=20).collect()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let first = setup.write(setup.world.request(0)).await.unwrap().stamp;
+    setup.wait(200 * MS).await;
+    let second = setup.begin(setup.world.request(1)).await;
+    setup.wait(300 * MS).await;
+    let third = setup.begin(setup.world.request(2)).await;
+    let second = second.await.unwrap().unwrap().stamp;
+    assert_eq!(second.time().since(first.time()).as_secs_f64().round(), 1.0);
+    assert!(second.time().since(first.time()) >= SECOND);
+    assert_eq!(third.await.unwrap().unwrap().stamp, second);
+    assert_eq!(setup.puts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_after_the_flush_interval_is_put_at_once() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    setup.write(setup.world.request(0)).await.unwrap();
+    setup.wait(1100 * MS).await;
+    let now = setup.world.bucket.clock().now().unwrap();
+    let stamp = setup.write(setup.world.request(1)).await.unwrap().stamp;
+    assert_eq!(stamp.time(), now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pressure_doubles_the_interval_and_then_stops_writes() {
+    assert_eq!(Pressure::of_tail(3_000), Pressure::None);
+    assert_eq!(Pressure::of_tail(10_000), Pressure::Slow);
+    assert_eq!(Pressure::of_tail(10_001), Pressure::Stop);
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    setup.writer.set_pressure(DATABASE, Pressure::Slow);
+    let first = setup.write(setup.world.request(0)).await.unwrap().stamp;
+    let second = setup.write(setup.world.request(1)).await.unwrap().stamp;
+    assert!(second.time().since(first.time()) >= 2 * SECOND);
+    setup.writer.set_pressure(DATABASE, Pressure::Stop);
+    let error = setup.write(setup.world.request(2)).await.unwrap_err();
+    assert!(matches!(error, WriteError::TailTooLong), "{error}");
+    assert_eq!(setup.writer.stats().in_flight_bytes, 0);
+    setup.writer.set_pressure(DATABASE, Pressure::None);
+    setup.write(setup.world.request(3)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn databases_do_not_wait_for_each_other() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::Hang]);
+    let hanging = setup.begin(setup.world.request(0)).await;
+    let other = DatabaseId::new(9);
+    let written = setup.writer.write(other, setup.world.request(1)).await;
+    assert!(written.is_ok());
+    assert!(!hanging.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_before_the_time_of_the_store_is_known() {
+    let world = TestWorld::unproven(1000);
+    let setup = Setup::on(world, WriterSettings::LOCAL);
+    let error = setup.write(setup.world.request(0)).await.unwrap_err();
+    assert!(matches!(error, WriteError::NoClock), "{error}");
+    assert_eq!((setup.puts(), error.stamp()), (0, None));
+    setup.world.read_the_catalog().await;
+    assert!(setup.write(setup.world.request(0)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_request_that_waited_too_long_is_refused() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(SECOND)]);
+    let old = setup.world.request(1);
+    setup.wait(4500 * MS).await;
+    let proven = setup.world.read_the_catalog().await;
+    let under_way = setup.begin(setup.world.request(0)).await;
+    let mut old = old;
+    old.proof.proven = proven;
+    let old = setup.begin(old).await;
+    let young = setup.begin(setup.world.request(2)).await;
+    under_way.await.unwrap().unwrap();
+    let error = old.await.unwrap().unwrap_err();
+    let young = young.await.unwrap().unwrap();
+    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+    assert_eq!(error.stamp(), Some(young.stamp));
+    assert_eq!(error.kind(), WriteErrorKind::Unavailable);
+    assert_eq!(setup.times().await, [vec![0], vec![2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_only_the_wall_clock_saw_counts() {
+    let setup = Setup::local().await;
+    let request = setup.world.request(0);
+    setup.world.clock.step_wall(6);
+    let error = setup.write(request).await.unwrap_err();
+    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+    assert_eq!(setup.puts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_write_is_acknowledged_after_an_hour_of_freeze_wherever_it_strikes() {
+    for is_still in [false, true] {
+        let mut acknowledged = Vec::new();
+        for reads_before in 0.. {
+            let setup = Setup::local().await;
+            let mut request = setup.world.request(0);
+            // What it knows of the catalog stays fresh, so that its own wait is all that is wrong with it.
+            request.proof.proven = request.proof.proven.plus(2 * HOUR);
+            setup.world.clock.freeze(Freeze {
+                reads_before,
+                duration: HOUR,
+                is_still,
+                store: Arc::clone(&setup.world.store.clock),
+            });
+            let written = setup.write(request).await;
+            if setup.world.clock.is_freeze_to_come() {
+                assert!(written.is_ok());
+                break;
+            }
+            acknowledged.push(written.is_ok());
+        }
+        // What is read last no longer judges the put: whether the lane is to wait, and the clock that stood
+        // still, after the one that did not.
+        let reads_after = if is_still { 2 } else { 1 };
+        acknowledged.truncate(acknowledged.len() - reads_after);
+        assert!(acknowledged.len() > 5, "the clock is read often");
+        assert!(!acknowledged.contains(&true), "{acknowledged:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_proof_is_for_the_caller_to_renew() {
+    let setup = Setup::local().await;
+    let mut request = setup.world.request(0);
+    let now = request.proof.proven;
+    request.proof.proven = now.minus(Duration::from_millis(5001));
+    let error = setup.write(request).await.unwrap_err();
+    assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
+    assert!(error.stamp().is_some());
+    assert_eq!(setup.puts(), 0);
+    let mut request = setup.world.request(0);
+    request.proof.proven = now.minus(4900 * MS);
+    assert!(setup.write(request).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_is_no_older_for_a_stamp_that_is_ahead_of_the_present() {
+    let setup = Setup::local().await;
+    let mut request = setup.world.request(0);
+    let now = request.proof.proven;
+    let limit = setup.world.rules().acknowledgement_limit;
+    let after = Stamp::new(now.plus(limit), 0);
+    request.after = Some(after);
+    request.proof.proven = now.minus(4900 * MS);
+    assert!(setup.write(request).await.unwrap().stamp > after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_at_or_below_the_mark() {
+    let setup = Setup::local().await;
+    let mut request = setup.world.request(0);
+    request.proof.mark = Stamp::end_of(request.proof.proven.plus(SECOND));
+    let error = setup.write(request).await.unwrap_err();
+    assert!(matches!(error, WriteError::BehindMark { .. }), "{error}");
+    assert_eq!(setup.puts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_is_not_checked_lets_everything_pass() {
+    let world = TestWorld::new().await;
+    let rules = Rules {
+        mark_is_checked: false,
+        ..world.rules()
+    };
+    let writer = TailWriter::new(world.bucket.clone(), rules, WriterSettings::LOCAL, None);
+    let mut request = world.request(0);
+    request.proof.mark = Stamp::from_u64(u64::MAX);
+    assert!(writer.write(DATABASE, request).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_whose_date_is_far_from_its_stamp_is_not_acknowledged() {
+    for (seconds, fits) in [(-6, false), (-5, true), (5, true), (6, false)] {
+        let setup = Setup::local().await;
+        setup.world.store.will(&[Deed::DateOff(seconds)]);
+        let written = setup.write(setup.world.request(0)).await;
+        let segments = setup.segments().await;
+        assert_eq!(segments.len(), 1, "the segment exists all the same");
+        assert_eq!(setup.recorder.put.lock().unwrap().len(), 1);
+        if fits {
+            assert!(written.is_ok(), "{seconds} s");
+            continue;
+        }
+        let error = written.unwrap_err();
+        assert_eq!(error.stamp(), Some(segments[0].name().stamp));
+        assert!(matches!(doubt(Err(error)), Doubt::DateApart { .. }));
+        assert_eq!(setup.puts(), 1, "it is not put again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_without_a_date_is_not_acknowledged() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::NoDate]);
+    let written = setup.write(setup.world.request(0)).await;
+    assert_eq!(doubt(written), Doubt::NoDate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_took_long_by_any_clock_is_not_acknowledged() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(SECOND)]);
+    let written = setup.begin(setup.world.request(0)).await;
+    setup.wait(500 * MS).await;
+    setup.world.clock.step_wall(20);
+    assert!(matches!(doubt(written.await.unwrap()), Doubt::Slow { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
+    for (deed, exists) in [(Deed::AnswerLost, 1), (Deed::Lost, 0), (Deed::Hang, 0)] {
+        let setup = Setup::local().await;
+        setup.world.store.will(&[deed]);
+        let error = setup.write(setup.world.request(0)).await.unwrap_err();
+        assert!(error.stamp().is_some() && error.retry_after().is_some());
+        assert!(matches!(doubt(Err(error)), Doubt::NoAnswer(_)));
+        assert_eq!(setup.segments().await.len(), exists);
+        assert_eq!(setup.puts(), 1);
+        assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 1);
+        assert!(setup.recorder.put.lock().unwrap().is_empty());
+        assert_eq!(setup.writer.stats().unknown, 1);
+        setup.world.read_the_catalog().await;
+        assert!(setup.write(setup.world.request(1)).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_the_store_refuses_leaves_nothing_to_tell_of() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::Rejects]);
+    let error = setup.write(setup.world.request(0)).await.unwrap_err();
+    assert!(matches!(error, WriteError::Refused { .. }), "{error}");
+    assert!(error.stamp().is_some());
+    assert!(setup.recorder.put.lock().unwrap().is_empty());
+    assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_observer_has_each_segment_before_its_requests_are_answered() {
+    let setup = Setup::local().await;
+    let stamp = setup.write(setup.world.request(4)).await.unwrap().stamp;
+    let put = setup.recorder.put.lock().unwrap();
+    let (database, segment) = &put[0];
+    assert_eq!((*database, segment.name().stamp), (DATABASE, stamp));
+    assert_eq!(
+        segment.rows(TableId::new(1)).unwrap(),
+        [batch_of_times(&[4])]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_does_not_stop_the_put_under_way() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(SECOND)]);
+    let dropped = setup.begin(setup.world.request(0)).await;
+    let queued = setup.begin(setup.world.request(1)).await;
+    let neighbour = setup.begin(setup.world.request(2)).await;
+    setup.wait(100 * MS).await;
+    dropped.abort();
+    queued.abort();
+    neighbour.await.unwrap().unwrap();
+    assert_eq!(
+        setup.times().await,
+        [vec![0], vec![2]],
+        "what was dropped before its put began is not put"
+    );
+    assert_eq!(setup.writer.stats().in_flight_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_the_limit_in_flight_is_refused() {
+    let probe = TestWorld::new().await;
+    let one = measure(&probe.request(0).rows).unwrap();
+    let setup = Setup::new(WriterSettings {
+        max_in_flight_bytes: 2 * one,
+        ..WriterSettings::LOCAL
+    })
+    .await;
+    setup.world.store.will(&[Deed::After(SECOND)]);
+    let first = setup.begin(setup.world.request(0)).await;
+    let second = setup.begin(setup.world.request(1)).await;
+    let error = setup.write(setup.world.request(2)).await.unwrap_err();
+    assert!(
+        matches!(error, WriteError::Overloaded { in_flight, .. } if in_flight == 2 * one),
+        "{error}"
+    );
+    assert_eq!(error.retry_after(), Some(SECOND));
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert!(setup.write(setup.world.request(3)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_comes_after_the_stamp_that_it_names() {
+    let setup = Setup::local().await;
+    let now = setup.world.bucket.clock().now().unwrap();
+    let after = |ahead: Duration| {
+        let mut request = setup.world.request(0);
+        request.after = Some(Stamp::new(now.plus(ahead), 0));
+        request
+    };
+    setup.world.store.will(&[Deed::After(10 * MS)]);
+    let tasks = [
+        setup.begin(after(Duration::ZERO)).await,
+        setup.begin(after(2 * SECOND)).await,
+        setup.begin(after(30 * SECOND)).await,
+        setup.begin(after(90 * SECOND)).await,
+        setup.begin(setup.world.request(1)).await,
+    ];
+    let mut written = Vec::new();
+    for task in tasks {
+        written.push(task.await.unwrap());
+    }
+    let [first, second, later, never, plain] = <[Written; 5]>::try_from(written).unwrap();
+    assert!(first.is_ok());
+    let second = second.unwrap().stamp;
+    assert!(second > Stamp::new(now.plus(2 * SECOND), 0));
+    assert_eq!(plain.unwrap().stamp, second);
+    assert!(matches!(
+        later,
+        Err(WriteError::Stamp(StampError::Ahead { .. }))
+    ));
+    assert_eq!(never.unwrap_err().kind(), WriteErrorKind::BadRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stamps_seen_elsewhere_are_followed() {
+    let setup = Setup::local().await;
+    let now = setup.world.bucket.clock().now().unwrap();
+    let seen = Stamp::new(now.plus(3 * SECOND), 9);
+    setup.writer.saw(seen);
+    setup.writer.saw(Stamp::new(now.plus(4000 * SECOND), 9));
+    let stamp = setup.write(setup.world.request(0)).await.unwrap().stamp;
+    assert!(stamp > seen && stamp.time() < now.plus(4 * SECOND));
+    assert_eq!(setup.writer.stats().stamps_not_followed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(SECOND)]);
+    let under_way = setup.begin(setup.world.request(0)).await;
+    let request = |version: u64, proven: Option<StoreTime>| {
+        let mut request = setup.world.request(1);
+        request.proof.catalog_version = version;
+        request.proof.proven = proven.unwrap_or(request.proof.proven);
+        request
+    };
+    let long_ago = setup.world.bucket.clock().now().unwrap().minus(60 * SECOND);
+    let tasks = [
+        setup.begin(request(4, None)).await,
+        setup.begin(request(6, None)).await,
+        setup.begin(request(9, Some(long_ago))).await,
+    ];
+    under_way.await.unwrap().unwrap();
+    for (task, is_put) in tasks.into_iter().zip([true, true, false]) {
+        assert_eq!(task.await.unwrap().is_ok(), is_put);
+    }
+    assert_eq!(setup.segments().await[1].needs_catalog(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_larger_than_a_segment_takes_several_in_order() {
+    let rows: Vec<EncodedRows> = (0..3).map(|seed| random_rows(seed, 7 << 20)).collect();
+    let setup = Setup::local().await;
+    let stamp = setup
+        .write(setup.world.request_of(rows.clone()))
+        .await
+        .unwrap()
+        .stamp;
+    let segments = setup.segments().await;
+    assert_eq!(segments.len(), 2);
+    assert_eq!(segments[1].name().stamp, stamp);
+    assert!(
+        segments
+            .iter()
+            .all(|segment| segment.size_bytes() <= MAX_SEGMENT_BYTES)
+    );
+    assert_eq!(setup.times().await, [vec![0, 1], vec![2]]);
+
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(MS), Deed::Rejects]);
+    let error = setup
+        .write(setup.world.request_of(rows.clone()))
+        .await
+        .unwrap_err();
+    assert!(error.stamp() > Some(setup.segments().await[0].name().stamp));
+    assert!(matches!(doubt(Err(error)), Doubt::Partial(_)));
+
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::Lost]);
+    assert!(setup.write(setup.world.request_of(rows)).await.is_err());
+    assert_eq!(setup.puts(), 1, "the rest of a failed request is not put");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_fit_no_segment_are_refused() {
+    let setup = Setup::local().await;
+    let rows = random_rows(0, MAX_SEGMENT_BYTES);
+    let error = setup
+        .write(setup.world.request_of(vec![rows]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::TooLarge);
+    let error = setup
+        .write(setup.world.request_of(Vec::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::BadRequest);
+    assert_eq!(setup.writer.stats().in_flight_bytes, 0);
+}
+
+#[test]
+fn a_lane_that_was_torn_down_with_its_runtime_starts_again() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let first = runtime();
+    let (setup, waiting) = first.block_on(async {
+        let setup = Setup::local().await;
+        setup.world.store.will(&[Deed::Hang]);
+        let under_way = setup.begin(setup.world.request(0)).await;
+        let waiting = setup.begin(setup.world.request(1)).await;
+        (setup, [under_way, waiting])
+    });
+    drop(first);
+    assert!(waiting.iter().all(tokio::task::JoinHandle::is_finished));
+    let stamp = runtime().block_on(async { setup.write(setup.world.request(2)).await });
+    assert!(stamp.is_ok());
+    assert_eq!(setup.writer.stats().in_flight_bytes, 0);
+}
