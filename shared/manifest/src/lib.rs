@@ -1,0 +1,38 @@
+//! Manifests: which sections hold the rows of a database, and what a query reads.
+//!
+//! ```text
+//!   tail                 | mark |                        sections
+//!   segments above the mark     <- flush: sections in, mark up, in one commit <- segments
+//!   snapshot = catalog + manifest + segments above its mark
+//! ```
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older ones |
+//! | [`ManifestStore`] | reads manifests and pages, commits flushes, and moves old sections to pages |
+//! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them |
+//!
+//! A crash at any point of a flush leaves objects that nothing names, and never a manifest that names what
+//! is not there: pages and bundles are put before the commit that names them.
+
+mod error;
+mod flush;
+mod held;
+mod manifest;
+mod page;
+mod reader;
+mod section;
+mod snapshot;
+mod spill;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use error::ManifestError;
+pub use flush::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, OBJECT_NAME_AGE};
+pub use manifest::{Contradiction, Manifest, MarkRecord};
+pub use page::{PageRef, SectionWithFooter};
+pub use reader::{SnapshotReader, SnapshotSettings};
+pub use section::{Section, TagRange, TimeRange, day_of};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotOptions, Unfit};
+pub use store::{ManifestSettings, ManifestStore};

@@ -1,0 +1,239 @@
+//! Pages: sections that a manifest no longer holds itself, written down with their Parquet footers.
+//!
+//! ```text
+//! <ulid>.page   page, page, ...            several tables share an object, as sections share a bundle
+//! page          header of Neap's formats ("NPAG"), and as payload:
+//!               u32 LE  length of the next part
+//!               JSON    the sections, and where their footers are in the last part; zstd
+//!               bytes   the footers, one after the other
+//! ```
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, Stamp};
+use neap_schema::{DatabaseId, TableId};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::{Section, TimeRange};
+
+const FORMAT: Format = Format {
+    magic: *b"NPAG",
+    kind: "manifest page",
+    version: 1,
+};
+
+/// Where a page is, and the hull of what its sections hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRef {
+    /// The object that the page is in.
+    pub object: Ulid,
+    /// Where in the object the page starts.
+    pub offset: u64,
+    /// The number of bytes.
+    pub size_bytes: u64,
+    /// The table of all its sections.
+    pub table: TableId,
+    /// The first day of any row.
+    pub first_day: i32,
+    /// The last day of any row.
+    pub last_day: i32,
+    /// The earliest timestamp, in nanoseconds since the epoch.
+    pub min_time: i64,
+    /// The latest timestamp.
+    pub max_time: i64,
+    /// All intervals are above this stamp
+    pub above: Stamp,
+    /// and up to this one.
+    pub upto: Stamp,
+    /// The number of sections.
+    pub sections: u32,
+    /// The number of their rows.
+    pub rows: u64,
+}
+
+impl PageRef {
+    /// The key of the object.
+    pub fn key(&self, database: DatabaseId) -> Key {
+        Key::Page(database, self.object)
+    }
+
+    /// The bytes of the object that are the page.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.size_bytes)
+    }
+
+    /// Whether a row of a section may have a time in `times`.
+    pub fn meets(&self, times: TimeRange) -> bool {
+        times.meets(self.min_time, self.max_time)
+    }
+
+    /// The reference to a page with these sections, of one table; `None` without a section.
+    pub(crate) fn of(
+        sections: &[SectionWithFooter],
+        object: Ulid,
+        range: Range<u64>,
+    ) -> Option<Self> {
+        let all = || {
+            sections
+                .iter()
+                .map(|with_footer| with_footer.section.as_ref())
+        };
+        Some(Self {
+            object,
+            offset: range.start,
+            size_bytes: range.end - range.start,
+            table: all().next()?.table,
+            first_day: all().map(|section| section.first_day).min()?,
+            last_day: all().map(|section| section.last_day).max()?,
+            min_time: all().map(|section| section.min_time).min()?,
+            max_time: all().map(|section| section.max_time).max()?,
+            above: all().map(|section| section.above).min()?,
+            upto: all().map(|section| section.upto).max()?,
+            sections: u32::try_from(sections.len()).ok()?,
+            rows: all().map(|section| section.rows).sum(),
+        })
+    }
+}
+
+/// A section, and its Parquet footer if it came with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SectionWithFooter {
+    /// The section.
+    pub section: Arc<Section>,
+    /// The bytes of [`Section::footer_range`].
+    pub footer: Option<Bytes>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    section: Arc<Section>,
+    /// Where the footer is in the last part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    footer: Option<Range<usize>>,
+}
+
+/// The bytes of a page.
+pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<Bytes> {
+    let mut footers = BytesMut::new();
+    let entries: Vec<_> = sections
+        .iter()
+        .map(|with_footer| {
+            let footer = with_footer.footer.as_ref().map(|footer| {
+                let start = footers.len();
+                footers.put_slice(footer);
+                start..footers.len()
+            });
+            Entry {
+                section: Arc::clone(&with_footer.section),
+                footer,
+            }
+        })
+        .collect();
+    let json = serde_json::to_vec(&entries)?;
+    let json = zstd::encode_all(json.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    let length = u32::try_from(json.len()).map_err(std::io::Error::other)?;
+    let mut payload = BytesMut::with_capacity(4 + json.len() + footers.len());
+    payload.put_u32_le(length);
+    payload.put_slice(&json);
+    payload.put_slice(&footers);
+    Ok(FORMAT.encode(put_id, &payload))
+}
+
+/// The sections of a page. The footers share its memory.
+pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, FormatError> {
+    let damaged = |reason: String| FormatError::Damaged {
+        key: key.to_owned(),
+        reason,
+    };
+    let (_, payload) = FORMAT.decode(key, page)?;
+    let cut = || damaged("a part of the page is missing".to_owned());
+    let (length, _) = payload.split_first_chunk::<4>().ok_or_else(cut)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut())?;
+    if payload.len() - 4 < length {
+        return Err(cut());
+    }
+    let json = payload.slice(4..4 + length);
+    let footers = payload.slice(4 + length..);
+    let json = zstd::decode_all(json.as_ref()).map_err(|error| damaged(error.to_string()))?;
+    let entries: Vec<Entry> =
+        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    let sections = entries.into_iter().map(|entry| {
+        let footer = match entry.footer {
+            None => None,
+            Some(range) if range.start <= range.end && range.end <= footers.len() => {
+                Some(footers.slice(range))
+            }
+            Some(_) => return Err(cut()),
+        };
+        Ok(SectionWithFooter {
+            section: entry.section,
+            footer,
+        })
+    });
+    sections.collect()
+}
+
+/// About how many bytes of memory a decoded page takes.
+pub(crate) fn size_bytes(page: &Bytes, sections: &[SectionWithFooter]) -> usize {
+    let sections = sections.iter().map(|with_footer| {
+        let tags = with_footer.section.tags.iter().map(|(name, range)| {
+            let values =
+                [&range.min, &range.max].map(|value| value.as_ref().map_or(0, String::len));
+            size_of::<crate::TagRange>() + name.len() + values.iter().sum::<usize>()
+        });
+        size_of::<Section>() + tags.sum::<usize>()
+    });
+    HEADER_BYTES + page.len() + sections.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{section, stamp};
+
+    fn sections() -> Vec<SectionWithFooter> {
+        vec![
+            SectionWithFooter {
+                section: Arc::new(section(1, 0, 0, 10)),
+                footer: Some(Bytes::from_static(b"first footer")),
+            },
+            SectionWithFooter {
+                section: Arc::new(section(1, 2, 20, 30)),
+                footer: None,
+            },
+            SectionWithFooter {
+                section: Arc::new(section(1, 1, 10, 20)),
+                footer: Some(Bytes::from_static(b"last")),
+            },
+        ]
+    }
+
+    #[test]
+    fn sections_and_footers_come_back() {
+        let page = encode(&sections(), 5).unwrap();
+        assert_eq!(&page[..4], b"NPAG");
+        assert_eq!(decode("k", &page).unwrap(), sections());
+    }
+
+    #[test]
+    fn reference_covers_all_sections() {
+        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 7..11).unwrap();
+        assert_eq!((page.first_day, page.last_day), (0, 2));
+        assert_eq!((page.above, page.upto), (stamp(0), stamp(30)));
+        assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..11));
+        assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0..0), None);
+    }
+
+    #[test]
+    fn damaged_pages_are_errors() {
+        let page = encode(&sections(), 5).unwrap();
+        for at in 0..page.len() {
+            assert!(decode("k", &page.slice(..at)).is_err());
+        }
+        for payload in [&b""[..], &[1, 0], &[200, 0, 0, 0, 1], &[0, 0, 0, 0]] {
+            assert!(decode("k", &FORMAT.encode(1, payload)).is_err());
+        }
+    }
+}

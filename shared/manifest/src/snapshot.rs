@@ -1,0 +1,124 @@
+//! Snapshots: all that a query reads of a database, at one point in the order of its writes.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{Moment, SegmentName, Stamp, StoreTime, Versioned};
+use neap_catalog::{CatalogError, DatabaseCatalog};
+use neap_schema::DatabaseId;
+use neap_wal::{Segment, StampError, TailError};
+
+use crate::{Manifest, ManifestError};
+
+/// What a database held at some moment.
+///
+/// It has every write that was acknowledged before the moment at which it was [`taken`](Self::taken), as a
+/// segment of the tail or in a section. As long as nothing changes, the parts of the next one are the same
+/// by address.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The database.
+    pub database: DatabaseId,
+    /// The tables. They name every table and column of the data.
+    pub catalog: Versioned<DatabaseCatalog>,
+    /// The sections, and the mark.
+    pub manifest: Versioned<Manifest>,
+    /// The segments above the mark, sorted by name: later ones win.
+    pub tail: Arc<[Arc<Segment>]>,
+    /// When the first request for it began, on this machine's clocks.
+    pub taken: Moment,
+    /// The earliest time of the store's answers.
+    pub shown: StoreTime,
+}
+
+impl Snapshot {
+    /// The low-water mark: sections hold what is at or below it, the tail what is above.
+    pub fn mark(&self) -> Stamp {
+        self.manifest.value.low_water_mark
+    }
+
+    /// The names of the tail's segments, sorted.
+    pub fn tail_names(&self) -> impl Iterator<Item = SegmentName> {
+        self.tail.iter().map(|segment| segment.name())
+    }
+
+    /// Whether the write with this stamp is in it beyond doubt.
+    pub fn covers(&self, stamp: Stamp) -> bool {
+        stamp <= self.mark() || self.tail_names().any(|name| name.stamp == stamp)
+    }
+
+    /// Whether both hold the same.
+    pub(crate) fn has_contents_of(&self, other: &Self) -> bool {
+        self.catalog.version == other.catalog.version
+            && self.manifest.version == other.manifest.version
+            && self.tail_names().eq(other.tail_names())
+    }
+
+    /// The bytes of its segments.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.iter().map(|segment| segment.size_bytes()).sum()
+    }
+}
+
+/// What a reader asks of a snapshot. By default it has every write acknowledged before the question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// How long ago the snapshot may have been taken (`x-neap-max-staleness`).
+    pub max_staleness: Duration,
+    /// A stamp that a writer was given (`x-neap-stamp`): its write is to be seen if it was acknowledged.
+    pub at_least: Option<Stamp>,
+}
+
+/// Why there is no snapshot. All but damage and `Stamp(FarAhead)` pass with time.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The tail.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// The stamp to come after is ahead of the store's clock.
+    #[error(transparent)]
+    Stamp(#[from] StampError),
+    /// The answers did not fit each other, and neither did those of the attempts that followed.
+    #[error("no consistent snapshot: {reason}")]
+    Unsettled {
+        /// What did not fit at last.
+        reason: Unfit,
+    },
+    /// It took too long.
+    #[error("no snapshot within {} s", limit.as_secs())]
+    TimedOut {
+        /// The time allowed.
+        limit: Duration,
+    },
+}
+
+/// Why the answers of one attempt make no snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// They lie too far apart.
+    #[error("the answers lie {} s apart", span.as_secs())]
+    Span {
+        /// How far: the longest of store time, monotonic time and wall time.
+        span: Duration,
+    },
+    /// An answer has no usable `Date`.
+    #[error("an answer carries no usable Date")]
+    NoDate,
+    /// The mark is below the one that the listing started from.
+    #[error("the low-water mark went back")]
+    MarkWentBack,
+    /// A segment was listed, is above the newest mark, and is gone.
+    #[error("a segment is gone")]
+    SegmentGone,
+    /// Of the segments that were handed over some may be missing.
+    #[error("it is in doubt what was written here")]
+    InDoubt,
+    /// The data needs a catalog that is not there yet.
+    #[error("the catalog is older than the data")]
+    CatalogBehind,
+}

@@ -1,0 +1,402 @@
+//! What the tests of this crate share: sections, a virtual world, and a store that counts and obeys.
+
+mod flush;
+mod protocol;
+mod reader;
+mod spill;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow_array::{
+    Array, DictionaryArray, RecordBatch, TimestampNanosecondArray, types::Int32Type,
+};
+use arrow_schema::Schema;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use neap_bucket::{
+    Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
+    MemoryStore, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, World,
+};
+use neap_catalog::Catalog;
+use neap_schema::{ColumnType, DatabaseId, TableId};
+use neap_wal::{
+    EncodedRows, Proof, SegmentObserver, TailReader, TailSettings, TailWriter, WriteError,
+    WriteRequest, WriterSettings,
+};
+use ulid::Ulid;
+
+use crate::{
+    DrawnObject, FlushCommit, FlushOutcome, ManifestSettings, ManifestStore, Section, Snapshot,
+    SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings,
+};
+
+pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
+
+pub(crate) fn stamp(number: u64) -> Stamp {
+    Stamp::from_u64(number)
+}
+
+/// A section of one row at the start of a day.
+pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
+    let time = i64::from(day) * 86_400_000_000_000;
+    Section {
+        object: Ulid::from_parts(upto, u128::from(table)),
+        offset: 0,
+        length: 32,
+        footer_length: 8,
+        table: TableId::new(table),
+        first_day: day,
+        last_day: day,
+        above: stamp(above),
+        upto: stamp(upto),
+        rows: 1,
+        min_time: time,
+        max_time: time,
+        tags: Default::default(),
+    }
+}
+
+/// A clock over Tokio's paused time that can be set forward.
+#[derive(Debug)]
+pub(crate) struct TestClock {
+    start: tokio::time::Instant,
+    step_micros: AtomicI64,
+}
+
+impl TestClock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: tokio::time::Instant::now(),
+            step_micros: AtomicI64::new(0),
+        })
+    }
+
+    pub(crate) fn step(&self, step: Duration) {
+        let micros = i64::try_from(step.as_micros()).unwrap();
+        self.step_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
+        1_757_510_705_000_000 + elapsed + self.step_micros.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The requests that were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) lists: usize,
+    pub(crate) gets: usize,
+    pub(crate) puts: usize,
+}
+
+type Act = BoxFuture<'static, ()>;
+
+/// What happens before a request of a kind takes effect, once.
+struct Cue {
+    operation: Operation,
+    prefix: &'static str,
+    act: Act,
+}
+
+/// A store in memory that counts requests, delays them, and follows a script.
+pub(crate) struct StageStore {
+    inner: MemoryStore,
+    clock: Arc<TestClock>,
+    requests: Mutex<Requests>,
+    script: Mutex<VecDeque<Cue>>,
+    longest_delay_micros: AtomicU64,
+    chance: Entropy,
+    dark: AtomicBool,
+}
+
+impl fmt::Debug for StageStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StageStore")
+    }
+}
+
+impl StageStore {
+    async fn pass(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
+        {
+            let mut requests = self.requests.lock().unwrap();
+            match operation {
+                Operation::List => requests.lists += 1,
+                Operation::Get => requests.gets += 1,
+                Operation::Put => requests.puts += 1,
+                Operation::Delete => {}
+            }
+        }
+        let act = {
+            let mut script = self.script.lock().unwrap();
+            let cue = script
+                .iter()
+                .position(|cue| cue.operation == operation && key.starts_with(cue.prefix));
+            cue.and_then(|cue| script.remove(cue)).map(|cue| cue.act)
+        };
+        if let Some(act) = act {
+            act.await;
+        }
+        self.wait().await;
+        if self.dark.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable {
+                operation,
+                key: key.to_owned(),
+                reason: "the stage is dark".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn wait(&self) {
+        let longest = Duration::from_micros(self.longest_delay_micros.load(Ordering::Relaxed));
+        if !longest.is_zero() {
+            self.clock.sleep(self.chance.below(longest)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for StageStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.pass(Operation::Get, key).await?;
+        let answer = self.inner.get(key, options).await;
+        self.wait().await;
+        answer
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.pass(Operation::Put, key).await?;
+        let answer = self.inner.put(key, body, mode).await;
+        self.wait().await;
+        answer
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.pass(Operation::List, request.prefix).await?;
+        let answer = self.inner.list(request).await;
+        self.wait().await;
+        answer
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+/// A store with the clock of all machines and its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) store_clock: Arc<TestClock>,
+    store: Arc<StageStore>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self::with_seed(1)
+    }
+
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        let clock = TestClock::new();
+        let store_clock = TestClock::new();
+        let store = Arc::new(StageStore {
+            inner: MemoryStore::with_page_keys(Arc::clone(&store_clock) as Arc<dyn Clock>, 3),
+            clock: Arc::clone(&clock),
+            requests: Mutex::default(),
+            script: Mutex::default(),
+            longest_delay_micros: AtomicU64::new(0),
+            chance: Entropy::from_seed(seed),
+            dark: AtomicBool::new(false),
+        });
+        Self {
+            clock,
+            store_clock,
+            store,
+        }
+    }
+
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
+    /// Delays each half of each request by a random time up to this.
+    pub(crate) fn slow_down(&self, longest: Duration) {
+        let micros = u64::try_from(longest.as_micros()).unwrap();
+        let delay = &self.store.longest_delay_micros;
+        delay.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn darken(&self, dark: bool) {
+        self.store.dark.store(dark, Ordering::Relaxed);
+    }
+
+    /// Before the next request of this kind takes effect, `act` happens.
+    pub(crate) fn before(
+        &self,
+        operation: Operation,
+        prefix: &'static str,
+        act: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.store.script.lock().unwrap().push_back(Cue {
+            operation,
+            prefix,
+            act: Box::pin(act),
+        });
+    }
+
+    /// The requests since the last call.
+    pub(crate) fn taken(&self) -> Requests {
+        std::mem::take(&mut self.store.requests.lock().unwrap())
+    }
+
+    pub(crate) fn bucket(&self, seed: u64) -> Bucket {
+        let world = World {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Entropy::from_seed(seed)),
+        };
+        Bucket::new(Arc::clone(&self.store) as Arc<dyn Store>, world)
+    }
+
+    pub(crate) fn instance(&self, seed: u64, settings: SnapshotSettings) -> Instance {
+        let bucket = self.bucket(seed);
+        let rules = Rules::new(Margins::LOCAL);
+        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Arc::new(catalog);
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let reader = Arc::new(SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail.clone(),
+            rules,
+            settings,
+        ));
+        let observer: Option<Arc<dyn SegmentObserver>> = settings
+            .sole_writer
+            .then(|| Arc::clone(&reader) as Arc<dyn SegmentObserver>);
+        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, observer);
+        Instance {
+            bucket,
+            rules,
+            catalog,
+            manifests,
+            tail,
+            reader,
+            writer,
+        }
+    }
+}
+
+/// All components of one instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) bucket: Bucket,
+    pub(crate) rules: Rules,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) manifests: ManifestStore,
+    pub(crate) tail: TailReader,
+    pub(crate) reader: Arc<SnapshotReader>,
+    pub(crate) writer: TailWriter,
+}
+
+impl Instance {
+    /// Reads with strong consistency.
+    pub(crate) async fn read(&self) -> Result<Arc<Snapshot>, SnapshotError> {
+        self.reader.read(DATABASE, SnapshotOptions::default()).await
+    }
+
+    /// Writes one row whose segment needs this version of the catalog.
+    pub(crate) async fn write(&self, catalog_version: u64) -> Result<Stamp, WriteError> {
+        let arrived = self.bucket.world().moment();
+        let manifest = self.manifests.read(DATABASE, None).await.unwrap();
+        let request = WriteRequest {
+            arrived,
+            rows: vec![rows()],
+            proof: Proof {
+                catalog_version,
+                mark: manifest.value.low_water_mark,
+                proven: manifest.proven.unwrap(),
+            },
+            after: None,
+        };
+        let written = self.writer.write(DATABASE, request).await;
+        written.map(|acknowledged| acknowledged.stamp)
+    }
+
+    /// Takes all segments up to `cut` in, as one section without data.
+    pub(crate) async fn flush(&self, cut: Stamp) -> FlushOutcome {
+        let base = self.manifests.read(DATABASE, None).await.unwrap();
+        let object = DrawnObject::draw(&self.bucket).unwrap();
+        self.flush_from(base.value.low_water_mark, cut, object)
+            .await
+    }
+
+    /// The same, of a flush that started from `read_mark` and has put its bundle.
+    pub(crate) async fn flush_from(
+        &self,
+        read_mark: Stamp,
+        cut: Stamp,
+        object: DrawnObject,
+    ) -> FlushOutcome {
+        let base = self.manifests.read(DATABASE, None).await.unwrap();
+        let mut section = section(1, 0, read_mark.as_u64(), cut.as_u64());
+        section.object = object.ulid;
+        let flush = FlushCommit {
+            read_mark,
+            cut,
+            sections: vec![section],
+            needs_catalog: 0,
+            object: Some(object),
+        };
+        let committed = self.manifests.commit_flush(DATABASE, base, flush);
+        committed.await.unwrap()
+    }
+
+    /// Deletes the segments at or below a mark.
+    pub(crate) async fn collect(&self, mark: Stamp) {
+        let listing = self.tail.list(DATABASE, Stamp::ZERO).await.unwrap();
+        let names = listing.names().into_iter();
+        let keys: Vec<_> = names
+            .filter(|name| name.stamp <= mark)
+            .map(|name| Key::Segment(DATABASE, name).to_string())
+            .collect();
+        self.bucket.delete(&keys).await.unwrap();
+    }
+}
+
+fn rows() -> EncodedRows {
+    let tags: DictionaryArray<Int32Type> = [Some("a")].into_iter().collect();
+    let times = TimestampNanosecondArray::from(vec![1]);
+    let fields = vec![
+        ColumnType::Tag.arrow_field("host"),
+        ColumnType::Time.arrow_field("time"),
+    ];
+    let columns: Vec<Arc<dyn Array>> = vec![Arc::new(tags), Arc::new(times)];
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    EncodedRows::encode(TableId::new(1), &batch).unwrap()
+}
+
+pub(crate) fn stamps_of(snapshot: &Snapshot) -> Vec<Stamp> {
+    snapshot.tail_names().map(|name| name.stamp).collect()
+}

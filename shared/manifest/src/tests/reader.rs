@@ -1,0 +1,460 @@
+//! What a snapshot costs, and what it holds when others are at work.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use neap_bucket::{Operation, Stamp, StoreTime};
+use neap_catalog::{ANY_AGE, TableAddition};
+use neap_schema::ColumnType;
+use neap_wal::{SegmentObserver, StampError};
+
+use super::{DATABASE, Instance, Requests, Stage, stamps_of};
+use crate::{ManifestError, SnapshotError, SnapshotOptions, SnapshotSettings, Unfit};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const SOLE_WRITER: SnapshotSettings = SnapshotSettings {
+    sole_writer: true,
+    retained_bytes: 256 << 20,
+    timeout: MINUTE,
+};
+
+/// A writer and a reader on one store.
+fn stage() -> (Stage, Instance, Instance) {
+    let stage = Stage::new();
+    let writer = stage.instance(1, SnapshotSettings::default());
+    let reader = stage.instance(2, SnapshotSettings::default());
+    (stage, writer, reader)
+}
+
+fn requests(lists: usize, gets: usize) -> Requests {
+    let puts = 0;
+    Requests { lists, gets, puts }
+}
+
+fn stale(max_staleness: Duration) -> SnapshotOptions {
+    SnapshotOptions {
+        max_staleness,
+        at_least: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_new_costs_a_list_and_two_gets_and_gives_the_same_parts() {
+    let (stage, writer, reader) = stage();
+    writer.write(0).await.unwrap();
+    let first = reader.read().await.unwrap();
+    stage.sleep(MINUTE).await;
+    stage.taken();
+    let second = reader.read().await.unwrap();
+    assert_eq!(stage.taken(), requests(1, 2));
+    assert!(Arc::ptr_eq(&first.tail, &second.tail));
+    assert!(Arc::ptr_eq(&first.manifest.value, &second.manifest.value));
+    assert!(Arc::ptr_eq(&first.catalog.value, &second.catalog.value));
+    assert!(second.shown > first.shown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_new_segment_costs_a_get_once() {
+    let (stage, writer, reader) = stage();
+    reader.read().await.unwrap();
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        written.push(writer.write(0).await.unwrap());
+    }
+    stage.taken();
+    // Three segments and no more are on one page of this store.
+    assert_eq!(stamps_of(&reader.read().await.unwrap()), written);
+    assert_eq!(stage.taken(), requests(1, 2 + 3));
+    written.push(writer.write(0).await.unwrap());
+    stage.taken();
+    assert_eq!(stamps_of(&reader.read().await.unwrap()), written);
+    assert_eq!(stage.taken(), requests(2, 2 + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flushed_tail_leaves_the_snapshot() {
+    let (stage, writer, reader) = stage();
+    let first = writer.write(0).await.unwrap();
+    stage.sleep(MINUTE).await;
+    let second = writer.write(0).await.unwrap();
+    assert_eq!(stamps_of(&reader.read().await.unwrap()), [first, second]);
+    writer.flush(first).await;
+    let snapshot = reader.read().await.unwrap();
+    assert_eq!(stamps_of(&snapshot), [second]);
+    assert_eq!(
+        (snapshot.mark(), snapshot.manifest.value.section_count()),
+        (first, 1)
+    );
+    assert!(snapshot.covers(first) && snapshot.covers(second));
+    stage.taken();
+    reader.read().await.unwrap();
+    assert_eq!(stage.taken(), requests(1, 2), "it lists above the new mark");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_within_the_staleness_costs_nothing() {
+    let (stage, writer, reader) = stage();
+    let first = reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
+    let written = writer.write(0).await.unwrap();
+    stage.taken();
+    let second = reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    assert_eq!(stage.taken(), requests(0, 0));
+    let at_least = SnapshotOptions {
+        at_least: Some(written),
+        ..stale(MINUTE)
+    };
+    let third = reader.reader.read(DATABASE, at_least).await.unwrap();
+    assert_eq!(stamps_of(&third), [written]);
+    assert_eq!(stage.taken().lists, 1, "the stale one lacks the stamp");
+    reader.reader.read(DATABASE, at_least).await.unwrap();
+    assert_eq!(stage.taken(), requests(0, 0));
+    stage.sleep(MINUTE * 2).await;
+    reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
+    assert_eq!(stage.taken().lists, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_grows_stale_while_the_monotonic_clock_stands_still() {
+    let (stage, _, reader) = stage();
+    reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
+    stage.clock.step(MINUTE * 2);
+    stage.taken();
+    reader.reader.read(DATABASE, stale(MINUTE)).await.unwrap();
+    assert_eq!(stage.taken().lists, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_come_during_a_list_share_the_next_one_and_see_what_was_written_before() {
+    let (stage, writer, reader) = stage();
+    reader.read().await.unwrap();
+    let slow = stage.clone();
+    stage.before(Operation::List, "tail/", async move {
+        slow.sleep(Duration::from_secs(10)).await;
+    });
+    let first = reader.read();
+    let later = async {
+        stage.sleep(Duration::from_secs(5)).await;
+        let written = writer.write(0).await.unwrap();
+        stage.taken();
+        let reads = join_all((0..10).map(|_| reader.read())).await;
+        for snapshot in reads {
+            assert_eq!(stamps_of(&snapshot.unwrap()), [written]);
+        }
+        assert_eq!(stage.taken().lists, 1);
+    };
+    let (first, ()) = futures::join!(first, later);
+    assert!(first.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_goes_away_leaves_its_turn_to_the_next() {
+    let (stage, writer, reader) = stage();
+    let written = writer.write(0).await.unwrap();
+    let slow = stage.clone();
+    stage.before(Operation::List, "tail/", async move {
+        slow.sleep(MINUTE * 60).await;
+    });
+    let world = reader.bucket.world().clone();
+    let given_up = world.timeout(Duration::from_secs(1), reader.read());
+    let (given_up, snapshot) = futures::join!(given_up, reader.read());
+    assert!(given_up.is_none());
+    assert_eq!(stamps_of(&snapshot.unwrap()), [written]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_given_up() {
+    let stage = Stage::new();
+    let settings = SnapshotSettings {
+        timeout: MINUTE / 2,
+        ..SnapshotSettings::default()
+    };
+    let reader = stage.instance(1, settings);
+    let slow = stage.clone();
+    stage.before(Operation::Get, "db/1/manifest", async move {
+        slow.sleep(MINUTE * 60).await;
+    });
+    assert!(matches!(
+        reader.read().await,
+        Err(SnapshotError::TimedOut { .. })
+    ));
+    assert!(reader.read().await.is_ok());
+    stage.before(Operation::Get, "db/1/manifest", async {
+        std::future::pending().await
+    });
+    let read = reader.manifests.read(DATABASE, None).await;
+    assert!(matches!(read, Err(ManifestError::Store(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_too_far_apart_by_any_clock_are_not_combined() {
+    for by in ["monotonic", "wall", "store"] {
+        let (stage, writer, reader) = stage();
+        let written = writer.write(0).await.unwrap();
+        let freeze = stage.clone();
+        stage.before(Operation::Get, "db/1/manifest", async move {
+            let long = Duration::from_secs(31);
+            match by {
+                "monotonic" => freeze.sleep(long).await,
+                "wall" => freeze.clock.step(long),
+                _ => freeze.store_clock.step(long),
+            }
+        });
+        stage.taken();
+        let snapshot = reader.read().await.unwrap();
+        assert_eq!(stamps_of(&snapshot), [written], "{by}");
+        assert_eq!(stage.taken(), requests(2, 4 + 1), "{by}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_never_fit_are_an_error() {
+    let (stage, _, reader) = stage();
+    for _ in 0..4 {
+        let freeze = stage.clone();
+        stage.before(Operation::Get, "db/1/manifest", async move {
+            freeze.store_clock.step(Duration::from_secs(31));
+        });
+    }
+    let error = reader.read().await.unwrap_err();
+    assert!(matches!(
+        &error,
+        SnapshotError::Unsettled {
+            reason: Unfit::Span { .. }
+        }
+    ));
+    assert_eq!(
+        error.to_string(),
+        "no consistent snapshot: the answers lie 31 s apart"
+    );
+    assert!(reader.read().await.is_ok());
+}
+
+async fn add_table(instance: &Instance, name: &str) -> u64 {
+    let known = instance.catalog.database(DATABASE, ANY_AGE).await.unwrap();
+    let addition = TableAddition {
+        table: name.to_owned(),
+        columns: vec![("host".to_owned(), ColumnType::Tag)],
+    };
+    let added = instance.catalog.add(DATABASE, known, &[addition]).await;
+    added.unwrap().version
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_needs_a_newer_catalog_makes_it_read_that_again() {
+    let (stage, writer, reader) = stage();
+    add_table(&writer, "old").await;
+    reader.read().await.unwrap();
+    let pause = stage.clone();
+    stage.before(Operation::List, "tail/", async move {
+        // The catalog has been read meanwhile.
+        pause.sleep(Duration::from_secs(1)).await;
+        let version = add_table(&writer, "new").await;
+        writer.write(version).await.unwrap();
+        pause.taken();
+    });
+    let snapshot = reader.read().await.unwrap();
+    assert!(snapshot.catalog.value.table("new").is_some());
+    assert_eq!(snapshot.tail.len(), 1);
+    assert_eq!(
+        stage.taken(),
+        requests(0, 1 + 1),
+        "the segment and the catalog"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_whose_catalog_never_comes_is_an_error() {
+    let (_, writer, reader) = stage();
+    writer.write(7).await.unwrap();
+    assert!(matches!(
+        reader.read().await,
+        Err(SnapshotError::Unsettled {
+            reason: Unfit::CatalogBehind
+        })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_gone_is_found_in_the_newer_manifest() {
+    let (stage, writer, reader) = stage();
+    let first = writer.write(0).await.unwrap();
+    stage.sleep(MINUTE).await;
+    let second = writer.write(0).await.unwrap();
+    let slow = stage.clone();
+    stage.before(Operation::Get, "tail/", async move {
+        writer.flush(first).await;
+        writer.collect(first).await;
+        slow.taken();
+    });
+    let snapshot = reader.read().await.unwrap();
+    assert_eq!(stamps_of(&snapshot), [second]);
+    assert_eq!(
+        (snapshot.mark(), snapshot.manifest.value.section_count()),
+        (first, 1)
+    );
+    assert_eq!(
+        stage.taken(),
+        requests(0, 1 + 1),
+        "the other segment and the manifest"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_gone_without_a_flush_is_looked_for_again() {
+    let (stage, writer, reader) = stage();
+    writer.write(0).await.unwrap();
+    let counted = stage.clone();
+    stage.before(Operation::Get, "tail/", async move {
+        writer.collect(Stamp::from_u64(u64::MAX)).await;
+        counted.taken();
+    });
+    let snapshot = reader.read().await.unwrap();
+    assert!(snapshot.tail.is_empty());
+    assert_eq!(stage.taken().lists, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stamp_ahead_of_the_store_is_refused() {
+    let (stage, _, reader) = stage();
+    let read = |ahead: Duration| {
+        let now = StoreTime::from_micros(neap_bucket::Clock::wall_micros(&*stage.store_clock));
+        let at_least = Some(Stamp::new(now.plus(ahead), 0));
+        let options = SnapshotOptions {
+            at_least,
+            ..SnapshotOptions::default()
+        };
+        reader.reader.read(DATABASE, options)
+    };
+    assert!(read(Duration::from_secs(1)).await.is_ok());
+    assert!(matches!(
+        read(Duration::from_secs(30)).await,
+        Err(SnapshotError::Stamp(StampError::Ahead { .. }))
+    ));
+    assert!(matches!(
+        read(MINUTE * 2).await,
+        Err(SnapshotError::Stamp(StampError::FarAhead { .. }))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sole_writer_lists_once_and_reads_no_segment() {
+    let stage = Stage::new();
+    let earlier = stage.instance(1, SnapshotSettings::default());
+    let process = stage.instance(2, SOLE_WRITER);
+    let mut written = vec![earlier.write(0).await.unwrap()];
+    stage.taken();
+    assert_eq!(stamps_of(&process.read().await.unwrap()), written);
+    assert_eq!(stage.taken(), requests(1, 2 + 1));
+    for _ in 0..3 {
+        written.push(process.write(0).await.unwrap());
+    }
+    stage.taken();
+    assert_eq!(stamps_of(&process.read().await.unwrap()), written);
+    assert_eq!(stage.taken(), requests(0, 2));
+    process.flush(written[1]).await;
+    stage.taken();
+    assert_eq!(stamps_of(&process.read().await.unwrap()), written[2..]);
+    assert_eq!(stage.taken(), requests(0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_handed_over_during_the_first_list_is_kept() {
+    let stage = Stage::new();
+    let process = stage.instance(2, SOLE_WRITER);
+    let (slow, writer) = (stage.clone(), process.clone());
+    stage.before(Operation::Get, "db/1/catalog", async move {
+        // The list has been answered meanwhile.
+        slow.sleep(Duration::from_secs(1)).await;
+        writer.write(0).await.unwrap();
+    });
+    assert!(process.read().await.unwrap().tail.is_empty());
+    stage.taken();
+    assert_eq!(process.read().await.unwrap().tail.len(), 1);
+    assert_eq!(stage.taken(), requests(0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn doubts_make_a_sole_writer_list_again() {
+    let stage = Stage::new();
+    let process = stage.instance(1, SOLE_WRITER);
+    let stranger = stage.instance(2, SnapshotSettings::default());
+    process.read().await.unwrap();
+    let foreign = stranger.write(0).await.unwrap();
+    assert!(process.read().await.unwrap().tail.is_empty());
+
+    let at_least = SnapshotOptions {
+        at_least: Some(foreign),
+        ..SnapshotOptions::default()
+    };
+    let seen = process.reader.read(DATABASE, at_least).await.unwrap();
+    assert_eq!(stamps_of(&seen), [foreign]);
+
+    let second = stranger.write(0).await.unwrap();
+    process.reader.put_unknown(DATABASE);
+    assert_eq!(stamps_of(&process.read().await.unwrap()), [foreign, second]);
+    let third = stranger.write(0).await.unwrap();
+    assert_eq!(process.read().await.unwrap().tail.len(), 2);
+    process.reader.end_sole_writer();
+    assert_eq!(
+        stamps_of(&process.read().await.unwrap()),
+        [foreign, second, third]
+    );
+    stage.taken();
+    process.read().await.unwrap();
+    assert_eq!(stage.taken(), requests(1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_during_the_first_list_is_not_forgotten() {
+    let stage = Stage::new();
+    let process = stage.instance(1, SOLE_WRITER);
+    let (slow, doubtful) = (stage.clone(), process.clone());
+    stage.before(Operation::Get, "db/1/catalog", async move {
+        slow.sleep(Duration::from_secs(1)).await;
+        doubtful.reader.distrust(DATABASE);
+    });
+    process.read().await.unwrap();
+    stage.taken();
+    process.read().await.unwrap();
+    assert_eq!(stage.taken().lists, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_bounded_and_a_tail_that_does_not_fit_is_listed() {
+    let stage = Stage::new();
+    let settings = SnapshotSettings {
+        retained_bytes: 4 << 10,
+        ..SOLE_WRITER
+    };
+    let process = stage.instance(1, settings);
+    let mut written = Vec::new();
+    for n in 0..30 {
+        written.push(process.write(0).await.unwrap());
+        let snapshot = process.read().await.unwrap();
+        assert_eq!(stamps_of(&snapshot), written, "{n}");
+        assert!(process.reader.retained_bytes() <= 4 << 10);
+    }
+    stage.slow_down(Duration::from_millis(10));
+    stage.taken();
+    let reads = join_all((0..5).map(|_| process.read())).await;
+    assert!(
+        reads
+            .iter()
+            .all(|read| read.as_ref().unwrap().tail.len() == 30)
+    );
+    assert_eq!(
+        stage.taken().lists,
+        10 * 2,
+        "the first one, and one for all who waited"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_database_has_an_empty_snapshot() {
+    let (stage, _, reader) = stage();
+    let snapshot = reader.read().await.unwrap();
+    assert_eq!((snapshot.mark(), snapshot.tail.len()), (Stamp::ZERO, 0));
+    assert_eq!(stage.taken(), requests(1, 2));
+}

@@ -1,0 +1,243 @@
+//! Moving sections to pages, and finding them there.
+
+use bytes::Bytes;
+use neap_bucket::{Change, Key, Operation, PutMode, Stamp, Versioned};
+use neap_schema::TableId;
+
+use super::{DATABASE, Instance, Stage, section, stamp};
+use crate::{
+    DrawnObject, FlushCommit, FlushOutcome, Manifest, ManifestError, ManifestSettings,
+    ManifestStore, SectionWithFooter, SnapshotSettings, TimeRange,
+};
+
+const DAY_NANOS: i64 = 86_400_000_000_000;
+
+fn stage(inline_sections: usize) -> (Stage, Instance) {
+    let stage = Stage::new();
+    let mut instance = stage.instance(1, SnapshotSettings::default());
+    let settings = ManifestSettings {
+        inline_sections,
+        ..ManifestSettings::default()
+    };
+    instance.manifests = ManifestStore::new(instance.bucket.clone(), &instance.rules, settings);
+    (stage, instance)
+}
+
+async fn read(instance: &Instance) -> Versioned<Manifest> {
+    instance.manifests.read(DATABASE, None).await.unwrap()
+}
+
+/// Flushes a bundle with a section of each table, of the day `n` and the interval (n, n + 1].
+async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
+    let base = read(instance).await;
+    let object = DrawnObject::draw(&instance.bucket).unwrap();
+    let mut bundle = Vec::new();
+    let mut sections = Vec::new();
+    for table in 1..=tables {
+        let mut section = section(table, i32::try_from(n).unwrap(), n, n + 1);
+        section.object = object.ulid;
+        section.offset = bundle.len() as u64;
+        let footer = format!("{table:04}{n:04}");
+        bundle.extend_from_slice(&[0; 24]);
+        bundle.extend_from_slice(footer.as_bytes());
+        sections.push(section);
+    }
+    let key = Key::Bundle(DATABASE, object.ulid);
+    let put = instance.bucket.put(&key, bundle.into(), PutMode::Overwrite);
+    put.await.unwrap();
+    let flush = FlushCommit {
+        read_mark: stamp(n),
+        cut: stamp(n + 1),
+        sections,
+        needs_catalog: 0,
+        object: Some(object),
+    };
+    let committed = instance.manifests.commit_flush(DATABASE, base, flush);
+    committed.await.unwrap()
+}
+
+async fn load(instance: &Instance, table: u32, times: TimeRange) -> Vec<SectionWithFooter> {
+    let manifest = read(instance).await.value;
+    let table = TableId::new(table);
+    let loaded = instance
+        .manifests
+        .load_sections(DATABASE, &manifest, table, times);
+    loaded.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_sections_move_to_pages_with_their_footers_and_are_found_again() {
+    let (_, instance) = stage(60);
+    for n in 0..50 {
+        let flushed = flush(&instance, n, 3).await;
+        assert!(matches!(flushed, FlushOutcome::Committed(_)));
+        let manifest = read(&instance).await.value;
+        assert_eq!(manifest.check(), Ok(()));
+        assert!(manifest.sections.len() <= 60);
+        assert_eq!(manifest.section_count(), 3 * (n + 1));
+    }
+    let mut footers = 0;
+    for table in 1..=3 {
+        let sections = load(&instance, table, TimeRange::ALL).await;
+        let uptos: Vec<_> = sections
+            .iter()
+            .map(|found| found.section.upto.as_u64())
+            .collect();
+        assert_eq!(uptos, (1..=50).collect::<Vec<_>>());
+        for found in sections {
+            if let Some(footer) = found.footer {
+                let n = found.section.above.as_u64();
+                assert_eq!(footer, Bytes::from(format!("{table:04}{n:04}")));
+                footers += 1;
+            }
+        }
+    }
+    let inline = read(&instance).await.value.sections.len();
+    assert_eq!(footers, 150 - inline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_pages_whose_times_meet_are_read_and_only_once() {
+    let (stage, instance) = stage(40);
+    for n in 0..50 {
+        flush(&instance, n, 3).await;
+    }
+    let manifest = read(&instance).await.value;
+    let table = TableId::new(2);
+    let pages = manifest.pages.iter().filter(|page| page.table == table);
+    let pages: Vec<_> = pages.cloned().collect();
+    assert!(pages.len() > 1);
+    let load = |times| {
+        let (manifest, instance) = (&manifest, &instance);
+        async move {
+            let store = &instance.manifests;
+            let sections = store.load_sections(DATABASE, manifest, table, times);
+            sections.await.unwrap().len()
+        }
+    };
+    stage.taken();
+    let newest = TimeRange {
+        first: 49 * DAY_NANOS,
+        last: i64::MAX,
+    };
+    assert_eq!((load(newest).await, stage.taken().gets), (1, 0));
+    let first = TimeRange {
+        first: pages[0].min_time,
+        last: pages[0].min_time,
+    };
+    assert_eq!((load(first).await, stage.taken().gets), (1, 1));
+    assert_eq!(
+        (load(TimeRange::ALL).await, stage.taken().gets),
+        (50, pages.len() - 1)
+    );
+    assert_eq!((load(TimeRange::ALL).await, stage.taken().gets), (50, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_with_few_old_sections_keep_them() {
+    let (_, instance) = stage(40);
+    for n in 0..5 {
+        flush(&instance, n, 20).await;
+    }
+    let manifest = read(&instance).await.value;
+    assert_eq!((manifest.sections.len(), manifest.pages.len()), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_all_tables_cost_one_put_and_one_get_a_bundle() {
+    let (stage, instance) = stage(60);
+    for n in 0..20 {
+        flush(&instance, n, 3).await;
+    }
+    assert!(read(&instance).await.value.pages.is_empty());
+    stage.taken();
+    flush(&instance, 20, 3).await;
+    let requests = stage.taken();
+    assert_eq!(read(&instance).await.value.pages.len(), 3);
+    // The flush: read, bundle, commit. The pages: the footers of 10 bundles, one object.
+    assert_eq!((requests.gets, requests.puts), (1 + 10, 2 + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sections_that_a_rival_has_replaced_stay_as_the_rival_left_them() {
+    let (stage, instance) = stage(20);
+    for n in 0..20 {
+        flush(&instance, n, 1).await;
+    }
+    let rival = instance.clone();
+    let act = async move {
+        let register = rival.manifests.register(DATABASE);
+        let change = |base: &Versioned<Manifest>| {
+            let mut next = Manifest::successor(base);
+            next.sections.remove(0);
+            Ok::<_, ()>(Change::Put(next, ()))
+        };
+        register.commit(None, change).await.unwrap();
+    };
+    stage.before(Operation::Put, "db/1/manifest", act);
+    let flushed = flush(&instance, 20, 1).await;
+    assert!(matches!(flushed, FlushOutcome::Committed(_)));
+    let manifest = read(&instance).await.value;
+    assert_eq!((manifest.sections.len(), manifest.pages.len()), (20, 0));
+    assert_eq!(load(&instance, 1, TimeRange::ALL).await.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_goes_on_when_its_pages_can_not_be_put() {
+    let (stage, instance) = stage(20);
+    for n in 0..20 {
+        flush(&instance, n, 1).await;
+    }
+    let dark = stage.clone();
+    stage.before(Operation::Put, "data/1/", async {});
+    stage.before(Operation::Put, "data/1/", async move { dark.darken(true) });
+    let light = stage.clone();
+    stage.before(Operation::Put, "db/1/manifest", async move {
+        light.darken(false)
+    });
+    let flushed = flush(&instance, 20, 1).await;
+    assert!(matches!(flushed, FlushOutcome::Committed(_)));
+    let manifest = read(&instance).await.value;
+    assert_eq!((manifest.sections.len(), manifest.pages.len()), (21, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sections_whose_bundle_is_gone_are_moved_without_footers() {
+    let (_, instance) = stage(20);
+    for n in 0..20 {
+        flush(&instance, n, 1).await;
+    }
+    let oldest = read(&instance).await.value.sections[0].key(DATABASE);
+    instance.bucket.delete(&[oldest.to_string()]).await.unwrap();
+    flush(&instance, 20, 1).await;
+    let sections = load(&instance, 1, TimeRange::ALL).await;
+    assert_eq!(sections[0].footer, None);
+    assert!(sections[1].footer.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_gone_is_told_apart_from_a_store_that_fails() {
+    let (stage, instance) = stage(20);
+    for n in 0..21 {
+        flush(&instance, n, 1).await;
+    }
+    let manifest = read(&instance).await.value;
+    let load = || async {
+        let store = &instance.manifests;
+        let sections = store.load_sections(DATABASE, &manifest, TableId::new(1), TimeRange::ALL);
+        sections.await.unwrap_err()
+    };
+    stage.darken(true);
+    assert!(matches!(load().await, ManifestError::Store(_)));
+    stage.darken(false);
+    let page = manifest.pages[0].key(DATABASE);
+    instance.bucket.delete(&[page.to_string()]).await.unwrap();
+    assert!(matches!(load().await, ManifestError::PageGone { key } if key == page));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_manifest_has_no_sections() {
+    let (_, instance) = stage(20);
+    assert!(load(&instance, 1, TimeRange::ALL).await.is_empty());
+    assert_eq!(read(&instance).await.value.low_water_mark, Stamp::ZERO);
+}
