@@ -1,0 +1,65 @@
+//! Rows in the shape of a table: its columns, in its order, null where the rows have none.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampNanosecondArray,
+    cast::AsArray,
+    new_null_array,
+    types::{Int32Type, TimestampNanosecondType},
+};
+use arrow_schema::{DataType, SchemaRef};
+use neap_schema::TIME_COLUMN;
+
+use crate::PointsError;
+
+/// The rows of `batch` with exactly the columns of `schema`; columns that the batch lacks are null, columns
+/// that the schema lacks are left out.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
+    let rows = batch.num_rows();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+            Some(column) => Err(PointsError::ColumnType {
+                column: field.name().clone(),
+                found: column.data_type().to_string(),
+                expected: field.data_type().to_string(),
+            }),
+            None => Ok(null_column(field.data_type(), rows)),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
+}
+
+/// A column of nulls. A dictionary has an empty one as its values.
+pub(crate) fn null_column(data_type: &DataType, rows: usize) -> ArrayRef {
+    match data_type {
+        DataType::Dictionary(key, value)
+            if **key == DataType::Int32 && **value == DataType::Utf8 =>
+        {
+            let keys = arrow_array::Int32Array::new_null(rows);
+            let values = Arc::new(StringArray::from(Vec::<&str>::new()));
+            match DictionaryArray::<Int32Type>::try_new(keys, values) {
+                Ok(column) => Arc::new(column),
+                Err(_) => new_null_array(data_type, rows),
+            }
+        }
+        _ => new_null_array(data_type, rows),
+    }
+}
+
+/// The time column of rows.
+pub fn times(batch: &RecordBatch) -> Result<&TimestampNanosecondArray, PointsError> {
+    batch
+        .column_by_name(TIME_COLUMN)
+        .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
+        .ok_or(PointsError::NoTime)
+}

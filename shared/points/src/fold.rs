@@ -1,0 +1,163 @@
+//! Sorts rows by tag set and time and makes one row of the versions of each point.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_schema::SchemaRef;
+use arrow_select::{concat::concat, take::take};
+
+use crate::{PointsError, SeriesIndex, columns::null_column, times};
+
+/// The largest number of rows in one fold.
+const MAX_ROWS: usize = u32::MAX as usize;
+
+/// Folds rows of one table, given from the oldest to the newest, into one row for each point, sorted by tag
+/// set (tag by tag in the order of `tags`, a missing tag first), then by time.
+///
+/// Of each field the newest value that is not null stays. The result has the columns of `schema`; rows may
+/// lack some of them.
+pub fn fold(
+    tags: &[String],
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<RecordBatch, PointsError> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows > MAX_ROWS {
+        return Err(PointsError::TooManyRows { limit: MAX_ROWS });
+    }
+    let mut index = SeriesIndex::new(tags);
+    let mut series = Vec::with_capacity(rows);
+    let mut time = Vec::with_capacity(rows);
+    for batch in batches {
+        index.resolve(batch, &mut series)?;
+        time.extend_from_slice(times(batch)?.values());
+    }
+    let ranks = index.ranks();
+    let order = sorted(&series, &time, &ranks);
+    let groups = Groups::of(&order);
+
+    let newest = UInt32Array::from_iter_values(groups.newest(&order));
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            if let Some(tag) = tags.iter().position(|tag| tag == field.name()) {
+                let rows = newest.values().iter();
+                let of = |row: &u32| series.get(*row as usize).copied().unwrap_or(0);
+                return index.tag_column(tag, rows.map(of));
+            }
+            let column = concatenated(batches, field.name(), field.data_type())?;
+            let rows = groups.newest_valid(&order, column.as_ref(), &newest);
+            Ok(take(column.as_ref(), &rows, None)?)
+        })
+        .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(newest.len()));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    rank: u32,
+    time: i64,
+    row: u32,
+}
+
+/// The rows in the order of series, time, and age.
+fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<Place> {
+    let mut order: Vec<Place> = series
+        .iter()
+        .zip(time)
+        .zip(0..)
+        .map(|((series, time), row)| Place {
+            rank: ranks.get(*series as usize).copied().unwrap_or(0),
+            time: *time,
+            row,
+        })
+        .collect();
+    order.sort_unstable();
+    order
+}
+
+/// The ends of the runs of rows that are versions of one point.
+struct Groups {
+    ends: Vec<usize>,
+    rows: usize,
+}
+
+impl Groups {
+    fn of(order: &[Place]) -> Self {
+        let mut ends = Vec::with_capacity(order.len());
+        let mut at = 0;
+        for run in order.chunk_by(|a, b| a.rank == b.rank && a.time == b.time) {
+            at += run.len();
+            ends.push(at);
+        }
+        Self {
+            ends,
+            rows: order.len(),
+        }
+    }
+
+    /// The newest row of each point.
+    fn newest<'a>(&'a self, order: &'a [Place]) -> impl Iterator<Item = u32> + 'a {
+        self.ends
+            .iter()
+            .map(|end| order.get(end - 1).map_or(0, |place| place.row))
+    }
+
+    /// The newest row of each point that has a value in `column`; the newest one of all where none has.
+    fn newest_valid(
+        &self,
+        order: &[Place],
+        column: &dyn Array,
+        newest: &UInt32Array,
+    ) -> UInt32Array {
+        if self.ends.len() == self.rows || column.null_count() == 0 {
+            return newest.clone();
+        }
+        let mut start = 0;
+        self.ends
+            .iter()
+            .zip(newest.values())
+            .map(|(end, newest)| {
+                let run = order.get(start..*end).unwrap_or(&[]);
+                start = *end;
+                let valid = run
+                    .iter()
+                    .rev()
+                    .find(|place| column.is_valid(place.row as usize));
+                valid.map_or(*newest, |place| place.row)
+            })
+            .collect::<Vec<_>>()
+            .into()
+    }
+}
+
+/// One column of all rows.
+fn concatenated(
+    batches: &[RecordBatch],
+    name: &str,
+    data_type: &arrow_schema::DataType,
+) -> Result<ArrayRef, PointsError> {
+    let parts = batches
+        .iter()
+        .map(|batch| match batch.column_by_name(name) {
+            Some(column) if column.data_type() == data_type => Ok(Arc::clone(column)),
+            Some(column) => Err(PointsError::ColumnType {
+                column: name.to_owned(),
+                found: column.data_type().to_string(),
+                expected: data_type.to_string(),
+            }),
+            None => Ok(null_column(data_type, batch.num_rows())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    match parts.as_slice() {
+        [] => Ok(null_column(data_type, 0)),
+        parts => Ok(concat(parts)?),
+    }
+}

@@ -1,0 +1,26 @@
+//! Points: what makes rows of several writes one row.
+//!
+//! A point is one (table, tag set, time). Each of its fields has the newest value that any write gave it that
+//! is not null. This crate finds the rows that are versions of the same point, by giving each tag set a number
+//! ([`SeriesIndex`]), and makes one row of them in two ways:
+//!
+//! * [`fold`] sorts any number of rows by tag set and time and keeps one row of each point: what a flush
+//!   writes.
+//! * [`TailImage`] takes in one segment after the other and at any time gives the rows without duplicates,
+//!   unsorted but without having touched the older rows again: what a query of fresh data reads.
+//!
+//! Both agree, in whatever portions the rows come: folding is associative in the order of the writes.
+
+mod columns;
+mod error;
+mod fold;
+mod image;
+mod series;
+#[cfg(test)]
+mod tests;
+
+pub use columns::{conform, times};
+pub use error::PointsError;
+pub use fold::fold;
+pub use image::{Chunk, TailImage, TailImageBuilder};
+pub use series::SeriesIndex;

@@ -1,0 +1,276 @@
+//! Numbers for tag sets, so that rows are compared by one integer instead of by ten strings.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, cast::AsArray,
+    types::Int32Type,
+};
+use hashbrown::HashTable;
+
+use crate::PointsError;
+
+/// The number of a missing tag.
+const MISSING: u32 = 0;
+
+/// Numbers for the tag sets of one table: equal sets, equal number, in the order of first sight.
+#[derive(Debug)]
+pub struct SeriesIndex {
+    names: Vec<String>,
+    tags: Vec<TagValues>,
+    /// The value numbers of all series, one after the other.
+    sets: Vec<u32>,
+    by_set: HashTable<u32>,
+    hasher: RandomState,
+    scratch: Vec<u32>,
+}
+
+/// The values of one tag, numbered from 1 on.
+#[derive(Debug, Default)]
+struct TagValues {
+    values: Vec<Arc<str>>,
+    numbers: HashTable<u32>,
+    bytes: usize,
+}
+
+impl TagValues {
+    fn number(&mut self, value: &str, hasher: &RandomState) -> Result<u32, PointsError> {
+        let Self {
+            values,
+            numbers,
+            bytes,
+        } = self;
+        let hash = hasher.hash_one(value);
+        let at = |number: u32| values.get(number as usize - 1).map(|value| &**value);
+        if let Some(number) = numbers.find(hash, |number| at(*number) == Some(value)) {
+            return Ok(*number);
+        }
+        let number = number_after(values.len())?;
+        values.push(Arc::from(value));
+        *bytes += value.len();
+        numbers.insert_unique(hash, number, |number| {
+            values
+                .get(*number as usize - 1)
+                .map_or(0, |value| hasher.hash_one(&**value))
+        });
+        Ok(number)
+    }
+
+    /// The place of each number (missing first) in the order of the values.
+    fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.values.len()).collect();
+        order.sort_unstable_by_key(|at| self.values.get(*at));
+        let mut ranks = vec![0; self.values.len() + 1];
+        for (rank, at) in order.into_iter().enumerate() {
+            if let Some(slot) = ranks.get_mut(at + 1) {
+                *slot = u32::try_from(rank + 1).unwrap_or(u32::MAX);
+            }
+        }
+        ranks
+    }
+}
+
+fn number_after(count: usize) -> Result<u32, PointsError> {
+    // Arrow's dictionary keys are i32.
+    let limit = i32::MAX as usize - 1;
+    if count >= limit {
+        return Err(PointsError::TooManyRows { limit });
+    }
+    u32::try_from(count + 1).map_err(|_| PointsError::TooManyRows { limit })
+}
+
+impl SeriesIndex {
+    /// An index for a table with these tags, in the order of its series key.
+    pub fn new(tags: &[String]) -> Self {
+        Self {
+            names: tags.to_vec(),
+            tags: tags.iter().map(|_| TagValues::default()).collect(),
+            sets: Vec::new(),
+            by_set: HashTable::new(),
+            // Fixed seeds: the same rows give the same numbers in the same order in every process.
+            hasher: RandomState::with_seeds(1, 2, 3, 4),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The number of different tag sets seen.
+    pub fn len(&self) -> usize {
+        self.by_set.len()
+    }
+
+    /// Whether no tag set was seen.
+    pub fn is_empty(&self) -> bool {
+        self.by_set.is_empty()
+    }
+
+    /// The tags of the table, in the order of its series key.
+    pub fn tags(&self) -> &[String] {
+        &self.names
+    }
+
+    /// About how many bytes this index holds.
+    pub fn size_bytes(&self) -> usize {
+        let values: usize = self
+            .tags
+            .iter()
+            .map(|tag| tag.bytes + 24 * tag.values.len() + 8 * tag.numbers.capacity())
+            .sum();
+        values + 4 * self.sets.capacity() + 8 * self.by_set.capacity()
+    }
+
+    /// Appends the series number of each row of `batch` to `series`.
+    pub fn resolve(
+        &mut self,
+        batch: &RecordBatch,
+        series: &mut Vec<u32>,
+    ) -> Result<(), PointsError> {
+        let (rows, width) = (batch.num_rows(), self.tags.len());
+        let mut sets = std::mem::take(&mut self.scratch);
+        sets.clear();
+        sets.resize(rows * width, MISSING);
+        for (at, (name, tag)) in self.names.iter().zip(&mut self.tags).enumerate() {
+            if let Some(column) = batch.column_by_name(name) {
+                write_numbers(
+                    name,
+                    column,
+                    tag,
+                    &self.hasher,
+                    sets.iter_mut().skip(at).step_by(width),
+                )?;
+            }
+        }
+        series.reserve(rows);
+        if width == 0 {
+            let only = if rows > 0 {
+                self.number_of_set(&[])?
+            } else {
+                0
+            };
+            series.resize(series.len() + rows, only);
+        } else {
+            for set in sets.chunks_exact(width) {
+                let number = self.number_of_set(set)?;
+                series.push(number);
+            }
+        }
+        self.scratch = sets;
+        Ok(())
+    }
+
+    fn number_of_set(&mut self, set: &[u32]) -> Result<u32, PointsError> {
+        let Self {
+            sets,
+            by_set,
+            hasher,
+            ..
+        } = self;
+        let width = set.len();
+        let hash = hasher.hash_one(set);
+        let found = by_set.find(hash, |number| set_at(sets, width, *number) == set);
+        if let Some(number) = found {
+            return Ok(*number);
+        }
+        let number = number_after(by_set.len())? - 1;
+        sets.extend_from_slice(set);
+        by_set.insert_unique(hash, number, |number| {
+            hasher.hash_one(set_at(sets, width, *number))
+        });
+        Ok(number)
+    }
+
+    /// The place of each series in the order of the tag values, tag by tag, a missing one first.
+    pub fn ranks(&self) -> Vec<u32> {
+        let width = self.tags.len();
+        let values: Vec<Vec<u32>> = self.tags.iter().map(TagValues::ranks).collect();
+        let rank_of = |(tag, number): (usize, &u32)| {
+            values
+                .get(tag)
+                .and_then(|ranks| ranks.get(*number as usize))
+                .copied()
+                .unwrap_or(0)
+        };
+        let keys: Vec<u32> = self
+            .sets
+            .iter()
+            .enumerate()
+            .map(|(at, number)| rank_of((at % width.max(1), number)))
+            .collect();
+        let mut order: Vec<u32> = (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by(|a, b| set_at(&keys, width, *a).cmp(set_at(&keys, width, *b)));
+        let mut ranks = vec![0; order.len()];
+        for (rank, series) in order.into_iter().enumerate() {
+            if let Some(slot) = ranks.get_mut(series as usize) {
+                *slot = u32::try_from(rank).unwrap_or(u32::MAX);
+            }
+        }
+        ranks
+    }
+
+    /// The column of tag number `tag` for rows of these series.
+    pub fn tag_column(
+        &self,
+        tag: usize,
+        series: impl Iterator<Item = u32>,
+    ) -> Result<ArrayRef, PointsError> {
+        let width = self.tags.len();
+        let keys: Int32Array = series
+            .map(|series| {
+                let number = self.sets.get(series as usize * width + tag).copied();
+                number
+                    .filter(|number| *number != MISSING)
+                    .and_then(|number| i32::try_from(number - 1).ok())
+            })
+            .collect();
+        let values = self.tags.get(tag).map_or(&[][..], |tag| &tag.values);
+        let values: StringArray = values.iter().map(|value| Some(&**value)).collect();
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
+            keys,
+            Arc::new(values),
+        )?))
+    }
+}
+
+fn set_at(sets: &[u32], width: usize, number: u32) -> &[u32] {
+    let start = number as usize * width;
+    sets.get(start..start + width).unwrap_or(&[])
+}
+
+/// Writes the number of each row's value of a tag to `out`.
+fn write_numbers<'a>(
+    name: &str,
+    column: &ArrayRef,
+    tag: &mut TagValues,
+    hasher: &RandomState,
+    out: impl Iterator<Item = &'a mut u32>,
+) -> Result<(), PointsError> {
+    let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
+        return Err(wrong_type(name, column));
+    };
+    let Some(values) = dictionary.values().as_string_opt::<i32>() else {
+        return Err(wrong_type(name, column));
+    };
+    // A value that no row uses gets no number: dictionaries may be shared with other rows.
+    let mut numbers = vec![MISSING; values.len()];
+    for (slot, key) in out.zip(dictionary.keys()) {
+        let Some(key) = key.and_then(|key| usize::try_from(key).ok()) else {
+            continue;
+        };
+        let Some(number) = numbers.get_mut(key) else {
+            continue;
+        };
+        if *number == MISSING && values.is_valid(key) {
+            *number = tag.number(values.value(key), hasher)?;
+        }
+        *slot = *number;
+    }
+    Ok(())
+}
+
+fn wrong_type(name: &str, column: &ArrayRef) -> PointsError {
+    PointsError::ColumnType {
+        column: name.to_owned(),
+        found: column.data_type().to_string(),
+        expected: "Dictionary(Int32, Utf8)".to_owned(),
+    }
+}
