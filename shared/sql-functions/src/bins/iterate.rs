@@ -1,0 +1,135 @@
+//! All bins between two instants, one after the other.
+
+use arrow::array::timezone::Tz;
+
+use super::{Binning, Stride, floor, months_from, zone};
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// An iterator over the starts of bins, strictly ascending. It computes them as it goes, in
+/// constant space.
+#[derive(Debug, Clone)]
+pub(crate) struct Bins {
+    binning: Binning,
+    upper: i64,
+    next: Next,
+}
+
+#[derive(Debug, Clone)]
+enum Next {
+    /// The start of the next bin.
+    Nanos(Option<i64>),
+    /// The number of the next bin, counted from the origin.
+    Months(Option<i64>),
+    Wallclock(Wallclock),
+    Done,
+}
+
+/// A stretch of time in which the zone's offset does not change, and where in it we are.
+#[derive(Debug, Clone)]
+struct Wallclock {
+    zone: Tz,
+    stride: i64,
+    /// The last instant of the stretch.
+    end: i64,
+    offset: i64,
+    /// The next bin's start on the wall clock.
+    local: Option<i64>,
+    /// The last bin given out. The bin in which a stretch starts has often been given out for the
+    /// one before.
+    last: Option<i64>,
+}
+
+impl Bins {
+    pub(super) fn new(binning: Binning, lower: i64, upper: i64) -> Self {
+        let next = match (binning.stride, binning.zone) {
+            _ if lower > upper => Next::Done,
+            (Stride::Nanos(_), None) => Next::Nanos(binning.start(lower)),
+            (Stride::Months(stride), _) => Next::Months(binning.month_index(lower, stride)),
+            (Stride::Nanos(stride), Some(zone)) => Next::Wallclock(Wallclock::from(
+                zone,
+                stride,
+                binning.origin,
+                lower,
+                upper,
+                None,
+            )),
+        };
+        Self {
+            binning,
+            upper,
+            next,
+        }
+    }
+}
+
+impl Iterator for Bins {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        let (upper, origin) = (self.upper, self.binning.origin);
+        let bin = match (&mut self.next, self.binning.stride) {
+            (Next::Nanos(next), Stride::Nanos(stride)) => {
+                let bin = next.filter(|bin| *bin <= upper);
+                *next = bin.and_then(|bin| bin.checked_add(stride));
+                bin
+            }
+            (Next::Months(next), Stride::Months(stride)) => {
+                let bin = next.and_then(|index| months_from(origin, index * i64::from(stride)));
+                *next = next.map(|index| index + 1);
+                bin.filter(|bin| *bin <= upper)
+            }
+            (Next::Wallclock(wallclock), _) => wallclock.next(origin, upper),
+            _ => None,
+        };
+        if bin.is_none() {
+            self.next = Next::Done;
+        }
+        bin
+    }
+}
+
+impl Wallclock {
+    /// The stretch that starts at `start` and lasts until the zone's next shift, a day at most, or
+    /// `upper`.
+    fn from(zone: Tz, stride: i64, origin: i64, start: i64, upper: i64, last: Option<i64>) -> Self {
+        let end = start.saturating_add(DAY).min(upper);
+        let offset = zone::offset_at(zone, start);
+        let local = start
+            .checked_add(offset)
+            .and_then(|local| floor(local, stride, origin));
+        Self {
+            zone,
+            stride,
+            end: zone::last_before_shift(zone, start, end),
+            offset,
+            local,
+            last,
+        }
+    }
+
+    fn next(&mut self, origin: i64, upper: i64) -> Option<i64> {
+        loop {
+            let end = self.end.saturating_add(self.offset);
+            while let Some(local) = self.local.filter(|local| *local <= end) {
+                self.local = local.checked_add(self.stride);
+                let bin = zone::instant_of(self.zone, local, self.offset, self.stride);
+                if bin.is_some() && bin > self.last {
+                    self.last = bin;
+                    return bin;
+                }
+            }
+            if self.end >= upper {
+                return None;
+            }
+            *self = Self::from(
+                self.zone,
+                self.stride,
+                origin,
+                self.end + 1,
+                upper,
+                self.last,
+            );
+        }
+    }
+}

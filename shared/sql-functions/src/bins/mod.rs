@@ -1,0 +1,170 @@
+//! Bins of time: which bin an instant falls into, and all bins between two instants.
+//!
+//! This is the arithmetic of `date_bin` and `date_bin_wallclock`, kept apart from columns and SQL.
+//! Times are nanoseconds since 1970-01-01T00:00:00Z.
+
+mod cursor;
+mod iterate;
+mod zone;
+
+use arrow::array::timezone::Tz;
+use chrono::{DateTime, Datelike, Months, Utc};
+use datafusion::common::{Result, ScalarValue, plan_err};
+
+pub(crate) use cursor::{BinCursor, BinList};
+pub(crate) use iterate::Bins;
+
+const NANOS_PER_DAY: i128 = 86_400_000_000_000;
+
+/// The width of a bin. Both are positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stride {
+    /// So many nanoseconds; a day is 24 hours.
+    Nanos(i64),
+    /// So many calendar months.
+    Months(u32),
+}
+
+impl Stride {
+    /// The stride that an SQL interval stands for; `function` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// A planning error if the interval is NULL, not positive, too long, or mixes months with
+    /// shorter units.
+    pub(crate) fn try_new(interval: &ScalarValue, function: &str) -> Result<Self> {
+        let (months, days, nanos) = match interval {
+            ScalarValue::IntervalMonthDayNano(Some(v)) => {
+                (v.months, v.days, i128::from(v.nanoseconds))
+            }
+            ScalarValue::IntervalDayTime(Some(v)) => {
+                (0, v.days, i128::from(v.milliseconds) * 1_000_000)
+            }
+            ScalarValue::IntervalYearMonth(Some(months)) => (*months, 0, 0),
+            other => {
+                return plan_err!("the interval of {function} must be an INTERVAL, not {other}");
+            }
+        };
+        let nanos = i128::from(days) * NANOS_PER_DAY + nanos;
+        if months != 0 && nanos != 0 {
+            return plan_err!(
+                "the interval of {function} cannot combine months with days or shorter units"
+            );
+        }
+        let stride = if months == 0 {
+            i64::try_from(nanos)
+                .ok()
+                .filter(|nanos| *nanos > 0)
+                .map(Self::Nanos)
+        } else {
+            u32::try_from(months).ok().map(Self::Months)
+        };
+        match stride {
+            Some(stride) => Ok(stride),
+            None => {
+                plan_err!("the interval of {function} must be positive and shorter than 292 years")
+            }
+        }
+    }
+}
+
+/// How time is divided into bins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Binning {
+    stride: Stride,
+    /// Where a bin starts: an instant, or with a zone a local time.
+    origin: i64,
+    /// Bins are aligned with this zone's wall clock.
+    zone: Option<Tz>,
+}
+
+impl Binning {
+    /// Bins as `date_bin` makes them: `origin` is an instant.
+    pub(crate) fn instants(stride: Stride, origin: i64) -> Self {
+        Self {
+            stride,
+            origin,
+            zone: None,
+        }
+    }
+
+    /// Bins as `date_bin_wallclock` makes them: aligned with the clock of `zone`, where `origin` is
+    /// a local time.
+    ///
+    /// # Errors
+    ///
+    /// A planning error for strides of months (InfluxDB 3 has none for wall clock bins either).
+    pub(crate) fn wallclock(stride: Stride, origin: i64, zone: Tz, function: &str) -> Result<Self> {
+        match stride {
+            Stride::Nanos(_) => Ok(Self {
+                stride,
+                origin,
+                zone: Some(zone),
+            }),
+            Stride::Months(_) => {
+                plan_err!("{function} does not support intervals of months or years")
+            }
+        }
+    }
+
+    /// The start of the bin that `time` is in, or `None` if it cannot be represented.
+    ///
+    /// It is at or before `time`, except for a wall clock bin whose start is skipped by the clock.
+    pub(crate) fn start(&self, time: i64) -> Option<i64> {
+        match (self.stride, self.zone) {
+            (Stride::Nanos(stride), None) => floor(time, stride, self.origin),
+            (Stride::Nanos(stride), Some(zone)) => {
+                let offset = zone::offset_at(zone, time);
+                let local = floor(time.checked_add(offset)?, stride, self.origin)?;
+                zone::instant_of(zone, local, offset, stride)
+            }
+            (Stride::Months(stride), _) => months_from(
+                self.origin,
+                self.month_index(time, stride)? * i64::from(stride),
+            ),
+        }
+    }
+
+    /// The bins from the one of `lower` to the one of `upper`, both inclusive, in order of time.
+    pub(crate) fn between(self, lower: i64, upper: i64) -> Bins {
+        Bins::new(self, lower, upper)
+    }
+
+    /// How many strides of months lie between the origin and the bin of `time`.
+    fn month_index(&self, time: i64, stride: u32) -> Option<i64> {
+        let (date, origin) = (utc(time), utc(self.origin));
+        let months = i64::from(date.year() - origin.year()) * 12 + i64::from(date.month())
+            - i64::from(origin.month());
+        let index = months.div_euclid(i64::from(stride));
+        let start = months_from(self.origin, index * i64::from(stride));
+        match start {
+            // The origin's day of the month is later than that of `time`.
+            Some(start) if start > time => Some(index - 1),
+            _ => Some(index),
+        }
+    }
+}
+
+fn floor(time: i64, stride: i64, origin: i64) -> Option<i64> {
+    let bins = time.checked_sub(origin)?.div_euclid(stride);
+    origin.checked_add(bins.checked_mul(stride)?)
+}
+
+/// `origin` moved by `months`, on the last day of the month if it has too few days.
+fn months_from(origin: i64, months: i64) -> Option<i64> {
+    let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    let origin = utc(origin);
+    let moved = if months < 0 {
+        origin.checked_sub_months(by)
+    } else {
+        origin.checked_add_months(by)
+    };
+    moved?.timestamp_nanos_opt()
+}
+
+fn utc(time: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_nanos(time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! Fills the gaps of complete groups: walks rows and bins side by side and builds the output
+//! columns.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
+    TimestampNanosecondArray, UInt32Array,
+};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::take;
+use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+
+use super::exec::GapFillSpec;
+use super::functions::Fill;
+use super::groups::{key_columns, ranges};
+use super::interpolate::{Between, interpolate};
+use crate::bins::{BinCursor, BinList};
+
+/// Fills groups, one batch of complete groups after the other.
+#[derive(Debug)]
+pub(super) struct SeriesFiller {
+    spec: Arc<GapFillSpec>,
+    schema: SchemaRef,
+    bins: BinCursor,
+    current: Option<Groups>,
+}
+
+/// The groups being filled, and where we are in them.
+#[derive(Debug)]
+struct Groups {
+    rows: RecordBatch,
+    times: TimestampNanosecondArray,
+    /// The rows of each group.
+    ranges: Vec<Range<usize>>,
+    /// The index of the current group.
+    group: usize,
+    /// The next row of it.
+    row: usize,
+    neighbours: Vec<Neighbours>,
+}
+
+/// The rows with a value around the current place, for one filled column.
+#[derive(Debug)]
+struct Neighbours {
+    values: ArrayRef,
+    /// The last row of the group that had a value.
+    before: Option<usize>,
+    /// No row from the current one to this has a value.
+    after: usize,
+}
+
+/// An output row, by the input rows that it is made of.
+struct Slot {
+    /// A row of the group.
+    key: usize,
+    /// The row itself, if it is not an empty bin.
+    row: Option<usize>,
+    time: Option<i64>,
+}
+
+/// The output rows of a batch.
+#[derive(Default)]
+struct Slots {
+    keys: Vec<u32>,
+    rows: Vec<Option<u32>>,
+    times: Vec<Option<i64>>,
+    /// For each filled column the places of its values.
+    filled: Vec<Vec<Between>>,
+}
+
+impl SeriesFiller {
+    pub(super) fn new(spec: Arc<GapFillSpec>, schema: SchemaRef, bins: BinList) -> Self {
+        Self {
+            spec,
+            schema,
+            bins: bins.cursor(),
+            current: None,
+        }
+    }
+
+    /// Starts with the groups in `rows`, which are complete and sorted by group and time.
+    ///
+    /// # Errors
+    ///
+    /// If there are more rows than 32 bits can count, which no group has in practice.
+    pub(super) fn start(&mut self, rows: RecordBatch) -> Result<()> {
+        if u32::try_from(rows.num_rows()).is_err() {
+            return exec_err!("a group of a gap-filling query has too many rows");
+        }
+        let keys: Vec<usize> = self.spec.key_columns().collect();
+        let ranges = ranges(&key_columns(&rows, &keys), rows.num_rows())?;
+        let Some(times) = rows
+            .column(self.spec.time_column)
+            .as_primitive_opt::<TimestampNanosecondType>()
+        else {
+            return internal_err!("gap filling needs timestamps in nanoseconds");
+        };
+        let times = times.clone();
+        let neighbours = self.spec.filled.iter().map(|column| Neighbours {
+            values: Arc::clone(rows.column(column.source)),
+            before: None,
+            after: 0,
+        });
+        let neighbours = neighbours.collect();
+        self.bins.restart();
+        self.current = Some(Groups {
+            rows,
+            times,
+            ranges,
+            group: 0,
+            row: 0,
+            neighbours,
+        });
+        Ok(())
+    }
+
+    /// The next output rows, `limit` at most; `None` when the groups are done.
+    pub(super) fn next_batch(&mut self, limit: usize) -> Result<Option<RecordBatch>> {
+        let Some(groups) = &mut self.current else {
+            return Ok(None);
+        };
+        let mut slots = Slots {
+            filled: self.spec.filled.iter().map(|_| Vec::new()).collect(),
+            ..Slots::default()
+        };
+        while slots.rows.len() < limit {
+            let Some(slot) = groups.next_slot(&mut self.bins) else {
+                break;
+            };
+            for (neighbours, places) in groups.neighbours.iter_mut().zip(&mut slots.filled) {
+                let end = groups.ranges.get(groups.group).map_or(0, |group| group.end);
+                places.push(neighbours.place(&slot, groups.row, end, &groups.times));
+            }
+            slots.keys.push(index(slot.key));
+            slots.rows.push(slot.row.map(index));
+            slots.times.push(slot.time);
+        }
+        if slots.rows.is_empty() {
+            self.current = None;
+            return Ok(None);
+        }
+        slots.build(&self.spec, &self.schema, groups).map(Some)
+    }
+}
+
+/// A row's number; [`SeriesFiller::start`] has made sure that it fits.
+fn index(row: usize) -> u32 {
+    u32::try_from(row).unwrap_or(u32::MAX)
+}
+
+impl Groups {
+    /// The next output row: the earlier one of the next row and the next bin. Rows without a time
+    /// come last.
+    fn next_slot(&mut self, bins: &mut BinCursor) -> Option<Slot> {
+        loop {
+            let group = self.ranges.get(self.group)?.clone();
+            let row = Some(self.row).filter(|row| group.contains(row));
+            let row_time = row
+                .filter(|row| self.times.is_valid(*row))
+                .map(|row| self.times.value(row));
+            let slot = match (bins.current(), row, row_time) {
+                (Some(bin), _, Some(time)) if time <= bin => {
+                    if time == bin {
+                        bins.advance();
+                    }
+                    Slot {
+                        key: group.start,
+                        row,
+                        time: Some(time),
+                    }
+                }
+                (Some(bin), ..) => {
+                    bins.advance();
+                    Slot {
+                        key: group.start,
+                        row: None,
+                        time: Some(bin),
+                    }
+                }
+                (None, Some(_), time) => Slot {
+                    key: group.start,
+                    row,
+                    time,
+                },
+                (None, None, _) => {
+                    self.group += 1;
+                    bins.restart();
+                    self.neighbours
+                        .iter_mut()
+                        .for_each(|neighbours| neighbours.before = None);
+                    continue;
+                }
+            };
+            self.row += usize::from(slot.row.is_some());
+            return Some(slot);
+        }
+    }
+}
+
+impl Neighbours {
+    /// Where the value for `slot` comes from; `next` and `end` delimit the rows of the group that
+    /// come after it.
+    fn place(
+        &mut self,
+        slot: &Slot,
+        next: usize,
+        end: usize,
+        times: &TimestampNanosecondArray,
+    ) -> Between {
+        if let Some(row) = slot.row.filter(|row| self.values.is_valid(*row)) {
+            if slot.time.is_some() {
+                self.before = Some(row);
+            }
+            return Between::at(index(row));
+        }
+        let (Some(before), Some(time)) = (self.before, slot.time) else {
+            return Between::default();
+        };
+        self.after = self.after.max(next);
+        while self.after < end && !(self.values.is_valid(self.after) && times.is_valid(self.after))
+        {
+            self.after += 1;
+        }
+        let after = Some(self.after).filter(|after| *after < end);
+        Between {
+            before: Some(index(before)),
+            after: after.map(index),
+            elapsed: time.saturating_sub(times.value(before)),
+            span: after.map_or(1, |after| {
+                times.value(after).saturating_sub(times.value(before))
+            }),
+        }
+    }
+}
+
+impl Slots {
+    fn build(self, spec: &GapFillSpec, schema: &SchemaRef, groups: &Groups) -> Result<RecordBatch> {
+        let count = self.rows.len();
+        let missing: BooleanArray = self.rows.iter().map(|row| Some(row.is_none())).collect();
+        let (keys, rows) = (UInt32Array::from(self.keys), UInt32Array::from(self.rows));
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        for (column, values) in groups.rows.columns().iter().enumerate() {
+            columns.push(if column == spec.time_column {
+                let times = TimestampNanosecondArray::from_iter(self.times.iter().copied());
+                Arc::new(times.with_data_type(values.data_type().clone())) as ArrayRef
+            } else if column < spec.group_columns {
+                take(values, &keys, None)?
+            } else {
+                let default = spec.defaults.get(column - spec.group_columns);
+                with_default(take(values, &rows, None)?, &missing, default)?
+            });
+        }
+        for (column, places) in spec.filled.iter().zip(&self.filled) {
+            let values = groups.rows.column(column.source);
+            columns.push(match column.fill {
+                Fill::Locf => {
+                    let before: UInt32Array = places.iter().map(|place| place.before).collect();
+                    take(values, &before, None)?
+                }
+                Fill::Interpolate => interpolate(values, places)?,
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(schema),
+            columns,
+            &options,
+        )?)
+    }
+}
+
+fn with_default(
+    values: ArrayRef,
+    missing: &BooleanArray,
+    default: Option<&ScalarValue>,
+) -> Result<ArrayRef> {
+    match default.filter(|default| !default.is_null()) {
+        Some(default) if missing.true_count() > 0 => {
+            Ok(zip(missing, &default.to_scalar()?, &values)?)
+        }
+        _ => Ok(values),
+    }
+}

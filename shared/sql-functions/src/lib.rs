@@ -1,0 +1,34 @@
+//! The SQL functions that InfluxDB 3 adds to DataFusion.
+//!
+//! [`register()`] adds them to a session:
+//!
+//! | function | what it does |
+//! | --- | --- |
+//! | `date_bin_gapfill(interval, time[, origin])` | `date_bin`, with a row for every bin between the query's time bounds |
+//! | `date_bin_wallclock(interval, time[, origin])` | `date_bin` by the clock in the time's zone |
+//! | `date_bin_wallclock_gapfill(interval, time[, origin])` | both |
+//! | `locf(aggregate)`, `interpolate(aggregate)` | fill the gaps of a gap-filling query |
+//! | `selector_first(value, time)`, `…_last`, `…_min`, `…_max` | one row of a group: `{value, time}` |
+//! | `tz(time[, zone])` | the same instant, shown in a time zone |
+//! | `to_timestamp(x[, format…])` | replaces DataFusion's: numbers are nanoseconds |
+//! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
+//! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
+//!
+//! Times are Arrow timestamps in nanoseconds; those without a time zone are in UTC. Errors in how a
+//! function is used are DataFusion's planning errors (`DataFusionError::Plan`), possibly below a
+//! context that names the rule that found them.
+
+mod bins;
+mod gapfill;
+mod rates;
+mod regex_match;
+mod register;
+mod selector;
+mod time_zone;
+mod to_timestamp;
+mod wallclock;
+
+#[cfg(test)]
+mod testing;
+
+pub use register::{Planner, extension_planners, register};

@@ -1,0 +1,128 @@
+//! Adds the functions, the rules and the planner to a DataFusion session.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::config::ConfigOptions;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+
+use crate::gapfill::functions::Placeholder;
+use crate::gapfill::planner::GapFillPlanner;
+use crate::gapfill::rewrite::GapFillRule;
+use crate::rates::{DerivativeTime, Rate, RateFunction};
+use crate::regex_match::RegexMatch;
+use crate::selector::{Selector, SelectorFunction};
+use crate::time_zone::TimeZoneFunction;
+use crate::to_timestamp::ToTimestamp;
+use crate::wallclock::DateBinWallclock;
+
+static SCALAR_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let mut functions: Vec<ScalarUDF> = vec![
+        DateBinWallclock::new().into(),
+        RegexMatch::new(false).into(),
+        RegexMatch::new(true).into(),
+        TimeZoneFunction::new().into(),
+        ToTimestamp::new(&ConfigOptions::default()).into(),
+    ];
+    functions.extend(Placeholder::all().map(ScalarUDF::from));
+    functions.into_iter().map(Arc::new).collect()
+});
+
+static AGGREGATE_FUNCTIONS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
+    Selector::ALL
+        .map(|selector| Arc::new(AggregateUDF::from(SelectorFunction::new(selector))))
+        .to_vec()
+});
+
+static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
+    [
+        (Rate::Difference, false),
+        (Rate::Difference, true),
+        (Rate::Derivative, false),
+        (Rate::Derivative, true),
+    ]
+    .map(|(rate, non_negative)| Arc::new(WindowUDF::from(RateFunction::new(rate, non_negative))))
+    .to_vec()
+});
+
+/// Adds everything to a builder: functions, analyzer rule, expression planner, and [`Planner`] as
+/// the query planner.
+///
+/// The builder must have DataFusion's functions already
+/// (`SessionStateBuilder::with_default_features`), since one of them is replaced, `to_timestamp`. A
+/// query planner that was set before is replaced, too; one with more extension planners can be set
+/// afterwards (see [`Planner::new`]).
+pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder
+        .scalar_functions()
+        .get_or_insert_default()
+        .extend(SCALAR_FUNCTIONS.iter().map(Arc::clone));
+    builder
+        .aggregate_functions()
+        .get_or_insert_default()
+        .extend(AGGREGATE_FUNCTIONS.iter().map(Arc::clone));
+    builder
+        .window_functions()
+        .get_or_insert_default()
+        .extend(WINDOW_FUNCTIONS.iter().map(Arc::clone));
+    builder
+        .expr_planners()
+        .get_or_insert_default()
+        .push(Arc::new(DerivativeTime));
+    builder
+        .with_analyzer_rule(Arc::new(GapFillRule))
+        .with_query_planner(Arc::new(Planner::default()))
+}
+
+/// The planners of the plan nodes that this crate's rule introduces.
+pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+    vec![Arc::new(GapFillPlanner)]
+}
+
+/// DataFusion's query planner with [`extension_planners`].
+pub struct Planner {
+    physical: DefaultPhysicalPlanner,
+}
+
+impl Planner {
+    /// A planner that also knows the nodes of `others`.
+    pub fn new(others: impl IntoIterator<Item = Arc<dyn ExtensionPlanner + Send + Sync>>) -> Self {
+        let planners = extension_planners().into_iter().chain(others).collect();
+        Self {
+            physical: DefaultPhysicalPlanner::with_extension_planners(planners),
+        }
+    }
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planner").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.physical.create_physical_plan(plan, session).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! `selector_first`, `selector_last`, `selector_min` and `selector_max`: aggregates that keep one
+//! row of a group and return its value together with its time.
+//!
+//! The result is a struct with the fields `value` and `time`, read as `selector_max(v,
+//! time)['time']`; it is NULL if the group has no value. Rows without a value or a time do not
+//! count. Which row is kept does not depend on the order of the rows, so that a query gives the
+//! same answer every time:
+//!
+//! | selector | keeps | among rows that are equal in that |
+//! | --- | --- | --- |
+//! | `first` | the earliest | the smallest value |
+//! | `last` | the latest | the largest value |
+//! | `min`, `max` | the smallest or largest value | the earliest |
+
+mod values;
+mod winners;
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Float64Type, Int64Type, TimeUnit, UInt64Type,
+};
+use datafusion::common::{Result, internal_err, plan_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
+};
+
+use values::{Booleans, Primitives, Scalars, Texts};
+use winners::Winners;
+
+/// Which row of a group is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Selector {
+    First,
+    Last,
+    Min,
+    Max,
+}
+
+impl Selector {
+    /// All four.
+    pub(crate) const ALL: [Self; 4] = [Self::First, Self::Last, Self::Min, Self::Max];
+
+    /// Whether a row replaces the one kept so far, given how it compares with that by time and by
+    /// value.
+    fn prefers(self, time: Ordering, value: impl FnOnce() -> Ordering) -> bool {
+        match self {
+            Self::First => time.then_with(value).is_lt(),
+            Self::Last => time.then_with(value).is_gt(),
+            Self::Min => value().then(time).is_lt(),
+            Self::Max => value().then(time.reverse()).is_gt(),
+        }
+    }
+}
+
+/// A selector as an aggregate function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SelectorFunction {
+    selector: Selector,
+    signature: Signature,
+}
+
+impl SelectorFunction {
+    pub(crate) fn new(selector: Selector) -> Self {
+        Self {
+            selector,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+
+    /// An accumulator of either kind for values of the type that the aggregate returns.
+    fn winners<A: ?Sized>(&self, args: &AccumulatorArgs, build: impl Build<A>) -> Result<Box<A>> {
+        let DataType::Struct(fields) = args.return_type() else {
+            return internal_err!("a selector returns a struct");
+        };
+        Ok(match fields.first().map(|value| value.data_type()) {
+            Some(DataType::Float64) => {
+                build.with::<Primitives<Float64Type>>(self.selector, fields.clone())
+            }
+            Some(DataType::Int64) => {
+                build.with::<Primitives<Int64Type>>(self.selector, fields.clone())
+            }
+            Some(DataType::UInt64) => {
+                build.with::<Primitives<UInt64Type>>(self.selector, fields.clone())
+            }
+            Some(DataType::Boolean) => build.with::<Booleans>(self.selector, fields.clone()),
+            Some(text) if is_text(text) => build.with::<Texts>(self.selector, fields.clone()),
+            _ => build.with::<Scalars>(self.selector, fields.clone()),
+        })
+    }
+}
+
+/// Makes [`Winners`] for a kind of values, as one of the two traits that DataFusion wants.
+trait Build<A: ?Sized> {
+    fn with<V: values::Values>(&self, selector: Selector, fields: Fields) -> Box<A>;
+}
+
+struct OneGroup;
+struct ManyGroups;
+
+impl Build<dyn Accumulator> for OneGroup {
+    fn with<V: values::Values>(&self, selector: Selector, fields: Fields) -> Box<dyn Accumulator> {
+        Box::new(Winners::<V>::new(selector, fields))
+    }
+}
+
+impl Build<dyn GroupsAccumulator> for ManyGroups {
+    fn with<V: values::Values>(
+        &self,
+        selector: Selector,
+        fields: Fields,
+    ) -> Box<dyn GroupsAccumulator> {
+        Box::new(Winners::<V>::new(selector, fields))
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+impl AggregateUDFImpl for SelectorFunction {
+    fn name(&self) -> &str {
+        match self.selector {
+            Selector::First => "selector_first",
+            Selector::Last => "selector_last",
+            Selector::Min => "selector_min",
+            Selector::Max => "selector_max",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [value, DataType::Timestamp(_, zone)] => {
+                let value = if value.is_null() {
+                    DataType::Float64
+                } else {
+                    value.clone()
+                };
+                Ok(vec![
+                    value,
+                    DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()),
+                ])
+            }
+            [_, other] => plan_err!(
+                "the second argument of {} must be a timestamp, not {other}",
+                self.name()
+            ),
+            _ => plan_err!("{} takes a value and a timestamp", self.name()),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [value, time] => Ok(DataType::Struct(Fields::from(vec![
+                Field::new("value", value.clone(), true),
+                Field::new("time", time.clone(), true),
+            ]))),
+            _ => plan_err!("{} takes a value and a timestamp", self.name()),
+        }
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let DataType::Struct(fields) = args.return_type() else {
+            return internal_err!("a selector returns a struct");
+        };
+        let state = |field: &FieldRef| {
+            let name = format_state_name(args.name, field.name());
+            Arc::new(Field::new(name, field.data_type().clone(), true))
+        };
+        Ok(fields.iter().map(state).collect())
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.winners(&args, OneGroup)
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        self.winners(&args, ManyGroups)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! One value per group, kept in the form that suits its type.
+
+use std::cmp::Ordering;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{ArrowNativeTypeOp, ArrowPrimitiveType, DataType};
+use datafusion::common::{Result, ScalarValue, exec_err};
+
+/// The values that a selector has kept, by the number of the group.
+pub(super) trait Values: Debug + Default + Send + Sync + 'static {
+    /// A column of values to choose from.
+    type Column: Array;
+
+    /// `array` as such a column.
+    fn column(array: &ArrayRef) -> Result<Self::Column>;
+
+    /// Makes room for `groups` groups. Those that are new hold any value.
+    fn grow(&mut self, groups: usize);
+
+    /// Compares the value at `row` of `column` with that of `group`.
+    fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering;
+
+    /// Makes the value at `row` of `column` that of `group`.
+    fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()>;
+
+    /// The values of the first groups, as many as `kept` is long; NULL where `kept` is false.
+    fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef>;
+
+    /// Forgets the first `groups` groups.
+    fn drop_first(&mut self, groups: usize);
+
+    /// Bytes allocated.
+    fn size(&self) -> usize;
+}
+
+/// Numbers. Floats are compared in their total order, in which NaN is largest.
+#[derive(Debug)]
+pub(super) struct Primitives<T: ArrowPrimitiveType>(Vec<T::Native>);
+
+impl<T: ArrowPrimitiveType> Default for Primitives<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: ArrowPrimitiveType + Debug> Values for Primitives<T> {
+    type Column = PrimitiveArray<T>;
+
+    fn column(array: &ArrayRef) -> Result<Self::Column> {
+        match array.as_primitive_opt::<T>() {
+            Some(column) => Ok(column.clone()),
+            None => exec_err!(
+                "a selector of {} cannot take {}",
+                T::DATA_TYPE,
+                array.data_type()
+            ),
+        }
+    }
+
+    fn grow(&mut self, groups: usize) {
+        self.0.resize(groups, T::Native::default());
+    }
+
+    fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering {
+        ArrowNativeTypeOp::compare(column.value(row), self.0[group])
+    }
+
+    fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()> {
+        self.0[group] = column.value(row);
+        Ok(())
+    }
+
+    fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef> {
+        let values = self.0[..kept.len()].to_vec().into();
+        let array = PrimitiveArray::<T>::try_new(values, Some(NullBuffer::from(kept)))?;
+        Ok(Arc::new(array.with_data_type(data_type.clone())))
+    }
+
+    fn drop_first(&mut self, groups: usize) {
+        self.0.drain(..groups);
+    }
+
+    fn size(&self) -> usize {
+        self.0.capacity() * size_of::<T::Native>()
+    }
+}
+
+/// Booleans, false before true.
+#[derive(Debug, Default)]
+pub(super) struct Booleans(Vec<bool>);
+
+impl Values for Booleans {
+    type Column = BooleanArray;
+
+    fn column(array: &ArrayRef) -> Result<Self::Column> {
+        match array.as_boolean_opt() {
+            Some(column) => Ok(column.clone()),
+            None => exec_err!("a selector of booleans cannot take {}", array.data_type()),
+        }
+    }
+
+    fn grow(&mut self, groups: usize) {
+        self.0.resize(groups, false);
+    }
+
+    fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering {
+        column.value(row).cmp(&self.0[group])
+    }
+
+    fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()> {
+        self.0[group] = column.value(row);
+        Ok(())
+    }
+
+    fn array(&self, kept: &[bool], _data_type: &DataType) -> Result<ArrayRef> {
+        let values = BooleanBuffer::from(&self.0[..kept.len()]);
+        Ok(Arc::new(BooleanArray::new(
+            values,
+            Some(NullBuffer::from(kept)),
+        )))
+    }
+
+    fn drop_first(&mut self, groups: usize) {
+        self.0.drain(..groups);
+    }
+
+    fn size(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// Strings of any layout, dictionaries included, compared bytewise.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    texts: Vec<String>,
+    /// The capacity of the strings.
+    bytes: usize,
+}
+
+impl Values for Texts {
+    type Column = StringArray;
+
+    fn column(array: &ArrayRef) -> Result<Self::Column> {
+        Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
+    }
+
+    fn grow(&mut self, groups: usize) {
+        self.texts.resize(groups, String::new());
+    }
+
+    fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering {
+        column.value(row).cmp(&self.texts[group])
+    }
+
+    fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()> {
+        let text = &mut self.texts[group];
+        self.bytes -= text.capacity();
+        text.clear();
+        text.push_str(column.value(row));
+        self.bytes += text.capacity();
+        Ok(())
+    }
+
+    fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef> {
+        let texts = self
+            .texts
+            .iter()
+            .zip(kept)
+            .map(|(text, kept)| kept.then_some(text.as_str()));
+        let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+        Ok(cast(&texts, data_type)?)
+    }
+
+    fn drop_first(&mut self, groups: usize) {
+        self.bytes -= self
+            .texts
+            .drain(..groups)
+            .map(|text| text.capacity())
+            .sum::<usize>();
+    }
+
+    fn size(&self) -> usize {
+        self.texts.capacity() * size_of::<String>() + self.bytes
+    }
+}
+
+/// Values of any other type. What cannot be compared counts as equal.
+#[derive(Debug, Default)]
+pub(super) struct Scalars {
+    scalars: Vec<ScalarValue>,
+    /// The size of the scalars.
+    bytes: usize,
+}
+
+impl Values for Scalars {
+    type Column = ArrayRef;
+
+    fn column(array: &ArrayRef) -> Result<Self::Column> {
+        Ok(Arc::clone(array))
+    }
+
+    fn grow(&mut self, groups: usize) {
+        let new = groups.saturating_sub(self.scalars.len());
+        self.bytes += new * ScalarValue::Null.size();
+        self.scalars.resize(groups, ScalarValue::Null);
+    }
+
+    fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering {
+        let value = ScalarValue::try_from_array(column, row).ok();
+        value
+            .and_then(|value| value.partial_cmp(&self.scalars[group]))
+            .unwrap_or(Ordering::Equal)
+    }
+
+    fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()> {
+        let mut scalar = ScalarValue::try_from_array(column, row)?;
+        // A scalar of a nested type would otherwise keep the whole column.
+        scalar.compact();
+        self.bytes += scalar.size();
+        self.bytes -= self.scalars[group].size();
+        self.scalars[group] = scalar;
+        Ok(())
+    }
+
+    fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef> {
+        let null = ScalarValue::try_from(data_type)?;
+        if kept.is_empty() {
+            return null.to_array_of_size(0);
+        }
+        let scalars = self.scalars.iter().zip(kept);
+        ScalarValue::iter_to_array(
+            scalars.map(|(scalar, kept)| if *kept { scalar.clone() } else { null.clone() }),
+        )
+    }
+
+    fn drop_first(&mut self, groups: usize) {
+        self.bytes -= self
+            .scalars
+            .drain(..groups)
+            .map(|scalar| scalar.size())
+            .sum::<usize>();
+    }
+
+    fn size(&self) -> usize {
+        self.bytes
+    }
+}

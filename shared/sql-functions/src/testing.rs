@@ -1,0 +1,135 @@
+//! What the tests share: a session with two small tables, and queries as text.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+const HOUR: i64 = 3_600_000_000_000;
+/// 2024-01-01T08:00:00Z.
+pub(crate) const EIGHT: i64 = 1_704_096_000 * 1_000_000_000;
+
+const LIVING_ROOM: [f64; 13] = [
+    21.1, 21.4, 21.8, 22.2, 22.2, 22.4, 22.3, 22.3, 22.4, 22.6, 22.8, 22.5, 22.2,
+];
+const LIVING_ROOM_CO: [i64; 13] = [0, 0, 0, 0, 0, 0, 1, 1, 4, 5, 9, 14, 17];
+const KITCHEN_CO: [i64; 13] = [0, 0, 0, 0, 0, 1, 1, 3, 7, 9, 18, 22, 26];
+const KITCHEN: [f64; 13] = [
+    21.0, 23.0, 22.7, 22.4, 22.5, 22.8, 22.8, 22.7, 22.4, 22.7, 23.3, 23.1, 22.7,
+];
+
+/// A session with the functions and the tables `home` (a part of InfluxDB's sample data, hourly
+/// from 2024-01-01T08:00, in one partition per room) and `units`.
+pub(crate) fn session() -> SessionContext {
+    session_with(SessionConfig::new().with_target_partitions(2))
+}
+
+pub(crate) fn session_with(config: SessionConfig) -> SessionContext {
+    let builder = SessionStateBuilder::new_with_default_features()
+        .with_config(config.with_information_schema(true));
+    let session = SessionContext::new_with_state(crate::register(builder).build());
+    register_table(&session, "home", &home());
+    register_table(&session, "units", &units());
+    session
+}
+
+/// Adds `batches` (at least one, of one schema) as a table; each batch is a partition.
+pub(crate) fn register_table(session: &SessionContext, name: &str, batches: &[RecordBatch]) {
+    let partitions = batches.iter().map(|batch| vec![batch.clone()]).collect();
+    let table = MemTable::try_new(batches[0].schema(), partitions).unwrap();
+    session.register_table(name, Arc::new(table)).unwrap();
+}
+
+/// Times in nanoseconds as the `time` column of a table.
+pub(crate) fn time_column(times: impl IntoIterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampNanosecondArray::from_iter_values(times))
+}
+
+/// The field of a `time` column.
+pub(crate) fn time_field() -> Field {
+    Field::new(
+        "time",
+        DataType::Timestamp(TimeUnit::Nanosecond, None),
+        false,
+    )
+}
+
+fn home() -> Vec<RecordBatch> {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("co", DataType::Int64, true),
+        Field::new(
+            "room",
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            true,
+        ),
+        Field::new("temp", DataType::Float64, true),
+        time_field(),
+    ]));
+    let batch = |room: &str, temperatures: [f64; 13], co: [i64; 13]| {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(co)),
+            Arc::new(DictionaryArray::<Int32Type>::from_iter(
+                std::iter::repeat_n(room, 13),
+            )),
+            Arc::new(Float64Array::from_iter_values(temperatures)),
+            time_column((0..13).map(|hour| EIGHT + hour * HOUR)),
+        ];
+        RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
+    };
+    vec![
+        batch("Living Room", LIVING_ROOM, LIVING_ROOM_CO),
+        batch("Kitchen", KITCHEN, KITCHEN_CO),
+    ]
+}
+
+fn units() -> Vec<RecordBatch> {
+    let schema = Arc::new(Schema::new(vec![
+        time_field(),
+        Field::new("v", DataType::Int64, true),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        time_column([EIGHT, EIGHT + HOUR]),
+        Arc::new(Int64Array::from(vec![1, 2])),
+    ];
+    vec![RecordBatch::try_new(schema, columns).unwrap()]
+}
+
+/// The rows that `sql` returns.
+pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
+    let frame = session
+        .sql(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    frame
+        .collect()
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// The rows that `sql` returns, as a table.
+pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
+    pretty_format_batches(&rows(session, sql).await)
+        .unwrap()
+        .to_string()
+}
+
+/// The error that `sql` ends with, without the contexts that DataFusion wraps around it.
+pub(crate) async fn error(session: &SessionContext, sql: &str) -> String {
+    let result = match session.sql(sql).await {
+        Ok(frame) => frame.collect().await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(rows) => panic!(
+            "{sql} succeeded:\n{}",
+            pretty_format_batches(&rows).unwrap()
+        ),
+        Err(error) => error.find_root().strip_backtrace(),
+    }
+}
