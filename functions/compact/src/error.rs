@@ -1,0 +1,45 @@
+//! What can go wrong in a job.
+
+use neap_bucket::{FormatError, RegisterError, StoreError};
+use neap_catalog::CatalogError;
+use neap_manifest::ManifestError;
+use neap_points::PointsError;
+use neap_wal::{SegmentError, TailError};
+use parquet::errors::ParquetError;
+
+/// Why a job failed. Nothing is damaged by it: what was not committed is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A register could not be read.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The catalog could not be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The manifest could not be read or changed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The tail could not be read.
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    /// A segment is damaged.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// An object is damaged.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Rows are not those of their table.
+    #[error(transparent)]
+    Points(#[from] PointsError),
+    /// Rows could not be written.
+    #[error("rows of table '{table}' could not be written: {source}")]
+    Encode {
+        /// The table.
+        table: String,
+        /// The cause.
+        source: ParquetError,
+    },
+}

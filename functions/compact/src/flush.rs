@@ -1,0 +1,296 @@
+//! Flush: the segments of the tail become one bundle of sections.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime};
+use neap_catalog::{Catalog, DatabaseCatalog, Table};
+use neap_manifest::{
+    DrawnObject, FlushCommit, FlushOutcome, GivenUp, ManifestStore, Section,
+};
+use neap_points::fold;
+use neap_schema::{DatabaseId, TableId};
+use neap_wal::{ListedSegment, Segment, TailReader};
+
+use crate::{
+    CompactError,
+    encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
+    split_by_days,
+};
+
+/// A flush gives up when the store's clock and this machine's differ by more than this: one of them is
+/// wrong, and if it is the store's, acknowledged writes could become void.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
+
+/// How much one flush takes.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushLimits {
+    /// The most bytes of segments; at least one segment is taken. Rows take about ten times as much memory
+    /// while they are folded.
+    pub segment_bytes: u64,
+    /// The most segments.
+    pub segments: usize,
+    /// Believe the store's clock even if this machine's differs by more than five minutes.
+    pub trust_store_clock: bool,
+}
+
+impl Default for FlushLimits {
+    fn default() -> Self {
+        Self { segment_bytes: 32 << 20, segments: 4_000, trust_store_clock: false }
+    }
+}
+
+/// Why a flush did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GaveUp {
+    /// There is no segment that is old enough.
+    #[error("there is nothing to flush")]
+    NothingToFlush,
+    /// Somebody else has flushed.
+    #[error("somebody else has flushed")]
+    Overtaken,
+    /// The store gives no time.
+    #[error("the store's answers have no date")]
+    NoDate,
+    /// The store's clock and this machine's differ too much.
+    #[error("the clocks of the store and of this machine differ by {} s", .0.as_secs())]
+    Clocks(Duration),
+    /// The bundle could not be stored.
+    #[error("the bundle could not be stored")]
+    NotStored,
+    /// It took so long that the bundle may count as an orphan.
+    #[error("it took too long")]
+    TooOld,
+    /// It can't be told whether the flush is in the manifest. If it is not, the next one does the same.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+}
+
+/// What a flush did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Segments have become sections.
+    Done {
+        /// The segments taken in.
+        segments: usize,
+        /// The rows of all sections.
+        rows: u64,
+        /// The number of sections.
+        sections: usize,
+        /// The size of the bundle.
+        bytes: u64,
+        /// Whether there are segments that could have been taken in but for the limits.
+        more: bool,
+    },
+    /// Nothing was changed.
+    Nothing(GaveUp),
+}
+
+/// Flushes databases.
+#[derive(Clone, Debug)]
+pub struct Flusher {
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    manifests: ManifestStore,
+    tail: TailReader,
+    rules: Rules,
+    limits: FlushLimits,
+}
+
+/// What a flush has decided to take in.
+struct Plan {
+    mark: Stamp,
+    cut: Stamp,
+    names: Vec<SegmentName>,
+    more: bool,
+}
+
+impl Flusher {
+    /// A flusher for the databases of a bucket.
+    pub fn new(
+        bucket: Bucket,
+        catalog: Arc<Catalog>,
+        manifests: ManifestStore,
+        tail: TailReader,
+        rules: Rules,
+        limits: FlushLimits,
+    ) -> Self {
+        Self { bucket, catalog, manifests, tail, rules, limits }
+    }
+
+    /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow.
+    pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+        let manifest = self.manifests.read(database, None).await?;
+        let mark = manifest.value.low_water_mark;
+        let listing = self.tail.list(database, mark).await?;
+        let plan = match self.plan(mark, listing.first_page_date, &listing.segments) {
+            Ok(plan) => plan,
+            Err(reason) => return Ok(Flushed::Nothing(reason)),
+        };
+        let fetched = self.tail.fetch(database, &plan.names).await?;
+        if !fetched.missing.is_empty() {
+            return Ok(Flushed::Nothing(GaveUp::Overtaken));
+        }
+        let needs = fetched.segments.iter().map(|segment| segment.needs_catalog()).max();
+        let needs_catalog = needs.unwrap_or(0);
+        let catalog = self.catalog_of(database, needs_catalog).await?;
+        let Some(object) = DrawnObject::draw(&self.bucket) else {
+            return Ok(Flushed::Nothing(GaveUp::NoDate));
+        };
+        let (bundle, sections) = bundle(&catalog, &fetched.segments, object, &plan)?;
+        let (rows, bytes) =
+            (sections.iter().map(|section| section.rows).sum(), bundle.len() as u64);
+        let done = Flushed::Done {
+            segments: plan.names.len(),
+            rows,
+            sections: sections.len(),
+            bytes,
+            more: plan.more,
+        };
+        let object = (!sections.is_empty()).then_some(object);
+        if let Some(object) = object {
+            let key = Key::Bundle(database, object.ulid);
+            let put = self.bucket.put(&key, Bytes::from(bundle), PutMode::Overwrite).await?;
+            if put.value == Put::Refused {
+                return Ok(Flushed::Nothing(GaveUp::NotStored));
+            }
+        }
+        let commit =
+            FlushCommit { read_mark: plan.mark, cut: plan.cut, sections, needs_catalog, object };
+        Ok(match self.manifests.commit_flush(database, manifest, commit).await? {
+            FlushOutcome::Committed(_) => done,
+            FlushOutcome::GivenUp(reason) => Flushed::Nothing(reason.into()),
+            FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
+        })
+    }
+
+    /// Which segments to take in: rule F.
+    fn plan(
+        &self,
+        mark: Stamp,
+        date: Option<StoreTime>,
+        listed: &[ListedSegment],
+    ) -> Result<Plan, GaveUp> {
+        let date = date.ok_or(GaveUp::NoDate)?;
+        let wall = StoreTime::from_micros(self.bucket.world().clock.wall_micros());
+        let difference = date.distance(wall);
+        if difference > CLOCK_DIFFERENCE && !self.limits.trust_store_clock {
+            return Err(GaveUp::Clocks(difference));
+        }
+        let cut = Stamp::end_of(date.minus(self.rules.flush_lag));
+        if cut <= mark {
+            return Err(GaveUp::NothingToFlush);
+        }
+        let due: Vec<&ListedSegment> =
+            listed.iter().filter(|segment| segment.name.stamp <= cut).collect();
+        let mut bytes = 0;
+        let mut names: Vec<SegmentName> = Vec::new();
+        for segment in &due {
+            bytes += segment.size_bytes;
+            let full = names.len() >= self.limits.segments || bytes > self.limits.segment_bytes;
+            // Equal stamps are never divided by a mark.
+            let tied = names.last().is_some_and(|last| last.stamp == segment.name.stamp);
+            if full && !names.is_empty() && !tied {
+                break;
+            }
+            names.push(segment.name);
+        }
+        let more = names.len() < due.len();
+        let cut = match names.last() {
+            None => return Err(GaveUp::NothingToFlush),
+            Some(last) if more => last.stamp,
+            Some(_) => cut,
+        };
+        Ok(Plan { mark, cut, names, more })
+    }
+
+    async fn catalog_of(
+        &self,
+        database: DatabaseId,
+        version: u64,
+    ) -> Result<Arc<DatabaseCatalog>, CompactError> {
+        let known = self.catalog.known_database(database);
+        let catalog = match known.filter(|known| known.version >= version) {
+            Some(known) => known,
+            None => self.catalog.database(database, Duration::ZERO).await?,
+        };
+        Ok(catalog.value)
+    }
+}
+
+impl From<GivenUp> for GaveUp {
+    fn from(reason: GivenUp) -> Self {
+        match reason {
+            GivenUp::NothingToFlush => Self::NothingToFlush,
+            GivenUp::MarkMoved { .. } => Self::Overtaken,
+            GivenUp::ObjectTooOld => Self::TooOld,
+        }
+    }
+}
+
+/// The bundle of all sections, and their places in it.
+fn bundle(
+    catalog: &DatabaseCatalog,
+    segments: &[Arc<Segment>],
+    object: DrawnObject,
+    plan: &Plan,
+) -> Result<(Vec<u8>, Vec<Section>), CompactError> {
+    let mut tables: Vec<TableId> =
+        segments.iter().flat_map(|segment| segment.tables()).map(|rows| rows.table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let mut bundle = Vec::new();
+    let mut sections = Vec::new();
+    for id in tables {
+        // The rows of a table that is no longer in the catalog go with it.
+        let Some(table) = catalog.table_by_id(id) else { continue };
+        for (first_day, last_day, encoded) in encode_table(table, segments)? {
+            sections.push(Section {
+                object: object.ulid,
+                offset: bundle.len() as u64,
+                length: encoded.bytes.len() as u64,
+                footer_length: encoded.footer_length,
+                table: id,
+                first_day,
+                last_day,
+                above: plan.mark,
+                upto: plan.cut,
+                rows: encoded.rows,
+                min_time: encoded.min_time,
+                max_time: encoded.max_time,
+                tags: encoded.tags,
+            });
+            bundle.extend_from_slice(&encoded.bytes);
+        }
+    }
+    Ok((bundle, sections))
+}
+
+/// The sections of one table, each with its first and last day.
+fn encode_table(
+    table: &Table,
+    segments: &[Arc<Segment>],
+) -> Result<Vec<(i32, i32, EncodedSection)>, CompactError> {
+    let mut batches = Vec::new();
+    for segment in segments {
+        batches.extend(segment.rows(table.id())?);
+    }
+    let tags: Vec<String> = table.tags().map(|tag| tag.name.clone()).collect();
+    let folded = fold(&tags, &table.arrow_schema(), &batches)?;
+    drop(batches);
+    let encode = |rows| {
+        let encoded = without_empty_fields(&tags, &rows)
+            .map_err(EncodeError::from)
+            .and_then(|rows| encode_section(&tags, &rows));
+        encoded.map_err(|error| match error {
+            EncodeError::Points(error) => CompactError::Points(error),
+            EncodeError::Parquet(source) => {
+                CompactError::Encode { table: table.name().to_owned(), source }
+            }
+        })
+    };
+    split_by_days(folded)?
+        .into_iter()
+        .map(|range| Ok((range.first_day, range.last_day, encode(range.rows)?)))
+        .collect()
+}
