@@ -1,0 +1,82 @@
+//! The bytes of all requests under way, kept below a limit.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::World;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::WriteFailure;
+
+/// What one permit of the semaphore stands for.
+const UNIT_BYTES: usize = 1024;
+
+/// The longest wait for bytes to become free.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes that may be held at once.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    units: Arc<Semaphore>,
+    all_units: u32,
+    world: World,
+}
+
+/// A share of the budget, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    _units: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize, world: World) -> Self {
+        let all_units = units(bytes).min(u32::MAX >> 4);
+        Self {
+            units: Arc::new(Semaphore::new(all_units as usize)),
+            all_units,
+            world,
+        }
+    }
+
+    /// A share of so many bytes, or of all of them if it is more.
+    ///
+    /// # Errors
+    /// `Busy` when they don't become free in time.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
+        let units = units(bytes).min(self.all_units);
+        let acquired = Arc::clone(&self.units).acquire_many_owned(units);
+        match self.world.timeout(LONGEST_WAIT, acquired).await {
+            Some(Ok(units)) => Ok(Reservation { _units: units }),
+            // The semaphore is never closed.
+            Some(Err(_)) | None => Err(WriteFailure::Busy),
+        }
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_wait_for_each_other_and_not_for_ever() {
+        let budget = Budget::new(10 * UNIT_BYTES, World::system());
+        let most = budget.reserve(9 * UNIT_BYTES).await.unwrap();
+        let _rest = budget.reserve(1).await.unwrap();
+        let refused = budget.reserve(1).await;
+        assert!(matches!(refused, Err(WriteFailure::Busy)));
+        drop(most);
+        assert!(budget.reserve(9 * UNIT_BYTES).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_larger_than_all_has_all_to_itself() {
+        let budget = Budget::new(UNIT_BYTES, World::system());
+        let all = budget.reserve(usize::MAX).await.unwrap();
+        assert!(budget.reserve(1).await.is_err());
+        drop(all);
+        assert!(budget.reserve(1).await.is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+//! What is counted, under the names of InfluxDB 3.
+
+use neap_http::{CounterFamily, MetricKind, Metrics};
+use neap_wal::{TailWriter, WriterStats};
+
+/// The counters of the write function.
+#[derive(Debug)]
+pub(crate) struct WriteMetrics {
+    lines: CounterFamily,
+    rejected: CounterFamily,
+    bytes: CounterFamily,
+}
+
+impl WriteMetrics {
+    pub(crate) fn new(metrics: &Metrics, writer: &TailWriter) -> Self {
+        const DB: &[&str] = &["db"];
+        collect_writer(metrics, writer);
+        Self {
+            lines: metrics.counter(
+                "influxdb3_write_lines_total",
+                "Lines that were accepted.",
+                DB,
+            ),
+            rejected: metrics.counter(
+                "influxdb3_write_lines_rejected_total",
+                "Lines that were refused.",
+                DB,
+            ),
+            bytes: metrics.counter(
+                "influxdb3_write_bytes_total",
+                "Bytes of line protocol in requests of which lines were accepted.",
+                DB,
+            ),
+        }
+    }
+
+    pub(crate) fn accepted(&self, database: &str, lines: usize, bytes: usize) {
+        self.lines.add(&[database], lines as u64);
+        self.bytes.add(&[database], bytes as u64);
+    }
+
+    pub(crate) fn rejected(&self, database: &str, lines: usize) {
+        self.rejected.add(&[database], lines as u64);
+    }
+}
+
+fn collect_writer(metrics: &Metrics, writer: &TailWriter) {
+    let collect = |name, help, kind, value: fn(WriterStats) -> u64| {
+        let writer = writer.clone();
+        metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], value(writer.stats()));
+        });
+    };
+    collect(
+        "neap_tail_puts_total",
+        "Segments whose put was begun.",
+        MetricKind::Counter,
+        |stats| stats.puts,
+    );
+    collect(
+        "neap_tail_bytes_total",
+        "Bytes of segments that the store answered for.",
+        MetricKind::Counter,
+        |stats| stats.bytes,
+    );
+    collect(
+        "neap_tail_refused_total",
+        "Requests that were not acknowledged after they joined a group commit.",
+        MetricKind::Counter,
+        |stats| stats.refused,
+    );
+    collect(
+        "neap_tail_unknown_total",
+        "Puts of which nothing is known.",
+        MetricKind::Counter,
+        |stats| stats.unknown,
+    );
+    collect(
+        "neap_tail_in_flight_bytes",
+        "Bytes of encoded rows that wait or are being put.",
+        MetricKind::Gauge,
+        |stats| stats.in_flight_bytes,
+    );
+}

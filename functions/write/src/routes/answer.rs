@@ -1,0 +1,78 @@
+//! Failures of writes as answers, in the forms of the endpoints.
+
+use neap_catalog::CatalogError;
+use neap_http::{ApiError, Kind};
+use neap_line_protocol::{LineError, ParseError};
+use neap_wal::{WriteError, WriteErrorKind};
+use serde_json::{Value, json};
+
+use crate::WriteFailure;
+
+fn line(error: &LineError) -> Value {
+    json!({
+        "error_message": error.error_message,
+        "line_number": error.line_number,
+        "original_line": error.original_line,
+    })
+}
+
+fn tail_kind(error: &WriteError) -> Kind {
+    match error.kind() {
+        WriteErrorKind::BadRequest => Kind::Invalid,
+        WriteErrorKind::TooLarge => Kind::TooLarge,
+        WriteErrorKind::Unavailable => match error {
+            WriteError::NotAcknowledged { .. } => Kind::Unknown,
+            _ => Kind::Unavailable,
+        },
+    }
+}
+
+/// The answer of `/api/v3/write_lp` and `/write`.
+pub(super) fn of(failure: WriteFailure) -> ApiError {
+    let (stamp, wait) = (failure.stamp(), failure.retry_after());
+    let is_limit = failure.is_limit();
+    let message = failure.to_string();
+    let answer = match failure {
+        WriteFailure::Catalog(error) => return error.into(),
+        WriteFailure::Empty | WriteFailure::Parse(ParseError::NotUtf8(_)) => {
+            ApiError::text(Kind::Invalid, message)
+        }
+        WriteFailure::Parse(ParseError::TooLarge { .. }) => ApiError::text(Kind::TooLarge, message),
+        WriteFailure::Parse(ParseError::Arrow(_)) | WriteFailure::Encode(_) => {
+            ApiError::json(Kind::Internal, message)
+        }
+        WriteFailure::Rejected(error) => ApiError::with_data(
+            Kind::Invalid,
+            "parsing failed for write_lp endpoint",
+            line(&error),
+        ),
+        WriteFailure::Partial { errors, .. } => ApiError::with_data(
+            if is_limit { Kind::Limit } else { Kind::Invalid },
+            "partial write of line protocol occurred",
+            errors.iter().map(line).collect(),
+        ),
+        WriteFailure::Tail(error) => ApiError::json(tail_kind(&error), message),
+        WriteFailure::Busy | WriteFailure::Contended => ApiError::json(Kind::Unavailable, message),
+    };
+    answer.stamped(stamp).retry_after(wait)
+}
+
+/// The answer of `/api/v2/write`, which has no status of its own for limits.
+pub(super) fn of_v2(failure: WriteFailure) -> ApiError {
+    let message = match &failure {
+        WriteFailure::Empty | WriteFailure::Catalog(CatalogError::SoftDeleted { .. }) => {
+            format!("write buffer error: {failure}")
+        }
+        WriteFailure::Rejected(error) => format!(
+            "write buffer error: line protocol parse failed: {}",
+            error.error_message
+        ),
+        _ => failure.to_string(),
+    };
+    let answer = of(failure);
+    let kind = match answer.kind() {
+        Kind::Limit => Kind::Invalid,
+        kind => kind,
+    };
+    answer.rephrased_v2(kind, message)
+}

@@ -1,0 +1,223 @@
+//! The query strings of the three write endpoints, with the names and error texts of InfluxDB 3.
+
+use http::Uri;
+use neap_http::{ApiError, Kind, parse_query};
+use neap_line_protocol::Precision;
+use serde::{Deserialize, Deserializer};
+
+use crate::WriteOptions;
+
+/// A precision of `/api/v3/write_lp`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+enum V3Precision {
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "s", alias = "second")]
+    Second,
+    #[serde(rename = "ms", alias = "millisecond")]
+    Millisecond,
+    #[serde(rename = "us", alias = "u", alias = "microsecond")]
+    Microsecond,
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
+    Nanosecond,
+}
+
+impl From<V3Precision> for Precision {
+    fn from(precision: V3Precision) -> Self {
+        match precision {
+            V3Precision::Auto => Self::Auto,
+            V3Precision::Second => Self::Second,
+            V3Precision::Millisecond => Self::Millisecond,
+            V3Precision::Microsecond => Self::Microsecond,
+            V3Precision::Nanosecond => Self::Nanosecond,
+        }
+    }
+}
+
+/// A precision of `/api/v2/write` and `/write`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+enum OldPrecision {
+    #[serde(rename = "s", alias = "second")]
+    Second,
+    #[serde(rename = "ms", alias = "millisecond")]
+    Millisecond,
+    #[serde(rename = "us", alias = "u", alias = "microsecond")]
+    Microsecond,
+    #[default]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
+    Nanosecond,
+}
+
+impl From<OldPrecision> for WriteOptions {
+    /// Requests to the old endpoints are stored as a whole or not at all.
+    fn from(precision: OldPrecision) -> Self {
+        Self {
+            precision: match precision {
+                OldPrecision::Second => Precision::Second,
+                OldPrecision::Millisecond => Precision::Millisecond,
+                OldPrecision::Microsecond => Precision::Microsecond,
+                OldPrecision::Nanosecond => Precision::Nanosecond,
+            },
+            accept_partial: false,
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct V3Params {
+    db: String,
+    #[serde(default)]
+    precision: V3Precision,
+    #[serde(default = "yes")]
+    accept_partial: bool,
+    #[serde(default)]
+    no_sync: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The database and the options in a query string of `/api/v3/write_lp`.
+pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
+    if uri.query().is_none() {
+        return Err(ApiError::text(
+            Kind::Invalid,
+            "missing query parameter 'db'",
+        ));
+    }
+    let params: V3Params = parse_query(uri)?;
+    let options = WriteOptions {
+        precision: params.precision.into(),
+        accept_partial: params.accept_partial,
+        no_sync: params.no_sync,
+        after: None,
+    };
+    Ok((params.db, options))
+}
+
+#[derive(Debug, Deserialize)]
+struct V2Params {
+    #[serde(default)]
+    bucket: String,
+    #[serde(default)]
+    precision: OldPrecision,
+}
+
+/// The database and the options in a query string of `/api/v2/write`.
+pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
+    let refused = |message: String| ApiError::v2(Kind::Invalid, message);
+    let query = uri.query().unwrap_or_default();
+    let params: V2Params = serde_urlencoded::from_str(query).map_err(|error| {
+        refused(format!(
+            "failed to deserialize org/bucket/precision in request: {error}"
+        ))
+    })?;
+    if params.bucket.is_empty() {
+        return Err(refused("missing bucket value".to_owned()));
+    }
+    Ok((params.bucket, params.precision.into()))
+}
+
+/// The retention policy in a query string of `/write`; `None` for those that mean the database itself.
+#[derive(Debug, Default)]
+struct RetentionPolicy(Option<String>);
+
+impl<'de> Deserialize<'de> for RetentionPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?.to_lowercase();
+        Ok(match name.as_str() {
+            "" | "''" | "autogen" | "default" => Self(None),
+            _ => Self(Some(name)),
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct V1Params {
+    db: String,
+    #[serde(default)]
+    rp: RetentionPolicy,
+    #[serde(default)]
+    precision: OldPrecision,
+}
+
+/// The database and the options in a query string of `/write`. A retention policy other than the default
+/// one makes another database, `db/rp`.
+pub(super) fn v1(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
+    let refused = |message: String| ApiError::json(Kind::Invalid, message);
+    let query = uri
+        .query()
+        .ok_or_else(|| refused("no db destination provided".to_owned()))?;
+    let params: V1Params = serde_urlencoded::from_str(query).map_err(|error| {
+        refused(format!(
+            "failed to deserialize db/rp/precision in request: {error}"
+        ))
+    })?;
+    let database = match params.rp {
+        RetentionPolicy(None) => params.db,
+        RetentionPolicy(Some(policy)) => format!("{}/{policy}", params.db),
+    };
+    Ok((database, params.precision.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_policy_is_part_of_the_database() {
+        for (query, database) in [
+            ("db=d", "d"),
+            ("db=d&rp=", "d"),
+            ("db=d&rp=%27%27", "d"),
+            ("db=d&rp=autogen", "d"),
+            ("db=d&rp=Default", "d"),
+            ("db=d&rp=Weekly", "d/weekly"),
+            ("db=d&rp=weekly&u=user&p=pass", "d/weekly"),
+        ] {
+            let uri = format!("/write?{query}").parse().unwrap();
+            assert_eq!(v1(&uri).unwrap().0, database, "{query}");
+        }
+    }
+
+    #[test]
+    fn precisions_have_short_and_long_names() {
+        for (name, precision) in [
+            ("s", Precision::Second),
+            ("second", Precision::Second),
+            ("ms", Precision::Millisecond),
+            ("millisecond", Precision::Millisecond),
+            ("u", Precision::Microsecond),
+            ("us", Precision::Microsecond),
+            ("microsecond", Precision::Microsecond),
+            ("n", Precision::Nanosecond),
+            ("ns", Precision::Nanosecond),
+            ("nanosecond", Precision::Nanosecond),
+        ] {
+            let uri: Uri = format!("/?db=d&bucket=d&precision={name}").parse().unwrap();
+            for parsed in [v1(&uri), v2(&uri), v3(&uri)] {
+                assert_eq!(parsed.unwrap().1.precision, precision, "{name}");
+            }
+        }
+        let uri = "/?db=d&precision=auto".parse().unwrap();
+        assert_eq!(v3(&uri).unwrap().1.precision, Precision::Auto);
+        assert!(v1(&uri).is_err());
+    }
+
+    #[test]
+    fn the_old_endpoints_store_all_or_nothing_in_nanoseconds() {
+        let uri: Uri = "/?db=d&bucket=d&accept_partial=true&no_sync=true"
+            .parse()
+            .unwrap();
+        for parsed in [v1(&uri), v2(&uri)] {
+            let options = parsed.unwrap().1;
+            assert_eq!(options.precision, Precision::Nanosecond);
+            assert!(!options.accept_partial && !options.no_sync);
+        }
+        let options = v3(&uri).unwrap().1;
+        assert!(options.accept_partial && options.no_sync);
+    }
+}

@@ -1,0 +1,85 @@
+//! The three endpoints that take line protocol.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode};
+use neap_catalog::{CatalogError, validate_database_name};
+use neap_http::{
+    ApiError, BodyLimits, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp,
+};
+
+use super::{answer, params};
+use crate::{Accepted, WriteFailure, WriteOptions, WriteService};
+
+/// `POST /api/v3/write_lp`
+pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
+    let params = params::v3(request.uri());
+    respond(&service, request, params, answer::of).await
+}
+
+/// `POST /api/v2/write`
+pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
+    let params = params::v2(request.uri());
+    match accept(&service, request, params, answer::of_v2).await {
+        Ok(accepted) => stored(accepted),
+        Err(error) => error.in_form(ErrorBody::V2).into_response(),
+    }
+}
+
+/// `POST /write`
+pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Request) -> Response {
+    let params = params::v1(request.uri());
+    respond(&service, request, params, answer::of).await
+}
+
+async fn respond(
+    service: &WriteService,
+    request: Request,
+    params: Result<(String, WriteOptions), ApiError>,
+    failed: fn(WriteFailure) -> ApiError,
+) -> Response {
+    match accept(service, request, params, failed).await {
+        Ok(accepted) => stored(accepted),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// 204, with the stamp if there is one.
+fn stored(accepted: Accepted) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if let Some(stamp) = accepted.stamp {
+        let stamp = HeaderValue::from(stamp.as_u64());
+        response.headers_mut().insert(STAMP_HEADER, stamp);
+    }
+    response
+}
+
+async fn accept(
+    service: &WriteService,
+    request: Request,
+    params: Result<(String, WriteOptions), ApiError>,
+    failed: fn(WriteFailure) -> ApiError,
+) -> Result<Accepted, ApiError> {
+    let (database, mut options) = params?;
+    let (head, body) = request.into_parts();
+    // A body for a name that can't be is not read.
+    validate_database_name(&database).map_err(CatalogError::from)?;
+    options.after = requested_stamp(&head.headers)?;
+    let limits = BodyLimits {
+        max_bytes: service.settings.max_request_bytes,
+        timeout: service.settings.body_timeout,
+    };
+    let room = service
+        .reserve(expected_bytes(&head.headers, &limits))
+        .await;
+    let _room = room.map_err(failed)?;
+    let body = read_body(&head.headers, body, &limits, &service.world).await?;
+    service
+        .write(&database, body, options)
+        .await
+        .map_err(failed)
+}

@@ -1,0 +1,81 @@
+//! Encoding the rows of a request, in parts that fit a segment.
+
+use arrow_array::RecordBatch;
+use neap_catalog::DatabaseCatalog;
+use neap_line_protocol::TableRows;
+use neap_schema::TableId;
+use neap_wal::{EncodeError, EncodedRows, MAX_SEGMENT_BYTES};
+
+use crate::WriteFailure;
+
+/// The most bytes of one part: a segment less what else it holds.
+const MAX_PART_BYTES: usize = MAX_SEGMENT_BYTES - 1024;
+
+/// Encodes the rows of all tables. Rows that take up more than a segment become several parts, in their
+/// order.
+///
+/// # Errors
+/// `Encode`; and `Contended` if a table is not in the catalog.
+pub(crate) fn encode(
+    catalog: &DatabaseCatalog,
+    tables: &[TableRows],
+) -> Result<Vec<EncodedRows>, WriteFailure> {
+    let mut parts = Vec::with_capacity(tables.len());
+    for rows in tables {
+        let table = catalog.table(&rows.name).ok_or(WriteFailure::Contended)?;
+        encode_table(table.id(), &rows.batch, MAX_PART_BYTES, &mut parts)?;
+    }
+    Ok(parts)
+}
+
+fn encode_table(
+    table: TableId,
+    batch: &RecordBatch,
+    limit: usize,
+    parts: &mut Vec<EncodedRows>,
+) -> Result<(), EncodeError> {
+    let encoded = EncodedRows::encode(table, batch)?;
+    let rows = batch.num_rows();
+    // A single row is not divided; if it is too large, the writer says so.
+    if encoded.size_bytes() <= limit || rows == 1 {
+        parts.push(encoded);
+        return Ok(());
+    }
+    let half = rows / 2;
+    encode_table(table, &batch.slice(0, half), limit, parts)?;
+    encode_table(table, &batch.slice(half, rows - half), limit, parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use neap_line_protocol::{Options, Precision, parse};
+
+    use super::*;
+    use crate::schema::CatalogView;
+
+    #[test]
+    fn rows_that_exceed_a_part_are_divided_in_their_order() {
+        let body: String = (0..1_000)
+            .map(|n| format!("m s=\"{n:x>64}\" {n}\n"))
+            .collect();
+        let options = Options {
+            precision: Precision::Nanosecond,
+            ..Options::default()
+        };
+        let catalog = Arc::new(DatabaseCatalog::default());
+        let parsed = parse(body.as_bytes(), &CatalogView(&catalog), &options).unwrap();
+        let batch = &parsed.tables[0].batch;
+        let mut parts = Vec::new();
+        encode_table(TableId::new(1), batch, 2_000, &mut parts).unwrap();
+        assert!(parts.len() > 1);
+        assert!(parts.iter().all(|part| part.size_bytes() <= 2_000));
+        let mut next = 0;
+        for part in &parts {
+            assert_eq!(part.min_time(), next);
+            next = part.max_time() + 1;
+        }
+        assert_eq!(next, 1_000);
+    }
+}

@@ -1,0 +1,53 @@
+//! The tables of a database as the parser sees them, and what a request adds to them.
+
+use std::sync::Arc;
+
+use neap_catalog::{DatabaseCatalog, TableAddition};
+use neap_line_protocol::{SchemaView, TableRows, TableView};
+use neap_schema::ColumnType;
+
+/// A database catalog as the parser sees it.
+pub(crate) struct CatalogView<'a>(pub(crate) &'a DatabaseCatalog);
+
+impl SchemaView for CatalogView<'_> {
+    fn table(&self, name: &str) -> Option<Arc<TableView>> {
+        let table = self.0.table(name)?;
+        let columns = table.columns().iter();
+        let columns = columns.map(|column| (&column.name, column.column_type));
+        Some(Arc::new(TableView::new(columns)))
+    }
+}
+
+/// The tables and columns that rows need and that don't exist yet.
+pub(crate) fn additions(tables: &[TableRows]) -> Vec<TableAddition> {
+    let incomplete = tables
+        .iter()
+        .filter(|table| table.is_new || !table.new_columns.is_empty());
+    incomplete
+        .map(|table| TableAddition {
+            table: table.name.clone(),
+            columns: table.new_columns.clone(),
+        })
+        .collect()
+}
+
+/// Whether a catalog has all tables and columns of the rows, with their types.
+pub(crate) fn fits(catalog: &DatabaseCatalog, tables: &[TableRows]) -> bool {
+    tables.iter().all(|rows| {
+        catalog.table(&rows.name).is_some_and(|table| {
+            rows.batch.schema_ref().fields().iter().all(|field| {
+                let column = table.column(field.name());
+                column.is_some_and(|column| is_of_type(field.metadata(), column.column_type))
+            })
+        })
+    })
+}
+
+fn is_of_type(
+    metadata: &std::collections::HashMap<String, String>,
+    column_type: ColumnType,
+) -> bool {
+    metadata
+        .get(neap_schema::COLUMN_TYPE_METADATA_KEY)
+        .is_some_and(|value| value == column_type.metadata_value())
+}

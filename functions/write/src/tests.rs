@@ -1,0 +1,8 @@
+//! Instances of the write function over one store in memory, on a clock that stands still until it is moved.
+
+mod budget;
+mod configure;
+mod malformed;
+mod races;
+mod stage;
+mod storing;

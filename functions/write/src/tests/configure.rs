@@ -1,0 +1,359 @@
+//! Creating, changing and dropping databases and tables, with the exact answers of InfluxDB 3 Core 3.10.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use neap_bucket::StoreTime;
+
+use super::stage::{Instance, Reply, Stage};
+
+const DATABASE: &str = "/api/v3/configure/database";
+const RETENTION: &str = "/api/v3/configure/database/retention_period";
+const TABLE: &str = "/api/v3/configure/table";
+
+async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Reply {
+    let mut request = Request::builder().method(method).uri(path);
+    if !body.is_empty() {
+        request = request.header("Content-Type", "application/json");
+    }
+    instance
+        .send(request.body(Body::from(body.to_owned())).unwrap())
+        .await
+}
+
+async fn prepared() -> (Stage, Instance) {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    instance.write("home", "home,room=a temp=1 1").await;
+    (stage, instance)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_those_of_influxdb() {
+    let (_stage, instance) = prepared().await;
+    let exists = "attempted to create a resource that already exists";
+    let not_found = "the requested resource was not found: nope";
+    let fields = r#"[{"name":"f","type":"float64"},{"name":"i","type":"int64"},{"name":"u","type":"uint64"},{"name":"s","type":"utf8"},{"name":"o","type":"bool"}]"#;
+    let made = format!(r#"{{"db":"home","table":"made","tags":["b","a"],"fields":{fields}}}"#);
+    let cases: Vec<(&str, String, &str, u16, &str)> = vec![
+        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
+        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 409, exists),
+        (
+            "POST",
+            DATABASE.into(),
+            r#"{"db":"_x"}"#,
+            400,
+            r#"{"error":"db name did not start with a number or letter"}"#,
+        ),
+        (
+            "POST",
+            DATABASE.into(),
+            "{}",
+            400,
+            "serde json error: missing field `db` at line 1 column 2",
+        ),
+        (
+            "POST",
+            DATABASE.into(),
+            "",
+            415,
+            "unacceptable content-type, expected: application/json",
+        ),
+        (
+            "POST",
+            DATABASE.into(),
+            r#"{"db":"kept","retention_period":"30d"}"#,
+            200,
+            "",
+        ),
+        (
+            "POST",
+            DATABASE.into(),
+            r#"{"db": "kept2", "retention_period": "soon"}"#,
+            400,
+            r#"serde json error: invalid value: string "soon", expected a duration at line 1 column 43"#,
+        ),
+        (
+            "PUT",
+            DATABASE.into(),
+            r#"{"db":"fresh","retention_period":"7d"}"#,
+            200,
+            "",
+        ),
+        (
+            "PUT",
+            DATABASE.into(),
+            r#"{"db":"nope","retention_period":"7d"}"#,
+            404,
+            not_found,
+        ),
+        (
+            "POST",
+            format!("{RETENTION}?db=home&duration=3650d"),
+            "",
+            204,
+            "",
+        ),
+        (
+            "POST",
+            format!("{RETENTION}?db=home&duration=x"),
+            "",
+            400,
+            "Cannot parse the given human time: expected number at 0",
+        ),
+        (
+            "POST",
+            format!("{RETENTION}?db=home&duration=0s"),
+            "",
+            400,
+            "the retention period must be longer than zero",
+        ),
+        (
+            "POST",
+            format!("{RETENTION}?db=home"),
+            "",
+            400,
+            "serde error: missing field `duration`",
+        ),
+        (
+            "POST",
+            format!("{RETENTION}?db=nope&duration=1d"),
+            "",
+            404,
+            not_found,
+        ),
+        ("DELETE", format!("{RETENTION}?db=home"), "", 204, ""),
+        ("DELETE", format!("{DATABASE}?db=nope"), "", 404, not_found),
+        (
+            "DELETE",
+            DATABASE.into(),
+            "",
+            400,
+            "serde error: missing field `db`",
+        ),
+        (
+            "DELETE",
+            format!("{DATABASE}?db=fresh&hard_delete_at=soon"),
+            "",
+            400,
+            "Cannot parse the timestamp: premature end of input",
+        ),
+        ("DELETE", format!("{DATABASE}?db=fresh"), "", 200, ""),
+        (
+            "DELETE",
+            format!("{DATABASE}?db=fresh"),
+            "",
+            404,
+            "the requested resource was not found: fresh",
+        ),
+        ("POST", DATABASE.into(), r#"{"db":"fresh"}"#, 200, ""),
+        (
+            "DELETE",
+            format!("{DATABASE}?db=kept&hard_delete_at=now"),
+            "",
+            200,
+            "",
+        ),
+        (
+            "DELETE",
+            format!("{DATABASE}?db=_internal"),
+            "",
+            500,
+            "cannot delete internal db",
+        ),
+        ("POST", TABLE.into(), &made, 200, ""),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"made","tags":["a"],"fields":[]}"#,
+            409,
+            exists,
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"nofields","tags":["a"],"fields":[]}"#,
+            200,
+            "",
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db": "home", "table": "mt"}"#,
+            400,
+            "serde json error: missing field `tags` at line 1 column 29",
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"bt","tags":["a"],"fields":[{"name":"f","type":"decimal"}]}"#,
+            400,
+            "serde json error: unknown variant `decimal`, expected one of `utf8`, `int64`, `uint64`, `float64`, `bool` at line 1 column 77",
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"viatable","table":"t","tags":["a"],"fields":[]}"#,
+            200,
+            "",
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"dc","tags":["a"],"fields":[{"name":"a","type":"int64"}]}"#,
+            400,
+            "invalid column type for column 'a', expected iox::column_type::field::integer, got iox::column_type::tag",
+        ),
+        (
+            "POST",
+            TABLE.into(),
+            r#"{"db":"home","table":"","tags":["a"],"fields":[]}"#,
+            400,
+            "table name cannot be empty",
+        ),
+        ("DELETE", format!("{TABLE}?db=home&table=made"), "", 200, ""),
+        (
+            "DELETE",
+            format!("{TABLE}?db=home&table=made"),
+            "",
+            404,
+            "Table made not in DB schema for home",
+        ),
+        (
+            "DELETE",
+            format!("{TABLE}?db=home&table=nope"),
+            "",
+            404,
+            "Table nope not in DB schema for home",
+        ),
+        (
+            "DELETE",
+            format!("{TABLE}?db=nope&table=x"),
+            "",
+            404,
+            "Database not found nope",
+        ),
+        ("GET", TABLE.into(), "", 404, "Not found"),
+        ("GET", RETENTION.into(), "", 404, "Not found"),
+    ];
+    for (method, path, body, status, answer) in cases {
+        let reply = send(&instance, method, &path, body).await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (status, answer),
+            "{method} {path} {body}"
+        );
+        assert_eq!(reply.headers.get("content-type"), None);
+        let origin = reply.headers.contains_key("access-control-allow-origin");
+        assert_eq!(origin, status < 300);
+    }
+    let tables = instance.tables("home").await;
+    assert_eq!(tables, ["home room,temp", "nofields a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_of_a_table_that_is_created_are_in_the_order_given() {
+    let (_stage, instance) = prepared().await;
+    let body =
+        r#"{"db":"home","table":"made","tags":["z","a"],"fields":[{"name":"f","type":"bool"}]}"#;
+    assert_eq!(send(&instance, "POST", TABLE, body).await.status, 200);
+    assert_eq!(
+        instance.write("home", "made,a=1,z=2 f=true 1").await.status,
+        204
+    );
+    assert_eq!(
+        instance.write("home", "made,a=1,z=2 f=1 1").await.status,
+        400
+    );
+    let catalog = instance.catalog_of("home").await;
+    let tags: Vec<_> = catalog
+        .table("made")
+        .unwrap()
+        .tags()
+        .map(|tag| &tag.name)
+        .collect();
+    assert_eq!(tags, ["z", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_is_set_replaced_and_cleared() {
+    let (_stage, instance) = prepared().await;
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let retention = async || instance.catalog_of("home").await.retention();
+    send(
+        &instance,
+        "POST",
+        &format!("{RETENTION}?db=home&duration=36h"),
+        "",
+    )
+    .await;
+    assert_eq!(retention().await, Some(DAY * 3 / 2));
+    let body = r#"{"db":"home","retention_period":"7d"}"#;
+    send(&instance, "PUT", DATABASE, body).await;
+    assert_eq!(retention().await, Some(DAY * 7));
+    send(
+        &instance,
+        "PUT",
+        DATABASE,
+        r#"{"db":"home","retention_period":null}"#,
+    )
+    .await;
+    assert_eq!(retention().await, None);
+    let body = r#"{"db":"new","retention_period":"1w"}"#;
+    send(&instance, "POST", DATABASE, body).await;
+    assert_eq!(instance.catalog_of("new").await.retention(), Some(DAY * 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_data_of_what_is_dropped_goes_when_it_is_said() {
+    let (_stage, instance) = prepared().await;
+    const HOUR_MICROS: i64 = 3_600_000_000;
+    let now = 1_700_000_000_000_000;
+    for (name, hard_delete_at, expected) in [
+        ("a", "", Some(now + 72 * HOUR_MICROS)),
+        ("b", "&hard_delete_at=default", Some(now + 72 * HOUR_MICROS)),
+        ("c", "&hard_delete_at=never", None),
+        ("d", "&hard_delete_at=now", Some(now)),
+        (
+            "e",
+            "&hard_delete_at=2023-11-15T00:13:20%2B01:00",
+            Some(now + HOUR_MICROS),
+        ),
+        ("f", "&hard_delete_at=2001-01-01T00:00:00Z", Some(now)),
+    ] {
+        send(
+            &instance,
+            "POST",
+            DATABASE,
+            &format!(r#"{{"db":"{name}"}}"#),
+        )
+        .await;
+        let path = format!("{DATABASE}?db={name}{hard_delete_at}");
+        let reply = send(&instance, "DELETE", &path, "").await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        let root = instance.catalog.root(Duration::ZERO).await.unwrap();
+        let mut databases = root.value.databases().values();
+        let dropped = databases.find(|entry| entry.name.starts_with(&format!("{name}-")));
+        let dropped = dropped.unwrap();
+        let at = dropped
+            .deletion
+            .unwrap()
+            .hard_delete_at
+            .map(StoreTime::micros);
+        let at = at.map(|at| at / 1_000_000);
+        assert_eq!(at, expected.map(|at| at / 1_000_000), "{hard_delete_at}");
+
+        // The same again is a conflict; another time is not.
+        let path = format!("{DATABASE}?db={}&hard_delete_at=never", dropped.name);
+        let status = send(&instance, "DELETE", &path, "").await.status;
+        assert_eq!(status, if expected.is_none() { 409 } else { 200 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_databases_can_be_merged_beside_these_routes() {
+    let (_stage, instance) = prepared().await;
+    let listing = axum::Router::new().route(DATABASE, axum::routing::get(async || "listing"));
+    let _merged = crate::router(instance.service).merge(listing);
+}

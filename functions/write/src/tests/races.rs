@@ -1,0 +1,125 @@
+//! Instances that change the same catalog at the same time.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use neap_bucket::Faults;
+
+use super::stage::Stage;
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_create_the_same_table_agree() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let lines = ["m,t=a v=1i 1", "m,t=a v=2i,w=1.5 1"];
+    let (first, second) = tokio::join!(one.write("d", lines[0]), other.write("d", lines[1]));
+    assert_eq!(
+        (first.status, second.status),
+        (204, 204),
+        "{} {}",
+        first.body,
+        second.body
+    );
+    let mut tables = one.tables("d").await;
+    assert_eq!(tables, other.tables("d").await);
+    assert_eq!(tables.remove(0).len(), "m t,v,w".len());
+    let segments = stage.segments().await;
+    let ids: Vec<_> = segments
+        .iter()
+        .flat_map(|s| s.tables())
+        .map(|t| t.table)
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(segments[0].database(), segments[1].database());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_types_for_a_new_column_one_wins_and_the_other_line_is_refused() {
+    let faults = Faults {
+        delay: 1.0,
+        longest_delay: Duration::from_millis(100),
+        ..Faults::default()
+    };
+    let stage = Stage::new();
+    let (one, other) = (
+        stage.instance_with_faults(faults.clone()),
+        stage.instance_with_faults(faults),
+    );
+    one.write("d", "m u=1 1").await;
+    other.write("d", "m u=1 1").await;
+    let (int, float) = tokio::join!(
+        one.write("d", "m v=1i 1\nm u=2 2"),
+        other.write("d", "m v=1.5 1\nm u=2 2")
+    );
+    let mut statuses = [int.status, float.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 400], "{} {}", int.body, float.body);
+    let refused = if int.status == 400 { int } else { float };
+    assert!(
+        refused.body.contains("invalid column type for column 'v'"),
+        "{}",
+        refused.body
+    );
+    assert!(refused.stamp().is_some());
+    // Of the refused request, the other line is stored.
+    assert_eq!(stage.rows().await, 2 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_writers_of_new_tables_lose_nothing() {
+    let faults = Faults {
+        delay: 0.5,
+        longest_delay: Duration::from_millis(20),
+        ..Faults::default()
+    };
+    let stage = Stage::new();
+    let instances: Vec<_> = (0..4)
+        .map(|_| stage.instance_with_faults(faults.clone()))
+        .collect();
+    let writes = (0..24).map(|number| {
+        let instance = &instances[number % 4];
+        let table = number % 6;
+        async move {
+            let body = format!("t{table},n={number} f{number}=1 {number}");
+            let path = "/api/v3/write_lp?db=d&precision=second";
+            instance.post(path, body).await
+        }
+    });
+    for reply in join_all(writes).await {
+        assert_eq!(reply.status, 204, "{}", reply.body);
+    }
+    assert_eq!(stage.rows().await, 24);
+    let catalog = instances[0].catalog_of("d").await;
+    assert_eq!(catalog.tables().count(), 6);
+    for segment in stage.segments().await {
+        for rows in segment.tables() {
+            let table = catalog.table_by_id(rows.table).unwrap();
+            for batch in segment.rows(rows.table).unwrap() {
+                for field in batch.schema().fields() {
+                    assert!(table.column(field.name()).is_some());
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    one.write("d", "m,t=a v=1i 1").await;
+    other.write("d", "m,t=a v=1i 1").await;
+    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m");
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    assert_eq!(one.send(request).await.status, 200);
+    // A new column shows the change at once, whatever was held.
+    assert_eq!(other.write("d", "m,t=a v=1.5,w=1 1").await.status, 400);
+    let reply = other.write("d", "m,t=a v=1i,w=1 1").await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    assert_eq!(other.tables("d").await, ["m w,t,v"]);
+    let last = stage.segments().await.pop().unwrap();
+    let table = last.tables().next().unwrap().table;
+    let catalog = other.catalog_of("d").await;
+    assert_eq!(catalog.table("m").unwrap().id(), table);
+}

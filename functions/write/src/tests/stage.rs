@@ -1,0 +1,247 @@
+//! What the tests share: a store in memory, instances on it, and what they put.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use neap_bucket::{
+    Bucket, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, Get, GetOptions, Key,
+    ListRequest, Margins, MemoryStore, Rules, Store, World,
+};
+use neap_catalog::{ANY_AGE, Catalog, DatabaseCatalog, Limits};
+use neap_http::{ClusterId, Common, Metrics, finish};
+use neap_wal::{Segment, TailWriter, WriterSettings};
+use tower::ServiceExt;
+
+use crate::{WriteParts, WriteService, WriteSettings, router};
+
+/// Tokio's paused time, with a wall clock of the year 2023.
+#[derive(Debug)]
+struct PausedClock {
+    start: tokio::time::Instant,
+}
+
+impl Clock for PausedClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.start.elapsed().as_micros()).unwrap();
+        1_700_000_000_000_000 + elapsed
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the tests")]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// A store that several instances write to.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub(super) memory: Arc<MemoryStore>,
+    clock: Arc<PausedClock>,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let clock = Arc::new(PausedClock {
+            start: tokio::time::Instant::now(),
+        });
+        let memory = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        Self { memory, clock }
+    }
+
+    pub(super) async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.memory) as _
+    }
+
+    fn world(&self) -> World {
+        let clock = Arc::clone(&self.clock) as _;
+        let entropy = Arc::new(Entropy::from_seed(Arc::strong_count(&self.clock) as u64));
+        World { clock, entropy }
+    }
+
+    pub(super) fn instance(&self) -> Instance {
+        self.instance_with(WriteSettings::default())
+    }
+
+    pub(super) fn instance_with(&self, settings: WriteSettings) -> Instance {
+        self.instance_on(self.store(), settings)
+    }
+
+    pub(super) fn instance_with_limits(&self, limits: Limits) -> Instance {
+        self.build(self.store(), WriteSettings::default(), limits)
+    }
+
+    /// An instance between which and the store these things go wrong.
+    pub(super) fn instance_with_faults(&self, faults: Faults) -> Instance {
+        let store = FaultyStore::new(self.store(), self.world(), faults);
+        self.instance_on(Arc::new(store), WriteSettings::default())
+    }
+
+    pub(super) fn instance_on(&self, store: Arc<dyn Store>, settings: WriteSettings) -> Instance {
+        self.build(store, settings, Limits::default())
+    }
+
+    fn build(&self, store: Arc<dyn Store>, settings: WriteSettings, limits: Limits) -> Instance {
+        let world = self.world();
+        let counting = Arc::new(CountingStore::new(store));
+        let bucket = Bucket::new(Arc::clone(&counting) as _, world.clone());
+        let rules = Rules::new(Margins::LOCAL);
+        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Arc::new(catalog.with_limits(limits));
+        let metrics = Metrics::default();
+        let service = Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket, rules, WriterSettings::LOCAL, None),
+            rules,
+            metrics: metrics.clone(),
+            settings,
+        }));
+        let common = Common {
+            cluster: ClusterId::of(Arc::clone(&catalog)),
+            world,
+            metrics: metrics.clone(),
+        };
+        Instance {
+            routes: finish(router(Arc::clone(&service)), common),
+            service,
+            catalog,
+            metrics,
+            counting,
+        }
+    }
+
+    /// The segments of all databases in their order, with the catalogs of their databases.
+    pub(super) async fn segments(&self) -> Vec<Segment> {
+        let request = ListRequest {
+            prefix: Key::TAIL_PREFIX,
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.memory.list(request).await.unwrap().value;
+        let mut segments = Vec::new();
+        for entry in page.entries {
+            let Ok(Key::Segment(database, name)) = entry.key.parse() else {
+                panic!("{}", entry.key);
+            };
+            let object = self.memory.get(&entry.key, GetOptions::default()).await;
+            let Get::Found(object) = object.unwrap().value else {
+                panic!("{}", entry.key);
+            };
+            segments.push(Segment::decode(database, name, object.bytes).unwrap());
+        }
+        segments.sort_by_key(Segment::name);
+        segments
+    }
+
+    /// The number of rows in the tails of all databases.
+    pub(super) async fn rows(&self) -> u64 {
+        let segments = self.segments().await;
+        let tables = segments.iter().flat_map(|segment| segment.tables());
+        tables.map(|table| table.rows).sum()
+    }
+}
+
+/// An instance of the function.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) service: Arc<WriteService>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) metrics: Metrics,
+    counting: Arc<CountingStore>,
+    routes: Router,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Reply {
+    pub(super) fn stamp(&self) -> Option<u64> {
+        let stamp = self.headers.get("x-neap-stamp")?;
+        Some(stamp.to_str().unwrap().parse().unwrap())
+    }
+}
+
+impl Instance {
+    pub(super) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.routes.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
+        self.send(Request::post(path).body(body.into()).unwrap())
+            .await
+    }
+
+    /// Writes lines to `/api/v3/write_lp` with timestamps in seconds.
+    pub(super) async fn write(&self, db: &str, lines: &'static str) -> Reply {
+        let path = format!("/api/v3/write_lp?precision=second&db={db}");
+        self.post(&path, Bytes::from_static(lines.as_bytes())).await
+    }
+
+    /// What was asked of the store while `work` was done.
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
+        let before = self.counting.counts();
+        let outcome = work.await;
+        (outcome, self.counting.counts() - before)
+    }
+
+    /// The catalog of a database as this instance knows it.
+    pub(super) async fn catalog_of(&self, name: &str) -> Arc<DatabaseCatalog> {
+        let database = self.catalog.database_by_name(name, ANY_AGE).await.unwrap();
+        let database = self.catalog.database(database.unwrap(), Duration::ZERO);
+        database.await.unwrap().value
+    }
+
+    /// Tables with their columns, in order of creation.
+    pub(super) async fn tables(&self, name: &str) -> Vec<String> {
+        let catalog = self.catalog_of(name).await;
+        let tables = catalog.tables().map(|table| {
+            let columns = table.columns().iter().map(|column| column.name.as_str());
+            let columns: Vec<_> = columns.filter(|column| *column != "time").collect();
+            format!("{} {}", table.name(), columns.join(","))
+        });
+        tables.collect()
+    }
+}
+
+/// A switch that makes a store fail.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    pub(super) fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

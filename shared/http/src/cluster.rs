@@ -1,0 +1,41 @@
+//! The cluster's UUID, which every answer carries.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use neap_bucket::World;
+use neap_catalog::{ANY_AGE, Catalog};
+
+/// The longest that an answer waits for the UUID of the cluster.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The UUID of the cluster, read from the root catalog when the first answer needs it. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct ClusterId {
+    catalog: Arc<Catalog>,
+    known: Arc<OnceLock<HeaderValue>>,
+}
+
+impl ClusterId {
+    /// The UUID in a catalog. It costs no request where the root catalog was read before.
+    pub fn of(catalog: Arc<Catalog>) -> Self {
+        Self {
+            catalog,
+            known: Arc::default(),
+        }
+    }
+
+    /// The UUID; `None` while the store does not answer.
+    pub(crate) async fn header_value(&self, world: &World) -> Option<HeaderValue> {
+        if let Some(known) = self.known.get() {
+            return Some(known.clone());
+        }
+        let root = world.timeout(LONGEST_WAIT, self.catalog.root(ANY_AGE));
+        let root = root.await?.ok()?;
+        let value = HeaderValue::from_str(root.value.cluster()).ok()?;
+        Some(self.known.get_or_init(|| value).clone())
+    }
+}

@@ -1,0 +1,104 @@
+//! Errors of the shared crates as answers.
+
+use std::time::Duration;
+
+use neap_bucket::{RegisterError, StoreError};
+use neap_catalog::CatalogError;
+
+use crate::{ApiError, Kind};
+
+/// How long a client waits before it sends a request again that the store did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+fn retry(kind: Kind, message: String) -> ApiError {
+    ApiError::text(kind, message).retry_after(Some(RETRY_AFTER))
+}
+
+impl From<StoreError> for ApiError {
+    /// A refusal, too, is answered as unavailable: it is about the server's rights or its disk, and the
+    /// request is good once that is mended.
+    fn from(error: StoreError) -> Self {
+        retry(Kind::Unavailable, error.to_string())
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Store(error) => error.into(),
+            RegisterError::Format(error) => Self::text(Kind::Corrupt, error.to_string()),
+        }
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        let message = error.to_string();
+        match error {
+            CatalogError::InvalidName(_) | CatalogError::SoftDeleted { .. } => {
+                Self::json(Kind::Invalid, message)
+            }
+            CatalogError::EmptyName { .. }
+            | CatalogError::ReservedColumn { .. }
+            | CatalogError::DuplicateColumn { .. }
+            | CatalogError::TypeConflict { .. } => Self::text(Kind::Invalid, message),
+            CatalogError::NotFound { .. } => Self::text(Kind::NotFound, message),
+            CatalogError::AlreadyExists { .. } | CatalogError::AlreadyDeleted { .. } => {
+                Self::text(Kind::Conflict, message)
+            }
+            CatalogError::Limit(_) | CatalogError::NoMoreIds { .. } => {
+                Self::json(Kind::Limit, message)
+            }
+            CatalogError::Store(error) => error.into(),
+            CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
+            CatalogError::Unknown { .. } => retry(Kind::Unknown, message),
+            CatalogError::Format(_) => Self::text(Kind::Corrupt, message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use neap_bucket::Operation;
+    use neap_catalog::LimitReached;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_is_worth_another_try() {
+        let (operation, key, reason) = (Operation::Put, "catalog".to_owned(), "x".to_owned());
+        let error = StoreError::Unavailable {
+            operation,
+            key,
+            reason,
+        };
+        let unknown = CatalogError::Unknown {
+            reason: String::new(),
+        };
+        for error in [
+            ApiError::from(CatalogError::from(RegisterError::from(error.clone()))),
+            ApiError::from(RegisterError::from(error)),
+            ApiError::from(unknown),
+        ] {
+            let response = error.into_response();
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], "1");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_catalog_have_the_statuses_of_influxdb() {
+        let name = || "x".to_owned();
+        for (error, status) in [
+            (CatalogError::NotFound { name: name() }, 404),
+            (CatalogError::AlreadyExists { name: name() }, 409),
+            (CatalogError::AlreadyDeleted { name: name() }, 409),
+            (CatalogError::SoftDeleted { name: name() }, 400),
+            (CatalogError::ReservedColumn { column: name() }, 400),
+            (LimitReached::Databases { limit: 5 }.into(), 422),
+        ] {
+            assert_eq!(ApiError::from(error).kind().status().as_u16(), status);
+        }
+    }
+}

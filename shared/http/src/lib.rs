@@ -1,0 +1,41 @@
+//! What all functions share on the HTTP side: how requests are read and how errors are answered.
+//!
+//! ```text
+//! connection ── finish ──────────────────────────────── routes of the functions
+//!   ▲             │  request id, span, counters            │  query strings   parse_query
+//!   │             │  CORS preflight                        │  bodies          read_body
+//!   │             │  unknown path, wrong method: 404       │  JSON bodies     read_json
+//!   │             │  panic: 500                            ▼
+//!   └─────────────┴──── cluster-uuid, request id ◄──── answer, or ApiError
+//! ```
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] decides on its status |
+//! | [`read_body`], [`read_json`], [`parse_query`] | the parts of a request, with limits and the error texts of InfluxDB 3 |
+//! | [`finish`] | what every answer has, around the merged routes |
+//! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
+//! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
+
+mod body;
+mod cluster;
+mod convert;
+mod error;
+mod finish;
+mod health;
+mod metrics;
+mod query;
+mod request_id;
+mod stamp;
+
+pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
+pub use cluster::ClusterId;
+pub use error::{ApiError, ErrorBody, Kind};
+pub use finish::{Common, finish};
+pub use health::{COMPATIBLE_VERSION, Server, health_routes};
+pub use metrics::{
+    CounterFamily, HistogramFamily, LATENCY_BUCKETS, MetricKind, Metrics, Samples, metrics_routes,
+};
+pub use query::{parse_query, read_json};
+pub use request_id::RequestId;
+pub use stamp::{STAMP_HEADER, requested_stamp};

@@ -1,0 +1,139 @@
+//! Counters and histograms by the values of their labels.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::text::Samples;
+
+/// The greatest number of combinations of values of labels that are kept apart. What comes later is counted
+/// together, so that clients who make up names can't fill the memory.
+const MAX_SERIES: usize = 1_000;
+
+/// The value of all labels of what is counted together.
+const OTHER: &str = "other";
+
+/// Values by the values of their labels.
+#[derive(Debug)]
+struct Series<V> {
+    labels: &'static [&'static str],
+    by_values: Mutex<BTreeMap<Vec<String>, Arc<V>>>,
+}
+
+impl<V> Series<V> {
+    fn new(labels: &'static [&'static str]) -> Self {
+        Self {
+            labels,
+            by_values: Mutex::default(),
+        }
+    }
+
+    fn get(&self, values: &[&str], new: impl FnOnce() -> V) -> Arc<V> {
+        debug_assert_eq!(values.len(), self.labels.len());
+        let mut key: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+        let mut series = self
+            .by_values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if series.len() >= MAX_SERIES && !series.contains_key(&key) {
+            key = vec![OTHER.to_owned(); values.len()];
+        }
+        Arc::clone(series.entry(key).or_insert_with(|| Arc::new(new())))
+    }
+
+    fn for_each(&self, mut show: impl FnMut(&[(&str, &str)], &V)) {
+        let series = self
+            .by_values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (values, value) in series.iter() {
+            let values = values.iter().map(String::as_str);
+            let labels: Vec<_> = self.labels.iter().copied().zip(values).collect();
+            show(&labels, value);
+        }
+    }
+}
+
+/// Counters that differ by the values of their labels. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct CounterFamily(Arc<Series<AtomicU64>>);
+
+impl CounterFamily {
+    pub(super) fn new(labels: &'static [&'static str]) -> Self {
+        Self(Arc::new(Series::new(labels)))
+    }
+
+    /// Adds to the counter with these values of the labels, which are in the order of the labels.
+    pub fn add(&self, values: &[&str], number: u64) {
+        let counter = self.0.get(values, AtomicU64::default);
+        counter.fetch_add(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn show(&self, samples: &mut Samples<'_>) {
+        self.0.for_each(|labels, counter| {
+            samples.add(labels, counter.load(Ordering::Relaxed));
+        });
+    }
+}
+
+/// A histogram: how many values fell in each bucket, and the sum of all.
+#[derive(Debug)]
+struct Histogram {
+    /// One for each bucket, and one for what is beyond the last.
+    counts: Vec<u64>,
+    sum: f64,
+}
+
+/// Histograms that differ by the values of their labels. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct HistogramFamily {
+    series: Arc<Series<Mutex<Histogram>>>,
+    buckets: &'static [f64],
+}
+
+impl HistogramFamily {
+    pub(super) fn new(labels: &'static [&'static str], buckets: &'static [f64]) -> Self {
+        Self {
+            series: Arc::new(Series::new(labels)),
+            buckets,
+        }
+    }
+
+    /// Takes in a value with these values of the labels, which are in the order of the labels.
+    pub fn observe(&self, values: &[&str], value: f64) {
+        let bucket = self.buckets.partition_point(|end| *end < value);
+        let empty = || Histogram {
+            counts: vec![0; self.buckets.len() + 1],
+            sum: 0.0,
+        };
+        let histogram = self.series.get(values, || Mutex::new(empty()));
+        let mut histogram = histogram.lock().unwrap_or_else(PoisonError::into_inner);
+        histogram.sum += value;
+        if let Some(count) = histogram.counts.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn show(&self, samples: &mut Samples<'_>) {
+        self.series.for_each(|labels, histogram| {
+            let histogram = histogram.lock().unwrap_or_else(PoisonError::into_inner);
+            let ends = self.buckets.iter().map(f64::to_string);
+            let mut total = 0;
+            for (end, count) in ends.chain(["+Inf".to_owned()]).zip(&histogram.counts) {
+                total += count;
+                let labels: Vec<_> = labels
+                    .iter()
+                    .copied()
+                    .chain([("le", end.as_str())])
+                    .collect();
+                samples.add_part("_bucket", &labels, total);
+            }
+            samples.add_part("_sum", labels, histogram.sum);
+            samples.add_part("_count", labels, total);
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! Query strings and JSON bodies, with the error texts of InfluxDB 3.
+
+use axum::body::Body;
+use http::{HeaderMap, Uri, header::CONTENT_TYPE};
+use neap_bucket::World;
+use serde::de::DeserializeOwned;
+
+use crate::{ApiError, BodyLimits, Kind, read_body};
+
+/// The parameters in a query string; none when there is no query string. Unknown ones are ignored, and
+/// booleans are exactly `true` or `false`.
+///
+/// # Errors
+/// `Invalid`, `serde error: …`.
+pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
+    serde_urlencoded::from_str(uri.query().unwrap_or_default())
+        .map_err(|error| ApiError::text(Kind::Invalid, format!("serde error: {error}")))
+}
+
+/// Reads a JSON body. Its type must say that it is JSON: `application/json` or `application/…+json`.
+///
+/// # Errors
+/// `MediaType`; `Invalid`, `serde json error: …`; and those of [`read_body`].
+pub async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &BodyLimits,
+    world: &World,
+) -> Result<T, ApiError> {
+    if !is_json(headers) {
+        return Err(ApiError::text(
+            Kind::MediaType,
+            "unacceptable content-type, expected: application/json",
+        ));
+    }
+    let body = read_body(headers, body, limits, world).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| ApiError::text(Kind::Invalid, format!("serde json error: {error}")))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    let media_type = media_type.to_ascii_lowercase();
+    media_type
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Params {
+        db: String,
+        #[serde(default)]
+        flag: bool,
+    }
+
+    #[test]
+    fn query_strings_are_judged_in_the_words_of_serde() {
+        let parse = |uri: &str| {
+            let parsed = parse_query::<Params>(&uri.parse().unwrap());
+            parsed.map_err(|error| error.message().to_owned())
+        };
+        let params = |db: &str, flag| {
+            let db = db.to_owned();
+            Ok(Params { db, flag })
+        };
+        assert_eq!(parse("/?db=a%20b&flag=true&other=1"), params("a b", true));
+        assert_eq!(parse("/?db="), params("", false));
+        for (uri, error) in [
+            ("/", "serde error: missing field `db`"),
+            ("/?", "serde error: missing field `db`"),
+            ("/?flag=true", "serde error: missing field `db`"),
+            (
+                "/?db=a&flag=TRUE",
+                "serde error: provided string was not `true` or `false`",
+            ),
+            (
+                "/?db=a&flag=1",
+                "serde error: provided string was not `true` or `false`",
+            ),
+            ("/?db=a&db=b", "serde error: duplicate field `db`"),
+        ] {
+            assert_eq!(parse(uri), Err(error.to_owned()), "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn json_bodies_say_that_they_are_json() {
+        let read = async |content_type: Option<&'static str>, body: &'static str| {
+            let headers = content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap()));
+            let headers = HeaderMap::from_iter(headers);
+            let limits = BodyLimits::default();
+            let read = read_json(&headers, Body::from(body), &limits, &World::system()).await;
+            read.map(|params: Params| params.db)
+                .map_err(|error| format!("{} {error}", error.kind().status().as_u16()))
+        };
+        let good = Ok("a".to_owned());
+        for content_type in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/vnd.x+json",
+        ] {
+            assert_eq!(read(Some(content_type), r#"{"db":"a"}"#).await, good);
+        }
+        for content_type in [None, Some("text/plain"), Some("application/jsonl")] {
+            assert_eq!(
+                read(content_type, "{}").await.unwrap_err(),
+                "415 unacceptable content-type, expected: application/json"
+            );
+        }
+        assert_eq!(
+            read(Some("application/json"), "{}").await.unwrap_err(),
+            "400 serde json error: missing field `db` at line 1 column 2"
+        );
+    }
+}
