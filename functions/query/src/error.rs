@@ -1,0 +1,120 @@
+//! Why a query was not answered.
+
+use std::time::Duration;
+
+use datafusion::{arrow::error::ArrowError, error::DataFusionError};
+use neap_catalog::CatalogError;
+use neap_manifest::{ManifestError, SnapshotError};
+use neap_wal::{StampError, TailError};
+
+use crate::format;
+
+/// Why a query was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// There is no database of this name.
+    #[error("query error: database not found: {0}")]
+    DatabaseNotFound(String),
+    /// The statement can't be planned.
+    #[error("{0}")]
+    Planning(#[source] DataFusionError),
+    /// The statement is valid, but executing it failed.
+    #[error("query error: error while executing plan: {0}")]
+    Execution(#[source] DataFusionError),
+    /// The rows can't be written in the format that was asked for.
+    #[error("query error: {0}")]
+    Format(#[from] format::FormatError),
+    /// The catalog could not be read.
+    #[error("query error: {0}")]
+    Catalog(#[from] CatalogError),
+    /// The state of the database could not be read.
+    #[error("query error: {0}")]
+    Snapshot(#[from] SnapshotError),
+    /// The query took too long.
+    #[error("query error: it took longer than {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// There are too many queries.
+    #[error("query error: too many queries are waiting")]
+    Busy,
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Execution(error)
+    }
+}
+
+/// What a failure asks of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryErrorKind {
+    /// The statement is wrong, or its data do not allow it.
+    Invalid,
+    /// A name in the request is unknown.
+    NotFound,
+    /// The statement asks for something that there is not.
+    NotImplemented,
+    /// Try again later.
+    Unavailable,
+    /// The database failed.
+    Internal,
+}
+
+impl QueryError {
+    /// What to do about it.
+    pub fn kind(&self) -> QueryErrorKind {
+        match self {
+            Self::DatabaseNotFound(_) => QueryErrorKind::NotFound,
+            Self::Planning(error) => planning_kind(error.find_root()),
+            Self::Execution(error) => execution_kind(error.find_root()),
+            Self::Snapshot(error) => snapshot_kind(error),
+            Self::Catalog(error) => catalog_kind(error),
+            Self::Busy => QueryErrorKind::Unavailable,
+            Self::Format(_) | Self::Timeout(_) => QueryErrorKind::Internal,
+        }
+    }
+}
+
+/// All but damage passes with time.
+fn catalog_kind(error: &CatalogError) -> QueryErrorKind {
+    match error {
+        CatalogError::Format(_) => QueryErrorKind::Internal,
+        _ => QueryErrorKind::Unavailable,
+    }
+}
+
+fn snapshot_kind(error: &SnapshotError) -> QueryErrorKind {
+    match error {
+        SnapshotError::Catalog(error) => catalog_kind(error),
+        SnapshotError::Manifest(ManifestError::Format(_))
+        | SnapshotError::Tail(TailError::Segment(_)) => QueryErrorKind::Internal,
+        SnapshotError::Stamp(StampError::FarAhead { .. }) => QueryErrorKind::Invalid,
+        _ => QueryErrorKind::Unavailable,
+    }
+}
+
+/// InfluxDB 3 answers an unknown column with 500; clients were built around it, so it stays.
+fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
+    match error {
+        DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
+        DataFusionError::SchemaError(..) | DataFusionError::Internal(_) => QueryErrorKind::Internal,
+        DataFusionError::External(_) => QueryErrorKind::Internal,
+        _ => QueryErrorKind::Invalid,
+    }
+}
+
+/// A value that can't be computed is the statement's fault, not the database's.
+fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
+    match error {
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::CastError(_)
+            | ArrowError::ParseError(_)
+            | ArrowError::DivideByZero
+            | ArrowError::ArithmeticOverflow(_)
+            | ArrowError::InvalidArgumentError(_)
+            | ArrowError::ComputeError(_) => QueryErrorKind::Invalid,
+            _ => QueryErrorKind::Internal,
+        },
+        DataFusionError::ResourcesExhausted(_) => QueryErrorKind::Unavailable,
+        _ => QueryErrorKind::Internal,
+    }
+}

@@ -1,0 +1,173 @@
+//! The HTTP interface of queries, as InfluxDB 3 has it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_body, requested_stamp};
+use serde::Deserialize;
+
+use crate::{
+    Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
+    format::{self, Format},
+};
+
+/// The largest body of a query.
+const MAX_QUERY_BYTES: usize = 4 << 20;
+
+/// How old the snapshot of a query may be, as a duration such as `500ms` or `10s`.
+const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
+
+/// The routes of the query function.
+pub fn router(engine: Arc<QueryEngine>) -> Router {
+    Router::new()
+        .route("/api/v3/query_sql", get(query_by_url).post(query_by_body))
+        .route("/api/v3/configure/database", get(list_databases))
+        .with_state(engine)
+}
+
+/// The body of a query.
+#[derive(Debug, Deserialize)]
+struct QueryBody {
+    db: String,
+    q: String,
+    format: Option<Format>,
+    #[serde(default)]
+    params: Parameters,
+}
+
+/// A query in a query string.
+#[derive(Debug, Deserialize)]
+struct QueryUrl {
+    db: String,
+    q: String,
+    format: Option<Format>,
+    params: Option<String>,
+}
+
+async fn query_by_url(
+    State(engine): State<Arc<QueryEngine>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if request.uri().query().is_none() {
+        return Err(ApiError::text(Kind::Invalid, "missing query parameters 'db' and 'q'"));
+    }
+    let QueryUrl { db, q, format, params } = parse_query(request.uri())?;
+    let params = params.map(|params| serde_json::from_str(&params)).transpose();
+    let params = params.map_err(|error| bad_json(&error))?.unwrap_or_default();
+    answer(&engine, request.headers(), QueryBody { db, q, format, params }).await
+}
+
+async fn query_by_body(
+    State(engine): State<Arc<QueryEngine>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let limits = BodyLimits { max_bytes: MAX_QUERY_BYTES, ..BodyLimits::default() };
+    let body = read_body(&head.headers, body, &limits, engine.world()).await?;
+    // Whatever the content type says: curl sends a form by default.
+    let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    answer(&engine, &head.headers, query).await
+}
+
+fn bad_json(error: &serde_json::Error) -> ApiError {
+    ApiError::text(Kind::Invalid, format!("serde json error: {error}"))
+}
+
+async fn answer(
+    engine: &QueryEngine,
+    headers: &HeaderMap,
+    query: QueryBody,
+) -> Result<Response, ApiError> {
+    let format = chosen_format(query.format, headers)?;
+    let request = QueryRequest {
+        database: query.db,
+        sql: query.q,
+        parameters: query.params,
+        max_staleness: max_staleness(headers)?,
+        after: requested_stamp(headers)?,
+    };
+    let rows = engine.query(request).await?;
+    respond(engine, format, rows).await
+}
+
+/// The format of the parameter, or else of the `Accept` header, which must be understood in any case.
+fn chosen_format(parameter: Option<Format>, headers: &HeaderMap) -> Result<Format, ApiError> {
+    let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
+    let accepted = match accept {
+        None => None,
+        Some(Ok(accept)) => Some(
+            Format::from_accept(accept)
+                .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?,
+        ),
+        Some(Err(_)) => return Err(ApiError::text(Kind::Invalid, "invalid mime type")),
+    };
+    Ok(parameter.or(accepted).unwrap_or(Format::Json))
+}
+
+fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let Some(value) = headers.get(MAX_STALENESS_HEADER) else { return Ok(None) };
+    let duration = value.to_str().ok().and_then(|text| humantime::parse_duration(text).ok());
+    duration.map(Some).ok_or_else(|| {
+        let text = format!("header {MAX_STALENESS_HEADER} is not a duration such as 500ms or 10s");
+        ApiError::text(Kind::Invalid, text)
+    })
+}
+
+/// Writes rows. What fails before the first of them has left gets a status of its own; what fails later
+/// cuts the answer off.
+async fn respond(engine: &QueryEngine, format: Format, rows: Rows) -> Result<Response, ApiError> {
+    let limits = format::Limits {
+        table_bytes: engine.settings().pretty_bytes,
+        ..format::Limits::default()
+    };
+    let mut body = Box::pin(format::stream(format, rows.schema, rows.batches, limits));
+    let first = body.next().await.transpose()?;
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
+    Ok((StatusCode::OK, headers, body).into_response())
+}
+
+/// The parameters of a listing.
+#[derive(Debug, Deserialize)]
+struct ListUrl {
+    format: Option<Format>,
+    #[serde(default)]
+    show_deleted: bool,
+}
+
+async fn list_databases(
+    State(engine): State<Arc<QueryEngine>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let ListUrl { format, show_deleted } = parse_query(request.uri())?;
+    let format = chosen_format(format, request.headers())?;
+    let databases = engine.databases(show_deleted).await?;
+    let rows = Rows {
+        schema: databases.schema(),
+        batches: Box::pin(stream::iter([Ok(databases)])),
+    };
+    respond(&engine, format, rows).await
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let text = error.to_string();
+        match error.kind() {
+            QueryErrorKind::NotFound => Self::json(Kind::NotFound, text),
+            QueryErrorKind::Invalid => Self::text(Kind::Invalid, text),
+            QueryErrorKind::NotImplemented => Self::text(Kind::NotAllowed, text),
+            QueryErrorKind::Unavailable => {
+                Self::text(Kind::Unavailable, text).retry_after(Some(Duration::from_secs(1)))
+            }
+            QueryErrorKind::Internal => Self::text(Kind::Internal, text),
+        }
+    }
+}

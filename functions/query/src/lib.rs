@@ -1,0 +1,31 @@
+//! The query function: SQL over the databases of a bucket.
+//!
+//! ```text
+//!   request -> database by name -> snapshot -> plan -> scan -> rows -> JSON, CSV, Parquet, ...
+//!                                  |                   |
+//!                                  catalog, manifest,  sections that can hold an answer, read by exact
+//!                                  tail: one round     ranges; the tail from memory; folded where they
+//!                                  trip                overlap in time
+//! ```
+//!
+//! [`QueryEngine`] answers a [`QueryRequest`] with [`Rows`]; [`router`] is the same over HTTP, as InfluxDB 3
+//! has it. Nothing is kept but caches of what never changes, each with a bound in bytes.
+
+mod databases;
+mod engine;
+mod error;
+pub mod format;
+mod http;
+mod parameters;
+mod scan;
+mod session;
+mod settings;
+
+pub use engine::{QueryEngine, QueryRequest, Rows};
+pub use error::{QueryError, QueryErrorKind};
+pub use http::router;
+pub use parameters::Parameters;
+pub use settings::QuerySettings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Values for the placeholders of a statement.
+
+use std::{collections::BTreeMap, fmt};
+
+use datafusion::common::ScalarValue;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+
+/// Values for the placeholders of a statement, by name without the `$`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parameters(pub BTreeMap<String, ScalarValue>);
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?;
+        let values = values.unwrap_or_default().into_iter();
+        Ok(Self(values.map(|(name, value)| (name, value.0)).collect()))
+    }
+}
+
+/// A JSON value that SQL has a type for: null, boolean, number or string, as InfluxDB 3 takes them. Integers
+/// are `Int64`, or `UInt64` where they need it; all other numbers are `Float64`.
+struct Value(ScalarValue);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor).map(Self)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = ScalarValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("null, a boolean, a number or a string as the value of a query parameter")
+    }
+
+    fn visit_unit<E>(self) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Boolean(Some(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Int64(Some(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<ScalarValue, E> {
+        Ok(match i64::try_from(value) {
+            Ok(value) => ScalarValue::Int64(Some(value)),
+            Err(_) => ScalarValue::UInt64(Some(value)),
+        })
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Float64(Some(value)))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<ScalarValue, E> {
+        Ok(ScalarValue::Utf8(Some(value.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_json_type_has_its_sql_type() {
+        let json = r#"{"a":null,"b":true,"c":-1,"d":18446744073709551615,"e":1.5,"f":"x"}"#;
+        let Parameters(values) = serde_json::from_str(json).unwrap();
+        let expected = [
+            ("a", ScalarValue::Null),
+            ("b", ScalarValue::Boolean(Some(true))),
+            ("c", ScalarValue::Int64(Some(-1))),
+            ("d", ScalarValue::UInt64(Some(u64::MAX))),
+            ("e", ScalarValue::Float64(Some(1.5))),
+            ("f", ScalarValue::Utf8(Some("x".to_owned()))),
+        ];
+        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value)).into());
+        assert_eq!(serde_json::from_str::<Parameters>("null").unwrap(), Parameters::default());
+    }
+
+    #[test]
+    fn lists_and_objects_are_refused() {
+        for json in [r#"{"a":[1]}"#, r#"{"a":{"b":1}}"#] {
+            assert!(serde_json::from_str::<Parameters>(json).is_err());
+        }
+    }
+}

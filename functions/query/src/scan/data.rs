@@ -1,0 +1,286 @@
+//! Bytes of sections: read by exact ranges, coalesced, and kept in bounded caches.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use moka::{future, sync};
+use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
+use neap_manifest::SectionWithFooter;
+use neap_schema::DatabaseId;
+use parquet::{
+    errors::ParquetError,
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+};
+
+/// Ranges with less than this between them are read with one request.
+const COALESCE_GAP_BYTES: u64 = 1 << 20;
+
+/// The most that one request reads. Throughput of object stores is flat from here on.
+const MAX_READ_BYTES: u64 = 16 << 20;
+
+/// The number of requests of one reader that are under way at once.
+const PARALLEL_READS: usize = 16;
+
+/// Why bytes of a section could not be had.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object is not what the manifest says.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The object is gone.
+    #[error("'{0}' is missing from the bucket")]
+    Missing(String),
+}
+
+/// What the caches of a process may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataCacheLimits {
+    /// Decoded footers, in bytes.
+    pub(crate) metadata_bytes: u64,
+    /// Column chunks, in bytes.
+    pub(crate) chunk_bytes: u64,
+}
+
+/// The data objects of a bucket behind caches. Objects never change, so nothing in them goes stale.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    bucket: Bucket,
+    metadata: future::Cache<(Key, u64), Arc<ParquetMetaData>>,
+    chunks: sync::Cache<(Key, u64, u64), Bytes>,
+}
+
+impl Data {
+    /// Empty caches over a bucket.
+    pub(crate) fn new(bucket: Bucket, limits: DataCacheLimits) -> Self {
+        let metadata = future::Cache::builder()
+            .max_capacity(limits.metadata_bytes)
+            .weigher(|_, metadata: &Arc<ParquetMetaData>| weight(metadata.memory_size()))
+            .build();
+        let chunks = sync::Cache::builder()
+            .max_capacity(limits.chunk_bytes)
+            .weigher(|_, bytes: &Bytes| weight(bytes.len()))
+            .build();
+        Self { bucket, metadata, chunks }
+    }
+
+    /// The decoded footer of a section with its page index: from the cache, from the manifest's page, or
+    /// by one request of the range that the manifest names.
+    pub(crate) async fn metadata(
+        &self,
+        file: &SectionFile,
+    ) -> Result<Arc<ParquetMetaData>, Arc<DataError>> {
+        let id = (file.key.clone(), file.offset);
+        self.metadata.try_get_with(id, self.load_metadata(file)).await
+    }
+
+    async fn load_metadata(&self, file: &SectionFile) -> Result<Arc<ParquetMetaData>, DataError> {
+        let footer = match &file.footer {
+            Some(footer) => footer.clone(),
+            None => self.get(&file.key, file.footer_range()).await?,
+        };
+        let mut reader =
+            ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        reader
+            .try_parse_sized(&footer, file.length)
+            .and_then(|()| reader.finish())
+            .map(Arc::new)
+            .map_err(|error| file.damaged(&error))
+    }
+
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
+        let expected = range.end - range.start;
+        let options = GetOptions { range: Some(range), if_none_match: None };
+        let Get::Found(object) = self.bucket.get(key, options).await?.value else {
+            return Err(DataError::Missing(key.to_string()));
+        };
+        if object.bytes.len() as u64 != expected {
+            let reason = "it is shorter than the manifest says".to_owned();
+            return Err(FormatError::Damaged { key: key.to_string(), reason }.into());
+        }
+        Ok(object.bytes)
+    }
+
+    /// Ranges of a section, each relative to its start.
+    async fn ranges(
+        &self,
+        file: &SectionFile,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, DataError> {
+        let id = |range: &Range<u64>| (file.key.clone(), file.offset + range.start, range.end);
+        let mut found: Vec<Option<Bytes>> =
+            ranges.iter().map(|range| self.chunks.get(&id(range))).collect();
+        let missing: Vec<Range<u64>> = ranges
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(range, _)| range.clone())
+            .collect();
+        let reads = coalesced(missing);
+        let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
+            .map(|read| async move {
+                let at = file.offset + read.start..file.offset + read.end;
+                Ok::<_, DataError>((read.start, self.get(&file.key, at).await?))
+            })
+            .buffered(PARALLEL_READS)
+            .try_collect()
+            .await?;
+        for (range, slot) in ranges.iter().zip(&mut found) {
+            if slot.is_none() {
+                let bytes = cut(&blocks, range).ok_or_else(|| {
+                    DataError::Missing(format!("{} from byte {}", file.key, range.start))
+                })?;
+                self.chunks.insert(id(range), bytes.clone());
+                *slot = Some(bytes);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The requests that read all of `ranges`.
+fn coalesced(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut reads: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match reads.last_mut() {
+            Some(last)
+                if range.start <= last.end.saturating_add(COALESCE_GAP_BYTES)
+                    && range.end.max(last.end) - last.start <= MAX_READ_BYTES =>
+            {
+                last.end = last.end.max(range.end);
+            }
+            _ => reads.push(range),
+        }
+    }
+    reads
+}
+
+/// One range out of the blocks that were read, sorted by their start.
+fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
+    let block = blocks.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
+    let (start, bytes) = blocks.get(block)?;
+    let from = usize::try_from(range.start - start).ok()?;
+    let to = usize::try_from(range.end - start).ok()?;
+    if to > bytes.len() {
+        return None;
+    }
+    let part = bytes.slice(from..to);
+    // A slice keeps the whole block alive: a small part of a large one is worth a copy.
+    Some(if part.len() * 2 < bytes.len() { Bytes::copy_from_slice(&part) } else { part })
+}
+
+/// A section as a Parquet file: a range of a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionFile {
+    key: Key,
+    offset: u64,
+    length: u64,
+    footer_length: u64,
+    footer: Option<Bytes>,
+}
+
+impl SectionFile {
+    /// The file of a section.
+    pub(crate) fn new(database: DatabaseId, loaded: &SectionWithFooter) -> Self {
+        let section = &loaded.section;
+        Self {
+            key: Key::Bundle(database, section.object),
+            offset: section.offset,
+            length: section.length,
+            footer_length: u64::from(section.footer_length),
+            footer: loaded.footer.clone(),
+        }
+    }
+
+    /// The number of bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// A name for plans and messages.
+    pub(crate) fn name(&self) -> String {
+        format!("{}@{}", self.key, self.offset)
+    }
+
+    fn footer_range(&self) -> Range<u64> {
+        let end = self.offset + self.length;
+        end.saturating_sub(self.footer_length).max(self.offset)..end
+    }
+
+    fn damaged(&self, error: &ParquetError) -> DataError {
+        FormatError::Damaged { key: self.key.to_string(), reason: error.to_string() }.into()
+    }
+}
+
+/// Reads one section for DataFusion.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionReader {
+    /// Where the bytes are.
+    pub(crate) data: Data,
+    /// Which section.
+    pub(crate) file: SectionFile,
+}
+
+impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        Box::pin(async move {
+            let mut all = self.get_byte_ranges(vec![range]).await?;
+            all.pop().ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
+        })
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        Box::pin(async move {
+            let bytes = self.data.ranges(&self.file, &ranges).await;
+            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        })
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a parquet::arrow::arrow_reader::ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        Box::pin(async move {
+            let metadata = self.data.metadata(&self.file).await;
+            metadata.map_err(|error| ParquetError::External(Box::new(error)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_ranges_are_read_at_once_and_far_ones_are_not() {
+        let mib = 1 << 20;
+        let reads = coalesced(vec![3 * mib..3 * mib + 10, 0..10, 20..30, mib..mib + 5]);
+        assert_eq!(reads, vec![0..mib + 5, 3 * mib..3 * mib + 10]);
+    }
+
+    #[test]
+    fn a_read_is_never_larger_than_the_limit() {
+        let reads = coalesced((0..40).map(|at| at << 20..(at + 1) << 20).collect());
+        assert_eq!(reads.len(), 3);
+        assert!(reads.iter().all(|read| read.end - read.start <= MAX_READ_BYTES));
+    }
+
+    #[test]
+    fn parts_come_out_of_the_right_block() {
+        let blocks = vec![(0, Bytes::from_static(b"0123")), (10, Bytes::from_static(b"abcdef"))];
+        assert_eq!(cut(&blocks, &(1..3)).as_deref(), Some(&b"12"[..]));
+        assert_eq!(cut(&blocks, &(12..16)).as_deref(), Some(&b"cdef"[..]));
+        assert_eq!(cut(&blocks, &(3..5)), None);
+    }
+}

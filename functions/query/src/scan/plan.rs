@@ -1,0 +1,364 @@
+//! The physical plan of a scan: direct reads where one source covers a time, merges where several do.
+//!
+//! ```text
+//!   UnionExec
+//!     DataSourceExec   sections that overlap nothing, split for parallel reading
+//!     DataSourceExec   tail that overlaps nothing
+//!     FilterExec       the rest of a section that overlaps another one somewhere
+//!     ProjectionExec
+//!       DedupExec      one for each overlap
+//!         FilterExec   section, from the oldest ...
+//!         ...
+//!         DataSourceExec  ... to the tail, sorted
+//! ```
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::{SortOptions, filter_record_batch},
+    datatypes::SchemaRef,
+};
+use datafusion::{
+    common::{Result, ScalarValue, plan_datafusion_err},
+    datasource::{
+        listing::PartitionedFile,
+        memory::MemorySourceConfig,
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+        },
+        source::DataSourceExec,
+    },
+    error::DataFusionError,
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::Operator,
+    parquet::arrow::async_reader::AsyncFileReader,
+    physical_expr::{
+        LexOrdering, PhysicalExpr, PhysicalSortExpr,
+        expressions::{BinaryExpr, Column, Literal},
+    },
+    physical_plan::{
+        ExecutionPlan, empty::EmptyExec, filter::FilterExec, metrics::ExecutionPlanMetricsSet,
+        projection::ProjectionExec, union::UnionExec,
+    },
+};
+use neap_points::TailImage;
+use neap_schema::TIME_COLUMN;
+
+use super::{
+    data::{Data, SectionFile, SectionReader},
+    dedup::DedupExec,
+    predicate::Predicates,
+    regions::{Overlap, Regions, TimeRange},
+};
+
+/// The URL under which DataFusion looks for an object store. Sections are read through their own reader, so
+/// nothing is ever asked of it.
+pub(crate) const STORE_URL: &str = "neap://bucket";
+
+/// Rows of one interval of stamps, every point once.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The time of its rows, as far as the query wants them.
+    pub(crate) time: TimeRange,
+    /// The rows.
+    pub(crate) rows: SourceRows,
+}
+
+/// Where the rows of a source are.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceRows {
+    /// In a section, sorted by tags and time.
+    Section(SectionFile),
+    /// In memory.
+    Tail(Arc<TailImage>),
+}
+
+/// What is to be scanned.
+#[derive(Debug)]
+pub(crate) struct TableScan<'a> {
+    /// Where sections are read.
+    pub(crate) data: &'a Data,
+    /// The columns of the table, sorted by name.
+    pub(crate) schema: &'a SchemaRef,
+    /// The tags of the table, in the order of its series key.
+    pub(crate) tags: &'a [String],
+    /// The filters.
+    pub(crate) predicates: &'a Predicates,
+    /// The number of parts to work on at once.
+    pub(crate) partitions: usize,
+    /// The number of rows that are enough, where nothing is filtered or folded.
+    pub(crate) limit: Option<usize>,
+}
+
+impl TableScan<'_> {
+    /// The plan over `sources`, from the oldest to the newest.
+    pub(crate) async fn plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        sources: &[Source],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection: Vec<usize> = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let regions = Regions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
+        let mut inputs = self.direct(&projection, sources, &regions).await?;
+        for overlap in &regions.overlaps {
+            inputs.push(self.merged(&projection, sources, overlap).await?);
+        }
+        match inputs.is_empty() {
+            true => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?)))),
+            false => UnionExec::try_new(inputs),
+        }
+    }
+
+    /// Scans of what only one source covers.
+    async fn direct(
+        &self,
+        projection: &[usize],
+        sources: &[Source],
+        regions: &Regions,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let mut plans = Vec::new();
+        let mut whole = Vec::new();
+        for (source, ranges) in sources.iter().zip(&regions.direct) {
+            match &source.rows {
+                _ if ranges.is_empty() => {}
+                SourceRows::Section(file) if ranges.contains(&source.time) => whole.push(file),
+                SourceRows::Section(file) => {
+                    let wide = self.with_time(projection);
+                    let scan = self.sections(&[file], &wide, self.predicates.all.as_ref(), None).await?;
+                    let bounded = within(scan, ranges)?;
+                    plans.push(self.narrow(bounded, &wide, projection)?);
+                }
+                SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
+            }
+        }
+        if !whole.is_empty() {
+            let all = self.predicates.all.as_ref();
+            plans.insert(0, self.sections(&whole, projection, all, None).await?);
+        }
+        Ok(plans)
+    }
+
+    /// The fold of what several sources cover.
+    async fn merged(
+        &self,
+        projection: &[usize],
+        sources: &[Source],
+        overlap: &Overlap,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wide = self.with_keys(projection);
+        let schema = Arc::new(self.schema.project(&wide)?);
+        let (order, keys) = self.order(&schema)?;
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for source in overlap.sources.iter().filter_map(|source| sources.get(*source)) {
+            match &source.rows {
+                SourceRows::Section(file) => {
+                    let key = self.predicates.key.as_ref();
+                    let scan = self.sections(&[file], &wide, key, Some(self.file_order()?)).await?;
+                    inputs.push(within(scan, &[overlap.range])?);
+                }
+                SourceRows::Tail(image) => {
+                    let rows = image
+                        .sorted(overlap.range.min, overlap.range.max, &wide)
+                        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+                    let rows = MemorySourceConfig::try_new(&[vec![rows]], Arc::clone(&schema), None)?
+                        .try_with_sort_information(vec![order.clone()])?;
+                    inputs.push(DataSourceExec::from_data_source(rows));
+                }
+            }
+        }
+        let folded = Arc::new(DedupExec::try_new(inputs, order, keys)?);
+        self.narrow(folded, &wide, projection)
+    }
+
+    /// Reads sections whole.
+    async fn sections(
+        &self,
+        files: &[&SectionFile],
+        projection: &[usize],
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+        order: Option<LexOrdering>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut source = ParquetSource::new(Arc::clone(self.schema))
+            .with_parquet_file_reader_factory(Arc::new(Readers(self.data.clone())))
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true);
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(Arc::clone(predicate));
+        }
+        let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
+        let count = groups.len();
+        for (at, file) in files.iter().enumerate() {
+            let part = PartitionedFile::new(file.name(), file.length()).with_extension((*file).clone());
+            if let Some(group) = groups.get_mut(at % count) {
+                group.push(part);
+            }
+        }
+        let groups = groups.into_iter().map(FileGroup::new).collect();
+        let mut config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+                .with_projection_indices(Some(projection.to_vec()))?
+                .with_file_groups(groups);
+        match order {
+            Some(order) => config = config.with_output_ordering(vec![order]),
+            None if predicate.is_none() => config = config.with_limit(self.limit),
+            None => {}
+        }
+        Ok(DataSourceExec::from_data_source(config.build()))
+    }
+
+    /// The rows of the tail in these ranges.
+    fn tail(
+        &self,
+        image: &TailImage,
+        projection: &[usize],
+        ranges: &[TimeRange],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let mut whole = true;
+        let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.partitions.max(1)];
+        let mut sizes = vec![0; parts.len()];
+        for chunk in &image.chunks {
+            let time = TimeRange { min: chunk.min_time, max: chunk.max_time };
+            if !ranges.iter().any(|range| range.intersection(time).is_some()) {
+                continue;
+            }
+            whole &= ranges.iter().any(|range| range.contains(time));
+            let rows = match &chunk.live {
+                Some(live) => {
+                    filter_record_batch(&chunk.rows, &BooleanArray::new(live.clone(), None))?
+                }
+                None => chunk.rows.clone(),
+            };
+            // The smallest part gets the chunk.
+            let smallest = sizes.iter().enumerate().min_by_key(|(_, size)| **size);
+            let at = smallest.map_or(0, |(at, _)| at);
+            if let (Some(part), Some(size)) = (parts.get_mut(at), sizes.get_mut(at)) {
+                *size += rows.num_rows();
+                part.push(rows);
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let scan = |projection: &[usize]| {
+            let projection = Some(projection.to_vec());
+            MemorySourceConfig::try_new_exec(&parts, Arc::clone(self.schema), projection)
+        };
+        if whole {
+            return Ok(Some(scan(projection)?));
+        }
+        let wide = self.with_time(projection);
+        let bounded = within(scan(&wide)?, ranges)?;
+        self.narrow(bounded, &wide, projection).map(Some)
+    }
+
+    /// The columns of `projection` and the time.
+    fn with_time(&self, projection: &[usize]) -> Vec<usize> {
+        self.widened(projection, |name| name == TIME_COLUMN)
+    }
+
+    /// The columns of `projection` and the key.
+    fn with_keys(&self, projection: &[usize]) -> Vec<usize> {
+        self.widened(projection, |name| {
+            name == TIME_COLUMN || self.tags.iter().any(|tag| tag == name)
+        })
+    }
+
+    fn widened(&self, projection: &[usize], needed: impl Fn(&str) -> bool) -> Vec<usize> {
+        let fields = self.schema.fields().iter().enumerate();
+        fields
+            .filter(|(at, field)| projection.contains(at) || needed(field.name()))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Of a plan with the columns `from` only the columns `to`.
+    fn narrow(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        from: &[usize],
+        to: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if from == to {
+            return Ok(plan);
+        }
+        let columns = to
+            .iter()
+            .map(|column| {
+                let field = self.schema.field(*column);
+                let at = from.iter().position(|from| from == column);
+                let at = at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+                Ok((column, field.name().clone()))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+    }
+
+    /// The order of sections in terms of the whole table.
+    fn file_order(&self) -> Result<LexOrdering> {
+        Ok(self.order(self.schema)?.0)
+    }
+
+    /// The order of sections in terms of `schema`, and the numbers of the key's columns in it.
+    fn order(&self, schema: &SchemaRef) -> Result<(LexOrdering, Arc<[usize]>)> {
+        let options = SortOptions { descending: false, nulls_first: true };
+        let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
+        let keys = names.map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let sorts = keys.iter().map(|at| {
+            let column = Column::new(schema.field(*at).name(), *at);
+            PhysicalSortExpr::new(Arc::new(column), options)
+        });
+        let order = LexOrdering::new(sorts.collect::<Vec<_>>())
+            .ok_or_else(|| plan_datafusion_err!("a table without a time column"))?;
+        Ok((order, Arc::from(keys)))
+    }
+}
+
+/// The rows of a plan whose time is in one of the ranges.
+fn within(
+    plan: Arc<dyn ExecutionPlan>,
+    ranges: &[TimeRange],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let at = plan.schema().index_of(TIME_COLUMN)?;
+    let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
+        let limit = ScalarValue::TimestampNanosecond(Some(time), None);
+        let column = Arc::new(Column::new(TIME_COLUMN, at));
+        Arc::new(BinaryExpr::new(column, operator, Arc::new(Literal::new(limit))))
+    };
+    let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
+        Arc::new(BinaryExpr::new(one, operator, other))
+    };
+    let in_range = |range: &TimeRange| {
+        let (from, to) = (compare(Operator::GtEq, range.min), compare(Operator::LtEq, range.max));
+        join(from, Operator::And, to)
+    };
+    let any = ranges.iter().map(in_range).reduce(|one, other| join(one, Operator::Or, other));
+    match any {
+        Some(predicate) => Ok(Arc::new(FilterExec::try_new(predicate, plan)?)),
+        None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
+    }
+}
+
+/// Gives DataFusion the readers of sections.
+#[derive(Debug)]
+struct Readers(Data);
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        _: usize,
+        file: PartitionedFile,
+        _: Option<usize>,
+        _: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let section = file
+            .extension::<SectionFile>()
+            .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
+        Ok(Box::new(SectionReader { data: self.0.clone(), file: section.clone() }))
+    }
+}

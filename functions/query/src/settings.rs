@@ -1,0 +1,49 @@
+//! What a query function may use.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Limits of the query function. The defaults suit a machine or function with 1 GiB of memory.
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    /// The memory of all running queries together; sorts and aggregations that need more spill.
+    pub memory_pool_bytes: usize,
+    /// The disk that spilling may use, in [`Self::spill_dir`].
+    pub spill_bytes: u64,
+    /// Where to spill; the system's directory for temporary files by default.
+    pub spill_dir: Option<PathBuf>,
+    /// The memory for the folded tails of tables. A table whose tail needs more can't be queried until it
+    /// is flushed.
+    pub tail_bytes: usize,
+    /// The memory for decoded Parquet footers.
+    pub metadata_cache_bytes: u64,
+    /// The memory for column chunks.
+    pub chunk_cache_bytes: u64,
+    /// The parts that a query is worked on in at once.
+    pub partitions: usize,
+    /// The longest that a query may take, from its start to the end of its answer.
+    pub timeout: Duration,
+    /// The number of queries that run at once; others wait.
+    pub concurrent_queries: usize,
+    /// The age up to which a snapshot is used again without asking the store, for requests that don't say.
+    pub max_staleness: Duration,
+    /// The largest answer in the table format, which is kept in memory.
+    pub pretty_bytes: usize,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            memory_pool_bytes: 512 << 20,
+            spill_bytes: 8 << 30,
+            spill_dir: None,
+            tail_bytes: 256 << 20,
+            metadata_cache_bytes: 32 << 20,
+            chunk_cache_bytes: 128 << 20,
+            partitions: 2,
+            timeout: Duration::from_secs(300),
+            concurrent_queries: 32,
+            max_staleness: Duration::ZERO,
+            pretty_bytes: 64 << 20,
+        }
+    }
+}

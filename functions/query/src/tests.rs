@@ -1,0 +1,443 @@
+//! Queries over databases that were really written and flushed, in a memory store with a clock that the
+//! tests move.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::Request;
+use http_body_util::BodyExt;
+use neap_bucket::{
+    Bucket, Clock, CountingStore, Counts, Entropy, KeyClass, Margins, MemoryStore, Operation, World,
+};
+use neap_catalog::Catalog;
+use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_http::Metrics;
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
+use proptest::prelude::*;
+use tower::ServiceExt;
+
+use crate::{QueryEngine, QuerySettings, router};
+
+/// A clock that only the test moves.
+#[derive(Debug, Default)]
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn wall_micros(&self) -> i64 {
+        1_700_000_000_000_000 + self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed).unsigned_abs())
+    }
+
+    /// Timeouts never come: what waits for one is woken by something else, or the test hangs and is found.
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Everything of one instance, over a store that may be shared.
+struct Instance {
+    clock: Arc<HandClock>,
+    counting: Arc<CountingStore>,
+    service: WriteService,
+    flusher: Flusher,
+    router: Router,
+}
+
+impl Instance {
+    async fn new(store: Arc<MemoryStore>, clock: Arc<HandClock>) -> Self {
+        let counting = Arc::new(CountingStore::new(store));
+        let world = World {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Entropy::from_seed(7)),
+        };
+        let bucket = Bucket::new(Arc::clone(&counting) as _, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = catalog.rules().await.unwrap();
+        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail.clone(),
+            rules,
+            SnapshotSettings::default(),
+        );
+        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None);
+        let service = WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer,
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        });
+        let flusher = Flusher::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            tail,
+            rules,
+            FlushLimits::default(),
+        );
+        let settings = QuerySettings::default();
+        let engine =
+            QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings).unwrap();
+        Self { clock, counting, service, flusher, router: router(Arc::new(engine)) }
+    }
+
+    async fn alone() -> Self {
+        let clock = Arc::new(HandClock::default());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        Self::new(store, clock).await
+    }
+
+    fn pass(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.clock.0.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    async fn write(&self, lines: &str) {
+        self.pass(Duration::from_millis(1));
+        let body = Bytes::from(lines.to_owned());
+        self.service.write("db", body, WriteOptions::default()).await.unwrap();
+    }
+
+    /// Flushes all that was written.
+    async fn flush(&self) -> Flushed {
+        self.pass(Duration::from_secs(10));
+        let database = neap_schema::DatabaseId::new(1);
+        self.flusher.flush(database).await.unwrap()
+    }
+
+    async fn get(&self, path_and_query: &str) -> (u16, String) {
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> (u16, String) {
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn post(&self, body: serde_json::Value) -> (u16, String) {
+        let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+        self.send(request.unwrap()).await
+    }
+
+    /// The answer to a statement that must succeed.
+    async fn sql(&self, sql: &str) -> String {
+        self.sql_as(sql, "csv").await
+    }
+
+    async fn sql_as(&self, sql: &str, format: &str) -> String {
+        let (status, body) =
+            self.post(serde_json::json!({"db": "db", "q": sql, "format": format})).await;
+        assert_eq!(status, 200, "{sql}: {body}");
+        body
+    }
+
+    /// What the store was asked for while a statement was answered.
+    async fn requests(&self, sql: &str) -> Counts {
+        let before = self.counting.counts();
+        self.sql(sql).await;
+        self.counting.counts() - before
+    }
+}
+
+const WEATHER: &str = "\
+weather,city=Rome,country=it temp=20.5,wind=3i 1700000000000000000
+weather,city=Oslo,country=no temp=2.5,ok=true 1700000000000000000
+weather,city=Rome,country=it temp=21.5,note=\"sun, and more\" 1700000060000000000";
+
+#[tokio::test]
+async fn rows_are_the_same_from_the_tail_and_from_sections() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let sql = "SELECT * FROM weather ORDER BY city, time";
+    let from_tail = one.sql(sql).await;
+    assert_eq!(
+        from_tail,
+        "city,country,note,ok,temp,time,wind\n\
+         Oslo,no,,true,2.5,2023-11-14T22:13:20,\n\
+         Rome,it,,,20.5,2023-11-14T22:13:20,3\n\
+         Rome,it,\"sun, and more\",,21.5,2023-11-14T22:14:20,\n"
+    );
+    assert!(matches!(one.flush().await, Flushed::Done { rows: 3, sections: 1, .. }));
+    assert_eq!(one.sql(sql).await, from_tail);
+    one.write("weather,city=Rome,country=it wind=9i 1700000060000000000").await;
+    assert_eq!(
+        one.sql("SELECT wind, temp FROM weather WHERE city = 'Rome' AND temp > 21").await,
+        "wind,temp\n9,21.5\n"
+    );
+}
+
+#[tokio::test]
+async fn a_field_filter_never_uncovers_an_older_version() {
+    let one = Instance::alone().await;
+    one.write("t,k=a v=1 1700000000000000000").await;
+    one.flush().await;
+    one.write("t,k=a v=2 1700000000000000000").await;
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
+    one.flush().await;
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
+    assert_eq!(one.sql("SELECT v FROM t WHERE v = 2").await, "v\n2.0\n");
+}
+
+#[tokio::test]
+async fn a_second_instance_answers_from_the_bucket_alone() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    let reader = Instance::new(store, clock).await;
+    writer.write(WEATHER).await;
+    assert_eq!(reader.sql("SELECT count(*) AS n FROM weather").await, "n\n3\n");
+    writer.write("weather,city=Rome,new=tag extra=1u 1700000120000000000").await;
+    assert_eq!(
+        reader.sql("SELECT new, extra FROM weather WHERE new IS NOT NULL").await,
+        "new,extra\ntag,1\n"
+    );
+}
+
+#[tokio::test]
+async fn requests_are_those_of_the_budget() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    writer.write(WEATHER).await;
+    writer.flush().await;
+
+    let cold = Instance::new(store, clock).await;
+    let sql = "SELECT max(temp) FROM weather";
+    let before = cold.counting.counts();
+    let of = |counts: &Counts, operation, class| counts.of(operation, class).requests;
+    cold.sql(sql).await;
+    // The root catalog was read when the rules of the cluster were asked for.
+    let first = cold.counting.counts() - before;
+    assert_eq!(first.requests(Operation::List), 1);
+    assert_eq!(of(&first, Operation::Get, KeyClass::DatabaseCatalog), 1);
+    assert_eq!(of(&first, Operation::Get, KeyClass::Manifest), 1);
+    // The footer, and the one column of a small section.
+    assert_eq!(of(&first, Operation::Get, KeyClass::Data), 2);
+    assert_eq!(first.requests(Operation::Put), 0);
+
+    let warm = cold.requests(sql).await;
+    assert_eq!((warm.requests(Operation::List), warm.requests(Operation::Get)), (1, 2));
+
+    writer.write("weather,city=Bern,country=ch temp=9 1700000000000000000").await;
+    writer.write("weather,city=Bern,country=ch temp=8 1700000060000000000").await;
+    let fresh = cold.requests(sql).await;
+    assert_eq!(fresh.requests(Operation::List), 1);
+    assert_eq!(of(&fresh, Operation::Get, KeyClass::Tail), 2);
+}
+
+#[tokio::test]
+async fn an_allowed_staleness_costs_no_request() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    one.sql("SELECT 1").await;
+    let before = one.counting.counts();
+    let request = Request::get("/api/v3/query_sql?db=db&q=SELECT%20count(*)%20AS%20n%20FROM%20weather")
+        .header("x-neap-max-staleness", "10s")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(one.send(request).await, (200, r#"[{"n":3}]"#.to_owned()));
+    let counts = one.counting.counts() - before;
+    assert_eq!((counts.requests(Operation::List), counts.requests(Operation::Get)), (0, 0));
+}
+
+#[tokio::test]
+async fn only_sections_that_can_match_are_read() {
+    let one = Instance::alone().await;
+    for (host, day) in [("a", 0), ("b", 1), ("c", 2)] {
+        let time = 1_700_000_000_000_000_000i64 + day * 86_400_000_000_000;
+        one.write(&format!("t,host={host} v={day} {time}")).await;
+        one.flush().await;
+    }
+    let data = |counts: Counts| counts.of(Operation::Get, KeyClass::Data).requests;
+    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'z'").await), 0);
+    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'b'").await), 2);
+    let recent = "SELECT v FROM t WHERE time >= '2023-11-16T00:00:00Z' AND host != 'b'";
+    assert_eq!(data(one.requests(recent).await), 2);
+}
+
+#[tokio::test]
+async fn explain_shows_that_only_overlaps_are_merged() {
+    let one = Instance::alone().await;
+    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000").await;
+    one.flush().await;
+    let plan = "EXPLAIN SELECT k, v FROM t";
+    assert!(!one.sql(plan).await.contains("DedupExec"));
+    one.write("t,k=a v=2 1700000060000000000\nt,k=b v=2 1700000120000000000").await;
+    let plan = one.sql(plan).await;
+    assert_eq!(plan.matches("DedupExec").count(), 1, "{plan}");
+    assert_eq!(plan.matches("UnionExec").count(), 1, "{plan}");
+}
+
+#[tokio::test]
+async fn statements_that_would_change_something_are_refused() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let cases = [
+        ("DROP TABLE weather", 400),
+        ("CREATE TABLE x (a INT)", 400),
+        ("COPY weather TO '/tmp/x.csv'", 400),
+        ("SET datafusion.execution.batch_size = 1", 400),
+        ("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", 400),
+        ("SELECT * FROM nope", 400),
+        ("SELEC 1", 400),
+        ("", 400),
+        ("SELECT 1; SELECT 2", 405),
+        ("BEGIN", 405),
+        ("SHOW DATABASES", 405),
+        ("SELECT nope FROM weather", 500),
+        ("SELECT CAST('x' AS INT)", 400),
+        ("SELECT 1/0", 400),
+    ];
+    for (sql, status) in cases {
+        let (found, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+        assert_eq!(found, status, "{sql}: {body}");
+    }
+    assert_eq!(one.sql("SELECT count(*) AS n FROM weather").await, "n\n3\n");
+}
+
+#[tokio::test]
+async fn requests_that_are_not_queries_say_what_is_missing() {
+    let one = Instance::alone().await;
+    assert_eq!(
+        one.get("/api/v3/query_sql").await,
+        (400, "missing query parameters 'db' and 'q'".to_owned())
+    );
+    let (status, body) = one.get("/api/v3/query_sql?db=db").await;
+    assert_eq!(status, 400);
+    assert!(body.starts_with("serde error: missing field `q`"), "{body}");
+    let (status, body) = one.get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml").await;
+    assert!(status == 400 && body.contains("unknown variant `xml`"), "{body}");
+    assert_eq!(
+        one.get("/api/v3/query_sql?db=nope&q=SELECT%201").await,
+        (404, r#"{"error":"query error: database not found: nope"}"#.to_owned())
+    );
+}
+
+#[tokio::test]
+async fn placeholders_take_typed_values() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let body = serde_json::json!({
+        "db": "db", "format": "jsonl",
+        "q": "SELECT city FROM weather WHERE temp > $t AND time >= $from ORDER BY city",
+        "params": {"t": 3, "from": "2023-11-14T22:14:00Z"},
+    });
+    assert_eq!(one.post(body).await, (200, "{\"city\":\"Rome\"}\n".to_owned()));
+    let body = serde_json::json!({"db": "db", "q": "SELECT $x AS x"});
+    assert_eq!(one.post(body).await.0, 400);
+}
+
+#[tokio::test]
+async fn the_schema_is_shown_as_influxdb_shows_it() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let columns = "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
+                   WHERE table_name = 'weather' AND column_name IN ('city', 'temp', 'time', 'ok')";
+    assert_eq!(
+        one.sql(columns).await,
+        "column_name,data_type,is_nullable\n\
+         city,\"Dictionary(Int32, Utf8)\",YES\n\
+         ok,Boolean,YES\n\
+         temp,Float64,YES\n\
+         time,Timestamp(ns),NO\n"
+    );
+    let tables = one.sql("SHOW TABLES").await;
+    assert!(tables.contains("public,iox,weather,BASE TABLE\n"), "{tables}");
+    assert_eq!(one.get("/api/v3/configure/database?format=csv").await.1, "iox::database\ndb\n");
+}
+
+type Point = ((Option<u8>, i64), [Option<i8>; 2]);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<Point>),
+    Flush,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
+        .prop_filter("a line has a field", |fields| fields.iter().any(Option::is_some));
+    let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
+    let write = proptest::collection::vec(point, 1..6).prop_map(Step::Write);
+    proptest::collection::vec(prop_oneof![3 => write, 1 => Just(Step::Flush)], 1..10)
+}
+
+/// Half a day from point to point, so that a table has sections of several days.
+fn line(((tag, time), [a, b]): &Point) -> String {
+    let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
+    let fields = [("a", a), ("b", b)].into_iter();
+    let fields: Vec<String> = fields
+        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}i")))
+        .collect();
+    let time = 1_700_000_000_000_000_000 + time * 43_200_000_000_000;
+    format!("t{tag} {} {time}", fields.join(","))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn answers_are_those_of_a_map_whenever_it_was_flushed(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let one = Instance::alone().await;
+            // All columns exist from the start.
+            one.write("t,k=all a=0i,b=0i 0").await;
+            let mut model: BTreeMap<(Option<u8>, i64), [Option<i8>; 2]> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Flush => {
+                        one.flush().await;
+                    }
+                    Step::Write(points) => {
+                        let lines: Vec<String> = points.iter().map(line).collect();
+                        one.write(&lines.join("\n")).await;
+                        for (key, fields) in points {
+                            let row = model.entry(key).or_default();
+                            for (slot, field) in row.iter_mut().zip(fields) {
+                                *slot = field.or(*slot);
+                            }
+                        }
+                    }
+                }
+                let text = |value: Option<i8>| value.map_or(String::new(), |value| value.to_string());
+                let mut expected: Vec<String> = model
+                    .iter()
+                    .filter(|((_, time), [a, _])| (1..5).contains(time) && a.is_none_or(|a| a != 7))
+                    .map(|((tag, time), [a, b])| {
+                        let tag = tag.map_or(String::new(), |tag| format!("k{tag}"));
+                        format!("{tag},{time},{},{}", text(*a), text(*b))
+                    })
+                    .collect();
+                expected.sort_unstable();
+                let answer = one
+                    .sql(
+                        "SELECT k, (CAST(time AS BIGINT) - 1700000000000000000) / 43200000000000 AS n, a, b \
+                         FROM t WHERE time >= '2023-11-15T10:13:20Z' AND time < '2023-11-17T10:13:20Z' \
+                         AND (a != 7 OR a IS NULL)",
+                    )
+                    .await;
+                let mut found: Vec<String> = answer.lines().skip(1).map(str::to_owned).collect();
+                found.sort_unstable();
+                assert_eq!(found, expected);
+            }
+        });
+    }
+}
