@@ -1,0 +1,176 @@
+//! `neap create`: databases and tables.
+
+use clap::{Args, Subcommand};
+use reqwest::StatusCode;
+use serde::Serialize;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs, parse_duration},
+};
+use crate::{client::ClientError, console::Console};
+
+/// What to create.
+#[derive(Debug, Subcommand)]
+pub(super) enum CreateCommand {
+    /// Create a database. A write to a database that is not there creates it, too.
+    Database(CreateDatabaseArgs),
+    /// Create a table, with the order of its tags. A write to a table that is not there creates it, too.
+    Table(CreateTableArgs),
+}
+
+/// The options of `neap create database`.
+#[derive(Debug, Args)]
+pub(super) struct CreateDatabaseArgs {
+    /// The name of the database.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// How long rows are kept: `7d`, `1 year`. For ever by default.
+    #[arg(long, value_name = "DURATION", value_parser = check_duration)]
+    retention_period: Option<String>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap create table`.
+#[derive(Debug, Args)]
+pub(super) struct CreateTableArgs {
+    /// The name of the table.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The names of tags, separated by commas. Rows are sorted by them in this order.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0..)]
+    tags: Vec<String>,
+
+    /// The names and types of fields, `name:type,…`, with the types utf8, int64, uint64, float64, bool.
+    #[arg(short = 'f', long, value_name = "FIELDS", value_delimiter = ',', num_args = 0.., value_parser = parse_field)]
+    fields: Vec<Field>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Field {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+}
+
+#[derive(Serialize)]
+struct CreateDatabase<'a> {
+    db: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CreateTable<'a> {
+    db: &'a str,
+    table: &'a str,
+    tags: &'a [String],
+    fields: &'a [Field],
+}
+
+/// The types of fields.
+const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
+
+fn parse_field(text: &str) -> Result<Field, String> {
+    let (name, data_type) = text
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a field is written as name:type")?;
+    match FIELD_TYPES.contains(&data_type) {
+        true => Ok(Field {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+        }),
+        false => Err(format!(
+            "'{data_type}' is none of {}",
+            FIELD_TYPES.join(", ")
+        )),
+    }
+}
+
+/// Durations are the server's to interpret; this refuses what it would refuse.
+fn check_duration(text: &str) -> Result<String, String> {
+    parse_duration(text).map(|_| text.to_owned())
+}
+
+/// Creates what was asked for.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &CreateCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    match command {
+        CreateCommand::Database(args) => create_database(args, console).await,
+        CreateCommand::Table(args) => create_table(args, console).await,
+    }
+}
+
+async fn create_database(
+    args: &CreateDatabaseArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let body = CreateDatabase {
+        db: &args.name,
+        retention_period: args.retention_period.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    client
+        .post_json("/api/v3/configure/database", &body)
+        .await?;
+    let text = format!("Database {:?} created successfully", args.name);
+    console.print(text).map_err(CommandError::Output)
+}
+
+async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(), CommandError> {
+    let (database, table) = (&args.database.database, &args.name);
+    let body = CreateTable {
+        db: database,
+        table,
+        tags: &args.tags,
+        fields: &args.fields,
+    };
+    let client = args.connection.client(None)?;
+    match client.post_json("/api/v3/configure/table", &body).await {
+        Err(ClientError::Refused { status, .. }) if status == StatusCode::CONFLICT => {
+            Err(CommandError::TableExists {
+                database: database.clone(),
+                table: table.clone(),
+            })
+        }
+        outcome => {
+            outcome?;
+            let text = format!("Table {database:?}.{table:?} created successfully");
+            console.print(text).map_err(CommandError::Output)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_have_a_name_and_a_type() {
+        let field = parse_field("a:b:float64").unwrap();
+        assert_eq!(
+            (field.name.as_str(), field.data_type.as_str()),
+            ("a:b", "float64")
+        );
+        insta::assert_snapshot!(parse_field("a:decimal").unwrap_err(), @"'decimal' is none of utf8, int64, uint64, float64, bool");
+        assert!(parse_field("a").is_err());
+        assert!(parse_field(":bool").is_err());
+    }
+}

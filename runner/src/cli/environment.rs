@@ -1,0 +1,330 @@
+//! Where options come from beside the command line: environment variables and a `.env` file.
+//!
+//! An option's value is, in this order: its flag, `NEAP_<NAME>`, the variable of another system that it
+//! stands for (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, its default. A variable of the process goes
+//! before the same one in `.env`. The values are given to the parser as defaults, so the process's own
+//! environment is never changed.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use clap::{
+    Arg, ArgAction, Command,
+    builder::{Resettable, StyledStr},
+};
+
+/// Flags whose variables have names of their own in InfluxDB 3, beside those made from the flag.
+const OTHER_NAMES: [(&str, &str); 10] = [
+    ("cluster-id", "ENTERPRISE_CLUSTER_ID"),
+    ("data-dir", "DB_DIR"),
+    ("database", "DATABASE_NAME"),
+    ("host", "HOST_URL"),
+    ("http-bind", "HTTP_BIND_ADDR"),
+    ("node-id", "NODE_IDENTIFIER_PREFIX"),
+    ("query-host", "QUERY_HOST_URL"),
+    ("token", "AUTH_TOKEN"),
+    ("without-auth", "START_WITHOUT_AUTH"),
+    ("write-host", "WRITE_HOST_URL"),
+];
+
+/// Flags with further variables, which the AWS SDK has.
+const AWS_NAMES: [(&str, &[&str]); 2] = [
+    ("aws-default-region", &["AWS_REGION"]),
+    ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+];
+
+/// The flags of client commands that variables can set: how to reach a server, not what to do there.
+const CLIENT_FLAGS: [&str; 7] = [
+    "database",
+    "host",
+    "query-host",
+    "tls-ca",
+    "tls-no-verify",
+    "token",
+    "write-host",
+];
+
+/// The commands all of whose options variables can set.
+const STORE_COMMANDS: [&str; 4] = ["serve", "compact", "check-store", "object-store-check"];
+
+/// Names and values of environment variables.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Environment {
+    /// Names only: values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables.into_iter();
+        Self {
+            variables: variables.map(|(n, v)| (n.into(), v.into())).collect(),
+        }
+    }
+}
+
+impl Environment {
+    /// The variables of this process, and behind them those of a `.env` file in the working directory.
+    ///
+    /// # Errors
+    ///
+    /// The file exists and can't be read.
+    pub fn of_process() -> io::Result<Self> {
+        let file = match std::fs::read_to_string(Path::new(".env")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let process = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Ok(process.collect::<Self>().with_file(&file))
+    }
+
+    /// Adds the variables of a `.env` file that are not set yet.
+    #[must_use]
+    pub fn with_file(mut self, text: &str) -> Self {
+        for (name, value) in text.lines().filter_map(parse_assignment) {
+            self.variables.entry(name.to_owned()).or_insert(value);
+        }
+        self
+    }
+
+    /// The value of a variable, unless it is empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name)?;
+        (!value.is_empty()).then_some(value.as_str())
+    }
+
+    /// The command with what the variables say as defaults of its options, and their names in its help.
+    pub fn apply(&self, command: Command) -> Command {
+        let all_flags = STORE_COMMANDS.contains(&command.get_name());
+        command
+            .mut_args(|arg| match arg.get_long().map(str::to_owned) {
+                Some(flag) if all_flags || CLIENT_FLAGS.contains(&flag.as_str()) => {
+                    self.apply_to_flag(arg, &flag)
+                }
+                _ => arg,
+            })
+            .mut_subcommands(|subcommand| self.apply(subcommand))
+    }
+
+    fn apply_to_flag(&self, arg: Arg, flag: &str) -> Arg {
+        let names = names_of(flag, arg.get_env().and_then(|name| name.to_str()));
+        // The parser must not look up variables itself: it knows no `.env`, and another order.
+        let arg = with_names_in_help(arg, &names).env(Resettable::Reset);
+        let Some(value) = names.iter().find_map(|name| self.get(name)) else {
+            return arg;
+        };
+        if !matches!(arg.get_action(), ArgAction::SetTrue) {
+            // A value may be a secret, which help must not show.
+            let value = value.to_owned();
+            return arg
+                .required(false)
+                .default_value(value)
+                .hide_default_value(true);
+        }
+        let value = value.to_lowercase();
+        let is_off = matches!(value.as_str(), "0" | "f" | "false" | "n" | "no" | "off");
+        arg.default_value(if is_off { "false" } else { "true" })
+    }
+}
+
+/// The variables that can set a flag, the first one that is set counts. `declared` is one that the flag has of
+/// itself.
+fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
+    let usual = flag.to_uppercase().replace('-', "_");
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == flag);
+    let other = other.map(|(_, name)| *name);
+    let with = |prefix: &str| {
+        let suffixes = other.into_iter().chain([usual.as_str()]);
+        suffixes
+            .map(|suffix| format!("{prefix}{suffix}"))
+            .collect::<Vec<_>>()
+    };
+    let aws = AWS_NAMES.iter().filter(|(name, _)| *name == flag);
+    let aws = aws.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
+    let mut names = with("NEAP_");
+    names.extend(declared.map(str::to_owned));
+    names.extend(with("INFLUXDB3_"));
+    names.extend(aws);
+    names.dedup();
+    names
+}
+
+/// Tells in the help of a flag which variables can set it: the first of our own, and the first of others.
+fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
+    let own = names.first().cloned().unwrap_or_default();
+    let other = names.iter().find(|name| !name.starts_with("NEAP_"));
+    let other = other.map_or(String::new(), |name| format!(", {name}"));
+    let added = |help: &StyledStr| {
+        let help = help.to_string();
+        StyledStr::from(format!("{} [env: {own}{other}]", help.trim_end()))
+    };
+    let (short, long) = (arg.get_help().map(added), arg.get_long_help().map(added));
+    arg.help(Resettable::from(short))
+        .long_help(Resettable::from(long))
+}
+
+/// A line of a `.env` file: `NAME=value`, perhaps after `export`, the value perhaps in quotes.
+fn parse_assignment(line: &str) -> Option<(&str, String)> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let (name, value) = line.split_once('=')?;
+    Some((name.trim(), parse_value(value.trim())))
+}
+
+fn parse_value(text: &str) -> String {
+    for quote in ['"', '\''] {
+        let quoted = text
+            .strip_prefix(quote)
+            .and_then(|rest| rest.split_once(quote));
+        if let Some((value, _)) = quoted {
+            return value.to_owned();
+        }
+    }
+    // A comment behind a value begins with a space, so that `#` may be part of a password.
+    let end = text.find(" #").unwrap_or(text.len());
+    text.get(..end).unwrap_or(text).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::value_parser;
+
+    use super::*;
+
+    fn command() -> Command {
+        let serve = Command::new("serve")
+            .arg(Arg::new("node").long("node-id").required(true))
+            .arg(
+                Arg::new("memory")
+                    .long("exec-mem-pool-bytes")
+                    .default_value("20%"),
+            )
+            .arg(
+                Arg::new("mode")
+                    .long("mode")
+                    .value_delimiter(',')
+                    .action(ArgAction::Append),
+            )
+            .arg(
+                Arg::new("auth")
+                    .long("without-auth")
+                    .action(ArgAction::SetTrue),
+            );
+        let write = Command::new("write")
+            .arg(Arg::new("token").long("token").help("The token"))
+            .arg(Arg::new("file").long("file"))
+            .arg(
+                Arg::new("size")
+                    .long("size")
+                    .value_parser(value_parser!(u64)),
+            );
+        Command::new("neap").subcommand(serve).subcommand(write)
+    }
+
+    fn parse(args: &[&str], environment: &Environment) -> clap::ArgMatches {
+        let command = environment.apply(command());
+        let matches = command.try_get_matches_from(args).unwrap();
+        matches.subcommand().unwrap().1.clone()
+    }
+
+    #[test]
+    fn flags_go_before_own_variables_before_those_of_influxdb() {
+        let all: Environment = [
+            ("NEAP_NODE_ID", "own"),
+            ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs"),
+            ("INFLUXDB3_EXEC_MEM_POOL_BYTES", "1GB"),
+        ]
+        .into_iter()
+        .collect();
+        let flag = parse(&["neap", "serve", "--node-id", "flag"], &all);
+        assert_eq!(flag.get_one::<String>("node").unwrap(), "flag");
+        assert_eq!(flag.get_one::<String>("memory").unwrap(), "1GB");
+        let own = parse(&["neap", "serve"], &all);
+        assert_eq!(own.get_one::<String>("node").unwrap(), "own");
+        let theirs = [("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs")]
+            .into_iter()
+            .collect();
+        let theirs = parse(&["neap", "serve"], &theirs);
+        assert_eq!(theirs.get_one::<String>("node").unwrap(), "theirs");
+        assert_eq!(theirs.get_one::<String>("memory").unwrap(), "20%");
+    }
+
+    #[test]
+    fn variables_can_switch_and_hold_lists() {
+        let variables = [
+            ("NEAP_NODE_ID", "n"),
+            ("NEAP_MODE", "query,ingest"),
+            ("INFLUXDB3_START_WITHOUT_AUTH", "1"),
+        ];
+        let serve = parse(&["neap", "serve"], &variables.into_iter().collect());
+        let modes: Vec<_> = serve.get_many::<String>("mode").unwrap().collect();
+        assert_eq!(modes, ["query", "ingest"]);
+        assert!(serve.get_flag("auth"));
+        let off = [("NEAP_NODE_ID", "n"), ("NEAP_WITHOUT_AUTH", "false")];
+        assert!(!parse(&["neap", "serve"], &off.into_iter().collect()).get_flag("auth"));
+    }
+
+    #[test]
+    fn variables_tell_client_commands_how_to_reach_a_server_and_nothing_else() {
+        let variables = [
+            ("NEAP_AUTH_TOKEN", "secret"),
+            ("NEAP_FILE", "x"),
+            ("NEAP_SIZE", "2"),
+        ];
+        let write = parse(&["neap", "write"], &variables.into_iter().collect());
+        assert_eq!(write.get_one::<String>("token").unwrap(), "secret");
+        assert_eq!(write.get_one::<String>("file"), None);
+        assert_eq!(write.get_one::<u64>("size"), None);
+    }
+
+    #[test]
+    fn a_variable_of_another_system_stands_between() {
+        let names = names_of("aws-endpoint", Some("AWS_ENDPOINT"));
+        let expected = [
+            "NEAP_AWS_ENDPOINT",
+            "AWS_ENDPOINT",
+            "INFLUXDB3_AWS_ENDPOINT",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(names_of("host", None)[..2], ["NEAP_HOST_URL", "NEAP_HOST"]);
+    }
+
+    #[test]
+    fn help_does_not_show_values_of_variables() {
+        let environment: Environment = [("NEAP_AUTH_TOKEN", "secret")].into_iter().collect();
+        let mut command = environment.apply(command());
+        let write = command.find_subcommand_mut("write").unwrap();
+        let help = write.render_long_help().to_string();
+        assert!(!help.contains("secret"), "{help}");
+        assert!(
+            help.contains("[env: NEAP_AUTH_TOKEN, INFLUXDB3_AUTH_TOKEN]"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn a_file_adds_what_the_process_does_not_set() {
+        let process: Environment = [("A", "process")].into_iter().collect();
+        let text = "# comment\nA=file\nexport B = two words # why\n\nC=\"a # b\" # c\nD='#'\nE=p#w\nF=\nnonsense\n";
+        let environment = process.with_file(text);
+        assert_eq!(environment.get("A"), Some("process"));
+        assert_eq!(environment.get("B"), Some("two words"));
+        assert_eq!(environment.get("C"), Some("a # b"));
+        assert_eq!(environment.get("D"), Some("#"));
+        assert_eq!(environment.get("E"), Some("p#w"));
+        assert_eq!(environment.get("F"), None);
+    }
+}

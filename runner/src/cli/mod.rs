@@ -1,0 +1,215 @@
+//! The command line: what can be asked for, and what it does.
+//!
+//! An option's value comes from its flag, else from the [`Environment`], else it is a default. Each command has
+//! a module of its own; all of them but `serve`, `compact` and `check-store` speak to a server over HTTP.
+
+mod check_store;
+mod compact;
+mod create;
+mod delete;
+mod environment;
+mod error;
+mod options;
+mod query;
+mod show;
+mod text;
+mod write;
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use neap_bucket::World;
+
+pub(crate) use self::options::{parse_bytes, parse_duration};
+pub use self::{environment::Environment, error::CommandError};
+use crate::{
+    console::Console,
+    serve::{self, legacy},
+};
+
+/// The exit status of a command that failed.
+const FAILED: u8 = 1;
+/// The exit status of a command line that can't be understood.
+const USAGE: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Without a command, the server is started: `neap` is `neap serve`.
+Options can be set by environment variables and by a .env file in the working directory.";
+
+/// A time series database on object storage.
+#[derive(Debug, Parser)]
+#[command(name = "neap", version, after_help = AFTER_HELP, disable_help_subcommand = true, arg_required_else_help = false)]
+struct CommandLine {
+    #[command(flatten)]
+    runtime: legacy::RuntimeFlags,
+
+    /// Print all help.
+    #[arg(long, global = true, action = ArgAction::HelpLong, hide_short_help = true)]
+    help_all: Option<bool>,
+
+    #[command(subcommand)]
+    command: CliCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CliCommand {
+    /// Start the server: all functions in one process, on one port. The default.
+    Serve(Box<serve::ServeArgs>),
+    /// Query a database.
+    #[command(visible_alias = "q")]
+    Query(query::QueryArgs),
+    /// Write line protocol to a database.
+    #[command(visible_alias = "w")]
+    Write(write::WriteArgs),
+    /// Create a database or a table.
+    #[command(subcommand)]
+    Create(create::CreateCommand),
+    /// Delete a database or a table.
+    #[command(subcommand)]
+    Delete(delete::DeleteCommand),
+    /// Show what a server has.
+    #[command(subcommand)]
+    Show(show::ShowCommand),
+    /// Flush databases now, on the store itself: turn new data into larger objects.
+    Compact(Box<compact::CompactArgs>),
+    /// Try whether a store has what Neap needs. Takes some 1,500 requests.
+    CheckStore(Box<check_store::CheckStoreArgs>),
+    /// The same under the name that it has in `influxdb3`.
+    #[command(subcommand, hide = true)]
+    Debug(DebugCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum DebugCommand {
+    /// Try whether a store has what Neap needs.
+    ObjectStoreCheck(Box<check_store::CheckStoreArgs>),
+}
+
+impl CliCommand {
+    /// The command's name in `<name> command failed`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Query(_) => "Query",
+            Self::Write(_) => "Write",
+            Self::Create(_) => "Create",
+            Self::Delete(_) => "Delete",
+            Self::Show(_) => "Show",
+            Self::Serve(_) => "Serve",
+            Self::Compact(_) => "Compact",
+            Self::CheckStore(_) | Self::Debug(_) => "Check-store",
+        }
+    }
+
+    async fn run(
+        &self,
+        environment: &Environment,
+        console: &mut Console,
+        world: World,
+    ) -> Result<(), CommandError> {
+        match self {
+            Self::Query(args) => query::run(args, console).await,
+            Self::Write(args) => write::run(args, console, world).await,
+            Self::Create(command) => create::run(command, console).await,
+            Self::Delete(command) => delete::run(command, console).await,
+            Self::Show(command) => show::run(command, console).await,
+            Self::Serve(args) => Ok(serve::run(args, environment, console, world).await?),
+            Self::Compact(args) => compact::run(args, console, world).await,
+            Self::CheckStore(args) | Self::Debug(DebugCommand::ObjectStoreCheck(args)) => {
+                check_store::run(args, console, world).await
+            }
+        }
+    }
+}
+
+/// Does what a command line asks for, and gives the exit status: 0, 1 for a failure, 2 for a command line
+/// that can't be understood. `args` begin with the program's name.
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+    console: &mut Console,
+) -> u8 {
+    let command_line = match parse(args, environment) {
+        Ok(command_line) => command_line,
+        Err(error) => return explain(&error, console),
+    };
+    let command = command_line.command;
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::Runtime)
+        .and_then(|runtime| runtime.block_on(command.run(environment, console, World::system())));
+    match outcome {
+        Ok(()) => 0,
+        // Whoever reads the result has seen enough of it, as `head` does.
+        Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            console.report(format_args!("{} command failed: {error}", command.name()));
+            FAILED
+        }
+    }
+}
+
+fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<CommandLine, clap::Error> {
+    let command = environment.apply(CommandLine::command());
+    let matches = command.try_get_matches_from(with_command(args.into_iter().collect()))?;
+    CommandLine::from_arg_matches(&matches)
+}
+
+/// The arguments with `serve` where no command is named.
+fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(flag) = args.get(at).and_then(|arg| arg.to_str())
+        && let Some(name) = flag.strip_prefix("--")
+    {
+        let (name, has_value) = match name.split_once('=') {
+            Some((name, _)) => (name, true),
+            None => (name, false),
+        };
+        if !legacy::is_runtime_flag(name) {
+            break;
+        }
+        at += if has_value { 1 } else { 2 };
+    }
+    let is_for_all = |arg: &str| matches!(arg, "-h" | "--help" | "--help-all" | "-V" | "--version");
+    let serves = match args.get(at).map(|arg| arg.to_string_lossy()) {
+        None => true,
+        Some(arg) => arg.starts_with('-') && !is_for_all(&arg),
+    };
+    if serves {
+        args.insert(at.min(args.len()), "serve".into());
+    }
+    args
+}
+
+/// Prints what the parser has to say: help, the version, or what is wrong.
+fn explain(error: &clap::Error, console: &mut Console) -> u8 {
+    let is_asked_for = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let is_terminal = match is_asked_for {
+        true => console.out_is_terminal,
+        false => console.err_is_terminal,
+    };
+    let text = match is_terminal {
+        true => error.render().ansi().to_string(),
+        false => error.render().to_string(),
+    };
+    let text = text.trim_end();
+    match is_asked_for {
+        true => {
+            console.print(text).ok();
+            0
+        }
+        false => {
+            console.report(text);
+            USAGE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

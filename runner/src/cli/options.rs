@@ -1,0 +1,155 @@
+//! Options that several commands share.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use reqwest::Url;
+
+use crate::client::{Client, ClientError, Connection, Token};
+
+/// How to reach a server.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct ConnectionArgs {
+    /// The address of the server.
+    #[arg(short = 'H', long = "host", value_name = "URL", value_parser = parse_url, default_value = "http://127.0.0.1:8181")]
+    host: Url,
+
+    /// The token that the server is shown.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<Token>,
+
+    /// A PEM file of certificate authorities to trust beside those of the system.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+
+    /// Trust any certificate: for tests.
+    #[arg(long)]
+    tls_no_verify: bool,
+}
+
+impl ConnectionArgs {
+    /// A client of the server, or of another one with the same token.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Settings`].
+    pub(super) fn client(&self, instead_of_host: Option<&Url>) -> Result<Client, ClientError> {
+        Client::new(&Connection {
+            url: instead_of_host.unwrap_or(&self.host).clone(),
+            token: self.token.clone(),
+            tls_ca: self.tls_ca.clone(),
+            tls_no_verify: self.tls_no_verify,
+        })
+    }
+}
+
+/// The database that a command is about.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DatabaseArgs {
+    /// The name of the database.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    pub(super) database: String,
+}
+
+/// The forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table for people.
+    Pretty,
+    /// A JSON array of objects.
+    Json,
+    /// One JSON object in each line.
+    #[value(alias = "json_lines")]
+    Jsonl,
+    /// Comma-separated values with a header.
+    Csv,
+    /// An Apache Parquet file.
+    Parquet,
+}
+
+impl Format {
+    /// The format's name in requests.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// An address; without a scheme it is taken for one of plain HTTP.
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
+    let text = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        scheme => Err(format!("'{scheme}' is neither http nor https")),
+    }
+}
+
+/// A number of bytes: `10485760`, `10MB`, `64KiB`.
+pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor: usize = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "kib" => 1 << 10,
+        "m" | "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        "g" | "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
+        other => return Err(format!("'{other}' is no unit of bytes")),
+    };
+    let number: usize = number
+        .parse()
+        .map_err(|_| "a number of bytes is expected".to_owned())?;
+    let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "the number of bytes is out of range".to_owned())
+}
+
+/// A span of time: `10s`, `4 hours`, `7d`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_lack_its_scheme() {
+        assert_eq!(
+            parse_url("localhost:8181").unwrap().as_str(),
+            "http://localhost:8181/"
+        );
+        assert_eq!(parse_url("https://h").unwrap().as_str(), "https://h/");
+        assert!(parse_url("ftp://h").is_err());
+        assert!(parse_url("http://").is_err());
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(parse_bytes("10485760"), Ok(10_485_760));
+        assert_eq!(parse_bytes("10MB"), Ok(10_000_000));
+        assert_eq!(parse_bytes("2 GiB"), Ok(2 << 30));
+        for bad in [
+            "",
+            "x",
+            "0",
+            "1e3",
+            "-1",
+            "5 parsecs",
+            "99999999999999999999",
+        ] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+}

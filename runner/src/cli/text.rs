@@ -1,0 +1,137 @@
+//! The text that a command works on: an argument, files, or the standard input.
+
+use std::{fs::File, io::Read, path::PathBuf};
+
+use crate::{cli::CommandError, client::Source, console::Console};
+
+/// The file name that stands for the standard input.
+const STANDARD_INPUT: &str = "-";
+/// The longest query.
+const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Where a command's text is to come from.
+pub(super) struct Given<'a> {
+    /// What the text is, for messages.
+    pub what: &'static str,
+    /// The arguments; a text with spaces that was not quoted is several.
+    pub arguments: &'a [String],
+    /// The files.
+    pub files: &'a [PathBuf],
+}
+
+impl Given<'_> {
+    /// The sources, and how many bytes they have together if that is known.
+    pub(super) fn open(
+        &self,
+        console: &mut Console,
+    ) -> Result<(Vec<Source>, Option<u64>), CommandError> {
+        match self.arguments {
+            [] => {}
+            [text] if text != STANDARD_INPUT => {
+                let bytes = text.len() as u64;
+                let reader = Box::new(std::io::Cursor::new(text.clone().into_bytes()));
+                let name = String::new();
+                return Ok((vec![Source { name, reader }], Some(bytes)));
+            }
+            [_] => return Ok((vec![standard_input(console)], None)),
+            [_, _, ..] => return Err(CommandError::NotQuoted(self.what)),
+        }
+        if self.files.is_empty() {
+            // A person who is asked for nothing would wait for nothing.
+            if console.input_is_terminal {
+                return Err(CommandError::NothingGiven(self.what));
+            }
+            return Ok((vec![standard_input(console)], None));
+        }
+        let mut sources = Vec::new();
+        let mut total = Some(0_u64);
+        for path in self.files {
+            if path.as_os_str() == STANDARD_INPUT {
+                sources.push(standard_input(console));
+                total = None;
+                continue;
+            }
+            let name = path.display().to_string();
+            let failed = |error| CommandError::File {
+                path: name.clone(),
+                error,
+            };
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            // A pipe has no length.
+            let bytes = metadata.is_file().then_some(metadata.len());
+            total = total
+                .zip(bytes)
+                .map(|(total, bytes)| total.saturating_add(bytes));
+            let reader = Box::new(file);
+            sources.push(Source { name, reader });
+        }
+        Ok((sources, total))
+    }
+
+    /// All of the text.
+    pub(super) fn read(&self, console: &mut Console) -> Result<String, CommandError> {
+        let mut text = String::new();
+        for source in self.open(console)?.0 {
+            let mut reader = source.reader.take(MAX_QUERY_BYTES);
+            reader
+                .read_to_string(&mut text)
+                .map_err(|error| match source.name.is_empty() {
+                    true => CommandError::Input(error),
+                    false => CommandError::File {
+                        path: source.name.clone(),
+                        error,
+                    },
+                })?;
+        }
+        match text.trim().is_empty() {
+            true => Err(CommandError::NothingGiven(self.what)),
+            false => Ok(text),
+        }
+    }
+}
+
+fn standard_input(console: &mut Console) -> Source {
+    Source {
+        name: "the standard input".to_owned(),
+        reader: console.take_input(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::testing::console;
+
+    fn read(arguments: &[&str], files: &[PathBuf], input: &str) -> Result<String, String> {
+        let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let (mut console, _, _) = console(input);
+        let given = Given {
+            what: "query",
+            arguments: &arguments,
+            files,
+        };
+        given.read(&mut console).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_argument_goes_before_files_before_the_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.sql");
+        std::fs::write(&path, "SELECT 2").unwrap();
+        let files = [path];
+        assert_eq!(read(&["SELECT 1"], &files, "SELECT 3").unwrap(), "SELECT 1");
+        assert_eq!(read(&[], &files, "SELECT 3").unwrap(), "SELECT 2");
+        assert_eq!(read(&[], &[], "SELECT 3").unwrap(), "SELECT 3");
+        assert_eq!(read(&["-"], &files, "SELECT 3").unwrap(), "SELECT 3");
+        assert_eq!(read(&[], &["-".into()], "SELECT 3").unwrap(), "SELECT 3");
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        insta::assert_snapshot!(read(&["SELECT", "1"], &[], "").unwrap_err(), @"more than one argument: put the query in quotes");
+        insta::assert_snapshot!(read(&[], &[], " \n").unwrap_err(), @"no query given: pass it as an argument, in a file with --file, or to standard input");
+        let error = read(&[], &["/nowhere/q.sql".into()], "").unwrap_err();
+        assert!(error.starts_with("/nowhere/q.sql: "), "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+//! `neap write`: line protocol from an argument, files or the standard input.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neap_bucket::World;
+use reqwest::Url;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs, parse_bytes, parse_url},
+    text::Given,
+};
+use crate::{
+    client::{UploadSettings, Uploaded, Uploader},
+    console::Console,
+};
+
+/// The options of `neap write`.
+#[derive(Debug, Args)]
+pub(super) struct WriteArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Line protocol, in quotes.
+    #[arg(value_name = "LINE_PROTOCOL", allow_hyphen_values = false)]
+    lines: Vec<String>,
+
+    /// A file of line protocol; may be given several times. `-` is the standard input.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The unit of the timestamps.
+    #[arg(short = 'p', long, value_enum, default_value = "auto")]
+    precision: Precision,
+
+    /// Store the good lines of a request that has bad ones. Without it, the server decides: it does.
+    /// With `--accept-partial=false`, a request with a bad line stores nothing.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    accept_partial: Option<bool>,
+
+    /// Let the server answer before the lines are durable.
+    #[arg(long)]
+    no_sync: bool,
+
+    /// Compress the requests.
+    #[arg(long)]
+    gzip: bool,
+
+    /// The size of a request before compression, at most. Longer input becomes several requests, split
+    /// between lines.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
+    max_request_size: usize,
+
+    /// Requests at once, at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    max_concurrent_requests: usize,
+
+    /// Show no progress.
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The server to write to, if it is not that of --host.
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    write_host: Option<Url>,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Units of timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    /// Guessed from the size of each timestamp.
+    Auto,
+    /// Nanoseconds.
+    #[value(aliases = ["n", "nanosecond"])]
+    Ns,
+    /// Microseconds.
+    #[value(aliases = ["u", "microsecond"])]
+    Us,
+    /// Milliseconds.
+    #[value(alias = "millisecond")]
+    Ms,
+    /// Seconds.
+    #[value(alias = "second")]
+    S,
+}
+
+impl Precision {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ns => "ns",
+            Self::Us => "us",
+            Self::Ms => "ms",
+            Self::S => "s",
+        }
+    }
+}
+
+impl WriteArgs {
+    fn settings(&self) -> UploadSettings {
+        let mut query = vec![
+            ("db", self.database.database.clone()),
+            ("precision", self.precision.as_str().to_owned()),
+        ];
+        if let Some(accept_partial) = self.accept_partial {
+            query.push(("accept_partial", accept_partial.to_string()));
+        }
+        if self.no_sync {
+            query.push(("no_sync", true.to_string()));
+        }
+        UploadSettings {
+            query,
+            gzip: self.gzip,
+            max_request_bytes: self.max_request_size,
+            max_concurrent_requests: self.max_concurrent_requests,
+        }
+    }
+}
+
+/// Writes what was given.
+///
+/// # Errors
+///
+/// Not everything was written.
+pub(super) async fn run(
+    args: &WriteArgs,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let given = Given {
+        what: "line protocol",
+        arguments: &args.lines,
+        files: &args.files,
+    };
+    let (sources, bytes) = given.open(console)?;
+    let client = args.connection.client(args.write_host.as_ref())?;
+    let progress = match args.quiet || !console.err_is_terminal {
+        true => ProgressBar::hidden(),
+        false => visible_progress(bytes),
+    };
+    let uploader = Uploader::new(client, args.settings(), world, progress.clone());
+    let uploaded = uploader.upload(sources).await;
+    progress.finish_and_clear();
+    let Uploaded { requests, bytes } = uploaded?;
+    if !args.quiet && console.err_is_terminal {
+        console.report(format_args!("{} in {requests} requests", HumanBytes(bytes)));
+    }
+    Ok(())
+}
+
+fn visible_progress(bytes: Option<u64>) -> ProgressBar {
+    let (progress, template) = match bytes {
+        Some(bytes) => (
+            ProgressBar::new(bytes),
+            "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {bytes}, {bytes_per_sec}",
+        ),
+    };
+    progress.set_draw_target(ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template(template) {
+        Ok(style) => progress.with_style(style),
+        Err(_) => progress,
+    }
+}

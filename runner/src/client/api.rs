@@ -1,0 +1,260 @@
+//! Requests to a server's HTTP API.
+
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use reqwest::{Certificate, Method, RequestBuilder, Response, Url, header};
+use serde::Serialize;
+
+use super::ClientError;
+
+/// A server that does not take a connection within this is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for the next bytes of an answer: longer than any query should take to begin.
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most of a refusal's text that is read: it may tell of every line of a request.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024 * 1024;
+
+/// A token, which is never shown.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl FromStr for Token {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its address.
+    pub url: Url,
+    /// What it is shown as proof of identity.
+    pub token: Option<Token>,
+    /// A PEM file with certificate authorities to trust beside those of the system.
+    pub tls_ca: Option<PathBuf>,
+    /// Any certificate will do.
+    pub tls_no_verify: bool,
+}
+
+/// A client of one server. Cloning is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Settings`]: the certificates can't be read, or the token can't be sent.
+    pub fn new(connection: &Connection) -> Result<Self, ClientError> {
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .user_agent(concat!("neap/", env!("CARGO_PKG_VERSION")))
+            .danger_accept_invalid_certs(connection.tls_no_verify)
+            .default_headers(authorization(connection.token.as_ref())?);
+        if let Some(path) = &connection.tls_ca {
+            for certificate in read_certificates(path)? {
+                http = http.add_root_certificate(certificate);
+            }
+        }
+        if is_this_machine(&connection.url) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| {
+            ClientError::Settings(format!("cannot set up the HTTP client: {error}"))
+        })?;
+        let url = connection.url.clone();
+        Ok(Self { http, url })
+    }
+
+    /// A request to a path below the server's address.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        self.http.request(method, url)
+    }
+
+    /// Sends a request; an answer other than success is an error.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let failed = |error| ClientError::of_request(&self.url, &error);
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = self.read_refusal(response).await?;
+        Err(ClientError::Refused {
+            status,
+            body,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
+    }
+
+    async fn read_refusal(&self, mut response: Response) -> Result<String, ClientError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next_chunk(&mut response).await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_REFUSAL_BYTES {
+                bytes.truncate(MAX_REFUSAL_BYTES);
+                break;
+            }
+        }
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// The next bytes of an answer.
+    ///
+    /// # Errors
+    ///
+    /// The answer broke off.
+    pub async fn next_chunk(
+        &self,
+        response: &mut Response,
+    ) -> Result<Option<bytes::Bytes>, ClientError> {
+        let chunk = response.chunk().await;
+        chunk.map_err(|error| ClientError::of_request(&self.url, &error))
+    }
+
+    /// Sends a request with a JSON body whose answer does not matter beyond its success.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
+        let request = self.request(Method::POST, path);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(body)).await.map(drop)
+    }
+
+    /// Deletes what a path and query name.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+        let request = self.request(Method::DELETE, path).query(query);
+        self.send(request).await.map(drop)
+    }
+}
+
+fn authorization(token: Option<&Token>) -> Result<header::HeaderMap, ClientError> {
+    let mut headers = header::HeaderMap::new();
+    if let Some(Token(token)) = token {
+        let mut value =
+            header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+                ClientError::Settings(
+                    "the token has characters that a header can't hold".to_owned(),
+                )
+            })?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let certificates =
+        read.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+    certificates.map_err(|reason| {
+        let path = path.display();
+        ClientError::Settings(format!(
+            "cannot read the certificates in '{path}': {reason}"
+        ))
+    })
+}
+
+/// Whether a proxy can't be on the way, whatever the environment says about proxies.
+fn is_this_machine(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(url: &str, token: Option<&str>) -> Connection {
+        Connection {
+            url: url.parse().unwrap(),
+            token: token.map(|token| token.parse().unwrap()),
+            tls_ca: None,
+            tls_no_verify: false,
+        }
+    }
+
+    #[test]
+    fn paths_are_below_the_address() {
+        for (address, expected) in [
+            ("http://h:1", "http://h:1/api/v3/query_sql"),
+            ("http://h:1/", "http://h:1/api/v3/query_sql"),
+            ("https://h/proxy/", "https://h/proxy/api/v3/query_sql"),
+        ] {
+            let client = Client::new(&connection(address, None)).unwrap();
+            let request = client.request(Method::GET, "/api/v3/query_sql");
+            assert_eq!(request.build().unwrap().url().as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let connection = connection("http://h:1", Some("apiv3_secret"));
+        assert!(!format!("{connection:?}").contains("secret"));
+        let client = Client::new(&connection).unwrap();
+        assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[test]
+    fn proxies_are_not_asked_for_this_machine() {
+        for (address, expected) in [
+            ("http://127.0.0.1:8181", true),
+            ("http://localhost", true),
+            ("http://[::1]:8181", true),
+            ("http://10.0.0.1", false),
+            ("http://example.org", false),
+        ] {
+            assert_eq!(
+                is_this_machine(&address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named() {
+        let client = Client::new(&connection("http://127.0.0.1:9", None)).unwrap();
+        let request = client.request(Method::GET, "/ping");
+        let error = client.send(request).await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }));
+        let text = error.to_string();
+        assert!(
+            text.starts_with("cannot connect to http://127.0.0.1:9/: "),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! The lines that a server refused, as it tells of them and as people read them.
+
+use std::fmt;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+/// The most refused lines that are kept to be shown.
+const MAX_SHOWN: usize = 20;
+/// The most of a refused line that is shown.
+const MAX_SHOWN_CHARS: usize = 500;
+
+/// A line that a server refused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefusedLine {
+    /// The place of its source in the order of sources.
+    pub source_index: usize,
+    /// The number of the line in its source, from 1.
+    pub line: u64,
+    /// The name of its source, unless there is but one.
+    pub source: Option<String>,
+    /// Why it was refused.
+    pub message: String,
+    /// The line.
+    pub text: String,
+}
+
+/// The refused lines of a whole upload. [`fmt::Display`] shows the first of them.
+#[derive(Debug)]
+pub struct RefusedLines {
+    status: StatusCode,
+    error: String,
+    shown: Vec<RefusedLine>,
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+    data: Data,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Data {
+    Lines(Vec<Line>),
+    FirstLine(Line),
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    original_line: String,
+    #[serde(default)]
+    line_number: u64,
+    error_message: String,
+}
+
+impl RefusedLines {
+    /// The lines in the refusal of a request, by the place of its batch; `None` if it names no lines.
+    pub fn parse(
+        status: StatusCode,
+        body: &str,
+        source_index: usize,
+        source: Option<&str>,
+        lines_before: u64,
+    ) -> Option<Self> {
+        let refusal: Refusal = serde_json::from_str(body).ok()?;
+        let lines = match refusal.data {
+            Data::Lines(lines) => lines,
+            Data::FirstLine(line) => vec![line],
+        };
+        let refused = lines.into_iter().map(|line| RefusedLine {
+            source_index,
+            line: lines_before.saturating_add(line.line_number),
+            source: source.map(str::to_owned),
+            message: line.error_message,
+            text: line.original_line,
+        });
+        let shown: Vec<_> = refused.collect();
+        let count = shown.len() as u64;
+        let mut lines = Self {
+            status,
+            error: refusal.error,
+            shown,
+            count,
+        };
+        lines.shorten();
+        Some(lines)
+    }
+
+    /// Adds the lines of another request.
+    pub fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.shown.extend(other.shown);
+        self.shorten();
+    }
+
+    /// The number of lines that were refused and told of.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn shorten(&mut self) {
+        self.shown.sort();
+        self.shown.truncate(MAX_SHOWN);
+    }
+}
+
+impl fmt::Display for RefusedLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, error, .. } = self;
+        write!(f, "server responded with error [{status}]: {error}")?;
+        for refused in &self.shown {
+            write!(f, "\n  line {}", refused.line)?;
+            if let Some(source) = &refused.source {
+                write!(f, " of {source}")?;
+            }
+            write!(f, ": {}", refused.message)?;
+            if !refused.text.is_empty() {
+                let text: String = refused.text.chars().take(MAX_SHOWN_CHARS).collect();
+                let cut = if text.len() < refused.text.len() {
+                    "…"
+                } else {
+                    ""
+                };
+                write!(f, "\n    {text}{cut}")?;
+            }
+        }
+        match self.count.saturating_sub(self.shown.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTIAL: &str = r#"{"error":"partial write of line protocol occurred","data":[
+        {"original_line":"cpu v=","line_number":2,"error_message":"No fields were provided"}]}"#;
+
+    fn parse(body: &str, source: Option<&str>, lines_before: u64) -> Option<RefusedLines> {
+        RefusedLines::parse(StatusCode::BAD_REQUEST, body, 0, source, lines_before)
+    }
+
+    #[test]
+    fn refused_lines_are_shown_with_their_place_in_the_source() {
+        let mut lines = parse(PARTIAL, Some("b.lp"), 100).unwrap();
+        lines.merge(parse(PARTIAL, Some("b.lp"), 0).unwrap());
+        insta::assert_snapshot!(lines, @r"
+        server responded with error [400 Bad Request]: partial write of line protocol occurred
+          line 2 of b.lp: No fields were provided
+            cpu v=
+          line 102 of b.lp: No fields were provided
+            cpu v=
+        ");
+    }
+
+    #[test]
+    fn the_first_line_alone_may_be_told_of() {
+        let body = r#"{"error":"parsing failed for write_lp endpoint",
+            "data":{"original_line":"x","line_number":1,"error_message":"No fields were provided"}}"#;
+        insta::assert_snapshot!(parse(body, None, 0).unwrap(), @r"
+        server responded with error [400 Bad Request]: parsing failed for write_lp endpoint
+          line 1: No fields were provided
+            x
+        ");
+    }
+
+    #[test]
+    fn many_lines_are_counted_and_the_first_shown() {
+        let mut lines = parse(PARTIAL, None, 0).unwrap();
+        for batch in 1..50 {
+            lines.merge(parse(PARTIAL, None, batch * 10).unwrap());
+        }
+        assert_eq!(lines.count(), 50);
+        let text = lines.to_string();
+        assert!(text.ends_with("\n  and 30 more"), "{text}");
+        assert!(
+            text.contains("line 192:") && !text.contains("line 202:"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn other_refusals_name_no_lines() {
+        for body in [
+            "serde error: missing field 'db'",
+            r#"{"error":"db name cannot be empty"}"#,
+        ] {
+            assert!(parse(body, None, 0).is_none());
+        }
+    }
+}

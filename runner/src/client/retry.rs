@@ -1,0 +1,136 @@
+//! When to send a request again.
+
+use std::time::Duration;
+
+use neap_bucket::World;
+use reqwest::StatusCode;
+
+use super::ClientError;
+
+/// The first pause; each further one may be twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause of our own choice.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The longest pause that a server may ask for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// How often a request is sent at most: with the pauses above, for about two minutes.
+const ATTEMPTS: u32 = 12;
+
+/// The pauses between the attempts of one request. A request that is sent again must mean the same when
+/// it takes effect twice, as the points of a write do.
+#[derive(Debug)]
+pub struct Backoff {
+    world: World,
+    attempts: u32,
+}
+
+impl Backoff {
+    /// Before the first attempt.
+    pub fn new(world: World) -> Self {
+        Self { world, attempts: 0 }
+    }
+
+    /// Waits before the next attempt, or gives the error back when there should be none.
+    ///
+    /// # Errors
+    ///
+    /// The error given, because another attempt would fail the same way or there were too many.
+    pub async fn wait_after(&mut self, error: ClientError) -> Result<(), ClientError> {
+        self.attempts += 1;
+        match self.pause_after(&error) {
+            Some(pause) => {
+                self.world.clock.sleep(pause).await;
+                Ok(())
+            }
+            None => Err(error),
+        }
+    }
+
+    fn pause_after(&self, error: &ClientError) -> Option<Duration> {
+        if self.attempts >= ATTEMPTS {
+            return None;
+        }
+        let asked_for = match error {
+            ClientError::Refused {
+                status,
+                retry_after,
+                ..
+            } if is_passing(*status) => *retry_after,
+            ClientError::Interrupted { .. } => None,
+            ClientError::Refused { .. }
+            | ClientError::Unreachable { .. }
+            | ClientError::Settings(_) => return None,
+        };
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.attempts.saturating_sub(1).min(10));
+        let jitter = |limit| self.world.entropy.below(limit);
+        Some(match asked_for {
+            Some(pause) => pause.min(LONGEST_RETRY_AFTER) + jitter(FIRST_PAUSE),
+            // At least half of the pause, so that a crowd of clients comes back spread but not at once.
+            None => {
+                let half = doubled.min(LONGEST_PAUSE) / 2;
+                half + jitter(half)
+            }
+        })
+    }
+}
+
+/// A server that answers this may take the same request later.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: StatusCode, retry_after: Option<u64>) -> ClientError {
+        ClientError::Refused {
+            status,
+            body: String::new(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+
+    fn pause(attempts: u32, error: &ClientError) -> Option<Duration> {
+        let backoff = Backoff {
+            world: World::system(),
+            attempts,
+        };
+        backoff.pause_after(error)
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_and_end() {
+        let busy = refused(StatusCode::SERVICE_UNAVAILABLE, None);
+        let first = pause(1, &busy).unwrap();
+        assert!((FIRST_PAUSE / 2..=FIRST_PAUSE).contains(&first));
+        let late = pause(ATTEMPTS - 1, &busy).unwrap();
+        assert!((LONGEST_PAUSE / 2..=LONGEST_PAUSE).contains(&late));
+        assert_eq!(pause(ATTEMPTS, &busy), None);
+    }
+
+    #[test]
+    fn the_server_may_choose_the_pause_within_reason() {
+        let soon = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(3))).unwrap();
+        assert_eq!(soon.as_secs(), 3);
+        let never = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(1 << 40))).unwrap();
+        assert_eq!(never.as_secs(), LONGEST_RETRY_AFTER.as_secs());
+    }
+
+    #[test]
+    fn what_would_fail_again_is_not_sent_again() {
+        for status in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ] {
+            assert_eq!(pause(1, &refused(status, None)), None);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a command reads from and prints to: the process's streams, or buffers in tests.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal, Read, Write},
+};
+
+/// The most that is read as the answer to a question.
+const MAX_ANSWER_BYTES: usize = 1024;
+
+/// The input and output of a command.
+pub struct Console {
+    /// Results.
+    pub out: Box<dyn Write + Send>,
+    /// Questions, warnings and errors.
+    pub err: Box<dyn Write + Send>,
+    input: Box<dyn Read + Send>,
+    /// A person reads the results.
+    pub out_is_terminal: bool,
+    /// A person reads the messages.
+    pub err_is_terminal: bool,
+    /// A person would have to type the input.
+    pub input_is_terminal: bool,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console")
+            .field("out_is_terminal", &self.out_is_terminal)
+            .field("err_is_terminal", &self.err_is_terminal)
+            .field("input_is_terminal", &self.input_is_terminal)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Console {
+    /// The streams of this process.
+    pub fn of_process() -> Self {
+        Self {
+            out_is_terminal: io::stdout().is_terminal(),
+            err_is_terminal: io::stderr().is_terminal(),
+            input_is_terminal: io::stdin().is_terminal(),
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            input: Box::new(io::stdin()),
+        }
+    }
+
+    /// Streams that are no terminals.
+    pub fn new(
+        input: impl Read + Send + 'static,
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            out: Box::new(out),
+            err: Box::new(err),
+            input: Box::new(input),
+            out_is_terminal: false,
+            err_is_terminal: false,
+            input_is_terminal: false,
+        }
+    }
+
+    /// Prints a line of the result.
+    ///
+    /// # Errors
+    ///
+    /// The output is closed or full.
+    pub fn print(&mut self, line: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.out, "{line}")
+    }
+
+    /// Prints a line of messages; one that can't be printed is lost.
+    pub fn report(&mut self, line: impl fmt::Display) {
+        writeln!(self.err, "{line}").ok();
+    }
+
+    /// Asks on the message stream, and reads a line as the answer.
+    ///
+    /// # Errors
+    ///
+    /// The input can't be read or is no text.
+    pub fn ask(&mut self, question: impl fmt::Display) -> io::Result<String> {
+        self.report(question);
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while answer.len() < MAX_ANSWER_BYTES && self.input.read(&mut byte)? == 1 {
+            if byte == *b"\n" {
+                break;
+            }
+            answer.extend_from_slice(&byte);
+        }
+        String::from_utf8(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// The input, for whoever reads all of it.
+    pub fn take_input(&mut self) -> Box<dyn Read + Send> {
+        std::mem::replace(&mut self.input, Box::new(io::empty()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Consoles whose output can be looked at.
+
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::Console;
+
+    /// A buffer that keeps what was printed.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
+
+    impl Printed {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Printed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A console with this input, and what it prints as results and as messages.
+    pub(crate) fn console(input: &str) -> (Console, Printed, Printed) {
+        let (out, err) = (Printed::default(), Printed::default());
+        let input = io::Cursor::new(input.to_owned().into_bytes());
+        (Console::new(input, out.clone(), err.clone()), out, err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::console;
+
+    #[test]
+    fn a_question_is_a_message_and_its_answer_a_line() {
+        let (mut console, out, err) = console("yes\nno\n");
+        assert_eq!(console.ask("Sure?").unwrap(), "yes");
+        assert_eq!(console.ask("Really?").unwrap(), "no");
+        assert_eq!(console.ask("Now?").unwrap(), "");
+        assert_eq!(out.text(), "");
+        assert_eq!(err.text(), "Sure?\nReally?\nNow?\n");
+    }
+}

@@ -1,0 +1,22 @@
+//! The program `neap`.
+
+use std::process::ExitCode;
+
+use neap::{
+    cli::{self, Environment},
+    console::Console,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut console = Console::of_process();
+    match Environment::of_process() {
+        Ok(environment) => cli::run(std::env::args_os(), &environment, &mut console).into(),
+        Err(error) => {
+            console.report(format_args!("cannot read .env: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What this process has written and nobody has flushed yet, as far as it knows.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use neap_bucket::Clock;
+use neap_manifest::SnapshotReader;
+use neap_schema::DatabaseId;
+use neap_wal::{Segment, SegmentObserver};
+
+/// When a tail is worth a flush. Small flushes make small objects, long tails make slow queries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlushTriggers {
+    /// Bytes of segments.
+    pub(super) bytes: u64,
+    /// The number of segments: each is an object to read for a query that starts cold.
+    pub(super) segments: usize,
+    /// The age of the oldest segment.
+    pub(super) age: Duration,
+}
+
+impl Default for FlushTriggers {
+    fn default() -> Self {
+        Self {
+            bytes: 8 << 20,
+            segments: 300,
+            age: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The most spans of time that are told apart for a database.
+const MAX_SPANS: usize = 1_000;
+
+/// The segments that were put within one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    second: u64,
+    bytes: u64,
+    segments: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pile {
+    spans: VecDeque<Span>,
+    /// A flush failed: the next one is not before this.
+    not_before: Duration,
+}
+
+impl Pile {
+    fn add(&mut self, second: u64, bytes: u64) {
+        let is_full = self.spans.len() >= MAX_SPANS;
+        match self.spans.back_mut() {
+            Some(last) if last.second == second || is_full => {
+                last.bytes += bytes;
+                last.segments += 1;
+            }
+            _ => self.spans.push_back(Span {
+                second,
+                bytes,
+                segments: 1,
+            }),
+        }
+    }
+
+    /// The bytes, segments and first second of what was put before `second`.
+    fn before(&self, second: u64) -> Option<Span> {
+        let mut spans = self.spans.iter().take_while(|span| span.second < second);
+        let first = *spans.next()?;
+        Some(spans.fold(first, |sum, span| Span {
+            second: sum.second,
+            bytes: sum.bytes.saturating_add(span.bytes),
+            segments: sum.segments.saturating_add(span.segments),
+        }))
+    }
+}
+
+/// The tails of the databases that this process writes to.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    clock: Arc<dyn Clock>,
+    /// How old a segment is before it can be flushed (rule F), with a second for the rounding here.
+    lag: Duration,
+    triggers: FlushTriggers,
+    /// A small entry for each database that was ever written to.
+    piles: Mutex<BTreeMap<DatabaseId, Pile>>,
+}
+
+impl Backlog {
+    /// Nothing was written yet.
+    pub(super) fn new(clock: Arc<dyn Clock>, flush_lag: Duration, triggers: FlushTriggers) -> Self {
+        Self {
+            clock,
+            lag: flush_lag + Duration::from_secs(1),
+            triggers,
+            piles: Mutex::default(),
+        }
+    }
+
+    fn piles(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Pile>> {
+        self.piles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The second before which segments were put that can be flushed now.
+    fn ripe_second(&self) -> u64 {
+        self.clock.monotonic().saturating_sub(self.lag).as_secs()
+    }
+
+    /// Notes a segment.
+    pub(super) fn add(&self, database: DatabaseId, bytes: u64) {
+        let second = self.clock.monotonic().as_secs();
+        self.piles().entry(database).or_default().add(second, bytes);
+    }
+
+    /// The databases that are worth a flush now.
+    pub(super) fn due(&self) -> Vec<DatabaseId> {
+        let now = self.clock.monotonic();
+        let ripe = self.ripe_second();
+        let FlushTriggers {
+            bytes,
+            segments,
+            age,
+        } = self.triggers;
+        let is_due = |pile: &Pile| {
+            pile.before(ripe).is_some_and(|span| {
+                let is_old = now.saturating_sub(Duration::from_secs(span.second)) >= age;
+                span.bytes >= bytes || span.segments >= segments || is_old
+            }) && pile.not_before <= now
+        };
+        let piles = self.piles();
+        let due = piles.iter().filter(|(_, pile)| is_due(pile));
+        due.map(|(database, _)| *database).collect()
+    }
+
+    /// The databases that have anything to flush now.
+    pub(super) fn ripe(&self) -> Vec<DatabaseId> {
+        let ripe = self.ripe_second();
+        let piles = self.piles();
+        let ripe = piles.iter().filter(|(_, pile)| pile.before(ripe).is_some());
+        ripe.map(|(database, _)| *database).collect()
+    }
+
+    /// The moment to note before a flush and to hand to [`Self::flushed`] after it.
+    pub(super) fn now(&self) -> FlushBegin {
+        FlushBegin(self.ripe_second())
+    }
+
+    /// Everything was flushed that was ripe then.
+    pub(super) fn flushed(&self, database: DatabaseId, begin: FlushBegin) {
+        if let Some(pile) = self.piles().get_mut(&database) {
+            pile.spans.retain(|span| span.second >= begin.0);
+        }
+    }
+
+    /// A flush failed; the next one is not before `pause` is over.
+    pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
+        let not_before = self.clock.monotonic() + pause;
+        self.piles().entry(database).or_default().not_before = not_before;
+    }
+
+    /// The number of segments of each database that are not flushed.
+    pub(super) fn segments(&self) -> Vec<(DatabaseId, usize)> {
+        let piles = self.piles();
+        let sum = |pile: &Pile| pile.spans.iter().map(|span| span.segments).sum();
+        piles
+            .iter()
+            .map(|(database, pile)| (*database, sum(pile)))
+            .collect()
+    }
+
+    /// The bytes of all segments that are not flushed.
+    pub(super) fn bytes(&self) -> u64 {
+        let piles = self.piles();
+        piles
+            .values()
+            .flat_map(|pile| &pile.spans)
+            .map(|span| span.bytes)
+            .sum()
+    }
+}
+
+/// When a flush began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlushBegin(u64);
+
+/// Hands segments from the writer to the reader of this process, and notes them for the next flush.
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// Where queries look for them.
+    pub(super) snapshots: Arc<SnapshotReader>,
+    /// Where flushes are planned.
+    pub(super) backlog: Arc<Backlog>,
+}
+
+impl SegmentObserver for Handover {
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        self.backlog.add(database, segment.size_bytes() as u64);
+        self.snapshots.segment_put(database, segment);
+    }
+
+    fn put_unknown(&self, database: DatabaseId) {
+        self.snapshots.put_unknown(database);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// A clock that a test moves.
+    #[derive(Debug, Default)]
+    struct Moved(Mutex<Duration>);
+
+    impl Moved {
+        fn to(&self, seconds: u64) {
+            *self.0.lock().unwrap() = Duration::from_secs(seconds);
+        }
+    }
+
+    impl Clock for Moved {
+        fn wall_micros(&self) -> i64 {
+            0
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn backlog() -> (Arc<Moved>, Backlog, DatabaseId) {
+        let clock = Arc::new(Moved::default());
+        clock.to(1000);
+        let triggers = FlushTriggers {
+            bytes: 100,
+            segments: 10,
+            age: Duration::from_secs(60),
+        };
+        let backlog = Backlog::new(Arc::clone(&clock) as _, Duration::from_secs(4), triggers);
+        (clock, backlog, DatabaseId::new(7))
+    }
+
+    #[test]
+    fn a_flush_is_due_by_bytes_once_they_are_old_enough() {
+        let (clock, backlog, database) = backlog();
+        backlog.add(database, 99);
+        clock.to(1010);
+        assert_eq!(backlog.due(), []);
+        assert_eq!(backlog.ripe(), [database]);
+        backlog.add(database, 1);
+        assert_eq!(backlog.due(), []);
+        clock.to(1016);
+        assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn a_flush_is_due_by_number_and_by_age() {
+        let (clock, backlog, database) = backlog();
+        for _ in 0..10 {
+            backlog.add(database, 1);
+        }
+        clock.to(1010);
+        assert_eq!(backlog.due(), [database]);
+        backlog.flushed(database, backlog.now());
+        assert_eq!(backlog.segments(), [(database, 0)]);
+        backlog.add(database, 1);
+        clock.to(1069);
+        assert_eq!(backlog.due(), []);
+        clock.to(1070);
+        assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn what_is_put_during_a_flush_stays() {
+        let (clock, backlog, database) = backlog();
+        backlog.add(database, 100);
+        clock.to(1010);
+        let begin = backlog.now();
+        backlog.add(database, 5);
+        backlog.flushed(database, begin);
+        assert_eq!(backlog.bytes(), 5);
+        assert_eq!(backlog.segments(), [(database, 1)]);
+    }
+
+    #[test]
+    fn a_failed_flush_is_tried_again_later() {
+        let (clock, backlog, database) = backlog();
+        backlog.add(database, 100);
+        clock.to(1010);
+        backlog.postpone(database, Duration::from_secs(30));
+        assert_eq!(backlog.due(), []);
+        clock.to(1040);
+        assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn a_pile_that_nobody_flushes_is_bounded() {
+        let (clock, backlog, database) = backlog();
+        for second in 0..5_000 {
+            clock.to(second);
+            backlog.add(database, 1);
+        }
+        assert_eq!(backlog.piles()[&database].spans.len(), MAX_SPANS);
+        assert_eq!(backlog.segments(), [(database, 5_000)]);
+    }
+}

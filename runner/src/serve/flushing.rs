@@ -1,0 +1,136 @@
+//! The task that flushes tails while the process runs, and once more when it stops.
+//!
+//! It goes by what this process has written. What others have written, or this one before it was started
+//! again, is found by a sweep over all databases: at the start, and from time to time.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::World;
+use neap_catalog::Catalog;
+use neap_compact::{CompactError, Flushed, Flusher, GaveUp};
+use neap_manifest::SnapshotReader;
+use neap_schema::DatabaseId;
+use neap_wal::{Pressure, TailWriter};
+use tokio_util::sync::CancellationToken;
+
+use super::backlog::Backlog;
+
+/// How often the tails that this process writes are looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often all databases are looked at: it costs a GET and a LIST for each.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// The pause after a flush that failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How old the list of databases may be.
+const CATALOG_AGE: Duration = Duration::from_secs(60);
+
+/// Flushes in the background.
+#[derive(Debug)]
+pub(super) struct Flushing {
+    pub(super) flusher: Flusher,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) snapshots: Arc<SnapshotReader>,
+    pub(super) writer: TailWriter,
+    pub(super) world: World,
+}
+
+impl Flushing {
+    /// Flushes until `stop`.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
+        let mut last_sweep: Option<Duration> = None;
+        while !stop.is_cancelled() {
+            let now = self.world.clock.monotonic();
+            if last_sweep.is_none_or(|last| now.saturating_sub(last) >= SWEEP_INTERVAL) {
+                last_sweep = Some(now);
+                self.sweep(stop).await;
+            }
+            for database in self.backlog.due() {
+                self.flush(database, stop).await;
+            }
+            self.push_back();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.world.clock.sleep(CHECK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Flushes what can be flushed, for the last time.
+    pub(super) async fn finish(&self) {
+        for database in self.backlog.ripe() {
+            self.flush(database, &CancellationToken::new()).await;
+        }
+    }
+
+    async fn sweep(&self, stop: &CancellationToken) {
+        let root = match self.catalog.root(CATALOG_AGE).await {
+            Ok(root) => root,
+            Err(error) => {
+                tracing::warn!(%error, "the databases to flush are not known");
+                return;
+            }
+        };
+        for (database, _) in root.value.live_databases() {
+            if !stop.is_cancelled() {
+                self.flush(database, stop).await;
+            }
+        }
+    }
+
+    /// Flushes a database until nothing is left that is old enough.
+    async fn flush(&self, database: DatabaseId, stop: &CancellationToken) {
+        loop {
+            let begin = self.backlog.now();
+            let flushed = self.flusher.flush(database).await;
+            let more = self.note(database, &flushed);
+            if more && !stop.is_cancelled() {
+                continue;
+            }
+            match flushed {
+                Ok(Flushed::Done { .. } | Flushed::Nothing(GaveUp::NothingToFlush)) if !more => {
+                    self.backlog.flushed(database, begin);
+                }
+                Ok(Flushed::Done { .. }) => {}
+                Ok(Flushed::Nothing(_)) | Err(_) => {
+                    self.backlog.postpone(database, PAUSE_AFTER_FAILURE);
+                }
+            }
+            return;
+        }
+    }
+
+    /// Logs what became of a flush; whether there is more to do.
+    fn note(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) -> bool {
+        match flushed {
+            Ok(Flushed::Done {
+                segments,
+                rows,
+                sections,
+                bytes,
+                more,
+            }) => {
+                tracing::info!(%database, segments, rows, sections, bytes, "flushed");
+                return *more;
+            }
+            Ok(Flushed::Nothing(GaveUp::NothingToFlush)) => {}
+            Ok(Flushed::Nothing(reason)) => {
+                if *reason == GaveUp::Overtaken {
+                    // Whoever that was may write, too.
+                    self.snapshots.end_sole_writer();
+                }
+                tracing::warn!(%database, %reason, "not flushed");
+            }
+            Err(error) => tracing::warn!(%database, %error, "not flushed"),
+        }
+        false
+    }
+
+    /// Slows the writers of databases whose tails grow faster than they are flushed.
+    fn push_back(&self) {
+        for (database, segments) in self.backlog.segments() {
+            self.writer
+                .set_pressure(database, Pressure::of_tail(segments));
+        }
+    }
+}

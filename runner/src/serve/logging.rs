@@ -1,0 +1,39 @@
+//! What is logged and where.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::{
+    ServeError,
+    options::{LogDestination, ServeArgs},
+};
+
+/// A line for each request is for those who look for something.
+const USUAL: &str = "info,neap_http=warn";
+const MORE: &str = "info,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_compact=debug,\
+                    neap_http=debug,neap_manifest=debug,neap_query=debug,neap_wal=debug,neap_write=debug";
+const EVERYTHING: &str = "trace";
+
+/// Starts logging as the options say; once in a process.
+pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
+    let filter = match (&args.log_filter, args.verbose) {
+        (Some(filter), _) => filter,
+        (None, 0) => USUAL,
+        (None, 1) => MORE,
+        (None, _) => EVERYTHING,
+    };
+    let filter = EnvFilter::try_new(filter).map_err(|error| ServeError::LogFilter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer();
+    let started = match args.log_destination {
+        LogDestination::Stdout => registry.with(lines).try_init(),
+        LogDestination::Stderr => registry.with(lines.with_writer(io::stderr)).try_init(),
+    };
+    // Somebody else in this process logs already, as tests may.
+    started.ok();
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! `neap serve`: all functions in one process, on one port.
+//!
+//! ```text
+//!            ┌ write ──► TailWriter ──► store ◄── Flusher ◄── Flushing (backlog: bytes, number, age)
+//! listener ──┤                │ hands segments over in memory
+//!            └ query ──► SnapshotReader ──► store
+//! ```
+//!
+//! Nothing but the store is durable: the process can end at any instruction. When it is asked to stop, it
+//! takes no more connections, lets the requests under way finish within a bound, and flushes what may be
+//! flushed.
+
+mod backlog;
+mod flushing;
+mod greeting;
+pub(crate) mod legacy;
+mod listener;
+mod logging;
+mod memory;
+mod observe;
+mod options;
+mod stop;
+mod tls;
+mod wiring;
+
+use std::{io, time::Duration};
+
+use neap_bucket::World;
+use neap_catalog::CatalogError;
+use neap_query::QueryError;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::options::ServeArgs;
+use self::{greeting::Greeting, listener::Listener, options::Mode, stop::StopSignals, wiring::App};
+use crate::{
+    cli::Environment,
+    console::Console,
+    stores::{Stores, StoresError},
+};
+
+/// How long requests that are under way may take after the process was asked to stop.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long the last flush may take.
+const LAST_FLUSH: Duration = Duration::from_secs(10);
+
+/// Why the server can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The file for the address can't be written.
+    #[error("{path}: {error}")]
+    AddressFile {
+        /// The file.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// The variable that should hold the name of the process is not set.
+    #[error("--node-id-from-env: the environment variable {0} is not set")]
+    NoNodeId(String),
+    /// The filter of log lines can't be understood.
+    #[error("--log-filter {filter}: {reason}")]
+    LogFilter {
+        /// The filter.
+        filter: String,
+        /// The cause.
+        reason: String,
+    },
+    /// HTTPS can't be served with these files.
+    #[error("{path}: {reason}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Signals can't be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(io::Error),
+    /// The store can't be used.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+    /// The catalog can't be read or created.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Queries can't be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Serves until the process is asked to stop.
+///
+/// # Errors
+///
+/// The server can't be started.
+pub(crate) async fn run(
+    args: &ServeArgs,
+    environment: &Environment,
+    console: &mut Console,
+    world: World,
+) -> Result<(), ServeError> {
+    logging::start(args)?;
+    warn(args, console);
+    let node = node_name(args, environment)?;
+    let signals = StopSignals::listen().map_err(ServeError::Signals)?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => {
+            Some(tls::acceptor(certificates, key, args.tls_minimum_version)?)
+        }
+        _ => None,
+    };
+    let is_encrypted = tls.is_some();
+    let stores = Stores::open(&args.store, &world)?;
+    stores.probe_if_unused().await?;
+    let app = App::new(args, &stores, &world).await?;
+    let cannot_listen = |error| ServeError::Listen {
+        address: args.http_bind.clone(),
+        error,
+    };
+    let listener = Listener::bind(&args.http_bind, tls, world.clone());
+    let listener = listener.await.map_err(cannot_listen)?;
+    let greeting = Greeting {
+        address: listener.address().map_err(cannot_listen)?,
+        is_encrypted,
+        place: &stores.place,
+        names: [node.as_deref(), args.cluster_id.as_deref()],
+    };
+    tell_address(args, &greeting)?;
+    // A console that nobody reads is no reason not to serve.
+    console.print(&greeting).ok();
+    serve(listener, app, signals, world).await;
+    Ok(())
+}
+
+/// Serves until the first signal, then ends in order; the second signal ends that, too.
+async fn serve(listener: Listener, app: App, signals: StopSignals, world: World) {
+    let stop = CancellationToken::new();
+    let App { router, flushing } = app;
+    let work = async {
+        let listening = listener.serve(router, stop.cancelled(), GRACE);
+        match &flushing {
+            None => listening.await,
+            Some(flushing) => {
+                futures::join!(listening, flushing.run(&stop));
+                if world.timeout(LAST_FLUSH, flushing.finish()).await.is_none() {
+                    tracing::warn!("the last flush did not end in time; the next start goes on");
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => tracing::info!("stopped"),
+        () = signals.forward(stop.clone()) => tracing::warn!("stopped at once"),
+    }
+}
+
+fn warn(args: &ServeArgs, console: &mut Console) {
+    if let Some(warning) = args.legacy.warning() {
+        console.report(format_args!("warning: {warning}"));
+    }
+    if args.mode.contains(&Mode::Process) {
+        console.report("warning: --mode process: there are no plugins yet");
+    }
+}
+
+fn node_name(args: &ServeArgs, environment: &Environment) -> Result<Option<String>, ServeError> {
+    let Some(variable) = &args.node_id_from_env else {
+        return Ok(args.node_id.clone());
+    };
+    let name = environment.get(variable).map(str::to_owned);
+    name.map(Some)
+        .ok_or_else(|| ServeError::NoNodeId(variable.clone()))
+}
+
+fn tell_address(args: &ServeArgs, greeting: &Greeting<'_>) -> Result<(), ServeError> {
+    let Some(path) = &args.tcp_listener_file_path else {
+        return Ok(());
+    };
+    // Whoever waits for the file must not read half of it: it appears as a whole.
+    let unfinished = path.with_extension("unfinished");
+    std::fs::write(&unfinished, greeting.address.to_string())
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .map_err(|error| ServeError::AddressFile {
+            path: path.display().to_string(),
+            error,
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What the process shows of itself at `/metrics`.
+
+use std::sync::Arc;
+
+use neap_http::{MetricKind, Metrics};
+use neap_manifest::SnapshotReader;
+
+use super::backlog::Backlog;
+use crate::stores::Requests;
+
+/// What is shown.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub(super) requests: Requests,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) snapshots: Arc<SnapshotReader>,
+}
+
+/// Adds the metrics of the store, the tails and the caches. Those of writes are the write function's.
+pub(super) fn register(metrics: &Metrics, observed: &Observed) {
+    register_store(metrics, &observed.requests);
+    let backlog = Arc::clone(&observed.backlog);
+    let help = "Bytes of segments that this process has put and that are not flushed.";
+    metrics.collect("neap_tail_bytes", help, MetricKind::Gauge, move |samples| {
+        samples.add(&[], backlog.bytes());
+    });
+    let backlog = Arc::clone(&observed.backlog);
+    let help = "Segments that this process has put and that are not flushed.";
+    metrics.collect(
+        "neap_tail_segments",
+        help,
+        MetricKind::Gauge,
+        move |samples| {
+            let segments: usize = backlog
+                .segments()
+                .iter()
+                .map(|(_, segments)| segments)
+                .sum();
+            samples.add(&[], segments);
+        },
+    );
+    let snapshots = Arc::clone(&observed.snapshots);
+    let help = "Bytes of tails and manifests kept between queries.";
+    metrics.collect(
+        "neap_snapshot_bytes",
+        help,
+        MetricKind::Gauge,
+        move |samples| {
+            samples.add(&[], snapshots.retained_bytes());
+        },
+    );
+}
+
+fn register_store(metrics: &Metrics, requests: &Requests) {
+    let counted = requests.clone();
+    let help = "Requests to the store by operation and class of key.";
+    metrics.collect(
+        "neap_store_requests_total",
+        help,
+        MetricKind::Counter,
+        move |samples| {
+            for (operation, class, count) in counted.counts() {
+                let labels = [("operation", operation.as_str()), ("class", class.as_str())];
+                samples.add(&labels, count.requests);
+            }
+        },
+    );
+    let counted = requests.clone();
+    let help = "Bytes read from and written to the store by operation and class of key.";
+    metrics.collect(
+        "neap_store_bytes_total",
+        help,
+        MetricKind::Counter,
+        move |samples| {
+            for (operation, class, count) in counted.counts() {
+                let labels = [("operation", operation.as_str()), ("class", class.as_str())];
+                samples.add(&labels, count.bytes);
+            }
+        },
+    );
+}

@@ -1,0 +1,211 @@
+//! Tests of the server as it is put together.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body, routing::get};
+use clap::{Args, Command, FromArgMatches};
+use http_body_util::BodyExt;
+use tokio::sync::{Notify, oneshot};
+use tower::ServiceExt;
+
+use super::*;
+use crate::console::testing::console;
+
+fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
+    let command = ServeArgs::augment_args(Command::new("serve"));
+    let args = ["serve"].iter().chain(args);
+    ServeArgs::from_arg_matches(&command.try_get_matches_from(args)?)
+}
+
+async fn app(args: &[&str]) -> App {
+    let (args, world) = (parse(args).unwrap(), World::system());
+    let stores = Stores::open(&args.store, &world).unwrap();
+    stores.probe_if_unused().await.unwrap();
+    App::new(&args, &stores, &world).await.unwrap()
+}
+
+async fn request(app: &App, method: &str, path: &str, body: &str) -> (u16, String) {
+    let request = axum::http::Request::builder().method(method).uri(path);
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let response = app.router.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_query_sees_the_write_before_it_without_a_listing_where_this_is_the_only_writer() {
+    let app = app(&["--object-store", "memory"]).await;
+    let written = request(&app, "POST", "/api/v3/write_lp?db=d", "cpu,host=a v=1 1").await;
+    assert_eq!(written, (204, String::new()));
+    for _ in 0..3 {
+        let query = r#"{"db":"d","q":"SELECT host, v FROM cpu"}"#;
+        let answer = request(&app, "POST", "/api/v3/query_sql", query).await;
+        assert_eq!(answer, (200, r#"[{"host":"a","v":1.0}]"#.to_owned()));
+    }
+    let (status, metrics) = request(&app, "GET", "/metrics", "").await;
+    assert_eq!(status, 200);
+    let requests = |line: &str| {
+        let found = metrics.lines().find_map(|found| found.strip_prefix(line));
+        found.map(|count| count.trim().parse::<u64>().unwrap())
+    };
+    assert_eq!(
+        requests(r#"neap_store_requests_total{operation="put",class="tail"}"#),
+        Some(1)
+    );
+    let listings = requests(r#"neap_store_requests_total{operation="list",class="tail"}"#);
+    assert!(listings.unwrap_or(0) <= 1, "{metrics}");
+    assert_eq!(requests("neap_tail_segments"), Some(1));
+    assert_eq!(request(&app, "GET", "/health", "").await.0, 200);
+    assert_eq!(
+        request(&app, "GET", "/nothing", "").await,
+        (404, "Not found".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_process_does_what_its_mode_says() {
+    let queries = app(&["--object-store", "memory", "--mode", "query"]).await;
+    assert_eq!(
+        request(&queries, "POST", "/api/v3/write_lp?db=d", "m v=1")
+            .await
+            .0,
+        404
+    );
+    assert!(queries.flushing.is_none());
+    let writes = app(&["--object-store", "memory", "--mode", "ingest,compact"]).await;
+    assert_eq!(
+        request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1")
+            .await
+            .0,
+        204
+    );
+    assert_eq!(
+        request(&writes, "GET", "/api/v3/query_sql?db=d&q=SELECT+1", "")
+            .await
+            .0,
+        404
+    );
+    assert!(writes.flushing.is_some());
+}
+
+#[tokio::test]
+async fn stopping_lets_a_request_finish_that_has_begun() {
+    let (begun, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (begun, finish) = (Arc::clone(&begun), Arc::clone(&finish));
+        async move || {
+            begun.notify_one();
+            finish.notified().await;
+            "done"
+        }
+    };
+    let listener = Listener::bind("127.0.0.1:0", None, World::system())
+        .await
+        .unwrap();
+    let url = format!("http://{}/", listener.address().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or(()) };
+    let router = Router::new().route("/", get(slow));
+    let serving = tokio::spawn(listener.serve(router, stopped, Duration::from_secs(60)));
+    let answer = tokio::spawn(reqwest::get(url.clone()));
+    begun.notified().await;
+    stop.send(()).unwrap();
+    while reqwest::get(url.clone()).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!serving.is_finished());
+    finish.notify_one();
+    assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "done");
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_address_is_told_in_a_file_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("address");
+    let args = parse(&["--tcp-listener-file-path", path.to_str().unwrap()]).unwrap();
+    let greeting = Greeting {
+        address: "127.0.0.1:4711".parse().unwrap(),
+        is_encrypted: false,
+        place: "",
+        names: [None, None],
+    };
+    tell_address(&args, &greeting).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1:4711");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_name_may_come_from_a_variable() {
+    let args = parse(&["--node-id-from-env", "POD"]).unwrap();
+    let environment = [("POD", "pod-1")].into_iter().collect();
+    assert_eq!(
+        node_name(&args, &environment).unwrap().as_deref(),
+        Some("pod-1")
+    );
+    let error = node_name(&args, &Environment::default()).unwrap_err();
+    insta::assert_snapshot!(error, @"--node-id-from-env: the environment variable POD is not set");
+}
+
+#[test]
+fn flags_without_effect_are_warned_of_once() {
+    let (mut console, out, err) = console("");
+    let args = [
+        "--gen1-duration",
+        "5m",
+        "--wal-snapshot-size=10",
+        "--disable-authz",
+        "health,ping",
+    ];
+    warn(&parse(&args).unwrap(), &mut console);
+    assert_eq!(out.text(), "");
+    insta::assert_snapshot!(err.text(), @"warning: without effect here: --disable-authz, --gen1-duration, --wal-snapshot-size");
+}
+
+/// Every flag that InfluxDB 3 documents for `serve`, with a value where it has one.
+const ALL_FLAGS: &str = "--node-id n --cluster-id c --mode ingest,query --object-store s3
+    --http-bind 0.0.0.0:8181 --max-http-request-size 10485760 --tls-key k --tls-cert c
+    --tls-minimum-version tls-1.2 --without-auth --disable-authz health --admin-token-file f
+    --admin-token-recovery-http-bind --data-dir d --bucket b --aws-access-key-id i
+    --aws-secret-access-key s --aws-default-region us-east-1 --aws-endpoint e --aws-session-token t
+    --aws-allow-http --aws-skip-signature --aws-credentials-file f --azure-storage-account a
+    --azure-storage-access-key k --azure-endpoint e --azure-allow-http --google-service-account g
+    --object-store-connection-limit 16 --object-store-http2-only
+    --object-store-http2-max-frame-size 16384 --object-store-max-retries 3
+    --object-store-retry-timeout 5s --object-store-cache-endpoint e
+    --object-store-tls-allow-insecure --object-store-tls-ca f --gen1-duration 10m
+    --gen1-lookback-duration 1month --wal-flush-interval 1s --wal-snapshot-size 600
+    --wal-max-write-buffer-size 100000 --wal-replay-concurrency-limit 4
+    --wal-replay-fail-on-error --snapshotted-wal-files-to-keep 300 --snapshot-concurrency-limit 2
+    --checkpoint-interval 1h --force-snapshot-mem-threshold 50% --retention-check-interval 30m
+    --hard-delete-default-duration 72h --delete-grace-period 24h
+    --last-cache-eviction-interval 10s --distinct-cache-eviction-interval 10s
+    --parquet-mem-cache-size 20% --parquet-mem-cache-prune-percentage 0.1
+    --parquet-mem-cache-prune-interval 1s --parquet-mem-cache-query-path-duration 5h
+    --disable-parquet-mem-cache --table-index-cache-max-entries 100
+    --table-index-cache-concurrency-limit 20 --query-log-size 1000 --query-file-limit 432
+    --max-concurrent-queries 8 --exec-mem-pool-bytes 20% --datafusion-config a:b
+    --datafusion-num-threads 2 --datafusion-runtime-type multi-thread
+    --datafusion-max-parquet-fanout 100 --datafusion-use-cached-parquet-loader
+    --plugin-dir p --virtual-env-location v --package-manager disabled --plugin-repo r
+    --restrict-plugin-triggers-to wal --log-filter info --log-format full
+    --log-destination stdout -v --traces-exporter none --num-io-threads 2
+    --io-runtime-type multi-thread --tcp-listener-file-path f --disable-telemetry-upload
+    --telemetry-endpoint e --test-mode";
+
+#[test]
+fn every_flag_of_influxdb_is_accepted() {
+    let args: Vec<_> = ALL_FLAGS.split_whitespace().collect();
+    let args = parse(&args).unwrap();
+    assert!(args.does(Mode::Query) && !args.does(Mode::Compact));
+    let short = parse(&[
+        "--object-store",
+        "s3",
+        "--aws-access-key",
+        "i",
+        "--aws-secret-access-key",
+        "s",
+    ]);
+    assert!(short.is_ok());
+}

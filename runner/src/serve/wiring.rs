@@ -1,0 +1,193 @@
+//! How the functions are put together in one process.
+
+use std::{sync::Arc, thread};
+
+use axum::Router;
+use neap_bucket::{StoreKind, World};
+use neap_catalog::{Catalog, HardDelete};
+use neap_compact::{FlushLimits, Flusher};
+use neap_http::{ClusterId, Common, Metrics, Server, finish, health_routes, metrics_routes};
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::{QueryEngine, QuerySettings};
+use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteParts, WriteService, WriteSettings};
+
+use super::{
+    ServeError,
+    backlog::{Backlog, FlushTriggers, Handover},
+    flushing::Flushing,
+    memory,
+    observe::{self, Observed},
+    options::{Mode, ServeArgs},
+};
+use crate::stores::Stores;
+
+/// The revision that the program was built from, if the build said so.
+const REVISION: &str = match option_env!("NEAP_REVISION") {
+    Some(revision) => revision,
+    None => "0000000",
+};
+
+/// The functions of this process, ready to serve.
+#[derive(Debug)]
+pub(super) struct App {
+    /// All routes.
+    pub(super) router: Router,
+    /// What flushes in the background, if this process does that.
+    pub(super) flushing: Option<Flushing>,
+}
+
+/// The memory that each part may use, out of what there is: about two thirds of it, so that requests and what
+/// is not counted have room, too.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    total: usize,
+}
+
+impl Shares {
+    fn percent(self, percent: u8) -> usize {
+        memory::MemoryAmount::Percent(percent).bytes_of(self.total)
+    }
+}
+
+impl App {
+    /// Puts the functions together. Creates the cluster in an unused store.
+    pub(super) async fn new(
+        args: &ServeArgs,
+        stores: &Stores,
+        world: &World,
+    ) -> Result<Self, ServeError> {
+        let shares = Shares {
+            total: memory::total_bytes(),
+        };
+        let bucket = &stores.bucket;
+        let catalog = Arc::new(Catalog::new(bucket.clone(), stores.margins, None));
+        let rules = catalog.rules().await?;
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let tail_settings = TailSettings {
+            cache_bytes: shares.percent(5) as u64,
+            ..TailSettings::default()
+        };
+        let tail = TailReader::new(bucket.clone(), tail_settings);
+        let snapshots = Arc::new(SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail.clone(),
+            rules,
+            SnapshotSettings {
+                sole_writer: args.sole_writer || stores.kind == StoreKind::Memory,
+                retained_bytes: shares.percent(5),
+                ..SnapshotSettings::default()
+            },
+        ));
+        let clock = Arc::clone(&world.clock);
+        let backlog = Arc::new(Backlog::new(
+            clock,
+            rules.flush_lag,
+            FlushTriggers::default(),
+        ));
+        let handover = Handover {
+            snapshots: Arc::clone(&snapshots),
+            backlog: Arc::clone(&backlog),
+        };
+        let writer = TailWriter::new(
+            bucket.clone(),
+            rules,
+            writer_settings(args, stores.kind, shares),
+            Some(Arc::new(handover)),
+        );
+        let metrics = Metrics::default();
+        observe::register(
+            &metrics,
+            &Observed {
+                requests: stores.requests(),
+                backlog: Arc::clone(&backlog),
+                snapshots: Arc::clone(&snapshots),
+            },
+        );
+        let mut routes = health_routes(Server::new(env!("CARGO_PKG_VERSION"), REVISION, world))
+            .merge(metrics_routes(metrics.clone()));
+        if args.does(Mode::Ingest) {
+            let service = WriteService::new(WriteParts {
+                catalog: Arc::clone(&catalog),
+                writer: writer.clone(),
+                rules,
+                metrics: metrics.clone(),
+                settings: write_settings(args, shares),
+            });
+            routes = routes.merge(neap_write::router(Arc::new(service)));
+        }
+        if args.does(Mode::Query) {
+            let engine = QueryEngine::new(
+                bucket.clone(),
+                Arc::clone(&catalog),
+                manifests.clone(),
+                Arc::clone(&snapshots),
+                query_settings(args, shares),
+            )?;
+            routes = routes.merge(neap_query::router(Arc::new(engine)));
+        }
+        let common = Common {
+            cluster: ClusterId::of(Arc::clone(&catalog)),
+            world: world.clone(),
+            metrics,
+        };
+        let limits = FlushLimits {
+            trust_store_clock: args.trust_store_clock,
+            ..FlushLimits::default()
+        };
+        let flushing = args.does(Mode::Compact).then(|| Flushing {
+            flusher: Flusher::new(
+                bucket.clone(),
+                Arc::clone(&catalog),
+                manifests,
+                tail,
+                rules,
+                limits,
+            ),
+            catalog,
+            backlog,
+            snapshots,
+            writer,
+            world: world.clone(),
+        });
+        Ok(Self {
+            router: finish(routes, common),
+            flushing,
+        })
+    }
+}
+
+fn writer_settings(args: &ServeArgs, kind: StoreKind, shares: Shares) -> WriterSettings {
+    let usual = match kind {
+        StoreKind::Memory | StoreKind::Directory => WriterSettings::LOCAL,
+        StoreKind::Network => WriterSettings::NETWORK,
+    };
+    WriterSettings {
+        flush_interval: args.wal_flush_interval.unwrap_or(usual.flush_interval),
+        max_in_flight_bytes: shares.percent(5).max(usual.max_in_flight_bytes),
+        ..usual
+    }
+}
+
+fn write_settings(args: &ServeArgs, shares: Shares) -> WriteSettings {
+    WriteSettings {
+        max_request_bytes: args.max_http_request_size,
+        max_bytes_in_flight: shares.percent(10),
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        ..WriteSettings::default()
+    }
+}
+
+fn query_settings(args: &ServeArgs, shares: Shares) -> QuerySettings {
+    QuerySettings {
+        memory_pool_bytes: args.exec_mem_pool_bytes.bytes_of(shares.total),
+        tail_bytes: shares.percent(15),
+        metadata_cache_bytes: shares.percent(2) as u64,
+        chunk_cache_bytes: shares.percent(10) as u64,
+        partitions: thread::available_parallelism().map_or(1, usize::from),
+        concurrent_queries: args.max_concurrent_queries.max(1),
+        max_staleness: args.max_staleness,
+        ..QuerySettings::default()
+    }
+}
