@@ -20,6 +20,7 @@
 
 mod budget;
 mod failure;
+mod judge;
 mod marks;
 mod metrics;
 mod proof;

@@ -6,23 +6,21 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Moment, Rules, Stamp, Versioned, World};
-use neap_catalog::{
-    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, LimitReached, validate_database_name,
-};
+use neap_bucket::{Moment, Rules, Stamp, World};
+use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
-use neap_line_protocol::{Options, ParseError, Parsed, Precision, SchemaLimits, TableLimit, parse};
+use neap_line_protocol::{Parsed, Precision};
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
 
 use crate::{
     WriteFailure, WriteSettings,
     budget::{Budget, Reservation},
+    judge::Judged,
     marks::Marks,
     metrics::WriteMetrics,
     proof::{self, Proven, prove},
     rows::encode,
-    schema::{CatalogView, additions, fits},
     turns::Turns,
 };
 
@@ -87,38 +85,31 @@ pub struct WriteService {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) settings: WriteSettings,
     pub(crate) world: World,
+    pub(crate) marks: Marks,
+    pub(crate) turns: Turns,
+    /// The greatest age of a catalog that a request begins with.
+    pub(crate) max_age: Duration,
     writer: TailWriter,
-    marks: Marks,
     budget: Budget,
     metrics: WriteMetrics,
-    turns: Turns,
-    max_age: Duration,
 }
 
 /// A request as it is judged.
-struct Request<'a> {
-    database: &'a str,
-    body: &'a [u8],
-    options: WriteOptions,
-    arrived: Moment,
-    default_time_ns: i64,
+pub(crate) struct Request<'a> {
+    pub(crate) database: &'a str,
+    pub(crate) body: &'a [u8],
+    pub(crate) options: WriteOptions,
+    pub(crate) arrived: Moment,
+    pub(crate) default_time_ns: i64,
 }
 
 /// How a round ended that did not end with an answer.
-enum Round<T> {
+pub(crate) enum Round<T> {
     /// With this.
     Done(T),
     /// What the request was judged by is outdated. The next round begins with what is at most so old; if
     /// there is none, this is the answer.
     Again(Duration, WriteFailure),
-}
-
-/// A request whose tables and columns exist.
-struct Judged {
-    database: DatabaseId,
-    proven: Proven,
-    catalog: Versioned<DatabaseCatalog>,
-    parsed: Parsed,
 }
 
 impl WriteService {
@@ -146,11 +137,6 @@ impl WriteService {
     /// Room for a body that is about to be read.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
         self.budget.reserve(bytes).await
-    }
-
-    /// The greatest age of a catalog that a change begins with.
-    pub(crate) fn max_age(&self) -> Duration {
-        self.max_age
     }
 
     /// Writes a body to a database, which is created if it is missing.
@@ -218,159 +204,6 @@ impl WriteService {
             }
         }
         Err(last)
-    }
-
-    /// Parses the body and sees to it that its tables and columns exist.
-    async fn judge(
-        &self,
-        request: &Request<'_>,
-        max_age: Duration,
-    ) -> Result<Round<Judged>, WriteFailure> {
-        let root = self.catalog.root(ANY_AGE).await?;
-        let Some(database) = root.value.database(request.database) else {
-            return self.judge_new(request).await;
-        };
-        let proven = prove(&self.catalog, &self.marks, database, max_age);
-        let (proven, parsed) = match self.catalog.known_database(database) {
-            Some(known) => {
-                // The requests of the proof are sent first, and answered while the body is parsed.
-                let parse = async { self.parse(request, &known.value, None) };
-                let (proven, parsed) = futures::join!(proven, parse);
-                let (parsed, proven) = (parsed?, proven?);
-                let is_current = true;
-                (proven, is_current.then_some(parsed))
-            }
-            None => (proven.await?, None),
-        };
-        if false {
-            return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
-        }
-        let parsed = match parsed {
-            Some(parsed) => parsed,
-            None => self.parse(request, &proven.catalog.value, None)?,
-        };
-        let parsed = self
-            .within_table_limit(request, database, &proven, parsed)
-            .await?;
-        let parsed = check(request, parsed)?;
-        self.complete(database, proven, parsed).await
-    }
-
-    /// Judges a body for a database that seems to be missing; creates it if anything is to be stored.
-    async fn judge_new(&self, request: &Request<'_>) -> Result<Round<Judged>, WriteFailure> {
-        let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
-        let name = request.database;
-        if let Err(refused) = check(request, parsed) {
-            // An empty catalog is no reason to refuse lines unless the database is really missing.
-            if self
-                .catalog
-                .database_by_name(name, self.max_age)
-                .await?
-                .is_some()
-            {
-                return Ok(Round::Again(self.max_age, refused));
-            }
-            let root = self.catalog.root(ANY_AGE).await?;
-            let deleted = root.value.deleted_database(name).is_some();
-            let name = name.to_owned();
-            return Err(if deleted {
-                CatalogError::SoftDeleted { name }.into()
-            } else {
-                refused
-            });
-        }
-        let created = self.catalog.get_or_create_database(name, self.max_age);
-        created.await?;
-        Ok(Round::Again(self.max_age, WriteFailure::Contended))
-    }
-
-    fn parse(
-        &self,
-        request: &Request<'_>,
-        catalog: &DatabaseCatalog,
-        tables: Option<TableLimit>,
-    ) -> Result<Parsed, ParseError> {
-        let limits = self.catalog.limits();
-        let options = Options {
-            precision: request.options.precision,
-            default_time_ns: request.default_time_ns,
-            stop_at_first_error: !request.options.accept_partial,
-            limits: SchemaLimits {
-                max_columns_per_table: limits.columns_per_table,
-                max_tags_per_table: limits.tags_per_table,
-            },
-            tables,
-            max_cells: Some(self.settings.max_cells),
-            max_errors: Some(Self::MAX_ERRORS),
-        };
-        parse(request.body, &CatalogView(catalog), &options)
-    }
-
-    /// The same rows, or if they create more tables than are allowed, those of the tables that are.
-    async fn within_table_limit(
-        &self,
-        request: &Request<'_>,
-        database: DatabaseId,
-        proven: &Proven,
-        parsed: Parsed,
-    ) -> Result<Parsed, WriteFailure> {
-        let new_tables = parsed.tables.iter().filter(|table| table.is_new).count();
-        let Some(limit) = self.catalog.limits().tables.filter(|_| new_tables > 0) else {
-            return Ok(parsed);
-        };
-        let mut count = proven.catalog.value.tables().count();
-        for (other, _) in proven.root.value.live_databases() {
-            if other != database {
-                let other = self.catalog.database(other, ANY_AGE).await?;
-                count += other.value.tables().count();
-            }
-        }
-        if count + new_tables <= limit {
-            return Ok(parsed);
-        }
-        let tables = Some(TableLimit { count, limit });
-        Ok(self.parse(request, &proven.catalog.value, tables)?)
-    }
-
-    /// Commits the tables and columns that are missing.
-    async fn complete(
-        &self,
-        database: DatabaseId,
-        proven: Proven,
-        parsed: Parsed,
-    ) -> Result<Round<Judged>, WriteFailure> {
-        let additions = additions(&parsed.tables);
-        let mut catalog = proven.catalog.clone();
-        if !additions.is_empty() {
-            let _turn = self.turns.take(database).await?;
-            // Whoever had the turn before may have added the same.
-            if let Some(newer) = self.catalog.known_database(database) {
-                catalog = newer;
-            }
-            catalog = match self.catalog.add(database, catalog, &additions).await {
-                Ok(catalog) => catalog,
-                // Another instance was faster. The next round tells which lines are refused for it.
-                Err(
-                    error @ (CatalogError::TypeConflict { .. }
-                    | CatalogError::Limit(
-                        LimitReached::Tables { .. }
-                        | LimitReached::Columns { .. }
-                        | LimitReached::Tags { .. },
-                    )),
-                ) => return Ok(Round::Again(Duration::ZERO, error.into())),
-                Err(error) => return Err(error.into()),
-            };
-            // A table that was dropped meanwhile is new again, and has only what was added now.
-            if false && !fits(&catalog.value, &parsed.tables) {
-                return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
-            }
-        }
-        Ok(Round::Done(Judged {
-            database,
-            proven,
-            catalog,
-            parsed,
-        }))
     }
 
     /// Encodes the rows and puts them.
@@ -454,28 +287,11 @@ fn answer(parsed: Parsed, stamp: Option<Stamp>) -> Result<Accepted, WriteFailure
     }
 }
 
-fn partial(parsed: Parsed, stamp: Option<Stamp>) -> WriteFailure {
+pub(crate) fn partial(parsed: Parsed, stamp: Option<Stamp>) -> WriteFailure {
     WriteFailure::Partial {
         refused: parsed.lines - parsed.rows,
         rows: parsed.rows,
         errors: parsed.errors,
         stamp,
     }
-}
-
-/// The body as far as anything of it is to be stored.
-fn check(request: &Request<'_>, mut parsed: Parsed) -> Result<Parsed, WriteFailure> {
-    if parsed.lines == 0 {
-        return Err(WriteFailure::Empty);
-    }
-    if parsed.errors.is_empty() {
-        return Ok(parsed);
-    }
-    if !request.options.accept_partial {
-        return Err(WriteFailure::Rejected(parsed.errors.swap_remove(0)));
-    }
-    if parsed.rows == 0 {
-        return Err(partial(parsed, None));
-    }
-    Ok(parsed)
 }

@@ -300,7 +300,8 @@ async fn a_proof_is_no_older_for_a_stamp_that_is_ahead_of_the_present() {
     let mut request = setup.world.request(0);
     let now = request.proof.proven;
     let limit = setup.world.rules().acknowledgement_limit;
-    let after = Stamp::new(now.plus(limit), 0);
+    // The stamp is a microsecond above this one, and must still be within the limit.
+    let after = Stamp::new(now.plus(limit - MS), 0);
     request.after = Some(after);
     request.proof.proven = now.minus(4900 * MS);
     assert!(setup.write(request).await.unwrap().stamp > after);

@@ -93,7 +93,7 @@ async fn set(
 }
 
 async fn find(service: &WriteService, name: &str) -> Result<Option<DatabaseId>, CatalogError> {
-    let max_age = service.max_age();
+    let max_age = service.max_age;
     service.catalog.database_by_name(name, max_age).await
 }
 
@@ -225,7 +225,7 @@ pub(super) async fn create_table(State(service): Service, request: Request) -> A
         .map(|field| (field.name, field.field_type.into()))
         .collect();
     let catalog = &service.catalog;
-    let max_age = service.max_age();
+    let max_age = service.max_age;
     let database = catalog.get_or_create_database(&body.db, max_age).await?;
     let created = catalog.create_table(database, &body.table, &body.tags, &fields);
     created.await?;

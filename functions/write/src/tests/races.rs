@@ -123,3 +123,24 @@ async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
     let catalog = other.catalog_of("d").await;
     assert_eq!(catalog.table("m").unwrap().id(), table);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_made_anew_elsewhere_gets_the_columns_that_it_lacks() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    one.write("d", "m,t=a v=1i 1").await;
+    other.write("d", "m,t=a v=1i 1").await;
+    let request = http::Request::delete("/api/v3/configure/table?db=d&table=m");
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    assert_eq!(one.send(request).await.status, 200);
+    assert_eq!(one.write("d", "m x=1 1").await.status, 204);
+    stage.sleep(Duration::from_secs(5)).await;
+    let (reply, counts) = other.counted(other.write("d", "m,t=a v=1i 1")).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    assert_eq!(
+        counts.to_string(),
+        "1 get root_catalog, 1 get database_catalog, 1 get manifest, \
+         1 put database_catalog, 1 put tail"
+    );
+    assert_eq!(other.tables("d").await, ["m x,t,v"]);
+}

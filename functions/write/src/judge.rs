@@ -1,0 +1,196 @@
+//! Judging a request: which of its lines are accepted, by catalogs that are proven current, and the tables
+//! and columns that they need.
+
+use std::time::Duration;
+
+use neap_bucket::Versioned;
+use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, LimitReached};
+use neap_line_protocol::{Options, ParseError, Parsed, SchemaLimits, TableLimit, parse};
+use neap_schema::DatabaseId;
+
+use crate::{
+    WriteFailure, WriteService,
+    proof::{Proven, prove},
+    schema::{CatalogView, additions, fits},
+    service::{Request, Round, partial},
+};
+
+/// A request whose tables and columns exist.
+pub(crate) struct Judged {
+    pub(crate) database: DatabaseId,
+    pub(crate) proven: Proven,
+    pub(crate) catalog: Versioned<DatabaseCatalog>,
+    pub(crate) parsed: Parsed,
+}
+
+impl WriteService {
+    /// Parses the body and sees to it that its tables and columns exist.
+    pub(crate) async fn judge(
+        &self,
+        request: &Request<'_>,
+        max_age: Duration,
+    ) -> Result<Round<Judged>, WriteFailure> {
+        let root = self.catalog.root(ANY_AGE).await?;
+        let Some(database) = root.value.database(request.database) else {
+            return self.judge_new(request).await;
+        };
+        let proven = prove(&self.catalog, &self.marks, database, max_age);
+        let (proven, parsed) = match self.catalog.known_database(database) {
+            Some(known) => {
+                // The requests of the proof are sent first, and answered while the body is parsed.
+                let parse = async { self.parse(request, &known.value, None) };
+                let (proven, parsed) = futures::join!(proven, parse);
+                let (parsed, proven) = (parsed?, proven?);
+                let is_current = known.version == proven.catalog.version;
+                (proven, is_current.then_some(parsed))
+            }
+            None => (proven.await?, None),
+        };
+        if proven.root.value.database(request.database) != Some(database) {
+            return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
+        }
+        let parsed = match parsed {
+            Some(parsed) => parsed,
+            None => self.parse(request, &proven.catalog.value, None)?,
+        };
+        let parsed = self
+            .within_table_limit(request, database, &proven, parsed)
+            .await?;
+        let parsed = check(request, parsed)?;
+        self.complete(database, proven, parsed).await
+    }
+
+    /// Judges a body for a database that seems to be missing; creates it if anything is to be stored.
+    async fn judge_new(&self, request: &Request<'_>) -> Result<Round<Judged>, WriteFailure> {
+        let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
+        let name = request.database;
+        if let Err(refused) = check(request, parsed) {
+            // An empty catalog is no reason to refuse lines unless the database is really missing.
+            if self
+                .catalog
+                .database_by_name(name, self.max_age)
+                .await?
+                .is_some()
+            {
+                return Ok(Round::Again(self.max_age, refused));
+            }
+            let root = self.catalog.root(ANY_AGE).await?;
+            let deleted = root.value.deleted_database(name).is_some();
+            let name = name.to_owned();
+            return Err(if deleted {
+                CatalogError::SoftDeleted { name }.into()
+            } else {
+                refused
+            });
+        }
+        let created = self.catalog.get_or_create_database(name, self.max_age);
+        created.await?;
+        Ok(Round::Again(self.max_age, WriteFailure::Contended))
+    }
+
+    fn parse(
+        &self,
+        request: &Request<'_>,
+        catalog: &DatabaseCatalog,
+        tables: Option<TableLimit>,
+    ) -> Result<Parsed, ParseError> {
+        let limits = self.catalog.limits();
+        let options = Options {
+            precision: request.options.precision,
+            default_time_ns: request.default_time_ns,
+            stop_at_first_error: !request.options.accept_partial,
+            limits: SchemaLimits {
+                max_columns_per_table: limits.columns_per_table,
+                max_tags_per_table: limits.tags_per_table,
+            },
+            tables,
+            max_cells: Some(self.settings.max_cells),
+            max_errors: Some(Self::MAX_ERRORS),
+        };
+        parse(request.body, &CatalogView(catalog), &options)
+    }
+
+    /// The same rows, or if they create more tables than are allowed, those of the tables that are.
+    async fn within_table_limit(
+        &self,
+        request: &Request<'_>,
+        database: DatabaseId,
+        proven: &Proven,
+        parsed: Parsed,
+    ) -> Result<Parsed, WriteFailure> {
+        let new_tables = parsed.tables.iter().filter(|table| table.is_new).count();
+        let Some(limit) = self.catalog.limits().tables.filter(|_| new_tables > 0) else {
+            return Ok(parsed);
+        };
+        let mut count = proven.catalog.value.tables().count();
+        for (other, _) in proven.root.value.live_databases() {
+            if other != database {
+                let other = self.catalog.database(other, ANY_AGE).await?;
+                count += other.value.tables().count();
+            }
+        }
+        if count + new_tables <= limit {
+            return Ok(parsed);
+        }
+        let tables = Some(TableLimit { count, limit });
+        Ok(self.parse(request, &proven.catalog.value, tables)?)
+    }
+
+    /// Commits the tables and columns that are missing.
+    async fn complete(
+        &self,
+        database: DatabaseId,
+        proven: Proven,
+        parsed: Parsed,
+    ) -> Result<Round<Judged>, WriteFailure> {
+        let additions = additions(&parsed.tables);
+        let mut catalog = proven.catalog.clone();
+        if !additions.is_empty() {
+            let _turn = self.turns.take(database).await?;
+            // Whoever had the turn before may have added the same.
+            if let Some(newer) = self.catalog.known_database(database) {
+                catalog = newer;
+            }
+            catalog = match self.catalog.add(database, catalog, &additions).await {
+                Ok(catalog) => catalog,
+                // Another instance was faster. The next round tells which lines are refused for it.
+                Err(
+                    error @ (CatalogError::TypeConflict { .. }
+                    | CatalogError::Limit(
+                        LimitReached::Tables { .. }
+                        | LimitReached::Columns { .. }
+                        | LimitReached::Tags { .. },
+                    )),
+                ) => return Ok(Round::Again(Duration::ZERO, error.into())),
+                Err(error) => return Err(error.into()),
+            };
+            // A table that was dropped meanwhile is new again, and has only what was added now.
+            if !fits(&catalog.value, &parsed.tables) {
+                return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
+            }
+        }
+        Ok(Round::Done(Judged {
+            database,
+            proven,
+            catalog,
+            parsed,
+        }))
+    }
+}
+
+/// The body as far as anything of it is to be stored.
+fn check(request: &Request<'_>, mut parsed: Parsed) -> Result<Parsed, WriteFailure> {
+    if parsed.lines == 0 {
+        return Err(WriteFailure::Empty);
+    }
+    if parsed.errors.is_empty() {
+        return Ok(parsed);
+    }
+    if !request.options.accept_partial {
+        return Err(WriteFailure::Rejected(parsed.errors.swap_remove(0)));
+    }
+    if parsed.rows == 0 {
+        return Err(partial(parsed, None));
+    }
+    Ok(parsed)
+}
