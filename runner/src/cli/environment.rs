@@ -141,17 +141,21 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
     let usual = flag.to_uppercase().replace('-', "_");
     let other = OTHER_NAMES.iter().find(|(name, _)| *name == flag);
     let other = other.map(|(_, name)| *name);
-    let with = |prefix: &str| {
-        let suffixes = other.into_iter().chain([usual.as_str()]);
+    let named = |prefix: &str, suffixes: [Option<&str>; 2]| {
+        let suffixes = suffixes.into_iter().flatten();
         suffixes
             .map(|suffix| format!("{prefix}{suffix}"))
             .collect::<Vec<_>>()
     };
+    // Clients are told of servers under the names that they have for InfluxDB 3.
+    let mut names = match CLIENT_FLAGS.contains(&flag) {
+        true => named("NEAP_", [other, Some(&usual)]),
+        false => named("NEAP_", [Some(&usual), other]),
+    };
     let aws = AWS_NAMES.iter().filter(|(name, _)| *name == flag);
     let aws = aws.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned()));
-    let mut names = with("NEAP_");
     names.extend(declared.map(str::to_owned));
-    names.extend(with("INFLUXDB3_"));
+    names.extend(named("INFLUXDB3_", [other, Some(&usual)]));
     names.extend(aws);
     names.dedup();
     names
@@ -300,6 +304,14 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(names_of("host", None)[..2], ["NEAP_HOST_URL", "NEAP_HOST"]);
+        let names = names_of("data-dir", Some("INFLUXDB3_DB_DIR"));
+        let expected = [
+            "NEAP_DATA_DIR",
+            "NEAP_DB_DIR",
+            "INFLUXDB3_DB_DIR",
+            "INFLUXDB3_DATA_DIR",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

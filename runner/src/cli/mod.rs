@@ -137,7 +137,12 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(CommandError::Runtime)
-        .and_then(|runtime| runtime.block_on(command.run(environment, console, World::system())));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(command.run(environment, console, World::system()));
+            // Whoever still reads the standard input would wait for its end.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => 0,
         // Whoever reads the result has seen enough of it, as `head` does.

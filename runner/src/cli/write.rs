@@ -24,7 +24,7 @@ pub(super) struct WriteArgs {
     database: DatabaseArgs,
 
     /// Line protocol, in quotes.
-    #[arg(value_name = "LINE_PROTOCOL", allow_hyphen_values = false)]
+    #[arg(value_name = "LINE_PROTOCOL")]
     lines: Vec<String>,
 
     /// A file of line protocol; may be given several times. `-` is the standard input.

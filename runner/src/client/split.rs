@@ -207,11 +207,9 @@ mod tests {
 
     #[test]
     fn a_quoted_line_break_is_no_end_of_line() {
-        let text = "a v=\"one\ntwo\",w=\"\\\"\n\" 1\nb v=2\n";
-        assert_eq!(
-            bodies(text, 26),
-            ["a v=\"one\ntwo\",w=\"\\\"\n\" 1\n", "b v=2\n"]
-        );
+        let (quoted, escaped) = ("b v=\"one\ntwo\" 1\n", "d w=\"\\\"\n\" 1234\n");
+        let lines = ["a v=1\n", quoted, "c v=1\n", escaped];
+        assert_eq!(bodies(&lines.concat(), 17), lines);
     }
 
     #[test]

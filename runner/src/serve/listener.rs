@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::lingering::{lend, linger};
+
 /// The most connections at once; others wait in the queue of the system.
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client that has not sent the head of its request by then is not served.
@@ -112,14 +114,16 @@ async fn serve_connection(
     open: Watcher,
     world: World,
 ) {
-    let Some(tls) = tls else {
-        return serve_stream(connection, router, open).await;
-    };
-    match world.timeout(TLS_TIMEOUT, tls.accept(connection)).await {
-        Some(Ok(stream)) => serve_stream(stream, router, open).await,
-        Some(Err(error)) => tracing::debug!(%error, "a client did not agree on how to encrypt"),
-        None => tracing::debug!("a client took too long to agree on how to encrypt"),
+    let (connection, given_back) = lend(connection);
+    match tls {
+        None => serve_stream(connection, router, open).await,
+        Some(tls) => match world.timeout(TLS_TIMEOUT, tls.accept(connection)).await {
+            Some(Ok(stream)) => serve_stream(stream, router, open).await,
+            Some(Err(error)) => tracing::debug!(%error, "a client did not agree on how to encrypt"),
+            None => tracing::debug!("a client took too long to agree on how to encrypt"),
+        },
     }
+    linger(given_back, &world).await;
 }
 
 async fn serve_stream(

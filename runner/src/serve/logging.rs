@@ -1,6 +1,6 @@
 //! What is logged and where.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -28,10 +28,15 @@ pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
         reason: error.to_string(),
     })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer();
     let started = match args.log_destination {
-        LogDestination::Stdout => registry.with(lines).try_init(),
-        LogDestination::Stderr => registry.with(lines.with_writer(io::stderr)).try_init(),
+        LogDestination::Stdout => {
+            let lines = fmt::layer().with_ansi(io::stdout().is_terminal());
+            registry.with(lines).try_init()
+        }
+        LogDestination::Stderr => {
+            let lines = fmt::layer().with_ansi(io::stderr().is_terminal());
+            registry.with(lines.with_writer(io::stderr)).try_init()
+        }
     };
     // Somebody else in this process logs already, as tests may.
     started.ok();

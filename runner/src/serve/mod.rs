@@ -14,6 +14,7 @@ mod backlog;
 mod flushing;
 mod greeting;
 pub(crate) mod legacy;
+mod lingering;
 mod listener;
 mod logging;
 mod memory;
@@ -25,9 +26,11 @@ mod wiring;
 
 use std::{io, time::Duration};
 
+use futures::future::OptionFuture;
 use neap_bucket::World;
 use neap_catalog::CatalogError;
 use neap_query::QueryError;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
@@ -142,17 +145,23 @@ pub(crate) async fn run(
 /// Serves until the first signal, then ends in order; the second signal ends that, too.
 async fn serve(listener: Listener, app: App, signals: StopSignals, world: World) {
     let stop = CancellationToken::new();
-    let App { router, flushing } = app;
+    let flushing = app.flushing.map(|flushing| {
+        let (stop, runtime) = (stop.clone(), Handle::current());
+        // Folding and encoding take long: they have a thread of their own, so that requests don't wait.
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(flushing.run(&stop));
+            flushing
+        })
+    });
     let work = async {
-        let listening = listener.serve(router, stop.cancelled(), GRACE);
-        match &flushing {
-            None => listening.await,
-            Some(flushing) => {
-                futures::join!(listening, flushing.run(&stop));
-                if world.timeout(LAST_FLUSH, flushing.finish()).await.is_none() {
-                    tracing::warn!("the last flush did not end in time; the next start goes on");
-                }
+        listener.serve(app.router, stop.cancelled(), GRACE).await;
+        let last = async {
+            if let Some(Ok(flushing)) = OptionFuture::from(flushing).await {
+                flushing.finish().await;
             }
+        };
+        if world.timeout(LAST_FLUSH, last).await.is_none() {
+            tracing::warn!("the last flush did not end in time; the next start goes on with it");
         }
     };
     tokio::select! {

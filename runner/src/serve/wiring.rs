@@ -133,6 +133,8 @@ impl App {
             metrics,
         };
         let limits = FlushLimits {
+            // Rows take about ten times as much memory while they are folded.
+            segment_bytes: (shares.total as u64 / 64).clamp(4 << 20, 64 << 20),
             trust_store_clock: args.trust_store_clock,
             ..FlushLimits::default()
         };
