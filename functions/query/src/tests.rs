@@ -346,6 +346,17 @@ async fn placeholders_take_typed_values() {
 }
 
 #[tokio::test]
+async fn now_is_the_time_at_which_the_query_came() {
+    let one = Instance::alone().await;
+    one.write("m v=1i 1699999990000000000\nm v=2i 1700000000000000000\nm v=3i 1700000100000000000")
+        .await;
+    one.pass(Duration::from_secs(4));
+    let recent = "SELECT v FROM m WHERE time > now() - INTERVAL '5 seconds' AND time <= now()";
+    assert_eq!(one.sql(recent).await, "v\n2\n");
+    assert_eq!(one.sql("SELECT now() AS t").await, "t\n2023-11-14T22:13:24.001\n");
+}
+
+#[tokio::test]
 async fn the_schema_is_shown_as_influxdb_shows_it() {
     let one = Instance::alone().await;
     one.write(WEATHER).await;

@@ -1,0 +1,211 @@
+//! Instances: the product's own parts on a machine, with a network of their own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use neap_bucket::{Bucket, Entropy, Margins, Rules, World as Surroundings};
+use neap_catalog::Catalog;
+use neap_compact::{FlushLimits, Flusher};
+use neap_http::Metrics;
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_schema::DatabaseId;
+use neap_wal::{SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteParts, WriteService, WriteSettings};
+
+use crate::{
+    machine::{Machine, SimClock, Suspension},
+    network::{Connection, Script, World},
+    schedule::Mix,
+};
+
+/// The only database.
+pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
+
+/// Its name.
+pub(crate) const DATABASE_NAME: &str = "db";
+
+/// A running copy of everything.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) world: Arc<World>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) bucket: Bucket,
+    pub(crate) rules: Rules,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) manifests: ManifestStore,
+    pub(crate) tail: TailReader,
+    pub(crate) writer: WriteService,
+    pub(crate) snapshots: Arc<SnapshotReader>,
+    pub(crate) flusher: Flusher,
+}
+
+/// How an instance is started.
+#[derive(Clone)]
+pub(crate) struct Start {
+    pub(crate) rules: Rules,
+    pub(crate) faulty: bool,
+    pub(crate) sole_writer: bool,
+    pub(crate) flush_limits: FlushLimits,
+    pub(crate) script: Option<Script>,
+    /// The seed of its ids, salts and nonces.
+    pub(crate) entropy: Option<u64>,
+}
+
+impl Start {
+    /// Nothing goes wrong.
+    pub(crate) fn healthy(rules: Rules) -> Self {
+        Self {
+            rules,
+            faulty: false,
+            sole_writer: false,
+            flush_limits: FlushLimits::default(),
+            script: None,
+            entropy: None,
+        }
+    }
+}
+
+impl Instance {
+    pub(crate) fn start(world: &Arc<World>, machine: Arc<Machine>, start: Start) -> Arc<Self> {
+        let mut connection = Connection::new(Arc::clone(world), Arc::clone(&machine), start.faulty);
+        if let Some(script) = start.script {
+            connection = connection.with_script(script);
+        }
+        let seed = start.entropy.unwrap_or_else(|| world.chance.number());
+        let surroundings = Surroundings {
+            clock: Arc::new(SimClock(Arc::clone(&machine))),
+            entropy: Arc::new(Entropy::from_seed(seed)),
+        };
+        let rules = start.rules;
+        let bucket = Bucket::new(Arc::new(connection), surroundings);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::NETWORK, Some(rules)));
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let settings = SnapshotSettings {
+            sole_writer: start.sole_writer,
+            ..SnapshotSettings::default()
+        };
+        let snapshots = Arc::new(SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail.clone(),
+            rules,
+            settings,
+        ));
+        let observer = start
+            .sole_writer
+            .then(|| Arc::clone(&snapshots) as Arc<dyn SegmentObserver>);
+        let writer = WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::NETWORK, observer),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        });
+        let flusher = Flusher::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            tail.clone(),
+            rules,
+            start.flush_limits,
+        );
+        Arc::new(Self {
+            world: Arc::clone(world),
+            machine,
+            bucket,
+            rules,
+            catalog,
+            manifests,
+            tail,
+            writer,
+            snapshots,
+            flusher,
+        })
+    }
+
+    /// An instance on a machine with true clocks and a network without faults.
+    pub(crate) fn healthy(world: &Arc<World>, name: &str, rules: Rules) -> Arc<Self> {
+        let machine = Machine::new(name.to_owned(), world.time, Suspension::ClocksRun, 0.0);
+        Self::start(world, machine, Start::healthy(rules))
+    }
+
+    pub(crate) fn trace(&self, what: impl std::fmt::Display) {
+        self.world.trace(self.machine.name(), what);
+    }
+}
+
+/// A place where an instance runs; when it dies, the next one starts cold on another machine.
+#[derive(Debug)]
+pub(crate) struct Place {
+    name: String,
+    world: Arc<World>,
+    mix: Mix,
+    rules: Rules,
+    sole_writer: bool,
+    current: Mutex<Option<(u32, Arc<Instance>)>>,
+}
+
+impl Place {
+    pub(crate) fn new(name: &str, world: &Arc<World>, mix: &Mix, rules: Rules) -> Arc<Self> {
+        Arc::new(Self::vacant(name, world, mix, rules))
+    }
+
+    /// A place of a process that writes and queries, and that knows itself the only writer.
+    pub(crate) fn of_sole_writer(world: &Arc<World>, mix: &Mix, rules: Rules) -> Arc<Self> {
+        Arc::new(Self {
+            sole_writer: true,
+            ..Self::vacant("serve", world, mix, rules)
+        })
+    }
+
+    fn vacant(name: &str, world: &Arc<World>, mix: &Mix, rules: Rules) -> Self {
+        Self {
+            name: name.to_owned(),
+            world: Arc::clone(world),
+            mix: mix.clone(),
+            rules,
+            sole_writer: false,
+            current: Mutex::default(),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<(u32, Arc<Instance>)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instance that runs here.
+    pub(crate) fn instance(&self) -> Arc<Instance> {
+        let mut current = self.current();
+        let generation = match &*current {
+            Some((_, instance)) if !instance.machine.is_dead() => return Arc::clone(instance),
+            Some((generation, _)) => generation + 1,
+            None => 0,
+        };
+        let chance = &self.world.chance;
+        let (suspension, skew) = (
+            chance.pick(self.mix.suspensions),
+            chance.pick(self.mix.wall_skew),
+        );
+        let name = format!("{}.{generation}", self.name);
+        self.world.trace(
+            &name,
+            format_args!("starts: {suspension:?}, wall {skew:+} s"),
+        );
+        let machine = Machine::new(name, self.world.time, suspension, skew);
+        let start = Start {
+            rules: self.rules,
+            faulty: true,
+            sole_writer: self.sole_writer,
+            flush_limits: FlushLimits {
+                segments: chance.pick(&[1, 3, 1000, 1000]),
+                trust_store_clock: self.mix.trust_store_clock,
+                ..FlushLimits::default()
+            },
+            script: None,
+            entropy: None,
+        };
+        let instance = Instance::start(&self.world, machine, start);
+        *current = Some((generation, Arc::clone(&instance)));
+        instance
+    }
+}

@@ -1,0 +1,159 @@
+//! Registers by themselves: actors that write unique entries into one register, and tables that only one
+//! of them creates.
+
+use std::sync::{Arc, Mutex};
+
+use neap_bucket::{Change, Commit, Format, Key, Register, RegisterValue, Versioned};
+use neap_catalog::CatalogError;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actors::Stage,
+    ghost::Invariant,
+    instance::{DATABASE, Instance, Place},
+};
+
+/// A register of entries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<u64>,
+}
+
+impl RegisterValue for Ledger {
+    const FORMAT: Format = Format {
+        magic: *b"TEST",
+        kind: "ledger",
+        version: 1,
+    };
+}
+
+/// The register of the actors of this module.
+pub(crate) fn register(instance: &Instance) -> Register<Ledger> {
+    let key = Key::Probe(0, "ledger".to_owned());
+    Register::new(instance.bucket.clone(), key, instance.rules.recent_put_ids)
+}
+
+/// What a commit was said to have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Committed,
+    Refused,
+    Unknown,
+}
+
+/// All that was said of entries and of tables.
+#[derive(Debug, Default)]
+pub(crate) struct Sayings {
+    pub(crate) entries: Mutex<Vec<(u64, Said)>>,
+    pub(crate) tables: Mutex<Vec<(String, Said)>>,
+}
+
+/// How a writer of the ledger treats an entry that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// It writes it again: a commit that is applied twice shows.
+    Adds,
+    /// It refuses: a commit that is applied and then tried again shows.
+    Refuses,
+}
+
+/// Commits one entry.
+pub(crate) async fn enter(
+    instance: &Instance,
+    known: Option<Versioned<Ledger>>,
+    entry: u64,
+    style: Style,
+) -> (Said, Option<Versioned<Ledger>>) {
+    let outcome = register(instance)
+        .commit(known, |base| {
+            if style == Style::Refuses && base.value.entries.contains(&entry) {
+                return Err(());
+            }
+            let mut next = Ledger::clone(&base.value);
+            next.entries.push(entry);
+            Ok(Change::Put(next, ()))
+        })
+        .await;
+    instance.trace(format_args!("entry {entry} ({style:?}): {outcome:?}"));
+    match outcome {
+        Ok(Commit::Committed { current, .. }) => (Said::Committed, Some(current)),
+        Ok(Commit::Refused(())) => (Said::Refused, None),
+        Ok(Commit::Unknown { .. }) | Err(_) => (Said::Unknown, None),
+    }
+}
+
+/// Writes entries, and creates tables, as long as the schedule goes on.
+pub(crate) async fn bookkeeper(stage: Stage, place: Arc<Place>, sayings: Arc<Sayings>) {
+    let chance = &stage.world.chance;
+    let mut known: Option<Versioned<Ledger>> = None;
+    for turn in 0.. {
+        stage.world.pause(&[0.05, 0.5, 5.0]).await;
+        let instance = place.instance();
+        instance.machine.pass().await;
+        let unique = stage
+            .requests
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let work = async {
+            if chance.happens(0.2) {
+                let name = format!("table{unique}");
+                let said = create(&instance, &name).await;
+                sayings.tables.lock().unwrap().push((name, said));
+            } else {
+                let style = chance.pick(&[Style::Adds, Style::Refuses]);
+                let base = known.take().filter(|_| turn % 2 == 1);
+                let (said, current) = enter(&instance, base, unique, style).await;
+                sayings.entries.lock().unwrap().push((unique, said));
+                known = current;
+            }
+        };
+        let died = Box::pin(instance.machine.died());
+        futures::future::select(Box::pin(work), died).await;
+    }
+}
+
+async fn create(instance: &Instance, name: &str) -> Said {
+    let created = instance
+        .catalog
+        .create_table(DATABASE, name, &[], &[])
+        .await;
+    instance.trace(format_args!("create {name}: {:?}", created.as_ref().err()));
+    match created {
+        Ok(_) => Said::Committed,
+        Err(CatalogError::AlreadyExists { .. }) => Said::Refused,
+        Err(_) => Said::Unknown,
+    }
+}
+
+/// Compares what was said with what is in the registers.
+pub(crate) async fn audit(instance: &Instance, sayings: &Sayings) {
+    let ledger = register(instance).read(None).await.unwrap();
+    let catalog = instance
+        .catalog
+        .database(DATABASE, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    let mut judged = Vec::new();
+    for (entry, said) in sayings.entries.lock().unwrap().iter() {
+        let times = ledger
+            .value
+            .entries
+            .iter()
+            .filter(|there| *there == entry)
+            .count();
+        judged.push((format!("entry {entry}"), *said, times));
+    }
+    for (name, said) in sayings.tables.lock().unwrap().iter() {
+        let times = usize::from(catalog.value.table(name).is_some());
+        judged.push((name.clone(), *said, times));
+    }
+    for (what, said, times) in judged {
+        let broken = match (said, times) {
+            (Said::Committed, 0) => Invariant::CommitStays,
+            (_, 2..) => Invariant::CommitOnce,
+            (Said::Refused, 1) => Invariant::RefusalIsTrue,
+            _ => continue,
+        };
+        let text = format!("{what} was {said:?} and is there {times} times");
+        instance.world.truth.ghost(|ghost| ghost.fail(broken, text));
+    }
+}

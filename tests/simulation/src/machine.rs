@@ -1,0 +1,285 @@
+//! Machines: what an instance runs on, with clocks that go wrong, freezes, and sudden death.
+
+use std::{
+    fmt,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use neap_bucket::Clock;
+use tokio::sync::Notify;
+
+/// The time at which every schedule begins, in microseconds since the Unix epoch.
+pub(crate) const BEGIN_MICROS: i64 = 1_700_000_000_000_000;
+
+/// Time as nobody in the system knows it: Tokio's paused clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrueTime(tokio::time::Instant);
+
+impl TrueTime {
+    /// Begins now. Needs a paused runtime.
+    pub(crate) fn begin() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    /// The time since the schedule began.
+    pub(crate) fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    pub(crate) fn micros(&self) -> i64 {
+        BEGIN_MICROS + micros(self.now())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the time that the simulation makes"
+    )]
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Which clocks of a machine stand still while it is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspension {
+    /// None: the process was stopped.
+    ClocksRun,
+    /// The monotonic one: the machine was suspended.
+    MonotonicStops,
+    /// The wall clock, too: a virtual machine was paused, and nobody has set its clock yet.
+    BothStop,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wall_offset: i64,
+    lost: Duration,
+    freeze: Option<(Duration, Duration)>,
+    dead: bool,
+    deceptions: u64,
+}
+
+impl State {
+    /// How long the machine has been frozen in all.
+    fn standstill(&self, now: Duration) -> Duration {
+        let current = self.freeze.map_or(Duration::ZERO, |(since, until)| {
+            now.min(until).saturating_sub(since)
+        });
+        self.lost + current
+    }
+}
+
+/// A machine: everything that an instance does passes [`Machine::pass`].
+pub(crate) struct Machine {
+    name: String,
+    time: TrueTime,
+    suspension: Suspension,
+    state: Mutex<State>,
+    died: Notify,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(
+        name: String,
+        time: TrueTime,
+        suspension: Suspension,
+        skew: f64,
+    ) -> Arc<Self> {
+        let state = State {
+            wall_offset: signed_micros(skew),
+            ..State::default()
+        };
+        Arc::new(Self {
+            name,
+            time,
+            suspension,
+            state: Mutex::new(state),
+            died: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Nothing goes on for this long.
+    pub(crate) fn freeze(&self, duration: Duration) {
+        let now = self.time.now();
+        let mut state = self.state();
+        if self.suspension == Suspension::BothStop {
+            state.deceptions += 1;
+        }
+        let until = match state.freeze {
+            Some((since, until)) if until > now => {
+                state.freeze = Some((since, until.max(now + duration)));
+                return;
+            }
+            _ => now + duration,
+        };
+        state.lost = state.standstill(now);
+        state.freeze = Some((now, until));
+    }
+
+    /// Sets the wall clock by some seconds, as NTP does.
+    pub(crate) fn step_wall(&self, by: f64) {
+        let mut state = self.state();
+        if by < 0.0 && self.suspension != Suspension::ClocksRun {
+            state.deceptions += 1;
+        }
+        state.wall_offset += signed_micros(by);
+    }
+
+    /// How often something happened after which neither clock can tell how much time has passed: no rule
+    /// that goes by the clocks of the machine sees that.
+    pub(crate) fn deceptions(&self) -> u64 {
+        self.state().deceptions
+    }
+
+    /// Stops for good: whatever waits here waits for ever.
+    pub(crate) fn kill(&self) {
+        self.state().dead = true;
+        self.died.notify_waiters();
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    pub(crate) async fn died(&self) {
+        let died = self.died.notified();
+        if !self.is_dead() {
+            died.await;
+        }
+    }
+
+    /// Goes on when the machine does.
+    pub(crate) async fn pass(&self) {
+        loop {
+            let now = self.time.now();
+            let until = {
+                let state = self.state();
+                if state.dead {
+                    None
+                } else {
+                    Some(state.freeze.map_or(now, |(_, until)| until))
+                }
+            };
+            match until {
+                None => pending().await,
+                Some(until) if until > now => self.time.sleep(until - now).await,
+                Some(_) => return,
+            }
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        let now = self.time.now();
+        match self.suspension {
+            Suspension::ClocksRun => now,
+            _ => now.saturating_sub(self.state().standstill(now)),
+        }
+    }
+
+    fn wall_micros(&self) -> i64 {
+        let state = self.state();
+        let stood = match self.suspension {
+            Suspension::BothStop => micros(state.standstill(self.time.now())),
+            _ => 0,
+        };
+        self.time.micros() - stood + state.wall_offset
+    }
+}
+
+/// Microseconds, of either sign.
+pub(crate) fn signed_micros(seconds: f64) -> i64 {
+    let magnitude = micros(Duration::from_secs_f64(seconds.abs()));
+    if seconds < 0.0 { -magnitude } else { magnitude }
+}
+
+/// The clocks of a machine.
+#[derive(Clone, Debug)]
+pub(crate) struct SimClock(pub(crate) Arc<Machine>);
+
+impl Clock for SimClock {
+    fn wall_micros(&self) -> i64 {
+        self.0.wall_micros()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let machine = Arc::clone(&self.0);
+        Box::pin(async move {
+            let end = machine.monotonic().saturating_add(duration);
+            loop {
+                machine.pass().await;
+                let now = machine.monotonic();
+                if now >= end {
+                    return;
+                }
+                machine.time.sleep(end - now).await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_freeze_stops_what_the_machine_does_and_the_clocks_that_it_says() {
+        for (suspension, wall, monotonic) in [
+            (Suspension::ClocksRun, 110, 110),
+            (Suspension::MonotonicStops, 110, 10),
+            (Suspension::BothStop, 10, 10),
+        ] {
+            let time = TrueTime::begin();
+            let machine = Machine::new("m".to_owned(), time, suspension, 3.0);
+            let clock = SimClock(Arc::clone(&machine));
+            time.sleep(Duration::from_secs(10)).await;
+            machine.freeze(Duration::from_secs(100));
+            machine.pass().await;
+            assert_eq!(time.now().as_secs(), 110);
+            assert_eq!(clock.monotonic().as_secs(), monotonic);
+            assert_eq!((clock.wall_micros() - BEGIN_MICROS) / 1_000_000, wall + 3);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleep_that_a_freeze_interrupts_lasts_its_monotonic_time() {
+        for (suspension, slept) in [
+            (Suspension::ClocksRun, 60),
+            (Suspension::MonotonicStops, 65),
+        ] {
+            let time = TrueTime::begin();
+            let machine = Machine::new("m".to_owned(), time, suspension, 0.0);
+            let sleep = SimClock(Arc::clone(&machine)).sleep(Duration::from_secs(10));
+            let freeze = async {
+                time.sleep(Duration::from_secs(5)).await;
+                machine.freeze(Duration::from_secs(55));
+            };
+            futures::join!(sleep, freeze);
+            assert_eq!(time.now().as_secs(), slept);
+        }
+    }
+}

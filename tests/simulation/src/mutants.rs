@@ -1,0 +1,159 @@
+//! Each rule of the protocol matters: without it, seeds break what it guards, and with it the same seeds pass.
+
+use std::time::Duration;
+
+use neap_bucket::{Margins, Rules};
+
+use crate::{
+    ghost::Invariant,
+    machine::Suspension,
+    schedule::Mix,
+    simulate::{simulate, simulate_all},
+};
+
+/// The most seeds that a weakened rule may need until something breaks.
+const SEEDS: u64 = 2_000;
+
+fn rules() -> Rules {
+    Rules::new(Margins::NETWORK)
+}
+
+/// Finds seeds that break with `weakened` rules, and shows that they break one of `expected` and pass with
+/// the rules of the protocol.
+fn matters(weakened: Rules, mix: &Mix, expected: &[Invariant]) {
+    let tally = simulate_all(0..SEEDS, weakened, mix, 2);
+    println!(
+        "{} seeds, {} acknowledged, broken: {:?}",
+        tally.seeds, tally.acknowledged, tally.broken
+    );
+    assert!(
+        !tally.broken.is_empty(),
+        "{} seeds did not notice it",
+        tally.seeds
+    );
+    for (seed, violation) in &tally.broken {
+        assert!(
+            expected.contains(&violation.invariant),
+            "seed {seed} breaks {violation}"
+        );
+        let outcome = simulate(*seed, rules(), mix, false);
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed} with the rule: {:?}",
+            outcome.violations
+        );
+    }
+}
+
+/// Writers whose machines are frozen often, and whose clocks tell nothing.
+const FROZEN_WRITERS: Mix = Mix {
+    freeze: &[0.05],
+    freezes: &[&[8, 15, 25, 40, 75, 130]],
+    kill: &[0.0],
+    latency: &[20, 200],
+    pace: &[0.3, 1.0],
+    wall_skew: &[0.0],
+    wall_steps: false,
+    ledger: 0.0,
+    sole_writer: 0.0,
+    ..Mix::ALL
+};
+
+#[test]
+fn without_the_limit_of_waiting_an_old_batch_wins_over_newer_writes() {
+    let weakened = Rules {
+        wait_limit: Duration::MAX,
+        ..rules()
+    };
+    let mix = Mix {
+        suspensions: &[Suspension::ClocksRun, Suspension::MonotonicStops],
+        freezes: &[&[75, 130, 400]],
+        write_pauses: &[0.5, 5.0, 20.0],
+        ..FROZEN_WRITERS
+    };
+    matters(weakened, &mix, &[Invariant::LaterWinsOverFailed]);
+}
+
+#[test]
+fn without_the_acknowledgement_limit_acknowledged_writes_are_void() {
+    let weakened = Rules {
+        acknowledgement_limit: Duration::MAX,
+        ..rules()
+    };
+    let mix = Mix {
+        suspensions: &[Suspension::BothStop],
+        flush_pauses: &[1.0, 5.0],
+        ..FROZEN_WRITERS
+    };
+    matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
+}
+
+#[test]
+fn without_the_lag_of_flushes_acknowledged_writes_are_void() {
+    let weakened = Rules {
+        flush_lag: Duration::ZERO,
+        ..rules()
+    };
+    let mix = Mix {
+        flush_pauses: &[0.5, 2.0],
+        write_pauses: &[0.05, 0.5, 5.0],
+        latency: &[200, 1000],
+        ..Mix::ALL
+    };
+    matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
+}
+
+#[test]
+fn without_the_list_of_put_ids_commits_are_doubled_or_denied() {
+    let weakened = Rules {
+        recent_put_ids: 0,
+        ..rules()
+    };
+    let mix = Mix {
+        ledger: 1.0,
+        trouble: &[0.12],
+        ..Mix::ALL
+    };
+    matters(
+        weakened,
+        &mix,
+        &[Invariant::CommitOnce, Invariant::RefusalIsTrue],
+    );
+}
+
+#[test]
+fn without_the_span_of_snapshots_acknowledged_writes_are_missing() {
+    let weakened = Rules {
+        snapshot_span: Duration::MAX,
+        ..rules()
+    };
+    let mix = Mix {
+        calls: &[200, 300],
+        freeze: &[0.03],
+        freezes: &[&[400, 1000]],
+        page_keys: &[2],
+        write_pauses: &[5.0, 20.0],
+        flush_pauses: &[10.0, 30.0],
+        collect_pauses: &[20.0],
+        query_pauses: &[3.0, 40.0],
+        pace: &[1.0],
+        ..FROZEN_WRITERS
+    };
+    matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
+}
+
+#[test]
+fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_writes() {
+    let weakened = Rules {
+        mark_is_checked: false,
+        ..rules()
+    };
+    let mix = Mix {
+        store_steps: true,
+        trust_store_clock: true,
+        pace: &[1.0, 4.0],
+        ledger: 0.0,
+        ..Mix::ALL
+    };
+    matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
+}

@@ -1,0 +1,360 @@
+//! The network of an instance: its requests to the store are late, lost, unanswered, repeated and refused,
+//! and its machine freezes and dies around them.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use neap_bucket::{
+    Answer, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store, StoreError,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    chance::Chance,
+    machine::{Machine, TrueTime},
+    schedule::Choices,
+    truth::Truth,
+};
+
+/// What everything in a schedule shares.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) time: TrueTime,
+    pub(crate) chance: Chance,
+    pub(crate) choices: Choices,
+    pub(crate) truth: Truth,
+    pub(crate) tracing: bool,
+    calls: AtomicUsize,
+    over: Notify,
+}
+
+impl World {
+    pub(crate) fn new(
+        time: TrueTime,
+        chance: Chance,
+        choices: Choices,
+        tracing: bool,
+    ) -> Arc<Self> {
+        let truth = Truth::new(time, chance.number(), choices.store.clone());
+        Arc::new(Self {
+            time,
+            chance,
+            choices,
+            truth,
+            tracing,
+            calls: AtomicUsize::new(0),
+            over: Notify::new(),
+        })
+    }
+
+    pub(crate) fn trace(&self, who: &str, what: impl fmt::Display) {
+        if self.tracing {
+            let text = format!("{what}");
+            let text: String = text.chars().take(400).collect();
+            println!("{:12.3} {who:12} {text}", self.time.now().as_secs_f64());
+        }
+    }
+
+    /// Ends when the calls of the schedule are used up.
+    pub(crate) async fn over(&self) {
+        self.over.notified().await;
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn count_call(&self) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if calls == self.choices.calls {
+            self.over.notify_one();
+        }
+    }
+
+    /// A pause of an actor.
+    pub(crate) async fn pause(&self, of: &[f64]) {
+        let seconds = self.chance.pick(of) * self.choices.pace;
+        self.time.sleep(Duration::from_secs_f64(seconds)).await;
+    }
+}
+
+/// A moment of a call at which a script may intervene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The request is not sent yet.
+    Before,
+    /// The store has answered; the answer is not read yet.
+    After,
+}
+
+/// What a script makes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Proceed,
+    /// The write that is about to be sent has its effect so much later, and is not answered.
+    LandLate(Duration),
+    /// The answer that is about to be read is lost.
+    LoseAnswer,
+}
+
+/// What a script does at each moment of each call of an instance.
+pub(crate) type Script =
+    Arc<dyn Fn(Moment, Operation, &str) -> BoxFuture<'static, Verdict> + Send + Sync>;
+
+/// An instance's way to the store.
+pub(crate) struct Connection {
+    world: Arc<World>,
+    machine: Arc<Machine>,
+    /// Whether things go wrong by chance.
+    faulty: bool,
+    script: Option<Script>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection of {:?}", self.machine)
+    }
+}
+
+/// What becomes of an attempt to change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Done,
+    Lost,
+    LandsLate(Duration),
+    Refused,
+    Unanswered,
+    Busy,
+}
+
+impl Connection {
+    pub(crate) fn new(world: Arc<World>, machine: Arc<Machine>, faulty: bool) -> Self {
+        Self {
+            world,
+            machine,
+            faulty,
+            script: None,
+        }
+    }
+
+    pub(crate) fn with_script(self, script: Script) -> Self {
+        Self {
+            script: Some(script),
+            ..self
+        }
+    }
+
+    /// The machine may freeze or die here.
+    async fn disturb(&self, moment: Moment, operation: Operation, key: &str) -> Verdict {
+        let verdict = match &self.script {
+            Some(script) => script(moment, operation, key).await,
+            None => Verdict::Proceed,
+        };
+        let World {
+            chance, choices, ..
+        } = self.world.as_ref();
+        if self.faulty && chance.happens(choices.freeze) {
+            let seconds = chance.pick(choices.freezes);
+            let text = format!("freezes for {seconds} s {moment:?} {operation} {key}");
+            self.world.trace(self.machine.name(), text);
+            self.machine.freeze(Duration::from_secs(seconds));
+        }
+        if self.faulty && chance.happens(choices.kill) {
+            let text = format!("dies {moment:?} {operation} {key}");
+            self.world.trace(self.machine.name(), text);
+            self.machine.kill();
+        }
+        self.machine.pass().await;
+        verdict
+    }
+
+    fn latency(&self) -> Duration {
+        if self.faulty {
+            self.world.chance.around(self.world.choices.latency)
+        } else {
+            Duration::from_millis(1)
+        }
+    }
+
+    async fn travel(&self) {
+        self.world.time.sleep(self.latency()).await;
+    }
+
+    fn unavailable(operation: Operation, key: &str, reason: &str) -> StoreError {
+        StoreError::Unavailable {
+            operation,
+            key: key.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    async fn read<T: fmt::Debug>(
+        &self,
+        operation: Operation,
+        key: &str,
+        look: impl FnOnce(&Truth) -> Answer<T> + Send,
+    ) -> Result<Answer<T>, StoreError> {
+        self.world.count_call();
+        self.machine.pass().await;
+        self.disturb(Moment::Before, operation, key).await;
+        self.travel().await;
+        let answer = look(&self.world.truth);
+        self.world.trace(
+            self.machine.name(),
+            format_args!(
+                "{operation} {key} -> {:?}",
+                answer
+                    .date
+                    .map(|date| date.micros() / 1_000_000 - 1_700_000_000)
+            ),
+        );
+        self.travel().await;
+        let verdict = self.disturb(Moment::After, operation, key).await;
+        let lost = self.faulty && self.world.chance.happens(self.world.choices.trouble / 4.0);
+        if lost || verdict == Verdict::LoseAnswer {
+            return Err(Self::unavailable(operation, key, "the answer was lost"));
+        }
+        Ok(answer)
+    }
+
+    fn fate(&self, conditional: bool) -> Fate {
+        let World {
+            chance, choices, ..
+        } = self.world.as_ref();
+        if !self.faulty || !chance.happens(choices.trouble) {
+            return Fate::Done;
+        }
+        match chance.below(20) {
+            0..3 => {
+                let longest = chance.pick(&[20.0, 120.0, 5000.0]);
+                Fate::LandsLate(Duration::from_secs_f64(longest * chance.fraction()))
+            }
+            3..5 => Fate::Lost,
+            5..8 if conditional => Fate::Refused,
+            5..8 => Fate::Busy,
+            _ => Fate::Unanswered,
+        }
+    }
+
+    /// A request that changes something. Once sent, it has its effect whether or not anyone still waits.
+    async fn change<T: fmt::Debug + Send + 'static>(
+        &self,
+        operation: Operation,
+        key: &str,
+        refusal: Option<fn(&Truth) -> Answer<T>>,
+        effect: impl Fn(&Truth) -> Answer<T> + Clone + Send + 'static,
+    ) -> Result<Answer<T>, StoreError> {
+        self.world.count_call();
+        self.machine.pass().await;
+        let verdict = self.disturb(Moment::Before, operation, key).await;
+        // The client of the store tries again by itself.
+        let attempts = if self.faulty {
+            self.world.chance.pick(&[1, 3])
+        } else {
+            1
+        };
+        for _ in 0..attempts {
+            let fate = match verdict {
+                Verdict::LandLate(after) => Fate::LandsLate(after),
+                _ => self.fate(refusal.is_some()),
+            };
+            let answer = self
+                .attempt(operation, key, fate, refusal, effect.clone())
+                .await;
+            let verdict = self.disturb(Moment::After, operation, key).await;
+            if let Some(answer) = answer.filter(|_| verdict != Verdict::LoseAnswer) {
+                return Ok(answer);
+            }
+        }
+        Err(Self::unavailable(operation, key, "no attempt was answered"))
+    }
+
+    async fn attempt<T: fmt::Debug + Send + 'static>(
+        &self,
+        operation: Operation,
+        key: &str,
+        fate: Fate,
+        refusal: Option<fn(&Truth) -> Answer<T>>,
+        effect: impl Fn(&Truth) -> Answer<T> + Send + 'static,
+    ) -> Option<Answer<T>> {
+        let landing = match fate {
+            Fate::LandsLate(after) => after,
+            _ => self.latency(),
+        };
+        let (tell, told) = oneshot::channel();
+        if matches!(fate, Fate::Done | Fate::LandsLate(_) | Fate::Unanswered) {
+            let world = Arc::clone(&self.world);
+            let who = self.machine.name().to_owned();
+            let key = key.to_owned();
+            tokio::spawn(async move {
+                world.time.sleep(landing).await;
+                let answer = effect(&world.truth);
+                world.trace(
+                    &who,
+                    format_args!("{operation} {key} -> {:?} ({fate:?})", answer.value),
+                );
+                // Nobody may wait any more.
+                tell.send(answer).ok();
+            });
+        } else {
+            self.world.trace(
+                self.machine.name(),
+                format_args!("{operation} {key}: {fate:?}"),
+            );
+        }
+        let patience = Duration::from_secs_f64(self.world.chance.pick(&[0.1, 2.0, 12.0]));
+        match fate {
+            Fate::Done => {
+                let answer = told.await.ok();
+                self.travel().await;
+                answer
+            }
+            Fate::Refused => {
+                self.travel().await;
+                refusal.map(|refuse| refuse(&self.world.truth))
+            }
+            _ => {
+                self.world.time.sleep(patience).await;
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Connection {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let look = |truth: &Truth| truth.get(key, &options);
+        self.read(Operation::Get, key, look).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let conditional = mode != PutMode::Overwrite;
+        let refusal = conditional.then_some(Truth::refuse as fn(&Truth) -> Answer<Put>);
+        let name = key.to_owned();
+        let effect = move |truth: &Truth| truth.put(&name, &body, &mode);
+        self.change(Operation::Put, key, refusal, effect).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let look = |truth: &Truth| truth.list(&request);
+        self.read(Operation::List, request.prefix, look).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let names = keys.to_vec();
+        let effect = move |truth: &Truth| truth.delete(&names);
+        let first = keys.first().map_or("", String::as_str);
+        self.change(Operation::Delete, first, None, effect).await
+    }
+}

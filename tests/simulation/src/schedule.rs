@@ -1,0 +1,145 @@
+//! What a schedule is made of: how much goes wrong in it, and how fast everyone is.
+
+use std::time::Duration;
+
+use crate::{chance::Chance, machine::Suspension, truth::StoreHabits};
+
+/// The lengths of freezes in seconds: from hardly noticed to hours.
+const MIXED: &[u64] = &[3, 8, 15, 25, 40, 75, 130, 400, 1000, 4000, 9000, 20000];
+const SHORT: &[u64] = &[3, 6, 9, 12, 15, 19, 25, 32, 70];
+const LONG: &[u64] = &[15, 400, 4000, 9000, 13000, 20000];
+
+/// From what the schedules of a test are drawn. Each list is one choice for each schedule.
+#[derive(Clone, Debug)]
+pub(crate) struct Mix {
+    /// The calls to the store of a schedule.
+    pub(crate) calls: &'static [usize],
+    /// The probability that a write to the store is lost, late, refused or done without an answer.
+    pub(crate) trouble: &'static [f64],
+    /// The probability of a freeze before a request is sent, and before its answer is read.
+    pub(crate) freeze: &'static [f64],
+    /// The lengths of freezes in seconds.
+    pub(crate) freezes: &'static [&'static [u64]],
+    /// The probability of a sudden death, at the same places.
+    pub(crate) kill: &'static [f64],
+    /// The mean time of a request's way, and of its answer's, in milliseconds.
+    pub(crate) latency: &'static [u64],
+    /// By how much the pauses of all actors are stretched.
+    pub(crate) pace: &'static [f64],
+    /// What the clocks of a machine do in a freeze; drawn for each machine.
+    pub(crate) suspensions: &'static [Suspension],
+    /// The error of a machine's wall clock in seconds; drawn for each machine.
+    pub(crate) wall_skew: &'static [f64],
+    /// Whether wall clocks step now and then.
+    pub(crate) wall_steps: bool,
+    /// The greatest error of a host of the store, in seconds.
+    pub(crate) host_skew: &'static [f64],
+    /// Whether the clock of the store is an hour fast for a while.
+    pub(crate) store_steps: bool,
+    /// Flushes go by the store's clock, however far from the machine's.
+    pub(crate) trust_store_clock: bool,
+    /// The keys on a page of a listing.
+    pub(crate) page_keys: &'static [usize],
+    /// The pauses between writes, flushes, queries and collections, in seconds.
+    pub(crate) write_pauses: &'static [f64],
+    pub(crate) flush_pauses: &'static [f64],
+    pub(crate) query_pauses: &'static [f64],
+    pub(crate) collect_pauses: &'static [f64],
+    /// The probability that a schedule has actors that commit to a register of their own.
+    pub(crate) ledger: f64,
+    /// The probability that a write brings a new column.
+    pub(crate) new_column: f64,
+    /// The probability that writers and readers share a process that knows itself the only writer.
+    pub(crate) sole_writer: f64,
+}
+
+impl Mix {
+    /// The mix of all invariants.
+    pub(crate) const ALL: Self = Self {
+        calls: &[80, 130, 200],
+        trouble: &[0.0, 0.03, 0.12],
+        freeze: &[0.003, 0.01, 0.03],
+        freezes: &[MIXED, SHORT, LONG],
+        kill: &[0.0, 0.003, 0.01],
+        latency: &[20, 200, 1000],
+        pace: &[0.1, 0.3, 1.0, 1.0, 4.0, 20.0],
+        suspensions: &[
+            Suspension::ClocksRun,
+            Suspension::MonotonicStops,
+            Suspension::BothStop,
+        ],
+        wall_skew: &[
+            0.0, 0.5, -0.5, 1.9, -1.9, 8.0, -8.0, 14.0, -14.0, 200.0, -4000.0,
+        ],
+        wall_steps: true,
+        host_skew: &[0.0, 1.0, 5.0, 5.0],
+        store_steps: false,
+        trust_store_clock: false,
+        page_keys: &[2, 5, 1000],
+        write_pauses: &[0.05, 0.5, 0.5, 5.0, 5.0, 20.0, 60.0, 700.0],
+        flush_pauses: &[1.0, 10.0, 60.0, 300.0],
+        query_pauses: &[0.2, 3.0, 40.0, 300.0, 300.0],
+        collect_pauses: &[20.0, 100.0, 600.0],
+        ledger: 0.3,
+        new_column: 0.15,
+        sole_writer: 0.15,
+    };
+}
+
+/// One schedule's choices.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices {
+    pub(crate) calls: usize,
+    pub(crate) trouble: f64,
+    pub(crate) freeze: f64,
+    pub(crate) freezes: &'static [u64],
+    pub(crate) kill: f64,
+    pub(crate) latency: Duration,
+    pub(crate) pace: f64,
+    pub(crate) sole_writer: bool,
+    pub(crate) ledger: bool,
+    pub(crate) store: StoreHabits,
+}
+
+impl Choices {
+    /// Nothing goes wrong by chance, and the clocks of the store are right.
+    pub(crate) const QUIET: Self = Self {
+        calls: usize::MAX,
+        trouble: 0.0,
+        freeze: 0.0,
+        freezes: &[],
+        kill: 0.0,
+        latency: Duration::ZERO,
+        pace: 1.0,
+        sole_writer: false,
+        ledger: false,
+        store: StoreHabits {
+            page_keys: 1000,
+            sorted: true,
+            host_skew: 0.0,
+            fast: None,
+        },
+    };
+
+    pub(crate) fn draw(mix: &Mix, chance: &Chance) -> Self {
+        let from = Duration::from_secs(200);
+        let fast = from + Duration::from_secs(chance.pick(&[50, 300, 2000]));
+        Self {
+            calls: chance.pick(mix.calls),
+            trouble: chance.pick(mix.trouble),
+            freeze: chance.pick(mix.freeze),
+            freezes: chance.pick(mix.freezes),
+            kill: chance.pick(mix.kill),
+            latency: Duration::from_millis(chance.pick(mix.latency)),
+            pace: chance.pick(mix.pace),
+            sole_writer: chance.happens(mix.sole_writer),
+            ledger: chance.happens(mix.ledger),
+            store: StoreHabits {
+                page_keys: chance.pick(mix.page_keys),
+                sorted: chance.happens(0.6),
+                host_skew: chance.pick(mix.host_skew),
+                fast: mix.store_steps.then_some((from, fast)),
+            },
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One schedule from its seed: who acts, when it ends, and what is looked at then.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::Rules;
+use tokio::task::JoinSet;
+
+use crate::{
+    actors::{Stage, client, collector, flusher, querier},
+    chance::Chance,
+    ghost::{Ghost, Invariant, Violation},
+    instance::{DATABASE, DATABASE_NAME, Instance, Place},
+    ledger::{Sayings, audit, bookkeeper},
+    machine::TrueTime,
+    network::World,
+    schedule::{Choices, Mix},
+    write::Content,
+};
+
+/// How a schedule ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) calls: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) flushes: usize,
+    pub(crate) time: Duration,
+}
+
+/// Runs the schedule of a seed in a runtime of its own.
+pub(crate) fn simulate(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome {
+    run(async { schedule(seed, rules, mix, tracing).await })
+}
+
+/// Runs something in virtual time.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+/// A world with an empty database in it.
+pub(crate) async fn create_world(
+    chance: Chance,
+    choices: Choices,
+    rules: Rules,
+    tracing: bool,
+) -> Arc<World> {
+    let world = World::new(TrueTime::begin(), chance, choices, tracing);
+    let founder = Instance::healthy(&world, "founder", rules);
+    let database = founder
+        .catalog
+        .create_database(DATABASE_NAME, None)
+        .await
+        .unwrap();
+    assert_eq!(database, DATABASE);
+    world
+}
+
+async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome {
+    let chance = Chance::new(seed);
+    let choices = Choices::draw(mix, &chance);
+    let world = create_world(chance, choices.clone(), rules, tracing).await;
+    world.trace("schedule", format_args!("{choices:?}"));
+    let stage = Stage {
+        world: Arc::clone(&world),
+        mix: mix.clone(),
+        requests: Arc::new(AtomicU64::new(1)),
+    };
+    let sayings = Arc::new(Sayings::default());
+    let mut actors = JoinSet::new();
+    let place = |name: &str| Place::new(name, &world, mix, rules);
+    let serve = choices
+        .sole_writer
+        .then(|| Place::of_sole_writer(&world, mix, rules));
+    let writers = match &serve {
+        Some(serve) => vec![Arc::clone(serve)],
+        None => vec![place("writer a"), place("writer b")],
+    };
+    for number in 0..2 {
+        actors.spawn(client(stage.clone(), number, writers.clone()));
+        let flushing = serve.clone().filter(|_| number == 0);
+        let flushing = flushing.unwrap_or_else(|| place(&format!("flusher {number}")));
+        actors.spawn(flusher(stage.clone(), flushing));
+        let querying = serve
+            .clone()
+            .unwrap_or_else(|| place(&format!("querier {number}")));
+        actors.spawn(querier(stage.clone(), querying));
+        if choices.ledger {
+            let keeper = place(&format!("keeper {number}"));
+            actors.spawn(bookkeeper(stage.clone(), keeper, Arc::clone(&sayings)));
+        }
+    }
+    actors.spawn(collector(stage.clone(), place("collector")));
+    tokio::select! {
+        biased;
+        ended = actors.join_next() => {
+            let text = format!("an actor has ended: {ended:?}");
+            world.truth.ghost(|ghost| ghost.fail(Invariant::NoSurprise, text));
+        }
+        () = world.over() => {}
+    }
+    world.trace("schedule", "is over");
+    actors.abort_all();
+    let calls = world.calls();
+    finish(&stage, rules, &sayings).await;
+    world.truth.ghost(|ghost| {
+        // A store whose clock went back has no order of writes to keep.
+        if !mix.store_steps {
+            ghost.check_order();
+        }
+        Outcome {
+            violations: std::mem::take(&mut ghost.violations),
+            calls,
+            acknowledged: ghost.acknowledged().len(),
+            flushes: ghost.flushes(),
+            time: world.time.now(),
+        }
+    })
+}
+
+/// What instances see to which nothing happens: after what landed late, as much again is written and flushed.
+async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
+    let world = &stage.world;
+    let last = Instance::healthy(world, "last", rules);
+    let mut answer = last.query().await;
+    if world.chance.happens(0.3) {
+        world.time.sleep(Duration::from_secs(6000)).await;
+        let request = stage.requests.fetch_add(1, Ordering::Relaxed);
+        let written = last.write(&Content::of(request, 0, "a"), None).await;
+        if written.is_ok() {
+            world.truth.ghost(|ghost| ghost.acknowledge(request));
+        }
+        world.time.sleep(Duration::from_secs(60)).await;
+        let flushed = last.flusher.flush(DATABASE).await;
+        last.trace(format_args!("last flush: {flushed:?}"));
+        answer = Instance::healthy(world, "verifier", rules).query().await;
+    }
+    if answer.is_none() {
+        let fail = |ghost: &mut Ghost| {
+            ghost.fail(Invariant::NoSurprise, "no answer though nothing goes wrong");
+        };
+        world.truth.ghost(fail);
+    }
+    audit(&last, sayings).await;
+}
+
+/// What a number of seeds came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) seeds: usize,
+    pub(crate) calls: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) flushes: usize,
+    pub(crate) time: Duration,
+    /// The seeds with violations, and the first of each.
+    pub(crate) broken: Vec<(u64, Violation)>,
+}
+
+/// Runs the seeds on two threads, until `enough` of them broke something.
+pub(crate) fn simulate_all(
+    seeds: std::ops::Range<u64>,
+    rules: Rules,
+    mix: &Mix,
+    enough: usize,
+) -> Tally {
+    let next = AtomicU64::new(seeds.start);
+    let broken = AtomicUsize::new(0);
+    let tally = Mutex::new(Tally::default());
+    let work = || {
+        while broken.load(Ordering::Relaxed) < enough {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let outcome = simulate(seed, rules, mix, false);
+            let mut tally = tally.lock().unwrap();
+            tally.seeds += 1;
+            tally.calls += outcome.calls;
+            tally.acknowledged += outcome.acknowledged;
+            tally.flushes += outcome.flushes;
+            tally.time += outcome.time;
+            if let Some(violation) = outcome.violations.into_iter().next() {
+                broken.fetch_add(1, Ordering::Relaxed);
+                tally.broken.push((seed, violation));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let mut tally = tally.into_inner().unwrap();
+    tally.broken.sort_by_key(|(seed, _)| *seed);
+    tally
+}

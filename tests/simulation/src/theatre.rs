@@ -1,0 +1,180 @@
+//! For scripted schedules: a world in which nothing happens but what the script says.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use neap_bucket::{Margins, Operation, Rules, Stamp};
+use neap_wal::WriteError;
+use neap_write::WriteFailure;
+
+use crate::{
+    chance::Chance,
+    ghost::Violation,
+    instance::{Instance, Start},
+    machine::{Machine, Suspension},
+    network::{Moment, Script, Verdict, World},
+    rows::{Rows, shared_point},
+    schedule::Choices,
+    simulate::create_world,
+    write::Content,
+};
+
+/// A world, and what its scripts need.
+pub(crate) struct Theatre {
+    pub(crate) world: Arc<World>,
+    pub(crate) rules: Rules,
+    requests: AtomicU64,
+}
+
+impl Theatre {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Choices::QUIET).await
+    }
+
+    pub(crate) async fn open_with(choices: Choices) -> Self {
+        let rules = Rules::new(Margins::NETWORK);
+        let tracing = std::env::var_os("NEAP_SIM_TRACE").is_some();
+        Self {
+            world: create_world(Chance::new(0), choices, rules, tracing).await,
+            rules,
+            requests: AtomicU64::new(1),
+        }
+    }
+
+    /// A machine with true clocks.
+    pub(crate) fn machine(&self, name: &str, suspension: Suspension) -> Arc<Machine> {
+        Machine::new(name.to_owned(), self.world.time, suspension, 0.0)
+    }
+
+    /// An instance to which nothing happens.
+    pub(crate) fn instance(&self, name: &str) -> Arc<Instance> {
+        Instance::healthy(&self.world, name, self.rules)
+    }
+
+    /// An instance on this machine to which happens what the script says.
+    pub(crate) fn scripted(&self, machine: &Arc<Machine>, script: Script) -> Arc<Instance> {
+        let start = Start {
+            script: Some(script),
+            ..Start::healthy(self.rules)
+        };
+        self.start(machine, start)
+    }
+
+    pub(crate) fn start(&self, machine: &Arc<Machine>, start: Start) -> Arc<Instance> {
+        Instance::start(&self.world, Arc::clone(machine), start)
+    }
+
+    pub(crate) async fn sleep(&self, seconds: f64) {
+        self.world
+            .time
+            .sleep(Duration::from_secs_f64(seconds))
+            .await;
+    }
+
+    /// Sleeps until the schedule is so many seconds old.
+    pub(crate) async fn sleep_until(&self, seconds: f64) {
+        let until = Duration::from_secs_f64(seconds);
+        self.world
+            .time
+            .sleep(until.saturating_sub(self.world.time.now()))
+            .await;
+    }
+
+    /// What a client sends next: field `a` of the first shared point.
+    pub(crate) fn content(&self) -> Content {
+        Content::of(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
+    }
+
+    /// Writes, and tells the ghost when it is acknowledged.
+    pub(crate) async fn write(
+        &self,
+        instance: &Instance,
+        content: &Content,
+        after: Option<Stamp>,
+    ) -> Result<Stamp, WriteFailure> {
+        let outcome = instance.write(content, after).await;
+        instance.trace(format_args!("request {}: {outcome:?}", content.request));
+        if outcome.is_ok() {
+            self.world
+                .truth
+                .ghost(|ghost| ghost.acknowledge(content.request));
+        }
+        outcome
+    }
+
+    /// Writes after a refusal as its Retry-After says, until it is acknowledged.
+    pub(crate) async fn retry(
+        &self,
+        instance: &Instance,
+        content: &Content,
+        after: Option<Stamp>,
+        refused: WriteError,
+    ) -> Stamp {
+        let mut refused = refused;
+        for _ in 0..3 {
+            self.sleep(refused.retry_after().unwrap().as_secs_f64())
+                .await;
+            match self.write(instance, content, after).await {
+                Ok(stamp) => return stamp,
+                Err(WriteFailure::Tail(error)) => refused = error,
+                Err(failure) => panic!("{failure:?}"),
+            }
+        }
+        panic!("{refused:?}");
+    }
+
+    /// The segments in the bucket.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        self.world.truth.keys("tail/")
+    }
+
+    /// What was broken.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        self.world.truth.ghost(|ghost| ghost.violations.clone())
+    }
+}
+
+/// What field `a` of the first shared point is in an answer.
+pub(crate) fn first_cell(answer: &Rows) -> Option<i64> {
+    answer.get(&shared_point(0))?.get("a").copied()
+}
+
+/// A script with one scene: at this moment of the first such call on a key with this part.
+pub(crate) fn once(
+    moment: Moment,
+    operation: Operation,
+    part: &'static str,
+    scene: impl FnOnce() -> BoxFuture<'static, Verdict> + Send + 'static,
+) -> Script {
+    let played = AtomicBool::new(false);
+    let scene = Mutex::new(Some(scene));
+    Arc::new(move |at, called, key| {
+        let is_it = at == moment && called == operation && key.contains(part);
+        if !is_it || played.swap(true, Ordering::Relaxed) {
+            return Box::pin(async { Verdict::Proceed });
+        }
+        let scene = scene.lock().unwrap().take();
+        scene.map_or_else(
+            || Box::pin(async { Verdict::Proceed }) as BoxFuture<'static, _>,
+            |scene| scene(),
+        )
+    })
+}
+
+/// A scene in which the machine freezes.
+pub(crate) fn freeze(
+    machine: &Arc<Machine>,
+    seconds: u64,
+) -> impl FnOnce() -> BoxFuture<'static, Verdict> + use<> {
+    let machine = Arc::clone(machine);
+    move || {
+        machine.freeze(Duration::from_secs(seconds));
+        Box::pin(async { Verdict::Proceed })
+    }
+}

@@ -1,0 +1,211 @@
+//! The store as it is: what every instance sees through a network of its own.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use neap_bucket::{
+    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Put, PutMode,
+    StoreTime,
+};
+
+use crate::{
+    chance::Chance,
+    ghost::Ghost,
+    machine::{TrueTime, signed_micros},
+};
+
+/// The bytes of a range, cut to what is there.
+pub(crate) fn cut(bytes: &Bytes, range: &Range<u64>) -> Bytes {
+    let at = |place: u64| usize::try_from(place).unwrap().min(bytes.len());
+    bytes.slice(at(range.start)..at(range.end))
+}
+
+/// How the store behaves without failing.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreHabits {
+    /// The number of keys on a page of a listing.
+    pub(crate) page_keys: usize,
+    /// Whether listings are sorted; those of S3 Express are not.
+    pub(crate) sorted: bool,
+    /// How far the clock of a host may be from the truth, in seconds.
+    pub(crate) host_skew: f64,
+    /// When the clock of the whole store is an hour fast.
+    pub(crate) fast: Option<(Duration, Duration)>,
+}
+
+/// The objects, the store's clock, and the ghost that checks every effect.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    time: TrueTime,
+    chance: Chance,
+    habits: StoreHabits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    objects: BTreeMap<String, Object>,
+    versions: u64,
+    ghost: Ghost,
+    /// The error of the host that answers next, if a script says so.
+    skew: Option<f64>,
+}
+
+impl Truth {
+    pub(crate) fn new(time: TrueTime, seed: u64, habits: StoreHabits) -> Self {
+        let state = State {
+            objects: BTreeMap::new(),
+            versions: 0,
+            ghost: Ghost::default(),
+            skew: None,
+        };
+        Self {
+            time,
+            chance: Chance::new(seed),
+            habits,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the ghost, or tells it something.
+    pub(crate) fn ghost<R>(&self, look: impl FnOnce(&mut Ghost) -> R) -> R {
+        look(&mut self.state().ghost)
+    }
+
+    /// From now on, hosts answer whose clocks are wrong by so many seconds.
+    pub(crate) fn set_skew(&self, seconds: f64) {
+        self.state().skew = Some(seconds);
+    }
+
+    /// The keys of all objects below a prefix.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        let state = self.state();
+        let keys = state.objects.keys();
+        keys.filter(|key| key.starts_with(prefix))
+            .cloned()
+            .collect()
+    }
+
+    /// The `Date` of the host that answers now: whole seconds.
+    fn date(&self, state: &State) -> StoreTime {
+        let now = self.time.now();
+        let random = self.habits.host_skew * (2.0 * self.chance.fraction() - 1.0);
+        let skew = state.skew.unwrap_or(random);
+        let fast = self
+            .habits
+            .fast
+            .is_some_and(|(from, until)| from <= now && now < until);
+        let ahead = if fast { 3600.0 } else { 0.0 };
+        let micros = self.time.micros() + signed_micros(skew + ahead);
+        StoreTime::from_micros(micros.div_euclid(1_000_000) * 1_000_000)
+    }
+
+    fn answer<T>(&self, state: &State, value: T) -> Answer<T> {
+        let date = Some(self.date(state));
+        Answer { value, date }
+    }
+
+    pub(crate) fn get(&self, key: &str, options: &GetOptions) -> Answer<Get> {
+        let state = self.state();
+        let value = match state.objects.get(key) {
+            None => Get::Missing,
+            Some(object) if options.if_none_match.as_ref() == Some(&object.etag) => Get::Unchanged,
+            Some(object) => {
+                let mut object = object.clone();
+                if let Some(range) = &options.range {
+                    object.bytes = cut(&object.bytes, range);
+                }
+                Get::Found(object)
+            }
+        };
+        self.answer(&state, value)
+    }
+
+    /// Whether a put on this condition would be refused, without an effect.
+    pub(crate) fn refuse(&self) -> Answer<Put> {
+        self.answer(&self.state(), Put::Refused)
+    }
+
+    pub(crate) fn put(&self, key: &str, body: &Bytes, mode: &PutMode) -> Answer<Put> {
+        let mut state = self.state();
+        let there = state.objects.get(key);
+        let allowed = match mode {
+            PutMode::Overwrite => true,
+            PutMode::Create => there.is_none(),
+            PutMode::Update(etag) => there.is_some_and(|object| object.etag == *etag),
+        };
+        if !allowed {
+            return self.answer(&state, Put::Refused);
+        }
+        state.versions += 1;
+        let etag = ETag::new(format!("\"{}\"", state.versions));
+        let object = Object {
+            bytes: body.clone(),
+            etag: etag.clone(),
+            last_modified: self.date(&state),
+        };
+        state.objects.insert(key.to_owned(), object);
+        let State { objects, ghost, .. } = &mut *state;
+        ghost.object_put(key, body, objects);
+        self.answer(&state, Put::Done(etag))
+    }
+
+    pub(crate) fn list(&self, request: &ListRequest<'_>) -> Answer<ListPage> {
+        let state = self.state();
+        let place = |key: &str| -> String {
+            if self.habits.sorted {
+                key.to_owned()
+            } else {
+                key.chars().rev().collect()
+            }
+        };
+        let behind = request.page_token.as_deref().map(place);
+        let mut found: Vec<(String, ListEntry)> = state
+            .objects
+            .range(request.prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(request.prefix))
+            .filter(|(key, _)| request.start_after.is_none_or(|after| key.as_str() > after))
+            .map(|(key, object)| {
+                let entry = ListEntry {
+                    key: key.clone(),
+                    size_bytes: object.bytes.len() as u64,
+                    last_modified: object.last_modified,
+                };
+                (place(key), entry)
+            })
+            .filter(|(place, _)| behind.as_ref().is_none_or(|behind| place > behind))
+            .collect();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let more = found.len() > self.habits.page_keys;
+        found.truncate(self.habits.page_keys);
+        let entries: Vec<_> = found.into_iter().map(|(_, entry)| entry).collect();
+        let next_page_token = entries
+            .last()
+            .filter(|_| more)
+            .map(|entry| entry.key.clone());
+        let page = ListPage {
+            entries,
+            next_page_token,
+        };
+        self.answer(&state, page)
+    }
+
+    pub(crate) fn delete(&self, keys: &[String]) -> Answer<()> {
+        let mut state = self.state();
+        for key in keys {
+            if state.objects.remove(key).is_some() {
+                state.ghost.object_deleted(key);
+            }
+        }
+        self.answer(&state, ())
+    }
+}
