@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Start with a tail: from the start of the process until a query over all of it is answered.
+
+    bench/start.py [--mib 50] [--neap PATH]
+
+Writes until the tail has so many MiB of segments, kills the server, starts it again, and asks.
+"""
+
+import argparse
+import http.client
+import json
+import pathlib
+import signal
+import tempfile
+import time
+import urllib.parse
+
+import ingest
+import servers
+
+
+def tail_bytes(directory):
+    return sum(path.stat().st_size for path in directory.rglob("*.wal"))
+
+
+def post(server, path, body):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+    connection.request("POST", path, body)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status >= 300:
+        raise SystemExit(f"{response.status} {answer[:300]!r}")
+    return answer
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mib", type=int, default=50)
+    parser.add_argument("--neap")
+    parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
+    arguments = parser.parse_args()
+    binary = servers.neap_binary(arguments.neap)
+    lines = ingest.data_file("wide", arguments.out).read_bytes().splitlines(keepends=True)
+    write = "/api/v3/write_lp?" + urllib.parse.urlencode({"db": "bench", "precision": "nanosecond"})
+    with tempfile.TemporaryDirectory(dir=arguments.out) as work:
+        directory = pathlib.Path(work) / "data"
+        server = servers.neap(binary, directory)
+        rows = 0
+        shift = 0
+        while tail_bytes(directory) < arguments.mib << 20:
+            batch = lines[rows % len(lines):rows % len(lines) + 5000]
+            if rows and rows % len(lines) == 0:
+                shift += 1
+            body = b"".join(batch)
+            post(server, write.replace("bench", f"bench{shift}") if shift else write, body)
+            rows += len(batch)
+        server.stop(signal.SIGKILL)
+        began = time.perf_counter()
+        with servers.neap(binary, directory) as server:
+            ready = time.perf_counter() - began
+            body = json.dumps({"db": "bench", "q": "SELECT count(*) AS n, max(usage_user) AS m FROM cpu"})
+            answer = post(server, "/api/v3/query_sql", body)
+            answered = time.perf_counter() - began
+        print(json.dumps({"tail_mib": arguments.mib, "rows": rows, "ready_s": round(ready, 3),
+                          "answered_s": round(answered, 3), "answer": json.loads(answer)}))
+
+
+if __name__ == "__main__":
+    main()
