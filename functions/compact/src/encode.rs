@@ -94,7 +94,11 @@ fn properties(tags: &[String], rows: &RecordBatch) -> Result<WriterProperties, P
     let sorting = tags.iter().map(String::as_str).chain([TIME_COLUMN]);
     let sorting = sorting
         .filter_map(|name| i32::try_from(schema.index_of(name).ok()?).ok())
-        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true })
+        .map(|column_idx| SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: true,
+        })
         .collect();
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
@@ -120,11 +124,24 @@ fn tag_ranges(tags: &[String], rows: &RecordBatch) -> BTreeMap<String, TagRange>
                 *slot = true;
             }
         }
-        let seen = || used.iter().zip(values).filter(|(used, _)| **used).filter_map(|(_, value)| value);
+        let seen = || {
+            used.iter()
+                .zip(values)
+                .filter(|(used, _)| **used)
+                .filter_map(|(_, value)| value)
+        };
         let owned = |value: Option<&str>| value.map(str::to_owned);
         let (min, max) = (owned(seen().min()), owned(seen().max()));
-        min.is_some()
-            .then(|| (tag.clone(), TagRange { min, max, has_null: column.null_count() > 0 }))
+        min.is_some().then(|| {
+            (
+                tag.clone(),
+                TagRange {
+                    min,
+                    max,
+                    has_null: column.null_count() > 0,
+                },
+            )
+        })
     };
     tags.iter().filter_map(range).collect()
 }

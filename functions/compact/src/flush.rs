@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime};
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
-use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, ManifestStore, Section,
-};
+use neap_manifest::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, ManifestStore, Section};
 use neap_points::fold;
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{ListedSegment, Segment, TailReader};
@@ -36,7 +34,11 @@ pub struct FlushLimits {
 
 impl Default for FlushLimits {
     fn default() -> Self {
-        Self { segment_bytes: 32 << 20, segments: 4_000, trust_store_clock: false }
+        Self {
+            segment_bytes: 32 << 20,
+            segments: 4_000,
+            trust_store_clock: false,
+        }
     }
 }
 
@@ -115,7 +117,14 @@ impl Flusher {
         rules: Rules,
         limits: FlushLimits,
     ) -> Self {
-        Self { bucket, catalog, manifests, tail, rules, limits }
+        Self {
+            bucket,
+            catalog,
+            manifests,
+            tail,
+            rules,
+            limits,
+        }
     }
 
     /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow.
@@ -131,15 +140,21 @@ impl Flusher {
         if !fetched.missing.is_empty() {
             return Ok(Flushed::Nothing(GaveUp::Overtaken));
         }
-        let needs = fetched.segments.iter().map(|segment| segment.needs_catalog()).max();
+        let needs = fetched
+            .segments
+            .iter()
+            .map(|segment| segment.needs_catalog())
+            .max();
         let needs_catalog = needs.unwrap_or(0);
         let catalog = self.catalog_of(database, needs_catalog).await?;
         let Some(object) = DrawnObject::draw(&self.bucket) else {
             return Ok(Flushed::Nothing(GaveUp::NoDate));
         };
         let (bundle, sections) = bundle(&catalog, &fetched.segments, object, &plan)?;
-        let (rows, bytes) =
-            (sections.iter().map(|section| section.rows).sum(), bundle.len() as u64);
+        let (rows, bytes) = (
+            sections.iter().map(|section| section.rows).sum(),
+            bundle.len() as u64,
+        );
         let done = Flushed::Done {
             segments: plan.names.len(),
             rows,
@@ -150,18 +165,32 @@ impl Flusher {
         let object = (!sections.is_empty()).then_some(object);
         if let Some(object) = object {
             let key = Key::Bundle(database, object.ulid);
-            let put = self.bucket.put(&key, Bytes::from(bundle), PutMode::Overwrite).await?;
+            let put = self
+                .bucket
+                .put(&key, Bytes::from(bundle), PutMode::Overwrite)
+                .await?;
             if put.value == Put::Refused {
                 return Ok(Flushed::Nothing(GaveUp::NotStored));
             }
         }
-        let commit =
-            FlushCommit { read_mark: plan.mark, cut: plan.cut, sections, needs_catalog, object };
-        Ok(match self.manifests.commit_flush(database, manifest, commit).await? {
-            FlushOutcome::Committed(_) => done,
-            FlushOutcome::GivenUp(reason) => Flushed::Nothing(reason.into()),
-            FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
-        })
+        let commit = FlushCommit {
+            read_mark: plan.mark,
+            cut: plan.cut,
+            sections,
+            needs_catalog,
+            object,
+        };
+        Ok(
+            match self
+                .manifests
+                .commit_flush(database, manifest, commit)
+                .await?
+            {
+                FlushOutcome::Committed(_) => done,
+                FlushOutcome::GivenUp(reason) => Flushed::Nothing(reason.into()),
+                FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
+            },
+        )
     }
 
     /// Which segments to take in: rule F.
@@ -181,15 +210,19 @@ impl Flusher {
         if cut <= mark {
             return Err(GaveUp::NothingToFlush);
         }
-        let due: Vec<&ListedSegment> =
-            listed.iter().filter(|segment| segment.name.stamp <= cut).collect();
+        let due: Vec<&ListedSegment> = listed
+            .iter()
+            .filter(|segment| segment.name.stamp <= cut)
+            .collect();
         let mut bytes = 0;
         let mut names: Vec<SegmentName> = Vec::new();
         for segment in &due {
             bytes += segment.size_bytes;
             let full = names.len() >= self.limits.segments || bytes > self.limits.segment_bytes;
             // Equal stamps are never divided by a mark.
-            let tied = names.last().is_some_and(|last| last.stamp == segment.name.stamp);
+            let tied = names
+                .last()
+                .is_some_and(|last| last.stamp == segment.name.stamp);
             if full && !names.is_empty() && !tied {
                 break;
             }
@@ -201,7 +234,12 @@ impl Flusher {
             Some(last) if more => last.stamp,
             Some(_) => cut,
         };
-        Ok(Plan { mark, cut, names, more })
+        Ok(Plan {
+            mark,
+            cut,
+            names,
+            more,
+        })
     }
 
     async fn catalog_of(
@@ -235,15 +273,20 @@ fn bundle(
     object: DrawnObject,
     plan: &Plan,
 ) -> Result<(Vec<u8>, Vec<Section>), CompactError> {
-    let mut tables: Vec<TableId> =
-        segments.iter().flat_map(|segment| segment.tables()).map(|rows| rows.table).collect();
+    let mut tables: Vec<TableId> = segments
+        .iter()
+        .flat_map(|segment| segment.tables())
+        .map(|rows| rows.table)
+        .collect();
     tables.sort_unstable();
     tables.dedup();
     let mut bundle = Vec::new();
     let mut sections = Vec::new();
     for id in tables {
         // The rows of a table that is no longer in the catalog go with it.
-        let Some(table) = catalog.table_by_id(id) else { continue };
+        let Some(table) = catalog.table_by_id(id) else {
+            continue;
+        };
         for (first_day, last_day, encoded) in encode_table(table, segments)? {
             sections.push(Section {
                 object: object.ulid,
@@ -284,9 +327,10 @@ fn encode_table(
             .and_then(|rows| encode_section(&tags, &rows));
         encoded.map_err(|error| match error {
             EncodeError::Points(error) => CompactError::Points(error),
-            EncodeError::Parquet(source) => {
-                CompactError::Encode { table: table.name().to_owned(), source }
-            }
+            EncodeError::Parquet(source) => CompactError::Encode {
+                table: table.name().to_owned(),
+                source,
+            },
         })
     };
     split_by_days(folded)?

@@ -60,7 +60,11 @@ pub fn split_by_days(rows: RecordBatch) -> Result<Vec<DayRange>, PointsError> {
                 numbers.sort_unstable();
                 take_record_batch(&rows, &UInt32Array::from(numbers))?
             };
-            Ok(DayRange { first_day, last_day, rows })
+            Ok(DayRange {
+                first_day,
+                last_day,
+                rows,
+            })
         })
         .collect()
 }
@@ -89,9 +93,7 @@ fn widening(by_day: &BTreeMap<i32, Vec<u32>>) -> u32 {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{
-        TimestampNanosecondArray, cast::AsArray, types::TimestampNanosecondType,
-    };
+    use arrow_array::{TimestampNanosecondArray, cast::AsArray, types::TimestampNanosecondType};
     use arrow_schema::Schema;
     use neap_schema::ColumnType;
     use proptest::prelude::*;
@@ -108,18 +110,32 @@ mod tests {
 
     fn ranges(rows: RecordBatch) -> Vec<(i32, i32, usize)> {
         let ranges = split_by_days(rows).unwrap();
-        ranges.iter().map(|range| (range.first_day, range.last_day, range.rows.num_rows())).collect()
+        ranges
+            .iter()
+            .map(|range| (range.first_day, range.last_day, range.rows.num_rows()))
+            .collect()
     }
 
     #[test]
     fn a_few_days_stay_apart() {
-        assert_eq!(ranges(rows([0, DAY, 1, -1])), [(-1, -1, 1), (0, 0, 2), (1, 1, 1)]);
+        assert_eq!(
+            ranges(rows([0, DAY, 1, -1])),
+            [(-1, -1, 1), (0, 0, 2), (1, 1, 1)]
+        );
     }
 
     #[test]
     fn many_thin_days_share_sections() {
         let found = ranges(rows((0..1000).map(|day| day * DAY)));
-        assert_eq!(found, [(0, 255, 256), (256, 511, 256), (512, 767, 256), (768, 1023, 232)]);
+        assert_eq!(
+            found,
+            [
+                (0, 255, 256),
+                (256, 511, 256),
+                (512, 767, 256),
+                (768, 1023, 232)
+            ]
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub struct Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,14 +124,20 @@ impl QueryEngine {
         let timeout = self.settings.timeout;
         let answer = self.world.timeout(timeout, self.begin(request)).await;
         let (rows, permit) = answer.ok_or(QueryError::Timeout(timeout))??;
-        Ok(Rows { schema: rows.schema, batches: self.bounded(rows.batches, begun, permit) })
+        Ok(Rows {
+            schema: rows.schema,
+            batches: self.bounded(rows.batches, begun, permit),
+        })
     }
 
     async fn begin(
         &self,
         request: QueryRequest,
     ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
-        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| QueryError::Busy)?;
+        let permit = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| QueryError::Busy)?;
         let database = self
             .catalog
             .database_by_name(&request.database, NAME_AGE)
@@ -144,11 +152,20 @@ impl QueryEngine {
         let state = self.sessions.over(&self.shared, &snapshot, now);
         let plan = session::plan(&state, &request.sql, request.parameters).await;
         let plan = plan.map_err(QueryError::Planning)?;
-        let plan = state.create_physical_plan(&plan).await.map_err(QueryError::Planning)?;
+        let plan = state
+            .create_physical_plan(&plan)
+            .await
+            .map_err(QueryError::Planning)?;
         let batches = execute_stream(plan, state.task_ctx())?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        Ok((Rows { schema, batches: Box::pin(batches) }, permit))
+        Ok((
+            Rows {
+                schema,
+                batches: Box::pin(batches),
+            },
+            permit,
+        ))
     }
 
     /// The same rows, with an error when the query's time is over.

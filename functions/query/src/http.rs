@@ -57,12 +57,34 @@ async fn query_by_url(
     request: Request,
 ) -> Result<Response, ApiError> {
     if request.uri().query().is_none() {
-        return Err(ApiError::text(Kind::Invalid, "missing query parameters 'db' and 'q'"));
+        return Err(ApiError::text(
+            Kind::Invalid,
+            "missing query parameters 'db' and 'q'",
+        ));
     }
-    let QueryUrl { db, q, format, params } = parse_query(request.uri())?;
-    let params = params.map(|params| serde_json::from_str(&params)).transpose();
-    let params = params.map_err(|error| bad_json(&error))?.unwrap_or_default();
-    answer(&engine, request.headers(), QueryBody { db, q, format, params }).await
+    let QueryUrl {
+        db,
+        q,
+        format,
+        params,
+    } = parse_query(request.uri())?;
+    let params = params
+        .map(|params| serde_json::from_str(&params))
+        .transpose();
+    let params = params
+        .map_err(|error| bad_json(&error))?
+        .unwrap_or_default();
+    answer(
+        &engine,
+        request.headers(),
+        QueryBody {
+            db,
+            q,
+            format,
+            params,
+        },
+    )
+    .await
 }
 
 async fn query_by_body(
@@ -70,7 +92,10 @@ async fn query_by_body(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits { max_bytes: MAX_QUERY_BYTES, ..BodyLimits::default() };
+    let limits = BodyLimits {
+        max_bytes: MAX_QUERY_BYTES,
+        ..BodyLimits::default()
+    };
     let body = read_body(&head.headers, body, &limits, engine.world()).await?;
     // Whatever the content type says: curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
@@ -113,8 +138,13 @@ fn chosen_format(parameter: Option<Format>, headers: &HeaderMap) -> Result<Forma
 }
 
 fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
-    let Some(value) = headers.get(MAX_STALENESS_HEADER) else { return Ok(None) };
-    let duration = value.to_str().ok().and_then(|text| humantime::parse_duration(text).ok());
+    let Some(value) = headers.get(MAX_STALENESS_HEADER) else {
+        return Ok(None);
+    };
+    let duration = value
+        .to_str()
+        .ok()
+        .and_then(|text| humantime::parse_duration(text).ok());
     duration.map(Some).ok_or_else(|| {
         let text = format!("header {MAX_STALENESS_HEADER} is not a duration such as 500ms or 10s");
         ApiError::text(Kind::Invalid, text)
@@ -131,7 +161,10 @@ async fn respond(engine: &QueryEngine, format: Format, rows: Rows) -> Result<Res
     let mut body = Box::pin(format::stream(format, rows.schema, rows.batches, limits));
     let first = body.next().await.transpose()?;
     let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
+    let headers = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(format.content_type()),
+    )];
     Ok((StatusCode::OK, headers, body).into_response())
 }
 
@@ -147,7 +180,10 @@ async fn list_databases(
     State(engine): State<Arc<QueryEngine>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let ListUrl { format, show_deleted } = parse_query(request.uri())?;
+    let ListUrl {
+        format,
+        show_deleted,
+    } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
     let databases = engine.databases(show_deleted).await?;
     let rows = Rows {

@@ -83,8 +83,16 @@ mod tests {
             ("e", ScalarValue::Float64(Some(1.5))),
             ("f", ScalarValue::Utf8(Some("x".to_owned()))),
         ];
-        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value)).into());
-        assert_eq!(serde_json::from_str::<Parameters>("null").unwrap(), Parameters::default());
+        assert_eq!(
+            values,
+            expected
+                .map(|(name, value)| (name.to_owned(), value))
+                .into()
+        );
+        assert_eq!(
+            serde_json::from_str::<Parameters>("null").unwrap(),
+            Parameters::default()
+        );
     }
 
     #[test]

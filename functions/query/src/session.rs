@@ -58,7 +58,9 @@ impl Sessions {
             .with_default_features()
             .with_config(config)
             .with_runtime_env(Arc::new(runtime(settings)?));
-        Ok(Self { base: neap_sql_functions::register(builder).build() })
+        Ok(Self {
+            base: neap_sql_functions::register(builder).build(),
+        })
     }
 
     /// A session over a snapshot, for one query. `now` is what `now()` gives, in microseconds.
@@ -68,9 +70,15 @@ impl Sessions {
         snapshot: &Arc<Snapshot>,
         now: i64,
     ) -> SessionState {
-        let tables = SnapshotSchema { shared: Arc::clone(shared), snapshot: Arc::clone(snapshot) };
+        let tables = SnapshotSchema {
+            shared: Arc::clone(shared),
+            snapshot: Arc::clone(snapshot),
+        };
         let list = MemoryCatalogProviderList::new();
-        list.register_catalog(CATALOG.to_owned(), Arc::new(SnapshotCatalog(Arc::new(tables))));
+        list.register_catalog(
+            CATALOG.to_owned(),
+            Arc::new(SnapshotCatalog(Arc::new(tables))),
+        );
         let mut state = self.base.clone();
         state.register_catalog_list(Arc::new(list));
         state.mark_start_execution();
@@ -108,7 +116,10 @@ pub(crate) async fn plan(
     let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
     let plan = state.statement_to_plan(statement).await?;
     if let LogicalPlan::Statement(statement) = &plan
-        && !matches!(statement, Statement::SetVariable(_) | Statement::ResetVariable(_))
+        && !matches!(
+            statement,
+            Statement::SetVariable(_) | Statement::ResetVariable(_)
+        )
     {
         return not_impl_err!("Unsupported SQL statement: {}", statement.name());
     }
@@ -121,7 +132,10 @@ pub(crate) async fn plan(
     if parameters.is_empty() {
         return Ok(plan);
     }
-    let values = parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let values = parameters
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
     plan.with_param_values(ParamValues::Map(values))
 }
 
@@ -150,7 +164,10 @@ struct SnapshotSchema {
 impl SchemaProvider for SnapshotSchema {
     fn table_names(&self) -> Vec<String> {
         let catalog = &self.snapshot.catalog.value;
-        let mut names: Vec<_> = catalog.tables().map(|table| table.name().to_owned()).collect();
+        let mut names: Vec<_> = catalog
+            .tables()
+            .map(|table| table.name().to_owned())
+            .collect();
         names.sort_unstable();
         names
     }
@@ -159,7 +176,11 @@ impl SchemaProvider for SnapshotSchema {
         let table = self.snapshot.catalog.value.table(name);
         Ok(table.map(|table| {
             let (shared, snapshot) = (Arc::clone(&self.shared), Arc::clone(&self.snapshot));
-            Arc::new(scan::SnapshotTable::new(shared, snapshot, Arc::clone(table))) as _
+            Arc::new(scan::SnapshotTable::new(
+                shared,
+                snapshot,
+                Arc::clone(table),
+            )) as _
         }))
     }
 

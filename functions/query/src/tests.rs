@@ -95,7 +95,13 @@ impl Instance {
         let settings = QuerySettings::default();
         let engine =
             QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings).unwrap();
-        Self { clock, counting, service, flusher, router: router(Arc::new(engine)) }
+        Self {
+            clock,
+            counting,
+            service,
+            flusher,
+            router: router(Arc::new(engine)),
+        }
     }
 
     async fn alone() -> Self {
@@ -112,7 +118,10 @@ impl Instance {
     async fn write(&self, lines: &str) {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
-        self.service.write("db", body, WriteOptions::default()).await.unwrap();
+        self.service
+            .write("db", body, WriteOptions::default())
+            .await
+            .unwrap();
     }
 
     /// Flushes all that was written.
@@ -123,13 +132,23 @@ impl Instance {
     }
 
     async fn get(&self, path_and_query: &str) -> (u16, String) {
-        self.send(Request::get(path_and_query).body(Body::empty()).unwrap()).await
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap())
+            .await
     }
 
     async fn send(&self, request: Request<Body>) -> (u16, String) {
-        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let (head, body) = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+        (
+            head.status.as_u16(),
+            String::from_utf8_lossy(&body).into_owned(),
+        )
     }
 
     async fn post(&self, body: serde_json::Value) -> (u16, String) {
@@ -143,8 +162,9 @@ impl Instance {
     }
 
     async fn sql_as(&self, sql: &str, format: &str) -> String {
-        let (status, body) =
-            self.post(serde_json::json!({"db": "db", "q": sql, "format": format})).await;
+        let (status, body) = self
+            .post(serde_json::json!({"db": "db", "q": sql, "format": format}))
+            .await;
         assert_eq!(status, 200, "{sql}: {body}");
         body
     }
@@ -175,11 +195,20 @@ async fn rows_are_the_same_from_the_tail_and_from_sections() {
          Rome,it,,,20.5,2023-11-14T22:13:20,3\n\
          Rome,it,\"sun, and more\",,21.5,2023-11-14T22:14:20,\n"
     );
-    assert!(matches!(one.flush().await, Flushed::Done { rows: 3, sections: 1, .. }));
+    assert!(matches!(
+        one.flush().await,
+        Flushed::Done {
+            rows: 3,
+            sections: 1,
+            ..
+        }
+    ));
     assert_eq!(one.sql(sql).await, from_tail);
-    one.write("weather,city=Rome,country=it wind=9i 1700000060000000000").await;
+    one.write("weather,city=Rome,country=it wind=9i 1700000060000000000")
+        .await;
     assert_eq!(
-        one.sql("SELECT wind, temp FROM weather WHERE city = 'Rome' AND temp > 21").await,
+        one.sql("SELECT wind, temp FROM weather WHERE city = 'Rome' AND temp > 21")
+            .await,
         "wind,temp\n9,21.5\n"
     );
 }
@@ -190,9 +219,15 @@ async fn a_field_filter_never_uncovers_an_older_version() {
     one.write("t,k=a v=1 1700000000000000000").await;
     one.flush().await;
     one.write("t,k=a v=2 1700000000000000000").await;
-    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
+    assert_eq!(
+        one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await,
+        "n\n0\n"
+    );
     one.flush().await;
-    assert_eq!(one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await, "n\n0\n");
+    assert_eq!(
+        one.sql("SELECT count(*) AS n FROM t WHERE v = 1").await,
+        "n\n0\n"
+    );
     assert_eq!(one.sql("SELECT v FROM t WHERE v = 2").await, "v\n2.0\n");
 }
 
@@ -203,10 +238,17 @@ async fn a_second_instance_answers_from_the_bucket_alone() {
     let writer = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
     let reader = Instance::new(store, clock).await;
     writer.write(WEATHER).await;
-    assert_eq!(reader.sql("SELECT count(*) AS n FROM weather").await, "n\n3\n");
-    writer.write("weather,city=Rome,new=tag extra=1u 1700000120000000000").await;
     assert_eq!(
-        reader.sql("SELECT new, extra FROM weather WHERE new IS NOT NULL").await,
+        reader.sql("SELECT count(*) AS n FROM weather").await,
+        "n\n3\n"
+    );
+    writer
+        .write("weather,city=Rome,new=tag extra=1u 1700000120000000000")
+        .await;
+    assert_eq!(
+        reader
+            .sql("SELECT new, extra FROM weather WHERE new IS NOT NULL")
+            .await,
         "new,extra\ntag,1\n"
     );
 }
@@ -234,10 +276,20 @@ async fn requests_are_those_of_the_budget() {
     assert_eq!(first.requests(Operation::Put), 0);
 
     let warm = cold.requests(sql).await;
-    assert_eq!((warm.requests(Operation::List), warm.requests(Operation::Get)), (1, 2));
+    assert_eq!(
+        (
+            warm.requests(Operation::List),
+            warm.requests(Operation::Get)
+        ),
+        (1, 2)
+    );
 
-    writer.write("weather,city=Bern,country=ch temp=9 1700000000000000000").await;
-    writer.write("weather,city=Bern,country=ch temp=8 1700000060000000000").await;
+    writer
+        .write("weather,city=Bern,country=ch temp=9 1700000000000000000")
+        .await;
+    writer
+        .write("weather,city=Bern,country=ch temp=8 1700000060000000000")
+        .await;
     let fresh = cold.requests(sql).await;
     assert_eq!(fresh.requests(Operation::List), 1);
     assert_eq!(of(&fresh, Operation::Get, KeyClass::Tail), 2);
@@ -249,13 +301,20 @@ async fn an_allowed_staleness_costs_no_request() {
     one.write(WEATHER).await;
     one.sql("SELECT 1").await;
     let before = one.counting.counts();
-    let request = Request::get("/api/v3/query_sql?db=db&q=SELECT%20count(*)%20AS%20n%20FROM%20weather")
-        .header("x-neap-max-staleness", "10s")
-        .body(Body::empty())
-        .unwrap();
+    let request =
+        Request::get("/api/v3/query_sql?db=db&q=SELECT%20count(*)%20AS%20n%20FROM%20weather")
+            .header("x-neap-max-staleness", "10s")
+            .body(Body::empty())
+            .unwrap();
     assert_eq!(one.send(request).await, (200, r#"[{"n":3}]"#.to_owned()));
     let counts = one.counting.counts() - before;
-    assert_eq!((counts.requests(Operation::List), counts.requests(Operation::Get)), (0, 0));
+    assert_eq!(
+        (
+            counts.requests(Operation::List),
+            counts.requests(Operation::Get)
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -267,8 +326,14 @@ async fn only_sections_that_can_match_are_read() {
         one.flush().await;
     }
     let data = |counts: Counts| counts.of(Operation::Get, KeyClass::Data).requests;
-    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'z'").await), 0);
-    assert_eq!(data(one.requests("SELECT v FROM t WHERE host = 'b'").await), 2);
+    assert_eq!(
+        data(one.requests("SELECT v FROM t WHERE host = 'z'").await),
+        0
+    );
+    assert_eq!(
+        data(one.requests("SELECT v FROM t WHERE host = 'b'").await),
+        2
+    );
     let recent = "SELECT v FROM t WHERE time >= '2023-11-16T00:00:00Z' AND host != 'b'";
     assert_eq!(data(one.requests(recent).await), 2);
 }
@@ -276,11 +341,13 @@ async fn only_sections_that_can_match_are_read() {
 #[tokio::test]
 async fn explain_shows_that_only_overlaps_are_merged() {
     let one = Instance::alone().await;
-    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000").await;
+    one.write("t,k=a v=1 1700000000000000000\nt,k=a v=1 1700000060000000000")
+        .await;
     one.flush().await;
     let plan = "EXPLAIN SELECT k, v FROM t";
     assert!(!one.sql(plan).await.contains("DedupExec"));
-    one.write("t,k=a v=2 1700000060000000000\nt,k=b v=2 1700000120000000000").await;
+    one.write("t,k=a v=2 1700000060000000000\nt,k=b v=2 1700000120000000000")
+        .await;
     let plan = one.sql(plan).await;
     assert_eq!(plan.matches("DedupExec").count(), 1, "{plan}");
     assert_eq!(plan.matches("UnionExec").count(), 1, "{plan}");
@@ -295,7 +362,10 @@ async fn statements_that_would_change_something_are_refused() {
         ("CREATE TABLE x (a INT)", 400),
         ("COPY weather TO '/tmp/x.csv'", 400),
         ("SET datafusion.execution.batch_size = 1", 400),
-        ("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", 400),
+        (
+            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+            400,
+        ),
         ("SELECT * FROM nope", 400),
         ("SELEC 1", 400),
         ("", 400),
@@ -323,11 +393,19 @@ async fn requests_that_are_not_queries_say_what_is_missing() {
     let (status, body) = one.get("/api/v3/query_sql?db=db").await;
     assert_eq!(status, 400);
     assert!(body.starts_with("serde error: missing field `q`"), "{body}");
-    let (status, body) = one.get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml").await;
-    assert!(status == 400 && body.contains("unknown variant `xml`"), "{body}");
+    let (status, body) = one
+        .get("/api/v3/query_sql?db=db&q=SELECT%201&format=xml")
+        .await;
+    assert!(
+        status == 400 && body.contains("unknown variant `xml`"),
+        "{body}"
+    );
     assert_eq!(
         one.get("/api/v3/query_sql?db=nope&q=SELECT%201").await,
-        (404, r#"{"error":"query error: database not found: nope"}"#.to_owned())
+        (
+            404,
+            r#"{"error":"query error: database not found: nope"}"#.to_owned()
+        )
     );
 }
 
@@ -340,7 +418,10 @@ async fn placeholders_take_typed_values() {
         "q": "SELECT city FROM weather WHERE temp > $t AND time >= $from ORDER BY city",
         "params": {"t": 3, "from": "2023-11-14T22:14:00Z"},
     });
-    assert_eq!(one.post(body).await, (200, "{\"city\":\"Rome\"}\n".to_owned()));
+    assert_eq!(
+        one.post(body).await,
+        (200, "{\"city\":\"Rome\"}\n".to_owned())
+    );
     let body = serde_json::json!({"db": "db", "q": "SELECT $x AS x"});
     assert_eq!(one.post(body).await.0, 400);
 }
@@ -353,7 +434,10 @@ async fn now_is_the_time_at_which_the_query_came() {
     one.pass(Duration::from_secs(4));
     let recent = "SELECT v FROM m WHERE time > now() - INTERVAL '5 seconds' AND time <= now()";
     assert_eq!(one.sql(recent).await, "v\n2\n");
-    assert_eq!(one.sql("SELECT now() AS t").await, "t\n2023-11-14T22:13:24.001\n");
+    assert_eq!(
+        one.sql("SELECT now() AS t").await,
+        "t\n2023-11-14T22:13:24.001\n"
+    );
 }
 
 #[tokio::test]
@@ -371,8 +455,14 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
          time,Timestamp(ns),NO\n"
     );
     let tables = one.sql("SHOW TABLES").await;
-    assert!(tables.contains("public,iox,weather,BASE TABLE\n"), "{tables}");
-    assert_eq!(one.get("/api/v3/configure/database?format=csv").await.1, "iox::database\ndb\n");
+    assert!(
+        tables.contains("public,iox,weather,BASE TABLE\n"),
+        "{tables}"
+    );
+    assert_eq!(
+        one.get("/api/v3/configure/database?format=csv").await.1,
+        "iox::database\ndb\n"
+    );
 }
 
 type Point = ((Option<u8>, i64), [Option<i8>; 2]);
@@ -385,7 +475,9 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
-        .prop_filter("a line has a field", |fields| fields.iter().any(Option::is_some));
+        .prop_filter("a line has a field", |fields| {
+            fields.iter().any(Option::is_some)
+        });
     let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
     let write = proptest::collection::vec(point, 1..6).prop_map(Step::Write);
     proptest::collection::vec(prop_oneof![3 => write, 1 => Just(Step::Flush)], 1..10)

@@ -64,7 +64,11 @@ impl Data {
             .max_capacity(limits.chunk_bytes)
             .weigher(|_, bytes: &Bytes| weight(bytes.len()))
             .build();
-        Self { bucket, metadata, chunks }
+        Self {
+            bucket,
+            metadata,
+            chunks,
+        }
     }
 
     /// The decoded footer of a section with its page index: from the cache, from the manifest's page, or
@@ -74,7 +78,9 @@ impl Data {
         file: &SectionFile,
     ) -> Result<Arc<ParquetMetaData>, Arc<DataError>> {
         let id = (file.key.clone(), file.offset);
-        self.metadata.try_get_with(id, self.load_metadata(file)).await
+        self.metadata
+            .try_get_with(id, self.load_metadata(file))
+            .await
     }
 
     async fn load_metadata(&self, file: &SectionFile) -> Result<Arc<ParquetMetaData>, DataError> {
@@ -93,13 +99,20 @@ impl Data {
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
         let expected = range.end - range.start;
-        let options = GetOptions { range: Some(range), if_none_match: None };
+        let options = GetOptions {
+            range: Some(range),
+            if_none_match: None,
+        };
         let Get::Found(object) = self.bucket.get(key, options).await?.value else {
             return Err(DataError::Missing(key.to_string()));
         };
         if object.bytes.len() as u64 != expected {
             let reason = "it is shorter than the manifest says".to_owned();
-            return Err(FormatError::Damaged { key: key.to_string(), reason }.into());
+            return Err(FormatError::Damaged {
+                key: key.to_string(),
+                reason,
+            }
+            .into());
         }
         Ok(object.bytes)
     }
@@ -111,8 +124,10 @@ impl Data {
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, DataError> {
         let id = |range: &Range<u64>| (file.key.clone(), file.offset + range.start, range.end);
-        let mut found: Vec<Option<Bytes>> =
-            ranges.iter().map(|range| self.chunks.get(&id(range))).collect();
+        let mut found: Vec<Option<Bytes>> = ranges
+            .iter()
+            .map(|range| self.chunks.get(&id(range)))
+            .collect();
         let missing: Vec<Range<u64>> = ranges
             .iter()
             .zip(&found)
@@ -165,7 +180,9 @@ fn coalesced(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 
 /// One range out of the blocks that were read, sorted by their start.
 fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
-    let block = blocks.partition_point(|(start, _)| *start <= range.start).checked_sub(1)?;
+    let block = blocks
+        .partition_point(|(start, _)| *start <= range.start)
+        .checked_sub(1)?;
     let (start, bytes) = blocks.get(block)?;
     let from = usize::try_from(range.start - start).ok()?;
     let to = usize::try_from(range.end - start).ok()?;
@@ -174,7 +191,11 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
     }
     let part = bytes.slice(from..to);
     // A slice keeps the whole block alive: a small part of a large one is worth a copy.
-    Some(if part.len() * 2 < bytes.len() { Bytes::copy_from_slice(&part) } else { part })
+    Some(if part.len() * 2 < bytes.len() {
+        Bytes::copy_from_slice(&part)
+    } else {
+        part
+    })
 }
 
 /// A section as a Parquet file: a range of a bundle.
@@ -216,7 +237,11 @@ impl SectionFile {
     }
 
     fn damaged(&self, error: &ParquetError) -> DataError {
-        FormatError::Damaged { key: self.key.to_string(), reason: error.to_string() }.into()
+        FormatError::Damaged {
+            key: self.key.to_string(),
+            reason: error.to_string(),
+        }
+        .into()
     }
 }
 
@@ -233,7 +258,8 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
         Box::pin(async move {
             let mut all = self.get_byte_ranges(vec![range]).await?;
-            all.pop().ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
+            all.pop()
+                .ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
         })
     }
 
@@ -273,12 +299,19 @@ mod tests {
     fn a_read_is_never_larger_than_the_limit() {
         let reads = coalesced((0..40).map(|at| at << 20..(at + 1) << 20).collect());
         assert_eq!(reads.len(), 3);
-        assert!(reads.iter().all(|read| read.end - read.start <= MAX_READ_BYTES));
+        assert!(
+            reads
+                .iter()
+                .all(|read| read.end - read.start <= MAX_READ_BYTES)
+        );
     }
 
     #[test]
     fn parts_come_out_of_the_right_block() {
-        let blocks = vec![(0, Bytes::from_static(b"0123")), (10, Bytes::from_static(b"abcdef"))];
+        let blocks = vec![
+            (0, Bytes::from_static(b"0123")),
+            (10, Bytes::from_static(b"abcdef")),
+        ];
         assert_eq!(cut(&blocks, &(1..3)).as_deref(), Some(&b"12"[..]));
         assert_eq!(cut(&blocks, &(12..16)).as_deref(), Some(&b"cdef"[..]));
         assert_eq!(cut(&blocks, &(3..5)), None);

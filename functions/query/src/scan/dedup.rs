@@ -24,15 +24,12 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::{
-        Result, internal_datafusion_err,
-        tree_node::TreeNodeRecursion,
-    },
+    common::{Result, internal_datafusion_err, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_expr::{EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
-        Partitioning, PlanProperties, RecordBatchStream,
+        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
+        RecordBatchStream,
         execution_plan::{Boundedness, EmissionType},
         metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
         sorts::streaming_merge::StreamingMergeBuilder,
@@ -70,7 +67,13 @@ impl DedupExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Ok(Self { inputs, order, keys, properties, metrics: ExecutionPlanMetricsSet::new() })
+        Ok(Self {
+            inputs,
+            order,
+            keys,
+            properties,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
     }
 }
 
@@ -125,7 +128,11 @@ impl ExecutionPlan for DedupExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::try_new(children, self.order.clone(), Arc::clone(&self.keys))?))
+        Ok(Arc::new(Self::try_new(
+            children,
+            self.order.clone(),
+            Arc::clone(&self.keys),
+        )?))
     }
 
     fn execute(
@@ -150,7 +157,12 @@ impl ExecutionPlan for DedupExec {
             // Of equal keys the earlier input must come first.
             .with_round_robin_tie_breaker(false)
             .build()?;
-        Ok(Box::pin(DedupStream { merged, keys: Arc::clone(&self.keys), pending: None, metrics }))
+        Ok(Box::pin(DedupStream {
+            merged,
+            keys: Arc::clone(&self.keys),
+            pending: None,
+            metrics,
+        }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -219,7 +231,10 @@ impl RecordBatchStream for DedupStream {
 
 /// The runs of rows with equal keys.
 fn runs(batch: &RecordBatch, keys: &[usize]) -> Result<Vec<Range<usize>>> {
-    let columns: Vec<ArrayRef> = keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
+    let columns: Vec<ArrayRef> = keys
+        .iter()
+        .map(|key| Arc::clone(batch.column(*key)))
+        .collect();
     Ok(partition(&columns)?.ranges())
 }
 
@@ -241,7 +256,10 @@ fn fold_runs(batch: &RecordBatch, keys: &[usize]) -> Result<RecordBatch> {
             let valid: UInt64Array = runs
                 .iter()
                 .map(|run| {
-                    run.clone().rev().find(|row| column.is_valid(*row)).unwrap_or(run.end - 1) as u64
+                    run.clone()
+                        .rev()
+                        .find(|row| column.is_valid(*row))
+                        .unwrap_or(run.end - 1) as u64
                 })
                 .collect();
             Ok(take(column, &valid, None)?)
@@ -282,7 +300,10 @@ mod tests {
     }
 
     fn order() -> LexOrdering {
-        let options = SortOptions { descending: false, nulls_first: true };
+        let options = SortOptions {
+            descending: false,
+            nulls_first: true,
+        };
         let sort = |name| PhysicalSortExpr::new(col(name, &schema()).unwrap(), options);
         LexOrdering::new([sort("host"), sort("time")]).unwrap()
     }
@@ -297,8 +318,12 @@ mod tests {
             .collect();
         let field = |at: usize| Int64Array::from_iter(points.values().map(|fields| fields[at]));
         let time = TimestampNanosecondArray::from_iter_values(points.keys().map(|(_, time)| *time));
-        let columns: Vec<ArrayRef> =
-            vec![Arc::new(field(0)), Arc::new(field(1)), Arc::new(host), Arc::new(time)];
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(field(0)),
+            Arc::new(field(1)),
+            Arc::new(host),
+            Arc::new(time),
+        ];
         RecordBatch::try_new(schema(), columns).unwrap()
     }
 
@@ -313,7 +338,9 @@ mod tests {
             let names = host.values().as_string::<i32>();
             let time = batch.column(3).as_primitive::<TimestampNanosecondType>();
             for row in 0..batch.num_rows() {
-                let host = host.key(row).map(|key| names.value(key)[1..].parse().unwrap());
+                let host = host
+                    .key(row)
+                    .map(|key| names.value(key)[1..].parse().unwrap());
                 all.push(((host, time.value(row)), [field(0, row), field(1, row)]));
             }
         }
@@ -335,8 +362,12 @@ mod tests {
         let plan = DedupExec::try_new(inputs, order(), Arc::from([2, 3])).unwrap();
         let config = SessionConfig::new().with_batch_size(batch_size);
         let context = SessionContext::new_with_config(config).task_ctx();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(plan.execute(0, context).unwrap().try_collect()).unwrap()
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(plan.execute(0, context).unwrap().try_collect())
+            .unwrap()
     }
 
     fn source() -> impl Strategy<Value = Points> {

@@ -108,7 +108,9 @@ impl TableScan<'_> {
             inputs.push(self.merged(&projection, sources, overlap).await?);
         }
         match inputs.is_empty() {
-            true => Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&projection)?)))),
+            true => Ok(Arc::new(EmptyExec::new(Arc::new(
+                self.schema.project(&projection)?,
+            )))),
             false => UnionExec::try_new(inputs),
         }
     }
@@ -128,7 +130,9 @@ impl TableScan<'_> {
                 SourceRows::Section(file) if ranges.contains(&source.time) => whole.push(file),
                 SourceRows::Section(file) => {
                     let wide = self.with_time(projection);
-                    let scan = self.sections(&[file], &wide, self.predicates.all.as_ref(), None).await?;
+                    let scan = self
+                        .sections(&[file], &wide, self.predicates.all.as_ref(), None)
+                        .await?;
                     let bounded = within(scan, ranges)?;
                     plans.push(self.narrow(bounded, &wide, projection)?);
                 }
@@ -153,19 +157,26 @@ impl TableScan<'_> {
         let schema = Arc::new(self.schema.project(&wide)?);
         let (order, keys) = self.order(&schema)?;
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        for source in overlap.sources.iter().filter_map(|source| sources.get(*source)) {
+        for source in overlap
+            .sources
+            .iter()
+            .filter_map(|source| sources.get(*source))
+        {
             match &source.rows {
                 SourceRows::Section(file) => {
                     let key = self.predicates.key.as_ref();
-                    let scan = self.sections(&[file], &wide, key, Some(self.file_order()?)).await?;
+                    let scan = self
+                        .sections(&[file], &wide, key, Some(self.file_order()?))
+                        .await?;
                     inputs.push(within(scan, &[overlap.range])?);
                 }
                 SourceRows::Tail(image) => {
                     let rows = image
                         .sorted(overlap.range.min, overlap.range.max, &wide)
                         .map_err(|error| DataFusionError::External(Box::new(error)))?;
-                    let rows = MemorySourceConfig::try_new(&[vec![rows]], Arc::clone(&schema), None)?
-                        .try_with_sort_information(vec![order.clone()])?;
+                    let rows =
+                        MemorySourceConfig::try_new(&[vec![rows]], Arc::clone(&schema), None)?
+                            .try_with_sort_information(vec![order.clone()])?;
                     inputs.push(DataSourceExec::from_data_source(rows));
                 }
             }
@@ -192,7 +203,8 @@ impl TableScan<'_> {
         let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
         let count = groups.len();
         for (at, file) in files.iter().enumerate() {
-            let part = PartitionedFile::new(file.name(), file.length()).with_extension((*file).clone());
+            let part =
+                PartitionedFile::new(file.name(), file.length()).with_extension((*file).clone());
             if let Some(group) = groups.get_mut(at % count) {
                 group.push(part);
             }
@@ -221,8 +233,14 @@ impl TableScan<'_> {
         let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.partitions.max(1)];
         let mut sizes = vec![0; parts.len()];
         for chunk in &image.chunks {
-            let time = TimeRange { min: chunk.min_time, max: chunk.max_time };
-            if !ranges.iter().any(|range| range.intersection(time).is_some()) {
+            let time = TimeRange {
+                min: chunk.min_time,
+                max: chunk.max_time,
+            };
+            if !ranges
+                .iter()
+                .any(|range| range.intersection(time).is_some())
+            {
                 continue;
             }
             whole &= ranges.iter().any(|range| range.contains(time));
@@ -291,7 +309,8 @@ impl TableScan<'_> {
             .map(|column| {
                 let field = self.schema.field(*column);
                 let at = from.iter().position(|from| from == column);
-                let at = at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
+                let at =
+                    at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
                 let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
                 Ok((column, field.name().clone()))
             })
@@ -306,9 +325,14 @@ impl TableScan<'_> {
 
     /// The order of sections in terms of `schema`, and the numbers of the key's columns in it.
     fn order(&self, schema: &SchemaRef) -> Result<(LexOrdering, Arc<[usize]>)> {
-        let options = SortOptions { descending: false, nulls_first: true };
+        let options = SortOptions {
+            descending: false,
+            nulls_first: true,
+        };
         let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
-        let keys = names.map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let keys = names
+            .map(|name| schema.index_of(name))
+            .collect::<Result<Vec<_>, _>>()?;
         let sorts = keys.iter().map(|at| {
             let column = Column::new(schema.field(*at).name(), *at);
             PhysicalSortExpr::new(Arc::new(column), options)
@@ -320,24 +344,31 @@ impl TableScan<'_> {
 }
 
 /// The rows of a plan whose time is in one of the ranges.
-fn within(
-    plan: Arc<dyn ExecutionPlan>,
-    ranges: &[TimeRange],
-) -> Result<Arc<dyn ExecutionPlan>> {
+fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeRange]) -> Result<Arc<dyn ExecutionPlan>> {
     let at = plan.schema().index_of(TIME_COLUMN)?;
     let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
         let limit = ScalarValue::TimestampNanosecond(Some(time), None);
         let column = Arc::new(Column::new(TIME_COLUMN, at));
-        Arc::new(BinaryExpr::new(column, operator, Arc::new(Literal::new(limit))))
+        Arc::new(BinaryExpr::new(
+            column,
+            operator,
+            Arc::new(Literal::new(limit)),
+        ))
     };
     let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
         Arc::new(BinaryExpr::new(one, operator, other))
     };
     let in_range = |range: &TimeRange| {
-        let (from, to) = (compare(Operator::GtEq, range.min), compare(Operator::LtEq, range.max));
+        let (from, to) = (
+            compare(Operator::GtEq, range.min),
+            compare(Operator::LtEq, range.max),
+        );
         join(from, Operator::And, to)
     };
-    let any = ranges.iter().map(in_range).reduce(|one, other| join(one, Operator::Or, other));
+    let any = ranges
+        .iter()
+        .map(in_range)
+        .reduce(|one, other| join(one, Operator::Or, other));
     match any {
         Some(predicate) => Ok(Arc::new(FilterExec::try_new(predicate, plan)?)),
         None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
@@ -359,6 +390,9 @@ impl ParquetFileReaderFactory for Readers {
         let section = file
             .extension::<SectionFile>()
             .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
-        Ok(Box::new(SectionReader { data: self.0.clone(), file: section.clone() }))
+        Ok(Box::new(SectionReader {
+            data: self.0.clone(),
+            file: section.clone(),
+        }))
     }
 }

@@ -51,7 +51,9 @@ impl Predicates {
         let df_schema = DFSchema::try_from(Arc::clone(schema))?;
         let physical = |filters: Vec<Expr>| {
             let filter = conjunction(filters);
-            filter.map(|filter| session.create_physical_expr(filter, &df_schema)).transpose()
+            filter
+                .map(|filter| session.create_physical_expr(filter, &df_schema))
+                .transpose()
         };
         let key: Vec<Expr> = filters.iter().filter(is_key).cloned().collect();
         Ok(Self {
@@ -67,7 +69,9 @@ impl Predicates {
         schema: &SchemaRef,
         sections: Vec<SectionWithFooter>,
     ) -> Result<Vec<SectionWithFooter>> {
-        let Some(key) = &self.key else { return Ok(sections) };
+        let Some(key) = &self.key else {
+            return Ok(sections);
+        };
         if sections.is_empty() {
             return Ok(sections);
         }
@@ -75,7 +79,12 @@ impl Predicates {
             .with_file_schema(Arc::clone(schema))
             .try_build(Arc::clone(key))?;
         let keep = predicate.prune(&SectionStatistics(&sections))?;
-        Ok(sections.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(section, _)| section).collect())
+        Ok(sections
+            .into_iter()
+            .zip(keep)
+            .filter(|(_, keep)| *keep)
+            .map(|(section, _)| section)
+            .collect())
     }
 }
 
@@ -143,10 +152,17 @@ impl SectionStatistics<'_> {
         tag: impl Fn(&neap_manifest::TagRange) -> Option<&str>,
     ) -> ArrayRef {
         if column.name == TIME_COLUMN {
-            return Arc::new(TimestampNanosecondArray::from_iter_values(self.0.iter().map(time)));
+            return Arc::new(TimestampNanosecondArray::from_iter_values(
+                self.0.iter().map(time),
+            ));
         }
         let of = |loaded: &SectionWithFooter| {
-            loaded.section.tags.get(&column.name).and_then(&tag).map(str::to_owned)
+            loaded
+                .section
+                .tags
+                .get(&column.name)
+                .and_then(&tag)
+                .map(str::to_owned)
         };
         Arc::new(self.0.iter().map(of).collect::<StringArray>())
     }
@@ -154,11 +170,19 @@ impl SectionStatistics<'_> {
 
 impl PruningStatistics for SectionStatistics<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        Some(self.ends(column, |loaded| loaded.section.min_time, |range| range.min.as_deref()))
+        Some(self.ends(
+            column,
+            |loaded| loaded.section.min_time,
+            |range| range.min.as_deref(),
+        ))
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        Some(self.ends(column, |loaded| loaded.section.max_time, |range| range.max.as_deref()))
+        Some(self.ends(
+            column,
+            |loaded| loaded.section.max_time,
+            |range| range.max.as_deref(),
+        ))
     }
 
     fn num_containers(&self) -> usize {
@@ -181,7 +205,12 @@ impl PruningStatistics for SectionStatistics<'_> {
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(self.0.iter().map(|loaded| Some(loaded.section.rows)).collect::<UInt64Array>()))
+        Some(Arc::new(
+            self.0
+                .iter()
+                .map(|loaded| Some(loaded.section.rows))
+                .collect::<UInt64Array>(),
+        ))
     }
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {

@@ -34,7 +34,12 @@ impl SnapshotTable {
     /// The table in the snapshot.
     pub(crate) fn new(shared: Arc<Shared>, snapshot: Arc<Snapshot>, table: Arc<Table>) -> Self {
         let schema = table.arrow_schema();
-        Self { shared, snapshot, table, schema }
+        Self {
+            shared,
+            snapshot,
+            table,
+            schema,
+        }
     }
 
     /// The sections in the order of their stamps, then the tail.
@@ -47,7 +52,10 @@ impl SnapshotTable {
                 self.snapshot.database,
                 &self.snapshot.manifest.value,
                 self.table.id(),
-                neap_manifest::TimeRange { first: time.min, last: time.max },
+                neap_manifest::TimeRange {
+                    first: time.min,
+                    last: time.max,
+                },
             )
             .await
             .map_err(external)?;
@@ -55,7 +63,10 @@ impl SnapshotTable {
         let mut sources: Vec<Source> = sections
             .iter()
             .map(|loaded| Source {
-                time: TimeRange { min: loaded.section.min_time, max: loaded.section.max_time },
+                time: TimeRange {
+                    min: loaded.section.min_time,
+                    max: loaded.section.max_time,
+                },
                 rows: SourceRows::Section(SectionFile::new(self.snapshot.database, loaded)),
             })
             .collect();
@@ -68,9 +79,16 @@ impl SnapshotTable {
     }
 
     async fn tail(&self) -> Result<Option<Source>> {
-        let (shared, snapshot, table) =
-            (Arc::clone(&self.shared), Arc::clone(&self.snapshot), Arc::clone(&self.table));
-        if !snapshot.tail.iter().any(|segment| segment.tables().any(|rows| rows.table == table.id())) {
+        let (shared, snapshot, table) = (
+            Arc::clone(&self.shared),
+            Arc::clone(&self.snapshot),
+            Arc::clone(&self.table),
+        );
+        if !snapshot
+            .tail
+            .iter()
+            .any(|segment| segment.tables().any(|rows| rows.table == table.id()))
+        {
             return Ok(None);
         }
         let image = tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table));

@@ -24,7 +24,10 @@ pub(crate) struct TimeRange {
 
 impl TimeRange {
     /// All of time.
-    pub(crate) const ALL: Self = Self { min: i64::MIN, max: i64::MAX };
+    pub(crate) const ALL: Self = Self {
+        min: i64::MIN,
+        max: i64::MAX,
+    };
 
     /// What two ranges have in common.
     pub(crate) fn intersection(self, other: Self) -> Option<Self> {
@@ -59,7 +62,10 @@ pub(crate) struct Regions {
 impl Regions {
     /// Divides the time of `sources`.
     pub(crate) fn of(sources: &[TimeRange]) -> Self {
-        let mut regions = Self { direct: vec![Vec::new(); sources.len()], overlaps: Vec::new() };
+        let mut regions = Self {
+            direct: vec![Vec::new(); sources.len()],
+            overlaps: Vec::new(),
+        };
         // i128, so that the place after the last nanosecond exists.
         let mut events: Vec<(i128, bool, usize)> = Vec::with_capacity(2 * sources.len());
         for (source, range) in sources.iter().enumerate() {
@@ -70,7 +76,9 @@ impl Regions {
         let mut open = BTreeSet::new();
         let mut from = i128::MIN;
         for run in events.chunk_by(|a, b| a.0 == b.0) {
-            let Some((at, ..)) = run.first() else { continue };
+            let Some((at, ..)) = run.first() else {
+                continue;
+            };
             regions.add(from, *at - 1, &open);
             for (_, starts, source) in run {
                 if *starts {
@@ -85,7 +93,9 @@ impl Regions {
     }
 
     fn add(&mut self, min: i128, max: i128, open: &BTreeSet<usize>) {
-        let (Ok(min), Ok(max)) = (i64::try_from(min), i64::try_from(max)) else { return };
+        let (Ok(min), Ok(max)) = (i64::try_from(min), i64::try_from(max)) else {
+            return;
+        };
         let range = TimeRange { min, max };
         let mut sources = open.iter().copied();
         match (sources.next(), sources.next()) {
@@ -103,7 +113,10 @@ impl Regions {
                     last.sources = all.into_iter().collect();
                 }
                 _ => {
-                    self.overlaps.push(Overlap { range, sources: open.iter().copied().collect() });
+                    self.overlaps.push(Overlap {
+                        range,
+                        sources: open.iter().copied().collect(),
+                    });
                 }
             },
         }
@@ -123,15 +136,37 @@ mod tests {
     #[test]
     fn only_what_overlaps_is_merged() {
         let regions = Regions::of(&[range(0, 100), range(95, 200), range(300, 400)]);
-        assert_eq!(regions.direct, vec![vec![range(0, 94)], vec![range(101, 200)], vec![range(300, 400)]]);
-        assert_eq!(regions.overlaps, vec![Overlap { range: range(95, 100), sources: vec![0, 1] }]);
+        assert_eq!(
+            regions.direct,
+            vec![
+                vec![range(0, 94)],
+                vec![range(101, 200)],
+                vec![range(300, 400)]
+            ]
+        );
+        assert_eq!(
+            regions.overlaps,
+            vec![Overlap {
+                range: range(95, 100),
+                sources: vec![0, 1]
+            }]
+        );
     }
 
     #[test]
     fn neighbouring_overlaps_are_one() {
         let regions = Regions::of(&[range(0, 100), range(50, 60), range(55, 58)]);
-        assert_eq!(regions.direct, vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]);
-        assert_eq!(regions.overlaps, vec![Overlap { range: range(50, 60), sources: vec![0, 1, 2] }]);
+        assert_eq!(
+            regions.direct,
+            vec![vec![range(0, 49), range(61, 100)], vec![], vec![]]
+        );
+        assert_eq!(
+            regions.overlaps,
+            vec![Overlap {
+                range: range(50, 60),
+                sources: vec![0, 1, 2]
+            }]
+        );
     }
 
     #[test]

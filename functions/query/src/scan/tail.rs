@@ -21,7 +21,9 @@ pub(crate) enum TailError {
     #[error(transparent)]
     Points(#[from] PointsError),
     /// The tail does not fit into what it may hold.
-    #[error("the tail of table '{table}' needs more than {limit} bytes of memory; wait for the next flush")]
+    #[error(
+        "the tail of table '{table}' needs more than {limit} bytes of memory; wait for the next flush"
+    )]
     TooLarge {
         /// The table.
         table: String,
@@ -46,7 +48,10 @@ struct Tail {
 
 impl Tail {
     fn new(tags: &[String], schema: SchemaRef) -> Self {
-        Self { builder: TailImageBuilder::new(tags, schema), taken: Vec::new() }
+        Self {
+            builder: TailImageBuilder::new(tags, schema),
+            taken: Vec::new(),
+        }
     }
 
     /// Whether the snapshot's tail is what was taken in, or goes on from there.
@@ -54,7 +59,11 @@ impl Tail {
         self.builder.schema() == schema
             && self.builder.tags() == tags
             && self.taken.len() <= snapshot.tail.len()
-            && self.taken.iter().zip(snapshot.tail.iter()).all(|(name, segment)| *name == segment.name())
+            && self
+                .taken
+                .iter()
+                .zip(snapshot.tail.iter())
+                .all(|(name, segment)| *name == segment.name())
     }
 
     fn take_in(
@@ -68,7 +77,10 @@ impl Tail {
                 self.builder.push(&batch)?;
             }
             if self.builder.size_bytes() > limit {
-                return Err(TailError::TooLarge { table: table.name().to_owned(), limit });
+                return Err(TailError::TooLarge {
+                    table: table.name().to_owned(),
+                    limit,
+                });
             }
             self.taken.push(segment.name());
         }
@@ -98,9 +110,10 @@ impl TailImages {
         let id = (snapshot.database, table.id());
         let tags: Vec<String> = table.tags().map(|tag| tag.name.clone()).collect();
         let schema = table.arrow_schema();
-        let tail = self.tails.get(&id).unwrap_or_else(|| {
-            Arc::new(Mutex::new(Tail::new(&tags, Arc::clone(&schema))))
-        });
+        let tail = self
+            .tails
+            .get(&id)
+            .unwrap_or_else(|| Arc::new(Mutex::new(Tail::new(&tags, Arc::clone(&schema)))));
         let image = {
             let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
             if !tail.is_start_of(snapshot, &tags, &schema) {
