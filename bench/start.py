@@ -46,13 +46,12 @@ def main():
         directory = pathlib.Path(work) / "data"
         server = servers.neap(binary, directory)
         rows = 0
-        shift = 0
         while tail_bytes(directory) < arguments.mib << 20:
-            batch = lines[rows % len(lines):rows % len(lines) + 5000]
-            if rows and rows % len(lines) == 0:
-                shift += 1
-            body = b"".join(batch)
-            post(server, write.replace("bench", f"bench{shift}") if shift else write, body)
+            # The same rows again are those of other hosts.
+            round_, at = divmod(rows, len(lines))
+            batch = lines[at:at + 5000]
+            body = b"".join(batch).replace(b"hostname=host_", b"hostname=host_%d_" % round_)
+            post(server, write, body)
             rows += len(batch)
         server.stop(signal.SIGKILL)
         began = time.perf_counter()

@@ -1,0 +1,117 @@
+//! Recorded answers of InfluxDB 3 Core, if they lie beside the repository: every answer that differs is in a
+//! list, with the reason, and every answer in the list does differ.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::harness::{neap_binary, repository, wait_for};
+
+/// The longest that the comparison may take.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Lines of a case and the reason why it differs, below the name of its suite in brackets.
+const DIFFERENCES: &str = include_str!("../data/golden-differences.txt");
+
+/// The cases of a suite that are known to differ.
+fn known(suite: &str) -> BTreeMap<&'static str, &'static str> {
+    let mut known = BTreeMap::new();
+    let mut is_here = false;
+    for line in DIFFERENCES.lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
+            is_here = name == suite;
+        } else if is_here {
+            let (case, reason) = line.split_once(": ").expect("a case and a reason");
+            assert!(
+                known.insert(case, reason.trim()).is_none(),
+                "{case} is there twice"
+            );
+        }
+    }
+    known
+}
+
+fn compare(suite: &str) {
+    let golden = repository().join("../shared/golden");
+    if !golden.is_dir() {
+        println!("skipped: no recorded answers in {}", golden.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (report, log) = (folder.path().join("report.json"), folder.path().join("log"));
+    let log_file = File::create(&log).unwrap();
+    let server = format!(
+        "'{}' serve --node-id golden --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
+         --http-bind 127.0.0.1:{{port}} {{noauth}}",
+        neap_binary().display()
+    );
+    let mut check = Command::new("python3")
+        .arg(golden.join("capture.py"))
+        .arg("--check")
+        .arg(golden.join("influxdb3-core.json"))
+        .args(["--suite", suite, "--spawn", &server, "--report"])
+        .arg(&report)
+        .current_dir(folder.path())
+        .stdout(log_file.try_clone().unwrap())
+        .stderr(log_file)
+        .spawn()
+        .unwrap();
+    wait_for("end of the comparison", LIMIT, || check.try_wait().unwrap());
+    let log = std::fs::read_to_string(log).unwrap();
+    let report = std::fs::read(report).unwrap_or_else(|error| panic!("{error}:\n{log}"));
+    let report: Vec<Value> = serde_json::from_slice(&report).unwrap();
+
+    let differences = |case: &Value| case["differences"].as_array().unwrap().len();
+    let differing = report.iter().filter(|case| differences(case) > 0);
+    let differing: BTreeSet<_> = differing.map(|case| case["id"].as_str().unwrap()).collect();
+    let known = known(suite);
+    let new: Vec<_> = differing
+        .iter()
+        .filter(|case| !known.contains_key(**case))
+        .collect();
+    let gone: Vec<_> = known
+        .keys()
+        .filter(|case| !differing.contains(**case))
+        .collect();
+    let equal = report.len() - differing.len();
+    println!("{suite}: {equal} of {} answers are equal", report.len());
+    assert!(
+        new.is_empty(),
+        "answers that differ and are not in the list: {new:?}\n{log}"
+    );
+    assert!(
+        gone.is_empty(),
+        "answers in the list that do not differ any more: {gone:?}"
+    );
+}
+
+#[test]
+fn answers_about_health_are_those_recorded() {
+    compare("health");
+}
+
+#[test]
+fn answers_to_writes_are_those_recorded() {
+    compare("write");
+}
+
+#[test]
+fn answers_at_limits_are_those_recorded() {
+    compare("limits");
+}
+
+#[test]
+fn answers_to_sql_are_those_recorded() {
+    compare("sql");
+}

@@ -1,0 +1,41 @@
+//! Where the programs under test are.
+
+use std::path::{Path, PathBuf};
+
+/// The program `neap`.
+pub(crate) fn neap_binary() -> PathBuf {
+    find("neap", "NEAP_BIN")
+}
+
+/// The S3 server for tests.
+pub(super) fn s3_server_binary() -> PathBuf {
+    find("neap-s3-server", "NEAP_S3_SERVER_BIN")
+}
+
+fn find(package: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "{variable}: there is no file {}",
+            path.display()
+        );
+        return path;
+    }
+    // The tests are in `deps` of the profile's folder, the programs in the folder itself.
+    let tests = std::env::current_exe().unwrap();
+    let profile = tests.ancestors().nth(2).unwrap();
+    let path = profile.join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo build -p {package}`, or say in {variable} where it is",
+        path.display()
+    );
+    path
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> &'static Path {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.unwrap()
+}

@@ -1,0 +1,97 @@
+//! Commands that run to their end.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{neap_binary, wait_for};
+
+/// The longest that a command may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Its exit status; `None` if a signal ended it.
+    pub(crate) status: Option<i32>,
+    /// What it printed, as bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// What it printed, as text.
+    pub(crate) out: String,
+    /// What it had to say.
+    pub(crate) err: String,
+}
+
+/// A program in an environment that tells it nothing: no options of the caller's, no `.env`.
+pub(crate) fn program(path: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(path);
+    command
+        .env_clear()
+        .current_dir(folder)
+        .env("HOME", folder)
+        .stdin(Stdio::null());
+    for variable in ["PATH", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(variable) {
+            command.env(variable, value);
+        }
+    }
+    command
+}
+
+/// Runs `neap` with these arguments and without input.
+pub(crate) fn neap<A: AsRef<str>>(arguments: &[A]) -> Output {
+    neap_with_input(arguments, b"")
+}
+
+/// Runs `neap` with these arguments and this as its standard input.
+pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> Output {
+    let folder = TempDir::new().unwrap();
+    let mut command = program(&neap_binary(), folder.path());
+    command.args(arguments.iter().map(AsRef::as_ref));
+    // Files rather than pipes: nobody has to read while the command runs.
+    let [in_path, out_path, err_path] = ["in", "out", "err"].map(|name| folder.path().join(name));
+    File::create(&in_path).unwrap().write_all(input).unwrap();
+    command.stdin(File::open(&in_path).unwrap());
+    command
+        .stdout(File::create(&out_path).unwrap())
+        .stderr(File::create(&err_path).unwrap());
+    let mut child = command.spawn().unwrap();
+    let status = wait_for("end of the command", LIMIT, || child.try_wait().unwrap());
+    let bytes = std::fs::read(out_path).unwrap();
+    Output {
+        status: status.code(),
+        out: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
+        err: String::from_utf8_lossy(&std::fs::read(err_path).unwrap()).into_owned(),
+    }
+}
+
+impl Output {
+    /// What was printed by a command that succeeded and said nothing else.
+    pub(crate) fn succeeded(self) -> String {
+        assert_eq!(
+            (self.status, self.err.as_str()),
+            (Some(0), ""),
+            "{}",
+            self.out
+        );
+        self.out
+    }
+
+    /// What a command said that failed with this status and printed nothing.
+    pub(crate) fn failed(self, status: i32) -> String {
+        assert_eq!(
+            (self.status, self.out.as_str()),
+            (Some(status), ""),
+            "{}",
+            self.err
+        );
+        self.err
+    }
+}

@@ -1,0 +1,17 @@
+//! What the tests share: processes, stores, HTTP, and waiting with a bound.
+
+mod binaries;
+mod command;
+mod http;
+mod neap;
+mod place;
+mod wait;
+
+pub(crate) use self::{
+    binaries::{neap_binary, repository},
+    command::{Output, neap, neap_with_input, program},
+    http::{Reply, Requests, Server},
+    neap::Neap,
+    place::Place,
+    wait::{pause, wait_for},
+};

@@ -1,0 +1,144 @@
+//! `neap serve` as a process.
+
+use std::{
+    fs::File,
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Place, Server, neap_binary, program, wait_for};
+
+/// The longest that a start may take.
+const START: Duration = Duration::from_secs(60);
+/// The longest that an end in order may take: requests under way and a last flush have bounds of their own.
+const END: Duration = Duration::from_secs(60);
+/// How much of the log is shown when a test fails.
+const SHOWN_LINES: usize = 60;
+
+/// A running `neap serve`, killed when it is dropped. Dereferences to the [`Server`] to send requests to.
+#[derive(Debug)]
+pub(crate) struct Neap {
+    child: Child,
+    server: Server,
+    log: PathBuf,
+    folder: TempDir,
+}
+
+impl Neap {
+    /// Everything in one process.
+    pub(crate) fn serve(place: &Place) -> Self {
+        Self::serve_with(place, &[])
+    }
+
+    /// With further flags.
+    pub(crate) fn serve_with(place: &Place, flags: &[&str]) -> Self {
+        Self::spawn(|command, address| {
+            command.args([
+                "serve",
+                "--http-bind",
+                "127.0.0.1:0",
+                "--tcp-listener-file-path",
+            ]);
+            command.arg(address).args(&place.flags).args(flags);
+        })
+    }
+
+    /// `neap` and nothing else. A `.env` file in its working directory says only what a test must: to take a
+    /// free port, and to tell which one.
+    pub(crate) fn without_flags() -> Self {
+        Self::spawn(|_, address| {
+            let address_file = address.file_name().unwrap().to_str().unwrap();
+            let variables =
+                format!("NEAP_HTTP_BIND=127.0.0.1:0\nNEAP_TCP_LISTENER_FILE_PATH={address_file}\n");
+            std::fs::write(address.with_file_name(".env"), variables).unwrap();
+        })
+    }
+
+    /// Starts it in a folder of its own. `prepare` is told the file that the address is to be written into.
+    fn spawn(prepare: impl FnOnce(&mut Command, &Path)) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("neap-e2e-")
+            .tempdir()
+            .unwrap();
+        let (address, log) = (folder.path().join("address"), folder.path().join("log"));
+        let mut command = program(&neap_binary(), folder.path());
+        prepare(&mut command, &address);
+        let file = File::create(&log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let mut child = command.spawn().unwrap();
+        let address = wait_for("address of a server", START, || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("neap serve ended with {status}:\n{}", tail(&log));
+            }
+            std::fs::read_to_string(&address).ok()
+        });
+        Self {
+            child,
+            server: Server::at(&format!("http://{address}")),
+            log,
+            folder,
+        }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        wait_for("end of a server", END, || self.child.try_wait().unwrap())
+    }
+
+    /// Ends it as a power cut would, as far as the process is concerned.
+    pub(crate) fn kill(mut self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Its working directory, which is the user's home as well.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything that it has printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Deref for Neap {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Drop for Neap {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if thread::panicking() {
+            eprintln!(
+                "--- {} (pid {}):\n{}",
+                self.server.url(),
+                self.child.id(),
+                tail(&self.log)
+            );
+        }
+    }
+}
+
+/// The last lines of a file.
+fn tail(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}

@@ -1,0 +1,162 @@
+//! Requests that are refused, over real connections: status and body, exactly. Where InfluxDB 3 Core 3.10 gives
+//! an answer of its own, it is this one, but for what is listed as a difference in the comparison with it.
+
+mod configure;
+mod lines;
+mod queries;
+mod transport;
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+
+use crate::harness::{Neap, Place, Reply};
+
+/// The limit of a body in these tests.
+const LIMIT: &str = "1000000";
+
+const CHARACTERS: &str = "invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens";
+
+/// A request and its answer.
+#[derive(Debug)]
+struct Case {
+    method: &'static str,
+    target: String,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Vec<u8>,
+    status: u16,
+    answer: String,
+}
+
+fn case(
+    method: &'static str,
+    target: impl Into<String>,
+    body: impl Into<Vec<u8>>,
+    status: u16,
+    answer: impl Into<String>,
+) -> Case {
+    let (target, body, answer) = (target.into(), body.into(), answer.into());
+    Case {
+        method,
+        target,
+        headers: Vec::new(),
+        body,
+        status,
+        answer,
+    }
+}
+
+impl Case {
+    fn with(mut self, header: &'static str, value: &'static str) -> Self {
+        self.headers.push((header, value));
+        self
+    }
+}
+
+/// `{"error": message}`
+fn error(message: &str) -> String {
+    serde_json::json!({ "error": message }).to_string()
+}
+
+/// The error body of `/api/v2`.
+fn v2(message: &str) -> String {
+    serde_json::json!({ "code": "invalid", "message": message }).to_string()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A server with one table.
+fn stage() -> Neap {
+    let server = Neap::serve_with(&Place::memory(), &["--max-http-request-size", LIMIT]);
+    server.write("w", "known,t=a v=1i 1");
+    server
+}
+
+fn check(cases: &[Case]) {
+    let server = stage();
+    for case in cases {
+        let mut request = server
+            .request(case.method, &case.target)
+            .body(case.body.clone());
+        for (header, value) in &case.headers {
+            request = request.header(*header, *value);
+        }
+        let reply = Reply::of(request).unwrap();
+        let shown = String::from_utf8_lossy(&case.body[..case.body.len().min(200)]);
+        let shown = format!(
+            "{} {} {:?}\n{shown}",
+            case.method, case.target, case.headers
+        );
+        let answer = (reply.status, reply.text());
+        assert_eq!(answer, (case.status, case.answer.clone()), "{shown}");
+        for header in [
+            "content-type",
+            "access-control-allow-origin",
+            "allow",
+            "x-neap-stamp",
+        ] {
+            assert_eq!(reply.header(header), None, "{header}: {shown}");
+        }
+        assert!(reply.header("cluster-uuid").is_some(), "{shown}");
+    }
+    let columns = server.query(
+        "w",
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'iox'",
+    );
+    assert_eq!(
+        columns.len(),
+        3,
+        "nothing that was refused has changed anything: {columns:?}"
+    );
+    assert!(!server.log().contains("panic"), "{}", server.log());
+}
+
+#[test]
+fn writes_that_are_refused_say_why() {
+    let cases = lines::cases();
+    assert!(cases.len() >= 60, "{}", cases.len());
+    check(&cases);
+}
+
+#[test]
+fn queries_that_are_refused_say_why() {
+    check(&queries::cases());
+}
+
+#[test]
+fn changes_of_databases_and_tables_that_are_refused_say_why() {
+    check(&configure::cases());
+}
+
+#[test]
+fn paths_and_methods_that_are_not_there_are_not_found() {
+    let nowhere = [
+        ("GET", "/"),
+        ("GET", "/nope"),
+        ("GET", "//ping"),
+        ("GET", "/api/v3/write_lp?db=w"),
+        ("POST", "/api/v3/write_lp/?db=w"),
+        ("PATCH", "/api/v3/write_lp?db=w"),
+        ("GET", "/api/v2/write?bucket=w"),
+        ("GET", "/write?db=w"),
+        ("PUT", "/api/v3/query_sql"),
+        ("DELETE", "/api/v3/query_sql"),
+        ("POST", "/api/v3/query_influxql"),
+        ("GET", "/query?db=w&q=SELECT%20v%20FROM%20known"),
+        ("PATCH", "/api/v3/configure/database"),
+        ("GET", "/api/v3/configure/table"),
+        ("GET", "/api/v3/configure/database/retention_period?db=w"),
+        ("DELETE", "/health"),
+        ("POST", "/health"),
+        ("PUT", "/ping"),
+        ("POST", "/metrics"),
+        ("TRACE", "/ping"),
+        ("INVENTED", "/ping"),
+    ];
+    let cases = nowhere.map(|(method, target)| case(method, target, "", 404, "Not found"));
+    check(&cases);
+}

@@ -1,0 +1,201 @@
+//! Recorded data, written in two ways and asked for at every stage of its life. What the answers must be is
+//! computed here, from the text alone.
+
+mod points;
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use crate::harness::{Neap, Place, Server, neap, repository, wait_for};
+
+use self::points::{Points, Summary};
+
+/// A margin of a directory before a flush, some flushes, and a slow machine.
+const FLUSH: Duration = Duration::from_secs(90);
+
+/// Files of line protocol that may lie beside the repository.
+const RECORDED: [&str; 4] = [
+    "bay-area-weather.lp",
+    "eu-wind-data.lp",
+    "home-sensor-data.lp",
+    "telegraf-metrics.lp",
+];
+
+/// Names and texts of the inputs.
+fn inputs() -> Vec<(String, String)> {
+    let mut inputs = vec![(
+        "sample".to_owned(),
+        include_str!("../data/sample.lp").to_owned(),
+    )];
+    let folder = repository().join("../shared/data");
+    for name in RECORDED {
+        match fs::read_to_string(folder.join(name)) {
+            Ok(text) => inputs.push((name.trim_end_matches(".lp").to_owned(), text)),
+            Err(error) => println!("skipped: {name}: {error}"),
+        }
+    }
+    inputs
+}
+
+/// An input, the databases that hold it, and what is known of it.
+struct Stored {
+    databases: [String; 2],
+    expected: Vec<Summary>,
+}
+
+/// Writes an input to one database over HTTP and to another one with the command.
+fn store(server: &Server, name: &str, text: &str) -> Stored {
+    let databases = [format!("{name}-http"), format!("{name}-command")];
+    let path = format!("/api/v3/write_lp?db={}", databases[0]);
+    let reply = server
+        .request("POST", &path)
+        .body(text.to_owned())
+        .send()
+        .unwrap();
+    assert_eq!(reply.status(), 204, "{name}: {}", reply.text().unwrap());
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.lp");
+    fs::write(&file, text).unwrap();
+    // Small requests, so that there are several of them to be split between lines.
+    let output = neap(&[
+        "write",
+        "--host",
+        server.url(),
+        "--database",
+        &databases[1],
+        "--gzip",
+        "--max-request-size",
+        "100KB",
+        "--max-concurrent-requests",
+        "1",
+        "--file",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(output.succeeded(), "", "{name}");
+    Stored {
+        databases,
+        expected: Points::parse(text).summaries(),
+    }
+}
+
+fn check(server: &Server, stage: &str, stored: &[Stored]) {
+    for Stored {
+        databases,
+        expected,
+    } in stored
+    {
+        for database in databases {
+            let tables = server.query(
+                database,
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY 1",
+            );
+            let tables: Vec<_> = tables.iter().map(|row| row["table_name"].clone()).collect();
+            let names: Vec<_> = expected
+                .iter()
+                .map(|summary| Value::from(summary.table.as_str()))
+                .collect();
+            assert_eq!(tables, names, "{stage}: {database}");
+            for summary in expected {
+                let rows = server.query(database, &summary.sql());
+                summary.check(&rows, &format!("{stage}: {database}"));
+            }
+        }
+    }
+}
+
+/// The segments in a directory, flushed or not.
+fn segments(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.is_dir() {
+            true => segments(&path),
+            false => usize::from(path.extension().is_some_and(|extension| extension == "wal")),
+        })
+        .sum()
+}
+
+/// How many segments a run of `neap compact` has flushed.
+fn flush(place: &Place) -> usize {
+    let out = neap(&place.after(&["compact"])).succeeded();
+    let counts = out.lines().filter_map(|line| {
+        let (_, text) = line.split_once(": ")?;
+        text.split_once(" segments are now ")?
+            .0
+            .parse::<usize>()
+            .ok()
+    });
+    counts.sum()
+}
+
+#[test]
+fn answers_over_recorded_data_are_right_at_every_stage() {
+    let place = Place::directory();
+    // Without compaction in the servers, so that it is known what the command has flushed.
+    let server = Neap::serve_with(&place, &["--mode", "ingest,query"]);
+    let inputs = inputs();
+    let stored: Vec<_> = inputs
+        .iter()
+        .map(|(name, text)| store(&server, name, text))
+        .collect();
+    let points: usize = stored
+        .iter()
+        .flat_map(|stored| &stored.expected)
+        .map(|summary| summary.points)
+        .sum();
+    check(&server, "written", &stored);
+    let second = Neap::serve_with(&place, &["--mode", "query"]);
+    check(&second, "written, seen by a second process", &stored);
+
+    let all = segments(place.folder());
+    assert!(all >= 2 * stored.len(), "{all}");
+    let mut flushed = 0;
+    wait_for("flush of all segments", FLUSH, || {
+        flushed += flush(&place);
+        (flushed == all).then_some(())
+    });
+    println!("{} inputs, {points} points, {all} segments", stored.len());
+    check(&server, "flushed", &stored);
+    check(&second, "flushed, seen by a second process", &stored);
+
+    assert!(server.stop().success());
+    second.kill();
+    let server = Neap::serve(&place);
+    check(&server, "restarted", &stored);
+    assert_eq!(
+        server.store_requests().of("get tail"),
+        0,
+        "the tail is flushed"
+    );
+}
+
+#[test]
+fn rows_written_on_top_of_flushed_ones_win() {
+    let place = Place::directory();
+    let server = Neap::serve_with(&place, &["--mode", "ingest,query"]);
+    let text = include_str!("../data/sample.lp");
+    let first = store(&server, "sample", text);
+    let all = segments(place.folder());
+    let mut flushed = 0;
+    wait_for("flush of all segments", FLUSH, || {
+        flushed += flush(&place);
+        (flushed == all).then_some(())
+    });
+    let more = "machine,site=north,unit=press\\ 1 temperature=1,note=\"later\" 1704067200\n\
+        machine,site=east temperature=2 1704067200\n";
+    for database in &first.databases {
+        server.write(database, more);
+    }
+    let expected = Points::parse(&format!("{text}{more}")).summaries();
+    check(
+        &server,
+        "overwritten",
+        &[Stored {
+            databases: first.databases,
+            expected,
+        }],
+    );
+}

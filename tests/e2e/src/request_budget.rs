@@ -1,0 +1,192 @@
+//! What operations cost in requests to the store, by the counters at `/metrics`. The numbers are exact:
+//! whoever changes them changes what Neap costs.
+//!
+//! What is held of the registers is asked for again when it gets too old. Where that may happen in the middle
+//! of an operation, because the machine is slow, these GETs are allowed once each and nothing else is.
+
+use std::time::Duration;
+
+use crate::harness::{Neap, Place, Requests, Server, pause, wait_for};
+
+/// After this, every register that is held is too old to be used without a GET.
+const COLD: Duration = Duration::from_secs(6);
+/// The longest wait for a flush that is due.
+const FLUSH: Duration = Duration::from_secs(60);
+
+/// The conditional GETs of registers that have become too old.
+const RENEWALS: [&str; 3] = ["get database_catalog", "get manifest", "get root_catalog"];
+
+/// The requests of an operation.
+fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
+    let before = server.store_requests();
+    operation();
+    server.store_requests().since(&before)
+}
+
+/// The operation costs this, but for renewals; and nothing else at least once in some attempts.
+fn costs(server: &Server, expected: &str, mut operation: impl FnMut()) {
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        let cost = cost(server, &mut operation);
+        if cost.to_string() == expected {
+            return;
+        }
+        let mut rest = cost.clone();
+        for renewal in RENEWALS {
+            let is_expected = expected.contains(renewal);
+            let once = rest
+                .0
+                .get_mut(renewal)
+                .filter(|count| **count == 1 && !is_expected);
+            if once.is_some() {
+                rest.0.remove(renewal);
+            }
+        }
+        assert_eq!(rest.to_string(), expected, "of {cost}");
+        seen.push(cost.to_string());
+    }
+    panic!("never without renewals: {seen:?}");
+}
+
+fn query(server: &Server) -> Vec<serde_json::Value> {
+    server.query("budget", "SELECT sum(v) AS v FROM m")
+}
+
+/// All operations on a store that several processes share; `lag` is what a segment waits before it is flushed.
+fn on(place: &Place, lag: Duration) {
+    let first = Neap::serve_with(place, &["--mode", "ingest"]);
+    first.write("budget", "m,t=a v=1i 1");
+    let writer = Neap::serve_with(place, &["--mode", "ingest"]);
+    let querier = Neap::serve_with(place, &["--mode", "query"]);
+    assert_eq!(
+        writer.store_requests().to_string(),
+        "2 get root_catalog",
+        "a start"
+    );
+    pause(COLD);
+    let all_registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
+
+    let mut segments = 1;
+    let mut write = |lines: &str| {
+        writer.write("budget", lines);
+        segments += 1;
+    };
+    let cold = cost(&writer, || write("m,t=a v=1i 2"));
+    assert_eq!(
+        cold.to_string(),
+        format!("{all_registers}, 1 put tail"),
+        "cold write"
+    );
+    let mut time = 10;
+    costs(&writer, "1 put tail", || {
+        time += 1;
+        write(&format!("m,t=a v=1i {time}\nm,t=b v=1i {time}\n"));
+    });
+    let mut name = 0;
+    costs(&writer, "1 put database_catalog, 1 put tail", || {
+        name += 1;
+        write(&format!("m,t=a v=1i,column_{name}=1i 5\n"));
+    });
+    costs(&writer, "1 put database_catalog, 1 put tail", || {
+        name += 1;
+        write(&format!(
+            "table_{name} v=1i 1\nother_{name},tag=x v=1i 1\nm column_{name}=1i 5\n"
+        ));
+    });
+
+    let cold = cost(&querier, || drop(query(&querier)));
+    let expected = format!("{all_registers}, {segments} get tail, 1 list tail");
+    assert_eq!(cold.to_string(), expected, "cold query of a tail");
+    let nothing_new = "1 get database_catalog, 1 get manifest, 1 list tail";
+    costs(&querier, nothing_new, || drop(query(&querier)));
+    costs(
+        &querier,
+        "1 get database_catalog, 1 get manifest, 3 get tail, 1 list tail",
+        || {
+            for _ in 0..3 {
+                time += 1;
+                writer.write("budget", &format!("m,t=a v=1i {time}"));
+                segments += 1;
+            }
+            query(&querier);
+        },
+    );
+    costs(&querier, "", || {
+        let path = "/api/v3/query_sql?db=budget&q=SELECT%20sum(v)%20AS%20v%20FROM%20m";
+        let request = querier
+            .request("GET", path)
+            .header("x-neap-max-staleness", "1h");
+        assert_eq!(request.send().unwrap().status(), 200);
+    });
+
+    let sum = query(&querier);
+    pause(lag + COLD);
+    // The first thing it does is to look at all databases.
+    let flusher = Neap::serve_with(place, &["--mode", "compact"]);
+    wait_for("flush", FLUSH, || {
+        (flusher.store_requests().of("put manifest") > 0).then_some(())
+    });
+    let expected = format!(
+        "1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
+         1 list tail, 1 put data, 1 put manifest"
+    );
+    assert_eq!(
+        flusher.store_requests().to_string(),
+        expected,
+        "a start and a flush"
+    );
+
+    let fresh = Neap::serve_with(place, &["--mode", "query"]);
+    pause(COLD);
+    let cold = cost(&fresh, || assert_eq!(query(&fresh), sum));
+    // A footer, and the columns.
+    let expected =
+        "1 get data, 1 get database_catalog, 1 get manifest, 1 get root_catalog, 1 list tail";
+    assert_eq!(
+        cold.to_string(),
+        expected.replace("1 get data,", "2 get data,"),
+        "cold query"
+    );
+    costs(&fresh, nothing_new, || assert_eq!(query(&fresh), sum));
+    println!("{}: {segments} segments flushed", place.name);
+}
+
+#[test]
+fn operations_on_a_directory_cost_what_they_should() {
+    on(&Place::directory(), Duration::from_secs(8));
+}
+
+#[test]
+fn operations_on_an_s3_server_cost_what_they_should() {
+    on(&Place::own_s3(), Duration::from_secs(20));
+}
+
+#[test]
+fn operations_on_the_other_s3_server_cost_what_they_should() {
+    if let Some(place) = Place::other_s3() {
+        on(&place, Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_process_on_its_memory_knows_its_own_writes_without_a_list() {
+    let server = Neap::serve(&Place::memory());
+    server.write("budget", "m,t=a v=1i 1");
+    let mut time = 1;
+    costs(&server, "1 put tail", || {
+        time += 1;
+        server.write("budget", &format!("m,t=a v=1i {time}"));
+    });
+    // What was written before the first query is listed once.
+    query(&server);
+    costs(
+        &server,
+        "1 get database_catalog, 1 get manifest, 1 put tail",
+        || {
+            time += 1;
+            server.write("budget", &format!("m,t=a v=1i {time}"));
+            query(&server);
+        },
+    );
+    assert_eq!(query(&server), [serde_json::json!({ "v": time })]);
+}
