@@ -28,6 +28,8 @@ pub struct WriterSettings {
     /// The least time from the begin of one put of a database to that of the next. Zero where a put costs
     /// nothing.
     pub flush_interval: Duration,
+    /// A batch of this many bytes of encoded rows is put without waiting for the interval to end.
+    pub full_batch_bytes: usize,
     /// The most bytes of encoded rows that wait or are being put, over all databases.
     pub max_in_flight_bytes: usize,
     /// After this time a put counts as unanswered. More than 10 s is of no use.
@@ -38,6 +40,8 @@ impl WriterSettings {
     /// For stores behind a network, where every request costs money.
     pub const NETWORK: Self = Self {
         flush_interval: Duration::from_secs(1),
+        // A put costs what storing a mebibyte costs for a few months: that many bytes are worth one.
+        full_batch_bytes: 1 << 20,
         max_in_flight_bytes: 128 << 20,
         put_timeout: PUT_LIMIT,
     };

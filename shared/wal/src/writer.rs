@@ -1,4 +1,5 @@
 //! Group commit: the writes of a database that arrive while a put is under way share the next one.
+//! A lone write is put at once, a stream of writes once in an interval, and a full batch without waiting.
 //!
 //! A database has a lane: a queue, and while there is something to put, one task that puts it. The task is
 //! spawned, so a request that is dropped does not tear its neighbours' put down; it ends when the queue is
@@ -15,7 +16,7 @@ use std::{
 
 use neap_bucket::{Bucket, Rules, Stamp};
 use neap_schema::DatabaseId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     Acknowledged, EncodedRows, SegmentObserver, WriteError, WriteRequest, WriterSettings,
@@ -68,6 +69,9 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Lane {
     queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    /// Wakes the lane's task when the queue is worth a put.
+    is_full: Arc<Notify>,
     is_running: bool,
     /// When the last put began, by the monotonic clock.
     last_begin: Option<Duration>,
@@ -164,7 +168,8 @@ impl Inner {
         database: DatabaseId,
         request: WriteRequest,
     ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
-        let reservation = self.reserve(measure(&request.rows)?)?;
+        let bytes = measure(&request.rows)?;
+        let reservation = self.reserve(bytes)?;
         let terms = Terms {
             arrived: request.arrived,
             proof: request.proof,
@@ -181,6 +186,10 @@ impl Inner {
             pending,
             rows: request.rows,
         });
+        lane.queued_bytes = lane.queued_bytes.saturating_add(bytes);
+        if lane.queued_bytes >= self.settings.full_batch_bytes {
+            lane.is_full.notify_one();
+        }
         if !lane.is_running {
             lane.is_running = true;
             let lane = RunningLane {
@@ -217,8 +226,8 @@ impl Inner {
 
 /// What the lane's task does next.
 enum Step {
-    /// Wait until the flush interval is over.
-    Wait(Duration),
+    /// Wait until the flush interval is over, or the batch is full.
+    Wait(Duration, Arc<Notify>),
     /// Put these.
     Put(VecDeque<Queued>),
     /// Nothing waits; the lane does not run any more.
@@ -236,9 +245,9 @@ impl RunningLane {
     async fn run(mut self) {
         loop {
             match self.next_step() {
-                Step::Wait(duration) => {
-                    let clock = &self.inner.committer.bucket().world().clock;
-                    clock.sleep(duration).await;
+                Step::Wait(duration, is_full) => {
+                    let world = self.inner.committer.bucket().world();
+                    world.timeout(duration, is_full.notified()).await;
                 }
                 Step::Put(queued) => self.put(queued).await,
                 Step::End => {
@@ -259,10 +268,12 @@ impl RunningLane {
         }
         let interval = self.inner.flush_interval(lane.pressure);
         let since = lane.last_begin.map(|begin| now.saturating_sub(begin));
-        if let Some(since) = since.filter(|since| *since < interval) {
-            return Step::Wait(interval.saturating_sub(since));
+        let is_full = lane.queued_bytes >= self.inner.settings.full_batch_bytes;
+        if let Some(since) = since.filter(|since| *since < interval && !is_full) {
+            return Step::Wait(interval.saturating_sub(since), Arc::clone(&lane.is_full));
         }
         lane.last_begin = Some(now);
+        lane.queued_bytes = 0;
         Step::Put(std::mem::take(&mut lane.queue))
     }
 
@@ -287,6 +298,7 @@ impl Drop for RunningLane {
         let mut lanes = self.inner.lanes();
         let lane = lanes.entry(self.database).or_default();
         lane.is_running = false;
+        lane.queued_bytes = 0;
         lane.queue.clear();
     }
 }

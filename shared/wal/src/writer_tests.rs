@@ -168,6 +168,22 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    setup.write(setup.world.request(0)).await.unwrap();
+    let half = |seed| vec![random_rows(seed, 600 << 10)];
+    let one = setup.begin(setup.world.request_of(half(1))).await;
+    setup.wait(200 * MS).await;
+    assert_eq!(setup.puts(), 1);
+    let now = setup.world.bucket.clock().now().unwrap();
+    let other = setup.begin(setup.world.request_of(half(2))).await;
+    let stamp = other.await.unwrap().unwrap().stamp;
+    assert_eq!(one.await.unwrap().unwrap().stamp, stamp);
+    assert!(stamp.time().since(now) < 100 * MS);
+    assert_eq!(setup.puts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_after_the_flush_interval_is_put_at_once() {
     let setup = Setup::new(WriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();

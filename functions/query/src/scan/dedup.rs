@@ -327,7 +327,10 @@ mod tests {
         RecordBatch::try_new(schema(), columns).unwrap()
     }
 
-    fn points(batches: &[RecordBatch]) -> Vec<((Option<u8>, i64), [Option<i64>; 2])> {
+    /// Tag and time of a point, and its fields.
+    type Row = ((Option<u8>, i64), [Option<i64>; 2]);
+
+    fn points(batches: &[RecordBatch]) -> Vec<Row> {
         let mut all = Vec::new();
         for batch in batches {
             let field = |at: usize, row: usize| {
