@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime};
+use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
 use neap_manifest::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, ManifestStore, Section};
 use neap_points::fold;
@@ -28,6 +28,9 @@ pub struct FlushLimits {
     pub segment_bytes: u64,
     /// The most segments.
     pub segments: usize,
+    /// The most values, rows times the columns of their table; at least one segment is taken. A value takes
+    /// about 8 bytes twice while rows are folded, however well it was compressed.
+    pub values: u64,
     /// Believe the store's clock even if this machine's differs by more than five minutes.
     pub trust_store_clock: bool,
 }
@@ -37,6 +40,7 @@ impl Default for FlushLimits {
         Self {
             segment_bytes: 32 << 20,
             segments: 4_000,
+            values: 32 << 20,
             trust_store_clock: false,
         }
     }
@@ -51,6 +55,15 @@ pub enum GaveUp {
     /// Somebody else has flushed.
     #[error("somebody else has flushed")]
     Overtaken,
+    /// The catalog lacks what the segments need, as in a bucket that is being restored. Flushing by it would
+    /// lose their rows.
+    #[error("the catalog has version {found}, and the segments need {needed}")]
+    CatalogBehind {
+        /// The version of the catalog.
+        found: u64,
+        /// The version that a segment names.
+        needed: u64,
+    },
     /// The store gives no time.
     #[error("the store's answers have no date")]
     NoDate,
@@ -86,6 +99,40 @@ pub enum Flushed {
     },
     /// Nothing was changed.
     Nothing(GaveUp),
+}
+
+impl Plan {
+    /// The first `count` segments, or as many more as have the stamp of the last of them; `None` if that is
+    /// all.
+    fn truncated(&self, count: usize) -> Option<Self> {
+        let last = self.names.get(count.max(1) - 1)?.stamp;
+        let count = self.names.partition_point(|name| name.stamp <= last);
+        (count < self.names.len()).then(|| Self {
+            mark: self.mark,
+            cut: last,
+            names: self.names.iter().take(count).copied().collect(),
+            more: true,
+        })
+    }
+
+    /// As many segments as have at most so many values together; at least one.
+    fn within(self, limit: u64, catalog: &DatabaseCatalog, segments: &[Arc<Segment>]) -> Self {
+        let values_of = |segment: &Arc<Segment>| -> u64 {
+            let tables = segment.tables().map(|rows| {
+                let table = catalog.table_by_id(rows.table);
+                let columns = table.map_or(0, |table| table.columns().len() as u64);
+                rows.rows.saturating_mul(columns)
+            });
+            tables.sum()
+        };
+        let mut values = 0u64;
+        let fitting = segments.iter().take_while(|segment| {
+            values = values.saturating_add(values_of(segment));
+            values <= limit
+        });
+        let count = fitting.count();
+        self.truncated(count).unwrap_or(self)
+    }
 }
 
 /// Flushes databases.
@@ -147,10 +194,18 @@ impl Flusher {
             .max();
         let needs_catalog = needs.unwrap_or(0);
         let catalog = self.catalog_of(database, needs_catalog).await?;
+        if catalog.version < needs_catalog {
+            return Ok(Flushed::Nothing(GaveUp::CatalogBehind {
+                found: catalog.version,
+                needed: needs_catalog,
+            }));
+        }
         let Some(object) = DrawnObject::draw(&self.bucket) else {
             return Ok(Flushed::Nothing(GaveUp::NoDate));
         };
-        let (bundle, sections) = bundle(&catalog, &fetched.segments, object, &plan)?;
+        let catalog = catalog.value.as_ref();
+        let plan = plan.within(self.limits.values, catalog, &fetched.segments);
+        let (plan, bundle, sections) = fitting_bundle(catalog, &fetched.segments, object, plan)?;
         let (rows, bytes) = (
             sections.iter().map(|section| section.rows).sum(),
             bundle.len() as u64,
@@ -246,13 +301,12 @@ impl Flusher {
         &self,
         database: DatabaseId,
         version: u64,
-    ) -> Result<Arc<DatabaseCatalog>, CompactError> {
+    ) -> Result<Versioned<DatabaseCatalog>, CompactError> {
         let known = self.catalog.known_database(database);
-        let catalog = match known.filter(|known| known.version >= version) {
-            Some(known) => known,
-            None => self.catalog.database(database, Duration::ZERO).await?,
-        };
-        Ok(catalog.value)
+        match known.filter(|known| known.version >= version) {
+            Some(known) => Ok(known),
+            None => Ok(self.catalog.database(database, Duration::ZERO).await?),
+        }
     }
 }
 
@@ -262,6 +316,26 @@ impl From<GivenUp> for GaveUp {
             GivenUp::NothingToFlush => Self::NothingToFlush,
             GivenUp::MarkMoved { .. } => Self::Overtaken,
             GivenUp::ObjectTooOld => Self::TooOld,
+        }
+    }
+}
+
+/// The bundle of a plan, or of a part of it when its rows are too many for Arrow or Parquet, as two gibibytes
+/// of text in one column are.
+fn fitting_bundle(
+    catalog: &DatabaseCatalog,
+    segments: &[Arc<Segment>],
+    object: DrawnObject,
+    mut plan: Plan,
+) -> Result<(Plan, Vec<u8>, Vec<Section>), CompactError> {
+    loop {
+        let taken = segments.get(..plan.names.len()).unwrap_or(segments);
+        match bundle(catalog, taken, object, &plan) {
+            Ok((bundle, sections)) => return Ok((plan, bundle, sections)),
+            Err(error @ (CompactError::Points(_) | CompactError::Encode { .. })) => {
+                plan = plan.truncated(plan.names.len() / 2).ok_or(error)?;
+            }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -337,4 +411,39 @@ fn encode_table(
         .into_iter()
         .map(|range| Ok((range.first_day, range.last_day, encode(range.rows)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(stamps: &[u64]) -> Plan {
+        let name = |stamp: &u64| SegmentName {
+            stamp: Stamp::from_u64(*stamp),
+            nonce: 0,
+        };
+        Plan {
+            mark: Stamp::ZERO,
+            cut: Stamp::from_u64(1_000),
+            names: stamps.iter().map(name).collect(),
+            more: false,
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_plan_cuts_at_its_last_segment_and_never_between_equal_stamps() {
+        let part = plan(&[1, 2, 2, 3]).truncated(2).unwrap();
+        assert_eq!(
+            (part.names.len(), part.cut.as_u64(), part.more),
+            (3, 2, true)
+        );
+        let part = plan(&[1, 2, 2, 3]).truncated(0).unwrap();
+        assert_eq!((part.names.len(), part.cut.as_u64()), (1, 1));
+    }
+
+    #[test]
+    fn a_part_that_would_be_all_is_none() {
+        assert!(plan(&[1, 2]).truncated(2).is_none());
+        assert!(plan(&[7, 7]).truncated(1).is_none());
+    }
 }

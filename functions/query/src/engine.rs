@@ -8,24 +8,19 @@ use futures::{Stream, StreamExt, stream};
 use neap_bucket::{Bucket, Moment, Stamp, World};
 use neap_catalog::Catalog;
 use neap_manifest::{ManifestStore, SnapshotOptions, SnapshotReader};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
     Parameters, QueryError, QuerySettings,
-    scan::{Data, DataCacheLimits, TailImages},
+    scan::{Data, DataCacheLimits, Shared, TailImages},
     session::{self, Sessions},
 };
 
 /// The age up to which the name of a database is taken from memory.
 const NAME_AGE: Duration = Duration::from_secs(5);
 
-/// What the tables of all queries share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) manifests: ManifestStore,
-    pub(crate) data: Data,
-    pub(crate) tails: TailImages,
-}
+/// The longest that a query waits for others to end.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A query as a client sends it.
 #[derive(Clone, Debug, Default)]
@@ -42,12 +37,15 @@ pub struct QueryRequest {
     pub after: Option<Stamp>,
 }
 
+/// Rows as they come.
+pub type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
+
 /// The rows of an answer, as they come.
 pub struct Rows {
     /// Their columns.
     pub schema: SchemaRef,
     /// The rows. An error ends them.
-    pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>,
+    pub batches: Batches,
 }
 
 impl std::fmt::Debug for Rows {
@@ -134,10 +132,9 @@ impl QueryEngine {
         &self,
         request: QueryRequest,
     ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
-        let permit = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| QueryError::Busy)?;
+        let permit = Arc::clone(&self.running).acquire_owned();
+        let permit = self.world.timeout(LONGEST_WAIT, permit).await;
+        let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
         let database = self
             .catalog
             .database_by_name(&request.database, NAME_AGE)
@@ -168,25 +165,39 @@ impl QueryEngine {
         ))
     }
 
-    /// The same rows, with an error when the query's time is over.
+    /// The same rows, with an error when the query's time is over. The query then ends and gives its place
+    /// back, even if nobody reads on.
     fn bounded(
         &self,
-        batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>,
+        mut batches: Batches,
         begun: Moment,
         permit: OwnedSemaphorePermit,
-    ) -> Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>> {
+    ) -> Batches {
         let (world, timeout) = (self.world.clone(), self.settings.timeout);
-        let rows = stream::unfold(Some((batches, permit)), move |open| {
-            let world = world.clone();
-            async move {
-                let (mut batches, permit) = open?;
-                let left = timeout.saturating_sub(world.elapsed(&begun));
-                match world.timeout(left, batches.next()).await {
-                    Some(Some(Ok(batch))) => Some((Ok(batch), Some((batches, permit)))),
-                    Some(Some(Err(error))) => Some((Err(error), None)),
-                    Some(None) => None,
-                    None => Some((Err(QueryError::Timeout(timeout)), None)),
+        // `None` is the end of the rows: a channel that closes without it was given up.
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let left = timeout.saturating_sub(world.elapsed(&begun));
+            let pump = async {
+                while let Some(batch) = batches.next().await {
+                    let is_last = batch.is_err();
+                    if sender.send(Some(batch)).await.is_err() || is_last {
+                        return;
+                    }
                 }
+                // Whoever does not listen any more need not be told.
+                sender.send(None).await.ok();
+            };
+            world.timeout(left, pump).await;
+        });
+        let rows = stream::unfold(Some(receiver), move |open| async move {
+            let mut receiver = open?;
+            match receiver.recv().await {
+                Some(Some(Ok(batch))) => Some((Ok(batch), Some(receiver))),
+                Some(Some(Err(error))) => Some((Err(error), None)),
+                Some(None) => None,
+                None => Some((Err(QueryError::Timeout(timeout)), None)),
             }
         });
         Box::pin(rows)

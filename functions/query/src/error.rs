@@ -7,7 +7,7 @@ use neap_catalog::CatalogError;
 use neap_manifest::{ManifestError, SnapshotError};
 use neap_wal::{StampError, TailError};
 
-use crate::format;
+use crate::{format, scan};
 
 /// Why a query was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,9 @@ impl QueryError {
     pub fn kind(&self) -> QueryErrorKind {
         match self {
             Self::DatabaseNotFound(_) => QueryErrorKind::NotFound,
+            Self::Planning(error) | Self::Execution(error) if scan::is_temporary(error) => {
+                QueryErrorKind::Unavailable
+            }
             Self::Planning(error) => planning_kind(error.find_root()),
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
@@ -114,6 +117,7 @@ fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
             | ArrowError::ComputeError(_) => QueryErrorKind::Invalid,
             _ => QueryErrorKind::Internal,
         },
+        DataFusionError::Execution(_) => QueryErrorKind::Invalid,
         DataFusionError::ResourcesExhausted(_) => QueryErrorKind::Unavailable,
         _ => QueryErrorKind::Internal,
     }

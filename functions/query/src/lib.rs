@@ -21,7 +21,7 @@ mod scan;
 mod session;
 mod settings;
 
-pub use engine::{QueryEngine, QueryRequest, Rows};
+pub use engine::{Batches, QueryEngine, QueryRequest, Rows};
 pub use error::{QueryError, QueryErrorKind};
 pub use http::router;
 pub use parameters::Parameters;

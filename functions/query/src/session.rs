@@ -12,7 +12,7 @@ use datafusion::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider,
         TableProvider,
     },
-    common::{DataFusionError, ParamValues, Result, not_impl_err},
+    common::{DataFusionError, ParamValues, Result, not_impl_err, plan_err},
     execution::{
         SessionState, SessionStateBuilder,
         context::SQLOptions,
@@ -23,12 +23,22 @@ use datafusion::{
     },
     logical_expr::{LogicalPlan, Statement},
     prelude::SessionConfig,
-    sql::parser::Statement as SqlStatement,
+    sql::{
+        parser::Statement as SqlStatement,
+        sqlparser::{
+            dialect::GenericDialect,
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
+        },
+    },
 };
 use neap_manifest::Snapshot;
 use object_store::memory::InMemory;
 
-use crate::{Parameters, QuerySettings, engine::Shared, scan};
+use crate::{
+    Parameters, QuerySettings,
+    scan::{self, Shared},
+};
 
 /// The catalog of all tables.
 const CATALOG: &str = "public";
@@ -106,12 +116,54 @@ fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
     Ok(runtime)
 }
 
+/// The most operators of a statement. Parsing, planning and dropping a chain of operators takes a few
+/// kilobytes of stack for each of them.
+const MAX_OPERATORS: usize = 5_000;
+
+/// Refuses statements that are so long that they would overflow a stack.
+fn check_length(sql: &str) -> Result<()> {
+    let is_operator = |token: &Token| match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::LIKE
+                | Keyword::UNION
+                | Keyword::EXCEPT
+                | Keyword::INTERSECT
+                | Keyword::JOIN
+        ),
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen => false,
+        _ => true,
+    };
+    // What can't be divided into tokens is refused by the parser, which says why.
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let operators = tokens
+        .unwrap_or_default()
+        .iter()
+        .filter(|token| is_operator(token))
+        .count();
+    if operators > MAX_OPERATORS {
+        return plan_err!("the statement has {operators} operators, more than {MAX_OPERATORS}");
+    }
+    Ok(())
+}
+
 /// The plan of a statement, its placeholders filled.
 pub(crate) async fn plan(
     state: &SessionState,
     sql: &str,
     parameters: Parameters,
 ) -> Result<LogicalPlan> {
+    check_length(sql)?;
     let dialect = state.config().options().sql_parser.dialect;
     let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
     let plan = state.statement_to_plan(statement).await?;

@@ -384,6 +384,23 @@ async fn statements_that_would_change_something_are_refused() {
 }
 
 #[tokio::test]
+async fn a_statement_that_would_overflow_the_stack_is_refused() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let chain = |terms: usize| vec!["temp = 1"; terms].join(" OR ");
+    let sql = |terms| format!("SELECT city FROM weather WHERE {}", chain(terms));
+    assert_eq!(one.sql(&sql(20)).await, "");
+    let (status, body) = one
+        .post(serde_json::json!({"db": "db", "q": sql(5_000)}))
+        .await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        body,
+        "Error during planning: the statement has 9999 operators, more than 5000"
+    );
+}
+
+#[tokio::test]
 async fn requests_that_are_not_queries_say_what_is_missing() {
     let one = Instance::alone().await;
     assert_eq!(

@@ -24,7 +24,7 @@ pub(crate) struct Budget {
 /// A share of the budget, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    _units: OwnedSemaphorePermit,
+    units: OwnedSemaphorePermit,
 }
 
 impl Budget {
@@ -42,10 +42,28 @@ impl Budget {
     /// # Errors
     /// `Busy` when they don't become free in time.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
-        let units = units(bytes).min(self.all_units);
+        self.acquire(units(bytes).min(self.all_units)).await
+    }
+
+    /// A further share for a request that turns out to need so many bytes in all; together with what it
+    /// holds it is never more than there is.
+    ///
+    /// # Errors
+    /// `Busy` when they don't become free in time.
+    pub(crate) async fn reserve_up_to(
+        &self,
+        bytes: usize,
+        held: &Reservation,
+    ) -> Result<Reservation, WriteFailure> {
+        let held = u32::try_from(held.units.num_permits()).unwrap_or(u32::MAX);
+        self.acquire(units(bytes).min(self.all_units).saturating_sub(held))
+            .await
+    }
+
+    async fn acquire(&self, units: u32) -> Result<Reservation, WriteFailure> {
         let acquired = Arc::clone(&self.units).acquire_many_owned(units);
         match self.world.timeout(LONGEST_WAIT, acquired).await {
-            Some(Ok(units)) => Ok(Reservation { _units: units }),
+            Some(Ok(units)) => Ok(Reservation { units }),
             // The semaphore is never closed.
             Some(Err(_)) | None => Err(WriteFailure::Busy),
         }
@@ -69,6 +87,17 @@ mod tests {
         assert!(matches!(refused, Err(WriteFailure::Busy)));
         drop(most);
         assert!(budget.reserve(9 * UNIT_BYTES).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_grows_never_waits_for_what_it_holds_itself() {
+        let budget = Budget::new(10 * UNIT_BYTES, World::system());
+        let first = budget.reserve(3 * UNIT_BYTES).await.unwrap();
+        let more = budget.reserve_up_to(usize::MAX, &first).await.unwrap();
+        assert_eq!(more.units.num_permits(), 7);
+        drop(more);
+        let none = budget.reserve_up_to(UNIT_BYTES, &first).await.unwrap();
+        assert_eq!(none.units.num_permits(), 0);
     }
 
     #[tokio::test(start_paused = true)]

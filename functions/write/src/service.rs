@@ -27,8 +27,8 @@ use crate::{
 /// How often a request is judged anew before it is given up.
 const MAX_ROUNDS: usize = 5;
 
-/// What a request takes up besides its body: its columns, and what is encoded of them.
-const WORK_PER_BODY: usize = 2;
+/// What a request usually takes up: its body, its columns, and what is encoded of them.
+const HELD_PER_BODY: usize = 3;
 
 /// What a [`WriteService`] is made of.
 #[derive(Debug)]
@@ -134,9 +134,11 @@ impl WriteService {
         }
     }
 
-    /// Room for a body that is about to be read.
-    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
-        self.budget.reserve(bytes).await
+    /// Room for a request whose body is about to be read.
+    pub(crate) async fn reserve(&self, body_bytes: usize) -> Result<Reservation, WriteFailure> {
+        self.budget
+            .reserve(body_bytes.saturating_mul(HELD_PER_BODY))
+            .await
     }
 
     /// Writes a body to a database, which is created if it is missing.
@@ -150,16 +152,35 @@ impl WriteService {
         body: Bytes,
         options: WriteOptions,
     ) -> Result<Accepted, WriteFailure> {
+        // Before anything is waited for: rule W1 counts from here.
+        let arrived = self.arrival();
         validate_database_name(database).map_err(CatalogError::from)?;
-        let reservation = self
-            .reserve(body.len().saturating_mul(WORK_PER_BODY))
-            .await?;
+        let reservation = self.reserve(body.len()).await?;
+        self.write_within(reservation, arrived, database, body, options)
+            .await
+    }
+
+    /// The present moment, and the time of rows that have none, in nanoseconds since the Unix epoch.
+    pub(crate) fn arrival(&self) -> (Moment, i64) {
+        let wall = self.world.clock.wall_micros();
+        (self.world.moment(), wall.saturating_mul(1000))
+    }
+
+    /// Writes a body that there is room for.
+    pub(crate) async fn write_within(
+        &self,
+        reservation: Reservation,
+        (arrived, default_time_ns): (Moment, i64),
+        database: &str,
+        body: Bytes,
+        options: WriteOptions,
+    ) -> Result<Accepted, WriteFailure> {
         let request = Request {
             database,
             body: &body,
             options,
-            arrived: self.world.moment(),
-            default_time_ns: self.world.clock.wall_micros().saturating_mul(1000),
+            arrived,
+            default_time_ns,
         };
         let outcome = self.in_rounds(&request, reservation).await;
         self.note(&request, &outcome);
@@ -210,12 +231,23 @@ impl WriteService {
     async fn store(
         &self,
         request: &Request<'_>,
-        judged: Judged,
+        mut judged: Judged,
         reservation: &mut Option<Reservation>,
     ) -> Result<Round<Accepted>, WriteFailure> {
         // Parsing took a while; others may go on before the next piece of work.
         tokio::task::yield_now().await;
-        let rows = encode(&judged.catalog.value, &judged.parsed.tables)?;
+        let tables = std::mem::take(&mut judged.parsed.tables);
+        let columns = tables
+            .iter()
+            .map(|table| table.batch.get_array_memory_size());
+        let held = request.body.len().saturating_add(columns.sum());
+        // Sparse rows of a wide table take up far more than their text.
+        let more = match reservation.as_ref() {
+            Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
+            None => None,
+        };
+        let rows = encode(&judged.catalog.value, &tables)?;
+        drop((tables, more));
         let write = |proven: &Proven, rows| WriteRequest {
             arrived: request.arrived,
             rows,

@@ -15,10 +15,11 @@ mod show;
 mod text;
 mod write;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, io};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use neap_bucket::World;
+use tokio::runtime::Runtime;
 
 pub(crate) use self::options::{parse_bytes, parse_duration};
 pub use self::{environment::Environment, error::CommandError};
@@ -26,6 +27,10 @@ use crate::{
     console::Console,
     serve::{self, legacy},
 };
+
+/// The stack of a thread. Planning a long SQL statement recurses once per operator, and the query function
+/// refuses only statements with more than 5,000 of them. Memory that no call reaches is only reserved.
+const THREAD_STACK_BYTES: usize = 128 << 20;
 
 /// The exit status of a command that failed.
 const FAILED: u8 = 1;
@@ -133,9 +138,7 @@ pub fn run(
         Err(error) => return explain(&error, console),
     };
     let command = command_line.command;
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let outcome = runtime()
         .map_err(CommandError::Runtime)
         .and_then(|runtime| {
             let outcome = runtime.block_on(command.run(environment, console, World::system()));
@@ -146,12 +149,19 @@ pub fn run(
     match outcome {
         Ok(()) => 0,
         // Whoever reads the result has seen enough of it, as `head` does.
-        Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             console.report(format_args!("{} command failed: {error}", command.name()));
             FAILED
         }
     }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .enable_all()
+        .build()
 }
 
 fn parse(

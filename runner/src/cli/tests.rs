@@ -360,3 +360,17 @@ fn databases_are_shown() {
     let expected = "GET /api/v3/configure/database?format=csv&show_deleted=true HTTP/1.1";
     assert_eq!(first_line(&requests[0]), expected);
 }
+
+#[test]
+fn the_stack_of_a_thread_is_large_enough_for_deep_recursion() {
+    fn deepest(depth: usize) -> usize {
+        let frame = std::hint::black_box([depth; 1 << 10]);
+        match depth {
+            0 => 0,
+            _ => 1 + deepest(frame[0] - 1),
+        }
+    }
+    let runtime = runtime().unwrap();
+    let task = runtime.spawn(async { deepest(4_000) });
+    assert_eq!(runtime.block_on(task).unwrap(), 4_000);
+}

@@ -19,12 +19,19 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::lingering::{lend, linger};
+use super::{
+    lingering::{lend, linger},
+    opening::Opening,
+};
 
 /// The most connections at once; others wait in the queue of the system.
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client that has not sent the head of its request by then is not served.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection of HTTP/2 may be silent before the client is asked whether it is still there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// A client that has not answered that by then is gone.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client that has not agreed on how to encrypt by then is not served.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be taken, as when there are no more file descriptors.
@@ -116,9 +123,9 @@ async fn serve_connection(
 ) {
     let (connection, given_back) = lend(connection);
     match tls {
-        None => serve_stream(connection, router, open).await,
+        None => serve_stream(connection, router, open, &world).await,
         Some(tls) => match world.timeout(TLS_TIMEOUT, tls.accept(connection)).await {
-            Some(Ok(stream)) => serve_stream(stream, router, open).await,
+            Some(Ok(stream)) => serve_stream(stream, router, open, &world).await,
             Some(Err(error)) => tracing::debug!(%error, "a client did not agree on how to encrypt"),
             None => tracing::debug!("a client took too long to agree on how to encrypt"),
         },
@@ -130,6 +137,7 @@ async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     open: Watcher,
+    world: &World,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -139,7 +147,10 @@ async fn serve_stream(
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_concurrent_streams(256);
+    let stream = Opening::new(stream, world.clock.sleep(HEAD_TIMEOUT));
     let service = TowerToHyperService::new(router);
     let connection = builder
         .serve_connection(TokioIo::new(stream), service)

@@ -19,6 +19,7 @@ mod listener;
 mod logging;
 mod memory;
 mod observe;
+mod opening;
 mod options;
 mod stop;
 mod tls;
@@ -31,6 +32,7 @@ use neap_bucket::World;
 use neap_catalog::CatalogError;
 use neap_query::QueryError;
 use tokio::runtime::Handle;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
@@ -68,6 +70,9 @@ pub enum ServeError {
     /// The variable that should hold the name of the process is not set.
     #[error("--node-id-from-env: the environment variable {0} is not set")]
     NoNodeId(String),
+    /// The process would have two names.
+    #[error("--node-id and --node-id-from-env are both set; one of them has to go")]
+    TwoNodeIds,
     /// The filter of log lines can't be understood.
     #[error("--log-filter {filter}: {reason}")]
     LogFilter {
@@ -75,6 +80,14 @@ pub enum ServeError {
         filter: String,
         /// The cause.
         reason: String,
+    },
+    /// Only one of the two files that HTTPS takes is there.
+    #[error("{given} is set, but {missing} is not: HTTPS takes both")]
+    HalfOfTls {
+        /// The option that is set.
+        given: &'static str,
+        /// The option that is not.
+        missing: &'static str,
     },
     /// HTTPS can't be served with these files.
     #[error("{path}: {reason}")]
@@ -113,12 +126,7 @@ pub(crate) async fn run(
     warn(args, console);
     let node = node_name(args, environment)?;
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificates), Some(key)) => {
-            Some(tls::acceptor(certificates, key, args.tls_minimum_version)?)
-        }
-        _ => None,
-    };
+    let tls = encryption(args)?;
     let is_encrypted = tls.is_some();
     let stores = Stores::open(&args.store, &world)?;
     stores.probe_if_unused().await?;
@@ -179,10 +187,27 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     }
 }
 
+/// What encrypts connections, if anything does. An option may come from the environment, of which the parser
+/// of the command line does not know: what belongs together is checked here.
+fn encryption(args: &ServeArgs) -> Result<Option<TlsAcceptor>, ServeError> {
+    let (given, missing) = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => {
+            return tls::acceptor(certificates, key, args.tls_minimum_version).map(Some);
+        }
+        (None, None) => return Ok(None),
+        (Some(_), None) => ("--tls-cert", "--tls-key"),
+        (None, Some(_)) => ("--tls-key", "--tls-cert"),
+    };
+    Err(ServeError::HalfOfTls { given, missing })
+}
+
 fn node_name(args: &ServeArgs, environment: &Environment) -> Result<Option<String>, ServeError> {
     let Some(variable) = &args.node_id_from_env else {
         return Ok(args.node_id.clone());
     };
+    if args.node_id.is_some() {
+        return Err(ServeError::TwoNodeIds);
+    }
     let name = environment.get(variable).map(str::to_owned);
     name.map(Some)
         .ok_or_else(|| ServeError::NoNodeId(variable.clone()))

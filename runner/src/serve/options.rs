@@ -20,8 +20,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) node_id: Option<String>,
 
-    /// The environment variable that holds the name of this process.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "node_id")]
+    /// The environment variable that holds the name of this process, in place of --node-id.
+    #[arg(long, value_name = "VARIABLE")]
     pub(super) node_id_from_env: Option<String>,
 
     /// A name for the cluster in messages. What makes a cluster is the store (and --key-prefix).
@@ -75,12 +75,12 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(super) trust_store_clock: bool,
 
-    /// The certificates to serve HTTPS with, as a PEM file.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    /// The certificates to serve HTTPS with, as a PEM file. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_cert: Option<PathBuf>,
 
-    /// The private key of the first certificate, as a PEM file.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    /// The private key of the first certificate, as a PEM file. Needs --tls-cert.
+    #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
 
     /// The oldest version of TLS to speak.

@@ -149,6 +149,23 @@ fn the_name_may_come_from_a_variable() {
 }
 
 #[test]
+fn two_names_are_refused() {
+    let args = parse(&["--node-id", "a", "--node-id-from-env", "POD"]).unwrap();
+    let error = node_name(&args, &Environment::default()).unwrap_err();
+    insta::assert_snapshot!(error, @"--node-id and --node-id-from-env are both set; one of them has to go");
+}
+
+#[test]
+fn half_of_what_https_takes_is_refused_rather_than_serving_without() {
+    let refused = |args: &[&str]| encryption(&parse(args).unwrap()).err().unwrap();
+    let no_key = refused(&["--tls-cert", "c.pem"]);
+    insta::assert_snapshot!(no_key, @"--tls-cert is set, but --tls-key is not: HTTPS takes both");
+    let no_certificate = refused(&["--tls-key", "k.pem"]);
+    insta::assert_snapshot!(no_certificate, @"--tls-key is set, but --tls-cert is not: HTTPS takes both");
+    assert!(encryption(&parse(&[]).unwrap()).unwrap().is_none());
+}
+
+#[test]
 fn flags_without_effect_are_warned_of_once() {
     let (mut console, out, err) = console("");
     let args = [

@@ -77,6 +77,7 @@ impl App {
             SnapshotSettings {
                 sole_writer: args.sole_writer || stores.kind == StoreKind::Memory,
                 retained_bytes: shares.percent(5),
+                max_tail_bytes: shares.percent(10),
                 ..SnapshotSettings::default()
             },
         ));

@@ -6,7 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -17,15 +17,21 @@ use aws_credential_types::provider::{
 };
 use object_store::{CredentialProvider, aws::AwsCredential};
 use serde::Deserialize;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
-use crate::World;
+use crate::{Moment, World};
 
 /// How long before their end credentials are renewed.
 const RENEWAL: Duration = Duration::from_secs(300);
 
-/// The longest wait for credentials.
+/// The longest wait for credentials when there are none that last.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest wait for a renewal while the old credentials last.
+const EARLY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The pause after a renewal that failed while the old credentials last.
+const PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 enum Source {
@@ -48,11 +54,23 @@ impl Lease {
     }
 }
 
-/// Credentials for AWS, kept until five minutes before they end.
+/// The newest credentials, and when a renewal failed since they came.
+#[derive(Debug, Default)]
+struct Kept {
+    lease: Option<Lease>,
+    failed: Option<Moment>,
+}
+
+/// Credentials for AWS, renewed from five minutes before they end.
+///
+/// While the old ones last, one request at a time tries to renew them, briefly, and half a minute after a
+/// failure at the earliest; all others go on with the old ones. Once they have ended, requests wait.
 #[derive(Debug)]
 pub struct AwsCredentials {
     source: Source,
-    lease: Mutex<Option<Lease>>,
+    kept: Mutex<Kept>,
+    /// Held by whoever renews.
+    turn: tokio::sync::Mutex<()>,
     world: World,
 }
 
@@ -72,13 +90,34 @@ impl AwsCredentials {
     fn new(source: Source, world: World) -> Self {
         Self {
             source,
-            lease: Mutex::new(None),
+            kept: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             world,
         }
     }
 
-    async fn renew(&self) -> Result<Lease, object_store::Error> {
-        let renewed = self.world.timeout(TIMEOUT, async {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The credentials that are kept, if they last, and whether they should be renewed now.
+    fn lasting(&self) -> (Option<Arc<AwsCredential>>, bool) {
+        let now = self.world.clock.wall_micros();
+        let kept = self.kept();
+        let Some(lease) = kept
+            .lease
+            .as_ref()
+            .filter(|it| it.lasts(now, Duration::ZERO))
+        else {
+            return (None, true);
+        };
+        let paused = |failed: &Moment| self.world.elapsed(failed) < PAUSE;
+        let due = !lease.lasts(now, RENEWAL) && !kept.failed.as_ref().is_some_and(paused);
+        (Some(Arc::clone(&lease.credential)), due)
+    }
+
+    async fn renew(&self, limit: Duration) -> Result<Lease, object_store::Error> {
+        let renewed = self.world.timeout(limit, async {
             match &self.source {
                 Source::File(path) => read_file(path).await,
                 Source::Chain(chain) => {
@@ -98,18 +137,37 @@ impl CredentialProvider for AwsCredentials {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> Result<Arc<AwsCredential>, object_store::Error> {
-        let mut kept = self.lease.lock().await;
-        let now = self.world.clock.wall_micros();
-        if let Some(lease) = kept.as_ref().filter(|lease| lease.lasts(now, RENEWAL)) {
-            return Ok(Arc::clone(&lease.credential));
+        if let (Some(credential), false) = self.lasting() {
+            return Ok(credential);
         }
-        match (self.renew().await, kept.as_ref()) {
-            (Ok(lease), _) => Ok(Arc::clone(&kept.insert(lease).credential)),
-            (Err(error), Some(lease)) if lease.lasts(now, Duration::ZERO) => {
-                tracing::warn!(%error, "AWS credentials could not be renewed and will end soon");
-                Ok(Arc::clone(&lease.credential))
+        let turn = self.turn.try_lock();
+        let _turn = match (turn, self.lasting().0) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some(credential)) => return Ok(credential),
+            (Err(_), None) => self.turn.lock().await,
+        };
+        // Whoever had the turn before may have renewed them, or failed to.
+        let (old, due) = self.lasting();
+        let limit = match &old {
+            Some(credential) if !due => return Ok(Arc::clone(credential)),
+            Some(_) => EARLY_TIMEOUT,
+            None => TIMEOUT,
+        };
+        match (self.renew(limit).await, old) {
+            (Ok(lease), _) => {
+                let credential = Arc::clone(&lease.credential);
+                *self.kept() = Kept {
+                    lease: Some(lease),
+                    failed: None,
+                };
+                Ok(credential)
             }
-            (Err(error), _) => Err(error),
+            (Err(error), Some(credential)) => {
+                tracing::warn!(%error, "AWS credentials could not be renewed and will end soon");
+                self.kept().failed = Some(self.world.moment());
+                Ok(credential)
+            }
+            (Err(error), None) => Err(error),
         }
     }
 }
@@ -193,6 +251,11 @@ async fn read_file(path: &Path) -> Result<Lease, object_store::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_credential_types::{Credentials, provider::future};
+    use futures::FutureExt;
+
     use super::*;
     use crate::SystemClock;
 
@@ -202,7 +265,7 @@ mod tests {
 
     impl crate::Clock for Standing {
         fn wall_micros(&self) -> i64 {
-            self.0.load(std::sync::atomic::Ordering::Relaxed)
+            self.0.load(Ordering::Relaxed)
         }
 
         fn monotonic(&self) -> Duration {
@@ -227,7 +290,7 @@ mod tests {
         let clock = Arc::new(Standing(0.into()));
         let at = |seconds: i64| {
             let micros = seconds * 1_000_000;
-            clock.0.store(micros, std::sync::atomic::Ordering::Relaxed);
+            clock.0.store(micros, Ordering::Relaxed);
         };
         let world = World {
             clock: Arc::<Standing>::clone(&clock),
@@ -257,5 +320,65 @@ mod tests {
             "{error}"
         );
         assert!(!error.contains("secret_access"), "{error}");
+    }
+
+    /// Gives out credentials that end at second 1000, and never answers again.
+    #[derive(Debug)]
+    struct Once(Arc<AtomicUsize>);
+
+    impl ProvideCredentials for Once {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
+            future::ProvideCredentials::new(async move {
+                if !first {
+                    std::future::pending::<()>().await;
+                }
+                let ends = UNIX_EPOCH + Duration::from_secs(1000);
+                Ok(Credentials::new("old", "s", None, Some(ends), "test"))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_last_are_given_out_though_they_cannot_be_renewed() {
+        let clock = Arc::new(Standing(0.into()));
+        let at = |seconds: i64| clock.0.store(seconds * 1_000_000, Ordering::Relaxed);
+        let world = World {
+            clock: Arc::<Standing>::clone(&clock),
+            ..World::system()
+        };
+        let asked = Arc::new(AtomicUsize::new(0));
+        let provider = SharedCredentialsProvider::new(Once(Arc::clone(&asked)));
+        let chain = Source::Chain(OnceCell::new_with(Some(provider)));
+        let credentials = AwsCredentials::new(chain, world.clone());
+        let asked = || asked.load(Ordering::Relaxed);
+        let is_old = |got: Option<Result<Arc<AwsCredential>, _>>| match got {
+            Some(Ok(credential)) => credential.key_id == "old",
+            Some(Err(_)) | None => false,
+        };
+        assert!(is_old(credentials.get_credential().now_or_never()));
+
+        at(800);
+        let mut renewal = credentials.get_credential();
+        assert!(renewal.as_mut().now_or_never().is_none());
+        assert!(is_old(credentials.get_credential().now_or_never()));
+        assert!(is_old(world.timeout(EARLY_TIMEOUT * 2, renewal).await));
+        assert_eq!(asked(), 2);
+        at(829);
+        assert!(is_old(credentials.get_credential().now_or_never()));
+        assert_eq!(asked(), 2, "a failure is remembered");
+        at(830);
+        let renewal = credentials.get_credential();
+        assert!(is_old(world.timeout(EARLY_TIMEOUT * 2, renewal).await));
+        assert_eq!(asked(), 3);
+
+        at(1000);
+        let renewal = credentials.get_credential();
+        let waits = world.timeout(EARLY_TIMEOUT * 2, renewal).await;
+        assert!(waits.is_none());
+        assert!(credentials.get_credential().await.is_err());
     }
 }

@@ -8,7 +8,7 @@
 //! put:   write and fsync a temporary file
 //!        lock | check the condition, set the modification time, rename | unlock
 //!        fsync the directory: for a conditional put before the unlock, so that nobody builds on a
-//!        version that a power cut could take away
+//!        version that a power cut could take away; a new directory's parent always before the unlock
 //! ```
 //!
 //! The store's time is read under the lock. So whatever was put at or before the `Date` of a listing or a
@@ -332,14 +332,14 @@ fn land(
         return Ok((refused, Ok(())));
     }
     let metadata = temp.set_modified(held.next()?)?;
-    let changed = temp.land(root, path)?;
+    let directory = temp.land(root, path, files::sync_directory)?;
     let answer = Answer {
         value: Put::Done(etag(&metadata)),
         date: Some(modified(&metadata)),
     };
     // A new name is in nobody's way: others need not wait for the disk.
     let held = (*mode != PutMode::Overwrite).then_some(held);
-    let synced = files::sync(&changed);
+    let synced = files::sync_directory(directory);
     drop(held);
     Ok((answer, synced))
 }

@@ -35,7 +35,8 @@ pub trait RegisterValue:
     const FORMAT: Format;
 }
 
-/// Why a register could not be read, or a commit not be tried.
+/// Why a register could not be read, or a commit not be tried: a commit that ends so had no effect and will
+/// have none.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegisterError {
     /// The store did not answer.
@@ -249,7 +250,8 @@ impl<T: RegisterValue> Register<T> {
         })
     }
 
-    /// Puts one value on the condition that `base` is current, until the outcome is known.
+    /// Puts one value on the condition that `base` is current, until the outcome is known. An error means
+    /// that nothing was put and nothing will be.
     async fn put(
         &self,
         base: &Versioned<T>,
@@ -271,14 +273,20 @@ impl<T: RegisterValue> Register<T> {
                     next.committed = date;
                     return Ok(Attempt::Committed(next));
                 }
-                Err(error @ StoreError::Rejected { .. }) => return Err(error.into()),
+                Err(error @ StoreError::Rejected { .. }) if attempt == 0 => {
+                    return Err(error.into());
+                }
+                // An earlier attempt may still land.
+                Err(error @ StoreError::Rejected { .. }) => {
+                    return Ok(Attempt::Unknown(error.to_string()));
+                }
                 Ok(Answer {
                     value: Put::Refused,
                     ..
                 })
                 | Err(StoreError::Unavailable { .. }) => {}
             }
-            let found = match self.read_until_deadline(begun).await? {
+            let found = match self.read_until_deadline(begun).await {
                 Ok(found) => found,
                 Err(reason) => return Ok(Attempt::Unknown(reason)),
             };
@@ -341,25 +349,22 @@ impl<T: RegisterValue> Register<T> {
         Ok((T::FORMAT.encode(put_id, &payload), next))
     }
 
-    /// Reads the register, again and again while the store does not answer; the reason when the deadline
-    /// is over.
-    async fn read_until_deadline(
-        &self,
-        begun: &crate::Moment,
-    ) -> Result<Result<Versioned<T>, String>, RegisterError> {
+    /// Reads the register, again and again while the store does not answer. The reason when the deadline
+    /// is over, or when the register can't be read however long one waits.
+    async fn read_until_deadline(&self, begun: &crate::Moment) -> Result<Versioned<T>, String> {
         for attempt in 0.. {
             match self.read(None).await {
-                Ok(found) => return Ok(Ok(found)),
+                Ok(found) => return Ok(found),
                 Err(RegisterError::Store(StoreError::Unavailable { reason, .. })) => {
                     if self.bucket.world().elapsed(begun) >= self.deadline {
-                        return Ok(Err(reason));
+                        return Err(reason);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.to_string()),
             }
             self.back_off(attempt).await;
         }
-        Ok(Err("the attempts are used up".to_owned()))
+        Err("the attempts are used up".to_owned())
     }
 
     async fn back_off(&self, attempt: u32) {

@@ -9,7 +9,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,11 +23,21 @@ use neap_bucket::{
 /// After this time a read counts as unanswered: longer than a store's own patience.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// A value with the moment at which the request that proved it was begun.
+/// When a request began: on the clocks, for the age of what it proves, and by its ticket, for the order of
+/// what happens in this process.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    moment: Moment,
+    ticket: u64,
+}
+
+/// A value with the beginning of the request that proved it, and the ticket that was drawn when it was
+/// taken in.
 #[derive(Debug)]
 struct Held<T> {
     value: Versioned<T>,
     begun: Moment,
+    taken: u64,
 }
 
 /// What the last request gave.
@@ -73,6 +83,13 @@ impl<T: RegisterValue> CachedRegister<T> {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn begin(&self) -> Begun {
+        Begun {
+            moment: self.bucket.world().moment(),
+            ticket: self.ticket(),
+        }
+    }
+
     /// The newest value known, however old its proof is.
     pub(crate) fn held(&self) -> Option<Versioned<T>> {
         self.state().held.as_ref().map(|held| held.value.clone())
@@ -115,10 +132,10 @@ impl<T: RegisterValue> CachedRegister<T> {
         if let Some(value) = self.young(max_age) {
             return Ok(value);
         }
-        let (asked, begun) = (self.ticket(), self.bucket.world().moment());
+        let begun = self.begin();
         let outcome = self.read().await.map(|value| self.offer(value, begun));
         let mut state = self.state();
-        state.asked = asked;
+        state.asked = begun.ticket;
         state.error = outcome.as_ref().err().cloned();
         outcome
     }
@@ -137,18 +154,21 @@ impl<T: RegisterValue> CachedRegister<T> {
         })
     }
 
-    /// Takes in a value that a request begun at `begun` proved, and gives back the newest one: that of a
-    /// commit may be newer than what a request gives that was under way at the same time.
-    pub(crate) fn offer(&self, value: Versioned<T>, begun: Moment) -> Versioned<T> {
+    /// Takes in a value that a request proved, and gives back the newest one: that of a commit may be newer
+    /// than what a request gives that was under way at the same time. One that was taken in before the
+    /// request began is not: then the register itself went back, as by a restore of the bucket.
+    fn offer(&self, value: Versioned<T>, begun: Begun) -> Versioned<T> {
         let mut state = self.state();
         if let Some(held) = &state.held
             && held.value.version > value.version
+            && held.taken > begun.ticket
         {
             return held.value.clone();
         }
         state.held = Some(Held {
             value: value.clone(),
-            begun,
+            begun: begun.moment,
+            taken: self.ticket(),
         });
         value
     }
@@ -159,16 +179,19 @@ impl<T: RegisterValue> CachedRegister<T> {
         known: Option<Versioned<T>>,
         change: impl FnMut(&Versioned<T>) -> Result<Change<T, R>, E>,
     ) -> Result<Commit<T, R, E>, RegisterError> {
-        let begun = self.bucket.world().moment();
+        let begun = self.begin();
         let known = known.or_else(|| self.held());
+        let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.proven));
         let mut outcome = self.register.commit(known, change).await?;
         if let Commit::Committed { current, .. } = &mut outcome {
             // A change that was not needed proves nothing new; an older proof must not look young.
-            let stale = self.held().is_some_and(|held| {
-                held.version == current.version && held.proven >= current.proven
+            let unproven = shown.is_some_and(|(value, proven)| {
+                Arc::ptr_eq(&value, &current.value) && proven == current.proven
             });
-            if !stale {
+            if !unproven {
                 *current = self.offer(current.clone(), begun);
+            } else if let Some(held) = self.held() {
+                *current = held;
             }
         }
         Ok(outcome)
@@ -177,8 +200,10 @@ impl<T: RegisterValue> CachedRegister<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use futures::future::join_all;
-    use neap_bucket::Margins;
+    use neap_bucket::{Get, GetOptions, Margins, PutMode};
 
     use super::*;
     use crate::{RootCatalog, tests::Stage};
@@ -187,6 +212,11 @@ mod tests {
 
     fn register(stage: &Stage) -> CachedRegister<RootCatalog> {
         CachedRegister::new(stage.bucket.clone(), Key::RootCatalog, 64)
+    }
+
+    fn found(_: &Versioned<RootCatalog>) -> Result<Change<RootCatalog, ()>, ()> {
+        let value = RootCatalog::new("x".to_owned(), Margins::LOCAL);
+        Ok(Change::Put(value, ()))
     }
 
     #[tokio::test(start_paused = true)]
@@ -264,11 +294,7 @@ mod tests {
         let stage = Stage::new();
         let register = register(&stage);
         let known = register.get(MINUTE).await.unwrap();
-        let put = |_: &Versioned<RootCatalog>| {
-            let value = RootCatalog::new("x".to_owned(), Margins::LOCAL);
-            Ok::<_, ()>(Change::Put(value, ()))
-        };
-        register.commit(Some(known), put).await.unwrap();
+        register.commit(Some(known), found).await.unwrap();
         stage.taken();
         stage.sleep(MINUTE * 2).await;
         let keep = |_: &Versioned<RootCatalog>| Ok::<_, ()>(Change::Keep(()));
@@ -276,5 +302,44 @@ mod tests {
         assert_eq!(stage.taken().gets, 0);
         register.get(MINUTE).await.unwrap();
         assert_eq!(stage.taken().gets, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_register_that_a_restore_of_the_bucket_set_back_is_accepted() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        register.commit(None, found).await.unwrap();
+        let key = Key::RootCatalog;
+        let answer = stage.bucket.get(&key, GetOptions::default()).await.unwrap();
+        let Get::Found(backup) = answer.value else {
+            panic!("the register is gone");
+        };
+        register.commit(None, found).await.unwrap();
+        assert_eq!(register.held().unwrap().version, 2);
+        let restore = stage.bucket.put(&key, backup.bytes, PutMode::Overwrite);
+        restore.await.unwrap();
+        assert_eq!(register.get(Duration::ZERO).await.unwrap().version, 1);
+        assert_eq!(register.get(MINUTE).await.unwrap().version, 1);
+        register.commit(None, found).await.unwrap();
+        assert_eq!(register.held().unwrap().version, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_is_not_undone_by_an_answer_to_a_request_that_began_before_it_was_known() {
+        let stage = Stage::new();
+        let register = register(&stage);
+        let old = register.get(Duration::ZERO).await.unwrap();
+        let after_the_commit_began = OnceLock::new();
+        let commit = register.commit(None, |base| {
+            after_the_commit_began.get_or_init(|| register.begin());
+            found(base)
+        });
+        commit.await.unwrap();
+        let begun = *after_the_commit_began.get().unwrap();
+        assert_eq!(register.offer(old.clone(), begun).version, 1);
+        let keep = |_: &Versioned<RootCatalog>| Ok::<_, ()>(Change::Keep(()));
+        let outcome = register.commit(Some(old), keep).await.unwrap();
+        assert!(matches!(outcome, Commit::Committed { current, .. } if current.version == 1));
+        assert_eq!(register.held().unwrap().version, 1);
     }
 }

@@ -46,16 +46,19 @@ pub struct SnapshotSettings {
     pub sole_writer: bool,
     /// The most bytes of tails and manifests that are kept between reads, over all databases.
     pub retained_bytes: usize,
+    /// The most bytes of segments that one snapshot may have.
+    pub max_tail_bytes: usize,
     /// The longest time that a reader waits.
     pub timeout: Duration,
 }
 
 impl Default for SnapshotSettings {
-    /// Any number of writers, 256 MiB, 60 s.
+    /// Any number of writers, 256 MiB kept, 1 GiB for a tail, 60 s.
     fn default() -> Self {
         Self {
             sole_writer: false,
             retained_bytes: 256 << 20,
+            max_tail_bytes: 1 << 30,
             timeout: Duration::from_secs(60),
         }
     }
@@ -279,6 +282,7 @@ impl SnapshotReader {
         }
         let tail = match listing {
             Some(listing) => {
+                self.check_size(&listing, manifest.value.low_water_mark)?;
                 let names = listing.names();
                 match self.segments(database, held, &names, &mut manifest).await? {
                     Some(segments) => segments,
@@ -324,6 +328,18 @@ impl SnapshotReader {
             return Err(Unfit::Span { span });
         }
         Ok(first)
+    }
+
+    /// Whether what was listed above the mark fits in memory, before anything is fetched.
+    fn check_size(&self, listing: &TailListing, mark: Stamp) -> Result<(), SnapshotError> {
+        let segments = listing.segments.iter();
+        let above = segments.filter(|segment| segment.name.stamp > mark);
+        let bytes = above.fold(0_u64, |sum, segment| sum.saturating_add(segment.size_bytes));
+        let limit = self.settings.max_tail_bytes;
+        match usize::try_from(bytes) {
+            Ok(fitting) if fitting <= limit => Ok(()),
+            _ => Err(SnapshotError::TailTooLarge { bytes, limit }),
+        }
     }
 
     /// The listed segments above the mark. One that is gone makes it read the manifest again, which has

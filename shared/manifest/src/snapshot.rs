@@ -89,6 +89,16 @@ pub enum SnapshotError {
         /// What did not fit at last.
         reason: Unfit,
     },
+    /// The tail does not fit in memory: nobody flushes, or not fast enough.
+    #[error(
+        "the tail has {bytes} bytes, more than the {limit} that a query may hold; wait for the next flush"
+    )]
+    TailTooLarge {
+        /// The bytes of the objects above the mark.
+        bytes: u64,
+        /// The most bytes that a snapshot may have.
+        limit: usize,
+    },
     /// It took too long.
     #[error("no snapshot within {} s", limit.as_secs())]
     TimedOut {

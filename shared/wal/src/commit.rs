@@ -26,7 +26,7 @@ const PUT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterSettings {
     /// The least time from the begin of one put of a database to that of the next. Zero where a put costs
-    /// nothing.
+    /// nothing. At most half of the acknowledgement limit counts.
     pub flush_interval: Duration,
     /// A batch of this many bytes of encoded rows is put without waiting for the interval to end.
     pub full_batch_bytes: usize,
@@ -132,6 +132,11 @@ impl Committer {
 
     pub(crate) fn stamps(&self) -> &StampSource {
         &self.stamps
+    }
+
+    /// The longest flush interval that leaves a request time to be put.
+    pub(crate) fn longest_interval(&self) -> Duration {
+        self.rules.wait_limit / 2
     }
 
     pub(crate) fn stats(&self) -> WriterStats {

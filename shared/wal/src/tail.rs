@@ -21,23 +21,27 @@ const FETCHES_AT_ONCE: usize = 32;
 /// What the cache keeps for a segment besides the object: its key, its directory, its own book-keeping.
 const CACHE_ENTRY_BYTES: usize = 256;
 
+/// The most pages of one listing, whatever is on them: a store whose listings have no end is given up.
+const MAX_PAGES: usize = 100_000;
+
 /// How a [`TailReader`] reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailSettings {
     /// The most bytes of segments that are kept, over all databases.
     pub cache_bytes: u64,
-    /// The most pages of one listing. A tail longer than that is one that nobody compacts.
-    pub max_list_pages: usize,
+    /// The most segments above the mark. A tail longer than that is one that nobody flushes. What lies at or
+    /// below the mark does not count: stores that can't start after a key list it, too.
+    pub max_segments: usize,
     /// After this time a request counts as unanswered.
     pub request_timeout: Duration,
 }
 
 impl Default for TailSettings {
-    /// 128 MiB, 100 pages (of 1,000 segments on most stores), 30 s.
+    /// 128 MiB, 100,000 segments, 30 s.
     fn default() -> Self {
         Self {
             cache_bytes: 128 << 20,
-            max_list_pages: 100,
+            max_segments: 100_000,
             request_timeout: Duration::from_secs(30),
         }
     }
@@ -52,9 +56,17 @@ pub enum TailError {
     /// A segment is damaged or of a newer release.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// The listing has more pages than are read.
-    #[error("the tail of database {database} has more than {pages} pages of segments")]
+    /// There are more segments above the mark than are listed.
+    #[error("the tail of database {database} has more than {segments} segments")]
     TooLong {
+        /// The database.
+        database: DatabaseId,
+        /// The most segments that are listed.
+        segments: usize,
+    },
+    /// The listing has more pages than are read.
+    #[error("the listing of the tail of database {database} has more than {pages} pages")]
+    Endless {
         /// The database.
         database: DatabaseId,
         /// The most pages that are read.
@@ -157,14 +169,14 @@ impl TailReader {
     ///
     /// # Errors
     ///
-    /// A page was not answered, or there are more pages than the settings allow. There are no partial
-    /// listings.
+    /// A page was not answered, or there are more segments above the mark than the settings allow. There are
+    /// no partial listings.
     pub async fn list(&self, database: DatabaseId, above: Stamp) -> Result<TailListing, TailError> {
         let prefix = Key::tail_prefix(database);
         let start_after = Key::tail_after(database, above);
         let mut listing = TailListing::default();
         let mut page_token = None;
-        for page_number in 0..self.settings.max_list_pages {
+        for page_number in 0..MAX_PAGES {
             let page = self.page(ListRequest {
                 prefix: &prefix,
                 start_after: Some(&start_after),
@@ -182,6 +194,12 @@ impl TailReader {
             for entry in page.entries {
                 listing.add(database, above, entry);
             }
+            if listing.segments.len() > self.settings.max_segments {
+                return Err(TailError::TooLong {
+                    database,
+                    segments: self.settings.max_segments,
+                });
+            }
             page_token = page.next_page_token;
             if page_token.is_none() {
                 listing.segments.sort_by_key(|segment| segment.name);
@@ -189,9 +207,9 @@ impl TailReader {
                 return Ok(listing);
             }
         }
-        Err(TailError::TooLong {
+        Err(TailError::Endless {
             database,
-            pages: self.settings.max_list_pages,
+            pages: MAX_PAGES,
         })
     }
 

@@ -96,22 +96,26 @@ async fn keys_that_are_no_segments_are_left_alone_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_has_no_end_is_given_up() {
+async fn a_tail_that_nobody_flushes_is_given_up_whatever_lies_below_the_mark() {
     let world = TestWorld::unproven(1);
+    world.store.set_sorted(false);
     for stamp in 1..=4 {
         put(&world, DATABASE, &segment(stamp)).await;
     }
     let settings = TailSettings {
-        max_list_pages: 3,
+        max_segments: 3,
         ..TailSettings::default()
     };
     let reader = TailReader::new(world.bucket.clone(), settings);
     let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
     assert!(
-        matches!(error, TailError::TooLong { pages: 3, .. }),
+        matches!(error, TailError::TooLong { segments: 3, .. }),
         "{error}"
     );
-    assert!(reader.list(DATABASE, Stamp::from_u64(1)).await.is_ok());
+    let lists = world.store.count(Operation::List);
+    let listing = reader.list(DATABASE, Stamp::from_u64(1)).await.unwrap();
+    assert_eq!(stamps(&listing.names()), [2, 3, 4]);
+    assert_eq!(world.store.count(Operation::List) - lists, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -217,10 +217,12 @@ impl Inner {
 
     fn flush_interval(&self, pressure: Pressure) -> Duration {
         let interval = self.settings.flush_interval;
-        match pressure {
+        let interval = match pressure {
             Pressure::None => interval,
             Pressure::Slow | Pressure::Stop => interval.saturating_mul(2).max(SLOW_INTERVAL),
-        }
+        };
+        // A request that waited longer than rule W1 allows would be refused.
+        interval.min(self.committer.longest_interval())
     }
 }
 

@@ -8,7 +8,47 @@ mod provider;
 mod regions;
 mod tail;
 
+use std::{error::Error, sync::Arc};
+
+use data::DataError;
+use neap_manifest::{ManifestError, ManifestStore};
+use tail::TailError;
+
 pub(crate) use data::{Data, DataCacheLimits};
 pub(crate) use plan::STORE_URL;
 pub(crate) use provider::SnapshotTable;
 pub(crate) use tail::TailImages;
+
+/// What the tables of all queries share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Which sections there are.
+    pub(crate) manifests: ManifestStore,
+    /// What is in them.
+    pub(crate) data: Data,
+    /// What is not in them yet.
+    pub(crate) tails: TailImages,
+}
+
+/// Whether an error of a scan passes with time: a store that did not answer, a tail that is to be flushed,
+/// an object that a newer snapshot does not name any more.
+pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
+    let of_data = |error: &DataError| !matches!(error, DataError::Format(_));
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let is_temporary = error.downcast_ref::<DataError>().is_some_and(of_data)
+            || error
+                .downcast_ref::<Arc<DataError>>()
+                .is_some_and(|error| of_data(error))
+            || matches!(error.downcast_ref(), Some(TailError::TooLarge { .. }))
+            || matches!(
+                error.downcast_ref(),
+                Some(ManifestError::Store(_) | ManifestError::PageGone { .. })
+            );
+        if is_temporary {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

@@ -171,9 +171,7 @@ impl TableScan<'_> {
                     inputs.push(within(scan, &[overlap.range])?);
                 }
                 SourceRows::Tail(image) => {
-                    let rows = image
-                        .sorted(overlap.range.min, overlap.range.max, &wide)
-                        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+                    let rows = sorted(image, overlap.range, &wide).await?;
                     let rows =
                         MemorySourceConfig::try_new(&[vec![rows]], Arc::clone(&schema), None)?
                             .try_with_sort_information(vec![order.clone()])?;
@@ -341,6 +339,21 @@ impl TableScan<'_> {
             .ok_or_else(|| plan_datafusion_err!("a table without a time column"))?;
         Ok((order, Arc::from(keys)))
     }
+}
+
+/// The points of a tail in a range, sorted: work for a while, so not on a thread that serves requests.
+async fn sorted(
+    image: &Arc<TailImage>,
+    range: TimeRange,
+    columns: &[usize],
+) -> Result<RecordBatch> {
+    let (image, columns) = (Arc::clone(image), columns.to_vec());
+    let sort = move || image.sorted(range.min, range.max, &columns);
+    let external = |error| DataFusionError::External(error);
+    tokio::task::spawn_blocking(sort)
+        .await
+        .map_err(|error| external(error.into()))?
+        .map_err(|error| external(error.into()))
 }
 
 /// The rows of a plan whose time is in one of the ranges.

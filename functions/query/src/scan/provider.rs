@@ -14,12 +14,12 @@ use neap_catalog::Table;
 use neap_manifest::Snapshot;
 
 use super::{
+    Shared,
     data::SectionFile,
     plan::{Source, SourceRows, TableScan},
     predicate::Predicates,
     regions::TimeRange,
 };
-use crate::engine::Shared;
 
 /// A table as of a snapshot.
 #[derive(Debug)]

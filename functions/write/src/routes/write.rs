@@ -76,10 +76,10 @@ async fn accept(
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))
         .await;
-    let _room = room.map_err(failed)?;
+    let room = room.map_err(failed)?;
     let body = read_body(&head.headers, body, &limits, &service.world).await?;
     service
-        .write(&database, body, options)
+        .write_within(room, service.arrival(), &database, body, options)
         .await
         .map_err(failed)
 }

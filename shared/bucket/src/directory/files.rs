@@ -40,22 +40,25 @@ impl TempFile {
         self.file.metadata()
     }
 
-    /// Takes the place, from a file that may be there, and creates the directories on the way. Returns the
-    /// directories whose entries changed.
-    pub(super) fn land(mut self, root: &Path, path: &Path) -> io::Result<BTreeSet<PathBuf>> {
-        let mut changed = BTreeSet::new();
+    /// Takes the place, from a file that may be there, and creates the directories on the way, which `sync`
+    /// makes last. The file's own entry is left to the caller: returns the directory that has it.
+    pub(super) fn land<'a>(
+        mut self,
+        root: &'a Path,
+        path: &'a Path,
+        sync: impl Fn(&Path) -> io::Result<()>,
+    ) -> io::Result<&'a Path> {
         let parent = path.parent().unwrap_or(root);
         let renamed = match fs::rename(&self.path, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_directories(root, parent, &mut changed)?;
+                create_directories(root, parent, &sync)?;
                 fs::rename(&self.path, path)
             }
             renamed => renamed,
         };
         renamed?;
         self.landed = true;
-        changed.insert(parent.to_owned());
-        Ok(changed)
+        Ok(parent)
     }
 }
 
@@ -69,23 +72,30 @@ impl Drop for TempFile {
     }
 }
 
-/// Creates `directory` and what is missing above it, and notes the directories that got a new entry.
+/// Creates `directory` and what is missing above it. The caller has the lock, so whoever finds one of them
+/// later finds one that lasts, and need not see to it: one that does not last is removed again.
 fn create_directories(
     root: &Path,
     directory: &Path,
-    changed: &mut BTreeSet<PathBuf>,
+    sync: &impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    match fs::create_dir(directory) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+    let above = directory.parent().unwrap_or(root);
+    let created = match fs::create_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => {
-            create_directories(root, directory.parent().unwrap_or(root), changed)?;
-            fs::create_dir(directory)?;
+            create_directories(root, above, sync)?;
+            fs::create_dir(directory)
         }
-        Err(error) => return Err(error),
+        created => created,
+    };
+    match created {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        created => created?,
     }
-    changed.insert(directory.parent().unwrap_or(root).to_owned());
-    Ok(())
+    sync(above).inspect_err(|_| {
+        if let Err(error) = fs::remove_dir(directory) {
+            tracing::warn!(path = %directory.display(), %error, "a directory may not outlast a power cut");
+        }
+    })
 }
 
 /// Removes a file, and the directories above it that are empty then. Returns the directory whose entries
@@ -110,16 +120,20 @@ pub(super) fn remove(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(directory.to_owned()))
 }
 
-/// Waits until the entries of the directories are on the disk. One that is gone needs nothing.
+/// Waits until the entries of the directories are on the disk.
 pub(super) fn sync(directories: &BTreeSet<PathBuf>) -> io::Result<()> {
-    for directory in directories {
-        match File::open(directory) {
-            Ok(file) => file.sync_all()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    directories
+        .iter()
+        .try_for_each(|directory| sync_directory(directory))
+}
+
+/// Waits until the entries of a directory are on the disk. One that is gone needs nothing.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    match File::open(directory) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Removes files that were last modified before `limit`: what processes left behind that were killed.
@@ -137,4 +151,55 @@ pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn temporary(root: &Path) -> TempFile {
+        TempFile::write(root.join("temporary"), b"x").unwrap()
+    }
+
+    #[test]
+    fn new_directories_last_before_a_file_is_in_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let synced = RefCell::new(Vec::new());
+        let land = |path: &Path| {
+            let sync = |directory: &Path| {
+                assert!(!path.exists());
+                synced.borrow_mut().push(directory.to_owned());
+                sync_directory(directory)
+            };
+            let parent = temporary(root).land(root, path, sync).unwrap();
+            assert_eq!(Some(parent), path.parent());
+            synced.take()
+        };
+        assert_eq!(
+            land(&root.join("a/b/first")),
+            [root.to_owned(), root.join("a")]
+        );
+        assert!(land(&root.join("a/b/second")).is_empty());
+        assert_eq!(land(&root.join("a/c/third")), [root.join("a")]);
+    }
+
+    #[test]
+    fn a_new_directory_that_may_not_last_is_not_left_for_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let path = root.join("a/b/file");
+        let failed = temporary(root).land(root, &path, |directory| {
+            if directory == root {
+                return Ok(());
+            }
+            Err(io::Error::other("the disk is gone"))
+        });
+        assert!(failed.is_err());
+        assert!(root.join("a").exists());
+        assert!(!root.join("a/b").exists());
+        assert!(!root.join("temporary").exists());
+    }
 }

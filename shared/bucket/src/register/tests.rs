@@ -5,14 +5,15 @@ use std::{
     sync::{Mutex, OnceLock, Weak},
 };
 
+use async_trait::async_trait;
 use futures::{FutureExt, future::join_all};
 use neap_s3_server::{Options, S3Server};
 use object_store::aws::AmazonS3Builder;
 
 use super::*;
 use crate::{
-    Call, Clock, DirectoryStore, Entropy, Faults, FaultyStore, MemoryStore, ObjectStoreAdapter,
-    Operation, Phase, RECENT_PUT_IDS, RemoteOptions, Store, World,
+    Call, Clock, DirectoryStore, Entropy, Faults, FaultyStore, ListPage, ListRequest, MemoryStore,
+    ObjectStoreAdapter, Operation, Phase, RECENT_PUT_IDS, RemoteOptions, Store, World,
 };
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -181,6 +182,91 @@ async fn a_put_that_had_no_effect_is_repeated() {
         assert!(matches!(outcome, Commit::Committed { result, .. } if result == expected));
     }
     assert_eq!(count(&register).await, 2);
+}
+
+/// How a call ends before it reaches the store.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Unavailable,
+    Rejected,
+}
+
+/// A store whose first calls end as they are told; `None` lets one through.
+#[derive(Debug)]
+struct Ended {
+    inner: Arc<dyn Store>,
+    endings: Mutex<VecDeque<Option<Ending>>>,
+}
+
+impl Ended {
+    fn end(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
+        let (key, reason) = (key.to_owned(), "told so".to_owned());
+        match self.endings.lock().unwrap().pop_front().flatten() {
+            None => Ok(()),
+            Some(Ending::Unavailable) => Err(StoreError::Unavailable {
+                operation,
+                key,
+                reason,
+            }),
+            Some(Ending::Rejected) => Err(StoreError::Rejected {
+                operation,
+                key,
+                reason,
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Ended {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.end(Operation::Get, key)?;
+        self.inner.get(key, options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.end(Operation::Put, key)?;
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.inner.list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+#[tokio::test]
+async fn a_rejection_is_an_error_only_while_nothing_can_land_any_more() {
+    use Ending::{Rejected, Unavailable};
+    // A read of the base, a put, a read of what became of it, a put, and so on.
+    for (endings, may_land) in [
+        (vec![Some(Rejected)], false),
+        (vec![None, Some(Rejected)], false),
+        (vec![None, Some(Unavailable), None, Some(Rejected)], true),
+        (vec![None, Some(Unavailable), Some(Rejected)], true),
+    ] {
+        let world = World::system();
+        let store = Ended {
+            inner: memory(&world),
+            endings: Mutex::new(endings.iter().copied().collect()),
+        };
+        let outcome = increment(&register(Arc::new(store), &world)).await;
+        match &outcome {
+            Ok(Commit::Unknown { reason }) => {
+                assert!(
+                    may_land && reason.contains("told so"),
+                    "{endings:?}: {reason}"
+                );
+            }
+            Err(RegisterError::Store(StoreError::Rejected { .. })) => {
+                assert!(!may_land, "{endings:?}: {outcome:?}");
+            }
+            _ => panic!("{endings:?}: {outcome:?}"),
+        }
+    }
 }
 
 #[tokio::test]

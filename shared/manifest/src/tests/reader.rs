@@ -16,6 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SOLE_WRITER: SnapshotSettings = SnapshotSettings {
     sole_writer: true,
     retained_bytes: 256 << 20,
+    max_tail_bytes: 1 << 30,
     timeout: MINUTE,
 };
 
@@ -449,6 +450,28 @@ async fn what_is_kept_is_bounded_and_a_tail_that_does_not_fit_is_listed() {
         10 * 2,
         "the first one, and one for all who waited"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_that_does_not_fit_in_memory_is_refused_before_it_is_fetched() {
+    let stage = Stage::new();
+    let writer = stage.instance(1, SnapshotSettings::default());
+    writer.write(0).await.unwrap();
+    let one = writer.read().await.unwrap().tail[0].size_bytes();
+    let settings = SnapshotSettings {
+        max_tail_bytes: one,
+        ..SnapshotSettings::default()
+    };
+    let reader = stage.instance(2, settings);
+    assert_eq!(reader.read().await.unwrap().tail.len(), 1);
+    writer.write(0).await.unwrap();
+    stage.taken();
+    let error = reader.read().await.unwrap_err();
+    assert_eq!(stage.taken(), requests(1, 2));
+    let SnapshotError::TailTooLarge { bytes, limit } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((bytes, limit), (2 * one as u64, one));
 }
 
 #[tokio::test(start_paused = true)]

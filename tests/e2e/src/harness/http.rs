@@ -9,8 +9,8 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-/// The longest wait for an answer.
-const LIMIT: Duration = Duration::from_secs(60);
+/// The longest wait for an answer: right after a large build, the disk of a machine may stall for a minute.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// The header with the place of a write in the order of all writes.
 const STAMP: &str = "x-neap-stamp";
