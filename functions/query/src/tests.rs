@@ -1,14 +1,9 @@
 //! Queries over databases that were really written and flushed, in a memory store with a clock that the
 //! tests move.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+mod histories;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
@@ -24,27 +19,40 @@ use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
-use proptest::prelude::*;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::{QueryEngine, QuerySettings, router};
 
 /// A clock that only the test moves.
-#[derive(Debug, Default)]
-struct HandClock(AtomicI64);
+#[derive(Debug)]
+struct HandClock(watch::Sender<i64>);
+
+impl Default for HandClock {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
 
 impl Clock for HandClock {
     fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + self.0.load(Ordering::Relaxed)
+        1_700_000_000_000_000 + *self.0.borrow()
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed).unsigned_abs())
+        Duration::from_micros(self.0.borrow().unsigned_abs())
     }
 
-    /// Timeouts never come: what waits for one is woken by something else, or the test hangs and is found.
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let until = self.monotonic().saturating_add(duration).as_micros();
+        let mut now = self.0.subscribe();
+        Box::pin(async move {
+            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
+            // The test may end, and its clock with it, before that time comes.
+            if now.wait_for(is_over).await.is_err() {
+                std::future::pending().await
+            }
+        })
     }
 }
 
@@ -59,6 +67,10 @@ struct Instance {
 
 impl Instance {
     async fn new(store: Arc<MemoryStore>, clock: Arc<HandClock>) -> Self {
+        Self::with(store, clock, QuerySettings::default()).await
+    }
+
+    async fn with(store: Arc<MemoryStore>, clock: Arc<HandClock>, settings: QuerySettings) -> Self {
         let counting = Arc::new(CountingStore::new(store));
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -92,7 +104,6 @@ impl Instance {
             rules,
             FlushLimits::default(),
         );
-        let settings = QuerySettings::default();
         let engine =
             QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings).unwrap();
         Self {
@@ -112,7 +123,7 @@ impl Instance {
 
     fn pass(&self, time: Duration) {
         let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.fetch_add(micros, Ordering::Relaxed);
+        self.clock.0.send_modify(|now| *now += micros);
     }
 
     async fn write(&self, lines: &str) {
@@ -401,6 +412,44 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_gives_its_place_back_when_the_time_is_over() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        timeout: Duration::from_secs(5),
+        concurrent_queries: 1,
+        ..QuerySettings::default()
+    };
+    let one = Instance::with(store, clock, settings).await;
+    let lines: Vec<String> = (0..300).map(|at| format!("m v={at}i {at}")).collect();
+    one.write(&lines.join("\n")).await;
+    let get = |sql: &str| {
+        let uri = format!(
+            "/api/v3/query_sql?db=db&format=csv&q={}",
+            sql.replace(' ', "%20")
+        );
+        one.router
+            .clone()
+            .oneshot(Request::get(uri).body(Body::empty()).unwrap())
+    };
+    let unread = get("SELECT a.v FROM m a CROSS JOIN m b").await.unwrap();
+    assert_eq!(unread.status().as_u16(), 200);
+
+    one.pass(Duration::from_secs(3));
+    let waiting = tokio::spawn(get("SELECT count(*) AS n FROM m"));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!waiting.is_finished());
+    one.pass(Duration::from_secs(3));
+    assert_eq!(waiting.await.unwrap().unwrap().status().as_u16(), 200);
+    assert!(
+        unread.into_body().collect().await.is_err(),
+        "the answer is cut off, not ended"
+    );
+}
+
+#[tokio::test]
 async fn requests_that_are_not_queries_say_what_is_missing() {
     let one = Instance::alone().await;
     assert_eq!(
@@ -480,84 +529,4 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
         one.get("/api/v3/configure/database?format=csv").await.1,
         "iox::database\ndb\n"
     );
-}
-
-type Point = ((Option<u8>, i64), [Option<i8>; 2]);
-
-#[derive(Clone, Debug)]
-enum Step {
-    Write(Vec<Point>),
-    Flush,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()))
-        .prop_filter("a line has a field", |fields| {
-            fields.iter().any(Option::is_some)
-        });
-    let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
-    let write = proptest::collection::vec(point, 1..6).prop_map(Step::Write);
-    proptest::collection::vec(prop_oneof![3 => write, 1 => Just(Step::Flush)], 1..10)
-}
-
-/// Half a day from point to point, so that a table has sections of several days.
-fn line(((tag, time), [a, b]): &Point) -> String {
-    let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
-    let fields = [("a", a), ("b", b)].into_iter();
-    let fields: Vec<String> = fields
-        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}i")))
-        .collect();
-    let time = 1_700_000_000_000_000_000 + time * 43_200_000_000_000;
-    format!("t{tag} {} {time}", fields.join(","))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-    #[test]
-    fn answers_are_those_of_a_map_whenever_it_was_flushed(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let one = Instance::alone().await;
-            // All columns exist from the start.
-            one.write("t,k=all a=0i,b=0i 0").await;
-            let mut model: BTreeMap<(Option<u8>, i64), [Option<i8>; 2]> = BTreeMap::new();
-            for step in steps {
-                match step {
-                    Step::Flush => {
-                        one.flush().await;
-                    }
-                    Step::Write(points) => {
-                        let lines: Vec<String> = points.iter().map(line).collect();
-                        one.write(&lines.join("\n")).await;
-                        for (key, fields) in points {
-                            let row = model.entry(key).or_default();
-                            for (slot, field) in row.iter_mut().zip(fields) {
-                                *slot = field.or(*slot);
-                            }
-                        }
-                    }
-                }
-                let text = |value: Option<i8>| value.map_or(String::new(), |value| value.to_string());
-                let mut expected: Vec<String> = model
-                    .iter()
-                    .filter(|((_, time), [a, _])| (1..5).contains(time) && a.is_none_or(|a| a != 7))
-                    .map(|((tag, time), [a, b])| {
-                        let tag = tag.map_or(String::new(), |tag| format!("k{tag}"));
-                        format!("{tag},{time},{},{}", text(*a), text(*b))
-                    })
-                    .collect();
-                expected.sort_unstable();
-                let answer = one
-                    .sql(
-                        "SELECT k, (CAST(time AS BIGINT) - 1700000000000000000) / 43200000000000 AS n, a, b \
-                         FROM t WHERE time >= '2023-11-15T10:13:20Z' AND time < '2023-11-17T10:13:20Z' \
-                         AND (a != 7 OR a IS NULL)",
-                    )
-                    .await;
-                let mut found: Vec<String> = answer.lines().skip(1).map(str::to_owned).collect();
-                found.sort_unstable();
-                assert_eq!(found, expected);
-            }
-        });
-    }
 }

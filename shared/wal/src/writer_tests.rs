@@ -14,9 +14,12 @@ use neap_schema::{DatabaseId, TableId};
 
 use super::*;
 use crate::{
-    Doubt, EncodedRows, MAX_SEGMENT_BYTES, Segment, StampError, WriteErrorKind,
+    Doubt, Segment, StampError, WriteErrorKind,
     test_world::{DATABASE, Deed, Freeze, TestWorld, batch_of_times, random_rows},
 };
+
+#[path = "writer_size_tests.rs"]
+mod sizes;
 
 type Written = Result<Acknowledged, WriteError>;
 
@@ -164,22 +167,6 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
     assert_eq!(second.time().since(first.time()).as_secs_f64().round(), 1.0);
     assert!(second.time().since(first.time()) >= SECOND);
     assert_eq!(third.await.unwrap().unwrap().stamp, second);
-    assert_eq!(setup.puts(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_full_batch_does_not_wait_for_the_end_of_the_flush_interval() {
-    let setup = Setup::new(WriterSettings::NETWORK).await;
-    setup.write(setup.world.request(0)).await.unwrap();
-    let half = |seed| vec![random_rows(seed, 600 << 10)];
-    let one = setup.begin(setup.world.request_of(half(1))).await;
-    setup.wait(200 * MS).await;
-    assert_eq!(setup.puts(), 1);
-    let now = setup.world.bucket.clock().now().unwrap();
-    let other = setup.begin(setup.world.request_of(half(2))).await;
-    let stamp = other.await.unwrap().unwrap().stamp;
-    assert_eq!(one.await.unwrap().unwrap().stamp, stamp);
-    assert!(stamp.time().since(now) < 100 * MS);
     assert_eq!(setup.puts(), 2);
 }
 
@@ -535,57 +522,6 @@ async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
         assert_eq!(task.await.unwrap().is_ok(), is_put);
     }
     assert_eq!(setup.segments().await[1].needs_catalog(), 6);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_larger_than_a_segment_takes_several_in_order() {
-    let rows: Vec<EncodedRows> = (0..3).map(|seed| random_rows(seed, 7 << 20)).collect();
-    let setup = Setup::local().await;
-    let stamp = setup
-        .write(setup.world.request_of(rows.clone()))
-        .await
-        .unwrap()
-        .stamp;
-    let segments = setup.segments().await;
-    assert_eq!(segments.len(), 2);
-    assert_eq!(segments[1].name().stamp, stamp);
-    assert!(
-        segments
-            .iter()
-            .all(|segment| segment.size_bytes() <= MAX_SEGMENT_BYTES)
-    );
-    assert_eq!(setup.times().await, [vec![0, 1], vec![2]]);
-
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::After(MS), Deed::Rejects]);
-    let error = setup
-        .write(setup.world.request_of(rows.clone()))
-        .await
-        .unwrap_err();
-    assert!(error.stamp() > Some(setup.segments().await[0].name().stamp));
-    assert!(matches!(doubt(Err(error)), Doubt::Partial(_)));
-
-    let setup = Setup::local().await;
-    setup.world.store.will(&[Deed::Lost]);
-    assert!(setup.write(setup.world.request_of(rows)).await.is_err());
-    assert_eq!(setup.puts(), 1, "the rest of a failed request is not put");
-}
-
-#[tokio::test(start_paused = true)]
-async fn rows_that_fit_no_segment_are_refused() {
-    let setup = Setup::local().await;
-    let rows = random_rows(0, MAX_SEGMENT_BYTES);
-    let error = setup
-        .write(setup.world.request_of(vec![rows]))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), WriteErrorKind::TooLarge);
-    let error = setup
-        .write(setup.world.request_of(Vec::new()))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), WriteErrorKind::BadRequest);
-    assert_eq!(setup.writer.stats().in_flight_bytes, 0);
 }
 
 #[test]
