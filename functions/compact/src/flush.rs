@@ -392,7 +392,7 @@ fn encode_table(
     for segment in segments {
         batches.extend(segment.rows(table.id())?);
     }
-    let tags: Vec<String> = table.tags().map(|tag| tag.name.clone()).collect();
+    let tags = table.tag_names();
     let folded = fold(&tags, &table.arrow_schema(), &batches)?;
     drop(batches);
     let encode = |rows| {

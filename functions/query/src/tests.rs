@@ -243,6 +243,15 @@ async fn a_field_filter_never_uncovers_an_older_version() {
 }
 
 #[tokio::test]
+async fn rows_of_the_tail_are_counted_once_when_no_column_is_read() {
+    let one = Instance::alone().await;
+    one.write("t,k=a v=1 1700000000000000000").await;
+    one.write("t,k=a v=2 1700000000000000000\nt,k=b v=2 1700000000000000000")
+        .await;
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t").await, "n\n2\n");
+}
+
+#[tokio::test]
 async fn a_second_instance_answers_from_the_bucket_alone() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));

@@ -95,6 +95,11 @@ impl Table {
         columns.filter(|column| column.column_type == ColumnType::Tag)
     }
 
+    /// The names of the tags, in the order of the series key.
+    pub fn tag_names(&self) -> Vec<String> {
+        self.tags().map(|tag| tag.name.clone()).collect()
+    }
+
     /// The Arrow schema of all columns, sorted by name, as InfluxDB 3 shows it to SQL.
     pub fn arrow_schema(&self) -> SchemaRef {
         let build = || {

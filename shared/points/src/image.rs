@@ -47,7 +47,7 @@ pub struct Chunk {
 pub struct TailImage {
     /// The rows, by age.
     pub chunks: Vec<Chunk>,
-    series: Arc<SeriesNumbers>,
+    series: SeriesNumbers,
     sorted: OnceLock<Arc<[u32]>>,
 }
 
@@ -128,7 +128,7 @@ impl TailImage {
     }
 
     fn sort(&self, times: &[&arrow_array::TimestampNanosecondArray]) -> Arc<[u32]> {
-        let SeriesNumbers { series, ranks } = self.series.as_ref();
+        let SeriesNumbers { series, ranks } = &self.series;
         let mut keys = Vec::with_capacity(series.len());
         for (chunk, times) in self.chunks.iter().zip(times) {
             for (at, time) in times.values().iter().enumerate() {
@@ -353,7 +353,7 @@ impl TailImageBuilder {
         };
         let image = Arc::new(TailImage {
             chunks: self.chunks.clone(),
-            series: Arc::new(series),
+            series,
             sorted: OnceLock::new(),
         });
         self.image = Some(Arc::clone(&image));

@@ -114,7 +114,7 @@ impl Instance {
         for segment in snapshot.tail.iter() {
             batches.extend(segment.rows(table.id()).unwrap());
         }
-        let tags: Vec<String> = table.tags().map(|tag| tag.name.clone()).collect();
+        let tags = table.tag_names();
         let folded = fold(&tags, &table.arrow_schema(), &batches).unwrap();
         let mut answer = Rows::new();
         take_in(&mut answer, &plain(&folded));

@@ -42,7 +42,7 @@ use datafusion::{
         projection::ProjectionExec, union::UnionExec,
     },
 };
-use neap_points::TailImage;
+use neap_points::{Chunk, TailImage};
 use neap_schema::TIME_COLUMN;
 
 use super::{
@@ -103,7 +103,7 @@ impl TableScan<'_> {
             None => (0..self.schema.fields().len()).collect(),
         };
         let regions = Regions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
-        let mut inputs = self.direct(&projection, sources, &regions).await?;
+        let mut inputs = self.direct(&projection, sources, &regions)?;
         for overlap in &regions.overlaps {
             inputs.push(self.merged(&projection, sources, overlap).await?);
         }
@@ -116,7 +116,7 @@ impl TableScan<'_> {
     }
 
     /// Scans of what only one source covers.
-    async fn direct(
+    fn direct(
         &self,
         projection: &[usize],
         sources: &[Source],
@@ -130,9 +130,8 @@ impl TableScan<'_> {
                 SourceRows::Section(file) if ranges.contains(&source.time) => whole.push(file),
                 SourceRows::Section(file) => {
                     let wide = self.with_time(projection);
-                    let scan = self
-                        .sections(&[file], &wide, self.predicates.all.as_ref(), None)
-                        .await?;
+                    let all = self.predicates.all.as_ref();
+                    let scan = self.sections(&[file], &wide, all, None)?;
                     let bounded = within(scan, ranges)?;
                     plans.push(self.narrow(bounded, &wide, projection)?);
                 }
@@ -141,7 +140,7 @@ impl TableScan<'_> {
         }
         if !whole.is_empty() {
             let all = self.predicates.all.as_ref();
-            plans.insert(0, self.sections(&whole, projection, all, None).await?);
+            plans.insert(0, self.sections(&whole, projection, all, None)?);
         }
         Ok(plans)
     }
@@ -165,9 +164,7 @@ impl TableScan<'_> {
             match &source.rows {
                 SourceRows::Section(file) => {
                     let key = self.predicates.key.as_ref();
-                    let scan = self
-                        .sections(&[file], &wide, key, Some(self.file_order()?))
-                        .await?;
+                    let scan = self.sections(&[file], &wide, key, Some(self.file_order()?))?;
                     inputs.push(within(scan, &[overlap.range])?);
                 }
                 SourceRows::Tail(image) => {
@@ -184,7 +181,7 @@ impl TableScan<'_> {
     }
 
     /// Reads sections whole.
-    async fn sections(
+    fn sections(
         &self,
         files: &[&SectionFile],
         projection: &[usize],
@@ -227,27 +224,43 @@ impl TableScan<'_> {
         projection: &[usize],
         ranges: &[TimeRange],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let mut whole = true;
+        let time = |chunk: &Chunk| TimeRange {
+            min: chunk.min_time,
+            max: chunk.max_time,
+        };
+        let chunks: Vec<&Chunk> = image
+            .chunks
+            .iter()
+            .filter(|chunk| {
+                let meets = |range: &TimeRange| range.intersection(time(chunk)).is_some();
+                ranges.iter().any(meets)
+            })
+            .collect();
+        let is_whole = chunks.iter().all(|chunk| {
+            let holds = |range: &TimeRange| range.contains(time(chunk));
+            ranges.iter().any(holds)
+        });
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        if is_whole {
+            return self.memory(&chunks, projection).map(Some);
+        }
+        let wide = self.with_time(projection);
+        let bounded = within(self.memory(&chunks, &wide)?, ranges)?;
+        self.narrow(bounded, &wide, projection).map(Some)
+    }
+
+    /// The rows of chunks that count, in parts of about the same size.
+    fn memory(&self, chunks: &[&Chunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.partitions.max(1)];
         let mut sizes = vec![0; parts.len()];
-        for chunk in &image.chunks {
-            let time = TimeRange {
-                min: chunk.min_time,
-                max: chunk.max_time,
-            };
-            if !ranges
-                .iter()
-                .any(|range| range.intersection(time).is_some())
-            {
-                continue;
+        for chunk in chunks {
+            // Only the columns that are asked for are copied.
+            let mut rows = chunk.rows.project(columns)?;
+            if let Some(live) = &chunk.live {
+                rows = filter_record_batch(&rows, &BooleanArray::new(live.clone(), None))?;
             }
-            whole &= ranges.iter().any(|range| range.contains(time));
-            let rows = match &chunk.live {
-                Some(live) => {
-                    filter_record_batch(&chunk.rows, &BooleanArray::new(live.clone(), None))?
-                }
-                None => chunk.rows.clone(),
-            };
             // The smallest part gets the chunk.
             let smallest = sizes.iter().enumerate().min_by_key(|(_, size)| **size);
             let at = smallest.map_or(0, |(at, _)| at);
@@ -257,19 +270,8 @@ impl TableScan<'_> {
             }
         }
         parts.retain(|part| !part.is_empty());
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let scan = |projection: &[usize]| {
-            let projection = Some(projection.to_vec());
-            MemorySourceConfig::try_new_exec(&parts, Arc::clone(self.schema), projection)
-        };
-        if whole {
-            return Ok(Some(scan(projection)?));
-        }
-        let wide = self.with_time(projection);
-        let bounded = within(scan(&wide)?, ranges)?;
-        self.narrow(bounded, &wide, projection).map(Some)
+        let schema = Arc::new(self.schema.project(columns)?);
+        Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?)
     }
 
     /// The columns of `projection` and the time.
@@ -349,11 +351,10 @@ async fn sorted(
 ) -> Result<RecordBatch> {
     let (image, columns) = (Arc::clone(image), columns.to_vec());
     let sort = move || image.sorted(range.min, range.max, &columns);
-    let external = |error| DataFusionError::External(error);
     tokio::task::spawn_blocking(sort)
         .await
-        .map_err(|error| external(error.into()))?
-        .map_err(|error| external(error.into()))
+        .map_err(|error| DataFusionError::External(error.into()))?
+        .map_err(|error| DataFusionError::External(error.into()))
 }
 
 /// The rows of a plan whose time is in one of the ranges.

@@ -129,7 +129,7 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let tags: Vec<String> = self.table.tags().map(|tag| tag.name.clone()).collect();
+        let tags = self.table.tag_names();
         let predicates = Predicates::new(session, filters, &self.schema, &tags)?;
         let sources = self.sources(&predicates).await?;
         let scan = TableScan {

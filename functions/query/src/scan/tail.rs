@@ -108,7 +108,7 @@ impl TailImages {
         table: &Table,
     ) -> Result<Arc<TailImage>, TailError> {
         let id = (snapshot.database, table.id());
-        let tags: Vec<String> = table.tags().map(|tag| tag.name.clone()).collect();
+        let tags = table.tag_names();
         let schema = table.arrow_schema();
         let tail = self
             .tails
