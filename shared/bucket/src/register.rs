@@ -86,6 +86,20 @@ impl<T: Default> Versioned<T> {
 }
 
 impl<T> Versioned<T> {
+    /// A value that is derived from this one, such as an earlier version of it, with the proof of this one. It
+    /// is there to be read: no commit should start from it.
+    pub fn view(&self, value: Arc<T>, version: u64) -> Self {
+        Self {
+            value,
+            version,
+            committed: self.committed,
+            proven: self.proven,
+            etag: self.etag.clone(),
+            put_id: self.put_id,
+            recent: Arc::clone(&self.recent),
+        }
+    }
+
     fn names(&self, put_id: u128) -> bool {
         self.put_id == put_id || self.recent.contains(&id_text(put_id))
     }

@@ -41,7 +41,7 @@ pub struct RemoteOptions {
     pub retry_timeout: Duration,
     /// The longest time for a connection.
     pub connect_timeout: Duration,
-    /// The longest time for a request and its answer.
+    /// The longest time for a request and its answer; ten times that for those that carry many megabytes.
     pub request_timeout: Duration,
     /// Speak plain HTTP where the endpoint says so.
     pub allow_http: bool,
@@ -91,6 +91,14 @@ impl RemoteOptions {
         certificates.fold(options, ClientOptions::with_root_certificate)
     }
 
+    /// The same for requests that carry much.
+    fn patient(&self) -> Self {
+        Self {
+            request_timeout: self.request_timeout.saturating_mul(PATIENCE),
+            ..self.clone()
+        }
+    }
+
     fn retry(&self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig {
@@ -103,6 +111,12 @@ impl RemoteOptions {
         }
     }
 }
+
+/// Puts of more bytes than this, and reads of whole data objects, may take longer.
+const LARGE_BYTES: usize = 8 << 20;
+
+/// How many times longer.
+const PATIENCE: u32 = 10;
 
 trait Backend: ObjectStore + PaginatedListStore {}
 
@@ -120,6 +134,8 @@ enum Versions {
 /// A store behind a network.
 pub struct ObjectStoreAdapter {
     backend: Box<dyn Backend>,
+    /// The same for large requests.
+    patient: Box<dyn Backend>,
     versions: Versions,
     /// Whether listings can start behind a key; the directory buckets of S3 Express can't.
     starts_after: bool,
@@ -138,12 +154,13 @@ impl ObjectStoreAdapter {
         builder: AmazonS3Builder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
-        let backend = builder
-            .with_client_options(options.client())
-            .with_retry(options.retry())
-            .with_http_connector(WatchingConnector)
-            .build()?;
-        Ok(Self::new(backend, Versions::ETags, options))
+        let build = |options: &RemoteOptions| {
+            let builder = builder.clone().with_client_options(options.client());
+            let builder = builder.with_retry(options.retry());
+            builder.with_http_connector(WatchingConnector).build()
+        };
+        let (backend, patient) = (build(options)?, build(&options.patient())?);
+        Ok(Self::new(backend, patient, Versions::ETags, options))
     }
 
     /// A directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
@@ -163,12 +180,13 @@ impl ObjectStoreAdapter {
         builder: GoogleCloudStorageBuilder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
-        let backend = builder
-            .with_client_options(options.client())
-            .with_retry(options.retry())
-            .with_http_connector(WatchingConnector)
-            .build()?;
-        Ok(Self::new(backend, Versions::Generations, options))
+        let build = |options: &RemoteOptions| {
+            let builder = builder.clone().with_client_options(options.client());
+            let builder = builder.with_retry(options.retry());
+            builder.with_http_connector(WatchingConnector).build()
+        };
+        let (backend, patient) = (build(options)?, build(&options.patient())?);
+        Ok(Self::new(backend, patient, Versions::Generations, options))
     }
 
     /// A container of Azure Blob Storage.
@@ -176,17 +194,24 @@ impl ObjectStoreAdapter {
         builder: MicrosoftAzureBuilder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
-        let backend = builder
-            .with_client_options(options.client())
-            .with_retry(options.retry())
-            .with_http_connector(WatchingConnector)
-            .build()?;
-        Ok(Self::new(backend, Versions::ETags, options))
+        let build = |options: &RemoteOptions| {
+            let builder = builder.clone().with_client_options(options.client());
+            let builder = builder.with_retry(options.retry());
+            builder.with_http_connector(WatchingConnector).build()
+        };
+        let (backend, patient) = (build(options)?, build(&options.patient())?);
+        Ok(Self::new(backend, patient, Versions::ETags, options))
     }
 
-    fn new(backend: impl Backend, versions: Versions, options: &RemoteOptions) -> Self {
+    fn new(
+        backend: impl Backend,
+        patient: impl Backend,
+        versions: Versions,
+        options: &RemoteOptions,
+    ) -> Self {
         Self {
             backend: Box::new(backend),
+            patient: Box::new(patient),
             versions,
             starts_after: true,
             requests: Semaphore::new(options.connection_limit.max(1)),
@@ -217,7 +242,12 @@ impl ObjectStoreAdapter {
         options: object_store::GetOptions,
     ) -> object_store::Result<(ObjectMeta, Bytes)> {
         let known = options.if_none_match.clone();
-        let answer = self.backend.get_opts(path, options).await?;
+        let is_whole = options.range.is_none() && !options.head;
+        let backend = match is_whole && path.extension() == Some("parquet") {
+            true => &self.patient,
+            false => &self.backend,
+        };
+        let answer = backend.get_opts(path, options).await?;
         let meta = answer.meta.clone();
         // A server that ignores the condition sends an object that nobody needs.
         let ignored = known.is_some() && known == meta.e_tag;
@@ -312,9 +342,11 @@ impl Store for ObjectStoreAdapter {
             PutMode::Create => object_store::PutMode::Create,
             PutMode::Update(etag) => object_store::PutMode::Update(self.parts(etag)),
         });
-        let put = self
-            .backend
-            .put_opts(&path, PutPayload::from(body), options);
+        let backend = match body.len() > LARGE_BYTES {
+            true => &self.patient,
+            false => &self.backend,
+        };
+        let put = backend.put_opts(&path, PutPayload::from(body), options);
         match self.call(task, put).await {
             Ok(Answer { value, date }) => {
                 let etag = self.etag(value.e_tag.as_deref(), value.version.as_deref());

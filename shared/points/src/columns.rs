@@ -63,3 +63,10 @@ pub fn times(batch: &RecordBatch) -> Result<&TimestampNanosecondArray, PointsErr
         .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>())
         .ok_or(PointsError::NoTime)
 }
+
+/// The earliest and the latest time of rows; `None` when there are no rows.
+pub(crate) fn time_range(batch: &RecordBatch) -> Result<Option<(i64, i64)>, PointsError> {
+    let times = times(batch)?.values();
+    let (min, max) = (times.iter().min(), times.iter().max());
+    Ok(min.copied().zip(max.copied()))
+}

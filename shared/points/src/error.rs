@@ -1,6 +1,7 @@
 //! What can go wrong with rows that were read.
 
 use arrow_schema::ArrowError;
+use neap_row_delete::MaskError;
 
 /// Rows that are not those of the table that they are said to be of, or too many of them.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum PointsError {
         /// The largest number.
         limit: usize,
     },
+    /// A row delete can't be asked of the rows.
+    #[error(transparent)]
+    Delete(#[from] MaskError),
     /// Arrow refused an operation on the rows.
     #[error(transparent)]
     Arrow(#[from] ArrowError),

@@ -9,6 +9,9 @@
 //! A row that is a newer version of a point takes over what the older one has and it lacks, and the older
 //! one is masked. Rows that were there before are never copied or sorted again, so a segment costs what is
 //! in it, and a query reads the chunks as they are, in parallel.
+//!
+//! A row delete masks what it matches and takes it out of the index, so that a later row of the same point
+//! is a new one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +21,7 @@ use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_schema::{DataType, SchemaRef};
 use arrow_select::interleave::interleave;
 use hashbrown::HashTable;
+use neap_row_delete::Condition;
 
 use crate::{PointsError, SeriesIndex, conform, times};
 
@@ -299,6 +303,63 @@ impl TailImageBuilder {
             chunk.live = Some(live.finish());
         }
         Ok(())
+    }
+
+    /// Takes out the rows that are there now and for which the condition holds. What is pushed later stays,
+    /// and takes nothing over from them. Costs in proportion to the chunks whose times the condition meets;
+    /// memory is not given back.
+    ///
+    /// # Errors
+    /// The condition asks for a tag that is none in this table.
+    pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
+        let hull = condition.time_hull();
+        let mut masks = Vec::new();
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            let meets = |(min, max): (i64, i64)| min <= chunk.max_time && chunk.min_time <= max;
+            if !hull.is_some_and(meets) {
+                continue;
+            }
+            let matching = condition.mask(&chunk.rows)?;
+            let gone = match &chunk.live {
+                Some(live) => live & &matching,
+                None => matching,
+            };
+            if gone.count_set_bits() > 0 {
+                masks.push((at, gone));
+            }
+        }
+        for (at, gone) in masks {
+            let Some(chunk) = self.chunks.get_mut(at) else {
+                continue;
+            };
+            chunk.live = Some(match &chunk.live {
+                Some(live) => live & &!&gone,
+                None => !&gone,
+            });
+            let first = chunk.first_row;
+            let rows = gone.set_indices().filter_map(|row| u32::try_from(row).ok());
+            self.forget(rows.map(|row| first.saturating_add(row)));
+            self.image = None;
+        }
+        Ok(())
+    }
+
+    /// Lets these rows be no versions of their points any more.
+    fn forget(&mut self, rows: impl Iterator<Item = u32>) {
+        let Self {
+            series,
+            time,
+            newest,
+            hasher,
+            ..
+        } = self;
+        for row in rows {
+            let key = (series.get(row as usize), time.get(row as usize));
+            // A row that is live is the newest of its point.
+            if let Ok(found) = newest.find_entry(hasher.hash_one(key), |other| *other == row) {
+                found.remove();
+            }
+        }
     }
 
     /// A column of the newest chunk, its nulls filled from older versions.

@@ -9,13 +9,16 @@
 //! * [`TailImage`] takes in one segment after the other and at any time gives the rows without duplicates,
 //!   unsorted but without having touched the older rows again: what a query of fresh data reads.
 //!
-//! Both agree, in whatever portions the rows come: folding is associative in the order of the writes.
+//! Both agree, in whatever portions the rows come: folding is associative in the order of the writes. Row
+//! deletes between the writes take out what is older: [`survivors`] before a fold, [`TailImageBuilder::delete`]
+//! in an image.
 
 mod columns;
 mod error;
 mod fold;
 mod image;
 mod series;
+mod survivors;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +27,4 @@ pub use error::PointsError;
 pub use fold::fold;
 pub use image::{Chunk, TailImage, TailImageBuilder};
 pub use series::SeriesIndex;
+pub use survivors::{Version, survivors};

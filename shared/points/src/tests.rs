@@ -10,10 +10,11 @@ use arrow_array::{
 };
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
+use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
-use crate::{TailImageBuilder, fold};
+use crate::{TailImage, TailImageBuilder, Version, fold, survivors};
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
@@ -73,6 +74,11 @@ fn batch(rows: &[Row]) -> RecordBatch {
 
 fn model(rows: &[Row]) -> Points {
     let mut points = Points::new();
+    write(&mut points, rows);
+    points
+}
+
+fn write(points: &mut Points, rows: &[Row]) {
     for (tags, time, fields) in rows {
         let point = points
             .entry((tags.map(|tag| tag.map(text)), *time))
@@ -81,7 +87,6 @@ fn model(rows: &[Row]) -> Points {
             *slot = field.map(f64::from).or(*slot);
         }
     }
-    points
 }
 
 /// The points of a batch in its order.
@@ -113,13 +118,43 @@ fn points(batch: &RecordBatch) -> Vec<(Key, [Option<f64>; 2])> {
         .collect()
 }
 
-fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
-    let row = (
+fn row() -> impl Strategy<Value = Row> {
+    (
         proptest::array::uniform2(proptest::option::of(0..4u8)),
         0..6i64,
         proptest::array::uniform2(proptest::option::of(any::<u8>())),
-    );
-    proptest::collection::vec(proptest::collection::vec(row, 1..12), 0..8)
+    )
+}
+
+fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
+    proptest::collection::vec(proptest::collection::vec(row(), 1..12), 0..8)
+}
+
+/// A step in the history of a table.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<Row>),
+    Delete(Condition),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let time = (0..6i64, 0..6i64).prop_map(|(min, max)| Condition::Time { min, max });
+    let name = prop_oneof![Just("host"), Just("zone"), Just("absent")];
+    let tag = (name, proptest::option::of(0..4u8)).prop_map(|(name, value)| Condition::Tag {
+        name: name.to_owned(),
+        value: value.map(text),
+    });
+    let one = prop_oneof![time, tag];
+    let condition = (one.clone(), one, 0..3u8).prop_map(|(one, other, join)| match join {
+        0 => one,
+        1 => one.and(other),
+        _ => one.or(other),
+    });
+    let step = prop_oneof![
+        3 => proptest::collection::vec(row(), 1..12).prop_map(Step::Write),
+        2 => condition.prop_map(Step::Delete),
+    ];
+    proptest::collection::vec(step, 0..12)
 }
 
 proptest! {
@@ -153,23 +188,75 @@ proptest! {
         }
         // Checked at the end: later segments must not change an image that was given out.
         for (at, image) in taken {
-            let expected = model(&portions[..=at].concat());
-            let mut found = Vec::new();
-            for chunk in &image.chunks {
-                let live = chunk.live.clone().map(|live| arrow_array::BooleanArray::new(live, None));
-                let rows = live.map_or_else(
-                    || chunk.rows.clone(),
-                    |live| filter_record_batch(&chunk.rows, &live).unwrap(),
-                );
-                found.extend(points(&rows));
-            }
-            prop_assert_eq!(found.len(), image.num_rows());
-            prop_assert_eq!(found.len(), expected.len());
-            prop_assert_eq!(&found.into_iter().collect::<Points>(), &expected);
-            let sorted = image.sorted(1, 3, &[0, 1, 2, 3, 4]).unwrap();
-            let within: Vec<_> = expected.into_iter().filter(|((_, time), _)| (1..=3).contains(time)).collect();
-            prop_assert_eq!(points(&sorted), within);
+            check_image(&image, model(&portions[..=at].concat()))?;
         }
+    }
+
+    #[test]
+    fn image_and_fold_agree_on_what_deletes_leave(steps in steps()) {
+        let mut builder = TailImageBuilder::new(&tags(), schema());
+        let mut expected = Points::new();
+        let mut history = Vec::new();
+        let mut taken = Vec::new();
+        for step in &steps {
+            match step {
+                Step::Write(rows) => {
+                    builder.push(&batch(rows)).unwrap();
+                    history.push(Version::Rows(batch(rows)));
+                    write(&mut expected, rows);
+                }
+                Step::Delete(condition) => {
+                    builder.delete(condition).unwrap();
+                    history.push(Version::Delete(condition));
+                    expected.retain(|(tags, time), _| !holds(condition, tags, *time));
+                }
+            }
+            taken.push((builder.image(), expected.clone()));
+        }
+        for (image, expected) in taken {
+            if !image.chunks.is_empty() {
+                check_image(&image, expected)?;
+            }
+        }
+        let left = survivors(history).unwrap();
+        let folded = fold(&tags(), &schema(), &left).unwrap();
+        prop_assert_eq!(points(&folded), expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+/// Whether an image has these points once, and sorts them.
+fn check_image(image: &TailImage, expected: Points) -> Result<(), TestCaseError> {
+    let mut found = Vec::new();
+    for chunk in &image.chunks {
+        let live = chunk.live.clone();
+        let live = live.map(|live| arrow_array::BooleanArray::new(live, None));
+        let rows = live.map_or_else(
+            || chunk.rows.clone(),
+            |live| filter_record_batch(&chunk.rows, &live).unwrap(),
+        );
+        found.extend(points(&rows));
+    }
+    prop_assert_eq!(found.len(), image.num_rows());
+    prop_assert_eq!(found.len(), expected.len());
+    prop_assert_eq!(&found.into_iter().collect::<Points>(), &expected);
+    let sorted = image.sorted(1, 3, &[0, 1, 2, 3, 4]).unwrap();
+    let within = expected.into_iter();
+    let within = within.filter(|((_, time), _)| (1..=3).contains(time));
+    prop_assert_eq!(points(&sorted), within.collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Whether a delete removes the points of these tags and time.
+fn holds(condition: &Condition, tags: &[Option<String>; 2], time: i64) -> bool {
+    match condition {
+        Condition::Time { min, max } => (*min..=*max).contains(&time),
+        Condition::Tag { name, value } => match name.as_str() {
+            "host" => tags[0] == *value,
+            "zone" => tags[1] == *value,
+            _ => value.is_none(),
+        },
+        Condition::All(all) => all.iter().all(|part| holds(part, tags, time)),
+        Condition::Any(any) => any.iter().any(|part| holds(part, tags, time)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a write asks for, and how the requests of one put are laid out in segments.
 
 use neap_bucket::{Moment, Stamp, StoreTime};
+use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
 use crate::{
     EncodedRows, MAX_SEGMENT_BYTES, WriteError,
-    segment::{ENTRY_BYTES, SEGMENT_OVERHEAD_BYTES},
+    segment::{ENTRY_BYTES, MAX_DELETES_BYTES, SEGMENT_OVERHEAD_BYTES},
 };
 
 /// What a request knows of catalogs and manifest.
@@ -27,6 +28,19 @@ pub struct WriteRequest {
     /// The rows; those of one table in the order of their lines.
     pub rows: Vec<EncodedRows>,
     /// What the request knows of catalogs and manifest.
+    pub proof: Proof,
+    /// The stamp after which the request is to be ordered (`x-neap-stamp`).
+    pub after: Option<Stamp>,
+}
+
+/// The row deletes of one request, with what must hold when they are put.
+#[derive(Debug)]
+pub struct DeleteRequest {
+    /// When the request arrived.
+    pub arrived: Moment,
+    /// The deletes; at least one.
+    pub deletes: Vec<RowDelete>,
+    /// What the request knows of catalogs and manifest; its catalog has the tables and tags of the deletes.
     pub proof: Proof,
     /// The stamp after which the request is to be ordered (`x-neap-stamp`).
     pub after: Option<Stamp>,
@@ -103,13 +117,59 @@ impl<R> Pending<R> {
     }
 }
 
+/// What a request puts, or a part of it.
+#[derive(Debug)]
+pub(crate) enum Load {
+    /// Rows; those of one table in the order of their lines.
+    Rows(Vec<EncodedRows>),
+    /// Row deletes, which have a segment of their own.
+    Deletes(Vec<RowDelete>),
+}
+
+impl Load {
+    /// The number of parts that it is put in. The deletes of a request stay together.
+    pub(crate) fn parts(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Deletes(_) => 1,
+        }
+    }
+
+    /// The bytes that it takes up, and an error if a part of it does not fit a segment.
+    pub(crate) fn measure(&self) -> Result<usize, WriteError> {
+        match self {
+            Self::Rows(rows) => {
+                let limit = SEGMENT_PARTS_BYTES;
+                let largest = rows.iter().map(part_bytes).max();
+                let bytes = largest.ok_or(WriteError::Empty)?;
+                if bytes > limit {
+                    return Err(WriteError::TooLarge { bytes, limit });
+                }
+                Ok(rows.iter().map(part_bytes).sum())
+            }
+            Self::Deletes(deletes) => {
+                let limit = MAX_DELETES_BYTES;
+                if deletes.is_empty() {
+                    return Err(WriteError::Empty);
+                }
+                // Text can always be written down.
+                let bytes = serde_json::to_vec(deletes).map_or(usize::MAX, |text| text.len());
+                if bytes > limit {
+                    return Err(WriteError::DeletesTooLarge { bytes, limit });
+                }
+                Ok(bytes)
+            }
+        }
+    }
+}
+
 /// What one segment holds of a request.
 #[derive(Debug)]
 pub(crate) struct Share {
     /// The position of the request in the batch.
     pub(crate) request: usize,
-    /// At least one.
-    pub(crate) parts: Vec<EncodedRows>,
+    /// At least one part.
+    pub(crate) load: Load,
 }
 
 fn part_bytes(rows: &EncodedRows) -> usize {
@@ -119,51 +179,63 @@ fn part_bytes(rows: &EncodedRows) -> usize {
 /// What the parts of a segment may take up together.
 pub(crate) const SEGMENT_PARTS_BYTES: usize = MAX_SEGMENT_BYTES - SEGMENT_OVERHEAD_BYTES;
 
-/// The bytes that a request takes up, and an error if one of its parts does not fit a segment.
-pub(crate) fn measure(rows: &[EncodedRows]) -> Result<usize, WriteError> {
-    let limit = SEGMENT_PARTS_BYTES;
-    let largest = rows.iter().map(part_bytes).max();
-    let bytes = largest.ok_or(WriteError::Empty)?;
-    if bytes > limit {
-        return Err(WriteError::TooLarge { bytes, limit });
-    }
-    Ok(rows.iter().map(part_bytes).sum())
-}
-
-/// Lays requests out in segments: in their order, each request in one segment if it fits one.
-pub(crate) fn lay_out(requests: Vec<Vec<EncodedRows>>, limit: usize) -> Vec<Vec<Share>> {
+/// Lays requests out in segments: in their order, each request in one segment if it fits one, and deletes in
+/// one of their own, so that what came before them has a smaller stamp and what comes after a greater one.
+pub(crate) fn lay_out(requests: Vec<Load>, limit: usize) -> Vec<Vec<Share>> {
     let mut segments: Vec<Vec<Share>> = Vec::new();
     let mut left = 0;
-    for (request, rows) in requests.into_iter().enumerate() {
-        let whole: usize = rows.iter().map(part_bytes).sum();
-        if whole > left && whole <= limit {
-            // A request that fits a segment of its own is not torn apart.
-            left = 0;
-        }
-        for part in rows {
-            let bytes = part_bytes(&part);
-            if bytes > left {
-                segments.push(Vec::new());
-                left = limit;
-            }
-            left = left.saturating_sub(bytes);
-            let Some(segment) = segments.last_mut() else {
-                continue;
-            };
-            match segment.last_mut() {
-                Some(share) if share.request == request => share.parts.push(part),
-                _ => segment.push(Share {
-                    request,
-                    parts: vec![part],
-                }),
+    for (request, load) in requests.into_iter().enumerate() {
+        match load {
+            Load::Rows(rows) => lay_out_rows(&mut segments, &mut left, request, rows, limit),
+            deletes @ Load::Deletes(_) => {
+                let load = deletes;
+                segments.push(vec![Share { request, load }]);
+                left = 0;
             }
         }
     }
     segments
 }
 
+/// `left` is the number of bytes for which there is room in the last segment.
+fn lay_out_rows(
+    segments: &mut Vec<Vec<Share>>,
+    left: &mut usize,
+    request: usize,
+    rows: Vec<EncodedRows>,
+    limit: usize,
+) {
+    let whole: usize = rows.iter().map(part_bytes).sum();
+    if whole > *left && whole <= limit {
+        // A request that fits a segment of its own is not torn apart.
+        *left = 0;
+    }
+    for part in rows {
+        let bytes = part_bytes(&part);
+        if bytes > *left {
+            segments.push(Vec::new());
+            *left = limit;
+        }
+        *left = left.saturating_sub(bytes);
+        let Some(segment) = segments.last_mut() else {
+            continue;
+        };
+        match segment.last_mut() {
+            Some(Share {
+                request: of,
+                load: Load::Rows(parts),
+            }) if *of == request => parts.push(part),
+            _ => segment.push(Share {
+                request,
+                load: Load::Rows(vec![part]),
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use neap_row_delete::Condition;
     use neap_schema::TableId;
     use proptest::prelude::*;
 
@@ -177,27 +249,59 @@ mod tests {
         EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap()
     }
 
+    fn delete(table: u32) -> Load {
+        Load::Deletes(vec![RowDelete {
+            table: TableId::new(table),
+            condition: Condition::EVERYTHING,
+        }])
+    }
+
+    /// The bytes that a load takes up in a segment of rows.
+    fn row_bytes(load: &Load) -> usize {
+        match load {
+            Load::Rows(rows) => rows.iter().map(part_bytes).sum(),
+            Load::Deletes(_) => 0,
+        }
+    }
+
+    /// The parts of a load: the number of rows of each, or `None` for deletes.
+    fn parts(load: &Load) -> Vec<Option<usize>> {
+        match load {
+            Load::Rows(rows) => rows.iter().map(|part| Some(part.rows() as usize)).collect(),
+            Load::Deletes(_) => vec![None],
+        }
+    }
+
     proptest! {
         #[test]
         fn requests_keep_their_order_and_fit_their_segments(
-            sizes in proptest::collection::vec(proptest::collection::vec(1_usize..300, 1..5), 1..8),
+            sizes in proptest::collection::vec(proptest::collection::vec(1_usize..300, 0..5), 1..8),
             spare in 0_usize..3000,
         ) {
-            let requests: Vec<Vec<_>> =
-                sizes.iter().map(|sizes| sizes.iter().map(|size| rows(*size)).collect()).collect();
-            let limit = requests.iter().flatten().map(part_bytes).max().unwrap() + spare;
-            let whole: Vec<usize> =
-                requests.iter().map(|rows| rows.iter().map(part_bytes).sum()).collect();
+            // A request without rows stands for one of a delete.
+            let requests: Vec<Load> = sizes
+                .iter()
+                .map(|sizes| match sizes.as_slice() {
+                    [] => delete(1),
+                    sizes => Load::Rows(sizes.iter().map(|size| rows(*size)).collect()),
+                })
+                .collect();
+            let largest = requests.iter().filter_map(|load| match load {
+                Load::Rows(rows) => rows.iter().map(part_bytes).max(),
+                Load::Deletes(_) => None,
+            });
+            let limit = largest.max().unwrap_or(0) + spare;
+            let whole: Vec<usize> = requests.iter().map(row_bytes).collect();
+            let expected: Vec<_> = requests
+                .iter()
+                .enumerate()
+                .flat_map(|(request, load)| parts(load).into_iter().map(move |part| (request, part)))
+                .collect();
             let segments = lay_out(requests, limit);
             let flat: Vec<_> = segments
                 .iter()
                 .flatten()
-                .flat_map(|share| share.parts.iter().map(|part| (share.request, part.rows() as usize)))
-                .collect();
-            let expected: Vec<_> = sizes
-                .iter()
-                .enumerate()
-                .flat_map(|(request, sizes)| sizes.iter().map(move |size| (request, *size)))
+                .flat_map(|share| parts(&share.load).into_iter().map(|part| (share.request, part)))
                 .collect();
             prop_assert_eq!(flat, expected);
             for (request, whole) in whole.iter().enumerate() {
@@ -206,8 +310,9 @@ mod tests {
             }
             for segment in &segments {
                 prop_assert!(!segment.is_empty());
-                let parts = segment.iter().flat_map(|share| &share.parts);
-                prop_assert!(parts.map(part_bytes).sum::<usize>() <= limit);
+                let has_delete = segment.iter().any(|share| matches!(share.load, Load::Deletes(_)));
+                prop_assert!(!has_delete || segment.len() == 1);
+                prop_assert!(segment.iter().map(|share| row_bytes(&share.load)).sum::<usize>() <= limit);
             }
         }
     }
@@ -215,11 +320,29 @@ mod tests {
     #[test]
     fn requests_that_fit_share_a_segment() {
         let requests = vec![vec![rows(1)], vec![rows(2), rows(3)], vec![rows(4)]];
+        let requests = requests.into_iter().map(Load::Rows).collect();
         assert_eq!(lay_out(requests, SEGMENT_PARTS_BYTES).len(), 1);
     }
 
     #[test]
-    fn a_request_without_rows_is_refused() {
-        assert!(matches!(measure(&[]), Err(WriteError::Empty)));
+    fn deletes_divide_what_is_before_them_from_what_is_after() {
+        let requests = vec![
+            Load::Rows(vec![rows(1)]),
+            delete(1),
+            delete(2),
+            Load::Rows(vec![rows(2)]),
+            Load::Rows(vec![rows(3)]),
+        ];
+        let segments = lay_out(requests, SEGMENT_PARTS_BYTES);
+        let requests = |segment: &Vec<Share>| segment.iter().map(|share| share.request).collect();
+        let requests: Vec<Vec<usize>> = segments.iter().map(requests).collect();
+        assert_eq!(requests, [vec![0], vec![1], vec![2], vec![3, 4]]);
+    }
+
+    #[test]
+    fn a_request_of_nothing_is_refused() {
+        for nothing in [Load::Rows(Vec::new()), Load::Deletes(Vec::new())] {
+            assert!(matches!(nothing.measure(), Err(WriteError::Empty)));
+        }
     }
 }

@@ -16,7 +16,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     Doubt, EncodedRows, MAX_SEGMENT_BYTES, Segment, StampSource, WriteError,
-    batch::{Pending, Share, Terms},
+    batch::{Load, Pending, Share, Terms},
 };
 
 /// No put is acknowledged that took longer than this by any clock.
@@ -71,6 +71,8 @@ pub struct WriterStats {
     pub bytes: u64,
     /// Rows of the segments that the store answered for.
     pub rows: u64,
+    /// Row deletes of the segments that the store answered for.
+    pub deletes: u64,
     /// Requests that were not acknowledged after they had joined a group commit.
     pub refused: u64,
     /// Puts of which nothing is known.
@@ -86,6 +88,7 @@ pub(crate) struct Counters {
     puts: AtomicU64,
     bytes: AtomicU64,
     rows: AtomicU64,
+    deletes: AtomicU64,
     refused: AtomicU64,
     unknown: AtomicU64,
 }
@@ -145,6 +148,7 @@ impl Committer {
             puts: read(&self.counters.puts),
             bytes: read(&self.counters.bytes),
             rows: read(&self.counters.rows),
+            deletes: read(&self.counters.deletes),
             refused: read(&self.counters.refused),
             unknown: read(&self.counters.unknown),
             stamps_not_followed: self.stamps.not_followed(),
@@ -168,16 +172,10 @@ impl Committer {
         let needs_catalog = needs_catalog.max().unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
-        let rows: Vec<_> = shares
-            .iter()
-            .flat_map(|share| &share.parts)
-            .cloned()
-            .collect();
-        let salt = self.stamps.salt();
-        let result = match Segment::encode(database, name, salt, needs_catalog, &rows) {
+        let result = match self.encode(database, name, needs_catalog, &shares) {
             Some(segment) => self.store(segment, begun).await,
             None => Err(WriteError::TooLarge {
-                bytes: rows.iter().map(EncodedRows::size_bytes).sum(),
+                bytes: rows_of(&shares).map(EncodedRows::size_bytes).sum(),
                 limit: MAX_SEGMENT_BYTES,
             }),
         };
@@ -186,10 +184,28 @@ impl Committer {
                 continue;
             };
             match &result {
-                Ok(()) => pending.acknowledge(share.parts.len(), stamp),
+                Ok(()) => pending.acknowledge(share.load.parts(), stamp),
                 Err(error) => self.refuse(pending, error.clone()),
             }
         }
+    }
+
+    /// The segment of these shares: of rows, or of the deletes of one request.
+    fn encode(
+        &self,
+        database: DatabaseId,
+        name: SegmentName,
+        needs_catalog: u64,
+        shares: &[Share],
+    ) -> Option<Segment> {
+        let salt = self.stamps.salt();
+        if let [share] = shares
+            && let Load::Deletes(deletes) = &share.load
+        {
+            return Segment::encode_deletes(database, name, salt, needs_catalog, deletes);
+        }
+        let rows: Vec<_> = rows_of(shares).cloned().collect();
+        Segment::encode(database, name, salt, needs_catalog, &rows)
     }
 
     /// Takes the stamp, then checks the requests against it. Removes the shares of those that may not be
@@ -279,6 +295,8 @@ impl Committer {
             Outcome::Stored(judgement) => {
                 let bytes = u64::try_from(segment.size_bytes()).unwrap_or(u64::MAX);
                 let rows = segment.tables().map(|table| table.rows).sum();
+                let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
+                self.counters.deletes.fetch_add(deletes, Ordering::Relaxed);
                 self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.counters.rows.fetch_add(rows, Ordering::Relaxed);
                 if let Some(observer) = &self.observer {
@@ -336,6 +354,14 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// The rows of a segment.
+fn rows_of(shares: &[Share]) -> impl Iterator<Item = &EncodedRows> {
+    shares.iter().flat_map(|share| match &share.load {
+        Load::Rows(rows) => rows.as_slice(),
+        Load::Deletes(_) => &[],
+    })
 }
 
 /// The terms of the requests that have a share in a segment.

@@ -15,7 +15,7 @@ const RETRY_AFTER_FLUSH: Duration = Duration::from_secs(5);
 /// Why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The request has no rows.
+    /// The request has neither rows nor deletes.
     #[error("the write has no rows")]
     Empty,
     /// The rows of one table take up more than a segment. The caller splits the batch.
@@ -24,6 +24,14 @@ pub enum WriteError {
         /// The encoded size.
         bytes: usize,
         /// The most that fits.
+        limit: usize,
+    },
+    /// The row deletes of one request take up more than is allowed.
+    #[error("the deletes of one request take up {bytes} bytes, of at most {limit}")]
+    DeletesTooLarge {
+        /// The size as it is stored.
+        bytes: usize,
+        /// The most.
         limit: usize,
     },
     /// Too much is waiting to be put already.
@@ -145,6 +153,7 @@ impl WriteError {
             | Self::NotAcknowledged { stamp, .. } => Some(*stamp),
             Self::Empty
             | Self::TooLarge { .. }
+            | Self::DeletesTooLarge { .. }
             | Self::Overloaded { .. }
             | Self::TailTooLong
             | Self::NoClock
@@ -157,7 +166,7 @@ impl WriteError {
     pub fn kind(&self) -> WriteErrorKind {
         match self {
             Self::Empty | Self::Stamp(StampError::FarAhead { .. }) => WriteErrorKind::BadRequest,
-            Self::TooLarge { .. } => WriteErrorKind::TooLarge,
+            Self::TooLarge { .. } | Self::DeletesTooLarge { .. } => WriteErrorKind::TooLarge,
             _ => WriteErrorKind::Unavailable,
         }
     }

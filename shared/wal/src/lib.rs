@@ -1,4 +1,4 @@
-//! The tail of a database: how rows become segments in the bucket, and how they are read back.
+//! The tail of a database: how rows and row deletes become segments in the bucket, and how they are read back.
 //!
 //! ```text
 //! request ── encode its rows (EncodedRows, in parallel)
@@ -23,7 +23,7 @@
 //! | piece | what it is |
 //! |---|---|
 //! | [`EncodedRows`] | the rows of one request for one table, ready to be put |
-//! | [`Segment`] | one object of the tail: a directory and the streams of rows that it names |
+//! | [`Segment`] | one object of the tail: a directory and the streams of rows that it names, or row deletes |
 //! | [`StampSource`] | an instance's places in the order of all writes |
 //! | [`TailWriter`] | group commit and the rules of a put |
 //! | [`TailReader`] | listing and fetching what lies above a mark |
@@ -39,7 +39,7 @@ mod tail;
 mod test_world;
 mod writer;
 
-pub use batch::{Acknowledged, Proof, WriteRequest};
+pub use batch::{Acknowledged, DeleteRequest, Proof, WriteRequest};
 pub use commit::{SegmentObserver, WriterSettings, WriterStats};
 pub use error::{Doubt, WriteError, WriteErrorKind};
 pub use rows::{EncodeError, EncodedRows};

@@ -3,9 +3,12 @@
 //! ```text
 //! envelope   magic NWAL, version, put_id (stamp and nonce), checksum of the payload
 //! payload    u32, little endian   length of the header
-//!            header               JSON: stamp, nonce, salt, needs_catalog, directory
+//!            header               JSON: stamp, nonce, salt, needs_catalog, directory; deletes
 //!            streams              Arrow IPC, one after the other, in the order of the directory
 //! ```
+//!
+//! A segment has rows, and is of version 1, or row deletes, and is of version 2: a release that does not know
+//! deletes refuses those and only those. Deletes are in the header; such a segment has no streams.
 //!
 //! An entry of the directory names the table, the range of bytes counted from the first stream, the number
 //! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it;
@@ -16,15 +19,23 @@ use std::ops::Range;
 use arrow_array::RecordBatch;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, SegmentName, Stamp};
+use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{EncodedRows, rows::read_stream};
 
-const FORMAT: Format = Format {
+/// Segments of rows.
+const ROWS_FORMAT: Format = Format {
     magic: *b"NWAL",
     kind: "segment",
     version: 1,
+};
+
+/// Segments of row deletes, and what is read.
+const DELETES_FORMAT: Format = Format {
+    version: 2,
+    ..ROWS_FORMAT
 };
 
 /// The largest segment: what one PUT carries in well under the time limit of an acknowledgement, and what a
@@ -36,6 +47,10 @@ pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 256;
 
 /// What one entry of the directory takes up at most.
 pub(crate) const ENTRY_BYTES: usize = 192;
+
+/// The most that the deletes of one request take up: they are copied into the manifest, and stay there for
+/// as long as there are rows that they may remove.
+pub(crate) const MAX_DELETES_BYTES: usize = 1 << 20;
 
 /// A segment that can't be read. Every message names the object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +107,20 @@ struct Header {
     nonce: u64,
     salt: u16,
     needs_catalog: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deletes: Vec<RowDelete>,
     directory: Vec<Entry>,
+}
+
+impl Header {
+    /// The format of a segment with this header; `None` for one that no segment has.
+    fn format(&self) -> Option<Format> {
+        match (self.deletes.as_slice(), self.directory.as_slice()) {
+            ([], _) => Some(ROWS_FORMAT),
+            (_, []) => Some(DELETES_FORMAT),
+            _ => None,
+        }
+    }
 }
 
 /// What a segment holds of one table.
@@ -114,6 +142,7 @@ pub struct Segment {
     database: DatabaseId,
     name: SegmentName,
     needs_catalog: u64,
+    deletes: Vec<RowDelete>,
     directory: Vec<Entry>,
     object: Bytes,
     streams: Bytes,
@@ -128,32 +157,61 @@ impl Segment {
         needs_catalog: u64,
         rows: &[EncodedRows],
     ) -> Option<Self> {
-        let directory = directory(rows)?;
-        let header = serde_json::to_vec(&Header {
+        let header = Header {
             stamp: name.stamp,
             nonce: name.nonce,
             salt,
             needs_catalog,
-            directory: directory.clone(),
-        })
-        .ok()?;
+            deletes: Vec::new(),
+            directory: directory(rows)?,
+        };
+        Self::build(database, header, rows)
+    }
+
+    /// The segment of these row deletes, at least one. `None` when it would exceed [`MAX_SEGMENT_BYTES`].
+    pub(crate) fn encode_deletes(
+        database: DatabaseId,
+        name: SegmentName,
+        salt: u16,
+        needs_catalog: u64,
+        deletes: &[RowDelete],
+    ) -> Option<Self> {
+        let header = Header {
+            stamp: name.stamp,
+            nonce: name.nonce,
+            salt,
+            needs_catalog,
+            deletes: deletes.to_vec(),
+            directory: Vec::new(),
+        };
+        Self::build(database, header, &[])
+    }
+
+    fn build(database: DatabaseId, header: Header, rows: &[EncodedRows]) -> Option<Self> {
+        let format = header.format()?;
+        let text = serde_json::to_vec(&header).ok()?;
         let streams: usize = rows.iter().map(EncodedRows::size_bytes).sum();
-        let mut payload = BytesMut::with_capacity(4 + header.len() + streams);
-        payload.put_u32_le(u32::try_from(header.len()).ok()?);
-        payload.put_slice(&header);
+        let mut payload = BytesMut::with_capacity(4 + text.len() + streams);
+        payload.put_u32_le(u32::try_from(text.len()).ok()?);
+        payload.put_slice(&text);
         for rows in rows {
             payload.put_slice(rows.stream());
         }
-        let object = FORMAT.encode(put_id(name), &payload);
+        let name = SegmentName {
+            stamp: header.stamp,
+            nonce: header.nonce,
+        };
+        let object = format.encode(put_id(name), &payload);
         if object.len() > MAX_SEGMENT_BYTES {
             return None;
         }
         Some(Self {
             database,
             name,
-            needs_catalog,
-            directory,
-            streams: object.slice(HEADER_BYTES + 4 + header.len()..),
+            needs_catalog: header.needs_catalog,
+            deletes: header.deletes,
+            directory: header.directory,
+            streams: object.slice(HEADER_BYTES + 4 + text.len()..),
             object,
         })
     }
@@ -169,17 +227,18 @@ impl Segment {
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let (put_id_found, payload) = match FORMAT.decode(&key, &object) {
+        let (put_id_found, payload) = match DELETES_FORMAT.decode(&key, &object) {
             Ok(decoded) => decoded,
             Err(error) => return Err(damaged_table(&key, &object).unwrap_or(error.into())),
         };
         let damaged = |reason: &str| damaged(&key, reason);
-        // The checksum does not cover the envelope itself.
-        let version_and_reserved = [FORMAT.version.to_le_bytes(), [0, 0]].concat();
-        if object.get(4..8) != Some(&version_and_reserved) {
-            return Err(damaged("its envelope is not one of this version"));
-        }
         let (header, streams) = split(&payload).ok_or_else(|| damaged("its header is cut"))?;
+        let format = header.format();
+        let format = format.ok_or_else(|| damaged("it has both rows and deletes"))?;
+        // The checksum does not cover the envelope itself.
+        if object.get(4..8) != Some(&version_and_reserved(&format)) {
+            return Err(damaged("its envelope is not one of its version"));
+        }
         if (header.stamp, header.nonce) != (name.stamp, name.nonce) || put_id_found != put_id(name)
         {
             return Err(damaged("it was written under another name"));
@@ -195,6 +254,7 @@ impl Segment {
             database,
             name,
             needs_catalog: header.needs_catalog,
+            deletes: header.deletes,
             directory: header.directory,
             object,
             streams,
@@ -226,12 +286,18 @@ impl Segment {
         self.object.len()
     }
 
+    /// The row deletes: they remove rows of sections and segments that are older than this one. A segment with
+    /// deletes has no rows.
+    pub fn deletes(&self) -> &[RowDelete] {
+        &self.deletes
+    }
+
     /// The streams, in their order.
     pub fn directory(&self) -> &[Entry] {
         &self.directory
     }
 
-    /// What the segment holds, one item for each table, by id.
+    /// The rows that the segment holds, one item for each table, by id. Nothing of a segment with deletes.
     pub fn tables(&self) -> impl Iterator<Item = TableRows> {
         let mut entries: Vec<&Entry> = self.directory.iter().collect();
         entries.sort_by_key(|entry| entry.table);
@@ -289,6 +355,12 @@ fn put_id(name: SegmentName) -> u128 {
     u128::from(name.stamp.as_u64()) << 64 | u128::from(name.nonce)
 }
 
+/// What an envelope has between its magic and its `put_id`.
+fn version_and_reserved(format: &Format) -> [u8; 4] {
+    let [low, high] = format.version.to_le_bytes();
+    [low, high, 0, 0]
+}
+
 fn directory(rows: &[EncodedRows]) -> Option<Vec<Entry>> {
     let mut offset = 0_u32;
     let entries = rows.iter().map(|rows| {
@@ -325,9 +397,9 @@ fn damaged(key: &str, reason: &str) -> SegmentError {
 }
 
 /// Of an object whose checksum does not hold: the first table whose own does not hold either, when the
-/// header is well enough to tell.
+/// header is well enough to tell. Never one of a segment with deletes, which has no streams.
 fn damaged_table(key: &str, object: &Bytes) -> Option<SegmentError> {
-    let known = [FORMAT.magic, [1, 0, 0, 0]].concat();
+    let known = [ROWS_FORMAT.magic, version_and_reserved(&ROWS_FORMAT)].concat();
     if object.len() < HEADER_BYTES || !object.starts_with(&known) {
         return None;
     }

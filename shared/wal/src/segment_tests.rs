@@ -1,5 +1,6 @@
 //! The format of segments, and how damage is told.
 
+use neap_row_delete::Condition;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +20,22 @@ fn rows(table: u32, times: &[i64]) -> EncodedRows {
 fn small() -> Segment {
     let rows = [rows(1, &[1, 2]), rows(2, &[9]), rows(1, &[-4])];
     Segment::encode(DATABASE, NAME, 5, 12, &rows).unwrap()
+}
+
+fn delete(table: u32, host: &str) -> RowDelete {
+    let tag = Condition::Tag {
+        name: "host".to_owned(),
+        value: Some(host.to_owned()),
+    };
+    RowDelete {
+        table: TableId::new(table),
+        condition: tag.and(Condition::Time { min: -1, max: 9 }),
+    }
+}
+
+fn small_deletes() -> Segment {
+    let deletes = [delete(1, "a"), delete(2, "b")];
+    Segment::encode_deletes(DATABASE, NAME, 5, 12, &deletes).unwrap()
 }
 
 proptest! {
@@ -92,6 +109,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         nonce: u64::MAX,
         salt: u16::MAX,
         needs_catalog: u64::MAX,
+        deletes: Vec::new(),
         directory: Vec::new(),
     };
     let header = serde_json::to_vec(&header).unwrap().len();
@@ -112,22 +130,84 @@ fn tables_are_summed_up_over_their_streams() {
 }
 
 #[test]
-fn every_flipped_bit_is_reported_by_name() {
-    let object = small().object().clone();
-    for bit in 0..object.len() * 8 {
-        let mut bytes = object.to_vec();
-        bytes[bit / 8] ^= 1 << (bit % 8);
+fn deletes_that_were_put_are_read() {
+    let written = small_deletes();
+    let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
+    for segment in [&written, &read] {
+        assert_eq!(segment.deletes(), [delete(1, "a"), delete(2, "b")]);
+        assert_eq!(segment.needs_catalog(), 12);
+        assert_eq!(segment.tables().count(), 0);
+        assert_eq!(segment.rows(TableId::new(1)).unwrap(), []);
+    }
+    let (header, streams) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
+    assert!(streams.is_empty());
+    let header = Header {
+        deletes: vec![delete(1, "a")],
+        ..header
+    };
+    insta::assert_snapshot!(
+        serde_json::to_string(&header).unwrap(),
+        @r#"{"stamp":28672000005,"nonce":2748,"salt":5,"needs_catalog":12,"deletes":[{"table":1,"condition":{"all":[{"tag":{"name":"host","value":"a"}},{"time":{"min":-1,"max":9}}]}}],"directory":[]}"#
+    );
+}
+
+#[test]
+fn only_segments_with_deletes_are_of_version_two() {
+    for (segment, version) in [(small(), 1), (small_deletes(), 2)] {
+        assert_eq!(segment.object()[4..8], [version, 0, 0, 0]);
+        let mut bytes = segment.object().to_vec();
+        bytes[4] = 3 - version;
         let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
-        assert!(error.to_string().contains(KEY), "bit {bit}: {error}");
+        assert!(error.to_string().contains("its envelope"), "{error}");
+    }
+}
+
+#[test]
+fn a_segment_of_rows_and_deletes_is_damaged() {
+    let rows = [rows(1, &[1])];
+    let header = Header {
+        stamp: NAME.stamp,
+        nonce: NAME.nonce,
+        salt: 5,
+        needs_catalog: 12,
+        deletes: vec![delete(1, "a")],
+        directory: directory(&rows).unwrap(),
+    };
+    let text = serde_json::to_vec(&header).unwrap();
+    let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+    let payload = [&length, text.as_slice(), rows[0].stream()].concat();
+    for format in [ROWS_FORMAT, DELETES_FORMAT] {
+        let object = format.encode(put_id(NAME), &payload);
+        let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
+        assert!(
+            error.to_string().contains("both rows and deletes"),
+            "{error}"
+        );
+    }
+    assert!(Segment::build(DATABASE, header, &rows).is_none());
+}
+
+#[test]
+fn every_flipped_bit_is_reported_by_name() {
+    for segment in [small(), small_deletes()] {
+        let object = segment.object();
+        for bit in 0..object.len() * 8 {
+            let mut bytes = object.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
+            assert!(error.to_string().contains(KEY), "bit {bit}: {error}");
+        }
     }
 }
 
 #[test]
 fn every_truncation_is_reported_by_name() {
-    let object = small().object().clone();
-    for length in 0..object.len() {
-        let error = Segment::decode(DATABASE, NAME, object.slice(..length)).unwrap_err();
-        assert!(error.to_string().contains(KEY), "{length} bytes: {error}");
+    for segment in [small(), small_deletes()] {
+        let object = segment.object();
+        for length in 0..object.len() {
+            let error = Segment::decode(DATABASE, NAME, object.slice(..length)).unwrap_err();
+            assert!(error.to_string().contains(KEY), "{length} bytes: {error}");
+        }
     }
 }
 
@@ -158,10 +238,10 @@ fn a_segment_under_another_name_is_damaged() {
 #[test]
 fn a_newer_segment_is_refused_by_its_number() {
     let mut bytes = small().object().to_vec();
-    bytes[4] = 2;
+    bytes[4] = 3;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 2; this release reads segment up to version 1"
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 3; this release reads segment up to version 2"
     );
 }

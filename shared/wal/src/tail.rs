@@ -21,6 +21,9 @@ const FETCHES_AT_ONCE: usize = 32;
 /// What the cache keeps for a segment besides the object: its key, its directory, its own book-keeping.
 const CACHE_ENTRY_BYTES: usize = 256;
 
+/// How much more row deletes take up in memory than as text.
+const DELETES_FACTOR: usize = 4;
+
 /// The most pages of one listing, whatever is on them: a store whose listings have no end is given up.
 const MAX_PAGES: usize = 100_000;
 
@@ -298,7 +301,12 @@ impl TailReader {
 
 fn weight(segment: &Segment) -> u32 {
     let directory = size_of_val(segment.directory());
-    u32::try_from(segment.size_bytes() + directory + CACHE_ENTRY_BYTES).unwrap_or(u32::MAX)
+    let deletes = match segment.deletes() {
+        [] => 0,
+        _ => DELETES_FACTOR * segment.size_bytes(),
+    };
+    let bytes = segment.size_bytes() + directory + deletes + CACHE_ENTRY_BYTES;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

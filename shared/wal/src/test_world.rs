@@ -23,10 +23,11 @@ use neap_bucket::{
     MemoryStore, Moment, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime,
     World,
 };
+use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use proptest::prelude::*;
 
-use crate::{EncodedRows, Proof, WriteRequest};
+use crate::{DeleteRequest, EncodedRows, Proof, WriteRequest};
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(3);
 
@@ -432,12 +433,29 @@ impl TestWorld {
         WriteRequest {
             arrived: self.moment(),
             rows,
-            proof: Proof {
-                catalog_version: 1,
-                mark: Stamp::ZERO,
-                proven: self.bucket.clock().now().unwrap_or_default(),
-            },
+            proof: self.proof(),
             after: None,
+        }
+    }
+
+    /// A request that arrives now and deletes the rows of a table.
+    pub(crate) fn delete_request(&self, table: u32) -> DeleteRequest {
+        DeleteRequest {
+            arrived: self.moment(),
+            deletes: vec![RowDelete {
+                table: TableId::new(table),
+                condition: Condition::EVERYTHING,
+            }],
+            proof: self.proof(),
+            after: None,
+        }
+    }
+
+    fn proof(&self) -> Proof {
+        Proof {
+            catalog_version: 1,
+            mark: Stamp::ZERO,
+            proven: self.bucket.clock().now().unwrap_or_default(),
         }
     }
 }

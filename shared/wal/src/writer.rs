@@ -19,9 +19,9 @@ use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Acknowledged, EncodedRows, SegmentObserver, WriteError, WriteRequest, WriterSettings,
+    Acknowledged, DeleteRequest, SegmentObserver, WriteError, WriteRequest, WriterSettings,
     WriterStats,
-    batch::{Pending, SEGMENT_PARTS_BYTES, Terms, lay_out, measure},
+    batch::{Load, Pending, SEGMENT_PARTS_BYTES, Terms, lay_out},
     commit::Committer,
 };
 
@@ -81,7 +81,7 @@ struct Lane {
 #[derive(Debug)]
 struct Queued {
     pending: Pending<Reservation>,
-    rows: Vec<EncodedRows>,
+    load: Load,
 }
 
 /// A request's share of the bytes in flight, given back when it is answered.
@@ -130,7 +130,42 @@ impl TailWriter {
         database: DatabaseId,
         request: WriteRequest,
     ) -> Result<Acknowledged, WriteError> {
-        let answer = self.inner.join(database, request)?;
+        let terms = Terms {
+            arrived: request.arrived,
+            proof: request.proof,
+            after: request.after,
+        };
+        self.put(database, terms, Load::Rows(request.rows)).await
+    }
+
+    /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They
+    /// get a segment of their own: the rows of requests that joined the group commit before are older, and
+    /// those of requests that join it later are not touched. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`TailWriter::write`].
+    pub async fn delete(
+        &self,
+        database: DatabaseId,
+        request: DeleteRequest,
+    ) -> Result<Acknowledged, WriteError> {
+        let terms = Terms {
+            arrived: request.arrived,
+            proof: request.proof,
+            after: request.after,
+        };
+        let load = Load::Deletes(request.deletes);
+        self.put(database, terms, load).await
+    }
+
+    async fn put(
+        &self,
+        database: DatabaseId,
+        terms: Terms,
+        load: Load,
+    ) -> Result<Acknowledged, WriteError> {
+        let answer = self.inner.join(database, terms, load)?;
         answer.await.unwrap_or(Err(WriteError::Abandoned))
     }
 
@@ -166,26 +201,19 @@ impl Inner {
     fn join(
         self: &Arc<Self>,
         database: DatabaseId,
-        request: WriteRequest,
+        terms: Terms,
+        load: Load,
     ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
-        let bytes = measure(&request.rows)?;
+        let bytes = load.measure()?;
         let reservation = self.reserve(bytes)?;
-        let terms = Terms {
-            arrived: request.arrived,
-            proof: request.proof,
-            after: request.after,
-        };
         let (reply, answer) = oneshot::channel();
-        let pending = Pending::new(terms, request.rows.len(), reply, reservation);
+        let pending = Pending::new(terms, load.parts(), reply, reservation);
         let mut lanes = self.lanes();
         let lane = lanes.entry(database).or_default();
         if lane.pressure == Pressure::Stop {
             return Err(WriteError::TailTooLong);
         }
-        lane.queue.push_back(Queued {
-            pending,
-            rows: request.rows,
-        });
+        lane.queue.push_back(Queued { pending, load });
         lane.queued_bytes = lane.queued_bytes.saturating_add(bytes);
         if lane.queued_bytes >= self.settings.full_batch_bytes {
             lane.is_full.notify_one();
@@ -282,9 +310,9 @@ impl RunningLane {
     async fn put(&self, queued: VecDeque<Queued>) {
         // Whoever has gone away already is told nothing and stores nothing.
         let open = queued.into_iter().filter(|queued| queued.pending.is_open());
-        let (mut requests, rows): (Vec<_>, Vec<_>) =
-            open.map(|queued| (queued.pending, queued.rows)).unzip();
-        for shares in lay_out(rows, SEGMENT_PARTS_BYTES) {
+        let (mut requests, loads): (Vec<_>, Vec<_>) =
+            open.map(|queued| (queued.pending, queued.load)).unzip();
+        for shares in lay_out(loads, SEGMENT_PARTS_BYTES) {
             let committer = &self.inner.committer;
             committer.put(self.database, shares, &mut requests).await;
         }

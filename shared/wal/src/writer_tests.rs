@@ -18,6 +18,8 @@ use crate::{
     test_world::{DATABASE, Deed, Freeze, TestWorld, batch_of_times, random_rows},
 };
 
+#[path = "writer_delete_tests.rs"]
+mod deletes;
 #[path = "writer_size_tests.rs"]
 mod sizes;
 
@@ -435,7 +437,7 @@ async fn a_dropped_request_does_not_stop_the_put_under_way() {
 #[tokio::test(start_paused = true)]
 async fn more_than_the_limit_in_flight_is_refused() {
     let probe = TestWorld::new().await;
-    let one = measure(&probe.request(0).rows).unwrap();
+    let one = Load::Rows(probe.request(0).rows).measure().unwrap();
     let setup = Setup::new(WriterSettings {
         max_in_flight_bytes: 2 * one,
         ..WriterSettings::LOCAL

@@ -1,0 +1,302 @@
+//! What a delete says of the rows that it removes: their time and their tags, never their fields, so that it
+//! is true of all versions of a point or of none.
+
+use neap_schema::TableId;
+use serde::{Deserialize, Serialize};
+
+/// A condition on the key of a point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Condition {
+    /// The time is in this range, both ends included, in nanoseconds since the Unix epoch.
+    Time {
+        /// The first time.
+        min: i64,
+        /// The last time.
+        max: i64,
+    },
+    /// The tag has this value.
+    Tag {
+        /// The name of the tag.
+        name: String,
+        /// The value; `None` or an empty one: the row lacks the tag.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<String>,
+    },
+    /// All of these hold; of none: always.
+    All(Vec<Self>),
+    /// One of these holds; of none: never.
+    Any(Vec<Self>),
+}
+
+impl Condition {
+    /// The condition of every row.
+    pub const EVERYTHING: Self = Self::All(Vec::new());
+
+    /// The condition of no row.
+    pub const NOTHING: Self = Self::Any(Vec::new());
+
+    /// The condition that both hold, without needless nesting.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All(mut all), Self::All(others)) => {
+                all.extend(others);
+                Self::All(all).flat()
+            }
+            (Self::All(mut all), other) => {
+                all.push(other);
+                Self::All(all).flat()
+            }
+            (one, Self::All(mut all)) => {
+                all.insert(0, one);
+                Self::All(all).flat()
+            }
+            (one, other) => Self::All(vec![one, other]).flat(),
+        }
+    }
+
+    /// The condition that one of them holds, without needless nesting.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Any(mut any), Self::Any(others)) => {
+                any.extend(others);
+                Self::Any(any).flat()
+            }
+            (Self::Any(mut any), other) => {
+                any.push(other);
+                Self::Any(any).flat()
+            }
+            (one, Self::Any(mut any)) => {
+                any.insert(0, one);
+                Self::Any(any).flat()
+            }
+            (one, other) => Self::Any(vec![one, other]).flat(),
+        }
+    }
+
+    /// The same with constants resolved at the top, and without a list of one.
+    fn flat(self) -> Self {
+        match self {
+            Self::All(parts) if parts.contains(&Self::NOTHING) => Self::NOTHING,
+            Self::Any(parts) if parts.contains(&Self::EVERYTHING) => Self::EVERYTHING,
+            Self::All(mut parts) | Self::Any(mut parts) if parts.len() == 1 => {
+                parts.pop().unwrap_or(Self::EVERYTHING)
+            }
+            other => other,
+        }
+    }
+
+    /// The condition of the rows from `min` to `max`, both included.
+    pub fn between(min: i64, max: i64) -> Self {
+        match (min, max) {
+            (i64::MIN, i64::MAX) => Self::EVERYTHING,
+            (min, max) if min > max => Self::NOTHING,
+            (min, max) => Self::Time { min, max },
+        }
+    }
+
+    /// The same for a table whose tags are those for which `is_tag` holds: every row lacks the others. What
+    /// is stored must be resolved, since a column that is missing today may be a field tomorrow.
+    #[must_use]
+    pub fn resolved(&self, is_tag: &impl Fn(&str) -> bool) -> Self {
+        match self {
+            Self::Tag { name, value } if !is_tag(name) => match value.as_deref() {
+                None | Some("") => Self::EVERYTHING,
+                Some(_) => Self::NOTHING,
+            },
+            Self::Time { .. } | Self::Tag { .. } => self.clone(),
+            Self::All(parts) => parts
+                .iter()
+                .map(|part| part.resolved(is_tag))
+                .fold(Self::EVERYTHING, Self::and),
+            Self::Any(parts) => parts
+                .iter()
+                .map(|part| part.resolved(is_tag))
+                .fold(Self::NOTHING, Self::or),
+        }
+    }
+
+    /// The earliest and the latest time that a row can have for which it holds; `None` if there is none.
+    pub fn time_hull(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Time { min, max } => (min <= max).then_some((*min, *max)),
+            Self::Tag { .. } => Some((i64::MIN, i64::MAX)),
+            Self::All(all) => all
+                .iter()
+                .try_fold((i64::MIN, i64::MAX), |(min, max), part| {
+                    let (first, last) = part.time_hull()?;
+                    let hull = (min.max(first), max.min(last));
+                    (hull.0 <= hull.1).then_some(hull)
+                }),
+            Self::Any(any) => {
+                let hulls = any.iter().filter_map(Self::time_hull);
+                hulls.reduce(|(min, max), (first, last)| (min.min(first), max.max(last)))
+            }
+        }
+    }
+
+    /// The tags that it asks for; one that it asks for twice comes twice.
+    pub fn tags(&self) -> Vec<&str> {
+        match self {
+            Self::Time { .. } => Vec::new(),
+            Self::Tag { name, .. } => vec![name],
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::tags).collect(),
+        }
+    }
+}
+
+/// The delete of the rows of one table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowDelete {
+    /// The table.
+    pub table: TableId,
+    /// Which of its rows.
+    pub condition: Condition,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn tag(name: &str, value: &str) -> Condition {
+        Condition::Tag {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        }
+    }
+
+    /// Conditions on the tags `t`, `u` and `absent`, and on times from -3 to 3.
+    pub(crate) fn conditions() -> impl Strategy<Value = Condition> {
+        let time = (-4_i64..4, -4_i64..4).prop_map(|(min, max)| Condition::Time { min, max });
+        let name = prop_oneof![Just("t"), Just("u"), Just("absent")];
+        let value = prop_oneof![
+            Just(None),
+            Just(Some(String::new())),
+            "[a-c]".prop_map(Some)
+        ];
+        let tag = (name, value).prop_map(|(name, value)| Condition::Tag {
+            name: name.to_owned(),
+            value,
+        });
+        prop_oneof![time, tag].prop_recursive(3, 12, 4, |inner| {
+            let parts = proptest::collection::vec(inner, 0..4);
+            prop_oneof![
+                parts.clone().prop_map(Condition::All),
+                parts.prop_map(Condition::Any)
+            ]
+        })
+    }
+
+    #[test]
+    fn the_format_is_json() {
+        let delete = RowDelete {
+            table: TableId::new(7),
+            condition: Condition::All(vec![
+                Condition::Time { min: -5, max: 6 },
+                Condition::Any(vec![
+                    tag("host", "a"),
+                    Condition::Tag {
+                        name: "zone".to_owned(),
+                        value: None,
+                    },
+                ]),
+                Condition::NOTHING,
+            ]),
+        };
+        insta::assert_json_snapshot!(delete, @r#"
+        {
+          "table": 7,
+          "condition": {
+            "all": [
+              {
+                "time": {
+                  "min": -5,
+                  "max": 6
+                }
+              },
+              {
+                "any": [
+                  {
+                    "tag": {
+                      "name": "host",
+                      "value": "a"
+                    }
+                  },
+                  {
+                    "tag": {
+                      "name": "zone"
+                    }
+                  }
+                ]
+              },
+              {
+                "any": []
+              }
+            ]
+          }
+        }
+        "#);
+        let unknown = r#"{"table":7,"condition":{"field":{"name":"a"}}}"#;
+        assert!(serde_json::from_str::<RowDelete>(unknown).is_err());
+    }
+
+    #[test]
+    fn the_time_hull_is_that_of_the_rows_that_can_go() {
+        let time = |min, max| Condition::Time { min, max };
+        for (condition, hull) in [
+            (Condition::EVERYTHING, Some((i64::MIN, i64::MAX))),
+            (Condition::NOTHING, None),
+            (time(3, 2), None),
+            (time(1, 5).and(time(4, 9)).and(tag("t", "a")), Some((4, 5))),
+            (time(1, 2).and(time(4, 9)), None),
+            (time(1, 2).or(time(4, 9)), Some((1, 9))),
+            (time(1, 2).or(tag("t", "a")), Some((i64::MIN, i64::MAX))),
+        ] {
+            assert_eq!(condition.time_hull(), hull, "{condition}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_resolved_condition_asks_only_for_tags_of_the_table(condition in conditions()) {
+            let resolved = condition.resolved(&|name| name == "t");
+            prop_assert!(resolved.tags().iter().all(|name| *name == "t"));
+            prop_assert!(condition.check_limits().is_err() || resolved.check_limits().is_ok());
+        }
+    }
+
+    #[test]
+    fn rows_lack_what_is_no_tag_of_their_table() {
+        let missing = Condition::Tag {
+            name: "zone".to_owned(),
+            value: None,
+        };
+        let condition = tag("host", "a").and(missing.clone().or(tag("rack", "b")));
+        let resolved = |tags: &[&str]| condition.resolved(&|name| tags.contains(&name)).to_string();
+        assert_eq!(resolved(&["host"]), r#""host" = 'a'"#);
+        assert_eq!(
+            resolved(&["host", "zone"]),
+            r#""host" = 'a' AND "zone" IS NULL"#
+        );
+        assert_eq!(resolved(&["zone", "rack"]), "false");
+        assert_eq!(missing.resolved(&|_| false), Condition::EVERYTHING);
+    }
+
+    #[test]
+    fn conditions_are_joined_without_needless_nesting() {
+        let [a, b, c] = ["a", "b", "c"].map(|value| tag("t", value));
+        let all = Condition::EVERYTHING.and(a.clone()).and(b.clone());
+        assert_eq!(all, Condition::All(vec![a.clone(), b.clone()]));
+        let any = Condition::NOTHING.or(a.clone()).or(b.clone().or(c.clone()));
+        assert_eq!(any, Condition::Any(vec![a.clone(), b, c]));
+        assert_eq!(a.clone().and(Condition::EVERYTHING), a);
+        assert_eq!(a.clone().or(Condition::NOTHING), a);
+        assert_eq!(a.clone().and(Condition::NOTHING), Condition::NOTHING);
+        assert_eq!(a.or(Condition::EVERYTHING), Condition::EVERYTHING);
+    }
+}

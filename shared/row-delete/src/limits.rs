@@ -1,0 +1,89 @@
+//! How large a condition may be: it is stored with every manifest until no section needs it, and asked of
+//! every batch that a query reads.
+
+use crate::Condition;
+
+/// The most terms, that is comparisons, of one condition.
+pub const MAX_TERMS: usize = 100;
+
+/// The most bytes of the text of a predicate, and of all names and values in a condition.
+pub const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// The deepest nesting.
+pub const MAX_DEPTH: usize = 32;
+
+/// A condition that is larger than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooComplex {
+    /// It has too many comparisons.
+    #[error("the condition of a delete has more than {MAX_TERMS} terms")]
+    Terms,
+    /// Its names and values are too long.
+    #[error("the condition of a delete has more than {MAX_TEXT_BYTES} bytes of text")]
+    Text,
+    /// It is nested too deeply.
+    #[error("the condition of a delete is nested more than {MAX_DEPTH} deep")]
+    Depth,
+}
+
+#[derive(Default)]
+struct Size {
+    terms: usize,
+    bytes: usize,
+}
+
+impl Condition {
+    /// Whether it is within the limits.
+    ///
+    /// # Errors
+    /// The limit that it exceeds.
+    pub fn check_limits(&self) -> Result<(), TooComplex> {
+        self.add_to(&mut Size::default(), 0)
+    }
+
+    fn add_to(&self, size: &mut Size, depth: usize) -> Result<(), TooComplex> {
+        if depth > MAX_DEPTH {
+            return Err(TooComplex::Depth);
+        }
+        match self {
+            Self::All(parts) | Self::Any(parts) if !parts.is_empty() => {
+                for part in parts {
+                    part.add_to(size, depth + 1)?;
+                }
+            }
+            Self::Tag { name, value } => {
+                size.terms += 1;
+                size.bytes += name.len() + value.as_ref().map_or(0, String::len);
+            }
+            Self::Time { .. } | Self::All(_) | Self::Any(_) => size.terms += 1,
+        }
+        if size.terms > MAX_TERMS {
+            return Err(TooComplex::Terms);
+        }
+        if size.bytes > MAX_TEXT_BYTES {
+            return Err(TooComplex::Text);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::condition::tests::tag;
+
+    #[test]
+    fn conditions_are_bounded_in_terms_text_and_depth() {
+        let terms = |number| Condition::Any(vec![tag("t", "a"); number]);
+        assert_eq!(terms(MAX_TERMS).check_limits(), Ok(()));
+        assert_eq!(terms(MAX_TERMS + 1).check_limits(), Err(TooComplex::Terms));
+        let empty = Condition::All(vec![Condition::EVERYTHING; MAX_TERMS + 1]);
+        assert_eq!(empty.check_limits(), Err(TooComplex::Terms));
+        let long = |bytes| tag("t", &"x".repeat(bytes));
+        assert_eq!(long(MAX_TEXT_BYTES - 1).check_limits(), Ok(()));
+        assert_eq!(long(MAX_TEXT_BYTES).check_limits(), Err(TooComplex::Text));
+        let nested = |depth| (0..depth).fold(tag("t", "a"), |inner, _| Condition::All(vec![inner]));
+        assert_eq!(nested(MAX_DEPTH).check_limits(), Ok(()));
+        assert_eq!(nested(MAX_DEPTH + 1).check_limits(), Err(TooComplex::Depth));
+    }
+}

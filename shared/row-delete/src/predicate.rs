@@ -1,0 +1,305 @@
+//! The text form of deletes: the delete predicates of InfluxDB 2, and a little more.
+//!
+//! ```text
+//! predicate   nothing | or
+//! or          and { OR and }
+//! and         term { AND term }
+//! term        ( or ) | name = value
+//! ```
+//!
+//! Names and values are quoted in either way, or single words. `_measurement` is the name of the table.
+//! InfluxDB 2 knows neither OR nor parentheses; what it accepts means the same here.
+
+use std::collections::BTreeSet;
+
+use neap_schema::TIME_COLUMN;
+
+use crate::{
+    Condition, MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES,
+    tokens::{Placed, Token, tokens},
+};
+
+/// The most parentheses within each other: each of them can be an OR of ANDs, and the condition must be within
+/// its limits together with a range of times.
+const MAX_PARENTHESES: usize = MAX_DEPTH / 2 - 2;
+
+/// A text that is no predicate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PredicateError {
+    /// It is too long.
+    #[error("the delete predicate has {bytes} bytes, of at most {MAX_TEXT_BYTES}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It does not have the form of a predicate, or asks for what a delete can't ask for.
+    #[error("delete predicate, character {position}: {message}")]
+    Syntax {
+        /// The number of the character, counted from 1; one more than there are for the end.
+        position: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+impl PredicateError {
+    pub(crate) fn syntax(position: usize, message: impl Into<String>) -> Self {
+        Self::Syntax {
+            position,
+            message: message.into(),
+        }
+    }
+}
+
+/// The tables that a predicate can hold for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// Any table.
+    All,
+    /// Those of these names; perhaps none.
+    Named(BTreeSet<String>),
+}
+
+/// Which rows of which tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Predicate {
+    root: Expression,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Expression {
+    Measurement(String),
+    Tag(String, String),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+}
+
+impl Predicate {
+    /// Reads a predicate. One without a word holds for every row of every table.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn parse(text: &str) -> Result<Self, PredicateError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(PredicateError::TooLong { bytes: text.len() });
+        }
+        let mut parser = Parser {
+            tokens: tokens(text)?.into_iter().peekable(),
+            end: text.chars().count() + 1,
+            terms: 0,
+        };
+        if parser.tokens.peek().is_none() {
+            return Ok(Self {
+                root: Expression::All(Vec::new()),
+            });
+        }
+        let root = parser.any(0)?;
+        match parser.tokens.next() {
+            None => Ok(Self { root }),
+            Some(Placed { token, position }) => {
+                let message = format!("expected AND, OR or the end, found {}", shown(&token));
+                Err(PredicateError::syntax(position, message))
+            }
+        }
+    }
+
+    /// The tables that it can hold for.
+    pub fn tables(&self) -> Tables {
+        self.root.tables()
+    }
+
+    /// The condition of the rows of the table of this name.
+    pub fn condition(&self, table: &str) -> Condition {
+        self.root.condition(table)
+    }
+}
+
+impl Expression {
+    fn tables(&self) -> Tables {
+        match self {
+            Self::Measurement(name) => Tables::Named(BTreeSet::from([name.clone()])),
+            Self::Tag(..) => Tables::All,
+            Self::All(parts) => {
+                parts
+                    .iter()
+                    .fold(Tables::All, |tables, part| match (tables, part.tables()) {
+                        (Tables::All, tables) | (tables, Tables::All) => tables,
+                        (Tables::Named(one), Tables::Named(other)) => Tables::Named(&one & &other),
+                    })
+            }
+            Self::Any(parts) => {
+                let none = Tables::Named(BTreeSet::new());
+                parts
+                    .iter()
+                    .fold(none, |tables, part| match (tables, part.tables()) {
+                        (Tables::Named(one), Tables::Named(other)) => Tables::Named(&one | &other),
+                        _ => Tables::All,
+                    })
+            }
+        }
+    }
+
+    fn condition(&self, table: &str) -> Condition {
+        match self {
+            Self::Measurement(name) if name == table => Condition::EVERYTHING,
+            Self::Measurement(_) => Condition::NOTHING,
+            Self::Tag(name, value) => Condition::Tag {
+                name: name.clone(),
+                value: Some(value.clone()).filter(|value| !value.is_empty()),
+            },
+            Self::All(parts) => parts
+                .iter()
+                .map(|part| part.condition(table))
+                .fold(Condition::EVERYTHING, Condition::and),
+            Self::Any(parts) => parts
+                .iter()
+                .map(|part| part.condition(table))
+                .fold(Condition::NOTHING, Condition::or),
+        }
+    }
+}
+
+struct Parser {
+    tokens: std::iter::Peekable<std::vec::IntoIter<Placed>>,
+    /// The position after the last character.
+    end: usize,
+    terms: usize,
+}
+
+impl Parser {
+    fn any(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+        let mut parts = vec![self.all(depth)?];
+        while self.takes_word("or") {
+            parts.push(self.all(depth)?);
+        }
+        Ok(joined(parts, Expression::Any))
+    }
+
+    fn all(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+        let mut parts = vec![self.term(depth)?];
+        while self.takes_word("and") {
+            parts.push(self.term(depth)?);
+        }
+        Ok(joined(parts, Expression::All))
+    }
+
+    fn takes_word(&mut self, word: &str) -> bool {
+        let is_it = |placed: &Placed| matches!(&placed.token, Token::Word(found) if found.eq_ignore_ascii_case(word));
+        self.tokens.next_if(is_it).is_some()
+    }
+
+    fn term(&mut self, depth: usize) -> Result<Expression, PredicateError> {
+        let (name, position, is_quoted) = match self.tokens.next() {
+            Some(Placed {
+                token: Token::Open,
+                position,
+            }) => {
+                if depth == MAX_PARENTHESES {
+                    let message = "too many parentheses within each other";
+                    return Err(PredicateError::syntax(position, message));
+                }
+                let inner = self.any(depth + 1)?;
+                self.expect(&Token::Close)?;
+                return Ok(inner);
+            }
+            Some(Placed {
+                token: Token::Quoted(name),
+                position,
+            }) => (name, position, true),
+            Some(Placed {
+                token: Token::Word(name),
+                position,
+            }) if !is_reserved(&name) => (name, position, false),
+            other => return Err(self.unexpected("the name of a tag", other)),
+        };
+        self.terms += 1;
+        if self.terms > MAX_TERMS {
+            let message = format!("more than {MAX_TERMS} terms");
+            return Err(PredicateError::syntax(position, message));
+        }
+        if !is_quoted && name.eq_ignore_ascii_case("not") {
+            let message = "NOT is not supported; quote it if it is the name of a tag";
+            return Err(PredicateError::syntax(position, message));
+        }
+        self.expect(&Token::Equals)?;
+        let value = match self.tokens.next() {
+            Some(Placed {
+                token: Token::Quoted(value),
+                ..
+            }) => value,
+            Some(Placed {
+                token: Token::Word(value),
+                ..
+            }) if !is_reserved(&value) => value,
+            other => return Err(self.unexpected("a value", other)),
+        };
+        named(name, value).map_err(|message| PredicateError::syntax(position, message))
+    }
+
+    fn expect(&mut self, wanted: &Token) -> Result<(), PredicateError> {
+        match self.tokens.next() {
+            Some(Placed { token, .. }) if token == *wanted => Ok(()),
+            Some(Placed {
+                token: Token::Operator(operator),
+                position,
+            }) => {
+                let message = format!("the operator {operator} is not supported, only = is");
+                Err(PredicateError::syntax(position, message))
+            }
+            other => Err(self.unexpected(&shown(wanted), other)),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str, found: Option<Placed>) -> PredicateError {
+        match found {
+            Some(Placed { token, position }) => {
+                let message = format!("expected {wanted}, found {}", shown(&token));
+                PredicateError::syntax(position, message)
+            }
+            None => PredicateError::syntax(self.end, format!("expected {wanted}")),
+        }
+    }
+}
+
+fn is_reserved(word: &str) -> bool {
+    word.eq_ignore_ascii_case("and") || word.eq_ignore_ascii_case("or")
+}
+
+fn joined(mut parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -> Expression {
+    match (parts.len(), parts.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            parts.extend(last);
+            join(parts)
+        }
+    }
+}
+
+/// The meaning of `name = value`, where some names have one of their own (InfluxDB 2, limits of delete
+/// predicates).
+fn named(name: String, value: String) -> Result<Expression, String> {
+    match name.as_str() {
+        "_measurement" => Ok(Expression::Measurement(value)),
+        "_field" | "_value" => Err(format!(
+            "{name} can't be in a delete predicate: a delete removes whole points"
+        )),
+        "_time" | TIME_COLUMN => Err(format!(
+            "{name} can't be in a delete predicate: the range of times is given by start and stop"
+        )),
+        _ => Ok(Expression::Tag(name, value)),
+    }
+}
+
+fn shown(token: &Token) -> String {
+    match token {
+        Token::Word(text) | Token::Operator(text) => text.clone(),
+        Token::Quoted(text) => format!("{text:?}"),
+        Token::Open => "(".to_owned(),
+        Token::Close => ")".to_owned(),
+        Token::Equals => "=".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "predicate_tests.rs"]
+mod tests;

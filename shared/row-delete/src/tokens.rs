@@ -1,0 +1,95 @@
+//! The words of a predicate.
+
+use crate::PredicateError;
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A word without quotes: a name, a value, `AND` or `OR`.
+    Word(String),
+    /// A name or a value in quotes of either kind.
+    Quoted(String),
+    /// `(`
+    Open,
+    /// `)`
+    Close,
+    /// `=`
+    Equals,
+    /// An operator that predicates of deletes don't have.
+    Operator(String),
+}
+
+/// A token, and the number of its first character, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) token: Token,
+    pub(crate) position: usize,
+}
+
+/// Characters that end a word without quotes.
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || "\"'()=!<>~,;&|+*%^`".contains(c)
+}
+
+fn is_operator(c: char) -> bool {
+    "=!<>~,;&|+*%^`".contains(c)
+}
+
+/// Divides a text into tokens.
+///
+/// # Errors
+/// A quote without an end, or an unknown escape in quotes.
+pub(crate) fn tokens(text: &str) -> Result<Vec<Placed>, PredicateError> {
+    let mut rest = (1..).zip(text.chars()).peekable();
+    let mut tokens = Vec::new();
+    while let Some((position, c)) = rest.next() {
+        let mut run = |first: char, goes_on: fn(char) -> bool| {
+            let mut word = String::from(first);
+            while let Some((_, c)) = rest.next_if(|(_, c)| goes_on(*c)) {
+                word.push(c);
+            }
+            word
+        };
+        let token = match c {
+            c if c.is_whitespace() => continue,
+            '(' => Token::Open,
+            ')' => Token::Close,
+            '"' | '\'' => Token::Quoted(quoted(&mut rest, position, c)?),
+            c if is_operator(c) => match run(c, is_operator) {
+                operator if operator == "=" => Token::Equals,
+                operator => Token::Operator(operator),
+            },
+            c => Token::Word(run(c, |c| !ends_word(c))),
+        };
+        tokens.push(Placed { token, position });
+    }
+    Ok(tokens)
+}
+
+/// The text up to the closing quote, with the escapes of InfluxQL.
+fn quoted(
+    rest: &mut impl Iterator<Item = (usize, char)>,
+    position: usize,
+    quote: char,
+) -> Result<String, PredicateError> {
+    let mut text = String::new();
+    while let Some((at, c)) = rest.next() {
+        match c {
+            c if c == quote => return Ok(text),
+            '\\' => match rest.next() {
+                Some((_, 'n')) => text.push('\n'),
+                Some((_, c @ ('\\' | '"' | '\''))) => text.push(c),
+                Some((_, c)) => {
+                    let message = format!("there is no escape \\{c}");
+                    return Err(PredicateError::syntax(at, message));
+                }
+                None => break,
+            },
+            c => text.push(c),
+        }
+    }
+    Err(PredicateError::syntax(
+        position,
+        format!("the quote {quote} has no end"),
+    ))
+}

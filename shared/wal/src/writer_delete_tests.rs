@@ -1,0 +1,132 @@
+//! Row deletes in the group commit: their place in the order, and the rules that they are put by.
+
+use neap_row_delete::{Condition, RowDelete};
+
+use super::*;
+use crate::DeleteRequest;
+
+impl Setup {
+    /// Begins to delete; the request has joined the group commit when this returns.
+    async fn begin_delete(&self, request: DeleteRequest) -> tokio::task::JoinHandle<Written> {
+        let writer = self.writer.clone();
+        let task = tokio::spawn(async move { writer.delete(DATABASE, request).await });
+        tokio::task::yield_now().await;
+        task
+    }
+
+    /// What the segments hold, in their order: the times of rows, or the tables of deletes.
+    async fn contents(&self) -> Vec<String> {
+        let segments = self.segments().await;
+        let content = |segment: &Segment| {
+            let times = segment
+                .directory()
+                .iter()
+                .map(|entry| entry.min_time.to_string());
+            let deletes = segment.deletes().iter();
+            let deletes = deletes.map(|delete| format!("-{}", delete.table));
+            times.chain(deletes).collect::<Vec<_>>().join(" ")
+        };
+        segments.iter().map(content).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
+    let setup = Setup::local().await;
+    setup.world.store.will(&[Deed::After(500 * MS)]);
+    let mut tasks = vec![setup.begin(setup.world.request(0)).await];
+    for time in [1, 2] {
+        tasks.push(setup.begin(setup.world.request(time)).await);
+    }
+    tasks.push(setup.begin_delete(setup.world.delete_request(1)).await);
+    tasks.push(setup.begin_delete(setup.world.delete_request(2)).await);
+    for time in [3, 4] {
+        tasks.push(setup.begin(setup.world.request(time)).await);
+    }
+    let mut stamps = Vec::new();
+    for task in tasks {
+        stamps.push(task.await.unwrap().unwrap().stamp);
+    }
+    assert_eq!(setup.contents().await, ["0", "1 2", "-1", "-2", "3 4"]);
+    let names: Vec<_> = setup
+        .segments()
+        .await
+        .iter()
+        .map(|s| s.name().stamp)
+        .collect();
+    assert!(names.is_sorted_by(|a, b| a < b));
+    assert_eq!(stamps, [0, 1, 1, 2, 3, 4, 4].map(|segment| names[segment]));
+    let stats = setup.writer.stats();
+    assert_eq!((stats.puts, stats.rows, stats.deletes), (5, 5, 2));
+    assert_eq!(stats.in_flight_bytes, 0);
+    assert_eq!(setup.recorder.put.lock().unwrap().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_not_acknowledged_is_told_so_and_stops_nothing() {
+    let setup = Setup::local().await;
+    setup
+        .world
+        .store
+        .will(&[Deed::After(100 * MS), Deed::AnswerLost]);
+    let first = setup.begin(setup.world.request(0)).await;
+    let delete = setup.begin_delete(setup.world.delete_request(1)).await;
+    let later = setup.begin(setup.world.request(1)).await;
+    first.await.unwrap().unwrap();
+    let error = delete.await.unwrap().unwrap_err();
+    assert!(error.stamp() < Some(later.await.unwrap().unwrap().stamp));
+    assert!(matches!(doubt(Err(error)), Doubt::NoAnswer(_)));
+    assert_eq!(setup.recorder.unknown.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_is_put_by_the_rules_of_writes() {
+    let setup = Setup::local().await;
+    let after = Stamp::from_u64(u64::MAX);
+    let ordered = DeleteRequest {
+        after: Some(after),
+        ..setup.world.delete_request(1)
+    };
+    let error = setup.writer.delete(DATABASE, ordered).await.unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::BadRequest);
+
+    let late = setup.world.delete_request(1);
+    setup.wait(6 * SECOND).await;
+    let error = setup.writer.delete(DATABASE, late).await.unwrap_err();
+    assert!(matches!(error, WriteError::Waited { .. }), "{error}");
+
+    setup.world.store.will(&[Deed::DateOff(60)]);
+    let request = setup.world.delete_request(1);
+    let written = setup.writer.delete(DATABASE, request).await;
+    assert!(matches!(doubt(written), Doubt::DateApart { .. }));
+
+    setup.writer.set_pressure(DATABASE, Pressure::Stop);
+    let request = setup.world.delete_request(1);
+    let error = setup.writer.delete(DATABASE, request).await.unwrap_err();
+    assert!(matches!(error, WriteError::TailTooLong), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_of_one_request_are_bounded() {
+    let setup = Setup::local().await;
+    let none = DeleteRequest {
+        deletes: Vec::new(),
+        ..setup.world.delete_request(1)
+    };
+    let error = setup.writer.delete(DATABASE, none).await.unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::BadRequest);
+    let tag = Condition::Tag {
+        name: "host".to_owned(),
+        value: Some("x".repeat(1 << 20)),
+    };
+    let large = DeleteRequest {
+        deletes: vec![RowDelete {
+            table: TableId::new(1),
+            condition: tag,
+        }],
+        ..setup.world.delete_request(1)
+    };
+    let error = setup.writer.delete(DATABASE, large).await.unwrap_err();
+    assert_eq!(error.kind(), WriteErrorKind::TooLarge);
+    assert_eq!(setup.puts(), 0);
+}
