@@ -6,8 +6,8 @@ use neap_bucket::{Change, Versioned};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
-    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, HardDelete, RootCatalog, TableAddition,
-    catalog::settled, validate_database_name,
+    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, catalog::settled,
+    validate_database_name,
 };
 
 impl Catalog {
@@ -25,13 +25,11 @@ impl Catalog {
     ) -> Result<DatabaseId, CatalogError> {
         validate_database_name(name)?;
         let exists = |root: &RootCatalog| {
-            root.database(name)
-                .or_else(|| root.deleted_database(name))
-                .map(|_| {
-                    Err(CatalogError::AlreadyExists {
-                        name: name.to_owned(),
-                    })
+            root.is_taken(name).then(|| {
+                Err(CatalogError::AlreadyExists {
+                    name: name.to_owned(),
                 })
+            })
         };
         let id = self.add_database(name, exists).await?;
         if retention.is_some() {
@@ -78,26 +76,6 @@ impl Catalog {
             }
             let mut root = RootCatalog::clone(&base.value);
             let id = root.add(name, created, &self.limits)?;
-            Ok(Change::Put(root, id))
-        };
-        let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
-        Ok(id)
-    }
-
-    /// Drops a database: renames and hides it. A dropped one, named by its new name, gets another time.
-    ///
-    /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
-    pub async fn delete_database(
-        &self,
-        name: &str,
-        hard_delete: HardDelete,
-    ) -> Result<DatabaseId, CatalogError> {
-        let root = self.root(ANY_AGE).await?;
-        let now = self.now()?;
-        let change = |base: &Versioned<RootCatalog>| {
-            let mut root = RootCatalog::clone(&base.value);
-            let id = root.delete(name, now, hard_delete)?;
             Ok(Change::Put(root, id))
         };
         let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
@@ -171,24 +149,23 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Drops a table: renames and hides it. A dropped one, named by its new name, gets another time.
+    /// Sets how long a table keeps rows, whatever is set for its database; `None`: as long as the database.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
-    pub async fn delete_table(
+    /// `NotFound`, and what a commit can end with.
+    pub async fn set_table_retention(
         &self,
         database: DatabaseId,
-        name: &str,
-        hard_delete: HardDelete,
-    ) -> Result<TableId, CatalogError> {
-        let known = self.database(database, ANY_AGE).await?;
-        let now = self.now()?;
+        table: TableId,
+        retention: Option<Duration>,
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        // As for the database, below.
+        let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| {
-            let id = catalog.delete_table(name, now, hard_delete)?;
-            Ok((true, id))
+            Ok((catalog.set_table_retention(table, retention)?, ()))
         };
-        let (_, id) = self.change(database, Some(known), change).await?;
-        Ok(id)
+        let (catalog, ()) = self.change(database, Some(known), change).await?;
+        Ok(catalog)
     }
 
     /// Sets how long a database keeps rows; `None`: for ever.
@@ -205,7 +182,7 @@ impl Catalog {
     }
 
     /// Commits a change to a database catalog; the closure says whether it changed anything.
-    async fn change<R>(
+    pub(crate) async fn change<R>(
         &self,
         database: DatabaseId,
         known: Option<Versioned<DatabaseCatalog>>,
@@ -227,7 +204,7 @@ impl Catalog {
     }
 
     /// The number of tables in other databases, if a limit makes it matter.
-    async fn tables_elsewhere(
+    pub(crate) async fn tables_elsewhere(
         &self,
         database: DatabaseId,
         new_table: bool,

@@ -7,7 +7,11 @@ use neap_schema::{ColumnType, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, HardDelete, LimitReached, Limits, Table, index::NameIndex, limits::beyond, root,
+    CatalogError, HardDelete, LimitReached, Limits, Purge, Table,
+    deletion::{Dropped, find_dropped},
+    index::NameIndex,
+    limits::beyond,
+    root,
 };
 
 /// Columns that a write needs in a table.
@@ -24,7 +28,7 @@ pub struct TableAddition {
 pub struct DatabaseCatalog {
     next_table: TableId,
     #[serde(default)]
-    tables: BTreeMap<TableId, Arc<Table>>,
+    pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
     #[serde(skip)]
@@ -35,7 +39,8 @@ impl RegisterValue for DatabaseCatalog {
     const FORMAT: Format = Format {
         magic: *b"NDCT",
         kind: "database catalog",
-        version: 1,
+        // 2: tables have a retention of their own, which a release that does not know it would lose.
+        version: 2,
     };
 }
 
@@ -51,7 +56,14 @@ impl Default for DatabaseCatalog {
 }
 
 impl DatabaseCatalog {
-    /// How long rows are kept; `None`: for ever.
+    /// How long rows of a table are kept: what is set for the table goes before what is set for the
+    /// database. `None`: for ever, or there is no such table.
+    pub fn retention_of(&self, table: TableId) -> Option<Duration> {
+        let table = self.tables.get(&table)?;
+        table.retention().or(self.retention())
+    }
+
+    /// How long rows are kept where nothing is set for their table; `None`: for ever.
     pub fn retention(&self) -> Option<Duration> {
         self.retention_ns.map(Duration::from_nanos)
     }
@@ -77,6 +89,16 @@ impl DatabaseCatalog {
     /// All tables, the dropped ones too, by id.
     pub fn all_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()
+    }
+
+    /// The dropped tables whose data is to be removed at this time of the store, or whose removal is to be
+    /// finished, by id. See [`Catalog::begin_table_purge`](crate::Catalog::begin_table_purge).
+    pub fn due_tables(&self, now: StoreTime) -> impl Iterator<Item = TableId> {
+        let due = self.all_tables().filter(move |table| {
+            let deletion = table.deletion();
+            deletion.is_some_and(|deletion| deletion.is_due(now))
+        });
+        due.map(|table| table.id())
     }
 
     /// Adds what is missing; whether anything was. `elsewhere` is the number of tables in other databases.
@@ -116,18 +138,23 @@ impl DatabaseCatalog {
         if name.is_empty() {
             return Err(CatalogError::EmptyName { what: "table" });
         }
-        if limits.tables.is_some() {
-            let count = self.tables().count() + elsewhere;
-            if let Some(limit) = beyond(count + 1, limits.tables) {
-                return Err(LimitReached::Tables { count, limit }.into());
-            }
-        }
+        self.check_limit(elsewhere, limits)?;
         let id = self.next_table;
         let no_more = CatalogError::NoMoreIds { what: "table" };
         self.next_table = id.next().ok_or(no_more)?;
         self.tables.insert(id, Arc::new(Table::new(id, name)));
         self.live.insert(name, id);
         Ok(id)
+    }
+
+    fn check_limit(&self, elsewhere: usize, limits: &Limits) -> Result<(), CatalogError> {
+        if limits.tables.is_some() {
+            let count = self.tables().count() + elsewhere;
+            if let Some(limit) = beyond(count + 1, limits.tables) {
+                return Err(LimitReached::Tables { count, limit }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Drops a table, or sets another time for the data of one that is dropped.
@@ -154,10 +181,84 @@ impl DatabaseCatalog {
         Ok(id)
     }
 
+    /// Takes the drop of a table back, under another name if one is given; the name that it has then.
+    pub(crate) fn undelete_table(
+        &mut self,
+        dropped: &str,
+        name: Option<&str>,
+        now: StoreTime,
+        elsewhere: usize,
+        limits: &Limits,
+    ) -> Result<(TableId, String), CatalogError> {
+        let all = self.all_tables().filter_map(|table| {
+            Some(Dropped {
+                id: table.id(),
+                name: table.name(),
+                original_name: table.original_name(),
+                deletion: table.deletion()?,
+            })
+        });
+        let id = find_dropped(all, dropped, now)?;
+        let original = self.tables.get(&id).map(|table| table.original_name());
+        let name = name.or(original).unwrap_or_default().to_owned();
+        if name.is_empty() {
+            return Err(CatalogError::EmptyName { what: "table" });
+        }
+        if self.table(&name).is_some() {
+            return Err(CatalogError::AlreadyExists { name });
+        }
+        self.check_limit(elsewhere, limits)?;
+        self.restore_table(id, name.clone());
+        Ok((id, name))
+    }
+
+    /// Takes a drop back, whatever speaks against it.
+    pub(crate) fn restore_table(&mut self, id: TableId, name: String) {
+        if let Some(table) = self.tables.get_mut(&id) {
+            Arc::make_mut(table).undelete(name);
+        }
+        self.live.reset();
+    }
+
+    /// Notes how far the removal of the data of dropped tables has come; whether that is a change.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such table, or it is not dropped, or its data is not to be removed yet.
+    pub(crate) fn note_purge(
+        &mut self,
+        tables: &[TableId],
+        purge: Purge,
+        now: StoreTime,
+    ) -> Result<bool, CatalogError> {
+        let mut changed = false;
+        for id in tables {
+            let table = self.tables.get_mut(id).map(Arc::make_mut);
+            let deletion = table.and_then(Table::deletion_mut);
+            let noted = root::note_purge(deletion, purge, now);
+            changed |= noted.ok_or_else(|| CatalogError::NotFound {
+                name: format!("deleted table {id}"),
+            })?;
+        }
+        Ok(changed)
+    }
+
+    /// Sets how long rows of a table are kept, whatever is set for the database; whether that is a change.
+    pub(crate) fn set_table_retention(
+        &mut self,
+        table: TableId,
+        retention: Option<Duration>,
+    ) -> Result<bool, CatalogError> {
+        let found = self.tables.get_mut(&table);
+        let found = found.filter(|table| table.deletion().is_none());
+        let found = found.ok_or_else(|| CatalogError::NotFound {
+            name: format!("table {table}"),
+        })?;
+        Ok(Arc::make_mut(found).set_retention(nanos(retention)))
+    }
+
     /// Sets how long rows are kept; whether that is a change.
     pub(crate) fn set_retention(&mut self, retention: Option<Duration>) -> bool {
-        let nanos =
-            retention.map(|retention| u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = nanos(retention);
         std::mem::replace(&mut self.retention_ns, nanos) != nanos
     }
 
@@ -165,6 +266,11 @@ impl DatabaseCatalog {
     pub(crate) fn size_bytes(&self) -> usize {
         self.tables.values().map(|table| table.size_bytes()).sum()
     }
+}
+
+/// The longest retention is 584 years.
+fn nanos(retention: Option<Duration>) -> Option<u64> {
+    retention.map(|retention| u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -238,7 +344,8 @@ mod tests {
               "next_column": 1,
               "deletion": {
                 "deleted_at": 1757510705000000
-              }
+              },
+              "original_name": "old"
             }
           },
           "retention_ns": 60000000000
@@ -254,6 +361,98 @@ mod tests {
         let column = catalog.table("cpu").unwrap().column("n").unwrap();
         assert_eq!(column.column_type, ColumnType::UInteger);
         assert_eq!(catalog.retention(), None);
+    }
+
+    #[test]
+    fn format_of_a_table_with_a_retention_and_of_one_that_is_being_removed() {
+        let mut catalog = catalog();
+        let (cpu, old) = (TableId::new(1), TableId::new(2));
+        let hour = Duration::from_secs(3600);
+        assert!(catalog.set_table_retention(cpu, Some(hour)).unwrap());
+        let name = "old-20250910T132505";
+        let now = StoreTime::from_micros(1_757_510_800_000_000);
+        catalog.delete_table(name, now, HardDelete::NOW).unwrap();
+        let due = now.plus(hour);
+        assert_eq!(catalog.due_tables(due).collect::<Vec<_>>(), [old]);
+        assert!(catalog.note_purge(&[old], Purge::Begun, due).unwrap());
+        let json = serde_json::to_value(&catalog).unwrap();
+        let mut tables = json["tables"].clone();
+        for table in ["1", "2"] {
+            tables[table].as_object_mut().unwrap().remove("columns");
+        }
+        insta::assert_json_snapshot!(tables, @r#"
+        {
+          "1": {
+            "id": 1,
+            "name": "cpu",
+            "next_column": 3,
+            "retention_ns": 3600000000000
+          },
+          "2": {
+            "deletion": {
+              "deleted_at": 1757510705000000,
+              "hard_delete_at": 1757510800000000,
+              "purge": "begun"
+            },
+            "id": 2,
+            "name": "old-20250910T132505",
+            "next_column": 1,
+            "original_name": "old"
+          }
+        }
+        "#);
+        let read: DatabaseCatalog = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), json);
+    }
+
+    #[test]
+    fn retention_of_a_table_goes_before_that_of_its_database() {
+        let mut catalog = catalog();
+        let table = TableId::new(1);
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        assert_eq!(catalog.retention_of(table), Some(minute));
+        assert!(catalog.set_table_retention(table, Some(hour)).unwrap());
+        assert!(!catalog.set_table_retention(table, Some(hour)).unwrap());
+        assert_eq!(catalog.retention_of(table), Some(hour));
+        catalog.set_retention(None);
+        assert_eq!(catalog.retention_of(table), Some(hour));
+        catalog.set_table_retention(table, None).unwrap();
+        assert_eq!(catalog.retention_of(table), None);
+        let dropped = catalog.set_table_retention(TableId::new(2), None);
+        assert!(matches!(dropped, Err(CatalogError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_dropped_table_comes_back_under_its_name_or_a_new_one() {
+        let limits = Limits::default();
+        let now = StoreTime::from_micros(1_757_510_800_000_000);
+        let undelete = |catalog: &mut DatabaseCatalog, dropped: &str, name: Option<&str>| {
+            catalog.undelete_table(dropped, name, now, 0, &limits)
+        };
+        let id = TableId::new(2);
+        let mut catalog_with_room = catalog();
+        let restored = undelete(&mut catalog_with_room, "old", None).unwrap();
+        assert_eq!(restored, (id, "old".to_owned()));
+        assert_eq!(catalog_with_room.table("old").unwrap().id(), id);
+
+        let mut catalog = catalog();
+        catalog.add(&[addition("old", &[])], 0, &limits).unwrap();
+        let taken = undelete(&mut catalog, "old-20250910T132505", None);
+        assert!(matches!(taken, Err(CatalogError::AlreadyExists { .. })));
+        let restored = undelete(&mut catalog, "old-20250910T132505", Some("back")).unwrap();
+        assert_eq!(restored, (id, "back".to_owned()));
+        let live = undelete(&mut catalog, "back", None);
+        assert!(matches!(live, Err(CatalogError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_table_that_the_first_release_dropped_gets_its_name_back() {
+        let old = r#"{"next_table":2,"tables":{"1":{"id":1,"name":"cpu-20250910T132505","columns":[],"next_column":1,
+            "deletion":{"deleted_at":1757510705000000}}}}"#;
+        let mut catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
+        let now = StoreTime::from_micros(1_757_510_800_000_000);
+        let restored = catalog.undelete_table("cpu", None, now, 0, &Limits::default());
+        assert_eq!(restored.unwrap().1, "cpu");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Dropping databases and tables: hidden and renamed at once, their data gone later.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use chrono::DateTime;
 use neap_bucket::StoreTime;
 use serde::{Deserialize, Serialize};
+
+use crate::CatalogError;
 
 /// That a database or table is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,48 @@ pub struct Deletion {
     /// From when on its data may be deleted; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard_delete_at: Option<StoreTime>,
+    /// How far the removal of its data has come.
+    #[serde(default, skip_serializing_if = "Purge::has_not_begun")]
+    pub purge: Purge,
+}
+
+/// How far the removal of the data of something dropped has come.
+///
+/// It is said before the first row goes, so that what has begun to lose rows can't be undeleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purge {
+    /// Everything is still there.
+    #[default]
+    Waiting,
+    /// Rows may be gone.
+    Begun,
+    /// No row is left: there is nothing more to do.
+    Done,
+}
+
+impl Purge {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn has_not_begun(&self) -> bool {
+        *self == Self::Waiting
+    }
+}
+
+/// Between the end of the time in which something can be undeleted and the removal of its data: longer than
+/// any commit that undeletes it takes, and than clocks of one store's hosts differ.
+const PURGE_DELAY: Duration = Duration::from_secs(60);
+
+impl Deletion {
+    /// Whether the data is to be removed, or its removal to be finished, at this time of the store.
+    pub fn is_due(&self, now: StoreTime) -> bool {
+        let begins = self.hard_delete_at.map(|at| at.plus(PURGE_DELAY));
+        self.purge != Purge::Done && begins.is_some_and(|begins| begins <= now)
+    }
+
+    /// Whether everything is there still, and will be until an undeletion is committed.
+    pub(crate) fn can_be_undone(&self, now: StoreTime) -> bool {
+        self.purge == Purge::Waiting && self.hard_delete_at.is_none_or(|at| now <= at)
+    }
 }
 
 /// When the data of what is dropped may go.
@@ -50,9 +94,115 @@ pub(crate) fn deleted_name(name: &str, now: StoreTime) -> String {
     format!("{name}-{}", time.format("%Y%m%dT%H%M%S"))
 }
 
+/// The name that something dropped had before: what it remembers, or for one that was dropped by the first
+/// release, its name without the time.
+pub(crate) fn original_name<'a>(remembered: Option<&'a str>, name: &'a str) -> &'a str {
+    remembered.unwrap_or_else(|| without_time(name).unwrap_or(name))
+}
+
+/// The `<name>` of `<name>-YYYYMMDDTHHMMSS`.
+fn without_time(name: &str) -> Option<&str> {
+    let (before, time) = name.rsplit_once('-')?;
+    let (date, time) = time.split_once('T')?;
+    let digits =
+        |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(date, 8) && digits(time, 6) && !before.is_empty()).then_some(before)
+}
+
+/// Something dropped, as it is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped<'a, I> {
+    pub(crate) id: I,
+    pub(crate) name: &'a str,
+    pub(crate) original_name: &'a str,
+    pub(crate) deletion: Deletion,
+}
+
+/// Finds what somebody wants back: by the name that it has since it was dropped, or by the one that it had
+/// before, if nothing else that is still there had it too.
+///
+/// # Errors
+/// `NotFound`, `Ambiguous`, and `Purged` when its data is gone or may be going.
+pub(crate) fn find_dropped<'a, I: Copy + Ord>(
+    dropped: impl Iterator<Item = Dropped<'a, I>>,
+    name: &str,
+    now: StoreTime,
+) -> Result<I, CatalogError> {
+    let mut known: Vec<_> = dropped
+        .filter(|dropped| dropped.name == name || dropped.original_name == name)
+        .collect();
+    // What has this name now comes first, then what can still be had; of equals the latest.
+    let rank = |dropped: &Dropped<'_, I>| {
+        (
+            dropped.name == name,
+            dropped.deletion.can_be_undone(now),
+            dropped.id,
+        )
+    };
+    known.sort_unstable_by_key(|dropped| Reverse(rank(dropped)));
+    match known.as_slice() {
+        [] => Err(CatalogError::NotFound {
+            name: name.to_owned(),
+        }),
+        [first, ..] if !first.deletion.can_be_undone(now) => Err(CatalogError::Purged {
+            name: first.name.to_owned(),
+        }),
+        [first, second, ..] if first.name != name && second.deletion.can_be_undone(now) => {
+            let mut names: Vec<_> = known
+                .iter()
+                .filter(|dropped| dropped.deletion.can_be_undone(now))
+                .map(|dropped| dropped.name)
+                .collect();
+            names.sort_unstable();
+            Err(CatalogError::Ambiguous {
+                name: name.to_owned(),
+                names: names.join(", "),
+            })
+        }
+        [first, ..] => Ok(first.id),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_before_a_drop_is_what_is_left_without_the_time() {
+        for (name, before) in [
+            ("db/rp-20250910T132505", "db/rp"),
+            ("a-b-20250910T132505", "a-b"),
+            ("db", "db"),
+            ("-20250910T132505", "-20250910T132505"),
+            ("db-2025T1", "db-2025T1"),
+        ] {
+            assert_eq!(original_name(None, name), before, "{name}");
+        }
+        let remembered = original_name(Some("x"), "db-20250910T132505");
+        assert_eq!(remembered, "x");
+    }
+
+    #[test]
+    fn data_is_removed_a_while_after_it_can_no_longer_be_had_back() {
+        let at = |seconds: i64| StoreTime::from_micros(seconds * 1_000_000);
+        let mut deletion = Deletion {
+            deleted_at: at(0),
+            hard_delete_at: Some(at(100)),
+            purge: Purge::Waiting,
+        };
+        let judged = |deletion: Deletion, now| (deletion.can_be_undone(now), deletion.is_due(now));
+        assert_eq!(judged(deletion, at(100)), (true, false));
+        assert_eq!(judged(deletion, at(101)), (false, false));
+        assert_eq!(judged(deletion, at(160)), (false, true));
+        deletion.purge = Purge::Begun;
+        assert_eq!(judged(deletion, at(100)), (false, false));
+        assert_eq!(judged(deletion, at(160)), (false, true));
+        deletion.purge = Purge::Done;
+        assert_eq!(judged(deletion, at(160)), (false, false));
+        deletion.hard_delete_at = None;
+        deletion.purge = Purge::Waiting;
+        assert_eq!(judged(deletion, at(i64::MAX / 1_000_000)), (true, false));
+    }
 
     #[test]
     fn dropped_names_end_with_the_time_of_the_drop() {

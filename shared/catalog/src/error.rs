@@ -59,6 +59,20 @@ pub enum CatalogError {
         /// The name.
         name: String,
     },
+    /// Its data is gone, or may be going.
+    #[error("the data of '{name}' is deleted for good: it can't be undeleted")]
+    Purged {
+        /// The name.
+        name: String,
+    },
+    /// Several dropped databases or tables had the name.
+    #[error("several that are deleted were called '{name}', name one of {names}")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The names that they have now.
+        names: String,
+    },
     /// A write names a database that is dropped.
     #[error("cannot write to soft-deleted database '{name}' - it is marked for deletion")]
     SoftDeleted {

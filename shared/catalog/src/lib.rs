@@ -21,8 +21,10 @@
 mod cache;
 mod catalog;
 mod changes;
+mod copy;
 mod database;
 mod deletion;
+mod drops;
 mod error;
 mod index;
 mod limits;
@@ -32,8 +34,9 @@ mod root;
 mod table;
 
 pub use catalog::{ANY_AGE, Catalog};
+pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
-pub use deletion::{Deletion, HardDelete};
+pub use deletion::{Deletion, HardDelete, Purge};
 pub use error::CatalogError;
 pub use limits::{LimitReached, Limits};
 pub use names::{MAX_DATABASE_NAME_BYTES, NameError, validate_database_name};

@@ -1,14 +1,16 @@
 //! The root catalog: the databases of a cluster and the settings that its instances agree on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use neap_bucket::{Format, Margins, RegisterValue, StoreTime};
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, Deletion, HardDelete, LimitReached, Limits, deletion::deleted_name,
-    index::NameIndex, limits::beyond,
+    CatalogError, Deletion, HardDelete, LimitReached, Limits, Purge,
+    deletion::{Dropped, deleted_name, find_dropped, original_name},
+    index::NameIndex,
+    limits::beyond,
 };
 
 /// A database as the root catalog knows it.
@@ -22,6 +24,19 @@ pub struct DatabaseEntry {
     /// Set when it is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// The name of a dropped database before it was dropped. The first release did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_name: Option<String>,
+}
+
+impl DatabaseEntry {
+    /// The name that a dropped database had before, and that another one does have.
+    pub fn original_name(&self) -> &str {
+        match self.deletion {
+            None => &self.name,
+            Some(_) => original_name(self.original_name.as_deref(), &self.name),
+        }
+    }
 }
 
 /// The register of the cluster.
@@ -40,7 +55,8 @@ impl RegisterValue for RootCatalog {
     const FORMAT: Format = Format {
         magic: *b"NRCT",
         kind: "root catalog",
-        version: 1,
+        // A release that does not know how far removals have come would forget it.
+        version: 2,
     };
 }
 
@@ -98,25 +114,73 @@ impl RootCatalog {
         found.map(|(id, _)| *id)
     }
 
+    /// The dropped databases whose data is to be removed at this time of the store, or whose removal is to
+    /// be finished, by id. See [`Catalog::begin_database_purge`](crate::Catalog::begin_database_purge).
+    pub fn due_databases(&self, now: StoreTime) -> impl Iterator<Item = DatabaseId> {
+        let due = self.databases.iter().filter(move |(_, entry)| {
+            let deletion = entry.deletion.as_ref();
+            deletion.is_some_and(|deletion| deletion.is_due(now))
+        });
+        due.map(|(id, _)| *id)
+    }
+
+    /// Whether a new database can't have this name, because another one has it or was given it by its drop.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.database(name).is_some() || self.deleted_database(name).is_some()
+    }
+
     pub(crate) fn add(
         &mut self,
         name: &str,
         created: Option<StoreTime>,
         limits: &Limits,
     ) -> Result<DatabaseId, CatalogError> {
-        if let Some(limit) = beyond(self.live_databases().count() + 1, limits.databases) {
-            return Err(LimitReached::Databases { limit }.into());
-        }
-        let id = self.next_database;
-        let no_more = CatalogError::NoMoreIds { what: "database" };
-        self.next_database = id.next().ok_or(no_more)?;
+        self.check_limit(limits)?;
         let entry = DatabaseEntry {
             name: name.to_owned(),
             created,
             deletion: None,
+            original_name: None,
         };
-        self.databases.insert(id, entry);
+        let id = self.insert(entry)?;
         self.live.insert(name, id);
+        Ok(id)
+    }
+
+    /// Adds a database that is hidden as if it were dropped, until it is undeleted. If it never is, its data
+    /// goes after `hidden_for`.
+    pub(crate) fn add_hidden(
+        &mut self,
+        name: &str,
+        now: StoreTime,
+        hidden_for: Duration,
+        limits: &Limits,
+    ) -> Result<DatabaseId, CatalogError> {
+        self.check_limit(limits)?;
+        self.insert(DatabaseEntry {
+            name: deleted_name(name, now),
+            created: Some(now),
+            deletion: Some(Deletion {
+                deleted_at: now,
+                hard_delete_at: Some(now.plus(hidden_for)),
+                purge: Purge::Waiting,
+            }),
+            original_name: Some(name.to_owned()),
+        })
+    }
+
+    fn check_limit(&self, limits: &Limits) -> Result<(), CatalogError> {
+        if let Some(limit) = beyond(self.live_databases().count() + 1, limits.databases) {
+            return Err(LimitReached::Databases { limit }.into());
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, entry: DatabaseEntry) -> Result<DatabaseId, CatalogError> {
+        let id = self.next_database;
+        let no_more = CatalogError::NoMoreIds { what: "database" };
+        self.next_database = id.next().ok_or(no_more)?;
+        self.databases.insert(id, entry);
         Ok(id)
     }
 
@@ -136,11 +200,90 @@ impl RootCatalog {
             .ok_or_else(not_found)?;
         let entry = self.databases.get_mut(&id).ok_or_else(not_found)?;
         let (name, deletion) = delete(&entry.name, entry.deletion, now, hard_delete)?;
-        entry.name = name;
-        entry.deletion = Some(deletion);
+        let before = std::mem::replace(&mut entry.name, name);
+        if entry.deletion.replace(deletion).is_none() {
+            entry.original_name = Some(before);
+        }
         self.live.reset();
         Ok(id)
     }
+
+    /// The dropped database that somebody wants back by one of its names.
+    pub(crate) fn find_dropped(
+        &self,
+        name: &str,
+        now: StoreTime,
+    ) -> Result<DatabaseId, CatalogError> {
+        let dropped = self.databases.iter().filter_map(|(id, entry)| {
+            Some(Dropped {
+                id: *id,
+                name: &entry.name,
+                original_name: entry.original_name(),
+                deletion: entry.deletion?,
+            })
+        });
+        find_dropped(dropped, name, now)
+    }
+
+    /// Takes a drop back, under another name if one is given; the name that the database has then.
+    pub(crate) fn undelete(
+        &mut self,
+        id: DatabaseId,
+        name: Option<&str>,
+        now: StoreTime,
+        limits: &Limits,
+    ) -> Result<String, CatalogError> {
+        let not_found = || CatalogError::NotFound {
+            name: format!("database {id}"),
+        };
+        let entry = self.databases.get(&id).ok_or_else(not_found)?;
+        let deletion = entry.deletion.ok_or_else(not_found)?;
+        if !deletion.can_be_undone(now) {
+            let name = entry.name.clone();
+            return Err(CatalogError::Purged { name });
+        }
+        let name = name.unwrap_or(entry.original_name()).to_owned();
+        let other = self.deleted_database(&name).filter(|other| *other != id);
+        if self.database(&name).is_some() || other.is_some() {
+            return Err(CatalogError::AlreadyExists { name });
+        }
+        self.check_limit(limits)?;
+        let entry = self.databases.get_mut(&id).ok_or_else(not_found)?;
+        entry.name.clone_from(&name);
+        entry.deletion = None;
+        entry.original_name = None;
+        self.live.reset();
+        Ok(name)
+    }
+
+    /// Notes how far the removal of the data of a dropped database has come; whether that is a change.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such database, or it is not dropped, or its data is not to be removed yet.
+    pub(crate) fn note_purge(
+        &mut self,
+        id: DatabaseId,
+        purge: Purge,
+        now: StoreTime,
+    ) -> Result<bool, CatalogError> {
+        let entry = self.databases.get_mut(&id);
+        let deletion = entry.and_then(|entry| entry.deletion.as_mut());
+        note_purge(deletion, purge, now).ok_or_else(|| CatalogError::NotFound {
+            name: format!("deleted database {id}"),
+        })
+    }
+}
+
+/// Raises how far a removal has come; whether that is a change. `None` if the data is not to be removed.
+pub(crate) fn note_purge(
+    deletion: Option<&mut Deletion>,
+    purge: Purge,
+    now: StoreTime,
+) -> Option<bool> {
+    let deletion = deletion.filter(|it| it.is_due(now) || it.purge == Purge::Done)?;
+    let before = deletion.purge;
+    deletion.purge = before.max(purge);
+    Some(deletion.purge != before)
 }
 
 /// The name and deletion of something that is dropped now, or was before and gets another time.
@@ -157,10 +300,13 @@ pub(crate) fn delete(
             let deletion = Deletion {
                 deleted_at: now,
                 hard_delete_at,
+                purge: Purge::Waiting,
             };
             Ok((deleted_name(&name, now), deletion))
         }
-        Some(before) if before.hard_delete_at == hard_delete_at => {
+        Some(before)
+            if before.hard_delete_at == hard_delete_at || before.purge != Purge::Waiting =>
+        {
             Err(CatalogError::AlreadyDeleted { name })
         }
         Some(before) => {
@@ -205,7 +351,8 @@ mod tests {
               "deletion": {
                 "deleted_at": 1757510705000000,
                 "hard_delete_at": 1757769905000000
-              }
+              },
+              "original_name": "one"
             },
             "2": {
               "name": "two/rp",
@@ -238,6 +385,90 @@ mod tests {
             catalog.deleted_database("one-20250910T132505"),
             Some(DatabaseId::new(1))
         );
+    }
+
+    #[test]
+    fn a_drop_is_taken_back_under_the_old_name_or_a_new_one() {
+        let now = StoreTime::from_micros(1_757_510_800_000_000);
+        let limits = Limits::default();
+        let mut undeleted = catalog();
+        let id = undeleted.find_dropped("one-20250910T132505", now).unwrap();
+        assert_eq!(undeleted.find_dropped("one", now).unwrap(), id);
+        assert_eq!(undeleted.undelete(id, None, now, &limits).unwrap(), "one");
+        assert_eq!(undeleted.database("one"), Some(id));
+        let live = &undeleted.databases()[&id];
+        assert_eq!((live.deletion, live.original_name.as_deref()), (None, None));
+
+        let mut taken = catalog();
+        taken.add("one", None, &limits).unwrap();
+        let error = taken.undelete(id, None, now, &limits).unwrap_err();
+        assert!(matches!(error, CatalogError::AlreadyExists { name } if name == "one"));
+        let name = taken.undelete(id, Some("back"), now, &limits).unwrap();
+        assert_eq!(taken.database(&name), Some(id));
+    }
+
+    #[test]
+    fn of_several_drops_of_a_name_one_has_to_be_chosen() {
+        let mut catalog = catalog();
+        let later = StoreTime::from_micros(1_757_510_706_000_000);
+        catalog.add("one", None, &Limits::default()).unwrap();
+        catalog.delete("one", later, HardDelete::NOW).unwrap();
+        let error = catalog.find_dropped("one", later).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "several that are deleted were called 'one', name one of one-20250910T132505, one-20250910T132506"
+        );
+        // One whose data is to go is no candidate any more.
+        let after = later.plus(Duration::from_micros(1));
+        assert_eq!(
+            catalog.find_dropped("one", after).unwrap(),
+            DatabaseId::new(1)
+        );
+        let error = catalog
+            .find_dropped("one-20250910T132506", after)
+            .unwrap_err();
+        assert!(matches!(error, CatalogError::Purged { .. }));
+        let error = catalog.find_dropped("none", after).unwrap_err();
+        assert!(matches!(error, CatalogError::NotFound { .. }));
+    }
+
+    #[test]
+    fn what_has_begun_to_go_is_neither_undeleted_nor_given_another_time() {
+        let mut catalog = catalog();
+        let id = DatabaseId::new(1);
+        let now = StoreTime::from_micros(1_757_769_905_000_000);
+        assert!(
+            catalog.note_purge(id, Purge::Begun, now).is_err(),
+            "too early"
+        );
+        let due = now.plus(Duration::from_secs(60));
+        assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
+        assert!(catalog.note_purge(id, Purge::Begun, due).unwrap());
+        assert!(!catalog.note_purge(id, Purge::Begun, due).unwrap());
+        assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
+        let limits = Limits::default();
+        // By a clock that stands still, too.
+        let undeleted = catalog.undelete(id, None, now, &limits);
+        assert!(matches!(undeleted, Err(CatalogError::Purged { .. })));
+        let again = catalog.delete("one-20250910T132505", now, HardDelete::Never);
+        assert!(matches!(again, Err(CatalogError::AlreadyDeleted { .. })));
+        assert!(catalog.note_purge(id, Purge::Done, due).unwrap());
+        assert_eq!(catalog.due_databases(due).count(), 0);
+        assert!(!catalog.note_purge(id, Purge::Begun, due).unwrap());
+        assert_eq!(catalog.due_databases(due).count(), 0);
+    }
+
+    #[test]
+    fn a_hidden_database_appears_when_it_is_undeleted_and_goes_otherwise() {
+        let mut catalog = catalog();
+        let (limits, hour) = (Limits::default(), Duration::from_secs(3600));
+        let now = StoreTime::from_micros(1_757_510_800_000_000);
+        let id = catalog.add_hidden("new", now, hour, &limits).unwrap();
+        assert_eq!(catalog.database("new"), None);
+        let late = now.plus(2 * hour);
+        assert_eq!(catalog.due_databases(late).collect::<Vec<_>>(), [id]);
+        assert_eq!(catalog.undelete(id, None, now, &limits).unwrap(), "new");
+        assert_eq!(catalog.database("new"), Some(id));
     }
 
     #[test]

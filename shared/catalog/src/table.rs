@@ -1,12 +1,18 @@
 //! A table: its columns in order of creation, and what follows from them.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId};
 use serde::{Deserialize, Serialize};
 
-use crate::{CatalogError, Deletion, LimitReached, Limits, index::NameIndex, limits::beyond};
+use crate::{
+    CatalogError, Deletion, LimitReached, Limits, deletion::original_name, index::NameIndex,
+    limits::beyond,
+};
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +35,11 @@ pub struct Table {
     next_column: ColumnId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
+    /// The name of a dropped table before it was dropped. The first release did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention_ns: Option<u64>,
     #[serde(skip)]
     by_name: NameIndex<usize>,
     #[serde(skip)]
@@ -49,6 +60,8 @@ impl Table {
             columns: vec![time],
             next_column: ColumnId::new(1),
             deletion: None,
+            original_name: None,
+            retention_ns: None,
             by_name: NameIndex::default(),
             schema: OnceLock::new(),
         }
@@ -72,6 +85,20 @@ impl Table {
     /// Set when the table is dropped.
     pub fn deletion(&self) -> Option<Deletion> {
         self.deletion
+    }
+
+    /// The name that a dropped table had before, and that another one does have.
+    pub fn original_name(&self) -> &str {
+        match self.deletion {
+            None => &self.name,
+            Some(_) => original_name(self.original_name.as_deref(), &self.name),
+        }
+    }
+
+    /// How long its rows are kept, if that is not the database's to say. What counts is
+    /// [`DatabaseCatalog::retention_of`](crate::DatabaseCatalog::retention_of).
+    pub fn retention(&self) -> Option<Duration> {
+        self.retention_ns.map(Duration::from_nanos)
     }
 
     /// The column of a name.
@@ -163,10 +190,28 @@ impl Table {
         Ok(true)
     }
 
-    /// Drops the table under a new name.
+    /// Drops the table under a new name, or changes how it is dropped.
     pub(crate) fn delete(&mut self, name: String, deletion: Deletion) {
+        let before = std::mem::replace(&mut self.name, name);
+        if self.deletion.replace(deletion).is_none() {
+            self.original_name = Some(before);
+        }
+    }
+
+    /// Takes the drop back.
+    pub(crate) fn undelete(&mut self, name: String) {
         self.name = name;
-        self.deletion = Some(deletion);
+        self.deletion = None;
+        self.original_name = None;
+    }
+
+    pub(crate) fn deletion_mut(&mut self) -> Option<&mut Deletion> {
+        self.deletion.as_mut()
+    }
+
+    /// Sets how long rows are kept, in nanoseconds; whether that is a change.
+    pub(crate) fn set_retention(&mut self, nanos: Option<u64>) -> bool {
+        std::mem::replace(&mut self.retention_ns, nanos) != nanos
     }
 
     /// About how many bytes of memory the table takes with its derived parts.

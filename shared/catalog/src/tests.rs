@@ -18,7 +18,7 @@ use neap_bucket::{
 use neap_schema::{ColumnType, DatabaseId, TableId};
 use proptest::prelude::*;
 
-use crate::{ANY_AGE, Catalog, CatalogError, HardDelete, Limits, TableAddition};
+use crate::{ANY_AGE, Catalog, CatalogError, CopyOptions, HardDelete, Limits, TableAddition};
 
 /// The paused clock of tokio, with a wall clock that can step.
 #[derive(Debug)]
@@ -450,6 +450,110 @@ async fn a_store_that_does_not_answer_is_an_error_and_no_answer() {
     assert!(known.is_none());
     let unknown = catalog.create_database("new", None).await.unwrap_err();
     assert!(matches!(unknown, CatalogError::Unknown { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_can_be_taken_back_by_another_instance_until_its_time_is_over() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    let id = one.create_database("db", None).await.unwrap();
+    one.create_table(id, "t", &[], &[]).await.unwrap();
+    let soon = HardDelete::After(MINUTE);
+    one.delete_table(id, "t", soon).await.unwrap();
+    let back = other.undelete_table(id, "t", None).await.unwrap();
+    assert_eq!(back, (TableId::new(1), "t".to_owned()));
+    one.delete_database("db", soon).await.unwrap();
+    let back = other.undelete_database("db", Some("new")).await.unwrap();
+    assert_eq!(back, (id, "new".to_owned()));
+    assert_eq!(one.database_by_name("new", NOW).await.unwrap(), Some(id));
+
+    one.delete_database("new", soon).await.unwrap();
+    one.delete_table(id, "t", soon).await.unwrap();
+    stage.sleep(MINUTE + MINUTE / 60).await;
+    let late = other.undelete_database("new", None).await.unwrap_err();
+    assert!(
+        late.to_string()
+            .ends_with("is deleted for good: it can't be undeleted"),
+        "{late}"
+    );
+    let late = other.undelete_table(id, "t", None).await;
+    assert!(matches!(late, Err(CatalogError::Purged { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_is_removed_once_and_not_before_it_is_due() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let id = catalog.create_database("db", None).await.unwrap();
+    catalog.create_table(id, "t", &[], &[]).await.unwrap();
+    let table = catalog
+        .delete_table(id, "t", HardDelete::NOW)
+        .await
+        .unwrap();
+    let early = catalog.begin_table_purge(id, &[table]).await;
+    assert!(matches!(early, Err(CatalogError::NotFound { .. })));
+    stage.sleep(MINUTE).await;
+    let due = async || {
+        let now = stage.bucket.clock().now().unwrap();
+        let read = catalog.database(id, NOW).await.unwrap();
+        read.value.due_tables(now).collect::<Vec<_>>()
+    };
+    assert_eq!(due().await, [table]);
+    stage.taken();
+    catalog.begin_table_purge(id, &[table]).await.unwrap();
+    assert_eq!(stage.taken().puts, 1);
+    catalog.begin_table_purge(id, &[table]).await.unwrap();
+    assert_eq!(stage.taken().puts, 0);
+    assert_eq!(due().await, [table], "a job that crashed is begun again");
+    catalog.finish_table_purge(id, &[table]).await.unwrap();
+    assert_eq!(due().await, []);
+
+    catalog
+        .delete_database("db", HardDelete::NOW)
+        .await
+        .unwrap();
+    stage.sleep(MINUTE).await;
+    catalog.begin_database_purge(id).await.unwrap();
+    let undeleted = catalog.undelete_database("db", None).await;
+    assert!(matches!(undeleted, Err(CatalogError::Purged { .. })));
+    catalog.finish_database_purge(id).await.unwrap();
+    let now = stage.bucket.clock().now().unwrap();
+    let root = catalog.root(NOW).await.unwrap();
+    assert_eq!(root.value.due_databases(now).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_hidden_until_it_is_published() {
+    let stage = Stage::new();
+    let catalog = stage.instance();
+    let source = catalog.create_database("db", Some(MINUTE)).await.unwrap();
+    catalog.create_table(source, "t", &[], &[]).await.unwrap();
+    let options = CopyOptions::default();
+    let exists = catalog.create_copy(source, "db", options).await;
+    assert!(matches!(exists, Err(CatalogError::AlreadyExists { .. })));
+    let nothing = catalog.create_copy(DatabaseId::new(9), "x", options).await;
+    assert!(matches!(nothing, Err(CatalogError::NotFound { .. })));
+    let copy = catalog.create_copy(source, "copy", options).await.unwrap();
+    assert_eq!(catalog.database_by_name("copy", NOW).await.unwrap(), None);
+    assert_eq!(copy.catalog.version, 1);
+    assert!(copy.hidden_name.starts_with("copy-"));
+
+    // Somebody takes the name: the copy can be had under another one.
+    catalog.create_database("copy", None).await.unwrap();
+    let taken = catalog.publish_copy(copy.id).await;
+    assert!(matches!(taken, Err(CatalogError::AlreadyExists { .. })));
+    let other = catalog.undelete_database(&copy.hidden_name, Some("other"));
+    assert_eq!(other.await.unwrap().0, copy.id);
+
+    let copy = catalog.create_copy(source, "third", options).await.unwrap();
+    assert_eq!(catalog.publish_copy(copy.id).await.unwrap(), "third");
+    let found = catalog.database_by_name("third", NOW).await.unwrap();
+    assert_eq!(found, Some(copy.id));
+    let read = catalog.database(copy.id, NOW).await.unwrap().value;
+    assert_eq!(read.table("t").unwrap().id(), TableId::new(1));
+    assert_eq!(read.retention(), None);
+    let again = catalog.publish_copy(copy.id).await;
+    assert!(matches!(again, Err(CatalogError::NotFound { .. })));
 }
 
 proptest! {

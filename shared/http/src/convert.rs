@@ -43,9 +43,10 @@ impl From<CatalogError> for ApiError {
             | CatalogError::DuplicateColumn { .. }
             | CatalogError::TypeConflict { .. } => Self::text(Kind::Invalid, message),
             CatalogError::NotFound { .. } => Self::text(Kind::NotFound, message),
-            CatalogError::AlreadyExists { .. } | CatalogError::AlreadyDeleted { .. } => {
-                Self::text(Kind::Conflict, message)
-            }
+            CatalogError::AlreadyExists { .. }
+            | CatalogError::AlreadyDeleted { .. }
+            | CatalogError::Purged { .. }
+            | CatalogError::Ambiguous { .. } => Self::text(Kind::Conflict, message),
             CatalogError::Limit(_) | CatalogError::NoMoreIds { .. } => {
                 Self::json(Kind::Limit, message)
             }

@@ -26,6 +26,8 @@ pub enum Kind {
     Forbidden,
     /// There is no such thing.
     NotFound,
+    /// There was such a thing, and it will not come back.
+    Gone,
     /// The request is understood and not supported, or switched off.
     NotAllowed,
     /// The request did not arrive in time.
@@ -56,6 +58,7 @@ impl Kind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
@@ -74,6 +77,7 @@ impl Kind {
             Self::Unauthenticated => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not found",
+            Self::Gone => "gone",
             Self::NotAllowed => "method not allowed",
             Self::TooSlow => "request timeout",
             Self::Conflict => "conflict",

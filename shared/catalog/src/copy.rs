@@ -1,0 +1,261 @@
+//! A database as a copy of another one's catalog, for a restore.
+//!
+//! ```text
+//!   restore                                     store
+//!     |-- root catalog: a hidden database --------> |   crash after: it goes like a dropped one
+//!     |-- its catalog: that of the source --------> |   the same
+//!     |-- pin, manifest (others do that) ---------> |   the same
+//!     |-- root catalog: undelete it --------------> |   it has its name, and all of its data
+//! ```
+//!
+//! Nobody can write to it or query it before it is whole.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{Change, StoreTime, Versioned};
+use neap_schema::{DatabaseId, TableId};
+
+use crate::{
+    Catalog, CatalogError, DatabaseCatalog, HardDelete, Purge, Table, catalog::settled,
+    validate_database_name,
+};
+
+/// How long a copy may take until it is published.
+const HIDDEN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a copy of a database takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// The copy shows the source as of this time: tables that were dropped later are there.
+    pub as_of: Option<StoreTime>,
+    /// The copy keeps rows as long as the source does, and not for ever. What is wanted back may be older.
+    pub keep_retention: bool,
+}
+
+/// A copy that is not published yet.
+#[derive(Clone, Debug)]
+pub struct DatabaseCopy {
+    /// Its id.
+    pub id: DatabaseId,
+    /// The name that it has until it is published; also if it can't be.
+    pub hidden_name: String,
+    /// Its catalog.
+    pub catalog: Versioned<DatabaseCatalog>,
+}
+
+impl Catalog {
+    /// Creates a database with the tables of `source`, which may be a dropped one. It is hidden until
+    /// [`publish_copy`](Self::publish_copy), and goes if that never happens.
+    ///
+    /// # Errors
+    /// `InvalidName`, `NotFound` when there is no such source, `AlreadyExists`, `Limit`, and what a commit
+    /// can end with.
+    pub async fn create_copy(
+        &self,
+        source: DatabaseId,
+        name: &str,
+        options: CopyOptions,
+    ) -> Result<DatabaseCopy, CatalogError> {
+        validate_database_name(name)?;
+        let known = self.database(source, Duration::ZERO).await?;
+        let copy = known.value.copied(options, self.now()?)?;
+        let (id, hidden_name) = self
+            .change_root(|root| {
+                if !root.databases().contains_key(&source) {
+                    return Err(CatalogError::NotFound {
+                        name: format!("database {source}"),
+                    });
+                }
+                if root.is_taken(name) {
+                    return Err(CatalogError::AlreadyExists {
+                        name: name.to_owned(),
+                    });
+                }
+                let id = root.add_hidden(name, self.now()?, HIDDEN_FOR, &self.limits)?;
+                let hidden = root.databases().get(&id).map(|entry| entry.name.clone());
+                Ok((true, (id, hidden.unwrap_or_default())))
+            })
+            .await?;
+        let change =
+            |_: &Versioned<DatabaseCatalog>| Ok::<_, CatalogError>(Change::Put(copy.clone(), ()));
+        let (catalog, ()) = settled(self.register(id).commit(None, change).await?)?;
+        Ok(DatabaseCopy {
+            id,
+            hidden_name,
+            catalog,
+        })
+    }
+
+    /// Gives a copy that is whole the name that it was created for, and shows it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name was taken meanwhile: the copy can still be undeleted under another one.
+    /// `Purged` after a day, `NotFound`, `Limit`, and what a commit can end with.
+    pub async fn publish_copy(&self, copy: DatabaseId) -> Result<String, CatalogError> {
+        self.change_root(|root| {
+            let name = root.undelete(copy, None, self.now()?, &self.limits)?;
+            Ok((true, name))
+        })
+        .await
+    }
+}
+
+impl DatabaseCatalog {
+    /// The catalog of a copy.
+    fn copied(&self, options: CopyOptions, now: StoreTime) -> Result<Self, CatalogError> {
+        let mut copy = self.clone();
+        if !options.keep_retention {
+            copy.set_retention(None);
+        }
+        for table in copy.tables.values_mut().map(Arc::make_mut) {
+            if !options.keep_retention {
+                table.set_retention(None);
+            }
+            // The copy has the data of the time before.
+            if let Some(deletion) = table.deletion_mut() {
+                deletion.purge = Purge::Waiting;
+            }
+        }
+        let Some(time) = options.as_of else {
+            return Ok(copy);
+        };
+        let dropped_later =
+            |table: &&Arc<Table>| table.deletion().is_some_and(|it| it.deleted_at > time);
+        for table in self.all_tables().filter(dropped_later) {
+            copy.restore_as_of(table.id(), table.original_name(), now)?;
+        }
+        Ok(copy)
+    }
+
+    /// Takes back the drop of a table that had `name` at some time, the oldest of that name first.
+    fn restore_as_of(
+        &mut self,
+        id: TableId,
+        name: &str,
+        now: StoreTime,
+    ) -> Result<(), CatalogError> {
+        let holder = self.table(name).map(|table| table.id());
+        if holder.is_some_and(|holder| holder > id) {
+            // It was created after the drop, so it was not there at the time.
+            self.delete_table(name, now, HardDelete::DEFAULT)?;
+        }
+        let mut name = name.to_owned();
+        if holder.is_some_and(|holder| holder < id) {
+            let own = self.table_by_id(id).map(|table| table.name().to_owned());
+            name = own.unwrap_or(name);
+        }
+        if self.table(&name).is_none() {
+            self.restore_table(id, name);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, TableAddition};
+
+    fn at(seconds: i64) -> StoreTime {
+        StoreTime::from_micros((1_757_510_000 + seconds) * 1_000_000)
+    }
+
+    fn add(catalog: &mut DatabaseCatalog, name: &str) {
+        let addition = TableAddition {
+            table: name.to_owned(),
+            columns: Vec::new(),
+        };
+        catalog.add(&[addition], 0, &Limits::default()).unwrap();
+    }
+
+    fn live(catalog: &DatabaseCatalog) -> Vec<(TableId, String)> {
+        let tables = catalog.tables();
+        tables
+            .map(|table| (table.id(), table.name().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_copy_as_of_a_time_has_the_tables_that_were_dropped_since() {
+        let mut catalog = DatabaseCatalog::default();
+        for name in ["kept", "early", "late", "replaced"] {
+            add(&mut catalog, name);
+        }
+        let mut drop = |name: &str, time| {
+            catalog.delete_table(name, time, HardDelete::NOW).unwrap();
+        };
+        drop("early", at(1));
+        drop("late", at(20));
+        drop("replaced", at(20));
+        let id = TableId::new(4);
+        catalog.note_purge(&[id], Purge::Begun, at(100)).unwrap();
+        add(&mut catalog, "replaced");
+        add(&mut catalog, "new");
+        let options = CopyOptions {
+            as_of: Some(at(10)),
+            keep_retention: false,
+        };
+        let copy = catalog.copied(options, at(200)).unwrap();
+        let named = |id, name: &str| (TableId::new(id), name.to_owned());
+        assert_eq!(
+            live(&copy),
+            [
+                named(1, "kept"),
+                named(3, "late"),
+                named(4, "replaced"),
+                named(6, "new")
+            ]
+        );
+        let hidden = copy.table_by_id(TableId::new(5)).unwrap();
+        assert_eq!(hidden.original_name(), "replaced");
+        let early = copy.table_by_id(TableId::new(2)).unwrap();
+        assert_eq!(early.deletion().unwrap().deleted_at, at(1));
+
+        let options = CopyOptions {
+            as_of: None,
+            keep_retention: true,
+        };
+        let now = catalog.copied(options, at(200)).unwrap();
+        assert_eq!(live(&now), live(&catalog));
+        let purge = now.table_by_id(id).unwrap().deletion().unwrap().purge;
+        assert_eq!(purge, Purge::Waiting);
+    }
+
+    #[test]
+    fn of_two_drops_of_a_name_the_first_gets_it_and_the_other_loses_nothing() {
+        let mut catalog = DatabaseCatalog::default();
+        for time in [20, 30] {
+            add(&mut catalog, "t");
+            catalog
+                .delete_table("t", at(time), HardDelete::NOW)
+                .unwrap();
+        }
+        let options = CopyOptions {
+            as_of: Some(at(10)),
+            keep_retention: false,
+        };
+        let copy = catalog.copied(options, at(40)).unwrap();
+        assert_eq!(copy.table("t").unwrap().id(), TableId::new(1));
+        let other = copy.table_by_id(TableId::new(2)).unwrap();
+        assert_eq!(other.deletion(), None);
+        assert_eq!(other.name(), "t-20250910T131350");
+    }
+
+    #[test]
+    fn a_copy_keeps_everything_unless_it_is_told_otherwise() {
+        let mut catalog = DatabaseCatalog::default();
+        add(&mut catalog, "t");
+        let (id, day) = (TableId::new(1), Duration::from_secs(86_400));
+        catalog.set_retention(Some(day));
+        catalog.set_table_retention(id, Some(day / 2)).unwrap();
+        for (keep_retention, expected) in [(false, None), (true, Some(day / 2))] {
+            let options = CopyOptions {
+                as_of: None,
+                keep_retention,
+            };
+            let copy = catalog.copied(options, at(0)).unwrap();
+            assert_eq!(copy.retention_of(id), expected);
+            assert_eq!(copy.retention().is_some(), keep_retention);
+        }
+    }
+}
