@@ -17,6 +17,12 @@ pub enum ManifestError {
         /// The page.
         key: Key,
     },
+    /// It can't be told whether a commit took effect.
+    #[error("the outcome of a commit is unknown: {reason}")]
+    Unsettled {
+        /// The cause.
+        reason: String,
+    },
     /// What was to be committed can't be true.
     #[error("a commit that can't be: {reason}")]
     Impossible {

@@ -10,13 +10,17 @@
 //!
 //! If a rival has raised the mark meanwhile, the segments are in its sections: this flush is over.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use neap_bucket::{Bucket, Change, Commit, Stamp, StoreTime, Versioned};
+use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
 use ulid::Ulid;
 
-use crate::{Manifest, ManifestError, ManifestStore, Section, spill::Spill};
+use crate::{
+    JobRecord, Manifest, ManifestError, ManifestStore, ObjectName, RecordedDelete, Section,
+    condemned::Dropped, graves::Burial, spill::Spill,
+};
 
 /// How long before a commit reads its base the name of an object in it may have been drawn. An older
 /// object may have been taken for an orphan.
@@ -39,10 +43,16 @@ impl DrawnObject {
         Some(Self { ulid, drawn })
     }
 
-    /// Whether a commit on this base may still name the object.
-    pub(crate) fn is_young(&self, base: &Versioned<Manifest>) -> bool {
+    /// Whether a commit on this base may still name the object: it is young, and was not taken for an orphan.
+    pub(crate) fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
+        let names = [ObjectName::Bundle(self.ulid), ObjectName::Page(self.ulid)];
+        let is_condemned = base
+            .value
+            .condemned
+            .iter()
+            .any(|entry| matches!(&entry.what, Dropped::Object(name) if names.contains(name)));
         let proven = base.proven;
-        proven.is_some_and(|proven| proven.since(self.drawn) <= OBJECT_NAME_AGE)
+        !is_condemned && proven.is_some_and(|proven| proven.since(self.drawn) <= OBJECT_NAME_AGE)
     }
 }
 
@@ -59,6 +69,10 @@ pub struct FlushCommit {
     pub needs_catalog: u64,
     /// The bundle with the sections.
     pub object: Option<DrawnObject>,
+    /// The row deletes among the segments, with their stamps, in their order. They are applied to the sections.
+    pub deletes: Vec<(Stamp, RowDelete)>,
+    /// What is remembered of the job.
+    pub job: JobRecord,
 }
 
 /// Why a flush was not committed, and is over.
@@ -96,16 +110,25 @@ impl FlushCommit {
     /// Whether the parts fit each other.
     fn check(&self) -> Result<(), ManifestError> {
         let object = self.object.map(|object| object.ulid);
-        let stranger = self.sections.iter().find(|section| {
-            let interval = (section.above, section.upto) == (self.read_mark, self.cut);
-            Some(section.object) != object || !interval
-        });
-        stranger.map_or(Ok(()), |section| {
-            let (mark, cut) = (self.read_mark, self.cut);
-            let reason =
-                format!("not of the bundle {object:?} or not of ({mark}, {cut}]: {section:?}");
-            Err(ManifestError::Impossible { reason })
-        })
+        let (mark, cut) = (self.read_mark, self.cut);
+        let fail = |reason: String| Err(ManifestError::Impossible { reason });
+        let is_strange = |section: &&Section| {
+            let interval = (section.above, section.upto) == (mark, cut);
+            Some(section.object) != object || section.origin.is_some() || !interval
+        };
+        if let Some(section) = self.sections.iter().find(is_strange) {
+            return fail(format!(
+                "not of the bundle {object:?} or not of ({mark}, {cut}]: {section:?}"
+            ));
+        }
+        match self
+            .deletes
+            .iter()
+            .find(|(stamp, _)| *stamp <= mark || cut < *stamp)
+        {
+            Some((stamp, _)) => fail(format!("a delete of {stamp}, not of ({mark}, {cut}]")),
+            None => Ok(()),
+        }
     }
 
     /// The manifest after the flush.
@@ -113,23 +136,36 @@ impl FlushCommit {
         &self,
         base: &Versioned<Manifest>,
         spill: Option<&Spill>,
+        burial: Option<&Burial>,
     ) -> Result<Manifest, GivenUp> {
         let mark = base.value.low_water_mark;
         if mark != self.read_mark {
             return Err(GivenUp::MarkMoved { mark });
         }
-        if self.object.is_some_and(|object| !object.is_young(base)) {
+        if self.object.is_some_and(|object| !object.may_be_named(base)) {
             return Err(GivenUp::ObjectTooOld);
         }
         let mut next = Manifest::successor(base);
         if let Some(spill) = spill {
             spill.apply(base, &mut next);
         }
-        let sections = self.sections.iter().cloned().map(Arc::new);
-        next.sections.extend(sections);
-        next.sections.sort_by_key(|section| section.order());
+        if let Some(burial) = burial {
+            burial.apply(base, &mut next);
+        }
+        let version = base.version + 1;
+        let deletes = self.deletes.iter().map(|(stamp, delete)| RecordedDelete {
+            stamp: *stamp,
+            delete: delete.clone(),
+            added: version,
+            dropped: None,
+            expiry: false,
+        });
+        next.deletes.extend(deletes);
+        next.settle_deletes(version, |_| false);
+        next.add_sections(self.sections.iter().cloned(), version);
         next.needs_catalog = next.needs_catalog.max(self.needs_catalog);
-        next.raise_mark(self.cut, base.version + 1);
+        next.raise_mark(self.cut, version);
+        next.record_job(self.job, version);
         debug_assert_eq!(next.check(), Ok(()));
         Ok(next)
     }
@@ -154,8 +190,9 @@ impl ManifestStore {
         let spill = self
             .prepare_spill(database, &base, flush.sections.len())
             .await;
+        let burial = self.prepare_burial(database, &base).await;
         let change = |base: &Versioned<Manifest>| {
-            let next = flush.apply(base, spill.as_ref())?;
+            let next = flush.apply(base, spill.as_ref(), burial.as_ref())?;
             Ok(Change::Put(next, ()))
         };
         let outcome = self.register(database).commit(Some(base), change).await?;

@@ -235,7 +235,9 @@ impl Held {
             .as_ref()
             .map_or(0, |held| held.tail_bytes());
         let manifest = contents.manifest.as_ref().map_or(0, |held| {
-            (held.value.sections.len() + held.value.pages.len()) * SECTION_BYTES
+            let manifest = &held.value;
+            (manifest.sections.len() + manifest.pages.len() + manifest.condemned.len())
+                * SECTION_BYTES
         });
         let bytes = snapshot + manifest + contents.handed_bytes;
         self.bytes.store(bytes, Ordering::Relaxed);

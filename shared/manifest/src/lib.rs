@@ -9,30 +9,51 @@
 //! | piece | what it is |
 //! |---|---|
 //! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older ones |
-//! | [`ManifestStore`] | reads manifests and pages, commits flushes, and moves old sections to pages |
+//! | [`ManifestStore`] | reads manifests and pages, commits flushes and replacements, moves old sections to pages |
+//! | [`Condemned`] | what was dropped: earlier versions are read with it, then its objects go |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them |
 //!
 //! A crash at any point of a flush leaves objects that nothing names, and never a manifest that names what
 //! is not there: pages and bundles are put before the commit that names them.
 
+mod census;
+mod collect;
+mod condemned;
+mod deletes;
 mod error;
 mod flush;
+mod graves;
 mod held;
+mod history;
+mod jobs;
 mod manifest;
 mod page;
 mod reader;
+mod repair;
+mod replace;
+mod restore;
 mod section;
 mod snapshot;
+mod span;
 mod spill;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use census::Census;
+pub use collect::Collection;
+pub use condemned::{Condemned, Dropped, ObjectName};
+pub use deletes::RecordedDelete;
 pub use error::ManifestError;
 pub use flush::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, OBJECT_NAME_AGE};
-pub use manifest::{Contradiction, Manifest, MarkRecord};
+pub use history::{MarkRecord, VersionGone, VersionInfo};
+pub use jobs::{Claim, Claimed, JobKind, JobRecord};
+pub use manifest::{Contradiction, Manifest};
 pub use page::{PageRef, SectionWithFooter};
 pub use reader::{SnapshotReader, SnapshotSettings};
+pub use repair::{Corrected, Corrections};
+pub use replace::{ReplaceOutcome, ReplaceRefused, Replacement};
+pub use restore::{Pin, RestoreError};
 pub use section::{Section, TagRange, TimeRange, day_of};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotOptions, Unfit};
 pub use store::{ManifestSettings, ManifestStore};

@@ -1,31 +1,18 @@
 //! The manifest of a database: what the data objects hold, and the mark up to which they hold it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use neap_bucket::{Format, RegisterValue, Stamp, StoreTime, Versioned};
+use neap_bucket::{Format, RegisterValue, Stamp, Versioned};
 use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 
-use crate::{PageRef, Section, section::day_of};
-
-/// The number of marks that a manifest remembers.
-const MARKS: usize = 12;
-
-/// Marks that are closer than this in time are thinned out, so that [`MARKS`] of them always reach back
-/// three minutes: further than the time after which segments below a mark may be deleted.
-const MARK_SPACING: Duration = Duration::from_secs(15);
-
-/// A low-water mark and when it was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarkRecord {
-    /// The mark.
-    pub mark: Stamp,
-    /// The version of the manifest that set it.
-    pub version: u64,
-    /// When that version was committed, by the store's clock; filled in by the commit that replaces it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub committed: Option<StoreTime>,
-}
+use crate::{
+    Claim, Condemned, JobRecord, MarkRecord, ObjectName, PageRef, Pin, RecordedDelete, Section,
+    condemned::Dropped, section::day_of,
+};
 
 /// The register with the sections of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +31,35 @@ pub struct Manifest {
     /// The last marks, oldest first.
     #[serde(default)]
     pub marks: Vec<MarkRecord>,
+    /// The row deletes that were taken in, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletes: Vec<RecordedDelete>,
+    /// What was dropped and can still be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub condemned: Vec<Condemned>,
+    /// Versions that restored databases began with: what they hold is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
+    /// Versions below this one can't be read any more.
+    #[serde(default)]
+    pub oldest_readable: u64,
+    /// Jobs that somebody works on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
+    /// The last jobs that were committed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobRecord>,
+    /// The version that this is a view of, if it was made by [`Manifest::at`].
+    #[serde(skip)]
+    pub as_of: Option<u64>,
 }
 
 impl RegisterValue for Manifest {
     const FORMAT: Format = Format {
         magic: *b"NMAN",
         kind: "manifest",
-        version: 1,
+        // A release that knows no condemned sections and no row deletes would lose them.
+        version: 2,
     };
 }
 
@@ -69,44 +78,83 @@ impl Manifest {
                 record.committed = base.committed;
             }
         }
+        for condemned in &mut next.condemned {
+            if condemned.version == base.version && condemned.committed.is_none() {
+                condemned.committed = base.committed;
+            }
+        }
+        next.adopt_first_release(base.version);
         next
     }
 
-    /// Raises the low-water mark in what becomes version `version`.
-    pub(crate) fn raise_mark(&mut self, mark: Stamp, version: u64) {
-        self.low_water_mark = self.low_water_mark.max(mark);
-        if let [.., before, last] = self.marks.as_slice()
-            && last.mark.time().since(before.mark.time()) < MARK_SPACING
-        {
-            self.marks.pop();
-        }
-        self.marks.push(MarkRecord {
-            mark: self.low_water_mark,
-            version,
-            committed: None,
-        });
-        let surplus = self.marks.len().saturating_sub(MARKS);
-        self.marks.drain(..surplus);
+    /// Whether the first release wrote it: its sections don't say when they were added.
+    pub(crate) fn is_of_first_release(&self) -> bool {
+        self.sections.iter().any(|section| section.added == 0)
+            || self.pages.iter().any(|page| page.first_added == 0)
     }
 
-    /// The greatest mark that was committed at least `grace` before `now`: no snapshot that began before it
-    /// still needs segments at or below it.
-    pub fn settled_mark(
-        current: &Versioned<Self>,
-        now: StoreTime,
-        grace: Duration,
-    ) -> Option<Stamp> {
-        let committed = |record: &MarkRecord| {
-            if record.version == current.version {
-                current.committed
-            } else {
-                record.committed
-            }
-        };
-        let settled = current.value.marks.iter().filter(|record| {
-            committed(record).is_some_and(|committed| now.since(committed) >= grace)
+    /// Makes `version`, of the first release, the oldest one that can be read.
+    fn adopt_first_release(&mut self, version: u64) {
+        if !self.is_of_first_release() {
+            return;
+        }
+        for section in self.sections.iter_mut().filter(|one| one.added == 0) {
+            Arc::make_mut(section).added = version;
+        }
+        for page in self.pages.iter_mut().filter(|one| one.first_added == 0) {
+            page.first_added = version;
+        }
+        self.oldest_readable = self.oldest_readable.max(version);
+    }
+
+    /// Whether a section of one of its pages is one of this version.
+    pub(crate) fn has(&self, section: &Section) -> bool {
+        self.as_of
+            .is_none_or(|version| section.is_in_version(version))
+    }
+
+    /// Drops what is dropped in what becomes version `version`.
+    pub(crate) fn condemn(&mut self, what: impl IntoIterator<Item = Dropped>, version: u64) {
+        let entries = what.into_iter().map(|what| Condemned::new(what, version));
+        self.condemned.extend(entries);
+    }
+
+    /// Whether it names all of these pages.
+    pub(crate) fn has_pages<'a>(&self, pages: impl IntoIterator<Item = &'a PageRef>) -> bool {
+        let wanted: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();
+        let there = self
+            .pages
+            .iter()
+            .filter(|page| wanted.contains(&page.place()));
+        there.count() == wanted.len()
+    }
+
+    /// Takes pages out whose sections are written down elsewhere in what becomes version `version`: who reads
+    /// an earlier version now still needs them.
+    pub(crate) fn retire_pages<'a>(
+        &mut self,
+        pages: impl IntoIterator<Item = &'a PageRef>,
+        version: u64,
+    ) {
+        let retired: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();
+        self.pages.retain(|page| !retired.contains(&page.place()));
+        let objects: BTreeSet<_> = retired.into_iter().map(|(object, _)| object).collect();
+        let objects = objects.into_iter().map(ObjectName::Page);
+        self.condemn(objects.map(Dropped::Object), version);
+    }
+
+    pub(crate) fn add_sections(
+        &mut self,
+        sections: impl IntoIterator<Item = Section>,
+        version: u64,
+    ) {
+        let sections = sections.into_iter().map(|section| Section {
+            added: version,
+            dropped: None,
+            ..section
         });
-        settled.map(|record| record.mark).max()
+        self.sections.extend(sections.map(Arc::new));
+        self.sections.sort_by_key(|section| section.order());
     }
 
     /// The number of sections, those in pages too.
@@ -143,10 +191,12 @@ impl Manifest {
                 return fail("its footer is longer than itself", section);
             }
             let others = by_table.entry(section.table).or_default();
-            if others.iter().any(|other| section.collides(other)) {
+            others.push(section);
+        }
+        for of_table in by_table.values() {
+            if let Some(section) = collision(of_table) {
                 return fail("it collides with another one", section);
             }
-            others.push(section);
         }
         for page in &self.pages {
             if page.above >= page.upto || page.upto > self.low_water_mark || page.sections == 0 {
@@ -157,12 +207,34 @@ impl Manifest {
     }
 }
 
+/// A section that claims the same table, day and stamp as another one, of those of one table.
+fn collision<'a>(sections: &[&'a Section]) -> Option<&'a Section> {
+    let mut by_day = sections.to_vec();
+    by_day.sort_by_key(|section| section.first_day);
+    let mut open: Vec<&Section> = Vec::new();
+    for section in by_day {
+        open.retain(|other| other.last_day >= section.first_day);
+        if open.iter().any(|other| section.collides(other)) {
+            return Some(section);
+        }
+        open.push(section);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use std::time::Duration;
+
+    use neap_bucket::StoreTime;
+
     use super::*;
-    use crate::tests::{section, stamp};
+    use crate::{
+        history::{MARKS, RECENT_MARKS},
+        tests::{section, stamp},
+    };
 
     fn manifest(sections: Vec<Section>) -> Manifest {
         let mut manifest = Manifest {
@@ -175,78 +247,27 @@ mod tests {
     }
 
     #[test]
-    fn format() {
-        let mut section = section(3, 1, 10, 20);
-        section.object = ulid::Ulid::from_parts(1, 2);
-        let range = crate::TagRange {
-            min: Some("a".to_owned()),
-            max: None,
-            has_null: true,
-        };
-        section.tags.insert("host".to_owned(), range);
-        let mut manifest = manifest(vec![section]);
-        manifest.needs_catalog = 5;
-        manifest.raise_mark(stamp(1_000), 4);
-        insta::assert_json_snapshot!(manifest, @r#"
-        {
-          "low_water_mark": 1000,
-          "needs_catalog": 5,
-          "sections": [
-            {
-              "object": "00000000010000000000000002",
-              "offset": 0,
-              "length": 32,
-              "footer_length": 8,
-              "table": 3,
-              "first_day": 1,
-              "last_day": 1,
-              "above": 10,
-              "upto": 20,
-              "rows": 1,
-              "min_time": 86400000000000,
-              "max_time": 86400000000000,
-              "tags": {
-                "host": {
-                  "min": "a",
-                  "has_null": true
-                }
-              }
-            }
-          ],
-          "marks": [
-            {
-              "mark": 1000,
-              "version": 4
-            }
-          ]
-        }
-        "#);
-    }
-
-    #[test]
-    fn json_of_the_first_release_is_read() {
-        let old = r#"{"low_water_mark":9,"sections":[{"object":"0000000001000000000000002A","offset":0,"length":10,
-            "footer_length":8,"table":1,"first_day":0,"last_day":0,"above":1,"upto":9,"rows":1,"min_time":5,"max_time":5}]}"#;
-        let manifest: Manifest = serde_json::from_str(old).unwrap();
-        assert_eq!(manifest.check(), Ok(()));
-        assert_eq!(manifest.sections.len(), 1);
-    }
-
-    #[test]
-    fn marks_are_thinned_so_that_they_reach_back_for_minutes() {
+    fn marks_are_thinned_so_that_they_reach_back_for_an_hour_and_coarsely_for_ever() {
         let mut manifest = Manifest::default();
-        for second in 1..=600 {
+        for second in 1..=100_000 {
             let time = StoreTime::from_micros(second * 1_000_000);
             manifest.raise_mark(Stamp::end_of(time), u64::try_from(second).unwrap());
         }
         assert_eq!(manifest.marks.len(), MARKS);
-        let times: Vec<_> = manifest
-            .marks
-            .iter()
-            .map(|record| record.mark.time())
-            .collect();
-        assert!(times[MARKS - 1].since(times[0]) >= Duration::from_secs(150));
-        assert_eq!(times[MARKS - 1], StoreTime::from_micros(600_000_000));
+        let times = manifest.marks.iter().map(|record| record.mark.time());
+        let times: Vec<_> = times.collect();
+        let newest = times[MARKS - 1];
+        assert_eq!(newest, StoreTime::from_micros(100_000_000_000));
+        assert!(newest.since(times[MARKS - RECENT_MARKS]) >= Duration::from_secs(150));
+        assert_eq!(times[0], StoreTime::from_micros(1_000_000));
+        for pair in times.windows(2) {
+            let (hole, age) = (pair[1].since(pair[0]), newest.since(pair[1]));
+            assert!(
+                hole <= Duration::from_secs(30) + age / 10,
+                "{hole:?} at {age:?}"
+            );
+        }
+        assert_eq!(manifest.oldest_readable, 0);
     }
 
     #[test]
@@ -295,7 +316,7 @@ mod tests {
                     section
                 })
                 .collect();
-            let mut claimed = std::collections::BTreeSet::new();
+            let mut claimed = BTreeSet::new();
             let mut twice = false;
             for (table, day, days, above, width) in &claims {
                 for day in *day..=day + days {

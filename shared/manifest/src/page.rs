@@ -7,6 +7,8 @@
 //!               JSON    the sections, and where their footers are in the last part; zstd
 //!               bytes   the footers, one after the other
 //! ```
+//!
+//! What comes before the footers is the head. It can be read alone: the manifest has its length and checksum.
 
 use std::{ops::Range, sync::Arc};
 
@@ -47,6 +49,18 @@ pub struct PageRef {
     pub above: Stamp,
     /// and up to this one.
     pub upto: Stamp,
+    /// Row deletes up to this stamp have been applied to all its sections.
+    #[serde(default)]
+    pub clean_upto: Stamp,
+    /// No version of the manifest before this one had any of its sections.
+    #[serde(default)]
+    pub first_added: u64,
+    /// The number of bytes before the footers; 0 if it is not known, as in the first release.
+    #[serde(default)]
+    pub head_bytes: u32,
+    /// The CRC-32C of these bytes.
+    #[serde(default)]
+    pub head_crc32c: u32,
     /// The number of sections.
     pub sections: u32,
     /// The number of their rows.
@@ -64,16 +78,33 @@ impl PageRef {
         self.offset..self.offset.saturating_add(self.size_bytes)
     }
 
+    /// The bytes of the object that are the head of the page; `None` if its length is not known.
+    pub(crate) fn head_range(&self) -> Option<Range<u64>> {
+        let end = self.offset.saturating_add(u64::from(self.head_bytes));
+        (self.head_bytes > 0).then_some(self.offset..end)
+    }
+
     /// Whether a row of a section may have a time in `times`.
     pub fn meets(&self, times: TimeRange) -> bool {
         times.meets(self.min_time, self.max_time)
+    }
+
+    /// Whether both are the same bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// Where it is, which no two pages share.
+    pub(crate) fn place(&self) -> PagePlace {
+        (self.object, self.offset)
     }
 
     /// The reference to a page with these sections, of one table; `None` without a section.
     pub(crate) fn of(
         sections: &[SectionWithFooter],
         object: Ulid,
-        range: Range<u64>,
+        offset: u64,
+        page: &Encoded,
     ) -> Option<Self> {
         let all = || {
             sections
@@ -82,8 +113,8 @@ impl PageRef {
         };
         Some(Self {
             object,
-            offset: range.start,
-            size_bytes: range.end - range.start,
+            offset,
+            size_bytes: page.bytes.len() as u64,
             table: all().next()?.table,
             first_day: all().map(|section| section.first_day).min()?,
             last_day: all().map(|section| section.last_day).max()?,
@@ -91,11 +122,18 @@ impl PageRef {
             max_time: all().map(|section| section.max_time).max()?,
             above: all().map(|section| section.above).min()?,
             upto: all().map(|section| section.upto).max()?,
+            clean_upto: all().map(Section::clean_upto).min()?,
+            first_added: all().map(|section| section.added).min()?,
+            head_bytes: u32::try_from(page.head.len()).ok()?,
+            head_crc32c: crc32c::crc32c(&page.head),
             sections: u32::try_from(sections.len()).ok()?,
             rows: all().map(|section| section.rows).sum(),
         })
     }
 }
+
+/// The object, and the place in it.
+pub(crate) type PagePlace = (Ulid, u64);
 
 /// A section, and its Parquet footer if it came with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +144,16 @@ pub struct SectionWithFooter {
     pub footer: Option<Bytes>,
 }
 
+impl SectionWithFooter {
+    /// A section that the manifest itself holds.
+    pub(crate) fn inline(section: &Arc<Section>) -> Self {
+        Self {
+            section: Arc::clone(section),
+            footer: None,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Entry {
     section: Arc<Section>,
@@ -114,8 +162,15 @@ struct Entry {
     footer: Option<Range<usize>>,
 }
 
+/// A page that was made.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    head: Bytes,
+}
+
 /// The bytes of a page.
-pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<Bytes> {
+pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<Encoded> {
     let mut footers = BytesMut::new();
     let entries: Vec<_> = sections
         .iter()
@@ -138,7 +193,9 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
     payload.put_u32_le(length);
     payload.put_slice(&json);
     payload.put_slice(&footers);
-    Ok(FORMAT.encode(put_id, &payload))
+    let bytes = FORMAT.encode(put_id, &payload);
+    let head = bytes.slice(..HEADER_BYTES + 4 + json.len());
+    Ok(Encoded { bytes, head })
 }
 
 /// The sections of a page. The footers share its memory.
@@ -154,11 +211,8 @@ pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, 
     if payload.len() - 4 < length {
         return Err(cut());
     }
-    let json = payload.slice(4..4 + length);
+    let entries = entries(key, &payload.slice(4..4 + length))?;
     let footers = payload.slice(4 + length..);
-    let json = zstd::decode_all(json.as_ref()).map_err(|error| damaged(error.to_string()))?;
-    let entries: Vec<Entry> =
-        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
     let sections = entries.into_iter().map(|entry| {
         let footer = match entry.footer {
             None => None,
@@ -173,6 +227,41 @@ pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, 
         })
     });
     sections.collect()
+}
+
+/// The sections of a page of which only the head was read.
+pub(crate) fn decode_head(
+    key: &str,
+    page: &PageRef,
+    head: &Bytes,
+) -> Result<Vec<SectionWithFooter>, FormatError> {
+    let json = head.get(HEADER_BYTES + 4..);
+    let json = json.filter(|_| crc32c::crc32c(head) == page.head_crc32c);
+    let json = json.ok_or_else(|| FormatError::Damaged {
+        key: key.to_owned(),
+        reason: "the checksum of a page's head does not match".to_owned(),
+    })?;
+    let entries = entries(key, json)?.into_iter();
+    let sections = entries.map(|entry| SectionWithFooter {
+        section: entry.section,
+        footer: None,
+    });
+    Ok(sections.collect())
+}
+
+fn entries(key: &str, json: &[u8]) -> Result<Vec<Entry>, FormatError> {
+    let damaged = |error: std::io::Error| FormatError::Damaged {
+        key: key.to_owned(),
+        reason: error.to_string(),
+    };
+    let json = zstd::decode_all(json).map_err(damaged)?;
+    let entries = serde_json::from_slice(&json).map_err(|error| damaged(error.into()));
+    let mut entries: Vec<Entry> = entries?;
+    for entry in entries.iter_mut().filter(|one| one.section.added == 0) {
+        // The first release did not write down when: before all versions that can be read.
+        Arc::make_mut(&mut entry.section).added = 1;
+    }
+    Ok(entries)
 }
 
 /// About how many bytes of memory a decoded page takes.
@@ -212,23 +301,42 @@ mod tests {
 
     #[test]
     fn sections_and_footers_come_back() {
-        let page = encode(&sections(), 5).unwrap();
+        let page = encode(&sections(), 5).unwrap().bytes;
         assert_eq!(&page[..4], b"NPAG");
         assert_eq!(decode("k", &page).unwrap(), sections());
     }
 
     #[test]
     fn reference_covers_all_sections() {
-        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 7..11).unwrap();
+        let encoded = encode(&sections(), 5).unwrap();
+        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 7, &encoded).unwrap();
         assert_eq!((page.first_day, page.last_day), (0, 2));
         assert_eq!((page.above, page.upto), (stamp(0), stamp(30)));
-        assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..11));
-        assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0..0), None);
+        let end = 7 + encoded.bytes.len() as u64;
+        assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..end));
+        assert_eq!(page.head_range(), Some(7..end - 16));
+        assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0, &encoded), None);
+    }
+
+    #[test]
+    fn the_head_tells_the_sections_without_their_footers() {
+        let encoded = encode(&sections(), 5).unwrap();
+        let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
+        let found = decode_head("k", &page, &encoded.head).unwrap();
+        let expected: Vec<_> = sections().into_iter().map(|one| one.section).collect();
+        let found: Vec<_> = found.into_iter().map(|one| one.section).collect();
+        assert_eq!(found, expected);
+        for at in 0..encoded.head.len() {
+            let mut damaged = encoded.head.to_vec();
+            damaged[at] ^= 1;
+            assert!(decode_head("k", &page, &damaged.into()).is_err());
+            assert!(decode_head("k", &page, &encoded.head.slice(..at)).is_err());
+        }
     }
 
     #[test]
     fn damaged_pages_are_errors() {
-        let page = encode(&sections(), 5).unwrap();
+        let page = encode(&sections(), 5).unwrap().bytes;
         for at in 0..page.len() {
             assert!(decode("k", &page.slice(..at)).is_err());
         }

@@ -129,7 +129,10 @@ impl SnapshotReader {
         if let Some((stamp, now)) = options.at_least.zip(self.bucket.clock().now()) {
             self.stamps.admit(now, stamp)?;
         }
-        Ok(snapshot)
+        match options.as_of {
+            Some(as_of) => Ok(Arc::new(snapshot.at(as_of)?)),
+            None => Ok(snapshot),
+        }
     }
 
     /// A segment exists, acknowledged or not.
@@ -309,6 +312,7 @@ impl SnapshotReader {
             tail,
             taken: begun,
             shown,
+            as_of: None,
         }))
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use neap_bucket::{Key, Stamp};
+use neap_row_delete::Condition;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -57,15 +58,79 @@ pub struct Section {
     pub min_time: i64,
     /// The latest timestamp.
     pub max_time: i64,
-    /// What is known of the tags' values, by name; nothing is known of one that is missing here.
+    /// What is known of the tags' values, by name. Every tag that has a value in some row is here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, TagRange>,
+    /// The CRC-32C of its bytes; sections of the first release have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
+    /// Row deletes up to this stamp have been applied to the rows; those up to [`Section::upto`] in any case.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cleaned: Stamp,
+    /// The version of the manifest that added it; set by the commit.
+    #[serde(default)]
+    pub added: u64,
+    /// The version that dropped it, where it is written down as a dropped one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+    /// The database whose object it lies in, if that is another one: a restored database begins with the
+    /// objects of the one that it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<DatabaseId>,
+}
+
+/// The database whose object it is if it is another one's, the object, and the place in it.
+pub(crate) type SectionPlace = (Option<DatabaseId>, Ulid, u64);
+
+fn is_zero(stamp: &Stamp) -> bool {
+    *stamp == Stamp::ZERO
 }
 
 impl Section {
     /// The key of the bundle.
     pub fn key(&self, database: DatabaseId) -> Key {
-        Key::Bundle(database, self.object)
+        Key::Bundle(self.origin.unwrap_or(database), self.object)
+    }
+
+    /// Whether both are the same bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// Where it is, which no two sections share.
+    pub(crate) fn place(&self) -> SectionPlace {
+        (self.origin, self.object, self.offset)
+    }
+
+    /// The stamp up to which row deletes have been applied.
+    pub fn clean_upto(&self) -> Stamp {
+        self.upto.max(self.cleaned)
+    }
+
+    /// Whether a version of the manifest had it.
+    pub fn is_in_version(&self, version: u64) -> bool {
+        self.added <= version && self.dropped.is_none_or(|dropped| version < dropped)
+    }
+
+    /// Whether a row may meet a condition, by what is known of times and tags.
+    pub fn may_hold(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Time { min, max } => TimeRange {
+                first: *min,
+                last: *max,
+            }
+            .meets(self.min_time, self.max_time),
+            Condition::Tag { name, value } => match (self.tags.get(name), value.as_deref()) {
+                (None, value) => value.is_none_or(str::is_empty),
+                (Some(range), None | Some("")) => range.has_null,
+                (Some(range), Some(value)) => {
+                    range.min.as_deref().is_none_or(|min| min <= value)
+                        && range.max.as_deref().is_none_or(|max| value <= max)
+                }
+            },
+            Condition::All(all) => all.iter().all(|part| self.may_hold(part)),
+            Condition::Any(any) => any.iter().any(|part| self.may_hold(part)),
+        }
     }
 
     /// The bytes of the bundle that are the section.
@@ -97,7 +162,7 @@ impl Section {
     }
 
     /// Whether both claim the same table, day and stamp, which no two sections may.
-    pub(crate) fn collides(&self, other: &Self) -> bool {
+    pub fn collides(&self, other: &Self) -> bool {
         self.table == other.table
             && self.first_day <= other.last_day
             && other.first_day <= self.last_day

@@ -7,7 +7,7 @@ use neap_catalog::{CatalogError, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, StampError, TailError};
 
-use crate::{Manifest, ManifestError};
+use crate::{Manifest, ManifestError, VersionGone};
 
 /// What a database held at some moment.
 ///
@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub taken: Moment,
     /// The earliest time of the store's answers.
     pub shown: StoreTime,
+    /// The stamp up to which it has writes, if it was asked for an earlier state. Manifest and tail are those of
+    /// that state; the catalog is the present one.
+    pub as_of: Option<Stamp>,
 }
 
 impl Snapshot {
@@ -44,6 +47,22 @@ impl Snapshot {
     /// Whether the write with this stamp is in it beyond doubt.
     pub fn covers(&self, stamp: Stamp) -> bool {
         stamp <= self.mark() || self.tail_names().any(|name| name.stamp == stamp)
+    }
+
+    /// The same database as it was up to a stamp: the newest version of the manifest whose mark is not above
+    /// it, and of the tail what is not later, if that is the present version.
+    pub(crate) fn at(&self, as_of: Stamp) -> Result<Self, VersionGone> {
+        let (version, value) = Manifest::at(&self.manifest, as_of)?;
+        let mark = value.low_water_mark;
+        let is_present = version == self.manifest.version;
+        let tail = self.tail.iter();
+        let tail = tail.filter(|segment| is_present && segment.name().stamp <= as_of);
+        Ok(Self {
+            manifest: self.manifest.view(value, version),
+            tail: tail.cloned().collect(),
+            as_of: Some(if is_present { as_of } else { mark }),
+            ..self.clone()
+        })
     }
 
     /// Whether both hold the same.
@@ -66,6 +85,8 @@ pub struct SnapshotOptions {
     pub max_staleness: Duration,
     /// A stamp that a writer was given (`x-neap-stamp`): its write is to be seen if it was acknowledged.
     pub at_least: Option<Stamp>,
+    /// The state to show: no write with a later stamp is in it (`x-neap-as-of`).
+    pub as_of: Option<Stamp>,
 }
 
 /// Why there is no snapshot. All but damage and `Stamp(FarAhead)` pass with time.
@@ -99,6 +120,9 @@ pub enum SnapshotError {
         /// The most bytes that a snapshot may have.
         limit: usize,
     },
+    /// The state that was asked for can't be read any more.
+    #[error(transparent)]
+    VersionGone(#[from] VersionGone),
     /// It took too long.
     #[error("no snapshot within {} s", limit.as_secs())]
     TimedOut {

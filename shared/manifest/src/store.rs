@@ -1,18 +1,22 @@
 //! Reading manifests, and the sections that they name in their pages.
 
 use std::{
-    collections::hash_map::DefaultHasher, hash::BuildHasherDefault, sync::Arc, time::Duration,
+    collections::hash_map::DefaultHasher, hash::BuildHasherDefault, ops::Range, sync::Arc,
+    time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{
     Answer, Bucket, Get, GetOptions, Key, Operation, Register, Rules, StoreError, Versioned,
 };
 use neap_schema::{DatabaseId, TableId};
-use ulid::Ulid;
 
-use crate::{Manifest, ManifestError, PageRef, SectionWithFooter, TimeRange, page};
+use crate::{
+    Manifest, ManifestError, PageRef, Section, SectionWithFooter, TimeRange,
+    page::{self, PagePlace},
+};
 
 /// How many pages or footers are fetched at once.
 pub(crate) const PARALLEL_REQUESTS: usize = 16;
@@ -40,11 +44,11 @@ impl Default for ManifestSettings {
     }
 }
 
-type DecodedPage = Arc<Vec<SectionWithFooter>>;
+pub(crate) type DecodedPage = Arc<Vec<SectionWithFooter>>;
 
 /// Pages by object and offset, with their weight. The hasher has fixed keys, so that what is evicted depends
 /// on nothing but what was asked for.
-type PageCache = Cache<(Ulid, u64), (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
+type PageCache = Cache<PagePlace, (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
 
 /// The manifests in a bucket, with a cache of their pages. Cloning shares the cache.
 #[derive(Clone, Debug)]
@@ -118,41 +122,118 @@ impl ManifestStore {
         table: TableId,
         times: TimeRange,
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
-        // Owned, so that the future is `Send` whatever the lifetimes.
         let pages = manifest.pages.iter();
-        let wanted: Vec<PageRef> = pages
-            .filter(|page| page.table == table && page.meets(times))
-            .cloned()
-            .collect();
-        let pages: Vec<_> = stream::iter(wanted)
-            .map(|page| async move { self.page(database, &page).await })
-            .buffered(PARALLEL_REQUESTS)
-            .try_collect()
-            .await?;
-        let inline = manifest.sections.iter().map(|section| SectionWithFooter {
-            section: Arc::clone(section),
-            footer: None,
-        });
+        let wanted = pages.filter(|page| page.table == table && page.meets(times));
+        let pages = self.pages_of(database, wanted).await?;
+        let asked = |section: &Section| {
+            section.table == table && section.meets(times) && manifest.has(section)
+        };
+        let inline = manifest.sections.iter();
+        let inline = inline
+            .filter(|section| asked(section))
+            .map(SectionWithFooter::inline);
+        let paged = pages.iter().flat_map(|page| page.iter());
+        let paged = paged.filter(|found| asked(&found.section)).cloned();
+        let mut sections: Vec<_> = paged.chain(inline).collect();
+        sections.sort_by_key(|found| found.section.order());
+        Ok(sections)
+    }
+
+    /// All sections of all tables, oldest first by stamp, with the footers that come from pages. Reads all
+    /// pages.
+    ///
+    /// # Errors
+    /// `PageGone`: the manifest is too old; and what the store answers.
+    pub async fn all_sections(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+    ) -> Result<Vec<SectionWithFooter>, ManifestError> {
+        let pages = self.pages_of(database, &manifest.pages).await?;
+        let inline = manifest.sections.iter().map(SectionWithFooter::inline);
         let paged = pages.iter().flat_map(|page| page.iter().cloned());
         let mut sections: Vec<_> = paged
             .chain(inline)
-            .filter(|found| found.section.table == table && found.section.meets(times))
+            .filter(|found| manifest.has(&found.section))
             .collect();
         sections.sort_by_key(|found| found.section.order());
         Ok(sections)
     }
 
-    async fn page(
+    /// Reads pages, several at once.
+    pub(crate) async fn pages_of(
+        &self,
+        database: DatabaseId,
+        pages: impl IntoIterator<Item = &PageRef>,
+    ) -> Result<Vec<DecodedPage>, ManifestError> {
+        // Owned, so that the future is `Send` whatever the lifetimes.
+        let pages: Vec<PageRef> = pages.into_iter().cloned().collect();
+        self.pages_in_turn(database, pages).try_collect().await
+    }
+
+    /// Pages one after the other, read ahead.
+    pub(crate) fn pages_in_turn(
+        &self,
+        database: DatabaseId,
+        pages: Vec<PageRef>,
+    ) -> impl Stream<Item = Result<DecodedPage, ManifestError>> + Send + Unpin {
+        let pages = stream::iter(pages)
+            .map(move |page| async move { self.page(database, &page).await })
+            .buffered(PARALLEL_REQUESTS);
+        Box::pin(pages)
+    }
+
+    /// The sections of one page, with their footers.
+    ///
+    /// # Errors
+    /// `PageGone`: the manifest is too old; and what the store answers.
+    pub async fn sections_of_page(
+        &self,
+        database: DatabaseId,
+        page: &PageRef,
+    ) -> Result<Vec<SectionWithFooter>, ManifestError> {
+        Ok(self.page(database, page).await?.to_vec())
+    }
+
+    pub(crate) async fn page(
         &self,
         database: DatabaseId,
         page: &PageRef,
     ) -> Result<DecodedPage, ManifestError> {
-        let place = (page.object, page.offset);
         let fetch = self.fetch_page(database, page);
-        match self.pages.try_get_with(place, fetch).await {
+        match self.pages.try_get_with(page.place(), fetch).await {
             Ok((page, _)) => Ok(page),
             Err(error) => Err(ManifestError::clone(&error)),
         }
+    }
+
+    /// The sections of pages, one after the other and read ahead, without their footers.
+    pub(crate) fn heads_in_turn(
+        &self,
+        database: DatabaseId,
+        pages: Vec<PageRef>,
+    ) -> impl Stream<Item = Result<DecodedPage, ManifestError>> + Send + Unpin {
+        let pages = stream::iter(pages)
+            .map(move |page| async move { self.head(database, &page).await })
+            .buffered(PARALLEL_REQUESTS);
+        Box::pin(pages)
+    }
+
+    /// The sections of a page without their footers, of which it reads nothing.
+    pub(crate) async fn head(
+        &self,
+        database: DatabaseId,
+        page: &PageRef,
+    ) -> Result<DecodedPage, ManifestError> {
+        if let Some((known, _)) = self.pages.get(&page.place()).await {
+            return Ok(known);
+        }
+        let Some(range) = page.head_range() else {
+            return self.page(database, page).await;
+        };
+        let key = page.key(database);
+        let head = self.fetch(&key, range).await?;
+        Ok(Arc::new(page::decode_head(&key.to_string(), page, &head)?))
     }
 
     async fn fetch_page(
@@ -161,18 +242,27 @@ impl ManifestStore {
         page: &PageRef,
     ) -> Result<(DecodedPage, u32), ManifestError> {
         let key = page.key(database);
-        let options = GetOptions {
-            range: Some(page.range()),
-            if_none_match: None,
-        };
-        let get = self.bucket.get(&key, options);
-        let Answer { value, .. } = self.in_time(&key, get).await?;
-        let Get::Found(object) = value else {
-            return Err(ManifestError::PageGone { key });
-        };
-        let sections = page::decode(&key.to_string(), &object.bytes)?;
-        let size_bytes = page::size_bytes(&object.bytes, &sections);
+        let bytes = self.fetch(&key, page.range()).await?;
+        let sections = page::decode(&key.to_string(), &bytes)?;
+        let size_bytes = page::size_bytes(&bytes, &sections);
         let size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
         Ok((Arc::new(sections), size_bytes))
+    }
+
+    /// A part of an object.
+    ///
+    /// # Errors
+    /// `PageGone` if there is no such object.
+    pub(crate) async fn fetch(&self, key: &Key, range: Range<u64>) -> Result<Bytes, ManifestError> {
+        let options = GetOptions {
+            range: Some(range),
+            if_none_match: None,
+        };
+        let get = self.bucket.get(key, options);
+        let Answer { value, .. } = self.in_time(key, get).await?;
+        match value {
+            Get::Found(object) => Ok(object.bytes),
+            _ => Err(ManifestError::PageGone { key: key.clone() }),
+        }
     }
 }

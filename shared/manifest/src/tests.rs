@@ -1,8 +1,18 @@
 //! What the tests of this crate share: sections, a virtual world, and a store that counts and obeys.
 
+mod collect;
+mod deletes;
 mod flush;
+mod format;
+mod history;
+mod interleaving;
+mod jobs;
 mod protocol;
 mod reader;
+mod repair;
+mod replace;
+mod restore;
+mod site;
 mod spill;
 
 use std::{
@@ -24,7 +34,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
     Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
-    MemoryStore, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, World,
+    MemoryStore, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime, World,
 };
 use neap_catalog::Catalog;
 use neap_schema::{ColumnType, DatabaseId, TableId};
@@ -35,8 +45,8 @@ use neap_wal::{
 use ulid::Ulid;
 
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, ManifestSettings, ManifestStore, Section, Snapshot,
-    SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings,
+    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore,
+    Section, Snapshot, SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings,
 };
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
@@ -62,6 +72,28 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
         min_time: time,
         max_time: time,
         tags: Default::default(),
+        crc32c: None,
+        cleaned: Stamp::ZERO,
+        added: 1,
+        dropped: None,
+        origin: None,
+    }
+}
+
+/// The record of a job of no consequence.
+pub(crate) fn job(kind: JobKind) -> JobRecord {
+    JobRecord {
+        id: Ulid::from_parts(1, 1),
+        kind,
+        table: None,
+        inputs: 1,
+        outputs: 1,
+        rows: 1,
+        bytes_in: 1,
+        bytes_out: 1,
+        duration_ms: 1,
+        finished: StoreTime::from_micros(1),
+        version: 0,
     }
 }
 
@@ -368,6 +400,8 @@ impl Instance {
             sections: vec![section],
             needs_catalog: 0,
             object: Some(object),
+            deletes: Vec::new(),
+            job: job(JobKind::Flush),
         };
         let committed = self.manifests.commit_flush(DATABASE, base, flush);
         committed.await.unwrap()

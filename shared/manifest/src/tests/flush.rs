@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use neap_bucket::{Operation, Stamp, StoreTime, Versioned};
 
-use super::{DATABASE, Instance, Stage, section};
+use super::{DATABASE, Instance, Stage, job, section};
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, Manifest, ManifestError, SnapshotSettings,
+    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, Manifest, ManifestError,
+    SnapshotSettings,
 };
 
 fn stage() -> (Stage, Instance) {
@@ -33,6 +34,8 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
         sections: vec![section],
         needs_catalog: 3,
         object: Some(object),
+        deletes: Vec::new(),
+        job: job(JobKind::Flush),
     }
 }
 

@@ -37,6 +37,7 @@ fn stale(max_staleness: Duration) -> SnapshotOptions {
     SnapshotOptions {
         max_staleness,
         at_least: None,
+        as_of: None,
     }
 }
 
@@ -480,4 +481,77 @@ async fn an_empty_database_has_an_empty_snapshot() {
     let snapshot = reader.read().await.unwrap();
     assert_eq!((snapshot.mark(), snapshot.tail.len()), (Stamp::ZERO, 0));
     assert_eq!(stage.taken(), requests(1, 2));
+}
+
+fn as_of(stamp: Stamp) -> SnapshotOptions {
+    SnapshotOptions {
+        as_of: Some(stamp),
+        ..SnapshotOptions::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_the_present_version_has_the_tail_up_to_the_stamp() {
+    let (_, writer, reader) = stage();
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        written.push(writer.write(0).await.unwrap());
+    }
+    let snapshot = reader
+        .reader
+        .read(DATABASE, as_of(written[1]))
+        .await
+        .unwrap();
+    assert_eq!(stamps_of(&snapshot), written[..2]);
+    assert_eq!(snapshot.as_of, Some(written[1]));
+    // What others read is not touched.
+    let snapshot = reader.read().await.unwrap();
+    assert_eq!((stamps_of(&snapshot), snapshot.as_of), (written, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_an_earlier_version_has_its_sections_and_no_tail() {
+    let (stage, writer, reader) = stage();
+    let mut marks = Vec::new();
+    for _ in 0..3 {
+        writer.write(0).await.unwrap();
+        stage.sleep(MINUTE).await;
+        let mark = Stamp::end_of(writer.bucket.clock().now().unwrap());
+        writer.flush(mark).await;
+        marks.push(mark);
+        stage.sleep(MINUTE).await;
+    }
+    let last = writer.write(0).await.unwrap();
+    let between = Stamp::from_u64(marks[2].as_u64() - 1);
+    let snapshot = reader.reader.read(DATABASE, as_of(between)).await.unwrap();
+    assert_eq!(snapshot.manifest.value.sections.len(), 2);
+    assert_eq!(
+        (snapshot.mark(), snapshot.as_of),
+        (marks[1], Some(marks[1]))
+    );
+    assert_eq!(stamps_of(&snapshot), []);
+    let snapshot = reader.reader.read(DATABASE, as_of(last)).await.unwrap();
+    assert_eq!(snapshot.manifest.value.sections.len(), 3);
+    assert_eq!(stamps_of(&snapshot), [last]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_a_version_that_is_gone_says_so() {
+    let (_, writer, reader) = stage();
+    writer.flush(Stamp::from_u64(5 << 40)).await;
+    let change = |base: &neap_bucket::Versioned<crate::Manifest>| {
+        let mut next = crate::Manifest::successor(base);
+        next.oldest_readable = base.version;
+        Ok::<_, ()>(neap_bucket::Change::Put(next, ()))
+    };
+    let register = writer.manifests.register(DATABASE);
+    register.commit(None, change).await.unwrap();
+    let gone = reader
+        .reader
+        .read(DATABASE, as_of(Stamp::from_u64(1 << 40)))
+        .await;
+    assert!(matches!(
+        gone,
+        Err(SnapshotError::VersionGone(gone)) if gone.oldest == Some(Stamp::from_u64(5 << 40))
+    ));
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use neap_bucket::{Change, Key, Operation, PutMode, Stamp, Versioned};
 use neap_schema::TableId;
 
-use super::{DATABASE, Instance, Stage, section, stamp};
+use super::{DATABASE, Instance, Stage, job, section, site::Site, stamp};
 use crate::{
-    DrawnObject, FlushCommit, FlushOutcome, Manifest, ManifestError, ManifestSettings,
+    DrawnObject, FlushCommit, FlushOutcome, JobKind, Manifest, ManifestError, ManifestSettings,
     ManifestStore, SectionWithFooter, SnapshotSettings, TimeRange,
 };
 
@@ -51,6 +51,8 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         sections,
         needs_catalog: 0,
         object: Some(object),
+        deletes: Vec::new(),
+        job: job(JobKind::Flush),
     };
     let committed = instance.manifests.commit_flush(DATABASE, base, flush);
     committed.await.unwrap()
@@ -240,4 +242,100 @@ async fn an_empty_manifest_has_no_sections() {
     let (_, instance) = stage(20);
     assert!(load(&instance, 1, TimeRange::ALL).await.is_empty());
     assert_eq!(read(&instance).await.value.low_water_mark, Stamp::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_pages_are_written_together_when_they_are_many() {
+    let (stage, instance) = stage(20);
+    for n in 0..300 {
+        flush(&instance, n, 2).await;
+        let manifest = read(&instance).await.value;
+        assert_eq!(manifest.check(), Ok(()));
+        assert_eq!(manifest.section_count(), 2 * (n + 1));
+    }
+    let manifest = read(&instance).await.value;
+    let largest = manifest.pages.iter().map(|page| page.sections).max();
+    assert!(largest > Some(64), "{largest:?}");
+    assert!(manifest.pages.len() <= 20, "{}", manifest.pages.len());
+    for table in 1..=2 {
+        let sections = load(&instance, table, TimeRange::ALL).await;
+        let uptos = sections.iter().map(|found| found.section.upto.as_u64());
+        assert_eq!(uptos.collect::<Vec<_>>(), (1..=300).collect::<Vec<_>>());
+        for found in sections.iter().filter(|one| one.footer.is_some()) {
+            let n = found.section.above.as_u64();
+            let footer = found.footer.as_deref();
+            assert_eq!(footer, Some(format!("{table:04}{n:04}").as_bytes()));
+        }
+    }
+    // The old pages are condemned, each object once for each commit that took a page out of it.
+    assert!(!manifest.condemned.is_empty());
+    stage.taken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_tables_with_few_sections_each_have_small_pages() {
+    let (stage, instance) = stage(40);
+    for n in 0..3 {
+        flush(&instance, n, 50).await;
+    }
+    // Three sections of each table stay, as long as it is not far too many.
+    assert_eq!(read(&instance).await.value.pages, []);
+    stage.taken();
+    flush(&instance, 3, 50).await;
+    let requests = stage.taken();
+    let manifest = read(&instance).await.value;
+    assert_eq!((manifest.pages.len(), manifest.sections.len()), (50, 70));
+    assert_eq!(manifest.section_count(), 200);
+    // The flush: read, bundle, commit. The pages: the footers of three bundles, one object.
+    assert_eq!((requests.gets, requests.puts), (1 + 3, 2 + 1));
+
+    // Later the small pages of all tables are read with one request and grow.
+    for n in 4..20 {
+        flush(&instance, n, 50).await;
+    }
+    let manifest = read(&instance).await.value;
+    assert!(manifest.pages.len() <= 150, "{}", manifest.pages.len());
+    stage.taken();
+    for n in 20..24 {
+        flush(&instance, n, 50).await;
+    }
+    let gets = stage.taken().gets;
+    assert!(gets <= 4 + 2 * 8, "{gets}");
+    for table in [1, 50] {
+        assert_eq!(load(&instance, table, TimeRange::ALL).await.len(), 24);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others() {
+    let site = Site::new(32);
+    let mut count = 0;
+    let is_ready = |current: Versioned<Manifest>| {
+        current.value.pages.len() > 16 && current.value.sections.len() == 32
+    };
+    while !is_ready(site.read().await) {
+        site.flush(&[(1, 0), (2, 0)]).await;
+        count += 1;
+    }
+    let rival = Site::on(&site.stage, 2, 32);
+    let act = async move {
+        let current = rival.read().await;
+        let inline = current.value.sections.len() / 2;
+        let all = rival.table(1).await;
+        // The newest section that is in a page.
+        let newest = &all[all.len() - inline - 1..all.len() - inline];
+        rival.replaced(current, &Site::removal(newest)).await;
+    };
+    let before = site.read().await.value.pages.len();
+    site.stage.before(Operation::Put, "db/1/manifest", act);
+    let current = site.flush(&[(1, 0), (2, 0)]).await;
+    assert_eq!(current.value.section_count(), 2 * count + 1);
+    assert!(current.value.pages.len() >= before - 1);
+    let mut uptos: Vec<_> = site.table(1).await.iter().map(|one| one.upto).collect();
+    uptos.dedup();
+    assert_eq!(uptos.len() as u64, count);
+    // Nothing hinders the next one.
+    let current = site.flush(&[(1, 0), (2, 0)]).await;
+    assert!(current.value.pages.len() < before - 1);
+    assert_eq!(site.table(1).await.len() as u64, count + 1);
 }

@@ -1,0 +1,174 @@
+//! What a collector needs to know of a manifest: who names which object.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::Stamp;
+use neap_schema::DatabaseId;
+
+use crate::{
+    Condemned, Manifest, ManifestError, ManifestStore, ObjectName, Section, SectionWithFooter,
+    condemned::{Dropped, EntryKey},
+    page::PagePlace,
+    store::{DecodedPage, PARALLEL_REQUESTS},
+};
+
+/// Which objects a manifest names, and by what.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    pub(crate) live: BTreeSet<ObjectName>,
+    /// What condemned entries name that can still be read.
+    pub(crate) readable: BTreeSet<ObjectName>,
+    doomed: BTreeSet<ObjectName>,
+    /// The entries that were doomed.
+    pub(crate) doomed_entries: BTreeSet<EntryKey>,
+    /// What is in the condemned pages.
+    pages_of_dropped: BTreeMap<PagePlace, BTreeSet<ObjectName>>,
+    /// The live pages that were read.
+    pub(crate) examined: BTreeSet<PagePlace>,
+    /// Deletes that apply to no live section.
+    pub(crate) unmet: BTreeSet<Stamp>,
+    /// Objects of other databases, by the database.
+    origins: BTreeSet<DatabaseId>,
+}
+
+impl Census {
+    /// Whether the manifest names an object, be it as a condemned one.
+    pub fn names(&self, object: ObjectName) -> bool {
+        [&self.live, &self.readable, &self.doomed]
+            .iter()
+            .any(|named| named.contains(&object))
+    }
+
+    /// Whether live sections or pages lie in an object.
+    pub fn is_live(&self, object: ObjectName) -> bool {
+        self.live.contains(&object)
+    }
+
+    /// Whether something lies in an object that can be read, now or as of an earlier version.
+    pub(crate) fn is_needed(&self, object: &ObjectName) -> bool {
+        self.live.contains(object) || self.readable.contains(object)
+    }
+
+    /// The objects that may be deleted: only doomed entries name them.
+    pub fn deletable(&self) -> BTreeSet<ObjectName> {
+        let doomed = self.doomed.iter();
+        doomed
+            .filter(|name| !self.is_needed(name))
+            .copied()
+            .collect()
+    }
+
+    /// The databases in whose objects sections lie, condemned ones too.
+    pub fn origins(&self) -> &BTreeSet<DatabaseId> {
+        &self.origins
+    }
+
+    fn count_live(&mut self, section: &Section) {
+        match section.origin {
+            None => {
+                self.live.insert(ObjectName::Bundle(section.object));
+            }
+            Some(origin) => {
+                self.origins.insert(origin);
+            }
+        }
+    }
+
+    fn count_condemned(&mut self, entry: &Condemned, of_page: &[SectionWithFooter]) {
+        match &entry.what {
+            Dropped::Page(page) => {
+                let sections = || of_page.iter().map(|found| found.section.as_ref());
+                let names = entry.names(sections());
+                self.pages_of_dropped.insert(page.place(), names);
+                self.origins
+                    .extend(sections().filter_map(|section| section.origin));
+            }
+            Dropped::Section(section) => self.origins.extend(section.origin),
+            Dropped::Object(_) => {}
+        }
+        let names = self.names_of(entry);
+        if entry.doomed {
+            self.doomed.extend(names);
+            self.doomed_entries.insert(entry.key());
+        } else {
+            self.readable.extend(names);
+        }
+    }
+
+    pub(crate) fn names_of(&self, condemned: &Condemned) -> BTreeSet<ObjectName> {
+        match &condemned.what {
+            Dropped::Page(page) => {
+                let known = self.pages_of_dropped.get(&page.place()).cloned();
+                known.unwrap_or_else(|| BTreeSet::from([ObjectName::Page(page.object)]))
+            }
+            _ => condemned.names([]),
+        }
+    }
+}
+
+impl ManifestStore {
+    /// Finds out which objects a manifest names: reads the heads of all its pages.
+    ///
+    /// # Errors
+    /// `PageGone`: the manifest is too old; and what the store answers.
+    pub async fn census(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+    ) -> Result<Census, ManifestError> {
+        let mut census = Census::default();
+        let mut pending: Vec<_> = manifest.pending_deletes().collect();
+        let mut look = |census: &mut Census, section: &Section| {
+            census.count_live(section);
+            pending.retain(|recorded| !recorded.applies_to(section));
+        };
+        for section in &manifest.sections {
+            look(&mut census, section);
+        }
+        let mut pages = self.heads_in_turn(database, manifest.pages.clone());
+        while let Some(page) = pages.try_next().await? {
+            for found in page.iter() {
+                look(&mut census, &found.section);
+            }
+        }
+        drop(pages);
+        for page in &manifest.pages {
+            census.live.insert(ObjectName::Page(page.object));
+            census.examined.insert(page.place());
+        }
+        census.unmet = pending.iter().map(|recorded| recorded.stamp).collect();
+        let condemned = manifest.condemned.clone();
+        let mut condemned = pin!(
+            stream::iter(condemned)
+                .map(|entry| async move {
+                    let sections = self.sections_of(database, &entry).await;
+                    sections.map(|sections| (entry, sections))
+                })
+                .buffered(PARALLEL_REQUESTS)
+        );
+        while let Some((entry, sections)) = condemned.try_next().await? {
+            census.count_condemned(&entry, &sections);
+        }
+        Ok(census)
+    }
+
+    /// The sections of a condemned page; none of anything else.
+    async fn sections_of(
+        &self,
+        database: DatabaseId,
+        entry: &Condemned,
+    ) -> Result<DecodedPage, ManifestError> {
+        let Dropped::Page(page) = &entry.what else {
+            return Ok(DecodedPage::default());
+        };
+        match self.head(database, page).await {
+            // Pages are deleted after what is in them.
+            Err(ManifestError::PageGone { .. }) if entry.doomed => Ok(DecodedPage::default()),
+            found => found,
+        }
+    }
+}

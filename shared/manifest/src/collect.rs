@@ -1,0 +1,151 @@
+//! The commit of a collector.
+//!
+//! ```text
+//!   collector                                   store
+//!     |-- GET manifest, pages ------------------> |   the census: which object is named by what
+//!     |-- DELETE what only doomed entries name -> |   crash after: the next one deletes it again
+//!     |-- commit: entries of what is gone out, --> |
+//!     |           old entries doomed, orphans condemned
+//! ```
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::{Change, Commit, StoreTime, Versioned};
+use neap_schema::DatabaseId;
+
+use crate::{
+    Census, Condemned, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
+    condemned::Dropped,
+};
+
+/// What a collector has done and found.
+#[derive(Clone, Debug, Default)]
+pub struct Collection {
+    /// The census that it went by.
+    pub census: Census,
+    /// The objects that were deleted, all of [`Census::deletable`].
+    pub deleted: BTreeSet<ObjectName>,
+    /// Objects that nothing names and that are so old that no commit will name them any more.
+    pub orphans: BTreeSet<ObjectName>,
+    /// How long what was dropped can be read.
+    pub time_travel: Duration,
+    /// Restored databases that no longer need what they began with.
+    pub released: BTreeSet<DatabaseId>,
+}
+
+impl Collection {
+    /// Whether nothing is left to do for an entry: it was doomed when the census was taken, and what it names is
+    /// deleted, or is still needed by something that was not doomed then.
+    fn is_done(&self, entry: &Condemned) -> bool {
+        let census = &self.census;
+        let names = || census.names_of(entry).into_iter();
+        entry.doomed
+            && census.doomed_entries.contains(&entry.key())
+            && names().all(|name| self.deleted.contains(&name) || census.is_needed(&name))
+    }
+}
+
+impl Manifest {
+    /// The manifest after a collection; `None` if that is no change.
+    fn collected(base: &Versioned<Self>, by: &Collection, now: StoreTime) -> Option<Self> {
+        let mut next = Self::successor(base);
+        let before = next.clone();
+        next.pins.retain(|pin| !by.released.contains(&pin.database));
+        next.claims.retain(|claim| now < claim.expires);
+        next.condemned.retain(|entry| !by.is_done(entry));
+        next.doom(now, by.time_travel);
+        let is_known = |page: &PageRef| by.census.examined.contains(&page.place());
+        if next.pages.iter().all(is_known) {
+            next.condemn_orphans(by, base.version + 1);
+            next.settle_deletes(base.version + 1, |stamp| by.census.unmet.contains(&stamp));
+        }
+        next.forget_deletes(now, by.time_travel);
+        next.forget_marks();
+        debug_assert_eq!(next.check(), Ok(()));
+        (next != before).then_some(next)
+    }
+
+    /// Dooms what was dropped so long ago, unless a restored database began with it.
+    fn doom(&mut self, now: StoreTime, time_travel: Duration) {
+        let aged = |entry: &Condemned| {
+            let age = entry.committed.map(|committed| now.since(committed));
+            age.is_some_and(|age| age >= time_travel)
+        };
+        let mut entries = std::mem::take(&mut self.condemned);
+        for entry in entries.iter_mut().filter(|entry| !entry.doomed) {
+            entry.doomed = aged(entry) && !self.is_pinned(entry);
+            if entry.doomed && entry.first_added().is_some() {
+                self.oldest_readable = self.oldest_readable.max(entry.version);
+            }
+        }
+        self.condemned = entries;
+    }
+
+    /// Whether a restored database began with a version that may have had it.
+    pub(crate) fn is_pinned(&self, entry: &Condemned) -> bool {
+        self.pins.iter().any(|pin| entry.may_be_in(pin.version))
+    }
+
+    fn condemn_orphans(&mut self, by: &Collection, version: u64) {
+        let mut named: BTreeSet<ObjectName> = BTreeSet::new();
+        let own = self
+            .sections
+            .iter()
+            .filter(|section| section.origin.is_none());
+        named.extend(own.map(|section| ObjectName::Bundle(section.object)));
+        named.extend(self.pages.iter().map(|page| ObjectName::Page(page.object)));
+        for entry in &self.condemned {
+            named.extend(by.census.names_of(entry));
+        }
+        let orphans = by
+            .orphans
+            .iter()
+            .filter(|name| !named.contains(name) && !by.census.live.contains(name));
+        let orphans: Vec<_> = orphans.copied().map(Dropped::Object).collect();
+        self.condemn(orphans, version);
+    }
+
+    /// Forgets row deletes that no readable version needs.
+    fn forget_deletes(&mut self, now: StoreTime, time_travel: Duration) {
+        let is_old = |committed: StoreTime| now.since(committed) >= time_travel;
+        let marks = self.marks.iter();
+        let aged = marks
+            .filter(|record| record.committed.is_some_and(is_old))
+            .map(|record| record.version)
+            .max();
+        let aged = aged.unwrap_or(0).max(self.oldest_readable);
+        // Restored databases have copies of those that they need.
+        let is_aged = |recorded: &RecordedDelete| recorded.dropped.filter(|drop| *drop <= aged);
+        let gone = self.deletes.iter().filter_map(is_aged).max();
+        self.deletes.retain(|recorded| is_aged(recorded).is_none());
+        self.oldest_readable = self.oldest_readable.max(gone.unwrap_or(0));
+    }
+}
+
+impl ManifestStore {
+    /// Commits what a collector has done and found; no commit if that changes nothing.
+    ///
+    /// # Errors
+    /// What the store answers; `Unsettled` if it can't be told whether it was committed.
+    pub async fn commit_collection(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        collection: &Collection,
+    ) -> Result<Versioned<Manifest>, ManifestError> {
+        let change = |base: &Versioned<Manifest>| {
+            let next = base
+                .proven
+                .and_then(|now| Manifest::collected(base, collection, now));
+            Ok::<_, std::convert::Infallible>(match next {
+                Some(next) => Change::Put(next, ()),
+                None => Change::Keep(()),
+            })
+        };
+        match self.register(database).commit(Some(base), change).await? {
+            Commit::Committed { current, .. } => Ok(current),
+            Commit::Refused(never) => match never {},
+            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Row deletes that are not yet applied to all sections, and rows that are gone because they have expired.
+
+use neap_bucket::Stamp;
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::TableId;
+use serde::{Deserialize, Serialize};
+
+use crate::{Manifest, PageRef, Section, TimeRange};
+
+/// A row delete that a flush has taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedDelete {
+    /// Its place in the order of all writes.
+    pub stamp: Stamp,
+    /// Which rows it removes.
+    pub delete: RowDelete,
+    /// The version of the manifest that recorded it.
+    pub added: u64,
+    /// The version from which on no section needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+    /// Whether it stands for rows that have expired, and was asked for by nobody. They leave with their sections.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expiry: bool,
+}
+
+impl RecordedDelete {
+    /// Whether rows of the section may have to be left out for it.
+    pub fn applies_to(&self, section: &Section) -> bool {
+        self.delete.table == section.table
+            && section.clean_upto() < self.stamp
+            && section.may_hold(&self.delete.condition)
+    }
+
+    fn may_apply_to_page(&self, page: &PageRef) -> bool {
+        let hull = self.delete.condition.time_hull();
+        self.delete.table == page.table
+            && page.clean_upto < self.stamp
+            && hull.is_some_and(|(first, last)| page.meets(TimeRange { first, last }))
+    }
+
+    pub(crate) fn is_in_version(&self, version: u64) -> bool {
+        self.added <= version && self.dropped.is_none_or(|dropped| version < dropped)
+    }
+}
+
+impl Manifest {
+    /// The row deletes of a table that sections may still need, oldest first.
+    pub fn deletes_of(&self, table: TableId) -> impl Iterator<Item = &RecordedDelete> {
+        self.pending_deletes()
+            .filter(move |recorded| recorded.delete.table == table)
+    }
+
+    /// The row deletes that sections may still need, oldest first.
+    pub fn pending_deletes(&self) -> impl Iterator<Item = &RecordedDelete> {
+        self.deletes
+            .iter()
+            .filter(|recorded| recorded.dropped.is_none())
+    }
+
+    /// The row deletes that clients asked for and sections may still need.
+    pub fn pending_requests(&self) -> impl Iterator<Item = &RecordedDelete> {
+        self.pending_deletes().filter(|recorded| !recorded.expiry)
+    }
+
+    /// Says, in what becomes version `version`, that the rows of a table before a time have expired: all that
+    /// sections hold now. Some of them have left, so the others must not come back when the table's rows are to
+    /// be kept for longer. Rows that are written later are none of them.
+    pub(crate) fn expire_rows(&mut self, table: TableId, before: i64, version: u64) {
+        let Some(max) = before.checked_sub(1) else {
+            return;
+        };
+        let stamp = Stamp::from_u64(self.low_water_mark.as_u64().saturating_add(1));
+        let condition = Condition::Time { min: i64::MIN, max };
+        let is_covered = |recorded: &RecordedDelete| {
+            let hull = recorded.delete.condition.time_hull();
+            recorded.expiry
+                && recorded.delete.table == table
+                && hull.is_none_or(|(_, last)| last <= max)
+        };
+        for recorded in self.deletes.iter_mut().filter(|one| is_covered(one)) {
+            recorded.dropped.get_or_insert(version);
+        }
+        self.deletes.push(RecordedDelete {
+            stamp,
+            delete: RowDelete { table, condition },
+            added: version,
+            dropped: None,
+            expiry: true,
+        });
+    }
+
+    /// Notes in what becomes version `version` which deletes no section needs any more, and forgets those that
+    /// none ever needed. `unmet` are stamps of deletes that apply to no section of any page.
+    pub(crate) fn settle_deletes(&mut self, version: u64, unmet: impl Fn(Stamp) -> bool) {
+        let Self {
+            deletes,
+            sections,
+            pages,
+            ..
+        } = self;
+        for recorded in deletes.iter_mut().filter(|one| one.dropped.is_none()) {
+            let needed = sections.iter().any(|section| recorded.applies_to(section))
+                || !unmet(recorded.stamp)
+                    && pages.iter().any(|page| recorded.may_apply_to_page(page));
+            if !needed {
+                recorded.dropped = Some(version);
+            }
+        }
+        deletes.retain(|recorded| recorded.dropped != Some(recorded.added));
+    }
+}

@@ -1,0 +1,223 @@
+//! Correcting what a manifest says of sections and pages, when their rows say something else.
+//!
+//! ```text
+//!   check                                        store
+//!     |   read the rows of sections
+//!     |-- PUT pages with corrected entries -------> |   crash after: an orphan
+//!     |-- commit: entries corrected --------------> |   the same sections, in the same versions
+//! ```
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::BytesMut;
+use neap_bucket::{Change, Commit, Key, PutMode, Versioned};
+use neap_schema::DatabaseId;
+
+use crate::{
+    DrawnObject, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, Section,
+    SectionWithFooter, condemned::Dropped, replace::no_date,
+};
+
+/// How often pages may be replaced by others while corrected ones are written.
+const MAX_ATTEMPTS: usize = 8;
+
+/// The truth about sections and pages.
+#[derive(Clone, Debug, Default)]
+pub struct Corrections {
+    /// Sections with true statistics: rows, times, tags and the length of the footer. Nothing else is taken
+    /// over of them.
+    pub sections: Vec<Section>,
+    /// References with the truth about their pages.
+    pub pages: Vec<PageRef>,
+}
+
+impl Corrections {
+    /// Whether there is nothing to correct.
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty() && self.pages.is_empty()
+    }
+
+    fn of(&self, section: &Section) -> Option<Section> {
+        let truth = self.sections.iter().find(|truth| truth.is_same(section))?;
+        Some(Section {
+            rows: truth.rows,
+            min_time: truth.min_time,
+            max_time: truth.max_time,
+            tags: truth.tags.clone(),
+            footer_length: truth.footer_length,
+            ..section.clone()
+        })
+    }
+}
+
+/// What was corrected.
+#[derive(Clone, Debug)]
+pub struct Corrected {
+    /// The newest manifest known.
+    pub current: Versioned<Manifest>,
+    /// The number of sections.
+    pub sections: usize,
+    /// The number of references to pages, those among them whose sections were corrected.
+    pub pages: usize,
+}
+
+/// A page whose sections are to be corrected, and what takes its place.
+type Rewritten = (PageRef, PageRef);
+
+/// Corrected pages of one version.
+struct Prepared {
+    version: u64,
+    rewritten: Vec<Rewritten>,
+    object: Option<DrawnObject>,
+}
+
+/// The manifest has changed since its pages were looked at, and sections are elsewhere.
+struct Moved;
+
+impl Corrections {
+    fn apply(
+        &self,
+        base: &Versioned<Manifest>,
+        prepared: &Prepared,
+    ) -> Result<(Manifest, usize, usize), Moved> {
+        let rewritten = &prepared.rewritten;
+        let is_there = |(old, _): &Rewritten| base.value.pages.iter().any(|it| it.is_same(old));
+        if !rewritten.iter().all(is_there)
+            || prepared
+                .object
+                .is_some_and(|object| !object.may_be_named(base))
+        {
+            return Err(Moved);
+        }
+        let mut next = Manifest::successor(base);
+        let mut sections = 0;
+        for section in &mut next.sections {
+            if let Some(correct) = self.of(section) {
+                *section = Arc::new(correct);
+                sections += 1;
+            }
+        }
+        if base.version != prepared.version && sections < self.sections.len() {
+            return Err(Moved);
+        }
+        let mut pages = 0;
+        let mut replaced = BTreeSet::new();
+        for page in &mut next.pages {
+            let new = rewritten.iter().find(|(old, _)| old.is_same(page));
+            let truth = || self.pages.iter().find(|truth| truth.is_same(page));
+            let Some(correct) = new.map(|(_, new)| new).or_else(truth) else {
+                continue;
+            };
+            if !correct.is_same(page) {
+                replaced.insert(ObjectName::Page(page.object));
+            }
+            *page = correct.clone();
+            pages += 1;
+        }
+        let version = base.version + 1;
+        next.condemn(replaced.into_iter().map(Dropped::Object), version);
+        Ok((next, sections, pages))
+    }
+}
+
+impl ManifestStore {
+    /// Commits corrections. What is no longer there needs none.
+    ///
+    /// # Errors
+    /// What the store answers; `Unsettled` if it can't be told whether they were committed, or if others kept
+    /// changing the pages.
+    pub async fn correct(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        corrections: &Corrections,
+    ) -> Result<Corrected, ManifestError> {
+        let mut base = self.read(database, Some(&base)).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            let prepared = self.correct_pages(database, &base, corrections).await?;
+            let change = |base: &Versioned<Manifest>| {
+                let (next, sections, pages) = corrections.apply(base, &prepared)?;
+                Ok(if sections + pages == 0 {
+                    Change::Keep((0, 0))
+                } else {
+                    Change::Put(next, (sections, pages))
+                })
+            };
+            let register = self.register(database);
+            match register.commit(Some(base.clone()), change).await? {
+                Commit::Committed {
+                    current,
+                    result: (sections, pages),
+                } => {
+                    return Ok(Corrected {
+                        current,
+                        sections,
+                        pages,
+                    });
+                }
+                Commit::Refused(Moved) => base = self.read(database, Some(&base)).await?,
+                Commit::Unknown { reason } => return Err(ManifestError::Unsettled { reason }),
+            }
+        }
+        let reason = "others keep changing the pages".to_owned();
+        Err(ManifestError::Unsettled { reason })
+    }
+
+    /// Writes new pages in the place of those with sections to correct.
+    async fn correct_pages(
+        &self,
+        database: DatabaseId,
+        base: &Versioned<Manifest>,
+        corrections: &Corrections,
+    ) -> Result<Prepared, ManifestError> {
+        let mut rewritten = Vec::new();
+        let mut body = BytesMut::new();
+        let mut object = None;
+        let tables: BTreeSet<_> = corrections.sections.iter().map(|it| it.table).collect();
+        for page in base
+            .value
+            .pages
+            .iter()
+            .filter(|page| tables.contains(&page.table))
+        {
+            let sections = self.page(database, page).await?;
+            if !sections
+                .iter()
+                .any(|one| corrections.of(&one.section).is_some())
+            {
+                continue;
+            }
+            let correct: Vec<_> = sections
+                .iter()
+                .map(|one| match corrections.of(&one.section) {
+                    None => one.clone(),
+                    // A footer of another length is read from the bundle.
+                    Some(section) => SectionWithFooter {
+                        footer: one
+                            .footer
+                            .clone()
+                            .filter(|_| section.footer_length == one.section.footer_length),
+                        section: Arc::new(section),
+                    },
+                })
+                .collect();
+            let drawn = match object {
+                Some(drawn) => drawn,
+                None => DrawnObject::draw(&self.bucket).ok_or_else(no_date)?,
+            };
+            object = Some(drawn);
+            let new = self.append_page(&mut body, drawn, &correct)?;
+            rewritten.extend(new.map(|new| (page.clone(), new)));
+        }
+        if let Some(drawn) = object {
+            let key = Key::Page(database, drawn.ulid);
+            let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
+            put.await?;
+        }
+        Ok(Prepared {
+            version: base.version,
+            rewritten,
+            object,
+        })
+    }
+}

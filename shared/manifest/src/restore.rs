@@ -1,0 +1,267 @@
+//! A version of a database as a new database, without a copy of its data.
+//!
+//! ```text
+//!   restore                                      store
+//!     |-- commit to the source: pin the version -> |   crash after: a pin without a use, which a collector
+//!     |                                            |   takes out when the new database does not come
+//!     |-- PUT the pages of the new one ----------> |   crash after: an orphan
+//!     |-- commit the new manifest ---------------> |   names the objects of the source
+//!     |-- GET the source: is the pin there? -----> |   if not, or if it is old, the new one is void
+//! ```
+//!
+//! A pin keeps what the version names from being doomed. A collector takes a pin out for want of the new
+//! database only when it is twice as old as one that counts here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use futures::TryStreamExt;
+use neap_bucket::{Change, Commit, Key, PutMode, StoreTime, Versioned};
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    DrawnObject, Manifest, ManifestError, ManifestStore, Section, SectionWithFooter, VersionGone,
+    replace::no_date,
+    spill::{MIN_PAGE_SECTIONS, divide},
+};
+
+/// A restore that takes longer than this since its pin is given up: half of the time after which a collector
+/// takes pins without a database out.
+const RESTORE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// An object with pages of a restored database is put when it has so many bytes.
+const PAGE_OBJECT_BYTES: usize = 16 << 20;
+
+/// A version that a restored database began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The version.
+    pub version: u64,
+    /// The restored database.
+    pub database: DatabaseId,
+    /// When it was pinned, by the store's clock.
+    pub created: StoreTime,
+}
+
+/// Why a database could not be restored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The version can't be read any more.
+    #[error(transparent)]
+    Gone(#[from] VersionGone),
+    /// The new database has data already.
+    #[error("somebody has written to the new database")]
+    NotEmpty,
+    /// A manifest could not be read or written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl ManifestStore {
+    /// Keeps what a version of a database names for another database.
+    ///
+    /// # Errors
+    /// `Gone`: the version can't be read any more.
+    pub async fn pin(
+        &self,
+        source: DatabaseId,
+        base: Versioned<Manifest>,
+        version: u64,
+        database: DatabaseId,
+    ) -> Result<Versioned<Manifest>, RestoreError> {
+        let created = self.bucket.clock().now().ok_or_else(no_date)?;
+        let change = |base: &Versioned<Manifest>| {
+            if version < Manifest::oldest_readable(base) || version > base.version {
+                let oldest = Manifest::versions(base).first().map(|one| one.mark);
+                return Err(VersionGone { oldest });
+            }
+            let mut next = Manifest::successor(base);
+            next.pins.push(Pin {
+                version,
+                database,
+                created,
+            });
+            Ok(Change::Put(next, ()))
+        };
+        match self
+            .register(source)
+            .commit(Some(base), change)
+            .await
+            .map_err(ManifestError::from)?
+        {
+            Commit::Committed { current, .. } => Ok(current),
+            Commit::Refused(gone) => Err(gone.into()),
+            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+        }
+    }
+
+    /// Makes a view of a version of `source` the first manifest of `database`. The version is pinned before.
+    ///
+    /// # Errors
+    /// `NotEmpty`: the new database has a manifest; `Manifest(Impossible)`: the version is not pinned, or no
+    /// longer, so that the new database may not be used. Also what the store answers.
+    pub async fn adopt(
+        &self,
+        source: DatabaseId,
+        view: &Manifest,
+        database: DatabaseId,
+        needs_catalog: u64,
+    ) -> Result<Versioned<Manifest>, RestoreError> {
+        let first = self
+            .first_manifest(source, view, database, needs_catalog)
+            .await?;
+        let change = |base: &Versioned<Manifest>| match base.version {
+            0 => Ok(Change::Put(first.clone(), ())),
+            _ => Err(RestoreError::NotEmpty),
+        };
+        let register = self.register(database);
+        let commit = register.commit(None, change).await;
+        let current = match commit.map_err(ManifestError::from)? {
+            Commit::Committed { current, .. } => current,
+            Commit::Refused(error) => return Err(error),
+            Commit::Unknown { reason } => return Err(ManifestError::Unsettled { reason }.into()),
+        };
+        self.check_pin(source, database).await?;
+        Ok(current)
+    }
+
+    /// Whether a pin keeps what the new database names, and did so while its manifest came into being.
+    async fn check_pin(
+        &self,
+        source: DatabaseId,
+        database: DatabaseId,
+    ) -> Result<(), ManifestError> {
+        let current = self.read(source, None).await?;
+        let is_young = |pin: &Pin| {
+            let age = current.proven.map(|now| now.since(pin.created));
+            pin.database == database && age.is_some_and(|age| age < RESTORE_TIME)
+        };
+        if current.value.pins.iter().any(is_young) {
+            return Ok(());
+        }
+        Err(ManifestError::Impossible {
+            reason: format!("database {database} begins with a version of {source} without a pin"),
+        })
+    }
+
+    async fn first_manifest(
+        &self,
+        source: DatabaseId,
+        view: &Manifest,
+        database: DatabaseId,
+        needs_catalog: u64,
+    ) -> Result<Manifest, ManifestError> {
+        let mut first = Manifest {
+            needs_catalog,
+            deletes: view.pending_deletes().cloned().collect(),
+            // What was before can be read in the source only.
+            oldest_readable: 1,
+            ..Manifest::default()
+        };
+        for recorded in &mut first.deletes {
+            recorded.added = 1;
+        }
+        let adopted = |found: &SectionWithFooter| SectionWithFooter {
+            section: Arc::new(Section {
+                origin: Some(found.section.origin.unwrap_or(source)),
+                added: 1,
+                dropped: None,
+                ..Section::clone(&found.section)
+            }),
+            footer: found.footer.clone(),
+        };
+        let inline = view.sections.iter().map(SectionWithFooter::inline);
+        let mut inline: Vec<_> = inline.map(|found| adopted(&found)).collect();
+        let mut writer = PageWriter::default();
+        let mut pages = self.pages_in_turn(source, view.pages.clone());
+        while let Some(page) = pages.try_next().await? {
+            let of_view = page.iter().filter(|found| view.has(&found.section));
+            let sections: Vec<_> = of_view.map(adopted).collect();
+            if sections.len() < MIN_PAGE_SECTIONS {
+                inline.extend(sections);
+            } else {
+                writer.add(self, database, &mut first, &sections).await?;
+            }
+        }
+        drop(pages);
+        let inline = self.settle_in(database, &mut first, inline, &mut writer);
+        first.sections = inline.await?;
+        writer.put(self, database).await?;
+        first.raise_mark(view.low_water_mark, 1);
+        debug_assert_eq!(first.check(), Ok(()));
+        Ok(first)
+    }
+
+    /// Puts sections into pages, if they are too many to stay in the manifest; gives those that stay.
+    async fn settle_in(
+        &self,
+        database: DatabaseId,
+        first: &mut Manifest,
+        sections: Vec<SectionWithFooter>,
+        writer: &mut PageWriter,
+    ) -> Result<Vec<Arc<Section>>, ManifestError> {
+        let is_many = sections.len() > self.settings.inline_sections;
+        let mut by_table: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for found in sections {
+            by_table.entry(found.section.table).or_default().push(found);
+        }
+        let mut inline = Vec::new();
+        for mut sections in by_table.into_values() {
+            if !is_many || sections.len() < MIN_PAGE_SECTIONS {
+                inline.extend(sections.into_iter().map(|one| one.section));
+                continue;
+            }
+            sections.sort_by_key(|one| (one.section.first_day, one.section.order()));
+            for page in divide(sections) {
+                writer.add(self, database, first, &page).await?;
+            }
+        }
+        inline.sort_by_key(|section| section.order());
+        Ok(inline)
+    }
+}
+
+/// Puts pages in few objects that are not too large.
+#[derive(Default)]
+struct PageWriter {
+    body: BytesMut,
+    object: Option<DrawnObject>,
+}
+
+impl PageWriter {
+    /// Adds a page to a manifest that is being made.
+    async fn add(
+        &mut self,
+        store: &ManifestStore,
+        database: DatabaseId,
+        first: &mut Manifest,
+        sections: &[SectionWithFooter],
+    ) -> Result<(), ManifestError> {
+        if self.body.len() >= PAGE_OBJECT_BYTES {
+            self.put(store, database).await?;
+        }
+        let object = match self.object {
+            Some(object) => object,
+            None => *self
+                .object
+                .insert(DrawnObject::draw(&store.bucket).ok_or_else(no_date)?),
+        };
+        let page = store.append_page(&mut self.body, object, sections)?;
+        first.pages.extend(page);
+        Ok(())
+    }
+
+    async fn put(
+        &mut self,
+        store: &ManifestStore,
+        database: DatabaseId,
+    ) -> Result<(), ManifestError> {
+        if let Some(object) = self.object.take() {
+            let key = Key::Page(database, object.ulid);
+            let body = std::mem::take(&mut self.body).freeze();
+            store.bucket.put(&key, body, PutMode::Overwrite).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Row deletes in a manifest: how long they stay.
+
+use std::time::Duration;
+
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::TableId;
+use ulid::Ulid;
+
+use super::{
+    job,
+    site::{DAY_NANOS, Site, delete_of, mark},
+};
+use crate::{JobKind, Manifest, ManifestError, ObjectName, Replacement, TagRange};
+
+fn pending(manifest: &Manifest) -> usize {
+    manifest.pending_deletes().count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_meet() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
+    let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 1)]).await;
+    assert_eq!(pending(&current.value), 1);
+    let recorded = current.value.deletes[0].clone();
+    assert_eq!((recorded.stamp, recorded.added), (mark(2), current.version));
+    let applies = |sections: &[std::sync::Arc<crate::Section>]| {
+        let sections = sections.iter();
+        sections.filter(|one| recorded.applies_to(one)).count()
+    };
+    // Not to the section that the same flush made, which has it applied, and not to another table.
+    assert_eq!(applies(&site.table(1).await), 2);
+    assert_eq!(applies(&site.table(2).await), 0);
+
+    for day in [0, 1] {
+        assert_eq!(pending(&site.read().await.value), 1);
+        let base = site.read().await;
+        let old = site.table(1).await.into_iter();
+        let inputs: Vec<_> = old.filter(|one| one.first_day == day).collect();
+        let merge = site.merge(&base, &inputs).await;
+        site.replaced(base, &merge).await;
+    }
+    let current = site.read().await;
+    assert_eq!(pending(&current.value), 0);
+    assert_eq!(current.value.deletes[0].dropped, Some(current.version));
+    // An earlier version still has it.
+    let (_, view) = Manifest::at(&site.flush(&[]).await, mark(1)).unwrap();
+    assert_eq!(pending(&view), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_no_section_needs_is_not_written_down() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0)]).await;
+    let other_day = delete_of(1, 5, 6);
+    let other_table = delete_of(3, 0, 0);
+    let nothing = RowDelete {
+        table: TableId::new(1),
+        condition: Condition::NOTHING,
+    };
+    let deletes = vec![other_day, other_table, nothing];
+    let current = site.flush_with(&[(1, 5)], deletes).await;
+    assert_eq!(current.value.deletes, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewrite_of_one_section_can_fulfil_a_delete() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0)]).await;
+    let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+    let rewrite = site.merge(&base, &site.table(1).await).await;
+    let current = site.replaced(base, &rewrite).await;
+    assert_eq!(pending(&current.value), 0);
+    assert_eq!(current.value.sections[0].upto, mark(1));
+    assert_eq!(current.value.sections[0].cleaned, mark(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_that_began_before_a_delete_was_flushed_does_not_fulfil_it() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0)]).await;
+    let base = site.flush(&[(1, 0)]).await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+    let current = site.replaced(base, &merge).await;
+    assert_eq!(pending(&current.value), 1);
+    assert!(current.value.deletes[0].applies_to(&current.value.sections[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_sections_in_pages_need_stays() {
+    let site = Site::new(16);
+    for _ in 0..17 {
+        site.flush(&[(1, 0)]).await;
+    }
+    assert_eq!(site.read().await.value.pages.len(), 1);
+    let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+    let inline: Vec<_> = base.value.sections.clone();
+    let merge = site.merge(&base, &inline).await;
+    let current = site.replaced(base, &merge).await;
+    assert_eq!(pending(&current.value), 1);
+    // A collection that has seen the pages knows that it does.
+    assert_eq!(pending(&site.collect(Duration::ZERO).await.value), 1);
+    let base = site.read().await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    let current = site.replaced(base, &merge).await;
+    assert_eq!(pending(&current.value), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_only_the_hull_of_a_page_meets_leaves_by_a_collection() {
+    let site = Site::new(16);
+    for day in 0..17 {
+        site.flush(&[(1, day % 2 * 10)]).await;
+    }
+    let inline = site.read().await.value.sections.len();
+    assert_eq!((inline, site.table(1).await.len()), (9, 17));
+    // No section has the day, but the page has it between its first and its last one.
+    let current = site.flush_with(&[], vec![delete_of(1, 5, 5)]).await;
+    assert_eq!(pending(&current.value), 1);
+    assert_eq!(pending(&site.collect(Duration::ZERO).await.value), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes() {
+    let site = Site::new(16);
+    for day in 0..16 {
+        site.flush(&[(1, day % 2 * 10)]).await;
+    }
+    // The census sees no page; then the sections move to one.
+    let base = site.read().await;
+    let current = site.flush_with(&[], vec![delete_of(1, 5, 5)]).await;
+    assert_eq!(pending(&current.value), 0);
+    let mut collection = site.look(&base, Duration::ZERO).await;
+    // Something to commit.
+    let orphan = ObjectName::Bundle(Ulid::from_parts(1, 1));
+    collection.orphans.insert(orphan);
+    let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 0)]).await;
+    assert_eq!(current.value.pages.len(), 1);
+    let current = site.commit_collection(base, &collection).await;
+    assert_eq!(pending(&current.value), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_leaves_when_the_sections_expire() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0)]).await;
+    let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+    let removal = Replacement {
+        floor: Some(DAY_NANOS),
+        job: job(JobKind::Expire),
+        ..Site::removal(&site.table(1).await)
+    };
+    let current = site.replaced(base, &removal).await;
+    assert_eq!(pending(&current.value), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_delete_is_forgotten_with_the_versions_that_need_it() {
+    let site = Site::new(100);
+    let hour = Duration::from_secs(3_600);
+    site.flush(&[(1, 0)]).await;
+    let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+    let rewrite = site.merge(&base, &site.table(1).await).await;
+    let dropped_in = site.replaced(base, &rewrite).await.version;
+    assert_eq!(site.collect(hour).await.value.deletes.len(), 1);
+    site.stage.sleep(hour).await;
+    let current = site.collect(hour).await;
+    assert_eq!(current.value.deletes, []);
+    assert!(current.value.oldest_readable >= dropped_in);
+    assert!(Manifest::at(&current, mark(1)).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_outside_of_the_interval_of_their_flush_are_refused() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0)]).await;
+    for stamp in [mark(1), mark(3)] {
+        let mut flush = site.next_flush(&base, &[]).await;
+        flush.deletes = vec![(stamp, delete_of(1, 0, 0))];
+        let outcome = site
+            .store()
+            .commit_flush(site.database, base.clone(), flush)
+            .await;
+        assert!(matches!(outcome, Err(ManifestError::Impossible { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_tell_which_sections_a_delete_may_meet() {
+    let site = Site::new(100);
+    let base = site.read().await;
+    let mut flush = site.next_flush(&base, &[(1, 0)]).await;
+    let range = TagRange {
+        min: Some("b".to_owned()),
+        max: Some("d".to_owned()),
+        has_null: false,
+    };
+    flush.sections[0].tags.insert("host".to_owned(), range);
+    site.commit_flush(base, flush).await;
+    let section = site.table(1).await.remove(0);
+    let tag = |name: &str, value: Option<&str>| Condition::Tag {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let may = [
+        tag("host", Some("b")),
+        tag("host", Some("c")),
+        tag("zone", None),
+        tag("zone", Some("")),
+        tag("host", Some("a")).or(tag("host", Some("d"))),
+        Condition::EVERYTHING,
+    ];
+    let may_not = [
+        tag("host", Some("a")),
+        tag("host", None),
+        tag("host", Some("")),
+        tag("zone", Some("x")),
+        tag("host", Some("c")).and(Condition::between(DAY_NANOS, 2 * DAY_NANOS)),
+        Condition::NOTHING,
+    ];
+    for condition in may {
+        assert!(section.may_hold(&condition), "{condition:?}");
+    }
+    for condition in may_not {
+        assert!(!section.may_hold(&condition), "{condition:?}");
+    }
+}

@@ -1,0 +1,349 @@
+//! The JSON of manifests, which stays readable for ever.
+
+use std::sync::Arc;
+
+use neap_bucket::{RegisterValue, StoreTime};
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::{DatabaseId, TableId};
+use ulid::Ulid;
+
+use super::{job, section, stamp};
+use crate::{
+    Claim, Condemned, Dropped, JobKind, Manifest, ObjectName, PageRef, Pin, RecordedDelete,
+    TagRange,
+};
+
+fn page() -> PageRef {
+    PageRef {
+        object: Ulid::from_parts(1, 3),
+        offset: 238,
+        size_bytes: 1_000,
+        table: TableId::new(3),
+        first_day: 0,
+        last_day: 1,
+        min_time: 5,
+        max_time: 86_400_000_000_001,
+        above: stamp(1),
+        upto: stamp(9),
+        clean_upto: stamp(7),
+        first_added: 2,
+        head_bytes: 200,
+        head_crc32c: 77,
+        sections: 9,
+        rows: 90,
+    }
+}
+
+fn condemned(what: Dropped, version: u64) -> Condemned {
+    Condemned::new(what, version)
+}
+
+#[test]
+fn version_two() {
+    assert_eq!(Manifest::FORMAT.version, 2);
+    let range = TagRange {
+        min: Some("a".to_owned()),
+        max: None,
+        has_null: true,
+    };
+    let mut recent = section(3, 1, 10, 20);
+    recent.object = Ulid::from_parts(1, 2);
+    recent.tags.insert("host".to_owned(), range);
+    (recent.crc32c, recent.cleaned) = (Some(5), stamp(30));
+    recent.origin = Some(DatabaseId::new(4));
+    let mut dropped = recent.clone();
+    dropped.dropped = Some(3);
+    dropped.tags.clear();
+    let mut manifest = Manifest {
+        needs_catalog: 5,
+        sections: vec![Arc::new(recent)],
+        pages: vec![page()],
+        deletes: vec![RecordedDelete {
+            stamp: stamp(15),
+            delete: RowDelete {
+                table: TableId::new(3),
+                condition: Condition::between(1, 2),
+            },
+            added: 2,
+            dropped: Some(4),
+            expiry: true,
+        }],
+        condemned: vec![
+            Condemned {
+                committed: Some(StoreTime::from_micros(9)),
+                doomed: true,
+                ..condemned(Dropped::Section(Arc::new(dropped)), 3)
+            },
+            condemned(Dropped::Page(page()), 4),
+            condemned(
+                Dropped::Object(ObjectName::Bundle(Ulid::from_parts(1, 4))),
+                4,
+            ),
+            condemned(Dropped::Object(ObjectName::Page(Ulid::from_parts(1, 5))), 4),
+        ],
+        pins: vec![Pin {
+            version: 3,
+            database: DatabaseId::new(8),
+            created: StoreTime::from_micros(10),
+        }],
+        oldest_readable: 3,
+        claims: vec![Claim {
+            job: Ulid::from_parts(1, 6),
+            table: TableId::new(3),
+            first_day: 0,
+            last_day: 1,
+            above: stamp(1),
+            upto: stamp(9),
+            expires: StoreTime::from_micros(11),
+        }],
+        ..Manifest::default()
+    };
+    manifest.raise_mark(stamp(900), 3);
+    manifest.raise_mark(stamp(1_000), 4);
+    for kind in [
+        JobKind::Flush,
+        JobKind::Merge,
+        JobKind::Expire,
+        JobKind::Drop,
+    ] {
+        manifest.record_job(job(kind), 4);
+    }
+    manifest.jobs[1].table = Some(TableId::new(3));
+    insta::assert_json_snapshot!(manifest, @r#"
+    {
+      "low_water_mark": 1000,
+      "needs_catalog": 5,
+      "sections": [
+        {
+          "object": "00000000010000000000000002",
+          "offset": 0,
+          "length": 32,
+          "footer_length": 8,
+          "table": 3,
+          "first_day": 1,
+          "last_day": 1,
+          "above": 10,
+          "upto": 20,
+          "rows": 1,
+          "min_time": 86400000000000,
+          "max_time": 86400000000000,
+          "tags": {
+            "host": {
+              "min": "a",
+              "has_null": true
+            }
+          },
+          "crc32c": 5,
+          "cleaned": 30,
+          "added": 1,
+          "origin": 4
+        }
+      ],
+      "pages": [
+        {
+          "object": "00000000010000000000000003",
+          "offset": 238,
+          "size_bytes": 1000,
+          "table": 3,
+          "first_day": 0,
+          "last_day": 1,
+          "min_time": 5,
+          "max_time": 86400000000001,
+          "above": 1,
+          "upto": 9,
+          "clean_upto": 7,
+          "first_added": 2,
+          "head_bytes": 200,
+          "head_crc32c": 77,
+          "sections": 9,
+          "rows": 90
+        }
+      ],
+      "marks": [
+        {
+          "mark": 900,
+          "version": 3,
+          "last": 3
+        },
+        {
+          "mark": 1000,
+          "version": 4
+        }
+      ],
+      "deletes": [
+        {
+          "stamp": 15,
+          "delete": {
+            "table": 3,
+            "condition": {
+              "time": {
+                "min": 1,
+                "max": 2
+              }
+            }
+          },
+          "added": 2,
+          "dropped": 4,
+          "expiry": true
+        }
+      ],
+      "condemned": [
+        {
+          "what": {
+            "section": {
+              "object": "00000000010000000000000002",
+              "offset": 0,
+              "length": 32,
+              "footer_length": 8,
+              "table": 3,
+              "first_day": 1,
+              "last_day": 1,
+              "above": 10,
+              "upto": 20,
+              "rows": 1,
+              "min_time": 86400000000000,
+              "max_time": 86400000000000,
+              "crc32c": 5,
+              "cleaned": 30,
+              "added": 1,
+              "dropped": 3,
+              "origin": 4
+            }
+          },
+          "version": 3,
+          "committed": 9,
+          "doomed": true
+        },
+        {
+          "what": {
+            "page": {
+              "object": "00000000010000000000000003",
+              "offset": 238,
+              "size_bytes": 1000,
+              "table": 3,
+              "first_day": 0,
+              "last_day": 1,
+              "min_time": 5,
+              "max_time": 86400000000001,
+              "above": 1,
+              "upto": 9,
+              "clean_upto": 7,
+              "first_added": 2,
+              "head_bytes": 200,
+              "head_crc32c": 77,
+              "sections": 9,
+              "rows": 90
+            }
+          },
+          "version": 4
+        },
+        {
+          "what": {
+            "object": {
+              "bundle": "00000000010000000000000004"
+            }
+          },
+          "version": 4
+        },
+        {
+          "what": {
+            "object": {
+              "page": "00000000010000000000000005"
+            }
+          },
+          "version": 4
+        }
+      ],
+      "pins": [
+        {
+          "version": 3,
+          "database": 8,
+          "created": 10
+        }
+      ],
+      "oldest_readable": 3,
+      "claims": [
+        {
+          "job": "00000000010000000000000006",
+          "table": 3,
+          "first_day": 0,
+          "last_day": 1,
+          "above": 1,
+          "upto": 9,
+          "expires": 11
+        }
+      ],
+      "jobs": [
+        {
+          "id": "00000000010000000000000001",
+          "kind": "flush",
+          "inputs": 1,
+          "outputs": 1,
+          "rows": 1,
+          "bytes_in": 1,
+          "bytes_out": 1,
+          "duration_ms": 1,
+          "finished": 1,
+          "version": 4
+        },
+        {
+          "id": "00000000010000000000000001",
+          "kind": "merge",
+          "table": 3,
+          "inputs": 1,
+          "outputs": 1,
+          "rows": 1,
+          "bytes_in": 1,
+          "bytes_out": 1,
+          "duration_ms": 1,
+          "finished": 1,
+          "version": 4
+        },
+        {
+          "id": "00000000010000000000000001",
+          "kind": "expire",
+          "inputs": 1,
+          "outputs": 1,
+          "rows": 1,
+          "bytes_in": 1,
+          "bytes_out": 1,
+          "duration_ms": 1,
+          "finished": 1,
+          "version": 4
+        },
+        {
+          "id": "00000000010000000000000001",
+          "kind": "drop",
+          "inputs": 1,
+          "outputs": 1,
+          "rows": 1,
+          "bytes_in": 1,
+          "bytes_out": 1,
+          "duration_ms": 1,
+          "finished": 1,
+          "version": 4
+        }
+      ]
+    }
+    "#);
+    let json = serde_json::to_string(&manifest).unwrap();
+    assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+}
+
+#[test]
+fn json_of_the_first_release_is_read() {
+    let old = r#"{"low_water_mark":9,"needs_catalog":2,"sections":[{"object":"0000000001000000000000002A",
+        "offset":0,"length":10,"footer_length":8,"table":1,"first_day":0,"last_day":0,"above":1,"upto":9,"rows":1,
+        "min_time":5,"max_time":5}],"pages":[{"object":"0000000001000000000000002B","offset":0,"size_bytes":9,
+        "table":1,"first_day":0,"last_day":0,"min_time":1,"max_time":2,"above":0,"upto":1,"sections":8,"rows":8}],
+        "marks":[{"mark":9,"version":4,"committed":1757510705000000}]}"#;
+    let manifest: Manifest = serde_json::from_str(old).unwrap();
+    assert_eq!(manifest.check(), Ok(()));
+    assert_eq!(manifest.section_count(), 9);
+    assert!(manifest.is_of_first_release());
+    assert_eq!(manifest.pages[0].head_range(), None);
+    assert_eq!(manifest.pages[0].clean_upto, stamp(0));
+    let nearly_empty: Manifest = serde_json::from_str(r#"{"low_water_mark":0}"#).unwrap();
+    assert_eq!(nearly_empty, Manifest::default());
+    assert!(!nearly_empty.is_of_first_release());
+}

@@ -1,0 +1,488 @@
+//! Earlier versions of a manifest: a random history beside a plain list of what each version held.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use neap_bucket::{Stamp, Versioned};
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::{DatabaseId, TableId};
+use proptest::prelude::*;
+
+use super::{
+    Stage,
+    site::{Site, delete_of, mark},
+};
+use crate::{
+    Manifest, ObjectName, RecordedDelete, Replacement, Section, TimeRange, section::SectionPlace,
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const RESTORED: DatabaseId = DatabaseId::new(2);
+
+/// What a version holds.
+#[derive(Clone, Debug, Default)]
+struct State {
+    mark: Stamp,
+    sections: BTreeMap<SectionPlace, Arc<Section>>,
+    /// Every delete that was ever taken in.
+    deletes: Vec<(Stamp, RowDelete)>,
+}
+
+impl State {
+    fn of_table(&self, table: u32) -> Vec<Arc<Section>> {
+        let sections = self.sections.values().cloned();
+        let mut found: Vec<_> = sections
+            .filter(|one| one.table == TableId::new(table))
+            .collect();
+        found.sort_by_key(|section| section.order());
+        found
+    }
+
+    fn objects(&self) -> impl Iterator<Item = ObjectName> {
+        let sections = self.sections.values();
+        sections.map(|section| ObjectName::Bundle(section.object))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Flush {
+        tables: u32,
+        day: i32,
+        delete: Option<(u32, i32)>,
+    },
+    Merge {
+        table: u32,
+        first: usize,
+        count: usize,
+        moved: bool,
+    },
+    Remove {
+        table: u32,
+        first: usize,
+        count: usize,
+        floor: Option<i64>,
+    },
+    Collect {
+        minutes: u64,
+    },
+    Pin {
+        back: usize,
+    },
+    Release,
+    Sleep {
+        minutes: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let delete = proptest::option::weighted(0.3, (1u32..4, 0i32..4));
+    let flush = (1u32..8, 0i32..4, delete).prop_map(|(tables, day, delete)| Step::Flush {
+        tables,
+        day,
+        delete,
+    });
+    let range = (1u32..4, 0usize..30, 1usize..16);
+    let merge =
+        (range.clone(), any::<bool>()).prop_map(|((table, first, count), moved)| Step::Merge {
+            table,
+            first,
+            count,
+            moved,
+        });
+    let floor = proptest::option::of(0i64..100);
+    let remove = (range, floor).prop_map(|((table, first, count), floor)| Step::Remove {
+        table,
+        first,
+        count,
+        floor,
+    });
+    let minutes = 0u64..90;
+    prop_oneof![
+        12 => flush,
+        4 => merge,
+        2 => remove,
+        3 => minutes.clone().prop_map(|minutes| Step::Collect { minutes }),
+        1 => (0usize..6).prop_map(|back| Step::Pin { back }),
+        1 => Just(Step::Release),
+        2 => minutes.prop_map(|minutes| Step::Sleep { minutes }),
+    ]
+}
+
+struct History {
+    site: Site,
+    state: State,
+    versions: BTreeMap<u64, State>,
+    pinned: Vec<u64>,
+}
+
+/// Every section that lies between these is one of them, and those that then lie between them, and so on.
+fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>> {
+    loop {
+        let inputs = chosen.iter().map(|at| &all[*at]);
+        let first = &all[*chosen.first().unwrap()];
+        let hull = inputs.fold(Section::clone(first), |mut hull, one| {
+            hull.first_day = hull.first_day.min(one.first_day);
+            hull.last_day = hull.last_day.max(one.last_day);
+            hull.above = hull.above.min(one.above);
+            hull.upto = hull.upto.max(one.upto);
+            hull
+        });
+        let met = (0..all.len()).filter(|at| hull.collides(&all[*at]));
+        let met: BTreeSet<_> = met.collect();
+        if met == chosen {
+            return met.into_iter().map(|at| Arc::clone(&all[at])).collect();
+        }
+        chosen = met;
+    }
+}
+
+impl History {
+    /// Writes down what the commit that led to `current` changed; all versions since the last one hold that.
+    fn write_down(&mut self, current: &Versioned<Manifest>) {
+        let last = self
+            .versions
+            .last_key_value()
+            .map_or(0, |(version, _)| *version);
+        assert!(current.version <= last + 1);
+        if current.version > last {
+            self.versions.insert(current.version, self.state.clone());
+        }
+    }
+
+    async fn flush(&mut self, sections: &[(u32, i32)], deletes: Vec<RowDelete>) {
+        let current = self.site.flush_with(sections, deletes.clone()).await;
+        self.state.mark = current.value.low_water_mark;
+        let stamp = self.state.mark;
+        let deletes = deletes.into_iter().map(|delete| (stamp, delete));
+        self.state.deletes.extend(deletes);
+        for section in &current.value.sections {
+            if section.added == current.version {
+                self.state
+                    .sections
+                    .insert(section.place(), Arc::clone(section));
+            }
+        }
+        self.write_down(&current);
+    }
+
+    async fn replace(&mut self, base: Versioned<Manifest>, replacement: Replacement) {
+        let current = self.site.replaced(base, &replacement).await;
+        for section in &replacement.remove {
+            self.state.sections.remove(&section.place()).unwrap();
+        }
+        for section in &replacement.add {
+            let mut section = section.clone();
+            section.added = current.version;
+            self.state
+                .sections
+                .insert(section.place(), Arc::new(section));
+        }
+        if let Some(floor) = replacement.floor {
+            let table = replacement.table;
+            let is_covered = |delete: &RowDelete| {
+                let hull = delete.condition.time_hull();
+                delete.table == table
+                    && hull.is_some_and(|(first, last)| first == i64::MIN && last < floor)
+            };
+            let deletes = &mut self.state.deletes;
+            deletes.retain(|(_, delete)| !is_covered(delete));
+            let mark = current.value.low_water_mark.as_u64();
+            let condition = Condition::Time {
+                min: i64::MIN,
+                max: floor - 1,
+            };
+            deletes.push((Stamp::from_u64(mark + 1), RowDelete { table, condition }));
+        }
+        self.write_down(&current);
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Flush {
+                tables,
+                day,
+                delete,
+            } => {
+                let tables = (1..4).filter(|table| tables & (1 << (table - 1)) != 0);
+                let sections: Vec<_> = tables.map(|table| (table, day)).collect();
+                let delete = delete.map(|(table, day)| delete_of(table, day, day));
+                self.flush(&sections, delete.into_iter().collect()).await;
+            }
+            Step::Merge {
+                table,
+                first,
+                count,
+                moved,
+            } => {
+                let all = self.state.of_table(table);
+                let chosen: BTreeSet<_> = (first..first + count)
+                    .filter(|at| *at < all.len())
+                    .collect();
+                if chosen.is_empty() {
+                    return;
+                }
+                let base = self.site.read().await;
+                let merge = self.site.merge(&base, &closed(&all, chosen)).await;
+                if moved {
+                    // A flush, and with it a spill perhaps, comes before the commit.
+                    self.flush(&[(1, 3)], Vec::new()).await;
+                }
+                self.replace(base, merge).await;
+            }
+            Step::Remove {
+                table,
+                first,
+                count,
+                floor,
+            } => {
+                let all = self.state.of_table(table).into_iter();
+                let inputs: Vec<_> = all.skip(first).take(count).collect();
+                if !inputs.is_empty() {
+                    let removal = Replacement {
+                        floor,
+                        ..Site::removal(&inputs)
+                    };
+                    let base = self.site.read().await;
+                    self.replace(base, removal).await;
+                }
+            }
+            Step::Collect { minutes } => {
+                let period = Duration::from_secs(minutes * 60);
+                let current = self.site.collect(period).await;
+                self.write_down(&current);
+            }
+            Step::Pin { back } => {
+                let current = self.site.read().await;
+                let versions = Manifest::versions(&current);
+                if let Some(info) = versions.iter().rev().nth(back) {
+                    let store = self.site.store();
+                    let pin = store.pin(self.site.database, current, info.version, RESTORED);
+                    let current = pin.await.unwrap();
+                    self.pinned.push(info.version);
+                    self.write_down(&current);
+                }
+            }
+            Step::Release => {
+                let base = self.site.read().await;
+                let mut collection = self.site.look(&base, HOUR).await;
+                collection.deleted.clear();
+                collection.released.insert(RESTORED);
+                let current = self.site.commit_collection(base, &collection).await;
+                self.pinned.clear();
+                self.write_down(&current);
+            }
+            Step::Sleep { minutes } => {
+                self.site
+                    .stage
+                    .sleep(Duration::from_secs(minutes * 60))
+                    .await;
+            }
+        }
+    }
+
+    /// Whether a manifest holds what it should.
+    async fn check_view(&self, view: &Manifest, expected: &State) {
+        let site = &self.site;
+        assert_eq!(view.low_water_mark, expected.mark);
+        let inline = view.sections.iter();
+        for section in inline {
+            assert!(expected.sections.contains_key(&section.place()));
+        }
+        let found = site.sections_of(view).await;
+        let places = |sections: &[Arc<Section>]| -> Vec<_> {
+            let sections = sections.iter();
+            sections
+                .map(|one| (one.order(), one.place(), one.added))
+                .collect()
+        };
+        let mut wanted: Vec<_> = expected.sections.values().cloned().collect();
+        wanted.sort_by_key(|section| section.order());
+        assert_eq!(places(&found), places(&wanted));
+        for table in 1..4 {
+            let id = TableId::new(table);
+            let times = TimeRange::ALL;
+            let loaded = site.store().load_sections(site.database, view, id, times);
+            let loaded: Vec<_> = loaded
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|one| one.section)
+                .collect();
+            assert_eq!(places(&loaded), places(&expected.of_table(table)));
+        }
+        // Whoever forgets a delete too early, or never, is found out by what it applies to.
+        let all = expected
+            .deletes
+            .iter()
+            .map(|(stamp, delete)| RecordedDelete {
+                stamp: *stamp,
+                delete: delete.clone(),
+                added: 0,
+                dropped: None,
+                expiry: false,
+            });
+        let applied = |deletes: &[RecordedDelete]| -> BTreeSet<_> {
+            let pairs = deletes.iter().flat_map(|recorded| {
+                let sections = wanted.iter();
+                let sections = sections.filter(|section| recorded.applies_to(section));
+                sections.map(|section| (recorded.stamp, section.place()))
+            });
+            pairs.collect()
+        };
+        let recorded: Vec<_> = view.pending_deletes().cloned().collect();
+        assert_eq!(applied(&recorded), applied(&all.collect::<Vec<_>>()));
+    }
+
+    async fn check(&self) {
+        let site = &self.site;
+        let current = site.read().await;
+        assert_eq!(current.value.check(), Ok(()));
+        self.check_view(&current.value, &self.state).await;
+        let census = site.census(&current.value).await;
+        let deletable = census.deletable();
+        let there: BTreeSet<_> = site
+            .objects()
+            .await
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let readable = Manifest::versions(&current);
+        for info in &readable {
+            let expected = &self.versions[&info.version];
+            for as_of in [info.mark, Stamp::from_u64(info.mark.as_u64() + 1)] {
+                let (version, view) = Manifest::at(&current, as_of).unwrap();
+                assert_eq!(version, info.version);
+                self.check_view(&view, expected).await;
+            }
+            for object in expected.objects() {
+                assert!(there.contains(&object) && !deletable.contains(&object));
+            }
+        }
+        for version in &self.pinned {
+            for object in self.versions[version].objects() {
+                assert!(there.contains(&object) && !deletable.contains(&object));
+            }
+        }
+        let before = readable
+            .first()
+            .map(|oldest| oldest.mark.as_u64().saturating_sub(1));
+        if let Some(before) = before {
+            let found = Manifest::at(&current, Stamp::from_u64(before));
+            match current.value.oldest_readable {
+                0 => assert_eq!(found.unwrap().1.section_count(), 0),
+                _ => assert!(found.is_err()),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn every_readable_version_holds_what_it_held_when_it_was_committed(
+        steps in proptest::collection::vec(step(), 1..90),
+        inline in 4usize..24,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut history = History {
+                site: Site::on(&Stage::new(), 1, inline),
+                state: State::default(),
+                versions: BTreeMap::from([(0, State::default())]),
+                pinned: Vec::new(),
+            };
+            for step in steps {
+                history.take(step).await;
+                history.check().await;
+            }
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_was_empty_before_its_first_flush() {
+    let site = Site::new(100);
+    let current = site.flush(&[(1, 0)]).await;
+    let (version, view) = Manifest::at(&current, Stamp::from_u64(5)).unwrap();
+    assert_eq!((version, view.section_count()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_are_gone_name_the_oldest_that_is_there() {
+    let site = Site::new(100);
+    for _ in 0..3 {
+        site.flush(&[(1, 0)]).await;
+    }
+    let base = site.read().await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    site.replaced(base, &merge).await;
+    site.flush(&[]).await;
+    site.stage.sleep(HOUR).await;
+    let current = site.collect(HOUR).await;
+    let gone = Manifest::at(&current, mark(2)).unwrap_err();
+    assert_eq!(gone.oldest, Some(mark(3)));
+    let (_, view) = Manifest::at(&current, mark(3)).unwrap();
+    assert_eq!(site.sections_of(&view).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_manifest_of_the_first_release_is_succeeded_and_its_past_is_not_invented() {
+    let site = Site::new(16);
+    for _ in 0..17 {
+        site.flush(&[(1, 0)]).await;
+    }
+    // As the first release wrote it.
+    let page = site.read().await.value.pages[0].clone();
+    let change = |base: &Versioned<Manifest>| {
+        let mut old = Manifest::clone(&base.value);
+        for section in &mut old.sections {
+            Arc::make_mut(section).added = 0;
+        }
+        for page in &mut old.pages {
+            page.first_added = 0;
+        }
+        for record in &mut old.marks {
+            record.last = None;
+        }
+        old.jobs.clear();
+        Ok::<_, ()>(neap_bucket::Change::Put(old, ()))
+    };
+    let register = site.store().register(site.database);
+    register.commit(None, change).await.unwrap();
+    let old = site.read().await;
+    let found = Manifest::versions(&old);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].version, found[0].mark), (old.version, mark(17)));
+    assert!(Manifest::at(&old, mark(16)).is_err());
+    assert!(Manifest::at(&old, Stamp::from_u64(1)).is_err());
+
+    // It is committed to as any other, and spills at once.
+    for _ in 0..8 {
+        site.flush(&[(1, 0)]).await;
+    }
+    let current = site.read().await;
+    assert_eq!(current.value.pages.len(), 2);
+    assert_eq!(current.value.oldest_readable, old.version);
+    let (version, view) = Manifest::at(&current, mark(17)).unwrap();
+    assert_eq!(version, old.version);
+    assert_eq!(site.sections_of(&view).await.len(), 17);
+    assert!(Manifest::at(&current, mark(16)).is_err());
+
+    // What is left of an old page says nothing of the time when it was made either.
+    let all = site.table(1).await;
+    let base = current.clone();
+    let merge = site.merge(&base, &all[..3]).await;
+    let current = site.replaced(base, &merge).await;
+    assert!(!current.value.pages.contains(&page));
+    assert_eq!(current.value.oldest_readable, old.version);
+    let current = site.flush(&[]).await;
+    assert_eq!(current.value.oldest_readable, old.version);
+}

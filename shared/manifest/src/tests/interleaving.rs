@@ -1,0 +1,275 @@
+//! Two collectors whose steps are mixed with each other's and with the work of others, frozen between any two
+//! of them for as long as a day: no committed manifest ever names an object that was deleted.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::Versioned;
+use neap_schema::DatabaseId;
+use proptest::prelude::*;
+
+use super::{Stage, site::Site};
+use crate::{Collection, FlushCommit, Manifest, ObjectName, Replacement};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A collector reads the manifest, takes the census and lists.
+    Look {
+        collector: usize,
+    },
+    /// It deletes some of what it may.
+    Delete {
+        collector: usize,
+        percent: usize,
+    },
+    /// It commits, and forgets what it has seen.
+    Commit {
+        collector: usize,
+    },
+    /// A flush puts its bundle.
+    BeginFlush {
+        tables: u32,
+    },
+    /// It commits, on what it read then.
+    EndFlush,
+    /// A merge puts its bundle.
+    BeginMerge {
+        table: u32,
+        first: usize,
+        count: usize,
+    },
+    /// It commits, on what it read then.
+    EndMerge,
+    Remove {
+        table: u32,
+        first: usize,
+        count: usize,
+    },
+    Pin {
+        back: usize,
+    },
+    Sleep {
+        minutes: u32,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let range = (1u32..3, 0usize..20, 2usize..12);
+    prop_oneof![
+        6 => (0usize..2).prop_map(|collector| Step::Look { collector }),
+        6 => (0usize..2, prop_oneof![Just(100), 0usize..100])
+            .prop_map(|(collector, percent)| Step::Delete { collector, percent }),
+        6 => (0usize..2).prop_map(|collector| Step::Commit { collector }),
+        8 => prop_oneof![1u32..4, Just(3)].prop_map(|tables| Step::BeginFlush { tables }),
+        8 => Just(Step::EndFlush),
+        3 => range.clone().prop_map(|(table, first, count)| Step::BeginMerge { table, first, count }),
+        3 => Just(Step::EndMerge),
+        4 => range.prop_map(|(table, first, count)| Step::Remove { table, first, count }),
+        1 => (0usize..4).prop_map(|back| Step::Pin { back }),
+        4 => prop_oneof![0u32..60, 0u32..1_600].prop_map(|minutes| Step::Sleep { minutes }),
+    ]
+}
+
+/// What a collector has found on a manifest, and may delete.
+struct Seen {
+    base: Versioned<Manifest>,
+    collection: Collection,
+    deletable: BTreeSet<ObjectName>,
+}
+
+struct Collector {
+    site: Site,
+    time_travel: Duration,
+    seen: Option<Seen>,
+}
+
+struct Play {
+    site: Site,
+    collectors: [Collector; 2],
+    flush: Option<(Versioned<Manifest>, FlushCommit)>,
+    merge: Option<(Versioned<Manifest>, Replacement)>,
+    pins: u32,
+    instances: u64,
+}
+
+impl Play {
+    fn new(inline: usize, time_travel: [u32; 2]) -> Self {
+        let stage = Stage::new();
+        let collector = |at: usize| Collector {
+            site: Site::on(&stage, 10 + at as u64, inline),
+            time_travel: MINUTE * time_travel[at],
+            seen: None,
+        };
+        Self {
+            site: Site::on(&stage, 1, inline),
+            collectors: [collector(0), collector(1)],
+            flush: None,
+            merge: None,
+            pins: 1,
+            instances: 100,
+        }
+    }
+
+    async fn take(&mut self, step: Step) {
+        let site = self.site.clone();
+        match step {
+            Step::Look { collector } => {
+                let collector = &mut self.collectors[collector];
+                let base = collector.site.read().await;
+                let look = collector.site.look(&base, collector.time_travel);
+                let mut collection = look.await;
+                collector.seen = Some(Seen {
+                    deletable: std::mem::take(&mut collection.deleted),
+                    base,
+                    collection,
+                });
+            }
+            Step::Delete { collector, percent } => {
+                let collector = &mut self.collectors[collector];
+                if let Some(seen) = &mut collector.seen {
+                    let count = (seen.deletable.len() * percent).div_ceil(100);
+                    let some: BTreeSet<_> = seen.deletable.iter().take(count).copied().collect();
+                    collector.site.delete(&some).await;
+                    seen.collection.deleted.extend(some);
+                }
+            }
+            Step::Commit { collector } => {
+                let collector = &mut self.collectors[collector];
+                if let Some(Seen {
+                    base, collection, ..
+                }) = collector.seen.take()
+                {
+                    collector.site.commit_collection(base, &collection).await;
+                }
+            }
+            Step::BeginFlush { tables } => {
+                let base = site.read().await;
+                let tables = (1..3).filter(|table| tables & (1 << (table - 1)) != 0);
+                let sections: Vec<_> = tables.map(|table| (table, 0)).collect();
+                let flush = site.next_flush(&base, &sections).await;
+                // The one before has crashed: its bundle is an orphan.
+                self.flush = Some((base, flush));
+            }
+            Step::EndFlush => {
+                if let Some((base, flush)) = self.flush.take() {
+                    site.commit_flush(base, flush).await;
+                }
+            }
+            Step::BeginMerge {
+                table,
+                first,
+                count,
+            } => {
+                let base = site.read().await;
+                let all = site.table(table).await.into_iter();
+                let inputs: Vec<_> = all.skip(first).take(count).collect();
+                if !inputs.is_empty() {
+                    let merge = site.merge(&base, &inputs).await;
+                    self.merge = Some((base, merge));
+                }
+            }
+            Step::EndMerge => {
+                if let Some((base, merge)) = self.merge.take() {
+                    let store = site.store();
+                    // A base may be so old that its pages are gone.
+                    let replaced = store.replace(site.database, base, &merge).await;
+                    replaced.unwrap();
+                }
+            }
+            Step::Remove {
+                table,
+                first,
+                count,
+            } => {
+                let all = site.table(table).await.into_iter();
+                let inputs: Vec<_> = all.skip(first).take(count).collect();
+                if !inputs.is_empty() {
+                    site.replaced(site.read().await, &Site::removal(&inputs))
+                        .await;
+                }
+            }
+            Step::Pin { back } => {
+                let current = site.read().await;
+                let versions = Manifest::versions(&current);
+                if let Some(info) = versions.iter().rev().nth(back) {
+                    self.pins += 1;
+                    let restored = DatabaseId::new(self.pins);
+                    let store = site.store();
+                    let pin = store.pin(site.database, current, info.version, restored);
+                    pin.await.unwrap();
+                }
+            }
+            Step::Sleep { minutes } => site.stage.sleep(MINUTE * minutes).await,
+        }
+    }
+
+    /// Everything that can be read is there, for an instance that has cached nothing.
+    async fn check(&mut self) {
+        self.instances += 1;
+        let site = Site::on(&self.site.stage, self.instances, 100);
+        let current = site.read().await;
+        assert_eq!(current.value.check(), Ok(()));
+        let there: BTreeSet<_> = site
+            .objects()
+            .await
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let census = site.census(&current.value).await;
+        for object in census.live.iter().chain(&census.readable) {
+            assert!(there.contains(object), "{object:?} is named and gone");
+        }
+        for info in Manifest::versions(&current) {
+            let (_, view) = Manifest::at(&current, info.mark).unwrap();
+            for section in site.sections_of(&view).await {
+                let object = ObjectName::Bundle(section.object);
+                assert!(there.contains(&object), "{object:?} of {info:?} is gone");
+            }
+        }
+    }
+
+    /// In the end nothing stays that nothing names.
+    async fn settle(&mut self) {
+        let site = self.site.clone();
+        for _ in 0..2 {
+            site.stage.sleep(MINUTE * 60 * 24).await;
+            for _ in 0..3 {
+                site.stage.sleep(MINUTE * 120).await;
+                site.collect(MINUTE * 60).await;
+            }
+        }
+        let current = site.read().await;
+        let census = site.census(&current.value).await;
+        for (object, _) in site.objects().await {
+            let is_named = census.live.contains(&object) || census.readable.contains(&object);
+            assert!(is_named, "{object:?} stays");
+        }
+        let pinned = !current.value.pins.is_empty();
+        assert!(pinned || current.value.condemned.is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
+    #[test]
+    fn no_committed_manifest_names_a_deleted_object(
+        steps in proptest::collection::vec(step(), 1..160),
+        inline in 3usize..20,
+        time_travel in [0u32..120, 0u32..120],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut play = Play::new(inline, time_travel);
+            for step in steps {
+                play.take(step).await;
+                play.check().await;
+            }
+            play.settle().await;
+        });
+    }
+}

@@ -1,0 +1,61 @@
+//! Corrected statistics, also while others move and replace the sections.
+
+use super::site::{Site, mark};
+use crate::{Corrections, Manifest, Section};
+
+fn with_rows(section: &Section, rows: u64) -> Section {
+    Section {
+        rows,
+        ..section.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sections_are_corrected_wherever_they_are_by_now() {
+    let site = Site::new(16);
+    let base = site.flush(&[(1, 0)]).await;
+    let wrong = site.table(1).await.remove(0);
+    for _ in 0..20 {
+        site.flush(&[(1, 0)]).await;
+    }
+    assert!(!site.read().await.value.pages.is_empty(), "it is in a page");
+    let corrections = Corrections {
+        sections: vec![with_rows(&wrong, 5)],
+        pages: Vec::new(),
+    };
+    // By a manifest from before it was moved.
+    let store = site.store();
+    let corrected = store.correct(site.database, base, &corrections).await;
+    let corrected = corrected.unwrap();
+    assert_eq!((corrected.sections, corrected.pages), (0, 1));
+    let sections = site.table(1).await;
+    assert_eq!(sections.len(), 21);
+    assert_eq!(sections[0].rows, 5);
+    assert_eq!(corrected.current.value.check(), Ok(()));
+
+    // In the versions before, too.
+    let (_, view) = Manifest::at(&corrected.current, mark(1)).unwrap();
+    let then = site.sections_of(&view).await;
+    assert_eq!((then.len(), then[0].rows), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_replaced_needs_no_correction() {
+    let site = Site::new(16);
+    site.flush(&[(1, 0)]).await;
+    let base = site.flush(&[(1, 0)]).await;
+    let inputs = site.table(1).await;
+    let merge = site.merge(&base, &inputs).await;
+    let merged = site.replaced(base.clone(), &merge).await;
+    let corrections = Corrections {
+        sections: vec![with_rows(&inputs[0], 5)],
+        pages: Vec::new(),
+    };
+    let corrected = site
+        .store()
+        .correct(site.database, base, &corrections)
+        .await;
+    let corrected = corrected.unwrap();
+    assert_eq!(corrected.sections, 0);
+    assert_eq!(corrected.current.version, merged.version, "no commit");
+}

@@ -1,0 +1,530 @@
+//! The rules of the commit that puts sections in the place of others.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use futures::future::BoxFuture;
+use neap_bucket::{Change, Key, Operation, PutMode, Stamp, Versioned};
+use neap_schema::TableId;
+use ulid::Ulid;
+
+use super::{
+    Stage, job,
+    site::{DAY_NANOS, Site, mark},
+    stamp,
+};
+use crate::{
+    Claim, DrawnObject, Dropped, JobKind, Manifest, ManifestError, ObjectName, ReplaceRefused,
+    Replacement, Section,
+};
+
+/// A site with one section of table 1 for each flush, all of day 0.
+async fn flushed(inline_sections: usize, count: usize) -> Site {
+    let site = Site::new(inline_sections);
+    for _ in 0..count {
+        site.flush(&[(1, 0)]).await;
+    }
+    site
+}
+
+fn intervals(sections: &[Arc<Section>]) -> Vec<(u64, u64)> {
+    let number = |section: &Section| {
+        let at = |stamp: Stamp| u64::try_from(stamp.time().micros() + 1).unwrap() / 20_000_000;
+        (at(section.above), at(section.upto))
+    };
+    sections.iter().map(|section| number(section)).collect()
+}
+
+fn dropped_sections(manifest: &Manifest) -> usize {
+    let condemned = manifest.condemned.iter();
+    condemned
+        .filter(|entry| matches!(entry.what, Dropped::Section(_)))
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_puts_one_section_in_the_place_of_its_inputs_and_condemns_them() {
+    let site = flushed(100, 5).await;
+    let base = site.read().await;
+    let inputs = site.table(1).await;
+    let mut merge = site.merge(&base, &inputs[1..4]).await;
+    let claim = Claim {
+        job: Ulid::from_parts(9, 9),
+        table: TableId::new(1),
+        first_day: 0,
+        last_day: 0,
+        above: inputs[1].above,
+        upto: inputs[3].upto,
+        expires: base.proven.unwrap().plus(Duration::from_secs(600)),
+    };
+    let now = base.proven.unwrap();
+    let claimed = site.store().claim(site.database, base, &[claim], now).await;
+    let base = claimed.unwrap().current;
+    assert_eq!(base.value.claims, [claim]);
+    merge.claim = Some(claim.job);
+    merge.floor = Some(-5);
+    site.stage.taken();
+    let current = site.replaced(base, &merge).await;
+    let requests = site.stage.taken();
+    assert_eq!((requests.gets, requests.puts), (0, 1));
+
+    assert_eq!(intervals(&site.table(1).await), [(0, 1), (1, 4), (4, 5)]);
+    let value = &current.value;
+    assert_eq!(value.sections[1].added, current.version);
+    assert_eq!(value.claims, []);
+    // No section has rows before that.
+    assert_eq!(value.deletes, []);
+    let record = value.jobs.last().unwrap();
+    assert_eq!(
+        (record.kind, record.version),
+        (JobKind::Merge, current.version)
+    );
+    assert_eq!(dropped_sections(value), 3);
+    assert!(value.condemned.iter().all(|entry| {
+        entry.version == current.version && !entry.doomed && entry.committed.is_none()
+    }));
+    // The commit that follows writes down when that was.
+    let next = site.flush(&[]).await;
+    assert!(
+        next.value
+            .condemned
+            .iter()
+            .all(|entry| entry.committed == current.committed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_a_rival_has_replaced_are_gone() {
+    let site = flushed(100, 4).await;
+    let base = site.read().await;
+    let inputs = site.table(1).await;
+    let ours = site.merge(&base, &inputs[..3]).await;
+    let theirs = site.merge(&base, &inputs[2..]).await;
+    site.replaced(base.clone(), &theirs).await;
+    assert_eq!(site.refused(base, &ours).await, ReplaceRefused::InputsGone);
+    assert_eq!(intervals(&site.table(1).await), [(0, 1), (1, 2), (2, 4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_leave_a_section_out_between_them_are_not_closed() {
+    let site = flushed(100, 3).await;
+    let base = site.read().await;
+    let inputs = site.table(1).await;
+    let merge = site
+        .merge(&base, &[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])])
+        .await;
+    assert_eq!(
+        site.refused(base.clone(), &merge).await,
+        ReplaceRefused::NotClosed
+    );
+    // What leaves without anything in its place may leave others between.
+    let removal = Site::removal(&[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]);
+    site.replaced(base, &removal).await;
+    assert_eq!(intervals(&site.table(1).await), [(1, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_of_another_day_or_table_between_the_inputs_does_not_matter() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
+    site.flush(&[(1, 1), (2, 0)]).await;
+    let base = site.flush(&[(1, 0)]).await;
+    let inputs: Vec<_> = site
+        .table(1)
+        .await
+        .into_iter()
+        .filter(|one| one.first_day == 0)
+        .collect();
+    let merge = site.merge(&base, &inputs).await;
+    let current = site.replaced(base, &merge).await;
+    assert_eq!(current.value.section_count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_between_the_inputs_is_found_in_a_page_too() {
+    let site = flushed(16, 17).await;
+    let base = site.read().await;
+    assert_eq!(base.value.pages.len(), 1);
+    let sections = site.table(1).await;
+    let inline = &base.value.sections;
+    // The first input is in the page, the last one is not; the page holds what is between.
+    let merge = site
+        .merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])])
+        .await;
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::NotClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_comes_between_the_inputs_after_the_plan_is_looked_at() {
+    let site = flushed(16, 16).await;
+    let base = site.read().await;
+    let sections = site.table(1).await;
+    let merge = site
+        .merge(
+            &base,
+            &[Arc::clone(&sections[14]), Arc::clone(&sections[15])],
+        )
+        .await;
+    // A flush moves the older ones to a page whose days meet those of the inputs, and whose stamps don't.
+    site.flush(&[(1, 0)]).await;
+    site.replaced(base, &merge).await;
+    assert_eq!(site.table(1).await.len(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_between_the_inputs_that_moves_to_a_page_before_the_commit_is_found() {
+    let site = Site::new(100);
+    for _ in 0..8 {
+        site.flush(&[(1, 1), (1, 20), (1, 21)]).await;
+    }
+    site.flush(&[(1, 0), (1, 1)]).await;
+    site.flush(&[(1, 0), (1, 2)]).await;
+    for day in [0, 1] {
+        let all = site.table(1).await.into_iter();
+        let inputs: Vec<_> = all.filter(|one| one.first_day == day).collect();
+        let base = site.read().await;
+        let merge = site.merge(&base, &inputs).await;
+        site.replaced(base, &merge).await;
+    }
+    // Day 0 of (8, 10] and day 2 of (9, 10] with day 1 of (0, 9] between them.
+    let base = site.read().await;
+    let all = site.table(1).await.into_iter();
+    let inputs: Vec<_> = all.filter(|one| [0, 2].contains(&one.first_day)).collect();
+    assert_eq!(intervals(&inputs), [(8, 10), (9, 10)]);
+    let merge = site.merge(&base, &inputs).await;
+    let rival = Site::on(&site.stage, 2, 4);
+    let flushed = rival.flush(&[(1, 30)]).await;
+    let inline = flushed.value.sections.iter();
+    let days: Vec<_> = inline.map(|section| section.first_day).collect();
+    assert_eq!(days, [0, 2, 30]);
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::NotClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn removals_that_rewrite_one_page_both_succeed() {
+    let site = flushed(32, 33).await;
+    let base = site.read().await;
+    let all = site.table(1).await;
+    site.replaced(base.clone(), &Site::removal(&all[..2])).await;
+    let current = site.replaced(base, &Site::removal(&all[2..4])).await;
+    assert_eq!(current.value.section_count(), 29);
+    assert_eq!(site.table(1).await.len(), 29);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_in_pages_leave_and_the_rest_becomes_a_new_page() {
+    let site = flushed(32, 33).await;
+    let base = site.read().await;
+    let [page] = base.value.pages.as_slice() else {
+        panic!("{:?}", base.value.pages);
+    };
+    assert_eq!(page.sections, 16);
+    let inputs = site.table(1).await;
+    let merge = site.merge(&base, &inputs[3..9]).await;
+    site.stage.taken();
+    let current = site.replaced(base.clone(), &merge).await;
+    let requests = site.stage.taken();
+    // The page is in the cache.
+    assert_eq!((requests.gets, requests.puts), (0, 2));
+    let [rest] = current.value.pages.as_slice() else {
+        panic!("{:?}", current.value.pages);
+    };
+    assert_eq!(rest.sections, 10);
+    assert_eq!(site.table(1).await.len(), 33 - 6 + 1);
+    assert_eq!(dropped_sections(&current.value), 6);
+    let old = Dropped::Object(ObjectName::Page(page.object));
+    assert!(
+        current
+            .value
+            .condemned
+            .iter()
+            .any(|entry| entry.what == old)
+    );
+    // Whoever reads the version before finds all sections, though its page is no longer named.
+    let (_, view) = Manifest::at(&site.flush(&[]).await, base.value.low_water_mark).unwrap();
+    assert_eq!(site.sections_of(&view).await.len(), 28);
+    assert_eq!(site.sections_of(&base.value).await.len(), 33);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_page_returns_to_the_manifest_if_it_is_little() {
+    let site = flushed(32, 33).await;
+    let base = site.read().await;
+    let inputs = site.table(1).await;
+    let merge = site.merge(&base, &inputs[..12]).await;
+    let current = site.replaced(base, &merge).await;
+    assert_eq!(current.value.pages, []);
+    assert_eq!(current.value.check(), Ok(()));
+    assert_eq!(current.value.sections.len(), 33 - 12 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_all_of_whose_sections_leave_is_condemned_as_a_whole() {
+    let site = flushed(32, 33).await;
+    let base = site.read().await;
+    let page = base.value.pages[0].clone();
+    let inputs = site.table(1).await;
+    let removal = Replacement {
+        floor: Some(7),
+        ..Site::removal(&inputs[..20])
+    };
+    site.stage.taken();
+    let current = site.replaced(base, &removal).await;
+    assert_eq!(site.stage.taken().puts, 1);
+    assert_eq!(current.value.pages, []);
+    assert_eq!(dropped_sections(&current.value), 4);
+    let whole = current
+        .value
+        .condemned
+        .iter()
+        .filter(|entry| entry.what == Dropped::Page(page.clone()));
+    assert_eq!(whole.count(), 1);
+    assert_eq!(site.table(1).await.len(), 13);
+    assert!(current.value.deletes.iter().all(|one| one.expiry));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_a_flush_moves_to_a_page_are_found_there() {
+    for before_put in [false, true] {
+        let site = flushed(16, 16).await;
+        let base = site.read().await;
+        let inputs = site.table(1).await;
+        let merge = site.merge(&base, &inputs[..4]).await;
+        let rival = Site::on(&site.stage, 2, 16);
+        if before_put {
+            let act = async move {
+                rival.flush(&[(1, 0)]).await;
+            };
+            site.stage.before(Operation::Put, "db/1/manifest", act);
+        } else {
+            rival.flush(&[(1, 0)]).await;
+        }
+        let current = site.replaced(base, &merge).await;
+        assert_eq!(current.value.check(), Ok(()));
+        assert_eq!(current.value.low_water_mark, mark(17));
+        let merged = intervals(&site.table(1).await);
+        assert_eq!((merged[0], merged.len()), ((0, 4), 14));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn merges_of_two_days_that_rewrite_one_page_both_succeed() {
+    let site = Site::new(32);
+    for _ in 0..17 {
+        site.flush(&[(1, 0), (1, 1)]).await;
+    }
+    let base = site.read().await;
+    let [page] = base.value.pages.as_slice() else {
+        panic!("{:?}", base.value.pages);
+    };
+    assert_eq!((page.first_day, page.last_day), (0, 1));
+    let rival = Site::on(&site.stage, 2, 32);
+    let of_day = |day| {
+        let (site, base) = (&site, &base);
+        async move {
+            let sections = site.table(1).await.into_iter();
+            let inputs: Vec<_> = sections
+                .filter(|one| one.first_day == day)
+                .take(5)
+                .collect();
+            site.merge(base, &inputs).await
+        }
+    };
+    let merges = [of_day(0).await, of_day(1).await];
+    site.stage.slow_down(Duration::from_millis(20));
+    let (one, other) = futures::join!(
+        site.replaced(base.clone(), &merges[0]),
+        rival.replaced(base.clone(), &merges[1]),
+    );
+    assert_eq!(one.version.max(other.version), base.version + 2);
+    let current = site.read().await;
+    assert_eq!(current.value.check(), Ok(()));
+    assert_eq!(current.value.section_count(), 34 - 8);
+    assert_eq!(site.table(1).await.len(), 34 - 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_base_whose_pages_are_gone_is_read_again() {
+    let site = flushed(32, 33).await;
+    let stale = site.read().await;
+    let inputs = site.table(1).await;
+    let first = site.merge(&stale, &inputs[..2]).await;
+    let current = site.replaced(stale.clone(), &first).await;
+    let page = ObjectName::Page(stale.value.pages[0].object);
+    site.delete(&[page].into()).await;
+    // An instance that has not read the page.
+    let cold = Site::on(&site.stage, 2, 32);
+    let second = cold.merge(&current, &inputs[4..6]).await;
+    cold.replaced(stale, &second).await;
+    assert_eq!(cold.table(1).await.len(), 31);
+    // Of a manifest that is current it is damage.
+    let damaged = cold.read().await;
+    let page = ObjectName::Page(damaged.value.pages[0].object);
+    cold.delete(&[page].into()).await;
+    let cold = Site::on(&site.stage, 3, 32);
+    let removal = Site::removal(&inputs[6..7]);
+    let outcome = cold.store().replace(cold.database, damaged, &removal).await;
+    assert!(matches!(outcome, Err(ManifestError::PageGone { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_base_older_than_the_inputs_is_read_again() {
+    let site = flushed(100, 1).await;
+    let stale = site.read().await;
+    let base = site.flush(&[(1, 0)]).await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    site.replaced(stale, &merge).await;
+    assert_eq!(site.table(1).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_whose_name_is_old_or_was_taken_for_an_orphan_is_refused() {
+    let site = flushed(100, 2).await;
+    let base = site.read().await;
+    let inputs = site.table(1).await;
+    let merge = site.merge(&base, &inputs).await;
+    let bundle = ObjectName::Bundle(merge.object.unwrap().ulid);
+    let mut collection = site.look(&base, Duration::from_secs(3_600)).await;
+    collection.orphans.insert(bundle);
+    let condemned = site.commit_collection(base.clone(), &collection).await;
+    assert_eq!(condemned.value.condemned.len(), 1);
+    assert_eq!(
+        site.refused(base, &merge).await,
+        ReplaceRefused::ObjectTooOld
+    );
+
+    let base = site.read().await;
+    let merge = site.merge(&base, &inputs).await;
+    site.stage.sleep(Duration::from_secs(15 * 60 + 1)).await;
+    let base = site.read().await;
+    assert_eq!(
+        site.refused(base, &merge).await,
+        ReplaceRefused::ObjectTooOld
+    );
+    assert_eq!(site.table(1).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_always_move_make_it_give_up() {
+    let site = flushed(100, 2).await;
+    let base = site.read().await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    let rival = Site::on(&site.stage, 2, 100);
+    site.stage
+        .before(Operation::Put, "db/1/manifest", move_again(rival, 8));
+    assert_eq!(site.refused(base, &merge).await, ReplaceRefused::Busy);
+    assert_eq!(site.table(1).await.len(), 2);
+}
+
+/// Moves all sections to a page, and does so again before the next puts of the manifest.
+fn move_again(site: Site, times: usize) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let store = site.store();
+        let base = site.read().await;
+        let object = DrawnObject::draw(&site.instance.bucket).unwrap();
+        let found = store.all_sections(site.database, &base.value).await;
+        let mut body = BytesMut::new();
+        let page = store.append_page(&mut body, object, &found.unwrap());
+        let page = page.unwrap().unwrap();
+        let key = Key::Page(site.database, object.ulid);
+        let put = site
+            .instance
+            .bucket
+            .put(&key, body.freeze(), PutMode::Overwrite);
+        put.await.unwrap();
+        let change = |base: &Versioned<Manifest>| {
+            let mut next = Manifest::successor(base);
+            next.sections.clear();
+            next.pages = vec![page.clone()];
+            Ok::<_, ()>(Change::Put(next, ()))
+        };
+        let register = store.register(site.database);
+        register.commit(Some(base), change).await.unwrap();
+        if times > 1 {
+            let stage = site.stage.clone();
+            stage.before(Operation::Put, "db/1/manifest", move_again(site, times - 1));
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_the_store_never_answers_is_unknown() {
+    let site = flushed(100, 2).await;
+    let base = site.read().await;
+    let merge = site.merge(&base, &site.table(1).await).await;
+    site.stage.darken(true);
+    let outcome = site.replace(base, &merge).await;
+    assert!(matches!(outcome, crate::ReplaceOutcome::Unknown { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_do_not_fit_are_impossible() {
+    let site = Site::on(&Stage::new(), 1, 100);
+    site.flush(&[(1, 0), (2, 0)]).await;
+    let base = site.flush(&[(1, 0)]).await;
+    let inputs = site.table(1).await;
+    let good = site.merge(&base, &inputs).await;
+    let spoil = |change: fn(&mut Replacement)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        bad
+    };
+    let other = site.table(2).await;
+    let mut of_two_tables = good.clone();
+    of_two_tables.remove.extend(other);
+    let impossible = [
+        spoil(|bad| bad.remove.clear()),
+        spoil(|bad| bad.remove.push(Arc::clone(&bad.remove[0]))),
+        spoil(|bad| bad.object = None),
+        spoil(|bad| bad.add[0].first_day = -1),
+        spoil(|bad| bad.add[0].upto = stamp(bad.add[0].upto.as_u64() + 1)),
+        spoil(|bad| bad.add[0].table = TableId::new(2)),
+        spoil(|bad| bad.add[0].origin = Some(neap_schema::DatabaseId::new(9))),
+        of_two_tables,
+    ];
+    for bad in impossible {
+        let outcome = site
+            .store()
+            .replace(site.database, base.clone(), &bad)
+            .await;
+        assert!(
+            matches!(outcome, Err(ManifestError::Impossible { .. })),
+            "{bad:?}"
+        );
+    }
+    site.replaced(base, &good).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_rows_of_other_sections_stay_away_and_those_written_later_do_not() {
+    let site = flushed(100, 4).await;
+    let expire = async |floor: i64| {
+        let removal = Replacement {
+            floor: Some(floor),
+            job: job(JobKind::Expire),
+            ..Site::removal(&site.table(1).await[..1])
+        };
+        site.replaced(site.read().await, &removal).await.value
+    };
+    let lasts = |manifest: &Manifest| -> Vec<i64> {
+        let pending = manifest.pending_deletes();
+        let hulls = pending.filter_map(|one| one.delete.condition.time_hull());
+        hulls.map(|(_, last)| last).collect()
+    };
+    assert_eq!(lasts(&*expire(5).await), [4]);
+    // An earlier time leaves the later one in force, and a later one takes its place.
+    assert_eq!(lasts(&*expire(3).await), [4, 2]);
+    let manifest = expire(DAY_NANOS).await;
+    assert_eq!(lasts(&manifest), [DAY_NANOS - 1]);
+    assert_eq!(manifest.pending_requests().count(), 0);
+
+    let manifest = site.flush(&[(1, 0)]).await.value;
+    let [expiry] = manifest.deletes_of(TableId::new(1)).collect::<Vec<_>>()[..] else {
+        panic!("{:?}", manifest.deletes);
+    };
+    let [older, newer] = &site.table(1).await[..] else {
+        panic!("{:?}", manifest.sections);
+    };
+    assert!(expiry.applies_to(older));
+    assert!(!expiry.applies_to(newer));
+}

@@ -1,0 +1,256 @@
+//! A version of a database as another one.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{Change, Versioned};
+use neap_schema::{DatabaseId, TableId};
+
+use super::site::{Site, delete_of, mark};
+use crate::{
+    Manifest, ManifestError, ObjectName, Replacement, RestoreError, Section, section::SectionPlace,
+};
+
+const RESTORED: DatabaseId = DatabaseId::new(2);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn of_restored(site: &Site) -> Site {
+    Site {
+        database: RESTORED,
+        ..site.clone()
+    }
+}
+
+/// Where the sections are, seen from the source.
+fn places(sections: &[std::sync::Arc<Section>], source: DatabaseId) -> BTreeSet<SectionPlace> {
+    let sections = sections.iter();
+    let places = sections.map(|one| (one.origin.or(Some(source)), one.object, one.offset));
+    places.collect()
+}
+
+async fn restore(site: &Site, current: Versioned<Manifest>, at: u64) -> Versioned<Manifest> {
+    let (version, view) = Manifest::at(&current, mark(at)).unwrap();
+    let store = site.store();
+    let pin = store.pin(site.database, current, version, RESTORED);
+    pin.await.unwrap();
+    let adopted = store.adopt(site.database, &view, RESTORED, 7).await;
+    adopted.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_database_has_what_the_version_had() {
+    for (inline, count) in [(1_000, 10), (16, 60)] {
+        let site = Site::new(inline);
+        for _ in 0..count {
+            site.flush(&[(1, 0), (2, 1)]).await;
+        }
+        site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
+        let removal = Replacement {
+            floor: Some(i64::MAX),
+            ..Site::removal(&site.table(2).await[..3])
+        };
+        site.replaced(site.read().await, &removal).await;
+        // Two versions later nothing is as it was.
+        site.flush(&[(1, 0)]).await;
+        let base = site.read().await;
+        let merge = site.merge(&base, &site.table(1).await).await;
+        site.replaced(base, &merge).await;
+        let current = site.flush(&[]).await;
+
+        let (_, view) = Manifest::at(&current, mark(count + 1)).unwrap();
+        let expected = site.sections_of(&view).await;
+        assert_eq!(expected.len() as u64, 2 * count - 3);
+        let restored = restore(&site, current, count + 1).await;
+        let copy = of_restored(&site);
+        assert_eq!(restored.version, 1);
+        assert_eq!(restored.value.check(), Ok(()));
+        assert_eq!(restored.value.low_water_mark, view.low_water_mark);
+        assert_eq!(restored.value.needs_catalog, 7);
+        assert_eq!(restored.value.pending_requests().count(), 1);
+        // What has expired does not come back.
+        assert_eq!(restored.value.deletes_of(TableId::new(2)).count(), 1);
+        assert!(restored.value.sections.len() <= inline);
+        assert_eq!(restored.value.pages.is_empty(), inline == 1_000);
+        let found = copy.sections_of(&restored.value).await;
+        assert_eq!(
+            places(&found, site.database),
+            places(&expected, site.database)
+        );
+        assert!(
+            found
+                .iter()
+                .all(|one| one.origin == Some(site.database) && one.added == 1)
+        );
+        // What was before is known to the source only.
+        assert!(Manifest::at(&restored, mark(1)).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn footers_come_along() {
+    let site = Site::new(16);
+    for _ in 0..17 {
+        site.flush(&[(1, 0)]).await;
+    }
+    let current = site.flush(&[]).await;
+    let restored = restore(&site, current, 17).await;
+    let found = site
+        .store()
+        .all_sections(RESTORED, &restored.value)
+        .await
+        .unwrap();
+    let with_footer = found
+        .iter()
+        .filter(|one| one.footer == Some(Bytes::from_static(&[0; 8])));
+    assert_eq!(with_footer.count(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_database_goes_on_by_itself_and_never_deletes_what_is_not_its_own() {
+    let site = Site::new(16);
+    for _ in 0..20 {
+        site.flush(&[(1, 0)]).await;
+    }
+    let current = site.flush(&[]).await;
+    restore(&site, current, 20).await;
+    let copy = of_restored(&site);
+    copy.flush(&[(1, 0)]).await;
+    let base = copy.read().await;
+    let merge = copy.merge(&base, &copy.table(1).await).await;
+    copy.replaced(base, &merge).await;
+    let before = site.objects().await;
+    let census = copy.census(&copy.read().await.value).await;
+    assert_eq!(census.origins(), &BTreeSet::from([site.database]));
+    for _ in 0..3 {
+        site.stage.sleep(HOUR).await;
+        copy.collect(HOUR).await;
+    }
+    let current = copy.read().await;
+    assert_eq!(current.value.condemned, []);
+    // Nothing of the source is needed any more, and nothing of it was touched.
+    assert_eq!(
+        copy.census(&current.value).await.origins(),
+        &BTreeSet::new()
+    );
+    assert_eq!(site.objects().await, before);
+    assert_eq!(copy.objects().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_restored_outlives_its_source() {
+    let site = Site::new(16);
+    for _ in 0..20 {
+        site.flush(&[(1, 0)]).await;
+    }
+    let current = site.flush(&[]).await;
+    let restored = restore(&site, current, 20).await;
+    let removal = Site::removal(&site.table(1).await);
+    site.replaced(site.read().await, &removal).await;
+    for _ in 0..3 {
+        site.stage.sleep(HOUR).await;
+        site.collect(HOUR).await;
+    }
+    let copy = of_restored(&site);
+    for section in copy.sections_of(&restored.value).await {
+        assert!(site.exists(ObjectName::Bundle(section.object)).await);
+    }
+    // A copy of the copy names the source, too.
+    let pin = copy
+        .store()
+        .pin(RESTORED, restored.clone(), 1, DatabaseId::new(3));
+    pin.await.unwrap();
+    let third = copy
+        .store()
+        .adopt(RESTORED, &restored.value, DatabaseId::new(3), 0)
+        .await;
+    let third = third.unwrap();
+    let found = site
+        .store()
+        .all_sections(DatabaseId::new(3), &third.value)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 20);
+    assert!(
+        found
+            .iter()
+            .all(|one| one.section.origin == Some(site.database))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_with_a_manifest_is_not_overwritten() {
+    let site = Site::new(100);
+    let current = site.flush(&[(1, 0)]).await;
+    of_restored(&site).flush(&[(1, 0)]).await;
+    let (version, view) = Manifest::at(&current, mark(1)).unwrap();
+    let pin = site.store().pin(site.database, current, version, RESTORED);
+    pin.await.unwrap();
+    let adopted = site.store().adopt(site.database, &view, RESTORED, 0).await;
+    assert!(matches!(adopted, Err(RestoreError::NotEmpty)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_without_a_pin_or_that_takes_too_long_fails() {
+    let site = Site::new(100);
+    let current = site.flush(&[(1, 0)]).await;
+    let fails = || async {
+        let adopted = site
+            .store()
+            .adopt(site.database, &current.value, RESTORED, 0)
+            .await;
+        matches!(
+            adopted,
+            Err(RestoreError::Manifest(ManifestError::Impossible { .. }))
+        )
+    };
+    assert!(fails().await);
+    let register = site.store().register(RESTORED);
+    assert_eq!(register.read(None).await.unwrap().version, 1);
+
+    let other = DatabaseId::new(3);
+    let pin = site
+        .store()
+        .pin(site.database, current.clone(), current.version, other);
+    pin.await.unwrap();
+    site.stage.sleep(12 * HOUR).await;
+    let adopted = site
+        .store()
+        .adopt(site.database, &current.value, other, 0)
+        .await;
+    assert!(matches!(
+        adopted,
+        Err(RestoreError::Manifest(ManifestError::Impossible { .. }))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_of_the_first_release_can_be_pinned() {
+    let site = Site::new(100);
+    site.flush(&[(1, 0)]).await;
+    let change = |base: &Versioned<Manifest>| {
+        let mut old = Manifest::clone(&base.value);
+        for section in &mut old.sections {
+            std::sync::Arc::make_mut(section).added = 0;
+        }
+        Ok::<_, ()>(Change::Put(old, ()))
+    };
+    let register = site.store().register(site.database);
+    register.commit(None, change).await.unwrap();
+    let current = site.read().await;
+    let (version, view) = Manifest::at(&current, mark(1)).unwrap();
+    for (version, is_there) in [(version, true), (version - 1, false)] {
+        let pin = site
+            .store()
+            .pin(site.database, current.clone(), version, RESTORED);
+        assert_eq!(pin.await.is_ok(), is_there);
+    }
+    site.store()
+        .adopt(site.database, &view, RESTORED, 0)
+        .await
+        .unwrap();
+    let removal = Site::removal(&site.table(1).await);
+    site.replaced(site.read().await, &removal).await;
+    site.stage.sleep(HOUR).await;
+    // It is condemned and pinned.
+    assert!(!site.collect(HOUR).await.value.condemned[0].doomed);
+}

@@ -1,0 +1,328 @@
+//! An instance at work on manifests: flushes, merges and collections with bundles that exist.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use neap_bucket::{Get, GetOptions, Key, ListRequest, PutMode, Stamp, StoreTime, Versioned};
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::{DatabaseId, TableId};
+
+use super::{DATABASE, Instance, Stage, job, section};
+use crate::{
+    Census, Collection, DrawnObject, FlushCommit, FlushOutcome, JobKind, Manifest,
+    ManifestSettings, ManifestStore, ObjectName, ReplaceOutcome, ReplaceRefused, Replacement,
+    Section, SnapshotSettings, TimeRange,
+};
+
+pub(super) const DAY_NANOS: i64 = 86_400_000_000_000;
+
+/// How long what nothing names must be there until it is an orphan.
+pub(super) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The `number`th mark. They are so far apart that none is thinned out.
+pub(super) fn mark(number: u64) -> Stamp {
+    let seconds = i64::try_from(number).unwrap() * 20;
+    Stamp::end_of(StoreTime::from_micros(seconds * 1_000_000 - 1))
+}
+
+/// A delete of all rows of a table and of some days.
+pub(super) fn delete_of(table: u32, first_day: i32, last_day: i32) -> RowDelete {
+    let min = i64::from(first_day) * DAY_NANOS;
+    let max = (i64::from(last_day) + 1) * DAY_NANOS - 1;
+    RowDelete {
+        table: TableId::new(table),
+        condition: Condition::between(min, max),
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    pub(super) stage: Stage,
+    pub(super) instance: Instance,
+    pub(super) database: DatabaseId,
+}
+
+impl Site {
+    pub(super) fn new(inline_sections: usize) -> Self {
+        Self::on(&Stage::new(), 1, inline_sections)
+    }
+
+    /// An instance with caches of its own.
+    pub(super) fn on(stage: &Stage, seed: u64, inline_sections: usize) -> Self {
+        let mut instance = stage.instance(seed, SnapshotSettings::default());
+        let settings = ManifestSettings {
+            inline_sections,
+            ..ManifestSettings::default()
+        };
+        instance.manifests = ManifestStore::new(instance.bucket.clone(), &instance.rules, settings);
+        Self {
+            stage: stage.clone(),
+            instance,
+            database: DATABASE,
+        }
+    }
+
+    pub(super) fn store(&self) -> &ManifestStore {
+        &self.instance.manifests
+    }
+
+    pub(super) async fn read(&self) -> Versioned<Manifest> {
+        self.store().read(self.database, None).await.unwrap()
+    }
+
+    /// All sections of a manifest.
+    pub(super) async fn sections_of(&self, manifest: &Manifest) -> Vec<Arc<Section>> {
+        let found = self.store().all_sections(self.database, manifest).await;
+        let found = found.unwrap().into_iter();
+        found.map(|found| found.section).collect()
+    }
+
+    /// The sections of a table, oldest first by stamp.
+    pub(super) async fn table(&self, table: u32) -> Vec<Arc<Section>> {
+        let manifest = self.read().await.value;
+        let table = TableId::new(table);
+        let found = self
+            .store()
+            .load_sections(self.database, &manifest, table, TimeRange::ALL)
+            .await;
+        let found = found.unwrap().into_iter();
+        found.map(|found| found.section).collect()
+    }
+
+    /// Puts a bundle with these sections.
+    pub(super) async fn bundle(&self, sections: &mut [Section]) -> DrawnObject {
+        let object = match DrawnObject::draw(&self.instance.bucket) {
+            Some(object) => object,
+            None => {
+                self.read().await;
+                DrawnObject::draw(&self.instance.bucket).unwrap()
+            }
+        };
+        let mut bundle = Vec::new();
+        for section in sections {
+            section.object = object.ulid;
+            section.offset = bundle.len() as u64;
+            bundle.extend_from_slice(&[0; 32]);
+        }
+        let key = Key::Bundle(self.database, object.ulid);
+        let put = self
+            .instance
+            .bucket
+            .put(&key, bundle.into(), PutMode::Overwrite);
+        put.await.unwrap();
+        object
+    }
+
+    /// A flush of the next interval that adds sections of these tables and days.
+    pub(super) async fn next_flush(
+        &self,
+        base: &Versioned<Manifest>,
+        sections: &[(u32, i32)],
+    ) -> FlushCommit {
+        let read_mark = base.value.low_water_mark;
+        let number = read_mark.time().micros() / 20_000_000;
+        let cut = match read_mark {
+            Stamp::ZERO => mark(1),
+            _ => mark(u64::try_from(number).unwrap() + 2),
+        };
+        let (above, upto) = (read_mark.as_u64(), cut.as_u64());
+        let mut sections: Vec<_> = sections
+            .iter()
+            .map(|(table, day)| section(*table, *day, above, upto))
+            .collect();
+        let object = match sections.is_empty() {
+            true => None,
+            false => Some(self.bundle(&mut sections).await),
+        };
+        FlushCommit {
+            read_mark,
+            cut,
+            sections,
+            needs_catalog: 0,
+            object,
+            deletes: Vec::new(),
+            job: job(JobKind::Flush),
+        }
+    }
+
+    pub(super) async fn commit_flush(
+        &self,
+        base: Versioned<Manifest>,
+        flush: FlushCommit,
+    ) -> FlushOutcome {
+        let outcome = self.store().commit_flush(self.database, base, flush);
+        outcome.await.unwrap()
+    }
+
+    pub(super) async fn flush(&self, sections: &[(u32, i32)]) -> Versioned<Manifest> {
+        self.flush_with(sections, Vec::new()).await
+    }
+
+    /// The same with deletes that are at the end of the interval.
+    pub(super) async fn flush_with(
+        &self,
+        sections: &[(u32, i32)],
+        deletes: Vec<RowDelete>,
+    ) -> Versioned<Manifest> {
+        let base = self.read().await;
+        let mut flush = self.next_flush(&base, sections).await;
+        let cut = flush.cut;
+        flush.deletes = deletes.into_iter().map(|delete| (cut, delete)).collect();
+        match self.commit_flush(base, flush).await {
+            FlushOutcome::Committed(current) => current,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A replacement of sections by nothing.
+    pub(super) fn removal(inputs: &[Arc<Section>]) -> Replacement {
+        Replacement {
+            table: inputs[0].table,
+            remove: inputs.to_vec(),
+            add: Vec::new(),
+            object: None,
+            floor: None,
+            claim: None,
+            job: job(JobKind::Expire),
+        }
+    }
+
+    /// A merge of sections into one, with all deletes of `base` applied; its bundle is put.
+    pub(super) async fn merge(
+        &self,
+        base: &Versioned<Manifest>,
+        inputs: &[Arc<Section>],
+    ) -> Replacement {
+        let mut output = Section::clone(&inputs[0]);
+        for input in inputs {
+            output.first_day = output.first_day.min(input.first_day);
+            output.last_day = output.last_day.max(input.last_day);
+            output.min_time = output.min_time.min(input.min_time);
+            output.max_time = output.max_time.max(input.max_time);
+            output.above = output.above.min(input.above);
+            output.upto = output.upto.max(input.upto);
+        }
+        output.rows = inputs.iter().map(|input| input.rows).sum();
+        output.cleaned = base.value.low_water_mark;
+        output.origin = None;
+        let mut add = vec![output];
+        let object = self.bundle(&mut add).await;
+        Replacement {
+            add,
+            object: Some(object),
+            job: job(JobKind::Merge),
+            ..Self::removal(inputs)
+        }
+    }
+
+    pub(super) async fn replace(
+        &self,
+        base: Versioned<Manifest>,
+        replacement: &Replacement,
+    ) -> ReplaceOutcome {
+        let outcome = self.store().replace(self.database, base, replacement);
+        outcome.await.unwrap()
+    }
+
+    pub(super) async fn replaced(
+        &self,
+        base: Versioned<Manifest>,
+        replacement: &Replacement,
+    ) -> Versioned<Manifest> {
+        match self.replace(base, replacement).await {
+            ReplaceOutcome::Committed(current) => current,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn refused(
+        &self,
+        base: Versioned<Manifest>,
+        replacement: &Replacement,
+    ) -> ReplaceRefused {
+        match self.replace(base, replacement).await {
+            ReplaceOutcome::GivenUp(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn census(&self, manifest: &Manifest) -> Census {
+        let census = self.store().census(self.database, manifest).await;
+        census.unwrap()
+    }
+
+    /// The bundles and pages in the store, with the time when they were put.
+    pub(super) async fn objects(&self) -> Vec<(ObjectName, StoreTime)> {
+        let prefix = Key::data_prefix(self.database);
+        let mut found = Vec::new();
+        let mut page_token = None;
+        loop {
+            let request = ListRequest {
+                prefix: &prefix,
+                start_after: None,
+                page_token,
+            };
+            let page = self.instance.bucket.list(request).await.unwrap().value;
+            found.extend(page.entries.iter().map(|entry| {
+                let (_, name) = ObjectName::of_key(&entry.key.parse().unwrap()).unwrap();
+                (name, entry.last_modified)
+            }));
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return found;
+            }
+        }
+    }
+
+    pub(super) async fn exists(&self, object: ObjectName) -> bool {
+        let key = object.key(self.database);
+        let found = self.instance.bucket.get(&key, GetOptions::default()).await;
+        matches!(found.unwrap().value, Get::Found(_))
+    }
+
+    pub(super) async fn delete(&self, objects: &BTreeSet<ObjectName>) {
+        let keys = objects.iter();
+        let keys: Vec<_> = keys
+            .map(|object| object.key(self.database).to_string())
+            .collect();
+        self.instance.bucket.delete(&keys).await.unwrap();
+    }
+
+    /// The first half of a collection: what it has found, with nothing deleted yet.
+    pub(super) async fn look(
+        &self,
+        base: &Versioned<Manifest>,
+        time_travel: Duration,
+    ) -> Collection {
+        let census = self.census(&base.value).await;
+        let now = base.proven.unwrap();
+        let old = self.objects().await.into_iter();
+        let old = old.filter(|(_, put)| now.since(*put) >= ORPHAN_AGE);
+        let orphans = old.map(|(name, _)| name);
+        Collection {
+            orphans: orphans.filter(|name| !census.names(*name)).collect(),
+            deleted: census.deletable(),
+            census,
+            time_travel,
+            released: BTreeSet::new(),
+        }
+    }
+
+    pub(super) async fn commit_collection(
+        &self,
+        base: Versioned<Manifest>,
+        collection: &Collection,
+    ) -> Versioned<Manifest> {
+        let commit = self
+            .store()
+            .commit_collection(self.database, base, collection);
+        commit.await.unwrap()
+    }
+
+    /// A whole collection.
+    pub(super) async fn collect(&self, time_travel: Duration) -> Versioned<Manifest> {
+        let base = self.read().await;
+        let collection = self.look(&base, time_travel).await;
+        self.delete(&collection.deleted).await;
+        self.commit_collection(base, &collection).await
+    }
+}
