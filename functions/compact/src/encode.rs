@@ -1,39 +1,90 @@
 //! Writes rows as a section: a Parquet file that stands alone or in a bundle.
 
-use std::collections::BTreeMap;
+mod choice;
+mod extent;
 
-use arrow_array::{Array, RecordBatch, cast::AsArray, types::Int32Type};
+use std::{collections::BTreeMap, mem, sync::Arc};
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::SchemaRef;
 use neap_manifest::TagRange;
-use neap_points::{PointsError, times};
+use neap_points::PointsError;
 use neap_schema::TIME_COLUMN;
 use parquet::{
     arrow::ArrowWriter,
-    basic::{Compression, Encoding, ZstdLevel},
+    basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::{
-        metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties},
+        metadata::{ParquetMetaData, SortingColumn},
+        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
     },
     schema::types::ColumnPath,
 };
 
-/// Rows of a row group: large enough for a footer to be small beside it, small enough for a query of one
-/// series to skip most of a day, and for two cores to have work.
-const ROW_GROUP_ROWS: usize = 131_072;
+use choice::ColumnEncoding;
+use extent::{Extent, distinct_values};
+
+/// The most rows that are looked at to choose encodings.
+const MAX_SAMPLE_ROWS: usize = 65_536;
+
+/// One row in so many is looked at, so that the trial costs little beside the writing.
+const SAMPLE_PART: u64 = 16;
+
+/// The most bytes of a row group before it is compressed, where rows are wide: it is in memory until it is
+/// complete.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// Rows of a page, the smallest part that a query can skip.
 const PAGE_ROWS: usize = 8_192;
 
-/// The zstd level. Levels above 1 cost more CPU time than the bytes they save are worth in a flush, whose
-/// output is merged again soon.
-const ZSTD_LEVEL: i32 = 1;
+/// The share of absent values that a bloom filter lets through.
+const BLOOM_FILTER_FPP: f64 = 0.02;
+
+/// The number of values of a row group that a bloom filter has room for; with more it lets more through. The
+/// filters of all row groups are in memory, each as large as for so many, until the section is complete.
+const BLOOM_FILTER_VALUES: u64 = 8_192;
+
+/// A tag with fewer values among the first rows gets no bloom filter: either it has few values, and every row
+/// group has them all, or few series fill a row group, and its statistics tell as much.
+const BLOOM_FILTER_MIN_VALUES: usize = 16;
+
+/// How much work goes into a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SectionProfile {
+    /// Little: it is merged again soon.
+    Flush,
+    /// More: it stays.
+    Merge,
+}
+
+impl SectionProfile {
+    fn zstd_level(self) -> i32 {
+        match self {
+            Self::Flush => 1,
+            Self::Merge => 3,
+        }
+    }
+
+    /// Rows of a row group: large enough for a footer and for dictionaries to be small beside it, small enough
+    /// for several cores to have work on the rows of a day.
+    fn row_group_rows(self) -> usize {
+        match self {
+            Self::Flush => 131_072,
+            Self::Merge => 262_144,
+        }
+    }
+
+    fn has_bloom_filters(self) -> bool {
+        self == Self::Merge
+    }
+}
 
 /// A section before it has a place in a bundle.
 #[derive(Debug)]
 pub struct EncodedSection {
     /// The Parquet file.
     pub bytes: Vec<u8>,
-    /// The number of bytes at its end that hold page index and footer.
+    /// The number of bytes at its end that hold bloom filters, page index and footer.
     pub footer_length: u32,
     /// The number of rows.
     pub rows: u64,
@@ -56,94 +107,170 @@ pub enum EncodeError {
     Points(#[from] PointsError),
 }
 
-/// Writes folded rows, sorted by `tags` and time.
+/// Writes folded rows, sorted by `tags` and time, as a flush does.
 pub fn encode_section(tags: &[String], rows: &RecordBatch) -> Result<EncodedSection, EncodeError> {
-    let times = times(rows)?.values();
-    let properties = properties(tags, rows)?;
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties))?;
+    let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
     writer.write(rows)?;
-    let metadata = writer.finish()?;
-    drop(writer);
-    // Column indexes come first among what follows the data.
-    let first_index = metadata
-        .row_groups()
-        .iter()
-        .flat_map(|group| group.columns())
-        .flat_map(|column| [column.column_index_offset(), column.offset_index_offset()])
-        .flatten()
-        .filter_map(|offset| usize::try_from(offset).ok())
-        .min();
-    let footer_start = first_index.unwrap_or_else(|| bytes.len().saturating_sub(FOOTER_TAIL));
-    Ok(EncodedSection {
-        footer_length: u32::try_from(bytes.len() - footer_start)
-            .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
-        rows: rows.num_rows() as u64,
-        min_time: times.iter().copied().min().unwrap_or(0),
-        max_time: times.iter().copied().max().unwrap_or(0),
-        tags: tag_ranges(tags, rows),
-        bytes,
-    })
+    writer.finish()
 }
 
-/// The length and the magic at the end of a Parquet file.
-const FOOTER_TAIL: usize = 8;
+/// Writes a section row by row. What was written is in memory, compressed; a row group is on top of it.
+#[derive(Debug)]
+pub struct SectionWriter {
+    tags: Vec<String>,
+    schema: SchemaRef,
+    profile: SectionProfile,
+    sample_rows: usize,
+    extent: Extent,
+    state: State,
+}
 
-fn properties(tags: &[String], rows: &RecordBatch) -> Result<WriterProperties, ParquetError> {
-    let schema = rows.schema();
-    let sorting = tags.iter().map(String::as_str).chain([TIME_COLUMN]);
-    let sorting = sorting
-        .filter_map(|name| i32::try_from(schema.index_of(name).ok()?).ok())
-        .map(|column_idx| SortingColumn {
-            column_idx,
-            descending: false,
-            nulls_first: true,
+#[derive(Debug)]
+enum State {
+    /// Nothing was written: the encodings follow from the first rows. With the memory for the output.
+    Empty(Vec<u8>),
+    Open(Box<ArrowWriter<Vec<u8>>>),
+}
+
+impl SectionWriter {
+    /// A writer of rows with exactly these columns, which come sorted by `tags` and time.
+    pub fn new(tags: &[String], schema: SchemaRef, profile: SectionProfile) -> Self {
+        Self {
+            tags: tags.to_vec(),
+            schema,
+            profile,
+            sample_rows: 0,
+            extent: Extent::new(tags),
+            state: State::Empty(Vec::new()),
+        }
+    }
+
+    /// For about so many rows that become about so many bytes: the output does not move while it grows, and
+    /// as many of the first rows are looked at for good encodings as is worth it.
+    #[must_use]
+    pub fn with_expectation(self, rows: u64, bytes: usize) -> Self {
+        let sample_rows = usize::try_from(rows / SAMPLE_PART).unwrap_or(usize::MAX);
+        Self {
+            sample_rows: sample_rows.min(MAX_SAMPLE_ROWS),
+            state: State::Empty(Vec::with_capacity(bytes)),
+            ..self
+        }
+    }
+
+    /// The columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The number of rows so far.
+    pub fn rows(&self) -> u64 {
+        self.extent.rows
+    }
+
+    /// About how many bytes of memory the writer takes, its output among them.
+    pub fn size_bytes(&self) -> usize {
+        match &self.state {
+            State::Empty(_) => 0,
+            State::Open(writer) => writer.bytes_written() + writer.memory_size(),
+        }
+    }
+
+    /// Writes the next rows. The encodings are chosen by the first ones.
+    ///
+    /// # Errors
+    /// `Points`: no time column; `Parquet`: other columns than the writer's, or more than a file can hold.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), EncodeError> {
+        self.extent.add(rows)?;
+        if let State::Empty(buffer) = &mut self.state {
+            let buffer = mem::take(buffer);
+            let properties = self.properties(rows)?;
+            let schema = Arc::clone(&self.schema);
+            let writer = ArrowWriter::try_new(buffer, schema, Some(properties))?;
+            self.state = State::Open(Box::new(writer));
+        }
+        if let State::Open(writer) = &mut self.state {
+            writer.write(rows)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the section.
+    pub fn finish(mut self) -> Result<EncodedSection, EncodeError> {
+        if matches!(self.state, State::Empty(_)) {
+            self.write(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
+        }
+        let (metadata, bytes) = match self.state {
+            State::Open(mut writer) => (writer.finish()?, mem::take(writer.inner_mut())),
+            State::Empty(_) => return Err(ParquetError::General("no writer".to_owned()).into()),
+        };
+        let footer_length = bytes.len() - footer_start(&metadata, bytes.len());
+        Ok(EncodedSection {
+            footer_length: u32::try_from(footer_length)
+                .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
+            rows: self.extent.rows,
+            min_time: self.extent.min_time(),
+            max_time: self.extent.max_time(),
+            tags: self.extent.into_tag_ranges(),
+            bytes,
         })
-        .collect();
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_write_batch_size(PAGE_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(sorting));
-    let time = ColumnPath::from(TIME_COLUMN);
-    properties = properties
-        .set_column_dictionary_enabled(time.clone(), false)
-        .set_column_encoding(time, Encoding::DELTA_BINARY_PACKED);
-    Ok(properties.build())
-}
+    }
 
-fn tag_ranges(tags: &[String], rows: &RecordBatch) -> BTreeMap<String, TagRange> {
-    let range = |tag: &String| {
-        let column = rows.column_by_name(tag)?.as_dictionary_opt::<Int32Type>()?;
-        let values = column.values().as_string_opt::<i32>()?;
-        let mut used = vec![false; values.len()];
-        for key in column.keys().iter().flatten() {
-            if let Some(slot) = usize::try_from(key).ok().and_then(|key| used.get_mut(key)) {
-                *slot = true;
+    fn properties(&self, first: &RecordBatch) -> Result<WriterProperties, ParquetError> {
+        let level = ZstdLevel::try_new(self.profile.zstd_level())?;
+        let compression = Compression::ZSTD(level);
+        let mut properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_max_row_group_row_count(Some(self.profile.row_group_rows()))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_bloom_filter_position(BloomFilterPosition::End)
+            .set_sorting_columns(Some(self.sorting_columns()));
+        let sample = first.slice(0, first.num_rows().min(self.sample_rows));
+        for (field, column) in self.schema.fields().iter().zip(sample.columns()) {
+            let encoding = ColumnEncoding::choose(field, column, compression)?;
+            properties = encoding.apply(field.name(), properties);
+        }
+        // The first tag is sorted: its statistics tell as much as a filter could.
+        let others = self.tags.iter().skip(1);
+        for tag in others.filter(|_| self.profile.has_bloom_filters()) {
+            let column = first.column_by_name(tag);
+            if column.map_or(0, distinct_values) >= BLOOM_FILTER_MIN_VALUES {
+                let path = ColumnPath::new(vec![tag.clone()]);
+                properties = properties
+                    .set_column_bloom_filter_fpp(path.clone(), BLOOM_FILTER_FPP)
+                    .set_column_bloom_filter_max_ndv(path, BLOOM_FILTER_VALUES);
             }
         }
-        let seen = || {
-            used.iter()
-                .zip(values)
-                .filter(|(used, _)| **used)
-                .filter_map(|(_, value)| value)
-        };
-        let owned = |value: Option<&str>| value.map(str::to_owned);
-        let (min, max) = (owned(seen().min()), owned(seen().max()));
-        min.is_some().then(|| {
-            (
-                tag.clone(),
-                TagRange {
-                    min,
-                    max,
-                    has_null: column.null_count() > 0,
-                },
-            )
-        })
-    };
-    tags.iter().filter_map(range).collect()
+        Ok(properties.build())
+    }
+
+    fn sorting_columns(&self) -> Vec<SortingColumn> {
+        let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
+        names
+            .filter_map(|name| i32::try_from(self.schema.index_of(name).ok()?).ok())
+            .map(|column_idx| SortingColumn {
+                column_idx,
+                descending: false,
+                nulls_first: true,
+            })
+            .collect()
+    }
+}
+
+/// Where the last column chunk ends: what follows is found without reading data.
+fn footer_start(metadata: &ParquetMetaData, length: usize) -> usize {
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
+    let ends = columns.map(|column| {
+        let (start, size) = column.byte_range();
+        start.saturating_add(size)
+    });
+    let end = ends.max().and_then(|end| usize::try_from(end).ok());
+    end.unwrap_or(0).min(length)
 }
 
 /// The rows without the fields that have no value anywhere. Tags stay: they are the order of the section.

@@ -7,6 +7,8 @@ use neap_points::PointsError;
 use neap_wal::{SegmentError, TailError};
 use parquet::errors::ParquetError;
 
+use crate::MergeError;
+
 /// Why a job failed. Nothing is damaged by it: what was not committed is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
@@ -34,6 +36,9 @@ pub enum CompactError {
     /// Rows are not those of their table.
     #[error(transparent)]
     Points(#[from] PointsError),
+    /// Sections could not be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// Rows could not be written.
     #[error("rows of table '{table}' could not be written: {source}")]
     Encode {

@@ -5,14 +5,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
-use neap_manifest::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, ManifestStore, Section};
-use neap_points::fold;
+use neap_manifest::{
+    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, ManifestStore, Section,
+};
+use neap_points::{Version, fold, survivors};
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{ListedSegment, Segment, TailReader};
 
 use crate::{
     CompactError,
     encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
+    removal::is_being_removed,
     split_by_days,
 };
 
@@ -176,6 +179,7 @@ impl Flusher {
 
     /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+        let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, None).await?;
         let mark = manifest.value.low_water_mark;
         let listing = self.tail.list(database, mark).await?;
@@ -203,6 +207,7 @@ impl Flusher {
         let Some(object) = DrawnObject::draw(&self.bucket) else {
             return Ok(Flushed::Nothing(GaveUp::NoDate));
         };
+        let job = object.ulid;
         let catalog = catalog.value.as_ref();
         let plan = plan.within(self.limits.values, catalog, &fetched.segments);
         let (plan, bundle, sections) = fitting_bundle(catalog, &fetched.segments, object, plan)?;
@@ -228,12 +233,38 @@ impl Flusher {
                 return Ok(Flushed::Nothing(GaveUp::NotStored));
             }
         }
+        let taken = fetched.segments.iter().take(plan.names.len());
         let commit = FlushCommit {
             read_mark: plan.mark,
             cut: plan.cut,
+            job: JobRecord {
+                id: job,
+                kind: JobKind::Flush,
+                table: None,
+                inputs: u32::try_from(plan.names.len()).unwrap_or(u32::MAX),
+                outputs: u32::try_from(sections.len()).unwrap_or(u32::MAX),
+                rows,
+                bytes_in: taken
+                    .clone()
+                    .map(|segment| segment.size_bytes() as u64)
+                    .sum(),
+                bytes_out: bytes,
+                duration_ms: millis(self.bucket.world().elapsed(&begun)),
+                finished: self.bucket.clock().now().unwrap_or_default(),
+                version: 0,
+            },
             sections,
             needs_catalog,
             object,
+            deletes: taken
+                .flat_map(|segment| {
+                    let stamp = segment.name().stamp;
+                    segment
+                        .deletes()
+                        .iter()
+                        .map(move |delete| (stamp, delete.clone()))
+                })
+                .collect(),
         };
         Ok(
             match self
@@ -310,6 +341,10 @@ impl Flusher {
     }
 }
 
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl From<GivenUp> for GaveUp {
     fn from(reason: GivenUp) -> Self {
         match reason {
@@ -357,8 +392,9 @@ fn bundle(
     let mut bundle = Vec::new();
     let mut sections = Vec::new();
     for id in tables {
-        // The rows of a table that is no longer in the catalog go with it.
-        let Some(table) = catalog.table_by_id(id) else {
+        // The rows of a table whose data is being removed go with it.
+        let table = catalog.table_by_id(id);
+        let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
         };
         for (first_day, last_day, encoded) in encode_table(table, segments)? {
@@ -372,10 +408,15 @@ fn bundle(
                 last_day,
                 above: plan.mark,
                 upto: plan.cut,
+                cleaned: Stamp::ZERO,
+                added: 0,
+                dropped: None,
+                origin: None,
                 rows: encoded.rows,
                 min_time: encoded.min_time,
                 max_time: encoded.max_time,
                 tags: encoded.tags,
+                crc32c: Some(crc32c::crc32c(&encoded.bytes)),
             });
             bundle.extend_from_slice(&encoded.bytes);
         }
@@ -388,10 +429,15 @@ fn encode_table(
     table: &Table,
     segments: &[Arc<Segment>],
 ) -> Result<Vec<(i32, i32, EncodedSection)>, CompactError> {
-    let mut batches = Vec::new();
+    let mut history = Vec::new();
     for segment in segments {
-        batches.extend(segment.rows(table.id())?);
+        let rows = segment.rows(table.id())?.into_iter();
+        history.extend(rows.map(Version::Rows));
+        let deletes = segment.deletes().iter();
+        let deletes = deletes.filter(|delete| delete.table == table.id());
+        history.extend(deletes.map(|delete| Version::Delete(&delete.condition)));
     }
+    let batches = survivors(history)?;
     let tags = table.tag_names();
     let folded = fold(&tags, &table.arrow_schema(), &batches)?;
     drop(batches);

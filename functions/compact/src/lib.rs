@@ -14,12 +14,29 @@
 //! then its stamp was too old to be acknowledged. A flush that meets another one gives up: the commit
 //! refuses when the mark has moved.
 
+mod collect;
 mod encode;
 mod error;
+mod events;
 mod flush;
+mod listing;
+mod maintain;
+mod merge;
+mod parts;
+mod removal;
 mod split;
+#[cfg(test)]
+mod tests;
 
-pub use encode::{EncodeError, EncodedSection, encode_section};
+pub use collect::{CollectSettings, Collected, Collector};
+pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
+pub use events::{Compactor, CompactorSettings, Dispatch, Event, FlushTriggers, Report};
 pub use flush::{FlushLimits, Flushed, Flusher, GaveUp};
+pub use maintain::{Maintainer, MergeOrder, PlanLimits, Planned, Scope};
+pub use merge::{
+    Hull, InputRef, JobLimits, MergeError, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome,
+    MergePolicy, MergeReason, Merger, TablePlan, TableState, plan_table,
+};
+pub use parts::CompactParts;
 pub use split::{DayRange, split_by_days};

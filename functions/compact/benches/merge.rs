@@ -1,0 +1,309 @@
+//! A day of flushes merged into one section: bytes of a row, speed, and memory.
+//!
+//! ```text
+//! cargo bench -p neap-compact --bench merge -- [hosts]
+//! ```
+//!
+//! The rows are those of TSBS "cpu", one in twenty of them half an hour late. The second table is what the
+//! same rows are in one Parquet file as DataFusion writes it by default. Memory is what the allocator was
+//! asked for at most while the merge ran, less what was there before.
+
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    unsafe_code
+)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
+
+#[path = "support/tsbs.rs"]
+mod tsbs;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+use bytes::Bytes;
+use neap_bucket::{Bucket, DirectoryStore, Key, Margins, PutMode, Rules, Stamp, Store, World};
+use neap_catalog::Catalog;
+use neap_compact::{
+    JobLimits, MergeJob, MergeOutcome, MergeReason, Merger, SectionProfile, SectionWriter,
+};
+use neap_manifest::{
+    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, ManifestSettings, ManifestStore,
+    Section,
+};
+use neap_points::fold;
+use neap_schema::DatabaseId;
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+use tsbs::{FIELDS, Hosts, TAGS, Values};
+
+/// Counts what is asked of the system's allocator.
+struct Counting;
+
+static USED: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(used, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        USED.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const FLUSHES: usize = 48;
+const HALF_HOUR: i64 = 1_800_000_000_000;
+/// 2024-01-01.
+const START: i64 = 1_704_067_200_000_000_000;
+
+struct Place {
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    manifests: ManifestStore,
+    database: DatabaseId,
+    _directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new(values: Values) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::system();
+        let store: Arc<dyn Store> =
+            Arc::new(DirectoryStore::open(directory.path(), &world).unwrap());
+        let bucket = Bucket::new(store, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let database = catalog.create_database("d", None).await.unwrap();
+        let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
+        let fields: Vec<_> = FIELDS
+            .iter()
+            .map(|field| ((*field).to_owned(), values.column_type()))
+            .collect();
+        catalog
+            .create_table(database, "cpu", &tags, &fields)
+            .await
+            .unwrap();
+        let rules = Rules::new(Margins::LOCAL);
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        Self {
+            bucket,
+            catalog,
+            manifests,
+            database,
+            _directory: directory,
+        }
+    }
+
+    /// Puts sorted rows as one section of a flush.
+    async fn flush(&self, cut: u64, tags: &[String], rows: &RecordBatch) {
+        let base = self.manifests.read(self.database, None).await.unwrap();
+        let object = DrawnObject::draw(&self.bucket).unwrap();
+        let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
+        writer.write(rows).unwrap();
+        let encoded = writer.finish().unwrap();
+        let day = neap_manifest::day_of(START);
+        let table = self.catalog.known_database(self.database).unwrap();
+        let section = Section {
+            object: object.ulid,
+            offset: 0,
+            length: encoded.bytes.len() as u64,
+            footer_length: encoded.footer_length,
+            table: table.value.table("cpu").unwrap().id(),
+            first_day: day,
+            last_day: day,
+            above: base.value.low_water_mark,
+            upto: Stamp::from_u64(cut),
+            rows: encoded.rows,
+            min_time: encoded.min_time,
+            max_time: encoded.max_time,
+            tags: encoded.tags,
+            crc32c: None,
+            cleaned: Stamp::ZERO,
+            added: 0,
+            dropped: None,
+            origin: None,
+        };
+        let key = Key::Bundle(self.database, object.ulid);
+        self.bucket
+            .put(&key, Bytes::from(encoded.bytes), PutMode::Overwrite)
+            .await
+            .unwrap();
+        let commit = FlushCommit {
+            read_mark: section.above,
+            cut: section.upto,
+            needs_catalog: 1,
+            object: Some(object),
+            deletes: Vec::new(),
+            job: JobRecord {
+                id: object.ulid,
+                kind: JobKind::Flush,
+                table: None,
+                inputs: 1,
+                outputs: 1,
+                rows: section.rows,
+                bytes_in: 0,
+                bytes_out: section.length,
+                duration_ms: 0,
+                finished: object.drawn,
+                version: 0,
+            },
+            sections: vec![section],
+        };
+        let outcome = self
+            .manifests
+            .commit_flush(self.database, base, commit)
+            .await
+            .unwrap();
+        assert!(matches!(outcome, FlushOutcome::Committed(_)));
+    }
+}
+
+/// Divides rows into those in time and those that are late.
+fn divide(rows: &RecordBatch, seed: &mut u64) -> (RecordBatch, RecordBatch) {
+    let late: BooleanArray = (0..rows.num_rows())
+        .map(|_| {
+            *seed ^= *seed << 13;
+            *seed ^= *seed >> 7;
+            *seed ^= *seed << 17;
+            Some(seed.is_multiple_of(20))
+        })
+        .collect();
+    let in_time = BooleanArray::new(!late.values(), None);
+    (
+        filter_record_batch(rows, &in_time).unwrap(),
+        filter_record_batch(rows, &late).unwrap(),
+    )
+}
+
+/// One row group of up to a million rows, dictionaries everywhere, zstd 3.
+fn plain_file(rows: &RecordBatch) -> (usize, Duration) {
+    let level = ZstdLevel::try_new(3).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(1 << 20))
+        .set_data_page_row_count_limit(20_000)
+        .build();
+    let start = Instant::now();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
+    (bytes.len(), start.elapsed())
+}
+
+async fn run(hosts: usize, interval: i64, values: Values, compare: bool) {
+    let place = Place::new(values).await;
+    let tags: Vec<String> = TAGS.iter().map(|(tag, _)| (*tag).to_owned()).collect();
+    let mut generator = Hosts::new(hosts, values);
+    let schema = generator.schema();
+    let per_flush = usize::try_from(HALF_HOUR / interval).unwrap();
+    let mut late = RecordBatch::new_empty(Arc::clone(&schema));
+    let mut all = Vec::new();
+    let mut seed = 42;
+    for flush in 0..FLUSHES {
+        let start = START + HALF_HOUR * i64::try_from(flush).unwrap();
+        let rows = generator.rows(start, interval, per_flush);
+        let (in_time, next_late) = divide(&rows, &mut seed);
+        let folded = fold(&tags, &schema, &[late, in_time]).unwrap();
+        late = next_late;
+        place.flush(1 + flush as u64, &tags, &folded).await;
+        if compare {
+            all.push(folded);
+        }
+    }
+    let manifest = place.manifests.read(place.database, None).await.unwrap();
+    let job = MergeJob::of(manifest.value.sections.clone(), MergeReason::Settled).unwrap();
+    let merger = Merger::new(
+        place.bucket.clone(),
+        Arc::clone(&place.catalog),
+        place.manifests.clone(),
+    );
+    let before = USED.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    let start = Instant::now();
+    let limits = JobLimits {
+        max_memory_bytes: 2 << 30,
+        ..JobLimits::default()
+    };
+    let outcome = merger
+        .run(place.database, &job.reference(), None, &limits)
+        .await
+        .unwrap();
+    let took = start.elapsed();
+    let most = MOST.load(Ordering::Relaxed) - before;
+    let MergeOutcome::Done {
+        rows,
+        bytes_in,
+        bytes_out,
+        ..
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    let per_row = |bytes: u64| bytes as f64 / rows as f64;
+    println!(
+        "| {hosts} | {values:?} | {rows} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} | {} |",
+        per_row(bytes_in),
+        per_row(bytes_out),
+        took.as_secs_f64(),
+        rows as f64 / took.as_secs_f64() / 1e6,
+        bytes_in as f64 / took.as_secs_f64() / 1e6,
+        most >> 20,
+        bytes_out >> 20,
+    );
+    if compare {
+        let sorted = fold(&tags, &schema, &all).unwrap();
+        let (bytes, took) = plain_file(&sorted);
+        let ratio = bytes_out as f64 / bytes as f64;
+        println!(
+            "| | as DataFusion | {} | | {:.2} | {:.2} | | | | ratio {ratio:.3} |",
+            sorted.num_rows(),
+            per_row(bytes as u64),
+            took.as_secs_f64()
+        );
+    }
+}
+
+fn main() {
+    let hosts = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .next()
+        .unwrap_or(1_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    println!(
+        "| hosts | values | rows | in, bytes/row | out, bytes/row | s | M rows/s | MB/s in | memory, MiB | output, MiB |"
+    );
+    println!("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let minute = 60_000_000_000;
+    for values in [Values::Integers, Values::WholeFloats, Values::Floats] {
+        runtime.block_on(run(hosts, minute, values, true));
+    }
+    for interval in [minute, minute / 10] {
+        runtime.block_on(run(hosts / 10, interval, Values::Integers, false));
+        runtime.block_on(run(hosts, interval, Values::Integers, false));
+    }
+}

@@ -1,0 +1,112 @@
+//! Rows for the benchmarks: line protocol files as folded tables.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::{Schema, SchemaRef};
+use neap_line_protocol::{Options, Precision, SchemaView, TableView, parse};
+use neap_points::fold;
+use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
+
+/// Bytes of line protocol that are parsed at once.
+const BODY_BYTES: usize = 8 << 20;
+
+struct Empty;
+
+impl SchemaView for Empty {
+    fn table(&self, _: &str) -> Option<Arc<TableView>> {
+        None
+    }
+}
+
+/// The rows of each table of a line protocol file, every point once, sorted by its tags and time. Timestamps of ten digits are seconds, others nanoseconds.
+pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
+    let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut parts: BTreeMap<String, (Vec<String>, Vec<RecordBatch>)> = BTreeMap::new();
+    let mut rest = text.as_slice();
+    while !rest.is_empty() {
+        let end = rest.len().min(BODY_BYTES);
+        let end = match rest[end..].iter().position(|byte| *byte == b'\n') {
+            Some(newline) => end + newline + 1,
+            None => rest.len(),
+        };
+        let (body, after) = rest.split_at(end);
+        rest = after;
+        let seconds = body.trim_ascii_end().rsplit(|byte| *byte == b' ').next();
+        let precision = match seconds.map(<[u8]>::len) {
+            Some(10) => Precision::Second,
+            _ => Precision::Nanosecond,
+        };
+        let options = Options {
+            precision,
+            ..Options::default()
+        };
+        for table in parse(body, &Empty, &options).unwrap().tables {
+            let (tags, batches) = parts.entry(table.name).or_default();
+            for (name, kind) in table.new_columns {
+                if kind == ColumnType::Tag && !tags.contains(&name) {
+                    tags.push(name);
+                }
+            }
+            batches.push(table.batch);
+        }
+    }
+    let tables = parts.into_values();
+    tables
+        .map(|(tags, batches)| fold(&tags, &schema_of(&batches), &batches).unwrap())
+        .collect()
+}
+
+/// All columns of some batches, sorted by name.
+fn schema_of(batches: &[RecordBatch]) -> SchemaRef {
+    let fields: BTreeMap<String, _> = batches
+        .iter()
+        .flat_map(|batch| {
+            batch
+                .schema_ref()
+                .fields()
+                .iter()
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+        .map(|field| (field.name().clone(), field))
+        .collect();
+    Arc::new(Schema::new(fields.into_values().collect::<Vec<_>>()))
+}
+
+/// The rows with whole-numbered floats in place of integers, as many collectors send them.
+pub(crate) fn with_floats(rows: &RecordBatch) -> RecordBatch {
+    let schema = rows.schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .map(
+            |(field, column)| match column.as_primitive_opt::<Int64Type>() {
+                Some(integers) => {
+                    let floats: Float64Array = integers.unary(|value| value as f64);
+                    (
+                        ColumnType::Float.arrow_field(field.name()),
+                        Arc::new(floats) as ArrayRef,
+                    )
+                }
+                None => (Arc::clone(field), Arc::clone(column)),
+            },
+        );
+    let (fields, columns): (Vec<_>, Vec<_>) = columns.unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// What kind of column a field is, for tables of results.
+pub(crate) fn kind_of(field: &arrow_schema::Field) -> &'static str {
+    let kind = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
+    match kind.and_then(|kind| kind.rsplit("::").next()) {
+        Some("tag") => "tag",
+        Some("timestamp") => TIME_COLUMN,
+        Some("float") => "float",
+        Some("integer") => "integer",
+        Some("uinteger") => "uinteger",
+        Some("boolean") => "boolean",
+        _ => "string",
+    }
+}

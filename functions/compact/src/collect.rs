@@ -1,0 +1,350 @@
+//! Garbage collection: deletes the objects that nothing needs any more. Nobody else deletes any.
+//!
+//! ```text
+//!   collector                                 store
+//!     |-- GET manifest, LIST tail ----------->  |
+//!     |-- DELETE segments below settled marks>  |   crash after: fewer segments, no harm
+//!     |-- LIST data, GET pages -------------->  |
+//!     |-- DELETE what is doomed ------------->  |   crash after: the next one deletes it again
+//!     |-- commit: entries out, older doomed ->  |   only what a committed manifest dooms is ever deleted
+//! ```
+//!
+//! All ages are differences of the store's times. Keys that are not Neap's are left alone.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use neap_bucket::{Bucket, Key, ListEntry, Stamp, StoreTime, Versioned};
+use neap_catalog::Catalog;
+use neap_manifest::{
+    Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE, ObjectName, Pin,
+};
+use neap_schema::DatabaseId;
+
+use crate::{
+    CompactError,
+    listing::{Pages, delete},
+};
+
+/// The prefix of query results.
+const RESULTS_PREFIX: &str = "results/";
+
+/// A restored database that has not come after this time will not.
+const RESTORE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is collected when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectSettings {
+    /// How long what was dropped can be read by queries as of then, and is kept for those under way.
+    pub time_travel: Duration,
+    /// Segments are deleted when a mark has been above them for so long. A snapshot's answers lie closer
+    /// together.
+    pub segment_grace: Duration,
+    /// Objects that nothing names are garbage when they are so old. At least twice the age at which a
+    /// commit may still name them.
+    pub orphan_age: Duration,
+    /// Query results are deleted when they are so old.
+    pub result_age: Duration,
+    /// Only tell what would be deleted.
+    pub dry_run: bool,
+}
+
+impl Default for CollectSettings {
+    fn default() -> Self {
+        Self {
+            time_travel: Duration::from_secs(60 * 60),
+            segment_grace: Duration::from_secs(120),
+            orphan_age: Duration::from_secs(24 * 60 * 60),
+            result_age: Duration::from_secs(24 * 60 * 60),
+            dry_run: false,
+        }
+    }
+}
+
+/// What was deleted, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Segments that are in sections.
+    pub segments: usize,
+    /// Bundles and pages.
+    pub objects: usize,
+    /// Objects that nothing names, which are condemned now.
+    pub orphans: usize,
+    /// Query results.
+    pub results: usize,
+    /// The keys of all of them, in a dry run.
+    pub keys: Vec<String>,
+}
+
+impl Collected {
+    /// Both together.
+    pub fn and(mut self, other: Self) -> Self {
+        self.segments += other.segments;
+        self.objects += other.objects;
+        self.orphans += other.orphans;
+        self.results += other.results;
+        self.keys.extend(other.keys);
+        self
+    }
+}
+
+/// Deletes what nothing needs.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    manifests: ManifestStore,
+    settings: CollectSettings,
+}
+
+impl Collector {
+    /// A collector for the databases of a bucket.
+    pub fn new(
+        bucket: Bucket,
+        catalog: Arc<Catalog>,
+        manifests: ManifestStore,
+        settings: CollectSettings,
+    ) -> Self {
+        let orphan_age = settings.orphan_age.max(2 * OBJECT_NAME_AGE);
+        Self {
+            bucket,
+            catalog,
+            manifests,
+            settings: CollectSettings {
+                orphan_age,
+                ..settings
+            },
+        }
+    }
+
+    /// Deletes what a database no longer needs: segments that sections hold, and objects that were dropped
+    /// long enough ago. Two runs with the time-travel period between them delete all that is garbage now.
+    pub async fn collect(&self, database: DatabaseId) -> Result<Collected, CompactError> {
+        let manifest = self.manifests.read(database, None).await?;
+        let segments = self.collect_segments(database, &manifest).await?;
+        let objects = self.collect_objects(database, manifest).await?;
+        Ok(segments.and(objects))
+    }
+
+    /// Deletes the segments that every snapshot finds in sections.
+    pub async fn collect_segments(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+    ) -> Result<Collected, CompactError> {
+        let grace = self.settings.segment_grace;
+        let settled = manifest
+            .proven
+            .and_then(|now| Manifest::settled_mark(manifest, now, grace));
+        match settled {
+            Some(mark) => self.delete_segments(database, mark).await,
+            None => Ok(Collected::default()),
+        }
+    }
+
+    async fn delete_segments(
+        &self,
+        database: DatabaseId,
+        upto: Stamp,
+    ) -> Result<Collected, CompactError> {
+        let mut collected = Collected::default();
+        let prefix = Key::tail_prefix(database);
+        let mut pages = Pages::of(&self.bucket, &prefix);
+        while let Some(page) = pages.next().await? {
+            let is_settled = |entry: &ListEntry| match entry.key.parse() {
+                Ok(Key::Segment(of, name)) => of == database && name.stamp <= upto,
+                _ => false,
+            };
+            let settled = page.entries.iter().filter(|entry| is_settled(entry));
+            let keys: Vec<_> = settled.map(|entry| entry.key.clone()).collect();
+            collected.segments += keys.len();
+            self.delete(keys, &mut collected).await?;
+        }
+        Ok(collected)
+    }
+
+    async fn delete(
+        &self,
+        keys: Vec<String>,
+        collected: &mut Collected,
+    ) -> Result<(), CompactError> {
+        if self.settings.dry_run {
+            collected.keys.extend(keys);
+            return Ok(());
+        }
+        Ok(delete(&self.bucket, &keys).await?)
+    }
+
+    async fn collect_objects(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+    ) -> Result<Collected, CompactError> {
+        let candidates = self.old_objects(database, &manifest.value).await?;
+        let value = &manifest.value;
+        let has_pending = value.pending_deletes().next().is_some();
+        let is_clean = value.condemned.is_empty() && value.pins.is_empty() && !has_pending;
+        if candidates.is_empty() && is_clean {
+            return Ok(Collected::default());
+        }
+        let census = self.manifests.census(database, value).await?;
+        let orphans: BTreeSet<_> = candidates
+            .into_iter()
+            .filter(|object| !census.names(*object))
+            .collect();
+        let deletable = census.deletable();
+        let mut collected = Collected {
+            objects: deletable.len(),
+            orphans: orphans.len(),
+            ..Collected::default()
+        };
+        // Pages go last: they tell what else goes.
+        for is_page in [false, true] {
+            let now = deletable
+                .iter()
+                .filter(|object| matches!(object, ObjectName::Page(_)) == is_page);
+            let keys = now.map(|object| object.key(database).to_string()).collect();
+            self.delete(keys, &mut collected).await?;
+        }
+        if self.settings.dry_run {
+            let orphans = orphans.iter();
+            let keys = orphans.map(|object| object.key(database).to_string());
+            collected.keys.extend(keys);
+            return Ok(collected);
+        }
+        let collection = Collection {
+            released: self.released(database, &manifest, &census).await?,
+            census,
+            deleted: deletable,
+            orphans,
+            time_travel: self.settings.time_travel,
+        };
+        self.manifests
+            .commit_collection(database, manifest, &collection)
+            .await?;
+        Ok(collected)
+    }
+
+    /// The objects of a database that are old enough to be orphans and that the register itself does not
+    /// name. They may be named by its pages.
+    async fn old_objects(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+    ) -> Result<BTreeSet<ObjectName>, CompactError> {
+        let inline: BTreeSet<_> = manifest
+            .sections
+            .iter()
+            .map(|section| ObjectName::Bundle(section.object))
+            .chain(
+                manifest
+                    .pages
+                    .iter()
+                    .map(|page| ObjectName::Page(page.object)),
+            )
+            .collect();
+        let mut found = BTreeSet::new();
+        let prefix = Key::data_prefix(database);
+        let mut pages = Pages::of(&self.bucket, &prefix);
+        while let Some(page) = pages.next().await? {
+            let is_old = |entry: &&ListEntry| self.is_old(entry, page.date);
+            let old = page.entries.iter().filter(is_old);
+            let names = old.filter_map(|entry| {
+                let (of, name) = ObjectName::of_key(&entry.key.parse().ok()?)?;
+                (of == database && !inline.contains(&name)).then_some(name)
+            });
+            found.extend(names);
+        }
+        Ok(found)
+    }
+
+    fn is_old(&self, entry: &ListEntry, date: Option<StoreTime>) -> bool {
+        let age = date.map(|date| date.since(entry.last_modified));
+        age.is_some_and(|age| age >= self.settings.orphan_age)
+    }
+
+    /// The restored databases that no longer need what they began with.
+    async fn released(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+        census: &Census,
+    ) -> Result<BTreeSet<DatabaseId>, CompactError> {
+        let mut released = BTreeSet::new();
+        for pin in &manifest.value.pins {
+            if !released.contains(&pin.database)
+                && self.is_released(database, manifest, census, pin).await?
+            {
+                released.insert(pin.database);
+            }
+        }
+        Ok(released)
+    }
+
+    async fn is_released(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+        own: &Census,
+        pin: &Pin,
+    ) -> Result<bool, CompactError> {
+        let age = manifest.proven.map(|now| now.since(pin.created));
+        let is_late = age.is_some_and(|age| age >= RESTORE_TIME);
+        let restored = self.manifests.read(pin.database, None).await?;
+        if restored.version == 0 {
+            return Ok(is_late);
+        }
+        let census = self.manifests.census(pin.database, &restored.value);
+        let origins = census.await?.origins().clone();
+        // What this database was itself restored from is kept for as long as this one names it.
+        Ok(!origins.contains(&database) && origins.is_disjoint(own.origins()))
+    }
+
+    /// Deletes everything of a database whose removal has begun, once nothing can be read of it any more.
+    /// Whether that is so.
+    pub(crate) async fn collect_dropped(
+        &self,
+        database: DatabaseId,
+    ) -> Result<(Collected, bool), CompactError> {
+        let collected = self.collect(database).await?;
+        let manifest = self.manifests.read(database, None).await?.value;
+        let is_empty = manifest.section_count() == 0
+            && manifest.condemned.is_empty()
+            && manifest.pins.is_empty();
+        if !is_empty || self.settings.dry_run {
+            return Ok((collected, false));
+        }
+        let segments = self
+            .delete_segments(database, Stamp::from_u64(u64::MAX))
+            .await?;
+        // A flush may have been under way.
+        let left = self.manifests.read(database, None).await?.value;
+        Ok((collected.and(segments), left.section_count() == 0))
+    }
+
+    /// Deletes expired query results.
+    pub async fn collect_results(&self) -> Result<Collected, CompactError> {
+        let mut collected = Collected::default();
+        let mut pages = Pages::of(&self.bucket, RESULTS_PREFIX);
+        while let Some(page) = pages.next().await? {
+            let is_expired = |entry: &&ListEntry| {
+                let is_result = matches!(entry.key.parse(), Ok(Key::QueryResult(..)));
+                let age = page.date.map(|date| date.since(entry.last_modified));
+                is_result && age.is_some_and(|age| age >= self.settings.result_age)
+            };
+            let expired = page.entries.iter().filter(is_expired);
+            let keys: Vec<_> = expired.map(|entry| entry.key.clone()).collect();
+            collected.results += keys.len();
+            self.delete(keys, &mut collected).await?;
+        }
+        Ok(collected)
+    }
+
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.settings.dry_run
+    }
+
+    /// The catalogs that say what is dropped.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+}

@@ -1,0 +1,143 @@
+//! What a manifest says of a section's rows, gathered while they are written.
+
+use std::collections::BTreeMap;
+
+use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, cast::AsArray, types::Int32Type};
+use neap_manifest::TagRange;
+use neap_points::{PointsError, times};
+
+/// The number of rows, their times, and the values of their tags.
+#[derive(Debug)]
+pub(super) struct Extent {
+    pub(super) rows: u64,
+    times: Option<(i64, i64)>,
+    tags: Vec<(String, TagRange)>,
+}
+
+impl Extent {
+    pub(super) fn new(tags: &[String]) -> Self {
+        let tags = tags.iter().map(|tag| (tag.clone(), TagRange::default()));
+        Self {
+            rows: 0,
+            times: None,
+            tags: tags.collect(),
+        }
+    }
+
+    pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PointsError> {
+        for time in times(rows)?.values() {
+            let (min, max) = self.times.get_or_insert((*time, *time));
+            (*min, *max) = ((*min).min(*time), (*max).max(*time));
+        }
+        self.rows += rows.num_rows() as u64;
+        for (tag, range) in &mut self.tags {
+            add_tag(rows, tag, range);
+        }
+        Ok(())
+    }
+
+    pub(super) fn min_time(&self) -> i64 {
+        self.times.map_or(0, |(min, _)| min)
+    }
+
+    pub(super) fn max_time(&self) -> i64 {
+        self.times.map_or(0, |(_, max)| max)
+    }
+
+    /// The range of each tag that has a value somewhere.
+    pub(super) fn into_tag_ranges(self) -> BTreeMap<String, TagRange> {
+        let tags = self.tags.into_iter();
+        tags.filter(|(_, range)| range.min.is_some()).collect()
+    }
+}
+
+fn add_tag(rows: &RecordBatch, tag: &str, range: &mut TagRange) {
+    let column = rows.column_by_name(tag);
+    let Some(column) = column.and_then(|column| column.as_dictionary_opt::<Int32Type>()) else {
+        range.has_null |= rows.num_rows() > 0;
+        return;
+    };
+    range.has_null |= column.null_count() > 0;
+    let Some(values) = column.values().as_string_opt::<i32>() else {
+        return;
+    };
+    let used = used_values(column);
+    let seen = used.iter().zip(values).filter(|(used, _)| **used);
+    for value in seen.filter_map(|(_, value)| value) {
+        if range.min.as_deref().is_none_or(|min| value < min) {
+            range.min = Some(value.to_owned());
+        }
+        if range.max.as_deref().is_none_or(|max| value > max) {
+            range.max = Some(value.to_owned());
+        }
+    }
+}
+
+/// Which values of a dictionary occur: it may be shared with other rows.
+fn used_values(column: &DictionaryArray<Int32Type>) -> Vec<bool> {
+    let mut used = vec![false; column.values().len()];
+    let mut last = None;
+    for key in column.keys().iter().flatten() {
+        // Sorted rows mostly repeat what was before.
+        if last == Some(key) {
+            continue;
+        }
+        last = Some(key);
+        if let Some(slot) = usize::try_from(key).ok().and_then(|key| used.get_mut(key)) {
+            *slot = true;
+        }
+    }
+    used
+}
+
+/// The number of different values of a tag.
+pub(super) fn distinct_values(column: &ArrayRef) -> usize {
+    let dictionary = column.as_dictionary_opt::<Int32Type>();
+    dictionary.map_or(0, |dictionary| {
+        let used = used_values(dictionary);
+        used.iter().filter(|used| **used).count()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::TimestampNanosecondArray;
+    use arrow_schema::Schema;
+    use neap_schema::ColumnType;
+
+    use super::*;
+
+    fn rows(tags: &[Option<&str>], first_time: i64) -> RecordBatch {
+        let schema = Schema::new(vec![
+            ColumnType::Tag.arrow_field("host"),
+            ColumnType::Time.arrow_field("time"),
+        ]);
+        let host: DictionaryArray<Int32Type> = tags.iter().copied().collect();
+        let time = TimestampNanosecondArray::from_iter_values((first_time..).take(tags.len()));
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(host), Arc::new(time)]).unwrap()
+    }
+
+    #[test]
+    fn ranges_grow_with_every_batch_and_count_only_values_that_occur() {
+        let mut extent = Extent::new(&["host".to_owned(), "zone".to_owned()]);
+        let all = rows(&[Some("a"), Some("m"), Some("z")], 5);
+        extent.add(&all.slice(1, 1)).unwrap();
+        let range = &extent.tags[0].1;
+        assert_eq!((range.min.as_deref(), range.has_null), (Some("m"), false));
+        extent.add(&rows(&[Some("b"), None], -3)).unwrap();
+        assert_eq!(
+            (extent.rows, extent.min_time(), extent.max_time()),
+            (3, -3, 6)
+        );
+        let ranges = extent.into_tag_ranges();
+        assert_eq!(ranges.len(), 1, "a tag without a value has no range");
+        let host = &ranges["host"];
+        assert_eq!(
+            (host.min.as_deref(), host.max.as_deref()),
+            (Some("b"), Some("m"))
+        );
+        assert!(host.has_null);
+    }
+}

@@ -1,0 +1,83 @@
+//! Listings that may be long: page by page, so that what is held is bounded.
+
+use std::time::Duration;
+
+use neap_bucket::{
+    Answer, Bucket, ListEntry, ListRequest, MAX_DELETE_KEYS, Operation, StoreError, StoreTime,
+};
+
+/// After this time a request counts as unanswered.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// A page of a listing.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The objects.
+    pub(crate) entries: Vec<ListEntry>,
+    /// The store's time of the answer.
+    pub(crate) date: Option<StoreTime>,
+}
+
+/// The pages of one listing, one after the other.
+#[derive(Debug)]
+pub(crate) struct Pages<'a> {
+    bucket: &'a Bucket,
+    prefix: &'a str,
+    next: Option<Option<String>>,
+}
+
+impl<'a> Pages<'a> {
+    /// The listing of all keys that start with `prefix`.
+    pub(crate) fn of(bucket: &'a Bucket, prefix: &'a str) -> Self {
+        Self {
+            bucket,
+            prefix,
+            next: Some(None),
+        }
+    }
+
+    /// The next page; `None` after the last one.
+    pub(crate) async fn next(&mut self) -> Result<Option<Page>, StoreError> {
+        let Some(page_token) = self.next.take() else {
+            return Ok(None);
+        };
+        let request = ListRequest {
+            prefix: self.prefix,
+            start_after: None,
+            page_token,
+        };
+        let page = self.bucket.list(request);
+        let Answer { value, date } =
+            in_time(self.bucket, Operation::List, self.prefix, page).await?;
+        self.next = value.next_page_token.map(Some);
+        Ok(Some(Page {
+            entries: value.entries,
+            date,
+        }))
+    }
+}
+
+/// Deletes objects, all of them segments or none, in as few requests as possible.
+pub(crate) async fn delete(bucket: &Bucket, keys: &[String]) -> Result<(), StoreError> {
+    for keys in keys.chunks(MAX_DELETE_KEYS) {
+        let first = keys.first().map_or("", String::as_str);
+        in_time(bucket, Operation::Delete, first, bucket.delete(keys)).await?;
+    }
+    Ok(())
+}
+
+async fn in_time<T>(
+    bucket: &Bucket,
+    operation: Operation,
+    key: &str,
+    request: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = bucket.world().timeout(REQUEST_LIMIT, request).await;
+    answer.unwrap_or_else(|| {
+        Err(StoreError::Unavailable {
+            operation,
+            key: key.to_owned(),
+            reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+        })
+    })
+}

@@ -1,0 +1,122 @@
+//! Rectangles of days and stamps, and the rule that what is merged must fill its own.
+
+use std::sync::Arc;
+
+use neap_bucket::Stamp;
+use neap_manifest::Section;
+
+/// A range of days and an interval of stamps of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hull {
+    /// The first day, in days since the Unix epoch.
+    pub first_day: i32,
+    /// The last day.
+    pub last_day: i32,
+    /// The segments above this stamp
+    pub above: Stamp,
+    /// and up to this one.
+    pub upto: Stamp,
+}
+
+impl Hull {
+    /// The days and the interval of a section.
+    pub fn of(section: &Section) -> Self {
+        Self {
+            first_day: section.first_day,
+            last_day: section.last_day,
+            above: section.above,
+            upto: section.upto,
+        }
+    }
+
+    /// The smallest one that contains both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            first_day: self.first_day.min(other.first_day),
+            last_day: self.last_day.max(other.last_day),
+            above: self.above.min(other.above),
+            upto: self.upto.max(other.upto),
+        }
+    }
+
+    /// Whether both have a day and a stamp in common.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.first_day <= other.last_day
+            && other.first_day <= self.last_day
+            && self.above < other.upto
+            && other.above < self.upto
+    }
+}
+
+/// A set of sections that grows to be closed: every section that meets its hull is in it. Only such a set
+/// can become one section without claiming the days and stamps of another one.
+#[derive(Clone, Debug)]
+pub(super) struct ClosedSet<'a> {
+    sections: &'a [Arc<Section>],
+    members: Vec<bool>,
+    pub(super) count: usize,
+    pub(super) bytes: u64,
+    hull: Option<Hull>,
+}
+
+impl<'a> ClosedSet<'a> {
+    pub(super) fn new(sections: &'a [Arc<Section>]) -> Self {
+        Self {
+            sections,
+            members: vec![false; sections.len()],
+            count: 0,
+            bytes: 0,
+            hull: None,
+        }
+    }
+
+    pub(super) fn contains(&self, at: usize) -> bool {
+        self.members.get(at).copied().unwrap_or(false)
+    }
+
+    /// Whether its section would meet what another one will cover.
+    pub(super) fn meets(&self, other: &Hull) -> bool {
+        self.hull.is_some_and(|hull| hull.meets(other))
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        let members = self.members.iter().enumerate();
+        members.filter(|(_, member)| **member).map(|(at, _)| at)
+    }
+
+    /// Adds a section and all that the rule brings with it.
+    pub(super) fn add(&mut self, at: usize) {
+        self.take(at);
+        loop {
+            let before = self.count;
+            for at in 0..self.sections.len() {
+                if !self.contains(at) && self.is_met(at) {
+                    self.take(at);
+                }
+            }
+            if self.count == before {
+                return;
+            }
+        }
+    }
+
+    fn is_met(&self, at: usize) -> bool {
+        let section = self.sections.get(at).map(|section| Hull::of(section));
+        self.hull
+            .zip(section)
+            .is_some_and(|(hull, section)| hull.meets(&section))
+    }
+
+    fn take(&mut self, at: usize) {
+        if let (Some(section), Some(member)) = (self.sections.get(at), self.members.get_mut(at))
+            && !*member
+        {
+            *member = true;
+            self.count += 1;
+            self.bytes = self.bytes.saturating_add(section.length);
+            let hull = Hull::of(section);
+            self.hull = Some(self.hull.map_or(hull, |all| all.with(hull)));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One input of a merge: bytes in, rows out, a batch at a time, without those that were deleted.
+//!
+//! It asks for its bytes window by window, so that never more than two of them are in memory: the one whose
+//! rows are being read, and the one that is on its way.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::SchemaRef;
+use arrow_select::filter::filter_record_batch;
+use bytes::Bytes;
+use neap_points::times;
+use neap_row_delete::Condition;
+use parquet::{
+    DecodeResult,
+    arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder},
+    file::metadata::{ParquetMetaData, RowGroupMetaData},
+};
+
+use super::{MergeError, key::Keys};
+
+/// The most that one request reads; a column of a row group that is larger is read at once all the same.
+const MAX_READ_BYTES: u64 = 16 << 20;
+
+/// Which rows of an input are left out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RowFilter {
+    /// Those for which one of these holds.
+    pub(super) deleted: Vec<Condition>,
+    /// Those before this time.
+    pub(super) floor: Option<i64>,
+}
+
+impl RowFilter {
+    fn apply(&self, rows: RecordBatch) -> Result<RecordBatch, MergeError> {
+        let mut kept: Option<BooleanBuffer> = None;
+        if let Some(floor) = self.floor {
+            let times = times(&rows)?;
+            let is_kept = |row: usize| times.value(row) >= floor;
+            kept = Some(BooleanBuffer::collect_bool(rows.num_rows(), is_kept));
+        }
+        for condition in &self.deleted {
+            let rest = !&condition.mask(&rows)?;
+            kept = Some(match kept {
+                Some(kept) => &kept & &rest,
+                None => rest,
+            });
+        }
+        match kept {
+            Some(kept) if kept.count_set_bits() < rows.num_rows() => {
+                let kept = BooleanArray::new(kept, None);
+                filter_record_batch(&rows, &kept).map_err(|error| MergeError::Points(error.into()))
+            }
+            _ => Ok(rows),
+        }
+    }
+}
+
+/// Ranges of a section, relative to its start, that are read together: some row groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// One for each request.
+    pub(super) ranges: Vec<Range<u64>>,
+}
+
+impl Window {
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.ranges
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
+    }
+}
+
+/// The windows of a section, of at least one row group each, and of more while they have at most so many bytes.
+pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque<Window> {
+    let mut windows: VecDeque<Window> = VecDeque::new();
+    for group in metadata.row_groups() {
+        let chunks = chunks_of(group);
+        let size: u64 = chunks.iter().map(|chunk| chunk.end - chunk.start).sum();
+        let starts_new = windows
+            .back()
+            .is_none_or(|window| window.size_bytes() + size > window_bytes);
+        if starts_new {
+            windows.push_back(Window { ranges: Vec::new() });
+        }
+        if let Some(window) = windows.back_mut() {
+            for chunk in chunks {
+                append(&mut window.ranges, chunk);
+            }
+        }
+    }
+    windows
+}
+
+fn chunks_of(group: &RowGroupMetaData) -> Vec<Range<u64>> {
+    let columns = group.columns().iter().map(|column| {
+        let (start, length) = column.byte_range();
+        start..start.saturating_add(length)
+    });
+    let mut chunks: Vec<_> = columns.collect();
+    chunks.sort_unstable_by_key(|chunk| chunk.start);
+    chunks
+}
+
+fn append(ranges: &mut Vec<Range<u64>>, chunk: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if chunk.start == last.end && chunk.end - last.start <= MAX_READ_BYTES => {
+            last.end = chunk.end;
+        }
+        _ => ranges.push(chunk),
+    }
+}
+
+/// Rows of an input, and how many of them were taken.
+#[derive(Debug)]
+pub(super) struct Current {
+    rows: RecordBatch,
+    pub(super) keys: Keys,
+    pub(super) taken: usize,
+}
+
+impl Current {
+    /// The rows from the first one that was not taken up to `end`, which are now.
+    pub(super) fn take(&mut self, end: usize) -> RecordBatch {
+        let rows = self.rows.slice(self.taken, end - self.taken);
+        self.taken = end;
+        rows
+    }
+}
+
+/// What an input needs to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: there are rows.
+    Nothing,
+    /// The next window.
+    Window,
+    /// Nothing: it has no more rows.
+    End,
+}
+
+/// A section that is being merged.
+#[derive(Debug)]
+pub(super) struct Input {
+    name: String,
+    tags: Arc<[String]>,
+    decoder: ParquetPushDecoder,
+    filter: RowFilter,
+    current: Option<Current>,
+    /// The key of the last row that was decoded.
+    last: Option<Keys>,
+    ended: bool,
+}
+
+impl Input {
+    /// The section with this footer; `name` is for messages.
+    pub(super) fn new(
+        name: String,
+        tags: Arc<[String]>,
+        metadata: Arc<ParquetMetaData>,
+        batch_rows: usize,
+        filter: RowFilter,
+    ) -> Result<Self, MergeError> {
+        let decoder = ParquetPushDecoderBuilder::try_new_decoder(metadata)
+            .and_then(|builder| builder.with_batch_size(batch_rows).build());
+        Ok(Self {
+            decoder: decoder.map_err(|error| MergeError::damaged(&name, &error))?,
+            name,
+            tags,
+            filter,
+            current: None,
+            last: None,
+            ended: false,
+        })
+    }
+
+    /// The bytes of a window.
+    pub(super) fn push(&mut self, window: Window, bytes: Vec<Bytes>) -> Result<(), MergeError> {
+        self.decoder.clear_all_ranges();
+        self.decoder
+            .push_ranges(window.ranges, bytes)
+            .map_err(|error| MergeError::damaged(&self.name, &error))
+    }
+
+    /// Makes sure that there are rows to take.
+    pub(super) fn advance(&mut self) -> Result<Need, MergeError> {
+        loop {
+            let unread = |current: &Current| current.taken < current.keys.len();
+            if self.current.as_ref().is_some_and(unread) {
+                return Ok(Need::Nothing);
+            }
+            self.current = None;
+            if self.ended {
+                return Ok(Need::End);
+            }
+            let decoded = self.decoder.try_decode();
+            match decoded.map_err(|error| MergeError::damaged(&self.name, &error))? {
+                DecodeResult::NeedsData(_) => return Ok(Need::Window),
+                DecodeResult::Data(rows) => self.take_in(rows)?,
+                DecodeResult::Finished => self.ended = true,
+            }
+        }
+    }
+
+    fn take_in(&mut self, rows: RecordBatch) -> Result<(), MergeError> {
+        let keys = Keys::of(&self.tags, &rows)?;
+        let Some(end) = keys.len().checked_sub(1) else {
+            return Ok(());
+        };
+        // A merge of what is not sorted would give a section that is not, and queries would lose rows.
+        let is_after = |last: &Keys| last.compare(0, &keys, 0).is_lt();
+        if !self.last.as_ref().is_none_or(is_after) || keys.compare(0, &keys, end).is_gt() {
+            return Err(MergeError::NotSorted(self.name.clone()));
+        }
+        self.last = Some(Keys::of(&self.tags, &rows.slice(end, 1))?);
+        let rows = self.filter.apply(rows)?;
+        self.current = Some(Current {
+            keys: Keys::of(&self.tags, &rows)?,
+            rows,
+            taken: 0,
+        });
+        Ok(())
+    }
+
+    pub(super) fn current(&self) -> Option<&Current> {
+        self.current.as_ref()
+    }
+
+    pub(super) fn current_mut(&mut self) -> Option<&mut Current> {
+        self.current.as_mut()
+    }
+
+    /// The columns of a section by its footer, with their types.
+    pub(super) fn schema_of(
+        name: &str,
+        metadata: &Arc<ParquetMetaData>,
+    ) -> Result<SchemaRef, MergeError> {
+        let builder = ParquetPushDecoderBuilder::try_new_decoder(Arc::clone(metadata));
+        builder
+            .map(|builder| Arc::clone(builder.schema()))
+            .map_err(|error| MergeError::damaged(name, &error))
+    }
+}

@@ -1,0 +1,95 @@
+//! The order of rows: tag by tag in the order of the catalog, a missing one first, then by time.
+
+use std::cmp::Ordering;
+
+use arrow_array::{
+    Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
+    types::Int32Type,
+};
+use neap_points::{PointsError, times};
+
+/// The key columns of some rows.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    /// Of each tag of the table; `None` where no row has it.
+    tags: Vec<Option<TagColumn>>,
+    times: TimestampNanosecondArray,
+}
+
+#[derive(Clone, Debug)]
+struct TagColumn {
+    keys: Int32Array,
+    values: StringArray,
+}
+
+impl TagColumn {
+    fn value(&self, row: usize) -> Option<&str> {
+        let key = usize::try_from(self.keys.value(row)).ok()?;
+        let is_value = self.keys.is_valid(row) && key < self.values.len();
+        is_value.then(|| self.values.value(key))
+    }
+}
+
+impl Keys {
+    pub(super) fn of(tags: &[String], rows: &RecordBatch) -> Result<Self, PointsError> {
+        let tag_column = |tag: &String| {
+            let Some(column) = rows.column_by_name(tag) else {
+                return Ok(None);
+            };
+            let dictionary = column.as_dictionary_opt::<Int32Type>();
+            let parts = dictionary.and_then(|dictionary| {
+                Some((
+                    dictionary.keys(),
+                    dictionary.values().as_string_opt::<i32>()?,
+                ))
+            });
+            let (keys, values) = parts.ok_or_else(|| PointsError::ColumnType {
+                column: tag.clone(),
+                found: column.data_type().to_string(),
+                expected: "Dictionary(Int32, Utf8)".to_owned(),
+            })?;
+            Ok(Some(TagColumn {
+                keys: keys.clone(),
+                values: values.clone(),
+            }))
+        };
+        Ok(Self {
+            tags: tags
+                .iter()
+                .map(tag_column)
+                .collect::<Result<_, PointsError>>()?,
+            times: times(rows)?.clone(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// The order of a row of these and a row of others, of the same table.
+    pub(super) fn compare(&self, row: usize, others: &Self, other: usize) -> Ordering {
+        for (mine, theirs) in self.tags.iter().zip(&others.tags) {
+            let mine = mine.as_ref().and_then(|tag| tag.value(row));
+            let theirs = theirs.as_ref().and_then(|tag| tag.value(other));
+            match mine.cmp(&theirs) {
+                Ordering::Equal => {}
+                order => return order,
+            }
+        }
+        self.times.value(row).cmp(&others.times.value(other))
+    }
+
+    /// The end of the rows from `start` on that are not after a row of others.
+    pub(super) fn end_of(&self, start: usize, others: &Self, bound: usize) -> usize {
+        let (mut from, mut to) = (start, self.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if self.compare(middle, others, bound).is_le() {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        from
+    }
+}

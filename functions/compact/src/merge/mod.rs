@@ -1,0 +1,35 @@
+//! Merge: sections of one table become one, sorted and folded, without what was deleted or has expired.
+//!
+//! ```text
+//!   plan      which sections, from what the manifest says of them          no request
+//!   read      their bytes, a window of each at a time                      GETs
+//!   blocks    the rows of all inputs, block by block, in the order of the key
+//!   encode    the output, as it grows
+//!   job       all of it, in time and memory                                GETs, 1 PUT, 1 commit
+//! ```
+//!
+//! A crash at any point leaves an object that nothing names. A merge that is overtaken, because an input has
+//! left the manifest meanwhile, is refused by its commit.
+
+mod blocks;
+mod component;
+mod error;
+mod hull;
+mod input;
+mod job;
+mod job_list;
+mod key;
+mod plan;
+mod range;
+mod source;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use error::MergeError;
+pub use hull::Hull;
+pub(crate) use job::fitting_inputs;
+pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
+pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
+pub(crate) use plan::table_cutoff;
+pub use plan::{MergePolicy, TablePlan, TableState, plan_table};

@@ -1,0 +1,291 @@
+//! Whole jobs: what they ask of the store, what they leave behind, and when they stop.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow_array::{RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow_schema::Schema;
+use arrow_select::concat::concat_batches;
+use bytes::Bytes;
+use neap_bucket::{KeyClass, Operation, PutMode, Stamp};
+use neap_points::{fold, times};
+use neap_row_delete::Condition;
+use neap_schema::ColumnType;
+
+use super::{
+    stage::{Stage, limits},
+    stream::{Row, batch, text},
+};
+use crate::{JobLimits, MergeGaveUp, MergeOutcome, MergeReason};
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// Rows of host `t<host>` at these times, with a value.
+fn rows(host: u8, times: impl IntoIterator<Item = i64>, value: i8) -> Vec<Row> {
+    let row = |time| ([None, Some(host)], time, [Some(value), None]);
+    times.into_iter().map(row).collect()
+}
+
+/// Rows whose text can't be compressed, so that their section is large.
+fn large(seed: u64, count: i64) -> RecordBatch {
+    let mut state = seed;
+    let mut text = || -> String {
+        let draw = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(33 + u8::try_from(state % 90).unwrap())
+        };
+        (0..2_000).map(draw).collect()
+    };
+    let texts: StringArray = (0..count).map(|_| Some(text())).collect();
+    let times = TimestampNanosecondArray::from_iter_values(0..count);
+    let fields = [("b", ColumnType::String), ("time", ColumnType::Time)];
+    let schema = Schema::new(fields.map(|(name, kind)| kind.arrow_field(name)).to_vec());
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(texts), Arc::new(times)]).unwrap()
+}
+
+#[tokio::test]
+async fn small_sections_cost_one_get_each_and_a_merge_two_puts() {
+    for count in [2, 12] {
+        let stage = Stage::new().await;
+        let mut all = Vec::new();
+        for at in 0..count {
+            let rows = batch(&rows(
+                u8::try_from(at % 3).unwrap(),
+                0..20,
+                i8::try_from(at).unwrap(),
+            ));
+            stage
+                .flush(10 + at, std::slice::from_ref(&rows), None)
+                .await;
+            all.push(rows);
+        }
+        let counts = stage.merge_all().await;
+        assert_eq!(
+            counts.to_string(),
+            format!("1 get manifest, {count} get data, 1 put manifest, 1 put data")
+        );
+        let manifest = stage.manifest().await;
+        assert_eq!((manifest.sections.len(), manifest.check()), (1, Ok(())));
+        let merged = &manifest.sections[0];
+        assert_eq!(
+            (merged.above, merged.upto),
+            (Stamp::ZERO, Stamp::from_u64(9 + count))
+        );
+        let expected = fold(&stage.table.tag_names(), &stage.table.arrow_schema(), &all).unwrap();
+        let expected =
+            crate::encode::without_empty_fields(&stage.table.tag_names(), &expected).unwrap();
+        let read = stage.rows(merged).await;
+        assert_eq!(
+            text(&concat_batches(&read[0].schema(), &read).unwrap()),
+            text(&expected)
+        );
+        let job = manifest.jobs.last().unwrap();
+        assert_eq!(
+            (u64::from(job.inputs), job.outputs, job.rows),
+            (count, 1, merged.rows)
+        );
+    }
+}
+
+#[tokio::test]
+async fn large_sections_cost_their_footer_and_coalesced_reads() {
+    let stage = Stage::new().await;
+    for at in 1..=3 {
+        stage.flush(10 * at, &[large(at, 3_500)], None).await;
+    }
+    let sections = stage.manifest().await.sections.clone();
+    assert!(sections.iter().all(|section| section.length > 4 << 20));
+    let counts = stage.merge_all().await;
+    let data = counts.of(Operation::Get, KeyClass::Data);
+    assert_eq!(data.requests, 3 * (1 + 1));
+    let length: u64 = sections.iter().map(|section| section.length).sum();
+    assert!(data.bytes <= length, "nothing is read twice");
+    let merged = &stage.manifest().await.sections[0];
+    let read = stage.rows(merged).await;
+    let newest = concat_batches(&read[0].schema(), &read).unwrap();
+    let expected = fold(
+        &stage.table.tag_names(),
+        &newest.schema(),
+        &[large(3, 3_500)],
+    )
+    .unwrap();
+    assert_eq!(text(&newest.slice(0, 50)), text(&expected.slice(0, 50)));
+}
+
+#[tokio::test]
+async fn deletes_apply_to_inputs_that_are_older_and_then_are_done() {
+    let stage = Stage::new().await;
+    stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
+    // Deletes of the first section, and of what this flush brings before it.
+    let from_5 = Condition::Time { min: 5, max: 100 };
+    stage
+        .flush(20, &[batch(&rows(2, 0..5, 2))], Some(from_5))
+        .await;
+    stage.flush(30, &[batch(&rows(1, 8..10, 3))], None).await;
+    stage.merge_all().await;
+    let manifest = stage.manifest().await;
+    let merged = &manifest.sections[0];
+    let read = stage.rows(merged).await;
+    let expected = [rows(1, 0..5, 1), rows(1, 8..10, 3), rows(2, 0..5, 2)].concat();
+    let tags = stage.table.tag_names();
+    let expected = fold(&tags, &stage.table.arrow_schema(), &[batch(&expected)]).unwrap();
+    let expected = crate::encode::without_empty_fields(&tags, &expected).unwrap();
+    assert_eq!(text(&read[0]), text(&expected));
+    assert_eq!(merged.cleaned, Stamp::from_u64(30));
+    assert_eq!(
+        manifest.deletes_of(stage.table.id()).count(),
+        0,
+        "no section needs it"
+    );
+}
+
+#[tokio::test]
+async fn rewriting_one_section_is_enough_for_a_delete() {
+    let stage = Stage::new().await;
+    stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
+    // In the middle, so that the times of what is left would still meet it.
+    let some = Condition::Time { min: 3, max: 5 };
+    stage
+        .flush(20, &[batch(&rows(2, [DAY], 2))], Some(some))
+        .await;
+    let sections = stage.manifest().await.sections.clone();
+    let job = crate::MergeJob::of(vec![Arc::clone(&sections[0])], MergeReason::Deletes).unwrap();
+    assert!(matches!(
+        stage.merge(&job, &limits()).await.unwrap(),
+        MergeOutcome::Done { rows: 7, .. }
+    ));
+    let manifest = stage.manifest().await;
+    assert_eq!(manifest.sections.len(), 2);
+    assert_eq!(manifest.deletes_of(stage.table.id()).count(), 0);
+}
+
+#[tokio::test]
+async fn a_merge_that_leaves_no_row_takes_its_inputs_out() {
+    let stage = Stage::new().await;
+    stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
+    stage.flush(20, &[], Some(Condition::EVERYTHING)).await;
+    let counts = stage.merge_all().await;
+    assert_eq!(counts.of(Operation::Put, KeyClass::Data).requests, 0);
+    let manifest = stage.manifest().await;
+    assert!(manifest.sections.is_empty());
+    assert_eq!(manifest.jobs.last().unwrap().outputs, 0);
+}
+
+#[tokio::test]
+async fn expired_rows_are_left_out_for_ever() {
+    let stage = Stage::new().await;
+    let now = stage.bucket.clock().now().unwrap().micros() * 1_000;
+    let hour = DAY / 24;
+    // Both sections have fresh rows, too.
+    for (cut, age) in [(10, 30), (20, 2)] {
+        let times = [now - age * hour, now - hour];
+        stage.flush(cut, &[batch(&rows(1, times, 1))], None).await;
+    }
+    let day = Duration::from_secs(86_400);
+    stage
+        .catalog
+        .set_retention(stage.database, Some(day))
+        .await
+        .unwrap();
+    let sections = stage.manifest().await.sections.clone();
+    let job = crate::MergeJob::of(sections, MergeReason::Settled).unwrap();
+    stage.merge(&job, &limits()).await.unwrap();
+    let manifest = stage.manifest().await;
+    let read = stage.rows(&manifest.sections[0]).await;
+    assert_eq!(
+        times(&read[0]).unwrap().values(),
+        &[now - 2 * hour, now - hour]
+    );
+    assert_eq!(manifest.deletes, [], "no other section has such rows");
+    assert_eq!(manifest.sections[0].min_time, now - 2 * hour);
+}
+
+#[tokio::test]
+async fn a_job_whose_inputs_are_gone_does_nothing() {
+    let stage = Stage::new().await;
+    stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
+    stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
+    let job = stage.job().await;
+    stage.merge_all().await;
+    let before = stage.store.counts();
+    let outcome = stage.merge(&job, &limits()).await.unwrap();
+    assert!(
+        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::Overtaken)),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        (stage.store.counts() - before).to_string(),
+        "1 get manifest"
+    );
+}
+
+#[tokio::test]
+async fn a_job_without_time_or_memory_stops_before_its_put() {
+    let stage = Stage::new().await;
+    stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
+    stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
+    let job = stage.job().await;
+    let before = stage.store.counts();
+    let no_time = JobLimits {
+        time: Duration::ZERO,
+        ..limits()
+    };
+    let outcome = stage.merge(&job, &no_time).await.unwrap();
+    assert!(
+        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::OutOfTime)),
+        "{outcome:?}"
+    );
+    let no_memory = JobLimits {
+        max_memory_bytes: 1 << 20,
+        ..limits()
+    };
+    let outcome = stage.merge(&job, &no_memory).await.unwrap();
+    assert!(
+        matches!(outcome, MergeOutcome::Nothing(MergeGaveUp::OutOfMemory(_))),
+        "{outcome:?}"
+    );
+    let counts = stage.store.counts() - before;
+    assert_eq!(counts.requests(Operation::Put), 0);
+    assert_eq!(stage.manifest().await.sections.len(), 2);
+}
+
+#[tokio::test]
+async fn damage_is_found_and_named_and_not_merged() {
+    for (count, parts) in [(10, 2), (3_500, 1)] {
+        let stage = Stage::new().await;
+        for part in 0..parts {
+            stage
+                .flush(10 + part, &[large(1 + part, count)], None)
+                .await;
+        }
+        stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
+        let job = stage.job().await;
+        let damaged = Arc::clone(&job.inputs[0]);
+        let key = damaged.key(stage.database);
+        let whole = stage.object(&damaged).await;
+        // A bit of a value: Parquet itself would not notice. A part is missing. All of it is.
+        let mut flipped = whole.to_vec();
+        flipped[40_usize.max(whole.len() / 2)] ^= 1;
+        let cut = whole.slice(..whole.len() / 2);
+        for body in [Bytes::from(flipped), cut] {
+            stage
+                .bucket
+                .put(&key, body, PutMode::Overwrite)
+                .await
+                .unwrap();
+            let error = stage.merge(&job, &limits()).await.unwrap_err();
+            assert!(
+                error.to_string().contains(&damaged.object.to_string()),
+                "{error}"
+            );
+        }
+        stage.bucket.delete(&[key.to_string()]).await.unwrap();
+        let error = stage.merge(&job, &limits()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("'{key}' is missing from the bucket")
+        );
+        assert_eq!(stage.manifest().await.sections.len(), job.inputs.len());
+    }
+}

@@ -1,0 +1,205 @@
+//! A bucket in memory with one database and one table, to which tests write sections.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use neap_bucket::{
+    Bucket, CountingStore, Counts, Get, GetOptions, Key, Margins, MemoryStore, PutMode, Rules,
+    Stamp, World,
+};
+use neap_catalog::{Catalog, Table};
+use neap_manifest::{
+    DrawnObject, FlushCommit, FlushOutcome, JobKind, JobRecord, Manifest, ManifestSettings,
+    ManifestStore, Section,
+};
+use neap_points::fold;
+use neap_row_delete::{Condition, RowDelete};
+use neap_schema::{ColumnType, DatabaseId};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::{
+    JobLimits, MergeError, MergeJob, MergeOutcome, MergeReason, Merger,
+    encode::without_empty_fields, encode_section, split_by_days,
+};
+
+pub(super) struct Stage {
+    pub(super) store: Arc<CountingStore>,
+    pub(super) bucket: Bucket,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) manifests: ManifestStore,
+    pub(super) database: DatabaseId,
+    pub(super) table: Arc<Table>,
+    merger: Merger,
+}
+
+impl Stage {
+    /// With the table `m`: tags `zone` and `host`, fields `a` (float) and `b` (text).
+    pub(super) async fn new() -> Self {
+        let world = World::system();
+        let store = MemoryStore::new(Arc::clone(&world.clock));
+        let store = Arc::new(CountingStore::new(Arc::new(store)));
+        let bucket = Bucket::new(Arc::clone(&store) as _, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let database = catalog.create_database("d", None).await.unwrap();
+        let fields = [("a", ColumnType::Float), ("b", ColumnType::String)];
+        let fields = fields.map(|(name, kind)| (name.to_owned(), kind));
+        let tags = ["zone".to_owned(), "host".to_owned()];
+        let created = catalog
+            .create_table(database, "m", &tags, &fields)
+            .await
+            .unwrap();
+        let table = Arc::clone(created.value.table("m").unwrap());
+        let rules = Rules::new(Margins::LOCAL);
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
+        Self {
+            store,
+            bucket,
+            catalog,
+            manifests,
+            database,
+            table,
+            merger,
+        }
+    }
+
+    pub(super) async fn manifest(&self) -> Arc<Manifest> {
+        self.manifests
+            .read(self.database, None)
+            .await
+            .unwrap()
+            .value
+    }
+
+    /// Writes rows and a delete that is newer than these, as one flush up to stamp `cut`.
+    pub(super) async fn flush(&self, cut: u64, rows: &[RecordBatch], delete: Option<Condition>) {
+        let base = self.manifests.read(self.database, None).await.unwrap();
+        let object = DrawnObject::draw(&self.bucket).unwrap();
+        let (above, upto) = (base.value.low_water_mark, Stamp::from_u64(cut));
+        let tags = self.table.tag_names();
+        let folded = fold(&tags, &self.table.arrow_schema(), rows).unwrap();
+        let (mut bundle, mut sections) = (Vec::new(), Vec::new());
+        for range in split_by_days(folded).unwrap() {
+            let rows = without_empty_fields(&tags, &range.rows).unwrap();
+            let encoded = encode_section(&tags, &rows).unwrap();
+            sections.push(Section {
+                object: object.ulid,
+                offset: bundle.len() as u64,
+                length: encoded.bytes.len() as u64,
+                footer_length: encoded.footer_length,
+                table: self.table.id(),
+                first_day: range.first_day,
+                last_day: range.last_day,
+                above,
+                upto,
+                rows: encoded.rows,
+                min_time: encoded.min_time,
+                max_time: encoded.max_time,
+                tags: encoded.tags,
+                crc32c: Some(crc32c::crc32c(&encoded.bytes)),
+                cleaned: Stamp::ZERO,
+                added: 0,
+                dropped: None,
+                origin: None,
+            });
+            bundle.extend_from_slice(&encoded.bytes);
+        }
+        let key = Key::Bundle(self.database, object.ulid);
+        self.bucket
+            .put(&key, Bytes::from(bundle), PutMode::Overwrite)
+            .await
+            .unwrap();
+        let table = self.table.id();
+        let commit = FlushCommit {
+            read_mark: above,
+            cut: upto,
+            object: (!sections.is_empty()).then_some(object),
+            sections,
+            needs_catalog: 1,
+            deletes: delete
+                .map(|condition| (upto, RowDelete { table, condition }))
+                .into_iter()
+                .collect(),
+            job: JobRecord {
+                id: object.ulid,
+                kind: JobKind::Flush,
+                table: None,
+                inputs: 1,
+                outputs: 1,
+                rows: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+                duration_ms: 0,
+                finished: object.drawn,
+                version: 0,
+            },
+        };
+        let outcome = self
+            .manifests
+            .commit_flush(self.database, base, commit)
+            .await
+            .unwrap();
+        assert!(matches!(outcome, FlushOutcome::Committed(_)), "{outcome:?}");
+    }
+
+    /// The merge of all sections that there are.
+    pub(super) async fn job(&self) -> MergeJob {
+        let sections = self.manifest().await.sections.clone();
+        MergeJob::of(sections, MergeReason::Settled).unwrap()
+    }
+
+    pub(super) async fn merge(
+        &self,
+        job: &MergeJob,
+        limits: &JobLimits,
+    ) -> Result<MergeOutcome, MergeError> {
+        self.merger
+            .run(self.database, &job.reference(), None, limits)
+            .await
+    }
+
+    /// Merges everything, which must succeed; what it asked of the store.
+    pub(super) async fn merge_all(&self) -> Counts {
+        let job = self.job().await;
+        let before = self.store.counts();
+        let outcome = self.merge(&job, &limits()).await.unwrap();
+        assert!(matches!(outcome, MergeOutcome::Done { .. }), "{outcome:?}");
+        self.store.counts() - before
+    }
+
+    pub(super) async fn object(&self, section: &Section) -> Bytes {
+        let key = section.key(self.database);
+        match self
+            .bucket
+            .get(&key, GetOptions::default())
+            .await
+            .unwrap()
+            .value
+        {
+            Get::Found(object) => object.bytes,
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    /// The rows of a section.
+    pub(super) async fn rows(&self, section: &Section) -> Vec<RecordBatch> {
+        let bytes = self.object(section).await;
+        let range = section.range();
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        let bytes = bytes.slice(range);
+        assert_eq!(section.crc32c, Some(crc32c::crc32c(&bytes)));
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .unwrap()
+            .build()
+            .unwrap();
+        reader.map(Result::unwrap).collect()
+    }
+}
+
+pub(super) fn limits() -> JobLimits {
+    JobLimits {
+        time: Duration::from_secs(60),
+        ..JobLimits::default()
+    }
+}

@@ -1,0 +1,73 @@
+//! Putting the compact function together from a bucket and its settings.
+
+use std::sync::Arc;
+
+use neap_bucket::{Bucket, Margins, Rules};
+use neap_catalog::Catalog;
+use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_wal::{TailReader, TailSettings};
+
+use crate::{
+    CollectSettings, Collector, Compactor, CompactorSettings, Dispatch, FlushLimits, Flusher,
+    Maintainer, MergePolicy, Merger, merge::fitting_inputs,
+};
+
+/// What a [`Compactor`] is made of. It has caches of its own.
+#[derive(Clone, Debug)]
+pub struct CompactParts {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The margins of a cluster that is created by looking at it.
+    pub margins: Margins,
+    /// The rules of the storage protocol in this cluster.
+    pub rules: Rules,
+    /// How much one flush takes.
+    pub flush: FlushLimits,
+    /// When what is merged.
+    pub merge: MergePolicy,
+    /// What is deleted when.
+    pub collect: CollectSettings,
+    /// How an invocation works.
+    pub settings: CompactorSettings,
+}
+
+impl CompactParts {
+    /// The function. Without a dispatcher it runs its merges itself.
+    pub fn assemble(self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+        let Self {
+            bucket,
+            rules,
+            merge,
+            collect,
+            settings,
+            ..
+        } = self;
+        // What would not fit is not planned.
+        let fitting = fitting_inputs(settings.merge_memory_bytes, merge.max_inputs);
+        let merge = MergePolicy {
+            max_output_bytes: merge.max_output_bytes.min(fitting),
+            ..merge
+        };
+        let catalog = Arc::new(Catalog::new(bucket.clone(), self.margins, None));
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let flusher = Flusher::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            tail,
+            rules,
+            self.flush,
+        );
+        let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
+        let maintainer = Maintainer::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            merger,
+            merge,
+        );
+        let collector = Collector::new(bucket.clone(), catalog, manifests, collect);
+        Compactor::new(bucket, flusher, maintainer, collector, dispatcher, settings)
+    }
+}

@@ -1,0 +1,163 @@
+//! What leaves without being read: sections whose rows have all expired, and those of dropped tables and
+//! databases.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use neap_bucket::{Bucket, StoreTime, Versioned};
+use neap_catalog::{Catalog, DatabaseCatalog, Deletion, Purge};
+use neap_manifest::{
+    JobKind, JobRecord, Manifest, ManifestStore, ReplaceOutcome, Replacement, Section, TimeRange,
+};
+use neap_schema::{DatabaseId, TableId};
+
+use crate::{CompactError, flush::millis};
+
+/// The time before which rows of a table have expired, in nanoseconds since the Unix epoch.
+pub(crate) fn cutoff(now: StoreTime, retention: Duration) -> i64 {
+    let oldest = now.minus(retention).micros();
+    oldest.saturating_mul(1_000)
+}
+
+/// Whether the removal of the data of a dropped table has begun, so that it will never be undeleted and nothing
+/// is added to it. That it is due does not say so: an undeletion may have been committed since, or be under way.
+pub(crate) fn is_being_removed(deletion: Option<Deletion>) -> bool {
+    deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
+}
+
+/// Takes sections out of manifests.
+#[derive(Clone, Debug)]
+pub(crate) struct Removal {
+    pub(crate) bucket: Bucket,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) manifests: ManifestStore,
+}
+
+/// How many sections were taken out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    pub(crate) sections: usize,
+}
+
+impl Removal {
+    /// Takes expired sections of a table out, and makes sure that their rows don't come back if retention
+    /// is made longer.
+    pub(crate) async fn expire(
+        &self,
+        database: DatabaseId,
+        manifest: &mut Versioned<Manifest>,
+        expired: Vec<Arc<Section>>,
+    ) -> Result<Removed, CompactError> {
+        let newest = expired.iter().map(|section| section.max_time).max();
+        let floor = newest.map(|newest| newest.saturating_add(1));
+        self.remove(database, manifest, expired, floor, JobKind::Expire)
+            .await
+    }
+
+    /// Takes out the sections of tables whose time to be undeleted is over.
+    pub(crate) async fn drop_tables(
+        &self,
+        database: DatabaseId,
+        manifest: &mut Versioned<Manifest>,
+        catalog: &DatabaseCatalog,
+        now: StoreTime,
+    ) -> Result<Removed, CompactError> {
+        let due: Vec<TableId> = catalog.due_tables(now).collect();
+        let gone = catalog
+            .all_tables()
+            .filter(|table| is_being_removed(table.deletion()) || due.contains(&table.id()));
+        let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
+        for table in gone {
+            let found = self
+                .manifests
+                .load_sections(database, &manifest.value, table.id(), TimeRange::ALL)
+                .await?;
+            let sections = found.into_iter().map(|found| found.section);
+            by_table.insert(table.id(), sections.collect());
+        }
+        if !due.is_empty() {
+            self.catalog.begin_table_purge(database, &due).await?;
+        }
+        let mut removed = Removed::default();
+        for sections in by_table.into_values().filter(|found| !found.is_empty()) {
+            let one = self.remove(database, manifest, sections, None, JobKind::Drop);
+            removed.sections += one.await?.sections;
+        }
+        if !due.is_empty() {
+            self.catalog.finish_table_purge(database, &due).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Takes out everything of a database.
+    pub(crate) async fn drop_all(&self, database: DatabaseId) -> Result<Removed, CompactError> {
+        let mut manifest = self.manifests.read(database, None).await?;
+        let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
+        let all = self.manifests.all_sections(database, &manifest.value);
+        for found in all.await? {
+            let table = found.section.table;
+            by_table.entry(table).or_default().push(found.section);
+        }
+        let mut removed = Removed::default();
+        for sections in by_table.into_values() {
+            let one = self.remove(database, &mut manifest, sections, None, JobKind::Drop);
+            removed.sections += one.await?.sections;
+        }
+        Ok(removed)
+    }
+
+    /// Takes sections of one table out of a manifest, which is then the newest one known.
+    async fn remove(
+        &self,
+        database: DatabaseId,
+        manifest: &mut Versioned<Manifest>,
+        remove: Vec<Arc<Section>>,
+        floor: Option<i64>,
+        kind: JobKind,
+    ) -> Result<Removed, CompactError> {
+        let Some(table) = remove.first().map(|section| section.table) else {
+            return Ok(Removed::default());
+        };
+        let begun = self.bucket.world().moment();
+        let count = remove.len();
+        let replacement = Replacement {
+            table,
+            add: Vec::new(),
+            object: None,
+            floor,
+            claim: None,
+            job: JobRecord {
+                id: self.bucket.draw_ulid(),
+                kind,
+                table: Some(table),
+                inputs: u32::try_from(count).unwrap_or(u32::MAX),
+                outputs: 0,
+                rows: 0,
+                bytes_in: remove.iter().map(|section| section.length).sum(),
+                bytes_out: 0,
+                duration_ms: millis(self.bucket.world().elapsed(&begun)),
+                finished: self.bucket.clock().now().unwrap_or_default(),
+                version: 0,
+            },
+            remove,
+        };
+        let outcome = self
+            .manifests
+            .replace(database, manifest.clone(), &replacement);
+        match outcome.await? {
+            ReplaceOutcome::Committed(current) => {
+                *manifest = current;
+                tracing::info!(%database, %table, sections = count, job = kind.as_str(), "removed");
+                Ok(Removed { sections: count })
+            }
+            // Whoever merged them meanwhile made sections that the next run finds.
+            ReplaceOutcome::GivenUp(reason) => {
+                tracing::info!(%database, %table, %reason, "not removed now");
+                Ok(Removed::default())
+            }
+            ReplaceOutcome::Unknown { reason } => {
+                tracing::warn!(%database, %table, %reason, "it is not known whether it is removed");
+                Ok(Removed::default())
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Events over databases that were really written, in a memory store with a clock that the tests move.
+
+mod collecting;
+mod scheduled;
+mod stage;

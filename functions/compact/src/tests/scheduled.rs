@@ -1,0 +1,192 @@
+//! What the scheduler starts: flushes of what is due, and merges that are handed out or run.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use neap_bucket::{KeyClass, Operation};
+
+use super::stage::{DAY, NOW, Queue, Stage};
+use crate::Event;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_idle_run_costs_one_list_whatever_the_number_of_databases() {
+    let stage = Stage::new().await;
+    for databases in [0, 1, 5] {
+        for number in 0..databases {
+            let name = format!("idle{databases}x{number}");
+            stage.write(&name, &format!("m v=1 {NOW}")).await;
+        }
+        stage.scheduled(20 * MINUTE).await;
+        stage.scheduled(20 * MINUTE).await;
+        assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
+        let idle = stage.counted(stage.scheduled(MINUTE));
+        let (report, counts) = idle.await;
+        assert_eq!(report, crate::Report::default());
+        assert_eq!(counts.requests(Operation::List), 1);
+        for operation in [Operation::Get, Operation::Put, Operation::Delete] {
+            assert_eq!(counts.requests(operation), 0, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
+    let stage = Stage::new().await;
+    stage.write("db", &format!("m v=1 {NOW}")).await;
+    let report = stage.scheduled(MINUTE).await;
+    assert_eq!((report.flushes, report.collected.segments), (0, 0));
+    let report = stage.scheduled(10 * MINUTE).await;
+    assert_eq!(report.flushes, 1);
+    assert_eq!(stage.manifest("db").await.section_count(), 1);
+    assert_eq!(stage.keys("tail/").await.len(), 1);
+    // It looks due until its segments are gone, and is not flushed again for that.
+    stage.write("db", &format!("m v=2 {NOW}")).await;
+    let report = stage.scheduled(3 * MINUTE).await;
+    assert_eq!((report.flushes, report.collected.segments), (0, 1));
+    assert_eq!(stage.scheduled(10 * MINUTE).await.flushes, 1);
+    let report = stage.scheduled(12 * MINUTE).await;
+    assert_eq!(report.collected.segments, 1);
+    assert_eq!(stage.keys("tail/").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
+    let mut costs = Vec::new();
+    for tables in [1, 500] {
+        let stage = Stage::new().await;
+        let mut lines = String::new();
+        for table in 0..tables {
+            writeln!(lines, "m{table},host=a v=1 {NOW}").unwrap();
+        }
+        stage.write("db", &lines).await;
+        stage.pass(10 * MINUTE);
+        let id = stage.id("db").await;
+        let compactor = stage.compactor();
+        let (flushed, counts) = stage.counted(compactor.flush(id)).await;
+        flushed.unwrap();
+        let each = Operation::ALL.map(|operation| counts.requests(operation));
+        costs.push(each);
+        assert_eq!(stage.manifest("db").await.section_count(), tables);
+    }
+    // Manifest, catalog and segment; bundle and commit; one listing.
+    assert_eq!(costs, [[3, 2, 1, 0]; 2]);
+}
+
+/// Writes so many sections of one day.
+async fn write_sections(stage: &Stage, count: i64) {
+    for number in 0..count {
+        stage
+            .write("db", &format!("m,host=a v={number} {}", NOW + number))
+            .await;
+        stage.flush("db").await;
+    }
+}
+
+#[tokio::test]
+async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
+    let stage = Stage::new().await;
+    write_sections(&stage, 7).await;
+    stage
+        .write("db", &format!("m,host=a v=9 {}", NOW + 9))
+        .await;
+    assert_eq!(stage.manifest("db").await.section_count(), 7);
+    let report = stage.scheduled(10 * MINUTE).await;
+    assert_eq!((report.flushes, report.merges), (1, 1));
+    let manifest = stage.manifest("db").await;
+    assert_eq!(manifest.section_count(), 1);
+    assert_eq!(manifest.sections[0].rows, 8);
+    assert_eq!(manifest.claims, []);
+    assert_eq!(manifest.jobs.last().unwrap().inputs, 8);
+}
+
+#[tokio::test]
+async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
+    let stage = Stage::new().await;
+    write_sections(&stage, 8).await;
+    let queue = Arc::new(Queue::default());
+    let id = stage.id("db").await;
+    let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
+    let (report, planned) = stage.counted(planner.after_flush(id, None)).await;
+    assert_eq!(report.unwrap().handed_out, 1);
+    // The claims of all jobs are one commit.
+    assert_eq!(planned.requests(Operation::Put), 1);
+    let [order] = queue.take().try_into().unwrap();
+    let worker = stage.compactor();
+    let (report, counts) = stage
+        .counted(worker.handle(&Event::Merge(order), None))
+        .await;
+    assert_eq!(report.unwrap().merges, 1);
+    assert_eq!(counts.of(Operation::Get, KeyClass::Data).requests, 8);
+    assert_eq!(counts.of(Operation::Get, KeyClass::Manifest).requests, 1);
+    assert_eq!(counts.requests(Operation::Put), 2);
+    assert_eq!(counts.requests(Operation::List), 0);
+}
+
+#[tokio::test]
+async fn an_order_is_the_same_as_json_and_is_run_once_by_whoever_comes_first() {
+    let stage = Stage::new().await;
+    write_sections(&stage, 8).await;
+    let queue = Arc::new(Queue::default());
+    let id = stage.id("db").await;
+    let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
+    planner.after_flush(id, None).await.unwrap();
+    let again = planner.after_flush(id, None).await.unwrap();
+    assert_eq!(again.handed_out, 0, "the range is claimed");
+    let [order] = queue.take().try_into().unwrap();
+    let event = Event::Merge(order);
+    let text = serde_json::to_string(&event).unwrap();
+    let event: Event = serde_json::from_str(&text).unwrap();
+    let merged = stage.compactor().handle(&event, None).await.unwrap();
+    assert_eq!(merged.merges, 1);
+    let late = stage.compactor().handle(&event, None).await.unwrap();
+    assert_eq!((late.merges, late.failures), (0, vec![]));
+    assert_eq!(stage.manifest("db").await.section_count(), 1);
+}
+
+#[tokio::test]
+async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
+    let stage = Stage::new().await;
+    write_sections(&stage, 8).await;
+    let queue = Arc::new(Queue::default());
+    let id = stage.id("db").await;
+    let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
+    planner.after_flush(id, None).await.unwrap();
+    queue.take();
+    stage.pass(14 * MINUTE);
+    assert_eq!(planner.after_flush(id, None).await.unwrap().handed_out, 0);
+    stage.pass(2 * MINUTE);
+    assert_eq!(planner.after_flush(id, None).await.unwrap().handed_out, 1);
+}
+
+#[tokio::test]
+async fn an_invocation_without_time_says_that_something_is_left() {
+    let stage = Stage::new().await;
+    stage.write("db", &format!("m v=1 {NOW}")).await;
+    stage.pass(20 * MINUTE);
+    let compactor = stage.compactor();
+    let report = compactor.handle(&Event::Scheduled, Some(Duration::ZERO));
+    let report = report.await.unwrap();
+    assert!(report.unfinished);
+    assert_eq!(report.flushes, 0);
+}
+
+#[tokio::test]
+async fn settled_days_become_one_section_and_small_ones_share_a_range() {
+    let stage = Stage::new().await;
+    for day in 0..12 {
+        let time = NOW - (40 - day) * DAY;
+        for part in 0..3 {
+            stage
+                .write("db", &format!("m,host=a v={part} {}", time + part))
+                .await;
+            stage.flush("db").await;
+        }
+    }
+    let report = stage.look(26 * 60 * MINUTE).await;
+    assert!(report.merges > 0);
+    let manifest = stage.manifest("db").await;
+    assert!(manifest.section_count() <= 3, "{:?}", manifest.sections);
+    let rows: u64 = manifest.sections.iter().map(|section| section.rows).sum();
+    assert_eq!(rows, 36);
+}

@@ -1,0 +1,206 @@
+//! A cluster in memory: a writer, and as many compact functions as a test asks for.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use neap_bucket::{
+    Bucket, Clock, CountingStore, Counts, Entropy, ListRequest, Margins, MemoryStore, Rules, Store,
+    World,
+};
+use neap_catalog::{ANY_AGE, Catalog};
+use neap_http::Metrics;
+use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
+use neap_schema::DatabaseId;
+use neap_wal::{TailWriter, WriterSettings};
+use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
+use tokio::sync::watch;
+
+use crate::{
+    CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
+    MergeOrder, MergePolicy, Report,
+};
+
+/// The wall clock at the begin of a test: 14 November 2023, 22:13:20.
+pub(super) const NOW: i64 = 1_700_000_000_000_000_000;
+
+pub(super) const DAY: i64 = 86_400_000_000_000;
+
+/// A clock that only the test moves.
+#[derive(Debug)]
+struct HandClock(watch::Sender<i64>);
+
+impl Clock for HandClock {
+    fn wall_micros(&self) -> i64 {
+        NOW / 1_000 + *self.0.borrow()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.0.borrow().unsigned_abs())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        // The pause after a lost race: nobody would move the clock.
+        if duration < Duration::from_secs(1) {
+            return Box::pin(std::future::ready(()));
+        }
+        let until = self.monotonic().saturating_add(duration).as_micros();
+        let mut now = self.0.subscribe();
+        Box::pin(async move {
+            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
+            // The test may end, and its clock with it, before that time comes.
+            if now.wait_for(is_over).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+}
+
+/// Keeps what is handed out.
+#[derive(Debug, Default)]
+pub(super) struct Queue(Mutex<Vec<MergeOrder>>);
+
+impl Queue {
+    pub(super) fn take(&self) -> Vec<MergeOrder> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Dispatch for Queue {
+    async fn dispatch(&self, order: MergeOrder) -> Result<(), String> {
+        self.0.lock().unwrap().push(order);
+        Ok(())
+    }
+}
+
+pub(super) struct Stage {
+    clock: Arc<HandClock>,
+    pub(super) store: Arc<CountingStore>,
+    pub(super) bucket: Bucket,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) manifests: ManifestStore,
+    writer: WriteService,
+    rules: Rules,
+    pub(super) policy: MergePolicy,
+    pub(super) collect: CollectSettings,
+}
+
+impl Stage {
+    pub(super) async fn new() -> Self {
+        let clock = Arc::new(HandClock(watch::Sender::new(0)));
+        let memory = MemoryStore::new(Arc::clone(&clock) as _);
+        let store = Arc::new(CountingStore::new(Arc::new(memory)));
+        let world = World {
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(Entropy::from_seed(1)),
+        };
+        let bucket = Bucket::new(Arc::clone(&store) as _, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = catalog.rules().await.unwrap();
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let writer = WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        });
+        Self {
+            clock,
+            store,
+            bucket,
+            catalog,
+            manifests,
+            writer,
+            rules,
+            policy: MergePolicy::default(),
+            collect: CollectSettings::default(),
+        }
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.clock.0.send_modify(|now| *now += micros);
+    }
+
+    pub(super) async fn write(&self, database: &str, lines: &str) {
+        self.pass(Duration::from_millis(1));
+        let body = Bytes::from(lines.to_owned());
+        let written = self.writer.write(database, body, WriteOptions::default());
+        written.await.unwrap();
+    }
+
+    /// A function with caches of its own.
+    pub(super) fn compactor(&self) -> Compactor {
+        self.compactor_with(None)
+    }
+
+    pub(super) fn compactor_with(&self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+        let parts = CompactParts {
+            bucket: self.bucket.clone(),
+            margins: Margins::LOCAL,
+            rules: self.rules,
+            flush: FlushLimits::default(),
+            merge: self.policy,
+            collect: self.collect,
+            settings: CompactorSettings::default(),
+        };
+        parts.assemble(dispatcher)
+    }
+
+    /// What happens when the scheduler fires some time after the last write, without a failure.
+    pub(super) async fn scheduled(&self, after: Duration) -> Report {
+        self.handle(&Event::Scheduled, after).await
+    }
+
+    /// What a look at every database does, without a failure.
+    pub(super) async fn look(&self, after: Duration) -> Report {
+        self.handle(&Event::Collect, after).await
+    }
+
+    async fn handle(&self, event: &Event, after: Duration) -> Report {
+        self.pass(after);
+        let report = self.compactor().handle(event, None).await.unwrap();
+        assert_eq!(report.failures, []);
+        report
+    }
+
+    pub(super) async fn id(&self, database: &str) -> DatabaseId {
+        let root = self.catalog.root(ANY_AGE).await.unwrap();
+        root.value.database(database).unwrap()
+    }
+
+    pub(super) async fn manifest(&self, database: &str) -> Arc<Manifest> {
+        let id = self.id(database).await;
+        self.manifests.read(id, None).await.unwrap().value
+    }
+
+    /// Flushes all that was written.
+    pub(super) async fn flush(&self, database: &str) {
+        self.pass(Duration::from_secs(10));
+        let id = self.id(database).await;
+        self.compactor().flush(id).await.unwrap();
+    }
+
+    /// What the store was asked for while something was done.
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
+        let before = self.store.counts();
+        let done = work.await;
+        (done, self.store.counts() - before)
+    }
+
+    pub(super) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let request = ListRequest {
+            prefix,
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.store.list(request).await.unwrap().value;
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+}
