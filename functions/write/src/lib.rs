@@ -1,4 +1,5 @@
-//! The write function: line protocol in, segments of the tail out, and the changes of databases and tables.
+//! The write function: line protocol and row deletes in, segments of the tail out, and the changes of databases
+//! and tables.
 //!
 //! ```text
 //! body ── parse against the catalog held ──┐
@@ -16,9 +17,11 @@
 //! | piece | what it is |
 //! |---|---|
 //! | [`WriteService`] | the function without HTTP |
-//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, and what changes databases and tables |
+//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, and what changes databases and tables |
 
 mod budget;
+mod delete;
+mod delete_failure;
 mod failure;
 mod judge;
 mod marks;
@@ -27,12 +30,15 @@ mod proof;
 mod routes;
 mod rows;
 mod schema;
+mod selection;
 mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod turns;
 
+pub use delete::{Deleted, RowSelection};
+pub use delete_failure::DeleteFailure;
 pub use failure::WriteFailure;
 pub use neap_line_protocol::{LineError, LineErrorKind, Precision};
 pub use routes::router;

@@ -9,6 +9,7 @@ pub(crate) struct WriteMetrics {
     lines: CounterFamily,
     rejected: CounterFamily,
     bytes: CounterFamily,
+    deletes: CounterFamily,
 }
 
 impl WriteMetrics {
@@ -31,12 +32,21 @@ impl WriteMetrics {
                 "Bytes of line protocol in requests of which lines were accepted.",
                 DB,
             ),
+            deletes: metrics.counter(
+                "neap_row_deletes_total",
+                "Row deletes that were acknowledged, one for each table.",
+                DB,
+            ),
         }
     }
 
     pub(crate) fn accepted(&self, database: &str, lines: usize, bytes: usize) {
         self.lines.add(&[database], lines as u64);
         self.bytes.add(&[database], bytes as u64);
+    }
+
+    pub(crate) fn deleted(&self, database: &str, deletes: usize) {
+        self.deletes.add(&[database], deletes as u64);
     }
 
     pub(crate) fn rejected(&self, database: &str, lines: usize) {

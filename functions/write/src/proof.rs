@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::TryFutureExt;
-use neap_bucket::{Rules, Stamp, StoreTime, Versioned};
+use neap_bucket::{Rules, StoreTime, Versioned};
 use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RootCatalog};
+use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 use neap_wal::Proof;
 
@@ -14,12 +15,12 @@ use crate::marks::Marks;
 /// interval. What is held is proven again this much before it is too old.
 const SLACK: Duration = Duration::from_millis(1_500);
 
-/// Root catalog, database catalog and mark, and when the earliest of them was proven current.
+/// Root catalog, database catalog and manifest, and when the earliest of them was proven current.
 #[derive(Debug)]
 pub(crate) struct Proven {
     pub(crate) root: Versioned<RootCatalog>,
     pub(crate) catalog: Versioned<DatabaseCatalog>,
-    pub(crate) mark: Stamp,
+    pub(crate) manifest: Versioned<Manifest>,
     pub(crate) at: StoreTime,
 }
 
@@ -28,7 +29,7 @@ impl Proven {
     pub(crate) fn proof(&self, catalog: &Versioned<DatabaseCatalog>) -> Proof {
         Proof {
             catalog_version: catalog.version,
-            mark: self.mark,
+            mark: self.manifest.value.low_water_mark,
             proven: self.at,
         }
     }
@@ -60,8 +61,8 @@ pub(crate) async fn prove(
     let earliest = times.into_iter().min().flatten();
     Ok(Proven {
         at: earliest.ok_or(CatalogError::NoStoreTime)?,
-        mark: manifest.value.low_water_mark,
         root,
         catalog,
+        manifest,
     })
 }

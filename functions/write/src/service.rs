@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How often a request is judged anew before it is given up.
-const MAX_ROUNDS: usize = 5;
+pub(crate) const MAX_ROUNDS: usize = 5;
 
 /// What a request usually takes up: its body, its columns, and what is encoded of them.
 const HELD_PER_BODY: usize = 3;
@@ -89,9 +89,9 @@ pub struct WriteService {
     pub(crate) turns: Turns,
     /// The greatest age of a catalog that a request begins with.
     pub(crate) max_age: Duration,
-    writer: TailWriter,
+    pub(crate) writer: TailWriter,
+    pub(crate) metrics: WriteMetrics,
     budget: Budget,
-    metrics: WriteMetrics,
 }
 
 /// A request as it is judged.

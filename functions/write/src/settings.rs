@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use neap_catalog::HardDelete;
+use neap_http::BodyLimits;
 
 /// The settings of a [`crate::WriteService`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,16 @@ pub struct WriteSettings {
     /// When the data of a dropped database or table goes unless the request says otherwise
     /// (InfluxDB 3 `--hard-delete-default-duration`).
     pub hard_delete: HardDelete,
+}
+
+impl WriteSettings {
+    /// What a body may be.
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            max_bytes: self.max_request_bytes,
+            timeout: self.body_timeout,
+        }
+    }
 }
 
 impl Default for WriteSettings {

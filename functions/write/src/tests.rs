@@ -2,6 +2,8 @@
 
 mod budget;
 mod configure;
+mod delete;
+mod delete_refused;
 mod malformed;
 mod races;
 mod stage;

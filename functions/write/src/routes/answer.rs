@@ -1,12 +1,12 @@
 //! Failures of writes as answers, in the forms of the endpoints.
 
 use neap_catalog::CatalogError;
-use neap_http::{ApiError, Kind};
+use neap_http::{ApiError, ErrorBody, Kind};
 use neap_line_protocol::{LineError, ParseError};
 use neap_wal::{WriteError, WriteErrorKind};
 use serde_json::{Value, json};
 
-use crate::WriteFailure;
+use crate::{DeleteFailure, WriteFailure};
 
 fn line(error: &LineError) -> Value {
     json!({
@@ -55,6 +55,28 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
         WriteFailure::Busy | WriteFailure::Contended => ApiError::json(Kind::Unavailable, message),
     };
     answer.stamped(stamp).retry_after(wait)
+}
+
+/// The answer of `/api/v3/delete_rows`.
+pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
+    let (stamp, wait) = (failure.stamp(), failure.retry_after());
+    let message = failure.to_string();
+    let kind = match failure {
+        DeleteFailure::Write(failure) => return of(failure).in_form(ErrorBody::Json),
+        DeleteFailure::NoDatabase(_) | DeleteFailure::NoTable(_) | DeleteFailure::TableGone(_) => {
+            Kind::NotFound
+        }
+        DeleteFailure::TooManyPending { .. } => Kind::Unavailable,
+        DeleteFailure::Predicate(_)
+        | DeleteFailure::TooComplex(_)
+        | DeleteFailure::OtherTable(_)
+        | DeleteFailure::Field { .. }
+        | DeleteFailure::NoTag { .. }
+        | DeleteFailure::NoTagAnywhere(_) => Kind::Invalid,
+    };
+    ApiError::json(kind, message)
+        .stamped(stamp)
+        .retry_after(wait)
 }
 
 /// The answer of `/api/v2/write`, which has no status of its own for limits.

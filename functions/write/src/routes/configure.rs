@@ -1,15 +1,23 @@
 //! The endpoints that create, change and drop databases and tables.
+//!
+//! InfluxDB 3 Enterprise sets the retention of a table below `/api/v3/enterprise/`; both editions' paths are
+//! served. What it lacks are Neap's own: `POST /api/v3/configure/database/undelete` and `…/table/undelete` take
+//! a drop back, `GET /api/v3/configure/retention` lists how long rows are kept.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::{Request, State};
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    routing::{get, post},
+};
 use chrono::DateTime;
 use http::StatusCode;
 use neap_bucket::StoreTime;
 use neap_catalog::{CatalogError, HardDelete, validate_database_name};
-use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_json};
+use neap_http::{ApiError, Kind, parse_query, read_json};
 use neap_schema::{ColumnType, DatabaseId};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
 
@@ -19,15 +27,40 @@ const INTERNAL: &str = "_internal";
 type Answer = Result<StatusCode, ApiError>;
 type Service = State<Arc<WriteService>>;
 
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    let database = post(create_database)
+        .put(update_database)
+        .delete(delete_database);
+    let retention = post(set_retention).delete(clear_retention);
+    let table = post(create_table).delete(delete_table);
+    let table_retention = post(set_table_retention).delete(clear_table_retention);
+    Router::new()
+        .route("/api/v3/configure/database", database)
+        .route("/api/v3/configure/database/retention_period", retention)
+        .route(
+            "/api/v3/configure/database/undelete",
+            post(undelete_database),
+        )
+        .route("/api/v3/configure/table", table)
+        .route(
+            "/api/v3/configure/table/retention_period",
+            table_retention.clone(),
+        )
+        .route(
+            "/api/v3/enterprise/configure/table/retention_period",
+            table_retention,
+        )
+        .route("/api/v3/configure/table/undelete", post(undelete_table))
+        .route("/api/v3/configure/retention", get(list_retention))
+}
+
 async fn json<T: DeserializeOwned>(
     service: &WriteService,
     request: Request,
 ) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits {
-        max_bytes: service.settings.max_request_bytes,
-        timeout: service.settings.body_timeout,
-    };
+    let limits = service.settings.body_limits();
     read_json(&head.headers, body, &limits, &service.world).await
 }
 
@@ -61,7 +94,7 @@ fn check_retention(retention: Option<Duration>) -> Result<(), ApiError> {
 }
 
 /// `POST /api/v3/configure/database`
-pub(super) async fn create_database(State(service): Service, request: Request) -> Answer {
+async fn create_database(State(service): Service, request: Request) -> Answer {
     let body: DatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     let created = service
@@ -72,7 +105,7 @@ pub(super) async fn create_database(State(service): Service, request: Request) -
 }
 
 /// `PUT /api/v3/configure/database`
-pub(super) async fn update_database(State(service): Service, request: Request) -> Answer {
+async fn update_database(State(service): Service, request: Request) -> Answer {
     let body: DatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     set(&service, &body.db, body.retention_period).await?;
@@ -104,7 +137,7 @@ struct DeleteDatabase {
 }
 
 /// `DELETE /api/v3/configure/database`
-pub(super) async fn delete_database(State(service): Service, request: Request) -> Answer {
+async fn delete_database(State(service): Service, request: Request) -> Answer {
     let params: DeleteDatabase = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     if params.db == INTERNAL {
@@ -141,15 +174,20 @@ struct SetRetention {
 }
 
 /// `POST /api/v3/configure/database/retention_period`
-pub(super) async fn set_retention(State(service): Service, request: Request) -> Answer {
+async fn set_retention(State(service): Service, request: Request) -> Answer {
     let params: SetRetention = parse_query(request.uri())?;
-    let retention = humantime::parse_duration(&params.duration).map_err(|error| {
+    let retention = parse_retention(&params.duration)?;
+    set(&service, &params.db, Some(retention)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn parse_retention(text: &str) -> Result<Duration, ApiError> {
+    let retention = humantime::parse_duration(text).map_err(|error| {
         let text = format!("Cannot parse the given human time: {error}");
         ApiError::text(Kind::Invalid, text)
     })?;
     check_retention(Some(retention))?;
-    set(&service, &params.db, Some(retention)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(retention)
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,10 +196,115 @@ struct ClearRetention {
 }
 
 /// `DELETE /api/v3/configure/database/retention_period`
-pub(super) async fn clear_retention(State(service): Service, request: Request) -> Answer {
+async fn clear_retention(State(service): Service, request: Request) -> Answer {
     let params: ClearRetention = parse_query(request.uri())?;
     set(&service, &params.db, None).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+struct SetTableRetention {
+    db: String,
+    table: String,
+    duration: String,
+}
+
+/// `POST /api/v3/configure/table/retention_period`: goes before what is set for the database.
+async fn set_table_retention(State(service): Service, request: Request) -> Answer {
+    let params: SetTableRetention = parse_query(request.uri())?;
+    let retention = parse_retention(&params.duration)?;
+    set_of_table(&service, &params.db, &params.table, Some(retention)).await
+}
+
+#[derive(Debug, Deserialize)]
+struct ClearTableRetention {
+    db: String,
+    table: String,
+}
+
+/// `DELETE /api/v3/configure/table/retention_period`: the database's counts again.
+async fn clear_table_retention(State(service): Service, request: Request) -> Answer {
+    let params: ClearTableRetention = parse_query(request.uri())?;
+    set_of_table(&service, &params.db, &params.table, None).await
+}
+
+async fn set_of_table(
+    service: &WriteService,
+    db: &str,
+    table: &str,
+    retention: Option<Duration>,
+) -> Answer {
+    let database = find_or_refuse(service, db).await?;
+    let catalog = service.catalog.database(database, Duration::ZERO).await?;
+    let found = catalog.value.table(table);
+    let id = found.ok_or_else(|| no_table(db, table))?.id();
+    let set = service.catalog.set_table_retention(database, id, retention);
+    match set.await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn find_or_refuse(service: &WriteService, db: &str) -> Result<DatabaseId, ApiError> {
+    let database = find(service, db).await?;
+    database.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
+}
+
+fn no_table(db: &str, table: &str) -> ApiError {
+    let text = format!("Table {table} not in DB schema for {db}");
+    ApiError::text(Kind::NotFound, text)
+}
+
+#[derive(Debug, Deserialize)]
+struct ListRetention {
+    db: Option<String>,
+}
+
+/// How long the rows of a table are kept.
+#[derive(Debug, Serialize)]
+struct Kept {
+    database: String,
+    table: String,
+    /// `null`: for ever.
+    retention_period_ns: Option<u128>,
+    /// What it is set for: `database` or `table`; `null` when nothing is set.
+    source: Option<&'static str>,
+}
+
+/// `GET /api/v3/configure/retention[?db=…]`: how long the rows of each table are kept.
+async fn list_retention(
+    State(service): Service,
+    request: Request,
+) -> Result<Json<Vec<Kept>>, ApiError> {
+    let params: ListRetention = parse_query(request.uri())?;
+    let root = service.catalog.root(Duration::ZERO).await?;
+    let databases: Vec<(DatabaseId, String)> = match params.db {
+        Some(db) => vec![(find_or_refuse(&service, &db).await?, db)],
+        None => {
+            let live = root.value.live_databases();
+            live.map(|(id, entry)| (id, entry.name.clone())).collect()
+        }
+    };
+    let mut kept = Vec::new();
+    for (id, database) in databases {
+        let catalog = service.catalog.database(id, Duration::ZERO).await?.value;
+        kept.extend(catalog.tables().map(|table| {
+            let period = catalog.retention_of(table.id());
+            let source = match table.retention() {
+                Some(_) => "table",
+                None => "database",
+            };
+            Kept {
+                database: database.clone(),
+                table: table.name().to_owned(),
+                retention_period_ns: period.map(|period| period.as_nanos()),
+                source: period.map(|_| source),
+            }
+        }));
+    }
+    kept.sort_by(|one, other| (&one.database, &one.table).cmp(&(&other.database, &other.table)));
+    Ok(Json(kept))
 }
 
 /// The type of a field by its name in this interface.
@@ -200,11 +343,14 @@ struct TableBody {
     table: String,
     tags: Vec<String>,
     fields: Vec<FieldBody>,
+    #[serde(default, deserialize_with = "human_duration")]
+    retention_period: Option<Duration>,
 }
 
 /// `POST /api/v3/configure/table`
-pub(super) async fn create_table(State(service): Service, request: Request) -> Answer {
+async fn create_table(State(service): Service, request: Request) -> Answer {
     let body: TableBody = json(&service, request).await?;
+    check_retention(body.retention_period)?;
     validate_database_name(&body.db).map_err(CatalogError::from)?;
     // The fields come first in InfluxDB 3, which makes the tag the one that does not fit.
     let both = body
@@ -228,7 +374,14 @@ pub(super) async fn create_table(State(service): Service, request: Request) -> A
     let max_age = service.max_age;
     let database = catalog.get_or_create_database(&body.db, max_age).await?;
     let created = catalog.create_table(database, &body.table, &body.tags, &fields);
-    created.await?;
+    let created = created.await?.value;
+    if let Some(table) = created.table(&body.table)
+        && body.retention_period.is_some()
+    {
+        let (table, retention) = (table.id(), body.retention_period);
+        let set = catalog.set_table_retention(database, table, retention);
+        set.await?;
+    }
     Ok(StatusCode::OK)
 }
 
@@ -240,19 +393,66 @@ struct DeleteTable {
 }
 
 /// `DELETE /api/v3/configure/table`
-pub(super) async fn delete_table(State(service): Service, request: Request) -> Answer {
+async fn delete_table(State(service): Service, request: Request) -> Answer {
     let params: DeleteTable = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
-    let not_found = |text: String| ApiError::text(Kind::NotFound, text);
     let (db, table) = (&params.db, &params.table);
-    let database = find(&service, db).await?;
-    let database = database.ok_or_else(|| not_found(format!("Database not found {db}")))?;
+    let database = find_or_refuse(&service, db).await?;
     let deleted = service.catalog.delete_table(database, table, hard_delete);
     match deleted.await {
         Ok(_) => Ok(StatusCode::OK),
-        Err(CatalogError::NotFound { .. }) => Err(not_found(format!(
-            "Table {table} not in DB schema for {db}"
-        ))),
+        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What something is called after its drop was taken back.
+#[derive(Debug, Serialize)]
+struct Undeleted {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct UndeleteDatabase {
+    db: String,
+    name: Option<String>,
+}
+
+/// `POST /api/v3/configure/database/undelete`: `db` is the name since the drop, or the one before it if it is
+/// clear; `name` is the one to have now, that before the drop by default.
+async fn undelete_database(
+    State(service): Service,
+    request: Request,
+) -> Result<Json<Undeleted>, ApiError> {
+    let params: UndeleteDatabase = parse_query(request.uri())?;
+    let undeleted = service
+        .catalog
+        .undelete_database(&params.db, params.name.as_deref());
+    let (_, name) = undeleted.await?;
+    Ok(Json(Undeleted { name }))
+}
+
+#[derive(Debug, Deserialize)]
+struct UndeleteTable {
+    db: String,
+    table: String,
+    name: Option<String>,
+}
+
+/// `POST /api/v3/configure/table/undelete`: the same for a table.
+async fn undelete_table(
+    State(service): Service,
+    request: Request,
+) -> Result<Json<Undeleted>, ApiError> {
+    let params: UndeleteTable = parse_query(request.uri())?;
+    let (db, table) = (&params.db, &params.table);
+    let database = find_or_refuse(&service, db).await?;
+    let undeleted = service
+        .catalog
+        .undelete_table(database, table, params.name.as_deref());
+    match undeleted.await {
+        Ok((_, name)) => Ok(Json(Undeleted { name })),
+        Err(CatalogError::NotFound { .. }) => Err(no_table(db, table)),
         Err(error) => Err(error.into()),
     }
 }

@@ -7,10 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode};
+use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, validate_database_name};
-use neap_http::{
-    ApiError, BodyLimits, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp,
-};
+use neap_http::{ApiError, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp};
 
 use super::{answer, params};
 use crate::{Accepted, WriteFailure, WriteOptions, WriteService};
@@ -25,7 +24,7 @@ pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Reques
 pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
     let params = params::v2(request.uri());
     match accept(&service, request, params, answer::of_v2).await {
-        Ok(accepted) => stored(accepted),
+        Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.in_form(ErrorBody::V2).into_response(),
     }
 }
@@ -43,15 +42,15 @@ async fn respond(
     failed: fn(WriteFailure) -> ApiError,
 ) -> Response {
     match accept(service, request, params, failed).await {
-        Ok(accepted) => stored(accepted),
+        Ok(accepted) => stored(accepted.stamp),
         Err(error) => error.into_response(),
     }
 }
 
 /// 204, with the stamp if there is one.
-fn stored(accepted: Accepted) -> Response {
+pub(super) fn stored(stamp: Option<Stamp>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    if let Some(stamp) = accepted.stamp {
+    if let Some(stamp) = stamp {
         let stamp = HeaderValue::from(stamp.as_u64());
         response.headers_mut().insert(STAMP_HEADER, stamp);
     }
@@ -69,10 +68,7 @@ async fn accept(
     // A body for a name that can't be is not read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
-    let limits = BodyLimits {
-        max_bytes: service.settings.max_request_bytes,
-        timeout: service.settings.body_timeout,
-    };
+    let limits = service.settings.body_limits();
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))
         .await;

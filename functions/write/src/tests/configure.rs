@@ -351,6 +351,182 @@ async fn the_data_of_what_is_dropped_goes_when_it_is_said() {
     }
 }
 
+const TABLE_RETENTION: &str = "/api/v3/configure/table/retention_period";
+
+#[tokio::test(start_paused = true)]
+async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
+    let (_stage, instance) = prepared().await;
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let kept = async || {
+        let catalog = instance.catalog_of("home").await;
+        catalog.retention_of(catalog.table("home").unwrap().id())
+    };
+    let enterprise = "/api/v3/enterprise/configure/table/retention_period";
+    let by_database = format!("{RETENTION}?db=home&duration=7d");
+    let cases = [
+        ("POST", by_database.as_str(), "", 204, "", Some(DAY * 7)),
+        (
+            "POST",
+            enterprise,
+            "?db=home&table=home&duration=1d",
+            204,
+            "",
+            Some(DAY),
+        ),
+        (
+            "POST",
+            TABLE_RETENTION,
+            "?db=home&table=home&duration=30d",
+            204,
+            "",
+            Some(DAY * 30),
+        ),
+        (
+            "POST",
+            TABLE_RETENTION,
+            "?db=home&table=home&duration=x",
+            400,
+            "Cannot parse the given human time: expected number at 0",
+            Some(DAY * 30),
+        ),
+        (
+            "POST",
+            TABLE_RETENTION,
+            "?db=home&table=home&duration=0s",
+            400,
+            "the retention period must be longer than zero",
+            Some(DAY * 30),
+        ),
+        (
+            "POST",
+            TABLE_RETENTION,
+            "?db=nope&table=home&duration=1d",
+            404,
+            "Database not found nope",
+            Some(DAY * 30),
+        ),
+        (
+            "DELETE",
+            TABLE_RETENTION,
+            "?db=home&table=nope",
+            404,
+            "Table nope not in DB schema for home",
+            Some(DAY * 30),
+        ),
+    ];
+    for (method, path, query, status, answer, expected) in cases {
+        let reply = send(&instance, method, &format!("{path}{query}"), "").await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (status, answer),
+            "{method} {path}{query}"
+        );
+        assert_eq!(kept().await, expected, "{method} {path}{query}");
+    }
+    let made = r#"{"db":"home","table":"made","tags":[],"fields":[],"retention_period":"2d"}"#;
+    assert_eq!(send(&instance, "POST", TABLE, made).await.status, 200);
+    let list = "/api/v3/configure/retention?db=home";
+    let path = format!("{TABLE_RETENTION}?db=home&table=home");
+    assert_eq!(send(&instance, "DELETE", &path, "").await.status, 204);
+    let listed = async |path: &str| send(&instance, "GET", path, "").await.body;
+    assert_eq!(
+        listed(list).await,
+        concat!(
+            r#"[{"database":"home","table":"home","retention_period_ns":604800000000000,"source":"database"},"#,
+            r#"{"database":"home","table":"made","retention_period_ns":172800000000000,"source":"table"}]"#
+        )
+    );
+    assert_eq!(kept().await, Some(DAY * 7));
+    send(&instance, "DELETE", &format!("{RETENTION}?db=home"), "").await;
+    let all = "/api/v3/configure/retention";
+    assert_eq!(
+        listed(all).await,
+        concat!(
+            r#"[{"database":"home","table":"home","retention_period_ns":null,"source":null},"#,
+            r#"{"database":"home","table":"made","retention_period_ns":172800000000000,"source":"table"}]"#
+        )
+    );
+    assert_eq!(
+        send(&instance, "GET", &format!("{all}?db=nope"), "")
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_is_undeleted_by_either_name_until_its_time_is_over() {
+    let (stage, instance) = prepared().await;
+    let undelete = |kind: &str, query: &str| format!("/api/v3/configure/{kind}/undelete?{query}");
+    let post = async |path: String| {
+        let reply = send(&instance, "POST", &path, "").await;
+        (reply.status, reply.body)
+    };
+    let text = |status: u16, text: &str| (status, text.to_owned());
+    send(
+        &instance,
+        "DELETE",
+        &format!("{TABLE}?db=home&table=home"),
+        "",
+    )
+    .await;
+    assert_eq!(
+        post(undelete("table", "db=home&table=home")).await,
+        text(200, r#"{"name":"home"}"#)
+    );
+    assert_eq!(instance.tables("home").await, ["home room,temp"]);
+    assert_eq!(
+        post(undelete("table", "db=home&table=home")).await,
+        text(404, "Table home not in DB schema for home")
+    );
+    assert_eq!(
+        post(undelete("table", "db=nope&table=home")).await,
+        text(404, "Database not found nope")
+    );
+
+    let minute = "hard_delete_at=2023-11-14T22:14:20Z";
+    send(
+        &instance,
+        "DELETE",
+        &format!("{DATABASE}?db=home&{minute}"),
+        "",
+    )
+    .await;
+    instance.write("home", "home,room=a temp=1 1").await;
+    let renamed = "home-20231114T221320";
+    assert_eq!(
+        post(undelete("database", &format!("db={renamed}"))).await,
+        text(409, "attempted to create a resource that already exists")
+    );
+    assert_eq!(
+        post(undelete("database", &format!("db={renamed}&name=_x"))).await,
+        text(
+            400,
+            r#"{"error":"db name did not start with a number or letter"}"#
+        )
+    );
+    assert_eq!(
+        post(undelete("database", "db=home&name=back")).await,
+        text(200, r#"{"name":"back"}"#)
+    );
+    assert_eq!(instance.tables("back").await, ["home room,temp"]);
+    assert_eq!(
+        post(undelete("database", "db=back")).await,
+        text(404, "the requested resource was not found: back")
+    );
+    send(
+        &instance,
+        "DELETE",
+        &format!("{DATABASE}?db=back&{minute}"),
+        "",
+    )
+    .await;
+    stage.sleep(Duration::from_secs(61)).await;
+    let (status, body) = post(undelete("database", "db=back")).await;
+    assert_eq!(status, 409);
+    assert!(body.ends_with("it can't be undeleted"), "{body}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_listing_of_databases_can_be_merged_beside_these_routes() {
     let (_stage, instance) = prepared().await;

@@ -1,0 +1,205 @@
+//! Row deletes, without HTTP.
+//!
+//! A delete proves catalogs and mark by requests that begin after it arrived: it must know every table and tag
+//! of the writes that were acknowledged before.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use neap_bucket::{Moment, Stamp};
+use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
+use neap_http::Kind;
+use neap_manifest::Manifest;
+use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter};
+use neap_schema::DatabaseId;
+use neap_wal::{DeleteRequest, WriteError};
+
+use crate::{
+    DeleteFailure, WriteFailure, WriteService,
+    proof::{Proven, prove},
+    routes::delete_answer,
+    selection::{checked, select},
+    service::MAX_ROUNDS,
+};
+
+/// How long a client waits unless something better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A database with more deletes than this that are waiting to be applied takes no more: every query of its
+/// tables asks each of them.
+const MAX_PENDING: usize = 1_000;
+
+/// Which rows of which tables of a database are to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSelection {
+    /// The table, which must exist; `None` for those that the predicate can hold for, of which those that
+    /// don't exist have no rows.
+    pub table: Option<String>,
+    /// Which rows.
+    pub predicate: Predicate,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+}
+
+/// A row delete that every later snapshot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The number of tables that may have lost rows.
+    pub tables: usize,
+    /// Its place in the order of all writes; `None` when there was nothing that it could have removed.
+    pub stamp: Option<Stamp>,
+}
+
+/// How a database is named.
+#[derive(Clone, Copy, Debug)]
+enum Database<'a> {
+    Name(&'a str),
+    Id(DatabaseId),
+}
+
+impl WriteService {
+    /// Deletes rows of a database: those of every write with a smaller stamp. That is every write that this
+    /// instance acknowledged before, and every other whose stamp is not above `after`.
+    ///
+    /// # Errors
+    /// See [`DeleteFailure`]. The delete may exist all the same when nothing is known of a put
+    /// ([`WriteError::NotAcknowledged`]).
+    pub async fn delete_rows(
+        &self,
+        database: &str,
+        selection: &RowSelection,
+        after: Option<Stamp>,
+    ) -> Result<Deleted, DeleteFailure> {
+        // Before anything is waited for: rule W1 counts from here.
+        let arrived = self.world.moment();
+        validate_database_name(database).map_err(CatalogError::from)?;
+        let find = |catalog: &DatabaseCatalog| select(catalog, selection);
+        self.delete_in_rounds(Database::Name(database), arrived, after, find)
+            .await
+    }
+
+    async fn delete_in_rounds(
+        &self,
+        database: Database<'_>,
+        arrived: Moment,
+        after: Option<Stamp>,
+        deletes: impl Fn(&DatabaseCatalog) -> Result<Vec<RowDelete>, DeleteFailure>,
+    ) -> Result<Deleted, DeleteFailure> {
+        let mut last = WriteFailure::Contended;
+        for _ in 0..MAX_ROUNDS {
+            let id = self.find(database).await?;
+            let proven = prove(&self.catalog, &self.marks, id, Duration::ZERO).await?;
+            let Some(name) = live_name(&proven, id, database)? else {
+                continue;
+            };
+            let deletes = deletes(&proven.catalog.value)?;
+            let tables = deletes.len();
+            if deletes.is_empty() {
+                let stamp = None;
+                return Ok(Deleted { tables, stamp });
+            }
+            check_pending(&proven.manifest.value)?;
+            let request = DeleteRequest {
+                arrived,
+                deletes,
+                proof: proven.proof(&proven.catalog),
+                after,
+            };
+            match self.writer.delete(id, request).await {
+                Ok(acknowledged) => {
+                    self.metrics.deleted(name, tables);
+                    let stamp = Some(acknowledged.stamp);
+                    return Ok(Deleted { tables, stamp });
+                }
+                Err(expired @ WriteError::ProofExpired { .. }) => last = expired.into(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn find(&self, database: Database<'_>) -> Result<DatabaseId, DeleteFailure> {
+        let name = match database {
+            Database::Id(id) => return Ok(id),
+            Database::Name(name) => name,
+        };
+        let known = self.catalog.root(ANY_AGE).await?.value.database(name);
+        let found = match known {
+            Some(known) => Some(known),
+            None => self.catalog.database_by_name(name, Duration::ZERO).await?,
+        };
+        found.ok_or_else(|| DeleteFailure::NoDatabase(name.to_owned()))
+    }
+}
+
+/// Refuses a delete when merges have not applied those before it.
+fn check_pending(manifest: &Manifest) -> Result<(), DeleteFailure> {
+    let pending = manifest.pending_requests().count();
+    if pending > MAX_PENDING {
+        let limit = MAX_PENDING;
+        return Err(DeleteFailure::TooManyPending { pending, limit });
+    }
+    Ok(())
+}
+
+/// The name of a database; `None` when the name that was asked for means another one by now.
+fn live_name<'a>(
+    proven: &'a Proven,
+    id: DatabaseId,
+    database: Database<'_>,
+) -> Result<Option<&'a str>, DeleteFailure> {
+    let mut live = proven.root.value.live_databases();
+    let entry = live.find(|(live, _)| *live == id).map(|(_, entry)| entry);
+    match (entry, database) {
+        (Some(entry), Database::Name(name)) if entry.name != name => Ok(None),
+        (Some(entry), _) => Ok(Some(&entry.name)),
+        (None, Database::Name(_)) => Ok(None),
+        (None, Database::Id(id)) => Err(DeleteFailure::NoDatabase(id.to_string())),
+    }
+}
+
+#[async_trait]
+impl RowDeleter for WriteService {
+    async fn delete_rows(
+        &self,
+        database: DatabaseId,
+        deletes: Vec<RowDelete>,
+        after: Option<u64>,
+    ) -> Result<u64, DeleteRowsError> {
+        let arrived = self.world.moment();
+        let after = after.map(Stamp::from_u64);
+        let find = |catalog: &DatabaseCatalog| checked(catalog, &deletes);
+        let database = Database::Id(database);
+        let deleted = self.delete_in_rounds(database, arrived, after, find);
+        let stamp = deleted.await?.stamp;
+        let nothing = WriteFailure::Tail(WriteError::Empty);
+        let stamp = stamp.ok_or_else(|| DeleteFailure::from(nothing))?;
+        Ok(stamp.as_u64())
+    }
+}
+
+impl From<DeleteFailure> for DeleteRowsError {
+    fn from(failure: DeleteFailure) -> Self {
+        let (message, stamp) = (failure.to_string(), failure.stamp());
+        let wait = failure.retry_after().unwrap_or(RETRY_AFTER);
+        let kind = match delete_answer(failure).kind() {
+            Kind::NotFound => DeleteRowsErrorKind::NotFound,
+            Kind::Unavailable => DeleteRowsErrorKind::Unavailable,
+            Kind::Unknown => DeleteRowsErrorKind::Unknown,
+            Kind::Corrupt | Kind::Internal => DeleteRowsErrorKind::Internal,
+            _ => DeleteRowsErrorKind::Invalid,
+        };
+        let passes = matches!(
+            kind,
+            DeleteRowsErrorKind::Unavailable | DeleteRowsErrorKind::Unknown
+        );
+        Self {
+            message,
+            kind,
+            retry_after: passes.then_some(wait),
+            stamp: stamp.map(Stamp::as_u64),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The endpoints that delete rows.
+//!
+//! `POST /api/v2/delete?bucket=…` is that of InfluxDB 2: a range of times, **both ends included** as there, and
+//! a predicate. Differences: a time before or after all that can be stored means the earliest or the latest one
+//! instead of being refused; the type of the body does not matter; `org` is not looked at; and of predicates more is
+//! understood ([`Predicate`]).
+//!
+//! `POST /api/v3/delete_rows` is Neap's own: one table, which must exist, and times that may be left out.
+//!
+//! Both answer 204 when the delete is acknowledged, with its stamp, which is left out when no table can have
+//! such rows.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use chrono::DateTime;
+use http::Uri;
+use neap_catalog::{CatalogError, validate_database_name};
+use neap_http::{ApiError, ErrorBody, Kind, expected_bytes, read_body, read_json, requested_stamp};
+use neap_row_delete::Predicate;
+use serde::Deserialize;
+
+use super::{answer, write::stored};
+use crate::{Deleted, RowSelection, WriteService};
+
+#[derive(Debug, Deserialize)]
+struct V2Params {
+    #[serde(default)]
+    bucket: String,
+    #[serde(default)]
+    db: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct V2Body {
+    start: Option<String>,
+    stop: Option<String>,
+    predicate: Option<String>,
+}
+
+/// `POST /api/v2/delete`
+pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Request) -> Response {
+    match delete_v2(&service, request).await {
+        Ok(deleted) => stored(deleted.stamp),
+        Err(error) => error.in_form(ErrorBody::V2).into_response(),
+    }
+}
+
+async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, ApiError> {
+    let (head, body) = request.into_parts();
+    let database = bucket(&head.uri)?;
+    // A body for a name that can't be is not read.
+    validate_database_name(&database).map_err(CatalogError::from)?;
+    let after = requested_stamp(&head.headers)?;
+    let limits = service.settings.body_limits();
+    let room = service.reserve(expected_bytes(&head.headers, &limits));
+    let _room = room.await.map_err(answer::of)?;
+    let body = read_body(&head.headers, body, &limits, &service.world).await?;
+    let body: V2Body = serde_json::from_slice(&body)
+        .map_err(|error| refused(format!("the body is not as expected: {error}")))?;
+    let required = |name: &str, text: Option<String>| {
+        let text = text.ok_or_else(|| refused(format!("{name} is missing")))?;
+        nanoseconds(name, &text)
+    };
+    let (min_time, max_time) = (required("start", body.start)?, required("stop", body.stop)?);
+    let selection = RowSelection {
+        table: None,
+        predicate: predicate(body.predicate)?,
+        min_time,
+        max_time: in_order(min_time, max_time)?,
+    };
+    let deleted = service.delete_rows(&database, &selection, after).await;
+    deleted.map_err(answer::of_delete)
+}
+
+/// The database in a query string: `bucket` as in InfluxDB 2, or `db`.
+fn bucket(uri: &Uri) -> Result<String, ApiError> {
+    let query = uri.query().unwrap_or_default();
+    let params: V2Params = serde_urlencoded::from_str(query)
+        .map_err(|error| refused(format!("failed to deserialize bucket in request: {error}")))?;
+    let named = [params.bucket, params.db].into_iter();
+    let mut named = named.filter(|name| !name.is_empty());
+    named.next().ok_or_else(|| refused("missing bucket value"))
+}
+
+#[derive(Debug, Deserialize)]
+struct V3Body {
+    db: String,
+    table: String,
+    condition: Option<String>,
+    start: Option<String>,
+    stop: Option<String>,
+}
+
+/// `POST /api/v3/delete_rows`
+pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
+    match delete_v3(&service, request).await {
+        Ok(deleted) => stored(deleted.stamp),
+        Err(error) => error.in_form(ErrorBody::Json).into_response(),
+    }
+}
+
+async fn delete_v3(service: &WriteService, request: Request) -> Result<Deleted, ApiError> {
+    let (head, body) = request.into_parts();
+    let after = requested_stamp(&head.headers)?;
+    let limits = service.settings.body_limits();
+    let room = service.reserve(expected_bytes(&head.headers, &limits));
+    let _room = room.await.map_err(answer::of)?;
+    let body: V3Body = read_json(&head.headers, body, &limits, &service.world).await?;
+    let optional = |name: &str, text: Option<String>, otherwise: i64| match text {
+        Some(text) => nanoseconds(name, &text),
+        None => Ok(otherwise),
+    };
+    let min_time = optional("start", body.start, i64::MIN)?;
+    let max_time = optional("stop", body.stop, i64::MAX)?;
+    let selection = RowSelection {
+        table: Some(body.table),
+        predicate: predicate(body.condition)?,
+        min_time,
+        max_time: in_order(min_time, max_time)?,
+    };
+    let deleted = service.delete_rows(&body.db, &selection, after).await;
+    deleted.map_err(answer::of_delete)
+}
+
+fn refused(message: impl Into<String>) -> ApiError {
+    ApiError::json(Kind::Invalid, message)
+}
+
+fn predicate(text: Option<String>) -> Result<Predicate, ApiError> {
+    let parsed = Predicate::parse(text.as_deref().unwrap_or_default());
+    parsed.map_err(|error| answer::of_delete(error.into()))
+}
+
+/// A time in nanoseconds since the Unix epoch: the earliest or the latest one that there is for those that are
+/// out of their range.
+fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
+        refused(format!(
+            "{name} is not a time such as 2009-01-02T23:00:00Z: {error}"
+        ))
+    })?;
+    let out_of_range = if time.timestamp() < 0 {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
+    Ok(time.timestamp_nanos_opt().unwrap_or(out_of_range))
+}
+
+/// The end of a range of times, unless it is before its start.
+fn in_order(start: i64, stop: i64) -> Result<i64, ApiError> {
+    if stop < start {
+        return Err(refused("stop is before start"));
+    }
+    Ok(stop)
+}

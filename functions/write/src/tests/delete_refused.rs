@@ -1,0 +1,349 @@
+//! Row deletes that are refused, with the exact answer.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::body::Body;
+use http::Request;
+use neap_bucket::{Change, Commit, Faults, Key, Register, Stamp};
+use neap_catalog::HardDelete;
+use neap_manifest::{Manifest, RecordedDelete};
+use neap_row_delete::{Condition, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_schema::{DatabaseId, TableId};
+use serde_json::{Value, json};
+
+use super::stage::{Instance, Reply, Stage};
+use crate::WriteSettings;
+
+async fn prepared() -> (Stage, Instance) {
+    let stage = Stage::new();
+    let instance = stage.instance_with(WriteSettings {
+        max_request_bytes: 1000,
+        ..WriteSettings::default()
+    });
+    let lines = "cpu,host=a usage=1 1\nmem,host=a,zone=b v=1 1\nodd zone=1 1";
+    let reply = instance.write("d", lines).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    (stage, instance)
+}
+
+async fn v2(instance: &Instance, query: &str, body: &str) -> Reply {
+    let path = format!("/api/v2/delete?{query}");
+    instance.post(&path, body.to_owned()).await
+}
+
+async fn v3(instance: &Instance, body: &Value) -> Reply {
+    let request = Request::post("/api/v3/delete_rows");
+    let request = request.header("content-type", "application/json");
+    let body = Body::from(body.to_string());
+    instance.send(request.body(body).unwrap()).await
+}
+
+fn of(predicate: &str) -> String {
+    let (start, stop) = ("1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+    json!({ "start": start, "stop": stop, "predicate": predicate }).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_to_the_endpoint_of_influxdb_2() {
+    let (stage, instance) = prepared().await;
+    let text = |value: &Value| value.to_string();
+    let long = of(&format!("host=\"{}\"", "x".repeat(1000)));
+    let cases = [
+        ("", of(""), 400, "missing bucket value"),
+        ("bucket=", of(""), 400, "missing bucket value"),
+        (
+            "bucket=_d",
+            of(""),
+            400,
+            "db name did not start with a number or letter",
+        ),
+        ("bucket=nope", of(""), 404, "database not found: nope"),
+        (
+            "bucket=d",
+            String::new(),
+            400,
+            "the body is not as expected: EOF while parsing a value at line 1 column 0",
+        ),
+        (
+            "bucket=d",
+            text(&json!({ "predicate": "" })),
+            400,
+            "start is missing",
+        ),
+        (
+            "bucket=d",
+            text(&json!({ "start": "1970-01-01T00:00:00Z" })),
+            400,
+            "stop is missing",
+        ),
+        (
+            "bucket=d",
+            text(&json!({ "start": "yesterday", "stop": "1970-01-01T00:00:00Z" })),
+            400,
+            "start is not a time such as 2009-01-02T23:00:00Z: premature end of input",
+        ),
+        (
+            "bucket=d",
+            text(&json!({ "start": "1970-01-01T00:00:01Z", "stop": "1970-01-01T00:00:00Z" })),
+            400,
+            "stop is before start",
+        ),
+        (
+            "bucket=d",
+            of("_measurement=\"cpu"),
+            400,
+            "delete predicate, character 14: the quote \" has no end",
+        ),
+        (
+            "bucket=d",
+            of("host!=a"),
+            400,
+            "delete predicate, character 5: the operator != is not supported, only = is",
+        ),
+        (
+            "bucket=d",
+            of("_measurement=cpu AND _field=usage"),
+            400,
+            "delete predicate, character 22: _field can't be in a delete predicate: a delete removes whole points",
+        ),
+        (
+            "bucket=d",
+            of("_measurement=cpu AND usage=1"),
+            400,
+            "column 'usage' of table 'cpu' is a field: rows are deleted by time and tags only",
+        ),
+        (
+            "bucket=d",
+            of("_measurement=cpu AND zone=b"),
+            400,
+            "table 'cpu' has no tag 'zone'",
+        ),
+        (
+            "bucket=d",
+            of("usage=1"),
+            400,
+            "column 'usage' of table 'cpu' is a field: rows are deleted by time and tags only",
+        ),
+        ("bucket=d", of("hsot=''"), 400, "no table has a tag 'hsot'"),
+        (
+            "bucket=d",
+            long,
+            413,
+            "max request size (1000 bytes) exceeded",
+        ),
+    ];
+    for (query, body, status, message) in cases {
+        let reply = v2(&instance, query, &body).await;
+        let code = match status {
+            404 => "not found",
+            413 => "request too large",
+            _ => "invalid",
+        };
+        let answer = json!({ "code": code, "message": message }).to_string();
+        assert_eq!((reply.status, reply.body), (status, answer), "{body}");
+        assert_eq!(reply.headers.get("x-neap-stamp"), None);
+    }
+    assert_eq!(stage.segments().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_for_one_table() {
+    let (stage, instance) = prepared().await;
+    let cases = [
+        (
+            json!({ "db": "nope", "table": "cpu" }),
+            404,
+            "database not found: nope",
+        ),
+        (
+            json!({ "db": "d", "table": "nope" }),
+            404,
+            "table not found: nope",
+        ),
+        (
+            json!({ "db": "d", "table": "cpu", "condition": "_measurement=mem" }),
+            400,
+            "the condition is not about table 'cpu'",
+        ),
+        (
+            json!({ "db": "d", "table": "cpu", "condition": "zone=b" }),
+            400,
+            "table 'cpu' has no tag 'zone'",
+        ),
+        (
+            json!({ "db": "d", "table": "odd", "condition": "zone=b" }),
+            400,
+            "column 'zone' of table 'odd' is a field: rows are deleted by time and tags only",
+        ),
+        (
+            json!({ "db": "d", "table": "cpu", "condition": "(host=a" }),
+            400,
+            "delete predicate, character 8: expected )",
+        ),
+        (
+            json!({ "db": "d", "table": "cpu", "stop": "" }),
+            400,
+            "stop is not a time such as 2009-01-02T23:00:00Z: premature end of input",
+        ),
+        (
+            json!({ "db": "d" }),
+            400,
+            "serde json error: missing field `table` at line 1 column 10",
+        ),
+    ];
+    for (body, status, message) in cases {
+        let reply = v3(&instance, &body).await;
+        let answer = json!({ "error": message }).to_string();
+        assert_eq!((reply.status, reply.body), (status, answer), "{body}");
+    }
+    let reply = instance.post("/api/v3/delete_rows", "{}").await;
+    assert_eq!(reply.status, 415);
+    assert_eq!(stage.segments().await.len(), 1);
+}
+
+fn everything(table: u32) -> RowDelete {
+    RowDelete {
+        table: TableId::new(table),
+        condition: Condition::EVERYTHING,
+    }
+}
+
+/// The database, and its table `cpu`.
+async fn ids(instance: &Instance) -> (DatabaseId, u32) {
+    let root = instance.catalog.root(Duration::ZERO).await.unwrap();
+    let catalog = instance.catalog_of("d").await;
+    let table = catalog.table("cpu").unwrap().id().get();
+    (root.value.database("d").unwrap(), table)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_with_too_many_pending_deletes_takes_no_more() {
+    let (stage, instance) = prepared().await;
+    let (database, table) = ids(&instance).await;
+    let bucket = instance.catalog.bucket().clone();
+    let register = Register::<Manifest>::new(bucket, Key::Manifest(database), 64);
+    let set = async |number: u64| {
+        let commit = register.commit(None, |base| {
+            let mut manifest = Manifest::successor(base);
+            let recorded = |number| RecordedDelete {
+                stamp: Stamp::from_u64(number),
+                delete: everything(table),
+                added: base.version + 1,
+                dropped: (number > 1_001).then_some(base.version + 1),
+                expiry: false,
+            };
+            manifest.deletes = (1..=number).map(recorded).collect();
+            Ok::<_, Infallible>(Change::Put(manifest, ()))
+        });
+        assert!(matches!(commit.await, Ok(Commit::Committed { .. })));
+    };
+    set(1_000).await;
+    let reply = v2(&instance, "bucket=d", &of("")).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    set(1_100).await;
+    let reply = v2(&instance, "bucket=d", &of("")).await;
+    let message = "1001 deletes are waiting to be applied, of at most 1000";
+    let answer = json!({ "code": "unavailable", "message": message }).to_string();
+    assert_eq!((reply.status, reply.body), (503, answer));
+    assert_eq!(reply.headers["retry-after"], "60");
+    assert_eq!(stage.segments().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_503() {
+    let (stage, instance) = prepared().await;
+    let (database, table) = ids(&instance).await;
+    let faults = Faults {
+        unavailable: 1.0,
+        ..Faults::default()
+    };
+    let instance = stage.instance_with_faults(faults);
+    let one_table = json!({ "db": "d", "table": "cpu" });
+    for reply in [
+        v2(&instance, "bucket=d", &of("")).await,
+        v3(&instance, &one_table).await,
+    ] {
+        assert_eq!(reply.status, 503, "{}", reply.body);
+        assert!(reply.headers.contains_key("retry-after"));
+    }
+    let deleter: &dyn RowDeleter = &*instance.service;
+    let deleted = deleter.delete_rows(database, vec![everything(table)], None);
+    let error = deleted.await.unwrap_err();
+    assert_eq!(error.kind, DeleteRowsErrorKind::Unavailable);
+    assert!(error.retry_after.is_some());
+    assert_eq!(stage.segments().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_of_sql_are_put_or_refused_by_their_ids() {
+    let (stage, instance) = prepared().await;
+    let (database, table) = ids(&instance).await;
+    let deleter: &dyn RowDeleter = &*instance.service;
+    let delete = |database, deletes| deleter.delete_rows(database, deletes, Some(7));
+    let stamp = delete(database, vec![everything(table)]).await.unwrap();
+    let segment = stage.segments().await.pop().unwrap();
+    assert_eq!(segment.name().stamp.as_u64(), stamp);
+    assert_eq!(segment.deletes(), [everything(table)]);
+
+    let tag = |name: &str| RowDelete {
+        condition: Condition::Tag {
+            name: name.to_owned(),
+            value: Some("a".to_owned()),
+        },
+        ..everything(table)
+    };
+    let many = RowDelete {
+        condition: Condition::Any(vec![tag("host").condition; 101]),
+        ..everything(table)
+    };
+    let dropped = instance.catalog_of("d").await.table("odd").unwrap().id();
+    let drop = instance
+        .catalog
+        .delete_table(database, "odd", HardDelete::Never);
+    drop.await.unwrap();
+    use DeleteRowsErrorKind::{Invalid, NotFound};
+    for (database, deletes, kind, message) in [
+        (
+            DatabaseId::new(99),
+            vec![everything(table)],
+            NotFound,
+            "database not found: 99".to_owned(),
+        ),
+        (
+            database,
+            vec![everything(dropped.get())],
+            NotFound,
+            format!("there is no table {dropped} any more"),
+        ),
+        (
+            database,
+            vec![tag("zone")],
+            Invalid,
+            "table 'cpu' has no tag 'zone'".to_owned(),
+        ),
+        (
+            database,
+            vec![tag("usage")],
+            Invalid,
+            "column 'usage' of table 'cpu' is a field: rows are deleted by time and tags only"
+                .to_owned(),
+        ),
+        (
+            database,
+            vec![many],
+            Invalid,
+            "the condition of a delete has more than 100 terms".to_owned(),
+        ),
+        (
+            database,
+            Vec::new(),
+            Invalid,
+            "the write has no rows".to_owned(),
+        ),
+    ] {
+        let error = delete(database, deletes).await.unwrap_err();
+        assert_eq!((error.kind, error.message), (kind, message));
+        assert_eq!((error.retry_after, error.stamp), (None, None));
+    }
+    assert_eq!(stage.segments().await.len(), 2);
+}
