@@ -2,18 +2,26 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use datafusion::physical_plan::execute_stream;
+use arrow::{
+    array::{RecordBatch, UInt64Array},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use datafusion::{
+    execution::SessionState,
+    logical_expr::{DmlStatement, LogicalPlan},
+    physical_plan::execute_stream,
+};
 use futures::{Stream, StreamExt, stream};
 use neap_bucket::{Bucket, Moment, Stamp, World};
 use neap_catalog::Catalog;
-use neap_manifest::{ManifestStore, SnapshotOptions, SnapshotReader};
+use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
+use neap_row_delete::RowDeleter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    Parameters, QueryError, QuerySettings,
+    Parameters, QueryError, QuerySettings, delete,
     scan::{Data, DataCacheLimits, Shared, TailImages},
-    session::{self, Sessions},
+    session::{self, Planned, Sessions, Times},
 };
 
 /// The age up to which the name of a database is taken from memory.
@@ -35,6 +43,10 @@ pub struct QueryRequest {
     pub max_staleness: Option<Duration>,
     /// A stamp that the answer must not be older than.
     pub after: Option<Stamp>,
+    /// The stamp as of which to answer: without the writes after it; the present if absent.
+    pub as_of: Option<Stamp>,
+    /// Whether the statement may delete rows.
+    pub may_delete: bool,
 }
 
 /// Rows as they come.
@@ -46,6 +58,22 @@ pub struct Rows {
     pub schema: SchemaRef,
     /// The rows. An error ends them.
     pub batches: Batches,
+    /// The stamp up to which writes are in the answer; none if it is no answer of a snapshot.
+    pub as_of: Option<Stamp>,
+    /// The stamp of the delete, if the statement was one: what comes after it does not see the rows.
+    pub deleted_at: Option<Stamp>,
+}
+
+impl Rows {
+    /// Rows that are there already.
+    pub(crate) fn at_hand(rows: RecordBatch) -> Self {
+        Self {
+            schema: rows.schema(),
+            batches: Box::pin(stream::iter([Ok(rows)])),
+            as_of: None,
+            deleted_at: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Rows {
@@ -65,7 +93,8 @@ pub struct QueryEngine {
     sessions: Sessions,
     settings: QuerySettings,
     running: Arc<Semaphore>,
-    world: World,
+    bucket: Bucket,
+    deleter: Option<Arc<dyn RowDeleter>>,
 }
 
 impl QueryEngine {
@@ -84,10 +113,9 @@ impl QueryEngine {
             metadata_bytes: settings.metadata_cache_bytes,
             chunk_bytes: settings.chunk_cache_bytes,
         };
-        let world = bucket.world().clone();
         let shared = Shared {
             manifests,
-            data: Data::new(bucket, limits),
+            data: Data::new(bucket.clone(), limits),
             tails: TailImages::new(settings.tail_bytes),
         };
         Ok(Self {
@@ -97,8 +125,18 @@ impl QueryEngine {
             sessions: Sessions::new(&settings)?,
             running: Arc::new(Semaphore::new(settings.concurrent_queries)),
             settings,
-            world,
+            bucket,
+            deleter: None,
         })
+    }
+
+    /// The same engine, which also takes `DELETE` statements.
+    #[must_use]
+    pub fn with_deleter(self, deleter: Arc<dyn RowDeleter>) -> Self {
+        Self {
+            deleter: Some(deleter),
+            ..self
+        }
     }
 
     /// The limits of the engine.
@@ -108,7 +146,7 @@ impl QueryEngine {
 
     /// Time, waiting and chance.
     pub fn world(&self) -> &World {
-        &self.world
+        self.bucket.world()
     }
 
     /// The databases of the bucket.
@@ -118,13 +156,13 @@ impl QueryEngine {
 
     /// Answers one query. The answer may begin before all of it is known.
     pub async fn query(&self, request: QueryRequest) -> Result<Rows, QueryError> {
-        let begun = self.world.moment();
+        let begun = self.world().moment();
         let timeout = self.settings.timeout;
-        let answer = self.world.timeout(timeout, self.begin(request)).await;
+        let answer = self.world().timeout(timeout, self.begin(request)).await;
         let (rows, permit) = answer.ok_or(QueryError::Timeout(timeout))??;
         Ok(Rows {
-            schema: rows.schema,
             batches: self.bounded(rows.batches, begun, permit),
+            ..rows
         })
     }
 
@@ -133,7 +171,7 @@ impl QueryEngine {
         request: QueryRequest,
     ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
-        let permit = self.world.timeout(LONGEST_WAIT, permit).await;
+        let permit = self.world().timeout(LONGEST_WAIT, permit).await;
         let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
         let database = self
             .catalog
@@ -143,26 +181,62 @@ impl QueryEngine {
         let options = SnapshotOptions {
             max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
             at_least: request.after,
+            as_of: request.as_of,
         };
         let snapshot = self.snapshots.read(database, options).await?;
-        let now = self.world.clock.wall_micros();
-        let state = self.sessions.over(&self.shared, &snapshot, now);
-        let plan = session::plan(&state, &request.sql, request.parameters).await;
-        let plan = plan.map_err(QueryError::Planning)?;
-        let plan = state
-            .create_physical_plan(&plan)
-            .await
-            .map_err(QueryError::Planning)?;
-        let batches = execute_stream(plan, state.task_ctx())?;
-        let schema = batches.schema();
-        let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-        Ok((
-            Rows {
-                schema,
-                batches: Box::pin(batches),
+        let times = self.times(&snapshot, request.as_of);
+        let state = self.sessions.over(&self.shared, &snapshot, times);
+        let planned = session::plan(&state, &request.sql, request.parameters).await;
+        let rows = match planned.map_err(QueryError::Planning)? {
+            Planned::Query(plan) => Rows {
+                as_of: Some(last_stamp(&snapshot)),
+                ..execute(&state, &plan).await?
             },
-            permit,
-        ))
+            Planned::Delete(_) if !request.may_delete => return Err(QueryError::ReadOnly),
+            Planned::Delete(_) if request.as_of.is_some() => return Err(QueryError::PastIsFixed),
+            Planned::Delete(statement) => {
+                self.delete(&state, &snapshot, &statement, request.after)
+                    .await?
+            }
+        };
+        Ok((rows, permit))
+    }
+
+    /// The times that a query over a snapshot counts with. As of an earlier time, tables have the rows that
+    /// they had then, but `now()` is the present.
+    fn times(&self, snapshot: &Snapshot, as_of: Option<Stamp>) -> Times {
+        let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
+        let past = as_of.map(|stamp| stamp.time().min(present));
+        Times {
+            now: self.world().clock.wall_micros(),
+            kept_until: past.unwrap_or(present),
+        }
+    }
+
+    /// Has rows deleted; the answer is the one stamp of the delete. How many rows go is not known: nobody
+    /// has looked.
+    async fn delete(
+        &self,
+        state: &SessionState,
+        snapshot: &Snapshot,
+        statement: &DmlStatement,
+        after: Option<Stamp>,
+    ) -> Result<Rows, QueryError> {
+        let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
+        let delete = delete::row_delete(state, snapshot, statement);
+        let delete = delete.map_err(QueryError::Planning)?;
+        let after = after.map(Stamp::as_u64);
+        let stamp = deleter
+            .delete_rows(snapshot.database, vec![delete], after)
+            .await?;
+        let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
+        let column = Arc::new(UInt64Array::from_value(stamp, 1));
+        let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
+        let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
+        Ok(Rows {
+            deleted_at: Some(Stamp::from_u64(stamp)),
+            ..Rows::at_hand(rows)
+        })
     }
 
     /// The same rows, with an error when the query's time is over. The query then ends and gives its place
@@ -173,7 +247,7 @@ impl QueryEngine {
         begun: Moment,
         permit: OwnedSemaphorePermit,
     ) -> Batches {
-        let (world, timeout) = (self.world.clone(), self.settings.timeout);
+        let (world, timeout) = (self.world().clone(), self.settings.timeout);
         // `None` is the end of the rows: a channel that closes without it was given up.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -202,4 +276,21 @@ impl QueryEngine {
         });
         Box::pin(rows)
     }
+}
+
+/// The stamp up to which writes are in a snapshot.
+fn last_stamp(snapshot: &Snapshot) -> Stamp {
+    let tail = snapshot.tail_names().map(|name| name.stamp);
+    tail.fold(snapshot.mark(), Stamp::max)
+}
+
+async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<Rows, QueryError> {
+    let plan = state.create_physical_plan(plan).await;
+    let batches = execute_stream(plan.map_err(QueryError::Planning)?, state.task_ctx())?;
+    Ok(Rows {
+        schema: batches.schema(),
+        batches: Box::pin(batches.map(|batch| batch.map_err(QueryError::Execution))),
+        as_of: None,
+        deleted_at: None,
+    })
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
 use neap_catalog::CatalogError;
-use neap_manifest::{ManifestError, SnapshotError};
+use neap_manifest::{ManifestError, SnapshotError, VersionGone};
+use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
 use neap_wal::{StampError, TailError};
 
 use crate::{format, scan};
@@ -28,8 +30,20 @@ pub enum QueryError {
     #[error("query error: {0}")]
     Catalog(#[from] CatalogError),
     /// The state of the database could not be read.
-    #[error("query error: {0}")]
+    #[error("query error: {0}{rest}", rest = what_remains(.0))]
     Snapshot(#[from] SnapshotError),
+    /// The request may not change anything.
+    #[error("DELETE is a statement for POST")]
+    ReadOnly,
+    /// A delete as of an earlier time.
+    #[error("DELETE can't be as of an earlier time")]
+    PastIsFixed,
+    /// Nobody here can put a delete into the order of writes.
+    #[error("this server takes no writes")]
+    NoWrites,
+    /// The rows are not deleted, or it is in doubt.
+    #[error("{0}")]
+    Delete(#[from] DeleteRowsError),
     /// The query took too long.
     #[error("query error: it took longer than {} s", .0.as_secs_f64())]
     Timeout(Duration),
@@ -44,6 +58,19 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
+/// Of a state that can't be read any more, which one still can.
+fn what_remains(error: &SnapshotError) -> String {
+    let SnapshotError::VersionGone(VersionGone {
+        oldest: Some(oldest),
+    }) = error
+    else {
+        return String::new();
+    };
+    let time = DateTime::from_timestamp_micros(oldest.time().micros()).unwrap_or_default();
+    let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    format!("; the oldest that can be read is {time}")
+}
+
 /// What a failure asks of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryErrorKind {
@@ -51,6 +78,8 @@ pub enum QueryErrorKind {
     Invalid,
     /// A name in the request is unknown.
     NotFound,
+    /// The time that is asked for can't be read any more.
+    Gone,
     /// The statement asks for something that there is not.
     NotImplemented,
     /// Try again later.
@@ -71,6 +100,16 @@ impl QueryError {
             Self::Execution(error) => execution_kind(error.find_root()),
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
+            Self::ReadOnly | Self::NoWrites => QueryErrorKind::NotImplemented,
+            Self::PastIsFixed => QueryErrorKind::Invalid,
+            Self::Delete(error) => match error.kind {
+                DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,
+                DeleteRowsErrorKind::NotFound => QueryErrorKind::NotFound,
+                DeleteRowsErrorKind::Unavailable | DeleteRowsErrorKind::Unknown => {
+                    QueryErrorKind::Unavailable
+                }
+                DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
+            },
             Self::Busy => QueryErrorKind::Unavailable,
             Self::Format(_) | Self::Timeout(_) => QueryErrorKind::Internal,
         }
@@ -90,6 +129,7 @@ fn snapshot_kind(error: &SnapshotError) -> QueryErrorKind {
         SnapshotError::Catalog(error) => catalog_kind(error),
         SnapshotError::Manifest(ManifestError::Format(_))
         | SnapshotError::Tail(TailError::Segment(_)) => QueryErrorKind::Internal,
+        SnapshotError::VersionGone(_) => QueryErrorKind::Gone,
         SnapshotError::Stamp(StampError::FarAhead { .. }) => QueryErrorKind::Invalid,
         _ => QueryErrorKind::Unavailable,
     }

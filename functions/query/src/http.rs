@@ -11,11 +11,15 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use neap_http::{ApiError, BodyLimits, Kind, parse_query, read_body, requested_stamp};
+use neap_bucket::Stamp;
+use neap_http::{
+    ApiError, BodyLimits, Kind, STAMP_HEADER, parse_query, read_body, requested_stamp,
+};
 use serde::Deserialize;
 
 use crate::{
     Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
+    as_of::{AS_OF_HEADER, requested_as_of},
     format::{self, Format},
 };
 
@@ -24,6 +28,9 @@ const MAX_QUERY_BYTES: usize = 4 << 20;
 
 /// How old the snapshot of a query may be, as a duration such as `500ms` or `10s`.
 const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
+
+/// How long a client waits before it asks again, when nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The routes of the query function.
 pub fn router(engine: Arc<QueryEngine>) -> Router {
@@ -83,8 +90,17 @@ async fn query_by_url(
             format,
             params,
         },
+        Changes::Refused,
     )
     .await
+}
+
+/// Whether a statement may change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changes {
+    Allowed,
+    /// A GET may be repeated, fetched ahead and followed from a link.
+    Refused,
 }
 
 async fn query_by_body(
@@ -99,7 +115,7 @@ async fn query_by_body(
     let body = read_body(&head.headers, body, &limits, engine.world()).await?;
     // Whatever the content type says: curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
-    answer(&engine, &head.headers, query).await
+    answer(&engine, &head.headers, query, Changes::Allowed).await
 }
 
 fn bad_json(error: &serde_json::Error) -> ApiError {
@@ -110,6 +126,7 @@ async fn answer(
     engine: &QueryEngine,
     headers: &HeaderMap,
     query: QueryBody,
+    changes: Changes,
 ) -> Result<Response, ApiError> {
     let format = chosen_format(query.format, headers)?;
     let request = QueryRequest {
@@ -118,6 +135,8 @@ async fn answer(
         parameters: query.params,
         max_staleness: max_staleness(headers)?,
         after: requested_stamp(headers)?,
+        as_of: requested_as_of(headers)?,
+        may_delete: changes == Changes::Allowed,
     };
     let rows = engine.query(request).await?;
     respond(engine, format, rows).await
@@ -161,11 +180,15 @@ async fn respond(engine: &QueryEngine, format: Format, rows: Rows) -> Result<Res
     let mut body = Box::pin(format::stream(format, rows.schema, rows.batches, limits));
     let first = body.next().await.transpose()?;
     let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
-    let headers = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(format.content_type()),
-    )];
-    Ok((StatusCode::OK, headers, body).into_response())
+    let mut response = (StatusCode::OK, body).into_response();
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(format.content_type());
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let stamps = [(AS_OF_HEADER, rows.as_of), (STAMP_HEADER, rows.deleted_at)];
+    for (name, stamp) in stamps {
+        headers.extend(stamp.map(|stamp| (name, HeaderValue::from(stamp.as_u64()))));
+    }
+    Ok(response)
 }
 
 /// The parameters of a listing.
@@ -186,24 +209,27 @@ async fn list_databases(
     } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
     let databases = engine.databases(show_deleted).await?;
-    let rows = Rows {
-        schema: databases.schema(),
-        batches: Box::pin(stream::iter([Ok(databases)])),
-    };
-    respond(&engine, format, rows).await
+    respond(&engine, format, Rows::at_hand(databases)).await
 }
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let text = error.to_string();
-        match error.kind() {
+        let answer = match error.kind() {
             QueryErrorKind::NotFound => Self::json(Kind::NotFound, text),
             QueryErrorKind::Invalid => Self::text(Kind::Invalid, text),
+            QueryErrorKind::Gone => Self::text(Kind::Gone, text),
             QueryErrorKind::NotImplemented => Self::text(Kind::NotAllowed, text),
             QueryErrorKind::Unavailable => {
-                Self::text(Kind::Unavailable, text).retry_after(Some(Duration::from_secs(1)))
+                Self::text(Kind::Unavailable, text).retry_after(Some(RETRY_AFTER))
             }
             QueryErrorKind::Internal => Self::text(Kind::Internal, text),
+        };
+        match error {
+            QueryError::Delete(error) => answer
+                .retry_after(error.retry_after)
+                .stamped(error.stamp.map(Stamp::from_u64)),
+            _ => answer,
         }
     }
 }

@@ -9,9 +9,12 @@
 //! ```
 //!
 //! [`QueryEngine`] answers a [`QueryRequest`] with [`Rows`]; [`router`] is the same over HTTP, as InfluxDB 3
-//! has it. Nothing is kept but caches of what never changes, each with a bound in bytes.
+//! has it. One statement is not a query: `DELETE FROM table WHERE ...` becomes a condition on time and tags,
+//! which a [`RowDeleter`](neap_row_delete::RowDeleter) puts into the order of writes. Nothing is kept but caches of what never changes, each with a bound in bytes.
 
+mod as_of;
 mod databases;
+mod delete;
 mod engine;
 mod error;
 pub mod format;
@@ -20,6 +23,7 @@ mod parameters;
 mod scan;
 mod session;
 mod settings;
+mod system;
 
 pub use engine::{Batches, QueryEngine, QueryRequest, Rows};
 pub use error::{QueryError, QueryErrorKind};

@@ -1,7 +1,7 @@
 //! SQL over a snapshot: the catalog that a statement sees, and the statements that are allowed.
 //!
 //! A statement sees the catalog `public` with the schema `iox`, which holds the tables of one database as of
-//! one snapshot, and `information_schema`.
+//! one snapshot, `system`, which tells about the database, and `information_schema`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use datafusion::{
         object_store::ObjectStoreUrl,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::{LogicalPlan, Statement},
+    logical_expr::{DmlStatement, LogicalPlan, Statement, WriteOp},
     prelude::SessionConfig,
     sql::{
         parser::Statement as SqlStatement,
@@ -32,19 +32,24 @@ use datafusion::{
         },
     },
 };
+use neap_bucket::StoreTime;
 use neap_manifest::Snapshot;
 use object_store::memory::InMemory;
 
 use crate::{
     Parameters, QuerySettings,
     scan::{self, Shared},
+    system::SystemSchema,
 };
 
 /// The catalog of all tables.
-const CATALOG: &str = "public";
+pub(crate) const CATALOG: &str = "public";
 
 /// The schema of a database's own tables.
-const SCHEMA: &str = "iox";
+pub(crate) const SCHEMA: &str = "iox";
+
+/// The schema of the tables that tell about a database.
+const SYSTEM_SCHEMA: &str = "system";
 
 /// Everything of a session that does not depend on the query.
 #[derive(Debug)]
@@ -73,30 +78,45 @@ impl Sessions {
         })
     }
 
-    /// A session over a snapshot, for one query. `now` is what `now()` gives, in microseconds.
+    /// A session over a snapshot, for one query.
     pub(crate) fn over(
         &self,
         shared: &Arc<Shared>,
         snapshot: &Arc<Snapshot>,
-        now: i64,
+        times: Times,
     ) -> SessionState {
         let tables = SnapshotSchema {
             shared: Arc::clone(shared),
             snapshot: Arc::clone(snapshot),
+            kept_until: times.kept_until,
+        };
+        let catalog = SnapshotCatalog {
+            tables: Arc::new(tables),
+            system: Arc::new(SystemSchema::new(
+                Arc::clone(shared),
+                Arc::clone(snapshot),
+                times.kept_until,
+            )),
         };
         let list = MemoryCatalogProviderList::new();
-        list.register_catalog(
-            CATALOG.to_owned(),
-            Arc::new(SnapshotCatalog(Arc::new(tables))),
-        );
+        list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         let mut state = self.base.clone();
         state.register_catalog_list(Arc::new(list));
         state.mark_start_execution();
         // It has taken the system's time, which need not be that of the world.
-        let now = DateTime::from_timestamp_micros(now);
+        let now = DateTime::from_timestamp_micros(times.now);
         state.execution_props_mut().query_execution_start_time = now;
         state
     }
+}
+
+/// The times that a query counts with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// What `now()` gives, in microseconds since the Unix epoch.
+    pub(crate) now: i64,
+    /// The time of the store from which retention counts back.
+    pub(crate) kept_until: StoreTime,
 }
 
 fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
@@ -157,12 +177,21 @@ fn check_length(sql: &str) -> Result<()> {
     Ok(())
 }
 
+/// What a statement asks for.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Rows.
+    Query(LogicalPlan),
+    /// That rows be deleted.
+    Delete(DmlStatement),
+}
+
 /// The plan of a statement, its placeholders filled.
 pub(crate) async fn plan(
     state: &SessionState,
     sql: &str,
     parameters: Parameters,
-) -> Result<LogicalPlan> {
+) -> Result<Planned> {
     check_length(sql)?;
     let dialect = state.config().options().sql_parser.dialect;
     let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
@@ -175,12 +204,20 @@ pub(crate) async fn plan(
     {
         return not_impl_err!("Unsupported SQL statement: {}", statement.name());
     }
+    let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     SQLOptions::new()
         .with_allow_ddl(false)
-        .with_allow_dml(false)
+        .with_allow_dml(is_delete)
         .with_allow_statements(false)
         .verify_plan(&plan)?;
-    let Parameters(parameters) = parameters;
+    Ok(match filled(plan, parameters)? {
+        LogicalPlan::Dml(delete) if is_delete => Planned::Delete(delete),
+        query => Planned::Query(query),
+    })
+}
+
+/// The plan with values in place of its placeholders.
+fn filled(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
     if parameters.is_empty() {
         return Ok(plan);
     }
@@ -191,17 +228,24 @@ pub(crate) async fn plan(
     plan.with_param_values(ParamValues::Map(values))
 }
 
-/// The catalog with the one schema that has tables.
+/// The catalog of a snapshot.
 #[derive(Debug)]
-struct SnapshotCatalog(Arc<SnapshotSchema>);
+struct SnapshotCatalog {
+    tables: Arc<SnapshotSchema>,
+    system: Arc<SystemSchema>,
+}
 
 impl CatalogProvider for SnapshotCatalog {
     fn schema_names(&self) -> Vec<String> {
-        vec![SCHEMA.to_owned()]
+        vec![SCHEMA.to_owned(), SYSTEM_SCHEMA.to_owned()]
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        (name == SCHEMA).then(|| Arc::clone(&self.0) as _)
+        match name {
+            SCHEMA => Some(Arc::clone(&self.tables) as _),
+            SYSTEM_SCHEMA => Some(Arc::clone(&self.system) as _),
+            _ => None,
+        }
     }
 }
 
@@ -210,6 +254,7 @@ impl CatalogProvider for SnapshotCatalog {
 struct SnapshotSchema {
     shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
+    kept_until: StoreTime,
 }
 
 #[async_trait]
@@ -232,6 +277,7 @@ impl SchemaProvider for SnapshotSchema {
                 shared,
                 snapshot,
                 Arc::clone(table),
+                self.kept_until,
             )) as _
         }))
     }

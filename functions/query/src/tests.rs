@@ -1,192 +1,25 @@
 //! Queries over databases that were really written and flushed, in a memory store with a clock that the
 //! tests move.
 
+mod as_of;
+mod delete_statements;
+mod deletes;
 mod histories;
+mod instance;
+mod retention;
+mod system;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
-use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Entropy, KeyClass, Margins, MemoryStore, Operation, World,
-};
-use neap_catalog::Catalog;
-use neap_compact::{FlushLimits, Flushed, Flusher};
-use neap_http::Metrics;
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
-use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
-use tokio::sync::watch;
+use neap_bucket::{Counts, KeyClass, MemoryStore, Operation};
+use neap_compact::Flushed;
 use tower::ServiceExt;
 
-use crate::{QueryEngine, QuerySettings, router};
-
-/// A clock that only the test moves.
-#[derive(Debug)]
-struct HandClock(watch::Sender<i64>);
-
-impl Default for HandClock {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl Clock for HandClock {
-    fn wall_micros(&self) -> i64 {
-        1_700_000_000_000_000 + *self.0.borrow()
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_micros(self.0.borrow().unsigned_abs())
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let until = self.monotonic().saturating_add(duration).as_micros();
-        let mut now = self.0.subscribe();
-        Box::pin(async move {
-            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            // The test may end, and its clock with it, before that time comes.
-            if now.wait_for(is_over).await.is_err() {
-                std::future::pending().await
-            }
-        })
-    }
-}
-
-/// Everything of one instance, over a store that may be shared.
-struct Instance {
-    clock: Arc<HandClock>,
-    counting: Arc<CountingStore>,
-    service: WriteService,
-    flusher: Flusher,
-    router: Router,
-}
-
-impl Instance {
-    async fn new(store: Arc<MemoryStore>, clock: Arc<HandClock>) -> Self {
-        Self::with(store, clock, QuerySettings::default()).await
-    }
-
-    async fn with(store: Arc<MemoryStore>, clock: Arc<HandClock>, settings: QuerySettings) -> Self {
-        let counting = Arc::new(CountingStore::new(store));
-        let world = World {
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy: Arc::new(Entropy::from_seed(7)),
-        };
-        let bucket = Bucket::new(Arc::clone(&counting) as _, world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
-        let rules = catalog.rules().await.unwrap();
-        let tail = TailReader::new(bucket.clone(), TailSettings::default());
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let snapshots = SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            tail.clone(),
-            rules,
-            SnapshotSettings::default(),
-        );
-        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None);
-        let service = WriteService::new(WriteParts {
-            catalog: Arc::clone(&catalog),
-            writer,
-            rules,
-            metrics: Metrics::default(),
-            settings: WriteSettings::default(),
-        });
-        let flusher = Flusher::new(
-            bucket.clone(),
-            Arc::clone(&catalog),
-            manifests.clone(),
-            tail,
-            rules,
-            FlushLimits::default(),
-        );
-        let engine =
-            QueryEngine::new(bucket, catalog, manifests, Arc::new(snapshots), settings).unwrap();
-        Self {
-            clock,
-            counting,
-            service,
-            flusher,
-            router: router(Arc::new(engine)),
-        }
-    }
-
-    async fn alone() -> Self {
-        let clock = Arc::new(HandClock::default());
-        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
-        Self::new(store, clock).await
-    }
-
-    fn pass(&self, time: Duration) {
-        let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.send_modify(|now| *now += micros);
-    }
-
-    async fn write(&self, lines: &str) {
-        self.pass(Duration::from_millis(1));
-        let body = Bytes::from(lines.to_owned());
-        self.service
-            .write("db", body, WriteOptions::default())
-            .await
-            .unwrap();
-    }
-
-    /// Flushes all that was written.
-    async fn flush(&self) -> Flushed {
-        self.pass(Duration::from_secs(10));
-        let database = neap_schema::DatabaseId::new(1);
-        self.flusher.flush(database).await.unwrap()
-    }
-
-    async fn get(&self, path_and_query: &str) -> (u16, String) {
-        self.send(Request::get(path_and_query).body(Body::empty()).unwrap())
-            .await
-    }
-
-    async fn send(&self, request: Request<Body>) -> (u16, String) {
-        let (head, body) = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        (
-            head.status.as_u16(),
-            String::from_utf8_lossy(&body).into_owned(),
-        )
-    }
-
-    async fn post(&self, body: serde_json::Value) -> (u16, String) {
-        let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
-        self.send(request.unwrap()).await
-    }
-
-    /// The answer to a statement that must succeed.
-    async fn sql(&self, sql: &str) -> String {
-        self.sql_as(sql, "csv").await
-    }
-
-    async fn sql_as(&self, sql: &str, format: &str) -> String {
-        let (status, body) = self
-            .post(serde_json::json!({"db": "db", "q": sql, "format": format}))
-            .await;
-        assert_eq!(status, 200, "{sql}: {body}");
-        body
-    }
-
-    /// What the store was asked for while a statement was answered.
-    async fn requests(&self, sql: &str) -> Counts {
-        let before = self.counting.counts();
-        self.sql(sql).await;
-        self.counting.counts() - before
-    }
-}
+use crate::QuerySettings;
+use instance::{DATABASE, HandClock, Instance};
 
 const WEATHER: &str = "\
 weather,city=Rome,country=it temp=20.5,wind=3i 1700000000000000000

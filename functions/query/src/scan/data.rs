@@ -213,7 +213,7 @@ impl SectionFile {
     pub(crate) fn new(database: DatabaseId, loaded: &SectionWithFooter) -> Self {
         let section = &loaded.section;
         Self {
-            key: Key::Bundle(database, section.object),
+            key: section.key(database),
             offset: section.offset,
             length: section.length,
             footer_length: u64::from(section.footer_length),

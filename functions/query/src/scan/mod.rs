@@ -2,6 +2,7 @@
 
 mod data;
 mod dedup;
+mod hidden;
 mod plan;
 mod predicate;
 mod provider;

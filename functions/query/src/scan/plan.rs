@@ -3,6 +3,7 @@
 //! ```text
 //!   UnionExec
 //!     DataSourceExec   sections that overlap nothing, split for parallel reading
+//!     FilterExec       such sections of which the same rows are hidden
 //!     DataSourceExec   tail that overlaps nothing
 //!     FilterExec       the rest of a section that overlaps another one somewhere
 //!     ProjectionExec
@@ -20,6 +21,7 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
+    catalog::Session,
     common::{Result, ScalarValue, plan_datafusion_err},
     datasource::{
         listing::PartitionedFile,
@@ -48,6 +50,7 @@ use neap_schema::TIME_COLUMN;
 use super::{
     data::{Data, SectionFile, SectionReader},
     dedup::DedupExec,
+    hidden::{Hidden, Hiding, Seen},
     predicate::Predicates,
     regions::{Overlap, Regions, TimeRange},
 };
@@ -63,6 +66,8 @@ pub(crate) struct Source {
     pub(crate) time: TimeRange,
     /// The rows.
     pub(crate) rows: SourceRows,
+    /// Which of them no query sees.
+    pub(crate) hidden: Hidden,
 }
 
 /// Where the rows of a source are.
@@ -74,9 +79,20 @@ pub(crate) enum SourceRows {
     Tail(Arc<TailImage>),
 }
 
+/// Which rows of sections are wanted.
+enum Wanted {
+    /// All, in this order.
+    Sorted(LexOrdering),
+    /// As many as this, or all, in any order.
+    Any(Option<usize>),
+}
+
 /// What is to be scanned.
-#[derive(Debug)]
 pub(crate) struct TableScan<'a> {
+    /// The session of the query.
+    pub(crate) session: &'a dyn Session,
+    /// Which rows of the table no query sees.
+    pub(crate) hiding: &'a Hiding,
     /// Where sections are read.
     pub(crate) data: &'a Data,
     /// The columns of the table, sorted by name.
@@ -123,26 +139,72 @@ impl TableScan<'_> {
         regions: &Regions,
     ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let mut plans = Vec::new();
-        let mut whole = Vec::new();
+        // Sections that are read whole, by what is hidden of them.
+        let mut whole: Vec<(&Hidden, Vec<&SectionFile>)> = Vec::new();
         for (source, ranges) in sources.iter().zip(&regions.direct) {
             match &source.rows {
                 _ if ranges.is_empty() => {}
-                SourceRows::Section(file) if ranges.contains(&source.time) => whole.push(file),
+                SourceRows::Section(file) if ranges.contains(&source.time) => {
+                    let alike = whole
+                        .iter_mut()
+                        .find(|(hidden, _)| **hidden == source.hidden);
+                    match alike {
+                        Some((_, files)) => files.push(file),
+                        None => whole.push((&source.hidden, vec![file])),
+                    }
+                }
                 SourceRows::Section(file) => {
-                    let wide = self.with_time(projection);
-                    let all = self.predicates.all.as_ref();
-                    let scan = self.sections(&[file], &wide, all, None)?;
-                    let bounded = within(scan, ranges)?;
-                    plans.push(self.narrow(bounded, &wide, projection)?);
+                    let files = [file];
+                    plans.push(self.seen_directly(
+                        &files,
+                        &source.hidden,
+                        Some(ranges),
+                        projection,
+                    )?);
                 }
                 SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
             }
         }
-        if !whole.is_empty() {
-            let all = self.predicates.all.as_ref();
-            plans.insert(0, self.sections(&whole, projection, all, None)?);
+        for (hidden, files) in whole {
+            plans.push(self.seen_directly(&files, hidden, None, projection)?);
         }
         Ok(plans)
+    }
+
+    /// The rows of sections that are seen, all or those whose time is in the ranges.
+    fn seen_directly(
+        &self,
+        files: &[&SectionFile],
+        hidden: &Hidden,
+        ranges: Option<&[TimeRange]>,
+        projection: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = self.predicates.all.as_ref();
+        let seen = self.hiding.seen_of(hidden);
+        let wide = self.widened(projection, |name| {
+            let by_range = ranges.is_some() && name == TIME_COLUMN;
+            by_range || seen.as_ref().is_some_and(|seen| seen.reads(name))
+        });
+        // What is outside of the ranges is in an overlap, and counts there.
+        let limit = self.limit.filter(|_| seen.is_none());
+        let mut plan = self.sections(files, &wide, all, Wanted::Any(limit))?;
+        if let Some(ranges) = ranges {
+            plan = within(plan, ranges)?;
+        }
+        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+    }
+
+    /// The rows of a plan that are seen. It has the columns by which they are hidden.
+    fn only(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        seen: Option<&Seen>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(seen) = seen else {
+            return Ok(plan);
+        };
+        let seen = seen.physical(self.session, &plan.schema())?;
+        Ok(Arc::new(FilterExec::try_new(seen, plan)?))
     }
 
     /// The fold of what several sources cover.
@@ -164,8 +226,11 @@ impl TableScan<'_> {
             match &source.rows {
                 SourceRows::Section(file) => {
                     let key = self.predicates.key.as_ref();
-                    let scan = self.sections(&[file], &wide, key, Some(self.file_order()?))?;
-                    inputs.push(within(scan, &[overlap.range])?);
+                    let sorted = Wanted::Sorted(self.file_order()?);
+                    let scan = self.sections(&[file], &wide, key, sorted)?;
+                    let scan = within(scan, &[overlap.range])?;
+                    let seen = self.hiding.seen_of(&source.hidden);
+                    inputs.push(self.only(scan, seen.as_ref())?);
                 }
                 SourceRows::Tail(image) => {
                     let rows = sorted(image, overlap.range, &wide).await?;
@@ -186,7 +251,7 @@ impl TableScan<'_> {
         files: &[&SectionFile],
         projection: &[usize],
         predicate: Option<&Arc<dyn PhysicalExpr>>,
-        order: Option<LexOrdering>,
+        wanted: Wanted,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut source = ParquetSource::new(Arc::clone(self.schema))
             .with_parquet_file_reader_factory(Arc::new(Readers(self.data.clone())))
@@ -209,10 +274,10 @@ impl TableScan<'_> {
             FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
                 .with_projection_indices(Some(projection.to_vec()))?
                 .with_file_groups(groups);
-        match order {
-            Some(order) => config = config.with_output_ordering(vec![order]),
-            None if predicate.is_none() => config = config.with_limit(self.limit),
-            None => {}
+        match wanted {
+            Wanted::Sorted(order) => config = config.with_output_ordering(vec![order]),
+            Wanted::Any(limit) if predicate.is_none() => config = config.with_limit(limit),
+            Wanted::Any(_) => {}
         }
         Ok(DataSourceExec::from_data_source(config.build()))
     }

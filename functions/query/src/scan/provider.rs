@@ -10,12 +10,14 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
+use neap_bucket::StoreTime;
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 
 use super::{
     Shared,
     data::SectionFile,
+    hidden::{Hidden, Hiding},
     plan::{Source, SourceRows, TableScan},
     predicate::Predicates,
     regions::TimeRange,
@@ -28,23 +30,32 @@ pub(crate) struct SnapshotTable {
     snapshot: Arc<Snapshot>,
     table: Arc<Table>,
     schema: SchemaRef,
+    now: StoreTime,
 }
 
 impl SnapshotTable {
-    /// The table in the snapshot.
-    pub(crate) fn new(shared: Arc<Shared>, snapshot: Arc<Snapshot>, table: Arc<Table>) -> Self {
+    /// The table in the snapshot, at the time `now` of the store.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        snapshot: Arc<Snapshot>,
+        table: Arc<Table>,
+        now: StoreTime,
+    ) -> Self {
         let schema = table.arrow_schema();
         Self {
             shared,
             snapshot,
             table,
             schema,
+            now,
         }
     }
 
     /// The sections in the order of their stamps, then the tail.
-    async fn sources(&self, predicates: &Predicates) -> Result<Vec<Source>> {
-        let time = predicates.time;
+    async fn sources(&self, predicates: &Predicates, hiding: &Hiding) -> Result<Vec<Source>> {
+        let Some(time) = predicates.time.intersection(hiding.seen) else {
+            return Ok(Vec::new());
+        };
         let sections = self
             .shared
             .manifests
@@ -68,6 +79,7 @@ impl SnapshotTable {
                     max: loaded.section.max_time,
                 },
                 rows: SourceRows::Section(SectionFile::new(self.snapshot.database, loaded)),
+                hidden: hiding.of_section(&loaded.section),
             })
             .collect();
         sources.extend(self.tail().await?);
@@ -96,6 +108,7 @@ impl SnapshotTable {
         Ok(image.time_range().map(|(min, max)| Source {
             time: TimeRange { min, max },
             rows: SourceRows::Tail(image),
+            hidden: Hidden::default(),
         }))
     }
 }
@@ -131,8 +144,11 @@ impl TableProvider for SnapshotTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tags = self.table.tag_names();
         let predicates = Predicates::new(session, filters, &self.schema, &tags)?;
-        let sources = self.sources(&predicates).await?;
+        let hiding = Hiding::of(&self.snapshot, &self.table, self.now);
+        let sources = self.sources(&predicates, &hiding).await?;
         let scan = TableScan {
+            session,
+            hiding: &hiding,
             data: &self.shared.data,
             schema: &self.schema,
             tags: &tags,

@@ -76,6 +76,11 @@ impl Tail {
             for batch in segment.rows(table.id())? {
                 self.builder.push(&batch)?;
             }
+            for delete in segment.deletes() {
+                if delete.table == table.id() {
+                    self.builder.delete(&delete.condition)?;
+                }
+            }
             if self.builder.size_bytes() > limit {
                 return Err(TailError::TooLarge {
                     table: table.name().to_owned(),

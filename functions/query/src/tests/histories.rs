@@ -1,17 +1,50 @@
-//! Random histories of writes and flushes, beside a plain map.
+//! Random histories of writes, deletes, flushes, merges and a shrinking retention, beside a plain map; at every step
+//! as of now, and at the end as of all steps.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::Instance;
+use super::{DATABASE, Instance};
 
-type Point = ((Option<u8>, i64), [Option<i8>; 2]);
+type Key = (Option<u8>, i64);
+type Fields = [Option<i8>; 2];
+type Points = BTreeMap<Key, Fields>;
+
+/// Which points are to go.
+#[derive(Clone, Debug)]
+enum Which {
+    Times(i64, i64),
+    Tag(Option<u8>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+}
 
 #[derive(Clone, Debug)]
 enum Step {
-    Write(Vec<Point>),
+    Write(Vec<(Key, Fields)>),
+    Delete(Which),
     Flush,
+    Merge,
+    /// Rows are kept for so many half days and a quarter.
+    Keep(i64),
+}
+
+const HALF_DAY: i64 = 43_200_000_000_000;
+
+/// The time of the points with number 0: four days before the clock starts.
+const FIRST: i64 = 1_700_000_000_000_000_000 - 8 * HALF_DAY;
+
+fn which() -> impl Strategy<Value = Which> {
+    let times = (0..6i64, 0..4i64).prop_map(|(first, more)| Which::Times(first, first + more));
+    let tag = proptest::option::of(0..3u8).prop_map(Which::Tag);
+    prop_oneof![times, tag].prop_recursive(2, 6, 3, |part| {
+        let parts = proptest::collection::vec(part, 2..4);
+        prop_oneof![
+            parts.clone().prop_map(Which::All),
+            parts.prop_map(Which::Any)
+        ]
+    })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -20,67 +53,175 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             fields.iter().any(Option::is_some)
         });
     let point = ((proptest::option::of(0..3u8), 0..6i64), fields);
-    let write = proptest::collection::vec(point, 1..6).prop_map(Step::Write);
-    proptest::collection::vec(prop_oneof![3 => write, 1 => Just(Step::Flush)], 1..10)
+    let step = prop_oneof![
+        6 => proptest::collection::vec(point, 1..6).prop_map(Step::Write),
+        3 => which().prop_map(Step::Delete),
+        3 => Just(Step::Flush),
+        2 => Just(Step::Merge),
+        1 => (1..9i64).prop_map(Step::Keep),
+    ];
+    proptest::collection::vec(step, 1..16)
 }
 
 /// Half a day from point to point, so that a table has sections of several days.
-fn line(((tag, time), [a, b]): &Point) -> String {
+fn line(((tag, time), [a, b]): &(Key, Fields)) -> String {
     let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
     let fields = [("a", a), ("b", b)].into_iter();
     let fields: Vec<String> = fields
         .filter_map(|(name, value)| value.map(|value| format!("{name}={value}i")))
         .collect();
-    let time = 1_700_000_000_000_000_000 + time * 43_200_000_000_000;
-    format!("t{tag} {} {time}", fields.join(","))
+    format!("t{tag} {} {}", fields.join(","), FIRST + time * HALF_DAY)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-    #[test]
-    fn answers_are_those_of_a_map_whenever_it_was_flushed(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let one = Instance::alone().await;
-            // All columns exist from the start.
-            one.write("t,k=all a=0i,b=0i 0").await;
-            let mut model: BTreeMap<(Option<u8>, i64), [Option<i8>; 2]> = BTreeMap::new();
-            for step in steps {
-                match step {
-                    Step::Flush => {
-                        one.flush().await;
-                    }
-                    Step::Write(points) => {
-                        let lines: Vec<String> = points.iter().map(line).collect();
-                        one.write(&lines.join("\n")).await;
-                        for (key, fields) in points {
-                            let row = model.entry(key).or_default();
-                            for (slot, field) in row.iter_mut().zip(fields) {
-                                *slot = field.or(*slot);
-                            }
+impl Which {
+    fn holds(&self, key: &Key) -> bool {
+        match self {
+            Self::Times(first, last) => (*first..=*last).contains(&key.1),
+            Self::Tag(tag) => key.0 == *tag,
+            Self::All(parts) => parts.iter().all(|part| part.holds(key)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(key)),
+        }
+    }
+
+    fn sql(&self) -> String {
+        let join = |parts: &[Self], word| {
+            let parts: Vec<String> = parts
+                .iter()
+                .map(|part| format!("({})", part.sql()))
+                .collect();
+            parts.join(word)
+        };
+        match self {
+            Self::Times(first, last) => format!(
+                "time BETWEEN to_timestamp({}) AND to_timestamp({})",
+                FIRST + first * HALF_DAY,
+                FIRST + last * HALF_DAY
+            ),
+            Self::Tag(None) => "k IS NULL".to_owned(),
+            Self::Tag(Some(tag)) => format!("k = 'k{tag}'"),
+            Self::All(parts) => join(parts, " AND "),
+            Self::Any(parts) => join(parts, " OR "),
+        }
+    }
+}
+
+/// What was done, by stamp, beside the database that it was done to.
+#[derive(Default)]
+struct History {
+    done: Vec<(u64, Step)>,
+    /// The half days for which rows are kept.
+    kept: Option<i64>,
+}
+
+impl History {
+    async fn take(&mut self, one: &Instance, step: Step) {
+        match &step {
+            Step::Flush => {
+                one.flush().await;
+            }
+            Step::Merge => {
+                one.merge().await;
+            }
+            Step::Keep(half_days) => {
+                let kept = self.kept.map_or(*half_days, |kept| kept.min(*half_days));
+                self.kept = Some(kept);
+                let nanos = kept * HALF_DAY + HALF_DAY / 2;
+                let kept = Duration::from_nanos(nanos.unsigned_abs());
+                one.catalog
+                    .set_retention(DATABASE, Some(kept))
+                    .await
+                    .unwrap();
+            }
+            Step::Write(points) => {
+                let lines: Vec<String> = points.iter().map(line).collect();
+                let stamp = one.write(&lines.join("\n")).await;
+                self.done.push((stamp, step));
+            }
+            Step::Delete(which) => {
+                one.pass(Duration::from_millis(1));
+                let answer = one
+                    .sql(&format!("DELETE FROM t WHERE {}", which.sql()))
+                    .await;
+                let stamp = answer.lines().nth(1).unwrap().parse().unwrap();
+                self.done.push((stamp, step));
+            }
+        }
+    }
+
+    /// The points as of a stamp.
+    fn points(&self, as_of: u64) -> Points {
+        let mut points = Points::new();
+        for (_, step) in self.done.iter().filter(|(stamp, _)| *stamp <= as_of) {
+            match step {
+                Step::Write(written) => {
+                    for (key, fields) in written {
+                        let point = points.entry(*key).or_default();
+                        for (slot, field) in point.iter_mut().zip(fields) {
+                            *slot = field.or(*slot);
                         }
                     }
                 }
-                let text = |value: Option<i8>| value.map_or(String::new(), |value| value.to_string());
-                let mut expected: Vec<String> = model
-                    .iter()
-                    .filter(|((_, time), [a, _])| (1..5).contains(time) && a.is_none_or(|a| a != 7))
-                    .map(|((tag, time), [a, b])| {
-                        let tag = tag.map_or(String::new(), |tag| format!("k{tag}"));
-                        format!("{tag},{time},{},{}", text(*a), text(*b))
-                    })
-                    .collect();
-                expected.sort_unstable();
-                let answer = one
-                    .sql(
-                        "SELECT k, (CAST(time AS BIGINT) - 1700000000000000000) / 43200000000000 AS n, a, b \
-                         FROM t WHERE time >= '2023-11-15T10:13:20Z' AND time < '2023-11-17T10:13:20Z' \
-                         AND (a != 7 OR a IS NULL)",
-                    )
-                    .await;
-                let mut found: Vec<String> = answer.lines().skip(1).map(str::to_owned).collect();
-                found.sort_unstable();
-                assert_eq!(found, expected);
+                Step::Delete(which) => points.retain(|key, _| !which.holds(key)),
+                Step::Flush | Step::Merge | Step::Keep(_) => {}
+            }
+        }
+        if let Some(kept) = self.kept {
+            points.retain(|(_, time), _| *time >= 8 - kept);
+        }
+        points
+    }
+
+    /// Compares the answers as of a stamp with the map.
+    async fn check(&self, one: &Instance, as_of: u64) {
+        let ask = async |sql: &str| {
+            let (status, shown, body) = one.sql_at(sql, &as_of.to_string()).await;
+            assert_eq!(status, 200, "{body}");
+            (shown.unwrap().parse::<u64>().unwrap(), body)
+        };
+        let (shown, counted) = ask("SELECT count(*) AS n FROM t").await;
+        assert!(shown <= as_of);
+        let points = self.points(shown);
+        assert_eq!(counted, format!("n\n{}\n", points.len()));
+
+        let text = |value: Option<i8>| value.map_or(String::new(), |value| value.to_string());
+        let mut expected: Vec<String> = points
+            .iter()
+            .filter(|((_, time), [a, _])| (1..5).contains(time) && a.is_none_or(|a| a != 7))
+            .map(|((tag, time), [a, b])| {
+                let tag = tag.map_or(String::new(), |tag| format!("k{tag}"));
+                format!("{tag},{time},{},{}", text(*a), text(*b))
+            })
+            .collect();
+        expected.sort_unstable();
+        let (_, answer) = ask(&format!(
+            "SELECT k, (CAST(time AS BIGINT) - {FIRST}) / {HALF_DAY} AS n, a, b FROM t \
+             WHERE time >= to_timestamp({}) AND time < to_timestamp({}) AND (a != 7 OR a IS NULL)",
+            FIRST + HALF_DAY,
+            FIRST + 5 * HALF_DAY
+        ))
+        .await;
+        let mut found: Vec<String> = answer.lines().skip(1).map(str::to_owned).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn answers_are_those_of_a_map_whatever_was_flushed_and_merged_when(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let one = Instance::alone().await;
+            let mut history = History::default();
+            // All columns exist from the start.
+            history.take(&one, Step::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;
+            for step in steps {
+                history.take(&one, step).await;
+                history.check(&one, u64::MAX).await;
+            }
+            for (stamp, _) in &history.done {
+                history.check(&one, *stamp).await;
             }
         });
     }

@@ -1,0 +1,257 @@
+//! Which `DELETE` statements are taken, and what they are taken for.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use http::Request;
+use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_schema::DatabaseId;
+
+use super::{Instance, WEATHER};
+
+/// Answers every delete alike, and remembers the last.
+#[derive(Debug)]
+struct Recorder {
+    answer: Result<u64, DeleteRowsError>,
+    last: Mutex<Option<(RowDelete, Option<u64>)>>,
+}
+
+#[async_trait]
+impl RowDeleter for Recorder {
+    async fn delete_rows(
+        &self,
+        _: DatabaseId,
+        mut deletes: Vec<RowDelete>,
+        after: Option<u64>,
+    ) -> Result<u64, DeleteRowsError> {
+        *self.last.lock().unwrap() = deletes.pop().map(|delete| (delete, after));
+        self.answer.clone()
+    }
+}
+
+async fn recording(answer: Result<u64, DeleteRowsError>) -> (Instance, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder {
+        answer,
+        last: Mutex::default(),
+    });
+    let one = Instance::deleting(Some(Arc::clone(&recorder) as _)).await;
+    one.write(WEATHER).await;
+    (one, recorder)
+}
+
+#[tokio::test]
+async fn conditions_on_time_and_tags_are_understood() {
+    let (one, recorder) = recording(Ok(7)).await;
+    one.pass(std::time::Duration::from_secs(9));
+    let cases = [
+        ("", "true"),
+        ("WHERE true", "true"),
+        ("WHERE 1 = 2", "false"),
+        ("WHERE city = 'Rome'", "\"city\" = 'Rome'"),
+        ("WHERE 'Rome' = city", "\"city\" = 'Rome'"),
+        ("WHERE weather.city = 'Rome'", "\"city\" = 'Rome'"),
+        ("WHERE city IS NULL", "\"city\" IS NULL"),
+        ("WHERE city = ''", "false"),
+        ("WHERE city = NULL", "false"),
+        (
+            "WHERE city IN ('Rome', 'Oslo') AND country = 'it'",
+            "(\"city\" = 'Rome' OR \"city\" = 'Oslo') AND \"country\" = 'it'",
+        ),
+        (
+            "WHERE city IN ('a', 'b', 'c', 'd', 'e')",
+            "\"city\" = 'a' OR \"city\" = 'b' OR \"city\" = 'c' OR \"city\" = 'd' OR \"city\" = 'e'",
+        ),
+        (
+            "WHERE time >= '2023-11-14T22:13:20Z' AND time < '2023-11-14T22:14:20Z'",
+            "time >= '2023-11-14T22:13:20Z' AND time <= '2023-11-14T22:14:19.999999999Z'",
+        ),
+        (
+            "WHERE time BETWEEN '2023-11-14 22:13:20' AND '2023-11-14 22:14:20'",
+            "time >= '2023-11-14T22:13:20Z' AND time <= '2023-11-14T22:14:20Z'",
+        ),
+        (
+            "WHERE time <= now() - INTERVAL '1 hour'",
+            "time <= '2023-11-14T21:13:29.001Z'",
+        ),
+        (
+            "WHERE now() - INTERVAL '1 day' > time",
+            "time <= '2023-11-13T22:13:29.000999999Z'",
+        ),
+        (
+            "WHERE time > to_timestamp(1700000000000000000)",
+            "time >= '2023-11-14T22:13:20.000000001Z'",
+        ),
+        (
+            "WHERE time < '2023-11-14'::date",
+            "time <= '2023-11-13T23:59:59.999999999Z'",
+        ),
+        (
+            "WHERE time != '2023-11-14T22:13:20Z'",
+            "time <= '2023-11-14T22:13:19.999999999Z' OR time >= '2023-11-14T22:13:20.000000001Z'",
+        ),
+        (
+            "WHERE NOT (time < '2023-11-14T22:13:20Z')",
+            "time >= '2023-11-14T22:13:20Z'",
+        ),
+        (
+            "WHERE (city = 'Rome') IS TRUE OR time = '2023-11-14T22:13:20Z'",
+            "\"city\" = 'Rome' OR time = '2023-11-14T22:13:20Z'",
+        ),
+    ];
+    for (condition, expected) in cases {
+        let sql = format!("DELETE FROM weather {condition}");
+        assert_eq!(one.sql(&sql).await, "stamp\n7\n", "{sql}");
+        let (delete, _) = recorder.last.lock().unwrap().take().unwrap();
+        assert_eq!(delete.condition.to_string(), expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_are_filled_in() {
+    let (one, recorder) = recording(Ok(7)).await;
+    let body = serde_json::json!({
+        "db": "db", "format": "csv",
+        "q": "DELETE FROM weather WHERE city = $city AND time < $until",
+        "params": {"city": "Rome", "until": "2023-11-14T22:14:00Z"},
+    });
+    assert_eq!(one.post(body).await, (200, "stamp\n7\n".to_owned()));
+    let (delete, _) = recorder.last.lock().unwrap().take().unwrap();
+    assert_eq!(
+        delete.condition.to_string(),
+        "\"city\" = 'Rome' AND time <= '2023-11-14T22:13:59.999999999Z'"
+    );
+    let open = serde_json::json!({"db": "db", "q": "DELETE FROM weather WHERE city = $city"});
+    let (status, body) = one.post(open).await;
+    assert_eq!(status, 400, "{body}");
+    assert!(recorder.last.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_no_condition_on_time_and_tags_is_refused_by_name() {
+    let (one, recorder) = recording(Ok(7)).await;
+    let cases = [
+        ("DELETE FROM weather WHERE temp > 1", "the field 'temp'"),
+        (
+            "DELETE FROM weather WHERE city = 'Rome' OR wind = 3",
+            "the field 'wind'",
+        ),
+        ("DELETE FROM weather WHERE city != 'Rome'", "city != "),
+        ("DELETE FROM weather WHERE NOT city = 'Rome'", "city != "),
+        (
+            "DELETE FROM weather WHERE city IS NOT NULL",
+            "city IS NOT NULL",
+        ),
+        (
+            "DELETE FROM weather WHERE city NOT IN ('a','b','c','d','e')",
+            "city NOT IN",
+        ),
+        ("DELETE FROM weather WHERE city > 'Rome'", "city > "),
+        ("DELETE FROM weather WHERE city LIKE 'R%'", "city LIKE "),
+        ("DELETE FROM weather WHERE upper(city) = 'ROME'", "upper("),
+        ("DELETE FROM weather WHERE city = country", "= weather.city"),
+        (
+            "DELETE FROM weather WHERE city IS NOT DISTINCT FROM 'Rome'",
+            "IS NOT DISTINCT FROM",
+        ),
+        (
+            "DELETE FROM weather WHERE date_trunc('day', time) = '2023-11-14'",
+            "date_trunc(",
+        ),
+        ("DELETE FROM weather WHERE random() < 0.5", "random()"),
+        (
+            "DELETE FROM weather WHERE city IN (SELECT city FROM weather)",
+            "DELETE can't tell rows by",
+        ),
+        ("DELETE FROM weather WHERE nope = 'x'", "nope"),
+        ("DELETE FROM nope", "nope"),
+        (
+            "DELETE FROM system.parquet_files",
+            "rows of 'public.system.parquet_files'",
+        ),
+        (
+            "DELETE FROM information_schema.tables",
+            "information_schema",
+        ),
+        ("DELETE FROM weather LIMIT 1", "nothing but a WHERE clause"),
+        ("DELETE FROM weather USING weather w", "Using"),
+        ("DELETE FROM weather WHERE city", ""),
+    ];
+    for (sql, part) in cases {
+        let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+        assert!(matches!(status, 400 | 405 | 500), "{sql}: {status} {body}");
+        assert!(body.contains(part), "{sql}: {body}");
+        assert!(recorder.last.lock().unwrap().is_none(), "{sql}");
+    }
+    let values: Vec<String> = (0..200).map(|value| format!("'{value}'")).collect();
+    let sql = format!("DELETE FROM weather WHERE city IN ({})", values.join(","));
+    let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+    assert_eq!(status, 400);
+    assert!(body.contains("more than 100 terms"), "{body}");
+}
+
+#[tokio::test]
+async fn only_a_post_deletes() {
+    let (one, recorder) = recording(Ok(7)).await;
+    assert_eq!(
+        one.get("/api/v3/query_sql?db=db&q=DELETE%20FROM%20weather")
+            .await,
+        (405, "DELETE is a statement for POST".to_owned())
+    );
+    let (status, _, body) = one.sql_at("DELETE FROM weather", "1").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (400, "DELETE can't be as of an earlier time")
+    );
+    for sql in ["EXPLAIN DELETE FROM weather", "UPDATE weather SET temp = 1"] {
+        let (status, _) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+        assert_eq!(status, 400, "{sql}");
+    }
+    assert!(recorder.last.lock().unwrap().is_none());
+
+    let reading = Instance::deleting(None).await;
+    reading.write(WEATHER).await;
+    let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
+    assert_eq!(
+        reading.post(body).await,
+        (405, "this server takes no writes".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
+    let (one, recorder) = recording(Ok(7)).await;
+    let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather", "format": "json"});
+    let after = one
+        .sql_at("SELECT 1", "2030-01-01T00:00:00Z")
+        .await
+        .1
+        .unwrap();
+    let request = Request::post("/api/v3/query_sql")
+        .header("x-neap-stamp", &after)
+        .body(Body::from(body.to_string()));
+    let (head, body) = one.exchange(request.unwrap()).await;
+    assert_eq!(head.status.as_u16(), 200, "{body}");
+    assert_eq!(body, r#"[{"stamp":7}]"#);
+    assert_eq!(head.headers["x-neap-stamp"], "7");
+    assert!(!head.headers.contains_key("x-neap-as-of"));
+    let (_, passed) = recorder.last.lock().unwrap().take().unwrap();
+    assert_eq!(passed.map(|stamp| stamp.to_string()), Some(after));
+}
+
+#[tokio::test]
+async fn a_delete_that_is_refused_says_when_to_come_again() {
+    let error = DeleteRowsError {
+        message: "not now".to_owned(),
+        kind: DeleteRowsErrorKind::Unknown,
+        retry_after: Some(std::time::Duration::from_secs(3)),
+        stamp: Some(8),
+    };
+    let (one, _) = recording(Err(error)).await;
+    let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
+    let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+    let (head, body) = one.exchange(request.unwrap()).await;
+    assert_eq!((head.status.as_u16(), body.as_str()), (503, "not now"));
+    assert_eq!(head.headers["retry-after"], "3");
+    assert_eq!(head.headers["x-neap-stamp"], "8");
+}

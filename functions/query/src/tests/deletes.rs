@@ -1,0 +1,207 @@
+//! Deleted rows, wherever they are: in the tail, in sections that end before the delete, in merged sources.
+
+use super::Instance;
+
+/// Eight points of two hosts and one without a host, ten minutes apart.
+const LINES: &str = "\
+t,k=a v=1i 1700000000000000000
+t,k=a v=2i 1700000600000000000
+t,k=a v=3i 1700001200000000000
+t,k=b v=4i 1700000000000000000
+t,k=b v=5i 1700000600000000000
+t v=6i 1700000000000000000
+t v=7i 1700000600000000000
+t v=8i 1700001200000000000";
+
+impl Instance {
+    /// The values that are left, one after the other.
+    async fn values(&self) -> String {
+        let answer = self.sql("SELECT v FROM t ORDER BY v").await;
+        let values: Vec<&str> = answer.lines().skip(1).collect();
+        let count = self.sql("SELECT count(*) AS n FROM t").await;
+        assert_eq!(count, format!("n\n{}\n", values.len()));
+        values.join(" ")
+    }
+}
+
+#[tokio::test]
+async fn deleted_rows_are_gone_at_once_and_stay_away_when_they_are_flushed() {
+    let one = Instance::alone().await;
+    one.write(LINES).await;
+    let delete = "DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'";
+    one.sql(delete).await;
+    assert_eq!(one.values().await, "3 4 5 6 7 8");
+    one.flush().await;
+    assert_eq!(one.values().await, "3 4 5 6 7 8");
+}
+
+#[tokio::test]
+async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
+    let one = Instance::alone().await;
+    one.write(LINES).await;
+    one.flush().await;
+    one.sql("DELETE FROM t WHERE k = 'a'").await;
+    one.write("t,k=a v=9i 1700000000000000000").await;
+    one.flush().await;
+    assert_eq!(one.values().await, "4 5 6 7 8 9");
+    let filtered = async || {
+        let plan = one.sql("EXPLAIN SELECT v FROM t").await;
+        plan.contains("FilterExec")
+    };
+    assert!(filtered().await);
+    assert_eq!(one.merge().await, 1);
+    assert_eq!(one.values().await, "4 5 6 7 8 9");
+    assert!(!filtered().await);
+}
+
+#[tokio::test]
+async fn a_delete_in_the_tail_reaches_sections_and_so_does_one_that_a_flush_took_in() {
+    let one = Instance::alone().await;
+    one.write(LINES).await;
+    one.flush().await;
+    one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'")
+        .await;
+    assert_eq!(one.values().await, "3 4 5 6 7 8");
+    // The next flush has a delete and no rows.
+    one.flush().await;
+    assert_eq!(one.values().await, "3 4 5 6 7 8");
+    one.sql("DELETE FROM t WHERE k = 'b'").await;
+    assert_eq!(one.values().await, "3 6 7 8");
+    one.flush().await;
+    assert_eq!(one.values().await, "3 6 7 8");
+}
+
+#[tokio::test]
+async fn what_is_written_after_a_delete_is_seen_and_takes_nothing_over() {
+    for (flush_before, flush_between) in
+        [(false, false), (true, false), (false, true), (true, true)]
+    {
+        let one = Instance::alone().await;
+        one.write("t,k=a x=1i,y=1i 1700000000000000000\nt,k=b x=5i,y=5i 1700000000000000000")
+            .await;
+        if flush_before {
+            one.flush().await;
+        }
+        one.sql("DELETE FROM t WHERE k = 'a'").await;
+        if flush_between {
+            one.flush().await;
+        }
+        one.write("t,k=a x=2i 1700000000000000000").await;
+        let sql = "SELECT k, x, y FROM t ORDER BY k";
+        assert_eq!(one.sql(sql).await, "k,x,y\na,2,\nb,5,5\n");
+        // Without the columns that the delete asks for.
+        assert_eq!(one.sql("SELECT y FROM t ORDER BY y").await, "y\n5\n\"\"\n");
+        one.flush().await;
+        assert_eq!(one.sql(sql).await, "k,x,y\na,2,\nb,5,5\n");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_tag_is_not_equal_to_a_value() {
+    for flushed in [false, true] {
+        let one = Instance::alone().await;
+        one.write(LINES).await;
+        if flushed {
+            one.flush().await;
+        }
+        one.sql("DELETE FROM t WHERE k = 'a' OR k = 'b'").await;
+        assert_eq!(one.values().await, "6 7 8");
+        one.sql("DELETE FROM t WHERE k IS NULL AND time = '2023-11-14T22:13:20Z'")
+            .await;
+        assert_eq!(one.values().await, "7 8");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_missing_in_sections_that_are_older_than_it() {
+    let one = Instance::alone().await;
+    one.write("t,k=a v=1i 1700000000000000000").await;
+    one.flush().await;
+    one.write("t,k=a,new=x v=2i 1700000000000000000").await;
+    one.sql("DELETE FROM t WHERE new = 'x'").await;
+    assert_eq!(one.values().await, "1");
+    one.sql("DELETE FROM t WHERE new IS NULL").await;
+    assert_eq!(one.values().await, "");
+    one.flush().await;
+    assert_eq!(one.values().await, "");
+}
+
+#[tokio::test]
+async fn counts_and_limits_are_those_of_the_rows_that_are_left() {
+    let one = Instance::alone().await;
+    let line = |at: i64| {
+        format!(
+            "t,k=k{} v={at}i {}",
+            at % 10,
+            1_700_000_000_000_000_000 + at
+        )
+    };
+    let lines: Vec<String> = (0..1_000).map(line).collect();
+    one.write(&lines.join("\n")).await;
+    one.flush().await;
+    one.sql("DELETE FROM t WHERE k IN ('k0','k1','k2','k3','k4','k5','k6','k7')")
+        .await;
+    assert_eq!(one.sql("SELECT count(*) AS n FROM t").await, "n\n200\n");
+    for (limit, rows) in [(150, 150), (200, 200), (900, 200)] {
+        let answer = one.sql(&format!("SELECT v FROM t LIMIT {limit}")).await;
+        assert_eq!(answer.lines().count() - 1, rows);
+    }
+    let answer = one
+        .sql("SELECT max(v) AS v, k FROM t GROUP BY k ORDER BY k")
+        .await;
+    assert_eq!(answer, "v,k\n998,k8\n999,k9\n");
+}
+
+#[tokio::test]
+async fn only_sections_that_a_delete_can_reach_are_filtered() {
+    let one = Instance::alone().await;
+    let day = 86_400_000_000_000_i64;
+    for (host, at) in [("a", 0), ("b", 1), ("c", 2)] {
+        let time = 1_700_000_000_000_000_000 + at * day;
+        one.write(&format!("t,k={host} v={at}i {time}\nt,k=z v=9i {time}"))
+            .await;
+    }
+    one.flush().await;
+    let filters = async || {
+        let plan = one.sql("EXPLAIN SELECT v FROM t").await;
+        let filtered = plan.matches("FilterExec").count();
+        (filtered, plan)
+    };
+    assert_eq!(filters().await.0, 0);
+    // One can only be in the first section, the other in none.
+    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = 'a'")
+        .await;
+    one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = '0'")
+        .await;
+    let (filtered, plan) = filters().await;
+    assert_eq!(filtered, 1, "{plan}");
+    assert_eq!(plan.matches("DataSourceExec").count(), 2, "{plan}");
+    assert_eq!(one.values().await, "1 2 9 9 9");
+    // Those of which the same is hidden are read together.
+    one.sql("DELETE FROM t WHERE k = 'z'").await;
+    let (filtered, plan) = filters().await;
+    assert_eq!(filtered, 2, "{plan}");
+    assert_eq!(one.values().await, "1 2");
+    // What comes later is not asked.
+    one.flush().await;
+    one.write("t,k=z v=4i 1700259200000000000").await;
+    one.flush().await;
+    assert_eq!(one.values().await, "1 2 4");
+}
+
+#[tokio::test]
+async fn a_delete_is_about_one_table_and_all_its_rows_if_it_names_none() {
+    let one = Instance::alone().await;
+    one.write("t v=1i 1700000000000000000\nu v=2i 1700000000000000000")
+        .await;
+    one.flush().await;
+    one.write("t v=3i 1700000600000000000\nu v=4i 1700000600000000000")
+        .await;
+    one.sql("DELETE FROM t").await;
+    assert_eq!(one.values().await, "");
+    assert_eq!(one.sql("SELECT count(*) AS n FROM u").await, "n\n2\n");
+    one.flush().await;
+    assert_eq!(one.values().await, "");
+    one.write("t v=5i 1700000000000000000").await;
+    assert_eq!(one.values().await, "5");
+}

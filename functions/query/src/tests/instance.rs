@@ -1,0 +1,282 @@
+//! Everything of one instance, in a memory store with a clock that the tests move.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, response::Parts};
+use http_body_util::BodyExt;
+use neap_bucket::{Bucket, Clock, CountingStore, Counts, Entropy, Margins, MemoryStore, World};
+use neap_catalog::Catalog;
+use neap_compact::{
+    FlushLimits, Flushed, Flusher, JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope,
+};
+use neap_http::Metrics;
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_row_delete::RowDeleter;
+use neap_schema::DatabaseId;
+use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use crate::{QueryEngine, QuerySettings, router};
+
+/// Waits that are shorter are over at once.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// A clock that the test moves. Nobody moves it while others back off, so for short waits it moves itself.
+#[derive(Debug)]
+pub(crate) struct HandClock(watch::Sender<i64>);
+
+impl Default for HandClock {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Clock for HandClock {
+    fn wall_micros(&self) -> i64 {
+        1_700_000_000_000_000 + *self.0.borrow()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.0.borrow().unsigned_abs())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if duration < SHORT {
+            let micros = i64::try_from(duration.as_micros()).unwrap();
+            self.0.send_modify(|now| *now += micros);
+            return Box::pin(std::future::ready(()));
+        }
+        let until = self.monotonic().saturating_add(duration).as_micros();
+        let mut now = self.0.subscribe();
+        Box::pin(async move {
+            let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
+            // The test may end, and its clock with it, before that time comes.
+            if now.wait_for(is_over).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+}
+
+/// Everything of one instance, over a store that may be shared.
+pub(crate) struct Instance {
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) counting: Arc<CountingStore>,
+    pub(crate) bucket: Bucket,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) manifests: ManifestStore,
+    pub(crate) service: Arc<WriteService>,
+    pub(crate) flusher: Flusher,
+    pub(crate) maintainer: Maintainer,
+    pub(crate) router: Router,
+}
+
+/// Who deletes rows.
+pub(crate) enum Deleter {
+    Writer,
+    Other(Arc<dyn RowDeleter>),
+    None,
+}
+
+/// The database of the tests.
+pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
+
+impl Instance {
+    pub(crate) async fn new(store: Arc<MemoryStore>, clock: Arc<HandClock>) -> Self {
+        Self::with(store, clock, QuerySettings::default()).await
+    }
+
+    pub(crate) async fn with(
+        store: Arc<MemoryStore>,
+        clock: Arc<HandClock>,
+        settings: QuerySettings,
+    ) -> Self {
+        Self::built(store, clock, settings, Deleter::Writer).await
+    }
+
+    /// One with this deleter, or none.
+    pub(crate) async fn deleting(deleter: Option<Arc<dyn RowDeleter>>) -> Self {
+        let clock = Arc::new(HandClock::default());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let deleter = deleter.map_or(Deleter::None, Deleter::Other);
+        Self::built(store, clock, QuerySettings::default(), deleter).await
+    }
+
+    pub(crate) async fn built(
+        store: Arc<MemoryStore>,
+        clock: Arc<HandClock>,
+        settings: QuerySettings,
+        deleter: Deleter,
+    ) -> Self {
+        let counting = Arc::new(CountingStore::new(store));
+        let world = World {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Entropy::from_seed(7)),
+        };
+        let bucket = Bucket::new(Arc::clone(&counting) as _, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = catalog.rules().await.unwrap();
+        let tail = TailReader::new(bucket.clone(), TailSettings::default());
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            tail.clone(),
+            rules,
+            SnapshotSettings::default(),
+        );
+        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None);
+        let service = Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer,
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }));
+        let flusher = Flusher::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            tail,
+            rules,
+            FlushLimits::default(),
+        );
+        let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
+        let eager = MergePolicy {
+            settle_after: Duration::ZERO,
+            recent_sections: 2,
+            range_after: Duration::ZERO,
+            delete_after: Duration::ZERO,
+            ..MergePolicy::default()
+        };
+        let maintainer = Maintainer::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            merger,
+            eager,
+        );
+        let engine = QueryEngine::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            Arc::new(snapshots),
+            settings,
+        );
+        let engine = engine.unwrap();
+        let engine = match deleter {
+            Deleter::Writer => engine.with_deleter(Arc::clone(&service) as _),
+            Deleter::Other(other) => engine.with_deleter(other),
+            Deleter::None => engine,
+        };
+        Self {
+            clock,
+            counting,
+            bucket,
+            catalog,
+            manifests,
+            service,
+            flusher,
+            maintainer,
+            router: router(Arc::new(engine)),
+        }
+    }
+
+    pub(crate) async fn alone() -> Self {
+        let clock = Arc::new(HandClock::default());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        Self::new(store, clock).await
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.clock.0.send_modify(|now| *now += micros);
+    }
+
+    /// Writes lines; their stamp.
+    pub(crate) async fn write(&self, lines: &str) -> u64 {
+        self.pass(Duration::from_millis(1));
+        let body = Bytes::from(lines.to_owned());
+        let written = self.service.write("db", body, WriteOptions::default());
+        written.await.unwrap().stamp.unwrap().as_u64()
+    }
+
+    /// Flushes all that was written.
+    pub(crate) async fn flush(&self) -> Flushed {
+        self.pass(Duration::from_secs(10));
+        self.flusher.flush(DATABASE).await.unwrap()
+    }
+
+    /// Removes what has expired and merges what can be; the number of merges.
+    pub(crate) async fn merge(&self) -> usize {
+        let plan =
+            self.maintainer
+                .plan(DATABASE, Scope::All, neap_compact::PlanLimits::of_jobs(100));
+        let mut merges = 0;
+        for order in plan.await.unwrap().orders {
+            let outcome = self.maintainer.run(&order, &JobLimits::default()).await;
+            merges += usize::from(!matches!(outcome.unwrap(), MergeOutcome::Nothing(_)));
+        }
+        merges
+    }
+
+    pub(crate) async fn get(&self, path_and_query: &str) -> (u16, String) {
+        self.send(Request::get(path_and_query).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> (u16, String) {
+        let (head, body) = self.exchange(request).await;
+        (head.status.as_u16(), body)
+    }
+
+    pub(crate) async fn exchange(&self, request: Request<Body>) -> (Parts, String) {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The answer to a statement as of a time or stamp, and the stamp up to which writes are in it.
+    pub(crate) async fn sql_at(&self, sql: &str, as_of: &str) -> (u16, Option<String>, String) {
+        let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+        let request = Request::post("/api/v3/query_sql")
+            .header("x-neap-as-of", as_of)
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let (head, body) = self.exchange(request).await;
+        let shown = head.headers.get("x-neap-as-of");
+        let shown = shown.map(|shown| shown.to_str().unwrap().to_owned());
+        (head.status.as_u16(), shown, body)
+    }
+
+    pub(crate) async fn post(&self, body: serde_json::Value) -> (u16, String) {
+        let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+        self.send(request.unwrap()).await
+    }
+
+    /// The answer to a statement that must succeed.
+    pub(crate) async fn sql(&self, sql: &str) -> String {
+        self.sql_as(sql, "csv").await
+    }
+
+    pub(crate) async fn sql_as(&self, sql: &str, format: &str) -> String {
+        let (status, body) = self
+            .post(serde_json::json!({"db": "db", "q": sql, "format": format}))
+            .await;
+        assert_eq!(status, 200, "{sql}: {body}");
+        body
+    }
+
+    /// What the store was asked for while a statement was answered.
+    pub(crate) async fn requests(&self, sql: &str) -> Counts {
+        let before = self.counting.counts();
+        self.sql(sql).await;
+        self.counting.counts() - before
+    }
+}

@@ -1,0 +1,151 @@
+//! The tables of the schema `system`.
+
+use std::time::Duration;
+
+use neap_bucket::{KeyClass, Operation};
+use neap_catalog::HardDelete;
+use neap_compact::{JobLimits, Scope};
+
+use super::{DATABASE, Instance, WEATHER};
+
+#[tokio::test]
+async fn the_schema_stands_between_the_tables_and_the_views() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let tables = one.sql("SHOW TABLES").await;
+    let of_system = "table_catalog,table_schema,table_name,table_type\n\
+                     public,iox,weather,BASE TABLE\n\
+                     public,system,compactions,BASE TABLE\n\
+                     public,system,parquet_files,BASE TABLE\n\
+                     public,system,versions,BASE TABLE\n\
+                     public,information_schema,";
+    assert!(tables.starts_with(of_system), "{tables}");
+    assert_eq!(
+        one.sql("SELECT schema_name FROM information_schema.schemata")
+            .await,
+        "schema_name\niox\nsystem\n"
+    );
+    let columns = one
+        .sql(
+            "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
+             WHERE table_schema = 'system' AND table_name = 'parquet_files'",
+        )
+        .await;
+    assert_eq!(
+        columns,
+        "column_name,data_type,is_nullable\n\
+         table_name,Utf8,NO\n\
+         path,Utf8,NO\n\
+         size_bytes,UInt64,NO\n\
+         row_count,UInt64,NO\n\
+         min_time,Int64,NO\n\
+         max_time,Int64,NO\n"
+    );
+}
+
+#[tokio::test]
+async fn files_are_listed_by_table() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    assert_eq!(one.sql("SELECT * FROM system.parquet_files").await, "");
+    one.write("u v=1i 5").await;
+    one.flush().await;
+    let sql = "SELECT table_name, row_count, min_time, max_time FROM system.parquet_files";
+    assert_eq!(
+        one.sql(sql).await,
+        "table_name,row_count,min_time,max_time\n\
+         u,1,5000000000,5000000000\n\
+         weather,3,1700000000000000000,1700000060000000000\n"
+    );
+    for (filter, found) in [
+        ("table_name = 'u'", "u\n"),
+        ("'weather' = table_name AND row_count = 3", "weather\n"),
+        ("table_name IN ('u', 'weather', 'x', 'y')", "u\nweather\n"),
+        ("table_name = 'u' AND table_name = 'weather'", ""),
+        ("table_name = 'u' OR row_count = 3", "u\nweather\n"),
+        ("table_name != 'u'", "weather\n"),
+        ("table_name = 'nope'", ""),
+    ] {
+        let sql = format!(
+            "SELECT table_name FROM system.parquet_files WHERE {filter} ORDER BY table_name"
+        );
+        let answer = one.sql(&sql).await;
+        let rows = answer.strip_prefix("table_name\n").unwrap_or(&answer);
+        assert_eq!(rows, found, "{filter}");
+    }
+    let path = one
+        .sql("SELECT path FROM system.parquet_files WHERE size_bytes > 100 LIMIT 1")
+        .await;
+    assert!(
+        path.starts_with("path\ndata/1/") && path.ends_with(".parquet\n"),
+        "{path}"
+    );
+    let requests = one.requests(sql).await;
+    assert_eq!(requests.of(Operation::Get, KeyClass::Data).requests, 0);
+}
+
+#[tokio::test]
+async fn files_of_a_dropped_table_are_listed_under_its_new_name() {
+    let one = Instance::alone().await;
+    one.write("u v=1i 5").await;
+    one.flush().await;
+    one.catalog
+        .delete_table(DATABASE, "u", HardDelete::Never)
+        .await
+        .unwrap();
+    let answer = one.sql("SELECT table_name FROM system.parquet_files").await;
+    assert!(answer.starts_with("table_name\nu-2023"), "{answer}");
+}
+
+#[tokio::test]
+async fn jobs_and_versions_are_listed() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    one.write("u v=1i 5").await;
+    one.flush().await;
+    one.pass(Duration::from_secs(60));
+    one.write("u v=1i 5").await;
+    one.flush().await;
+    let jobs = one
+        .sql(
+            "SELECT kind, table_name, state, inputs, outputs, rows, finished \
+             FROM system.compactions ORDER BY finished",
+        )
+        .await;
+    assert_eq!(
+        jobs,
+        "kind,table_name,state,inputs,outputs,rows,finished\n\
+         flush,,done,2,2,4,2023-11-14T22:13:30.002\n\
+         flush,,done,1,1,1,2023-11-14T22:14:40.003\n"
+    );
+    let versions = one
+        .sql("SELECT version, committed, readable FROM system.versions ORDER BY version")
+        .await;
+    assert_eq!(
+        versions,
+        "version,committed,readable\n\
+         1,2023-11-14T22:13:30.002,true\n\
+         2,2023-11-14T22:14:40.003,true\n"
+    );
+    let plan = one
+        .maintainer
+        .plan(DATABASE, Scope::All, neap_compact::PlanLimits::of_jobs(9))
+        .await
+        .unwrap();
+    let job = "SELECT kind, table_name, state, inputs, outputs FROM system.compactions \
+               WHERE kind = 'merge'";
+    assert_eq!(
+        one.sql(job).await,
+        "kind,table_name,state,inputs,outputs\nmerge,u,running,,\n"
+    );
+    let limits = JobLimits::default();
+    one.maintainer.run(&plan.orders[0], &limits).await.unwrap();
+    assert_eq!(
+        one.sql(job).await,
+        "kind,table_name,state,inputs,outputs\nmerge,u,done,2,1\n"
+    );
+    let marks = one
+        .sql("SELECT count(*) AS n FROM system.versions WHERE low_water_mark > 0")
+        .await;
+    assert_eq!(marks, "n\n2\n");
+}
