@@ -1,0 +1,261 @@
+//! What is in a section: its rows, read one by one.
+
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use arrow_array::{
+    Array, DictionaryArray, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{Int32Type, TimestampNanosecondType},
+};
+use bytes::Bytes;
+use neap_catalog::Table;
+use neap_manifest::{Section, TagRange};
+use neap_schema::TIME_COLUMN;
+use parquet::{
+    arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    file::metadata::{PageIndexPolicy, ParquetMetaData},
+};
+
+use crate::FindingKind;
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8_192;
+
+/// What the rows of a section say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) rows: u64,
+    /// The earliest and the latest time; `None` without rows.
+    pub(crate) times: Option<(i64, i64)>,
+    pub(crate) tags: BTreeMap<String, TagRange>,
+    /// The bytes at the end without which the file can't be planned.
+    pub(crate) footer_bytes: u64,
+    /// What is wrong with the rows themselves.
+    pub(crate) flaws: Vec<Flaw>,
+}
+
+/// Something wrong with rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub(crate) kind: FindingKind,
+    pub(crate) message: String,
+}
+
+/// Reads a section. The error says how the bytes are damaged.
+pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Content, String> {
+    if section
+        .crc32c
+        .is_some_and(|crc| crc != crc32c::crc32c(bytes))
+    {
+        return Err("its checksum does not match".to_owned());
+    }
+    let damaged = |error: &dyn std::fmt::Display| format!("it can't be decoded: {error}");
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options)
+        .map_err(|error| damaged(&error))?;
+    let mut content = Content {
+        rows: 0,
+        times: None,
+        tags: BTreeMap::new(),
+        footer_bytes: footer_bytes(builder.metadata(), bytes.len() as u64),
+        flaws: strange_columns(builder.schema(), table),
+    };
+    let reader = builder
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(|error| damaged(&error))?;
+    let mut order = Order::new(table);
+    for batch in reader {
+        let batch = batch.map_err(|error| damaged(&error))?;
+        let first_row = content.rows;
+        content.count(&batch, &order.tags)?;
+        order.take(&batch, first_row)?;
+    }
+    content.flaws.extend(order.flaws());
+    content.tags.retain(|_, range| range.min.is_some());
+    Ok(content)
+}
+
+/// The bytes at the end of the file that hold its page index and metadata.
+fn footer_bytes(metadata: &ParquetMetaData, length: u64) -> u64 {
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
+    let indexes =
+        columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
+    let first = indexes
+        .flatten()
+        .filter_map(|offset| u64::try_from(offset).ok());
+    first.min().map_or(0, |first| length.saturating_sub(first))
+}
+
+/// Columns that the catalog lacks, or has with another type.
+fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<Flaw> {
+    let flaw = |message: String| Flaw {
+        kind: FindingKind::UnknownColumn,
+        message,
+    };
+    let fields = schema.fields().iter();
+    fields
+        .filter_map(|field| match table.column(field.name()) {
+            None => Some(flaw(format!(
+                "it has a column '{}' that the catalog lacks",
+                field.name()
+            ))),
+            Some(column) if column.column_type.data_type() != *field.data_type() => {
+                Some(flaw(format!(
+                    "its column '{}' is {}, and {} in the catalog",
+                    field.name(),
+                    field.data_type(),
+                    column.column_type.data_type()
+                )))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+impl Content {
+    fn count(&mut self, batch: &RecordBatch, tags: &[String]) -> Result<(), String> {
+        if let Some((first, last)) = time_range(batch)? {
+            self.times = Some(match self.times {
+                None => (first, last),
+                Some((min, max)) => (min.min(first), max.max(last)),
+            });
+        }
+        for tag in tags {
+            let Some((keys, values)) = tag_column(batch, tag) else {
+                continue;
+            };
+            let range = self.tags.entry(tag.clone()).or_default();
+            range.has_null |= keys.null_count() > 0;
+            let mut seen = vec![false; values.len()];
+            for key in keys.keys().iter().flatten() {
+                if let Some(slot) = usize::try_from(key).ok().and_then(|key| seen.get_mut(key)) {
+                    *slot = true;
+                }
+            }
+            let seen = seen.iter().zip(values).filter(|(seen, _)| **seen);
+            for value in seen.filter_map(|(_, value)| value) {
+                if range.min.as_deref().is_none_or(|min| value < min) {
+                    range.min = Some(value.to_owned());
+                }
+                if range.max.as_deref().is_none_or(|max| value > max) {
+                    range.max = Some(value.to_owned());
+                }
+            }
+        }
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+}
+
+fn times(batch: &RecordBatch) -> Result<&[i64], String> {
+    let times = batch
+        .column_by_name(TIME_COLUMN)
+        .and_then(|column| column.as_primitive_opt::<TimestampNanosecondType>());
+    match times {
+        Some(times) if times.null_count() == 0 => Ok(times.values()),
+        Some(_) => Err("a row has no time".to_owned()),
+        None => Err("it has no column 'time'".to_owned()),
+    }
+}
+
+fn time_range(batch: &RecordBatch) -> Result<Option<(i64, i64)>, String> {
+    let times = times(batch)?;
+    Ok(times.iter().min().copied().zip(times.iter().max().copied()))
+}
+
+fn tag_column<'a>(
+    batch: &'a RecordBatch,
+    tag: &str,
+) -> Option<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
+    let column = batch
+        .column_by_name(tag)?
+        .as_dictionary_opt::<Int32Type>()?;
+    Some((column, column.values().as_string_opt::<i32>()?))
+}
+
+/// Whether rows come in the order of the series key, tag by tag, a missing one first, then by time, and none
+/// twice.
+struct Order {
+    tags: Vec<String>,
+    /// The last row of the batch before.
+    last: Option<(Vec<Option<String>>, i64)>,
+    unsorted: Option<u64>,
+    twice: Option<u64>,
+}
+
+impl Order {
+    fn new(table: &Table) -> Self {
+        Self {
+            tags: table.tag_names(),
+            last: None,
+            unsorted: None,
+            twice: None,
+        }
+    }
+
+    fn take(&mut self, batch: &RecordBatch, first_row: u64) -> Result<(), String> {
+        let times = times(batch)?;
+        let columns: Vec<_> = self.tags.iter().map(|tag| tag_column(batch, tag)).collect();
+        let value = |tag: usize, row: usize| -> Option<&str> {
+            let (keys, values) = (*columns.get(tag)?)?;
+            let key = usize::try_from(keys.keys().is_valid(row).then(|| keys.keys().value(row))?);
+            let key = key.ok().filter(|key| *key < values.len())?;
+            values.is_valid(key).then(|| values.value(key))
+        };
+        let is_same_key = |tag: usize, row: usize| match columns.get(tag) {
+            Some(Some((keys, _))) => {
+                let keys = keys.keys();
+                keys.is_valid(row - 1)
+                    && keys.is_valid(row)
+                    && keys.value(row - 1) == keys.value(row)
+            }
+            _ => true,
+        };
+        for (row, time) in times.iter().enumerate() {
+            let series = (0..self.tags.len()).map(|tag| match (row, &self.last) {
+                (0, None) => Ordering::Less,
+                (0, Some((last, _))) => {
+                    let before = last.get(tag).and_then(Option::as_deref);
+                    before.cmp(&value(tag, row))
+                }
+                _ if is_same_key(tag, row) => Ordering::Equal,
+                _ => value(tag, row - 1).cmp(&value(tag, row)),
+            });
+            let before = match row {
+                0 => self.last.as_ref().map(|(_, time)| *time),
+                _ => times.get(row - 1).copied(),
+            };
+            let ordering = series
+                .fold(Ordering::Equal, Ordering::then)
+                .then_with(|| before.map_or(Ordering::Less, |before| before.cmp(time)));
+            let number = first_row + row as u64;
+            match ordering {
+                Ordering::Less => {}
+                Ordering::Equal => self.twice = self.twice.or(Some(number)),
+                Ordering::Greater => self.unsorted = self.unsorted.or(Some(number)),
+            }
+        }
+        if let Some(last) = times.len().checked_sub(1) {
+            let tags = (0..self.tags.len()).map(|tag| value(tag, last).map(str::to_owned));
+            let tags = tags.collect();
+            self.last = times.last().map(|time| (tags, *time));
+        }
+        Ok(())
+    }
+
+    fn flaws(self) -> impl Iterator<Item = Flaw> {
+        let unsorted = self.unsorted.map(|row| Flaw {
+            kind: FindingKind::Unsorted,
+            message: format!("row {row} comes before the one in front of it"),
+        });
+        let twice = self.twice.map(|row| Flaw {
+            kind: FindingKind::DuplicatePoint,
+            message: format!("row {row} is the same point as the one in front of it"),
+        });
+        unsorted.into_iter().chain(twice)
+    }
+}

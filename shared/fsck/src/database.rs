@@ -1,0 +1,350 @@
+//! The check of one database.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Key, Register, RegisterError, StoreTime, Versioned};
+use neap_catalog::DatabaseCatalog;
+use neap_manifest::{Manifest, ManifestError, ObjectName, Section};
+use neap_schema::DatabaseId;
+
+use crate::{
+    Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals, messages,
+    named::Named,
+    references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
+    repair::Repairs,
+    sections::{self, Wanted},
+    store::{Inventory, inventory},
+    tail::{self, TailInventory},
+};
+
+/// How often a database is looked at while others keep changing it.
+const MAX_ATTEMPTS: usize = 3;
+
+/// An object that nothing names is no orphan before this: its commit may still come.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How far a mark may be ahead of the store's clock.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// What was found in a database.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) totals: Totals,
+    pub(crate) repairs: Repairs,
+}
+
+/// A database to check.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) fsck: &'a Fsck,
+    pub(crate) id: DatabaseId,
+    pub(crate) name: &'a str,
+    pub(crate) full: bool,
+}
+
+impl Target<'_> {
+    /// Checks the database; again if others have changed it and something looks wrong.
+    pub(crate) async fn check(
+        &self,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Checked, FsckError> {
+        let mut checked = Checked::default();
+        for _ in 0..MAX_ATTEMPTS {
+            checked = self.check_once(progress).await?;
+            let is_wrong = |finding: &Finding| finding.severity > Severity::Note;
+            let Some(base) = &checked.repairs.base else {
+                break;
+            };
+            if !checked.findings.iter().any(is_wrong) {
+                break;
+            }
+            match self.fsck.manifests.read(self.id, Some(base)).await {
+                Ok(now) if now.version == base.version => break,
+                Ok(_) | Err(ManifestError::Format(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for finding in &mut checked.findings {
+            finding.database = Some(self.name.to_owned());
+        }
+        Ok(checked)
+    }
+
+    async fn check_once(
+        &self,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Checked, FsckError> {
+        let bucket = &self.fsck.bucket;
+        let mut checked = Checked::default();
+        checked.totals.databases = 1;
+        let manifest = match self.fsck.manifests.read(self.id, None).await {
+            Ok(manifest) => Some(manifest),
+            Err(ManifestError::Format(error)) => {
+                checked.findings.push(messages::of_format(&error));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut named = Named::default();
+        if let Some(manifest) = &manifest {
+            named = self.load(&manifest.value, &mut checked.findings).await?;
+        }
+        let inventories = self.inventories(&named).await?;
+        let own = inventories.get(&self.id);
+        checked.findings.extend(named.findings(own));
+        let mark = manifest.as_ref().map(|it| it.value.low_water_mark);
+        let tail = match mark {
+            Some(mark) => tail::inventory(bucket, self.id, mark).await?,
+            None => TailInventory::default(),
+        };
+        // Last of all: it has what was written before.
+        let catalog = self.catalog(&mut checked.findings).await?;
+        let now = bucket.clock().now();
+        checked.count(&named, own, &tail, catalog.as_ref());
+        checked.findings.extend(tail.findings(self.id, now));
+        if let (Some(manifest), Some(catalog)) = (manifest, catalog) {
+            checked.findings.extend(
+                of_catalog(&catalog.value)
+                    .into_iter()
+                    .map(|found| found.at(Key::DatabaseCatalog(self.id))),
+            );
+            self.judge(&manifest, &catalog, &named, &inventories, &mut checked);
+            checked
+                .findings
+                .extend(self.mark_ahead(&manifest.value, now));
+            if let (Some(own), Some(now), false) =
+                (inventories.get(&self.id), now, !named.unreadable.is_empty())
+            {
+                self.find_orphans(own, &named, now, &mut checked);
+            }
+            if self.full {
+                self.read(
+                    &manifest,
+                    &catalog,
+                    named,
+                    &inventories,
+                    &tail,
+                    &mut checked,
+                    progress,
+                )
+                .await?;
+            }
+            checked.repairs.base = Some(manifest);
+        }
+        Ok(checked)
+    }
+
+    /// Lists the objects of this database, and of those from which it was restored.
+    async fn inventories(
+        &self,
+        named: &Named,
+    ) -> Result<BTreeMap<DatabaseId, Inventory>, FsckError> {
+        let live = named.live.iter().map(|one| &one.section);
+        let origins = live.chain(&named.condemned).filter_map(|it| it.origin);
+        let all: BTreeSet<DatabaseId> = origins.chain([self.id]).collect();
+        let mut inventories = BTreeMap::new();
+        for database in all {
+            inventories.insert(database, inventory(&self.fsck.bucket, database).await?);
+        }
+        Ok(inventories)
+    }
+
+    async fn catalog(
+        &self,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Versioned<DatabaseCatalog>>, FsckError> {
+        let key = Key::DatabaseCatalog(self.id);
+        let register: Register<DatabaseCatalog> =
+            Register::new(self.fsck.bucket.clone(), key, neap_bucket::RECENT_PUT_IDS);
+        match register.read(None).await {
+            Ok(catalog) => Ok(Some(catalog)),
+            Err(RegisterError::Format(error)) => {
+                findings.push(messages::of_format(&error));
+                Ok(None)
+            }
+            Err(RegisterError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Judges what the manifest names by what is listed and by the catalog.
+    fn judge(
+        &self,
+        manifest: &Versioned<Manifest>,
+        catalog: &Versioned<DatabaseCatalog>,
+        named: &Named,
+        inventories: &BTreeMap<DatabaseId, Inventory>,
+        checked: &mut Checked,
+    ) {
+        let key = Key::Manifest(self.id);
+        let findings = &mut checked.findings;
+        let before = findings.len();
+        let live = || named.live.iter().map(|one| one.section.as_ref());
+        let tables = &catalog.value;
+        if manifest.value.needs_catalog > catalog.version {
+            let (needed, found) = (manifest.value.needs_catalog, catalog.version);
+            let message =
+                format!("it needs version {needed} of the catalog, which has version {found}");
+            findings.push(Finding::error(FindingKind::CatalogBehind, message).at(&key));
+        }
+        for section in live() {
+            let found = plausible(section, &manifest.value, tables);
+            findings.extend(found.into_iter().map(|finding| {
+                let table = table_name(tables, section.table);
+                finding.at(section.key(self.id)).of_table(table)
+            }));
+        }
+        if let Some(section) = out_of_order(&manifest.value) {
+            let message = "it is out of order in the manifest";
+            let finding = Finding::error(FindingKind::Contradiction, message);
+            findings.push(finding.at(section.key(self.id)));
+        }
+        for (section, message) in overlaps(live()) {
+            let finding = Finding::error(FindingKind::Overlap, message);
+            let table = table_name(tables, section.table);
+            findings.push(finding.at(section.key(self.id)).of_table(table));
+        }
+        if findings.len() == before
+            && let Err(contradiction) = manifest.value.check()
+        {
+            let message = contradiction.to_string();
+            findings.push(Finding::error(FindingKind::Contradiction, message).at(&key));
+        }
+        let (id, error, warning) = (self.id, Severity::Error, Severity::Warning);
+        findings.extend(lacking(id, live(), inventories, tables, error));
+        let condemned = named.condemned.iter().map(AsRef::as_ref);
+        let of_earlier = lacking(id, condemned, inventories, tables, warning);
+        findings.extend(of_earlier.into_iter().map(|finding| Finding {
+            message: format!("{}: of earlier versions only", finding.message),
+            ..finding
+        }));
+        let deletes = manifest.value.pending_deletes();
+        let tables_named = deletes.map(|recorded| recorded.delete.table);
+        let unknown: BTreeSet<_> = tables_named
+            .filter(|table| tables.table_by_id(*table).is_none())
+            .collect();
+        findings.extend(unknown.into_iter().map(|table| {
+            let message = format!("it names table {table}, which the catalog lacks");
+            Finding::warning(FindingKind::UnknownTable, message).at(&key)
+        }));
+        checked.repairs.pages.clone_from(&named.corrected);
+    }
+
+    /// A mark ahead of the store's clock: every write until then is void, and refused.
+    fn mark_ahead(&self, manifest: &Manifest, now: Option<StoreTime>) -> Option<Finding> {
+        let mark = manifest.low_water_mark.time();
+        let ahead = now.filter(|now| mark > now.plus(CLOCK_SKEW))?;
+        let message = format!(
+            "its low-water mark is {} s ahead of the store's clock: no write is taken before then",
+            mark.since(ahead).as_secs()
+        );
+        let finding = Finding::error(FindingKind::ClockAhead, message);
+        Some(finding.at(Key::Manifest(self.id)))
+    }
+
+    fn find_orphans(&self, own: &Inventory, named: &Named, now: StoreTime, checked: &mut Checked) {
+        for (name, listed) in own {
+            let age = now.since(listed.last_modified);
+            if named.objects.contains(name) || age < ORPHAN_AGE {
+                continue;
+            }
+            let hours = age.as_secs() / 3_600;
+            let message = format!(
+                "nothing names it, {} bytes that are {hours} hours old: the collector removes it",
+                listed.size_bytes
+            );
+            let finding = Finding::note(FindingKind::Orphan, message);
+            checked.findings.push(finding.at(name.key(self.id)));
+            checked.repairs.orphans.insert(*name);
+        }
+    }
+
+    /// Reads all rows.
+    #[expect(clippy::too_many_arguments, reason = "all that was gathered is needed")]
+    async fn read(
+        &self,
+        manifest: &Versioned<Manifest>,
+        catalog: &Versioned<DatabaseCatalog>,
+        named: Named,
+        inventories: &BTreeMap<DatabaseId, Inventory>,
+        tail: &TailInventory,
+        checked: &mut Checked,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<(), FsckError> {
+        let bucket = &self.fsck.bucket;
+        let is_there = |section: &Section| {
+            let of = section.origin.unwrap_or(self.id);
+            let name = ObjectName::Bundle(section.object);
+            let listed = inventories.get(&of).and_then(|objects| objects.get(&name));
+            listed.is_some_and(|listed| section.range().end <= listed.size_bytes)
+        };
+        let wanted: Vec<Wanted> = named
+            .live
+            .into_iter()
+            .filter(|one| is_there(&one.section))
+            .filter_map(|one| {
+                let table = Arc::clone(catalog.value.table_by_id(one.section.table)?);
+                Some((one, table))
+            })
+            .collect();
+        let lengths = wanted.iter().map(|(one, _)| one.section.length);
+        let total_bytes = lengths.sum::<u64>() + tail.bytes;
+        let done = AtomicU64::new(0);
+        let read = |bytes: u64| {
+            let done_bytes = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            progress(Progress {
+                database: self.name,
+                done_bytes,
+                total_bytes,
+            });
+        };
+        read(0);
+        for found in sections::read_all(bucket, self.id, wanted, &read).await? {
+            checked.findings.extend(found.findings);
+            checked.repairs.sections.extend(found.corrected);
+        }
+        let known = (catalog.value.as_ref(), catalog.version);
+        let (findings, gone) = tail.read(bucket, self.id, known, &read).await?;
+        checked.findings.extend(findings);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let now = self.fsck.manifests.read(self.id, Some(manifest)).await?;
+        let lost = gone
+            .into_iter()
+            .filter(|name| name.stamp > now.value.low_water_mark);
+        checked.findings.extend(lost.map(|name| {
+            let message = "it was listed and is gone, and no flush has taken it in";
+            let finding = Finding::error(FindingKind::Missing, message);
+            finding.at(Key::Segment(self.id, name))
+        }));
+        Ok(())
+    }
+}
+
+impl Checked {
+    fn count(
+        &mut self,
+        named: &Named,
+        own: Option<&Inventory>,
+        tail: &TailInventory,
+        catalog: Option<&Versioned<DatabaseCatalog>>,
+    ) {
+        let objects = own.into_iter().flat_map(|own| own.values());
+        let totals = &mut self.totals;
+        totals.tables = catalog.map_or(0, |catalog| catalog.value.tables().count() as u64);
+        totals.sections = named.live.len() as u64;
+        totals.rows = named.live.iter().map(|one| one.section.rows).sum();
+        totals.pages = named.pages;
+        totals.segments = tail.segments.len() as u64;
+        totals.objects = own.map_or(0, |own| own.len() as u64);
+        totals.bytes = objects.map(|listed| listed.size_bytes).sum::<u64>() + tail.bytes;
+    }
+}

@@ -1,0 +1,189 @@
+//! The check of a bucket.
+
+use std::collections::BTreeSet;
+
+use neap_bucket::{
+    Bucket, Key, Margins, RECENT_PUT_IDS, Register, RegisterError, Rules, Versioned,
+};
+use neap_catalog::{Purge, RootCatalog};
+use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_schema::DatabaseId;
+
+use crate::{Finding, FindingKind, FsckError, Report, database::Target, messages, sweep::Sweep};
+
+/// What to check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FsckOptions {
+    /// Read every row, and not only registers, pages and listings.
+    pub full: bool,
+    /// Only the database of this name, be it one that it has since it was dropped.
+    pub database: Option<String>,
+    /// Correct statistics and condemn what nothing names.
+    pub repair: bool,
+}
+
+/// How far the full check of a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// The name of the database.
+    pub database: &'a str,
+    /// The bytes that were read.
+    pub done_bytes: u64,
+    /// The bytes that are to be read.
+    pub total_bytes: u64,
+}
+
+/// Checks a bucket.
+#[derive(Clone, Debug)]
+pub struct Fsck {
+    pub(crate) bucket: Bucket,
+    pub(crate) manifests: ManifestStore,
+}
+
+/// A database that the root catalog has.
+struct Entry {
+    id: DatabaseId,
+    name: String,
+    /// Whether it may have data.
+    has_data: bool,
+}
+
+impl Fsck {
+    /// A check of a bucket, which may be in use.
+    pub fn new(bucket: Bucket) -> Self {
+        // Margins have no part in what manifests hold.
+        let rules = Rules::new(Margins::NETWORK);
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        Self { bucket, manifests }
+    }
+
+    /// Checks what was asked for. `progress` is called as rows are read.
+    ///
+    /// # Errors
+    /// `Store` when the store does not answer, and `NoDatabase`. Damage is no error but in the report.
+    pub async fn check(
+        &self,
+        options: &FsckOptions,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Report, FsckError> {
+        let mut report = Report::new(options.full);
+        let root = self.root().await?;
+        let (entries, sweep) = match &root {
+            Ok(root) => {
+                let entries = entries(&root.value);
+                let known: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+                let sweep = match options.database {
+                    None => Some(Sweep::of(&self.bucket, &known).await?),
+                    Some(_) => None,
+                };
+                if let Some(sweep) = &sweep {
+                    report_missing_root(root, sweep, &mut report);
+                }
+                (entries, sweep)
+            }
+            Err(finding) => {
+                report.add(finding.clone());
+                let sweep = Sweep::of(&self.bucket, &BTreeSet::new()).await?;
+                let entries = sweep.databases.keys().map(|id| Entry {
+                    id: *id,
+                    name: format!("database {id}"),
+                    has_data: true,
+                });
+                (entries.collect(), Some(sweep))
+            }
+        };
+        let chosen = choose(&entries, options.database.as_deref())?;
+        for entry in chosen {
+            self.check_database(entry, options, progress, &mut report)
+                .await?;
+        }
+        if let Some(sweep) = sweep {
+            let now = match root {
+                Ok(_) => self.root().await?.ok(),
+                Err(_) => None,
+            };
+            // What was created meanwhile; with a damaged root catalog nothing is known to be unknown.
+            let known: BTreeSet<_> = match now {
+                Some(now) => now.value.databases().keys().copied().collect(),
+                None => sweep.databases.keys().copied().collect(),
+            };
+            sweep
+                .findings(&known)
+                .for_each(|finding| report.add(finding));
+        }
+        report.sort();
+        Ok(report)
+    }
+
+    async fn check_database(
+        &self,
+        entry: &Entry,
+        options: &FsckOptions,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+        report: &mut Report,
+    ) -> Result<(), FsckError> {
+        let target = Target {
+            fsck: self,
+            id: entry.id,
+            name: &entry.name,
+            full: options.full,
+        };
+        let checked = target.check(progress).await?;
+        report.checked.add(&checked.totals);
+        checked
+            .findings
+            .into_iter()
+            .for_each(|finding| report.add(finding));
+        if options.repair {
+            let repairs = checked.repairs;
+            let done = repairs
+                .commit(&self.manifests, entry.id, &entry.name)
+                .await?;
+            report.repaired.extend(done);
+        }
+        Ok(())
+    }
+
+    /// The root catalog, or what is wrong with it.
+    async fn root(&self) -> Result<Result<Versioned<RootCatalog>, Finding>, FsckError> {
+        let register: Register<RootCatalog> =
+            Register::new(self.bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
+        match register.read(None).await {
+            Ok(root) => Ok(Ok(root)),
+            Err(RegisterError::Format(error)) => Ok(Err(messages::of_format(&error))),
+            Err(RegisterError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn entries(root: &RootCatalog) -> Vec<Entry> {
+    let databases = root.databases().iter();
+    databases
+        .map(|(id, entry)| Entry {
+            id: *id,
+            name: entry.name.clone(),
+            has_data: entry.deletion.is_none_or(|it| it.purge != Purge::Done),
+        })
+        .collect()
+}
+
+/// The databases of a name, or all that may have data.
+fn choose<'a>(entries: &'a [Entry], name: Option<&str>) -> Result<Vec<&'a Entry>, FsckError> {
+    let Some(name) = name else {
+        return Ok(entries.iter().filter(|entry| entry.has_data).collect());
+    };
+    let named: Vec<_> = entries.iter().filter(|entry| entry.name == name).collect();
+    match named.is_empty() {
+        true => Err(FsckError::NoDatabase(name.to_owned())),
+        false => Ok(named),
+    }
+}
+
+/// A bucket without a root catalog is an unused one, unless there are databases.
+fn report_missing_root(root: &Versioned<RootCatalog>, sweep: &Sweep, report: &mut Report) {
+    if root.version == 0 && !sweep.databases.is_empty() {
+        let databases = sweep.databases.len();
+        let message = format!("it is gone, and there are objects of {databases} databases");
+        report.add(Finding::error(FindingKind::Missing, message).at(Key::RootCatalog));
+    }
+}

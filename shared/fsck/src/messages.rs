@@ -1,0 +1,40 @@
+//! Findings of objects that can't be decoded, without the key, which a finding has anyway.
+
+use neap_bucket::FormatError;
+use neap_wal::SegmentError;
+
+use crate::{Finding, FindingKind};
+
+/// The finding about an object that is not what it should be.
+pub(crate) fn of_format(error: &FormatError) -> Finding {
+    match error {
+        FormatError::Magic { key, kind } => {
+            Finding::error(FindingKind::Damaged, format!("it is not a {kind}")).at(key)
+        }
+        FormatError::Newer {
+            key,
+            kind,
+            found,
+            known,
+        } => {
+            let message = format!(
+                "it has format version {found}, and this release reads {kind} up to version {known}"
+            );
+            Finding::error(FindingKind::Newer, message).at(key)
+        }
+        FormatError::Damaged { key, reason } => {
+            Finding::error(FindingKind::Damaged, reason.clone()).at(key)
+        }
+    }
+}
+
+/// The finding about a segment.
+pub(crate) fn of_segment(error: &SegmentError) -> Finding {
+    match error {
+        SegmentError::Format(error) => of_format(error),
+        SegmentError::Rows { key, table, reason } => {
+            let message = format!("rows of table {table}: {reason}");
+            Finding::error(FindingKind::Damaged, message).at(key)
+        }
+    }
+}

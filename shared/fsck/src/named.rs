@@ -1,0 +1,187 @@
+//! What a manifest names, itself and in its pages, live and dropped.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use neap_manifest::{
+    Condemned, Dropped, Manifest, ManifestError, ObjectName, PageRef, Section, SectionWithFooter,
+};
+
+use crate::{
+    Finding, FindingKind, FsckError, Severity,
+    database::Target,
+    messages,
+    statistics::{is_wide_enough, true_reference},
+    store::Inventory,
+};
+
+/// What a manifest names, with what its pages hold.
+#[derive(Default)]
+pub(crate) struct Named {
+    /// What queries read.
+    pub(crate) live: Vec<SectionWithFooter>,
+    /// What only earlier versions read.
+    pub(crate) condemned: Vec<Arc<Section>>,
+    /// All objects of this database that are named, be it by what is doomed.
+    pub(crate) objects: BTreeSet<ObjectName>,
+    /// Pages that could not be read: more may be named.
+    pub(crate) unreadable: Vec<(PageRef, Finding)>,
+    /// References with the truth about their pages.
+    pub(crate) corrected: Vec<PageRef>,
+    pub(crate) pages: u64,
+}
+
+impl Named {
+    /// What is wrong with pages that could not be read. One that ends too early is not just damaged.
+    pub(crate) fn findings(&self, own: Option<&Inventory>) -> Vec<Finding> {
+        let finding = |(page, finding): &(PageRef, Finding)| {
+            let needed = page.range().end;
+            let listed = own.and_then(|own| own.get(&ObjectName::Page(page.object)));
+            match listed.filter(|listed| listed.size_bytes < needed) {
+                None => finding.clone(),
+                Some(listed) => Finding {
+                    kind: FindingKind::Truncated,
+                    message: format!(
+                        "it has {} of {needed} bytes; the list of {} sections with {} rows is cut",
+                        listed.size_bytes, page.sections, page.rows
+                    ),
+                    ..finding.clone()
+                },
+            }
+        };
+        self.unreadable.iter().map(finding).collect()
+    }
+
+    fn add_live(&mut self, one: SectionWithFooter) {
+        if one.section.origin.is_none() {
+            self.objects.insert(ObjectName::Bundle(one.section.object));
+        }
+        self.live.push(one);
+    }
+
+    fn add_condemned(&mut self, section: &Arc<Section>, doomed: bool) {
+        if section.origin.is_none() {
+            self.objects.insert(ObjectName::Bundle(section.object));
+        }
+        if !doomed {
+            self.condemned.push(Arc::clone(section));
+        }
+    }
+}
+
+impl Target<'_> {
+    /// Reads the pages of a manifest.
+    pub(crate) async fn load(
+        &self,
+        manifest: &Manifest,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Named, FsckError> {
+        let mut named = Named {
+            pages: manifest.pages.len() as u64,
+            ..Named::default()
+        };
+        for section in &manifest.sections {
+            named.add_live(SectionWithFooter {
+                section: Arc::clone(section),
+                footer: None,
+            });
+        }
+        for page in &manifest.pages {
+            named.objects.insert(ObjectName::Page(page.object));
+            match self.page(page).await? {
+                Ok(sections) => {
+                    findings.extend(self.judge_page(page, &sections, &mut named));
+                    sections.into_iter().for_each(|one| named.add_live(one));
+                }
+                Err(finding) => named.unreadable.push((page.clone(), finding)),
+            }
+        }
+        for entry in &manifest.condemned {
+            self.load_condemned(entry, &mut named).await?;
+        }
+        Ok(named)
+    }
+
+    async fn load_condemned(&self, entry: &Condemned, named: &mut Named) -> Result<(), FsckError> {
+        match &entry.what {
+            Dropped::Section(section) => named.add_condemned(section, entry.doomed),
+            Dropped::Object(name) => {
+                named.objects.insert(*name);
+            }
+            Dropped::Page(page) => {
+                named.objects.insert(ObjectName::Page(page.object));
+                match self.page(page).await? {
+                    Ok(sections) => sections
+                        .iter()
+                        .for_each(|one| named.add_condemned(&one.section, entry.doomed)),
+                    // The collector deletes pages after what is in them.
+                    Err(finding) if entry.doomed && finding.kind == FindingKind::Missing => {}
+                    Err(finding) => {
+                        let finding = Finding {
+                            severity: Severity::Warning,
+                            message: format!("{}: of earlier versions only", finding.message),
+                            ..finding
+                        };
+                        named.unreadable.push((page.clone(), finding));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sections of a page, or what is wrong with it.
+    async fn page(
+        &self,
+        page: &PageRef,
+    ) -> Result<Result<Vec<SectionWithFooter>, Finding>, FsckError> {
+        let only = Manifest {
+            pages: vec![page.clone()],
+            ..Manifest::default()
+        };
+        let lost = format!("{} sections with {} rows", page.sections, page.rows);
+        let found = self.fsck.manifests.all_sections(self.id, &only).await;
+        Ok(match found {
+            Ok(sections) => Ok(sections),
+            Err(ManifestError::PageGone { key }) => {
+                let message = format!("it is gone, and with it the list of {lost}");
+                Err(Finding::error(FindingKind::Missing, message).at(key))
+            }
+            Err(ManifestError::Format(error)) => {
+                let finding = messages::of_format(&error);
+                let message = format!("{}; it lists {lost}", finding.message);
+                Err(Finding { message, ..finding })
+            }
+            Err(error) => return Err(error.into()),
+        })
+    }
+
+    /// Compares what the manifest says of a page with what is in it.
+    fn judge_page(
+        &self,
+        page: &PageRef,
+        sections: &[SectionWithFooter],
+        named: &mut Named,
+    ) -> Option<Finding> {
+        let mut truth = true_reference(page, sections)?;
+        // What is too low costs time and nothing else; the first release wrote neither down.
+        truth.clean_upto = page.clean_upto.min(truth.clean_upto);
+        truth.first_added = match truth.first_added {
+            0 => page.first_added,
+            added => page.first_added.min(added),
+        };
+        if truth == *page {
+            return None;
+        }
+        let severity = match is_wide_enough(page, &truth) {
+            true => Severity::Warning,
+            false => Severity::Error,
+        };
+        let message = format!(
+            "its page at byte {} holds something else than the manifest says: {} sections with {} rows of {} to {}",
+            page.offset, truth.sections, truth.rows, truth.min_time, truth.max_time
+        );
+        named.corrected.push(truth);
+        let finding = Finding::new(severity, FindingKind::WrongStatistics, message);
+        Some(finding.at(page.key(self.id)))
+    }
+}

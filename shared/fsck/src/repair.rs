@@ -1,0 +1,70 @@
+//! Repairs that can do no harm: statistics become what the rows say, and what nothing names is condemned for
+//! the collector.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::Versioned;
+use neap_manifest::{
+    Collection, Corrections, Manifest, ManifestStore, ObjectName, PageRef, Section,
+};
+use neap_schema::DatabaseId;
+
+use crate::FsckError;
+
+/// What can be repaired in a database.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// The manifest that was judged.
+    pub(crate) base: Option<Versioned<Manifest>>,
+    /// Sections with true statistics.
+    pub(crate) sections: Vec<Section>,
+    /// True references to pages.
+    pub(crate) pages: Vec<PageRef>,
+    /// Objects that nothing names.
+    pub(crate) orphans: BTreeSet<ObjectName>,
+}
+
+impl Repairs {
+    /// Commits the repairs, and tells them.
+    pub(crate) async fn commit(
+        self,
+        manifests: &ManifestStore,
+        database: DatabaseId,
+        name: &str,
+    ) -> Result<Vec<String>, FsckError> {
+        let mut done = Vec::new();
+        let Some(mut base) = self.base else {
+            return Ok(done);
+        };
+        let corrections = Corrections {
+            sections: self.sections,
+            pages: self.pages,
+        };
+        if !corrections.is_empty() {
+            let corrected = manifests.correct(database, base, &corrections).await?;
+            base = corrected.current;
+            done.push(format!(
+                "{name:?}: the statistics of {} sections and {} pages",
+                corrected.sections, corrected.pages
+            ));
+        }
+        if !self.orphans.is_empty() {
+            let census = manifests.census(database, &base.value).await?;
+            let collection = Collection {
+                census,
+                orphans: self.orphans,
+                // Only the collector knows how long earlier versions are to be kept.
+                time_travel: Duration::MAX,
+                ..Collection::default()
+            };
+            let orphans = collection.orphans.len();
+            manifests
+                .commit_collection(database, base, &collection)
+                .await?;
+            done.push(format!(
+                "{name:?}: {orphans} objects that nothing names are condemned, the collector deletes them"
+            ));
+        }
+        Ok(done)
+    }
+}

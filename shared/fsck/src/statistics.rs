@@ -1,0 +1,221 @@
+//! What a manifest says of sections and pages, beside what is in them.
+
+use neap_manifest::{PageRef, Section, SectionWithFooter, TagRange};
+
+use crate::{Finding, FindingKind, content::Content};
+
+/// How a section differs from what is said of it, and the section with what is true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Correction {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) section: Section,
+}
+
+/// Compares a section with its content; `None` if there is nothing to correct. Bounds that are too wide
+/// cost time and are told of; those of tags may be.
+pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction> {
+    let mut findings = Vec::new();
+    let mut correct = section.clone();
+    let wrong = |message: String| Finding::error(FindingKind::WrongStatistics, message);
+    let wide = |message: String| Finding::warning(FindingKind::WrongStatistics, message);
+    if section.rows != content.rows {
+        let (said, found) = (section.rows, content.rows);
+        findings.push(wrong(format!("it has {found} rows, not {said}")));
+        correct.rows = found;
+    }
+    if let Some((first, last)) = content.times
+        && (first, last) != (section.min_time, section.max_time)
+    {
+        let (said_first, said_last) = (section.min_time, section.max_time);
+        let message =
+            format!("its times are {first} to {last}, and said to be {said_first} to {said_last}");
+        let is_narrow = first < said_first || said_last < last;
+        findings.push(if is_narrow {
+            wrong(message)
+        } else {
+            wide(message)
+        });
+        (correct.min_time, correct.max_time) = (first, last);
+    }
+    for (tag, range) in &content.tags {
+        if !covers(section.tags.get(tag), range) {
+            findings.push(wrong(format!(
+                "values of the tag '{tag}' are outside of what is said of them"
+            )));
+            correct.tags.insert(tag.clone(), range.clone());
+        }
+    }
+    if u64::from(section.footer_length) < content.footer_bytes {
+        let (said, found) = (section.footer_length, content.footer_bytes);
+        findings.push(wrong(format!("its footer has {found} bytes, not {said}")));
+        correct.footer_length = u32::try_from(found).unwrap_or(u32::MAX);
+    }
+    (!findings.is_empty()).then_some(Correction {
+        findings,
+        section: correct,
+    })
+}
+
+/// Whether what is said of a tag is true of its values. A tag of which nothing is said has none.
+fn covers(said: Option<&TagRange>, found: &TagRange) -> bool {
+    let Some(said) = said else {
+        return found.min.is_none();
+    };
+    let below = said.min.is_none() || said.min <= found.min;
+    let above = said.max.is_none() || found.max <= said.max;
+    below && above && (said.has_null || !found.has_null)
+}
+
+/// The reference to a page as its sections make it; `None` if it has none.
+pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> Option<PageRef> {
+    let all = || sections.iter().map(|one| one.section.as_ref());
+    Some(PageRef {
+        table: all().next()?.table,
+        first_day: all().map(|section| section.first_day).min()?,
+        last_day: all().map(|section| section.last_day).max()?,
+        min_time: all().map(|section| section.min_time).min()?,
+        max_time: all().map(|section| section.max_time).max()?,
+        above: all().map(|section| section.above).min()?,
+        upto: all().map(|section| section.upto).max()?,
+        clean_upto: all().map(Section::clean_upto).min()?,
+        first_added: all().map(|section| section.added).min()?,
+        sections: u32::try_from(sections.len()).ok()?,
+        rows: all().map(|section| section.rows).sum(),
+        ..page.clone()
+    })
+}
+
+/// Whether a query that goes by `said` misses nothing of what is there.
+pub(crate) fn is_wide_enough(said: &PageRef, found: &PageRef) -> bool {
+    said.table == found.table
+        && said.first_day <= found.first_day
+        && found.last_day <= said.last_day
+        && said.min_time <= found.min_time
+        && found.max_time <= said.max_time
+        && said.above <= found.above
+        && found.upto <= said.upto
+        && said.clean_upto <= found.clean_upto
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use neap_bucket::Stamp;
+    use neap_schema::TableId;
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::Severity;
+
+    fn range(min: &str, max: &str, has_null: bool) -> TagRange {
+        TagRange {
+            min: Some(min.to_owned()),
+            max: Some(max.to_owned()),
+            has_null,
+        }
+    }
+
+    fn section() -> Section {
+        Section {
+            object: Ulid::from_parts(1, 1),
+            offset: 0,
+            length: 100,
+            footer_length: 10,
+            table: TableId::new(1),
+            first_day: 0,
+            last_day: 0,
+            above: Stamp::ZERO,
+            upto: Stamp::from_u64(1),
+            rows: 5,
+            min_time: 10,
+            max_time: 20,
+            tags: BTreeMap::from([("host".to_owned(), range("b", "d", false))]),
+            crc32c: None,
+            cleaned: Stamp::ZERO,
+            added: 1,
+            dropped: None,
+            origin: None,
+        }
+    }
+
+    fn content() -> Content {
+        Content {
+            rows: 5,
+            times: Some((10, 20)),
+            tags: BTreeMap::from([("host".to_owned(), range("b", "c", false))]),
+            footer_bytes: 10,
+            flaws: Vec::new(),
+        }
+    }
+
+    fn worst(change: impl FnOnce(&mut Content)) -> Option<Severity> {
+        let mut content = content();
+        change(&mut content);
+        let correction = compare(&section(), &content)?;
+        assert!(compare(&correction.section, &content).is_none());
+        correction.findings.iter().map(|one| one.severity).max()
+    }
+
+    #[test]
+    fn what_is_too_narrow_is_an_error_and_what_is_too_wide_is_none() {
+        assert_eq!(worst(|_| {}), None);
+        assert_eq!(worst(|content| content.rows = 4), Some(Severity::Error));
+        assert_eq!(
+            worst(|content| content.times = Some((9, 20))),
+            Some(Severity::Error)
+        );
+        assert_eq!(
+            worst(|content| content.times = Some((11, 19))),
+            Some(Severity::Warning)
+        );
+        assert_eq!(
+            worst(|content| content.footer_bytes = 11),
+            Some(Severity::Error)
+        );
+        let with = |tag: &str, range: TagRange| {
+            let tag = tag.to_owned();
+            worst(|content| {
+                content.tags.insert(tag, range);
+            })
+        };
+        assert_eq!(with("host", range("a", "c", false)), Some(Severity::Error));
+        assert_eq!(with("host", range("b", "e", false)), Some(Severity::Error));
+        assert_eq!(with("host", range("b", "c", true)), Some(Severity::Error));
+        assert_eq!(with("zone", range("b", "c", true)), Some(Severity::Error));
+    }
+
+    #[test]
+    fn a_reference_that_misses_a_row_is_not_wide_enough() {
+        let sections = [SectionWithFooter {
+            section: section().into(),
+            footer: None,
+        }];
+        let said = PageRef {
+            object: Ulid::from_parts(1, 2),
+            offset: 0,
+            size_bytes: 10,
+            table: TableId::new(1),
+            first_day: 0,
+            last_day: 0,
+            min_time: 10,
+            max_time: 20,
+            above: Stamp::ZERO,
+            upto: Stamp::from_u64(1),
+            clean_upto: Stamp::from_u64(1),
+            first_added: 1,
+            sections: 1,
+            rows: 5,
+            head_bytes: 0,
+            head_crc32c: 0,
+        };
+        assert_eq!(true_reference(&said, &sections), Some(said.clone()));
+        assert_eq!(true_reference(&said, &[]), None);
+        let wide = PageRef {
+            max_time: 30,
+            ..said.clone()
+        };
+        assert!(is_wide_enough(&wide, &said));
+        assert!(!is_wide_enough(&said, &wide));
+    }
+}

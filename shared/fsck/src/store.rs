@@ -1,0 +1,109 @@
+//! Reading objects and listing them, each request with a limit on time.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{
+    Answer, Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, StoreError, StoreTime,
+};
+use neap_manifest::ObjectName;
+use neap_schema::DatabaseId;
+
+use crate::FsckError;
+
+/// After this time a request counts as unanswered: longer than a store's own patience.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most pages of one listing, whatever is on them.
+const MAX_PAGES: usize = 1_000_000;
+
+/// What a listing tells of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) size_bytes: u64,
+    pub(crate) last_modified: StoreTime,
+}
+
+/// The data objects of a database.
+pub(crate) type Inventory = BTreeMap<ObjectName, Listed>;
+
+async fn in_time<T>(
+    bucket: &Bucket,
+    operation: Operation,
+    key: &str,
+    answer: impl Future<Output = Result<Answer<T>, StoreError>>,
+) -> Result<T, FsckError> {
+    let answer = bucket.world().timeout(REQUEST_LIMIT, answer).await;
+    let unanswered = || StoreError::Unavailable {
+        operation,
+        key: key.to_owned(),
+        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+    };
+    Ok(answer.ok_or_else(unanswered)??.value)
+}
+
+/// Lists a prefix, key by key.
+pub(crate) async fn list(
+    bucket: &Bucket,
+    prefix: &str,
+    mut each: impl FnMut(ListEntry),
+) -> Result<(), FsckError> {
+    let mut page_token = None;
+    for _ in 0..MAX_PAGES {
+        let request = ListRequest {
+            prefix,
+            start_after: None,
+            page_token,
+        };
+        let page = in_time(bucket, Operation::List, prefix, bucket.list(request)).await?;
+        page.entries.into_iter().for_each(&mut each);
+        page_token = page.next_page_token;
+        if page_token.is_none() {
+            return Ok(());
+        }
+    }
+    Err(FsckError::Endless {
+        prefix: prefix.to_owned(),
+        pages: MAX_PAGES,
+    })
+}
+
+/// The data objects of a database. Keys of others are the sweep's.
+pub(crate) async fn inventory(
+    bucket: &Bucket,
+    database: DatabaseId,
+) -> Result<Inventory, FsckError> {
+    let mut inventory = Inventory::new();
+    list(bucket, &Key::data_prefix(database), |entry| {
+        let key = entry.key.parse::<Key>().ok();
+        if let Some((of, name)) = key.as_ref().and_then(ObjectName::of_key)
+            && of == database
+        {
+            let listed = Listed {
+                size_bytes: entry.size_bytes,
+                last_modified: entry.last_modified,
+            };
+            inventory.insert(name, listed);
+        }
+    })
+    .await?;
+    Ok(inventory)
+}
+
+/// Reads an object or a range of it; `None` if it is gone.
+pub(crate) async fn fetch(
+    bucket: &Bucket,
+    key: &Key,
+    range: Option<Range<u64>>,
+) -> Result<Option<Bytes>, FsckError> {
+    let options = GetOptions {
+        range,
+        if_none_match: None,
+    };
+    let text = key.to_string();
+    let got = in_time(bucket, Operation::Get, &text, bucket.get(key, options)).await?;
+    Ok(match got {
+        Get::Found(object) => Some(object.bytes),
+        Get::Missing | Get::Unchanged => None,
+    })
+}

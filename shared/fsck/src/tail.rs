@@ -1,0 +1,165 @@
+//! The tail of a database: the segments that no section has taken in yet.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::{Bucket, HEADER_BYTES, Key, SegmentName, Stamp, StoreTime};
+use neap_catalog::DatabaseCatalog;
+use neap_schema::DatabaseId;
+use neap_wal::Segment;
+
+use crate::{
+    Finding, FindingKind, FsckError, messages,
+    references::table_name,
+    store::{fetch, list},
+};
+
+/// How far a stamp may be ahead of the store's clock: its hosts differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Segments that are read at once.
+const SEGMENTS_AT_ONCE: usize = 8;
+
+/// The segments of a database that are in the bucket.
+#[derive(Debug, Default)]
+pub(crate) struct TailInventory {
+    /// Those above the mark, with their bytes.
+    pub(crate) segments: Vec<(SegmentName, u64)>,
+    pub(crate) bytes: u64,
+}
+
+pub(crate) async fn inventory(
+    bucket: &Bucket,
+    database: DatabaseId,
+    mark: Stamp,
+) -> Result<TailInventory, FsckError> {
+    let mut inventory = TailInventory::default();
+    list(bucket, &Key::tail_prefix(database), |entry| {
+        if let Ok(Key::Segment(of, name)) = entry.key.parse()
+            && of == database
+            && name.stamp > mark
+        {
+            inventory.segments.push((name, entry.size_bytes));
+            inventory.bytes += entry.size_bytes;
+        }
+    })
+    .await?;
+    inventory.segments.sort_unstable();
+    Ok(inventory)
+}
+
+impl TailInventory {
+    /// What the listing alone tells.
+    pub(crate) fn findings(&self, database: DatabaseId, now: Option<StoreTime>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, size_bytes) in &self.segments {
+            let key = Key::Segment(database, *name);
+            if *size_bytes <= HEADER_BYTES as u64 {
+                let message = format!("it has only {size_bytes} bytes");
+                findings.push(Finding::error(FindingKind::Truncated, message).at(&key));
+            }
+            let limit = now.map(|now| now.plus(CLOCK_SKEW));
+            if limit.is_some_and(|limit| name.stamp.time() > limit) {
+                let message =
+                    "its stamp is ahead of the store's clock: no flush takes it in before then";
+                findings.push(Finding::warning(FindingKind::ClockAhead, message).at(&key));
+            }
+        }
+        findings
+    }
+
+    /// Reads all segments. Those that are gone meanwhile are given back: a flush may have taken them in.
+    pub(crate) async fn read(
+        &self,
+        bucket: &Bucket,
+        database: DatabaseId,
+        catalog: (&DatabaseCatalog, u64),
+        read: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Vec<Finding>, BTreeSet<SegmentName>), FsckError> {
+        let outcomes: Vec<_> = stream::iter(&self.segments)
+            .map(|(name, size_bytes)| async move {
+                let key = Key::Segment(database, *name);
+                let object = fetch(bucket, &key, None).await?;
+                read(*size_bytes);
+                Ok::<_, FsckError>((*name, object))
+            })
+            .buffered(SEGMENTS_AT_ONCE)
+            .map_ok(|(name, object)| match object {
+                None => (Vec::new(), Some(name)),
+                Some(object) => match Segment::decode(database, name, object) {
+                    Ok(segment) => (of_segment(&segment, catalog), None),
+                    Err(error) => (vec![messages::of_segment(&error)], None),
+                },
+            })
+            .try_collect()
+            .await?;
+        let mut findings = Vec::new();
+        let mut gone = BTreeSet::new();
+        for (found, name) in outcomes {
+            findings.extend(found);
+            gone.extend(name);
+        }
+        Ok((findings, gone))
+    }
+}
+
+/// What is wrong with the content of a segment.
+fn of_segment(segment: &Segment, (catalog, version): (&DatabaseCatalog, u64)) -> Vec<Finding> {
+    let key = Key::Segment(segment.database(), segment.name());
+    let mut findings = Vec::new();
+    if segment.needs_catalog() > version {
+        let needed = segment.needs_catalog();
+        let message =
+            format!("it needs version {needed} of the catalog, which has version {version}");
+        findings.push(Finding::error(FindingKind::CatalogBehind, message).at(&key));
+        return findings;
+    }
+    for rows in segment.tables() {
+        let name = table_name(catalog, rows.table);
+        let mut found = |kind, message: String| {
+            findings.push(Finding::error(kind, message).at(&key).of_table(&name));
+        };
+        let Some(table) = catalog.table_by_id(rows.table) else {
+            found(
+                FindingKind::UnknownTable,
+                format!(
+                    "it has rows of table {}, which the catalog lacks",
+                    rows.table
+                ),
+            );
+            continue;
+        };
+        let batches = match segment.rows(rows.table) {
+            Ok(batches) => batches,
+            Err(error) => {
+                findings.push(messages::of_segment(&error).of_table(&name));
+                continue;
+            }
+        };
+        let mut strange = BTreeSet::new();
+        for field in batches.iter().flat_map(|batch| batch.schema_ref().fields()) {
+            let column = table.column(field.name());
+            let fits = |column: &neap_catalog::Column| {
+                column.column_type.data_type() == *field.data_type()
+            };
+            if !column.is_some_and(fits) && strange.insert(field.name().clone()) {
+                let message = format!(
+                    "its column '{}' is {}, which the catalog lacks",
+                    field.name(),
+                    field.data_type()
+                );
+                found(FindingKind::UnknownColumn, message);
+            }
+        }
+    }
+    for delete in segment.deletes() {
+        if catalog.table_by_id(delete.table).is_none() {
+            let message = format!(
+                "it deletes rows of table {}, which the catalog lacks",
+                delete.table
+            );
+            findings.push(Finding::error(FindingKind::UnknownTable, message).at(&key));
+        }
+    }
+    findings
+}

@@ -1,0 +1,463 @@
+//! Each kind of damage is found, with a message that tells it.
+
+use std::time::Duration;
+
+use neap_bucket::Stamp;
+use neap_compact::encode_section;
+use ulid::Ulid;
+
+use super::*;
+use crate::FindingKind;
+
+/// The kinds of the errors.
+fn errors(report: &Report) -> Vec<FindingKind> {
+    let errors = report.findings.iter();
+    errors
+        .filter(|finding| finding.severity == crate::Severity::Error)
+        .map(|finding| finding.kind)
+        .collect()
+}
+
+async fn bundle(stage: &Stage) -> Key {
+    stage.sections(CPU).await[0].key(stage.database)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_is_gone() {
+    for stage in Stage::filled().await {
+        let key = bundle(&stage).await;
+        stage.delete(&key).await;
+        let report = stage.quick().await;
+        assert_eq!(report.findings[0].key, Some(key.to_string()));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(lines(&report), @r#"
+            error    <data> ("db"."cpu"): it is gone, and with it 1 sections with 2 rows
+            error    <data> ("db"."mem"): it is gone, and with it 1 sections with 1 rows
+            "#);
+        }
+        assert_eq!(report.exit_code(), 1);
+        assert_eq!(errors(&stage.full().await), errors(&report));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_is_cut() {
+    for stage in Stage::filled().await {
+        let key = bundle(&stage).await;
+        let whole = stage.bytes(&key).await.len();
+        stage.truncate(&key, whole - 1).await;
+        let report = stage.quick().await;
+        assert_eq!(errors(&report), [FindingKind::Truncated]);
+        let message = &report.findings[0].message;
+        let sizes = format!("it has {} of {whole} bytes; 1 sections", whole - 1);
+        assert!(message.starts_with(&sizes), "{message}");
+        assert_eq!(errors(&stage.full().await), errors(&report));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_flipped_bit_of_a_bundle() {
+    for stage in Stage::filled().await {
+        let key = bundle(&stage).await;
+        let whole = stage.bytes(&key).await;
+        for at in (0..whole.len()).step_by(97) {
+            stage.flip_bit(&key, at).await;
+            assert!(stage.quick().await.clean);
+            let report = stage.full().await;
+            assert_eq!(errors(&report), [FindingKind::Damaged], "at {at}");
+            insta::allow_duplicates! {
+                let message = report.findings[0].message.split_once(": ").unwrap().1;
+                insta::assert_snapshot!(message, @"its checksum does not match");
+            }
+            stage.put(&key.to_string(), whole.clone()).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_without_a_checksum_that_is_no_file() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    stage.tamper_section(|section| section.crc32c = None).await;
+    let section = stage.sections(CPU).await.remove(0);
+    let end = usize::try_from(section.range().end).unwrap();
+    stage.flip_bit(&section.key(stage.database), end - 3).await;
+    let report = stage.full().await;
+    assert_eq!(errors(&report), [FindingKind::Damaged]);
+    let message = &report.findings[0].message;
+    assert!(message.contains("it can't be decoded"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_are_gone_or_damaged() {
+    let stage = Stage::paged().await;
+    let page = stage.manifest().await.value.pages[0].clone();
+    let key = page.key(stage.database);
+    let whole = stage.bytes(&key).await;
+    stage.flip_bit(&key, whole.len() / 2).await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its checksum does not match; it lists 8 sections with 16 rows"#);
+    stage.truncate(&key, whole.len() / 2).await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it has 6981 of 13962 bytes; the list of 8 sections with 16 rows is cut"#);
+    stage.delete(&key).await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it is gone, and with it the list of 8 sections with 16 rows"#);
+    // Bundles that only the lost page names are not taken for orphans.
+    stage.advance(Duration::from_secs(30 * 86_400));
+    assert_eq!(stage.repair(false).await.notes, 0);
+    stage.put(&key.to_string(), whole).await;
+    assert!(stage.full().await.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_that_are_damaged_newer_or_gone() {
+    for stage in Stage::filled().await {
+        for (key, expected) in [
+            (Key::RootCatalog, "root_catalog"),
+            (Key::DatabaseCatalog(stage.database), "database_catalog"),
+            (Key::Manifest(stage.database), "manifest"),
+        ] {
+            let whole = stage.bytes(&key).await;
+            let check = async |change: &dyn Fn(&mut Vec<u8>)| {
+                let mut bytes = whole.clone();
+                change(&mut bytes);
+                stage.put(&key.to_string(), bytes).await;
+                let report = stage.quick().await;
+                assert!(!report.clean);
+                let worst = report
+                    .findings
+                    .into_iter()
+                    .find(|it| it.key == Some(key.to_string()));
+                let worst = worst.unwrap();
+                (worst.kind, worst.message)
+            };
+            let damaged = |message: &str| (FindingKind::Damaged, message.to_owned());
+            let flipped = check(&|bytes| *bytes.last_mut().unwrap() ^= 1).await;
+            assert_eq!(
+                flipped,
+                damaged("its checksum does not match"),
+                "{expected}"
+            );
+            let cut = check(&|bytes| bytes.truncate(5)).await;
+            assert_eq!(cut, damaged("it has only 5 bytes"), "{expected}");
+            let (kind, message) = check(&|bytes| bytes[0] = b'X').await;
+            assert_eq!(kind, FindingKind::Damaged);
+            assert!(message.starts_with("it is not a "), "{message}");
+            let (kind, message) = check(&|bytes| bytes[4] = 99).await;
+            assert_eq!(kind, FindingKind::Newer);
+            assert!(message.starts_with("it has format version 99"), "{message}");
+            stage.put(&key.to_string(), whole).await;
+        }
+        let root = stage.bytes(&Key::RootCatalog).await;
+        stage.delete(&Key::RootCatalog).await;
+        let found = stage.quick().await;
+        let kinds: Vec<_> = found.findings.iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, [FindingKind::Missing, FindingKind::UnknownDatabase]);
+        let message = &found.findings[0].message;
+        assert_eq!(message, "it is gone, and there are objects of 1 databases");
+        stage.put("catalog", root).await;
+        assert!(stage.full().await.clean);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_that_are_damaged_or_cut() {
+    for stage in Stage::filled().await {
+        let key = stage.segment().await;
+        let whole = stage.bytes(&key).await;
+        for at in (0..whole.len()).step_by(53) {
+            stage.flip_bit(&key, at).await;
+            assert!(stage.quick().await.clean);
+            let report = stage.full().await;
+            assert_eq!(report.errors, 1, "at {at}");
+            let kind = report.findings[0].kind;
+            assert!(
+                matches!(kind, FindingKind::Damaged | FindingKind::Newer),
+                "at {at}"
+            );
+            stage.put(&key.to_string(), whole.clone()).await;
+        }
+        stage.truncate(&key, whole.len() - 1).await;
+        assert_eq!(errors(&stage.full().await), [FindingKind::Damaged]);
+        stage.truncate(&key, 10).await;
+        let found = lines(&stage.quick().await);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(found, @r#"error    <tail> ("db"): it has only 10 bytes"#);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn references_to_what_is_not_in_the_catalog() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    stage
+        .tamper_section(|section| {
+            let range = section.tags.remove("host").unwrap();
+            section.tags.insert("ghost".to_owned(), range);
+        })
+        .await;
+    stage
+        .tamper(|manifest| {
+            let last = manifest.sections.last_mut().unwrap();
+            Arc::make_mut(last).table = TableId::new(9);
+        })
+        .await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"
+    error    <data> ("db"."cpu"): its section at byte 0 has a tag 'ghost' that the catalog lacks
+    error    <data> ("db"."table 9"): its section at byte 0 is of table 9, which the catalog lacks
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_to_the_wrong_bytes() {
+    for stage in Stage::filled().await {
+        stage
+            .tamper_section(|section| {
+                section.offset += 1;
+                section.length -= 1;
+            })
+            .await;
+        assert!(stage.quick().await.clean);
+        assert_eq!(errors(&stage.full().await), [FindingKind::Damaged]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_that_is_read_as_one_of_another_table() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let addition = TableAddition {
+        table: "narrow".to_owned(),
+        columns: vec![("usage".to_owned(), ColumnType::Integer)],
+    };
+    let known = stage
+        .catalog
+        .database(stage.database, ANY_AGE)
+        .await
+        .unwrap();
+    let added = stage
+        .catalog
+        .add(stage.database, known, &[addition])
+        .await
+        .unwrap();
+    let narrow = added.value.table("narrow").unwrap().id();
+    stage
+        .tamper_section(|section| {
+            section.table = narrow;
+            section.tags.clear();
+        })
+        .await;
+    stage
+        .tamper(|manifest| {
+            manifest
+                .sections
+                .sort_by_key(|it| (it.upto, it.above, it.table))
+        })
+        .await;
+    insta::assert_snapshot!(lines(&stage.full().await), @r#"
+    error    <data> ("db"."narrow"): its section at byte 0: it has a column 'host' that the catalog lacks
+    error    <data> ("db"."narrow"): its section at byte 0: its column 'usage' is Float64, and Int64 in the catalog
+    error    <data> ("db"."narrow"): its section at byte 0: it has a column 'zone' that the catalog lacks
+    error    <data> ("db"."narrow"): its section at byte 0: row 1 comes before the one in front of it
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn alien_keys_and_unknown_databases_are_told_of_and_left_alone() {
+    for stage in Stage::filled().await {
+        stage.put("data/1/holiday.jpg", vec![1, 2, 3]).await;
+        stage.put("README", vec![1]).await;
+        stage.put("tail/1/x.wal", vec![1]).await;
+        stage.put("db/77/manifest", vec![1; 9]).await;
+        let report = stage.repair(true).await;
+        assert!(report.clean);
+        insta::allow_duplicates! {
+            let found: Vec<_> = lines(&report).lines().map(|line| {
+                line.split(" bytes").next().unwrap().to_owned()
+            }).collect();
+            insta::assert_snapshot!(found.join("\n"), @"
+            warning  db/77/: 1 objects with 9
+            note     README: none of Neap's keys, 1
+            note     data/1/holiday.jpg: none of Neap's keys, 3
+            note     tail/1/x.wal: none of Neap's keys, 1
+            ");
+        }
+        assert_eq!(lines(&stage.quick().await), lines(&report));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_that_are_wrong() {
+    for stage in Stage::filled().await {
+        stage
+            .tamper_section(|section| {
+                section.rows = 5;
+                section.min_time = 6;
+                section.tags.get_mut("host").unwrap().min = Some("b".to_owned());
+            })
+            .await;
+        assert!(stage.quick().await.clean);
+        let found = lines(&stage.full().await);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(found, @r#"
+            error    <data> ("db"."cpu"): its section at byte 0: it has 2 rows, not 5
+            error    <data> ("db"."cpu"): its section at byte 0: its times are 5 to 7, and said to be 6 to 7
+            error    <data> ("db"."cpu"): its section at byte 0: values of the tag 'host' are outside of what is said of them
+            "#);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_manifest_says_of_a_page_and_is_not_so() {
+    let stage = Stage::paged().await;
+    stage
+        .tamper(|manifest| manifest.pages[0].max_time -= 1)
+        .await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): its page at byte 0 holds something else than the manifest says: 8 sections with 16 rows of 0 to 604800000000005"#);
+    stage
+        .tamper(|manifest| manifest.pages[0].max_time += 2)
+        .await;
+    let report = stage.quick().await;
+    assert_eq!((report.errors, report.warnings), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sections_that_claim_the_same() {
+    for stage in Stage::filled().await {
+        let above = stage.sections(CPU).await[0].above;
+        stage
+            .tamper(|manifest| {
+                let cpu = |section: &&mut Arc<Section>| section.table == TableId::new(1);
+                let last = manifest.sections.iter_mut().rfind(cpu).unwrap();
+                Arc::make_mut(last).above = above;
+                manifest
+                    .sections
+                    .sort_by_key(|section| (section.upto, section.above, section.table));
+            })
+            .await;
+        let report = stage.quick().await;
+        assert_eq!(errors(&report), [FindingKind::Overlap]);
+        let message = &report.findings[0].message;
+        assert!(message.contains("both claim stamps of ("), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sections_that_can_not_be() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let found = async |change: fn(&mut Section)| {
+        let whole = stage.bytes(&Key::Manifest(stage.database)).await;
+        stage.tamper_section(change).await;
+        let report = stage.quick().await;
+        stage
+            .put(&Key::Manifest(stage.database).to_string(), whole)
+            .await;
+        assert_eq!(errors(&report), [FindingKind::Contradiction]);
+        report.findings[0].message.clone()
+    };
+    let messages = [
+        found(|section| section.upto = section.above).await,
+        found(|section| section.rows = 0).await,
+        found(|section| section.last_day = -1).await,
+        found(|section| section.footer_length = 1).await,
+    ];
+    insta::assert_snapshot!(messages.join("\n"), @"
+    its section at byte 0: its interval of stamps is empty
+    its section at byte 0: it is said to have no rows
+    its section at byte 0: its times are not in its days
+    its section at byte 0: the length of its footer can't be
+    ");
+    stage.tamper(|manifest| manifest.sections.reverse()).await;
+    assert_eq!(errors(&stage.quick().await), [FindingKind::Contradiction]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalog_that_is_older_than_the_data() {
+    for stage in Stage::each().await {
+        stage.write(CPU, &[("a", None, 1, 1.0)]).await;
+        let key = Key::DatabaseCatalog(stage.database);
+        let old = stage.bytes(&key).await;
+        stage.write(MEM, &[("a", None, 1, 1.0)]).await;
+        stage.flush().await;
+        stage.write(MEM, &[("a", None, 2, 1.0)]).await;
+        stage.put(&key.to_string(), old).await;
+        let found = lines(&stage.full().await);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(found, @r#"
+            error    <data> ("db"."table 2"): its section at byte 1875 is of table 2, which the catalog lacks
+            error    <manifest> ("db"): it needs version 2 of the catalog, which has version 1
+            error    <tail> ("db"): it needs version 2 of the catalog, which has version 1
+            "#);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_and_stamps_that_are_ahead_of_the_clock() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let far = stage
+        .bucket
+        .clock()
+        .now()
+        .unwrap()
+        .plus(Duration::from_secs(3_600));
+    let name = neap_bucket::SegmentName {
+        stamp: Stamp::new(far, 1),
+        nonce: 1,
+    };
+    let segment = stage.bytes(&stage.segment().await).await;
+    let key = Key::Segment(stage.database, name).to_string();
+    stage.put(&key, segment).await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"warning  <tail> ("db"): its stamp is ahead of the store's clock: no flush takes it in before then"#);
+    stage
+        .tamper(|manifest| manifest.low_water_mark = Stamp::end_of(far))
+        .await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <manifest> ("db"): its low-water mark is 3600 s ahead of the store's clock: no write is taken before then"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_out_of_order_or_there_twice() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let tags = ["host".to_owned(), "zone".to_owned()];
+    let check = async |rows: &[Row<'_>]| {
+        let encoded = encode_section(&tags, &batch(rows)).unwrap();
+        let object = Ulid::from_parts(1, rows.len() as u128);
+        let key = Key::Bundle(stage.database, object).to_string();
+        stage.put(&key, encoded.bytes.clone()).await;
+        stage
+            .tamper_section(|section| {
+                section.object = object;
+                section.offset = 0;
+                section.length = encoded.bytes.len() as u64;
+                section.crc32c = Some(crc32c::crc32c(&encoded.bytes));
+                section.footer_length = encoded.footer_length;
+                section.rows = encoded.rows;
+                section.min_time = encoded.min_time;
+                section.max_time = encoded.max_time;
+                section.tags = encoded.tags.clone();
+            })
+            .await;
+        errors(&stage.full().await)
+    };
+    let (a, b) = ("a", "b");
+    assert_eq!(
+        check(&[(a, None, 1, 1.0), (a, Some("x"), 0, 1.0), (b, None, 0, 1.0)]).await,
+        []
+    );
+    let by_time = check(&[(a, None, 2, 1.0), (a, None, 1, 1.0)]).await;
+    assert_eq!(by_time, [FindingKind::Unsorted]);
+    let by_tag = check(&[(b, None, 1, 1.0), (a, None, 2, 1.0)]).await;
+    assert_eq!(by_tag, [FindingKind::Unsorted]);
+    let by_null = check(&[(a, Some("x"), 1, 1.0), (a, None, 2, 1.0)]).await;
+    assert_eq!(by_null, [FindingKind::Unsorted]);
+    let twice = check(&[(a, None, 1, 1.0), (a, None, 1, 2.0), (b, None, 1, 1.0)]).await;
+    assert_eq!(twice, [FindingKind::DuplicatePoint]);
+    // Across the batches of a reader, too.
+    let mut many: Vec<Row<'_>> = (0..9_000).map(|time| (a, None, time, 1.0)).collect();
+    assert_eq!(check(&many).await, []);
+    many[8_192] = many[8_191];
+    assert_eq!(check(&many).await, [FindingKind::DuplicatePoint]);
+}

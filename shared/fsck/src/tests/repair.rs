@@ -1,0 +1,154 @@
+//! What a repair mends, and that it does nothing else.
+
+use std::time::Duration;
+
+use neap_bucket::Stamp;
+use ulid::Ulid;
+
+use super::*;
+use crate::FindingKind;
+
+#[tokio::test(start_paused = true)]
+async fn wrong_statistics_become_what_the_rows_say() {
+    for stage in Stage::filled().await {
+        let before = stage.manifest().await.value;
+        stage
+            .tamper_section(|section| {
+                section.rows = 9;
+                section.max_time = 6;
+                section.tags.clear();
+                section.footer_length -= 1;
+            })
+            .await;
+        let report = stage.repair(true).await;
+        assert!(!report.clean);
+        assert_eq!(
+            report.repaired,
+            [r#""db": the statistics of 1 sections and 0 pages"#]
+        );
+        assert_eq!(stage.manifest().await.value.sections, before.sections);
+        let again = stage.repair(true).await;
+        assert_eq!((lines(&again).as_str(), again.repaired.len()), ("", 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_in_a_page_are_mended_and_earlier_versions_stay_readable() {
+    let stage = Stage::paged().await;
+    let early = stage.sections(CPU).await[3].clone();
+    let mark = early.upto;
+    let key = stage.manifest().await.value.pages[0].key(stage.database);
+    // A page with other statistics, under the same name.
+    let truth = stage.bytes(&key).await;
+    let wrong = neap_manifest::Corrections {
+        sections: vec![Section {
+            rows: 7,
+            ..early.clone()
+        }],
+        pages: Vec::new(),
+    };
+    let base = stage.manifest().await;
+    let corrected = stage.manifests.correct(stage.database, base, &wrong).await;
+    assert_eq!(corrected.unwrap().sections, 0);
+    assert_eq!(stage.sections(CPU).await[3].rows, 7);
+    assert_ne!(
+        stage.manifest().await.value.pages[0].key(stage.database),
+        key
+    );
+    assert_eq!(stage.bytes(&key).await, truth, "immutable");
+
+    let report = stage.repair(true).await;
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|it| it.kind == FindingKind::WrongStatistics)
+    );
+    assert_eq!(
+        report.repaired,
+        [r#""db": the statistics of 0 sections and 1 pages"#]
+    );
+    assert_eq!(stage.sections(CPU).await[3], early);
+    assert_eq!(lines(&stage.full().await), "");
+    let current = stage.manifest().await;
+    let (_, view) = Manifest::at(&current, mark).unwrap();
+    let then = stage
+        .manifests
+        .all_sections(stage.database, &view)
+        .await
+        .unwrap();
+    assert_eq!(then.len(), 4);
+    assert_eq!(then[3].section.rows, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_page_is_mended() {
+    let stage = Stage::paged().await;
+    let before = stage.manifest().await.value.pages.clone();
+    stage
+        .tamper(|manifest| {
+            manifest.pages[0].rows = 1;
+            manifest.pages[0].first_day += 1;
+        })
+        .await;
+    let report = stage.repair(false).await;
+    assert_eq!(
+        report.repaired,
+        [r#""db": the statistics of 0 sections and 1 pages"#]
+    );
+    assert_eq!(stage.manifest().await.value.pages, before);
+    assert_eq!(lines(&stage.full().await), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn orphans_are_condemned_when_they_are_old_and_nothing_is_deleted() {
+    for stage in Stage::filled().await {
+        let key = Key::Bundle(stage.database, Ulid::from_parts(5, 5));
+        stage.put(&key.to_string(), vec![1, 2, 3]).await;
+        assert_eq!(
+            lines(&stage.repair(false).await),
+            "",
+            "its commit may still come"
+        );
+        stage.advance(Duration::from_secs(25 * 3_600));
+        let report = stage.repair(false).await;
+        assert!(report.clean);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(report.to_string().lines().take(2).collect::<Vec<_>>().join("\n"), @r#"
+            note     data/1/00000000050000000000000005.parquet ("db"): nothing names it, 3 bytes that are 25 hours old: the collector removes it
+            repaired "db": 1 objects that nothing names are condemned, the collector deletes them
+            "#);
+        }
+        stage.bytes(&key).await;
+        let condemned = &stage.manifest().await.value.condemned;
+        assert_eq!(condemned.len(), 1);
+        let again = stage.repair(true).await;
+        assert_eq!((lines(&again).as_str(), again.repaired.len()), ("", 0));
+        let current = stage.manifest().await;
+        assert!(Manifest::at(&current, Stamp::ZERO).is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_alone_writes_nothing() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    stage.tamper_section(|section| section.rows = 9).await;
+    let before = stage.manifest().await.version;
+    let report = stage.full().await;
+    assert_eq!((report.errors, report.repaired.len()), (1, 0));
+    assert_eq!(stage.manifest().await.version, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_is_not_mended() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    stage.tamper_section(|section| section.rows = 9).await;
+    let section = stage.sections(CPU).await.remove(0);
+    let middle = usize::try_from(section.offset + section.length / 2).unwrap();
+    stage.flip_bit(&section.key(stage.database), middle).await;
+    let report = stage.repair(true).await;
+    assert_eq!((report.errors, report.repaired.len()), (1, 0));
+    assert_eq!(report.findings[0].kind, FindingKind::Damaged);
+}
