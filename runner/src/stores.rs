@@ -71,6 +71,21 @@ impl Stores {
         })
     }
 
+    /// The same store over connections of its own, for work that must not get in the way of the rest. In
+    /// memory, which is there only once, it is the same.
+    ///
+    /// # Errors
+    ///
+    /// It can't be opened a second time.
+    pub(crate) fn open_again(&mut self, config: &StoreConfig) -> Result<Bucket, StoresError> {
+        if self.kind == StoreKind::Memory {
+            return Ok(self.bucket.clone());
+        }
+        let other = Self::open(config, &self.world)?;
+        self.counters.extend(other.counters);
+        Ok(other.bucket)
+    }
+
     /// Tries the most important properties of a store that holds nothing yet.
     ///
     /// # Errors

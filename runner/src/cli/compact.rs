@@ -1,24 +1,46 @@
-//! `neap compact`: flushes databases now, on the store itself, without a server.
+//! `neap compact`: does now, on the store itself and without a server, what a server does in the background:
+//! flushes, merges, removes what has expired, and deletes what nothing needs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
-use neap_compact::{FlushLimits, Flushed, Flusher, GaveUp};
-use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_compact::{
+    CollectSettings, CompactParts, Compactor, CompactorSettings, Event, FlushLimits, Flushed,
+    GaveUp, MergePolicy, Report,
+};
 use neap_schema::DatabaseId;
-use neap_wal::{TailReader, TailSettings};
 
-use super::CommandError;
+use super::{CommandError, options::parse_duration};
 use crate::{console::Console, stores::Stores};
 
 /// The options of `neap compact`.
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {
-    /// The database to flush; all of them by default.
+    /// The database to work on; all of them by default.
     #[arg(short = 'd', long = "database", value_name = "NAME")]
     database: Option<String>,
+
+    /// Only flush: neither merge nor delete anything.
+    #[arg(long)]
+    flush_only: bool,
+
+    /// Only tell which objects would be deleted.
+    #[arg(long, conflicts_with = "flush_only")]
+    dry_run: bool,
+
+    /// Begin nothing more after this time.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    time_limit: Option<Duration>,
+
+    /// How long queries can ask for an earlier state: what was dropped is kept for so long.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
+    time_travel: Duration,
+
+    /// Days to which nothing was written for so long are merged down to one or two sections.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
+    settle_after: Duration,
 
     /// Believe the store's clock even if this machine's differs from it by more than five minutes.
     #[arg(long)]
@@ -28,12 +50,12 @@ pub(super) struct CompactArgs {
     store: StoreConfig,
 }
 
-/// Flushes what was asked for, and tells what was done.
+/// Works on what was asked for, and tells what was done.
 ///
 /// # Errors
 ///
-/// The store can't be used, there is no such database, or a flush failed; then the others are flushed all
-/// the same.
+/// The store can't be used, there is no such database, or something failed; then the rest is done all the
+/// same.
 pub(super) async fn run(
     args: &CompactArgs,
     console: &mut Console,
@@ -42,13 +64,23 @@ pub(super) async fn run(
     let stores = Stores::open(&args.store, &world)?;
     let catalog = Arc::new(Catalog::new(stores.bucket.clone(), stores.margins, None));
     let databases = chosen(&catalog, args.database.as_deref()).await?;
-    let flusher = flusher(&stores, &catalog, args.trust_store_clock).await?;
+    let compactor = compactor(args, &stores, &catalog).await?;
     let mut failed = 0;
-    for (database, name) in &databases {
-        if let Err(reason) = flush(&flusher, *database, name, console).await? {
-            failed += 1;
-            console.report(format_args!("{name}: {reason}"));
+    if !args.dry_run {
+        for (database, name) in &databases {
+            if let Err(reason) = flush(&compactor, *database, name, console).await? {
+                failed += 1;
+                console.report(format_args!("{name}: {reason}"));
+            }
         }
+    }
+    if !args.flush_only {
+        let report = match (&args.database, databases.as_slice()) {
+            (Some(_), [(database, _)]) => compactor.settle(*database, args.time_limit).await?,
+            _ => compactor.handle(&Event::Collect, args.time_limit).await?,
+        };
+        failed += report.failures.len();
+        tell(&report, args.dry_run, console)?;
     }
     if databases.is_empty() {
         console
@@ -59,6 +91,36 @@ pub(super) async fn run(
         0 => Ok(()),
         failed => Err(CommandError::NotFlushed { failed }),
     }
+}
+
+/// Tells what was merged and deleted.
+fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), CommandError> {
+    let Report {
+        merges,
+        removed,
+        collected,
+        failures,
+        unfinished,
+        ..
+    } = report;
+    for (database, reason) in failures {
+        console.report(format_args!("database {database}: {reason}"));
+    }
+    for key in &collected.keys {
+        console.print(key).map_err(CommandError::Output)?;
+    }
+    let verb = if is_dry_run { "would be" } else { "were" };
+    let text = format!(
+        "{merges} merges; {removed} sections removed; {} segments, {} objects and {} results {verb} deleted, {} orphans found",
+        collected.segments, collected.objects, collected.results, collected.orphans,
+    );
+    console.print(text).map_err(CommandError::Output)?;
+    if *unfinished {
+        console
+            .print("the time was over before all was done")
+            .map_err(CommandError::Output)?;
+    }
+    Ok(())
 }
 
 async fn chosen(
@@ -78,36 +140,42 @@ async fn chosen(
     }
 }
 
-async fn flusher(
+async fn compactor(
+    args: &CompactArgs,
     stores: &Stores,
     catalog: &Arc<Catalog>,
-    trust_store_clock: bool,
-) -> Result<Flusher, CommandError> {
-    let rules = catalog.rules().await?;
-    let bucket = &stores.bucket;
-    let limits = FlushLimits {
-        trust_store_clock,
-        ..FlushLimits::default()
+) -> Result<Compactor, CommandError> {
+    let parts = CompactParts {
+        bucket: stores.bucket.clone(),
+        margins: stores.margins,
+        rules: catalog.rules().await?,
+        flush: FlushLimits {
+            trust_store_clock: args.trust_store_clock,
+            ..FlushLimits::default()
+        },
+        merge: MergePolicy {
+            settle_after: args.settle_after,
+            ..MergePolicy::default()
+        },
+        collect: CollectSettings {
+            time_travel: args.time_travel,
+            dry_run: args.dry_run,
+            ..CollectSettings::default()
+        },
+        settings: CompactorSettings::default(),
     };
-    Ok(Flusher::new(
-        bucket.clone(),
-        Arc::clone(catalog),
-        ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default()),
-        TailReader::new(bucket.clone(), TailSettings::default()),
-        rules,
-        limits,
-    ))
+    Ok(parts.assemble(None))
 }
 
 /// Flushes a database until nothing is left that is old enough. The inner error is one to report.
 async fn flush(
-    flusher: &Flusher,
+    compactor: &Compactor,
     database: DatabaseId,
     name: &str,
     console: &mut Console,
 ) -> Result<Result<(), String>, CommandError> {
     loop {
-        let flushed = match flusher.flush(database).await {
+        let flushed = match compactor.flush(database).await {
             Ok(flushed) => flushed,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -133,7 +201,10 @@ fn describe(flushed: &Flushed) -> Result<String, String> {
         } => Ok(format!(
             "{segments} segments are now {sections} sections with {rows} rows in {bytes} bytes"
         )),
-        Flushed::Nothing(GaveUp::NothingToFlush) => Ok(GaveUp::NothingToFlush.to_string()),
+        // Others may work on the same store.
+        Flushed::Nothing(reason @ (GaveUp::NothingToFlush | GaveUp::Overtaken)) => {
+            Ok(reason.to_string())
+        }
         Flushed::Nothing(reason) => Err(reason.to_string()),
     }
 }

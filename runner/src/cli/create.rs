@@ -52,6 +52,10 @@ pub(super) struct CreateTableArgs {
     #[arg(short = 'f', long, value_name = "FIELDS", value_delimiter = ',', num_args = 0.., value_parser = parse_field)]
     fields: Vec<Field>,
 
+    /// How long rows are kept: `7d`, `1 year`. As long as those of the database by default.
+    #[arg(long, value_name = "DURATION", value_parser = check_duration)]
+    retention_period: Option<String>,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -76,6 +80,8 @@ struct CreateTable<'a> {
     table: &'a str,
     tags: &'a [String],
     fields: &'a [Field],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<&'a str>,
 }
 
 /// The types of fields.
@@ -141,6 +147,7 @@ async fn create_table(args: &CreateTableArgs, console: &mut Console) -> Result<(
         table,
         tags: &args.tags,
         fields: &args.fields,
+        retention_period: args.retention_period.as_deref(),
     };
     let client = args.connection.client(None)?;
     match client.post_json("/api/v3/configure/table", &body).await {

@@ -1,6 +1,7 @@
-//! `neap delete`: databases and tables.
+//! `neap delete`: databases, tables and rows.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::{
     CommandError,
@@ -15,6 +16,8 @@ pub(super) enum DeleteCommand {
     Database(DeleteDatabaseArgs),
     /// Delete a table.
     Table(DeleteTableArgs),
+    /// Delete rows of a table by time and tags. What is written later stays.
+    Rows(DeleteRowsArgs),
 }
 
 /// How to delete.
@@ -61,6 +64,69 @@ pub(super) struct DeleteTableArgs {
     connection: ConnectionArgs,
 }
 
+/// The options of `neap delete rows`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").args(["condition", "start", "stop"]).required(true).multiple(true))]
+pub(super) struct DeleteRowsArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// The name of the table.
+    #[arg(short = 't', long, value_name = "NAME")]
+    table: String,
+
+    /// Which rows: comparisons of tags with values, joined by AND and OR, such as `host = 'a' OR host = 'b'`.
+    /// All of them by default.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+
+    /// The first time of the rows, such as 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+
+    /// The last time of the rows.
+    #[arg(long, value_name = "TIME")]
+    stop: Option<String>,
+
+    /// Don't ask.
+    #[arg(short = 'y', long)]
+    yes: bool,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct DeleteRows<'a> {
+    db: &'a str,
+    table: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<&'a str>,
+}
+
+async fn delete_rows(args: &DeleteRowsArgs, console: &mut Console) -> Result<(), CommandError> {
+    let (db, table) = (&args.database.database, &args.table);
+    let name = format!("rows of {db:?}.{table:?}");
+    if !args.yes {
+        confirm(&name, console)?;
+    }
+    let body = DeleteRows {
+        db,
+        table,
+        condition: args.condition.as_deref(),
+        start: args.start.as_deref(),
+        stop: args.stop.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    client.post_json("/api/v3/delete_rows", &body).await?;
+    let text = format!("Rows of {db:?}.{table:?} deleted successfully");
+    console.print(text).map_err(CommandError::Output)
+}
+
 /// Deletes what was named, if the answer is yes.
 ///
 /// # Errors
@@ -90,6 +156,7 @@ pub(super) async fn run(
             "Table",
             format!("{:?}.{:?}", args.database.database, args.name),
         ),
+        DeleteCommand::Rows(args) => return delete_rows(args, console).await,
     };
     if !deletion.yes {
         confirm(&name, console)?;

@@ -43,6 +43,9 @@ const CLIENT_FLAGS: [&str; 7] = [
     "write-host",
 ];
 
+/// The heading of the flags that say where a store is, which variables can set for every command.
+const STORE_HEADING: &str = "Object store";
+
 /// The commands all of whose options variables can set.
 const STORE_COMMANDS: [&str; 4] = ["serve", "compact", "check-store", "object-store-check"];
 
@@ -105,11 +108,16 @@ impl Environment {
     pub fn apply(&self, command: Command) -> Command {
         let all_flags = STORE_COMMANDS.contains(&command.get_name());
         command
-            .mut_args(|arg| match arg.get_long().map(str::to_owned) {
-                Some(flag) if all_flags || CLIENT_FLAGS.contains(&flag.as_str()) => {
-                    self.apply_to_flag(arg, &flag)
+            .mut_args(|arg| {
+                let is_of_store = arg.get_help_heading() == Some(STORE_HEADING);
+                match arg.get_long().map(str::to_owned) {
+                    Some(flag)
+                        if all_flags || is_of_store || CLIENT_FLAGS.contains(&flag.as_str()) =>
+                    {
+                        self.apply_to_flag(arg, &flag)
+                    }
+                    _ => arg,
                 }
-                _ => arg,
             })
             .mut_subcommands(|subcommand| self.apply(subcommand))
     }

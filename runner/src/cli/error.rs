@@ -3,6 +3,11 @@
 use std::io;
 
 use neap_catalog::CatalogError;
+use neap_fsck::FsckError;
+use neap_manifest::{ManifestError, RestoreError};
+
+use super::copier::CopyError;
+use neap_compact::CompactError;
 
 use crate::{
     client::{ClientError, UploadError},
@@ -54,11 +59,50 @@ pub enum CommandError {
     /// The catalog can't be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A manifest can't be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A database can't be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The version that was asked for can't be read any more.
+    #[error("the data as of then are gone{}", oldest_text(oldest.as_deref()))]
+    VersionGone {
+        /// The time of the oldest version that can be read.
+        oldest: Option<String>,
+    },
+    /// The check was broken off.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
+    /// There is damage; what it is was told before.
+    #[error("{errors} errors were found")]
+    Damaged {
+        /// How many findings are errors.
+        errors: u64,
+    },
+    /// The cluster could not be copied.
+    #[error("the copy is not complete: {0}")]
+    Copy(#[from] CopyError),
+    /// The place to copy to is none.
+    #[error("--to: {0}")]
+    Destination(String),
+    /// The source removed something before it was copied; what it is was told before.
+    #[error("the copy is not whole, {errors} errors were found: run the command again")]
+    CopyNotWhole {
+        /// How many findings are errors.
+        errors: u64,
+    },
+    /// Nobody has used the store.
+    #[error("there is no database cluster in {0}")]
+    NoCluster(String),
     /// There is no such database.
     #[error("database not found: {0}")]
     NoDatabase(String),
-    /// Databases were not flushed; why was told before.
-    #[error("{failed} databases were not flushed")]
+    /// Compaction failed.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+    /// Compaction failed in places; why was told before.
+    #[error("{failed} failures, told above")]
     NotFlushed {
         /// How many.
         failed: usize,
@@ -74,4 +118,10 @@ pub enum CommandError {
         /// The table.
         table: String,
     },
+}
+
+fn oldest_text(oldest: Option<&str>) -> String {
+    oldest.map_or(String::new(), |oldest| {
+        format!(", the oldest version is of {oldest}")
+    })
 }

@@ -1,18 +1,27 @@
 //! The command line: what can be asked for, and what it does.
 //!
 //! An option's value comes from its flag, else from the [`Environment`], else it is a default. Each command has
-//! a module of its own; all of them but `serve`, `compact` and `check-store` speak to a server over HTTP.
+//! a module of its own. Most of them speak to a server over HTTP; `serve`, and what looks after a bucket, open the
+//! store themselves.
 
 mod check_store;
 mod compact;
+mod copier;
+mod copy;
 mod create;
 mod delete;
 mod environment;
 mod error;
+mod fsck;
+mod opened;
 mod options;
 mod query;
+mod restore;
+mod rows;
 mod show;
 mod text;
+mod undelete;
+mod update;
 mod write;
 
 use std::{ffi::OsString, io};
@@ -22,7 +31,7 @@ use neap_bucket::World;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::options::{parse_bytes, parse_duration};
-pub use self::{environment::Environment, error::CommandError};
+pub use self::{copier::CopyError, environment::Environment, error::CommandError};
 use crate::{
     console::Console,
     serve::{self, legacy},
@@ -69,14 +78,26 @@ enum CliCommand {
     /// Create a database or a table.
     #[command(subcommand)]
     Create(create::CreateCommand),
-    /// Delete a database or a table.
+    /// Delete a database, a table, or rows.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
-    /// Show what a server has.
+    /// Take back the deletion of a database or a table.
+    #[command(subcommand)]
+    Undelete(undelete::UndeleteCommand),
+    /// Change how long a database or a table keeps rows.
+    #[command(subcommand)]
+    Update(update::UpdateCommand),
+    /// Show what a server or a store has.
     #[command(subcommand)]
     Show(show::ShowCommand),
-    /// Flush databases now, on the store itself: turn new data into larger objects.
+    /// Flush, merge and tidy up databases now, on the store itself.
     Compact(Box<compact::CompactArgs>),
+    /// Check whether a store holds all that it should, on the store itself.
+    Fsck(Box<fsck::FsckArgs>),
+    /// Make a new database of an earlier version of one, on the store itself, without copying data.
+    Restore(Box<restore::RestoreArgs>),
+    /// Copy a cluster to another place as a backup, on the store itself. It may be in use.
+    Copy(Box<copy::CopyArgs>),
     /// Try whether a store has what Neap needs. Takes some 1,500 requests.
     CheckStore(Box<check_store::CheckStoreArgs>),
     /// The same under the name that it has in `influxdb3`.
@@ -98,9 +119,14 @@ impl CliCommand {
             Self::Write(_) => "Write",
             Self::Create(_) => "Create",
             Self::Delete(_) => "Delete",
+            Self::Undelete(_) => "Undelete",
+            Self::Update(_) => "Update",
             Self::Show(_) => "Show",
             Self::Serve(_) => "Serve",
             Self::Compact(_) => "Compact",
+            Self::Fsck(_) => "Fsck",
+            Self::Restore(_) => "Restore",
+            Self::Copy(_) => "Copy",
             Self::CheckStore(_) | Self::Debug(_) => "Check-store",
         }
     }
@@ -116,9 +142,14 @@ impl CliCommand {
             Self::Write(args) => write::run(args, console, world).await,
             Self::Create(command) => create::run(command, console).await,
             Self::Delete(command) => delete::run(command, console).await,
-            Self::Show(command) => show::run(command, console).await,
+            Self::Undelete(command) => undelete::run(command, console).await,
+            Self::Update(command) => update::run(command, console).await,
+            Self::Show(command) => show::run(command, console, world).await,
             Self::Serve(args) => Ok(serve::run(args, environment, console, world).await?),
             Self::Compact(args) => compact::run(args, console, world).await,
+            Self::Fsck(args) => fsck::run(args, console, world).await,
+            Self::Restore(args) => restore::run(args, console, world).await,
+            Self::Copy(args) => copy::run(args, console, world).await,
             Self::CheckStore(args) | Self::Debug(DebugCommand::ObjectStoreCheck(args)) => {
                 check_store::run(args, console, world).await
             }
@@ -226,5 +257,7 @@ fn explain(error: &clap::Error, console: &mut Console) -> u8 {
     }
 }
 
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{client::Client, console::Console};
 
+/// The time or stamp as of which a query is to be answered.
+const AS_OF_HEADER: &str = "x-neap-as-of";
+
 /// The options of `neap query`.
 #[derive(Debug, Args)]
 pub(super) struct QueryArgs {
@@ -42,6 +45,11 @@ pub(super) struct QueryArgs {
     /// The file to put the result into.
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Answer as the database was at a time such as 2026-01-31T12:00:00Z, or as of a stamp that a write was
+    /// given. `neap show versions` tells how far back that goes.
+    #[arg(long, value_name = "TIME|STAMP")]
+    as_of: Option<String>,
 
     /// The server to query, if it is not that of --host.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
@@ -92,7 +100,10 @@ pub(super) async fn run(args: &QueryArgs, console: &mut Console) -> Result<(), C
         format: args.format.as_str(),
     };
     let request = client.request(Method::POST, path);
-    let request = request.header(header::CONTENT_TYPE, "application/json");
+    let mut request = request.header(header::CONTENT_TYPE, "application/json");
+    if let Some(as_of) = &args.as_of {
+        request = request.header(AS_OF_HEADER, as_of);
+    }
     let response = client.send(request.body(to_json(&body))).await?;
     match &args.output {
         None => print(&client, response, args.format, console).await,

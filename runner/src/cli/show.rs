@@ -1,12 +1,20 @@
-//! `neap show`: what a server has.
+//! `neap show`: what a server or a store has.
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use neap_bucket::{StoreConfig, World};
+use neap_manifest::Manifest;
 use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{
     CommandError,
+    opened::{Opened, time_text},
     options::{ConnectionArgs, Format},
     query,
+    rows::{RowFormat, Rows},
 };
 use crate::console::Console;
 
@@ -15,6 +23,49 @@ use crate::console::Console;
 pub(super) enum ShowCommand {
     /// List the databases.
     Databases(ShowDatabasesArgs),
+    /// List how long tables keep rows.
+    Retention(ShowRetentionArgs),
+    /// List the versions of a database that can be queried and restored, on the store itself.
+    Versions(Box<ShowVersionsArgs>),
+}
+
+/// The options of `neap show versions`.
+#[derive(Debug, Args)]
+pub(super) struct ShowVersionsArgs {
+    /// The database; one that is deleted by the name that it has since then.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: String,
+
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+/// The options of `neap show retention`.
+#[derive(Debug, Args)]
+pub(super) struct ShowRetentionArgs {
+    /// The database; all of them by default.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: Option<String>,
+
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    format: RowFormat,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// How long a table keeps rows, as the server tells it.
+#[derive(Deserialize)]
+struct Kept {
+    database: String,
+    table: String,
+    retention_period_ns: Option<u64>,
+    source: Option<String>,
 }
 
 /// The options of `neap show databases`.
@@ -37,8 +88,97 @@ pub(super) struct ShowDatabasesArgs {
 /// # Errors
 ///
 /// The request failed or was refused, or its result can't be printed.
-pub(super) async fn run(command: &ShowCommand, console: &mut Console) -> Result<(), CommandError> {
-    let ShowCommand::Databases(args) = command;
+pub(super) async fn run(
+    command: &ShowCommand,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    match command {
+        ShowCommand::Databases(args) => show_databases(args, console).await,
+        ShowCommand::Retention(args) => show_retention(args, console).await,
+        ShowCommand::Versions(args) => show_versions(args, console, world).await,
+    }
+}
+
+async fn show_versions(
+    args: &ShowVersionsArgs,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let opened = Opened::open(&args.store, &world).await?;
+    let database = opened.database(&args.database).await?;
+    let manifest = opened.manifests.read(database, None).await?;
+    let versions = Manifest::versions(&manifest).into_iter().map(|version| {
+        vec![
+            json!(version.version),
+            json!(time_text(version.mark.time())),
+            json!(version.mark.as_u64()),
+            version
+                .committed
+                .map_or(Value::Null, |at| json!(time_text(at))),
+        ]
+    });
+    let rows = Rows {
+        columns: &["version", "writes_until", "stamp", "committed"],
+        rows: versions.collect(),
+    };
+    let text = rows.render(args.format);
+    console.print(text).map_err(CommandError::Output)
+}
+
+async fn show_retention(
+    args: &ShowRetentionArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let query = args
+        .database
+        .iter()
+        .map(|database| ("db", database.as_str()));
+    let query: Vec<_> = query.collect();
+    let client = args.connection.client(None)?;
+    let path = "/api/v3/configure/retention";
+    let kept: Vec<Kept> = client.fetch_json(Method::GET, path, &query).await?;
+    let rows = kept.into_iter().map(|kept| {
+        let period = kept.retention_period_ns.map(Duration::from_nanos);
+        vec![
+            json!(kept.database),
+            json!(kept.table),
+            json!(retention_text(period)),
+            kept.source.map_or(Value::Null, Value::from),
+        ]
+    });
+    let rows = Rows {
+        columns: &["database", "table", "retention_period", "set_for"],
+        rows: rows.collect(),
+    };
+    let text = rows.render(args.format);
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// A retention as people say it, in the largest unit that it is a multiple of: `infinite`, `7d`, `36h`
+/// (InfluxDB 3 `show retention`).
+pub(super) fn retention_text(period: Option<Duration>) -> String {
+    let Some(period) = period else {
+        return "infinite".to_owned();
+    };
+    let units = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = period.as_nanos();
+    let unit = units.iter().find(|(size, _)| nanos.is_multiple_of(*size));
+    let (size, unit) = unit.copied().unwrap_or((1, "ns"));
+    format!("{}{unit}", nanos / size)
+}
+
+async fn show_databases(
+    args: &ShowDatabasesArgs,
+    console: &mut Console,
+) -> Result<(), CommandError> {
     if args.format == Format::Parquet && console.out_is_terminal {
         return Err(CommandError::ParquetToTerminal(""));
     }
@@ -53,4 +193,24 @@ pub(super) async fn run(command: &ShowCommand, console: &mut Console) -> Result<
         .query(&query);
     let response = client.send(request).await?;
     query::print(&client, response, args.format, console).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_is_told_in_the_largest_unit_that_fits() {
+        for (seconds, expected) in [
+            (7 * 86_400, "7d"),
+            (36 * 3_600, "36h"),
+            (90, "90s"),
+            (60, "1m"),
+        ] {
+            let period = Some(Duration::from_secs(seconds));
+            assert_eq!(retention_text(period), expected);
+        }
+        assert_eq!(retention_text(None), "infinite");
+        assert_eq!(retention_text(Some(Duration::from_nanos(1))), "1ns");
+    }
 }

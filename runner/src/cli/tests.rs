@@ -10,7 +10,11 @@ use super::*;
 use crate::console::testing::console;
 
 /// Runs a command line and gives its exit status and what it printed.
-fn run_with(args: &[&str], environment: &Environment, input: &str) -> (u8, String, String) {
+pub(super) fn run_with(
+    args: &[&str],
+    environment: &Environment,
+    input: &str,
+) -> (u8, String, String) {
     let (mut console, out, err) = console(input);
     let args = ["neap"].iter().chain(args).map(OsString::from);
     let status = run(args, environment, &mut console);
@@ -337,6 +341,147 @@ fn databases_and_tables_are_deleted_after_a_yes() {
     );
     let expected = "DELETE /api/v3/configure/table?db=d&table=t&hard_delete_at=now HTTP/1.1";
     assert_eq!(first_line(&requests[1]), expected);
+}
+
+#[test]
+fn rows_are_deleted_by_time_and_tags_after_a_yes() {
+    let (url, requests) = server(&[&answer("200 OK", "")]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let all = ["delete", "rows", "-d", "d", "-t", "t", "-y"];
+    let (status, _, err) = run_with(&all, &environment, "");
+    assert_eq!(status, USAGE, "{err}");
+    let rows = [
+        "delete",
+        "rows",
+        "-d",
+        "d",
+        "-t",
+        "t",
+        "--where",
+        "host = 'a'",
+        "--start",
+        "2026-01-01T00:00:00Z",
+    ];
+    let (status, _, err) = run_with(&rows, &environment, "no\n");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @r#"
+    Are you sure you want to delete rows of "d"."t"? Enter 'yes' or 'y' to confirm
+    Delete command failed: Cannot proceed without confirmation
+    "#);
+    let (status, out, _) = run_with(&rows, &environment, "y\n");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Rows of "d"."t" deleted successfully"#);
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/delete_rows HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","condition":"host = 'a'","start":"2026-01-01T00:00:00Z"}"#);
+}
+
+#[test]
+fn deletions_are_taken_back() {
+    let (url, requests) = server(&[
+        &answer("200 OK", r#"{"name":"d"}"#),
+        &answer("200 OK", r#"{"name":"new"}"#),
+        &answer(
+            "409 Conflict",
+            "attempted to create a resource that already exists",
+        ),
+        &answer("200 OK", "<html>"),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let database = ["undelete", "database", "d-20260131T120000"];
+    let (status, out, _) = run_with(&database, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Database "d" undeleted successfully"#);
+    let table = ["undelete", "table", "t", "-d", "d", "--name", "new"];
+    let (status, out, _) = run_with(&table, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Table "d"."new" undeleted successfully"#);
+    let (status, _, err) = run_with(&database, &environment, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Undelete command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
+    let (status, _, err) = run_with(&database, &environment, "");
+    assert_eq!(status, FAILED);
+    assert!(
+        err.contains("answers something else than expected"),
+        "{err}"
+    );
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/configure/database/undelete?db=d-20260131T120000 HTTP/1.1"
+    );
+    assert_eq!(
+        first_line(&requests[1]),
+        "POST /api/v3/configure/table/undelete?db=d&table=t&name=new HTTP/1.1"
+    );
+}
+
+#[test]
+fn retention_is_updated_and_shown() {
+    let kept = r#"[{"database":"d","table":"t","retention_period_ns":604800000000000,"source":"table"},
+        {"database":"d","table":"u","retention_period_ns":null,"source":null}]"#;
+    let (ok, done) = (answer("200 OK", ""), answer("204 No Content", ""));
+    let (url, requests) = server(&[&ok, &ok, &done, &done, &answer("200 OK", kept)]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    for (period, table) in [("7d", false), ("none", false), ("7d", true), ("none", true)] {
+        let mut args = vec!["update"];
+        args.extend(if table {
+            vec!["table", "t"]
+        } else {
+            vec!["database"]
+        });
+        args.extend(["-d", "d", "--retention-period", period]);
+        let (status, out, err) = run_with(&args, &environment, "");
+        assert_eq!((status, err.as_str()), (0, ""));
+        let named = if table {
+            r#"Table "d"."t""#
+        } else {
+            r#"Database "d""#
+        };
+        assert_eq!(out, format!("{named} updated successfully\n"));
+    }
+    let show = ["show", "retention", "--database", "d"];
+    let (status, out, _) = run_with(&show, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @"
+    +----------+-------+------------------+---------+
+    | database | table | retention_period | set_for |
+    +----------+-------+------------------+---------+
+    | d        | t     | 7d               | table   |
+    | d        | u     | infinite         |         |
+    +----------+-------+------------------+---------+
+    ");
+    let requests = requests.join().unwrap();
+    let path = "/api/v3/enterprise/configure/table/retention_period?db=d&table=t";
+    let expected = [
+        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
+        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
+        format!("POST {path}&duration=7d HTTP/1.1"),
+        format!("DELETE {path} HTTP/1.1"),
+        "GET /api/v3/configure/retention?db=d HTTP/1.1".to_owned(),
+    ];
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
+    assert_eq!(body(&requests[1]), r#"{"db":"d","retention_period":null}"#);
+}
+
+#[test]
+fn a_query_can_ask_for_an_earlier_time() {
+    let (url, requests) = server(&[&answer("200 OK", "a\n1\n")]);
+    let time = "2026-01-31T12:00:00Z";
+    let args = ["query", "-H", &url, "-d", "db", "--as-of", time, "SELECT 1"];
+    let (status, _, err) = run_with(&args, &Environment::default(), "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let requests = requests.join().unwrap();
+    assert!(
+        requests[0].contains(&format!("x-neap-as-of: {time}\r\n")),
+        "{}",
+        requests[0]
+    );
 }
 
 #[test]

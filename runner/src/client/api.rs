@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use reqwest::{Certificate, Method, RequestBuilder, Response, Url, header};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::ClientError;
 
@@ -11,8 +11,8 @@ use super::ClientError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for the next bytes of an answer: longer than any query should take to begin.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// The most of a refusal's text that is read: it may tell of every line of a request.
-const MAX_REFUSAL_BYTES: usize = 64 * 1024 * 1024;
+/// The most of an answer's text that is read at once: a refusal may tell of every line of a request.
+const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A token, which is never shown.
 #[derive(Clone)]
@@ -102,7 +102,7 @@ impl Client {
         }
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = self.read_refusal(response).await?;
+        let body = self.read_text(response).await?;
         Err(ClientError::Refused {
             status,
             body,
@@ -110,12 +110,12 @@ impl Client {
         })
     }
 
-    async fn read_refusal(&self, mut response: Response) -> Result<String, ClientError> {
+    async fn read_text(&self, mut response: Response) -> Result<String, ClientError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.next_chunk(&mut response).await? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_REFUSAL_BYTES {
-                bytes.truncate(MAX_REFUSAL_BYTES);
+            if bytes.len() > MAX_TEXT_BYTES {
+                bytes.truncate(MAX_TEXT_BYTES);
                 break;
             }
         }
@@ -141,11 +141,58 @@ impl Client {
     ///
     /// The request failed or was refused.
     pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    /// The same with PUT.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn put_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::PUT, path, body).await
+    }
+
+    async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
-        let request = self.request(Method::POST, path);
+        let request = self.request(method, path);
         let request = request.header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(body)).await.map(drop)
+    }
+
+    /// Posts a path and query without a body; the answer does not matter beyond its success.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn post(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, path).query(query);
+        self.send(request).await.map(drop)
+    }
+
+    /// The answer to a path and query, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the answer is not what it should be.
+    pub async fn fetch_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        let response = self.send(self.request(method, path).query(query)).await?;
+        let text = self.read_text(response).await?;
+        serde_json::from_str(&text).map_err(|error| ClientError::NotUnderstood {
+            url: self.url.to_string(),
+            reason: error.to_string(),
+        })
     }
 
     /// Deletes what a path and query name.

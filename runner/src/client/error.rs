@@ -33,6 +33,14 @@ pub enum ClientError {
         /// The cause.
         reason: String,
     },
+    /// The answer is not what a Neap server answers.
+    #[error("{url} answers something else than expected: {reason}")]
+    NotUnderstood {
+        /// The server.
+        url: String,
+        /// The cause.
+        reason: String,
+    },
     /// The server's address, the token or the certificates are no good.
     #[error("{0}")]
     Settings(String),

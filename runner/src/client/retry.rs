@@ -59,6 +59,7 @@ impl Backoff {
             ClientError::Interrupted { .. } => None,
             ClientError::Refused { .. }
             | ClientError::Unreachable { .. }
+            | ClientError::NotUnderstood { .. }
             | ClientError::Settings(_) => return None,
         };
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.attempts.saturating_sub(1).min(10));

@@ -13,7 +13,7 @@ use neap_schema::DatabaseId;
 use neap_wal::{Pressure, TailWriter};
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::Backlog;
+use super::{backlog::Backlog, maintenance};
 
 /// How often the tails that this process writes are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +30,7 @@ pub(super) struct Flushing {
     pub(super) flusher: Flusher,
     pub(super) catalog: Arc<Catalog>,
     pub(super) backlog: Arc<Backlog>,
+    pub(super) flushed: Arc<maintenance::Flushed>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) writer: TailWriter,
     pub(super) world: World,
@@ -111,6 +112,7 @@ impl Flushing {
                 more,
             }) => {
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
+                self.flushed.note(database, self.world.clock.monotonic());
                 return *more;
             }
             Ok(Flushed::Nothing(GaveUp::NothingToFlush)) => {}

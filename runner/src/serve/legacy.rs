@@ -18,7 +18,7 @@ const RUNTIME: [&str; 11] = [
 ];
 
 /// Flags of `serve`, with or without a value.
-const SERVE: [&str; 67] = [
+const SERVE: [&str; 66] = [
     "admin-token-file",
     "admin-token-recovery-http-bind",
     "catalog-sync-interval",
@@ -66,7 +66,6 @@ const SERVE: [&str; 67] = [
     "query-log-size",
     "replication-interval",
     "restrict-plugin-triggers-to",
-    "retention-check-interval",
     "snapshot-concurrency-limit",
     "snapshotted-wal-files-to-keep",
     "table-index-cache-concurrency-limit",

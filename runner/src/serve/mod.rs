@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!            ┌ write ──► TailWriter ──► store ◄── Flusher ◄── Flushing (backlog: bytes, number, age)
-//! listener ──┤                │ hands segments over in memory
-//!            └ query ──► SnapshotReader ──► store
+//! listener ──┤                │ hands segments over in memory         │ says what was flushed
+//!            └ query ──► SnapshotReader ──► store ◄── Compactor ◄── Maintenance (threads of low priority)
 //! ```
 //!
 //! Nothing but the store is durable: the process can end at any instruction. When it is asked to stop, it
@@ -17,6 +17,7 @@ pub(crate) mod legacy;
 mod lingering;
 mod listener;
 mod logging;
+mod maintenance;
 mod memory;
 mod observe;
 mod opening;
@@ -25,7 +26,7 @@ mod stop;
 mod tls;
 mod wiring;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::future::OptionFuture;
 use neap_bucket::World;
@@ -97,6 +98,9 @@ pub enum ServeError {
         /// The cause.
         reason: String,
     },
+    /// The threads of maintenance can't be started.
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
     /// Signals can't be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -128,9 +132,9 @@ pub(crate) async fn run(
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let tls = encryption(args)?;
     let is_encrypted = tls.is_some();
-    let stores = Stores::open(&args.store, &world)?;
+    let mut stores = Stores::open(&args.store, &world)?;
     stores.probe_if_unused().await?;
-    let app = App::new(args, &stores, &world).await?;
+    let app = App::new(args, &mut stores, &world).await?;
     let cannot_listen = |error| ServeError::Listen {
         address: args.http_bind.clone(),
         error,
@@ -146,13 +150,26 @@ pub(crate) async fn run(
     tell_address(args, &greeting)?;
     // A console that nobody reads is no reason not to serve.
     console.print(&greeting).ok();
-    serve(listener, app, signals, world).await;
+    let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
+    serve(listener, app, signals, world, background.handle()).await;
+    // What is cut short there is garbage at worst.
+    background.shutdown_background();
     Ok(())
 }
 
 /// Serves until the first signal, then ends in order; the second signal ends that, too.
-async fn serve(listener: Listener, app: App, signals: StopSignals, world: World) {
+async fn serve(
+    listener: Listener,
+    app: App,
+    signals: StopSignals,
+    world: World,
+    background: &Handle,
+) {
     let stop = CancellationToken::new();
+    if let Some(maintenance) = app.maintenance {
+        let stop = stop.clone();
+        background.spawn(async move { Arc::new(maintenance).run(&stop).await });
+    }
     let flushing = app.flushing.map(|flushing| {
         let (stop, runtime) = (stop.clone(), Handle::current());
         // Folding and encoding take long: they have a thread of their own, so that requests don't wait.

@@ -1,11 +1,14 @@
 //! What the process shows of itself at `/metrics`.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 
-use super::backlog::Backlog;
+use super::{backlog::Backlog, maintenance::MaintenanceStats};
 use crate::stores::Requests;
 
 /// What is shown.
@@ -49,6 +52,39 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
             samples.add(&[], snapshots.retained_bytes());
         },
     );
+}
+
+/// Adds the metrics of maintenance.
+pub(super) fn register_maintenance(metrics: &Metrics, stats: &Arc<MaintenanceStats>) {
+    type Read = fn(&MaintenanceStats) -> &AtomicU64;
+    let counters: [(&'static str, &'static str, Read); 4] = [
+        (
+            "neap_compaction_merges_total",
+            "Merges that were committed.",
+            |stats| &stats.merges,
+        ),
+        (
+            "neap_compaction_removed_sections_total",
+            "Sections that left without being read: expired, or of dropped tables.",
+            |stats| &stats.removed_sections,
+        ),
+        (
+            "neap_compaction_deleted_objects_total",
+            "Objects that were deleted from the store.",
+            |stats| &stats.deleted_objects,
+        ),
+        (
+            "neap_compaction_failures_total",
+            "Maintenance of a database that failed and is tried again.",
+            |stats| &stats.failures,
+        ),
+    ];
+    for (name, help, read) in counters {
+        let stats = Arc::clone(stats);
+        metrics.collect(name, help, MetricKind::Counter, move |samples| {
+            samples.add(&[], read(&stats).load(Ordering::Relaxed));
+        });
+    }
 }
 
 fn register_store(metrics: &Metrics, requests: &Requests) {

@@ -66,6 +66,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
     pub(super) hard_delete_default_duration: Duration,
 
+    /// How long queries can ask for an earlier state (`x-neap-as-of`): what was dropped is kept for so long.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
+    pub(super) time_travel: Duration,
+
+    /// How often every database is looked at: what has expired, was dropped or is not needed any more leaves
+    /// the store, and days that are no longer written to are merged.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
+    pub(super) retention_check_interval: Duration,
+
+    /// Merges that run at once, in the background.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(super) compaction_jobs: usize,
+
     /// Promise that no other process writes to this store, which saves queries a listing each. Always so in
     /// memory.
     #[arg(long)]

@@ -19,9 +19,9 @@ fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
 
 async fn app(args: &[&str]) -> App {
     let (args, world) = (parse(args).unwrap(), World::system());
-    let stores = Stores::open(&args.store, &world).unwrap();
+    let mut stores = Stores::open(&args.store, &world).unwrap();
     stores.probe_if_unused().await.unwrap();
-    App::new(&args, &stores, &world).await.unwrap()
+    App::new(&args, &mut stores, &world).await.unwrap()
 }
 
 async fn request(app: &App, method: &str, path: &str, body: &str) -> (u16, String) {

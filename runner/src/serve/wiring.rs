@@ -3,12 +3,15 @@
 use std::{sync::Arc, thread};
 
 use axum::Router;
-use neap_bucket::{StoreKind, World};
+use neap_bucket::{Bucket, Rules, StoreKind, World};
 use neap_catalog::{Catalog, HardDelete};
-use neap_compact::{FlushLimits, Flusher};
+use neap_compact::{
+    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
+};
 use neap_http::{ClusterId, Common, Metrics, Server, finish, health_routes, metrics_routes};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
+use neap_row_delete::RowDeleter;
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use neap_write::{WriteParts, WriteService, WriteSettings};
 
@@ -16,6 +19,7 @@ use super::{
     ServeError,
     backlog::{Backlog, FlushTriggers, Handover},
     flushing::Flushing,
+    maintenance::{Flushed, Maintenance, MaintenanceStats},
     memory,
     observe::{self, Observed},
     options::{Mode, ServeArgs},
@@ -35,6 +39,8 @@ pub(super) struct App {
     pub(super) router: Router,
     /// What flushes in the background, if this process does that.
     pub(super) flushing: Option<Flushing>,
+    /// What merges and tidies up in the background, if this process does that.
+    pub(super) maintenance: Option<Maintenance>,
 }
 
 /// The memory that each part may use, out of what there is: about two thirds of it, so that requests and what
@@ -54,11 +60,15 @@ impl App {
     /// Puts the functions together. Creates the cluster in an unused store.
     pub(super) async fn new(
         args: &ServeArgs,
-        stores: &Stores,
+        stores: &mut Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
         let shares = Shares {
             total: memory::total_bytes(),
+        };
+        let maintained = match args.does(Mode::Compact) {
+            true => Some(stores.open_again(&args.store)?),
+            false => None,
         };
         let bucket = &stores.bucket;
         let catalog = Arc::new(Catalog::new(bucket.clone(), stores.margins, None));
@@ -108,6 +118,7 @@ impl App {
         );
         let mut routes = health_routes(Server::new(env!("CARGO_PKG_VERSION"), REVISION, world))
             .merge(metrics_routes(metrics.clone()));
+        let mut deleter = None;
         if args.does(Mode::Ingest) {
             let service = WriteService::new(WriteParts {
                 catalog: Arc::clone(&catalog),
@@ -116,7 +127,9 @@ impl App {
                 metrics: metrics.clone(),
                 settings: write_settings(args, shares),
             });
-            routes = routes.merge(neap_write::router(Arc::new(service)));
+            let service = Arc::new(service);
+            deleter = Some(Arc::clone(&service) as Arc<dyn RowDeleter>);
+            routes = routes.merge(neap_write::router(service));
         }
         if args.does(Mode::Query) {
             let engine = QueryEngine::new(
@@ -126,6 +139,10 @@ impl App {
                 Arc::clone(&snapshots),
                 query_settings(args, shares),
             )?;
+            let engine = match deleter {
+                Some(deleter) => engine.with_deleter(deleter),
+                None => engine,
+            };
             routes = routes.merge(neap_query::router(Arc::new(engine)));
         }
         let common = Common {
@@ -133,6 +150,18 @@ impl App {
             world: world.clone(),
             metrics,
         };
+        let flushed = Arc::new(Flushed::default());
+        let maintenance = maintained.map(|bucket| {
+            let stats = Arc::new(MaintenanceStats::default());
+            observe::register_maintenance(&common.metrics, &stats);
+            Maintenance {
+                compactor: compactor(args, stores, bucket, rules, shares),
+                flushed: Arc::clone(&flushed),
+                stats,
+                interval: args.retention_check_interval,
+                world: world.clone(),
+            }
+        });
         let limits = FlushLimits {
             // Rows take about ten times as much memory while they are folded.
             segment_bytes: (shares.total as u64 / 64).clamp(4 << 20, 64 << 20),
@@ -150,6 +179,7 @@ impl App {
             ),
             catalog,
             backlog,
+            flushed,
             snapshots,
             writer,
             world: world.clone(),
@@ -157,8 +187,39 @@ impl App {
         Ok(Self {
             router: finish(routes, common),
             flushing,
+            maintenance,
         })
     }
+}
+
+/// Merges and tidies up over a bucket and caches of its own.
+fn compactor(
+    args: &ServeArgs,
+    stores: &Stores,
+    bucket: Bucket,
+    rules: Rules,
+    shares: Shares,
+) -> Compactor {
+    let parts = CompactParts {
+        bucket,
+        margins: stores.margins,
+        rules,
+        flush: FlushLimits {
+            trust_store_clock: args.trust_store_clock,
+            ..FlushLimits::default()
+        },
+        merge: MergePolicy::default(),
+        collect: CollectSettings {
+            time_travel: args.time_travel,
+            ..CollectSettings::default()
+        },
+        settings: CompactorSettings {
+            merge_memory_bytes: shares.percent(10).clamp(256 << 20, 1 << 30) as u64,
+            parallel_merges: args.compaction_jobs,
+            ..CompactorSettings::default()
+        },
+    };
+    parts.assemble(None)
 }
 
 fn writer_settings(args: &ServeArgs, kind: StoreKind, shares: Shares) -> WriterSettings {

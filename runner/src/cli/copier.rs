@@ -1,0 +1,256 @@
+//! Copies a cluster from one bucket to another while it is in use.
+//!
+//! ```text
+//!   tail -> manifests -> data -> database catalogs -> root catalog
+//! ```
+//!
+//! In this order the copy shows a moment of the source: what a flush takes out of the tail after it was copied is
+//! in the manifest that is copied later, what a manifest names is there when data is listed later, and catalogs
+//! are as new as the data. What the source deletes before it was copied is told of by the check that follows;
+//! another run begins with newer manifests. The root catalog comes last, so that a part of a copy is no cluster.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use neap_bucket::{
+    Bucket, FormatError, Get, GetOptions, Key, ListRequest, PutMode, RECENT_PUT_IDS, Register,
+    RegisterError, RegisterValue, StoreError, Versioned,
+};
+use neap_catalog::RootCatalog;
+use neap_manifest::Manifest;
+use neap_schema::DatabaseId;
+use tokio::sync::Semaphore;
+
+/// Objects that are copied at once.
+const OBJECTS_AT_ONCE: usize = 16;
+
+/// The most memory for objects under way, in units; a larger object is copied alone.
+const UNITS: u32 = 256;
+
+/// A unit of memory.
+const UNIT_BYTES: u64 = 1 << 20;
+
+/// The most pages of one listing, whatever is on them.
+const MAX_PAGES: usize = 1_000_000;
+
+/// Why a cluster could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// A store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The source's root catalog or a manifest can't be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// There is something else already.
+    #[error("there is another cluster, {cluster}")]
+    OtherCluster {
+        /// The cluster in the place to copy to.
+        cluster: String,
+    },
+    /// The copy has been written to.
+    #[error(
+        "'{key}' of the copy is newer than what is to be copied: the copy was used as a cluster"
+    )]
+    Ahead {
+        /// The object.
+        key: Key,
+    },
+    /// A listing has no end.
+    #[error("the listing of '{0}' has no end")]
+    Endless(String),
+    /// The process ends.
+    #[error("the copy was broken off")]
+    BrokenOff,
+}
+
+impl From<RegisterError> for CopyError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Store(error) => Self::Store(error),
+            RegisterError::Format(error) => Self::Format(error),
+        }
+    }
+}
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Copied {
+    /// The number of objects.
+    pub(super) objects: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Objects that never change and were there with the same size.
+    pub(super) kept: u64,
+}
+
+/// A copy of a cluster.
+#[derive(Debug)]
+pub(super) struct Copier<'a> {
+    pub(super) from: &'a Bucket,
+    pub(super) to: &'a Bucket,
+    pub(super) progress: &'a ProgressBar,
+}
+
+impl Copier<'_> {
+    /// Copies everything that is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// A store does not answer, or there is another cluster or a newer copy.
+    pub(super) async fn run(&self) -> Result<Copied, CopyError> {
+        self.check_root().await?;
+        let mut copied = Copied::default();
+        self.copy_tail(&mut copied).await?;
+        let databases = self.copy_manifests(&mut copied).await?;
+        for database in databases {
+            self.copy_data(database, &mut copied).await?;
+        }
+        self.progress.set_message("catalogs");
+        let is_catalog = |key: &Key| matches!(key, Key::DatabaseCatalog(_));
+        let catalogs = keys(self.from, DATABASES_PREFIX, is_catalog).await?;
+        self.copy_all(catalogs, &mut copied).await?;
+        let root = BTreeMap::from([(Key::RootCatalog, 0)]);
+        self.copy_all(root, &mut copied).await?;
+        Ok(copied)
+    }
+
+    /// Refuses a place with another cluster, or with a copy that has gone its own way.
+    async fn check_root(&self) -> Result<(), CopyError> {
+        let source: Versioned<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
+        let there: Versioned<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
+        if there.version > 0 && there.value.cluster() != source.value.cluster() {
+            let cluster = there.value.cluster().to_owned();
+            return Err(CopyError::OtherCluster { cluster });
+        }
+        let key = Key::RootCatalog;
+        check_not_ahead(&source, &there, key)
+    }
+
+    async fn read<T: RegisterValue>(
+        &self,
+        bucket: &Bucket,
+        key: Key,
+    ) -> Result<Versioned<T>, CopyError> {
+        let register: Register<T> = Register::new(bucket.clone(), key, RECENT_PUT_IDS);
+        Ok(register.read(None).await?)
+    }
+
+    async fn copy_tail(&self, copied: &mut Copied) -> Result<(), CopyError> {
+        self.progress.set_message("new data");
+        let is_segment = |key: &Key| matches!(key, Key::Segment(..));
+        let segments = keys(self.from, Key::TAIL_PREFIX, is_segment).await?;
+        self.copy_all(segments, copied).await
+    }
+
+    /// Copies manifests, and gives the databases that have one.
+    async fn copy_manifests(&self, copied: &mut Copied) -> Result<Vec<DatabaseId>, CopyError> {
+        self.progress.set_message("manifests");
+        let is_manifest = |key: &Key| matches!(key, Key::Manifest(_));
+        let manifests = keys(self.from, DATABASES_PREFIX, is_manifest).await?;
+        let mut databases = Vec::new();
+        for key in manifests.keys() {
+            let Key::Manifest(database) = key else {
+                continue;
+            };
+            let source: Versioned<Manifest> = self.read(self.from, key.clone()).await?;
+            let there: Versioned<Manifest> = self.read(self.to, key.clone()).await?;
+            check_not_ahead(&source, &there, key.clone())?;
+            databases.push(*database);
+        }
+        self.copy_all(manifests, copied).await?;
+        Ok(databases)
+    }
+
+    /// Copies bundles and pages that are not there with the same size.
+    async fn copy_data(&self, database: DatabaseId, copied: &mut Copied) -> Result<(), CopyError> {
+        self.progress.set_message(format!("database {database}"));
+        let prefix = Key::data_prefix(database);
+        let is_data = |key: &Key| matches!(key, Key::Bundle(..) | Key::Page(..));
+        let mut wanted = keys(self.from, &prefix, is_data).await?;
+        let there = keys(self.to, &prefix, is_data).await?;
+        let all = wanted.len();
+        wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
+        copied.kept += (all - wanted.len()) as u64;
+        self.copy_all(wanted, copied).await
+    }
+
+    /// Copies objects. One that is gone was not needed any more, or is missed by the check.
+    async fn copy_all(
+        &self,
+        objects: BTreeMap<Key, u64>,
+        copied: &mut Copied,
+    ) -> Result<(), CopyError> {
+        let memory = Semaphore::new(UNITS as usize);
+        let memory = &memory;
+        let sizes: Vec<Option<u64>> = stream::iter(objects)
+            .map(|(key, size_bytes)| async move {
+                let units = u32::try_from(size_bytes.div_ceil(UNIT_BYTES)).unwrap_or(UNITS);
+                let permit = memory.acquire_many(units.clamp(1, UNITS)).await;
+                let _memory = permit.map_err(|_| CopyError::BrokenOff)?;
+                self.copy(&key).await
+            })
+            .buffer_unordered(OBJECTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for size_bytes in sizes.into_iter().flatten() {
+            copied.objects += 1;
+            copied.bytes += size_bytes;
+        }
+        Ok(())
+    }
+
+    async fn copy(&self, key: &Key) -> Result<Option<u64>, CopyError> {
+        let got = self.from.get(key, GetOptions::default()).await?;
+        let Get::Found(object) = got.value else {
+            return Ok(None);
+        };
+        let size_bytes = object.bytes.len() as u64;
+        self.to.put(key, object.bytes, PutMode::Overwrite).await?;
+        self.progress.inc(size_bytes);
+        Ok(Some(size_bytes))
+    }
+}
+
+/// The prefix of the registers of all databases.
+const DATABASES_PREFIX: &str = "db/";
+
+fn check_not_ahead<T>(
+    source: &Versioned<T>,
+    there: &Versioned<T>,
+    key: Key,
+) -> Result<(), CopyError> {
+    match there.version > source.version {
+        true => Err(CopyError::Ahead { key }),
+        false => Ok(()),
+    }
+}
+
+/// The keys below a prefix that are wanted, with the sizes of their objects.
+async fn keys(
+    bucket: &Bucket,
+    prefix: &str,
+    is_wanted: impl Fn(&Key) -> bool,
+) -> Result<BTreeMap<Key, u64>, CopyError> {
+    let mut keys = BTreeMap::new();
+    let mut page_token = None;
+    for _ in 0..MAX_PAGES {
+        let request = ListRequest {
+            prefix,
+            start_after: None,
+            page_token,
+        };
+        let page = bucket.list(request).await?.value;
+        let parsed = page.entries.iter().filter_map(|entry| {
+            let key = entry.key.parse::<Key>().ok()?;
+            Some((key, entry.size_bytes))
+        });
+        keys.extend(parsed.filter(|(key, _)| is_wanted(key)));
+        page_token = page.next_page_token;
+        if page_token.is_none() {
+            return Ok(keys);
+        }
+    }
+    Err(CopyError::Endless(prefix.to_owned()))
+}

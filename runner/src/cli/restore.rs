@@ -1,0 +1,93 @@
+//! `neap restore`: an earlier version of a database as a new database, on the store itself.
+//!
+//! Nothing is copied: the new database begins with the objects of the other one, which keeps them for it.
+
+use clap::Args;
+use neap_bucket::{Stamp, StoreConfig, World};
+use neap_catalog::CopyOptions;
+use neap_manifest::{Manifest, RestoreError, VersionGone};
+
+use super::{
+    CommandError,
+    opened::{Opened, parse_as_of, time_text},
+};
+use crate::console::Console;
+
+/// The options of `neap restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// The database; one that is deleted by the name that it has since then.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: String,
+
+    /// The time or stamp as of which it is wanted: 2026-01-31T12:00:00Z. `neap show versions` tells how far
+    /// back that goes.
+    #[arg(long, value_name = "TIME|STAMP", value_parser = parse_as_of)]
+    as_of: Stamp,
+
+    /// The name of the new database.
+    #[arg(long, value_name = "NAME")]
+    to: String,
+
+    /// Keep rows as long as the other database does. Without it they are kept for ever, since what is wanted
+    /// back may be older.
+    #[arg(long)]
+    keep_retention: bool,
+
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+/// Restores a database, and tells what is in the new one.
+///
+/// # Errors
+///
+/// There is no such database or version, the new name is taken, or the store can't be used.
+pub(super) async fn run(
+    args: &RestoreArgs,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    let opened = Opened::open(&args.store, &world).await?;
+    let Opened {
+        catalog, manifests, ..
+    } = &opened;
+    let source = opened.database(&args.database).await?;
+    let manifest = manifests
+        .read(source, None)
+        .await
+        .map_err(RestoreError::from)?;
+    let (version, view) = Manifest::at(&manifest, args.as_of).map_err(gone)?;
+    let options = CopyOptions {
+        as_of: Some(args.as_of.time()),
+        keep_retention: args.keep_retention,
+    };
+    let copy = catalog.create_copy(source, &args.to, options).await?;
+    let pinned = manifests.pin(source, manifest, version, copy.id).await;
+    pinned.map_err(|error| match error {
+        RestoreError::Gone(error) => gone(error),
+        error => error.into(),
+    })?;
+    let needs_catalog = copy.catalog.version;
+    let restored = manifests
+        .adopt(source, &view, copy.id, needs_catalog)
+        .await?;
+    let name = catalog.publish_copy(copy.id).await?;
+    let sections = restored.value.section_count();
+    let text = format!(
+        "Database {:?} restored as {name:?}: version {version}, {sections} sections, writes until {}",
+        args.database,
+        time_text(view.low_water_mark.time()),
+    );
+    console.print(text).map_err(CommandError::Output)?;
+    if view.as_of.is_none() && view.low_water_mark < args.as_of {
+        console.report("Later writes are not in it: `neap compact` makes a version with them");
+    }
+    Ok(())
+}
+
+fn gone(error: VersionGone) -> CommandError {
+    CommandError::VersionGone {
+        oldest: error.oldest.map(|oldest| time_text(oldest.time())),
+    }
+}

@@ -1,0 +1,169 @@
+//! Small results that a command makes itself, in the forms that results of queries have.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// The forms of a small result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowFormat {
+    /// A table for people.
+    Pretty,
+    /// A JSON array of objects.
+    Json,
+    /// One JSON object in each line.
+    #[value(alias = "json_lines")]
+    Jsonl,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// Rows of the same columns.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) columns: &'static [&'static str],
+    pub(super) rows: Vec<Vec<Value>>,
+}
+
+impl Rows {
+    /// The rows in a form, without a line break at the end.
+    pub(super) fn render(&self, format: RowFormat) -> String {
+        match format {
+            RowFormat::Pretty => self.pretty(),
+            RowFormat::Json => format!("[{}]", self.objects().collect::<Vec<_>>().join(",")),
+            RowFormat::Jsonl => self.objects().collect::<Vec<_>>().join("\n"),
+            RowFormat::Csv => {
+                let header = self.columns.join(",");
+                let rows = self.rows.iter().map(|row| {
+                    let values: Vec<_> = row.iter().map(|value| quoted(&text(value))).collect();
+                    values.join(",")
+                });
+                [header]
+                    .into_iter()
+                    .chain(rows)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            }
+        }
+    }
+
+    /// A JSON object of each row, its columns in their order, without what is null.
+    fn objects(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|row| {
+            let named = self.columns.iter().zip(row);
+            let present = named.filter(|(_, value)| !value.is_null());
+            let members: Vec<_> = present
+                .map(|(name, value)| format!("{}:{value}", Value::from(*name)))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        })
+    }
+
+    fn pretty(&self) -> String {
+        let header: Vec<String> = self.columns.iter().map(|&name| name.to_owned()).collect();
+        let rows: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(text).collect())
+            .collect();
+        let all = || [&header].into_iter().chain(&rows);
+        let widths: Vec<usize> = (0..header.len())
+            .map(|column| {
+                let cells = all().filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let rule = widths.iter().fold("+".to_owned(), |mut rule, width| {
+            rule.push_str(&"-".repeat(width + 2));
+            rule.push('+');
+            rule
+        });
+        let mut lines = vec![rule.clone()];
+        for (place, row) in all().enumerate() {
+            let line = row
+                .iter()
+                .zip(&widths)
+                .fold("|".to_owned(), |mut line, cell| {
+                    write!(line, " {:width$} |", cell.0, width = *cell.1).ok();
+                    line
+                });
+            lines.push(line);
+            if place == 0 {
+                lines.push(rule.clone());
+            }
+        }
+        if !rows.is_empty() {
+            lines.push(rule);
+        }
+        lines.join("\n")
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A field of CSV, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rows() -> Rows {
+        Rows {
+            columns: &["name", "n"],
+            rows: vec![
+                vec![json!("a, \"b\""), json!(10)],
+                vec![json!("é"), Value::Null],
+            ],
+        }
+    }
+
+    #[test]
+    fn people_get_a_table() {
+        insta::assert_snapshot!(rows().render(RowFormat::Pretty), @r#"
+        +--------+----+
+        | name   | n  |
+        +--------+----+
+        | a, "b" | 10 |
+        | é      |    |
+        +--------+----+
+        "#);
+        let none = Rows {
+            columns: &["name"],
+            rows: Vec::new(),
+        };
+        insta::assert_snapshot!(none.render(RowFormat::Pretty), @"
+        +------+
+        | name |
+        +------+
+        ");
+    }
+
+    #[test]
+    fn programs_get_what_they_ask_for() {
+        insta::assert_snapshot!(rows().render(RowFormat::Json), @r#"[{"name":"a, \"b\"","n":10},{"name":"é"}]"#);
+        insta::assert_snapshot!(rows().render(RowFormat::Jsonl), @r#"
+        {"name":"a, \"b\"","n":10}
+        {"name":"é"}
+        "#);
+        insta::assert_snapshot!(rows().render(RowFormat::Csv), @r#"
+        name,n
+        "a, ""b""",10
+        é,
+        "#);
+    }
+}

@@ -1,0 +1,447 @@
+//! Tests of the commands that work on a store itself, each on a directory with a cluster from the past.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use indicatif::ProgressBar;
+use neap_bucket::{
+    Answer, Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage,
+    ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, SystemClock, World,
+};
+use neap_catalog::{ANY_AGE, Catalog};
+use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_http::Metrics;
+use neap_manifest::{ManifestSettings, ManifestStore};
+use neap_schema::DatabaseId;
+use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteParts, WriteService, WriteSettings};
+use tower::ServiceExt;
+
+use super::{CopyError, FAILED, copier::Copier, environment::Environment, tests::run_with};
+
+/// A clock of the year 2025 that can be set forward.
+#[derive(Debug)]
+struct PastClock {
+    now: SystemClock,
+    step_micros: AtomicI64,
+}
+
+impl PastClock {
+    fn advance(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.step_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+impl Clock for PastClock {
+    fn wall_micros(&self) -> i64 {
+        let elapsed = i64::try_from(self.monotonic().as_micros()).unwrap();
+        1_757_510_705_000_000 + elapsed
+    }
+
+    fn monotonic(&self) -> Duration {
+        let step = self.step_micros.load(Ordering::Relaxed).unsigned_abs();
+        self.now.monotonic() + Duration::from_micros(step)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.now.sleep(duration)
+    }
+}
+
+/// A cluster with one database, `db`.
+struct Cluster {
+    clock: Arc<PastClock>,
+    store: Arc<dyn Store>,
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    flusher: Flusher,
+    service: Arc<WriteService>,
+}
+
+fn past_world() -> (Arc<PastClock>, World) {
+    let clock = Arc::new(PastClock {
+        now: SystemClock::new(),
+        step_micros: AtomicI64::new(0),
+    });
+    let world = World {
+        clock: Arc::clone(&clock) as _,
+        entropy: Arc::new(Entropy::from_seed(1)),
+    };
+    (clock, world)
+}
+
+impl Cluster {
+    fn in_directory(folder: &Path) -> Self {
+        let (clock, world) = past_world();
+        let store = Arc::new(DirectoryStore::open(folder, &world).unwrap());
+        Self::on(clock, world, store)
+    }
+
+    fn in_memory() -> Self {
+        let (clock, world) = past_world();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        Self::on(clock, world, store)
+    }
+
+    fn on(clock: Arc<PastClock>, world: World, store: Arc<dyn Store>) -> Self {
+        let bucket = Bucket::new(Arc::clone(&store), world);
+        let rules = Rules::new(Margins::LOCAL);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        // A command that looked at the store has set its clock to the present.
+        let limits = FlushLimits {
+            trust_store_clock: true,
+            ..FlushLimits::default()
+        };
+        let flusher = Flusher::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests,
+            TailReader::new(bucket.clone(), TailSettings::default()),
+            rules,
+            limits,
+        );
+        let service = Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer: TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, None),
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }));
+        Self {
+            clock,
+            store,
+            bucket,
+            catalog,
+            flusher,
+            service,
+        }
+    }
+
+    async fn write(&self, line: &str) {
+        let request = axum::http::Request::post("/api/v3/write_lp?db=db&precision=second");
+        let request = request.body(Body::from(line.to_owned())).unwrap();
+        let router = neap_write::router(Arc::clone(&self.service));
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 204);
+    }
+
+    async fn flush(&self) {
+        self.clock.advance(Duration::from_secs(20));
+        let database = self.catalog.database_by_name("db", ANY_AGE).await.unwrap();
+        let flushed = self.flusher.flush(database.unwrap()).await.unwrap();
+        assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
+    }
+
+    /// Two versions, and a segment in the tail.
+    async fn fill(&self) {
+        for value in 1..=2 {
+            self.write(&format!("cpu,host=a usage={value} {value}"))
+                .await;
+            self.flush().await;
+        }
+        self.write("cpu,host=b usage=3 3").await;
+    }
+
+    /// The keys of a class.
+    async fn keys(&self, class: KeyClass) -> Vec<String> {
+        let request = ListRequest {
+            prefix: "",
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.store.list(request).await.unwrap().value;
+        let keys = page.entries.into_iter().map(|entry| entry.key);
+        keys.filter(|key| KeyClass::of(key) == class).collect()
+    }
+}
+
+/// A directory with a filled cluster.
+fn filled() -> (tempfile::TempDir, Cluster) {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = super::runtime().unwrap().block_on(async {
+        let cluster = Cluster::in_directory(folder.path());
+        cluster.fill().await;
+        cluster
+    });
+    (folder, cluster)
+}
+
+/// Runs a command on a directory.
+fn run_on(folder: &Path, args: &[&str]) -> (u8, String, String) {
+    let folder = folder.to_str().unwrap();
+    let args: Vec<_> = args.iter().copied().chain(["--data-dir", folder]).collect();
+    run_with(&args, &Environment::default(), "")
+}
+
+/// Text with the path of a folder left out.
+fn without(text: &str, folder: &Path) -> String {
+    text.replace(folder.to_str().unwrap(), "<folder>")
+}
+
+#[test]
+fn a_whole_store_is_checked_and_damage_is_a_failure() {
+    let (folder, cluster) = filled();
+    let (status, out, err) = run_on(folder.path(), &["fsck", "--full"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(
+        out.starts_with(
+            "checked fully: 1 databases, 1 tables, 2 sections with 2 rows, 0 pages, 1 new segments"
+        ),
+        "{out}"
+    );
+    let data = super::runtime()
+        .unwrap()
+        .block_on(cluster.keys(KeyClass::Data));
+    std::fs::remove_file(folder.path().join(&data[0])).unwrap();
+    let (status, out, err) = run_on(folder.path(), &["fsck", "--json", "-d", "db"]);
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Fsck command failed: 1 errors were found");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["clean"], false);
+    assert_eq!(report["findings"][0]["kind"], "missing");
+    assert_eq!(report["findings"][0]["key"], data[0].as_str());
+    let (status, _, err) = run_on(folder.path(), &["fsck", "-d", "nope"]);
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Fsck command failed: database not found: nope");
+}
+
+#[test]
+fn a_store_that_nobody_used_is_not_made_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [
+        vec!["show", "versions", "-d", "db"],
+        vec!["restore", "-d", "db", "--as-of", "1", "--to", "new"],
+        vec!["copy", "--to", "elsewhere"],
+        vec!["fsck", "-d", "db"],
+    ] {
+        let (status, _, err) = run_on(folder.path(), &args);
+        assert_eq!(status, FAILED, "{args:?}");
+        let expected = "command failed: there is no database cluster in directory <folder>\n";
+        assert!(without(&err, folder.path()).ends_with(expected), "{err}");
+    }
+    let (status, out, _) = run_on(folder.path(), &["fsck"]);
+    assert_eq!(status, 0, "{out}");
+}
+
+#[test]
+fn versions_are_shown_and_restored_without_copying() {
+    let (folder, cluster) = filled();
+    let show = ["show", "versions", "-d", "db", "--format", "jsonl"];
+    let (status, out, err) = run_on(folder.path(), &show);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let versions: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(versions.len(), 2, "{out}");
+    assert_eq!(versions[0]["version"], 1);
+    let until = versions[0]["writes_until"].as_str().unwrap();
+    let runtime = super::runtime().unwrap();
+    let before = runtime.block_on(cluster.keys(KeyClass::Data));
+
+    let restore = ["restore", "-d", "db", "--as-of", until, "--to", "old"];
+    let (status, out, err) = run_on(folder.path(), &restore);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let expected = format!(
+        "Database \"db\" restored as \"old\": version 1, 1 sections, writes until {until}\n"
+    );
+    assert_eq!(out, expected);
+    assert_eq!(runtime.block_on(cluster.keys(KeyClass::Data)), before);
+    let (status, _, err) = run_on(folder.path(), &restore);
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Restore command failed: attempted to create a resource that already exists");
+    let now = [
+        "restore",
+        "-d",
+        "db",
+        "--as-of",
+        "2200-01-01T00:00:00Z",
+        "--to",
+        "now",
+    ];
+    let (status, out, err) = run_on(folder.path(), &now);
+    assert_eq!(status, 0, "{err}");
+    // The third version is the one that pins the first.
+    assert!(out.contains("version 3, 2 sections"), "{out}");
+    insta::assert_snapshot!(err, @"Later writes are not in it: `neap compact` makes a version with them");
+    let (status, out, _) = run_on(folder.path(), &["fsck", "--full"]);
+    assert_eq!(status, 0, "{out}");
+    assert!(
+        out.starts_with("checked fully: 3 databases, 3 tables, 5 sections"),
+        "{out}"
+    );
+    let bad = ["restore", "-d", "db", "--as-of", "yesterday", "--to", "x"];
+    let (status, _, err) = run_on(folder.path(), &bad);
+    assert_eq!(status, super::USAGE);
+    assert!(
+        err.contains("a time such as 2026-01-31T12:00:00Z or a stamp is expected"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_copy_is_whole_and_brought_up_to_date_by_the_next_one() {
+    let (folder, cluster) = filled();
+    let backups = tempfile::tempdir().unwrap();
+    let backup = backups.path().join("backup");
+    let copy = ["copy", "--to", backup.to_str().unwrap()];
+    let (status, out, err) = run_on(folder.path(), &copy);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(
+        out.starts_with("8 objects with ") && out.ends_with(", 0 were there\n"),
+        "{out}"
+    );
+    let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
+    assert_eq!(status, 0, "{out}");
+    assert!(
+        out.contains("2 sections with 2 rows, 0 pages, 1 new segments"),
+        "{out}"
+    );
+
+    super::runtime().unwrap().block_on(cluster.flush());
+    let (status, out, err) = run_on(folder.path(), &copy);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.ends_with(", 2 were there\n"), "{out}");
+    let (_, out, _) = run_on(&backup, &["fsck", "--full"]);
+    assert!(
+        out.contains("3 sections with 3 rows, 0 pages, 0 new segments"),
+        "{out}"
+    );
+
+    let (status, _, err) = run_on(
+        folder.path(),
+        &["copy", "--to", folder.path().to_str().unwrap()],
+    );
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Copy command failed: --to: it is the one that is copied");
+}
+
+#[test]
+fn what_the_source_lacks_is_told_after_the_copy() {
+    let (folder, cluster) = filled();
+    let data = super::runtime()
+        .unwrap()
+        .block_on(cluster.keys(KeyClass::Data));
+    std::fs::remove_file(folder.path().join(&data[0])).unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    let (status, _, err) = run_on(
+        folder.path(),
+        &["copy", "--to", backup.path().to_str().unwrap()],
+    );
+    assert_eq!(status, FAILED);
+    assert!(
+        err.starts_with(&format!(
+            "error    {} (\"db\".\"cpu\"): it is gone",
+            data[0]
+        )),
+        "{err}"
+    );
+    assert!(
+        err.ends_with("Copy command failed: the copy is not whole, 1 errors were found: run the command again\n"),
+        "{err}"
+    );
+}
+
+/// A store that remembers the classes of what is put, in order.
+#[derive(Debug)]
+struct Recording {
+    inner: Arc<dyn Store>,
+    put: Arc<Mutex<Vec<KeyClass>>>,
+}
+
+#[async_trait]
+impl Store for Recording {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.inner.get(key, options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.put.lock().unwrap().push(KeyClass::of(key));
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.inner.list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+async fn copied(from: &Cluster, to: &Cluster) -> Result<Vec<KeyClass>, CopyError> {
+    let put = Arc::new(Mutex::new(Vec::new()));
+    let store = Recording {
+        inner: Arc::clone(&to.store),
+        put: Arc::clone(&put),
+    };
+    let (_, world) = past_world();
+    let copier = Copier {
+        from: &from.bucket,
+        to: &Bucket::new(Arc::new(store), world),
+        progress: &ProgressBar::hidden(),
+    };
+    copier.run().await?;
+    let put = put.lock().unwrap().clone();
+    Ok(put)
+}
+
+#[tokio::test]
+async fn objects_are_copied_in_the_order_that_makes_a_copy_of_a_moment() {
+    let (from, to) = (Cluster::in_memory(), Cluster::in_memory());
+    from.fill().await;
+    let mut order = copied(&from, &to).await.unwrap();
+    order.dedup();
+    assert_eq!(
+        order,
+        [
+            KeyClass::Tail,
+            KeyClass::Manifest,
+            KeyClass::Data,
+            KeyClass::DatabaseCatalog,
+            KeyClass::RootCatalog
+        ]
+    );
+}
+
+#[tokio::test]
+async fn other_clusters_and_copies_that_were_used_are_not_overwritten() {
+    let (from, to) = (Cluster::in_memory(), Cluster::in_memory());
+    from.fill().await;
+    copied(&from, &to).await.unwrap();
+    to.catalog.create_database("mine", None).await.unwrap();
+    let error = copied(&from, &to).await.unwrap_err();
+    assert!(matches!(
+        error,
+        CopyError::Ahead {
+            key: Key::RootCatalog
+        }
+    ));
+
+    let used = Cluster::in_memory();
+    copied(&from, &used).await.unwrap();
+    used.clock.advance(Duration::from_secs(60));
+    used.flush().await;
+    let error = copied(&from, &used).await.unwrap_err();
+    let manifest = Key::Manifest(DatabaseId::new(1));
+    assert!(matches!(error, CopyError::Ahead { key } if key == manifest));
+
+    let other = Cluster::in_memory();
+    other.clock.advance(Duration::from_secs(1));
+    other.bucket.world().entropy.next_u64();
+    other.catalog.create_database("db", None).await.unwrap();
+    let error = copied(&from, &other).await.unwrap_err();
+    assert!(matches!(error, CopyError::OtherCluster { .. }));
+}

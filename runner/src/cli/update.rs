@@ -1,0 +1,134 @@
+//! `neap update`: how long databases and tables keep rows.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    CommandError,
+    options::{ConnectionArgs, DatabaseArgs, parse_duration},
+};
+use crate::console::Console;
+
+/// What to update.
+#[derive(Debug, Subcommand)]
+pub(super) enum UpdateCommand {
+    /// Change how long a database keeps rows.
+    Database(UpdateDatabaseArgs),
+    /// Change how long a table keeps rows, whatever its database says.
+    Table(UpdateTableArgs),
+}
+
+/// How long to keep rows.
+#[derive(Clone, Debug, Args)]
+struct RetentionArgs {
+    /// How long rows are kept: `7d`, `1 year`. `none`: nothing is set here, so that a table keeps them as long
+    /// as its database does, and a database for ever.
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention)]
+    retention_period: Retention,
+}
+
+/// How long rows are kept, as the server is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Retention(Option<String>);
+
+/// Durations are the server's to interpret; this refuses what it would refuse.
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    match text {
+        "none" => Ok(Retention(None)),
+        duration => parse_duration(duration).map(|_| Retention(Some(duration.to_owned()))),
+    }
+}
+
+/// The options of `neap update database`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateDatabaseArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    retention: RetentionArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap update table`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateTableArgs {
+    /// The name of the table.
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    retention: RetentionArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Serialize)]
+struct UpdateDatabase<'a> {
+    db: &'a str,
+    retention_period: Option<&'a str>,
+}
+
+/// Updates what was named.
+///
+/// # Errors
+///
+/// The request failed or was refused.
+pub(super) async fn run(
+    command: &UpdateCommand,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let text = match command {
+        UpdateCommand::Database(args) => update_database(args).await?,
+        UpdateCommand::Table(args) => update_table(args).await?,
+    };
+    console.print(text).map_err(CommandError::Output)
+}
+
+async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
+    let db = &args.database.database;
+    let Retention(retention) = &args.retention.retention_period;
+    let body = UpdateDatabase {
+        db,
+        retention_period: retention.as_deref(),
+    };
+    let client = args.connection.client(None)?;
+    client.put_json("/api/v3/configure/database", &body).await?;
+    Ok(format!("Database {db:?} updated successfully"))
+}
+
+async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
+    // The path of InfluxDB 3 Enterprise, so that this works there, too.
+    const PATH: &str = "/api/v3/enterprise/configure/table/retention_period";
+    let (db, table) = (&args.database.database, &args.name);
+    let client = args.connection.client(None)?;
+    let named = [("db", db.as_str()), ("table", table.as_str())];
+    match &args.retention.retention_period {
+        Retention(None) => client.delete(PATH, &named).await?,
+        Retention(Some(duration)) => {
+            let [db, table] = named;
+            client
+                .post(PATH, &[db, table, ("duration", duration)])
+                .await?;
+        }
+    }
+    Ok(format!("Table {db:?}.{table:?} updated successfully"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_is_a_duration_or_none() {
+        assert_eq!(parse_retention("none"), Ok(Retention(None)));
+        assert_eq!(parse_retention("7d"), Ok(Retention(Some("7d".to_owned()))));
+        assert!(parse_retention("soon").is_err());
+    }
+}
