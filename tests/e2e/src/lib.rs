@@ -10,6 +10,9 @@
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
 //! | `request_budget` | the requests to the store that an operation costs, exactly |
 //! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
+//! | `compaction` | compactors beside writers and queriers: nobody notices |
+//! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
+//! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
 //! | `malformed` | requests that are refused, with status and body |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and where Neap differs from them |
@@ -17,9 +20,15 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
+mod earlier_states;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod life_of_data;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]

@@ -98,6 +98,16 @@ impl Place {
         }
     }
 
+    /// A directory that is there already.
+    pub(crate) fn at(path: &str) -> Self {
+        Self {
+            name: "directory",
+            flags: flags(&[("object-store", "file"), ("data-dir", path)]),
+            folder: folder(),
+            server: None,
+        }
+    }
+
     /// An S3 server of our own, in a process of its own, on a directory.
     pub(crate) fn own_s3() -> Self {
         let folder = folder();

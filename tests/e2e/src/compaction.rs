@@ -1,0 +1,181 @@
+//! Compactors beside writers and queriers on one store: nobody notices, and little is left in the end.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Neap, Place, Server, neap, pause};
+
+/// How long everybody works: long enough for segments to be old enough for a flush (20 s on a network store),
+/// several times.
+const RUN: Duration = Duration::from_secs(60);
+
+/// How often a write that the server asks to repeat is repeated.
+const ATTEMPTS: usize = 10;
+
+const DAY: u64 = 86_400;
+
+/// The first second of the data.
+const START: u64 = 1_700_000_000;
+
+/// What the writers have been told was written.
+#[derive(Default)]
+struct Written {
+    rounds: [AtomicU64; 3],
+}
+
+/// Writes until it is acknowledged; what is repeated is the same points.
+fn write(server: &Server, lines: &str) {
+    for _ in 0..ATTEMPTS {
+        let reply = server.try_write("busy", lines, None).unwrap();
+        match reply.status {
+            204 => return,
+            503 => {
+                let wait = reply.header("retry-after").expect("a time to wait");
+                pause(Duration::from_secs(wait.parse().unwrap()));
+            }
+            status => panic!("{status}: {}", reply.text()),
+        }
+    }
+    panic!("not acknowledged in {ATTEMPTS} attempts");
+}
+
+/// Each round is a row of today, a late one, and a new version of a point that all rounds write to.
+fn write_rounds(server: &Server, writer: usize, written: &Written, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        let round = written.rounds[writer].load(Ordering::Relaxed);
+        let late = START + round - DAY * (1 + round % 3);
+        let lines = format!(
+            "samples,writer=w{writer} round={round}i {}\n\
+             samples,writer=w{writer} late={round}i {late}\n\
+             newest,writer=w{writer} round={round}i,only_{}={round}i 1\n\
+             t{writer}_{} round={round}i {round}\n",
+            START + round,
+            round % 4,
+            round % 5,
+        );
+        write(server, &lines);
+        written.rounds[writer].store(round + 1, Ordering::Relaxed);
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// Every answer has what was acknowledged before, and the newest versions.
+fn query_rounds(server: &Server, written: &Written, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        for writer in 0..3 {
+            let rounds = written.rounds[writer].load(Ordering::Relaxed);
+            if rounds == 0 {
+                continue;
+            }
+            let sql = format!(
+                "SELECT count(round) AS n, count(late) AS late FROM samples \
+                 WHERE writer = 'w{writer}' AND (round < {rounds} OR late < {rounds})"
+            );
+            let expected = [json!({ "n": rounds, "late": rounds })];
+            assert_eq!(server.query("busy", &sql), expected, "{sql}");
+            let sql = format!("SELECT round FROM newest WHERE writer = 'w{writer}'");
+            let newest = server.query("busy", &sql);
+            let found = newest[0]["round"].as_u64().unwrap();
+            assert!(found + 1 >= rounds, "{found} after {rounds} rounds");
+        }
+    }
+}
+
+/// Flushes, merges and collects, again and again.
+fn compact_rounds(place: &Place, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        compact(place);
+    }
+}
+
+fn compact(place: &Place) {
+    let settle = ["--settle-after", "0s", "--time-travel", "1m"];
+    let arguments = [place.after(&["compact"]), settle.to_vec()].concat();
+    let output = neap(&arguments);
+    assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);
+}
+
+fn run(place: &Place) {
+    let ingest = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
+    let writers: Vec<Neap> = (0..3).map(|_| Neap::serve_with(place, &ingest)).collect();
+    let queriers: Vec<Neap> = (0..2)
+        .map(|_| Neap::serve_with(place, &["--mode", "query"]))
+        .collect();
+    let (written, over) = (Written::default(), AtomicBool::new(false));
+    write(
+        &writers[0],
+        "samples,writer=w round=-1i,late=-1i 1\nnewest,writer=w round=-1i 1",
+    );
+    thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for (number, writer) in writers.iter().enumerate() {
+            let (written, over) = (&written, &over);
+            workers.push(scope.spawn(move || write_rounds(writer, number, written, over)));
+        }
+        for querier in &queriers {
+            let (written, over) = (&written, &over);
+            workers.push(scope.spawn(move || query_rounds(querier, written, over)));
+        }
+        for _ in 0..2 {
+            let over = &over;
+            workers.push(scope.spawn(move || compact_rounds(place, over)));
+        }
+        // A worker that ends before it is told to has failed.
+        let failed = |_: &u64| workers.iter().any(|worker| worker.is_finished());
+        (0..RUN.as_secs())
+            .take_while(|second| !failed(second))
+            .for_each(|_| {
+                pause(Duration::from_secs(1));
+            });
+        over.store(true, Ordering::Relaxed);
+    });
+    check(place, &queriers, &written);
+}
+
+/// When all is flushed and settled: the rows are there, and days have few sections.
+fn check(place: &Place, queriers: &[Neap], written: &Written) {
+    let rounds = written
+        .rounds
+        .each_ref()
+        .map(|rounds| rounds.load(Ordering::Relaxed));
+    let all = "SELECT writer, count(round) AS n, count(late) AS late FROM samples \
+               WHERE writer <> 'w' GROUP BY writer ORDER BY writer";
+    let expected: Vec<Value> = rounds
+        .iter()
+        .enumerate()
+        .map(|(writer, n)| json!({ "writer": format!("w{writer}"), "n": n, "late": n }))
+        .collect();
+    pause(Duration::from_secs(22));
+    compact(place);
+    compact(place);
+    for querier in queriers {
+        assert_eq!(querier.query("busy", all), expected);
+    }
+    let merges = "SELECT count(*) AS n FROM system.compactions WHERE kind = 'merge'";
+    assert_ne!(queriers[0].query("busy", merges), [json!({ "n": 0 })]);
+    let sections = queriers[0].query(
+        "busy",
+        "SELECT min_time, max_time FROM system.parquet_files WHERE table_name = 'samples'",
+    );
+    assert!(sections.len() <= 10, "{sections:?}");
+    // Its checks hold for every table: no two sections have a stamp of a day in common.
+    let report = neap(&place.after(&["fsck", "--full"]));
+    assert_eq!(report.status, Some(0), "{}", report.out);
+}
+
+#[test]
+fn two_compactors_beside_three_writers_and_two_queriers_lose_nothing_on_an_s3_server() {
+    run(&Place::own_s3());
+}
+
+#[test]
+fn the_same_on_an_s3_server_of_others() {
+    if let Some(place) = Place::other_s3() {
+        run(&place);
+    }
+}
