@@ -109,6 +109,11 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
     for key in &collected.keys {
         console.print(key).map_err(CommandError::Output)?;
     }
+    let is_idle = *merges + *removed + collected.orphans == 0
+        && collected.segments + collected.objects + collected.results == 0;
+    if is_idle && !is_dry_run && !*unfinished {
+        return Ok(());
+    }
     let verb = if is_dry_run { "would be" } else { "were" };
     let text = format!(
         "{merges} merges; {removed} sections removed; {} segments, {} objects and {} results {verb} deleted, {} orphans found",

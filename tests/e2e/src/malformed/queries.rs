@@ -185,7 +185,6 @@ fn statements() -> Vec<Case> {
             &ddl("CreateExternalTable"),
         ),
         sql("DROP TABLE known", 400, &ddl("DropTable")),
-        sql("DELETE FROM known", 400, &dml("Delete")),
         sql("UPDATE known SET v = 1", 400, &dml("Update")),
         sql("COPY known TO '/tmp/x.csv'", 400, &dml("COPY")),
         sql(
