@@ -1,9 +1,9 @@
-//! The actors of a schedule: clients, flushes, queries and a collector, each going on until the schedule ends.
+//! The actors of a schedule: clients, flushes and queries, each going on until the schedule ends.
 
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,19 +13,22 @@ use futures::{
     FutureExt,
     future::{Either, select},
 };
-use neap_bucket::{Key, Stamp};
-use neap_compact::Flushed;
-use neap_manifest::Manifest;
+use neap_bucket::Stamp;
+use neap_row_delete::DeleteRowsErrorKind;
+use neap_schema::DatabaseId;
 use neap_wal::WriteError;
 use neap_write::WriteFailure;
 use tokio::sync::oneshot;
 
 use crate::{
+    compactors::some_past,
     ghost::{Ghost, Invariant, Write},
-    instance::{DATABASE, Instance, Place},
+    instance::{DATABASE, DATABASE_NAME, Instance, Place},
     network::World,
+    query::Question,
+    rows::{BEGIN_NANOS, DAY, HOSTS, SECOND},
     schedule::Mix,
-    write::Content,
+    write::{Content, Erasure},
 };
 
 /// How long a client waits for an answer.
@@ -35,31 +38,172 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// product can know how long it lay in a socket.
 const IN_SOCKET: Duration = Duration::from_secs(5);
 
-/// Segments are deleted when the mark has been above them for this long.
-const SEGMENT_GRACE: Duration = Duration::from_secs(120);
-
 /// What the actors of a schedule share.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
     pub(crate) mix: Mix,
     pub(crate) requests: Arc<AtomicU64>,
+    /// The databases that were restored.
+    copies: Arc<Mutex<Vec<(DatabaseId, String)>>>,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+enum Demand {
+    Write(Content),
+    Erase(Erasure),
+}
+
+impl Demand {
+    fn request(&self) -> u64 {
+        match self {
+            Self::Write(content) => content.request,
+            Self::Erase(erasure) => erasure.request,
+        }
+    }
+}
+
+/// What a client is told: the stamp, if one was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    acknowledged: bool,
+    stamp: Option<Stamp>,
 }
 
 impl Stage {
-    fn draw_request(&self) -> u64 {
+    pub(crate) fn new(world: &Arc<World>, mix: &Mix) -> Self {
+        Self {
+            world: Arc::clone(world),
+            mix: mix.clone(),
+            requests: Arc::new(AtomicU64::new(1)),
+            copies: Arc::default(),
+        }
+    }
+
+    pub(crate) fn draw_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn draw_content(&self) -> Content {
+    pub(crate) fn add_copy(&self, database: DatabaseId, name: String) {
+        self.copies.lock().unwrap().push((database, name));
+    }
+
+    /// All databases, with their names.
+    pub(crate) fn databases(&self) -> Vec<(DatabaseId, String)> {
+        let first = (DATABASE, DATABASE_NAME.to_owned());
+        let copies = self.copies.lock().unwrap();
+        [first].into_iter().chain(copies.iter().cloned()).collect()
+    }
+
+    /// The first database mostly, or a restored one.
+    pub(crate) fn some_database(&self) -> (DatabaseId, String) {
+        let mut databases = self.databases();
         let chance = &self.world.chance;
-        let cells = (0..=chance.below(2)).map(|_| (chance.below(4), chance.pick(&["a", "b"])));
-        let mut cells: Vec<_> = cells.collect();
+        let place = match databases.len() > 1 && chance.happens(0.4) {
+            true => chance.below(databases.len()),
+            false => 0,
+        };
+        databases.swap_remove(place)
+    }
+
+    fn draw_content(&self) -> Content {
+        let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
+        let points = HOSTS.len() * cast.days;
+        let field = || chance.pick(&["a", "b"]);
+        let mut cells: Vec<_> = match cast.wide {
+            true => (0..cast.days)
+                .map(|day| (HOSTS.len() * day + chance.below(HOSTS.len()), field()))
+                .collect(),
+            false => (0..=chance.below(2))
+                .map(|_| (chance.below(points), field()))
+                .collect(),
+        };
         cells.dedup_by_key(|(point, _)| *point);
         Content {
             cells,
             request: self.draw_request(),
             new_column: chance.happens(self.mix.new_column),
+        }
+    }
+
+    fn draw_erasure(&self) -> Erasure {
+        let (chance, cast) = (&self.world.chance, &self.world.choices.cast);
+        let day = |days: usize| BEGIN_NANOS - i64::try_from(days).unwrap_or(0) * DAY;
+        let (first, last) = (chance.below(cast.days), chance.below(cast.days));
+        let times = match chance.below(3) {
+            0 => (day(first), day(first)),
+            1 => (day(first.max(last)), day(first.min(last)) + 200 * SECOND),
+            _ => (i64::MIN, i64::MAX),
+        };
+        let hosts = match chance.below(3) {
+            0 => HOSTS.to_vec(),
+            _ => vec![chance.pick(&HOSTS)],
+        };
+        Erasure {
+            request: self.draw_request(),
+            hosts,
+            times,
+        }
+    }
+
+    fn draw_demand(&self) -> Demand {
+        let chance = &self.world.chance;
+        match chance.happens(self.world.choices.cast.deletes) {
+            true => Demand::Erase(self.draw_erasure()),
+            false => Demand::Write(self.draw_content()),
+        }
+    }
+}
+
+/// Does what a request asks for.
+async fn perform(
+    instance: &Instance,
+    (database, name): &(DatabaseId, String),
+    demand: &Demand,
+    token: Option<Stamp>,
+) -> Told {
+    let request = demand.request();
+    let surprise = |what: &str| {
+        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, what);
+        instance.world.truth.ghost(fail);
+    };
+    match demand {
+        Demand::Write(content) => {
+            let outcome = instance.write_to(name, content, token).await;
+            instance.trace(format_args!("request {request}: {outcome:?}"));
+            if let Err(WriteFailure::Tail(WriteError::Abandoned)) = outcome {
+                surprise("a write was abandoned");
+            }
+            match outcome {
+                Ok(stamp) => Told {
+                    acknowledged: true,
+                    stamp: Some(stamp),
+                },
+                Err(failure) => Told {
+                    acknowledged: false,
+                    stamp: failure.stamp(),
+                },
+            }
+        }
+        Demand::Erase(erasure) => {
+            let outcome = instance.erase(*database, erasure, token).await;
+            instance.trace(format_args!("request {request}: {outcome:?}"));
+            if let Err(error) = &outcome
+                && error.kind == DeleteRowsErrorKind::Internal
+            {
+                surprise(&error.message);
+            }
+            match outcome {
+                Ok(stamp) => Told {
+                    acknowledged: stamp.is_some(),
+                    stamp,
+                },
+                Err(error) => Told {
+                    acknowledged: false,
+                    stamp: error.stamp.map(Stamp::from_u64),
+                },
+            }
         }
     }
 }
@@ -68,10 +212,10 @@ impl Stage {
 async fn serve(
     wall_steps: bool,
     instance: Arc<Instance>,
-    content: Content,
+    (target, demand): ((DatabaseId, String), Demand),
     token: Option<Stamp>,
     sent: Duration,
-    answer: oneshot::Sender<Result<Stamp, WriteFailure>>,
+    answer: oneshot::Sender<Told>,
 ) {
     instance.machine.pass().await;
     let world = &instance.world;
@@ -85,25 +229,22 @@ async fn serve(
         instance.machine.step_wall(by);
     }
     let deceptions = instance.machine.deceptions();
-    let outcome = instance.write(&content, token).await;
-    instance.trace(format_args!("request {}: {outcome:?}", content.request));
+    let told = perform(&instance, &target, &demand, token).await;
+    let request = demand.request();
     world.truth.ghost(|ghost| {
-        if let Err(WriteFailure::Tail(WriteError::Abandoned)) = outcome {
-            ghost.fail(Invariant::NoSurprise, "a write was abandoned");
-        }
-        if outcome.is_ok() {
-            ghost.acknowledge(content.request);
+        if told.acknowledged {
+            ghost.acknowledge(request);
         }
         let deceived = instance.machine.deceptions() != deceptions;
         let write = ghost
             .writes
             .iter_mut()
-            .find(|write| write.request == content.request);
+            .find(|write| write.request == request);
         if let Some(write) = write {
             write.deceived |= deceived;
         }
     });
-    answer.send(outcome).ok();
+    answer.send(told).ok();
 }
 
 /// Runs a task that must not panic.
@@ -122,11 +263,12 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
     loop {
         world.pause(stage.mix.write_pauses).await;
         let instance = places[world.chance.below(places.len())].instance();
-        let content = stage.draw_content();
-        let (request, begin) = (content.request, world.time.now());
+        let target = stage.some_database();
+        let demand = stage.draw_demand();
+        let (request, begin) = (demand.request(), world.time.now());
         world.trace(
             &format!("client {number}"),
-            format_args!("{content:?} after {token:?}"),
+            format_args!("{demand:?} of {} after {token:?}", target.1),
         );
         let write = Write {
             request,
@@ -145,7 +287,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
             serve(
                 stage.mix.wall_steps,
                 Arc::clone(&instance),
-                content,
+                (target, demand),
                 token,
                 begin,
                 tell,
@@ -166,7 +308,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
             }
         };
         let until = world.time.now();
-        let acknowledged = matches!(outcome, Some(Ok(_)));
+        let acknowledged = outcome.is_some_and(|told| told.acknowledged);
         world.truth.ghost(|ghost| {
             let write = ghost
                 .writes
@@ -177,19 +319,17 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
                 write.deceived |= instance.machine.deceptions() != deceptions;
             }
         });
-        let stamp = match outcome {
-            Some(Ok(stamp)) => Some(stamp),
-            Some(Err(failure)) => failure.stamp(),
-            None => None,
-        };
         if passes_back {
-            token = token.max(stamp);
+            token = token.max(outcome.and_then(|told| told.stamp));
         }
     }
 }
 
 /// Runs `job` on the instance of a place until it is done or the instance dies.
-async fn run_on<T>(place: &Place, job: impl AsyncFnOnce(Arc<Instance>) -> T) -> Option<T> {
+pub(crate) async fn run_on<T>(
+    place: &Place,
+    job: impl AsyncFnOnce(Arc<Instance>) -> T,
+) -> Option<T> {
     let instance = place.instance();
     instance.machine.pass().await;
     let died = Box::pin(instance.machine.died());
@@ -203,15 +343,10 @@ async fn run_on<T>(place: &Place, job: impl AsyncFnOnce(Arc<Instance>) -> T) -> 
 pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.flush_pauses).await;
+        let database = stage.some_database().0;
         run_on(&place, async |instance| {
-            let outcome = instance.flusher.flush(DATABASE).await;
-            instance.trace(format_args!("flush: {outcome:?}"));
-            if let Ok(Flushed::Done { sections: 0, .. }) = outcome {
-                let fail = |ghost: &mut Ghost| {
-                    ghost.fail(Invariant::NoSurprise, "a flush of segments without rows");
-                };
-                stage.world.truth.ghost(fail);
-            }
+            let outcome = instance.flusher.flush(database).await;
+            instance.trace(format_args!("flush of {database}: {outcome:?}"));
         })
         .await;
     }
@@ -221,38 +356,18 @@ pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
 pub(crate) async fn querier(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.query_pauses).await;
-        let strong = stage.world.chance.happens(0.8);
-        run_on(&place, async |instance| match strong {
-            true => instance.query().await,
-            false => instance.query_stale().await,
+        let chance = &stage.world.chance;
+        let database = stage.some_database().0;
+        let question = if chance.happens(stage.world.choices.cast.past_queries) {
+            Question::AsOf(some_past(&stage, database))
+        } else if chance.happens(0.8) {
+            Question::Strong
+        } else {
+            Question::Stale
+        };
+        run_on(&place, async |instance| {
+            instance.ask(database, question).await
         })
         .await;
     }
-}
-
-/// Deletes segments that a mark has been above for long enough.
-pub(crate) async fn collector(stage: Stage, place: Arc<Place>) {
-    loop {
-        stage.world.pause(stage.mix.collect_pauses).await;
-        run_on(&place, async |instance| collect(&instance).await).await;
-    }
-}
-
-async fn collect(instance: &Instance) -> Option<()> {
-    let manifest = instance.manifests.read(DATABASE, None).await.ok()?;
-    let mark = Manifest::settled_mark(&manifest, manifest.proven?, SEGMENT_GRACE)?;
-    let listing = instance.tail.list(DATABASE, Stamp::ZERO).await.ok()?;
-    let settled = listing
-        .names()
-        .into_iter()
-        .filter(|name| name.stamp <= mark);
-    let keys: Vec<String> = settled
-        .map(|name| Key::Segment(DATABASE, name).to_string())
-        .collect();
-    if keys.is_empty() {
-        return None;
-    }
-    instance.trace(format_args!("deletes {keys:?}"));
-    instance.bucket.delete(&keys).await.ok()?;
-    Some(())
 }

@@ -304,6 +304,7 @@ fn equal_stamps_are_ordered_by_nonce_and_taken_in_together() {
             .write(&theatre.instance("creator"), &theatre.content(), None)
             .await
             .unwrap();
+        theatre.sleep(1.0).await;
         let (first, second) =
             futures::join!(theatre.write(&a, &one, None), theatre.write(&b, &two, None));
         assert_eq!(first.unwrap(), second.unwrap());

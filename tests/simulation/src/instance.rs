@@ -1,10 +1,16 @@
 //! Instances: the product's own parts on a machine, with a network of their own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use neap_bucket::{Bucket, Entropy, Margins, Rules, World as Surroundings};
 use neap_catalog::Catalog;
-use neap_compact::{FlushLimits, Flusher};
+use neap_compact::{
+    CollectSettings, Collector, Compactor, CompactorSettings, FlushLimits, FlushTriggers, Flusher,
+    Maintainer, MergePolicy, Merger,
+};
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_schema::DatabaseId;
@@ -12,12 +18,14 @@ use neap_wal::{SegmentObserver, TailReader, TailSettings, TailWriter, WriterSett
 use neap_write::{WriteParts, WriteService, WriteSettings};
 
 use crate::{
+    cast::Cast,
     machine::{Machine, SimClock, Suspension},
     network::{Connection, Script, World},
     schedule::Mix,
+    weakness::Weakness,
 };
 
-/// The only database.
+/// The database that everything is done to.
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
 /// Its name.
@@ -36,6 +44,12 @@ pub(crate) struct Instance {
     pub(crate) writer: WriteService,
     pub(crate) snapshots: Arc<SnapshotReader>,
     pub(crate) flusher: Flusher,
+    pub(crate) merger: Merger,
+    pub(crate) maintainer: Maintainer,
+    pub(crate) collector: Collector,
+    pub(crate) compactor: Compactor,
+    pub(crate) collects: CollectSettings,
+    pub(crate) weakness: Option<Weakness>,
 }
 
 /// How an instance is started.
@@ -45,6 +59,11 @@ pub(crate) struct Start {
     pub(crate) faulty: bool,
     pub(crate) sole_writer: bool,
     pub(crate) flush_limits: FlushLimits,
+    /// The number of sections that a manifest holds before it writes pages.
+    pub(crate) inline_sections: usize,
+    pub(crate) merges: MergePolicy,
+    pub(crate) collects: CollectSettings,
+    pub(crate) weakness: Option<Weakness>,
     pub(crate) script: Option<Script>,
     /// The seed of its ids, salts and nonces.
     pub(crate) entropy: Option<u64>,
@@ -58,6 +77,10 @@ impl Start {
             faulty: false,
             sole_writer: false,
             flush_limits: FlushLimits::default(),
+            inline_sections: ManifestSettings::default().inline_sections,
+            merges: MergePolicy::default(),
+            collects: CollectSettings::default(),
+            weakness: None,
             script: None,
             entropy: None,
         }
@@ -78,7 +101,11 @@ impl Instance {
         let rules = start.rules;
         let bucket = Bucket::new(Arc::new(connection), surroundings);
         let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::NETWORK, Some(rules)));
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let manifest_settings = ManifestSettings {
+            inline_sections: start.inline_sections,
+            ..ManifestSettings::default()
+        };
+        let manifests = ManifestStore::new(bucket.clone(), &rules, manifest_settings);
         let tail = TailReader::new(bucket.clone(), TailSettings::default());
         let settings = SnapshotSettings {
             sole_writer: start.sole_writer,
@@ -109,6 +136,34 @@ impl Instance {
             rules,
             start.flush_limits,
         );
+        let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
+        let maintainer = Maintainer::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            merger.clone(),
+            start.merges,
+        );
+        let collector = Collector::new(
+            bucket.clone(),
+            Arc::clone(&catalog),
+            manifests.clone(),
+            start.collects,
+        );
+        let compactor = Compactor::new(
+            bucket.clone(),
+            flusher.clone(),
+            maintainer.clone(),
+            collector.clone(),
+            None,
+            CompactorSettings {
+                triggers: FlushTriggers {
+                    age: Duration::from_secs(60),
+                    ..FlushTriggers::default()
+                },
+                ..CompactorSettings::default()
+            },
+        );
         Arc::new(Self {
             world: Arc::clone(world),
             machine,
@@ -120,17 +175,53 @@ impl Instance {
             writer,
             snapshots,
             flusher,
+            merger,
+            maintainer,
+            collector,
+            compactor,
+            collects: start.collects,
+            weakness: start.weakness,
         })
     }
 
     /// An instance on a machine with true clocks and a network without faults.
     pub(crate) fn healthy(world: &Arc<World>, name: &str, rules: Rules) -> Arc<Self> {
         let machine = Machine::new(name.to_owned(), world.time, Suspension::ClocksRun, 0.0);
-        Self::start(world, machine, Start::healthy(rules))
+        let cast = &world.choices.cast;
+        let start = Start {
+            inline_sections: cast.inline_sections,
+            merges: eager(),
+            collects: collects(cast, cast.kept()),
+            weakness: cast.weakness,
+            ..Start::healthy(rules)
+        };
+        Self::start(world, machine, start)
     }
 
     pub(crate) fn trace(&self, what: impl std::fmt::Display) {
         self.world.trace(self.machine.name(), what);
+    }
+}
+
+/// Merges whatever can be merged.
+fn eager() -> MergePolicy {
+    MergePolicy {
+        settle_after: Duration::ZERO,
+        recent_sections: 2,
+        range_after: Duration::ZERO,
+        delete_after: Duration::ZERO,
+        ..MergePolicy::default()
+    }
+}
+
+fn collects(cast: &Cast, time_travel: Duration) -> CollectSettings {
+    CollectSettings {
+        time_travel: match cast.weakness {
+            Some(Weakness::NothingIsKept) => Duration::ZERO,
+            _ => time_travel,
+        },
+        orphan_age: cast.orphan_age,
+        ..CollectSettings::default()
     }
 }
 
@@ -142,6 +233,8 @@ pub(crate) struct Place {
     mix: Mix,
     rules: Rules,
     sole_writer: bool,
+    /// For how long a collector here keeps what was dropped.
+    time_travel: Duration,
     current: Mutex<Option<(u32, Arc<Instance>)>>,
 }
 
@@ -158,6 +251,20 @@ impl Place {
         })
     }
 
+    /// A place of one of the two collectors.
+    pub(crate) fn of_collector(
+        number: usize,
+        world: &Arc<World>,
+        mix: &Mix,
+        rules: Rules,
+    ) -> Arc<Self> {
+        let name = format!("collector {number}");
+        Arc::new(Self {
+            time_travel: world.choices.cast.time_travel[number],
+            ..Self::vacant(&name, world, mix, rules)
+        })
+    }
+
     fn vacant(name: &str, world: &Arc<World>, mix: &Mix, rules: Rules) -> Self {
         Self {
             name: name.to_owned(),
@@ -165,6 +272,7 @@ impl Place {
             mix: mix.clone(),
             rules,
             sole_writer: false,
+            time_travel: world.choices.cast.time_travel[0],
             current: Mutex::default(),
         }
     }
@@ -192,6 +300,7 @@ impl Place {
             format_args!("starts: {suspension:?}, wall {skew:+} s"),
         );
         let machine = Machine::new(name, self.world.time, suspension, skew);
+        let cast = &self.world.choices.cast;
         let start = Start {
             rules: self.rules,
             faulty: true,
@@ -201,6 +310,15 @@ impl Place {
                 trust_store_clock: self.mix.trust_store_clock,
                 ..FlushLimits::default()
             },
+            inline_sections: cast.inline_sections,
+            merges: MergePolicy {
+                settle_after: Duration::from_secs(chance.pick(&[0, 60, 1800])),
+                recent_sections: chance.pick(&[2, 3, 8]),
+                max_inputs: chance.pick(&[2, 4, 64]),
+                ..eager()
+            },
+            collects: collects(cast, self.time_travel),
+            weakness: cast.weakness,
             script: None,
             entropy: None,
         };

@@ -4,13 +4,13 @@
 //! simulated is the world around it (`neap_bucket::World` and `neap_bucket::Store`):
 //!
 //! ```text
-//!   clients      flushers     queriers     collector      actors, each on a machine of its own
-//!      |             |            |            |
-//!   instance      instance     instance     instance      the product
-//!      |             |            |            |
-//!   network       network      network      network       late, lost, unanswered, refused, repeated
-//!      |             |            |            |          machines freeze, die, and have wrong clocks
-//!      +-------------+-----+------+------------+
+//!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own
+//!      |              |               |              |
+//!   instance       instance        instance       instance             the product
+//!      |              |               |              |
+//!   network        network         network        network              late, lost, unanswered, refused, repeated
+//!      |              |               |              |                 machines freeze, die, and have wrong clocks
+//!      +--------------+----+----------+--------------+
 //!                          |
 //!                        truth                            one store: hosts' clocks differ, pages are short
 //!                          |
@@ -20,13 +20,28 @@
 //! One seed is one schedule: a runtime of one thread on paused time, and one stream of chance. The command
 //! that replays a seed is printed when it fails. To show that each rule of the protocol matters, it is taken
 //! away, and seeds are found that break what it guards.
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `NEAP_SIM_SEED`, `NEAP_SIM_MIX` | which schedule `replay` runs and traces; the mix is that of a focus, if any |
+//! | `NEAP_SIM_SEEDS`, `NEAP_SIM_FIRST` | how many schedules the tests of all invariants run, and from which seed on |
+//! | `NEAP_SIM_BROKEN` | after how many broken schedules they stop, instead of the first |
+//! | `NEAP_SIM_TRACE` | traces scripted schedules |
 
 #[cfg(test)]
 mod actors;
 #[cfg(test)]
+mod cast;
+#[cfg(test)]
 mod chance;
 #[cfg(test)]
+mod compactors;
+#[cfg(test)]
+mod ending;
+#[cfg(test)]
 mod ghost;
+#[cfg(test)]
+mod holes_in_compaction;
 #[cfg(test)]
 mod holes_in_queries;
 #[cfg(test)]
@@ -40,7 +55,11 @@ mod machine;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+mod mutants_of_compaction;
+#[cfg(test)]
 mod network;
+#[cfg(test)]
+mod operators;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -57,5 +76,11 @@ mod simulate;
 mod theatre;
 #[cfg(test)]
 mod truth;
+#[cfg(test)]
+mod weak_collector;
+#[cfg(test)]
+mod weak_merger;
+#[cfg(test)]
+mod weakness;
 #[cfg(test)]
 mod write;

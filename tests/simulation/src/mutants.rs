@@ -56,7 +56,7 @@ const FROZEN_WRITERS: Mix = Mix {
     wall_steps: false,
     ledger: 0.0,
     sole_writer: 0.0,
-    ..Mix::ALL
+    ..Mix::WITHOUT_COMPACTION
 };
 
 #[test]
@@ -98,7 +98,7 @@ fn without_the_lag_of_flushes_acknowledged_writes_are_void() {
         flush_pauses: &[0.5, 2.0],
         write_pauses: &[0.05, 0.5, 5.0],
         latency: &[200, 1000],
-        ..Mix::ALL
+        ..Mix::WITHOUT_COMPACTION
     };
     matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
 }
@@ -112,7 +112,7 @@ fn without_the_list_of_put_ids_commits_are_doubled_or_denied() {
     let mix = Mix {
         ledger: 1.0,
         trouble: &[0.12],
-        ..Mix::ALL
+        ..Mix::WITHOUT_COMPACTION
     };
     matters(
         weakened,
@@ -153,7 +153,7 @@ fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_w
         trust_store_clock: true,
         pace: &[1.0, 4.0],
         ledger: 0.0,
-        ..Mix::ALL
+        ..Mix::WITHOUT_COMPACTION
     };
     matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
 }

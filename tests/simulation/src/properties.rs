@@ -1,18 +1,26 @@
-//! Without faults, answers are those of a plain map: whatever is written, flushed, restarted and queried.
+//! Without faults, answers are those of a plain map: whatever is written, deleted, flushed, merged, collected,
+//! restarted and queried, also of earlier states.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
 use crate::{
+    cast::Cast,
+    compactors::{collect, merge_some},
     instance::{DATABASE, Instance},
-    rows::{Rows, take_in},
+    query::Question,
+    rows::{HOSTS, Rows, SECOND, shared_point, take_in},
+    schedule::Choices,
     simulate::run,
     theatre::Theatre,
-    write::Content,
+    write::{Content, Erasure},
 };
+
+/// For how long what was dropped is kept.
+const KEPT: Duration = Duration::from_secs(30);
 
 const POINTS: usize = 4;
 
@@ -25,7 +33,19 @@ enum Step {
         new_column: bool,
         passes_back: bool,
     },
+    Erase {
+        instance: usize,
+        host: &'static str,
+        days: (usize, usize),
+    },
     Flush(usize),
+    Merge(usize),
+    Collect(usize),
+    LookBack {
+        instance: usize,
+        /// How many requests ago.
+        requests: usize,
+    },
     Query(usize),
     Restart(usize),
     Wait(u16),
@@ -44,22 +64,47 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             passes_back,
         },
     );
+    let erase = (
+        0..INSTANCES,
+        prop_oneof![Just("a"), Just("b")],
+        (0..2_usize, 0..2_usize),
+    )
+        .prop_map(|(instance, host, days)| Step::Erase {
+            instance,
+            host,
+            days,
+        });
+    let look_back = (0..INSTANCES, 0..6_usize)
+        .prop_map(|(instance, requests)| Step::LookBack { instance, requests });
     let step = prop_oneof![
         4 => write,
-        2 => (0..INSTANCES).prop_map(Step::Flush),
+        1 => erase,
+        3 => (0..INSTANCES).prop_map(Step::Flush),
+        2 => (0..INSTANCES).prop_map(Step::Merge),
+        1 => (0..INSTANCES).prop_map(Step::Collect),
+        1 => look_back,
         2 => (0..INSTANCES).prop_map(Step::Query),
         1 => (0..INSTANCES).prop_map(Step::Restart),
-        3 => (1..40_u16).prop_map(Step::Wait),
+        3 => (1..60_u16).prop_map(Step::Wait),
     ];
-    proptest::collection::vec(step, 1..40)
+    proptest::collection::vec(step, 1..60)
 }
 
 async fn play(steps: Vec<Step>) {
-    let theatre = Theatre::open().await;
+    let choices = Choices {
+        cast: Cast {
+            time_travel: [KEPT; 2],
+            ..Cast::NOBODY
+        },
+        ..Choices::QUIET
+    };
+    let theatre = Theatre::open_with(choices).await;
     let start = |at: usize| theatre.instance(&format!("instance {at}"));
     let mut instances: Vec<Arc<Instance>> = (0..INSTANCES).map(start).collect();
     let mut expected = Rows::new();
     let mut last: Option<Stamp> = None;
+    // What was acknowledged, and the rows after it.
+    let mut history: Vec<(Stamp, Rows)> = Vec::new();
     for step in steps {
         match step {
             Step::Write {
@@ -82,7 +127,47 @@ async fn play(steps: Vec<Step>) {
                     .unwrap();
                 assert!(Some(stamp) > last);
                 last = Some(stamp);
-                take_in(&mut expected, &content.rows());
+                let rows = content.rows();
+                take_in(&mut expected, rows.iter().map(|(_, row)| row));
+                history.push((stamp, expected.clone()));
+            }
+            Step::Erase {
+                instance,
+                host,
+                days: (one, other),
+            } => {
+                let point = |day: usize| shared_point(HOSTS.len() * day).1;
+                let times = (point(one.max(other)), point(one.min(other)) + 200 * SECOND);
+                let erasure = Erasure {
+                    request: theatre.content().request,
+                    hosts: vec![host],
+                    times,
+                };
+                theatre.sleep(1.0).await;
+                let erased = instances[instance].erase(DATABASE, &erasure, None).await;
+                if let Some(stamp) = erased.unwrap() {
+                    expected
+                        .retain(|(of, time), _| of != host || *time < times.0 || times.1 < *time);
+                    history.push((stamp, expected.clone()));
+                    last = Some(stamp);
+                }
+            }
+            Step::Merge(at) => {
+                merge_some(&instances[at], DATABASE).await;
+            }
+            Step::Collect(at) => collect(&instances[at], DATABASE).await,
+            Step::LookBack { instance, requests } => {
+                let Some((stamp, rows)) = history.iter().rev().nth(requests) else {
+                    continue;
+                };
+                let question = Question::AsOf(*stamp);
+                // What was flushed since, and what of that is gone, the ghost knows.
+                let seen = instances[instance].ask(DATABASE, question).await;
+                let manifest = instances[instance].manifests.read(DATABASE, None).await;
+                if *stamp >= manifest.unwrap().value.low_water_mark {
+                    let seen: Rows = seen.unwrap().into_values().flatten().collect();
+                    assert_eq!(seen, *rows);
+                }
             }
             Step::Flush(at) => {
                 instances[at].flusher.flush(DATABASE).await.unwrap();
@@ -103,7 +188,7 @@ async fn play(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn answers_are_those_of_a_plain_map(steps in steps()) {

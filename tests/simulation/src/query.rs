@@ -1,123 +1,292 @@
 //! A query: a snapshot, its sections, and the fold of everything; checked against what must be in it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-
-use arrow_array::RecordBatch;
-use neap_bucket::{Get, GetOptions};
-use neap_manifest::{Snapshot, SnapshotOptions};
-use neap_points::fold;
-
-use crate::{
-    ghost::{Decoded, Invariant, Observed},
-    instance::{DATABASE, Instance},
-    rows::{Rows, plain, take_in},
-    write::TABLE,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
 };
 
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+use neap_bucket::{Get, GetOptions, Key, Stamp, StoreTime};
+use neap_catalog::Table;
+use neap_manifest::{
+    ManifestError, RecordedDelete, Section, Snapshot, SnapshotError, SnapshotOptions,
+};
+use neap_points::{Version, fold, survivors};
+use neap_schema::DatabaseId;
+
+use crate::{
+    ghost::{Begun, Decoded, Invariant, Observed},
+    instance::{DATABASE, Instance},
+    rows::{Rows, TableRows, plain, take_in},
+    weakness::Weakness,
+};
+
+/// What a query asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Everything that was acknowledged before.
+    Strong,
+    /// What may be a minute old, but has the write that was acknowledged last.
+    Stale,
+    /// An earlier state.
+    AsOf(Stamp),
+}
+
+/// A section and its rows.
+type Read = (Arc<Section>, Arc<Decoded>);
+
 impl Instance {
-    /// Queries everything, with every write that was acknowledged before; `None` when there is no answer.
+    /// Queries all tables of the first database at once; `None` when there is no answer.
     pub(crate) async fn query(&self) -> Option<Rows> {
-        let acknowledged = self.world.truth.ghost(|ghost| ghost.acknowledged());
-        self.query_with(SnapshotOptions::default(), acknowledged)
-            .await
+        let answer = self.ask(DATABASE, Question::Strong).await?;
+        Some(answer.into_values().flatten().collect())
     }
 
-    /// Queries what may be a minute old, but has the write that was acknowledged last.
-    pub(crate) async fn query_stale(&self) -> Option<Rows> {
-        let last = self.world.truth.ghost(|ghost| ghost.last_acknowledged());
-        let options = SnapshotOptions {
-            max_staleness: Duration::from_secs(60),
-            at_least: last.map(|(_, stamp)| stamp),
-        };
-        let acknowledged = last.into_iter().map(|(request, _)| request);
-        self.query_with(options, acknowledged.collect()).await
-    }
-
-    async fn query_with(
-        &self,
-        options: SnapshotOptions,
-        acknowledged: BTreeSet<u64>,
-    ) -> Option<Rows> {
-        let snapshot = match self.snapshots.read(DATABASE, options).await {
+    /// Queries all tables of a database; `None` when there is no answer.
+    pub(crate) async fn ask(&self, database: DatabaseId, question: Question) -> Option<TableRows> {
+        let world = &self.world;
+        if world.choices.cast.destroying && !self.is_live(database).await? {
+            return None;
+        }
+        let mut options = SnapshotOptions::default();
+        let begun = world.truth.ghost(|ghost| match question {
+            Question::Strong => ghost.begin(database),
+            Question::Stale => {
+                options.max_staleness = Duration::from_secs(60);
+                let (begun, last) = ghost.begin_stale(database);
+                options.at_least = last;
+                begun
+            }
+            Question::AsOf(stamp) => {
+                options.as_of = Some(stamp);
+                ghost.begin(database)
+            }
+        });
+        let snapshot = match self.snapshots.read(database, options).await {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                self.trace(format_args!("no snapshot: {error}"));
+                self.trace(format_args!("no snapshot for {question:?}: {error}"));
+                self.check_refusal(database, question, &error);
                 return None;
             }
         };
         let sections = self.sections(&snapshot).await?;
-        let answer = self.answer(&snapshot, &sections);
-        let observed = Observed {
-            acknowledged,
-            manifest_version: snapshot.manifest.version,
-            mark: snapshot.mark(),
-            tail: snapshot.tail_names().collect(),
-            answer: answer.clone(),
-        };
+        let kept_until = self.kept_until(&snapshot, question);
+        let observed = self.observe(&snapshot, question, begun, &sections, kept_until);
         self.trace(format_args!(
-            "query: mark {}, {} sections, tail {:?}, {} points",
+            "query of {database}, {question:?}: version {}, mark {}, {} sections, tail {:?}, {} tables",
+            observed.manifest_version,
             observed.mark,
             sections.len(),
             observed.tail,
-            answer.len(),
+            observed.answer.len(),
         ));
-        self.world.truth.ghost(|ghost| {
-            let columns = ghost.columns(&observed.tail, &sections);
-            let table = snapshot.catalog.value.table(TABLE);
-            let unknown = columns
-                .iter()
-                .find(|column| table.is_none_or(|table| table.column(column).is_none()));
-            if let Some(column) = unknown {
-                ghost.fail(Invariant::CatalogKnowsData, format!("column {column}"));
-            }
-            ghost.check_answer(&observed);
-        });
-        Some(answer)
+        self.check(&snapshot, &observed, &sections);
+        Some(observed.answer)
     }
 
-    /// The sections' rows, each read from its bundle.
-    async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<Arc<Decoded>>> {
-        let mut sections = Vec::new();
-        for section in &snapshot.manifest.value.sections {
+    /// Whether a database is not dropped; `None` if that can't be told.
+    pub(crate) async fn is_live(&self, database: DatabaseId) -> Option<bool> {
+        let root = self.catalog.root(Duration::ZERO).await.ok()?;
+        let mut live = root.value.live_databases();
+        Some(live.any(|(id, _)| id == database))
+    }
+
+    fn check_refusal(&self, database: DatabaseId, question: Question, error: &SnapshotError) {
+        let truth = &self.world.truth;
+        let now = self.world.time.now();
+        match (question, error) {
+            (Question::AsOf(stamp), SnapshotError::VersionGone(_)) => {
+                truth.ghost(|ghost| ghost.past_refused(database, stamp, now));
+            }
+            (
+                _,
+                SnapshotError::VersionGone(_) | SnapshotError::Manifest(ManifestError::Format(_)),
+            ) => {
+                let text = format!("{question:?}: {error}");
+                truth.ghost(|ghost| ghost.fail(Invariant::NoSurprise, text));
+            }
+            _ => {}
+        }
+    }
+
+    /// The time of the store from which retention counts back.
+    fn kept_until(&self, snapshot: &Snapshot, question: Question) -> StoreTime {
+        let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
+        match question {
+            Question::AsOf(stamp) => stamp.time().min(present),
+            _ => present,
+        }
+    }
+
+    fn observe(
+        &self,
+        snapshot: &Snapshot,
+        question: Question,
+        begun: Begun,
+        sections: &[Read],
+        kept_until: StoreTime,
+    ) -> Observed {
+        let catalog = &snapshot.catalog.value;
+        let mut cutoffs = BTreeMap::new();
+        let mut answer = TableRows::new();
+        for table in catalog.tables() {
+            if let Some(retention) = catalog.retention_of(table.id()) {
+                let cutoff = kept_until.minus(retention).micros() * 1_000;
+                cutoffs.insert(table.id(), cutoff);
+            }
+            let first = cutoffs.get(&table.id()).copied();
+            let mut rows = self.rows_of(snapshot, table, sections);
+            rows.retain(|(_, time), _| first.is_none_or(|first| first <= *time));
+            answer.insert(table.id(), rows);
+        }
+        let as_of = match question {
+            Question::AsOf(asked) => snapshot.as_of.map(|shown| (asked, shown)),
+            _ => None,
+        };
+        Observed {
+            database: snapshot.database,
+            begun,
+            catalog_version: snapshot.catalog.version,
+            manifest_version: snapshot.manifest.version,
+            mark: snapshot.mark(),
+            as_of,
+            tail: snapshot.tail_names().collect(),
+            cutoffs,
+            answer,
+        }
+    }
+
+    fn check(&self, snapshot: &Snapshot, observed: &Observed, sections: &[Read]) {
+        let catalog = &snapshot.catalog.value;
+        self.world.truth.ghost(|ghost| {
+            let all = sections.iter();
+            let all = all.map(|(section, decoded)| (section.as_ref(), decoded.as_ref()));
+            for (id, columns) in ghost.columns(&observed.tail, all) {
+                let table = catalog.table_by_id(id);
+                let mut columns = columns.iter();
+                let unknown =
+                    columns.find(|column| table.is_none_or(|table| table.column(column).is_none()));
+                if let Some(column) = unknown {
+                    let text = format!("column {column} of table {id}");
+                    ghost.fail(Invariant::CatalogKnowsData, text);
+                }
+            }
+            ghost.check_answer(observed);
+        });
+    }
+
+    /// The sections' rows, read from their bundles, each of which takes one request.
+    async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<Read>> {
+        let (database, manifest) = (snapshot.database, &snapshot.manifest);
+        let (world, version) = (&self.world, manifest.version);
+        let missed = |key: &Key| {
+            let (now, key) = (world.time.now(), key.to_string());
+            self.trace(format_args!("misses {key}"));
+            let missed = |ghost: &mut crate::ghost::Ghost| {
+                ghost.object_missed(database, version, &key, now);
+            };
+            world.truth.ghost(missed);
+        };
+        let found = match self.manifests.all_sections(database, &manifest.value).await {
+            Ok(found) => found,
+            Err(ManifestError::PageGone { key }) => {
+                missed(&key);
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
+        world.truth.ghost(|ghost| {
+            let seen = sections.iter().map(AsRef::as_ref);
+            ghost.check_version(database, version, seen);
+        });
+        let keys: BTreeSet<Key> = sections
+            .iter()
+            .map(|section| section.key(database))
+            .collect();
+        for key in keys {
+            let of_key = || {
+                sections
+                    .iter()
+                    .filter(|section| section.key(database) == key)
+            };
+            let start = of_key().map(|section| section.offset).min()?;
+            let end = of_key().map(|section| section.range().end).max()?;
             let options = GetOptions {
-                range: Some(section.range()),
+                range: Some(start..end),
                 if_none_match: None,
             };
-            let answer = self
-                .bucket
-                .get(&section.key(DATABASE), options)
-                .await
-                .ok()?;
-            let decoded = self.world.truth.ghost(|ghost| match answer.value {
-                Get::Found(object) if object.bytes.len() as u64 == section.length => {
-                    ghost.section(section)
-                }
+            match self.bucket.get(&key, options).await.ok()?.value {
+                Get::Found(object) if object.bytes.len() as u64 == end - start => {}
                 _ => {
-                    let text = format!("a query misses {section:?}");
-                    ghost.fail(Invariant::ObjectsExist, text);
-                    None
+                    missed(&key);
+                    return None;
                 }
-            });
-            sections.push(decoded?);
+            }
         }
-        Some(sections)
+        world.truth.ghost(|ghost| {
+            let read = sections.into_iter();
+            let read = read.map(|section| {
+                let decoded = ghost.section(database, &section)?;
+                Some((section, decoded))
+            });
+            read.collect()
+        })
     }
 
-    fn answer(&self, snapshot: &Snapshot, sections: &[Arc<Decoded>]) -> Rows {
-        let Some(table) = snapshot.catalog.value.table(TABLE) else {
-            return Rows::new();
-        };
-        let mut batches: Vec<RecordBatch> = sections
-            .iter()
-            .flat_map(|section| section.batches.iter().cloned())
-            .collect();
+    /// What a table has, without regard to what has expired.
+    fn rows_of(&self, snapshot: &Snapshot, table: &Table, sections: &[Read]) -> Rows {
+        let mut deletes: Vec<RecordedDelete> = Vec::new();
+        let manifest = &snapshot.manifest.value;
+        deletes.extend(manifest.deletes_of(table.id()).cloned());
         for segment in snapshot.tail.iter() {
-            batches.extend(segment.rows(table.id()).unwrap());
+            let of_table = segment.deletes().iter();
+            let of_table = of_table.filter(|delete| delete.table == table.id());
+            deletes.extend(of_table.map(|delete| RecordedDelete {
+                stamp: segment.name().stamp,
+                delete: delete.clone(),
+                added: 0,
+                dropped: None,
+                expiry: false,
+            }));
         }
-        let tags = table.tag_names();
-        let folded = fold(&tags, &table.arrow_schema(), &batches).unwrap();
-        let mut answer = Rows::new();
-        take_in(&mut answer, &plain(&folded));
-        answer
+        let everywhere = self.weakness == Some(Weakness::DeletesFilterEverything);
+        let mut history = Vec::new();
+        for (section, decoded) in sections.iter().filter(|(one, _)| one.table == table.id()) {
+            let applying: Vec<_> = deletes
+                .iter()
+                .filter(|recorded| everywhere || recorded.applies_to(section))
+                .collect();
+            let rows = decoded
+                .batches
+                .iter()
+                .map(|batch| without(batch, &applying));
+            history.extend(rows.map(Version::Rows));
+        }
+        for segment in snapshot.tail.iter() {
+            let rows = segment.rows(table.id()).unwrap();
+            history.extend(rows.into_iter().map(Version::Rows));
+            let of_table = segment.deletes().iter();
+            let of_table = of_table.filter(|delete| delete.table == table.id());
+            history.extend(of_table.map(|delete| Version::Delete(&delete.condition)));
+        }
+        let batches = survivors(history).unwrap();
+        let folded = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let mut rows = Rows::new();
+        take_in(&mut rows, &plain(&folded));
+        rows
     }
+}
+
+/// The rows that none of the deletes removes.
+pub(crate) fn without(batch: &RecordBatch, deletes: &[&RecordedDelete]) -> RecordBatch {
+    let mut rows = batch.clone();
+    for recorded in deletes {
+        let gone = recorded.delete.condition.mask(&rows).unwrap();
+        rows = filter_record_batch(&rows, &BooleanArray::new(!&gone, None)).unwrap();
+    }
+    rows
 }

@@ -8,14 +8,23 @@ use arrow_array::{
     types::{Int32Type, Int64Type, TimestampNanosecondType},
 };
 use bytes::Bytes;
-use neap_schema::TIME_COLUMN;
+use neap_row_delete::Condition;
+use neap_schema::{TIME_COLUMN, TableId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// The only tag of the only table.
+use crate::machine::BEGIN_MICROS;
+
+/// The table that everything is done to.
+pub(crate) const TABLE: &str = "t";
+
+/// The table of the witnesses: every write has a row there, at a time of its own, so that the data tell
+/// which writes they hold. Nobody deletes from it, drops it, or lets it expire.
+pub(crate) const WITNESSES: &str = "w";
+
+/// The only tag of each table.
 pub(crate) const TAG: &str = "host";
 
-/// The host of the rows that name their request: every request writes one, at a time of its own, so that
-/// the data tell which requests they hold.
+/// The host of the witnesses.
 pub(crate) const WITNESS: &str = "witness";
 
 /// A tag set and a time.
@@ -30,6 +39,9 @@ pub(crate) type Row = (Point, Fields);
 /// One row for each point.
 pub(crate) type Rows = BTreeMap<Point, Fields>;
 
+/// The rows of each table.
+pub(crate) type TableRows = BTreeMap<TableId, Rows>;
+
 /// Takes rows in, after those that are there: of each field the newest value stays.
 pub(crate) fn take_in<'a>(into: &mut Rows, rows: impl IntoIterator<Item = &'a Row>) {
     for (point, fields) in rows {
@@ -38,32 +50,58 @@ pub(crate) fn take_in<'a>(into: &mut Rows, rows: impl IntoIterator<Item = &'a Ro
     }
 }
 
-/// The requests that have a row here.
+/// Whether a condition holds for a point of a table whose only tag is [`TAG`].
+pub(crate) fn holds(condition: &Condition, point: &Point) -> bool {
+    let (host, time) = point;
+    match condition {
+        Condition::Time { min, max } => min <= time && time <= max,
+        Condition::Tag { name, value } => {
+            let there = if name == TAG { host.as_str() } else { "" };
+            there == value.as_deref().unwrap_or_default()
+        }
+        Condition::All(parts) => parts.iter().all(|part| holds(part, point)),
+        Condition::Any(parts) => parts.iter().any(|part| holds(part, point)),
+    }
+}
+
+/// The writes that have a witness here.
 pub(crate) fn requests<'a>(points: impl IntoIterator<Item = &'a Point>) -> BTreeSet<u64> {
     let witnesses = points.into_iter().filter(|(host, _)| host == WITNESS);
     witnesses.map(|(_, time)| request_at(*time)).collect()
 }
 
-const DAY: i64 = 86_400_000_000_000;
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const DAY: i64 = 86_400 * SECOND;
 
-/// The time of a request's witness: on one of two days.
+/// The time at which every schedule begins, in nanoseconds since the Unix epoch.
+pub(crate) const BEGIN_NANOS: i64 = BEGIN_MICROS * 1_000;
+
+/// The time of a write's witness.
 pub(crate) fn witness_time(request: u64) -> i64 {
-    let number = i64::try_from(request).unwrap();
-    number % 2 * DAY + number
+    BEGIN_NANOS + i64::try_from(request).unwrap()
 }
 
 fn request_at(time: i64) -> u64 {
-    u64::try_from(time % DAY).unwrap()
+    u64::try_from(time - BEGIN_NANOS).unwrap()
 }
 
-/// One of the four points that all requests write to, on two days.
+/// The hosts of the points that all writes have in common.
+pub(crate) const HOSTS: [&str; 2] = ["a", "b"];
+
+/// One of the points that all writes have in common: two on the day on which the schedule begins, two on the
+/// day before, and so on. Those of the second host are a little younger.
 pub(crate) fn shared_point(number: usize) -> Point {
-    let host = ["a", "b"][number / 2 % 2];
-    (host.to_owned(), i64::try_from(number % 2).unwrap() * DAY)
+    let host = number % HOSTS.len();
+    let days = i64::try_from(number / HOSTS.len()).unwrap();
+    let younger = 100 * SECOND * i64::try_from(host).unwrap();
+    (HOSTS[host].to_owned(), BEGIN_NANOS - days * DAY + younger)
 }
 
 /// The plain values of a batch whose columns are the tag, the time and integers.
 pub(crate) fn plain(batch: &RecordBatch) -> Vec<Row> {
+    if batch.num_rows() == 0 {
+        return Vec::new();
+    }
     let schema = batch.schema();
     let times = batch[TIME_COLUMN].as_primitive::<TimestampNanosecondType>();
     let hosts = batch[TAG].as_dictionary::<Int32Type>();

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{chance::Chance, machine::Suspension, truth::StoreHabits};
+use crate::{
+    cast::{Cast, CastMix},
+    chance::Chance,
+    machine::Suspension,
+    truth::StoreHabits,
+};
 
 /// The lengths of freezes in seconds: from hardly noticed to hours.
 const MIXED: &[u64] = &[3, 8, 15, 25, 40, 75, 130, 400, 1000, 4000, 9000, 20000];
@@ -51,6 +56,8 @@ pub(crate) struct Mix {
     pub(crate) new_column: f64,
     /// The probability that writers and readers share a process that knows itself the only writer.
     pub(crate) sole_writer: f64,
+    /// Who else takes part.
+    pub(crate) cast: CastMix,
 }
 
 impl Mix {
@@ -83,6 +90,21 @@ impl Mix {
         ledger: 0.3,
         new_column: 0.15,
         sole_writer: 0.15,
+        cast: CastMix::ALL,
+    };
+
+    /// A mix in which much is flushed.
+    pub(crate) const COMPACTION: Self = Self {
+        ledger: 0.0,
+        flush_pauses: &[1.0, 10.0, 60.0],
+        write_pauses: &[0.5, 5.0, 20.0, 60.0],
+        ..Self::ALL
+    };
+
+    /// The mix of writes, flushes and queries by themselves.
+    pub(crate) const WITHOUT_COMPACTION: Self = Self {
+        cast: CastMix::NOBODY,
+        ..Self::ALL
     };
 }
 
@@ -99,6 +121,7 @@ pub(crate) struct Choices {
     pub(crate) sole_writer: bool,
     pub(crate) ledger: bool,
     pub(crate) store: StoreHabits,
+    pub(crate) cast: Cast,
 }
 
 impl Choices {
@@ -119,13 +142,19 @@ impl Choices {
             host_skew: 0.0,
             fast: None,
         },
+        cast: Cast::NOBODY,
     };
 
     pub(crate) fn draw(mix: &Mix, chance: &Chance) -> Self {
         let from = Duration::from_secs(200);
         let fast = from + Duration::from_secs(chance.pick(&[50, 300, 2000]));
+        let cast = Cast::draw(&mix.cast, chance);
+        let percent = match cast.is_anybody() {
+            true => chance.pick(mix.cast.calls),
+            false => 100,
+        };
         Self {
-            calls: chance.pick(mix.calls),
+            calls: chance.pick(mix.calls) * percent / 100,
             trouble: chance.pick(mix.trouble),
             freeze: chance.pick(mix.freeze),
             freezes: chance.pick(mix.freezes),
@@ -140,6 +169,7 @@ impl Choices {
                 host_skew: chance.pick(mix.host_skew),
                 fast: mix.store_steps.then_some((from, fast)),
             },
+            cast,
         }
     }
 }

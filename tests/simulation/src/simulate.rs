@@ -1,6 +1,7 @@
 //! One schedule from its seed: who acts, when it ends, and what is looked at then.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -8,19 +9,24 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use neap_bucket::Rules;
+use neap_schema::ColumnType;
 use tokio::task::JoinSet;
 
 use crate::{
-    actors::{Stage, client, collector, flusher, querier},
+    actors::{Stage, client, flusher, querier},
     chance::Chance,
-    ghost::{Ghost, Invariant, Violation},
+    compactors::{collector, compactor, merger, planner},
+    ending::finish,
+    ghost::{Counts, Ghost, Invariant, Violation},
     instance::{DATABASE, DATABASE_NAME, Instance, Place},
-    ledger::{Sayings, audit, bookkeeper},
+    ledger::{Sayings, bookkeeper},
     machine::TrueTime,
     network::World,
+    operators::operator,
+    rows::{TAG, WITNESSES},
     schedule::{Choices, Mix},
-    write::Content,
 };
 
 /// How a schedule ended.
@@ -29,7 +35,7 @@ pub(crate) struct Outcome {
     pub(crate) violations: Vec<Violation>,
     pub(crate) calls: usize,
     pub(crate) acknowledged: usize,
-    pub(crate) flushes: usize,
+    pub(crate) counts: Counts,
     pub(crate) time: Duration,
 }
 
@@ -48,7 +54,10 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// A world with an empty database in it.
+/// Longer than any retention that an operator sets.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A world with a database in it that is empty but for the table of the witnesses.
 pub(crate) async fn create_world(
     chance: Chance,
     choices: Choices,
@@ -63,6 +72,20 @@ pub(crate) async fn create_world(
         .await
         .unwrap();
     assert_eq!(database, DATABASE);
+    let (tags, fields) = ([TAG.to_owned()], [("id".to_owned(), ColumnType::Integer)]);
+    let catalog = founder
+        .catalog
+        .create_table(DATABASE, WITNESSES, &tags, &fields)
+        .await
+        .unwrap();
+    let witnesses = catalog.value.table(WITNESSES).unwrap().id();
+    founder
+        .catalog
+        .set_table_retention(DATABASE, witnesses, Some(FOR_EVER))
+        .await
+        .unwrap();
+    let kept = world.choices.cast.kept();
+    world.truth.ghost(|ghost| ghost.time_travel = kept);
     world
 }
 
@@ -71,11 +94,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     let choices = Choices::draw(mix, &chance);
     let world = create_world(chance, choices.clone(), rules, tracing).await;
     world.trace("schedule", format_args!("{choices:?}"));
-    let stage = Stage {
-        world: Arc::clone(&world),
-        mix: mix.clone(),
-        requests: Arc::new(AtomicU64::new(1)),
-    };
+    let stage = Stage::new(&world, mix);
     let sayings = Arc::new(Sayings::default());
     let mut actors = JoinSet::new();
     let place = |name: &str| Place::new(name, &world, mix, rules);
@@ -100,7 +119,25 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
             actors.spawn(bookkeeper(stage.clone(), keeper, Arc::clone(&sayings)));
         }
     }
-    actors.spawn(collector(stage.clone(), place("collector")));
+    let cast = &choices.cast;
+    for number in 0..if cast.collecting { 2 } else { 1 } {
+        let place = Place::of_collector(number, &world, mix, rules);
+        actors.spawn(collector(stage.clone(), place));
+    }
+    for number in 0..2 {
+        if cast.merging {
+            actors.spawn(merger(stage.clone(), place(&format!("merger {number}"))));
+        }
+        if cast.planning {
+            actors.spawn(planner(stage.clone(), place(&format!("planner {number}"))));
+        }
+    }
+    if cast.compacting {
+        actors.spawn(compactor(stage.clone(), place("compactor")));
+    }
+    if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
+        actors.spawn(operator(stage.clone(), place("operator")));
+    }
     tokio::select! {
         biased;
         ended = actors.join_next() => {
@@ -112,7 +149,11 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     world.trace("schedule", "is over");
     actors.abort_all();
     let calls = world.calls();
-    finish(&stage, rules, &sayings).await;
+    let ending = AssertUnwindSafe(finish(&stage, rules, &sayings));
+    if ending.catch_unwind().await.is_err() {
+        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, "the end panicked");
+        world.truth.ghost(fail);
+    }
     world.truth.ghost(|ghost| {
         // A store whose clock went back has no order of writes to keep.
         if !mix.store_steps {
@@ -121,37 +162,11 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
         Outcome {
             violations: std::mem::take(&mut ghost.violations),
             calls,
-            acknowledged: ghost.acknowledged().len(),
-            flushes: ghost.flushes(),
+            acknowledged: ghost.acknowledged(),
+            counts: ghost.counts,
             time: world.time.now(),
         }
     })
-}
-
-/// What instances see to which nothing happens: after what landed late, as much again is written and flushed.
-async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
-    let world = &stage.world;
-    let last = Instance::healthy(world, "last", rules);
-    let mut answer = last.query().await;
-    if world.chance.happens(0.3) {
-        world.time.sleep(Duration::from_secs(6000)).await;
-        let request = stage.requests.fetch_add(1, Ordering::Relaxed);
-        let written = last.write(&Content::of(request, 0, "a"), None).await;
-        if written.is_ok() {
-            world.truth.ghost(|ghost| ghost.acknowledge(request));
-        }
-        world.time.sleep(Duration::from_secs(60)).await;
-        let flushed = last.flusher.flush(DATABASE).await;
-        last.trace(format_args!("last flush: {flushed:?}"));
-        answer = Instance::healthy(world, "verifier", rules).query().await;
-    }
-    if answer.is_none() {
-        let fail = |ghost: &mut Ghost| {
-            ghost.fail(Invariant::NoSurprise, "no answer though nothing goes wrong");
-        };
-        world.truth.ghost(fail);
-    }
-    audit(&last, sayings).await;
 }
 
 /// What a number of seeds came to.
@@ -160,7 +175,7 @@ pub(crate) struct Tally {
     pub(crate) seeds: usize,
     pub(crate) calls: usize,
     pub(crate) acknowledged: usize,
-    pub(crate) flushes: usize,
+    pub(crate) counts: Counts,
     pub(crate) time: Duration,
     /// The seeds with violations, and the first of each.
     pub(crate) broken: Vec<(u64, Violation)>,
@@ -187,7 +202,7 @@ pub(crate) fn simulate_all(
             tally.seeds += 1;
             tally.calls += outcome.calls;
             tally.acknowledged += outcome.acknowledged;
-            tally.flushes += outcome.flushes;
+            tally.counts = tally.counts.and(outcome.counts);
             tally.time += outcome.time;
             if let Some(violation) = outcome.violations.into_iter().next() {
                 broken.fetch_add(1, Ordering::Relaxed);

@@ -155,7 +155,7 @@ impl Truth {
         };
         state.objects.insert(key.to_owned(), object);
         let State { objects, ghost, .. } = &mut *state;
-        ghost.object_put(key, body, objects);
+        ghost.object_put(key, body, objects, self.time.now());
         self.answer(&state, Put::Done(etag))
     }
 
@@ -203,7 +203,7 @@ impl Truth {
         let mut state = self.state();
         for key in keys {
             if state.objects.remove(key).is_some() {
-                state.ghost.object_deleted(key);
+                state.ghost.object_deleted(key, self.time.now());
             }
         }
         self.answer(&state, ())

@@ -1,17 +1,17 @@
-//! What clients write, as line protocol through the write function.
+//! What clients ask for: writes, as line protocol through the write function, and row deletes.
 
 use neap_bucket::Stamp;
+use neap_catalog::ANY_AGE;
+use neap_row_delete::{Condition, DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_schema::DatabaseId;
 use neap_write::{Precision, WriteFailure, WriteOptions};
 
 use crate::{
     instance::{DATABASE_NAME, Instance},
-    rows::{Fields, Row, TAG, WITNESS, shared_point, witness_time},
+    rows::{Fields, Row, TABLE, TAG, WITNESS, WITNESSES, shared_point, witness_time},
 };
 
-/// The only table.
-pub(crate) const TABLE: &str = "t";
-
-/// What a client sends: one or two rows of the shared points, and its witness.
+/// What a client sends: rows of the shared points, and its witness.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) request: u64,
@@ -33,33 +33,72 @@ impl Content {
 
     /// The value of a cell.
     pub(crate) fn value(&self, cell: usize) -> i64 {
-        10 * i64::try_from(self.request).unwrap() + i64::try_from(cell).unwrap()
+        100 * i64::try_from(self.request).unwrap() + i64::try_from(cell).unwrap()
     }
 
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
+    /// The rows, each with its table.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, Row)> {
+        let mut rows: Vec<(&'static str, Row)> = Vec::new();
         for (cell, (point, field)) in self.cells.iter().enumerate() {
             let mut fields = Fields::from([((*field).to_owned(), self.value(cell))]);
             if self.new_column && cell == 0 {
                 fields.insert(format!("f{}", self.request), self.value(cell));
             }
-            rows.push((shared_point(*point), fields));
+            rows.push((TABLE, (shared_point(*point), fields)));
         }
         let witness = (WITNESS.to_owned(), witness_time(self.request));
-        rows.push((witness, Fields::from([("id".to_owned(), self.value(0))])));
+        let id = Fields::from([("id".to_owned(), self.value(0))]);
+        rows.push((WITNESSES, (witness, id)));
         rows
     }
 
     /// The rows as line protocol.
     fn body(&self) -> String {
-        let line = |((host, time), fields): Row| {
+        let line = |(table, ((host, time), fields)): (&str, Row)| {
             let fields: Vec<_> = fields
                 .iter()
                 .map(|(name, value)| format!("{name}={value}i"))
                 .collect();
-            format!("{TABLE},{TAG}={host} {} {time}\n", fields.join(","))
+            format!("{table},{TAG}={host} {} {time}\n", fields.join(","))
         };
         self.rows().into_iter().map(line).collect()
+    }
+}
+
+/// What begins the host that names the request of a delete, and that no row has.
+const ERASED_BY: &str = "erased by ";
+
+/// Which rows a client wants to be gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Erasure {
+    pub(crate) request: u64,
+    pub(crate) hosts: Vec<&'static str>,
+    /// The first and the last time.
+    pub(crate) times: (i64, i64),
+}
+
+impl Erasure {
+    fn condition(&self) -> Condition {
+        let host = |value: String| Condition::Tag {
+            name: TAG.to_owned(),
+            value: Some(value),
+        };
+        let names = self.hosts.iter().map(|host| (*host).to_owned());
+        let names = names.chain([format!("{ERASED_BY}{}", self.request)]);
+        let (min, max) = self.times;
+        Condition::All(vec![
+            Condition::Time { min, max },
+            Condition::Any(names.map(host).collect()),
+        ])
+    }
+}
+
+/// The request that asked for this delete.
+pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
+    match condition {
+        Condition::Time { .. } => None,
+        Condition::Tag { value, .. } => value.as_deref()?.strip_prefix(ERASED_BY)?.parse().ok(),
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().find_map(erased_by),
     }
 }
 
@@ -70,6 +109,16 @@ impl Instance {
         content: &Content,
         after: Option<Stamp>,
     ) -> Result<Stamp, WriteFailure> {
+        self.write_to(DATABASE_NAME, content, after).await
+    }
+
+    /// Writes to a database.
+    pub(crate) async fn write_to(
+        &self,
+        database: &str,
+        content: &Content,
+        after: Option<Stamp>,
+    ) -> Result<Stamp, WriteFailure> {
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             after,
@@ -77,8 +126,36 @@ impl Instance {
         };
         let accepted = self
             .writer
-            .write(DATABASE_NAME, content.body().into(), options)
+            .write(database, content.body().into(), options)
             .await?;
         Ok(accepted.stamp.unwrap())
+    }
+
+    /// Deletes rows, ordered after a stamp if one is given. `None`: there is no table.
+    pub(crate) async fn erase(
+        &self,
+        database: DatabaseId,
+        erasure: &Erasure,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, DeleteRowsError> {
+        let catalog = self.catalog.database(database, ANY_AGE).await;
+        let catalog = catalog.map_err(|error| DeleteRowsError {
+            message: error.to_string(),
+            kind: DeleteRowsErrorKind::Unavailable,
+            retry_after: None,
+            stamp: None,
+        })?;
+        let Some(table) = catalog.value.table(TABLE).map(|table| table.id()) else {
+            return Ok(None);
+        };
+        let delete = RowDelete {
+            table,
+            condition: erasure.condition(),
+        };
+        let after = after.map(Stamp::as_u64);
+        // Not the method of the service for text.
+        let deleter: &dyn RowDeleter = &self.writer;
+        let stamp = deleter.delete_rows(database, vec![delete], after).await?;
+        Ok(Some(Stamp::from_u64(stamp)))
     }
 }

@@ -1,0 +1,210 @@
+//! Who takes part in a schedule besides those who write, flush and query, and how the data are laid out.
+
+use std::time::Duration;
+
+use crate::{chance::Chance, weakness::Weakness};
+
+/// From what casts are drawn. Each list is one choice for each schedule, each probability one decision.
+#[derive(Clone, Debug)]
+pub(crate) struct CastMix {
+    /// The probability that there is anybody else at all.
+    pub(crate) any: f64,
+    /// Mergers that choose any closed set of sections.
+    pub(crate) merging: f64,
+    /// Mergers that follow the product's plans, which also remove what has expired and what is dropped.
+    pub(crate) planning: f64,
+    /// The compact function as a whole, with its events.
+    pub(crate) compacting: f64,
+    /// Two collectors with different time-travel periods; else one that deletes segments only.
+    pub(crate) collecting: f64,
+    /// Clients that delete rows; the second number is the share of deletes among their requests.
+    pub(crate) deleting: (f64, f64),
+    /// Somebody sets, shortens and clears the retention.
+    pub(crate) expiring: f64,
+    /// Somebody drops tables, and takes that back.
+    pub(crate) dropping: f64,
+    /// Somebody restores earlier versions.
+    pub(crate) restoring: f64,
+    /// Somebody drops databases, restored ones mostly, and takes that back.
+    pub(crate) destroying: f64,
+    /// Queries of earlier states; the second number is their share among all queries.
+    pub(crate) looking_back: (f64, f64),
+    /// Writes that have a row on each of the days.
+    pub(crate) wide: f64,
+    /// The number of days that rows are written to.
+    pub(crate) days: &'static [usize],
+    /// The number of sections that a manifest holds before it writes pages.
+    pub(crate) inline_sections: &'static [usize],
+    /// For how long what was dropped is kept, in seconds; drawn for each collector.
+    pub(crate) time_travel: &'static [u64],
+    /// The age of garbage in seconds; the product's collector has a lower limit of its own.
+    pub(crate) orphan_age: &'static [u64],
+    /// The pauses between merges, and between what operators do, in seconds.
+    pub(crate) merge_pauses: &'static [f64],
+    pub(crate) operator_pauses: &'static [f64],
+    /// The calls of a schedule with anybody else, in percent of those without.
+    pub(crate) calls: &'static [usize],
+    /// Mergers and collectors of the simulation's own take the place of the product's.
+    pub(crate) weakness: Option<Weakness>,
+}
+
+impl CastMix {
+    /// Nobody else.
+    pub(crate) const NOBODY: Self = Self {
+        any: 0.0,
+        ..Self::ALL
+    };
+
+    /// The mix of all invariants.
+    pub(crate) const ALL: Self = Self {
+        any: 0.7,
+        merging: 0.6,
+        planning: 0.3,
+        compacting: 0.15,
+        collecting: 0.7,
+        deleting: (0.6, 0.2),
+        expiring: 0.3,
+        dropping: 0.3,
+        restoring: 0.3,
+        destroying: 0.1,
+        looking_back: (0.5, 0.3),
+        wide: 0.25,
+        days: &[1, 2, 2, 4, 6],
+        inline_sections: &[0, 4, 512],
+        time_travel: &[60, 200, 1000],
+        orphan_age: &[1800],
+        merge_pauses: &[0.5, 5.0, 30.0, 100.0],
+        operator_pauses: &[2.0, 20.0, 100.0],
+        calls: &[100, 150, 200],
+        weakness: None,
+    };
+
+    /// With somebody in any case.
+    const SOMEBODY: Self = Self {
+        any: 1.0,
+        merging: 0.7,
+        planning: 0.5,
+        collecting: 0.9,
+        calls: &[200],
+        ..Self::ALL
+    };
+
+    /// Manifests with pages.
+    pub(crate) const PAGES: Self = Self {
+        wide: 1.0,
+        days: &[4],
+        inline_sections: &[0, 4],
+        time_travel: &[1000],
+        merge_pauses: &[30.0],
+        ..Self::SOMEBODY
+    };
+
+    /// Retention that changes often.
+    pub(crate) const EXPIRY: Self = Self {
+        expiring: 1.0,
+        planning: 1.0,
+        days: &[2, 4],
+        inline_sections: &[0, 512],
+        operator_pauses: &[2.0, 20.0],
+        ..Self::SOMEBODY
+    };
+
+    /// Tables that are dropped and come back.
+    pub(crate) const DROPS: Self = Self {
+        dropping: 1.0,
+        planning: 1.0,
+        operator_pauses: &[2.0, 20.0],
+        ..Self::SOMEBODY
+    };
+
+    /// Databases that begin with an earlier version of another one.
+    pub(crate) const RESTORES: Self = Self {
+        restoring: 1.0,
+        destroying: 0.5,
+        collecting: 1.0,
+        time_travel: &[60, 200],
+        operator_pauses: &[20.0, 100.0],
+        ..Self::SOMEBODY
+    };
+}
+
+/// One schedule's cast.
+#[derive(Clone, Debug)]
+pub(crate) struct Cast {
+    pub(crate) merging: bool,
+    pub(crate) planning: bool,
+    pub(crate) compacting: bool,
+    pub(crate) collecting: bool,
+    pub(crate) deletes: f64,
+    pub(crate) expiring: bool,
+    pub(crate) dropping: bool,
+    pub(crate) restoring: bool,
+    pub(crate) destroying: bool,
+    pub(crate) past_queries: f64,
+    pub(crate) wide: bool,
+    pub(crate) days: usize,
+    pub(crate) inline_sections: usize,
+    /// The periods of the two collectors.
+    pub(crate) time_travel: [Duration; 2],
+    pub(crate) orphan_age: Duration,
+    pub(crate) weakness: Option<Weakness>,
+}
+
+impl Cast {
+    /// Nobody.
+    pub(crate) const NOBODY: Self = Self {
+        merging: false,
+        planning: false,
+        compacting: false,
+        collecting: false,
+        deletes: 0.0,
+        expiring: false,
+        dropping: false,
+        restoring: false,
+        destroying: false,
+        past_queries: 0.0,
+        wide: false,
+        days: 2,
+        inline_sections: 512,
+        time_travel: [Duration::from_secs(3600); 2],
+        orphan_age: Duration::from_secs(86_400),
+        weakness: None,
+    };
+
+    pub(crate) fn draw(mix: &CastMix, chance: &Chance) -> Self {
+        if !chance.happens(mix.any) {
+            return Self::NOBODY;
+        }
+        let destroying = chance.happens(mix.destroying);
+        let share = |(any, share): (f64, f64)| if chance.happens(any) { share } else { 0.0 };
+        Self {
+            merging: chance.happens(mix.merging),
+            planning: chance.happens(mix.planning),
+            // Nobody else removes what is left of a database.
+            compacting: chance.happens(mix.compacting) || destroying,
+            collecting: chance.happens(mix.collecting),
+            deletes: share(mix.deleting),
+            expiring: chance.happens(mix.expiring),
+            dropping: chance.happens(mix.dropping),
+            restoring: chance.happens(mix.restoring),
+            destroying,
+            past_queries: share(mix.looking_back),
+            wide: chance.happens(mix.wide),
+            days: chance.pick(mix.days),
+            inline_sections: chance.pick(mix.inline_sections),
+            time_travel: [(); 2].map(|()| Duration::from_secs(chance.pick(mix.time_travel))),
+            orphan_age: Duration::from_secs(chance.pick(mix.orphan_age)),
+            weakness: mix.weakness,
+        }
+    }
+
+    /// Whether there is anybody.
+    pub(crate) fn is_anybody(&self) -> bool {
+        self.merging || self.planning || self.compacting || self.collecting
+    }
+
+    /// For how long what was dropped is kept by the collector that keeps it for the shorter time.
+    pub(crate) fn kept(&self) -> Duration {
+        self.time_travel[0].min(self.time_travel[1])
+    }
+}

@@ -1,0 +1,288 @@
+//! Actors that merge and collect, each going on until the schedule ends.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::Stamp;
+use neap_compact::{
+    CompactError, Event, Hull, JobLimits, MergeError, MergeJob, MergeReason, Scope,
+};
+use neap_manifest::{ManifestError, Section};
+use neap_schema::DatabaseId;
+
+use crate::{
+    actors::{Stage, run_on},
+    chance::Chance,
+    ghost::{Ghost, Invariant},
+    instance::{Instance, Place},
+};
+
+/// Objects are kept at least for the time-travel period less this, by which store times may be wrong.
+const CLOCK_ERROR: Duration = Duration::from_secs(12);
+
+impl Instance {
+    fn surprise(&self, what: &str, error: &dyn std::fmt::Display) {
+        let text = format!("{what}: {error}");
+        let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, text);
+        self.world.truth.ghost(fail);
+    }
+
+    /// Whether a part of an event may fail like this.
+    fn judge_text(&self, what: &str, failure: &str) {
+        let surprises = [
+            "damaged",
+            "not sorted",
+            "can't be:",
+            "is not one of the table",
+        ];
+        if surprises.iter().any(|surprise| failure.contains(surprise)) {
+            self.surprise(what, &failure);
+        }
+    }
+
+    /// Whether a job may fail like this that began at `begun`.
+    fn judge(&self, what: &str, error: &CompactError, begun: Duration) {
+        self.trace(format_args!("{what}: {error}"));
+        match error {
+            CompactError::Format(_)
+            | CompactError::Segment(_)
+            | CompactError::Points(_)
+            | CompactError::Encode { .. }
+            | CompactError::Manifest(ManifestError::Format(_) | ManifestError::Impossible { .. }) =>
+            {
+                self.surprise(what, error);
+            }
+            CompactError::Manifest(ManifestError::PageGone { .. }) => {
+                self.judge_missing(what, error, begun);
+            }
+            CompactError::Merge(error) => self.judge_merge(what, error, begun),
+            _ => {}
+        }
+    }
+
+    fn judge_merge(&self, what: &str, error: &MergeError, begun: Duration) {
+        match error {
+            MergeError::Format(_)
+            | MergeError::NotSorted(_)
+            | MergeError::Column { .. }
+            | MergeError::Points(_)
+            | MergeError::Mask(_)
+            | MergeError::Encode(_)
+            | MergeError::Manifest(ManifestError::Format(_) | ManifestError::Impossible { .. }) => {
+                self.surprise(what, error);
+            }
+            MergeError::Missing(_) | MergeError::Manifest(ManifestError::PageGone { .. }) => {
+                self.judge_missing(what, error, begun);
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_missing(&self, what: &str, error: &dyn std::fmt::Display, begun: Duration) {
+        let lasted = self.world.time.now() - begun;
+        let kept = self.world.truth.ghost(|ghost| ghost.time_travel);
+        if lasted + CLOCK_ERROR < kept {
+            self.surprise(what, error);
+        }
+    }
+}
+
+/// Some sections of one table, with all that have to be merged with them.
+pub(crate) fn closed_set(
+    chance: &Chance,
+    sections: &[Arc<Section>],
+    is_closed: bool,
+) -> Option<MergeJob> {
+    let first = sections.get(chance.below(sections.len()))?;
+    let of_table = sections.iter().filter(|one| one.table == first.table);
+    let mut rest: Vec<Arc<Section>> = of_table.cloned().collect();
+    let mut inputs = Vec::new();
+    for _ in 0..=chance.below(3) {
+        if !rest.is_empty() {
+            inputs.push(rest.swap_remove(chance.below(rest.len())));
+        }
+    }
+    if is_closed {
+        close(&mut inputs, rest)?;
+    }
+    MergeJob::of(inputs, MergeReason::Recent)
+}
+
+/// Adds what meets the hull of the inputs, until nothing else does.
+fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<()> {
+    loop {
+        let hulls = inputs.iter().map(|section| Hull::of(section));
+        let hull = hulls.reduce(Hull::with)?;
+        let (met, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|section| hull.meets(&Hull::of(section)));
+        rest = others;
+        if met.is_empty() {
+            return Some(());
+        }
+        inputs.extend(met);
+    }
+}
+
+fn limits(chance: &Chance) -> JobLimits {
+    JobLimits {
+        time: Duration::from_secs(chance.pick(&[20, 600])),
+        ..JobLimits::default()
+    }
+}
+
+/// Merges any sections now and then.
+pub(crate) async fn merger(stage: Stage, place: Arc<Place>) {
+    loop {
+        stage.world.pause(stage.mix.cast.merge_pauses).await;
+        let database = stage.some_database().0;
+        run_on(&place, async |instance| {
+            match instance.weakness {
+                Some(weakness) => instance.merge_weakly(database, weakness).await,
+                None => merge_some(&instance, database).await,
+            };
+        })
+        .await;
+    }
+}
+
+/// Merges some closed set of sections.
+pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Option<()> {
+    let chance = &instance.world.chance;
+    let begun = instance.world.time.now();
+    let manifest = instance.manifests.read(database, None).await.ok()?;
+    let found = instance.manifests.all_sections(database, &manifest.value);
+    let found = match found.await {
+        Ok(found) => found,
+        Err(error) => {
+            instance.judge("a merge", &error.into(), begun);
+            return None;
+        }
+    };
+    let sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
+    let job = closed_set(chance, &sections, true)?;
+    let merged = instance
+        .merger
+        .run(database, &job.reference(), None, &limits(chance))
+        .await;
+    match merged {
+        Ok(outcome) => instance.trace(format_args!(
+            "merge of {} sections of {database}: {outcome:?}",
+            job.inputs.len()
+        )),
+        Err(error) => instance.judge("a merge", &error.into(), begun),
+    }
+    Some(())
+}
+
+/// Plans and runs merges, and removes what has expired and what is dropped.
+pub(crate) async fn planner(stage: Stage, place: Arc<Place>) {
+    loop {
+        stage.world.pause(stage.mix.cast.merge_pauses).await;
+        let database = stage.some_database().0;
+        run_on(&place, async |instance| plan(&instance, database).await).await;
+    }
+}
+
+async fn plan(instance: &Instance, database: DatabaseId) {
+    let chance = &instance.world.chance;
+    let begun = instance.world.time.now();
+    let scope = chance.pick(&[Scope::Recent, Scope::All]);
+    let planned = match instance
+        .maintainer
+        .plan(database, scope, neap_compact::PlanLimits::of_jobs(4))
+        .await
+    {
+        Ok(planned) => planned,
+        Err(error) => return instance.judge("a plan", &error, begun),
+    };
+    instance.trace(format_args!("plan for {database}: {planned:?}"));
+    for order in &planned.orders {
+        // Nobody gets this one.
+        if chance.happens(0.1) {
+            continue;
+        }
+        let begun = instance.world.time.now();
+        match instance.maintainer.run(order, &limits(chance)).await {
+            Ok(outcome) => instance.trace(format_args!("order {}: {outcome:?}", order.job)),
+            Err(error) => instance.judge("an order", &error, begun),
+        }
+    }
+}
+
+/// Runs the compact function as a whole.
+pub(crate) async fn compactor(stage: Stage, place: Arc<Place>) {
+    loop {
+        stage.world.pause(stage.mix.cast.merge_pauses).await;
+        run_on(&place, async |instance| {
+            let chance = &instance.world.chance;
+            let event = match chance.happens(0.5) {
+                true => Event::Scheduled,
+                false => Event::Collect,
+            };
+            let begun = instance.world.time.now();
+            let limit = Duration::from_secs(chance.pick(&[20, 600]));
+            match instance.compactor.handle(&event, Some(limit)).await {
+                Ok(report) => {
+                    instance.trace(format_args!("{event:?}: {report:?}"));
+                    for (_, failure) in &report.failures {
+                        instance.judge_text("an event", failure);
+                    }
+                }
+                Err(error) => instance.judge("an event", &error, begun),
+            }
+        })
+        .await;
+    }
+}
+
+/// Deletes what nothing needs.
+pub(crate) async fn collector(stage: Stage, place: Arc<Place>) {
+    loop {
+        stage.world.pause(stage.mix.collect_pauses).await;
+        let is_all = stage.world.choices.cast.collecting;
+        let database = stage.some_database().0;
+        run_on(&place, async |instance| match instance.weakness {
+            Some(weakness) => {
+                instance.collect_weakly(database, weakness).await;
+            }
+            None if is_all => collect(&instance, database).await,
+            None => {
+                collect_segments(&instance, database).await;
+            }
+        })
+        .await;
+    }
+}
+
+/// Collects a database once.
+pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
+    let begun = instance.world.time.now();
+    match instance.collector.collect(database).await {
+        Ok(collected) => instance.trace(format_args!("collects {database}: {collected:?}")),
+        Err(error) => instance.judge("a collection", &error, begun),
+    }
+}
+
+/// Deletes segments that a mark has been above for long enough.
+pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) -> Option<()> {
+    let manifest = instance.manifests.read(database, None).await.ok()?;
+    let collected = instance.collector.collect_segments(database, &manifest);
+    let collected = collected.await.ok()?;
+    instance.trace(format_args!("collects {database}: {collected:?}"));
+    Some(())
+}
+
+/// The state that a query looks back to.
+pub(crate) fn some_past(stage: &Stage, database: DatabaseId) -> Stamp {
+    let (world, chance) = (&stage.world, &stage.world.chance);
+    let number = chance.below(usize::MAX);
+    let stamp = world
+        .truth
+        .ghost(|ghost| ghost.some_stamp(database, number));
+    let ago = Duration::from_secs(chance.pick(&[1, 10, 60, 200, 1000, 4000]));
+    let time = neap_bucket::StoreTime::from_micros(world.time.micros()).minus(ago);
+    match stamp {
+        Some(stamp) if chance.happens(0.5) => stamp,
+        _ => Stamp::end_of(time),
+    }
+}

@@ -1,0 +1,142 @@
+//! What instances see to which nothing happens, after a schedule.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use neap_bucket::{Key, Rules};
+use neap_compact::{Event, JobLimits, Scope};
+use neap_manifest::Manifest;
+
+use crate::{
+    actors::Stage,
+    compactors::collect,
+    ghost::{Ghost, Invariant},
+    instance::{DATABASE, Instance},
+    ledger::{Sayings, audit},
+    query::Question,
+    write::Content,
+};
+
+/// After this time nothing of the schedule is on its way any more.
+const QUIET: Duration = Duration::from_secs(6000);
+
+/// The rounds of planning after which everything is merged.
+const ROUNDS: usize = 6;
+
+/// Queries; in some schedules what landed late is waited for, as much again is written and flushed, and
+/// everything is merged and collected before.
+pub(crate) async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
+    let world = &stage.world;
+    let last = Instance::healthy(world, "last", rules);
+    must_answer(stage, &last).await;
+    if world.chance.happens(0.3) {
+        world.time.sleep(QUIET).await;
+        let request = stage.requests.fetch_add(1, Ordering::Relaxed);
+        let written = last.write(&Content::of(request, 0, "a"), None).await;
+        if written.is_ok() {
+            world.truth.ghost(|ghost| ghost.acknowledge(request));
+        }
+        world.time.sleep(Duration::from_secs(60)).await;
+        let flushed = last.flusher.flush(DATABASE).await;
+        last.trace(format_args!("last flush: {flushed:?}"));
+        let cast = &world.choices.cast;
+        if cast.collecting && cast.weakness.is_none() {
+            settle(stage, &last).await;
+        }
+        let verifier = Instance::healthy(world, "verifier", rules);
+        must_answer(stage, &verifier).await;
+        look_back(stage, &verifier).await;
+    }
+    audit(&last, sayings).await;
+}
+
+async fn must_answer(stage: &Stage, instance: &Instance) {
+    for (database, name) in stage.databases() {
+        if instance.is_live(database).await != Some(true) {
+            continue;
+        }
+        if instance.ask(database, Question::Strong).await.is_none() {
+            let text = format!("no answer of {name} though nothing goes wrong");
+            fail(stage, Invariant::NoSurprise, text);
+        }
+    }
+}
+
+fn fail(stage: &Stage, invariant: Invariant, text: String) {
+    let fail = |ghost: &mut Ghost| ghost.fail(invariant, text);
+    stage.world.truth.ghost(fail);
+}
+
+/// Every version that is listed can be read.
+async fn look_back(stage: &Stage, instance: &Instance) {
+    for (database, name) in stage.databases() {
+        if instance.is_live(database).await != Some(true) {
+            continue;
+        }
+        let Ok(manifest) = instance.manifests.read(database, None).await else {
+            continue;
+        };
+        for version in Manifest::versions(&manifest) {
+            let question = Question::AsOf(version.mark);
+            if instance.ask(database, question).await.is_none() {
+                let text = format!("{version:?} of {name} is listed and can't be read");
+                fail(stage, Invariant::PastIsKept, text);
+            }
+        }
+    }
+}
+
+/// Merges everything, and deletes all garbage.
+async fn settle(stage: &Stage, instance: &Arc<Instance>) {
+    let time = &stage.world.time;
+    for (database, _) in stage.databases() {
+        for _ in 0..ROUNDS {
+            let planned = instance
+                .maintainer
+                .plan(database, Scope::All, neap_compact::PlanLimits::of_jobs(64))
+                .await;
+            instance.trace(format_args!("last plan: {planned:?}"));
+            let Ok(planned) = planned else {
+                fail(stage, Invariant::NoSurprise, "no plan".to_owned());
+                break;
+            };
+            for order in &planned.orders {
+                let run = instance.maintainer.run(order, &JobLimits::default()).await;
+                instance.trace(format_args!("last merge: {run:?}"));
+                if let Err(error) = run {
+                    fail(stage, Invariant::NoSurprise, error.to_string());
+                }
+            }
+            if planned.orders.is_empty() {
+                break;
+            }
+        }
+    }
+    let kept = instance.collects.time_travel + Duration::from_secs(60);
+    // Orphans are condemned; what is condemned is doomed; what is doomed is deleted; its entry leaves. A copy
+    // that is collected releases what it began with.
+    for wait in [instance.collects.orphan_age, kept, kept, kept] {
+        time.sleep(wait).await;
+        if stage.world.choices.cast.destroying {
+            let removed = instance.compactor.handle(&Event::Collect, None).await;
+            instance.trace(format_args!("last removal: {removed:?}"));
+        }
+        for (database, _) in stage.databases().into_iter().rev() {
+            collect(instance, database).await;
+            collect(instance, database).await;
+        }
+    }
+    // A copy that was never published is not looked at.
+    let truth = &stage.world.truth;
+    for (database, name) in stage.databases() {
+        let mut there = truth.keys(&Key::data_prefix(database));
+        there.extend(truth.keys(&Key::tail_prefix(database)));
+        let garbage = truth.ghost(|ghost| ghost.garbage(database, &there));
+        if !garbage.is_empty() {
+            let text = format!("{garbage:?} of {name} is needed by nothing");
+            fail(stage, Invariant::GarbageGoes, text);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What queries answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use neap_bucket::{SegmentName, Stamp};
+use neap_manifest::Section;
+use neap_schema::{DatabaseId, TableId};
+
+use super::{Commit, Decoded, Ghost, Invariant, Names, contents::since};
+use crate::rows::TableRows;
+
+/// Marks that are closer than this in time are thinned out, so a state may be so much older than it could be.
+const MARK_SPACING: Duration = Duration::from_secs(15);
+
+/// What was there when a query began.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    /// What was acknowledged.
+    acknowledged: BTreeMap<u64, SegmentName>,
+    /// The versions of manifest and catalog.
+    versions: (u64, u64),
+}
+
+/// What a query saw.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    pub(crate) database: DatabaseId,
+    /// What it must see.
+    pub(crate) begun: Begun,
+    pub(crate) catalog_version: u64,
+    pub(crate) manifest_version: u64,
+    pub(crate) mark: Stamp,
+    /// The state that was asked for, and the one that was shown.
+    pub(crate) as_of: Option<(Stamp, Stamp)>,
+    pub(crate) tail: Vec<SegmentName>,
+    /// Of each table the time before which its rows have expired.
+    pub(crate) cutoffs: BTreeMap<TableId, i64>,
+    pub(crate) answer: TableRows,
+}
+
+impl Ghost {
+    /// What a query of a database must see that begins now.
+    pub(crate) fn begin(&self, database: DatabaseId) -> Begun {
+        let known = self.databases.get(&database);
+        let catalog = known.and_then(|known| known.catalogs.last());
+        Begun {
+            acknowledged: self.acknowledged_of(database).collect(),
+            versions: (
+                known.map_or(0, |known| known.version()),
+                catalog.map_or(0, |kept| kept.version),
+            ),
+        }
+    }
+
+    /// What a query of a database must see that only has to have the write that was acknowledged last, with
+    /// the stamp of that one.
+    pub(crate) fn begin_stale(&self, database: DatabaseId) -> (Begun, Option<Stamp>) {
+        let last = self.acknowledged_of(database).last();
+        let begun = Begun {
+            acknowledged: last.into_iter().collect(),
+            versions: (0, 0),
+        };
+        (begun, last.map(|(_, name)| name.stamp))
+    }
+
+    /// The columns that the data of a snapshot have, by table.
+    pub(crate) fn columns<'a>(
+        &self,
+        tail: &[SegmentName],
+        sections: impl IntoIterator<Item = (&'a Section, &'a Decoded)>,
+    ) -> BTreeMap<TableId, BTreeSet<String>> {
+        let mut columns: BTreeMap<TableId, BTreeSet<String>> = BTreeMap::new();
+        for segment in tail.iter().filter_map(|name| self.segments.get(name)) {
+            for (table, names) in &segment.columns {
+                let there = columns.entry(*table).or_default();
+                there.extend(names.iter().cloned());
+            }
+        }
+        for (section, decoded) in sections {
+            for batch in &decoded.batches {
+                let schema = batch.schema();
+                let names = schema.fields().iter().map(|field| field.name().clone());
+                columns.entry(section.table).or_default().extend(names);
+            }
+        }
+        columns
+    }
+
+    /// Whether the sections of a snapshot are those of the version that it says it is of.
+    pub(crate) fn check_version<'a>(
+        &mut self,
+        database: DatabaseId,
+        version: u64,
+        sections: impl IntoIterator<Item = &'a Section>,
+    ) {
+        let commit = self.commit_of(database, version);
+        let place = |section: &Section| (section.key(database).to_string(), section.offset);
+        let seen: BTreeSet<_> = sections.into_iter().map(place).collect();
+        let there: BTreeSet<_> = commit.sections.iter().map(|one| place(one)).collect();
+        if seen != there {
+            let more: Vec<_> = seen.difference(&there).collect();
+            let less: Vec<_> = there.difference(&seen).collect();
+            let text = format!("version {version} has {more:?} too much and lacks {less:?}");
+            self.fail(Invariant::PastIsKept, text);
+        }
+    }
+
+    fn commit_of(&self, database: DatabaseId, version: u64) -> Commit {
+        let known = self.databases.get(&database);
+        let commit = known.and_then(|known| known.commit(version));
+        commit.unwrap_or_default()
+    }
+
+    /// I1 and I2 of an answer.
+    pub(crate) fn check_answer(&mut self, seen: &Observed) {
+        if self.removed.contains(&seen.database) {
+            return;
+        }
+        let commit = self.commit_of(seen.database, seen.manifest_version);
+        if commit.mark() != seen.mark {
+            let text = format!("the mark is {}, not {}", commit.mark(), seen.mark);
+            self.fail(Invariant::AnswerIsOfSegments, text);
+        }
+        match seen.as_of {
+            Some((asked, shown)) => self.check_past(seen, asked, shown),
+            None => {
+                let versions = (seen.manifest_version, seen.catalog_version);
+                let begun = seen.begun.versions;
+                if versions.0 < begun.0 || versions.1 < begun.1 {
+                    let text = format!("{versions:?} is older than {begun:?}");
+                    self.fail(Invariant::SnapshotIsCurrent, text);
+                }
+            }
+        }
+        let used: Names = commit.taken.iter().chain(&seen.tail).copied().collect();
+        self.check_acknowledged(seen, &used);
+        self.counts.answers += 1;
+        let mut expected = commit.rows.as_ref().clone();
+        self.apply(&mut expected, &seen.tail.iter().copied().collect());
+        for (table, rows) in &seen.answer {
+            let cutoff = seen.cutoffs.get(table).copied();
+            let expected = since(expected.entry(*table).or_default(), cutoff);
+            if *rows != expected {
+                let text = format!(
+                    "table {table} as of {:?} with version {}, from {cutoff:?}, is {rows:?}, not {expected:?}",
+                    seen.as_of, seen.manifest_version,
+                );
+                self.fail(Invariant::AnswerIsOfSegments, text);
+            }
+        }
+    }
+
+    fn check_acknowledged(&mut self, seen: &Observed, used: &Names) {
+        let upto = seen.as_of.map(|(_, shown)| shown);
+        let acknowledged = seen.begun.acknowledged.iter();
+        let missing: Vec<_> = acknowledged
+            .filter(|(_, name)| upto.is_none_or(|upto| name.stamp <= upto))
+            .filter(|(_, name)| !used.contains(name))
+            .collect();
+        if !missing.is_empty() {
+            let text = format!("acknowledged requests {missing:?} are not in the answer");
+            self.fail(Invariant::AcknowledgedIsThere, text);
+        }
+    }
+
+    /// The state that is shown is not later than what was asked for, and not much earlier than it could be.
+    fn check_past(&mut self, seen: &Observed, asked: Stamp, shown: Stamp) {
+        self.counts.past_answers += 1;
+        let last = seen.tail.iter().map(|name| name.stamp).max();
+        if shown > asked || seen.mark > shown || last.is_some_and(|last| last > shown) {
+            let text = format!("of {asked} is shown {shown}: {} and {last:?}", seen.mark);
+            self.fail(Invariant::PastIsKept, text);
+        }
+        let Some(known) = self.databases.get(&seen.database) else {
+            return;
+        };
+        let oldest = known.current().value.oldest_readable;
+        let begun = known.commits.range(..=seen.begun.versions.0);
+        let marks = begun
+            .filter(|(version, _)| **version >= oldest)
+            .map(|(_, commit)| commit.mark());
+        let best = marks.filter(|mark| *mark <= asked).max();
+        if let Some(best) = best
+            && best.time().since(shown.time()) > MARK_SPACING
+        {
+            let text = format!("of {asked} is shown {shown}, though {best} can be read");
+            self.fail(Invariant::PastIsKept, text);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a manifest comes to: the rows of its sections, less what its deletes remove, are those of the version
+//! before and of the segments that a flush has taken in. Only what has expired may leave, all of it up to a
+//! time at once.
+//!
+//! Which deletes a flush has taken in is not always written down: a manifest records only those that older
+//! sections need. Of the others it is known by what the flush made of the segments beside them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use neap_bucket::SegmentName;
+use neap_manifest::{Manifest, Section};
+use neap_schema::{DatabaseId, TableId};
+
+use super::{Commit, Ghost, Invariant, Names};
+use crate::rows::{Rows, SECOND, TableRows, holds, take_in};
+
+/// Of more deletes than these in doubt at once no more than these are tried.
+const MOST_TRIED: usize = 6;
+
+/// How far the store's times of an instance may be from the truth: its hosts differ, and give whole seconds.
+const CLOCK_ERROR: i64 = 7 * SECOND;
+
+/// The step from one version to the next: all its sections, and the writes that these hold.
+pub(super) struct Step<'a> {
+    pub(super) database: DatabaseId,
+    pub(super) version: u64,
+    pub(super) before: &'a Commit,
+    pub(super) value: &'a Manifest,
+    pub(super) sections: &'a [Arc<Section>],
+    pub(super) witnesses: &'a Names,
+    pub(super) now: Duration,
+}
+
+/// What a step has taken in, and what the version then comes to.
+pub(super) struct Taken {
+    pub(super) names: Names,
+    pub(super) rows: TableRows,
+}
+
+impl Ghost {
+    /// Finds out what a step has taken in.
+    pub(super) fn take_step(&mut self, step: &Step<'_>) -> Taken {
+        let there = self.rows_of(step);
+        let before = &step.before.taken;
+        let writes = step.witnesses.iter().filter(|name| !before.contains(name));
+        let (certain, doubtful) = self.deletes_of(step);
+        let new: Names = writes.copied().chain(certain).collect();
+        let mut reason = None;
+        for choice in (0..1_usize << doubtful.len()).rev() {
+            let places = doubtful.iter().enumerate();
+            let chosen = places.filter(|(place, _)| choice >> place & 1 == 1);
+            let names: Names = chosen.map(|(_, name)| *name).chain(new.clone()).collect();
+            let mut rows = step.before.rows.as_ref().clone();
+            self.apply(&mut rows, &names);
+            match self.explain(step, rows, &there) {
+                Ok(rows) => return Taken { names, rows },
+                Err(broken) => reason = reason.or(Some(broken)),
+            }
+        }
+        if let Some((invariant, text)) = reason {
+            let text = format!("version {} after {new:?}: {text}", step.version);
+            self.fail(invariant, text);
+        }
+        let mut rows = step.before.rows.as_ref().clone();
+        self.apply(&mut rows, &new);
+        Taken { names: new, rows }
+    }
+
+    /// Applies segments in their order.
+    pub(super) fn apply(&self, rows: &mut TableRows, names: &Names) {
+        for segment in names.iter().map(|name| &self.segments[name]) {
+            for (table, of_table) in &segment.rows {
+                take_in(rows.entry(*table).or_default(), of_table);
+            }
+            for delete in &segment.deletes {
+                let of_table = rows.entry(delete.table).or_default();
+                of_table.retain(|point, _| !holds(&delete.condition, point));
+            }
+        }
+    }
+
+    /// The deletes that the step has certainly taken in, and those of which that is in doubt.
+    fn deletes_of(&self, step: &Step<'_>) -> (Names, Vec<SegmentName>) {
+        let recorded = step.value.deletes.iter();
+        let recorded = recorded.filter(|recorded| recorded.added == step.version);
+        let recorded: BTreeSet<_> = recorded.map(|recorded| recorded.stamp).collect();
+        let acknowledged = self.acknowledged_of(step.database);
+        let acknowledged: Names = acknowledged.map(|(_, name)| name).collect();
+        let due = self.segments.iter().filter(|(name, segment)| {
+            step.before.mark() < name.stamp
+                && name.stamp <= step.value.low_water_mark
+                && segment.database == step.database
+                && !segment.deletes.is_empty()
+        });
+        let (certain, mut doubtful): (Vec<_>, Vec<_>) = due
+            .map(|(name, _)| *name)
+            .partition(|name| recorded.contains(&name.stamp) || acknowledged.contains(name));
+        doubtful.truncate(MOST_TRIED);
+        (certain.into_iter().collect(), doubtful)
+    }
+
+    /// The rows of the sections, less what the manifest's deletes remove.
+    fn rows_of(&self, step: &Step<'_>) -> TableRows {
+        let mut sections: Vec<_> = step.sections.iter().collect();
+        sections.sort_by_key(|section| (section.upto, section.above));
+        let mut rows = TableRows::new();
+        for section in sections {
+            let Some(decoded) = self.section(step.database, section) else {
+                continue;
+            };
+            let deletes: Vec<_> = step
+                .value
+                .deletes_of(section.table)
+                .filter(|recorded| recorded.applies_to(section))
+                .collect();
+            let left = decoded.rows.iter().filter(|(point, _)| {
+                let mut deletes = deletes.iter();
+                !deletes.any(|recorded| holds(&recorded.delete.condition, point))
+            });
+            take_in(rows.entry(section.table).or_default(), left);
+        }
+        rows
+    }
+
+    /// The rows that should be there, if those that are there are these but for what has expired.
+    fn explain(
+        &self,
+        step: &Step<'_>,
+        mut expected: TableRows,
+        there: &TableRows,
+    ) -> Result<TableRows, (Invariant, String)> {
+        let tables: BTreeSet<TableId> = expected.keys().chain(there.keys()).copied().collect();
+        let nothing = Rows::new();
+        for table in tables {
+            let rows = there.get(&table).unwrap_or(&nothing);
+            let expected = expected.entry(table).or_default();
+            if self.is_removed(step.database, table) {
+                expected.clone_from(rows);
+                continue;
+            }
+            let left = expected.keys().filter(|point| !rows.contains_key(*point));
+            let left = left.map(|(_, time)| *time).max();
+            if let Some(last) = left {
+                self.check_expiry(step, table, last)?;
+                expected.retain(|(_, time), _| *time > last);
+            }
+            if expected != rows {
+                let text = format!("table {table} is {rows:?}, not {expected:?}; left: {left:?}");
+                return Err((Invariant::AnswerIsOfSegments, text));
+            }
+        }
+        Ok(expected)
+    }
+
+    /// Rows up to a time may have left because they had expired.
+    fn check_expiry(
+        &self,
+        step: &Step<'_>,
+        table: TableId,
+        last: i64,
+    ) -> Result<(), (Invariant, String)> {
+        let is_flush = step.value.low_water_mark > step.before.mark();
+        let due = self.expired_until(step.database, table, step.now);
+        let Some(due) = due.filter(|_| !is_flush) else {
+            let text = format!("table {table} lost rows at {last}");
+            return Err((Invariant::AnswerIsOfSegments, text));
+        };
+        if last < due + CLOCK_ERROR {
+            return Ok(());
+        }
+        let late = (last - due) / SECOND;
+        let text = format!("table {table} lost rows that were to expire in {late} s");
+        Err((Invariant::ExpiryIsDue, text))
+    }
+}
+
+/// What a query sees of these rows: of each table those from a time on.
+pub(super) fn since(rows: &Rows, first: Option<i64>) -> Rows {
+    let seen = rows.iter();
+    let seen = seen.filter(|((_, time), _)| first.is_none_or(|first| first <= *time));
+    let seen = seen.map(|(point, fields)| (point.clone(), fields.clone()));
+    seen.collect::<BTreeMap<_, _>>()
+}

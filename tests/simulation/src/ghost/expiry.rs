@@ -1,0 +1,83 @@
+//! What may leave: rows that were older than the retention in force at some time, and what is dropped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use neap_bucket::RegisterValue;
+use neap_catalog::{DatabaseCatalog, Deletion, Purge, RootCatalog};
+use neap_schema::{DatabaseId, TableId};
+
+use super::{Body, Ghost, decode};
+use crate::rows::BEGIN_NANOS;
+
+/// A version of a catalog, and how long it has tables keep their rows.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) version: u64,
+    since: Duration,
+    retention: BTreeMap<TableId, Duration>,
+    removed: BTreeSet<TableId>,
+}
+
+fn is_removed(deletion: Option<Deletion>) -> bool {
+    deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap()
+}
+
+impl Ghost {
+    pub(super) fn catalog_put(&mut self, database: DatabaseId, body: &Bytes, now: Duration) {
+        let Body { version, value } = decode::<DatabaseCatalog>(DatabaseCatalog::FORMAT, body);
+        let kept = value
+            .all_tables()
+            .filter_map(|table| Some((table.id(), value.retention_of(table.id())?)));
+        let kept = Kept {
+            version,
+            since: now,
+            retention: kept.collect(),
+            removed: value
+                .all_tables()
+                .filter(|table| is_removed(table.deletion()))
+                .map(|table| table.id())
+                .collect(),
+        };
+        self.database(database).catalogs.push(kept);
+    }
+
+    pub(super) fn root_put(&mut self, body: &Bytes) {
+        let Body { value, .. } = decode::<RootCatalog>(RootCatalog::FORMAT, body);
+        let removed = value.databases().iter();
+        let removed = removed.filter(|(_, entry)| is_removed(entry.deletion));
+        self.removed = removed.map(|(id, _)| *id).collect();
+        self.counts.removed = self.removed.len();
+    }
+
+    /// Whether the removal of a table has begun: nothing is asked of it any more.
+    pub(super) fn is_removed(&self, database: DatabaseId, table: TableId) -> bool {
+        let known = self.databases.get(&database);
+        let catalog = known.and_then(|known| known.catalogs.last());
+        self.removed.contains(&database)
+            || catalog.is_some_and(|catalog| catalog.removed.contains(&table))
+    }
+
+    /// The latest time before which rows of a table can have expired until now.
+    pub(super) fn expired_until(
+        &self,
+        database: DatabaseId,
+        table: TableId,
+        now: Duration,
+    ) -> Option<i64> {
+        let catalogs = &self.databases.get(&database)?.catalogs;
+        let ends = catalogs.iter().skip(1).map(|next| next.since).chain([now]);
+        let cutoffs = catalogs.iter().zip(ends).filter_map(|(kept, end)| {
+            let retention = kept.retention.get(&table)?;
+            Some(BEGIN_NANOS + nanos(end) - nanos(*retention))
+        });
+        cutoffs.max()
+    }
+}

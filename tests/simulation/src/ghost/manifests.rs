@@ -1,0 +1,327 @@
+//! Each manifest that is committed, and what it takes in.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{Format, RegisterValue, SegmentName};
+use neap_manifest::{Dropped, JobKind, Manifest, PageRef, Section};
+use neap_schema::DatabaseId;
+use serde::Deserialize;
+
+use super::{Body, Commit, Decoded, Ghost, Invariant, Names, Objects, contents::Step, decode};
+use crate::{
+    rows::{Row, TAG, TableRows, plain, read_section, requests},
+    truth::cut,
+};
+
+const PAGE_FORMAT: Format = Format {
+    magic: *b"NPAG",
+    kind: "manifest page",
+    version: 1,
+};
+
+/// A section in a page.
+#[derive(Deserialize)]
+struct Entry {
+    section: Arc<Section>,
+}
+
+/// The sections of a page, as they lie in the bucket.
+fn sections_of_page(page: &PageRef, bytes: &Bytes) -> Vec<Arc<Section>> {
+    let body = cut(bytes, &page.range());
+    let (_, payload) = PAGE_FORMAT.decode("a page", &body).unwrap();
+    let (length, rest) = payload.split_at(4);
+    let length = u32::from_le_bytes(length.try_into().unwrap());
+    let json = zstd::decode_all(&rest[..usize::try_from(length).unwrap()]).unwrap();
+    let entries: Vec<Entry> = serde_json::from_slice(&json).unwrap();
+    entries.into_iter().map(|entry| entry.section).collect()
+}
+
+/// What is wrong with what a page's reference says of its sections.
+fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String> {
+    let rows: u64 = sections.iter().map(|section| section.rows).sum();
+    if (page.rows, page.sections as usize) != (rows, sections.len()) {
+        return Some(format!("{rows} rows in {} sections", sections.len()));
+    }
+    let outside = sections.iter().find(|section| {
+        section.table != page.table
+            || section.first_day < page.first_day
+            || section.last_day > page.last_day
+            || section.min_time < page.min_time
+            || section.max_time > page.max_time
+            || section.above < page.above
+            || section.upto > page.upto
+            || section.clean_upto() < page.clean_upto
+            || section.added < page.first_added
+    });
+    outside.map(|section| format!("{section:?}"))
+}
+
+/// What is wrong with what a manifest says of a section.
+fn falsehood_of_section(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String> {
+    let times = || rows.iter().map(|((_, time), _)| *time);
+    let (first, last) = (times().min(), times().max());
+    if rows.len() as u64 != section.rows
+        || (first, last) != (Some(section.min_time), Some(section.max_time))
+    {
+        return Some(format!("{} rows from {first:?} to {last:?}", rows.len()));
+    }
+    let points: BTreeSet<_> = rows.iter().map(|(point, _)| point).collect();
+    if points.len() != rows.len() {
+        return Some("a point is there twice".to_owned());
+    }
+    let range = section.tags.get(TAG);
+    let is_in = |host: &str| {
+        range.is_some_and(|range| {
+            range.min.as_deref().is_none_or(|min| min <= host)
+                && range.max.as_deref().is_none_or(|max| host <= max)
+        })
+    };
+    if let Some(((host, _), _)) = rows.iter().find(|((host, _), _)| !is_in(host)) {
+        return Some(format!("host {host} is not within {range:?}"));
+    }
+    let sum = crc32c::crc32c(file);
+    (section.crc32c != Some(sum)).then(|| format!("checksum {sum}"))
+}
+
+impl Ghost {
+    pub(super) fn manifest_put(
+        &mut self,
+        database: DatabaseId,
+        body: &Bytes,
+        all: &Objects,
+        now: Duration,
+    ) {
+        let Body { version, value } = decode::<Manifest>(Manifest::FORMAT, body);
+        let before = self.predecessor(database, version);
+        self.check_manifest(version, &before, &value);
+        let sections = self.sections_of(database, version, &value, all);
+        self.check_sections(version, &before, &sections);
+        let witnesses = self.witnesses(database, version, &sections, all);
+        let step = Step {
+            database,
+            version,
+            before: &before,
+            value: &value,
+            sections: &sections,
+            witnesses: &witnesses,
+            now,
+        };
+        let (taken, rows) = self.taken(&step);
+        let commit = Commit {
+            at: now,
+            taken: Arc::new(taken),
+            rows: Arc::new(rows),
+            bundles: sections
+                .iter()
+                .map(|section| section.key(database).to_string())
+                .collect(),
+            pages: value
+                .pages
+                .iter()
+                .map(|page| page.key(database).to_string())
+                .collect(),
+            sections: Arc::new(sections),
+            value: Arc::new(value),
+        };
+        let acknowledged = self.acknowledged_of(database);
+        let passed: Vec<_> = acknowledged
+            .filter(|(_, name)| Self::is_passed(name, &commit))
+            .collect();
+        if !passed.is_empty() && !self.removed.contains(&database) {
+            let text = format!("the mark passed {passed:?} in version {version}");
+            self.fail(Invariant::AcknowledgedIsThere, text);
+        }
+        self.count(&before, &commit);
+        self.database(database).commits.insert(version, commit);
+    }
+
+    /// The version before this one; the first one of a copy follows the version that it is a copy of.
+    fn predecessor(&mut self, database: DatabaseId, version: u64) -> Commit {
+        if version > 1 {
+            return self.database(database).commits[&(version - 1)].clone();
+        }
+        let sources = self.databases.values().find_map(|source| {
+            let current = source.current();
+            let mut pins = current.value.pins.iter();
+            let pin = pins.find(|pin| pin.database == database)?;
+            source.commit(pin.version)
+        });
+        self.counts.copies += usize::from(sources.is_some());
+        sources.unwrap_or_default()
+    }
+
+    fn check_manifest(&mut self, version: u64, before: &Commit, value: &Manifest) {
+        if let Err(contradiction) = value.check() {
+            self.fail(Invariant::ManifestIsConsistent, contradiction);
+        }
+        if value.low_water_mark < before.mark() {
+            let text = format!("from {} to {}", before.mark(), value.low_water_mark);
+            self.fail(Invariant::MarkRises, text);
+        }
+        if version > 1 && value.oldest_readable < before.value.oldest_readable {
+            let text = format!("version {} can be read again", value.oldest_readable);
+            self.fail(Invariant::PastIsKept, text);
+        }
+    }
+
+    /// All sections of a manifest, those of its pages too.
+    fn sections_of(
+        &mut self,
+        database: DatabaseId,
+        version: u64,
+        value: &Manifest,
+        all: &Objects,
+    ) -> Vec<Arc<Section>> {
+        let mut sections = value.sections.clone();
+        for page in &value.pages {
+            let Some(object) = all.get(&page.key(database).to_string()) else {
+                let text = format!("version {version}: {page:?}");
+                self.fail(Invariant::ObjectsExist, text);
+                continue;
+            };
+            let found = sections_of_page(page, &object.bytes);
+            if let Some(falsehood) = falsehood_of_page(page, &found) {
+                let text = format!("version {version}: {page:?} has {falsehood}");
+                self.fail(Invariant::StatisticsAreTrue, text);
+            }
+            sections.extend(found);
+        }
+        sections
+    }
+
+    fn check_sections(&mut self, version: u64, before: &Commit, sections: &[Arc<Section>]) {
+        for (at, section) in sections.iter().enumerate() {
+            let others = &sections[..at];
+            if let Some(other) = others.iter().find(|other| section.collides(other)) {
+                let text = format!("version {version}: {section:?} collides with {other:?}");
+                self.fail(Invariant::ManifestIsConsistent, text);
+            }
+            let known = before.sections.iter().find(|known| known.is_same(section));
+            let added = match known {
+                Some(known) if version > 1 => known.added,
+                _ => version,
+            };
+            if section.added != added || section.dropped.is_some() {
+                let text = format!("version {version}: added in {added}: {section:?}");
+                self.fail(Invariant::ManifestIsConsistent, text);
+            }
+        }
+    }
+
+    /// The segments whose witnesses are in the sections.
+    fn witnesses(
+        &mut self,
+        database: DatabaseId,
+        version: u64,
+        sections: &[Arc<Section>],
+        all: &Objects,
+    ) -> Names {
+        let mut requests = BTreeSet::new();
+        for section in sections {
+            let Some(decoded) = self.decode_section(database, section, all) else {
+                let text = format!("version {version}: {section:?}");
+                self.fail(Invariant::ObjectsExist, text);
+                continue;
+            };
+            // A witness has one time, so it is in one section.
+            let twice: Vec<_> = decoded.requests.intersection(&requests).collect();
+            if !twice.is_empty() {
+                let text = format!("requests {twice:?} in version {version}");
+                self.fail(Invariant::TakenInOnce, text);
+            }
+            requests.extend(&decoded.requests);
+        }
+        let names = requests
+            .iter()
+            .filter_map(|request| self.of_request.get(request));
+        names.copied().collect()
+    }
+
+    /// The segments that a manifest has taken in, and the rows that it comes to.
+    fn taken(&mut self, step: &Step<'_>) -> (Names, TableRows) {
+        let (before, mark) = (step.before, step.value.low_water_mark);
+        let has_rows = |name: &&SegmentName| self.segments[name].deletes.is_empty();
+        let left: Vec<_> = before
+            .taken
+            .iter()
+            .filter(has_rows)
+            .filter(|name| !step.witnesses.contains(name))
+            .copied()
+            .collect();
+        let mut taken: Names = before.taken.as_ref().clone();
+        if self.removed.contains(&step.database) {
+            taken.retain(|name| !left.contains(name));
+        } else if !left.is_empty() {
+            let text = format!("{left:?} left in version {}", step.version);
+            self.fail(Invariant::AcknowledgedIsThere, text);
+        }
+        let new = self.take_step(step);
+        for name in &new.names {
+            let is_due = before.mark() < name.stamp && name.stamp <= mark;
+            if taken.insert(*name) && !is_due {
+                let text = format!(
+                    "{name:?} in version {}, whose mark went from {} to {mark}",
+                    step.version,
+                    before.mark(),
+                );
+                self.fail(Invariant::TakenInOnce, text);
+            }
+        }
+        (taken, new.rows)
+    }
+
+    /// The rows of a section, and which requests they are of.
+    fn decode_section(
+        &mut self,
+        database: DatabaseId,
+        section: &Section,
+        all: &Objects,
+    ) -> Option<Arc<Decoded>> {
+        let place = (section.key(database).to_string(), section.offset);
+        let object = all.get(&place.0)?;
+        if let Some(decoded) = self.sections.get(&place) {
+            return Some(Arc::clone(decoded));
+        }
+        let file = cut(&object.bytes, &section.range());
+        let batches = read_section(file.clone());
+        let rows: Vec<Row> = batches.iter().flat_map(plain).collect();
+        if let Some(falsehood) = falsehood_of_section(section, &file, &rows) {
+            let text = format!("{section:?} has {falsehood}");
+            self.fail(Invariant::StatisticsAreTrue, text);
+        }
+        let decoded = Arc::new(Decoded {
+            requests: requests(rows.iter().map(|(point, _)| point)),
+            rows,
+            batches,
+        });
+        self.sections.insert(place, Arc::clone(&decoded));
+        Some(decoded)
+    }
+
+    /// Counts what a commit did.
+    fn count(&mut self, before: &Commit, commit: &Commit) {
+        let counts = &mut self.counts;
+        counts.commits += 1;
+        let job = commit.value.jobs.last().filter(|job| {
+            let known = before.value.jobs.last().map(|known| known.id);
+            known != Some(job.id)
+        });
+        match job.map(|job| job.kind) {
+            Some(JobKind::Merge) => counts.merged += 1,
+            Some(JobKind::Expire) => counts.expired += 1,
+            Some(JobKind::Drop) => counts.dropped += 1,
+            Some(JobKind::Flush) | None => {}
+        }
+        counts.deletes += usize::from(commit.value.deletes.len() > before.value.deletes.len());
+        counts.pages += commit.pages.difference(&before.pages).count();
+        let condemned = |commit: &Commit, is_wanted: fn(&Dropped) -> bool| {
+            let all = commit.value.condemned.iter();
+            all.filter(|entry| is_wanted(&entry.what)).count()
+        };
+        let is_grave = |what: &Dropped| matches!(what, Dropped::Page(_));
+        let is_object = |what: &Dropped| matches!(what, Dropped::Object(_));
+        counts.graves += condemned(commit, is_grave).saturating_sub(condemned(before, is_grave));
+        counts.orphans += condemned(commit, is_object).saturating_sub(condemned(before, is_object));
+    }
+}

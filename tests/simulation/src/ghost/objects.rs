@@ -1,0 +1,125 @@
+//! What may be deleted, and when.
+
+use std::time::Duration;
+
+use neap_bucket::{Key, Stamp};
+use neap_schema::DatabaseId;
+
+use super::{Ghost, GhostDatabase, Invariant};
+
+/// By how much ages by the store's times may be too great: its hosts differ by ten seconds, and give whole ones.
+const CLOCK_ERROR: Duration = Duration::from_secs(12);
+
+impl GhostDatabase {
+    /// How long ago a version was superseded; `None`: it is the current one.
+    fn superseded(&self, version: u64, now: Duration) -> Option<Duration> {
+        let next = self.commits.get(&(version + 1))?;
+        Some(now.saturating_sub(next.at))
+    }
+
+    /// Why an object is still needed.
+    fn need(&self, key: &str, kept: Duration, now: Duration) -> Option<String> {
+        let current = self.current();
+        let oldest = current.value.oldest_readable;
+        for (version, commit) in &self.commits {
+            if commit.bundles.contains(key) {
+                if *version >= oldest {
+                    return Some(format!("version {version} can be read"));
+                }
+                let pins = current.value.pins.iter();
+                if let Some(pin) = pins.into_iter().find(|pin| pin.version == *version) {
+                    return Some(format!("version {version} is pinned for {}", pin.database));
+                }
+            }
+            let is_named = commit.bundles.contains(key) || commit.pages.contains(key);
+            let superseded = self.superseded(*version, now);
+            if is_named && superseded.is_none_or(|ago| ago + CLOCK_ERROR < kept) {
+                return Some(format!("version {version} was current {superseded:?} ago"));
+            }
+        }
+        None
+    }
+}
+
+impl Ghost {
+    /// An object that was there is deleted.
+    pub(crate) fn object_deleted(&mut self, key: &str, now: Duration) {
+        if let Ok(Key::Segment(database, name)) = key.parse() {
+            let mark = self.current(database).mark();
+            if name.stamp > mark && !self.removed.contains(&database) {
+                let text = format!("{key} was deleted, and the mark is {mark}");
+                self.fail(Invariant::AcknowledgedIsThere, text);
+            }
+            return;
+        }
+        if key.starts_with("data/") {
+            self.counts.objects_deleted += 1;
+        }
+        let kept = self.time_travel;
+        let needs = self.databases.iter().filter_map(|(id, database)| {
+            let need = database.need(key, kept, now)?;
+            Some(format!("{key} was deleted, and of database {id} {need}"))
+        });
+        for need in needs.collect::<Vec<_>>() {
+            self.fail(Invariant::ObjectsExist, need);
+        }
+    }
+
+    /// A reader of a version misses an object.
+    pub(crate) fn object_missed(
+        &mut self,
+        database: DatabaseId,
+        version: u64,
+        key: &str,
+        now: Duration,
+    ) {
+        let known = self.databases.get(&database);
+        let superseded = known.and_then(|known| known.superseded(version, now));
+        let is_young = superseded.is_none_or(|ago| ago + CLOCK_ERROR < self.time_travel);
+        if is_young && !self.removed.contains(&database) {
+            let text = format!("version {version}, superseded {superseded:?} ago, lacks {key}");
+            self.fail(Invariant::ObjectsExist, text);
+        }
+    }
+
+    /// A reader is told that the state as of a stamp can't be read any more.
+    pub(crate) fn past_refused(&mut self, database: DatabaseId, as_of: Stamp, now: Duration) {
+        let Some(known) = self.databases.get(&database) else {
+            return;
+        };
+        let current = known.current();
+        let marks = current.value.marks.iter().rev();
+        let record = marks.into_iter().find(|record| record.mark <= as_of);
+        let version = record.map_or(Some(0), |record| record.last);
+        let superseded = version.and_then(|version| known.superseded(version, now));
+        let is_young = superseded.is_none_or(|ago| ago + CLOCK_ERROR < self.time_travel);
+        // Of what was before the first mark that is remembered nothing is known.
+        if is_young && record.is_some() {
+            let text = format!("{as_of} was refused: {version:?}, superseded {superseded:?} ago");
+            self.fail(Invariant::PastIsKept, text);
+        }
+    }
+
+    /// What of a database is left that nothing needs: segments that were taken in or are void, sections of
+    /// removed tables, objects that the manifest does not name, and what it remembers. Of a database that
+    /// others began with less is known: what they need may lie in one object or page with what they don't.
+    pub(crate) fn garbage(&self, database: DatabaseId, there: &[String]) -> Vec<String> {
+        let current = self.current(database);
+        let is_source = !current.value.pins.is_empty();
+        let is_needed = |key: &&String| match key.parse() {
+            Ok(Key::Segment(_, name)) => name.stamp > current.mark(),
+            _ => is_source || current.bundles.contains(*key) || current.pages.contains(*key),
+        };
+        let is_removed = self.removed.contains(&database);
+        let objects = there.iter();
+        let objects = objects.filter(|key| is_removed && !is_source || !is_needed(key));
+        let sections = current.sections.iter();
+        let sections = sections.filter(|section| self.is_removed(database, section.table));
+        let condemned = current.value.condemned.iter().filter(|_| !is_source);
+        objects
+            .cloned()
+            .chain(sections.map(|section| format!("{section:?}")))
+            .chain(condemned.map(|entry| format!("{entry:?}")))
+            .collect()
+    }
+}

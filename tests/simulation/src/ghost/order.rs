@@ -1,0 +1,54 @@
+//! Whose writes win.
+
+use std::time::Duration;
+
+use neap_bucket::SegmentName;
+
+use super::{Ghost, Invariant, Write};
+
+impl Ghost {
+    /// Whether the segment is in queries after the end of the schedule.
+    fn is_live(&self, name: &SegmentName) -> bool {
+        let commit = self.current(self.segments[name].database);
+        commit.taken.contains(name) || name.stamp > commit.mark()
+    }
+
+    /// I3, at the end: the order of stamps is that of the requests as clients saw it.
+    pub(crate) fn check_order(&mut self) {
+        // Without the stamp passed back, hosts that differ by 10 s and the limit A on both sides may invert
+        // writes that are up to 21 s apart.
+        const BOUND: Duration = Duration::from_secs(25);
+        let placed: Vec<(Write, SegmentName)> = self
+            .writes
+            .iter()
+            .filter_map(|write| Some((write.clone(), *self.of_request.get(&write.request)?)))
+            .collect();
+        for (first, first_name) in &placed {
+            for (second, second_name) in &placed {
+                let Some(until) = first.until.filter(|until| *until <= second.begin) else {
+                    continue;
+                };
+                let excused = first.deceived && !first.acknowledged;
+                if !second.acknowledged || first_name < second_name || excused {
+                    continue;
+                }
+                let both = [first_name, second_name].map(|name| self.segments[name].database);
+                if both[0] != both[1] || !self.is_live(first_name) {
+                    continue;
+                }
+                let told = first.client == second.client
+                    && second.token.is_some_and(|token| token >= first_name.stamp);
+                if told || second.begin - until > BOUND {
+                    let invariant = if first.acknowledged {
+                        Invariant::LaterWins
+                    } else {
+                        Invariant::LaterWinsOverFailed
+                    };
+                    let text =
+                        format!("{second:?} {second_name:?} loses to {first:?} {first_name:?}");
+                    self.fail(invariant, text);
+                }
+            }
+        }
+    }
+}

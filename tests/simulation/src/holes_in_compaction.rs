@@ -1,0 +1,169 @@
+//! Interleavings of compaction with what people change, one by one.
+
+use std::time::Duration;
+
+use neap_bucket::Operation;
+use neap_catalog::HardDelete;
+use neap_compact::{Flushed, JobLimits, MergeJob, MergeOutcome, MergeReason};
+use neap_manifest::TimeRange;
+
+use crate::{
+    instance::{DATABASE, Instance, Start},
+    machine::Suspension,
+    network::Moment,
+    rows::TABLE,
+    simulate::run,
+    theatre::{Theatre, first_cell, freeze, once},
+    write::Content,
+};
+
+async fn flush(instance: &Instance) {
+    let flushed = instance.flusher.flush(DATABASE).await;
+    assert!(matches!(flushed, Ok(Flushed::Done { .. })), "{flushed:?}");
+}
+
+fn assert_whole(theatre: &Theatre) {
+    let broken = theatre.violations();
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
+#[test]
+fn a_flush_that_knows_a_table_as_dropped_keeps_its_rows_if_it_was_undeleted() {
+    run(async {
+        let theatre = Theatre::open().await;
+        let operator = theatre.instance("operator");
+        let content = theatre.content();
+        theatre.write(&operator, &content, None).await.unwrap();
+        theatre.sleep_until(10.0).await;
+        let after = HardDelete::After(Duration::from_secs(100));
+        let catalog = &operator.catalog;
+        catalog.delete_table(DATABASE, TABLE, after).await.unwrap();
+        let flusher = theatre.instance("flusher");
+        flusher
+            .catalog
+            .database(DATABASE, Duration::ZERO)
+            .await
+            .unwrap();
+        theatre.sleep_until(50.0).await;
+        catalog.undelete_table(DATABASE, TABLE, None).await.unwrap();
+        theatre.sleep_until(300.0).await;
+        flush(&flusher).await;
+        let answer = theatre.instance("reader").query().await.unwrap();
+        assert_eq!(first_cell(&answer), Some(content.value(0)));
+        assert_whole(&theatre);
+    });
+}
+
+#[test]
+fn a_flush_keeps_the_rows_of_a_table_whose_undeletion_is_late() {
+    run(async {
+        let theatre = Theatre::open().await;
+        let owner = theatre.instance("owner");
+        let content = theatre.content();
+        theatre.write(&owner, &content, None).await.unwrap();
+        theatre.sleep_until(10.0).await;
+        let after = HardDelete::After(Duration::from_secs(100));
+        owner
+            .catalog
+            .delete_table(DATABASE, TABLE, after)
+            .await
+            .unwrap();
+        let machine = theatre.machine("operator", Suspension::ClocksRun);
+        let script = once(
+            Moment::Before,
+            Operation::Put,
+            "catalog",
+            freeze(&machine, 300),
+        );
+        let operator = theatre.scripted(&machine, script);
+        theatre.sleep_until(50.0).await;
+        let undeleted = operator.catalog.undelete_table(DATABASE, TABLE, None);
+        let (undeleted, ()) = futures::join!(undeleted, async {
+            theatre.sleep_until(250.0).await;
+            flush(&theatre.instance("flusher")).await;
+        });
+        undeleted.unwrap();
+        let answer = theatre.instance("reader").query().await.unwrap();
+        assert_eq!(first_cell(&answer), Some(content.value(0)));
+        assert_whole(&theatre);
+    });
+}
+
+/// Writes rows of four days, and flushes them, until their sections are in a page.
+async fn fill_a_page(theatre: &Theatre, instance: &Instance) {
+    for round in 1..=3 {
+        let content = Content {
+            cells: (0..4).map(|day| (2 * day, "a")).collect(),
+            ..theatre.content()
+        };
+        theatre.write(instance, &content, None).await.unwrap();
+        theatre.sleep_until(f64::from(round) * 60.0).await;
+        flush(instance).await;
+    }
+    let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
+    assert!(!manifest.value.pages.is_empty());
+}
+
+#[test]
+fn a_merge_that_is_frozen_over_its_pages_removes_only_what_had_expired_before() {
+    run(async {
+        let theatre = Theatre::open().await;
+        let start = || Start {
+            inline_sections: 0,
+            ..Start::healthy(theatre.rules)
+        };
+        let owner = theatre.start(&theatre.machine("owner", Suspension::ClocksRun), start());
+        fill_a_page(&theatre, &owner).await;
+        // In an hour the rows of the day before would expire.
+        let retention = Duration::from_secs(86_400 + 3600);
+        owner
+            .catalog
+            .set_retention(DATABASE, Some(retention))
+            .await
+            .unwrap();
+        let machine = theatre.machine("merger", Suspension::MonotonicStops);
+        let script = once(
+            Moment::Before,
+            Operation::Get,
+            ".page",
+            freeze(&machine, 7200),
+        );
+        let merger = theatre.start(
+            &machine,
+            Start {
+                script: Some(script),
+                ..start()
+            },
+        );
+        let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
+        let catalog = owner.catalog.known_database(DATABASE).unwrap();
+        let table = catalog.value.table(TABLE).unwrap().id();
+        let found = owner
+            .manifests
+            .load_sections(DATABASE, &manifest.value, table, TimeRange::ALL)
+            .await
+            .unwrap();
+        let sections = found.into_iter().map(|found| found.section);
+        let job = MergeJob::of(sections.collect(), MergeReason::Recent).unwrap();
+        let (job, limits) = (
+            job.reference(),
+            JobLimits {
+                time: Duration::from_secs(10_000),
+                ..JobLimits::default()
+            },
+        );
+        let merge = merger.merger.run(DATABASE, &job, None, &limits);
+        let (merged, ()) = futures::join!(merge, async {
+            theatre.sleep(60.0).await;
+            owner.catalog.set_retention(DATABASE, None).await.unwrap();
+        });
+        assert!(
+            matches!(merged, Ok(MergeOutcome::Done { .. })),
+            "{merged:?}"
+        );
+        let answer = theatre.instance("reader").query().await.unwrap();
+        // Two days before was older than the retention, the day before was not.
+        assert_eq!(answer.len(), 2 + 3, "{answer:?}");
+        assert_whole(&theatre);
+    });
+}

@@ -1,0 +1,174 @@
+//! People who change what is kept: how long rows are, which tables there are, and what is restored.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::StoreTime;
+use neap_catalog::{CatalogError, CopyOptions, HardDelete};
+use neap_manifest::{Manifest, RestoreError};
+use neap_schema::DatabaseId;
+
+use crate::{
+    actors::{Stage, run_on},
+    instance::{DATABASE, Instance, Place},
+    rows::TABLE,
+};
+
+/// What an operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    SetRetention,
+    Drop,
+    Undelete,
+    Restore,
+    DropDatabase,
+    UndeleteDatabase,
+}
+
+/// Does something now and then.
+pub(crate) async fn operator(stage: Stage, place: Arc<Place>) {
+    let cast = &stage.world.choices.cast;
+    let mut deeds = Vec::new();
+    if cast.expiring {
+        deeds.push(Deed::SetRetention);
+    }
+    if cast.dropping {
+        deeds.extend([Deed::Drop, Deed::Undelete]);
+    }
+    if cast.restoring {
+        deeds.push(Deed::Restore);
+    }
+    if cast.destroying {
+        deeds.extend([Deed::DropDatabase, Deed::UndeleteDatabase]);
+    }
+    loop {
+        stage.world.pause(stage.mix.cast.operator_pauses).await;
+        if deeds.is_empty() {
+            continue;
+        }
+        let deed = stage.world.chance.pick(&deeds);
+        run_on(&place, async |instance| match deed {
+            Deed::SetRetention => set_retention(&stage, &instance).await,
+            Deed::Drop => drop_table(&instance).await,
+            Deed::Undelete => undelete_table(&stage, &instance).await,
+            Deed::Restore => {
+                let restored = restore(&stage, &instance).await;
+                instance.trace(format_args!("restore: {restored:?}"));
+            }
+            Deed::DropDatabase => drop_database(&stage, &instance).await,
+            Deed::UndeleteDatabase => undelete_database(&stage, &instance).await,
+        })
+        .await;
+    }
+}
+
+/// Sets a retention that some rows are just older than, or will be soon, or none.
+async fn set_retention(stage: &Stage, instance: &Instance) {
+    let (world, chance) = (&stage.world, &stage.world.chance);
+    let days = chance.below(world.choices.cast.days);
+    let day = Duration::from_secs(86_400 * u64::try_from(days).unwrap_or(0));
+    let now = Duration::from_secs(world.time.now().as_secs());
+    let age = Duration::from_secs(chance.pick(&[0, 5, 50, 500]));
+    let retention = match chance.below(4) {
+        0 => None,
+        1 => Some((day + now).saturating_sub(age)),
+        _ => Some(day + now + age),
+    };
+    let retention = retention.filter(|retention| !retention.is_zero());
+    let set = instance.catalog.set_retention(DATABASE, retention).await;
+    let failed = set.err();
+    instance.trace(format_args!("retention {retention:?}: {failed:?}"));
+}
+
+/// When the data of something goes that is dropped.
+fn some_time(instance: &Instance) -> HardDelete {
+    let now = StoreTime::from_micros(instance.world.time.micros());
+    instance.world.chance.pick(&[
+        HardDelete::NOW,
+        HardDelete::After(Duration::from_secs(30)),
+        HardDelete::At(now.plus(Duration::from_secs(150))),
+        HardDelete::After(Duration::from_secs(600)),
+        HardDelete::Never,
+    ])
+}
+
+async fn drop_table(instance: &Instance) {
+    let hard_delete = some_time(instance);
+    let dropped = instance
+        .catalog
+        .delete_table(DATABASE, TABLE, hard_delete)
+        .await;
+    instance.trace(format_args!("drop, {hard_delete:?}: {dropped:?}"));
+}
+
+async fn undelete_table(stage: &Stage, instance: &Instance) {
+    let catalog = &instance.catalog;
+    let mut undeleted = catalog.undelete_table(DATABASE, TABLE, None).await;
+    if matches!(undeleted, Err(CatalogError::AlreadyExists { .. })) {
+        let name = format!("{TABLE}{}", stage.draw_request());
+        undeleted = catalog.undelete_table(DATABASE, TABLE, Some(&name)).await;
+    }
+    instance.trace(format_args!("undelete: {undeleted:?}"));
+    if undeleted.is_ok() {
+        instance
+            .world
+            .truth
+            .ghost(|ghost| ghost.counts.undeleted += 1);
+    }
+}
+
+/// Drops a restored database; the first one only now and then, when others began with it.
+async fn drop_database(stage: &Stage, instance: &Instance) {
+    let databases = stage.databases();
+    let chance = &stage.world.chance;
+    let place = chance.below(databases.len());
+    if place == 0 && (databases.len() == 1 || chance.happens(0.7)) {
+        return;
+    }
+    let (hard_delete, name) = (some_time(instance), &databases[place].1);
+    let dropped = instance.catalog.delete_database(name, hard_delete).await;
+    instance.trace(format_args!("drop of {name}, {hard_delete:?}: {dropped:?}"));
+}
+
+async fn undelete_database(stage: &Stage, instance: &Instance) {
+    let databases = stage.databases();
+    let name = &databases[stage.world.chance.below(databases.len())].1;
+    let undeleted = instance.catalog.undelete_database(name, None).await;
+    instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error("there is no version")]
+    NoVersion,
+}
+
+/// Makes an earlier version of a database a new one.
+async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failure> {
+    let chance = &instance.world.chance;
+    let manifests = &instance.manifests;
+    let source = stage.some_database().0;
+    let manifest = manifests.read(source, None).await;
+    let manifest = manifest.map_err(RestoreError::from)?;
+    let versions = Manifest::versions(&manifest);
+    let of = versions.get(chance.below(versions.len()));
+    let of = of.ok_or(Failure::NoVersion)?;
+    let (version, view) = Manifest::at(&manifest, of.mark).map_err(RestoreError::from)?;
+    let name = format!("copy{}", stage.draw_request());
+    let copy = instance
+        .catalog
+        .create_copy(source, &name, CopyOptions::default())
+        .await?;
+    manifests.pin(source, manifest, version, copy.id).await?;
+    let needs_catalog = copy.catalog.version;
+    manifests
+        .adopt(source, &view, copy.id, needs_catalog)
+        .await?;
+    instance.catalog.publish_copy(copy.id).await?;
+    stage.add_copy(copy.id, name);
+    Ok(copy.id)
+}

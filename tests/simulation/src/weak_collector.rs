@@ -1,0 +1,197 @@
+//! A collector of the simulation's own that follows all rules of collecting but one. Manifests have no pages.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::{Change, ListRequest, StoreTime, Versioned};
+use neap_manifest::{Condemned, Dropped, Manifest, ObjectName};
+use neap_schema::DatabaseId;
+
+use crate::{instance::Instance, weakness::Weakness};
+
+/// What a collection is committed with.
+struct Collection {
+    weakness: Weakness,
+    deleted: BTreeSet<ObjectName>,
+    orphans: BTreeSet<ObjectName>,
+    time_travel: Duration,
+    /// The manifest that it began with.
+    read: Versioned<Manifest>,
+}
+
+fn name_of(entry: &Condemned) -> Option<ObjectName> {
+    match &entry.what {
+        Dropped::Section(section) if section.origin.is_none() => {
+            Some(ObjectName::Bundle(section.object))
+        }
+        Dropped::Section(_) | Dropped::Page(_) => None,
+        Dropped::Object(name) => Some(*name),
+    }
+}
+
+fn live(manifest: &Manifest) -> BTreeSet<ObjectName> {
+    let own = manifest.sections.iter();
+    let own = own.filter(|section| section.origin.is_none());
+    own.map(|section| ObjectName::Bundle(section.object))
+        .collect()
+}
+
+fn names_of(manifest: &Manifest, is_wanted: impl Fn(&Condemned) -> bool) -> BTreeSet<ObjectName> {
+    let wanted = manifest.condemned.iter().filter(|entry| is_wanted(entry));
+    wanted.filter_map(name_of).collect()
+}
+
+/// Whether the time is over in which an entry can be read, and no restored database began with it.
+fn is_over(
+    entry: &Condemned,
+    manifest: &Versioned<Manifest>,
+    now: StoreTime,
+    time_travel: Duration,
+) -> bool {
+    let committed = match entry.committed {
+        None if entry.version == manifest.version => manifest.committed,
+        committed => committed,
+    };
+    let added = match &entry.what {
+        Dropped::Section(section) => section.added,
+        Dropped::Page(_) | Dropped::Object(_) => entry.version,
+    };
+    let mut pins = manifest.value.pins.iter();
+    let is_pinned = pins.any(|pin| added <= pin.version && pin.version < entry.version);
+    let is_old = committed.is_some_and(|committed| now.since(committed) >= time_travel);
+    is_old && !is_pinned
+}
+
+impl Instance {
+    /// Deletes what nothing needs.
+    pub(crate) async fn collect_weakly(
+        &self,
+        database: DatabaseId,
+        weakness: Weakness,
+    ) -> Option<()> {
+        let manifest = self.manifests.read(database, None).await.ok()?;
+        self.collector
+            .collect_segments(database, &manifest)
+            .await
+            .ok()?;
+        let now = manifest.proven?;
+        let time_travel = self.collects.time_travel;
+        let value = &manifest.value;
+        let live = live(value);
+        let deletable: BTreeSet<_> = match weakness {
+            Weakness::NothingIsDoomedFirst => {
+                let over = |entry: &Condemned| is_over(entry, &manifest, now, time_travel);
+                let rest = names_of(value, |entry| !over(entry));
+                let over = names_of(value, over);
+                over.difference(&rest).copied().collect()
+            }
+            Weakness::ObjectGoesWithFirstSection => names_of(value, |entry| entry.doomed),
+            _ => {
+                let rest = names_of(value, |entry| !entry.doomed);
+                let doomed = names_of(value, |entry| entry.doomed);
+                doomed.difference(&rest).copied().collect()
+            }
+        };
+        let is_first = weakness == Weakness::ObjectGoesWithFirstSection;
+        let deleted: BTreeSet<_> = deletable
+            .into_iter()
+            .filter(|name| is_first || !live.contains(name))
+            .collect();
+        let named = names_of(value, |_| true);
+        let mut orphans = self.old_objects(database).await?;
+        orphans.retain(|name| !live.contains(name) && !named.contains(name));
+        let mut gone: Vec<_> = deleted.iter().copied().collect();
+        if weakness == Weakness::OrphansAreNotCondemned {
+            gone.extend(std::mem::take(&mut orphans));
+        }
+        let keys: Vec<_> = gone
+            .iter()
+            .map(|name| name.key(database).to_string())
+            .collect();
+        if !keys.is_empty() {
+            self.trace(format_args!("deletes {keys:?}"));
+            self.bucket.delete(&keys).await.ok()?;
+        }
+        let collection = Collection {
+            weakness,
+            deleted,
+            orphans,
+            time_travel,
+            read: manifest.clone(),
+        };
+        let change = |base: &Versioned<Manifest>| {
+            Ok::<_, ()>(match collection.apply(base) {
+                Some(next) => Change::Put(next, ()),
+                None => Change::Keep(()),
+            })
+        };
+        let register = self.manifests.register(database);
+        register.commit(Some(manifest), change).await.ok()?;
+        Some(())
+    }
+
+    /// The bundles that are so old that they may be orphans.
+    async fn old_objects(&self, database: DatabaseId) -> Option<BTreeSet<ObjectName>> {
+        let mut found = BTreeSet::new();
+        let mut token = None;
+        loop {
+            let request = ListRequest {
+                prefix: &format!("data/{database}/"),
+                start_after: None,
+                page_token: token.take(),
+            };
+            let answer = self.bucket.list(request).await.ok()?;
+            let now = answer.date?;
+            for entry in answer.value.entries {
+                let name = entry.key.parse().ok();
+                let name = name.and_then(|key| ObjectName::of_key(&key));
+                let is_old = now.since(entry.last_modified) >= self.collects.orphan_age;
+                found.extend(name.filter(|_| is_old).map(|(_, name)| name));
+            }
+            token = answer.value.next_page_token;
+            if token.is_none() {
+                return Some(found);
+            }
+        }
+    }
+}
+
+impl Collection {
+    fn apply(&self, base: &Versioned<Manifest>) -> Option<Manifest> {
+        let mut next = Manifest::successor(base);
+        let before = next.clone();
+        next.condemned.retain(|entry| {
+            let is_due = entry.doomed || self.weakness == Weakness::NothingIsDoomedFirst;
+            let is_gone = name_of(entry).is_none_or(|name| self.deleted.contains(&name));
+            !is_due || !is_gone
+        });
+        let judged = match self.weakness {
+            Weakness::CollectorIsStale => &self.read,
+            _ => base,
+        };
+        let now = judged.proven?;
+        let Manifest {
+            condemned,
+            oldest_readable,
+            ..
+        } = &mut next;
+        for entry in condemned.iter_mut().filter(|entry| !entry.doomed) {
+            if is_over(entry, judged, now, self.time_travel) {
+                entry.doomed = true;
+                if matches!(entry.what, Dropped::Section(_)) {
+                    *oldest_readable = (*oldest_readable).max(entry.version);
+                }
+            }
+        }
+        let live = live(&next);
+        let named = names_of(&next, |_| true);
+        let orphans = self.orphans.iter().filter(|name| !live.contains(name));
+        let orphans = orphans.filter(|name| !named.contains(name));
+        next.condemned.extend(orphans.map(|name| Condemned {
+            what: Dropped::Object(*name),
+            version: base.version + 1,
+            committed: None,
+            doomed: false,
+        }));
+        (next != before).then_some(next)
+    }
+}
