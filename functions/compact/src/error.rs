@@ -48,3 +48,16 @@ pub enum CompactError {
         source: ParquetError,
     },
 }
+
+impl CompactError {
+    /// Whether a commit was given up because others have always been faster, or because the store did not say
+    /// in time what became of it. Whoever tries again begins with what is there.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        matches!(
+            self,
+            Self::Catalog(CatalogError::Unknown { .. })
+                | Self::Manifest(ManifestError::Unsettled { .. })
+                | Self::Merge(MergeError::Manifest(ManifestError::Unsettled { .. }))
+        )
+    }
+}

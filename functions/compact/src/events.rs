@@ -18,10 +18,9 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Collected, Collector, CompactError, Flushed, Flusher, GaveUp, Maintainer, MergeOrder,
-    PlanLimits, Scope,
+    Collector, CompactError, Flushed, Flusher, Maintainer, MergeOrder, PlanLimits, Report, Scope,
     listing::Pages,
-    merge::{JobLimits, MergeGaveUp, MergeOutcome},
+    merge::{JobLimits, MergeOutcome},
     removal::is_being_removed,
 };
 
@@ -92,55 +91,6 @@ impl Default for CompactorSettings {
             merge_memory_bytes: JobLimits::default().max_memory_bytes,
             max_jobs: 64,
             parallel_merges: 1,
-        }
-    }
-}
-
-/// What an invocation has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Flushes that were committed.
-    pub flushes: usize,
-    /// Merges that were committed here.
-    pub merges: usize,
-    /// Merges that were handed out.
-    pub handed_out: usize,
-    /// Sections that left without being read.
-    pub removed: usize,
-    /// What was deleted.
-    pub collected: Collected,
-    /// Databases with which something went wrong, and what.
-    pub failures: Vec<(DatabaseId, String)>,
-    /// Whether the time was over before all was done.
-    pub unfinished: bool,
-}
-
-impl Report {
-    /// What became of a merge. One that failed leaves the others alone.
-    fn note_merge(&mut self, database: DatabaseId, outcome: Result<MergeOutcome, CompactError>) {
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::warn!(%database, %error, "not merged");
-                return self.failures.push((database, error.to_string()));
-            }
-        };
-        match outcome {
-            MergeOutcome::Done {
-                rows,
-                bytes_in,
-                bytes_out,
-                ..
-            } => {
-                tracing::info!(%database, rows, bytes_in, bytes_out, "merged");
-                self.merges += 1;
-            }
-            MergeOutcome::Nothing(MergeGaveUp::OutOfTime) => self.unfinished = true,
-            MergeOutcome::Nothing(MergeGaveUp::Overtaken) => {}
-            MergeOutcome::Nothing(reason) => {
-                tracing::warn!(%database, %reason, "not merged");
-                self.failures.push((database, reason.to_string()));
-            }
         }
     }
 }
@@ -303,7 +253,7 @@ impl Compactor {
                 return Ok(());
             }
             let outcome = self.tend_tail(database, date, time, report).await;
-            note(database, outcome, report);
+            report.note(database, outcome);
         }
         Ok(())
     }
@@ -359,8 +309,7 @@ impl Compactor {
                     }
                     report.unfinished |= more;
                 }
-                Flushed::Nothing(GaveUp::NothingToFlush | GaveUp::Overtaken) => {}
-                Flushed::Nothing(reason) => report.failures.push((database, reason.to_string())),
+                Flushed::Nothing(reason) => report.note_unflushed(database, &reason),
             }
             break;
         }
@@ -417,7 +366,10 @@ impl Compactor {
                 return Ok(());
             }
             let limits = self.plan_limits(time);
-            let planned = self.maintainer.plan(database, scope, limits).await?;
+            let planned = self.maintainer.plan(database, scope, limits).await;
+            let Some(planned) = report.settled(database, planned)? else {
+                return Ok(());
+            };
             report.removed += planned.removed;
             if let Some(dispatcher) = &self.dispatcher {
                 for order in planned.orders {
@@ -448,7 +400,8 @@ impl Compactor {
                 }
             }
             report.unfinished |= !left.is_empty();
-            self.maintainer.release(database, &left).await?;
+            let released = self.maintainer.release(database, &left).await;
+            report.settled(database, released)?;
             // What was merged may be merged further.
             if report.merges == before {
                 return Ok(());
@@ -478,8 +431,10 @@ impl Compactor {
         time: &Time<'_>,
         report: &mut Report,
     ) -> Result<(), CompactError> {
-        let outcome = self.run(order, time).await?;
-        report.note_merge(order.database, Ok(outcome));
+        let outcome = self.run(order, time).await;
+        if let Some(outcome) = report.settled(order.database, outcome)? {
+            report.note_merge(order.database, Ok(outcome));
+        }
         Ok(())
     }
 
@@ -491,7 +446,7 @@ impl Compactor {
         let due = due.map(|now| root.value.due_databases(now).collect::<Vec<_>>());
         for database in due.unwrap_or_default() {
             let outcome = self.remove_database(database, report).await;
-            note(database, outcome, report);
+            report.note(database, outcome);
         }
         let results = self.collector.collect_results().await?;
         report.collected = std::mem::take(&mut report.collected).and(results);
@@ -506,21 +461,23 @@ impl Compactor {
                 return Ok(());
             }
             let outcome = self.tidy_up(*database, report).await;
-            note(*database, outcome, report);
+            report.note(*database, outcome);
         }
         if self.collector.is_dry_run() {
             return Ok(());
         }
         for database in databases {
             let outcome = self.merge_all(database, Scope::All, time, report).await;
-            note(database, outcome, report);
+            report.note(database, outcome);
         }
         Ok(())
     }
 
     async fn tidy_up(&self, database: DatabaseId, report: &mut Report) -> Result<(), CompactError> {
-        let collected = self.collector.collect(database).await?;
-        report.collected = std::mem::take(&mut report.collected).and(collected);
+        let collected = self.collector.collect(database).await;
+        if let Some(collected) = report.settled(database, collected)? {
+            report.collected = std::mem::take(&mut report.collected).and(collected);
+        }
         Ok(())
     }
 
@@ -534,7 +491,7 @@ impl Compactor {
         if !self.collector.is_dry_run() {
             catalog.begin_database_purge(database).await?;
             let removed = self.maintainer.removal().drop_all(database).await?;
-            report.removed += removed.sections;
+            report.removed += removed;
         }
         let (collected, is_gone) = self.collector.collect_dropped(database).await?;
         report.collected = std::mem::take(&mut report.collected).and(collected);
@@ -542,12 +499,5 @@ impl Compactor {
             catalog.finish_database_purge(database).await?;
         }
         Ok(())
-    }
-}
-
-fn note(database: DatabaseId, outcome: Result<(), CompactError>, report: &mut Report) {
-    if let Err(error) = outcome {
-        tracing::warn!(%database, %error, "maintenance failed");
-        report.failures.push((database, error.to_string()));
     }
 }

@@ -24,6 +24,7 @@ mod maintain;
 mod merge;
 mod parts;
 mod removal;
+mod report;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ mod tests;
 pub use collect::{CollectSettings, Collected, Collector};
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
-pub use events::{Compactor, CompactorSettings, Dispatch, Event, FlushTriggers, Report};
+pub use events::{Compactor, CompactorSettings, Dispatch, Event, FlushTriggers};
 pub use flush::{FlushLimits, Flushed, Flusher, GaveUp};
 pub use maintain::{Maintainer, MergeOrder, PlanLimits, Planned, Scope};
 pub use merge::{
@@ -39,4 +40,5 @@ pub use merge::{
     MergePolicy, MergeReason, Merger, TablePlan, TableState, plan_table,
 };
 pub use parts::CompactParts;
+pub use report::Report;
 pub use split::{DayRange, split_by_days};

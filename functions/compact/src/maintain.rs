@@ -25,7 +25,7 @@ use crate::{
     CompactError,
     merge::{
         Hull, InputRef, JobLimits, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
-        Merger, TablePlan, TableState, plan_table, table_cutoff,
+        Merger, TablePlan, TableState, plan_table, urgency,
     },
     removal::Removal,
 };
@@ -80,8 +80,6 @@ pub struct Planned {
     pub orders: Vec<MergeOrder>,
     /// Sections that left without being read.
     pub removed: usize,
-    /// Whether there are more merges than were asked for.
-    pub more: bool,
 }
 
 /// Plans and runs the maintenance of databases.
@@ -163,7 +161,7 @@ impl Maintainer {
         let dropped = self
             .removal
             .drop_tables(database, &mut state.manifest, &catalog, now);
-        let mut removed = dropped.await?.sections;
+        let mut removed = dropped.await?;
         let mut jobs = Vec::new();
         for table in tables_of(&state.manifest.value) {
             let is_live = catalog
@@ -174,27 +172,14 @@ impl Maintainer {
                 let expired = self
                     .removal
                     .expire(database, &mut state.manifest, plan.expired);
-                removed += expired.await?.sections;
+                removed += expired.await?;
                 jobs.extend(plan.jobs);
             }
         }
-        jobs.sort_by_cached_key(|job| {
-            (
-                std::cmp::Reverse(job.inputs.len()),
-                job.bytes(),
-                job.table,
-                job.first_day,
-                job.above,
-            )
-        });
-        let more = jobs.len() > limits.jobs;
+        jobs.sort_by_cached_key(urgency);
         jobs.truncate(limits.jobs);
         let orders = self.claim(database, &state, &jobs).await?;
-        Ok(Planned {
-            orders,
-            removed,
-            more,
-        })
+        Ok(Planned { orders, removed })
     }
 
     async fn plan_table(
@@ -235,14 +220,14 @@ impl Maintainer {
                 upto: claim.upto,
             })
             .collect();
-        let retention = state.catalog.value.retention_of(table);
+        let catalog = &state.catalog.value;
         let table_state = TableState {
             table,
             sections: &sections,
             rewrites: &rewrites,
             claimed: &claimed,
-            cutoff: table_cutoff(&state.catalog.value, table, state.now),
-            retention,
+            cutoff: catalog.cutoff_of(table, state.now),
+            retention: catalog.retention_of(table),
             now: state.now,
         };
         Ok(plan_table(&table_state, &policy))
@@ -332,8 +317,9 @@ impl Maintainer {
         Ok(orders.into_iter().filter(is_ours).collect())
     }
 
-    /// Runs a merge that was handed out. The claim of one that somebody else has made superfluous is given up;
-    /// that of one that failed stays until it expires, so that it is not planned again at once.
+    /// Runs a merge that was handed out. The claim of one that somebody else has made superfluous is given up,
+    /// and that of one whose commit lost its races; that of one that failed stays until it expires, so that it
+    /// is not planned again at once.
     ///
     /// # Errors
     /// What the store answers, and damaged or missing sections by their names.
@@ -348,7 +334,9 @@ impl Maintainer {
         let outcome = merge.await?;
         if matches!(
             outcome,
-            MergeOutcome::Nothing(MergeGaveUp::Overtaken | MergeGaveUp::Busy)
+            MergeOutcome::Nothing(
+                MergeGaveUp::Overtaken | MergeGaveUp::Busy | MergeGaveUp::Unknown(_)
+            )
         ) {
             self.release(order.database, &[order.job]).await?;
         }

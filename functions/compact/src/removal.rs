@@ -1,22 +1,17 @@
 //! What leaves without being read: sections whose rows have all expired, and those of dropped tables and
 //! databases.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use neap_bucket::{Bucket, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Deletion, Purge};
 use neap_manifest::{
-    JobKind, JobRecord, Manifest, ManifestStore, ReplaceOutcome, Replacement, Section, TimeRange,
+    JobKind, JobRecord, Manifest, ManifestError, ManifestStore, ReplaceOutcome, Replacement,
+    Section, TimeRange,
 };
 use neap_schema::{DatabaseId, TableId};
 
-use crate::{CompactError, flush::millis};
-
-/// The time before which rows of a table have expired, in nanoseconds since the Unix epoch.
-pub(crate) fn cutoff(now: StoreTime, retention: Duration) -> i64 {
-    let oldest = now.minus(retention).micros();
-    oldest.saturating_mul(1_000)
-}
+use crate::CompactError;
 
 /// Whether the removal of the data of a dropped table has begun, so that it will never be undeleted and nothing
 /// is added to it. That it is due does not say so: an undeletion may have been committed since, or be under way.
@@ -24,18 +19,12 @@ pub(crate) fn is_being_removed(deletion: Option<Deletion>) -> bool {
     deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
 }
 
-/// Takes sections out of manifests.
+/// Takes sections out of manifests; each job answers with their number.
 #[derive(Clone, Debug)]
 pub(crate) struct Removal {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) manifests: ManifestStore,
-}
-
-/// How many sections were taken out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Removed {
-    pub(crate) sections: usize,
 }
 
 impl Removal {
@@ -46,7 +35,7 @@ impl Removal {
         database: DatabaseId,
         manifest: &mut Versioned<Manifest>,
         expired: Vec<Arc<Section>>,
-    ) -> Result<Removed, CompactError> {
+    ) -> Result<usize, CompactError> {
         let newest = expired.iter().map(|section| section.max_time).max();
         let floor = newest.map(|newest| newest.saturating_add(1));
         self.remove(database, manifest, expired, floor, JobKind::Expire)
@@ -60,7 +49,7 @@ impl Removal {
         manifest: &mut Versioned<Manifest>,
         catalog: &DatabaseCatalog,
         now: StoreTime,
-    ) -> Result<Removed, CompactError> {
+    ) -> Result<usize, CompactError> {
         let due: Vec<TableId> = catalog.due_tables(now).collect();
         let gone = catalog
             .all_tables()
@@ -77,10 +66,10 @@ impl Removal {
         if !due.is_empty() {
             self.catalog.begin_table_purge(database, &due).await?;
         }
-        let mut removed = Removed::default();
+        let mut removed = 0;
         for sections in by_table.into_values().filter(|found| !found.is_empty()) {
             let one = self.remove(database, manifest, sections, None, JobKind::Drop);
-            removed.sections += one.await?.sections;
+            removed += one.await?;
         }
         if !due.is_empty() {
             self.catalog.finish_table_purge(database, &due).await?;
@@ -89,7 +78,7 @@ impl Removal {
     }
 
     /// Takes out everything of a database.
-    pub(crate) async fn drop_all(&self, database: DatabaseId) -> Result<Removed, CompactError> {
+    pub(crate) async fn drop_all(&self, database: DatabaseId) -> Result<usize, CompactError> {
         let mut manifest = self.manifests.read(database, None).await?;
         let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
         let all = self.manifests.all_sections(database, &manifest.value);
@@ -97,10 +86,10 @@ impl Removal {
             let table = found.section.table;
             by_table.entry(table).or_default().push(found.section);
         }
-        let mut removed = Removed::default();
+        let mut removed = 0;
         for sections in by_table.into_values() {
             let one = self.remove(database, &mut manifest, sections, None, JobKind::Drop);
-            removed.sections += one.await?.sections;
+            removed += one.await?;
         }
         Ok(removed)
     }
@@ -113,11 +102,10 @@ impl Removal {
         remove: Vec<Arc<Section>>,
         floor: Option<i64>,
         kind: JobKind,
-    ) -> Result<Removed, CompactError> {
+    ) -> Result<usize, CompactError> {
         let Some(table) = remove.first().map(|section| section.table) else {
-            return Ok(Removed::default());
+            return Ok(0);
         };
-        let begun = self.bucket.world().moment();
         let count = remove.len();
         let replacement = Replacement {
             table,
@@ -134,7 +122,8 @@ impl Removal {
                 rows: 0,
                 bytes_in: remove.iter().map(|section| section.length).sum(),
                 bytes_out: 0,
-                duration_ms: millis(self.bucket.world().elapsed(&begun)),
+                // Nothing is read or written but the manifest.
+                duration_ms: 0,
                 finished: self.bucket.clock().now().unwrap_or_default(),
                 version: 0,
             },
@@ -147,17 +136,14 @@ impl Removal {
             ReplaceOutcome::Committed(current) => {
                 *manifest = current;
                 tracing::info!(%database, %table, sections = count, job = kind.as_str(), "removed");
-                Ok(Removed { sections: count })
+                Ok(count)
             }
             // Whoever merged them meanwhile made sections that the next run finds.
             ReplaceOutcome::GivenUp(reason) => {
                 tracing::info!(%database, %table, %reason, "not removed now");
-                Ok(Removed::default())
+                Ok(0)
             }
-            ReplaceOutcome::Unknown { reason } => {
-                tracing::warn!(%database, %table, %reason, "it is not known whether it is removed");
-                Ok(Removed::default())
-            }
+            ReplaceOutcome::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
         }
     }
 }

@@ -100,6 +100,7 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
         removed,
         collected,
         failures,
+        postponed,
         unfinished,
         ..
     } = report;
@@ -111,7 +112,7 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
     }
     let is_idle = *merges + *removed + collected.orphans == 0
         && collected.segments + collected.objects + collected.results == 0;
-    if is_idle && !is_dry_run && !*unfinished {
+    if is_idle && !is_dry_run && !report.has_more() {
         return Ok(());
     }
     let verb = if is_dry_run { "would be" } else { "were" };
@@ -120,6 +121,12 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
         collected.segments, collected.objects, collected.results, collected.orphans,
     );
     console.print(text).map_err(CommandError::Output)?;
+    if *postponed > 0 {
+        let text = format!(
+            "{postponed} jobs are left to the next run: others were faster, or the store was slow"
+        );
+        console.print(text).map_err(CommandError::Output)?;
+    }
     if *unfinished {
         console
             .print("the time was over before all was done")
@@ -209,6 +216,9 @@ fn describe(flushed: &Flushed) -> Result<String, String> {
         // Others may work on the same store.
         Flushed::Nothing(reason @ (GaveUp::NothingToFlush | GaveUp::Overtaken)) => {
             Ok(reason.to_string())
+        }
+        Flushed::Nothing(reason @ GaveUp::Unknown(_)) => {
+            Ok(format!("{reason}; the next run does what is left"))
         }
         Flushed::Nothing(reason) => Err(reason.to_string()),
     }

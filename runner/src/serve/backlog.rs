@@ -7,30 +7,10 @@ use std::{
 };
 
 use neap_bucket::Clock;
+use neap_compact::FlushTriggers;
 use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
-
-/// When a tail is worth a flush. Small flushes make small objects, long tails make slow queries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FlushTriggers {
-    /// Bytes of segments.
-    pub(super) bytes: u64,
-    /// The number of segments: each is an object to read for a query that starts cold.
-    pub(super) segments: usize,
-    /// The age of the oldest segment.
-    pub(super) age: Duration,
-}
-
-impl Default for FlushTriggers {
-    fn default() -> Self {
-        Self {
-            bytes: 8 << 20,
-            segments: 300,
-            age: Duration::from_secs(600),
-        }
-    }
-}
 
 /// The most spans of time that are told apart for a database.
 const MAX_SPANS: usize = 1_000;

@@ -146,7 +146,7 @@ impl Maintenance {
             for database in self.flushed.due(now) {
                 let limit = Some(FLUSHED_LIMIT);
                 let report = self.compactor.after_flush(database, limit).await;
-                if report.as_ref().is_ok_and(|report| report.unfinished) {
+                if report.as_ref().is_ok_and(Report::has_more) {
                     self.flushed.note(database, now);
                 }
                 self.note(report);
@@ -155,8 +155,7 @@ impl Maintenance {
                 let limit = Some(ROUND_LIMIT);
                 let report = self.compactor.handle(&Event::Collect, limit).await;
                 // What is left has its turn soon.
-                let is_unfinished = report.as_ref().is_ok_and(|report| report.unfinished);
-                let pause = match is_unfinished {
+                let pause = match report.as_ref().is_ok_and(Report::has_more) {
                     true => CHECK_INTERVAL,
                     false => self.interval,
                 };

@@ -6,7 +6,8 @@ use axum::Router;
 use neap_bucket::{Bucket, Rules, StoreKind, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
+    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, FlushTriggers,
+    Flusher, MergePolicy,
 };
 use neap_http::{ClusterId, Common, Metrics, Server, finish, health_routes, metrics_routes};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -17,7 +18,7 @@ use neap_write::{WriteParts, WriteService, WriteSettings};
 
 use super::{
     ServeError,
-    backlog::{Backlog, FlushTriggers, Handover},
+    backlog::{Backlog, Handover},
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
     memory,

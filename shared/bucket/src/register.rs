@@ -151,6 +151,10 @@ pub struct Register<T> {
 /// The time after which a commit that can't be decided is given up as unknown.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// So often a closure is applied at least if only other commits are in the way: one request that takes longer
+/// than the deadline does not decide.
+const LEAST_APPLICATIONS: u32 = 3;
+
 /// The longest pause before the first, second, … repetition: 10 ms, doubled up to 1 s, with full jitter.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
@@ -220,7 +224,8 @@ impl<T: RegisterValue> Register<T> {
     /// Commits what `change` makes of the current value.
     ///
     /// The closure is shown `known` first, if given, and again each newer value after a lost race; a
-    /// refusal counts only on a value that was read for this commit.
+    /// refusal counts only on a value that was read for this commit. Who loses every race gives up after ten
+    /// seconds, but not before the third.
     pub async fn commit<R, E>(
         &self,
         known: Option<Versioned<T>>,
@@ -251,7 +256,12 @@ impl<T: RegisterValue> Register<T> {
             match self.put(&base, value, &begun).await? {
                 Attempt::Committed(current) => return Ok(Commit::Committed { current, result }),
                 Attempt::Unknown(reason) => return Ok(Commit::Unknown { reason }),
-                Attempt::Lost(_) if self.bucket.world().elapsed(&begun) >= self.deadline => break,
+                Attempt::Lost(_)
+                    if attempt + 1 >= LEAST_APPLICATIONS
+                        && self.bucket.world().elapsed(&begun) >= self.deadline =>
+                {
+                    break;
+                }
                 Attempt::Lost(newer) => {
                     base = newer;
                     fresh = true;

@@ -7,7 +7,7 @@ use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::{Manifest, ManifestError, ManifestStore, Section};
+use crate::{Manifest, ManifestError, ManifestStore};
 
 /// The number of jobs that a manifest remembers.
 const JOBS: usize = 64;
@@ -35,15 +35,6 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether the section is in the claimed range.
-    pub fn meets(&self, section: &Section) -> bool {
-        self.table == section.table
-            && self.first_day <= section.last_day
-            && section.first_day <= self.last_day
-            && self.above < section.upto
-            && section.above < self.upto
-    }
-
     /// Whether both claim the same table, day and stamp.
     fn overlaps(&self, other: &Self) -> bool {
         self.table == other.table

@@ -25,7 +25,6 @@ use ulid::Ulid;
 use super::{
     InputRef, MergeError, MergeJob, MergeJobRef,
     input::RowFilter,
-    plan::table_cutoff,
     source::{ReadSizes, Source},
     stream::{MergeStream, Progress},
 };
@@ -234,7 +233,7 @@ impl Merger {
         Ok(Ok(Task {
             database,
             begun,
-            cutoff: table_cutoff(&catalog.value, job.table, proven),
+            cutoff: catalog.value.cutoff_of(job.table, proven),
             inputs: loaded.into_iter().filter(is_input).collect(),
             table: Arc::clone(table),
             manifest,

@@ -31,5 +31,5 @@ pub use hull::Hull;
 pub(crate) use job::fitting_inputs;
 pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
 pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
-pub(crate) use plan::table_cutoff;
+pub(crate) use plan::urgency;
 pub use plan::{MergePolicy, TablePlan, TableState, plan_table};

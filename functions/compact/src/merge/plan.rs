@@ -17,7 +17,6 @@
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::StoreTime;
-use neap_catalog::DatabaseCatalog;
 use neap_manifest::Section;
 use neap_schema::TableId;
 
@@ -26,7 +25,6 @@ use super::{
     component::{Component, components},
     range::range_jobs,
 };
-use crate::removal::cutoff;
 
 /// What came late to settled days is merged with them when it is at least this part of them.
 const FOLD_SHARE: u64 = 32;
@@ -107,18 +105,8 @@ pub struct TablePlan {
     pub expired: Vec<Arc<Section>>,
 }
 
-/// The time before which rows of a table have expired.
-pub(crate) fn table_cutoff(
-    catalog: &DatabaseCatalog,
-    table: TableId,
-    now: StoreTime,
-) -> Option<i64> {
-    let retention = catalog.retention_of(table);
-    retention.map(|retention| cutoff(now, retention))
-}
-
 /// What rids queries of most sections comes first, then what costs least.
-fn order(job: &MergeJob) -> (Reverse<usize>, u64, TableId, i32, u64) {
+pub(crate) fn urgency(job: &MergeJob) -> (Reverse<usize>, u64, TableId, i32, u64) {
     let bytes = job.bytes();
     (
         Reverse(job.inputs.len()),
@@ -159,7 +147,7 @@ pub fn plan_table(state: &TableState<'_>, policy: &MergePolicy) -> TablePlan {
         jobs.extend(component.jobs(policy.rest(quiet), policy));
         jobs.extend(component.rewrites(state.rewrites));
     }
-    jobs.sort_by_cached_key(order);
+    jobs.sort_by_cached_key(urgency);
     TablePlan { jobs, expired }
 }
 

@@ -73,20 +73,10 @@ async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
     assert_eq!(costs, [[3, 2, 1, 0]; 2]);
 }
 
-/// Writes so many sections of one day.
-async fn write_sections(stage: &Stage, count: i64) {
-    for number in 0..count {
-        stage
-            .write("db", &format!("m,host=a v={number} {}", NOW + number))
-            .await;
-        stage.flush("db").await;
-    }
-}
-
 #[tokio::test]
 async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
     let stage = Stage::new().await;
-    write_sections(&stage, 7).await;
+    stage.write_sections("db", 7).await;
     stage
         .write("db", &format!("m,host=a v=9 {}", NOW + 9))
         .await;
@@ -103,7 +93,7 @@ async fn a_day_that_is_written_to_is_merged_when_it_has_many_sections() {
 #[tokio::test]
 async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
     let stage = Stage::new().await;
-    write_sections(&stage, 8).await;
+    stage.write_sections("db", 8).await;
     let queue = Arc::new(Queue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
@@ -126,7 +116,7 @@ async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
 #[tokio::test]
 async fn an_order_is_the_same_as_json_and_is_run_once_by_whoever_comes_first() {
     let stage = Stage::new().await;
-    write_sections(&stage, 8).await;
+    stage.write_sections("db", 8).await;
     let queue = Arc::new(Queue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));
@@ -147,7 +137,7 @@ async fn an_order_is_the_same_as_json_and_is_run_once_by_whoever_comes_first() {
 #[tokio::test]
 async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
     let stage = Stage::new().await;
-    write_sections(&stage, 8).await;
+    stage.write_sections("db", 8).await;
     let queue = Arc::new(Queue::default());
     let id = stage.id("db").await;
     let planner = stage.compactor_with(Some(Arc::clone(&queue) as _));

@@ -1,16 +1,21 @@
 //! A cluster in memory: a writer, and as many compact functions as a test asks for.
 
 use std::{
-    sync::{Arc, Mutex},
+    convert::Infallible,
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Entropy, ListRequest, Margins, MemoryStore, Rules, Store,
-    World,
+    Bucket, Call, Change, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, ListRequest,
+    Margins, MemoryStore, Operation, Phase, Rules, Store, Versioned, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::Metrics;
@@ -141,8 +146,39 @@ impl Stage {
     }
 
     pub(super) fn compactor_with(&self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+        self.assembled(self.bucket.clone(), dispatcher)
+    }
+
+    /// A function that does not get its turn at the manifest of a database: some of its puts, by their numbers,
+    /// take six seconds, in which somebody else commits.
+    pub(super) fn overtaken(&self, database: DatabaseId, puts: Range<u64>) -> Compactor {
+        let (clock, register) = (Arc::clone(&self.clock), self.manifests.register(database));
+        let begun = AtomicU64::new(0);
+        let hook = move |call: &Call| {
+            let is_put = call.operation == Operation::Put && call.phase == Phase::Before;
+            let is_commit = is_put && call.key == register.key().to_string();
+            if !is_commit || !puts.contains(&begun.fetch_add(1, Ordering::Relaxed)) {
+                return std::future::ready(()).boxed();
+            }
+            clock.0.send_modify(|now| *now += 6_000_000);
+            let register = register.clone();
+            async move {
+                let touch = |base: &Versioned<Manifest>| {
+                    Ok::<_, Infallible>(Change::Put(Manifest::successor(base), ()))
+                };
+                register.commit(None, touch).await.unwrap();
+            }
+            .boxed()
+        };
+        let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
+        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = store.with_hook(Arc::new(hook));
+        self.assembled(Bucket::new(Arc::new(store), world), None)
+    }
+
+    fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
         let parts = CompactParts {
-            bucket: self.bucket.clone(),
+            bucket,
             margins: Margins::LOCAL,
             rules: self.rules,
             flush: FlushLimits::default(),
@@ -185,6 +221,15 @@ impl Stage {
         self.pass(Duration::from_secs(10));
         let id = self.id(database).await;
         self.compactor().flush(id).await.unwrap();
+    }
+
+    /// Writes so many sections of one day.
+    pub(super) async fn write_sections(&self, database: &str, count: i64) {
+        for number in 0..count {
+            let line = format!("m,host=a v={number} {}", NOW + number);
+            self.write(database, &line).await;
+            self.flush(database).await;
+        }
     }
 
     /// What the store was asked for while something was done.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, OnceLock, Weak},
+    sync::{
+        Mutex, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -348,18 +351,21 @@ async fn an_old_base_is_a_lost_race() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
-    let world = virtual_world(1);
-    let inner = memory(&world);
-    let rival = register(Arc::clone(&inner), &world);
+/// A register whose first puts, so many of them, take a while in which somebody else commits; and the register
+/// of that one.
+fn overtaken(world: &World, puts: u64, while_: Duration) -> (Register<Counter>, Register<Counter>) {
+    let inner = memory(world);
+    let rival = register(Arc::clone(&inner), world);
     let hook = {
-        let rival = rival.clone();
+        let (rival, clock) = (rival.clone(), Arc::clone(&world.clock));
+        let begun = AtomicU64::new(0);
         move |call: &Call| {
-            let rival = rival.clone();
-            let own_put = call.operation == Operation::Put && call.phase == Phase::Before;
+            let (rival, clock) = (rival.clone(), Arc::clone(&clock));
+            let is_put = call.operation == Operation::Put && call.phase == Phase::Before;
+            let is_overtaken = is_put && begun.fetch_add(1, Ordering::Relaxed) < puts;
             async move {
-                if own_put {
+                if is_overtaken {
+                    clock.sleep(while_).await;
                     increment(&rival).await.unwrap();
                 }
             }
@@ -367,12 +373,34 @@ async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
         }
     };
     let store = FaultyStore::new(inner, world.clone(), Faults::default());
-    let own = register(Arc::new(store.with_hook(Arc::new(hook))), &world);
+    let own = register(Arc::new(store.with_hook(Arc::new(hook))), world);
+    (own, rival)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
+    let world = virtual_world(1);
+    let (own, _) = overtaken(&world, u64::MAX, Duration::ZERO);
     let outcome = increment(&own).await.unwrap();
     assert!(matches!(outcome, Commit::Unknown { .. }), "{outcome:?}");
     let change = |base: &Versioned<Counter>| Ok::<_, String>(Change::Keep(base.version));
     let outcome = own.commit(None, change).await.unwrap();
     assert!(matches!(outcome, Commit::Committed { .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_races_that_took_longer_than_the_deadline_are_not_the_end_and_three_are() {
+    for (lost, is_committed) in [(1, true), (2, true), (3, false), (u64::MAX, false)] {
+        let world = virtual_world(1);
+        let (own, rival) = overtaken(&world, lost, Duration::from_secs(60));
+        let outcome = increment(&own).await.unwrap();
+        match outcome {
+            Commit::Committed { result, .. } => assert!(is_committed && result == lost + 1),
+            _ => assert!(!is_committed, "{outcome:?}"),
+        }
+        let commits = lost.min(3) + u64::from(is_committed);
+        assert_eq!(count(&rival).await, commits);
+    }
 }
 
 #[tokio::test]

@@ -6,10 +6,7 @@ use neap_bucket::{Operation, StoreTime};
 use neap_schema::TableId;
 use ulid::Ulid;
 
-use super::{
-    site::{Site, mark},
-    stamp,
-};
+use super::{site::Site, stamp};
 use crate::Claim;
 
 fn claim(number: u64, days: (i32, i32), interval: (u64, u64), expires: StoreTime) -> Claim {
@@ -138,22 +135,6 @@ async fn rivals_claim_a_range_once() {
         .await
         .unwrap();
     assert_eq!(claimed.jobs, jobs(&[3]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_claim_meets_the_sections_of_its_days_and_interval() {
-    let site = Site::new(100);
-    site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
-    let current = site.flush(&[(1, 0)]).await;
-    let expires = current.proven.unwrap();
-    let claim = claim(1, (0, 0), (0, mark(1).as_u64()), expires);
-    let sections = current.value.sections.iter();
-    let met: Vec<_> = sections.filter(|section| claim.meets(section)).collect();
-    assert_eq!(met.len(), 1);
-    assert_eq!(
-        (met[0].table, met[0].first_day, met[0].upto),
-        (TableId::new(1), 0, mark(1))
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,108 @@
+//! What an invocation of the compact function has done, and what it has left.
+
+use neap_schema::DatabaseId;
+
+use crate::{Collected, CompactError, GaveUp, MergeGaveUp, MergeOutcome};
+
+/// What an invocation has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Flushes that were committed.
+    pub flushes: usize,
+    /// Merges that were committed here.
+    pub merges: usize,
+    /// Merges that were handed out.
+    pub handed_out: usize,
+    /// Sections that left without being read.
+    pub removed: usize,
+    /// What was deleted.
+    pub collected: Collected,
+    /// Databases with which something went wrong, and what.
+    pub failures: Vec<(DatabaseId, String)>,
+    /// Jobs that are left to the next run: others have always been faster to commit, or the store did not say
+    /// in time what became of a commit. That is no failure, for the next run does what is left of them.
+    pub postponed: usize,
+    /// Whether the time was over before all was done.
+    pub unfinished: bool,
+}
+
+impl Report {
+    /// Whether there is something to do that another run could do at once.
+    pub fn has_more(&self) -> bool {
+        self.unfinished || self.postponed > 0
+    }
+
+    /// What a job came to, or `None` if it is left to the next run.
+    pub(crate) fn settled<T>(
+        &mut self,
+        database: DatabaseId,
+        outcome: Result<T, CompactError>,
+    ) -> Result<Option<T>, CompactError> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_unsettled() => {
+                self.postpone(database, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes down what went wrong with a database.
+    pub(crate) fn note(&mut self, database: DatabaseId, outcome: Result<(), CompactError>) {
+        if let Err(error) = self.settled(database, outcome) {
+            tracing::warn!(%database, %error, "maintenance failed");
+            self.failures.push((database, error.to_string()));
+        }
+    }
+
+    /// Why a flush did nothing.
+    pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &GaveUp) {
+        match reason {
+            GaveUp::NothingToFlush | GaveUp::Overtaken => {}
+            GaveUp::Unknown(_) => self.postpone(database, reason),
+            _ => self.failures.push((database, reason.to_string())),
+        }
+    }
+
+    /// What became of a merge. One that failed leaves the others alone.
+    pub(crate) fn note_merge(
+        &mut self,
+        database: DatabaseId,
+        outcome: Result<MergeOutcome, CompactError>,
+    ) {
+        let outcome = match self.settled(database, outcome) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%database, %error, "not merged");
+                return self.failures.push((database, error.to_string()));
+            }
+        };
+        match outcome {
+            MergeOutcome::Done {
+                rows,
+                bytes_in,
+                bytes_out,
+                ..
+            } => {
+                tracing::info!(%database, rows, bytes_in, bytes_out, "merged");
+                self.merges += 1;
+            }
+            MergeOutcome::Nothing(MergeGaveUp::OutOfTime) => self.unfinished = true,
+            MergeOutcome::Nothing(MergeGaveUp::Overtaken) => {}
+            MergeOutcome::Nothing(reason @ (MergeGaveUp::Busy | MergeGaveUp::Unknown(_))) => {
+                self.postpone(database, &reason);
+            }
+            MergeOutcome::Nothing(reason) => {
+                tracing::warn!(%database, %reason, "not merged");
+                self.failures.push((database, reason.to_string()));
+            }
+        }
+    }
+
+    fn postpone(&mut self, database: DatabaseId, reason: &dyn std::fmt::Display) {
+        tracing::info!(%database, %reason, "left to the next run");
+        self.postponed += 1;
+    }
+}

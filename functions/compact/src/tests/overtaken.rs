@@ -1,0 +1,91 @@
+//! Commits that others are always faster than: what they were for is left to the next run, and is no failure.
+
+use std::time::Duration;
+
+use neap_schema::DatabaseId;
+
+use super::stage::{DAY, NOW, Stage};
+use crate::{Event, Report};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A commit loses so many races before its time is over.
+const RACES: u64 = 3;
+
+/// Asserts that a run changed no section, and leaves one job.
+fn assert_postponed(report: &Report) {
+    assert_eq!((report.postponed, &report.failures), (1, &vec![]));
+    assert_eq!((report.flushes, report.merges, report.removed), (0, 0, 0));
+    assert!(report.has_more());
+}
+
+/// A database with a day that has to be merged.
+async fn prepared() -> (Stage, DatabaseId) {
+    let stage = Stage::new().await;
+    stage.write_sections("db", 8).await;
+    let id = stage.id("db").await;
+    (stage, id)
+}
+
+async fn merges_of_the_next_run(stage: &Stage, id: DatabaseId) -> usize {
+    let report = stage.compactor().after_flush(id, None).await.unwrap();
+    assert!(!report.has_more() && report.failures.is_empty());
+    report.merges
+}
+
+#[tokio::test]
+async fn a_plan_whose_claims_come_too_late_is_made_again_by_the_next_run() {
+    let (stage, id) = prepared().await;
+    let compactor = stage.overtaken(id, 0..RACES);
+    let report = compactor.after_flush(id, None).await.unwrap();
+    assert_postponed(&report);
+    assert_eq!(merges_of_the_next_run(&stage, id).await, 1);
+}
+
+#[tokio::test]
+async fn a_merge_that_comes_too_late_gives_its_claim_up_for_the_next_run() {
+    let (stage, id) = prepared().await;
+    // The first commit is the claim.
+    let compactor = stage.overtaken(id, 1..1 + RACES);
+    let report = compactor.after_flush(id, None).await.unwrap();
+    assert_postponed(&report);
+    assert_eq!(stage.manifest("db").await.claims, []);
+    assert_eq!(merges_of_the_next_run(&stage, id).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_can_not_be_given_up_expires() {
+    let (stage, id) = prepared().await;
+    let compactor = stage.overtaken(id, 1..1 + 2 * RACES);
+    let report = compactor.after_flush(id, None).await.unwrap();
+    assert_postponed(&report);
+    assert_eq!(merges_of_the_next_run(&stage, id).await, 0);
+    stage.pass(15 * MINUTE);
+    assert_eq!(merges_of_the_next_run(&stage, id).await, 1);
+}
+
+#[tokio::test]
+async fn a_flush_that_comes_too_late_is_left_to_the_next_run() {
+    let stage = Stage::new().await;
+    stage.write("db", &format!("m v=1 {NOW}")).await;
+    stage.pass(20 * MINUTE);
+    let compactor = stage.overtaken(stage.id("db").await, 0..RACES);
+    let report = compactor.handle(&Event::Scheduled, None).await.unwrap();
+    assert_postponed(&report);
+    assert_eq!(stage.scheduled(MINUTE).await.flushes, 1);
+}
+
+#[tokio::test]
+async fn what_expires_too_late_leaves_with_the_next_run() {
+    let stage = Stage::new().await;
+    let line = format!("m,host=a v=1 {}", NOW - 10 * DAY);
+    stage.write("db", &line).await;
+    stage.flush("db").await;
+    let id = stage.id("db").await;
+    let week = Some(7 * 24 * 60 * MINUTE);
+    stage.catalog.set_retention(id, week).await.unwrap();
+    let compactor = stage.overtaken(id, 0..RACES);
+    let report = compactor.handle(&Event::Collect, None).await.unwrap();
+    assert_postponed(&report);
+    assert_eq!(stage.look(MINUTE).await.removed, 1);
+}
