@@ -7,15 +7,14 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
-    execution::SessionState,
-    logical_expr::{DmlStatement, LogicalPlan},
-    physical_plan::execute_stream,
+    execution::SessionState, logical_expr::LogicalPlan, physical_plan::execute_stream,
 };
 use futures::{Stream, StreamExt, stream};
 use neap_bucket::{Bucket, Moment, Stamp, World};
 use neap_catalog::Catalog;
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
-use neap_row_delete::RowDeleter;
+use neap_row_delete::{RowDelete, RowDeleter};
+use neap_schema::DatabaseId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
@@ -158,7 +157,10 @@ impl QueryEngine {
     pub async fn query(&self, request: QueryRequest) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
         let timeout = self.settings.timeout;
-        let answer = self.world().timeout(timeout, self.begin(request)).await;
+        let answer = self
+            .world()
+            .timeout(timeout, self.begin(request, begun))
+            .await;
         let (rows, permit) = answer.ok_or(QueryError::Timeout(timeout))??;
         Ok(Rows {
             batches: self.bounded(rows.batches, begun, permit),
@@ -169,6 +171,7 @@ impl QueryEngine {
     async fn begin(
         &self,
         request: QueryRequest,
+        begun: Moment,
     ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
         let permit = self.world().timeout(LONGEST_WAIT, permit).await;
@@ -195,7 +198,9 @@ impl QueryEngine {
             Planned::Delete(_) if !request.may_delete => return Err(QueryError::ReadOnly),
             Planned::Delete(_) if request.as_of.is_some() => return Err(QueryError::PastIsFixed),
             Planned::Delete(statement) => {
-                self.delete(&state, &snapshot, &statement, request.after)
+                let delete = delete::row_delete(&state, &snapshot, &statement);
+                let delete = delete.map_err(QueryError::Planning)?;
+                self.delete(snapshot.database, delete, begun, request.after)
                     .await?
             }
         };
@@ -217,24 +222,21 @@ impl QueryEngine {
     /// has looked.
     async fn delete(
         &self,
-        state: &SessionState,
-        snapshot: &Snapshot,
-        statement: &DmlStatement,
+        database: DatabaseId,
+        delete: RowDelete,
+        arrived: Moment,
         after: Option<Stamp>,
     ) -> Result<Rows, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
-        let delete = delete::row_delete(state, snapshot, statement);
-        let delete = delete.map_err(QueryError::Planning)?;
-        let after = after.map(Stamp::as_u64);
         let stamp = deleter
-            .delete_rows(snapshot.database, vec![delete], after)
+            .delete_rows(database, vec![delete], arrived, after)
             .await?;
         let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
-        let column = Arc::new(UInt64Array::from_value(stamp, 1));
+        let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
         let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
         let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
         Ok(Rows {
-            deleted_at: Some(Stamp::from_u64(stamp)),
+            deleted_at: Some(stamp),
             ..Rows::at_hand(rows)
         })
     }

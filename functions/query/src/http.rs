@@ -11,7 +11,6 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use neap_bucket::Stamp;
 use neap_http::{
     ApiError, BodyLimits, Kind, STAMP_HEADER, parse_query, read_body, requested_stamp,
 };
@@ -226,9 +225,7 @@ impl From<QueryError> for ApiError {
             QueryErrorKind::Internal => Self::text(Kind::Internal, text),
         };
         match error {
-            QueryError::Delete(error) => answer
-                .retry_after(error.retry_after)
-                .stamped(error.stamp.map(Stamp::from_u64)),
+            QueryError::Delete(error) => answer.retry_after(error.retry_after).stamped(error.stamp),
             _ => answer,
         }
     }

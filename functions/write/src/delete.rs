@@ -166,17 +166,15 @@ impl RowDeleter for WriteService {
         &self,
         database: DatabaseId,
         deletes: Vec<RowDelete>,
-        after: Option<u64>,
-    ) -> Result<u64, DeleteRowsError> {
-        let arrived = self.world.moment();
-        let after = after.map(Stamp::from_u64);
+        arrived: Moment,
+        after: Option<Stamp>,
+    ) -> Result<Stamp, DeleteRowsError> {
         let find = |catalog: &DatabaseCatalog| checked(catalog, &deletes);
         let database = Database::Id(database);
         let deleted = self.delete_in_rounds(database, arrived, after, find);
         let stamp = deleted.await?.stamp;
         let nothing = WriteFailure::Tail(WriteError::Empty);
-        let stamp = stamp.ok_or_else(|| DeleteFailure::from(nothing))?;
-        Ok(stamp.as_u64())
+        Ok(stamp.ok_or_else(|| DeleteFailure::from(nothing))?)
     }
 }
 
@@ -199,7 +197,7 @@ impl From<DeleteFailure> for DeleteRowsError {
             message,
             kind,
             retry_after: passes.then_some(wait),
-            stamp: stamp.map(Stamp::as_u64),
+            stamp,
         }
     }
 }

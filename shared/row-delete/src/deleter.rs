@@ -3,6 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
+use neap_bucket::{Moment, Stamp};
 use neap_schema::DatabaseId;
 
 use crate::RowDelete;
@@ -33,7 +34,7 @@ pub struct DeleteRowsError {
     /// How long to wait before the delete is asked for again; `None` when it does not pass with time.
     pub retry_after: Option<Duration>,
     /// The stamp that was taken for the delete, whether or not it exists.
-    pub stamp: Option<u64>,
+    pub stamp: Option<Stamp>,
 }
 
 /// Deletes rows.
@@ -43,13 +44,17 @@ pub trait RowDeleter: Debug + Send + Sync {
     /// that the same instance acknowledged before, and after the stamp `after` if there is one. Answers with
     /// its stamp; a snapshot that is taken later does not have the rows.
     ///
+    /// `arrived` is when the request arrived, before anything was waited for: a delete that waited too long
+    /// would remove what was written meanwhile, and is refused (rule W1).
+    ///
     /// # Errors
-    /// Without deletes there is nothing to do, and no stamp. Else the delete is not promised; it may exist all the same when the kind is
-    /// [`Unknown`](DeleteRowsErrorKind::Unknown).
+    /// Without deletes there is nothing to do, and no stamp. Else the delete is not promised; it may exist all
+    /// the same when the kind is [`Unknown`](DeleteRowsErrorKind::Unknown).
     async fn delete_rows(
         &self,
         database: DatabaseId,
         deletes: Vec<RowDelete>,
-        after: Option<u64>,
-    ) -> Result<u64, DeleteRowsError>;
+        arrived: Moment,
+        after: Option<Stamp>,
+    ) -> Result<Stamp, DeleteRowsError>;
 }

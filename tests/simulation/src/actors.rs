@@ -159,7 +159,7 @@ impl Stage {
 /// Does what a request asks for.
 async fn perform(
     instance: &Instance,
-    (database, name): &(DatabaseId, String),
+    target: &(DatabaseId, String),
     demand: &Demand,
     token: Option<Stamp>,
 ) -> Told {
@@ -170,7 +170,7 @@ async fn perform(
     };
     match demand {
         Demand::Write(content) => {
-            let outcome = instance.write_to(name, content, token).await;
+            let outcome = instance.write_to(&target.1, content, token).await;
             instance.trace(format_args!("request {request}: {outcome:?}"));
             if let Err(WriteFailure::Tail(WriteError::Abandoned)) = outcome {
                 surprise("a write was abandoned");
@@ -187,10 +187,13 @@ async fn perform(
             }
         }
         Demand::Erase(erasure) => {
-            let outcome = instance.erase(*database, erasure, token).await;
+            let outcome = instance.erase_from(target, erasure, token).await;
             instance.trace(format_args!("request {request}: {outcome:?}"));
             if let Err(error) = &outcome
-                && error.kind == DeleteRowsErrorKind::Internal
+                && matches!(
+                    error.kind,
+                    DeleteRowsErrorKind::Invalid | DeleteRowsErrorKind::Internal
+                )
             {
                 surprise(&error.message);
             }
@@ -201,7 +204,7 @@ async fn perform(
                 },
                 Err(error) => Told {
                     acknowledged: false,
-                    stamp: error.stamp.map(Stamp::from_u64),
+                    stamp: error.stamp,
                 },
             }
         }

@@ -1,10 +1,10 @@
 //! Interleavings of compaction with what people change, one by one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Operation;
 use neap_catalog::HardDelete;
-use neap_compact::{Flushed, JobLimits, MergeJob, MergeOutcome, MergeReason};
+use neap_compact::{Flushed, JobLimits, MergeGaveUp, MergeJob, MergeOutcome, MergeReason};
 use neap_manifest::TimeRange;
 
 use crate::{
@@ -164,6 +164,61 @@ fn a_merge_that_is_frozen_over_its_pages_removes_only_what_had_expired_before() 
         let answer = theatre.instance("reader").query().await.unwrap();
         // Two days before was older than the retention, the day before was not.
         assert_eq!(answer.len(), 2 + 3, "{answer:?}");
+        assert_whole(&theatre);
+    });
+}
+
+/// Merges of sections of the table, by their numbers from the oldest on.
+async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
+    let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
+    let catalog = instance.catalog.known_database(DATABASE).unwrap();
+    let table = catalog.value.table(TABLE).unwrap().id();
+    let sections = manifest.value.sections.iter();
+    let mut sections: Vec<_> = sections.filter(|one| one.table == table).collect();
+    sections.sort_by_key(|section| section.upto);
+    inputs.map(|inputs| {
+        let inputs = inputs.map(|input| Arc::clone(sections[input]));
+        MergeJob::of(inputs.to_vec(), MergeReason::Recent).unwrap()
+    })
+}
+
+#[test]
+fn of_two_merges_whose_hulls_meet_where_nothing_is_the_later_one_is_refused() {
+    run(async {
+        let theatre = Theatre::open().await;
+        let owner = theatre.instance("owner");
+        // Two points of each day: the days are 1, 0, 2 and 1 before that of the schedule.
+        for (point, minute) in [2, 0, 4, 2].into_iter().zip(1..) {
+            let content = Content {
+                cells: vec![(point, "a")],
+                ..theatre.content()
+            };
+            theatre.write(&owner, &content, None).await.unwrap();
+            theatre.sleep_until(60.0 * f64::from(minute)).await;
+            flush(&owner).await;
+        }
+        let [one, other] = merges(&owner, [[0, 3], [1, 2]]).await;
+        assert!(one.hull().meets(&other.hull()));
+        let machine = theatre.machine("slow", Suspension::ClocksRun);
+        let script = once(
+            Moment::Before,
+            Operation::Put,
+            "manifest",
+            freeze(&machine, 5),
+        );
+        let slow = theatre.scripted(&machine, script);
+        let quick = theatre.instance("quick");
+        let (one, other, limits) = (one.reference(), other.reference(), JobLimits::default());
+        let (refused, done) = futures::join!(
+            slow.merger.run(DATABASE, &one, None, &limits),
+            quick.merger.run(DATABASE, &other, None, &limits),
+        );
+        assert!(matches!(done, Ok(MergeOutcome::Done { .. })), "{done:?}");
+        assert!(
+            matches!(refused, Ok(MergeOutcome::Nothing(MergeGaveUp::Overtaken))),
+            "{refused:?}"
+        );
+        theatre.instance("reader").query().await.unwrap();
         assert_whole(&theatre);
     });
 }

@@ -1,18 +1,29 @@
 //! Each rule of merging and collecting matters: a merger and a collector that don't follow it break what it
 //! guards, and those that follow all of them pass the same seeds.
 
-use neap_bucket::{Margins, Rules};
+use std::sync::Arc;
+
+use neap_bucket::{Margins, Operation, Rules, Versioned};
+use neap_compact::{Flushed, MergeJob, MergeReason};
+use neap_manifest::{Manifest, Section};
 
 use crate::{
     cast::CastMix,
-    ghost::Invariant,
+    ghost::{Invariant, Violation},
+    instance::{DATABASE, Instance},
+    machine::Suspension,
+    network::Moment,
+    operators::restore_as,
+    rows::{HOSTS, TABLE, WITNESSES},
     schedule::Mix,
-    simulate::{simulate, simulate_all},
+    simulate::{run, simulate, simulate_all},
+    theatre::{Theatre, freeze, once},
     weakness::Weakness,
+    write::Content,
 };
 
 /// The most seeds that a mutant may need until something breaks.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 500;
 
 /// The mergers and collectors of the simulation, which know no pages.
 const OWN: CastMix = CastMix {
@@ -116,27 +127,80 @@ fn a_merge_that_is_not_closed_breaks_the_order_of_sections() {
     matters(Weakness::MergeIsNotClosed, &mix, &expected);
 }
 
+/// Writes a row of a day before the schedule begins, and flushes it when the schedule is so many minutes old.
+async fn write_and_flush(theatre: &Theatre, instance: &Instance, day: usize, minute: u32) {
+    let content = Content {
+        cells: vec![(HOSTS.len() * day, "a")],
+        ..theatre.content()
+    };
+    theatre.write(instance, &content, None).await.unwrap();
+    theatre.sleep_until(60.0 * f64::from(minute)).await;
+    let flushed = instance.flusher.flush(DATABASE).await;
+    assert!(matches!(flushed, Ok(Flushed::Done { .. })), "{flushed:?}");
+}
+
+/// The sections of a table, oldest first.
+fn sections_of(
+    instance: &Instance,
+    manifest: &Versioned<Manifest>,
+    table: &str,
+) -> Vec<Arc<Section>> {
+    let catalog = instance.catalog.known_database(DATABASE).unwrap();
+    let table = catalog.value.table(table).unwrap().id();
+    let sections = manifest.value.sections.iter();
+    let mut sections: Vec<_> = sections.filter(|one| one.table == table).cloned().collect();
+    sections.sort_by_key(|section| section.upto);
+    sections
+}
+
+/// Merges sections of a manifest. Whether that was committed.
+async fn merge(
+    instance: &Instance,
+    manifest: &Versioned<Manifest>,
+    inputs: Vec<Arc<Section>>,
+    weakness: Weakness,
+) -> bool {
+    let job = MergeJob::of(inputs, MergeReason::Recent).unwrap();
+    let merged = instance.merge_on(DATABASE, manifest.clone(), job, weakness);
+    merged.await.unwrap()
+}
+
+/// Whether something is broken, and nothing but this.
+fn is_only(broken: &[Violation], invariant: Invariant) -> bool {
+    !broken.is_empty() && broken.iter().all(|one| one.invariant == invariant)
+}
+
+/// Commits two merges that were both closed when they were chosen. What was broken, and whether the second
+/// one was committed.
+///
+/// ```text
+///   flush    0    1    2    3
+///   day 0         A
+///   day 1    B              B      A makes one section of days 0 to 2 and flushes 1 to 2,
+///   day 2              A           B one of day 1 and flushes 0 to 3
+/// ```
+async fn merge_where_hulls_meet(weakness: Weakness) -> (Vec<Violation>, bool) {
+    let theatre = Theatre::open().await;
+    let instance = theatre.instance("merger");
+    for (day, minute) in [1, 0, 2, 1].into_iter().zip(1..) {
+        write_and_flush(&theatre, &instance, day, minute).await;
+    }
+    let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
+    let [b0, a1, a2, b3] = sections_of(&instance, &manifest, TABLE).try_into().unwrap();
+    assert!(merge(&instance, &manifest, vec![a1, a2], weakness).await);
+    let is_done = merge(&instance, &manifest, vec![b0, b3], weakness).await;
+    (theatre.violations(), is_done)
+}
+
 #[test]
 fn two_merges_whose_hulls_meet_where_nothing_is_break_the_order_of_sections() {
-    let mix = Mix {
-        latency: &[1000],
-        freeze: &[0.01],
-        freezes: &[&[3, 8]],
-        trouble: &[0.0],
-        write_pauses: &[0.5, 5.0],
-        query_pauses: &[300.0],
-        collect_pauses: &[600.0],
-        cast: CastMix {
-            days: &[4],
-            wide: 0.0,
-            merge_pauses: &[5.0, 30.0],
-            calls: &[300],
-            ..OWN
-        },
-        ..BUSY
-    };
-    let expected = [Invariant::ManifestIsConsistent];
-    matters(Weakness::ClosureIsNotCheckedAgain, &mix, &expected);
+    run(async {
+        let (broken, _) = merge_where_hulls_meet(Weakness::ClosureIsNotCheckedAgain).await;
+        let invariant = Invariant::ManifestIsConsistent;
+        assert!(is_only(&broken, invariant), "{broken:?}");
+        let (broken, is_done) = merge_where_hulls_meet(Weakness::None).await;
+        assert!(broken.is_empty() && !is_done, "{broken:?}");
+    });
 }
 
 #[test]
@@ -237,24 +301,49 @@ fn orphans_that_are_not_condemned_are_deleted_while_a_commit_names_them() {
     matters(Weakness::OrphansAreNotCondemned, &mix, &expected);
 }
 
+/// Restores a version while a collector that has seen that its time is over, and that nobody restored it, is
+/// frozen before its commit; then collects again. What was broken.
+async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violation> {
+    let theatre = Theatre::open().await;
+    let owner = theatre.instance("owner");
+    for minute in 1..=2 {
+        write_and_flush(&theatre, &owner, 0, minute).await;
+    }
+    for table in [TABLE, WITNESSES] {
+        let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
+        let inputs = sections_of(&owner, &manifest, table);
+        assert_eq!(inputs.len(), 2);
+        assert!(merge(&owner, &manifest, inputs, Weakness::None).await);
+    }
+    theatre.sleep_until(5_000.0).await;
+    let manifest = owner.manifests.read(DATABASE, None).await.unwrap();
+    let first = Manifest::versions(&manifest)[0].mark;
+    let machine = theatre.machine("collector", Suspension::ClocksRun);
+    let script = once(
+        Moment::Before,
+        Operation::Put,
+        "manifest",
+        freeze(&machine, 5),
+    );
+    let collector = theatre.scripted(&machine, script);
+    let restored = async {
+        theatre.sleep(1.0).await;
+        restore_as(&owner, DATABASE, manifest, first, "copy").await
+    };
+    let (collected, restored) =
+        futures::join!(collector.collect_weakly(DATABASE, weakness), restored);
+    assert!(collected.is_some());
+    restored.unwrap();
+    collector.collect_weakly(DATABASE, weakness).await.unwrap();
+    theatre.violations()
+}
+
 #[test]
 fn a_collector_that_goes_by_what_it_read_takes_from_restored_databases() {
-    let mix = Mix {
-        latency: &[1000],
-        freeze: &[0.05],
-        freezes: &[&[8, 15, 25]],
-        trouble: &[0.0],
-        kill: &[0.0],
-        collect_pauses: &[20.0, 100.0],
-        cast: CastMix {
-            restoring: 1.0,
-            operator_pauses: &[2.0, 20.0],
-            time_travel: &[60],
-            calls: &[200, 300],
-            ..COLLECTING
-        },
-        ..BUSY
-    };
-    let expected = [Invariant::ObjectsExist];
-    matters(Weakness::CollectorIsStale, &mix, &expected);
+    run(async {
+        let broken = restore_while_a_collector_is_frozen(Weakness::CollectorIsStale).await;
+        assert!(is_only(&broken, Invariant::ObjectsExist), "{broken:?}");
+        let broken = restore_while_a_collector_is_frozen(Weakness::None).await;
+        assert!(broken.is_empty(), "{broken:?}");
+    });
 }

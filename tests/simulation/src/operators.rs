@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::StoreTime;
+use neap_bucket::{Stamp, StoreTime, Versioned};
 use neap_catalog::{CatalogError, CopyOptions, HardDelete};
 use neap_manifest::{Manifest, RestoreError};
 use neap_schema::DatabaseId;
@@ -138,7 +138,7 @@ async fn undelete_database(stage: &Stage, instance: &Instance) {
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -157,11 +157,25 @@ async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failu
     let versions = Manifest::versions(&manifest);
     let of = versions.get(chance.below(versions.len()));
     let of = of.ok_or(Failure::NoVersion)?;
-    let (version, view) = Manifest::at(&manifest, of.mark).map_err(RestoreError::from)?;
     let name = format!("copy{}", stage.draw_request());
+    let copy = restore_as(instance, source, manifest.clone(), of.mark, &name).await?;
+    stage.add_copy(copy, name);
+    Ok(copy)
+}
+
+/// Makes the version of a database that this stamp belongs to a new one, which begins with the same sections.
+pub(crate) async fn restore_as(
+    instance: &Instance,
+    source: DatabaseId,
+    manifest: Versioned<Manifest>,
+    stamp: Stamp,
+    name: &str,
+) -> Result<DatabaseId, Failure> {
+    let manifests = &instance.manifests;
+    let (version, view) = Manifest::at(&manifest, stamp).map_err(RestoreError::from)?;
     let copy = instance
         .catalog
-        .create_copy(source, &name, CopyOptions::default())
+        .create_copy(source, name, CopyOptions::default())
         .await?;
     manifests.pin(source, manifest, version, copy.id).await?;
     let needs_catalog = copy.catalog.version;
@@ -169,6 +183,5 @@ async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failu
         .adopt(source, &view, copy.id, needs_catalog)
         .await?;
     instance.catalog.publish_copy(copy.id).await?;
-    stage.add_copy(copy.id, name);
     Ok(copy.id)
 }

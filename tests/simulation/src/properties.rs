@@ -144,7 +144,7 @@ async fn play(steps: Vec<Step>) {
                     times,
                 };
                 theatre.sleep(1.0).await;
-                let erased = instances[instance].erase(DATABASE, &erasure, None).await;
+                let erased = instances[instance].erase(&erasure, None).await;
                 if let Some(stamp) = erased.unwrap() {
                     expected
                         .retain(|(of, time), _| of != host || *time < times.0 || times.1 < *time);

@@ -40,6 +40,23 @@ impl Instance {
         let manifest = self.manifests.read(database, None).await.ok()?;
         let is_closed = weakness != Weakness::MergeIsNotClosed;
         let job = closed_set(&self.world.chance, &manifest.value.sections, is_closed)?;
+        let count = job.inputs.len();
+        let is_done = self.merge_on(database, manifest, job, weakness).await?;
+        self.trace(format_args!(
+            "merge of {count} sections of {database}: {is_done}"
+        ));
+        Some(())
+    }
+
+    /// Merges the sections of a job that are in this manifest, which need not be the current one any more.
+    /// Whether that was committed; `None` when it did not come to that.
+    pub(crate) async fn merge_on(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+        job: MergeJob,
+        weakness: Weakness,
+    ) -> Option<bool> {
         let needs = manifest.value.needs_catalog;
         let mut catalog = self.catalog.database(database, ANY_AGE).await.ok()?;
         if catalog.version < needs {
@@ -83,12 +100,7 @@ impl Instance {
             Ok::<_, ()>(Change::Put(next, ()))
         };
         let outcome = register.commit(Some(manifest), change).await.ok()?;
-        let is_done = matches!(outcome, Commit::Committed { .. });
-        self.trace(format_args!(
-            "merge of {} sections of {database}: {is_done}",
-            merged.job.inputs.len()
-        ));
-        Some(())
+        Some(matches!(outcome, Commit::Committed { .. }))
     }
 
     /// The rows of the inputs, less what was deleted and has expired.

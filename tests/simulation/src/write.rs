@@ -2,12 +2,14 @@
 
 use neap_bucket::Stamp;
 use neap_catalog::ANY_AGE;
-use neap_row_delete::{Condition, DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
+use neap_row_delete::{
+    Condition, DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter,
+};
 use neap_schema::DatabaseId;
-use neap_write::{Precision, WriteFailure, WriteOptions};
+use neap_write::{DeleteFailure, Precision, RowSelection, WriteFailure, WriteOptions};
 
 use crate::{
-    instance::{DATABASE_NAME, Instance},
+    instance::{DATABASE, DATABASE_NAME, Instance},
     rows::{Fields, Row, TABLE, TAG, WITNESS, WITNESSES, shared_point, witness_time},
 };
 
@@ -78,18 +80,38 @@ pub(crate) struct Erasure {
 }
 
 impl Erasure {
+    /// The values of the tag: the hosts, and the one that names the request.
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let hosts = self.hosts.iter().map(|host| (*host).to_owned());
+        hosts.chain([format!("{ERASED_BY}{}", self.request)])
+    }
+
+    /// The rows as an SQL `DELETE` asks for them when it is planned.
     fn condition(&self) -> Condition {
         let host = |value: String| Condition::Tag {
             name: TAG.to_owned(),
             value: Some(value),
         };
-        let names = self.hosts.iter().map(|host| (*host).to_owned());
-        let names = names.chain([format!("{ERASED_BY}{}", self.request)]);
         let (min, max) = self.times;
         Condition::All(vec![
             Condition::Time { min, max },
-            Condition::Any(names.map(host).collect()),
+            Condition::Any(self.names().map(host).collect()),
         ])
+    }
+
+    /// The rows as the routes for deletes ask for them.
+    fn selection(&self) -> RowSelection {
+        let hosts: Vec<_> = self
+            .names()
+            .map(|name| format!("{TAG} = '{name}'"))
+            .collect();
+        let (min_time, max_time) = self.times;
+        RowSelection {
+            table: Some(TABLE.to_owned()),
+            predicate: Predicate::parse(&hosts.join(" OR ")).unwrap(),
+            min_time,
+            max_time,
+        }
     }
 }
 
@@ -131,13 +153,43 @@ impl Instance {
         Ok(accepted.stamp.unwrap())
     }
 
-    /// Deletes rows, ordered after a stamp if one is given. `None`: there is no table.
+    /// Deletes rows, ordered after a stamp if one is given. `None`: there is no table, or one without the tag: a
+    /// write that was to add a column makes a dropped table anew with that one, and adds the others in a second commit.
     pub(crate) async fn erase(
+        &self,
+        erasure: &Erasure,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, DeleteRowsError> {
+        let database = (DATABASE, DATABASE_NAME.to_owned());
+        self.erase_from(&database, erasure, after).await
+    }
+
+    /// Deletes rows of a database: every other request by its name, as the routes for deletes do, and the rest by
+    /// its id, as SQL does.
+    pub(crate) async fn erase_from(
+        &self,
+        (database, name): &(DatabaseId, String),
+        erasure: &Erasure,
+        after: Option<Stamp>,
+    ) -> Result<Option<Stamp>, DeleteRowsError> {
+        if erasure.request.is_multiple_of(2) {
+            return self.erase_by_id(*database, erasure, after).await;
+        }
+        let selection = erasure.selection();
+        match self.writer.delete_rows(name, &selection, after).await {
+            Ok(deleted) => Ok(deleted.stamp),
+            Err(DeleteFailure::NoTable(_) | DeleteFailure::NoTag { .. }) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn erase_by_id(
         &self,
         database: DatabaseId,
         erasure: &Erasure,
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
+        let arrived = self.bucket.world().moment();
         let catalog = self.catalog.database(database, ANY_AGE).await;
         let catalog = catalog.map_err(|error| DeleteRowsError {
             message: error.to_string(),
@@ -145,17 +197,18 @@ impl Instance {
             retry_after: None,
             stamp: None,
         })?;
-        let Some(table) = catalog.value.table(TABLE).map(|table| table.id()) else {
+        let table = catalog.value.table(TABLE);
+        let table = table.filter(|table| table.column(TAG).is_some());
+        let Some(table) = table.map(|table| table.id()) else {
             return Ok(None);
         };
         let delete = RowDelete {
             table,
             condition: erasure.condition(),
         };
-        let after = after.map(Stamp::as_u64);
-        // Not the method of the service for text.
+        // Not the method of the service for selections.
         let deleter: &dyn RowDeleter = &self.writer;
-        let stamp = deleter.delete_rows(database, vec![delete], after).await?;
-        Ok(Some(Stamp::from_u64(stamp)))
+        let stamp = deleter.delete_rows(database, vec![delete], arrived, after);
+        Ok(Some(stamp.await?))
     }
 }

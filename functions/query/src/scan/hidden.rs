@@ -135,12 +135,7 @@ impl Seen {
 /// The first time that queries see: rows that are older than the retention are not shown, whether they are
 /// still there or not.
 fn first_seen(snapshot: &Snapshot, table: &Table, now: StoreTime) -> i64 {
-    let retention = snapshot.catalog.value.retention_of(table.id());
-    let cutoff = retention.map(|retention| {
-        let now = i128::from(now.micros()) * 1_000;
-        let retention = i128::try_from(retention.as_nanos()).unwrap_or(i128::MAX);
-        i64::try_from(now.saturating_sub(retention)).unwrap_or(i64::MIN)
-    });
+    let cutoff = snapshot.catalog.value.cutoff_of(table.id(), now);
     cutoff.unwrap_or(i64::MIN)
 }
 

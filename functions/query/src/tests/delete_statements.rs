@@ -5,16 +5,22 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
+use neap_bucket::{MemoryStore, Moment, Stamp};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 
-use super::{Instance, WEATHER};
+use super::{
+    WEATHER,
+    instance::{Deleter, HandClock, Instance},
+};
+use crate::{QueryRequest, QuerySettings};
 
 /// Answers every delete alike, and remembers the last.
 #[derive(Debug)]
 struct Recorder {
-    answer: Result<u64, DeleteRowsError>,
-    last: Mutex<Option<(RowDelete, Option<u64>)>>,
+    answer: Result<Stamp, DeleteRowsError>,
+    last: Mutex<Option<(RowDelete, Option<Stamp>)>>,
+    arrived: Mutex<Option<Moment>>,
 }
 
 #[async_trait]
@@ -23,18 +29,27 @@ impl RowDeleter for Recorder {
         &self,
         _: DatabaseId,
         mut deletes: Vec<RowDelete>,
-        after: Option<u64>,
-    ) -> Result<u64, DeleteRowsError> {
+        arrived: Moment,
+        after: Option<Stamp>,
+    ) -> Result<Stamp, DeleteRowsError> {
+        *self.arrived.lock().unwrap() = Some(arrived);
         *self.last.lock().unwrap() = deletes.pop().map(|delete| (delete, after));
         self.answer.clone()
     }
 }
 
-async fn recording(answer: Result<u64, DeleteRowsError>) -> (Instance, Arc<Recorder>) {
-    let recorder = Arc::new(Recorder {
-        answer,
-        last: Mutex::default(),
-    });
+impl Recorder {
+    fn answering(answer: Result<Stamp, DeleteRowsError>) -> Self {
+        Self {
+            answer,
+            last: Mutex::default(),
+            arrived: Mutex::default(),
+        }
+    }
+}
+
+async fn recording(answer: Result<Stamp, DeleteRowsError>) -> (Instance, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::answering(answer));
     let one = Instance::deleting(Some(Arc::clone(&recorder) as _)).await;
     one.write(WEATHER).await;
     (one, recorder)
@@ -42,7 +57,7 @@ async fn recording(answer: Result<u64, DeleteRowsError>) -> (Instance, Arc<Recor
 
 #[tokio::test]
 async fn conditions_on_time_and_tags_are_understood() {
-    let (one, recorder) = recording(Ok(7)).await;
+    let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     one.pass(std::time::Duration::from_secs(9));
     let cases = [
         ("", "true"),
@@ -109,7 +124,7 @@ async fn conditions_on_time_and_tags_are_understood() {
 
 #[tokio::test]
 async fn parameters_are_filled_in() {
-    let (one, recorder) = recording(Ok(7)).await;
+    let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     let body = serde_json::json!({
         "db": "db", "format": "csv",
         "q": "DELETE FROM weather WHERE city = $city AND time < $until",
@@ -129,7 +144,7 @@ async fn parameters_are_filled_in() {
 
 #[tokio::test]
 async fn what_is_no_condition_on_time_and_tags_is_refused_by_name() {
-    let (one, recorder) = recording(Ok(7)).await;
+    let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     let cases = [
         ("DELETE FROM weather WHERE temp > 1", "the field 'temp'"),
         (
@@ -192,7 +207,7 @@ async fn what_is_no_condition_on_time_and_tags_is_refused_by_name() {
 
 #[tokio::test]
 async fn only_a_post_deletes() {
-    let (one, recorder) = recording(Ok(7)).await;
+    let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     assert_eq!(
         one.get("/api/v3/query_sql?db=db&q=DELETE%20FROM%20weather")
             .await,
@@ -220,7 +235,7 @@ async fn only_a_post_deletes() {
 
 #[tokio::test]
 async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
-    let (one, recorder) = recording(Ok(7)).await;
+    let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather", "format": "json"});
     let after = one
         .sql_at("SELECT 1", "2030-01-01T00:00:00Z")
@@ -240,12 +255,45 @@ async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
 }
 
 #[tokio::test]
+async fn a_delete_has_arrived_before_it_waits_for_its_turn() {
+    let recorder = Arc::new(Recorder::answering(Ok(Stamp::from_u64(7))));
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        concurrent_queries: 1,
+        ..QuerySettings::default()
+    };
+    let deleter = Deleter::Other(Arc::clone(&recorder) as _);
+    let one = Instance::built(store, clock, settings, deleter).await;
+    one.write(WEATHER).await;
+    // A query has the only turn until its rows are read.
+    let running = QueryRequest {
+        database: "db".to_owned(),
+        sql: "SELECT * FROM weather".to_owned(),
+        ..QueryRequest::default()
+    };
+    let unread = one.engine.query(running).await.unwrap();
+    let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
+    let delete = one.post(body);
+    let others = async {
+        tokio::task::yield_now().await;
+        one.pass(std::time::Duration::from_secs(6));
+        drop(unread);
+    };
+    let ((status, body), ()) = tokio::join!(delete, others);
+    assert_eq!(status, 200, "{body}");
+    let arrived = recorder.arrived.lock().unwrap().unwrap();
+    let waited = one.bucket.world().elapsed(&arrived);
+    assert_eq!(waited, std::time::Duration::from_secs(6));
+}
+
+#[tokio::test]
 async fn a_delete_that_is_refused_says_when_to_come_again() {
     let error = DeleteRowsError {
         message: "not now".to_owned(),
         kind: DeleteRowsErrorKind::Unknown,
         retry_after: Some(std::time::Duration::from_secs(3)),
-        stamp: Some(8),
+        stamp: Some(Stamp::from_u64(8)),
     };
     let (one, _) = recording(Err(error)).await;
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});

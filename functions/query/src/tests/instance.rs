@@ -73,6 +73,7 @@ pub(crate) struct Instance {
     pub(crate) service: Arc<WriteService>,
     pub(crate) flusher: Flusher,
     pub(crate) maintainer: Maintainer,
+    pub(crate) engine: Arc<QueryEngine>,
     pub(crate) router: Router,
 }
 
@@ -174,6 +175,7 @@ impl Instance {
             Deleter::Other(other) => engine.with_deleter(other),
             Deleter::None => engine,
         };
+        let engine = Arc::new(engine);
         Self {
             clock,
             counting,
@@ -183,7 +185,8 @@ impl Instance {
             service,
             flusher,
             maintainer,
-            router: router(Arc::new(engine)),
+            router: router(Arc::clone(&engine)),
+            engine,
         }
     }
 

@@ -267,7 +267,7 @@ async fn a_store_that_does_not_answer_is_503() {
         assert!(reply.headers.contains_key("retry-after"));
     }
     let deleter: &dyn RowDeleter = &*instance.service;
-    let deleted = deleter.delete_rows(database, vec![everything(table)], None);
+    let deleted = deleter.delete_rows(database, vec![everything(table)], stage.moment(), None);
     let error = deleted.await.unwrap_err();
     assert_eq!(error.kind, DeleteRowsErrorKind::Unavailable);
     assert!(error.retry_after.is_some());
@@ -275,14 +275,30 @@ async fn a_store_that_does_not_answer_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delete_of_sql_that_waited_too_long_before_it_came_here_is_not_put() {
+    let (stage, instance) = prepared().await;
+    let (database, table) = ids(&instance).await;
+    let segments = stage.segments().await.len();
+    let arrived = stage.moment();
+    stage.sleep(Duration::from_secs(60)).await;
+    let deleter: &dyn RowDeleter = &*instance.service;
+    let deleted = deleter.delete_rows(database, vec![everything(table)], arrived, None);
+    let error = deleted.await.unwrap_err();
+    assert_eq!(error.kind, DeleteRowsErrorKind::Unavailable);
+    assert_eq!(stage.segments().await.len(), segments);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletes_of_sql_are_put_or_refused_by_their_ids() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let deleter: &dyn RowDeleter = &*instance.service;
-    let delete = |database, deletes| deleter.delete_rows(database, deletes, Some(7));
+    let delete = |database, deletes| {
+        deleter.delete_rows(database, deletes, stage.moment(), Some(Stamp::from_u64(7)))
+    };
     let stamp = delete(database, vec![everything(table)]).await.unwrap();
     let segment = stage.segments().await.pop().unwrap();
-    assert_eq!(segment.name().stamp.as_u64(), stamp);
+    assert_eq!(segment.name().stamp, stamp);
     assert_eq!(segment.deletes(), [everything(table)]);
 
     let tag = |name: &str| RowDelete {

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use neap_bucket::{
     Bucket, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, Get, GetOptions, Key,
-    ListRequest, Margins, MemoryStore, Rules, Store, World,
+    ListRequest, Margins, MemoryStore, Moment, Rules, Store, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, DatabaseCatalog, Limits};
 use neap_http::{ClusterId, Common, Metrics, finish};
@@ -74,6 +74,11 @@ impl Stage {
         let clock = Arc::clone(&self.clock) as _;
         let entropy = Arc::new(Entropy::from_seed(Arc::strong_count(&self.clock) as u64));
         World { clock, entropy }
+    }
+
+    /// The present.
+    pub(super) fn moment(&self) -> Moment {
+        self.world().moment()
     }
 
     pub(super) fn instance(&self) -> Instance {

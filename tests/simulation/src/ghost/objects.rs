@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Key, Stamp};
+use neap_bucket::{Key, SegmentName, Stamp};
 use neap_schema::DatabaseId;
 
 use super::{Ghost, GhostDatabase, Invariant};
 
 /// By how much ages by the store's times may be too great: its hosts differ by ten seconds, and give whole ones.
 const CLOCK_ERROR: Duration = Duration::from_secs(12);
+
+/// For how long a segment is kept that a mark is above: longer than the span of a snapshot.
+const SEGMENT_GRACE: Duration = Duration::from_secs(120);
 
 impl GhostDatabase {
     /// How long ago a version was superseded; `None`: it is the current one.
@@ -45,12 +48,7 @@ impl Ghost {
     /// An object that was there is deleted.
     pub(crate) fn object_deleted(&mut self, key: &str, now: Duration) {
         if let Ok(Key::Segment(database, name)) = key.parse() {
-            let mark = self.current(database).mark();
-            if name.stamp > mark && !self.removed.contains(&database) {
-                let text = format!("{key} was deleted, and the mark is {mark}");
-                self.fail(Invariant::AcknowledgedIsThere, text);
-            }
-            return;
+            return self.segment_deleted(database, name, now);
         }
         if key.starts_with("data/") {
             self.counts.objects_deleted += 1;
@@ -62,6 +60,21 @@ impl Ghost {
         });
         for need in needs.collect::<Vec<_>>() {
             self.fail(Invariant::ObjectsExist, need);
+        }
+    }
+
+    /// A segment that was there is deleted.
+    fn segment_deleted(&mut self, database: DatabaseId, name: SegmentName, now: Duration) {
+        if self.removed.contains(&database) {
+            return;
+        }
+        let known = self.databases.get(&database);
+        let mut commits = known.into_iter().flat_map(|known| known.commits.values());
+        let passed = commits.find(|commit| name.stamp <= commit.mark());
+        let passed = passed.map(|commit| now.saturating_sub(commit.at));
+        if passed.is_none_or(|ago| ago + CLOCK_ERROR < SEGMENT_GRACE) {
+            let text = format!("{name:?} was deleted, and a mark passed it {passed:?} ago");
+            self.fail(Invariant::ObjectsExist, text);
         }
     }
 
