@@ -1,5 +1,5 @@
-//! The write function: line protocol and row deletes in, segments of the tail out, and the changes of databases
-//! and tables.
+//! The write function: line protocol and row deletes in, segments of the tail out, and the changes of databases,
+//! tables and caches.
 //!
 //! ```text
 //! body ── parse against the catalog held ──┐

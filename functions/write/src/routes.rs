@@ -1,6 +1,7 @@
 //! The routes of the write function.
 
 mod answer;
+mod caches;
 mod configure;
 mod delete;
 mod params;
@@ -14,7 +15,8 @@ pub(crate) use answer::of_delete as delete_answer;
 
 use crate::WriteService;
 
-/// The routes that write and delete rows, and those that change databases and tables. The listing of databases
+/// The routes that write and delete rows, and those that change databases, tables and
+/// caches. The listing of databases
 /// (GET) has a route of its own in the query function; the two can be merged.
 pub fn router(service: Arc<WriteService>) -> Router {
     Router::new()
@@ -24,5 +26,6 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .route("/api/v2/delete", post(delete::v2))
         .route("/api/v3/delete_rows", post(delete::v3))
         .merge(configure::routes())
+        .merge(caches::routes())
         .with_state(service)
 }

@@ -1,6 +1,7 @@
 //! Instances of the write function over one store in memory, on a clock that stands still until it is moved.
 
 mod budget;
+mod caches;
 mod configure;
 mod delete;
 mod delete_refused;

@@ -1,11 +1,11 @@
-//! `neap create`: databases and tables.
+//! `neap create`: databases, tables and caches.
 
 use clap::{Args, Subcommand};
 use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError,
+    CommandError, caches,
     options::{ConnectionArgs, DatabaseArgs, parse_duration},
 };
 use crate::{client::ClientError, console::Console};
@@ -17,6 +17,12 @@ pub(super) enum CreateCommand {
     Database(CreateDatabaseArgs),
     /// Create a table, with the order of its tags. A write to a table that is not there creates it, too.
     Table(CreateTableArgs),
+    /// Create a last value cache: the newest rows for each combination of values of some columns.
+    #[command(name = "last_cache")]
+    LastCache(caches::CreateLastCacheArgs),
+    /// Create a distinct value cache: the combinations of values that some columns have.
+    #[command(name = "distinct_cache")]
+    DistinctCache(caches::CreateDistinctCacheArgs),
 }
 
 /// The options of `neap create database`.
@@ -121,6 +127,8 @@ pub(super) async fn run(
     match command {
         CreateCommand::Database(args) => create_database(args, console).await,
         CreateCommand::Table(args) => create_table(args, console).await,
+        CreateCommand::LastCache(args) => caches::create_last(args, console).await,
+        CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
     }
 }
 

@@ -1,10 +1,11 @@
-//! `neap delete`: databases, tables and rows.
+//! `neap delete`: databases, tables, rows and caches.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
     CommandError,
+    caches::{self, CacheKind, DeleteCacheArgs},
     options::{ConnectionArgs, DatabaseArgs},
 };
 use crate::console::Console;
@@ -18,6 +19,12 @@ pub(super) enum DeleteCommand {
     Table(DeleteTableArgs),
     /// Delete rows of a table by time and tags. What is written later stays.
     Rows(DeleteRowsArgs),
+    /// Delete a last value cache. The rows of its table stay.
+    #[command(name = "last_cache")]
+    LastCache(DeleteCacheArgs),
+    /// Delete a distinct value cache. The rows of its table stay.
+    #[command(name = "distinct_cache")]
+    DistinctCache(DeleteCacheArgs),
 }
 
 /// How to delete.
@@ -157,6 +164,12 @@ pub(super) async fn run(
             format!("{:?}.{:?}", args.database.database, args.name),
         ),
         DeleteCommand::Rows(args) => return delete_rows(args, console).await,
+        DeleteCommand::LastCache(args) => {
+            return caches::delete(CacheKind::Last, args, console).await;
+        }
+        DeleteCommand::DistinctCache(args) => {
+            return caches::delete(CacheKind::Distinct, args, console).await;
+        }
     };
     if !deletion.yes {
         confirm(&name, console)?;

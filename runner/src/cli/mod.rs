@@ -4,6 +4,7 @@
 //! a module of its own. Most of them speak to a server over HTTP; `serve`, and what looks after a bucket, open the
 //! store themselves.
 
+mod caches;
 mod check_store;
 mod compact;
 mod copier;
@@ -75,10 +76,10 @@ enum CliCommand {
     /// Write line protocol to a database.
     #[command(visible_alias = "w")]
     Write(write::WriteArgs),
-    /// Create a database or a table.
+    /// Create a database, a table, or a cache.
     #[command(subcommand)]
     Create(create::CreateCommand),
-    /// Delete a database, a table, or rows.
+    /// Delete a database, a table, a cache, or rows.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
     /// Take back the deletion of a database or a table.

@@ -380,6 +380,63 @@ fn rows_are_deleted_by_time_and_tags_after_a_yes() {
 }
 
 #[test]
+fn caches_are_created_and_deleted() {
+    let created = r#"{"catalog_batch":{"n":1},"sequence_number":2}"#;
+    let (url, requests) = server(&[
+        &answer("201 Created", created),
+        &answer("204 No Content", ""),
+        &answer("409 Conflict", "there"),
+        &answer("200 OK", ""),
+        &answer("200 OK", ""),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let run = |line: &str| {
+        let args: Vec<_> = line.split_whitespace().collect();
+        run_with(&args, &environment, "")
+    };
+    let (status, out, err) = run("create last_cache -d d -t t --key-columns a,b --ttl 1h");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"
+    new cache created: {
+      "catalog_batch": {
+        "n": 1
+      },
+      "sequence_number": 2
+    }
+    "#);
+    let (status, out, _) = run("create distinct_cache -d d -t t --max-age 2d --columns a,b c");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @"a cache already exists for the provided parameters");
+    let (status, _, err) = run("create last_cache c -d d -t t --value-columns v --count 3");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Create command failed: server responded with error [409 Conflict]: there");
+    let (_, out, _) = run("delete last_cache c -d d -t t");
+    insta::assert_snapshot!(out, @"last cache deleted successfully");
+    let (_, out, _) = run("delete distinct_cache --cache-name c -d d -t t");
+    insta::assert_snapshot!(out, @"distinct cache deleted successfully");
+    for wrong in [
+        "delete last_cache -d d -t t",
+        "delete last_cache c --cache-name c -d d -t t",
+        "create distinct_cache c -d d -t t",
+        "create last_cache c -d d -t t --ttl soon",
+    ] {
+        assert_eq!(run(wrong).0, USAGE, "{wrong}");
+    }
+    let requests = requests.join().unwrap();
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","key_columns":["a","b"],"count":1,"ttl":3600}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
+    assert_eq!(
+        first_line(&requests[3]),
+        "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c HTTP/1.1"
+    );
+    assert_eq!(
+        first_line(&requests[4]),
+        "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c HTTP/1.1"
+    );
+}
+
+#[test]
 fn deletions_are_taken_back() {
     let (url, requests) = server(&[
         &answer("200 OK", r#"{"name":"d"}"#),

@@ -2,8 +2,9 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use reqwest::{Certificate, Method, RequestBuilder, Response, Url, header};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::ClientError;
 
@@ -141,7 +142,24 @@ impl Client {
     ///
     /// The request failed or was refused.
     pub async fn post_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
-        self.send_json(Method::POST, path, body).await
+        self.send_json(Method::POST, path, body).await.map(drop)
+    }
+
+    /// The same where the answer tells what was created; `None`: it was there already (204).
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the answer is not what it should be.
+    pub async fn create_json(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Option<Value>, ClientError> {
+        let response = self.send_json(Method::POST, path, body).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        self.read_json(response).await.map(Some)
     }
 
     /// The same with PUT.
@@ -150,7 +168,7 @@ impl Client {
     ///
     /// The request failed or was refused.
     pub async fn put_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
-        self.send_json(Method::PUT, path, body).await
+        self.send_json(Method::PUT, path, body).await.map(drop)
     }
 
     async fn send_json(
@@ -158,12 +176,12 @@ impl Client {
         method: Method,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Response, ClientError> {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Settings(format!("cannot write JSON: {error}")))?;
         let request = self.request(method, path);
         let request = request.header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(body)).await.map(drop)
+        self.send(request.body(body)).await
     }
 
     /// Posts a path and query without a body; the answer does not matter beyond its success.
@@ -188,6 +206,10 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T, ClientError> {
         let response = self.send(self.request(method, path).query(query)).await?;
+        self.read_json(response).await
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let text = self.read_text(response).await?;
         serde_json::from_str(&text).map_err(|error| ClientError::NotUnderstood {
             url: self.url.to_string(),

@@ -55,6 +55,14 @@ impl DatabaseCache {
         register
     }
 
+    /// The registers of all databases.
+    pub(crate) fn registers(
+        &self,
+    ) -> impl Iterator<Item = (DatabaseId, &CachedRegister<DatabaseCatalog>)> {
+        let slots = self.slots.iter();
+        slots.map(|(database, slot)| (*database, slot.register.as_ref()))
+    }
+
     /// Takes note of the size of a value that a register now holds.
     pub(crate) fn note(&mut self, database: DatabaseId, version: u64, value: &DatabaseCatalog) {
         let Some(slot) = self.slots.get_mut(&database) else {

@@ -109,6 +109,15 @@ impl Catalog {
         self.register(database).held()
     }
 
+    /// The newest catalogs of databases that this instance knows, without a request.
+    pub fn known_databases(&self) -> Vec<(DatabaseId, Versioned<DatabaseCatalog>)> {
+        let cache = self.cache();
+        let known = cache.registers();
+        known
+            .filter_map(|(database, register)| Some((database, register.held()?)))
+            .collect()
+    }
+
     /// The database of a name, unless it is dropped. A name that is missing in the catalog held is looked
     /// up in the bucket before it counts as missing: another instance may have just created it.
     pub async fn database_by_name(

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{Format, RegisterValue, StoreTime};
-use neap_schema::{ColumnType, TableId};
+use neap_schema::{CacheId, ColumnType, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, HardDelete, LimitReached, Limits, Purge, Table,
+    CatalogError, HardDelete, LimitReached, Limits, Purge, Table, caches,
     deletion::{Dropped, find_dropped},
     index::NameIndex,
     limits::beyond,
@@ -31,6 +31,12 @@ pub struct DatabaseCatalog {
     pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
+    /// The id of the next cache. Absent in a database that never had one.
+    #[serde(
+        default = "caches::first_id",
+        skip_serializing_if = "caches::is_first_id"
+    )]
+    pub(crate) next_cache: CacheId,
     #[serde(skip)]
     live: NameIndex<TableId>,
 }
@@ -39,8 +45,8 @@ impl RegisterValue for DatabaseCatalog {
     const FORMAT: Format = Format {
         magic: *b"NDCT",
         kind: "database catalog",
-        // 2: tables have a retention of their own, which a release that does not know it would lose.
-        version: 2,
+        // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches.
+        version: 3,
     };
 }
 
@@ -50,6 +56,7 @@ impl Default for DatabaseCatalog {
             next_table: TableId::new(1),
             tables: BTreeMap::new(),
             retention_ns: None,
+            next_cache: caches::first_id(),
             live: NameIndex::default(),
         }
     }

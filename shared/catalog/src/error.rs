@@ -11,10 +11,10 @@ pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
     InvalidName(#[from] NameError),
-    /// The name of a table or column is empty.
+    /// The name of a table, column or cache is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table` or `column`.
+        /// `table`, `column` or `cache`.
         what: &'static str,
     },
     /// The name of a column is one of Neap's own.
@@ -23,7 +23,7 @@ pub enum CatalogError {
         /// The column.
         column: String,
     },
-    /// A new table would have two columns of one name.
+    /// A new table or cache would have two columns of one name.
     #[error("duplicate column '{column}'")]
     DuplicateColumn {
         /// The column.
@@ -41,13 +41,31 @@ pub enum CatalogError {
         /// The type that was asked for.
         wanted: ColumnType,
     },
-    /// There is no such database or table.
+    /// There is no such table in the database that was named.
+    #[error("there is no table '{table}' in the database")]
+    NoSuchTable {
+        /// The table.
+        table: String,
+    },
+    /// A cache can't be defined like this.
+    #[error("invalid configuration provided: {reason}")]
+    InvalidCache {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A column can't be in the key of a last value cache.
+    #[error("only uint64, int64, bool, tag, and string columns are supported in the last cache")]
+    LastCacheKeyType,
+    /// A column can't be in a distinct value cache.
+    #[error("only tag and string columns are supported in the distinct cache")]
+    DistinctCacheColumnType,
+    /// There is no such database, table or cache.
     #[error("the requested resource was not found: {name}")]
     NotFound {
         /// What was asked for.
         name: String,
     },
-    /// There is already a database or table of this name.
+    /// There is already a database, table or cache of this name.
     #[error("attempted to create a resource that already exists")]
     AlreadyExists {
         /// The name.
@@ -85,7 +103,7 @@ pub enum CatalogError {
     /// Identifiers are used up.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table` or `column`.
+        /// `database`, `table`, `column` or `cache`.
         what: &'static str,
     },
     /// The store did not answer.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! catalog           RootCatalog      name -> id of databases, settings of the cluster
-//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, retention
+//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, caches, retention
 //! ```
 //!
 //! Both are registers. What is added commutes: a table or column that a rival has added meanwhile is simply
@@ -19,6 +19,8 @@
 //! clock, and lets callers share requests.
 
 mod cache;
+mod cache_changes;
+mod caches;
 mod catalog;
 mod changes;
 mod copy;
@@ -33,6 +35,11 @@ mod register;
 mod root;
 mod table;
 
+pub use cache_changes::{
+    MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,
+    MAX_LAST_CACHE_COUNT, NewDistinctCache, NewLastCache,
+};
+pub use caches::{DistinctCache, LastCache, ValueColumns};
 pub use catalog::{ANY_AGE, Catalog};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};

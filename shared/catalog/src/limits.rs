@@ -39,6 +39,18 @@ pub enum LimitReached {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_CACHES_PER_TABLE`](crate::MAX_CACHES_PER_TABLE), of either kind.
+    #[error("Adding a new cache would exceed limit of {limit} caches of a kind per table")]
+    Caches {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`MAX_CACHES`](crate::MAX_CACHES).
+    #[error("Adding a new cache would exceed limit of {limit} caches per database")]
+    CachesOfDatabase {
+        /// The limit.
+        limit: usize,
+    },
     /// [`Limits::tags_per_table`].
     #[error(
         "Update to schema would exceed number of tag columns per table limit of {limit} columns"

@@ -10,8 +10,8 @@ use neap_schema::{ColumnId, ColumnType, ORDER_COLUMN, TIME_COLUMN, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, Deletion, LimitReached, Limits, deletion::original_name, index::NameIndex,
-    limits::beyond,
+    CatalogError, Deletion, DistinctCache, LastCache, LimitReached, Limits,
+    deletion::original_name, index::NameIndex, limits::beyond,
 };
 
 /// A column of a table.
@@ -40,6 +40,10 @@ pub struct Table {
     original_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) last_caches: Vec<Arc<LastCache>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) distinct_caches: Vec<Arc<DistinctCache>>,
     #[serde(skip)]
     by_name: NameIndex<usize>,
     #[serde(skip)]
@@ -62,6 +66,8 @@ impl Table {
             deletion: None,
             original_name: None,
             retention_ns: None,
+            last_caches: Vec::new(),
+            distinct_caches: Vec::new(),
             by_name: NameIndex::default(),
             schema: OnceLock::new(),
         }
@@ -223,7 +229,10 @@ impl Table {
             .iter()
             .map(|column| 3 * column.name.len())
             .sum();
-        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES
+        let caches = self.last_caches.iter().map(|cache| cache.size_bytes());
+        let distinct = self.distinct_caches.iter().map(|cache| cache.size_bytes());
+        let caches: usize = caches.chain(distinct).sum();
+        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES + caches
     }
 }
 

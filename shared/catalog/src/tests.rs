@@ -163,7 +163,7 @@ impl Stage {
         }
     }
 
-    fn instance(&self) -> Catalog {
+    pub(crate) fn instance(&self) -> Catalog {
         Catalog::new(self.bucket.clone(), Margins::LOCAL, None)
     }
 }

@@ -41,8 +41,13 @@ impl From<CatalogError> for ApiError {
             CatalogError::EmptyName { .. }
             | CatalogError::ReservedColumn { .. }
             | CatalogError::DuplicateColumn { .. }
-            | CatalogError::TypeConflict { .. } => Self::text(Kind::Invalid, message),
-            CatalogError::NotFound { .. } => Self::text(Kind::NotFound, message),
+            | CatalogError::TypeConflict { .. }
+            | CatalogError::InvalidCache { .. }
+            | CatalogError::LastCacheKeyType
+            | CatalogError::DistinctCacheColumnType => Self::text(Kind::Invalid, message),
+            CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => {
+                Self::text(Kind::NotFound, message)
+            }
             CatalogError::AlreadyExists { .. }
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::Purged { .. }

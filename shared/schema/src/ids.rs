@@ -1,4 +1,4 @@
-//! Identifiers of databases, tables and columns. An id is given once and never again, so an object
+//! Identifiers of databases, tables, columns and caches. An id is given once and never again, so an object
 //! that names one can never be taken for that of a later namesake.
 
 use std::{fmt, num::ParseIntError, str::FromStr};
@@ -70,4 +70,8 @@ id! {
 id! {
     /// A column, unique in its table.
     ColumnId(u16)
+}
+id! {
+    /// A last value or distinct value cache, unique in its database.
+    CacheId(u32)
 }

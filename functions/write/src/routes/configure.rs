@@ -55,7 +55,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .route("/api/v3/configure/retention", get(list_retention))
 }
 
-async fn json<T: DeserializeOwned>(
+pub(super) async fn json<T: DeserializeOwned>(
     service: &WriteService,
     request: Request,
 ) -> Result<T, ApiError> {
@@ -246,12 +246,15 @@ async fn set_of_table(
     }
 }
 
-async fn find_or_refuse(service: &WriteService, db: &str) -> Result<DatabaseId, ApiError> {
+pub(super) async fn find_or_refuse(
+    service: &WriteService,
+    db: &str,
+) -> Result<DatabaseId, ApiError> {
     let database = find(service, db).await?;
     database.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
 }
 
-fn no_table(db: &str, table: &str) -> ApiError {
+pub(super) fn no_table(db: &str, table: &str) -> ApiError {
     let text = format!("Table {table} not in DB schema for {db}");
     ApiError::text(Kind::NotFound, text)
 }

@@ -1,0 +1,265 @@
+//! The endpoints that create and delete last value and distinct value caches.
+//!
+//! A creation is answered with the change to the catalog in the form of InfluxDB 3 Core: a list of operations in
+//! which tables and columns are told by ids. Those begin with 0 there and with 1 here, so one is taken off;
+//! tags and fields are counted by themselves.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::StatusCode;
+use neap_bucket::{StoreTime, Versioned};
+use neap_catalog::{
+    CatalogError, DatabaseCatalog, DistinctCache, LastCache, NewDistinctCache, NewLastCache, Table,
+    ValueColumns,
+};
+use neap_http::{ApiError, parse_query};
+use neap_schema::{ColumnId, ColumnType, DatabaseId};
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::{Value, json};
+
+use super::configure::{find_or_refuse, json, no_table};
+use crate::WriteService;
+
+type Service = State<Arc<WriteService>>;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    let last = post(create_last_cache).delete(delete_last_cache);
+    let distinct = post(create_distinct_cache).delete(delete_distinct_cache);
+    Router::new()
+        .route("/api/v3/configure/last_cache", last)
+        .route("/api/v3/configure/distinct_cache", distinct)
+}
+
+#[derive(Debug, Deserialize)]
+struct LastCacheBody {
+    db: String,
+    table: String,
+    name: Option<String>,
+    key_columns: Option<Vec<String>>,
+    value_columns: Option<Vec<String>>,
+    /// Rows of a key.
+    #[serde(default = "default_count", deserialize_with = "positive")]
+    count: u64,
+    /// Seconds.
+    #[serde(default = "default_ttl")]
+    ttl: u64,
+}
+
+fn default_count() -> u64 {
+    1
+}
+
+fn default_ttl() -> u64 {
+    4 * 60 * 60
+}
+
+/// A number of rows, refused in the words of InfluxDB 3.
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match u64::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("last cache size must be greater than 0")),
+        count => Ok(count),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct DistinctCacheBody {
+    db: String,
+    table: String,
+    name: Option<String>,
+    columns: Vec<String>,
+    #[serde(default = "default_cardinality")]
+    max_cardinality: NonZeroU64,
+    /// Seconds.
+    #[serde(default = "default_max_age")]
+    max_age: u64,
+}
+
+fn default_cardinality() -> NonZeroU64 {
+    const DEFAULT: NonZeroU64 = NonZeroU64::new(100_000).unwrap();
+    DEFAULT
+}
+
+fn default_max_age() -> u64 {
+    24 * 60 * 60
+}
+
+/// `POST /api/v3/configure/last_cache`
+async fn create_last_cache(
+    State(service): Service,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body: LastCacheBody = json(&service, request).await?;
+    let database = find_or_refuse(&service, &body.db).await?;
+    let new = NewLastCache {
+        table: body.table,
+        name: body.name,
+        key_columns: body.key_columns,
+        value_columns: body.value_columns,
+        count: body.count,
+        ttl_s: body.ttl,
+    };
+    let created = service.catalog.create_last_cache(database, &new).await;
+    let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
+    let table = catalog.value.table(&new.table);
+    let table = table.ok_or_else(|| no_table(&body.db, &new.table))?;
+    let operation = json!({ "CreateLastCache": last_cache_json(table, &cache) });
+    Ok(created_answer(
+        &service, database, &body.db, &catalog, &operation,
+    ))
+}
+
+/// `POST /api/v3/configure/distinct_cache`
+async fn create_distinct_cache(
+    State(service): Service,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let body: DistinctCacheBody = json(&service, request).await?;
+    let database = find_or_refuse(&service, &body.db).await?;
+    let new = NewDistinctCache {
+        table: body.table,
+        name: body.name,
+        columns: body.columns,
+        max_cardinality: body.max_cardinality.get(),
+        max_age_s: body.max_age,
+    };
+    let created = service.catalog.create_distinct_cache(database, &new).await;
+    let (catalog, cache) = created.map_err(|error| refused(error, &body.db))?;
+    let table = catalog.value.table(&new.table);
+    let table = table.ok_or_else(|| no_table(&body.db, &new.table))?;
+    let operation = json!({ "CreateDistinctCache": distinct_cache_json(table, &cache) });
+    Ok(created_answer(
+        &service, database, &body.db, &catalog, &operation,
+    ))
+}
+
+fn refused(error: CatalogError, db: &str) -> ApiError {
+    match error {
+        CatalogError::NoSuchTable { table } => no_table(db, &table),
+        error => error.into(),
+    }
+}
+
+/// The change to the catalog, with its version as the sequence number.
+fn created_answer(
+    service: &WriteService,
+    database: DatabaseId,
+    db: &str,
+    catalog: &Versioned<DatabaseCatalog>,
+    operation: &Value,
+) -> Response {
+    let now = service.catalog.bucket().clock().now();
+    let time_ns = now.map(|now: StoreTime| now.micros().saturating_mul(1_000));
+    let batch = json!({
+        "catalog_batch": {
+            "Database": {
+                "time_ns": time_ns,
+                "database_id": database,
+                "database_name": db,
+                "ops": [operation],
+            },
+        },
+        "sequence_number": catalog.version,
+    });
+    (StatusCode::CREATED, Json(batch)).into_response()
+}
+
+fn last_cache_json(table: &Table, cache: &LastCache) -> Value {
+    let value_columns = match &cache.value_columns {
+        ValueColumns::AllNonKey => json!("all_non_key_columns"),
+        ValueColumns::Explicit(columns) => {
+            let mut columns = columns_json(table, columns);
+            columns.push(json!("timestamp"));
+            json!({ "explicit": { "columns": columns } })
+        }
+    };
+    json!({
+        "table_id": table.id().get().saturating_sub(1),
+        "table": table.name(),
+        "id": cache.id.get().saturating_sub(1),
+        "node_spec": "all",
+        "name": cache.name,
+        "key_columns": columns_json(table, &cache.key_columns),
+        "value_columns": value_columns,
+        "count": cache.count,
+        "ttl": cache.ttl_s,
+    })
+}
+
+fn distinct_cache_json(table: &Table, cache: &DistinctCache) -> Value {
+    json!({
+        "table_id": table.id().get().saturating_sub(1),
+        "table_name": table.name(),
+        "node_spec": "all",
+        "cache_id": cache.id.get().saturating_sub(1),
+        "cache_name": cache.name,
+        "column_ids": columns_json(table, &cache.columns),
+        "max_cardinality": cache.max_cardinality,
+        "max_age_seconds": cache.max_age_s,
+        "source": { "type": "User" },
+    })
+}
+
+/// `{"tag":n}` for the nth tag, `{"field":[0,n]}` for the nth field, which are all of one family.
+fn columns_json(table: &Table, columns: &[ColumnId]) -> Vec<Value> {
+    let place = |id: ColumnId, of_kind: fn(ColumnType) -> bool| {
+        let before = table.columns().iter().take_while(|column| column.id != id);
+        before.filter(|column| of_kind(column.column_type)).count()
+    };
+    let is_tag = |column_type| column_type == ColumnType::Tag;
+    let is_field = |column_type: ColumnType| !column_type.is_key();
+    let named = columns.iter().filter_map(|id| table.column_by_id(*id));
+    named
+        .map(|column| match column.column_type {
+            ColumnType::Tag => json!({ "tag": place(column.id, is_tag) }),
+            _ => json!({ "field": [0, place(column.id, is_field)] }),
+        })
+        .collect()
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteCache {
+    db: String,
+    table: String,
+    name: String,
+}
+
+/// What to delete, from the query string if there is one, else from the body.
+async fn to_delete(service: &WriteService, request: Request) -> Result<DeleteCache, ApiError> {
+    match request.uri().query() {
+        Some(_) => parse_query(request.uri()),
+        None => json(service, request).await,
+    }
+}
+
+/// `DELETE /api/v3/configure/last_cache`
+async fn delete_last_cache(
+    State(service): Service,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let DeleteCache { db, table, name } = to_delete(&service, request).await?;
+    let database = find_or_refuse(&service, &db).await?;
+    let deleted = service.catalog.delete_last_cache(database, &table, &name);
+    deleted.await.map_err(|error| refused(error, &db))?;
+    Ok(StatusCode::OK)
+}
+
+/// `DELETE /api/v3/configure/distinct_cache`
+async fn delete_distinct_cache(
+    State(service): Service,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let DeleteCache { db, table, name } = to_delete(&service, request).await?;
+    let database = find_or_refuse(&service, &db).await?;
+    let deleted = service
+        .catalog
+        .delete_distinct_cache(database, &table, &name);
+    deleted.await.map_err(|error| refused(error, &db))?;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,365 @@
+//! Creating and deleting caches: each is one commit to the catalog of the database.
+//!
+//! The rules for columns and default names, and the words of the errors, are those of InfluxDB 3 Core
+//! (`CreateLastCacheOp`, `CreateDistinctCacheOp`). It lets a column be named twice, which no query could
+//! answer; here that is refused. The ceilings are Neap's own.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::Versioned;
+use neap_schema::{CacheId, ColumnId, ColumnType, DatabaseId, TIME_COLUMN};
+
+use crate::{
+    Catalog, CatalogError, Column, DatabaseCatalog, DistinctCache, LastCache, LimitReached, Table,
+    ValueColumns,
+};
+
+/// The most caches of a database, those of dropped tables too.
+pub const MAX_CACHES: usize = 1_000;
+/// The most last value caches of a table, and the most distinct value caches.
+pub const MAX_CACHES_PER_TABLE: usize = 32;
+/// The greatest length of a cache's name.
+pub const MAX_CACHE_NAME_BYTES: usize = 512;
+/// The most rows that a last value cache keeps of a key.
+pub const MAX_LAST_CACHE_COUNT: u64 = 1_000;
+/// The most columns that a cache names in one list.
+pub const MAX_CACHE_COLUMNS: usize = 250;
+
+/// A last value cache that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLastCache {
+    /// The table.
+    pub table: String,
+    /// The name; `None`: `<table>_<key columns with _ between>_last_cache`.
+    pub name: Option<String>,
+    /// The columns of the key: tags, strings, integers and booleans; `None`: the tags as they are now.
+    pub key_columns: Option<Vec<String>>,
+    /// The other columns that are shown; `None`: all, those that come later too. `time` is always shown.
+    pub value_columns: Option<Vec<String>>,
+    /// The number of rows that are kept of each key, from 1 to [`MAX_LAST_CACHE_COUNT`].
+    pub count: u64,
+    /// How old a row may be by its own time, in seconds.
+    pub ttl_s: u64,
+}
+
+/// A distinct value cache that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDistinctCache {
+    /// The table.
+    pub table: String,
+    /// The name; `None`: `<table>_<columns with _ between>_distinct_cache`.
+    pub name: Option<String>,
+    /// The columns: tags and strings, at least one.
+    pub columns: Vec<String>,
+    /// The most combinations that are kept, at least 1.
+    pub max_cardinality: u64,
+    /// How old a row may be by its own time, in seconds.
+    pub max_age_s: u64,
+}
+
+impl Catalog {
+    /// Creates a last value cache. It shows the rows that its table has already.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `AlreadyExists`, `InvalidCache`, `LastCacheKeyType`, `DuplicateColumn`, `EmptyName`,
+    /// `Limit`, and what a commit can end with.
+    pub async fn create_last_cache(
+        &self,
+        database: DatabaseId,
+        new: &NewLastCache,
+    ) -> Result<(Versioned<DatabaseCatalog>, Arc<LastCache>), CatalogError> {
+        self.change_caches(database, |catalog| catalog.add_last_cache(new))
+            .await
+    }
+
+    /// Creates a distinct value cache. It shows the values that its table has already.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `AlreadyExists`, `InvalidCache`, `DistinctCacheColumnType`, `DuplicateColumn`,
+    /// `EmptyName`, `Limit`, and what a commit can end with.
+    pub async fn create_distinct_cache(
+        &self,
+        database: DatabaseId,
+        new: &NewDistinctCache,
+    ) -> Result<(Versioned<DatabaseCatalog>, Arc<DistinctCache>), CatalogError> {
+        self.change_caches(database, |catalog| catalog.add_distinct_cache(new))
+            .await
+    }
+
+    /// Deletes a last value cache.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NotFound`, and what a commit can end with.
+    pub async fn delete_last_cache(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        name: &str,
+    ) -> Result<(), CatalogError> {
+        let delete = |catalog: &mut DatabaseCatalog| {
+            let caches = &mut catalog.table_with_caches(table)?.last_caches;
+            remove(caches, name, |cache| &cache.name)
+        };
+        self.change_caches(database, delete).await?;
+        Ok(())
+    }
+
+    /// Deletes a distinct value cache.
+    ///
+    /// # Errors
+    /// `NoSuchTable`, `NotFound`, and what a commit can end with.
+    pub async fn delete_distinct_cache(
+        &self,
+        database: DatabaseId,
+        table: &str,
+        name: &str,
+    ) -> Result<(), CatalogError> {
+        let delete = |catalog: &mut DatabaseCatalog| {
+            let caches = &mut catalog.table_with_caches(table)?.distinct_caches;
+            remove(caches, name, |cache| &cache.name)
+        };
+        self.change_caches(database, delete).await?;
+        Ok(())
+    }
+
+    /// Commits a change that is judged by a fresh catalog, since the columns and caches that it depends on may
+    /// be the work of another instance a moment ago.
+    async fn change_caches<R>(
+        &self,
+        database: DatabaseId,
+        mut change: impl FnMut(&mut DatabaseCatalog) -> Result<R, CatalogError>,
+    ) -> Result<(Versioned<DatabaseCatalog>, R), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| Ok((true, change(catalog)?));
+        self.change(database, Some(known), change).await
+    }
+}
+
+impl DatabaseCatalog {
+    fn add_last_cache(&mut self, new: &NewLastCache) -> Result<Arc<LastCache>, CatalogError> {
+        let (next, in_all) = (self.next_cache, self.cache_ids().count());
+        let table = self.table_with_caches(&new.table)?;
+        let cache = Arc::new(new.defined(next, table)?);
+        if table.last_cache(&cache.name).is_some() {
+            return Err(already_exists(&cache.name));
+        }
+        check_number(table.last_caches.len(), in_all)?;
+        table.last_caches.push(Arc::clone(&cache));
+        self.next_cache = after(next)?;
+        Ok(cache)
+    }
+
+    fn add_distinct_cache(
+        &mut self,
+        new: &NewDistinctCache,
+    ) -> Result<Arc<DistinctCache>, CatalogError> {
+        let (next, in_all) = (self.next_cache, self.cache_ids().count());
+        let table = self.table_with_caches(&new.table)?;
+        let cache = Arc::new(new.defined(next, table)?);
+        if table.distinct_cache(&cache.name).is_some() {
+            return Err(already_exists(&cache.name));
+        }
+        check_number(table.distinct_caches.len(), in_all)?;
+        table.distinct_caches.push(Arc::clone(&cache));
+        self.next_cache = after(next)?;
+        Ok(cache)
+    }
+
+    fn table_with_caches(&mut self, name: &str) -> Result<&mut Table, CatalogError> {
+        let id = self.table(name).map(|table| table.id());
+        let table = id.and_then(|id| self.tables.get_mut(&id));
+        table
+            .map(Arc::make_mut)
+            .ok_or_else(|| CatalogError::NoSuchTable {
+                table: name.to_owned(),
+            })
+    }
+}
+
+impl NewLastCache {
+    fn defined(&self, id: CacheId, table: &Table) -> Result<LastCache, CatalogError> {
+        let keys = match &self.key_columns {
+            None => table.tags().collect(),
+            Some(names) => self.keys(names, table)?,
+        };
+        let value_columns = match &self.value_columns {
+            None => ValueColumns::AllNonKey,
+            Some(names) => ValueColumns::Explicit(values(names, &keys, table)?),
+        };
+        if !(1..=MAX_LAST_CACHE_COUNT).contains(&self.count) {
+            return Err(invalid(format!(
+                "last cache size must be from 1 to {MAX_LAST_CACHE_COUNT}"
+            )));
+        }
+        Ok(LastCache {
+            id,
+            name: cache_name(self.name.as_deref(), table, &keys, "last_cache")?,
+            key_columns: ids(&keys),
+            value_columns,
+            count: self.count,
+            ttl_s: self.ttl_s,
+        })
+    }
+
+    fn keys<'a>(
+        &self,
+        names: &[String],
+        table: &'a Table,
+    ) -> Result<Vec<&'a Column>, CatalogError> {
+        let keys = find(names, "key column", table)?;
+        let allowed = |column: &&Column| match column.column_type {
+            ColumnType::Tag
+            | ColumnType::String
+            | ColumnType::Integer
+            | ColumnType::UInteger
+            | ColumnType::Boolean => true,
+            ColumnType::Time | ColumnType::Float => false,
+        };
+        if keys.iter().all(allowed) {
+            Ok(keys)
+        } else {
+            Err(CatalogError::LastCacheKeyType)
+        }
+    }
+}
+
+/// The columns of an explicit list: `time` is shown anyway, and a column of the key can't be shown twice.
+fn values(
+    names: &[String],
+    keys: &[&Column],
+    table: &Table,
+) -> Result<Vec<ColumnId>, CatalogError> {
+    let columns = find(names, "value column", table)?;
+    if let Some(key) = columns.iter().find(|column| keys.contains(column)) {
+        return Err(invalid(format!(
+            "column '{}' is in the key already",
+            key.name
+        )));
+    }
+    let columns = columns
+        .into_iter()
+        .filter(|column| column.name != TIME_COLUMN);
+    Ok(columns.map(|column| column.id).collect())
+}
+
+impl NewDistinctCache {
+    fn defined(&self, id: CacheId, table: &Table) -> Result<DistinctCache, CatalogError> {
+        if self.columns.is_empty() {
+            return Err(invalid("no columns provided when creating distinct cache"));
+        }
+        let columns = find(&self.columns, "column", table)?;
+        let allowed = [ColumnType::Tag, ColumnType::String];
+        if !columns
+            .iter()
+            .all(|column| allowed.contains(&column.column_type))
+        {
+            return Err(CatalogError::DistinctCacheColumnType);
+        }
+        if self.max_cardinality == 0 {
+            return Err(invalid("distinct cache size must be greater than 0"));
+        }
+        Ok(DistinctCache {
+            id,
+            name: cache_name(self.name.as_deref(), table, &columns, "distinct_cache")?,
+            columns: ids(&columns),
+            max_cardinality: self.max_cardinality,
+            max_age_s: self.max_age_s,
+        })
+    }
+}
+
+/// The columns of these names, each once.
+fn find<'a>(
+    names: &[String],
+    what: &str,
+    table: &'a Table,
+) -> Result<Vec<&'a Column>, CatalogError> {
+    if names.len() > MAX_CACHE_COLUMNS {
+        return Err(invalid(format!(
+            "more than {MAX_CACHE_COLUMNS} columns provided"
+        )));
+    }
+    let mut columns: Vec<&Column> = Vec::with_capacity(names.len());
+    for name in names {
+        let column = table
+            .column(name)
+            .ok_or_else(|| invalid(format!("invalid {what} provided: {name}")))?;
+        if columns.contains(&column) {
+            return Err(CatalogError::DuplicateColumn {
+                column: name.clone(),
+            });
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+fn ids(columns: &[&Column]) -> Vec<ColumnId> {
+    columns.iter().map(|column| column.id).collect()
+}
+
+fn cache_name(
+    given: Option<&str>,
+    table: &Table,
+    columns: &[&Column],
+    kind: &str,
+) -> Result<String, CatalogError> {
+    let name = given.map_or_else(
+        || {
+            let columns: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+            format!("{}_{}_{kind}", table.name(), columns.join("_"))
+        },
+        str::to_owned,
+    );
+    if name.is_empty() {
+        return Err(CatalogError::EmptyName { what: "cache" });
+    }
+    if name.len() > MAX_CACHE_NAME_BYTES {
+        return Err(invalid(format!(
+            "cache name too long: max {MAX_CACHE_NAME_BYTES}"
+        )));
+    }
+    Ok(name)
+}
+
+fn invalid(reason: impl Into<String>) -> CatalogError {
+    let reason = reason.into();
+    CatalogError::InvalidCache { reason }
+}
+
+fn already_exists(name: &str) -> CatalogError {
+    let name = name.to_owned();
+    CatalogError::AlreadyExists { name }
+}
+
+fn check_number(of_table: usize, in_all: usize) -> Result<(), CatalogError> {
+    if in_all >= MAX_CACHES {
+        let limit = MAX_CACHES;
+        return Err(LimitReached::CachesOfDatabase { limit }.into());
+    }
+    if of_table >= MAX_CACHES_PER_TABLE {
+        let limit = MAX_CACHES_PER_TABLE;
+        return Err(LimitReached::Caches { limit }.into());
+    }
+    Ok(())
+}
+
+fn after(id: CacheId) -> Result<CacheId, CatalogError> {
+    id.next().ok_or(CatalogError::NoMoreIds { what: "cache" })
+}
+
+fn remove<C>(
+    caches: &mut Vec<Arc<C>>,
+    name: &str,
+    name_of: impl Fn(&C) -> &str,
+) -> Result<(), CatalogError> {
+    let place = caches.iter().position(|cache| name_of(cache) == name);
+    let place = place.ok_or_else(|| CatalogError::NotFound {
+        name: name.to_owned(),
+    })?;
+    caches.remove(place);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
