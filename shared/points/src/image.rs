@@ -13,6 +13,8 @@
 //! A row delete masks what it matches and takes it out of the index, so that a later row of the same point
 //! is a new one.
 
+mod rows;
+
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
@@ -24,6 +26,8 @@ use hashbrown::HashTable;
 use neap_row_delete::Condition;
 
 use crate::{PointsError, SeriesIndex, conform, times};
+
+pub use rows::TailRow;
 
 /// The largest number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;
@@ -174,6 +178,8 @@ pub struct TailImageBuilder {
     newest: HashTable<u32>,
     hasher: RandomState,
     bytes: usize,
+    /// How often rows were taken out.
+    removals: u64,
     image: Option<Arc<TailImage>>,
 }
 
@@ -189,6 +195,7 @@ impl TailImageBuilder {
             newest: HashTable::new(),
             hasher: RandomState::with_seeds(5, 6, 7, 8),
             bytes: 0,
+            removals: 0,
             image: None,
         }
     }
@@ -206,7 +213,7 @@ impl TailImageBuilder {
     /// About how many bytes the image and its index hold.
     pub fn size_bytes(&self) -> usize {
         self.bytes
-            + self.index.size_bytes()
+            + self.index.own_bytes()
             + 16 * self.series.capacity()
             + 5 * self.newest.capacity()
     }
@@ -328,6 +335,7 @@ impl TailImageBuilder {
                 masks.push((at, gone));
             }
         }
+        self.removals += u64::from(!masks.is_empty());
         for (at, gone) in masks {
             let Some(chunk) = self.chunks.get_mut(at) else {
                 continue;

@@ -18,6 +18,7 @@ mod error;
 mod fold;
 mod image;
 mod series;
+mod sorted;
 mod survivors;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ mod tests;
 pub use columns::{conform, times};
 pub use error::PointsError;
 pub use fold::fold;
-pub use image::{Chunk, TailImage, TailImageBuilder};
+pub use image::{Chunk, TailImage, TailImageBuilder, TailRow};
 pub use series::SeriesIndex;
+pub use sorted::SortedValues;
 pub use survivors::{Version, survivors};

@@ -1,15 +1,20 @@
 //! Numbers for tag sets, so that rows are compared by one integer instead of by ten strings.
 
-use std::sync::Arc;
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use ahash::RandomState;
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, cast::AsArray,
     types::Int32Type,
 };
+use arrow_buffer::Buffer;
 use hashbrown::HashTable;
 
-use crate::PointsError;
+use crate::{PointsError, SortedValues};
 
 /// The number of a missing tag.
 const MISSING: u32 = 0;
@@ -32,6 +37,13 @@ struct TagValues {
     values: Vec<Arc<str>>,
     numbers: HashTable<u32>,
     bytes: usize,
+    /// All values in order, if that was asked for since the last new one.
+    sorted: OnceLock<Arc<SortedValues>>,
+    /// The numbers of earlier values in order.
+    order: Arc<[u32]>,
+    /// The dictionary of the last rows, and the numbers of its values as far as rows used them: portions of
+    /// the same rows share it.
+    recent: Option<(ArrayRef, Vec<u32>)>,
 }
 
 impl TagValues {
@@ -40,6 +52,9 @@ impl TagValues {
             values,
             numbers,
             bytes,
+            sorted,
+            order,
+            ..
         } = self;
         let hash = hasher.hash_one(value);
         let at = |number: u32| values.get(number as usize - 1).map(|value| &**value);
@@ -54,20 +69,35 @@ impl TagValues {
                 .get(*number as usize - 1)
                 .map_or(0, |value| hasher.hash_one(&**value))
         });
+        if let Some(sorted) = sorted.take() {
+            *order = Arc::clone(sorted.numbers());
+        }
         Ok(number)
     }
 
-    /// The place of each number (missing first) in the order of the values.
-    fn ranks(&self) -> Vec<u32> {
-        let mut order: Vec<usize> = (0..self.values.len()).collect();
-        order.sort_unstable_by_key(|at| self.values.get(*at));
-        let mut ranks = vec![0; self.values.len() + 1];
-        for (rank, at) in order.into_iter().enumerate() {
-            if let Some(slot) = ranks.get_mut(at + 1) {
-                *slot = u32::try_from(rank + 1).unwrap_or(u32::MAX);
-            }
-        }
-        ranks
+    fn sorted(&self) -> &Arc<SortedValues> {
+        self.sorted
+            .get_or_init(|| Arc::new(SortedValues::of(&self.values, &self.order)))
+    }
+
+    /// Where the allocations are that the dictionary of the last rows keeps, and how large. One may be larger
+    /// than the dictionary, and be that of several.
+    fn pinned(&self) -> impl Iterator<Item = (usize, usize)> {
+        let recent = self.recent.as_ref();
+        let values = recent.and_then(|(values, _)| values.as_string_opt::<i32>());
+        let buffers = values.map(|values| [values.offsets().inner().inner(), values.values()]);
+        let allocation = |buffer: &Buffer| (buffer.data_ptr().addr().get(), buffer.capacity());
+        buffers.into_iter().flatten().map(allocation)
+    }
+
+    /// The bytes without what is pinned.
+    fn own_bytes(&self) -> usize {
+        let sorted = match self.sorted.get() {
+            Some(_) => self.bytes + 12 * self.values.len(),
+            None => 0,
+        };
+        let recent = self.recent.as_ref().map_or(0, |(_, numbers)| numbers.len());
+        self.bytes + 24 * self.values.len() + 8 * self.numbers.capacity() + 4 * recent + sorted
     }
 }
 
@@ -109,13 +139,15 @@ impl SeriesIndex {
         &self.names
     }
 
-    /// About how many bytes this index holds.
+    /// About how many bytes this index holds, those of the dictionaries of the last rows among them.
     pub fn size_bytes(&self) -> usize {
-        let values: usize = self
-            .tags
-            .iter()
-            .map(|tag| tag.bytes + 24 * tag.values.len() + 8 * tag.numbers.capacity())
-            .sum();
+        let pinned: BTreeMap<_, _> = self.tags.iter().flat_map(TagValues::pinned).collect();
+        self.own_bytes() + pinned.values().sum::<usize>()
+    }
+
+    /// The same without those dictionaries, for one who keeps all rows and so has counted them.
+    pub(crate) fn own_bytes(&self) -> usize {
+        let values: usize = self.tags.iter().map(TagValues::own_bytes).sum();
         values + 4 * self.sets.capacity() + 8 * self.by_set.capacity()
     }
 
@@ -149,8 +181,14 @@ impl SeriesIndex {
             };
             series.resize(series.len() + rows, only);
         } else {
+            // Sorted rows have runs of one tag set.
+            let mut before: Option<(&[u32], u32)> = None;
             for set in sets.chunks_exact(width) {
-                let number = self.number_of_set(set)?;
+                let number = match before {
+                    Some((same, number)) if same == set => number,
+                    _ => self.number_of_set(set)?,
+                };
+                before = Some((set, number));
                 series.push(number);
             }
         }
@@ -182,20 +220,16 @@ impl SeriesIndex {
     /// The place of each series in the order of the tag values, tag by tag, a missing one first.
     pub fn ranks(&self) -> Vec<u32> {
         let width = self.tags.len();
-        let values: Vec<Vec<u32>> = self.tags.iter().map(TagValues::ranks).collect();
-        let rank_of = |(tag, number): (usize, &u32)| {
-            values
-                .get(tag)
-                .and_then(|ranks| ranks.get(*number as usize))
-                .copied()
-                .unwrap_or(0)
-        };
-        let keys: Vec<u32> = self
-            .sets
-            .iter()
-            .enumerate()
-            .map(|(at, number)| rank_of((at % width.max(1), number)))
-            .collect();
+        let values: Vec<_> = self.tags.iter().map(TagValues::sorted).collect();
+        let mut keys = Vec::with_capacity(self.sets.len());
+        for set in self.sets.chunks_exact(width.max(1)) {
+            keys.extend(
+                values
+                    .iter()
+                    .zip(set)
+                    .map(|(values, number)| values.code(*number)),
+            );
+        }
         let mut order: Vec<u32> = (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).collect();
         order.sort_unstable_by(|a, b| set_at(&keys, width, *a).cmp(set_at(&keys, width, *b)));
         let mut ranks = vec![0; order.len()];
@@ -205,6 +239,33 @@ impl SeriesIndex {
             }
         }
         ranks
+    }
+
+    /// The values of tag number `tag` in order. Costs something only when there are new ones since the last
+    /// call; `None` when there is no such tag.
+    pub fn sorted_values(&self, tag: usize) -> Option<&Arc<SortedValues>> {
+        self.tags.get(tag).map(TagValues::sorted)
+    }
+
+    /// The number of each tag's value in a tag set, in the order of [`tags`](Self::tags); 0 where the tag is
+    /// missing. Within one tag, equal numbers are equal values.
+    pub fn value_numbers(&self, series: u32) -> &[u32] {
+        set_at(&self.sets, self.tags.len(), series)
+    }
+
+    /// The order of two tag sets, tag by tag, a missing one first.
+    pub fn compare(&self, one: u32, other: u32) -> Ordering {
+        let (one, other) = (self.value_numbers(one), self.value_numbers(other));
+        let pairs = one.iter().zip(other).zip(&self.tags);
+        let text = |tag: &TagValues, number: u32| {
+            let at = (number as usize).checked_sub(1);
+            at.and_then(|at| tag.values.get(at).cloned())
+        };
+        pairs
+            .filter(|((one, other), _)| one != other)
+            .map(|((one, other), tag)| text(tag, *one).cmp(&text(tag, *other)))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     /// The column of tag number `tag` for rows of these series.
@@ -231,7 +292,7 @@ impl SeriesIndex {
     }
 }
 
-fn set_at(sets: &[u32], width: usize, number: u32) -> &[u32] {
+fn set_at<T>(sets: &[T], width: usize, number: u32) -> &[T] {
     let start = number as usize * width;
     sets.get(start..start + width).unwrap_or(&[])
 }
@@ -251,7 +312,10 @@ fn write_numbers<'a>(
         return Err(wrong_type(name, column));
     };
     // A value that no row uses gets no number: dictionaries may be shared with other rows.
-    let mut numbers = vec![MISSING; values.len()];
+    let mut numbers = match tag.recent.take() {
+        Some((known, numbers)) if Arc::ptr_eq(&known, dictionary.values()) => numbers,
+        _ => vec![MISSING; values.len()],
+    };
     for (slot, key) in out.zip(dictionary.keys()) {
         let Some(key) = key.and_then(|key| usize::try_from(key).ok()) else {
             continue;
@@ -264,6 +328,7 @@ fn write_numbers<'a>(
         }
         *slot = *number;
     }
+    tag.recent = Some((Arc::clone(dictionary.values()), numbers));
     Ok(())
 }
 

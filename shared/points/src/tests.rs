@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, RecordBatch, StringArray,
+    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray,
     TimestampNanosecondArray,
     cast::AsArray,
     types::{Float64Type, Int32Type, TimestampNanosecondType},
@@ -14,7 +14,7 @@ use neap_row_delete::Condition;
 use neap_schema::ColumnType;
 use proptest::prelude::*;
 
-use crate::{TailImage, TailImageBuilder, Version, fold, survivors};
+use crate::{SeriesIndex, TailImage, TailImageBuilder, Version, fold, survivors};
 
 type Row = ([Option<u8>; 2], i64, [Option<u8>; 2]);
 type Key = ([Option<String>; 2], i64);
@@ -224,6 +224,97 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn live_rows_are_the_points_and_are_taken_by_number(steps in steps(), first in 0..20usize) {
+        let mut builder = TailImageBuilder::new(&tags(), schema());
+        let mut expected = Points::new();
+        for step in &steps {
+            match step {
+                Step::Write(rows) => {
+                    builder.push(&batch(rows)).unwrap();
+                    write(&mut expected, rows);
+                }
+                Step::Delete(condition) => {
+                    let removals = builder.removals();
+                    let before = expected.len();
+                    builder.delete(condition).unwrap();
+                    expected.retain(|(tags, time), _| !holds(condition, tags, *time));
+                    prop_assert_eq!(builder.removals() > removals, expected.len() < before);
+                }
+            }
+            // Asked for at every step, so that the order is kept up to date rather than made once.
+            let index = builder.index();
+            for tag in 0..2 {
+                let values = index.sorted_values(tag).unwrap();
+                let texts: Vec<_> = values.values().iter().collect();
+                prop_assert!(texts.is_sorted());
+                for code in 0..i32::try_from(texts.len()).unwrap() {
+                    prop_assert_eq!(values.code(values.number(code).unwrap()), code);
+                }
+            }
+        }
+        let mut live: Vec<_> = builder.live_rows(0).collect();
+        let from_first: Vec<_> = builder.live_rows(first).collect();
+        let later = live.iter().filter(|row| row.row as usize >= first).copied();
+        prop_assert_eq!(from_first, later.collect::<Vec<_>>());
+        let index = builder.index();
+        live.sort_by(|one, other| {
+            index.compare(one.series, other.series).then(one.time.cmp(&other.time))
+        });
+        let numbers: Vec<u32> = live.iter().map(|row| row.row).collect();
+        let taken = builder.take(&numbers, &schema()).unwrap();
+        prop_assert_eq!(points(&taken), expected.into_iter().collect::<Vec<_>>());
+        for row in live {
+            prop_assert_eq!(builder.row(row.row), Some(row));
+        }
+        prop_assert_eq!(builder.next_row(), steps.iter().map(|step| match step {
+            Step::Write(rows) => rows.len(),
+            Step::Delete(_) => 0,
+        }).sum::<usize>());
+    }
+}
+
+#[test]
+fn a_tail_gives_null_for_a_column_that_it_lacks_and_refuses_what_is_not_there() {
+    let mut builder = TailImageBuilder::new(&tags(), schema());
+    builder
+        .push(&batch(&[([Some(1), None], 7, [Some(1), None])]))
+        .unwrap();
+    let wanted = Arc::new(Schema::new(vec![
+        ColumnType::Time.arrow_field("time"),
+        ColumnType::Integer.arrow_field("later"),
+    ]));
+    let taken = builder.take(&[0], &wanted).unwrap();
+    assert_eq!(taken.column(1).null_count(), 1);
+    assert_eq!(builder.take(&[], &wanted).unwrap().num_rows(), 0);
+    assert!(builder.take(&[1], &wanted).is_err());
+    let wrong = Arc::new(Schema::new(vec![ColumnType::Integer.arrow_field("a")]));
+    let error = builder.take(&[0], &wrong).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "column 'a' has type Float64 where the table has Int64"
+    );
+}
+
+#[test]
+fn portions_of_the_same_rows_have_the_same_numbers_whatever_dictionary_comes_between() {
+    let one = batch(&[
+        ([Some(1), None], 1, [None; 2]),
+        ([Some(2), None], 1, [None; 2]),
+    ]);
+    let other = batch(&[
+        ([Some(2), None], 1, [None; 2]),
+        ([Some(1), None], 1, [None; 2]),
+    ]);
+    let mut index = SeriesIndex::new(&tags());
+    let mut series = Vec::new();
+    for batch in [&one.slice(0, 1), &one.slice(1, 1), &other, &one] {
+        index.resolve(batch, &mut series).unwrap();
+    }
+    assert_eq!(series, [0, 1, 1, 0, 0, 1]);
+}
+
 /// Whether an image has these points once, and sorts them.
 fn check_image(image: &TailImage, expected: Points) -> Result<(), TestCaseError> {
     let mut found = Vec::new();
@@ -258,6 +349,26 @@ fn holds(condition: &Condition, tags: &[Option<String>; 2], time: i64) -> bool {
         Condition::All(all) => all.iter().all(|part| holds(part, tags, time)),
         Condition::Any(any) => any.iter().any(|part| holds(part, tags, time)),
     }
+}
+
+#[test]
+fn an_index_counts_the_dictionaries_that_it_keeps_and_a_shared_allocation_once() {
+    let long = |value: u8| char::from(value).to_string().repeat(1000);
+    let values: StringArray = (b'a'..=b'z').map(|value| Some(long(value))).collect();
+    let values: ArrayRef = Arc::new(values);
+    let column = || -> ArrayRef {
+        let codes = Int32Array::from(vec![3]);
+        Arc::new(DictionaryArray::<Int32Type>::try_new(codes, Arc::clone(&values)).unwrap())
+    };
+    let schema = Schema::new(vec![
+        ColumnType::Tag.arrow_field("host"),
+        ColumnType::Tag.arrow_field("zone"),
+    ]);
+    let rows = RecordBatch::try_new(Arc::new(schema), vec![column(), column()]).unwrap();
+    let mut index = SeriesIndex::new(&tags());
+    index.resolve(&rows, &mut Vec::new()).unwrap();
+    let bytes = index.size_bytes();
+    assert!((26_000..40_000).contains(&bytes), "{bytes}");
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Whether a delete hits all, none or some of a set of points, of which only part of the tags is known.
+
+use neap_row_delete::Condition;
+
+/// For which points of a set a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Coverage {
+    /// For none.
+    None,
+    /// That depends on what is not known of them.
+    Some,
+    /// For all.
+    All,
+}
+
+/// What is known of one tag of the points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known<'a> {
+    /// All have this value, or all lack the tag.
+    Value(Option<&'a str>),
+    /// Nothing.
+    Nothing,
+}
+
+/// For which points with such tags from `min` to `max` the condition holds.
+pub(crate) fn coverage<'a>(
+    condition: &Condition,
+    tag: &impl Fn(&str) -> Known<'a>,
+    (min, max): (i64, i64),
+) -> Coverage {
+    match condition {
+        Condition::Time {
+            min: first,
+            max: last,
+        } => {
+            if *first <= min && max <= *last {
+                Coverage::All
+            } else if *last < min || max < *first {
+                Coverage::None
+            } else {
+                Coverage::Some
+            }
+        }
+        Condition::Tag { name, value } => match tag(name) {
+            // A missing tag and an empty one are the same to line protocol.
+            Known::Value(found)
+                if found.unwrap_or_default() == value.as_deref().unwrap_or_default() =>
+            {
+                Coverage::All
+            }
+            Known::Value(_) => Coverage::None,
+            Known::Nothing => Coverage::Some,
+        },
+        Condition::All(parts) => {
+            let parts = parts.iter().map(|part| coverage(part, tag, (min, max)));
+            parts.min().unwrap_or(Coverage::All)
+        }
+        Condition::Any(parts) => {
+            let parts = parts.iter().map(|part| coverage(part, tag, (min, max)));
+            parts.max().unwrap_or(Coverage::None)
+        }
+    }
+}
+
+/// The conditions that can hold for a point from `min` to `max`.
+pub(crate) fn meeting<'a>(deletes: &[&'a Condition], (min, max): (i64, i64)) -> Vec<&'a Condition> {
+    let meets = |condition: &&&Condition| {
+        let hull = condition.time_hull();
+        hull.is_some_and(|(first, last)| first <= max && min <= last)
+    };
+    deletes.iter().filter(meets).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_decides_only_where_it_matters() {
+        let tag = |name: &str, value: &str| Condition::Tag {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        let known = |name: &str| match name {
+            "k" => Known::Value(Some("a")),
+            "absent" => Known::Value(None),
+            _ => Known::Nothing,
+        };
+        let of = |condition: &Condition| coverage(condition, &known, (10, 20));
+        assert_eq!(of(&Condition::EVERYTHING), Coverage::All);
+        assert_eq!(of(&Condition::NOTHING), Coverage::None);
+        assert_eq!(of(&tag("k", "a")), Coverage::All);
+        assert_eq!(of(&tag("k", "b")), Coverage::None);
+        assert_eq!(of(&tag("absent", "")), Coverage::All);
+        assert_eq!(of(&tag("u", "b")), Coverage::Some);
+        assert_eq!(of(&tag("u", "b").and(tag("k", "b"))), Coverage::None);
+        assert_eq!(of(&tag("u", "b").or(tag("k", "a"))), Coverage::All);
+        let time = |min, max| Condition::Time { min, max };
+        assert_eq!(of(&time(10, 20)), Coverage::All);
+        assert_eq!(of(&time(20, 30)), Coverage::Some);
+        assert_eq!(of(&time(21, 30)), Coverage::None);
+    }
+}

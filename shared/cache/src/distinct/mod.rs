@@ -1,0 +1,17 @@
+//! Distinct value caches: the combinations of values that rows of late have.
+
+mod builder;
+mod merge;
+mod select;
+mod shape;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod values;
+mod without;
+
+pub use builder::DistinctValuesBuilder;
+pub use select::DistinctWanted;
+pub use shape::DistinctShape;
+pub use tail::DistinctTail;
+pub use values::DistinctValues;

@@ -1,0 +1,83 @@
+//! Reading a distinct value cache.
+
+use arrow_array::RecordBatch;
+
+use super::merge::union;
+use crate::{
+    CacheError, DistinctShape, DistinctValues, KeyFilter,
+    filter::code_sets,
+    narrow::{Selection, narrow},
+};
+
+/// Which combinations and columns of a distinct value cache are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct DistinctWanted<'a> {
+    /// What the columns must pass. They do not change which combinations the cache has room for.
+    pub filters: &'a [KeyFilter],
+    /// The earliest time at which a combination was seen, in nanoseconds since the Unix epoch. Must not be
+    /// before the layers' [`DistinctValues::complete_from`].
+    pub from: i64,
+    /// The most combinations that are wanted, from the first on.
+    pub limit: Option<usize>,
+    /// The columns, by their places in [`DistinctShape::schema`].
+    pub projection: &'a [usize],
+}
+
+impl DistinctValues {
+    /// The wanted combinations of this layer and one of later writes together, sorted by the columns, a
+    /// missing tag first.
+    ///
+    /// # Errors
+    /// A filter is not on a column of the cache, or the layers are not those of the shape.
+    pub fn select(
+        &self,
+        shape: &DistinctShape,
+        newer: Option<&Self>,
+        wanted: &DistinctWanted<'_>,
+    ) -> Result<RecordBatch, CacheError> {
+        let Some(newer) = newer.filter(|newer| !newer.is_empty()) else {
+            let kept = self.narrowed(shape, wanted.filters)?;
+            return self.picked(&kept, wanted);
+        };
+        let has_room = self.len() + newer.len() <= shape.max_cardinality();
+        let filters = if has_room { wanted.filters } else { &[] };
+        let older_rows = self.narrowed(shape, filters)?;
+        let newer_rows = newer.narrowed(shape, filters)?;
+        if has_room && newer_rows.is_empty() {
+            return self.picked(&older_rows, wanted);
+        }
+        let union = union((self, &older_rows), (newer, &newer_rows))?;
+        let merged = Self::newest(shape, union, wanted.from)?;
+        let kept = merged.narrowed(shape, wanted.filters)?;
+        merged.picked(&kept, wanted)
+    }
+
+    /// The combinations that pass the filters.
+    fn narrowed(
+        &self,
+        shape: &DistinctShape,
+        filters: &[KeyFilter],
+    ) -> Result<Selection, CacheError> {
+        if filters.is_empty() {
+            return Ok(Selection::all(self.len()));
+        }
+        let columns = self.columns()?;
+        let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
+        let sets = code_sets(shape.columns(), &values, filters)?;
+        Ok(narrow(&columns, &sets, self.len()))
+    }
+
+    fn picked(
+        &self,
+        kept: &Selection,
+        wanted: &DistinctWanted<'_>,
+    ) -> Result<RecordBatch, CacheError> {
+        let seen = self.seen()?;
+        let is_fresh = |row: usize| seen.get(row).is_some_and(|seen| *seen >= wanted.from);
+        let mut kept = kept.filtered(is_fresh);
+        if let Some(limit) = wanted.limit {
+            kept = kept.first(limit);
+        }
+        kept.of(self.batch(), wanted.projection)
+    }
+}

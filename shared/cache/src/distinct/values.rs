@@ -1,0 +1,156 @@
+//! A layer of a distinct value cache: combinations of values and when they were seen last, sorted.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray, cast::AsArray,
+    types::TimestampNanosecondType,
+};
+use neap_points::PointsError;
+
+use crate::{
+    CacheError, DistinctShape,
+    codes::{TagColumn, compacted_column},
+    definition::Definition,
+};
+
+/// The combinations of values that rows had up to some moment. Immutable; a clone shares them.
+///
+/// Each combination is there once. They are sorted by their values, column by column, a missing tag first. The
+/// dictionaries are sorted.
+#[derive(Clone, Debug)]
+pub struct DistinctValues(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rows: RecordBatch,
+    complete_from: i64,
+    definition: Definition,
+}
+
+/// Combinations in order, by codes of sorted dictionaries.
+#[derive(Debug)]
+pub(super) struct Combinations {
+    /// By column.
+    pub(super) codes: Vec<Vec<i32>>,
+    /// By column.
+    pub(super) values: Vec<StringArray>,
+    pub(super) seen: Vec<i64>,
+}
+
+impl DistinctValues {
+    /// No values: what a table without rows has from `complete_from` on.
+    pub fn empty(shape: &DistinctShape, complete_from: i64) -> Self {
+        let rows = RecordBatch::new_empty(Arc::clone(shape.schema()));
+        Self::new(shape, rows, complete_from)
+    }
+
+    /// Rows in the shape and order of a layer, no more than the cache has.
+    pub(crate) fn new(shape: &DistinctShape, rows: RecordBatch, complete_from: i64) -> Self {
+        Self(Arc::new(Inner {
+            rows,
+            complete_from,
+            definition: shape.definition(),
+        }))
+    }
+
+    /// Those that were seen from `from` on, and of them those that were seen last.
+    pub(super) fn newest(
+        shape: &DistinctShape,
+        all: Combinations,
+        from: i64,
+    ) -> Result<Self, CacheError> {
+        let kept = newest(&all.seen, from, shape.max_cardinality());
+        let seen = kept.iter().filter_map(|at| all.seen.get(*at).copied());
+        let seen: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(seen));
+        let mut columns = Vec::with_capacity(all.codes.len() + 1);
+        for (codes, values) in all.codes.iter().zip(&all.values) {
+            let codes = kept.iter().filter_map(|at| codes.get(*at).copied());
+            columns.push(compacted_column(codes.collect(), values)?);
+        }
+        columns.push(seen);
+        let rows = RecordBatch::try_new(Arc::clone(shape.schema()), columns)?;
+        Ok(Self::new(shape, rows, from))
+    }
+
+    /// The time from which all combinations are known, up to the largest number that the cache has.
+    pub fn complete_from(&self) -> i64 {
+        self.0.complete_from
+    }
+
+    /// The number of combinations.
+    pub fn len(&self) -> usize {
+        self.0.rows.num_rows()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes of memory they take.
+    pub fn size_bytes(&self) -> usize {
+        self.0.rows.get_array_memory_size()
+    }
+
+    /// All combinations, with the columns of [`DistinctShape::schema`].
+    pub fn batch(&self) -> &RecordBatch {
+        &self.0.rows
+    }
+
+    /// What the layer was made by.
+    pub(crate) fn definition(&self) -> Definition {
+        self.0.definition
+    }
+
+    /// The columns without `seen`.
+    pub(crate) fn columns(&self) -> Result<Vec<TagColumn<'_>>, CacheError> {
+        let columns = self
+            .0
+            .rows
+            .columns()
+            .split_last()
+            .map_or(&[][..], |(_, rest)| rest);
+        columns.iter().map(TagColumn::of).collect()
+    }
+
+    pub(crate) fn seen(&self) -> Result<&[i64], CacheError> {
+        let last = self.0.rows.columns().last();
+        let seen = last.and_then(|seen| seen.as_primitive_opt::<TimestampNanosecondType>());
+        let seen = seen.filter(|seen| seen.null_count() == 0);
+        Ok(seen.ok_or(PointsError::NoTime)?.values())
+    }
+
+    pub(super) fn with_complete_from(&self, complete_from: i64) -> Self {
+        Self(Arc::new(Inner {
+            rows: self.0.rows.clone(),
+            complete_from,
+            definition: self.0.definition,
+        }))
+    }
+}
+
+/// The places of the `limit` combinations that were seen last, and not before `from`; in their order.
+pub(super) fn newest(seen: &[i64], from: i64, limit: usize) -> Vec<usize> {
+    let fresh = seen.iter().enumerate().filter(|(_, seen)| **seen >= from);
+    let mut kept: Vec<usize> = fresh.map(|(at, _)| at).collect();
+    if kept.len() > limit {
+        kept.select_nth_unstable_by_key(limit, |at| {
+            (seen.get(*at).map(|seen| Reverse(*seen)), *at)
+        });
+        kept.truncate(limit);
+        kept.sort_unstable();
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_seen_last_have_room_and_the_first_ones_of_a_time() {
+        assert_eq!(newest(&[5, 3, 5, 9, 5], 4, 3), [0, 2, 3]);
+        assert_eq!(newest(&[5, 3, 5], 4, 3), [0, 2]);
+    }
+}

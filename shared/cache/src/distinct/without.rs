@@ -1,0 +1,89 @@
+//! Deletes and expiry: what takes combinations out of a layer that was built before.
+
+use neap_row_delete::Condition;
+
+use super::values::Combinations;
+use crate::{
+    CacheError, DistinctShape, DistinctValues,
+    codes::TagColumn,
+    coverage::{Coverage, Known, coverage, meeting},
+};
+
+impl DistinctValues {
+    /// The layer after row deletes that are newer than all rows that it knows of, and without what was not
+    /// seen since `before`.
+    ///
+    /// A delete is applied where it is certain what it leaves: a combination stays if its latest row is not
+    /// hit, and goes if all of its rows are.
+    ///
+    /// # Errors
+    /// [`CacheError::Incomplete`]: that depends on rows that the layer does not know.
+    pub fn without(
+        &self,
+        shape: &DistinctShape,
+        deletes: &[&Condition],
+        before: Option<i64>,
+    ) -> Result<Self, CacheError> {
+        let from = before.map_or(self.complete_from(), |before| {
+            before.max(self.complete_from())
+        });
+        let deletes = meeting(deletes, (from, i64::MAX));
+        let seen = self.seen()?;
+        if deletes.is_empty() && seen.iter().all(|seen| *seen >= from) {
+            return Ok(self.with_complete_from(from));
+        }
+        let columns = self.columns()?;
+        let mut left = Vec::with_capacity(self.len());
+        for (row, seen) in seen.iter().enumerate().filter(|(_, seen)| **seen >= from) {
+            match of_combination(shape, &columns, row, &deletes, (from, *seen)) {
+                Coverage::None => left.push(row),
+                Coverage::All if self.len() < shape.max_cardinality() => {}
+                // Others may have had no room.
+                Coverage::All | Coverage::Some => return Err(CacheError::Incomplete),
+            }
+        }
+        let codes = |column: &TagColumn<'_>| left.iter().map(|row| column.code(*row)).collect();
+        let combinations = Combinations {
+            codes: columns.iter().map(codes).collect(),
+            values: columns
+                .iter()
+                .map(|column| column.values().clone())
+                .collect(),
+            seen: left
+                .iter()
+                .filter_map(|row| seen.get(*row).copied())
+                .collect(),
+        };
+        Self::newest(shape, combinations, from)
+    }
+}
+
+/// What deletes leave of a combination: all that counts, nothing, or it is not known.
+fn of_combination(
+    shape: &DistinctShape,
+    columns: &[TagColumn<'_>],
+    row: usize,
+    deletes: &[&Condition],
+    (from, seen): (i64, i64),
+) -> Coverage {
+    let tag = |name: &str| {
+        let column = shape.columns().iter().position(|column| column == name);
+        match column.and_then(|column| columns.get(column)) {
+            Some(column) => Known::Value(column.text(row)),
+            // Perhaps a tag of the table: a shape does not have the others.
+            None => Known::Nothing,
+        }
+    };
+    let of = |times| {
+        deletes
+            .iter()
+            .map(move |delete| coverage(delete, &tag, times))
+    };
+    if of((seen, seen)).all(|coverage| coverage == Coverage::None) {
+        return Coverage::None;
+    }
+    if of((from, seen)).any(|coverage| coverage == Coverage::All) {
+        return Coverage::All;
+    }
+    Coverage::Some
+}

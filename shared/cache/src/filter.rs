@@ -1,0 +1,230 @@
+//! Which values of a key column are wanted. Key columns are tags: what a filter says is found out once for
+//! each value of a dictionary, and rows are then taken by their codes.
+
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+
+use arrow_array::{Array, BooleanArray, StringArray};
+use arrow_buffer::BooleanBuffer;
+use arrow_schema::ArrowError;
+
+use crate::{CacheError, codes::MISSING};
+
+/// Which values of one key column are wanted. Of several filters all must hold.
+#[derive(Clone, Debug)]
+pub struct KeyFilter {
+    /// The column.
+    pub column: String,
+    /// What its values must pass.
+    pub test: KeyTest,
+}
+
+/// What the values of a key column must pass.
+#[derive(Clone, Debug)]
+pub enum KeyTest {
+    /// To be one of these; a missing tag is none of them.
+    In(BTreeSet<String>),
+    /// To be there and none of these.
+    NotIn(BTreeSet<String>),
+    /// Anything else.
+    Other(Arc<dyn TagTest>),
+}
+
+/// A test of tag values.
+pub trait TagTest: Debug + Send + Sync {
+    /// Whether each value passes; a null says no. The values are different ones, not rows; a single null
+    /// among them stands for a missing tag.
+    ///
+    /// # Errors
+    /// Whatever the test meets.
+    fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError>;
+}
+
+/// Codes of a sorted dictionary.
+#[derive(Clone, Debug)]
+pub(crate) enum CodeSet {
+    /// All, also that of a missing tag.
+    All,
+    /// These, in order.
+    Listed(Vec<i32>),
+    /// Those with a bit, and perhaps that of a missing tag.
+    Marked { marks: BooleanBuffer, missing: bool },
+}
+
+impl CodeSet {
+    pub(crate) fn contains(&self, code: i32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(codes) => codes.binary_search(&code).is_ok(),
+            Self::Marked { missing, .. } if code == MISSING => *missing,
+            Self::Marked { marks, .. } => {
+                let at = usize::try_from(code).ok().filter(|at| *at < marks.len());
+                at.is_some_and(|at| marks.value(at))
+            }
+        }
+    }
+
+    /// The codes that pass a test. `values` are sorted, without null.
+    fn of(test: &KeyTest, values: &StringArray) -> Result<Self, ArrowError> {
+        Ok(match test {
+            KeyTest::In(wanted) => {
+                let codes = wanted.iter().filter_map(|value| code_of(values, value));
+                Self::Listed(codes.collect())
+            }
+            KeyTest::NotIn(unwanted) => {
+                let codes = unwanted.iter().filter_map(|value| code_of(values, value));
+                let mut marks = vec![true; values.len()];
+                for code in codes {
+                    let at = usize::try_from(code).ok();
+                    if let Some(mark) = at.and_then(|at| marks.get_mut(at)) {
+                        *mark = false;
+                    }
+                }
+                Self::Marked {
+                    marks: marks.into(),
+                    missing: false,
+                }
+            }
+            KeyTest::Other(test) => {
+                let marks = passed(test.as_ref(), values)?;
+                let missing = passed(test.as_ref(), &StringArray::new_null(1))?;
+                Self::Marked {
+                    marks,
+                    missing: missing.count_set_bits() == 1,
+                }
+            }
+        })
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, set) | (set, Self::All) => set,
+            (Self::Listed(mut codes), other) | (other, Self::Listed(mut codes)) => {
+                codes.retain(|code| other.contains(*code));
+                Self::Listed(codes)
+            }
+            (
+                Self::Marked { marks, missing },
+                Self::Marked {
+                    marks: others,
+                    missing: other,
+                },
+            ) => Self::Marked {
+                marks: &marks & &others,
+                missing: missing && other,
+            },
+        }
+    }
+}
+
+fn passed(test: &dyn TagTest, values: &StringArray) -> Result<BooleanBuffer, ArrowError> {
+    let answer = test.test(values)?;
+    if answer.len() != values.len() {
+        let reason = "a test of values did not answer for each of them";
+        return Err(ArrowError::ComputeError(reason.to_owned()));
+    }
+    let (values, nulls) = answer.into_parts();
+    Ok(match nulls {
+        Some(nulls) => &values & nulls.inner(),
+        None => values,
+    })
+}
+
+/// The place of a value in sorted values.
+fn code_of(values: &StringArray, value: &str) -> Option<i32> {
+    let (mut low, mut high) = (0, values.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        match values.value(middle).cmp(value) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Equal => return i32::try_from(middle).ok(),
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
+}
+
+/// The codes that filters leave of each key column. `values` has their dictionaries, sorted.
+pub(crate) fn code_sets(
+    columns: &[String],
+    values: &[&StringArray],
+    filters: &[KeyFilter],
+) -> Result<Vec<CodeSet>, CacheError> {
+    let mut sets = vec![CodeSet::All; columns.len()];
+    for filter in filters {
+        let at = columns.iter().position(|column| *column == filter.column);
+        let slot = at.and_then(|at| Some((sets.get_mut(at)?, values.get(at)?)));
+        let Some((set, values)) = slot else {
+            let column = filter.column.clone();
+            return Err(CacheError::NotAKey { column });
+        };
+        let before = std::mem::replace(set, CodeSet::All);
+        *set = before.and(CodeSet::of(&filter.test, values)?);
+    }
+    Ok(sets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> StringArray {
+        StringArray::from(vec!["a", "c", "e"])
+    }
+
+    fn set(values: &[&str]) -> BTreeSet<String> {
+        values.iter().map(ToString::to_string).collect()
+    }
+
+    fn codes(filters: &[KeyTest]) -> Vec<i32> {
+        let filters: Vec<_> = filters
+            .iter()
+            .map(|test| KeyFilter {
+                column: "t".to_owned(),
+                test: test.clone(),
+            })
+            .collect();
+        let sets = code_sets(&["t".to_owned()], &[&values()], &filters).unwrap();
+        (-1..4).filter(|code| sets[0].contains(*code)).collect()
+    }
+
+    #[derive(Debug)]
+    struct IsNullOrLong;
+
+    impl TagTest for IsNullOrLong {
+        fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
+            Ok(values
+                .iter()
+                .map(|value| {
+                    value.map_or(Some(true), |value| (value != "c").then_some(value == "e"))
+                })
+                .collect())
+        }
+    }
+
+    #[test]
+    fn a_missing_tag_is_neither_in_a_list_nor_outside_of_it() {
+        assert_eq!(codes(&[KeyTest::In(set(&["e", "a", "b"]))]), [0, 2]);
+        assert_eq!(codes(&[KeyTest::NotIn(set(&["a", "b"]))]), [1, 2]);
+    }
+
+    #[test]
+    fn a_test_may_let_a_missing_tag_pass_and_its_null_says_no() {
+        let other = KeyTest::Other(Arc::new(IsNullOrLong));
+        assert_eq!(codes(std::slice::from_ref(&other)), [-1, 2]);
+        assert_eq!(codes(&[other.clone(), KeyTest::NotIn(set(&["a"]))]), [2]);
+        assert_eq!(codes(&[KeyTest::In(set(&["c", "e"])), other]), [2]);
+    }
+
+    #[test]
+    fn a_filter_on_another_column_is_refused() {
+        let filter = KeyFilter {
+            column: "f".to_owned(),
+            test: KeyTest::In(set(&["a"])),
+        };
+        let error = code_sets(&["t".to_owned()], &[&values()], &[filter]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column 'f' is not a key column of the cache"
+        );
+    }
+}

@@ -1,0 +1,411 @@
+//! Builds a layer from the points of a table, in any order.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, new_empty_array};
+use arrow_select::interleave::interleave;
+use neap_points::{SeriesIndex, conform, times};
+
+use super::{
+    ring::{Inserted, Ring},
+    rows::check_rows,
+};
+use crate::{
+    CacheError, LastRows, LastShape,
+    codes::{MISSING, TagColumn, compacted_column, tag_array},
+    time::not_before,
+};
+
+/// How many bytes may be taken in, beside as many as there were, until what was replaced is thrown away.
+const SLACK_BYTES: usize = 8 << 20;
+
+/// Takes in points of a table in any order and portions, and keeps the newest of each key.
+///
+/// It holds at most about twice what the newest rows themselves take and a few megabytes, and no more than a
+/// quarter above its limit and what a portion adds. While it throws away what was replaced, and at the end,
+/// there is a copy of the newest rows beside.
+#[derive(Debug)]
+pub struct LastRowsBuilder {
+    shape: LastShape,
+    complete_from: i64,
+    limit: usize,
+    /// The columns that rows are kept with: all but those of the key.
+    kept: Vec<usize>,
+    /// The keys by number, also those with a missing tag.
+    keys: SeriesIndex,
+    /// The newest rows of each key.
+    rings: Vec<Ring<Entry>>,
+    /// The bytes of the rings beside themselves.
+    ring_bytes: usize,
+    chunks: Vec<Chunk>,
+    /// The number that the next row gets.
+    next_row: u32,
+    chunk_bytes: usize,
+    /// More bytes than this are held only until the next clearing.
+    clear_at: usize,
+    scratch: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    time: i64,
+    row: u32,
+}
+
+/// Rows with consecutive numbers, without the columns of the key.
+#[derive(Debug)]
+struct Chunk {
+    first_row: u32,
+    rows: RecordBatch,
+}
+
+impl LastRowsBuilder {
+    /// No rows yet. Rows older than `complete_from` do not count; `limit_bytes` is what the newest rows of all
+    /// keys may take.
+    pub fn new(shape: &LastShape, complete_from: i64, limit_bytes: usize) -> Self {
+        let columns = 0..shape.schema().fields().len();
+        Self {
+            shape: shape.clone(),
+            complete_from,
+            limit: limit_bytes,
+            kept: columns
+                .filter(|column| !shape.key_columns().contains(column))
+                .collect(),
+            keys: SeriesIndex::new(shape.keys()),
+            rings: Vec::new(),
+            ring_bytes: 0,
+            chunks: Vec::new(),
+            next_row: 0,
+            chunk_bytes: 0,
+            clear_at: SLACK_BYTES.min(limit_bytes),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// About how many bytes are held now.
+    pub fn size_bytes(&self) -> usize {
+        let rings = self.rings.capacity() * size_of::<Ring<Entry>>() + self.ring_bytes;
+        self.chunk_bytes + self.keys.size_bytes() + rings
+    }
+
+    /// Takes in points, none of which came before. They have the columns of the table by name; one that they
+    /// lack is null. Rows that lack a key column are passed over.
+    ///
+    /// # Errors
+    /// [`CacheError::TooLarge`], or the rows are not those of the table.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
+        let batch = not_before(batch, self.complete_from)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        check_rows(self.next_row as usize + batch.num_rows())?;
+        let rows = conform(&batch, self.shape.schema())?;
+        let mut keys = std::mem::take(&mut self.scratch);
+        keys.clear();
+        self.keys.resolve(&rows, &mut keys)?;
+        self.rings.resize(self.keys.len(), Ring::Empty);
+        self.chunks.push(Chunk {
+            first_row: self.next_row,
+            rows: rows.project(&self.kept)?,
+        });
+        let candidates = self.take_in(&keys)?;
+        let survivors = self.renumber(&keys, candidates);
+        self.scratch = keys;
+        self.keep(survivors)?;
+        if self.size_bytes() > self.clear_at {
+            self.clear()?;
+        }
+        Ok(())
+    }
+
+    /// Puts the rows of the last chunk into the rings; those that got in, by their places.
+    fn take_in(&mut self, keys: &[u32]) -> Result<Vec<u32>, CacheError> {
+        let Self {
+            shape,
+            rings,
+            ring_bytes,
+            chunks,
+            keys: index,
+            kept,
+            ..
+        } = self;
+        let Some(chunk) = chunks.last() else {
+            return Ok(Vec::new());
+        };
+        let ties = Ties::of(shape, kept, chunks)?;
+        let times = times(&chunk.rows)?.values();
+        let mut candidates = Vec::new();
+        let mut before: Option<(u32, bool)> = None;
+        for ((key, time), at) in keys.iter().zip(times).zip(0_u32..) {
+            let lacks_a_tag = match before {
+                Some((same, lacks)) if same == *key => lacks,
+                _ => index.value_numbers(*key).contains(&0),
+            };
+            before = Some((*key, lacks_a_tag));
+            let Some(ring) = rings.get_mut(*key as usize).filter(|_| !lacks_a_tag) else {
+                continue;
+            };
+            let entry = Entry {
+                time: *time,
+                row: chunk.first_row + at,
+            };
+            let bytes_before = ring.heap_bytes();
+            let inserted = ring.insert(entry, shape.count(), |one, other| ties.compare(one, other));
+            *ring_bytes += ring.heap_bytes() - bytes_before;
+            if inserted != Inserted::No {
+                candidates.push(at);
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Of the places in the last chunk that got into rings, those that are still there; they get the numbers
+    /// that they have once the others are gone.
+    fn renumber(&mut self, keys: &[u32], candidates: Vec<u32>) -> Vec<u32> {
+        let first_row = self.next_row;
+        let mut kept = 0;
+        let rings = &mut self.rings;
+        let survivors = candidates.into_iter().filter(|at| {
+            let key = keys.get(*at as usize).copied().unwrap_or(u32::MAX);
+            let entries = rings.get_mut(key as usize).map(Ring::as_mut_slice);
+            let mut entries = entries.unwrap_or_default().iter_mut().rev();
+            let Some(entry) = entries.find(|entry| entry.row == first_row + at) else {
+                return false;
+            };
+            entry.row = first_row + kept;
+            kept += 1;
+            true
+        });
+        survivors.collect()
+    }
+
+    /// Leaves these rows of the last chunk, as a copy: the chunk may be a small part of what it shares.
+    fn keep(&mut self, survivors: Vec<u32>) -> Result<(), CacheError> {
+        let Some(mut chunk) = self.chunks.pop().filter(|_| !survivors.is_empty()) else {
+            return Ok(());
+        };
+        let places = survivors.into_iter().map(|row| (0, row as usize));
+        let places: Vec<(usize, usize)> = places.collect();
+        let left = self.gathered(std::slice::from_ref(&chunk), &places)?;
+        chunk.rows = RecordBatch::try_new(chunk.rows.schema(), left)?;
+        self.next_row += u32::try_from(chunk.rows.num_rows()).unwrap_or(u32::MAX);
+        self.chunk_bytes += chunk.rows.get_array_memory_size();
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    /// Throws away the rows that are in no ring any more.
+    pub(super) fn clear(&mut self) -> Result<(), CacheError> {
+        let mut rows = Vec::new();
+        for entry in self.rings.iter_mut().flat_map(Ring::as_mut_slice) {
+            let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            rows.push(std::mem::replace(&mut entry.row, next));
+        }
+        let left = self.gathered(&self.chunks, &self.places(&rows))?;
+        let schema = Arc::new(self.shape.schema().project(&self.kept)?);
+        let rows = RecordBatch::try_new(schema, left)?;
+        self.next_row = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
+        self.chunk_bytes = rows.get_array_memory_size();
+        self.chunks = vec![Chunk { first_row: 0, rows }];
+        let held = self.size_bytes();
+        let left = self.limit.checked_sub(held);
+        let left = left.ok_or(CacheError::TooLarge { limit: self.limit })?;
+        // A quarter at least, so that rows are not copied for each few that come.
+        let room = left.max(self.chunk_bytes / 4);
+        self.clear_at = held + room.min(self.chunk_bytes + SLACK_BYTES);
+        Ok(())
+    }
+
+    /// The layer of all rows that came.
+    ///
+    /// # Errors
+    /// [`CacheError::TooLarge`].
+    pub fn finish(self) -> Result<LastRows, CacheError> {
+        let ranks = self.keys.ranks();
+        let mut order: Vec<u32> =
+            (0..u32::try_from(self.rings.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by_key(|key| ranks.get(*key as usize));
+        let mut keys = Vec::with_capacity(order.len());
+        let mut rows = Vec::with_capacity(order.len());
+        for key in order {
+            let entries = self.rings.get(key as usize).map_or(&[][..], Ring::as_slice);
+            keys.extend(entries.iter().map(|_| key));
+            rows.extend(entries.iter().rev().map(|entry| entry.row));
+        }
+        let mut kept = self
+            .gathered(&self.chunks, &self.places(&rows))?
+            .into_iter();
+        let columns = (0..self.shape.schema().fields().len()).map(|column| {
+            let key = self
+                .shape
+                .key_columns()
+                .iter()
+                .position(|key| *key == column);
+            match key {
+                Some(key) => self.key_column(key, &keys).map(Some),
+                None => Ok(kept.next()),
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>, CacheError>>()?;
+        let columns = columns.into_iter().flatten().collect();
+        let sorted = RecordBatch::try_new(Arc::clone(self.shape.schema()), columns)?;
+        let layer = LastRows::new(&self.shape, sorted, self.complete_from)?;
+        if layer.size_bytes() > self.limit {
+            return Err(CacheError::TooLarge { limit: self.limit });
+        }
+        Ok(layer)
+    }
+
+    /// A column of the key for rows with these keys.
+    fn key_column(&self, key: usize, keys: &[u32]) -> Result<ArrayRef, CacheError> {
+        let Some(sorted) = self.keys.sorted_values(key) else {
+            let column = self.shape.keys().get(key).cloned().unwrap_or_default();
+            return Err(CacheError::NotAKey { column });
+        };
+        let code = |number: &u32| {
+            let numbers = self.keys.value_numbers(*number);
+            numbers
+                .get(key)
+                .map_or(MISSING, |number| sorted.code(*number))
+        };
+        compacted_column(keys.iter().map(code).collect(), sorted.values())
+    }
+
+    fn places(&self, rows: &[u32]) -> Vec<(usize, usize)> {
+        let chunks = &self.chunks;
+        rows.iter().filter_map(|row| place(chunks, *row)).collect()
+    }
+
+    /// The kept columns of rows, by their places in chunks; dictionaries are sorted.
+    fn gathered(
+        &self,
+        chunks: &[Chunk],
+        places: &[(usize, usize)],
+    ) -> Result<Vec<ArrayRef>, CacheError> {
+        let columns = self.kept.iter().enumerate().map(|(at, column)| {
+            let parts: Vec<&ArrayRef> = chunks.iter().map(|chunk| chunk.rows.column(at)).collect();
+            if self.shape.sort_columns().contains(column) {
+                return sorted_tag(&parts, places);
+            }
+            if parts.is_empty() {
+                let data_type = self.shape.schema().field(*column).data_type();
+                return Ok(new_empty_array(data_type));
+            }
+            let parts: Vec<&dyn Array> = parts.into_iter().map(AsRef::as_ref).collect();
+            Ok(interleave(&parts, places)?)
+        });
+        columns.collect()
+    }
+}
+
+/// The chunk of a row, and its place there.
+fn place(chunks: &[Chunk], row: u32) -> Option<(usize, usize)> {
+    let after = chunks.partition_point(|chunk| chunk.first_row <= row);
+    let chunk = after.checked_sub(1)?;
+    Some((chunk, (row - chunks.get(chunk)?.first_row) as usize))
+}
+
+/// A tag of rows from chunks with dictionaries of their own in any order.
+fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, CacheError> {
+    let columns = parts.iter().map(|part| TagColumn::of(part));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    // First each part without the values that no row uses, which may be most of them.
+    let mut rows: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
+    for (part, row) in places {
+        if let Some(rows) = rows.get_mut(*part) {
+            rows.push(*row);
+        }
+    }
+    let selected = columns.iter().zip(rows);
+    let selected = selected.map(|(column, rows)| column.selected(rows.into_iter()));
+    let (codes, values): (Vec<_>, Vec<_>) = selected
+        .collect::<Result<Vec<_>, CacheError>>()?
+        .into_iter()
+        .unzip();
+    let (places_of_values, values) = sorted_values(&values);
+    let mut next = vec![0; codes.len()];
+    let mut code = |(part, _): &(usize, usize)| {
+        let next = next.get_mut(*part)?;
+        let own = usize::try_from(*codes.get(*part)?.get(*next)?);
+        *next += 1;
+        places_of_values.get(*part)?.get(own.ok()?).copied()
+    };
+    let codes = places.iter().map(|place| code(place).unwrap_or(MISSING));
+    tag_array(codes.collect(), values)
+}
+
+/// The values of several dictionaries as one in order, and the code of each of theirs in it.
+fn sorted_values(parts: &[StringArray]) -> (Vec<Vec<i32>>, StringArray) {
+    let mut texts: Vec<(&str, usize, usize)> = Vec::new();
+    for (part, values) in parts.iter().enumerate() {
+        let values = values.iter().enumerate();
+        texts.extend(values.filter_map(|(code, text)| Some((text?, part, code))));
+    }
+    // The parts may be sorted already: a stable sort merges them.
+    texts.sort_by_key(|(text, ..)| *text);
+    let mut codes: Vec<Vec<i32>> = parts.iter().map(|part| vec![MISSING; part.len()]).collect();
+    let mut values = Vec::new();
+    for same in texts.chunk_by(|one, other| one.0 == other.0) {
+        let code = i32::try_from(values.len()).unwrap_or(i32::MAX);
+        values.extend(same.first().map(|(text, ..)| *text));
+        for (_, part, value) in same {
+            if let Some(slot) = codes.get_mut(*part).and_then(|codes| codes.get_mut(*value)) {
+                *slot = code;
+            }
+        }
+    }
+    (codes, StringArray::from(values))
+}
+
+/// The order of rows of one key, from the oldest to the newest.
+struct Ties<'a> {
+    chunks: &'a [Chunk],
+    /// By chunk: the tags that are not in the key, in the order of the series key.
+    tags: Vec<Vec<TagColumn<'a>>>,
+}
+
+impl<'a> Ties<'a> {
+    fn of(shape: &LastShape, kept: &[usize], chunks: &'a [Chunk]) -> Result<Self, CacheError> {
+        let others = shape.sort_columns().iter().skip(shape.keys().len());
+        let others = others.filter_map(|column| kept.iter().position(|kept| kept == column));
+        let others: Vec<usize> = others.collect();
+        // If all tags are in the key, no two points have one key and time.
+        let chunks_with_ties = if others.is_empty() { &[] } else { chunks };
+        let of_chunk = |chunk: &'a Chunk| {
+            let columns = others
+                .iter()
+                .map(|column| TagColumn::of(chunk.rows.column(*column)));
+            columns.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            chunks,
+            tags: chunks_with_ties
+                .iter()
+                .map(of_chunk)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn compare(&self, one: &Entry, other: &Entry) -> Ordering {
+        one.time
+            .cmp(&other.time)
+            .then_with(|| self.compare_tags(one.row, other.row))
+    }
+
+    /// Of rows of one time the one that sorts first by its tags counts as the newest.
+    fn compare_tags(&self, one: u32, other: u32) -> Ordering {
+        let (Some((chunk, row)), Some((other_chunk, other_row))) =
+            (place(self.chunks, one), place(self.chunks, other))
+        else {
+            return one.cmp(&other);
+        };
+        let (Some(tags), Some(others)) = (self.tags.get(chunk), self.tags.get(other_chunk)) else {
+            return one.cmp(&other);
+        };
+        tags.iter()
+            .zip(others)
+            .map(|(tag, other)| other.text(other_row).cmp(&tag.text(row)))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    }
+}

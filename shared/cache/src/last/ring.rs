@@ -1,0 +1,129 @@
+//! The newest few of some entries, kept up to date one by one.
+
+use std::cmp::Ordering;
+
+/// The newest entries of one key, the newest one last. A single one needs no memory of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Ring<T> {
+    #[default]
+    Empty,
+    One(T),
+    Many(Vec<T>),
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It is older than all that are kept.
+    No,
+    /// It is a new one; another may have left.
+    New,
+    /// It took the place of an equal one.
+    Replaced,
+}
+
+impl<T: Copy> Ring<T> {
+    pub(super) fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Empty => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        match self {
+            Self::Empty => &mut [],
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Many(many) => many,
+        }
+    }
+
+    /// The bytes beside the ring itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Empty | Self::One(_) => 0,
+            Self::Many(many) => many.capacity() * size_of::<T>(),
+        }
+    }
+
+    /// Adds an entry, of which the `count` newest are kept. `compare` orders them from the oldest to the
+    /// newest; an equal one is replaced.
+    pub(super) fn insert(
+        &mut self,
+        entry: T,
+        count: usize,
+        compare: impl Fn(&T, &T) -> Ordering,
+    ) -> Inserted {
+        let entries = self.as_mut_slice();
+        let mut place = entries.len();
+        while let Some((before, slot)) = place
+            .checked_sub(1)
+            .and_then(|at| Some((at, entries.get_mut(at)?)))
+        {
+            match compare(slot, &entry) {
+                Ordering::Less => break,
+                Ordering::Equal => {
+                    *slot = entry;
+                    return Inserted::Replaced;
+                }
+                Ordering::Greater => place = before,
+            }
+        }
+        if entries.len() >= count {
+            // The oldest one leaves.
+            let Some(older) = entries.get_mut(..place).filter(|older| !older.is_empty()) else {
+                return Inserted::No;
+            };
+            older.rotate_left(1);
+            if let Some(last) = older.last_mut() {
+                *last = entry;
+            }
+            return Inserted::New;
+        }
+        match self {
+            Self::Empty => *self = Self::One(entry),
+            Self::One(one) => {
+                let mut many = Vec::with_capacity(count.min(4));
+                many.push(*one);
+                many.insert(place.min(1), entry);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => many.insert(place, entry),
+        }
+        Inserted::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_ring_has_the_newest_of_all_in_any_order(
+            entries in proptest::collection::vec((0..20u8, any::<u8>()), 0..40),
+            count in 1..5usize,
+        ) {
+            let mut ring = Ring::default();
+            let mut all = std::collections::BTreeMap::new();
+            for (key, value) in entries {
+                let newest = |all: &std::collections::BTreeMap<u8, u8>| {
+                    let first = all.len().saturating_sub(count);
+                    all.iter().skip(first).map(|(key, value)| (*key, *value)).collect::<Vec<_>>()
+                };
+                let known = newest(&all).iter().any(|(other, _)| *other == key);
+                // An entry that left does not come again.
+                if all.contains_key(&key) && !known {
+                    continue;
+                }
+                all.insert(key, value);
+                let inserted = ring.insert((key, value), count, |one, other| one.0.cmp(&other.0));
+                prop_assert_eq!(inserted == Inserted::Replaced, known);
+                prop_assert_eq!(ring.as_slice(), newest(&all));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Reading a last value cache.
+
+use arrow_array::RecordBatch;
+
+use super::merge::Merge;
+use crate::{
+    CacheError, KeyFilter, LastRows, LastShape,
+    filter::code_sets,
+    narrow::{Selection, narrow},
+};
+
+/// Which rows and columns of a last value cache are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct LastWanted<'a> {
+    /// What the key columns must pass.
+    pub filters: &'a [KeyFilter],
+    /// The earliest time of a row, in nanoseconds since the Unix epoch. Must not be before the layers'
+    /// [`LastRows::complete_from`].
+    pub from: i64,
+    /// The most rows of each key; no more than the cache keeps come.
+    pub count: usize,
+    /// The columns, by their places in [`LastShape::schema`].
+    pub projection: &'a [usize],
+}
+
+impl LastRows {
+    /// The newest rows of each wanted key, of this layer and one of later writes together. Sorted by the key
+    /// columns, then from the newest to the oldest, then by the other tags.
+    ///
+    /// With all keys pinned to a few values each this takes a few binary searches, whatever the size; all
+    /// rows of one layer are given out as they are.
+    ///
+    /// # Errors
+    /// A filter is not on a key column, or the layers are not those of the shape.
+    pub fn select(
+        &self,
+        shape: &LastShape,
+        newer: Option<&Self>,
+        wanted: &LastWanted<'_>,
+    ) -> Result<RecordBatch, CacheError> {
+        let base = self.fitted(shape)?;
+        let kept = base.narrowed(shape, wanted.filters)?;
+        let Some(newer) = newer else {
+            return base.picked(shape, &kept, wanted);
+        };
+        let newer = newer.fitted(shape)?;
+        let kept_newer = newer.narrowed(shape, wanted.filters)?;
+        if kept_newer.is_empty() {
+            return base.picked(shape, &kept, wanted);
+        }
+        if kept.is_empty() {
+            return newer.picked(shape, &kept_newer, wanted);
+        }
+        let merge = Merge::of(shape, (&base, &kept), (&newer, &kept_newer))?;
+        let pairs = merge.pairs(wanted.count.min(shape.count()), wanted.from);
+        merge.batch(&pairs, wanted.projection)
+    }
+
+    /// The rows whose keys pass the filters: all rows of a key, or none.
+    fn narrowed(&self, shape: &LastShape, filters: &[KeyFilter]) -> Result<Selection, CacheError> {
+        if filters.is_empty() {
+            return Ok(Selection::all(self.num_rows()));
+        }
+        let columns = self.key_columns(shape)?;
+        let values: Vec<_> = columns.iter().map(|column| column.values()).collect();
+        let sets = code_sets(shape.keys(), &values, filters)?;
+        Ok(narrow(&columns, &sets, self.num_rows()))
+    }
+
+    /// Of whole keys the newest rows.
+    fn picked(
+        &self,
+        shape: &LastShape,
+        kept: &Selection,
+        wanted: &LastWanted<'_>,
+    ) -> Result<RecordBatch, CacheError> {
+        let times = self.times(shape)?;
+        let all_fresh = self
+            .time_range()
+            .is_none_or(|(first, _)| wanted.from <= first);
+        let is_fresh = |row: usize| times.get(row).is_some_and(|time| *time >= wanted.from);
+        let mut kept = kept.clone();
+        if wanted.count < shape.count() {
+            let mut nth = 0;
+            kept = kept.filtered(|row| {
+                nth = if self.is_first(row) { 1 } else { nth + 1 };
+                nth <= wanted.count && is_fresh(row)
+            });
+        } else if !all_fresh {
+            kept = kept.filtered(is_fresh);
+        }
+        kept.of(self.batch(), wanted.projection)
+    }
+}

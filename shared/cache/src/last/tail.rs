@@ -1,0 +1,111 @@
+//! The newest rows of each key of a tail: an index that follows it.
+
+use neap_points::{SeriesIndex, TailImageBuilder, TailRow};
+use std::cmp::Ordering;
+
+use super::ring::Ring;
+use crate::{CacheError, KeyFilter, LastRows, LastShape, groups::Groups};
+
+/// The newest rows of each key of one [`TailImageBuilder`], by number. Belongs to that one builder; a builder
+/// that starts anew needs a new index.
+#[derive(Debug)]
+pub struct LastTail {
+    shape: LastShape,
+    groups: Groups,
+    /// The numbers of the newest rows of each key.
+    rings: Vec<Ring<u32>>,
+    ring_bytes: usize,
+    next_row: usize,
+    removals: u64,
+}
+
+impl LastTail {
+    /// An index of nothing yet.
+    pub fn new(shape: &LastShape) -> Self {
+        Self {
+            shape: shape.clone(),
+            groups: Groups::new(shape.keys(), false),
+            rings: Vec::new(),
+            ring_bytes: 0,
+            next_row: 0,
+            removals: 0,
+        }
+    }
+
+    /// Takes in what is new in the tail. Costs as much as there are new rows; all of them again after rows
+    /// were deleted.
+    ///
+    /// # Errors
+    /// The tail's table does not have the key columns as tags.
+    pub fn update(&mut self, tail: &TailImageBuilder) -> Result<(), CacheError> {
+        if tail.removals() != self.removals || tail.next_row() < self.next_row {
+            *self = Self::new(&self.shape);
+        }
+        let index = tail.index();
+        self.groups.update(index)?;
+        self.rings.resize(self.groups.len(), Ring::Empty);
+        for row in tail.live_rows(self.next_row) {
+            let group = self.groups.of(row.series);
+            let Some(ring) = group.and_then(|group| self.rings.get_mut(group as usize)) else {
+                continue;
+            };
+            let before = ring.heap_bytes();
+            let at = |number: &u32| tail.row(*number);
+            ring.insert(row.row, self.shape.count(), |one, other| {
+                compare(index, at(one), at(other))
+            });
+            self.ring_bytes += ring.heap_bytes() - before;
+        }
+        self.next_row = tail.next_row();
+        self.removals = tail.removals();
+        Ok(())
+    }
+
+    /// The newest rows of each wanted key that are not older than `from`. The tail must be as it was at the
+    /// last [`update`](Self::update).
+    ///
+    /// # Errors
+    /// A filter is not on a key column.
+    pub fn rows(
+        &self,
+        tail: &TailImageBuilder,
+        filters: &[KeyFilter],
+        from: i64,
+    ) -> Result<LastRows, CacheError> {
+        let groups = self.groups.matching(tail.index(), filters)?;
+        let rings = groups
+            .iter()
+            .filter_map(|group| self.rings.get(*group as usize));
+        let fresh = |row: &&u32| tail.row(**row).is_some_and(|row| row.time >= from);
+        let rows: Vec<u32> = rings
+            .flat_map(|ring| ring.as_slice().iter().rev())
+            .filter(fresh)
+            .copied()
+            .collect();
+        let rows = tail.take(&rows, self.shape.schema())?;
+        LastRows::new(&self.shape, rows, from)
+    }
+
+    /// The number of keys, also of those whose rows are older than any limit.
+    pub fn num_keys(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// About how many bytes of memory the index takes.
+    pub fn size_bytes(&self) -> usize {
+        self.groups.size_bytes() + self.rings.capacity() * size_of::<Ring<u32>>() + self.ring_bytes
+    }
+}
+
+/// The order of rows of one key, from the oldest to the newest; versions of a point are equal. Of points of
+/// one time the one that sorts first by its tags counts as the newest.
+fn compare(index: &SeriesIndex, one: Option<TailRow>, other: Option<TailRow>) -> Ordering {
+    let (Some(one), Some(other)) = (one, other) else {
+        return Ordering::Equal;
+    };
+    let tags = || match one.series == other.series {
+        true => Ordering::Equal,
+        false => index.compare(other.series, one.series),
+    };
+    one.time.cmp(&other.time).then_with(tags)
+}

@@ -1,0 +1,130 @@
+//! Deletes and expiry: what takes rows out of a layer that was built before.
+
+use std::{ops::Range, sync::Arc};
+
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_select::filter::filter_record_batch;
+use neap_row_delete::Condition;
+
+use crate::{
+    CacheError, LastRows, LastShape,
+    codes::{TagColumn, tag_array},
+    coverage::{Coverage, Known, coverage, meeting},
+};
+
+impl LastRows {
+    /// The layer after row deletes that are newer than all of its rows, and without the rows that are older
+    /// than `before`.
+    ///
+    /// # Errors
+    /// [`CacheError::Incomplete`]: a key that had all the rows that a cache keeps loses one, and older ones
+    /// that the layer does not know might have to move up.
+    pub fn without(
+        &self,
+        shape: &LastShape,
+        deletes: &[&Condition],
+        before: Option<i64>,
+    ) -> Result<Self, CacheError> {
+        let fitted = self.fitted(shape)?;
+        let from = before.map_or(fitted.complete_from(), |before| {
+            before.max(fitted.complete_from())
+        });
+        let Some((first, last)) = fitted.time_range() else {
+            return Ok(fitted.with(fitted.batch().clone(), from));
+        };
+        let deletes = meeting(deletes, (first, last));
+        let mut gone: Option<BooleanBuffer> = None;
+        for delete in &deletes {
+            let mask = delete.mask(fitted.batch())?;
+            gone = Some(gone.map_or(mask.clone(), |gone| &gone | &mask));
+        }
+        let gone = gone.filter(|gone| gone.count_set_bits() > 0);
+        if let Some(gone) = &gone {
+            fitted.check_gaps(shape, gone, &deletes, from)?;
+        }
+        if gone.is_none() && from <= first {
+            return Ok(fitted.with(fitted.batch().clone(), from));
+        }
+        let times = fitted.times(shape)?;
+        let mut left: BooleanBuffer = times.iter().map(|time| *time >= from).collect();
+        if let Some(gone) = gone {
+            left = &left & &!&gone;
+        }
+        let rows = filter_record_batch(fitted.batch(), &BooleanArray::new(left, None))?;
+        Self::new(shape, compacted(shape, &rows)?, from)
+    }
+
+    /// That no key which loses a row could have others that are not known.
+    fn check_gaps(
+        &self,
+        shape: &LastShape,
+        gone: &BooleanBuffer,
+        deletes: &[&Condition],
+        from: i64,
+    ) -> Result<(), CacheError> {
+        let times = self.times(shape)?;
+        let keys = self.key_columns(shape)?;
+        for rows in self.full_keys(shape) {
+            let lost = rows.clone().any(|row| gone.value(row));
+            let oldest = times.get(rows.end - 1).copied().unwrap_or(i64::MIN);
+            // What is not known is as old as the oldest row, or older.
+            if !lost || oldest < from {
+                continue;
+            }
+            let tag = |name: &str| known_tag(shape, &keys, rows.start, name);
+            let hits_all =
+                |delete: &&Condition| coverage(delete, &tag, (from, oldest)) == Coverage::All;
+            if !deletes.iter().any(hits_all) {
+                return Err(CacheError::Incomplete);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of each key that has as many as the cache keeps.
+    fn full_keys(&self, shape: &LastShape) -> impl Iterator<Item = Range<usize>> {
+        let (rows, count) = (self.num_rows(), shape.count());
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            while start < rows {
+                let mut end = start + 1;
+                while end < rows && !self.is_first(end) {
+                    end += 1;
+                }
+                let key = start..end;
+                start = end;
+                if key.len() >= count {
+                    return Some(key);
+                }
+            }
+            None
+        })
+    }
+}
+
+/// What is known of a tag of all points of the key that a row has.
+fn known_tag<'a>(shape: &LastShape, keys: &[TagColumn<'a>], row: usize, name: &str) -> Known<'a> {
+    if let Some(key) = shape.keys().iter().position(|key| key == name) {
+        return Known::Value(keys.get(key).and_then(|column| column.text(row)));
+    }
+    if shape.tags().iter().any(|tag| tag == name) {
+        return Known::Nothing;
+    }
+    Known::Value(None)
+}
+
+/// Rows without the values of dictionaries that none of them has.
+fn compacted(shape: &LastShape, rows: &RecordBatch) -> Result<RecordBatch, CacheError> {
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    for column in shape.sort_columns() {
+        if let Some(slot) = columns.get_mut(*column) {
+            let (codes, values) = TagColumn::of(slot)?.selected(0..rows.num_rows())?;
+            *slot = tag_array(codes, values)?;
+        }
+    }
+    Ok(RecordBatch::try_new(
+        Arc::clone(rows.schema_ref()),
+        columns,
+    )?)
+}

@@ -1,0 +1,201 @@
+//! The rows of a sorted layer that filters on its first columns leave.
+//!
+//! While the leading columns are pinned to a few values each, what they leave is found by binary search; from
+//! the first column that is not, the rows that are left so far are looked at one by one.
+
+use std::ops::Range;
+
+use arrow_array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_select::take::take;
+
+use crate::{CacheError, codes::TagColumn, filter::CodeSet};
+
+/// Rows of a layer, as ranges in order that do not touch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    ranges: Vec<Range<usize>>,
+    len: usize,
+}
+
+impl Selection {
+    pub(crate) fn all(rows: usize) -> Self {
+        let mut all = Self::default();
+        all.push(0..rows);
+        all
+    }
+
+    /// Adds rows that come after all before.
+    pub(crate) fn push(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        self.len += range.len();
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The range, if there is only one.
+    pub(crate) fn as_range(&self) -> Option<Range<usize>> {
+        match self.ranges.as_slice() {
+            [] => Some(0..0),
+            [range] => Some(range.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.ranges.iter().cloned().flatten()
+    }
+
+    pub(crate) fn rows(&self) -> Vec<usize> {
+        let mut rows = Vec::with_capacity(self.len);
+        for range in &self.ranges {
+            rows.extend(range.clone());
+        }
+        rows
+    }
+
+    /// The rows of these for which a test holds.
+    pub(crate) fn filtered(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let mut left = Self::default();
+        for range in &self.ranges {
+            let mut start = range.start;
+            for row in range.clone() {
+                if !keep(row) {
+                    left.push(start..row);
+                    start = row + 1;
+                }
+            }
+            left.push(start..range.end);
+        }
+        left
+    }
+
+    /// The first rows of these.
+    pub(crate) fn first(&self, limit: usize) -> Self {
+        let mut left = Self::default();
+        for range in &self.ranges {
+            let rows = range.len().min(limit - left.len);
+            left.push(range.start..range.start + rows);
+        }
+        left
+    }
+
+    /// Some columns of these rows of a batch; of rows in a row no copy is made.
+    pub(crate) fn of(
+        &self,
+        batch: &RecordBatch,
+        projection: &[usize],
+    ) -> Result<RecordBatch, CacheError> {
+        let batch = batch.project(projection)?;
+        if let Some(range) = self.as_range() {
+            return Ok(batch.slice(range.start, range.len()));
+        }
+        let rows = self.iter().filter_map(|row| u32::try_from(row).ok());
+        let rows = UInt32Array::from_iter_values(rows);
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| take(column, &rows, None));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(
+            batch.schema(),
+            columns,
+            &options,
+        )?)
+    }
+}
+
+/// The rows of a layer sorted by `columns` whose codes are all in `sets`.
+pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -> Selection {
+    let mut left = Selection::all(rows);
+    let mut is_sorted = true;
+    for (column, set) in columns.iter().zip(sets) {
+        left = match set {
+            CodeSet::All => {
+                is_sorted = false;
+                continue;
+            }
+            CodeSet::Listed(codes)
+                if is_sorted && codes.len().saturating_mul(left.ranges.len()) <= left.len() =>
+            {
+                searched(column, codes, &left)
+            }
+            _ => {
+                is_sorted = false;
+                left.filtered(|row| set.contains(column.code(row)))
+            }
+        };
+    }
+    left
+}
+
+/// The rows that have one of the codes, each range being sorted by them.
+fn searched(column: &TagColumn<'_>, codes: &[i32], within: &Selection) -> Selection {
+    let mut found = Selection::default();
+    for range in &within.ranges {
+        let mut rest = range.clone();
+        for code in codes {
+            let start = partition_point(&rest, |row| column.code(row) < *code);
+            let end = partition_point(&(start..rest.end), |row| column.code(row) == *code);
+            // Ranges that touch are one key after the other: each has to stay a range by itself, since the
+            // next column is sorted only within it.
+            if start < end {
+                found.len += end - start;
+                found.ranges.push(start..end);
+            }
+            rest.start = end;
+        }
+    }
+    found
+}
+
+/// The first row of a range for which a test does not hold, which holds up to some row.
+fn partition_point(range: &Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (range.start, range.end);
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int32Array};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_without_any_column_too() {
+        let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..6));
+        let batch = RecordBatch::try_from_iter([("a", numbers)]).unwrap();
+        let all = Selection::all(6);
+        let odd = all.filtered(|row| row % 2 == 1);
+        let first = all.first(2);
+        for (selection, rows) in [(&odd, &[1, 3, 5][..]), (&first, &[0, 1])] {
+            let taken = selection.of(&batch, &[0]).unwrap();
+            let expected: ArrayRef = Arc::new(Int32Array::from(rows.to_vec()));
+            assert_eq!(taken.column(0), &expected);
+            let taken = selection.of(&batch, &[]).unwrap();
+            assert_eq!((taken.num_columns(), taken.num_rows()), (0, rows.len()));
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A table as a plain map, and histories of it, for tests against the definitions.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray, cast::AsArray, types::Int32Type,
+};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use neap_catalog::Table;
+use neap_points::{Version, fold, survivors};
+use neap_row_delete::Condition;
+use neap_schema::ColumnType;
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::{KeyFilter, KeyTest, TagTest};
+
+/// The tags in the order of the series key. The last one is new in later portions.
+pub(crate) const TAGS: [&str; 3] = ["zone", "host", "az"];
+
+/// The values of the tags, by [`TAGS`].
+pub(crate) type Tags = [Option<String>; 3];
+
+/// The values of the fields `f`, `g` and `s`; `s` is new in later portions.
+pub(crate) type Fields = [Option<String>; 3];
+
+pub(crate) const FIELDS: [&str; 3] = ["f", "g", "s"];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) tags: Tags,
+    pub(crate) time: i64,
+    pub(crate) fields: Fields,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Write(Vec<Row>),
+    Delete(Condition),
+}
+
+/// A part of the history in one shape of the table: with the new columns, or without.
+#[derive(Clone, Debug)]
+pub(crate) struct Portion {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) is_wide: bool,
+    /// The earliest time that counts from this portion on.
+    pub(crate) from: i64,
+}
+
+/// All points of the table.
+pub(crate) type Points = BTreeMap<(Tags, i64), Fields>;
+
+/// The names of the tags of a table.
+pub(crate) fn tags(is_wide: bool) -> Vec<String> {
+    let count = if is_wide { 3 } else { 2 };
+    TAGS.iter().take(count).map(ToString::to_string).collect()
+}
+
+/// The columns of a table.
+pub(crate) fn schema(is_wide: bool) -> SchemaRef {
+    let mut fields = vec![
+        ColumnType::Float.arrow_field("f"),
+        ColumnType::Float.arrow_field("g"),
+        ColumnType::Tag.arrow_field("host"),
+        ColumnType::Time.arrow_field("time"),
+        ColumnType::Tag.arrow_field("zone"),
+    ];
+    if is_wide {
+        fields.insert(0, ColumnType::Tag.arrow_field("az"));
+        fields.insert(4, ColumnType::String.arrow_field("s"));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Rows as a segment has them: columns without any value are absent.
+pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
+    let mut columns: Vec<(&str, ArrayRef, ColumnType)> = Vec::new();
+    for (at, name) in TAGS.into_iter().enumerate() {
+        let column: DictionaryArray<Int32Type> =
+            rows.iter().map(|row| row.tags[at].as_deref()).collect();
+        columns.push((name, Arc::new(column), ColumnType::Tag));
+    }
+    for (at, name) in FIELDS.into_iter().enumerate() {
+        let values: Vec<Option<&str>> = rows.iter().map(|row| row.fields[at].as_deref()).collect();
+        if name == "s" {
+            columns.push((
+                name,
+                Arc::new(StringArray::from(values)),
+                ColumnType::String,
+            ));
+        } else {
+            let values = values
+                .iter()
+                .map(|value| value.map(|value| value.parse().unwrap()));
+            let values: Float64Array = values.collect();
+            columns.push((name, Arc::new(values), ColumnType::Float));
+        }
+    }
+    columns.retain(|(_, column, _)| column.null_count() < column.len());
+    let time = TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.time));
+    columns.push(("time", Arc::new(time), ColumnType::Time));
+    let fields = columns.iter().map(|(name, _, kind)| kind.arrow_field(name));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let columns = columns.into_iter().map(|(_, column, _)| column).collect();
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+/// What a history leaves.
+pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
+    let mut points = Points::new();
+    for step in steps {
+        match step {
+            Step::Write(rows) => {
+                for row in rows {
+                    let point = points.entry((row.tags.clone(), row.time)).or_default();
+                    for (slot, field) in point.iter_mut().zip(&row.fields) {
+                        *slot = field.clone().or_else(|| slot.clone());
+                    }
+                }
+            }
+            Step::Delete(condition) => {
+                points.retain(|(tags, time), _| !holds(condition, tags, *time))
+            }
+        }
+    }
+    points
+}
+
+/// What a history leaves, as a scan of the table gives it: in batches of a few rows, each point once.
+pub(crate) fn scan<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    is_wide: bool,
+    rows_per_batch: usize,
+) -> Vec<RecordBatch> {
+    let history = steps.map(|step| match step {
+        Step::Write(rows) => Version::Rows(batch(rows)),
+        Step::Delete(condition) => Version::Delete(condition),
+    });
+    let left = survivors(history.collect()).unwrap();
+    let all = fold(&tags(is_wide), &schema(is_wide), &left).unwrap();
+    let starts = (0..all.num_rows()).step_by(rows_per_batch);
+    // In an order that is not that of the rows.
+    let mut batches: Vec<_> = starts
+        .map(|start| all.slice(start, rows_per_batch.min(all.num_rows() - start)))
+        .collect();
+    let half = batches.len() / 2;
+    batches.rotate_left(half);
+    batches
+}
+
+/// Whether a delete removes the points of these tags and time.
+fn holds(condition: &Condition, tags: &Tags, time: i64) -> bool {
+    match condition {
+        Condition::Time { min, max } => (*min..=*max).contains(&time),
+        Condition::Tag { name, value } => {
+            let tag = TAGS.iter().position(|tag| tag == name);
+            *tag.map_or(&None, |tag| &tags[tag]) == *value
+        }
+        Condition::All(all) => all.iter().all(|part| holds(part, tags, time)),
+        Condition::Any(any) => any.iter().any(|part| holds(part, tags, time)),
+    }
+}
+
+/// All values of a batch as text.
+pub(crate) fn rendered(batch: &RecordBatch) -> Vec<Vec<Option<String>>> {
+    let columns: Vec<Vec<Option<String>>> = batch.columns().iter().map(texts).collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column[row].clone()).collect())
+        .collect()
+}
+
+fn texts(column: &ArrayRef) -> Vec<Option<String>> {
+    if let Some(column) = column.as_dictionary_opt::<Int32Type>() {
+        let values: &StringArray = column.values().as_string();
+        let text = |key: i32| values.value(usize::try_from(key).unwrap()).to_owned();
+        return column.keys().iter().map(|key| key.map(text)).collect();
+    }
+    if let Some(column) = column.as_any().downcast_ref::<Float64Array>() {
+        return column
+            .iter()
+            .map(|value| value.map(|value| value.to_string()))
+            .collect();
+    }
+    if let Some(column) = column.as_any().downcast_ref::<TimestampNanosecondArray>() {
+        return column
+            .iter()
+            .map(|value| value.map(|value| value.to_string()))
+            .collect();
+    }
+    let column: &StringArray = column.as_string();
+    column
+        .iter()
+        .map(|value| value.map(ToOwned::to_owned))
+        .collect()
+}
+
+/// A table with two tags, `zone` before `host`, and two fields.
+pub(crate) fn table() -> Table {
+    let columns = [
+        (0, "time", "time"),
+        (1, "zone", "tag"),
+        (2, "f", "float"),
+        (3, "host", "tag"),
+        (4, "a", "integer"),
+    ];
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|(id, name, kind)| json!({"id": id, "name": name, "type": kind}))
+        .collect();
+    let table = json!({"id": 1, "name": "cpu", "columns": columns, "next_column": 5});
+    serde_json::from_value(table).unwrap()
+}
+
+fn tag() -> impl Strategy<Value = Option<String>> {
+    proptest::option::weighted(0.8, "[a-d]")
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let field = || proptest::option::of((0..9u8).prop_map(|value| value.to_string()));
+    let fields = [field(), field(), field()];
+    ([tag(), tag(), tag()], 0..12_i64, fields).prop_map(|(tags, time, fields)| Row {
+        tags,
+        time,
+        fields,
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let time = (0..12_i64, 0..6_i64).prop_map(|(min, length)| Condition::Time {
+        min,
+        max: min + length,
+    });
+    let name = prop_oneof![Just("zone"), Just("host")];
+    let tag = (name, tag()).prop_map(|(name, value)| Condition::Tag {
+        name: name.to_owned(),
+        value,
+    });
+    let one = prop_oneof![time, tag];
+    (one.clone(), one, 0..4_u8).prop_map(|(one, other, join)| match join {
+        0 | 1 => one,
+        2 => one.and(other),
+        _ => one.or(other),
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => proptest::collection::vec(row(), 1..10).prop_map(Step::Write),
+        1 => condition().prop_map(Step::Delete),
+    ]
+}
+
+/// Histories in portions: time passes, and the table may get new columns on the way.
+pub(crate) fn portions() -> impl Strategy<Value = Vec<Portion>> {
+    let portion = (proptest::collection::vec(step(), 0..6), 0..4_i64);
+    (proptest::collection::vec(portion, 2..5), 0..5_usize).prop_map(|(portions, wide_from)| {
+        let mut now = -1;
+        let portion = |(at, (steps, passed)): (usize, (Vec<Step>, i64))| {
+            now += passed / 2;
+            let is_wide = at >= wide_from;
+            Portion {
+                steps: steps
+                    .into_iter()
+                    .map(|step| narrowed(step, is_wide))
+                    .collect(),
+                is_wide,
+                from: now,
+            }
+        };
+        portions.into_iter().enumerate().map(portion).collect()
+    })
+}
+
+/// The step without columns that the table does not have yet.
+fn narrowed(mut step: Step, is_wide: bool) -> Step {
+    if let (Step::Write(rows), false) = (&mut step, is_wide) {
+        for row in rows {
+            row.tags[2] = None;
+            row.fields[2] = None;
+        }
+    }
+    step
+}
+
+/// Passes the values of a set, and perhaps a missing one.
+#[derive(Clone, Debug)]
+struct Among {
+    values: Vec<String>,
+    missing: bool,
+}
+
+impl TagTest for Among {
+    fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
+        let test = |value: Option<&str>| match value {
+            None => Some(self.missing),
+            // An unknown answer says no.
+            Some(value) => self
+                .values
+                .iter()
+                .any(|other| other == value)
+                .then_some(true),
+        };
+        Ok(values.iter().map(test).collect())
+    }
+}
+
+/// A filter, and what it means.
+#[derive(Clone, Debug)]
+pub(crate) struct TestFilter {
+    pub(crate) filter: KeyFilter,
+    passing: Vec<Option<String>>,
+}
+
+impl TestFilter {
+    pub(crate) fn passes(&self, value: &Option<String>) -> bool {
+        self.passing.contains(value)
+    }
+}
+
+/// Filters on some of these columns.
+pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
+    if columns.is_empty() {
+        return Just(Vec::new()).boxed();
+    }
+    let one = (
+        proptest::sample::select(columns),
+        proptest::collection::btree_set("[a-e]", 0..3),
+        0..4_u8,
+        any::<bool>(),
+    );
+    let one = one.prop_map(|(column, values, kind, missing)| {
+        let letters = ["a", "b", "c", "d", "e"].map(ToOwned::to_owned);
+        let others = letters
+            .iter()
+            .filter(|letter| !values.contains(*letter))
+            .cloned();
+        let some = |values: &mut dyn Iterator<Item = String>| values.map(Some).collect::<Vec<_>>();
+        let (test, passing) = match kind {
+            0 | 1 => (KeyTest::In(values.clone()), some(&mut values.into_iter())),
+            2 => (
+                KeyTest::NotIn(values.clone()),
+                some(&mut others.into_iter()),
+            ),
+            _ => {
+                let mut passing = some(&mut values.iter().cloned());
+                passing.extend(missing.then_some(None));
+                let values = values.into_iter().collect();
+                (KeyTest::Other(Arc::new(Among { values, missing })), passing)
+            }
+        };
+        TestFilter {
+            filter: KeyFilter { column, test },
+            passing,
+        }
+    });
+    proptest::collection::vec(one, 0..3).boxed()
+}

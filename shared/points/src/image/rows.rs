@@ -1,0 +1,171 @@
+//! The rows of a tail by their numbers: what an index over a tail is kept with.
+//!
+//! Rows are numbered from 0 in the order in which they came and keep their numbers. A row that a newer version
+//! of its point replaced is not live any more; the newer one has all of its values. So an index follows a tail
+//! by the live rows since its last look, and starts anew when rows were deleted.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, types::Int32Type,
+};
+use arrow_buffer::NullBuffer;
+use arrow_schema::SchemaRef;
+use arrow_select::interleave::interleave;
+
+use super::{Place, TailImageBuilder};
+use crate::{PointsError, SeriesIndex, columns::null_column};
+
+/// A row of a tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailRow {
+    /// Its number.
+    pub row: u32,
+    /// The number of its tag set in [`TailImageBuilder::index`].
+    pub series: u32,
+    /// Its time, in nanoseconds since the Unix epoch.
+    pub time: i64,
+}
+
+impl TailImageBuilder {
+    /// The tag sets of the rows.
+    pub fn index(&self) -> &SeriesIndex {
+        &self.index
+    }
+
+    /// The number that the next row gets.
+    pub fn next_row(&self) -> usize {
+        self.series.len()
+    }
+
+    /// How often rows were deleted.
+    pub fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// The tag set and the time of a row, live or not.
+    pub fn row(&self, row: u32) -> Option<TailRow> {
+        Some(TailRow {
+            row,
+            series: *self.series.get(row as usize)?,
+            time: *self.time.get(row as usize)?,
+        })
+    }
+
+    /// The rows from number `first` on that count: the newest version of each point that was not deleted.
+    pub fn live_rows(&self, first: usize) -> impl Iterator<Item = TailRow> {
+        let start = self
+            .chunks
+            .partition_point(|chunk| chunk.first_row as usize + chunk.rows.num_rows() <= first);
+        let chunks = self.chunks.get(start..).unwrap_or(&[]);
+        chunks.iter().flat_map(move |chunk| {
+            let chunk_first = chunk.first_row as usize;
+            let skipped = first.saturating_sub(chunk_first);
+            (skipped..chunk.rows.num_rows())
+                .filter(|at| chunk.live.as_ref().is_none_or(|live| live.value(*at)))
+                .filter_map(move |at| self.row(u32::try_from(chunk_first + at).ok()?))
+        })
+    }
+
+    /// The rows of these numbers in the given order, with the columns of `schema`; columns that the tail
+    /// lacks are null. The dictionaries of tags are sorted, and have all values of the tail.
+    ///
+    /// # Errors
+    /// A column has another type, or there is no row of a number.
+    pub fn take(&self, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
+        let limit = self.next_row();
+        let known = |row: &u32| (*row as usize) < limit;
+        let places = rows
+            .iter()
+            .map(|row| self.place(*row).filter(|_| known(row)));
+        let places: Option<Vec<Place>> = places.collect();
+        let places = places.ok_or(PointsError::TooManyRows { limit })?;
+        let sources = Sources::of(&places, self.chunks.len());
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                if let Some(tag) = self.tags().iter().position(|tag| tag == field.name()) {
+                    return self.sorted_tag_column(tag, rows);
+                }
+                let Ok(column) = self.schema.index_of(field.name()) else {
+                    return Ok(null_column(field.data_type(), rows.len()));
+                };
+                let found = self.schema.field(column).data_type();
+                if found != field.data_type() {
+                    return Err(PointsError::ColumnType {
+                        column: field.name().clone(),
+                        found: found.to_string(),
+                        expected: field.data_type().to_string(),
+                    });
+                }
+                let parts: Vec<&dyn Array> = sources
+                    .chunks
+                    .iter()
+                    .filter_map(|chunk| self.chunks.get(*chunk))
+                    .map(|chunk| chunk.rows.column(column).as_ref())
+                    .collect();
+                if parts.is_empty() {
+                    return Ok(null_column(field.data_type(), 0));
+                }
+                Ok(interleave(&parts, &sources.places)?)
+            })
+            .collect::<Result<Vec<ArrayRef>, PointsError>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(schema),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn sorted_tag_column(&self, tag: usize, rows: &[u32]) -> Result<ArrayRef, PointsError> {
+        let limit = self.next_row();
+        let Some(values) = self.index.sorted_values(tag) else {
+            return Err(PointsError::TooManyRows { limit });
+        };
+        let code = |row: &u32| {
+            let series = self.series.get(*row as usize)?;
+            let number = self.index.value_numbers(*series).get(tag)?;
+            Some(values.code(*number))
+        };
+        let codes: Vec<i32> = rows.iter().map(|row| code(row).unwrap_or(-1)).collect();
+        let nulls = NullBuffer::from_iter(codes.iter().map(|code| *code >= 0));
+        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+        let codes = Int32Array::try_new(codes.into(), nulls)?;
+        let values: ArrayRef = Arc::<arrow_array::StringArray>::clone(values.values());
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
+            codes, values,
+        )?))
+    }
+}
+
+/// The chunks that rows lie in, so that a few rows of a tail of many segments touch few of them.
+struct Sources {
+    chunks: Vec<usize>,
+    places: Vec<Place>,
+}
+
+impl Sources {
+    fn of(places: &[Place], chunks: usize) -> Self {
+        let mut slots = vec![usize::MAX; chunks];
+        let mut used = Vec::new();
+        let places = places
+            .iter()
+            .map(|(chunk, row)| {
+                let Some(slot) = slots.get_mut(*chunk) else {
+                    return (0, *row);
+                };
+                if *slot == usize::MAX {
+                    *slot = used.len();
+                    used.push(*chunk);
+                }
+                (*slot, *row)
+            })
+            .collect();
+        Self {
+            chunks: used,
+            places,
+        }
+    }
+}

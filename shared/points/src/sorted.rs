@@ -1,0 +1,73 @@
+//! The values of a tag in their order, so that rows sort and look up by integers.
+
+use std::sync::Arc;
+
+use arrow_array::StringArray;
+
+use crate::PointsError;
+
+/// The values of one tag, sorted. A value's place is its code; a missing tag has the code -1, which sorts
+/// before all others.
+#[derive(Debug)]
+pub struct SortedValues {
+    values: Arc<StringArray>,
+    /// The value numbers, by code.
+    numbers: Arc<[u32]>,
+    /// The codes, by value number.
+    codes: Vec<i32>,
+}
+
+impl SortedValues {
+    /// Sorts values that are numbered from 1 on. Of those numbered in `before` the order is known already.
+    pub(crate) fn of(values: &[Arc<str>], before: &[u32]) -> Self {
+        let text = |number: &u32| values.get(*number as usize - 1).map(|value| &**value);
+        let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let known = u32::try_from(before.len()).unwrap_or(u32::MAX);
+        let mut numbers: Vec<u32> = before.to_vec();
+        numbers.extend(known + 1..=count);
+        if let Some(added) = numbers.get_mut(before.len()..) {
+            added.sort_unstable_by_key(text);
+        }
+        // Two sorted runs: the stable sort merges them.
+        numbers.sort_by_key(text);
+        let mut codes = vec![-1; values.len() + 1];
+        for (code, number) in (0..).zip(&numbers) {
+            if let Some(slot) = codes.get_mut(*number as usize) {
+                *slot = code;
+            }
+        }
+        Self {
+            values: Arc::new(numbers.iter().map(text).collect()),
+            numbers: numbers.into(),
+            codes,
+        }
+    }
+
+    /// The values: sorted, each once, no null.
+    pub fn values(&self) -> &Arc<StringArray> {
+        &self.values
+    }
+
+    /// The code of a value by its number in [`SeriesIndex::value_numbers`](crate::SeriesIndex::value_numbers).
+    pub fn code(&self, number: u32) -> i32 {
+        self.codes.get(number as usize).copied().unwrap_or(-1)
+    }
+
+    /// The number of a value by its code.
+    ///
+    /// # Errors
+    /// There is no such code.
+    pub fn number(&self, code: i32) -> Result<u32, PointsError> {
+        if code < 0 {
+            return Ok(0);
+        }
+        let number = usize::try_from(code).ok();
+        let number = number.and_then(|code| self.numbers.get(code).copied());
+        let limit = self.numbers.len();
+        number.ok_or(PointsError::TooManyRows { limit })
+    }
+
+    pub(crate) fn numbers(&self) -> &Arc<[u32]> {
+        &self.numbers
+    }
+}
