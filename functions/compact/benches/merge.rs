@@ -153,6 +153,8 @@ impl Place {
             cut: section.upto,
             needs_catalog: 1,
             object: Some(object),
+            caches: Vec::new(),
+            gone_caches: Default::default(),
             deletes: Vec::new(),
             job: JobRecord {
                 id: object.ulid,

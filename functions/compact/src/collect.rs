@@ -14,14 +14,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, Key, ListEntry, Stamp, StoreTime, Versioned};
-use neap_catalog::Catalog;
+use neap_catalog::{ANY_AGE, Catalog};
 use neap_manifest::{
-    Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE, ObjectName, Pin,
+    CacheCommit, CacheOutcome, Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE,
+    ObjectName, Pin,
 };
 use neap_schema::DatabaseId;
 
 use crate::{
     CompactError,
+    caches::{has_had_caches, sweep},
     listing::{Pages, delete},
 };
 
@@ -65,7 +67,7 @@ impl Default for CollectSettings {
 pub struct Collected {
     /// Segments that are in sections.
     pub segments: usize,
-    /// Bundles and pages.
+    /// Bundles, pages and objects of caches.
     pub objects: usize,
     /// Objects that nothing names, which are condemned now.
     pub orphans: usize,
@@ -120,9 +122,47 @@ impl Collector {
     /// long enough ago. Two runs with the time-travel period between them delete all that is garbage now.
     pub async fn collect(&self, database: DatabaseId) -> Result<Collected, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
+        // At once: an object that is named after the manifest was read must not have become old meanwhile.
+        let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
         let objects = self.collect_objects(database, manifest).await?;
-        Ok(segments.and(objects))
+        Ok(segments.and(caches).and(objects))
+    }
+
+    /// Deletes the objects of caches that others have superseded, if the database ever had a cache. The entries of
+    /// objects that are gone leave, so that they are made again.
+    async fn collect_caches(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+    ) -> Result<(Collected, Versioned<Manifest>), CompactError> {
+        let catalog = self.catalog.database(database, ANY_AGE).await?;
+        if !has_had_caches(&catalog.value) {
+            return Ok((Collected::default(), manifest));
+        }
+        let swept = sweep(&self.bucket, database, Some(&manifest.value)).await?;
+        let collected = self.delete_objects(swept.superseded).await?;
+        if swept.missing.is_empty() || self.settings.dry_run {
+            return Ok((collected, manifest));
+        }
+        tracing::warn!(%database, caches = swept.missing.len(), "objects of caches are gone");
+        let commit = CacheCommit::forgetting(&manifest, swept.missing);
+        let outcome = self
+            .manifests
+            .commit_caches(database, manifest.clone(), &commit);
+        Ok(match outcome.await? {
+            CacheOutcome::Committed(current) => (collected, current),
+            CacheOutcome::GivenUp(_) | CacheOutcome::Unknown { .. } => (collected, manifest),
+        })
+    }
+
+    async fn delete_objects(&self, keys: Vec<String>) -> Result<Collected, CompactError> {
+        let mut collected = Collected {
+            objects: keys.len(),
+            ..Collected::default()
+        };
+        self.delete(keys, &mut collected).await?;
+        Ok(collected)
     }
 
     /// Deletes the segments that every snapshot finds in sections.
@@ -316,9 +356,14 @@ impl Collector {
         let segments = self
             .delete_segments(database, Stamp::from_u64(u64::MAX))
             .await?;
+        let caches = sweep(&self.bucket, database, None).await?;
+        let caches = self.delete_objects(caches.superseded).await?;
         // A flush may have been under way.
         let left = self.manifests.read(database, None).await?.value;
-        Ok((collected.and(segments), left.section_count() == 0))
+        Ok((
+            collected.and(segments).and(caches),
+            left.section_count() == 0,
+        ))
     }
 
     /// Deletes expired query results.

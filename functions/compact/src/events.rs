@@ -18,7 +18,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Collector, CompactError, Flushed, Flusher, Maintainer, MergeOrder, PlanLimits, Report, Scope,
+    CacheBackfill, Collector, CompactError, Flushed, Flusher, Maintainer, MergeOrder, PlanLimits,
+    Report, Scope,
     listing::Pages,
     merge::{JobLimits, MergeOutcome},
     removal::is_being_removed,
@@ -101,6 +102,7 @@ pub struct Compactor {
     bucket: Bucket,
     flusher: Flusher,
     maintainer: Maintainer,
+    backfill: CacheBackfill,
     collector: Collector,
     dispatcher: Option<Arc<dyn Dispatch>>,
     settings: CompactorSettings,
@@ -147,6 +149,7 @@ impl Compactor {
         bucket: Bucket,
         flusher: Flusher,
         maintainer: Maintainer,
+        backfill: CacheBackfill,
         collector: Collector,
         dispatcher: Option<Arc<dyn Dispatch>>,
         settings: CompactorSettings,
@@ -155,6 +158,7 @@ impl Compactor {
             bucket,
             flusher,
             maintainer,
+            backfill,
             collector,
             dispatcher,
             settings,
@@ -203,6 +207,21 @@ impl Compactor {
         self.tidy_tail(database, &mut report).await?;
         self.merge_all(database, Scope::Recent, &time, &mut report)
             .await?;
+        self.fill(database, &time, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Fills the caches of a database that have no object, as those that were just created.
+    ///
+    /// # Errors
+    /// The database can't be read, or a section is damaged.
+    pub async fn fill_caches(
+        &self,
+        database: DatabaseId,
+        limit: Option<Duration>,
+    ) -> Result<Report, CompactError> {
+        let mut report = Report::default();
+        self.fill(database, &self.time(limit), &mut report).await?;
         Ok(report)
     }
 
@@ -218,8 +237,10 @@ impl Compactor {
         let mut report = Report::default();
         self.tidy_up(database, &mut report).await?;
         if !self.collector.is_dry_run() {
-            self.merge_all(database, Scope::All, &self.time(limit), &mut report)
+            let time = self.time(limit);
+            self.merge_all(database, Scope::All, &time, &mut report)
                 .await?;
+            self.fill(database, &time, &mut report).await?;
         }
         Ok(report)
     }
@@ -316,6 +337,30 @@ impl Compactor {
         if flushed {
             self.merge_all(database, Scope::Recent, time, report)
                 .await?;
+            self.fill(database, time, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Fills caches, if there is time left.
+    async fn fill(
+        &self,
+        database: DatabaseId,
+        time: &Time<'_>,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        if time.is_over() {
+            report.unfinished = true;
+            return Ok(());
+        }
+        let filled = self.backfill.run(database, &self.job_limits(time)).await;
+        if let Some(filled) = report.settled(database, filled)? {
+            report.caches += filled.caches;
+            report.unfinished |= filled.unfinished;
+            report.postponed += usize::from(filled.postponed);
+            if let Some(error) = filled.failed {
+                report.settled(database, Err::<(), _>(error))?;
+            }
         }
         Ok(())
     }
@@ -418,11 +463,14 @@ impl Compactor {
     }
 
     async fn run(&self, order: &MergeOrder, time: &Time<'_>) -> Result<MergeOutcome, CompactError> {
-        let limits = JobLimits {
+        self.maintainer.run(order, &self.job_limits(time)).await
+    }
+
+    fn job_limits(&self, time: &Time<'_>) -> JobLimits {
+        JobLimits {
             time: time.left().unwrap_or(JobLimits::default().time),
             max_memory_bytes: self.settings.merge_memory_bytes,
-        };
-        self.maintainer.run(order, &limits).await
+        }
     }
 
     async fn merge(
@@ -468,6 +516,8 @@ impl Compactor {
         }
         for database in databases {
             let outcome = self.merge_all(database, Scope::All, time, report).await;
+            report.note(database, outcome);
+            let outcome = self.fill(database, time, report).await;
             report.note(database, outcome);
         }
         Ok(())

@@ -1,22 +1,20 @@
 //! Flush: the segments of the tail become one bundle of sections.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned};
-use neap_catalog::{Catalog, DatabaseCatalog, Table};
+use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, ManifestStore, Section,
+    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, ManifestStore,
 };
-use neap_points::{Version, fold, survivors};
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{ListedSegment, Segment, TailReader};
 
 use crate::{
     CompactError,
-    encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
-    removal::is_being_removed,
-    split_by_days,
+    bundle::{Bundle, bundle, deletes_of},
+    caches::{CacheObjects, Kept, advance},
 };
 
 /// A flush gives up when the store's clock and this machine's differ by more than this: one of them is
@@ -34,6 +32,8 @@ pub struct FlushLimits {
     /// The most values, rows times the columns of their table; at least one segment is taken. A value takes
     /// about 8 bytes twice while rows are folded, however well it was compressed.
     pub values: u64,
+    /// The memory for objects of caches that the last flushes have written, in bytes: one that is not there is read.
+    pub cached_bytes: u64,
     /// Believe the store's clock even if this machine's differs by more than five minutes.
     pub trust_store_clock: bool,
 }
@@ -44,6 +44,7 @@ impl Default for FlushLimits {
             segment_bytes: 32 << 20,
             segments: 4_000,
             values: 32 << 20,
+            cached_bytes: 64 << 20,
             trust_store_clock: false,
         }
     }
@@ -147,6 +148,7 @@ pub struct Flusher {
     tail: TailReader,
     rules: Rules,
     limits: FlushLimits,
+    caches: CacheObjects,
 }
 
 /// What a flush has decided to take in.
@@ -168,6 +170,7 @@ impl Flusher {
         limits: FlushLimits,
     ) -> Self {
         Self {
+            caches: CacheObjects::new(bucket.clone(), limits.cached_bytes),
             bucket,
             catalog,
             manifests,
@@ -197,7 +200,12 @@ impl Flusher {
             .map(|segment| segment.needs_catalog())
             .max();
         let needs_catalog = needs.unwrap_or(0);
-        let catalog = self.catalog_of(database, needs_catalog).await?;
+        let value = &manifest.value;
+        let wanted = match value.caches.is_empty() {
+            true => needs_catalog,
+            false => needs_catalog.max(value.needs_catalog),
+        };
+        let catalog = self.catalog_of(database, wanted).await?;
         if catalog.version < needs_catalog {
             return Ok(Flushed::Nothing(GaveUp::CatalogBehind {
                 found: catalog.version,
@@ -208,9 +216,16 @@ impl Flusher {
             return Ok(Flushed::Nothing(GaveUp::NoDate));
         };
         let job = object.ulid;
+        let tables = tables_of(&fetched.segments);
+        let kept = Kept::of(value, &catalog, &tables, object.drawn);
         let catalog = catalog.value.as_ref();
         let plan = plan.within(self.limits.values, catalog, &fetched.segments);
-        let (plan, bundle, sections) = fitting_bundle(catalog, &fetched.segments, object, plan)?;
+        let (plan, bundle) = fitting_bundle(catalog, &fetched.segments, object, plan, &kept)?;
+        let Bundle {
+            bytes: bundle,
+            sections,
+            interval,
+        } = bundle;
         let (rows, bytes) = (
             sections.iter().map(|section| section.rows).sum(),
             bundle.len() as u64,
@@ -222,18 +237,16 @@ impl Flusher {
             bytes,
             more: plan.more,
         };
-        let object = (!sections.is_empty()).then_some(object);
-        if let Some(object) = object {
-            let key = Key::Bundle(database, object.ulid);
-            let put = self
-                .bucket
-                .put(&key, Bytes::from(bundle), PutMode::Overwrite)
-                .await?;
-            if put.value == Put::Refused {
-                return Ok(Flushed::Nothing(GaveUp::NotStored));
-            }
-        }
         let taken = fetched.segments.iter().take(plan.names.len());
+        let deletes = deletes_of(taken.clone());
+        let gone_caches = kept.gone.clone();
+        let caches = advance(&self.caches, database, kept, interval, &deletes, object);
+        let object = (!sections.is_empty()).then_some(object);
+        let put = self.put_bundle(database, object, bundle);
+        let (put, caches) = futures::join!(put, caches);
+        if !put? {
+            return Ok(Flushed::Nothing(GaveUp::NotStored));
+        }
         let commit = FlushCommit {
             read_mark: plan.mark,
             cut: plan.cut,
@@ -256,15 +269,9 @@ impl Flusher {
             sections,
             needs_catalog,
             object,
-            deletes: taken
-                .flat_map(|segment| {
-                    let stamp = segment.name().stamp;
-                    segment
-                        .deletes()
-                        .iter()
-                        .map(move |delete| (stamp, delete.clone()))
-                })
-                .collect(),
+            deletes,
+            caches,
+            gone_caches,
         };
         Ok(
             match self
@@ -277,6 +284,23 @@ impl Flusher {
                 FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
             },
         )
+    }
+
+    /// Puts the bundle, if there is anything in it; whether it is there.
+    async fn put_bundle(
+        &self,
+        database: DatabaseId,
+        object: Option<DrawnObject>,
+        bundle: Vec<u8>,
+    ) -> Result<bool, CompactError> {
+        let Some(object) = object else {
+            return Ok(true);
+        };
+        let key = Key::Bundle(database, object.ulid);
+        let put = self
+            .bucket
+            .put(&key, Bytes::from(bundle), PutMode::Overwrite);
+        Ok(put.await?.value != Put::Refused)
     }
 
     /// Which segments to take in: rule F.
@@ -341,6 +365,14 @@ impl Flusher {
     }
 }
 
+/// The tables with rows or deletes in segments.
+fn tables_of(segments: &[Arc<Segment>]) -> BTreeSet<TableId> {
+    let written = segments.iter().flat_map(|segment| segment.tables());
+    let deletes = segments.iter().flat_map(|segment| segment.deletes());
+    let deleted = deletes.map(|delete| delete.table);
+    written.map(|rows| rows.table).chain(deleted).collect()
+}
+
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -362,101 +394,18 @@ fn fitting_bundle(
     segments: &[Arc<Segment>],
     object: DrawnObject,
     mut plan: Plan,
-) -> Result<(Plan, Vec<u8>, Vec<Section>), CompactError> {
+    kept: &Kept,
+) -> Result<(Plan, Bundle), CompactError> {
     loop {
         let taken = segments.get(..plan.names.len()).unwrap_or(segments);
-        match bundle(catalog, taken, object, &plan) {
-            Ok((bundle, sections)) => return Ok((plan, bundle, sections)),
+        match bundle(catalog, taken, object, (plan.mark, plan.cut), kept) {
+            Ok(bundle) => return Ok((plan, bundle)),
             Err(error @ (CompactError::Points(_) | CompactError::Encode { .. })) => {
                 plan = plan.truncated(plan.names.len() / 2).ok_or(error)?;
             }
             Err(error) => return Err(error),
         }
     }
-}
-
-/// The bundle of all sections, and their places in it.
-fn bundle(
-    catalog: &DatabaseCatalog,
-    segments: &[Arc<Segment>],
-    object: DrawnObject,
-    plan: &Plan,
-) -> Result<(Vec<u8>, Vec<Section>), CompactError> {
-    let mut tables: Vec<TableId> = segments
-        .iter()
-        .flat_map(|segment| segment.tables())
-        .map(|rows| rows.table)
-        .collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let mut bundle = Vec::new();
-    let mut sections = Vec::new();
-    for id in tables {
-        // The rows of a table whose data is being removed go with it.
-        let table = catalog.table_by_id(id);
-        let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
-            continue;
-        };
-        for (first_day, last_day, encoded) in encode_table(table, segments)? {
-            sections.push(Section {
-                object: object.ulid,
-                offset: bundle.len() as u64,
-                length: encoded.bytes.len() as u64,
-                footer_length: encoded.footer_length,
-                table: id,
-                first_day,
-                last_day,
-                above: plan.mark,
-                upto: plan.cut,
-                cleaned: Stamp::ZERO,
-                added: 0,
-                dropped: None,
-                origin: None,
-                rows: encoded.rows,
-                min_time: encoded.min_time,
-                max_time: encoded.max_time,
-                tags: encoded.tags,
-                crc32c: Some(crc32c::crc32c(&encoded.bytes)),
-            });
-            bundle.extend_from_slice(&encoded.bytes);
-        }
-    }
-    Ok((bundle, sections))
-}
-
-/// The sections of one table, each with its first and last day.
-fn encode_table(
-    table: &Table,
-    segments: &[Arc<Segment>],
-) -> Result<Vec<(i32, i32, EncodedSection)>, CompactError> {
-    let mut history = Vec::new();
-    for segment in segments {
-        let rows = segment.rows(table.id())?.into_iter();
-        history.extend(rows.map(Version::Rows));
-        let deletes = segment.deletes().iter();
-        let deletes = deletes.filter(|delete| delete.table == table.id());
-        history.extend(deletes.map(|delete| Version::Delete(&delete.condition)));
-    }
-    let batches = survivors(history)?;
-    let tags = table.tag_names();
-    let folded = fold(&tags, &table.arrow_schema(), &batches)?;
-    drop(batches);
-    let encode = |rows| {
-        let encoded = without_empty_fields(&tags, &rows)
-            .map_err(EncodeError::from)
-            .and_then(|rows| encode_section(&tags, &rows));
-        encoded.map_err(|error| match error {
-            EncodeError::Points(error) => CompactError::Points(error),
-            EncodeError::Parquet(source) => CompactError::Encode {
-                table: table.name().to_owned(),
-                source,
-            },
-        })
-    };
-    split_by_days(folded)?
-        .into_iter()
-        .map(|range| Ok((range.first_day, range.last_day, encode(range.rows)?)))
-        .collect()
 }
 
 #[cfg(test)]

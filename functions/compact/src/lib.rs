@@ -6,6 +6,7 @@
 //!     |-- LIST tail above L --------------->  |   cut = Date of its first page - G
 //!     |-- GET catalog, segments (L, cut] -->  |
 //!     |   fold the versions of each point     |
+//!     |-- PUT an object per cache touched ->  |   crash: the same
 //!     |-- PUT one bundle ------------------>  |   crash: an object that nothing names
 //!     |-- commit {sections, L := cut} ----->  |   crash before: the same; after: done
 //! ```
@@ -14,6 +15,8 @@
 //! then its stamp was too old to be acknowledged. A flush that meets another one gives up: the commit
 //! refuses when the mark has moved.
 
+mod bundle;
+mod caches;
 mod collect;
 mod encode;
 mod error;
@@ -29,6 +32,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use caches::CacheBackfill;
 pub use collect::{CollectSettings, Collected, Collector};
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;

@@ -8,8 +8,8 @@ use neap_manifest::{ManifestSettings, ManifestStore};
 use neap_wal::{TailReader, TailSettings};
 
 use crate::{
-    CollectSettings, Collector, Compactor, CompactorSettings, Dispatch, FlushLimits, Flusher,
-    Maintainer, MergePolicy, Merger, merge::fitting_inputs,
+    CacheBackfill, CollectSettings, Collector, Compactor, CompactorSettings, Dispatch, FlushLimits,
+    Flusher, Maintainer, MergePolicy, Merger, merge::fitting_inputs,
 };
 
 /// What a [`Compactor`] is made of. It has caches of its own.
@@ -67,7 +67,10 @@ impl CompactParts {
             merger,
             merge,
         );
+        let backfill = CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         let collector = Collector::new(bucket.clone(), catalog, manifests, collect);
-        Compactor::new(bucket, flusher, maintainer, collector, dispatcher, settings)
+        Compactor::new(
+            bucket, flusher, maintainer, backfill, collector, dispatcher, settings,
+        )
     }
 }

@@ -15,6 +15,8 @@ pub struct Report {
     pub handed_out: usize,
     /// Sections that left without being read.
     pub removed: usize,
+    /// Caches of tables that have got their first object.
+    pub caches: usize,
     /// What was deleted.
     pub collected: Collected,
     /// Databases with which something went wrong, and what.

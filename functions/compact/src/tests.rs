@@ -1,6 +1,9 @@
 //! Events over databases that were really written, in a memory store with a clock that the tests move.
 
+mod cache_history;
+mod cache_limits;
+mod caches;
 mod collecting;
 mod overtaken;
 mod scheduled;
-mod stage;
+pub(crate) mod stage;

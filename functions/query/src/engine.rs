@@ -18,9 +18,12 @@ use neap_schema::DatabaseId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    Parameters, QueryError, QuerySettings, delete,
-    scan::{Data, DataCacheLimits, Shared, TailImages},
-    session::{self, Planned, Sessions, Times},
+    CacheStats, Parameters, QueryError, QuerySettings,
+    caches::Bases,
+    delete,
+    scan::{self, Behind, Data, DataCacheLimits, Shared, TailImages},
+    session::{Scope, Sessions, Times},
+    statement::{self, Planned},
 };
 
 /// The age up to which the name of a database is taken from memory.
@@ -28,6 +31,12 @@ const NAME_AGE: Duration = Duration::from_secs(5);
 
 /// The longest that a query waits for others to end.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How often a query takes a newer snapshot because what is kept of a tail has overtaken the one that it had.
+const MAX_OVERTAKEN: usize = 3;
+
+/// The age of the newer snapshot, which is at hand.
+const OVERTAKING_AGE: Duration = Duration::from_secs(1);
 
 /// A query as a client sends it.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +55,8 @@ pub struct QueryRequest {
     pub as_of: Option<Stamp>,
     /// Whether the statement may delete rows.
     pub may_delete: bool,
+    /// Whether to read tables even where a cache has the rows at hand (`x-neap-cache: off`).
+    pub without_caches: bool,
 }
 
 /// Rows as they come.
@@ -88,8 +99,7 @@ impl std::fmt::Debug for Rows {
 pub struct QueryEngine {
     catalog: Arc<Catalog>,
     snapshots: Arc<SnapshotReader>,
-    shared: Arc<Shared>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     settings: QuerySettings,
     running: Arc<Semaphore>,
     bucket: Bucket,
@@ -116,12 +126,12 @@ impl QueryEngine {
             manifests,
             data: Data::new(bucket.clone(), limits),
             tails: TailImages::new(settings.tail_bytes),
+            bases: Bases::new(bucket.clone(), settings.cache_bytes, settings.timeout),
         };
         Ok(Self {
             catalog,
             snapshots,
-            shared: Arc::new(shared),
-            sessions: Sessions::new(&settings)?,
+            sessions: Arc::new(Sessions::new(&settings, Arc::new(shared))?),
             running: Arc::new(Semaphore::new(settings.concurrent_queries)),
             settings,
             bucket,
@@ -146,6 +156,16 @@ impl QueryEngine {
     /// Time, waiting and chance.
     pub fn world(&self) -> &World {
         self.bucket.world()
+    }
+
+    /// What the tables of all queries share.
+    pub(crate) fn shared(&self) -> &Shared {
+        self.sessions.shared()
+    }
+
+    /// What became of the questions to last and distinct value caches.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.shared().bases.stats()
     }
 
     /// The databases of the bucket.
@@ -181,30 +201,71 @@ impl QueryEngine {
             .database_by_name(&request.database, NAME_AGE)
             .await?
             .ok_or_else(|| QueryError::DatabaseNotFound(request.database.clone()))?;
-        let options = SnapshotOptions {
+        let mut options = SnapshotOptions {
             max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
             at_least: request.after,
             as_of: request.as_of,
         };
+        for _ in 0..MAX_OVERTAKEN {
+            let scope = self.scope(database, options, &request, Behind::Fail);
+            match self.answer(&scope.await?, &request, begun).await {
+                Err(error) if scan::is_overtaken(&error) => {
+                    options.max_staleness = options.max_staleness.max(OVERTAKING_AGE);
+                }
+                answer => return Ok((answer?, permit)),
+            }
+        }
+        let scope = self.scope(database, options, &request, Behind::FoldAnew);
+        let answer = self.answer(&scope.await?, &request, begun).await?;
+        Ok((answer, permit))
+    }
+
+    /// A snapshot for a request, and the times that it counts with.
+    pub(crate) async fn scope(
+        &self,
+        database: DatabaseId,
+        options: SnapshotOptions,
+        request: &QueryRequest,
+        behind: Behind,
+    ) -> Result<Arc<Scope>, QueryError> {
         let snapshot = self.snapshots.read(database, options).await?;
-        let times = self.times(&snapshot, request.as_of);
-        let state = self.sessions.over(&self.shared, &snapshot, times);
-        let planned = session::plan(&state, &request.sql, request.parameters).await;
-        let rows = match planned.map_err(QueryError::Planning)? {
-            Planned::Query(plan) => Rows {
-                as_of: Some(last_stamp(&snapshot)),
-                ..execute(&state, &plan).await?
+        Ok(Arc::new(Scope {
+            times: self.times(&snapshot, request.as_of),
+            sessions: Arc::clone(&self.sessions),
+            uses_caches: self.settings.use_caches
+                && !request.without_caches
+                && snapshot.as_of.is_none(),
+            behind: match snapshot.as_of {
+                None => behind,
+                Some(_) => Behind::FoldAnew,
             },
-            Planned::Delete(_) if !request.may_delete => return Err(QueryError::ReadOnly),
-            Planned::Delete(_) if request.as_of.is_some() => return Err(QueryError::PastIsFixed),
-            Planned::Delete(statement) => {
-                let delete = delete::row_delete(&state, &snapshot, &statement);
+            snapshot,
+        }))
+    }
+
+    /// Answers a request from a snapshot.
+    async fn answer(
+        &self,
+        scope: &Arc<Scope>,
+        request: &QueryRequest,
+        begun: Moment,
+    ) -> Result<Rows, QueryError> {
+        let snapshot = &scope.snapshot;
+        let planned = statement::plan(scope, &request.sql, request.parameters.clone()).await;
+        match planned.map_err(QueryError::Planning)? {
+            Planned::Query(state, plan) => Ok(Rows {
+                as_of: Some(last_stamp(snapshot)),
+                ..execute(&state, &plan).await?
+            }),
+            Planned::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
+            Planned::Delete(..) if request.as_of.is_some() => Err(QueryError::PastIsFixed),
+            Planned::Delete(state, statement) => {
+                let delete = delete::row_delete(&state, snapshot, &statement);
                 let delete = delete.map_err(QueryError::Planning)?;
                 self.delete(snapshot.database, delete, begun, request.after)
-                    .await?
+                    .await
             }
-        };
-        Ok((rows, permit))
+        }
     }
 
     /// The times that a query over a snapshot counts with. As of an earlier time, tables have the rows that

@@ -28,6 +28,9 @@ const MAX_QUERY_BYTES: usize = 4 << 20;
 /// How old the snapshot of a query may be, as a duration such as `500ms` or `10s`.
 const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
 
+/// `off`: read tables even where a last or distinct value cache has the rows at hand; `on` is the default.
+const CACHE_HEADER: &str = "x-neap-cache";
+
 /// How long a client waits before it asks again, when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -136,6 +139,7 @@ async fn answer(
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
         may_delete: changes == Changes::Allowed,
+        without_caches: without_caches(headers)?,
     };
     let rows = engine.query(request).await?;
     respond(engine, format, rows).await
@@ -167,6 +171,17 @@ fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
         let text = format!("header {MAX_STALENESS_HEADER} is not a duration such as 500ms or 10s");
         ApiError::text(Kind::Invalid, text)
     })
+}
+
+fn without_caches(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match headers.get(CACHE_HEADER).map(HeaderValue::as_bytes) {
+        None | Some(b"on") => Ok(false),
+        Some(b"off") => Ok(true),
+        Some(_) => {
+            let text = format!("header {CACHE_HEADER} is neither on nor off");
+            Err(ApiError::text(Kind::Invalid, text))
+        }
+    }
 }
 
 /// Writes rows. What fails before the first of them has left gets a status of its own; what fails later

@@ -13,6 +13,7 @@
 //! which a [`RowDeleter`](neap_row_delete::RowDeleter) puts into the order of writes. Nothing is kept but caches of what never changes, each with a bound in bytes.
 
 mod as_of;
+mod caches;
 mod databases;
 mod delete;
 mod engine;
@@ -23,8 +24,10 @@ mod parameters;
 mod scan;
 mod session;
 mod settings;
+mod statement;
 mod system;
 
+pub use caches::CacheStats;
 pub use engine::{Batches, QueryEngine, QueryRequest, Rows};
 pub use error::{QueryError, QueryErrorKind};
 pub use http::router;

@@ -1,7 +1,8 @@
-//! SQL over a snapshot: the catalog that a statement sees, and the statements that are allowed.
+//! SQL over a snapshot: the catalog that a statement sees.
 //!
 //! A statement sees the catalog `public` with the schema `iox`, which holds the tables of one database as of
-//! one snapshot, `system`, which tells about the database, and `information_schema`.
+//! one snapshot, `system`, which tells about the database, and `information_schema`. The table functions
+//! `last_cache` and `distinct_cache` read its caches.
 
 use std::sync::Arc;
 
@@ -12,33 +13,30 @@ use datafusion::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider,
         TableProvider,
     },
-    common::{DataFusionError, ParamValues, Result, not_impl_err, plan_err},
+    common::{DataFusionError, Result},
     execution::{
         SessionState, SessionStateBuilder,
-        context::SQLOptions,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::FairSpillPool,
         object_store::ObjectStoreUrl,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::{DmlStatement, LogicalPlan, Statement, WriteOp},
-    prelude::SessionConfig,
-    sql::{
-        parser::Statement as SqlStatement,
-        sqlparser::{
-            dialect::GenericDialect,
-            keywords::Keyword,
-            tokenizer::{Token, Tokenizer},
-        },
+    optimizer::{
+        Analyzer, OptimizerRule, analyzer::type_coercion::TypeCoercion,
+        optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
+        push_down_limit::PushDownLimit, simplify_expressions::SimplifyExpressions,
     },
+    prelude::SessionConfig,
 };
 use neap_bucket::StoreTime;
+use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use object_store::memory::InMemory;
 
 use crate::{
-    Parameters, QuerySettings,
-    scan::{self, Shared},
+    QuerySettings,
+    caches::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction, NarrowToCache},
+    scan::{self, Behind, Shared, SnapshotTable},
     system::SystemSchema,
 };
 
@@ -54,69 +52,64 @@ const SYSTEM_SCHEMA: &str = "system";
 /// Everything of a session that does not depend on the query.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    base: SessionState,
+    shared: Arc<Shared>,
+    /// For any statement.
+    full: SessionState,
+    /// For statements that do little more than read a cache: without functions, and with the few rules
+    /// that such a statement needs. A full session takes longer to set up than such a statement to answer.
+    simple: SessionState,
 }
 
 impl Sessions {
     /// Prepares sessions with these limits.
-    pub(crate) fn new(settings: &QuerySettings) -> Result<Self> {
-        let mut config = SessionConfig::new()
-            .with_target_partitions(settings.partitions)
-            .with_information_schema(true)
-            .with_default_catalog_and_schema(CATALOG, SCHEMA)
-            .with_create_default_catalog_and_schema(false);
-        let options = config.options_mut();
-        // Sections of a mebibyte are worth being read in parts: the data are sorted and dense.
-        options.optimizer.repartition_file_min_size = 1 << 20;
-        options.execution.collect_statistics = false;
+    pub(crate) fn new(settings: &QuerySettings, shared: Arc<Shared>) -> Result<Self> {
+        let runtime = Arc::new(runtime(settings)?);
         let builder = SessionStateBuilder::new()
             .with_default_features()
-            .with_config(config)
-            .with_runtime_env(Arc::new(runtime(settings)?));
+            .with_config(config(settings.partitions))
+            .with_runtime_env(Arc::clone(&runtime))
+            // After all others: what they make of the plan is what is looked at.
+            .with_optimizer_rule(Arc::new(NarrowToCache));
+        let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+            Arc::new(SimplifyExpressions::new()),
+            Arc::new(PushDownFilter::new()),
+            Arc::new(PushDownLimit::new()),
+            Arc::new(OptimizeProjections::new()),
+        ];
+        let mut one_pass = config(1);
+        one_pass.options_mut().optimizer.max_passes = 1;
+        let simple = SessionStateBuilder::new()
+            .with_config(one_pass)
+            .with_runtime_env(runtime)
+            .with_analyzer_rules(Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).rules)
+            .with_optimizer_rules(rules)
+            .with_physical_optimizer_rules(Vec::new());
         Ok(Self {
-            base: neap_sql_functions::register(builder).build(),
+            shared,
+            full: neap_sql_functions::register(builder).build(),
+            simple: simple.build(),
         })
-    }
-
-    /// A session over a snapshot, for one query.
-    pub(crate) fn over(
-        &self,
-        shared: &Arc<Shared>,
-        snapshot: &Arc<Snapshot>,
-        times: Times,
-    ) -> SessionState {
-        let tables = SnapshotSchema {
-            shared: Arc::clone(shared),
-            snapshot: Arc::clone(snapshot),
-            kept_until: times.kept_until,
-        };
-        let catalog = SnapshotCatalog {
-            tables: Arc::new(tables),
-            system: Arc::new(SystemSchema::new(
-                Arc::clone(shared),
-                Arc::clone(snapshot),
-                times.kept_until,
-            )),
-        };
-        let list = MemoryCatalogProviderList::new();
-        list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        let mut state = self.base.clone();
-        state.register_catalog_list(Arc::new(list));
-        state.mark_start_execution();
-        // It has taken the system's time, which need not be that of the world.
-        let now = DateTime::from_timestamp_micros(times.now);
-        state.execution_props_mut().query_execution_start_time = now;
-        state
     }
 }
 
-/// The times that a query counts with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    /// What `now()` gives, in microseconds since the Unix epoch.
-    pub(crate) now: i64,
-    /// The time of the store from which retention counts back.
-    pub(crate) kept_until: StoreTime,
+impl Sessions {
+    /// What the tables of all queries share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+fn config(partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    // Sections of a mebibyte are worth being read in parts: the data are sorted and dense.
+    options.optimizer.repartition_file_min_size = 1 << 20;
+    options.execution.collect_statistics = false;
+    config
 }
 
 fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
@@ -136,114 +129,91 @@ fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
     Ok(runtime)
 }
 
-/// The most operators of a statement. Parsing, planning and dropping a chain of operators takes a few
-/// kilobytes of stack for each of them.
-const MAX_OPERATORS: usize = 5_000;
-
-/// Refuses statements that are so long that they would overflow a stack.
-fn check_length(sql: &str) -> Result<()> {
-    let is_operator = |token: &Token| match token {
-        Token::Word(word) => matches!(
-            word.keyword,
-            Keyword::AND
-                | Keyword::OR
-                | Keyword::NOT
-                | Keyword::LIKE
-                | Keyword::UNION
-                | Keyword::EXCEPT
-                | Keyword::INTERSECT
-                | Keyword::JOIN
-        ),
-        Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::Placeholder(_)
-        | Token::Whitespace(_)
-        | Token::Comma
-        | Token::Period
-        | Token::LParen
-        | Token::RParen => false,
-        _ => true,
-    };
-    // What can't be divided into tokens is refused by the parser, which says why.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let operators = tokens
-        .unwrap_or_default()
-        .iter()
-        .filter(|token| is_operator(token))
-        .count();
-    if operators > MAX_OPERATORS {
-        return plan_err!("the statement has {operators} operators, more than {MAX_OPERATORS}");
-    }
-    Ok(())
+/// The times that a query counts with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// What `now()` gives, in microseconds since the Unix epoch.
+    pub(crate) now: i64,
+    /// The time of the store from which retention counts back.
+    pub(crate) kept_until: StoreTime,
 }
 
-/// What a statement asks for.
+/// What one query is about: a database in a snapshot, at a time.
 #[derive(Debug)]
-pub(crate) enum Planned {
-    /// Rows.
-    Query(LogicalPlan),
-    /// That rows be deleted.
-    Delete(DmlStatement),
+pub(crate) struct Scope {
+    /// What all queries share.
+    pub(crate) sessions: Arc<Sessions>,
+    /// The database.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The times that the query counts with.
+    pub(crate) times: Times,
+    /// Whether contents of caches may be used.
+    pub(crate) uses_caches: bool,
+    /// What is done when what is kept of a tail is ahead of the snapshot.
+    pub(crate) behind: Behind,
 }
 
-/// The plan of a statement, its placeholders filled.
-pub(crate) async fn plan(
-    state: &SessionState,
-    sql: &str,
-    parameters: Parameters,
-) -> Result<Planned> {
-    check_length(sql)?;
-    let dialect = state.config().options().sql_parser.dialect;
-    let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
-    let plan = state.statement_to_plan(statement).await?;
-    if let LogicalPlan::Statement(statement) = &plan
-        && !matches!(
-            statement,
-            Statement::SetVariable(_) | Statement::ResetVariable(_)
+impl Scope {
+    /// What the tables of all queries share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.sessions.shared
+    }
+
+    /// A table of the database.
+    pub(crate) fn table(&self, table: &Arc<Table>) -> SnapshotTable {
+        SnapshotTable::new(
+            Arc::clone(self.shared()),
+            Arc::clone(&self.snapshot),
+            Arc::clone(table),
+            self.times.kept_until,
+            self.behind,
         )
-    {
-        return not_impl_err!("Unsupported SQL statement: {}", statement.name());
     }
-    let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(is_delete)
-        .with_allow_statements(false)
-        .verify_plan(&plan)?;
-    Ok(match filled(plan, parameters)? {
-        LogicalPlan::Dml(delete) if is_delete => Planned::Delete(delete),
-        query => Planned::Query(query),
-    })
-}
 
-/// The plan with values in place of its placeholders.
-fn filled(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
-    if parameters.is_empty() {
-        return Ok(plan);
+    /// A session for any statement.
+    pub(crate) fn full_session(self: &Arc<Self>) -> SessionState {
+        self.over(self.sessions.full.clone())
     }
-    let values = parameters
-        .into_iter()
-        .map(|(name, value)| (name, value.into()))
-        .collect();
-    plan.with_param_values(ParamValues::Map(values))
+
+    /// A session for statements that do little more than read a cache.
+    pub(crate) fn simple_session(self: &Arc<Self>) -> SessionState {
+        self.over(self.sessions.simple.clone())
+    }
+
+    fn over(self: &Arc<Self>, mut state: SessionState) -> SessionState {
+        let list = MemoryCatalogProviderList::new();
+        let catalog = ScopeCatalog(Arc::clone(self));
+        list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        state.register_catalog_list(Arc::new(list));
+        state.register_udtf(LAST_CACHE, Arc::new(LastCacheFunction(Arc::clone(self))));
+        let distinct = DistinctCacheFunction(Arc::clone(self));
+        state.register_udtf(DISTINCT_CACHE, Arc::new(distinct));
+        state.mark_start_execution();
+        // It has taken the system's time, which need not be that of the world.
+        let now = DateTime::from_timestamp_micros(self.times.now);
+        state.execution_props_mut().query_execution_start_time = now;
+        state
+    }
 }
 
 /// The catalog of a snapshot.
 #[derive(Debug)]
-struct SnapshotCatalog {
-    tables: Arc<SnapshotSchema>,
-    system: Arc<SystemSchema>,
-}
+struct ScopeCatalog(Arc<Scope>);
 
-impl CatalogProvider for SnapshotCatalog {
+impl CatalogProvider for ScopeCatalog {
     fn schema_names(&self) -> Vec<String> {
         vec![SCHEMA.to_owned(), SYSTEM_SCHEMA.to_owned()]
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let scope = &self.0;
         match name {
-            SCHEMA => Some(Arc::clone(&self.tables) as _),
-            SYSTEM_SCHEMA => Some(Arc::clone(&self.system) as _),
+            SCHEMA => Some(Arc::new(ScopeSchema(Arc::clone(scope)))),
+            SYSTEM_SCHEMA => Some(Arc::new(SystemSchema::new(
+                Arc::clone(scope.shared()),
+                Arc::clone(&scope.snapshot),
+                scope.times.kept_until,
+            ))),
             _ => None,
         }
     }
@@ -251,16 +221,12 @@ impl CatalogProvider for SnapshotCatalog {
 
 /// The tables of a snapshot.
 #[derive(Debug)]
-struct SnapshotSchema {
-    shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
-    kept_until: StoreTime,
-}
+struct ScopeSchema(Arc<Scope>);
 
 #[async_trait]
-impl SchemaProvider for SnapshotSchema {
+impl SchemaProvider for ScopeSchema {
     fn table_names(&self) -> Vec<String> {
-        let catalog = &self.snapshot.catalog.value;
+        let catalog = &self.0.snapshot.catalog.value;
         let mut names: Vec<_> = catalog
             .tables()
             .map(|table| table.name().to_owned())
@@ -270,19 +236,18 @@ impl SchemaProvider for SnapshotSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let table = self.snapshot.catalog.value.table(name);
+        let scope = &self.0;
+        let table = scope.snapshot.catalog.value.table(name);
         Ok(table.map(|table| {
-            let (shared, snapshot) = (Arc::clone(&self.shared), Arc::clone(&self.snapshot));
-            Arc::new(scan::SnapshotTable::new(
-                shared,
-                snapshot,
-                Arc::clone(table),
-                self.kept_until,
-            )) as _
+            let rows = scope.table(table);
+            match scope.uses_caches {
+                true => Arc::new(rows.helped_by_caches(scope)) as _,
+                false => Arc::new(rows) as _,
+            }
         }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.snapshot.catalog.value.table(name).is_some()
+        self.0.snapshot.catalog.value.table(name).is_some()
     }
 }

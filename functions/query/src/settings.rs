@@ -18,6 +18,11 @@ pub struct QuerySettings {
     pub metadata_cache_bytes: u64,
     /// The memory for column chunks.
     pub chunk_cache_bytes: u64,
+    /// The memory for the contents of last and distinct value caches.
+    pub cache_bytes: u64,
+    /// Whether contents of last and distinct value caches answer queries; if not, their definitions do, over
+    /// the tables.
+    pub use_caches: bool,
     /// The parts that a query is worked on in at once.
     pub partitions: usize,
     /// The longest that a query may take, from its start to the end of its answer.
@@ -39,6 +44,8 @@ impl Default for QuerySettings {
             tail_bytes: 256 << 20,
             metadata_cache_bytes: 32 << 20,
             chunk_cache_bytes: 128 << 20,
+            cache_bytes: 64 << 20,
+            use_caches: true,
             partitions: 2,
             timeout: Duration::from_secs(300),
             concurrent_queries: 32,

@@ -2,10 +2,14 @@
 //! tests move.
 
 mod as_of;
+mod cache_faults;
+mod cache_histories;
+mod caches;
 mod delete_statements;
 mod deletes;
 mod histories;
 mod instance;
+mod narrow;
 mod retention;
 mod system;
 

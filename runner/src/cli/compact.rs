@@ -1,5 +1,5 @@
 //! `neap compact`: does now, on the store itself and without a server, what a server does in the background:
-//! flushes, merges, removes what has expired, and deletes what nothing needs.
+//! flushes, merges, fills caches, removes what has expired, and deletes what nothing needs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -98,6 +98,7 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
     let Report {
         merges,
         removed,
+        caches,
         collected,
         failures,
         postponed,
@@ -109,6 +110,11 @@ fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), 
     }
     for key in &collected.keys {
         console.print(key).map_err(CommandError::Output)?;
+    }
+    if *caches > 0 {
+        console
+            .print(format_args!("{caches} caches filled"))
+            .map_err(CommandError::Output)?;
     }
     let is_idle = *merges + *removed + collected.orphans == 0
         && collected.segments + collected.objects + collected.results == 0;

@@ -1,7 +1,7 @@
 //! Copies a cluster from one bucket to another while it is in use.
 //!
 //! ```text
-//!   tail -> manifests -> data -> database catalogs -> root catalog
+//!   tail -> manifests -> data, objects of caches -> database catalogs -> root catalog
 //! ```
 //!
 //! In this order the copy shows a moment of the source: what a flush takes out of the tail after it was copied is
@@ -106,6 +106,7 @@ impl Copier<'_> {
         let databases = self.copy_manifests(&mut copied).await?;
         for database in databases {
             self.copy_data(database, &mut copied).await?;
+            self.copy_caches(database, &mut copied).await?;
         }
         self.progress.set_message("catalogs");
         let is_catalog = |key: &Key| matches!(key, Key::DatabaseCatalog(_));
@@ -170,9 +171,27 @@ impl Copier<'_> {
         let is_data = |key: &Key| matches!(key, Key::Bundle(..) | Key::Page(..));
         let mut wanted = keys(self.from, &prefix, is_data).await?;
         let there = keys(self.to, &prefix, is_data).await?;
-        let all = wanted.len();
-        wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
-        copied.kept += (all - wanted.len()) as u64;
+        retain_missing(&mut wanted, &there, copied);
+        self.copy_all(wanted, copied).await
+    }
+
+    /// Copies the objects of caches that the copy of the manifest names. One that is gone by now is not missed.
+    async fn copy_caches(
+        &self,
+        database: DatabaseId,
+        copied: &mut Copied,
+    ) -> Result<(), CopyError> {
+        let manifest: Versioned<Manifest> = self.read(self.to, Key::Manifest(database)).await?;
+        let entries = manifest.value.caches.iter();
+        let mut wanted: BTreeMap<Key, u64> = entries
+            .map(|entry| (entry.key(database), entry.length))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let is_cache = |key: &Key| matches!(key, Key::Cache(..));
+        let there = keys(self.to, &Key::cache_prefix(database), is_cache).await?;
+        retain_missing(&mut wanted, &there, copied);
         self.copy_all(wanted, copied).await
     }
 
@@ -211,6 +230,17 @@ impl Copier<'_> {
         self.progress.inc(size_bytes);
         Ok(Some(size_bytes))
     }
+}
+
+/// Leaves those that are not there with the same size. They never change.
+fn retain_missing(
+    wanted: &mut BTreeMap<Key, u64>,
+    there: &BTreeMap<Key, u64>,
+    copied: &mut Copied,
+) {
+    let all = wanted.len();
+    wanted.retain(|key, size_bytes| there.get(key) != Some(size_bytes));
+    copied.kept += (all - wanted.len()) as u64;
 }
 
 /// The prefix of the registers of all databases.

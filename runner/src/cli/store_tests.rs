@@ -18,7 +18,7 @@ use neap_bucket::{
     Answer, Bucket, Clock, DirectoryStore, Entropy, Get, GetOptions, Key, KeyClass, ListPage,
     ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, SystemClock, World,
 };
-use neap_catalog::{ANY_AGE, Catalog};
+use neap_catalog::{ANY_AGE, Catalog, NewLastCache};
 use neap_compact::{FlushLimits, Flushed, Flusher};
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore};
@@ -326,6 +326,47 @@ fn a_copy_is_whole_and_brought_up_to_date_by_the_next_one() {
     );
     assert_eq!(status, FAILED);
     insta::assert_snapshot!(err, @"Copy command failed: --to: it is the one that is copied");
+}
+
+#[test]
+fn caches_are_filled_and_their_objects_are_copied() {
+    let (folder, cluster) = filled();
+    super::runtime().unwrap().block_on(async {
+        let database = cluster
+            .catalog
+            .database_by_name("db", ANY_AGE)
+            .await
+            .unwrap();
+        let new = NewLastCache {
+            table: "cpu".to_owned(),
+            name: None,
+            key_columns: None,
+            value_columns: None,
+            count: 1,
+            ttl_s: 100 * 365 * 24 * 60 * 60,
+        };
+        let created = cluster.catalog.create_last_cache(database.unwrap(), &new);
+        created.await.unwrap();
+    });
+    let compact = ["compact", "-d", "db", "--trust-store-clock"];
+    let (status, out, err) = run_on(folder.path(), &compact);
+    assert_eq!((status, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("1 caches filled\n"), "{out}");
+    let backups = tempfile::tempdir().unwrap();
+    let backup = backups.path().join("backup");
+    let copy = ["copy", "--to", backup.to_str().unwrap()];
+    let (status, _, err) = run_on(folder.path(), &copy);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let objects = super::runtime()
+        .unwrap()
+        .block_on(cluster.keys(KeyClass::Cache));
+    assert_eq!(objects.len(), 1);
+    assert!(backup.join(&objects[0]).exists());
+    let (status, out, _) = run_on(&backup, &["fsck", "--full"]);
+    assert!(
+        status == 0 && out.contains("0 errors, 0 warnings, 0 notes"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -12,6 +12,8 @@ use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
 
+use super::feeding::Changed;
+
 /// The most spans of time that are told apart for a database.
 const MAX_SPANS: usize = 1_000;
 
@@ -173,12 +175,17 @@ pub(super) struct Handover {
     pub(super) snapshots: Arc<SnapshotReader>,
     /// Where flushes are planned.
     pub(super) backlog: Arc<Backlog>,
+    /// Where caches are fed, if that costs no listing.
+    pub(super) changed: Option<Arc<Changed>>,
 }
 
 impl SegmentObserver for Handover {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.backlog.add(database, segment.size_bytes() as u64);
         self.snapshots.segment_put(database, segment);
+        if let Some(changed) = &self.changed {
+            changed.note(database);
+        }
     }
 
     fn put_unknown(&self, database: DatabaseId) {

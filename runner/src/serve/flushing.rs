@@ -13,7 +13,7 @@ use neap_schema::DatabaseId;
 use neap_wal::{Pressure, TailWriter};
 use tokio_util::sync::CancellationToken;
 
-use super::{backlog::Backlog, maintenance};
+use super::{backlog::Backlog, feeding::Changed, maintenance};
 
 /// How often the tails that this process writes are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) struct Flushing {
     pub(super) catalog: Arc<Catalog>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) flushed: Arc<maintenance::Flushed>,
+    pub(super) changed: Arc<Changed>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) writer: TailWriter,
     pub(super) world: World,
@@ -113,6 +114,7 @@ impl Flushing {
             }) => {
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
                 self.flushed.note(database, self.world.clock.monotonic());
+                self.changed.note(database);
                 return *more;
             }
             Ok(Flushed::Nothing(GaveUp::NothingToFlush)) => {}

@@ -1,5 +1,5 @@
-//! The task that keeps the store in order while the process runs: it merges what was flushed, removes what has
-//! expired or was dropped, and deletes what nothing needs.
+//! The task that keeps the store in order while the process runs: it merges what was flushed, fills new caches,
+//! removes what has expired or was dropped, and deletes what nothing needs.
 //!
 //! It has threads and, on a network, connections of its own, at the lowest priority: a request never waits
 //! for a merge, only the merge for requests. It may be cut short anywhere; the next run goes on.
@@ -15,8 +15,9 @@ use std::{
 };
 
 use neap_bucket::World;
+use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_compact::{CompactError, Compactor, Event, Report};
-use neap_schema::DatabaseId;
+use neap_schema::{CacheId, DatabaseId};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -81,12 +82,35 @@ impl Flushed {
     }
 }
 
+/// The caches of databases as this process has seen them last: a database with a new one is looked at soon.
+#[derive(Debug, Default)]
+struct SeenCaches(BTreeMap<DatabaseId, CacheId>);
+
+impl SeenCaches {
+    /// The databases with caches that were not there the last time, of all that a process knows of.
+    fn news(&mut self, known: impl IntoIterator<Item = (DatabaseId, CacheId)>) -> Vec<DatabaseId> {
+        let none = DatabaseCatalog::default().next_cache();
+        let mut seen = BTreeMap::new();
+        let mut news = Vec::new();
+        for (database, next) in known {
+            let before = self.0.get(&database).copied().unwrap_or(none);
+            if next > before {
+                news.push(database);
+            }
+            seen.insert(database, next.max(before));
+        }
+        self.0 = seen;
+        news
+    }
+}
+
 /// What maintenance has done since the process started.
 #[derive(Debug, Default)]
 pub(super) struct MaintenanceStats {
     pub(super) merges: AtomicU64,
     pub(super) removed_sections: AtomicU64,
     pub(super) deleted_objects: AtomicU64,
+    pub(super) filled_caches: AtomicU64,
     pub(super) failures: AtomicU64,
 }
 
@@ -98,6 +122,7 @@ impl MaintenanceStats {
         let collected = &report.collected;
         add(&self.merges, report.merges);
         add(&self.removed_sections, report.removed);
+        add(&self.filled_caches, report.caches);
         add(
             &self.deleted_objects,
             collected.segments + collected.objects + collected.results,
@@ -111,6 +136,8 @@ impl MaintenanceStats {
 pub(super) struct Maintenance {
     pub(super) compactor: Compactor,
     pub(super) flushed: Arc<Flushed>,
+    /// The catalogs as the functions of this process know them, in which new caches show first.
+    pub(super) catalog: Arc<Catalog>,
     pub(super) stats: Arc<MaintenanceStats>,
     /// How often every database is looked at.
     pub(super) interval: Duration,
@@ -140,6 +167,7 @@ impl Maintenance {
 
     async fn work(&self) {
         let mut next_round = self.world.clock.monotonic() + FIRST_ROUND.min(self.interval);
+        let mut caches = SeenCaches::default();
         loop {
             self.world.clock.sleep(CHECK_INTERVAL).await;
             let now = self.world.clock.monotonic();
@@ -150,6 +178,12 @@ impl Maintenance {
                     self.flushed.note(database, now);
                 }
                 self.note(report);
+            }
+            let known = self.catalog.known_databases().into_iter();
+            let known = known.map(|(database, catalog)| (database, catalog.value.next_cache()));
+            for database in caches.news(known) {
+                let limit = Some(FLUSHED_LIMIT);
+                self.note(self.compactor.fill_caches(database, limit).await);
             }
             if now >= next_round {
                 let limit = Some(ROUND_LIMIT);
@@ -210,6 +244,19 @@ mod tests {
         assert_eq!(flushed.due(at(12)), []);
         assert_eq!(flushed.due(at(140)), [database]);
         assert_eq!(flushed.due(at(900)), []);
+    }
+
+    #[test]
+    fn a_database_is_looked_at_once_for_each_new_cache() {
+        let mut seen = SeenCaches::default();
+        let (one, two) = (DatabaseId::new(1), DatabaseId::new(2));
+        let id = CacheId::new;
+        assert_eq!(seen.news([(one, id(1)), (two, id(1))]), []);
+        assert_eq!(seen.news([(one, id(1)), (two, id(3))]), [two]);
+        assert_eq!(seen.news([(one, id(2)), (two, id(3))]), [one]);
+        // A catalog that was read again may be one from before.
+        assert_eq!(seen.news([(one, id(2)), (two, id(2))]), []);
+        assert_eq!(seen.news([(one, id(2)), (two, id(3))]), []);
     }
 
     #[test]

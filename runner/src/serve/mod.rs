@@ -11,6 +11,7 @@
 //! flushed.
 
 mod backlog;
+mod feeding;
 mod flushing;
 mod greeting;
 pub(crate) mod legacy;
@@ -169,6 +170,10 @@ async fn serve(
     if let Some(maintenance) = app.maintenance {
         let stop = stop.clone();
         background.spawn(async move { Arc::new(maintenance).run(&stop).await });
+    }
+    if let Some(feeding) = app.feeding {
+        let stop = stop.clone();
+        tokio::spawn(async move { feeding.run(&stop).await });
     }
     let flushing = app.flushing.map(|flushing| {
         let (stop, runtime) = (stop.clone(), Handle::current());

@@ -7,6 +7,7 @@ use std::sync::{
 
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
+use neap_query::{CacheStats, QueryEngine};
 
 use super::{backlog::Backlog, maintenance::MaintenanceStats};
 use crate::stores::Requests;
@@ -54,10 +55,66 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
     );
 }
 
+/// Adds the metrics of last and distinct value caches.
+pub(super) fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
+    type Read = fn(&CacheStats) -> f64;
+    #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
+    let shown: [(&'static str, &'static str, MetricKind, Read); 7] = [
+        (
+            "neap_cache_bytes",
+            "Bytes of contents of last and distinct value caches in memory.",
+            MetricKind::Gauge,
+            |stats| stats.bytes as f64,
+        ),
+        (
+            "neap_cache_entries",
+            "Contents of last and distinct value caches in memory.",
+            MetricKind::Gauge,
+            |stats| stats.entries as f64,
+        ),
+        (
+            "neap_cache_hits_total",
+            "Reads of caches that found the contents in memory.",
+            MetricKind::Counter,
+            |stats| stats.hits as f64,
+        ),
+        (
+            "neap_cache_misses_total",
+            "Reads of caches that had to load or build the contents, or read the table.",
+            MetricKind::Counter,
+            |stats| stats.misses as f64,
+        ),
+        (
+            "neap_cache_loads_total",
+            "Contents of caches that were read from the store.",
+            MetricKind::Counter,
+            |stats| stats.loads as f64,
+        ),
+        (
+            "neap_cache_scans_total",
+            "Contents of caches that were built by a scan of the table.",
+            MetricKind::Counter,
+            |stats| stats.scans as f64,
+        ),
+        (
+            "neap_cache_load_seconds_total",
+            "The time that loading and building contents of caches took.",
+            MetricKind::Counter,
+            |stats| stats.time.as_secs_f64(),
+        ),
+    ];
+    for (name, help, kind, read) in shown {
+        let engine = Arc::clone(engine);
+        metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], read(&engine.cache_stats()));
+        });
+    }
+}
+
 /// Adds the metrics of maintenance.
 pub(super) fn register_maintenance(metrics: &Metrics, stats: &Arc<MaintenanceStats>) {
     type Read = fn(&MaintenanceStats) -> &AtomicU64;
-    let counters: [(&'static str, &'static str, Read); 4] = [
+    let counters: [(&'static str, &'static str, Read); 5] = [
         (
             "neap_compaction_merges_total",
             "Merges that were committed.",
@@ -67,6 +124,11 @@ pub(super) fn register_maintenance(metrics: &Metrics, stats: &Arc<MaintenanceSta
             "neap_compaction_removed_sections_total",
             "Sections that left without being read: expired, or of dropped tables.",
             |stats| &stats.removed_sections,
+        ),
+        (
+            "neap_compaction_filled_caches_total",
+            "Last value and distinct value caches that were filled from sections.",
+            |stats| &stats.filled_caches,
         ),
         (
             "neap_compaction_deleted_objects_total",

@@ -62,6 +62,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) wal_flush_interval: Option<Duration>,
 
+    /// Answer last and distinct value caches from the tables, as if nothing were kept of them.
+    #[arg(long)]
+    pub(super) disable_caches: bool,
+
     /// How long the data of a dropped database or table is kept, unless the drop says otherwise.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
     pub(super) hard_delete_default_duration: Duration,

@@ -19,6 +19,7 @@ use neap_write::{WriteParts, WriteService, WriteSettings};
 use super::{
     ServeError,
     backlog::{Backlog, Handover},
+    feeding::{Changed, Feeding},
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
     memory,
@@ -40,6 +41,8 @@ pub(super) struct App {
     pub(super) router: Router,
     /// What flushes in the background, if this process does that.
     pub(super) flushing: Option<Flushing>,
+    /// What keeps caches up to date in the background, if this process answers queries.
+    pub(super) feeding: Option<Feeding>,
     /// What merges and tidies up in the background, if this process does that.
     pub(super) maintenance: Option<Maintenance>,
 }
@@ -98,9 +101,13 @@ impl App {
             rules.flush_lag,
             FlushTriggers::default(),
         ));
+        let changed = Arc::new(Changed::default());
+        // Elsewhere each round would list the tail over the network: there, queries take in what is new.
+        let is_cheap = args.sole_writer || stores.kind != StoreKind::Network;
         let handover = Handover {
             snapshots: Arc::clone(&snapshots),
             backlog: Arc::clone(&backlog),
+            changed: is_cheap.then(|| Arc::clone(&changed)),
         };
         let writer = TailWriter::new(
             bucket.clone(),
@@ -132,6 +139,7 @@ impl App {
             deleter = Some(Arc::clone(&service) as Arc<dyn RowDeleter>);
             routes = routes.merge(neap_write::router(service));
         }
+        let mut feeding = None;
         if args.does(Mode::Query) {
             let engine = QueryEngine::new(
                 bucket.clone(),
@@ -144,7 +152,14 @@ impl App {
                 Some(deleter) => engine.with_deleter(deleter),
                 None => engine,
             };
-            routes = routes.merge(neap_query::router(Arc::new(engine)));
+            let engine = Arc::new(engine);
+            observe::register_caches(&metrics, &engine);
+            feeding = Some(Feeding {
+                engine: Arc::clone(&engine),
+                changed: Arc::clone(&changed),
+                world: world.clone(),
+            });
+            routes = routes.merge(neap_query::router(engine));
         }
         let common = Common {
             cluster: ClusterId::of(Arc::clone(&catalog)),
@@ -158,6 +173,7 @@ impl App {
             Maintenance {
                 compactor: compactor(args, stores, bucket, rules, shares),
                 flushed: Arc::clone(&flushed),
+                catalog: Arc::clone(&catalog),
                 stats,
                 interval: args.retention_check_interval,
                 world: world.clone(),
@@ -181,6 +197,7 @@ impl App {
             catalog,
             backlog,
             flushed,
+            changed,
             snapshots,
             writer,
             world: world.clone(),
@@ -188,6 +205,7 @@ impl App {
         Ok(Self {
             router: finish(routes, common),
             flushing,
+            feeding,
             maintenance,
         })
     }
@@ -250,6 +268,8 @@ fn query_settings(args: &ServeArgs, shares: Shares) -> QuerySettings {
         tail_bytes: shares.percent(15),
         metadata_cache_bytes: shares.percent(2) as u64,
         chunk_cache_bytes: shares.percent(10) as u64,
+        cache_bytes: shares.percent(8) as u64,
+        use_caches: !args.disable_caches,
         partitions: thread::available_parallelism().map_or(1, usize::from),
         concurrent_queries: args.max_concurrent_queries.max(1),
         max_staleness: args.max_staleness,

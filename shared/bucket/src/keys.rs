@@ -7,6 +7,7 @@
 //! tail/<id>/<stamp>-<nonce>.wal      segments
 //! data/<id>/<ulid>.parquet           bundles
 //! data/<id>/<ulid>.page              spilled pages of a manifest
+//! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
 //! results/<ulid>.<ext>               large query results
 //! probe/<nonce>/...                  what a check of the store leaves for the moment
 //! ```
@@ -15,7 +16,7 @@
 
 use std::{fmt, str::FromStr};
 
-use neap_schema::DatabaseId;
+use neap_schema::{CacheId, DatabaseId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -45,6 +46,8 @@ pub enum Key {
     Bundle(DatabaseId, Ulid),
     /// A spilled page of a manifest.
     Page(DatabaseId, Ulid),
+    /// What a last or distinct value cache holds at the mark of a manifest.
+    Cache(DatabaseId, CacheId, Ulid),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
     /// A passing object of a store check: run and name.
@@ -75,6 +78,11 @@ impl Key {
         format!("data/{database}/")
     }
 
+    /// The prefix of the contents of the caches of a database.
+    pub fn cache_prefix(database: DatabaseId) -> String {
+        format!("cache/{database}/")
+    }
+
     /// The prefix of one run of a store check.
     pub fn probe_prefix(run: u64) -> String {
         format!("probe/{run:016x}/")
@@ -89,6 +97,7 @@ impl Key {
             Self::Segment(..) => KeyClass::Tail,
             Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
+            Self::Cache(..) => KeyClass::Cache,
             Self::QueryResult(..) => KeyClass::Result,
             Self::Probe(..) => KeyClass::Probe,
         }
@@ -110,6 +119,8 @@ pub enum KeyClass {
     Data,
     /// Pages of manifests.
     Page,
+    /// Contents of caches, and listings of them.
+    Cache,
     /// Query results.
     Result,
     /// Store checks.
@@ -120,13 +131,14 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RootCatalog,
         Self::DatabaseCatalog,
         Self::Manifest,
         Self::Tail,
         Self::Data,
         Self::Page,
+        Self::Cache,
         Self::Result,
         Self::Probe,
         Self::Other,
@@ -138,6 +150,7 @@ impl KeyClass {
             Ok(key) => key.class(),
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
             Err(_) if key.starts_with("data/") => Self::Data,
+            Err(_) if key.starts_with("cache/") => Self::Cache,
             Err(_) if key.starts_with("probe/") => Self::Probe,
             Err(_) => Self::Other,
         }
@@ -152,6 +165,7 @@ impl KeyClass {
             Self::Tail => "tail",
             Self::Data => "data",
             Self::Page => "page",
+            Self::Cache => "cache",
             Self::Result => "result",
             Self::Probe => "probe",
             Self::Other => "other",
@@ -174,6 +188,7 @@ impl fmt::Display for Key {
             ),
             Self::Bundle(database, ulid) => write!(f, "data/{database}/{ulid}.parquet"),
             Self::Page(database, ulid) => write!(f, "data/{database}/{ulid}.page"),
+            Self::Cache(database, cache, ulid) => write!(f, "cache/{database}/{cache}/{ulid}"),
             Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
@@ -227,6 +242,11 @@ fn parse(text: &str) -> Option<Key> {
                 _ => None,
             }
         }
+        "cache" => {
+            let (cache, ulid) = last.split_once('/')?;
+            let ulid = Ulid::from_string(ulid).ok()?;
+            Some(Key::Cache(first.parse().ok()?, cache.parse().ok()?, ulid))
+        }
         "results" => {
             let (ulid, extension) = rest.split_once('.')?;
             Some(Key::QueryResult(
@@ -266,7 +286,10 @@ mod tests {
             }),
             (database.clone(), ulid.clone())
                 .prop_map(|(database, ulid)| Key::Bundle(database, ulid)),
-            (database, ulid.clone()).prop_map(|(database, ulid)| Key::Page(database, ulid)),
+            (database.clone(), ulid.clone()).prop_map(|(database, ulid)| Key::Page(database, ulid)),
+            (database, any::<u32>(), ulid.clone()).prop_map(|(database, cache, ulid)| {
+                Key::Cache(database, CacheId::new(cache), ulid)
+            }),
             (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
             (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
         ]
@@ -301,6 +324,8 @@ mod tests {
             "db/01/catalog",
             "tail/1/5-0.wal",
             "data/1/x.parquet",
+            "cache/1/2",
+            "cache/1/02/00000000000000000000000001",
             "db/1/other",
         ] {
             assert!(text.parse::<Key>().is_err(), "{text}");

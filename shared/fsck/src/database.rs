@@ -15,7 +15,9 @@ use neap_manifest::{Manifest, ManifestError, ObjectName, Section};
 use neap_schema::DatabaseId;
 
 use crate::{
-    Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals, messages,
+    Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals,
+    caches::CacheInventory,
+    messages,
     named::Named,
     references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
     repair::Repairs,
@@ -28,7 +30,7 @@ use crate::{
 const MAX_ATTEMPTS: usize = 3;
 
 /// An object that nothing names is no orphan before this: its commit may still come.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far a mark may be ahead of the store's clock.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -98,6 +100,7 @@ impl Target<'_> {
             named = self.load(&manifest.value, &mut checked.findings).await?;
         }
         let inventories = self.inventories(&named).await?;
+        let caches = CacheInventory::of(bucket, self.id).await?;
         let own = inventories.get(&self.id);
         checked.findings.extend(named.findings(own));
         let mark = manifest.as_ref().map(|it| it.value.low_water_mark);
@@ -108,7 +111,7 @@ impl Target<'_> {
         // Last of all: it has what was written before.
         let catalog = self.catalog(&mut checked.findings).await?;
         let now = bucket.clock().now();
-        checked.count(&named, own, &tail, catalog.as_ref());
+        checked.count(&named, own, &caches, &tail, catalog.as_ref());
         checked.findings.extend(tail.findings(self.id, now));
         if let (Some(manifest), Some(catalog)) = (manifest, catalog) {
             checked.findings.extend(
@@ -120,6 +123,15 @@ impl Target<'_> {
             checked
                 .findings
                 .extend(self.mark_ahead(&manifest.value, now));
+            let found = caches
+                .check(bucket, self.id, &manifest.value, &catalog.value, self.full)
+                .await?;
+            checked.findings.extend(found.findings);
+            checked.repairs.caches = found.broken;
+            if let Some(now) = now {
+                let orphans = caches.orphans(self.id, &manifest.value, now);
+                checked.findings.extend(orphans);
+            }
             if let (Some(own), Some(now), false) =
                 (inventories.get(&self.id), now, !named.unreadable.is_empty())
             {
@@ -334,6 +346,7 @@ impl Checked {
         &mut self,
         named: &Named,
         own: Option<&Inventory>,
+        caches: &CacheInventory,
         tail: &TailInventory,
         catalog: Option<&Versioned<DatabaseCatalog>>,
     ) {
@@ -344,7 +357,8 @@ impl Checked {
         totals.rows = named.live.iter().map(|one| one.section.rows).sum();
         totals.pages = named.pages;
         totals.segments = tail.segments.len() as u64;
-        totals.objects = own.map_or(0, |own| own.len() as u64);
-        totals.bytes = objects.map(|listed| listed.size_bytes).sum::<u64>() + tail.bytes;
+        totals.objects = own.map_or(0, |own| own.len() as u64) + caches.len();
+        totals.bytes = objects.map(|listed| listed.size_bytes).sum::<u64>();
+        totals.bytes += caches.bytes() + tail.bytes;
     }
 }

@@ -19,6 +19,7 @@
 //! | [`Report`] | what was looked at and found, for people and as JSON |
 //! | [`Finding`] | something that is not as it should be |
 
+mod caches;
 mod content;
 mod database;
 mod error;

@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::Versioned;
 use neap_manifest::{
-    Collection, Corrections, Manifest, ManifestStore, ObjectName, PageRef, Section,
+    CacheCommit, CacheOutcome, Collection, Corrections, Manifest, ManifestError, ManifestStore,
+    ObjectName, PageRef, Section,
 };
-use neap_schema::DatabaseId;
+use neap_schema::{CacheId, DatabaseId};
 
 use crate::FsckError;
 
@@ -22,6 +23,8 @@ pub(crate) struct Repairs {
     pub(crate) pages: Vec<PageRef>,
     /// Objects that nothing names.
     pub(crate) orphans: BTreeSet<ObjectName>,
+    /// Caches whose objects are gone or damaged.
+    pub(crate) caches: BTreeSet<CacheId>,
 }
 
 impl Repairs {
@@ -48,6 +51,13 @@ impl Repairs {
                 corrected.sections, corrected.pages
             ));
         }
+        if !self.caches.is_empty() {
+            let caches = self.caches.len();
+            base = forget_caches(manifests, database, base, self.caches).await?;
+            done.push(format!(
+                "{name:?}: {caches} objects of caches are forgotten, compaction makes them again"
+            ));
+        }
         if !self.orphans.is_empty() {
             let census = manifests.census(database, &base.value).await?;
             let collection = Collection {
@@ -66,5 +76,21 @@ impl Repairs {
             ));
         }
         Ok(done)
+    }
+}
+
+/// Lets the entries of caches leave, so that they are filled again.
+async fn forget_caches(
+    manifests: &ManifestStore,
+    database: DatabaseId,
+    base: Versioned<Manifest>,
+    caches: BTreeSet<CacheId>,
+) -> Result<Versioned<Manifest>, FsckError> {
+    let commit = CacheCommit::forgetting(&base, caches);
+    let outcome = manifests.commit_caches(database, base.clone(), &commit);
+    match outcome.await? {
+        CacheOutcome::Committed(current) => Ok(current),
+        CacheOutcome::GivenUp(_) => Ok(base),
+        CacheOutcome::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
     }
 }

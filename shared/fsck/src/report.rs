@@ -24,7 +24,7 @@ pub struct Totals {
     pub pages: u64,
     /// Segments above the low-water marks.
     pub segments: u64,
-    /// Objects with sections or pages.
+    /// Objects with sections or pages, and of caches.
     pub objects: u64,
     /// The bytes of these objects and segments.
     pub bytes: u64,

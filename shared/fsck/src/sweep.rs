@@ -79,7 +79,8 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         | Key::Manifest(database)
         | Key::Segment(database, _)
         | Key::Bundle(database, _)
-        | Key::Page(database, _) => Some(*database),
+        | Key::Page(database, _)
+        | Key::Cache(database, ..) => Some(*database),
         Key::RootCatalog | Key::QueryResult(..) | Key::Probe(..) => None,
     }
 }

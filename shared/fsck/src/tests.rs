@@ -1,5 +1,6 @@
 //! Buckets to check: written to, flushed, and damaged.
 
+mod caches;
 mod clean;
 mod damage;
 mod repair;

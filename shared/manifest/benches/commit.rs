@@ -151,6 +151,8 @@ impl Site {
             sections,
             needs_catalog: 1,
             object: Some(object),
+            caches: Vec::new(),
+            gone_caches: Default::default(),
             deletes: Vec::new(),
             job: self.job(JobKind::Flush),
         }

@@ -70,6 +70,7 @@ impl Manifest {
         let Some(max) = before.checked_sub(1) else {
             return;
         };
+        self.note_expiry(table, before, version);
         let stamp = Stamp::from_u64(self.low_water_mark.as_u64().saturating_add(1));
         let condition = Condition::Time { min: i64::MIN, max };
         let is_covered = |recorded: &RecordedDelete| {

@@ -10,16 +10,16 @@
 //!
 //! If a rival has raised the mark meanwhile, the segments are in its sections: this flush is over.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use neap_bucket::{Bucket, Change, Commit, Stamp, StoreTime, Versioned};
 use neap_row_delete::RowDelete;
-use neap_schema::DatabaseId;
+use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
-    JobRecord, Manifest, ManifestError, ManifestStore, ObjectName, RecordedDelete, Section,
-    condemned::Dropped, graves::Burial, spill::Spill,
+    CacheUpdate, JobRecord, Manifest, ManifestError, ManifestStore, ObjectName, RecordedDelete,
+    Section, condemned::Dropped, graves::Burial, spill::Spill,
 };
 
 /// How long before a commit reads its base the name of an object in it may have been drawn. An older
@@ -51,9 +51,14 @@ impl DrawnObject {
             .condemned
             .iter()
             .any(|entry| matches!(&entry.what, Dropped::Object(name) if names.contains(name)));
-        let proven = base.proven;
-        !is_condemned && proven.is_some_and(|proven| proven.since(self.drawn) <= OBJECT_NAME_AGE)
+        !is_condemned && is_young(self.drawn, base)
     }
+}
+
+/// Whether a commit on this base may name an object whose name was drawn then.
+pub(crate) fn is_young(drawn: StoreTime, base: &Versioned<Manifest>) -> bool {
+    let age = base.proven.map(|proven| proven.since(drawn));
+    age.is_some_and(|age| age <= OBJECT_NAME_AGE)
 }
 
 /// What a flush wants to commit.
@@ -71,6 +76,11 @@ pub struct FlushCommit {
     pub object: Option<DrawnObject>,
     /// The row deletes among the segments, with their stamps, in their order. They are applied to the sections.
     pub deletes: Vec<(Stamp, RowDelete)>,
+    /// What it makes of the caches of tables that have rows or deletes among the segments. Those that it leaves
+    /// out lose their objects.
+    pub caches: Vec<CacheUpdate>,
+    /// The caches that are dropped, or whose tables are.
+    pub gone_caches: BTreeSet<CacheId>,
     /// What is remembered of the job.
     pub job: JobRecord,
 }
@@ -131,6 +141,13 @@ impl FlushCommit {
         }
     }
 
+    /// The tables whose rows are not what they were.
+    fn touched(&self) -> BTreeSet<TableId> {
+        let written = self.sections.iter().map(|section| section.table);
+        let deleted = self.deletes.iter().map(|(_, delete)| delete.table);
+        written.chain(deleted).collect()
+    }
+
     /// The manifest after the flush.
     fn apply(
         &self,
@@ -163,6 +180,7 @@ impl FlushCommit {
         next.deletes.extend(deletes);
         next.settle_deletes(version, |_| false);
         next.add_sections(self.sections.iter().cloned(), version);
+        next.advance_caches(base, &self.touched(), &self.caches, &self.gone_caches);
         next.needs_catalog = next.needs_catalog.max(self.needs_catalog);
         next.raise_mark(self.cut, version);
         next.record_job(self.job, version);

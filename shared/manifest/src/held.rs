@@ -236,8 +236,8 @@ impl Held {
             .map_or(0, |held| held.tail_bytes());
         let manifest = contents.manifest.as_ref().map_or(0, |held| {
             let manifest = &held.value;
-            (manifest.sections.len() + manifest.pages.len() + manifest.condemned.len())
-                * SECTION_BYTES
+            let parts = manifest.sections.len() + manifest.pages.len();
+            (parts + manifest.condemned.len() + manifest.caches.len()) * SECTION_BYTES
         });
         let bytes = snapshot + manifest + contents.handed_bytes;
         self.bytes.store(bytes, Ordering::Relaxed);

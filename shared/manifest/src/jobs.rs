@@ -57,6 +57,8 @@ pub enum JobKind {
     Expire,
     /// The sections of a dropped table leave.
     Drop,
+    /// Sections are read for a new cache.
+    Cache,
 }
 
 impl JobKind {
@@ -67,6 +69,7 @@ impl JobKind {
             Self::Merge => "merge",
             Self::Expire => "expire",
             Self::Drop => "drop",
+            Self::Cache => "cache",
         }
     }
 }

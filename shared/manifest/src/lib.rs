@@ -10,12 +10,14 @@
 //! |---|---|
 //! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older ones |
 //! | [`ManifestStore`] | reads manifests and pages, commits flushes and replacements, moves old sections to pages |
+//! | [`CacheEntry`] | the object of a cache of a table, as it is at the mark |
 //! | [`Condemned`] | what was dropped: earlier versions are read with it, then its objects go |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them |
 //!
 //! A crash at any point of a flush leaves objects that nothing names, and never a manifest that names what
 //! is not there: pages and bundles are put before the commit that names them.
 
+mod caches;
 mod census;
 mod collect;
 mod condemned;
@@ -40,6 +42,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use caches::{
+    CacheCommit, CacheEntry, CacheOutcome, CacheRefused, CacheUpdate, Expiry, NewCacheEntry,
+};
 pub use census::Census;
 pub use collect::Collection;
 pub use condemned::{Condemned, Dropped, ObjectName};

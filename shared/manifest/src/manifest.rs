@@ -10,8 +10,8 @@ use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Claim, Condemned, JobRecord, MarkRecord, ObjectName, PageRef, Pin, RecordedDelete, Section,
-    condemned::Dropped, section::day_of,
+    CacheEntry, Claim, Condemned, Expiry, JobRecord, MarkRecord, ObjectName, PageRef, Pin,
+    RecordedDelete, Section, condemned::Dropped, section::day_of,
 };
 
 /// The register with the sections of a database.
@@ -37,6 +37,12 @@ pub struct Manifest {
     /// What was dropped and can still be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Condemned>,
+    /// What the caches of tables hold at the mark; none of a cache that has no object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<CacheEntry>,
+    /// The last expiries, oldest first: of each table those that no later one covers; only the newest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expiries: Vec<Expiry>,
     /// Versions that restored databases began with: what they hold is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pin>,
@@ -197,6 +203,10 @@ impl Manifest {
             if let Some(section) = collision(of_table) {
                 return fail("it collides with another one", section);
             }
+        }
+        let caches: BTreeSet<_> = self.caches.iter().map(|entry| entry.cache).collect();
+        if caches.len() < self.caches.len() {
+            return Err(Contradiction("a cache has two objects".to_owned()));
         }
         for page in &self.pages {
             if page.above >= page.upto || page.upto > self.low_water_mark || page.sections == 0 {

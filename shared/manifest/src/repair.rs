@@ -91,8 +91,10 @@ impl Corrections {
         }
         let mut next = Manifest::successor(base);
         let mut sections = 0;
+        let mut tables = BTreeSet::new();
         for section in &mut next.sections {
             if let Some(correct) = self.of(section) {
+                tables.insert(section.table);
                 *section = Arc::new(correct);
                 sections += 1;
             }
@@ -111,10 +113,15 @@ impl Corrections {
             if !correct.is_same(page) {
                 replaced.insert(ObjectName::Page(page.object));
             }
+            tables.insert(page.table);
             *page = correct.clone();
             pages += 1;
         }
         let version = base.version + 1;
+        // What was thought of the sections may have kept rows out of the caches.
+        for table in tables {
+            next.distrust_caches_of(table, version);
+        }
         next.condemn(replaced.into_iter().map(Dropped::Object), version);
         Ok((next, sections, pages))
     }

@@ -20,7 +20,7 @@ use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
-    DrawnObject, JobRecord, Manifest, ManifestError, ManifestStore, PageRef, Section,
+    DrawnObject, JobKind, JobRecord, Manifest, ManifestError, ManifestStore, PageRef, Section,
     SectionWithFooter,
     condemned::Dropped,
     page::{self, PagePlace},
@@ -218,6 +218,9 @@ impl Checked<'_> {
         next.add_sections(self.what.add.iter().cloned(), version);
         if let Some(floor) = self.what.floor {
             next.expire_rows(self.what.table, floor, version);
+        }
+        if self.what.job.kind == JobKind::Drop {
+            next.drop_caches_of(self.what.table);
         }
         next.settle_deletes(version, |_| false);
         next.claims

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: sections, a virtual world, and a store that counts and obeys.
 
+mod caches;
 mod collect;
 mod deletes;
 mod flush;
@@ -400,6 +401,8 @@ impl Instance {
             sections: vec![section],
             needs_catalog: 0,
             object: Some(object),
+            caches: Vec::new(),
+            gone_caches: Default::default(),
             deletes: Vec::new(),
             job: job(JobKind::Flush),
         };

@@ -27,6 +27,8 @@ pub(crate) struct CastMix {
     pub(crate) restoring: f64,
     /// Somebody drops databases, restored ones mostly, and takes that back.
     pub(crate) destroying: f64,
+    /// Caches come and go, and are filled.
+    pub(crate) caching: f64,
     /// Queries of earlier states; the second number is their share among all queries.
     pub(crate) looking_back: (f64, f64),
     /// Writes that have a row on each of the days.
@@ -67,6 +69,8 @@ impl CastMix {
         dropping: 0.3,
         restoring: 0.3,
         destroying: 0.1,
+        // Drawn only where it is asked for, so that the seeds of other mixes stay what they are.
+        caching: 0.0,
         looking_back: (0.5, 0.3),
         wide: 0.25,
         days: &[1, 2, 2, 4, 6],
@@ -117,6 +121,18 @@ impl CastMix {
         ..Self::SOMEBODY
     };
 
+    /// Caches of tables that are merged, expire and are dropped.
+    pub(crate) const CACHES: Self = Self {
+        caching: 1.0,
+        expiring: 0.5,
+        dropping: 0.2,
+        deleting: (0.6, 0.1),
+        days: &[2, 4],
+        merge_pauses: &[0.5, 5.0, 30.0],
+        operator_pauses: &[2.0, 20.0],
+        ..Self::SOMEBODY
+    };
+
     /// Databases that begin with an earlier version of another one.
     pub(crate) const RESTORES: Self = Self {
         restoring: 1.0,
@@ -140,6 +156,7 @@ pub(crate) struct Cast {
     pub(crate) dropping: bool,
     pub(crate) restoring: bool,
     pub(crate) destroying: bool,
+    pub(crate) caching: bool,
     pub(crate) past_queries: f64,
     pub(crate) wide: bool,
     pub(crate) days: usize,
@@ -162,6 +179,7 @@ impl Cast {
         dropping: false,
         restoring: false,
         destroying: false,
+        caching: false,
         past_queries: 0.0,
         wide: false,
         days: 2,
@@ -188,6 +206,7 @@ impl Cast {
             dropping: chance.happens(mix.dropping),
             restoring: chance.happens(mix.restoring),
             destroying,
+            caching: mix.caching > 0.0 && chance.happens(mix.caching),
             past_queries: share(mix.looking_back),
             wide: chance.happens(mix.wide),
             days: chance.pick(mix.days),

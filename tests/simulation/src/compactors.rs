@@ -40,7 +40,7 @@ impl Instance {
     }
 
     /// Whether a job may fail like this that began at `begun`.
-    fn judge(&self, what: &str, error: &CompactError, begun: Duration) {
+    pub(crate) fn judge(&self, what: &str, error: &CompactError, begun: Duration) {
         self.trace(format_args!("{what}: {error}"));
         match error {
             CompactError::Format(_)

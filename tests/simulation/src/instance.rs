@@ -8,8 +8,8 @@ use std::{
 use neap_bucket::{Bucket, Entropy, Margins, Rules, World as Surroundings};
 use neap_catalog::Catalog;
 use neap_compact::{
-    CollectSettings, Collector, Compactor, CompactorSettings, FlushLimits, FlushTriggers, Flusher,
-    Maintainer, MergePolicy, Merger,
+    CacheBackfill, CollectSettings, Collector, Compactor, CompactorSettings, FlushLimits,
+    FlushTriggers, Flusher, Maintainer, MergePolicy, Merger,
 };
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -154,6 +154,7 @@ impl Instance {
             bucket.clone(),
             flusher.clone(),
             maintainer.clone(),
+            CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone()),
             collector.clone(),
             None,
             CompactorSettings {

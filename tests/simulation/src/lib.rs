@@ -31,6 +31,8 @@
 #[cfg(test)]
 mod actors;
 #[cfg(test)]
+mod caching;
+#[cfg(test)]
 mod cast;
 #[cfg(test)]
 mod chance;

@@ -53,6 +53,7 @@ fn focused(name: &str) -> Option<Mix> {
         "expiry" => CastMix::EXPIRY,
         "drops" => CastMix::DROPS,
         "restores" => CastMix::RESTORES,
+        "caches" => CastMix::CACHES,
         _ => return None,
     };
     Some(Mix {
@@ -83,6 +84,12 @@ fn drops_that_are_taken_back_keep_all_invariants() {
 fn restored_versions_keep_all_invariants() {
     let tally = keep_all_invariants(300, &focused("restores").unwrap(), "NEAP_SIM_MIX=restores ");
     assert!(tally.counts.copies > 0);
+}
+
+#[test]
+fn caches_keep_all_invariants() {
+    let tally = keep_all_invariants(300, &focused("caches").unwrap(), "NEAP_SIM_MIX=caches ");
+    assert!(tally.counts.caches > tally.seeds);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     actors::{Stage, client, flusher, querier},
+    caching::cacher,
     chance::Chance,
     compactors::{collector, compactor, merger, planner},
     ending::finish,
@@ -134,6 +135,9 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     }
     if cast.compacting {
         actors.spawn(compactor(stage.clone(), place("compactor")));
+    }
+    for number in 0..if cast.caching { 2 } else { 0 } {
+        actors.spawn(cacher(stage.clone(), place(&format!("cacher {number}"))));
     }
     if cast.expiring || cast.dropping || cast.restoring || cast.destroying {
         actors.spawn(operator(stage.clone(), place("operator")));

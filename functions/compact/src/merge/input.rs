@@ -10,6 +10,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use bytes::Bytes;
+use neap_manifest::{Manifest, Section};
 use neap_points::times;
 use neap_row_delete::Condition;
 use parquet::{
@@ -33,6 +34,18 @@ pub(super) struct RowFilter {
 }
 
 impl RowFilter {
+    /// What a manifest says of the rows of a section, and those before a time.
+    pub(super) fn of(manifest: &Manifest, section: &Section, floor: Option<i64>) -> Self {
+        let deletes = manifest.deletes_of(section.table);
+        let deleted = deletes
+            .filter(|recorded| recorded.applies_to(section))
+            .map(|recorded| recorded.delete.condition.clone());
+        Self {
+            deleted: deleted.collect(),
+            floor: floor.filter(|floor| section.min_time < *floor),
+        }
+    }
+
     fn apply(&self, rows: RecordBatch) -> Result<RecordBatch, MergeError> {
         let mut kept: Option<BooleanBuffer> = None;
         if let Some(floor) = self.floor {

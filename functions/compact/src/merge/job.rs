@@ -28,7 +28,9 @@ use super::{
     source::{ReadSizes, Source},
     stream::{MergeStream, Progress},
 };
-use crate::{EncodedSection, flush::millis, removal::is_being_removed};
+use crate::{
+    EncodedSection, SectionProfile, SectionWriter, flush::millis, removal::is_being_removed,
+};
 
 /// Sections of at most so many bytes are read whole: a second request costs more than the transfer.
 const WHOLE_BYTES: u64 = 4 << 20;
@@ -40,7 +42,7 @@ const MAX_WINDOW_BYTES: u64 = 8 << 20;
 const BASE_MEMORY_BYTES: u64 = 96 << 20;
 
 /// How many inputs are opened at once.
-const PARALLEL_OPENS: usize = 16;
+pub(super) const PARALLEL_OPENS: usize = 16;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
@@ -268,18 +270,21 @@ impl Merger {
             .await?;
         let filters = task.inputs.iter().map(|input| task.filter(&input.section));
         let inputs = opened.into_iter().zip(filters).collect();
-        let merge = MergeStream::new(&task.table, inputs, task.job.bytes())?;
+        let capacity = usize::try_from(task.job.bytes()).unwrap_or(0);
+        let writer = |tags: &[String], schema, rows| {
+            SectionWriter::new(tags, schema, SectionProfile::Merge).with_expectation(rows, capacity)
+        };
+        let merge = MergeStream::new(&task.table, inputs, task.job.bytes(), writer)?;
         let mut used = 0;
         let go_on = |progress: Progress| {
             used = progress.memory_bytes;
             used <= limits.max_memory_bytes && self.elapsed(task) <= limits.time
         };
-        let encoded = merge.run(go_on).await?;
-        Ok(encoded.ok_or(if used > limits.max_memory_bytes {
-            MergeGaveUp::OutOfMemory(used)
-        } else {
-            MergeGaveUp::OutOfTime
-        }))
+        match merge.run(go_on).await? {
+            Some(writer) => Ok(Ok(writer.finish()?)),
+            None if used > limits.max_memory_bytes => Ok(Err(MergeGaveUp::OutOfMemory(used))),
+            None => Ok(Err(MergeGaveUp::OutOfTime)),
+        }
     }
 
     /// Stores the output and puts it in the place of the inputs.
@@ -359,14 +364,7 @@ impl Task {
 
     /// What is left out of the rows of an input.
     fn filter(&self, section: &Section) -> RowFilter {
-        let deletes = self.manifest.value.deletes_of(self.job.table);
-        let deleted = deletes
-            .filter(|recorded| recorded.applies_to(section))
-            .map(|recorded| recorded.delete.condition.clone());
-        RowFilter {
-            deleted: deleted.collect(),
-            floor: self.cutoff.filter(|cutoff| section.min_time < *cutoff),
-        }
+        RowFilter::of(&self.manifest.value, section, self.cutoff)
     }
 
     /// The output as the manifest will know it.
@@ -417,10 +415,14 @@ const MIN_WINDOW_BYTES: u64 = 1 << 20;
 
 /// What is left of the memory is for the inputs.
 fn read_sizes(job: &MergeJob, limits: &JobLimits) -> ReadSizes {
-    let left = limits
-        .max_memory_bytes
-        .saturating_sub(BASE_MEMORY_BYTES + job.bytes());
-    let share = left / (2 * job.inputs.len().max(1) as u64);
+    let left = limits.max_memory_bytes.saturating_sub(job.bytes());
+    sizes_within(left, job.inputs.len())
+}
+
+/// How much is read at once of so many inputs, with so much memory for them and for the merge itself.
+pub(super) fn sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
+    let left = memory_bytes.saturating_sub(BASE_MEMORY_BYTES);
+    let share = left / (2 * inputs.max(1) as u64);
     let window_bytes = share.clamp(MIN_WINDOW_BYTES, MAX_WINDOW_BYTES);
     ReadSizes {
         whole_bytes: WHOLE_BYTES.min(2 * window_bytes),

@@ -5,6 +5,7 @@
 //!   read      their bytes, a window of each at a time                      GETs
 //!   blocks    the rows of all inputs, block by block, in the order of the key
 //!   encode    the output, as it grows
+//!   scan      rows for something else than a section, days by days                GETs
 //!   job       all of it, in time and memory                                GETs, 1 PUT, 1 commit
 //! ```
 //!
@@ -21,6 +22,7 @@ mod job_list;
 mod key;
 mod plan;
 mod range;
+mod scan;
 mod source;
 mod stream;
 #[cfg(test)]
@@ -33,3 +35,5 @@ pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
 pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
 pub(crate) use plan::urgency;
 pub use plan::{MergePolicy, TablePlan, TableState, plan_table};
+pub(crate) use scan::{Scan, ScanEnd};
+pub(crate) use stream::RowSink;

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use futures::{
     FutureExt, StreamExt,
@@ -26,7 +27,7 @@ use super::{
     input::{Input, RowFilter},
     source::{Fetched, Source},
 };
-use crate::{EncodedSection, SectionProfile, SectionWriter};
+use crate::SectionWriter;
 
 /// Blocks between two looks at how it goes.
 const BLOCKS_PER_TURN: usize = 16;
@@ -46,11 +47,29 @@ const BLOCK_BYTES: u64 = 8 << 20;
 /// Inputs that are smaller together are merged without a change of thread: it takes a few milliseconds.
 const INLINE_BYTES: u64 = 1 << 20;
 
+/// Where merged rows go.
+pub(crate) trait RowSink: Send + 'static {
+    /// Takes rows that are after all before.
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), MergeError>;
+
+    /// About how many bytes of memory it holds.
+    fn size_bytes(&self) -> usize;
+}
+
+impl RowSink for SectionWriter {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), MergeError> {
+        Ok(Self::write(self, rows)?)
+    }
+
+    fn size_bytes(&self) -> usize {
+        Self::size_bytes(self)
+    }
+}
+
 /// The part of a merge that needs no store.
-#[derive(Debug)]
-struct Work {
+struct Work<S> {
     blocks: BlockMerge,
-    writer: SectionWriter,
+    sink: S,
 }
 
 /// Why the work rests.
@@ -64,12 +83,12 @@ enum Pause {
     End,
 }
 
-impl Work {
+impl<S: RowSink> Work<S> {
     fn turn(&mut self) -> Result<Pause, MergeError> {
         for _ in 0..BLOCKS_PER_TURN {
             match self.blocks.next()? {
                 Block::Needs(inputs) => return Ok(Pause::Needs(inputs)),
-                Block::Rows(rows) => self.writer.write(&rows)?,
+                Block::Rows(rows) => self.sink.write(&rows)?,
                 Block::End => return Ok(Pause::End),
             }
         }
@@ -85,18 +104,17 @@ pub(super) struct Progress {
 }
 
 /// A merge of sections whose footers are known.
-#[derive(Debug)]
-pub(super) struct MergeStream {
+pub(super) struct MergeStream<S> {
     sources: Vec<Source>,
-    work: Box<Work>,
+    work: Box<Work<S>>,
     is_inline: bool,
 }
 
 type Fetch = BoxFuture<'static, (usize, Result<Fetched, MergeError>)>;
 
-impl MergeStream {
-    /// A merge of sections of a table, oldest first, each with what is left out of its rows. `bytes_in` is the
-    /// length of them all.
+impl<S: RowSink> MergeStream<S> {
+    /// A merge of sections of a table, oldest first, each with what is left out of its rows, into what `sink`
+    /// gives for the columns and the number of rows of them all. `bytes_in` is their length.
     ///
     /// # Errors
     /// `Column`: the table does not have a column of an input; `Format`: an input can't be read.
@@ -104,6 +122,7 @@ impl MergeStream {
         table: &Table,
         inputs: Vec<(Source, RowFilter)>,
         bytes_in: u64,
+        sink: impl FnOnce(&[String], SchemaRef, u64) -> S,
     ) -> Result<Self, MergeError> {
         let tags: Vec<String> = table.tag_names();
         let schema = schema_of(table, &inputs)?;
@@ -117,22 +136,20 @@ impl MergeStream {
             decoders.push(Input::new(name, tags, metadata, batch_rows, filter)?);
             sources.push(source);
         }
-        let capacity = usize::try_from(bytes_in).unwrap_or(0);
-        let writer = SectionWriter::new(&tags, Arc::clone(&schema), SectionProfile::Merge)
-            .with_expectation(rows, capacity);
+        let sink = sink(&tags, Arc::clone(&schema), rows);
         let blocks = BlockMerge::new(tags, schema, decoders);
         Ok(Self {
             sources,
-            work: Box::new(Work { blocks, writer }),
+            work: Box::new(Work { blocks, sink }),
             is_inline: bytes_in <= INLINE_BYTES,
         })
     }
 
-    /// Merges everything; `None` if `go_on` said no. The section has no rows if all were left out.
+    /// Merges everything; `None` if `go_on` said no.
     pub(super) async fn run(
         self,
         mut go_on: impl FnMut(Progress) -> bool,
-    ) -> Result<Option<EncodedSection>, MergeError> {
+    ) -> Result<Option<S>, MergeError> {
         let Self {
             mut sources,
             mut work,
@@ -146,7 +163,7 @@ impl MergeStream {
             match pause {
                 Pause::End => {
                     sources.iter().try_for_each(Source::check)?;
-                    return Ok(Some(work.writer.finish()?));
+                    return Ok(Some(work.sink));
                 }
                 Pause::Turn => {}
                 Pause::Needs(needs) => {
@@ -165,7 +182,7 @@ impl MergeStream {
     }
 }
 
-fn progress(work: &Work, sources: &[Source]) -> Progress {
+fn progress<S: RowSink>(work: &Work<S>, sources: &[Source]) -> Progress {
     // A window that is being read is about as large as the next one.
     let windows = sources.iter().map(|source| {
         let next = source.ready.as_ref().map(|fetched| &fetched.window);
@@ -174,18 +191,18 @@ fn progress(work: &Work, sources: &[Source]) -> Progress {
             .map_or(0, |window| window.size_bytes())
     });
     Progress {
-        memory_bytes: windows.sum::<u64>() + work.writer.size_bytes() as u64 + 4 * BLOCK_BYTES,
+        memory_bytes: windows.sum::<u64>() + work.sink.size_bytes() as u64 + 4 * BLOCK_BYTES,
     }
 }
 
 /// Lets the work go on, and fetches meanwhile.
-async fn turn(
-    work: Box<Work>,
+async fn turn<S: RowSink>(
+    work: Box<Work<S>>,
     is_inline: bool,
     sources: &mut [Source],
     fetches: &mut FuturesUnordered<Fetch>,
-) -> Result<(Box<Work>, Pause), MergeError> {
-    let take_turn = move |mut work: Box<Work>| {
+) -> Result<(Box<Work<S>>, Pause), MergeError> {
+    let take_turn = move |mut work: Box<Work<S>>| {
         let pause = work.turn();
         pause.map(|pause| (work, pause))
     };

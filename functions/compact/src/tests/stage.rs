@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use neap_bucket::{
-    Bucket, Call, Change, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, ListRequest,
-    Margins, MemoryStore, Operation, Phase, Rules, Store, Versioned, World,
+    Bucket, Call, Change, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, KeyClass,
+    ListRequest, Margins, MemoryStore, Operation, Phase, Rules, Store, Versioned, World,
 };
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_http::Metrics;
 use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
+use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriterSettings};
 use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
@@ -27,11 +28,11 @@ use tokio::sync::watch;
 
 use crate::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
-    MergeOrder, MergePolicy, Report,
+    Maintainer, MergeOrder, MergePolicy, Merger, Report,
 };
 
 /// The wall clock at the begin of a test: 14 November 2023, 22:13:20.
-pub(super) const NOW: i64 = 1_700_000_000_000_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000_000_000_000;
 
 pub(super) const DAY: i64 = 86_400_000_000_000;
 
@@ -83,11 +84,11 @@ impl Dispatch for Queue {
     }
 }
 
-pub(super) struct Stage {
+pub(crate) struct Stage {
     clock: Arc<HandClock>,
     pub(super) store: Arc<CountingStore>,
     pub(super) bucket: Bucket,
-    pub(super) catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     pub(super) manifests: ManifestStore,
     writer: WriteService,
     rules: Rules,
@@ -96,7 +97,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock = Arc::new(HandClock(watch::Sender::new(0)));
         let memory = MemoryStore::new(Arc::clone(&clock) as _);
         let store = Arc::new(CountingStore::new(Arc::new(memory)));
@@ -133,11 +134,23 @@ impl Stage {
         self.clock.0.send_modify(|now| *now += micros);
     }
 
-    pub(super) async fn write(&self, database: &str, lines: &str) {
+    pub(crate) async fn write(&self, database: &str, lines: &str) {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
         let written = self.writer.write(database, body, WriteOptions::default());
         written.await.unwrap();
+    }
+
+    /// Deletes rows of the table `m`.
+    pub(super) async fn delete(&self, database: &str, condition: Condition) {
+        self.pass(Duration::from_millis(1));
+        let id = self.id(database).await;
+        let catalog = self.catalog.database(id, ANY_AGE).await.unwrap();
+        let table = catalog.value.table("m").unwrap().id();
+        let deletes = vec![RowDelete { table, condition }];
+        let arrived = self.bucket.world().moment();
+        let deleted = RowDeleter::delete_rows(&self.writer, id, deletes, arrived, None);
+        deleted.await.unwrap();
     }
 
     /// A function with caches of its own.
@@ -176,6 +189,61 @@ impl Stage {
         self.assembled(Bucket::new(Arc::new(store), world), None)
     }
 
+    /// What plans merges and removes what has expired, by itself.
+    pub(super) fn maintainer(&self) -> Maintainer {
+        let (bucket, catalog) = (self.bucket.clone(), Arc::clone(&self.catalog));
+        let manifests = self.manifests.clone();
+        let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
+        Maintainer::new(bucket, catalog, manifests, merger, self.policy)
+    }
+
+    /// A function that finds, when it has read its first object of a class, that something was done meanwhile.
+    pub(super) fn interrupted(
+        &self,
+        class: KeyClass,
+        done: impl Future<Output = ()> + Send + 'static,
+    ) -> Compactor {
+        self.interrupted_at((Operation::Get, class), done)
+    }
+
+    /// The same for its first request of a kind.
+    pub(super) fn interrupted_at(
+        &self,
+        (operation, class): (Operation, KeyClass),
+        done: impl Future<Output = ()> + Send + 'static,
+    ) -> Compactor {
+        let done = Mutex::new(Some(done.boxed()));
+        self.hooked(move |call: &Call| {
+            let is_it = call.operation == operation
+                && call.phase == Phase::Before
+                && KeyClass::of(&call.key) == class;
+            match is_it.then(|| done.lock().unwrap().take()).flatten() {
+                Some(done) => done,
+                None => std::future::ready(()).boxed(),
+            }
+        })
+    }
+
+    /// A function whose requests wait for what a hook does.
+    pub(super) fn hooked(
+        &self,
+        hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Compactor {
+        let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
+        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = store.with_hook(Arc::new(hook));
+        self.assembled(Bucket::new(Arc::new(store), world), None)
+    }
+
+    /// Moves the clock, for a hook.
+    pub(super) fn clock_hand(&self) -> impl Fn(Duration) + Send + Sync + 'static {
+        let clock = Arc::clone(&self.clock);
+        move |time| {
+            let micros = i64::try_from(time.as_micros()).unwrap();
+            clock.0.send_modify(|now| *now += micros);
+        }
+    }
+
     fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
         let parts = CompactParts {
             bucket,
@@ -206,7 +274,7 @@ impl Stage {
         report
     }
 
-    pub(super) async fn id(&self, database: &str) -> DatabaseId {
+    pub(crate) async fn id(&self, database: &str) -> DatabaseId {
         let root = self.catalog.root(ANY_AGE).await.unwrap();
         root.value.database(database).unwrap()
     }

@@ -134,7 +134,7 @@ impl Seen {
 
 /// The first time that queries see: rows that are older than the retention are not shown, whether they are
 /// still there or not.
-fn first_seen(snapshot: &Snapshot, table: &Table, now: StoreTime) -> i64 {
+pub(super) fn first_seen(snapshot: &Snapshot, table: &Table, now: StoreTime) -> i64 {
     let cutoff = snapshot.catalog.value.cutoff_of(table.id(), now);
     cutoff.unwrap_or(i64::MIN)
 }

@@ -11,14 +11,15 @@ mod tail;
 
 use std::{error::Error, sync::Arc};
 
-use data::DataError;
 use neap_manifest::{ManifestError, ManifestStore};
 use tail::TailError;
 
-pub(crate) use data::{Data, DataCacheLimits};
+use crate::caches::Bases;
+
+pub(crate) use data::{Data, DataCacheLimits, DataError};
 pub(crate) use plan::STORE_URL;
 pub(crate) use provider::SnapshotTable;
-pub(crate) use tail::TailImages;
+pub(crate) use tail::{Behind, OverlayWanted, TailImages, is_overtaken};
 
 /// What the tables of all queries share.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) data: Data,
     /// What is not in them yet.
     pub(crate) tails: TailImages,
+    /// What caches hold of the sections.
+    pub(crate) bases: Bases,
 }
 
 /// Whether an error of a scan passes with time: a store that did not answer, a tail that is to be flushed,
@@ -41,7 +44,10 @@ pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
             || error
                 .downcast_ref::<Arc<DataError>>()
                 .is_some_and(|error| of_data(error))
-            || matches!(error.downcast_ref(), Some(TailError::TooLarge { .. }))
+            || matches!(
+                error.downcast_ref(),
+                Some(TailError::TooLarge { .. } | TailError::Overtaken { .. })
+            )
             || matches!(
                 error.downcast_ref(),
                 Some(ManifestError::Store(_) | ManifestError::PageGone { .. })

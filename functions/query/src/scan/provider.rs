@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::Array, datatypes::SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -12,25 +12,32 @@ use datafusion::{
 };
 use neap_bucket::StoreTime;
 use neap_catalog::Table;
-use neap_manifest::Snapshot;
+use neap_manifest::{SectionWithFooter, Snapshot};
+use neap_points::TailImage;
+
+use crate::session::Scope;
 
 use super::{
-    Shared,
+    Behind, Shared,
     data::SectionFile,
-    hidden::{Hidden, Hiding},
+    hidden::{self, Hidden, Hiding},
     plan::{Source, SourceRows, TableScan},
     predicate::Predicates,
     regions::TimeRange,
 };
 
 /// A table as of a snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SnapshotTable {
     shared: Arc<Shared>,
     snapshot: Arc<Snapshot>,
     table: Arc<Table>,
     schema: SchemaRef,
     now: StoreTime,
+    behind: Behind,
+    has_tail: bool,
+    /// Where its caches are found, if they may be read in its place.
+    caches: Option<Arc<Scope>>,
 }
 
 impl SnapshotTable {
@@ -40,6 +47,7 @@ impl SnapshotTable {
         snapshot: Arc<Snapshot>,
         table: Arc<Table>,
         now: StoreTime,
+        behind: Behind,
     ) -> Self {
         let schema = table.arrow_schema();
         Self {
@@ -48,7 +56,98 @@ impl SnapshotTable {
             table,
             schema,
             now,
+            behind,
+            has_tail: true,
+            caches: None,
         }
+    }
+
+    /// The same, for plans in which its caches may be read in its place.
+    pub(crate) fn helped_by_caches(self, scope: &Arc<Scope>) -> Self {
+        let has_caches =
+            !self.table.last_caches().is_empty() || !self.table.distinct_caches().is_empty();
+        Self {
+            caches: has_caches.then(|| Arc::clone(scope)),
+            ..self
+        }
+    }
+
+    /// Where its caches are found, if they may be read in its place.
+    pub(crate) fn caches(&self) -> Option<&Arc<Scope>> {
+        self.caches.as_ref()
+    }
+
+    /// The same without the rows of the tail. Those that deletes in the tail name are hidden nevertheless.
+    pub(crate) fn of_sections(&self) -> Self {
+        Self {
+            has_tail: false,
+            ..self.clone()
+        }
+    }
+
+    /// Its definition.
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The snapshot.
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The time of the store that retention counts back from.
+    pub(crate) fn now(&self) -> StoreTime {
+        self.now
+    }
+
+    /// What is done when what is kept of a tail is ahead of the snapshot.
+    pub(crate) fn behind(&self) -> Behind {
+        self.behind
+    }
+
+    /// What all tables share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The first time that queries see: what is older is not kept.
+    pub(crate) fn first_seen(&self) -> i64 {
+        hidden::first_seen(&self.snapshot, &self.table, self.now)
+    }
+
+    /// Whether the tail has rows of it.
+    pub(crate) fn is_in_tail(&self) -> bool {
+        let segments = &self.snapshot.tail;
+        self.has_tail
+            && segments.iter().any(|segment| {
+                let mut tables = segment.tables();
+                tables.any(|rows| rows.table == self.table.id())
+            })
+    }
+
+    /// The sections that may have rows of these times.
+    pub(crate) async fn sections(
+        &self,
+        times: neap_manifest::TimeRange,
+    ) -> Result<Vec<SectionWithFooter>> {
+        let sections = self.shared.manifests.load_sections(
+            self.snapshot.database,
+            &self.snapshot.manifest.value,
+            self.table.id(),
+            times,
+        );
+        sections.await.map_err(external)
+    }
+
+    /// Whether a row of the tail may lack one of these tags.
+    pub(crate) async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
+        let Some(image) = self.image().await? else {
+            return Ok(false);
+        };
+        Ok(image.chunks.iter().any(|chunk| {
+            let mut columns = tags.iter().map(|tag| chunk.rows.column_by_name(tag));
+            columns.any(|column| column.is_none_or(|column| column.null_count() > 0))
+        }))
     }
 
     /// The sections in the order of their stamps, then the tail.
@@ -56,20 +155,13 @@ impl SnapshotTable {
         let Some(time) = predicates.time.intersection(hiding.seen) else {
             return Ok(Vec::new());
         };
-        let sections = self
-            .shared
-            .manifests
-            .load_sections(
-                self.snapshot.database,
-                &self.snapshot.manifest.value,
-                self.table.id(),
-                neap_manifest::TimeRange {
-                    first: time.min,
-                    last: time.max,
-                },
-            )
-            .await
-            .map_err(external)?;
+        let times = neap_manifest::TimeRange {
+            first: time.min,
+            last: time.max,
+        };
+        // What is kept of the tail moves on while sections are looked for.
+        let tail = self.tail().await?;
+        let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
         let mut sources: Vec<Source> = sections
             .iter()
@@ -82,7 +174,7 @@ impl SnapshotTable {
                 hidden: hiding.of_section(&loaded.section),
             })
             .collect();
-        sources.extend(self.tail().await?);
+        sources.extend(tail);
         let within = |source: Source| {
             let time = source.time.intersection(time)?;
             Some(Source { time, ..source })
@@ -91,25 +183,31 @@ impl SnapshotTable {
     }
 
     async fn tail(&self) -> Result<Option<Source>> {
+        let source = |image: Arc<TailImage>| {
+            let (min, max) = image.time_range()?;
+            Some(Source {
+                time: TimeRange { min, max },
+                rows: SourceRows::Tail(image),
+                hidden: Hidden::default(),
+            })
+        };
+        Ok(self.image().await?.and_then(source))
+    }
+
+    /// The rows of the tail, if it has any.
+    async fn image(&self) -> Result<Option<Arc<TailImage>>> {
+        if !self.is_in_tail() {
+            return Ok(None);
+        }
         let (shared, snapshot, table) = (
             Arc::clone(&self.shared),
             Arc::clone(&self.snapshot),
             Arc::clone(&self.table),
         );
-        if !snapshot
-            .tail
-            .iter()
-            .any(|segment| segment.tables().any(|rows| rows.table == table.id()))
-        {
-            return Ok(None);
-        }
-        let image = tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table));
-        let image = image.await.map_err(external)?.map_err(external)?;
-        Ok(image.time_range().map(|(min, max)| Source {
-            time: TimeRange { min, max },
-            rows: SourceRows::Tail(image),
-            hidden: Hidden::default(),
-        }))
+        let behind = self.behind;
+        let image =
+            tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, behind));
+        image.await.map_err(external)?.map_err(external).map(Some)
     }
 }
 

@@ -1,15 +1,24 @@
 //! The tails of tables without duplicates, kept between queries.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use arrow::datatypes::SchemaRef;
 use moka::sync::Cache;
-use neap_bucket::SegmentName;
+use neap_bucket::{SegmentName, Stamp};
+use neap_cache::{CacheError, KeyFilter};
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_points::{PointsError, TailImage, TailImageBuilder};
-use neap_schema::{DatabaseId, TableId};
+use neap_schema::{CacheId, DatabaseId, TableId};
 use neap_wal::SegmentError;
+
+use crate::caches::{Layer, Overlay};
+
+/// An index up to this size is looked through without moving to another thread.
+const SMALL_INDEX_BYTES: usize = 128 << 10;
 
 /// Why the tail of a table could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +39,48 @@ pub(crate) enum TailError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The layer of a cache can't be made.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// What is kept has writes that the snapshot does not have.
+    #[error("the tail of table '{table}' is ahead of the query")]
+    Overtaken {
+        /// The table.
+        table: String,
+    },
+}
+
+/// Whether a query failed because what is kept of a tail is ahead of its snapshot: with a newer one, which is
+/// there already, it succeeds.
+pub(crate) fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(TailError::Overtaken { .. })) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Whether the error is that the index of a cache has no room beside the tail.
+fn has_no_room(error: &TailError) -> bool {
+    matches!(error, TailError::Cache(CacheError::TooLarge { .. }))
+}
+
+/// What is done when what is kept of a tail is ahead of the snapshot of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// The query fails, and is tried again with a newer snapshot.
+    Fail,
+    /// The tail is folded once more, for this query alone.
+    FoldAnew,
 }
 
 /// The images of the tails that were asked for lately.
 #[derive(Debug)]
 pub(crate) struct TailImages {
-    tails: Cache<(DatabaseId, TableId), Arc<Mutex<Tail>>>,
+    tails: Cache<(DatabaseId, TableId), Arc<RwLock<Tail>>>,
     limit_bytes: usize,
 }
 
@@ -43,21 +88,104 @@ pub(crate) struct TailImages {
 #[derive(Debug)]
 struct Tail {
     builder: TailImageBuilder,
+    /// The low-water mark above which they are.
+    mark: Stamp,
     taken: Vec<SegmentName>,
+    /// The indexes of caches that were asked for since the builder began.
+    overlays: BTreeMap<CacheId, Overlay>,
+    /// The caches for whose indexes there was no room. It only gets less.
+    without_room: BTreeSet<CacheId>,
+}
+
+/// What a query asks of a tail for a cache.
+#[derive(Debug)]
+pub(crate) struct OverlayWanted<'a, L: Layer> {
+    /// The cache.
+    pub(crate) cache: CacheId,
+    /// What it holds.
+    pub(crate) shape: &'a L::Shape,
+    /// Which keys are wanted.
+    pub(crate) filters: &'a [KeyFilter],
+    /// The time of the first rows.
+    pub(crate) from: i64,
 }
 
 impl Tail {
-    fn new(tags: &[String], schema: SchemaRef) -> Self {
+    fn new(snapshot: &Snapshot, table: &Table) -> Self {
         Self {
-            builder: TailImageBuilder::new(tags, schema),
+            builder: TailImageBuilder::new(&table.tag_names(), table.arrow_schema()),
+            mark: snapshot.mark(),
             taken: Vec::new(),
+            overlays: BTreeMap::new(),
+            without_room: BTreeSet::new(),
         }
     }
 
+    fn size_bytes(&self) -> usize {
+        let overlays = self.overlays.values().map(Overlay::size_bytes);
+        self.builder.size_bytes() + overlays.sum::<usize>()
+    }
+
+    /// Brings the index of a cache up to date. If it can't be, it goes, and nothing else does.
+    fn update<L: Layer>(
+        &mut self,
+        cache: CacheId,
+        shape: &L::Shape,
+        limit: usize,
+    ) -> Result<(), CacheError> {
+        if self.without_room.contains(&cache) {
+            return Err(CacheError::TooLarge { limit });
+        }
+        let overlay = self.overlays.remove(&cache);
+        let mut overlay = overlay.unwrap_or_else(|| L::overlay(shape));
+        overlay.update(&self.builder)?;
+        if self.size_bytes() + overlay.size_bytes() > limit {
+            self.without_room.insert(cache);
+            return Err(CacheError::TooLarge { limit });
+        }
+        self.overlays.insert(cache, overlay);
+        Ok(())
+    }
+
+    /// The layer of a cache.
+    fn layer<L: Layer>(
+        &mut self,
+        wanted: &OverlayWanted<'_, L>,
+        limit: usize,
+    ) -> Result<L, TailError> {
+        self.update::<L>(wanted.cache, wanted.shape, limit)?;
+        let overlay = self.overlays.get(&wanted.cache);
+        let layer = overlay
+            .and_then(|overlay| L::of_tail(overlay, &self.builder, wanted.filters, wanted.from));
+        match layer {
+            Some(layer) => Ok(layer?),
+            None => Ok(L::empty(wanted.shape)),
+        }
+    }
+
+    /// The layer of a cache, if there is nothing to do for it but a look.
+    fn layer_at_hand<L: Layer>(
+        &self,
+        wanted: &OverlayWanted<'_, L>,
+    ) -> Option<Result<L, TailError>> {
+        let overlay = self.overlays.get(&wanted.cache)?;
+        let is_small =
+            overlay.size_bytes() <= SMALL_INDEX_BYTES || L::is_lookup(wanted.shape, wanted.filters);
+        if !overlay.is_up_to_date(&self.builder) || !is_small {
+            return None;
+        }
+        let layer = L::of_tail(overlay, &self.builder, wanted.filters, wanted.from)?;
+        Some(layer.map_err(TailError::from))
+    }
+
     /// Whether the snapshot's tail is what was taken in, or goes on from there.
-    fn is_start_of(&self, snapshot: &Snapshot, tags: &[String], schema: &SchemaRef) -> bool {
-        self.builder.schema() == schema
-            && self.builder.tags() == tags
+    fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
+        *self.builder.schema() == table.arrow_schema()
+            && self
+                .builder
+                .tags()
+                .iter()
+                .eq(table.tags().map(|tag| &tag.name))
             && self.taken.len() <= snapshot.tail.len()
             && self
                 .taken
@@ -66,12 +194,20 @@ impl Tail {
                 .all(|(name, segment)| *name == segment.name())
     }
 
+    /// Whether it was made for a later state of the database than the snapshot.
+    fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+        snapshot.as_of.is_some()
+            || snapshot.mark() < self.mark
+            || snapshot.mark() == self.mark && snapshot.tail.len() < self.taken.len()
+    }
+
+    /// Takes in what the snapshot has beyond what was taken in. For want of room the indexes of caches go.
     fn take_in(
         &mut self,
         snapshot: &Snapshot,
         table: &Table,
         limit: usize,
-    ) -> Result<Arc<TailImage>, TailError> {
+    ) -> Result<(), TailError> {
         for segment in snapshot.tail.iter().skip(self.taken.len()) {
             for batch in segment.rows(table.id())? {
                 self.builder.push(&batch)?;
@@ -87,9 +223,17 @@ impl Tail {
                     limit,
                 });
             }
+            if self.size_bytes() > limit {
+                self.overlays.clear();
+            }
             self.taken.push(segment.name());
         }
-        Ok(self.builder.image())
+        // What starts the tails of two snapshots is above the marks of both.
+        self.mark = match self.taken.is_empty() {
+            true => snapshot.mark(),
+            false => self.mark.max(snapshot.mark()),
+        };
+        Ok(())
     }
 }
 
@@ -98,9 +242,9 @@ impl TailImages {
     pub(crate) fn new(limit_bytes: usize) -> Self {
         let tails = Cache::builder()
             .max_capacity(limit_bytes as u64)
-            .weigher(|_, tail: &Arc<Mutex<Tail>>| {
-                let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                u32::try_from(tail.builder.size_bytes()).unwrap_or(u32::MAX)
+            .weigher(|_, tail: &Arc<RwLock<Tail>>| {
+                let tail = tail.read().unwrap_or_else(PoisonError::into_inner);
+                u32::try_from(tail.size_bytes()).unwrap_or(u32::MAX)
             })
             .build();
         Self { tails, limit_bytes }
@@ -111,28 +255,109 @@ impl TailImages {
         &self,
         snapshot: &Snapshot,
         table: &Table,
+        behind: Behind,
     ) -> Result<Arc<TailImage>, TailError> {
+        self.with(snapshot, table, behind, |tail| Ok(tail.builder.image()))
+    }
+
+    /// The layer of a cache over the tail of a table in a snapshot. Costs what is new in it since the last
+    /// call, and the keys that are wanted; CPU only. `None` if there is no room for the index of the cache.
+    pub(crate) fn layer<L: Layer>(
+        &self,
+        snapshot: &Snapshot,
+        table: &Table,
+        behind: Behind,
+        wanted: &OverlayWanted<'_, L>,
+    ) -> Result<Option<L>, TailError> {
+        let layer = self.with(snapshot, table, behind, |tail| {
+            tail.layer(wanted, self.limit_bytes)
+        });
+        match layer {
+            Err(error) if has_no_room(&error) => Ok(None),
+            layer => layer.map(Some),
+        }
+    }
+
+    /// The same, if that takes no more than a look at some keys.
+    pub(crate) fn layer_at_hand<L: Layer>(
+        &self,
+        snapshot: &Snapshot,
+        table: &Table,
+        wanted: &OverlayWanted<'_, L>,
+    ) -> Option<Result<L, TailError>> {
+        let tail = self.tails.get(&(snapshot.database, table.id()))?;
+        let held = tail.try_read().ok()?;
+        let is_current =
+            held.taken.len() == snapshot.tail.len() && held.is_start_of(snapshot, table);
+        match is_current {
+            true => held.layer_at_hand(wanted),
+            false => None,
+        }
+    }
+
+    /// Brings the index of a cache up to date, so that a query finds it so.
+    pub(crate) fn update<L: Layer>(
+        &self,
+        snapshot: &Snapshot,
+        table: &Table,
+        cache: CacheId,
+        shape: &L::Shape,
+    ) -> Result<(), TailError> {
+        self.with(snapshot, table, Behind::Fail, |tail| {
+            Ok(tail.update::<L>(cache, shape, self.limit_bytes)?)
+        })
+    }
+
+    /// What `read` makes of the tail of a table, as it is in the snapshot.
+    fn with<T>(
+        &self,
+        snapshot: &Snapshot,
+        table: &Table,
+        behind: Behind,
+        read: impl FnOnce(&mut Tail) -> Result<T, TailError>,
+    ) -> Result<T, TailError> {
         let id = (snapshot.database, table.id());
-        let tags = table.tag_names();
-        let schema = table.arrow_schema();
-        let tail = self
-            .tails
-            .get(&id)
-            .unwrap_or_else(|| Arc::new(Mutex::new(Tail::new(&tags, Arc::clone(&schema)))));
-        let image = {
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if !tail.is_start_of(snapshot, &tags, &schema) {
-                *tail = Tail::new(&tags, schema);
+        let kept = self.tails.get(&id);
+        let tail = kept.unwrap_or_else(|| Arc::new(RwLock::new(Tail::new(snapshot, table))));
+        let mut held = tail.write().unwrap_or_else(PoisonError::into_inner);
+        if !held.is_start_of(snapshot, table) {
+            if held.is_ahead_of(snapshot) {
+                drop(held);
+                return self.apart(snapshot, table, behind, read);
             }
-            let image = tail.take_in(snapshot, table, self.limit_bytes);
-            if image.is_err() {
-                // Rows of a segment may have been taken in by half.
-                *tail = Tail::new(&tags, table.arrow_schema());
-            }
-            image?
-        };
-        // Weighed anew.
-        self.tails.insert(id, tail);
-        Ok(image)
+            *held = Tail::new(snapshot, table);
+        }
+        let before = (held.taken.len(), held.size_bytes());
+        let taken = held.take_in(snapshot, table, self.limit_bytes);
+        if taken.is_err() {
+            // Rows of a segment may have been taken in by half.
+            *held = Tail::new(snapshot, table);
+        }
+        let read = taken.and_then(|()| read(&mut held));
+        let has_changed = before != (held.taken.len(), held.size_bytes());
+        drop(held);
+        if has_changed {
+            // Weighed anew.
+            self.tails.insert(id, tail);
+        }
+        read
+    }
+
+    /// The same for a snapshot that was overtaken by what is kept, which stays as it is.
+    fn apart<T>(
+        &self,
+        snapshot: &Snapshot,
+        table: &Table,
+        behind: Behind,
+        read: impl FnOnce(&mut Tail) -> Result<T, TailError>,
+    ) -> Result<T, TailError> {
+        if behind == Behind::Fail {
+            return Err(TailError::Overtaken {
+                table: table.name().to_owned(),
+            });
+        }
+        let mut tail = Tail::new(snapshot, table);
+        tail.take_in(snapshot, table, self.limit_bytes)?;
+        read(&mut tail)
     }
 }

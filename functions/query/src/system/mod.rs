@@ -3,10 +3,15 @@
 //! | table | a row for each |
 //! |---|---|
 //! | `compactions` | job that changed the manifest lately, or that is claimed now |
+//! | `distinct_caches` | distinct value cache |
+//! | `last_caches` | last value cache |
 //! | `parquet_files` | section |
 //! | `versions` | version of the manifest that can be read (`x-neap-as-of`) |
 
+mod caches;
 mod compactions;
+mod distinct_caches;
+mod last_caches;
 mod parquet_files;
 mod versions;
 
@@ -28,7 +33,13 @@ use crate::scan::Shared;
 use parquet_files::ParquetFiles;
 
 /// The tables of the schema, by name.
-const TABLES: [&str; 3] = ["compactions", "parquet_files", "versions"];
+const TABLES: [&str; 5] = [
+    "compactions",
+    "distinct_caches",
+    "last_caches",
+    "parquet_files",
+    "versions",
+];
 
 /// Rows with these columns: the name of each, whether it has nulls, and its values.
 fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch> {
@@ -79,6 +90,8 @@ impl SchemaProvider for SystemSchema {
         };
         match name {
             "compactions" => of_rows(compactions::rows(&self.snapshot, self.now)?),
+            "distinct_caches" => of_rows(distinct_caches::rows(&self.snapshot)?),
+            "last_caches" => of_rows(last_caches::rows(&self.snapshot)?),
             "parquet_files" => {
                 let (shared, snapshot) = (Arc::clone(&self.shared), Arc::clone(&self.snapshot));
                 Ok(Some(Arc::new(ParquetFiles::new(shared, snapshot))))

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, response::Parts};
 use http_body_util::BodyExt;
-use neap_bucket::{Bucket, Clock, CountingStore, Counts, Entropy, Margins, MemoryStore, World};
+use neap_bucket::{
+    Bucket, Clock, CountingStore, Counts, Entropy, Margins, MemoryStore, Store, World,
+};
 use neap_catalog::Catalog;
 use neap_compact::{
-    FlushLimits, Flushed, Flusher, JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope,
+    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flushed, Flusher,
+    JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope,
 };
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
@@ -73,6 +76,7 @@ pub(crate) struct Instance {
     pub(crate) service: Arc<WriteService>,
     pub(crate) flusher: Flusher,
     pub(crate) maintainer: Maintainer,
+    pub(crate) compactor: Compactor,
     pub(crate) engine: Arc<QueryEngine>,
     pub(crate) router: Router,
 }
@@ -114,6 +118,16 @@ impl Instance {
         settings: QuerySettings,
         deleter: Deleter,
     ) -> Self {
+        Self::over(store as _, clock, settings, deleter).await
+    }
+
+    /// One over a store of any kind.
+    pub(crate) async fn over(
+        store: Arc<dyn Store>,
+        clock: Arc<HandClock>,
+        settings: QuerySettings,
+        deleter: Deleter,
+    ) -> Self {
         let counting = Arc::new(CountingStore::new(store));
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -147,6 +161,15 @@ impl Instance {
             rules,
             FlushLimits::default(),
         );
+        let compactor = CompactParts {
+            bucket: bucket.clone(),
+            margins: Margins::LOCAL,
+            rules,
+            flush: FlushLimits::default(),
+            merge: MergePolicy::default(),
+            collect: CollectSettings::default(),
+            settings: CompactorSettings::default(),
+        };
         let merger = Merger::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         let eager = MergePolicy {
             settle_after: Duration::ZERO,
@@ -185,6 +208,7 @@ impl Instance {
             service,
             flusher,
             maintainer,
+            compactor: compactor.assemble(None),
             router: router(Arc::clone(&engine)),
             engine,
         }
@@ -226,6 +250,11 @@ impl Instance {
             merges += usize::from(!matches!(outcome.unwrap(), MergeOutcome::Nothing(_)));
         }
         merges
+    }
+
+    /// Makes the objects that caches lack.
+    pub(crate) async fn fill_caches(&self) {
+        self.compactor.fill_caches(DATABASE, None).await.unwrap();
     }
 
     pub(crate) async fn get(&self, path_and_query: &str) -> (u16, String) {
@@ -272,6 +301,18 @@ impl Instance {
         let (status, body) = self
             .post(serde_json::json!({"db": "db", "q": sql, "format": format}))
             .await;
+        assert_eq!(status, 200, "{sql}: {body}");
+        body
+    }
+
+    /// The answer to a statement that must succeed, from the tables alone.
+    pub(crate) async fn sql_without_caches(&self, sql: &str) -> String {
+        let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+        let request = Request::post("/api/v3/query_sql")
+            .header("x-neap-cache", "off")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let (status, body) = self.send(request).await;
         assert_eq!(status, 200, "{sql}: {body}");
         body
     }

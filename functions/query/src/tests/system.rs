@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use neap_bucket::{KeyClass, Operation};
-use neap_catalog::HardDelete;
+use neap_catalog::{HardDelete, NewDistinctCache, NewLastCache};
 use neap_compact::{JobLimits, Scope};
 
 use super::{DATABASE, Instance, WEATHER};
@@ -16,6 +16,8 @@ async fn the_schema_stands_between_the_tables_and_the_views() {
     let of_system = "table_catalog,table_schema,table_name,table_type\n\
                      public,iox,weather,BASE TABLE\n\
                      public,system,compactions,BASE TABLE\n\
+                     public,system,distinct_caches,BASE TABLE\n\
+                     public,system,last_caches,BASE TABLE\n\
                      public,system,parquet_files,BASE TABLE\n\
                      public,system,versions,BASE TABLE\n\
                      public,information_schema,";
@@ -148,4 +150,81 @@ async fn jobs_and_versions_are_listed() {
         .sql("SELECT count(*) AS n FROM system.versions WHERE low_water_mark > 0")
         .await;
     assert_eq!(marks, "n\n2\n");
+}
+
+#[tokio::test]
+async fn caches_are_listed_with_ids_as_influxdb_counts_them() {
+    let one = Instance::alone().await;
+    one.write("home,room=a,site=x temp=1,hum=2,note=\"n\" 1\nbare,k=a v=1 1")
+        .await;
+    let last = |table: &str, name: &str, values: Option<&[&str]>| NewLastCache {
+        table: table.to_owned(),
+        name: Some(name.to_owned()),
+        key_columns: None,
+        value_columns: values.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+        count: 3,
+        ttl_s: 3_600,
+    };
+    for new in [
+        last("home", "some", Some(&["hum", "temp"])),
+        last("home", "all", None),
+        last("bare", "z", Some(&[])),
+    ] {
+        let created = one.catalog.create_last_cache(DATABASE, &new);
+        created.await.unwrap();
+    }
+    let rooms = NewDistinctCache {
+        table: "home".to_owned(),
+        name: Some("rooms".to_owned()),
+        columns: vec!["note".to_owned(), "room".to_owned()],
+        max_cardinality: 100,
+        max_age_s: 86_400,
+    };
+    let created = one.catalog.create_distinct_cache(DATABASE, &rooms);
+    created.await.unwrap();
+    let sql = "SELECT \"table\", name, array_to_string(key_column_ids, ' ') AS k, \
+               array_to_string(key_column_names, ' ') AS kn, array_to_string(value_column_ids, ' ') AS v, \
+               array_to_string(value_column_names, ' ') AS vn, count, ttl FROM system.last_caches";
+    assert_eq!(
+        one.sql(sql).await,
+        "table,name,k,kn,v,vn,count,ttl\n\
+         bare,z,0,k,2,time,3,3600\n\
+         home,all,0 1,room site,,,3,3600\n\
+         home,some,0 1,room site,3 2 5,hum temp time,3,3600\n"
+    );
+    let sql = "SELECT \"table\", name, array_to_string(column_ids, ' ') AS c, \
+               array_to_string(column_names, ' ') AS cn, max_cardinality, max_age_seconds \
+               FROM system.distinct_caches";
+    assert_eq!(
+        one.sql(sql).await,
+        "table,name,c,cn,max_cardinality,max_age_seconds\nhome,rooms,4 0,note room,100,86400\n"
+    );
+    let columns = |table: &str| {
+        format!(
+            "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
+             WHERE table_schema = 'system' AND table_name = '{table}' ORDER BY ordinal_position"
+        )
+    };
+    assert_eq!(
+        one.sql(&columns("last_caches")).await,
+        "column_name,data_type,is_nullable\n\
+         table,Utf8View,NO\n\
+         name,Utf8View,NO\n\
+         key_column_ids,List(UInt16),NO\n\
+         key_column_names,List(Utf8View),NO\n\
+         value_column_ids,List(UInt16),YES\n\
+         value_column_names,List(Utf8View),YES\n\
+         count,UInt64,NO\n\
+         ttl,UInt64,NO\n"
+    );
+    assert_eq!(
+        one.sql(&columns("distinct_caches")).await,
+        "column_name,data_type,is_nullable\n\
+         table,Utf8View,NO\n\
+         name,Utf8View,NO\n\
+         column_ids,List(UInt16),NO\n\
+         column_names,List(Utf8View),NO\n\
+         max_cardinality,UInt64,NO\n\
+         max_age_seconds,UInt64,NO\n"
+    );
 }

@@ -34,6 +34,8 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
         sections: vec![section],
         needs_catalog: 3,
         object: Some(object),
+        caches: Vec::new(),
+        gone_caches: Default::default(),
         deletes: Vec::new(),
         job: job(JobKind::Flush),
     }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use neap_bucket::{RegisterValue, StoreTime};
 use neap_row_delete::{Condition, RowDelete};
-use neap_schema::{DatabaseId, TableId};
+use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
 use super::{job, section, stamp};
 use crate::{
-    Claim, Condemned, Dropped, JobKind, Manifest, ObjectName, PageRef, Pin, RecordedDelete,
-    TagRange,
+    CacheEntry, Claim, Condemned, Dropped, Expiry, JobKind, Manifest, ObjectName, PageRef, Pin,
+    RecordedDelete, TagRange,
 };
 
 fn page() -> PageRef {
@@ -81,6 +81,21 @@ fn version_two() {
             ),
             condemned(Dropped::Object(ObjectName::Page(Ulid::from_parts(1, 5))), 4),
         ],
+        caches: vec![CacheEntry {
+            cache: CacheId::new(3),
+            table: TableId::new(3),
+            object: Ulid::from_parts(1, 7),
+            length: 500,
+            rows: 12,
+            crc32c: 9,
+            complete_from: -7,
+            floor: Some(-5),
+        }],
+        expiries: vec![Expiry {
+            table: TableId::new(3),
+            before: -5,
+            version: 3,
+        }],
         pins: vec![Pin {
             version: 3,
             database: DatabaseId::new(8),
@@ -105,6 +120,7 @@ fn version_two() {
         JobKind::Merge,
         JobKind::Expire,
         JobKind::Drop,
+        JobKind::Cache,
     ] {
         manifest.record_job(job(kind), 4);
     }
@@ -254,6 +270,25 @@ fn version_two() {
           "version": 4
         }
       ],
+      "caches": [
+        {
+          "cache": 3,
+          "table": 3,
+          "object": "00000000010000000000000007",
+          "length": 500,
+          "rows": 12,
+          "crc32c": 9,
+          "complete_from": -7,
+          "floor": -5
+        }
+      ],
+      "expiries": [
+        {
+          "table": 3,
+          "before": -5,
+          "version": 3
+        }
+      ],
       "pins": [
         {
           "version": 3,
@@ -314,6 +349,18 @@ fn version_two() {
         {
           "id": "00000000010000000000000001",
           "kind": "drop",
+          "inputs": 1,
+          "outputs": 1,
+          "rows": 1,
+          "bytes_in": 1,
+          "bytes_out": 1,
+          "duration_ms": 1,
+          "finished": 1,
+          "version": 4
+        },
+        {
+          "id": "00000000010000000000000001",
+          "kind": "cache",
           "inputs": 1,
           "outputs": 1,
           "rows": 1,

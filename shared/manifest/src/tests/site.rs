@@ -139,6 +139,8 @@ impl Site {
             sections,
             needs_catalog: 0,
             object,
+            caches: Vec::new(),
+            gone_caches: Default::default(),
             deletes: Vec::new(),
             job: job(JobKind::Flush),
         }

@@ -51,6 +51,8 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         sections,
         needs_catalog: 0,
         object: Some(object),
+        caches: Vec::new(),
+        gone_caches: Default::default(),
         deletes: Vec::new(),
         job: job(JobKind::Flush),
     };

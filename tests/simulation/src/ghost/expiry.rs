@@ -46,7 +46,9 @@ impl Ghost {
                 .map(|table| table.id())
                 .collect(),
         };
-        self.database(database).catalogs.push(kept);
+        let of_database = self.database(database);
+        of_database.catalogs.push(kept);
+        of_database.catalog = Some(value);
     }
 
     pub(super) fn root_put(&mut self, body: &Bytes) {

@@ -108,6 +108,7 @@ impl Ghost {
             now,
         };
         let (taken, rows) = self.taken(&step);
+        self.check_caches(database, version, &value, &rows);
         let commit = Commit {
             at: now,
             taken: Arc::new(taken),
@@ -311,7 +312,7 @@ impl Ghost {
             Some(JobKind::Merge) => counts.merged += 1,
             Some(JobKind::Expire) => counts.expired += 1,
             Some(JobKind::Drop) => counts.dropped += 1,
-            Some(JobKind::Flush) | None => {}
+            Some(JobKind::Flush | JobKind::Cache) | None => {}
         }
         counts.deletes += usize::from(commit.value.deletes.len() > before.value.deletes.len());
         counts.pages += commit.pages.difference(&before.pages).count();

@@ -5,12 +5,14 @@
 //! | `segments` | what segments hold, and which of them were acknowledged |
 //! | `manifests` | each manifest that is committed |
 //! | `contents` | what it takes in, and what its rows are |
+//! | `caches` | what caches hold of it |
 //! | `expiry` | what may expire |
 //! | `objects` | what may be deleted, and when |
 //! | `answers` | what queries answer |
 //! | `order` | whose writes win |
 
 mod answers;
+mod caches;
 mod contents;
 mod expiry;
 mod manifests;
@@ -28,6 +30,7 @@ use std::{
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use neap_bucket::{Key, Object, SegmentName, Stamp};
+use neap_catalog::DatabaseCatalog;
 use neap_manifest::{Manifest, Section};
 use neap_row_delete::RowDelete;
 use neap_schema::{DatabaseId, TableId};
@@ -58,6 +61,8 @@ pub(crate) enum Invariant {
     ManifestIsConsistent,
     /// What a manifest says of a section is true.
     StatisticsAreTrue,
+    /// The object of a cache holds what the rows of its version say.
+    CachesAreTrue,
     /// The catalog of a query names every column of its data.
     CatalogKnowsData,
     /// A query sees the registers as they were when it began, or later.
@@ -144,6 +149,8 @@ impl Commit {
 struct GhostDatabase {
     commits: BTreeMap<u64, Commit>,
     catalogs: Vec<expiry::Kept>,
+    /// The newest catalog.
+    catalog: Option<DatabaseCatalog>,
 }
 
 impl GhostDatabase {
@@ -190,6 +197,8 @@ pub(crate) struct Ghost {
     removed: BTreeSet<DatabaseId>,
     /// Sections by the key of their object and their place in it.
     sections: BTreeMap<(String, u64), Arc<Decoded>>,
+    /// The objects of caches that were ever put.
+    cache_objects: BTreeMap<String, Bytes>,
     acknowledged: BTreeSet<u64>,
     pub(crate) writes: Vec<Write>,
     pub(crate) violations: Vec<Violation>,
@@ -215,6 +224,8 @@ pub(crate) struct Counts {
     pub(crate) orphans: usize,
     pub(crate) undeleted: usize,
     pub(crate) removed: usize,
+    /// Objects of caches that were looked at, once for each version that names them.
+    pub(crate) caches: usize,
 }
 
 impl Counts {
@@ -235,6 +246,7 @@ impl Counts {
             orphans: self.orphans + other.orphans,
             undeleted: self.undeleted + other.undeleted,
             removed: self.removed + other.removed,
+            caches: self.caches + other.caches,
         }
     }
 }
@@ -255,6 +267,7 @@ impl Ghost {
             Ok(Key::Manifest(database)) => self.manifest_put(database, body, all, now),
             Ok(Key::DatabaseCatalog(database)) => self.catalog_put(database, body, now),
             Ok(Key::RootCatalog) => self.root_put(body),
+            Ok(Key::Cache(..)) => self.cache_put(key, body),
             _ => {}
         }
     }

@@ -117,6 +117,8 @@ impl Stage {
             object: (!sections.is_empty()).then_some(object),
             sections,
             needs_catalog: 1,
+            caches: Vec::new(),
+            gone_caches: Default::default(),
             deletes: delete
                 .map(|condition| (upto, RowDelete { table, condition }))
                 .into_iter()

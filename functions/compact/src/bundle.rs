@@ -1,0 +1,135 @@
+//! The bundle of a flush: the rows of its segments, table by table, as sections.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use neap_bucket::Stamp;
+use neap_catalog::{DatabaseCatalog, Table};
+use neap_manifest::{DrawnObject, Section};
+use neap_points::{Version, fold, survivors};
+use neap_row_delete::RowDelete;
+use neap_schema::TableId;
+use neap_wal::Segment;
+
+use crate::{
+    CompactError,
+    caches::{Interval, Kept},
+    encode::{EncodeError, EncodedSection, encode_section, without_empty_fields},
+    removal::is_being_removed,
+    split_by_days,
+};
+
+/// The sections of an interval in their bundle.
+pub(crate) struct Bundle {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sections: Vec<Section>,
+    /// What the caches of their tables hold of their rows.
+    pub(crate) interval: Interval,
+}
+
+/// The bundle of all sections, and their places in it.
+pub(crate) fn bundle(
+    catalog: &DatabaseCatalog,
+    segments: &[Arc<Segment>],
+    object: DrawnObject,
+    (above, upto): (Stamp, Stamp),
+    kept: &Kept,
+) -> Result<Bundle, CompactError> {
+    let mut tables: Vec<TableId> = segments
+        .iter()
+        .flat_map(|segment| segment.tables())
+        .map(|rows| rows.table)
+        .collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let mut bundle = Vec::new();
+    let mut sections = Vec::new();
+    let mut interval = Interval::default();
+    for id in tables {
+        // The rows of a table whose data is being removed go with it.
+        let table = catalog.table_by_id(id);
+        let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
+            continue;
+        };
+        let folded = fold_table(table, segments)?;
+        interval.take_in(kept, table, &folded);
+        for (first_day, last_day, encoded) in encode_table(table, folded)? {
+            sections.push(Section {
+                object: object.ulid,
+                offset: bundle.len() as u64,
+                length: encoded.bytes.len() as u64,
+                footer_length: encoded.footer_length,
+                table: id,
+                first_day,
+                last_day,
+                above,
+                upto,
+                cleaned: Stamp::ZERO,
+                added: 0,
+                dropped: None,
+                origin: None,
+                rows: encoded.rows,
+                min_time: encoded.min_time,
+                max_time: encoded.max_time,
+                tags: encoded.tags,
+                crc32c: Some(crc32c::crc32c(&encoded.bytes)),
+            });
+            bundle.extend_from_slice(&encoded.bytes);
+        }
+    }
+    Ok(Bundle {
+        bytes: bundle,
+        sections,
+        interval,
+    })
+}
+
+/// The row deletes of segments, with their stamps.
+pub(crate) fn deletes_of<'a>(
+    segments: impl Iterator<Item = &'a Arc<Segment>>,
+) -> Vec<(Stamp, RowDelete)> {
+    let of_segment = |segment: &'a Arc<Segment>| {
+        let stamp = segment.name().stamp;
+        let deletes = segment.deletes().iter();
+        deletes.map(move |delete| (stamp, delete.clone()))
+    };
+    segments.flat_map(of_segment).collect()
+}
+
+/// The rows of one table, each point once, without those that were deleted.
+fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, CompactError> {
+    let mut history = Vec::new();
+    for segment in segments {
+        let rows = segment.rows(table.id())?.into_iter();
+        history.extend(rows.map(Version::Rows));
+        let deletes = segment.deletes().iter();
+        let deletes = deletes.filter(|delete| delete.table == table.id());
+        history.extend(deletes.map(|delete| Version::Delete(&delete.condition)));
+    }
+    let batches = survivors(history)?;
+    Ok(fold(&table.tag_names(), &table.arrow_schema(), &batches)?)
+}
+
+/// The sections of one table, each with its first and last day.
+fn encode_table(
+    table: &Table,
+    folded: RecordBatch,
+) -> Result<Vec<(i32, i32, EncodedSection)>, CompactError> {
+    let tags = table.tag_names();
+    let encode = |rows| {
+        let encoded = without_empty_fields(&tags, &rows)
+            .map_err(EncodeError::from)
+            .and_then(|rows| encode_section(&tags, &rows));
+        encoded.map_err(|error| match error {
+            EncodeError::Points(error) => CompactError::Points(error),
+            EncodeError::Parquet(source) => CompactError::Encode {
+                table: table.name().to_owned(),
+                source,
+            },
+        })
+    };
+    split_by_days(folded)?
+        .into_iter()
+        .map(|range| Ok((range.first_day, range.last_day, encode(range.rows)?)))
+        .collect()
+}

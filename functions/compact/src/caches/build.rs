@@ -1,0 +1,319 @@
+//! Reading what caches hold from sections, up to a mark, and from there to a later one.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_array::RecordBatch;
+use neap_bucket::{Moment, Stamp, Versioned};
+use neap_cache::CacheError;
+use neap_catalog::Table;
+use neap_manifest::{Manifest, SectionWithFooter, TimeRange};
+use neap_row_delete::Condition;
+use neap_schema::{CacheId, DatabaseId};
+
+use super::{
+    CacheBackfill, Contents,
+    contents::{Builder, Shape},
+};
+use crate::{
+    CompactError,
+    merge::{JobLimits, MergeError, RowSink, Scan, ScanEnd},
+};
+
+/// The caches of one table to fill.
+pub(super) struct Task {
+    pub(super) database: DatabaseId,
+    pub(super) table: Arc<Table>,
+    /// The version of the catalog that says so.
+    pub(super) catalog_version: u64,
+    pub(super) layers: Vec<(CacheId, Shape, i64)>,
+    pub(super) begun: Moment,
+    pub(super) limits: JobLimits,
+}
+
+impl Task {
+    /// The time from which on rows are of interest.
+    pub(super) fn from(&self) -> i64 {
+        let from = self.layers.iter().map(|(_, _, from)| *from);
+        from.min().unwrap_or(i64::MAX)
+    }
+}
+
+/// What the caches of a table hold at a mark.
+pub(super) struct Built {
+    pub(super) mark: Stamp,
+    pub(super) version: u64,
+    pub(super) layers: Vec<Layer>,
+    pub(super) inputs: u32,
+    pub(super) bytes_in: u64,
+}
+
+pub(super) struct Layer {
+    pub(super) cache: CacheId,
+    pub(super) shape: Shape,
+    pub(super) from: i64,
+    pub(super) contents: Contents,
+}
+
+/// Why nothing was built.
+pub(super) enum Stopped {
+    /// Something has left the sections that was read.
+    Stale,
+    /// The time was over.
+    OutOfTime,
+    /// It would take too much memory, or others have always been faster.
+    GivenUp(&'static str),
+}
+
+/// Rows go to all caches of a table. One that can't take them is left out, and where they need too much memory
+/// together, the largest.
+struct Builders {
+    slots: Vec<Result<Builder, CacheError>>,
+    limit_bytes: usize,
+}
+
+impl Builders {
+    fn sizes(&self) -> impl Iterator<Item = (usize, usize)> {
+        let builders = self.slots.iter().enumerate();
+        builders.filter_map(|(place, slot)| Some((slot.as_ref().ok()?.size_bytes(), place)))
+    }
+
+    fn shrink(&mut self) {
+        while self.size_bytes() > self.limit_bytes {
+            let largest = self.sizes().max().map(|(_, place)| place);
+            let Some(slot) = largest.and_then(|place| self.slots.get_mut(place)) else {
+                return;
+            };
+            *slot = Err(CacheError::TooLarge {
+                limit: self.limit_bytes,
+            });
+        }
+    }
+}
+
+impl RowSink for Builders {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), MergeError> {
+        for slot in &mut self.slots {
+            if let Ok(builder) = slot
+                && let Err(error) = builder.push(rows)
+            {
+                *slot = Err(error);
+            }
+        }
+        self.shrink();
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.sizes().map(|(size, _)| size).sum()
+    }
+}
+
+impl CacheBackfill {
+    /// Reads all that caches hold at the mark of a manifest.
+    pub(super) async fn build(
+        &self,
+        task: &Task,
+        base: &Versioned<Manifest>,
+    ) -> Result<Result<Built, Stopped>, CompactError> {
+        let sections = self.sections(task, &base.value, Stamp::ZERO).await?;
+        let (inputs, bytes_in) = (sections.len(), length_of(&sections));
+        let contents = match self.read(task, &base.value, sections).await? {
+            Ok(contents) => contents,
+            Err(stopped) => return Ok(Err(stopped)),
+        };
+        let layers = task.layers.iter().zip(contents);
+        let layers = layers.filter_map(|((cache, shape, from), contents)| {
+            Some(Layer {
+                cache: *cache,
+                shape: shape.clone(),
+                from: *from,
+                contents: self.taken(task.database, *cache, contents)?,
+            })
+        });
+        Ok(Ok(Built {
+            mark: base.value.low_water_mark,
+            version: base.version,
+            layers: layers.collect(),
+            inputs: u32::try_from(inputs).unwrap_or(u32::MAX),
+            bytes_in,
+        }))
+    }
+
+    /// The sections with rows of interest that go beyond a stamp.
+    async fn sections(
+        &self,
+        task: &Task,
+        manifest: &Manifest,
+        above: Stamp,
+    ) -> Result<Vec<SectionWithFooter>, CompactError> {
+        let times = TimeRange {
+            first: task.from(),
+            last: i64::MAX,
+        };
+        let found = self
+            .manifests
+            .load_sections(task.database, manifest, task.table.id(), times)
+            .await?;
+        let is_newer = |found: &SectionWithFooter| found.section.upto > above;
+        Ok(found.into_iter().filter(is_newer).collect())
+    }
+
+    /// What each cache holds of some sections.
+    async fn read(
+        &self,
+        task: &Task,
+        manifest: &Manifest,
+        sections: Vec<SectionWithFooter>,
+    ) -> Result<Result<Vec<Result<Contents, CacheError>>, Stopped>, CompactError> {
+        let slots = task.layers.iter();
+        let slots = slots.map(|(_, shape, from)| Ok(Builder::new(shape, *from)));
+        let builders = Builders {
+            slots: slots.collect(),
+            // The other half is for what is read.
+            limit_bytes: usize::try_from(task.limits.max_memory_bytes / 2).unwrap_or(usize::MAX),
+        };
+        let scan = Scan {
+            bucket: &self.bucket,
+            database: task.database,
+            manifest,
+            table: &task.table,
+            sections,
+            from: task.from(),
+            begun: &task.begun,
+            limits: &task.limits,
+        };
+        let world = self.bucket.world();
+        let left = task.limits.time.saturating_sub(world.elapsed(&task.begun));
+        let scan = scan.run(builders);
+        let Some(scanned) = world.timeout(left, scan).await else {
+            return Ok(Err(Stopped::OutOfTime));
+        };
+        Ok(match scanned? {
+            ScanEnd::Done(Builders { slots, .. }) => {
+                let finish = |slot: Result<Builder, CacheError>| slot?.finish();
+                Ok(slots.into_iter().map(finish).collect())
+            }
+            ScanEnd::OutOfTime => Err(Stopped::OutOfTime),
+            ScanEnd::OutOfMemory => Err(Stopped::GivenUp("they need too much memory")),
+        })
+    }
+
+    /// Takes in what was flushed and deleted since.
+    pub(super) async fn catch_up(
+        &self,
+        task: &Task,
+        built: &mut Built,
+        current: &Versioned<Manifest>,
+    ) -> Result<Result<(), Stopped>, CompactError> {
+        let (value, table) = (&current.value, task.table.id());
+        let is_stale = |layer: &Layer| value.may_have_expired(table, layer.from, built.version);
+        // A delete that was applied to all sections may be forgotten, with the versions that need it.
+        let is_forgotten = value.oldest_readable > built.version;
+        let has_new_columns = value.needs_catalog > task.catalog_version;
+        if is_forgotten || has_new_columns || built.layers.iter().any(is_stale) {
+            return Ok(Err(Stopped::Stale));
+        }
+        if value.low_water_mark == built.mark {
+            built.version = current.version;
+            return Ok(Ok(()));
+        }
+        let since = value.deletes.iter().filter(|recorded| {
+            recorded.added > built.version && !recorded.expiry && recorded.delete.table == table
+        });
+        let deletes: Vec<&Condition> = since.map(|recorded| &recorded.delete.condition).collect();
+        let sections = self.sections(task, value, built.mark).await?;
+        built.inputs = built
+            .inputs
+            .saturating_add(u32::try_from(sections.len()).unwrap_or(u32::MAX));
+        built.bytes_in += length_of(&sections);
+        let newer = match self.read(task, value, sections).await? {
+            Ok(newer) => newer,
+            Err(stopped) => return Ok(Err(stopped)),
+        };
+        let caches = task.layers.iter().map(|(cache, _, _)| *cache);
+        let mut newer: BTreeMap<CacheId, _> = caches.zip(newer).collect();
+        let mut layers = Vec::new();
+        for layer in std::mem::take(&mut built.layers) {
+            let advanced = match newer.remove(&layer.cache) {
+                Some(Ok(newer)) => {
+                    let Layer {
+                        shape,
+                        from,
+                        contents,
+                        ..
+                    } = &layer;
+                    contents.advanced(shape, &deletes, None, &newer, *from)
+                }
+                Some(Err(error)) => Err(error),
+                None => continue,
+            };
+            if matches!(advanced, Err(CacheError::Incomplete)) {
+                return Ok(Err(Stopped::Stale));
+            }
+            if let Some(contents) = self.taken(task.database, layer.cache, advanced) {
+                layers.push(Layer { contents, ..layer });
+            }
+        }
+        built.layers = layers;
+        built.mark = value.low_water_mark;
+        built.version = current.version;
+        Ok(Ok(()))
+    }
+}
+
+fn length_of(sections: &[SectionWithFooter]) -> u64 {
+    sections.iter().map(|found| found.section.length).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, DictionaryArray, TimestampNanosecondArray, types::Int32Type};
+    use neap_catalog::{ANY_AGE, NewDistinctCache};
+
+    use super::*;
+    use crate::tests::stage::{NOW, Stage};
+
+    #[tokio::test]
+    async fn where_memory_is_short_the_largest_cache_is_left_out_and_the_others_go_on() {
+        let stage = Stage::new().await;
+        stage
+            .write("db", &format!("m,host=a,zone=x v=1 {NOW}"))
+            .await;
+        let id = stage.id("db").await;
+        for columns in [["zone"], ["host"]] {
+            let new = NewDistinctCache {
+                table: "m".to_owned(),
+                name: None,
+                columns: columns.map(str::to_owned).to_vec(),
+                max_cardinality: 100_000,
+                max_age_s: 3_600,
+            };
+            stage.catalog.create_distinct_cache(id, &new).await.unwrap();
+        }
+        let catalog = stage.catalog.database(id, ANY_AGE).await.unwrap();
+        let table = catalog.value.table("m").unwrap();
+        let shapes: Vec<_> = Shape::all_of(table).map(|(_, shape)| shape).collect();
+        let slots = shapes.iter().map(|shape| Ok(Builder::new(shape, 0)));
+        let mut builders = Builders {
+            slots: slots.collect(),
+            limit_bytes: 256 << 10,
+        };
+        let hosts: Vec<_> = (0..20_000).map(|n| format!("host-{n}")).collect();
+        let hosts: DictionaryArray<Int32Type> = hosts.iter().map(String::as_str).collect();
+        let zones: DictionaryArray<Int32Type> = (0..20_000).map(|_| "x").collect();
+        let rows = RecordBatch::try_from_iter([
+            ("host", Arc::new(hosts) as ArrayRef),
+            ("zone", Arc::new(zones)),
+            (
+                "time",
+                Arc::new(TimestampNanosecondArray::from_iter_values(0..20_000)),
+            ),
+        ]);
+        builders.write(&rows.unwrap()).unwrap();
+        let is_there: Vec<_> = builders.slots.iter().map(Result::is_ok).collect();
+        assert_eq!(is_there, [true, false]);
+        assert!(builders.size_bytes() <= 256 << 10);
+    }
+}

@@ -1,0 +1,242 @@
+//! The objects of caches in the bucket. Those that this process has written or read last are at hand, so that a flush
+//! does not read what the one before has written.
+
+use std::{collections::hash_map::DefaultHasher, hash::BuildHasherDefault, time::Duration};
+
+use bytes::Bytes;
+use moka::{future::Cache, policy::EvictionPolicy};
+use neap_bucket::{Bucket, Get, GetOptions, Operation, Put, PutMode, StoreError};
+use neap_cache::CacheError;
+use neap_manifest::{CacheEntry, DrawnObject};
+use neap_schema::{CacheId, DatabaseId, TableId};
+use ulid::Ulid;
+
+use super::contents::{Contents, Shape};
+
+/// The longest object. What is larger is not worth writing again with each flush.
+const MAX_OBJECT_BYTES: usize = 64 << 20;
+
+/// After this time a request counts as unanswered: a flush goes on without the object.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Work on more bytes is done by another thread.
+const INLINE_BYTES: u64 = 1 << 20;
+
+/// Why an object could not be read, made or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObjectError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object can't be decoded, or its rows don't fit.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// There is no such object.
+    #[error("the object is missing")]
+    Missing,
+    /// The bytes are not those that were written.
+    #[error("the object is damaged")]
+    Damaged,
+    /// It would be longer than an object may be.
+    #[error("the object would have {0} bytes")]
+    TooLong(usize),
+    /// The store has refused it.
+    #[error("the object could not be stored")]
+    NotStored,
+    /// The flush has no more time for it.
+    #[error("there was no time left for it")]
+    OutOfTime,
+    /// The process is ending.
+    #[error("the work was stopped")]
+    Stopped,
+}
+
+impl ObjectError {
+    /// Whether the cache holds too much to be kept.
+    pub(crate) fn is_too_large(&self) -> bool {
+        let is_much = |error: &CacheError| matches!(error, CacheError::TooLarge { .. });
+        match self {
+            Self::TooLong(_) => true,
+            Self::Cache(error) => is_much(error),
+            _ => false,
+        }
+    }
+}
+
+/// The contents of objects. The hasher has fixed keys, so that what is evicted depends on nothing but what was asked
+/// for.
+type AtHand = Cache<(DatabaseId, CacheId, Ulid), Contents, BuildHasherDefault<DefaultHasher>>;
+
+/// Reads and writes objects of caches. Cloning shares what is at hand.
+#[derive(Clone, Debug)]
+pub(crate) struct CacheObjects {
+    bucket: Bucket,
+    at_hand: AtHand,
+}
+
+impl CacheObjects {
+    /// The objects of a bucket, with so much memory for those at hand.
+    pub(crate) fn new(bucket: Bucket, at_hand_bytes: u64) -> Self {
+        let at_hand = Cache::builder()
+            .max_capacity(at_hand_bytes)
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|_, contents: &Contents| {
+                u32::try_from(contents.size_bytes()).unwrap_or(u32::MAX)
+            })
+            .build_with_hasher(BuildHasherDefault::default());
+        Self { bucket, at_hand }
+    }
+
+    /// What an entry names: at hand, or by one request.
+    pub(crate) async fn fetch(
+        &self,
+        database: DatabaseId,
+        entry: &CacheEntry,
+    ) -> Result<Fetched, ObjectError> {
+        let name = (database, entry.cache, entry.object);
+        if let Some(known) = self.at_hand.get(&name).await {
+            return Ok(Fetched::AtHand(known));
+        }
+        let key = entry.key(database);
+        let get = self.bucket.get(&key, GetOptions::default());
+        let answer = self.bucket.world().timeout(REQUEST_LIMIT, get).await;
+        let answer = answer.ok_or_else(|| unanswered(Operation::Get, &key))??;
+        let Get::Found(object) = answer.value else {
+            return Err(ObjectError::Missing);
+        };
+        Ok(Fetched::Object {
+            key: key.to_string(),
+            bytes: object.bytes,
+        })
+    }
+
+    /// Writes an object. Its entry is to be committed.
+    pub(crate) async fn write(
+        &self,
+        database: DatabaseId,
+        (cache, table): (CacheId, TableId),
+        object: DrawnObject,
+        encoded: Encoded,
+    ) -> Result<CacheEntry, ObjectError> {
+        let Encoded {
+            contents,
+            bytes,
+            crc32c,
+        } = encoded;
+        let entry = CacheEntry {
+            cache,
+            table,
+            object: object.ulid,
+            length: bytes.len() as u64,
+            rows: contents.rows(),
+            crc32c,
+            complete_from: contents.complete_from(),
+            floor: None,
+        };
+        let key = entry.key(database);
+        let put = self.bucket.put(&key, bytes, PutMode::Overwrite);
+        let answer = self.bucket.world().timeout(REQUEST_LIMIT, put).await;
+        let answer = answer.ok_or_else(|| unanswered(Operation::Put, &key))??;
+        if answer.value == Put::Refused {
+            return Err(ObjectError::NotStored);
+        }
+        let name = (database, cache, object.ulid);
+        self.at_hand.insert(name, contents).await;
+        Ok(entry)
+    }
+
+    /// The bucket that they are in.
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// A number for the bytes of a put.
+    pub(crate) fn put_id(&self) -> u128 {
+        self.bucket.world().entropy.next_u128()
+    }
+
+    /// Forgets what is no longer of use.
+    pub(crate) async fn forget(&self, database: DatabaseId, entry: &CacheEntry) {
+        let name = (database, entry.cache, entry.object);
+        self.at_hand.invalidate(&name).await;
+    }
+}
+
+/// What an entry names.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// It was at hand.
+    AtHand(Contents),
+    /// The bytes of the object.
+    Object {
+        /// Its key.
+        key: String,
+        /// All of it.
+        bytes: Bytes,
+    },
+}
+
+impl Fetched {
+    /// What it holds. Work for a while.
+    pub(crate) fn decoded(
+        self,
+        entry: &CacheEntry,
+        shape: &Shape,
+    ) -> Result<Contents, ObjectError> {
+        let (key, bytes) = match self {
+            Self::AtHand(contents) => return Ok(contents),
+            Self::Object { key, bytes } => (key, bytes),
+        };
+        if bytes.len() as u64 != entry.length || crc32c::crc32c(&bytes) != entry.crc32c {
+            return Err(ObjectError::Damaged);
+        }
+        Ok(Contents::decode(entry.cache, &key, &bytes, shape)?)
+    }
+}
+
+/// An object that is to be put.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    contents: Contents,
+    bytes: Bytes,
+    crc32c: u32,
+}
+
+impl Encoded {
+    /// The object with these contents. Work for a while.
+    pub(crate) fn of(
+        cache: CacheId,
+        put_id: u128,
+        contents: Contents,
+    ) -> Result<Self, ObjectError> {
+        let bytes = contents.encode(cache, put_id)?;
+        if bytes.len() > MAX_OBJECT_BYTES {
+            return Err(ObjectError::TooLong(bytes.len()));
+        }
+        Ok(Self {
+            crc32c: crc32c::crc32c(&bytes),
+            contents,
+            bytes,
+        })
+    }
+}
+
+/// Does work on so many bytes: much of it on another thread than those that serve requests.
+pub(crate) async fn worked<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    if bytes <= INLINE_BYTES {
+        return work();
+    }
+    let work = tokio::task::spawn_blocking(work).await;
+    work.map_err(|_| ObjectError::Stopped)?
+}
+
+fn unanswered(operation: Operation, key: &neap_bucket::Key) -> StoreError {
+    StoreError::Unavailable {
+        operation,
+        key: key.to_string(),
+        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Which objects of caches nothing needs any more.
+//!
+//! They are not condemned as data is: no earlier version reads them, and who misses one reads the sections. So a
+//! manifest does not have to remember what it named, and the collector goes by what it finds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use neap_bucket::{Bucket, Key, ListEntry, StoreError, StoreTime};
+use neap_manifest::{Manifest, OBJECT_NAME_AGE};
+use neap_schema::{CacheId, DatabaseId};
+use ulid::Ulid;
+
+use crate::listing::Pages;
+
+/// An object stays for so long after the next one of its cache was put, for queries that began before: longer than
+/// the time in which a commit may name it.
+const GRACE: Duration = Duration::from_secs(2 * OBJECT_NAME_AGE.as_secs());
+
+/// An object of a listing.
+struct Listed {
+    cache: CacheId,
+    object: Ulid,
+    key: String,
+    last_modified: StoreTime,
+    is_named: bool,
+}
+
+impl Listed {
+    fn of(entry: ListEntry, database: DatabaseId) -> Option<Self> {
+        match entry.key.parse() {
+            Ok(Key::Cache(of, cache, object)) if of == database => Some(Self {
+                cache,
+                object,
+                key: entry.key,
+                last_modified: entry.last_modified,
+                is_named: false,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// What a look at the objects of a database's caches gives.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// The keys of objects that can be deleted: those that the manifest does not name, some time after they were
+    /// superseded. Without a manifest all of them.
+    pub(crate) superseded: Vec<String>,
+    /// Caches whose objects are named and gone, as in a bucket that was copied in parts.
+    pub(crate) missing: BTreeSet<CacheId>,
+}
+
+/// Looks at the objects of caches. The manifest is older than the look.
+pub(crate) async fn sweep(
+    bucket: &Bucket,
+    database: DatabaseId,
+    manifest: Option<&Manifest>,
+) -> Result<Swept, StoreError> {
+    let entries = manifest.map(|manifest| manifest.caches.as_slice());
+    let mut named: BTreeMap<_, bool> = entries
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| ((entry.cache, entry.object), false))
+        .collect();
+    let mut swept = Swept::default();
+    let mut now = None;
+    let is_old = |time: StoreTime, now: Option<StoreTime>| {
+        let age = now.map(|now| now.since(time));
+        manifest.is_none() || age.is_some_and(|age| age >= GRACE)
+    };
+    let prefix = Key::cache_prefix(database);
+    let mut pages = Pages::of(bucket, &prefix);
+    // Names are in the order of their times, so that the next one of a cache is what came in its place.
+    let mut last: Option<Listed> = None;
+    while let Some(page) = pages.next().await? {
+        now = page.date.or(now);
+        let listed = page.entries.into_iter();
+        for mut next in listed.filter_map(|entry| Listed::of(entry, database)) {
+            let is_superseded =
+                |object: &Listed| object.cache != next.cache || is_old(next.last_modified, now);
+            if let Some(object) = last.take()
+                && !object.is_named
+                && is_old(object.last_modified, now)
+                && is_superseded(&object)
+            {
+                swept.superseded.push(object.key);
+            }
+            if let Some(is_there) = named.get_mut(&(next.cache, next.object)) {
+                *is_there = true;
+                next.is_named = true;
+            }
+            last = Some(next);
+        }
+    }
+    let is_unused = |object: &Listed| !object.is_named && is_old(object.last_modified, now);
+    let rest = last.filter(is_unused).map(|object| object.key);
+    swept.superseded.extend(rest);
+    let missing = named.into_iter().filter(|(_, is_there)| !is_there);
+    swept.missing = missing.map(|((cache, _), _)| cache).collect();
+    Ok(swept)
+}

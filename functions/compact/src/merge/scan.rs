@@ -1,0 +1,108 @@
+//! The rows of a table as a query would see them in its sections, for something else than a section.
+//!
+//! Sections whose days meet are merged together, one such group after the other: memory is that of the largest
+//! group, however many days there are.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::{Bucket, Moment};
+use neap_catalog::Table;
+use neap_manifest::{Manifest, SectionWithFooter};
+use neap_schema::DatabaseId;
+
+use super::{
+    JobLimits, MergeError,
+    input::RowFilter,
+    job::{PARALLEL_OPENS, sizes_within},
+    source::Source,
+    stream::{MergeStream, Progress, RowSink},
+};
+
+/// Sections to read.
+pub(crate) struct Scan<'a> {
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) database: DatabaseId,
+    /// What says which rows of the sections are deleted or have expired.
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) table: &'a Table,
+    /// The sections, in any order.
+    pub(crate) sections: Vec<SectionWithFooter>,
+    /// Rows before this time are left out.
+    pub(crate) from: i64,
+    /// When the job began.
+    pub(crate) begun: &'a Moment,
+    pub(crate) limits: &'a JobLimits,
+}
+
+/// How reading ended.
+pub(crate) enum ScanEnd<S> {
+    /// The sink has all rows.
+    Done(S),
+    /// The time was over.
+    OutOfTime,
+    /// It would take more memory than it may.
+    OutOfMemory,
+}
+
+impl Scan<'_> {
+    /// Reads everything into `sink`, each point once.
+    ///
+    /// # Errors
+    /// What the store answers, and damaged or missing sections by their names.
+    pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanEnd<S>, MergeError> {
+        let mut used = 0;
+        let world = self.bucket.world();
+        for group in groups(self.sections.clone()) {
+            let bytes_in = group.iter().map(|found| found.section.length).sum();
+            let left = self
+                .limits
+                .max_memory_bytes
+                .saturating_sub(sink.size_bytes() as u64);
+            let sizes = sizes_within(left, group.len());
+            let filters: Vec<_> = group
+                .iter()
+                .map(|found| RowFilter::of(self.manifest, &found.section, Some(self.from)))
+                .collect();
+            let opened: Vec<Source> = stream::iter(group)
+                .map(|found| Source::open(self.bucket.clone(), self.database, found, sizes))
+                .buffered(PARALLEL_OPENS)
+                .try_collect()
+                .await?;
+            let inputs = opened.into_iter().zip(filters).collect();
+            let merge = MergeStream::new(self.table, inputs, bytes_in, |_, _, _| sink)?;
+            let go_on = |progress: Progress| {
+                used = progress.memory_bytes;
+                used <= self.limits.max_memory_bytes
+                    && world.elapsed(self.begun) <= self.limits.time
+            };
+            sink = match merge.run(go_on).await? {
+                Some(sink) => sink,
+                None if used > self.limits.max_memory_bytes => return Ok(ScanEnd::OutOfMemory),
+                None => return Ok(ScanEnd::OutOfTime),
+            };
+        }
+        Ok(ScanEnd::Done(sink))
+    }
+}
+
+/// Sections that are connected by the days they have in common, each group oldest first by stamp.
+fn groups(mut sections: Vec<SectionWithFooter>) -> Vec<Vec<SectionWithFooter>> {
+    sections.sort_by_key(|found| (found.section.first_day, found.section.last_day));
+    let mut groups: Vec<(i32, Vec<SectionWithFooter>)> = Vec::new();
+    for found in sections {
+        let section = Arc::clone(&found.section);
+        match groups.last_mut() {
+            Some((last_day, group)) if section.first_day <= *last_day => {
+                *last_day = (*last_day).max(section.last_day);
+                group.push(found);
+            }
+            _ => groups.push((section.last_day, vec![found])),
+        }
+    }
+    let groups = groups.into_iter().map(|(_, mut group)| {
+        group.sort_by_key(|found| (found.section.upto, found.section.above));
+        group
+    });
+    groups.collect()
+}

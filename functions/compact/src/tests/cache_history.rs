@@ -1,0 +1,358 @@
+//! Objects of caches after any history are what the sections say.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow_array::RecordBatch;
+use futures::{FutureExt, future::BoxFuture};
+use neap_bucket::{Get, GetOptions, KeyClass, Versioned};
+use neap_cache::{DistinctWanted, LastWanted};
+use neap_catalog::{ANY_AGE, DatabaseCatalog, Table};
+use neap_manifest::{Manifest, Section};
+use neap_points::fold;
+use neap_row_delete::Condition;
+use neap_schema::DatabaseId;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use proptest::prelude::*;
+
+use super::{
+    caches::{distinct_cache, last_cache},
+    stage::{NOW, Stage},
+};
+use crate::{
+    Compactor, MergePolicy,
+    caches::{Builder, CacheObjects, Contents, Shape},
+};
+
+const MINUTE: i64 = 60_000_000_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Lines: host, zone if there is one, minutes before now, which fields.
+    Write(Vec<(u8, Option<u8>, i64, u8)>),
+    /// By a function with a cold or a warm cache.
+    Flush(bool),
+    /// Merges all that is due, fills caches, collects.
+    Settle,
+    Fill,
+    /// The same, with other steps between its reading and its commit.
+    InterruptedFill(Vec<Self>),
+    /// Rows of a host, if any, of minutes before now.
+    Delete(Option<u8>, i64, i64),
+    Pass(u64),
+    /// Hours.
+    Retain(Option<u64>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => simple_step(),
+        1 => proptest::collection::vec(simple_step(), 1..6).prop_map(Step::InterruptedFill),
+    ]
+}
+
+fn simple_step() -> impl Strategy<Value = Step> {
+    let line = (0..4_u8, proptest::option::of(0..2_u8), -1..400_i64, 0..4_u8);
+    prop_oneof![
+        6 => proptest::collection::vec(line, 1..8).prop_map(Step::Write),
+        6 => any::<bool>().prop_map(Step::Flush),
+        2 => Just(Step::Settle),
+        3 => Just(Step::Fill),
+        1 => (proptest::option::of(0..4_u8), 0..300_i64, 0..300_i64)
+            .prop_map(|(host, from, length)| Step::Delete(host, from, length)),
+        2 => (1..120_u64).prop_map(Step::Pass),
+        1 => proptest::option::of(1..6_u64).prop_map(Step::Retain),
+    ]
+}
+
+#[derive(Clone)]
+struct History {
+    stage: Arc<Stage>,
+    warm: Compactor,
+    id: DatabaseId,
+}
+
+impl History {
+    async fn new() -> Self {
+        let mut stage = Stage::new().await;
+        stage.policy = MergePolicy {
+            recent_sections: 3,
+            delete_after: Duration::from_secs(60),
+            ..MergePolicy::default()
+        };
+        stage
+            .write("db", &format!("m,host=h0,zone=z0 v=1,w=1 {NOW}"))
+            .await;
+        let id = stage.id("db").await;
+        let catalog = &stage.catalog;
+        for new in [
+            last_cache("one", &["host"], 1),
+            last_cache("two", &["zone"], 2),
+        ] {
+            catalog.create_last_cache(id, &new).await.unwrap();
+        }
+        let all = last_cache("all", &[], 5);
+        catalog.create_last_cache(id, &all).await.unwrap();
+        for new in [
+            distinct_cache("d", &["zone", "host"], 100),
+            distinct_cache("small", &["host"], 2),
+        ] {
+            catalog.create_distinct_cache(id, &new).await.unwrap();
+        }
+        Self {
+            warm: stage.compactor(),
+            stage: Arc::new(stage),
+            id,
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.stage.bucket.world().clock.wall_micros() * 1_000
+    }
+
+    fn take(&self, step: Step) -> BoxFuture<'_, ()> {
+        self.do_step(step).boxed()
+    }
+
+    async fn do_step(&self, step: Step) {
+        let now = self.now();
+        let stage = &self.stage;
+        match step {
+            Step::Write(lines) => {
+                let lines = lines.iter().map(|(host, zone, age, fields)| {
+                    let zone = zone.map_or(String::new(), |zone| format!(",zone=z{zone}"));
+                    let fields = match fields {
+                        0 => format!("v={now}"),
+                        1 => format!("w={now}"),
+                        2 => format!("v={now},w={now}"),
+                        _ => format!("t=\"{now}\""),
+                    };
+                    // A grid, so that points are written again.
+                    let time = now - now.rem_euclid(10 * MINUTE) - age * MINUTE;
+                    format!("m,host=h{host}{zone} {fields} {time}\n")
+                });
+                stage.write("db", &lines.collect::<String>()).await;
+            }
+            Step::Flush(warm) => {
+                stage.pass(Duration::from_secs(10));
+                let cold = stage.compactor();
+                let compactor = if warm { &self.warm } else { &cold };
+                compactor.flush(self.id).await.unwrap();
+            }
+            Step::Settle => {
+                let report = self.warm.settle(self.id, None).await.unwrap();
+                assert_eq!(report.failures, []);
+            }
+            Step::Fill => {
+                self.warm.fill_caches(self.id, None).await.unwrap();
+            }
+            Step::InterruptedFill(steps) => {
+                let history = self.clone();
+                let between = async move {
+                    // A request during which minutes pass would count as unanswered.
+                    let steps = steps.into_iter();
+                    for step in steps.filter(|step| !matches!(step, Step::Pass(_))) {
+                        history.take(step).await;
+                    }
+                };
+                let compactor = stage.interrupted(KeyClass::Data, between);
+                let report = compactor.fill_caches(self.id, None).await.unwrap();
+                assert_eq!(report.failures, []);
+            }
+            Step::Delete(host, from, length) => {
+                let from = now - from * MINUTE;
+                let mut condition = Condition::between(from, from + length * MINUTE);
+                if let Some(host) = host {
+                    condition = condition.and(Condition::Tag {
+                        name: "host".to_owned(),
+                        value: Some(format!("h{host}")),
+                    });
+                }
+                stage.delete("db", condition).await;
+            }
+            Step::Pass(minutes) => stage.pass(Duration::from_secs(60 * minutes)),
+            Step::Retain(hours) => {
+                let retention = hours.map(|hours| Duration::from_secs(3_600 * hours));
+                stage
+                    .catalog
+                    .set_retention(self.id, retention)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+
+    /// The rows of a section without those that are deleted.
+    async fn rows_of(&self, manifest: &Manifest, section: &Section) -> Vec<RecordBatch> {
+        let options = GetOptions {
+            range: Some(section.range()),
+            if_none_match: None,
+        };
+        let got = self.stage.bucket.get(&section.key(self.id), options).await;
+        let Get::Found(object) = got.unwrap().value else {
+            panic!("{section:?} is gone");
+        };
+        let reader = ParquetRecordBatchReaderBuilder::try_new(object.bytes).unwrap();
+        let deletes: Vec<_> = manifest
+            .deletes_of(section.table)
+            .filter(|recorded| recorded.applies_to(section))
+            .collect();
+        let kept = |rows: RecordBatch| {
+            deletes.iter().fold(rows, |rows, recorded| {
+                let gone = recorded.delete.condition.mask(&rows).unwrap();
+                let kept = arrow_array::BooleanArray::new(!&gone, None);
+                arrow_select::filter::filter_record_batch(&rows, &kept).unwrap()
+            })
+        };
+        let batches = reader.build().unwrap();
+        batches.map(|rows| kept(rows.unwrap())).collect()
+    }
+
+    /// Compares all objects with what the sections hold; their number.
+    async fn check(&self) -> usize {
+        let manifest = self.stage.manifests.read(self.id, None).await.unwrap();
+        if manifest.value.caches.is_empty() {
+            return 0;
+        }
+        let catalog = self.stage.catalog.database(self.id, ANY_AGE).await.unwrap();
+        let table = Arc::clone(catalog.value.table("m").unwrap());
+        let mut batches = Vec::new();
+        for section in self.sections(&manifest.value, &table).await {
+            batches.extend(self.rows_of(&manifest.value, &section).await);
+        }
+        let rows = fold(&table.tag_names(), &table.arrow_schema(), &batches).unwrap();
+        let objects = CacheObjects::new(self.stage.bucket.clone(), 0);
+        for (cache, shape) in Shape::all_of(&table) {
+            let Some(entry) = manifest.value.cache(cache) else {
+                continue;
+            };
+            let found = objects.fetch(self.id, entry).await.unwrap();
+            let found = found.decoded(entry, &shape).unwrap();
+            assert_eq!(found.complete_from(), entry.complete_from);
+            let found = expired(found, &shape, entry.floor);
+            let from = self.from(&shape, &catalog, &table, &manifest);
+            // What has expired does not come back, so that longer retention may ask for too much.
+            let from = from.max(found.complete_from());
+            let mut builder = Builder::new(&shape, from);
+            builder.push(&rows).unwrap();
+            let expected = builder.finish().unwrap();
+            assert_eq!(
+                shown(&found, &shape, from),
+                shown(&expected, &shape, from),
+                "{cache}"
+            );
+        }
+        manifest.value.caches.len()
+    }
+
+    async fn sections(&self, manifest: &Manifest, table: &Table) -> Vec<Arc<Section>> {
+        let all = neap_manifest::TimeRange::ALL;
+        let found = self
+            .stage
+            .manifests
+            .load_sections(self.id, manifest, table.id(), all)
+            .await
+            .unwrap();
+        let mut sections: Vec<_> = found.into_iter().map(|found| found.section).collect();
+        sections.sort_by_key(|section| (section.upto, section.above));
+        sections
+    }
+
+    /// The earliest time that a query counts with now.
+    fn from(
+        &self,
+        shape: &Shape,
+        catalog: &Versioned<DatabaseCatalog>,
+        table: &Table,
+        manifest: &Versioned<Manifest>,
+    ) -> i64 {
+        let age = match shape {
+            Shape::Last(shape) => shape.ttl(),
+            Shape::Distinct(shape) => shape.max_age(),
+        };
+        let from = self.now() - i64::try_from(age.as_nanos()).unwrap();
+        let cutoff = catalog
+            .value
+            .cutoff_of(table.id(), manifest.proven.unwrap());
+        cutoff.map_or(from, |cutoff| from.max(cutoff))
+    }
+}
+
+fn expired(contents: Contents, shape: &Shape, floor: Option<i64>) -> Contents {
+    match (contents, shape) {
+        (Contents::Last(rows), Shape::Last(shape)) => {
+            Contents::Last(rows.without(shape, &[], floor).unwrap())
+        }
+        (Contents::Distinct(values), Shape::Distinct(shape)) => {
+            Contents::Distinct(values.without(shape, &[], floor).unwrap())
+        }
+        _ => panic!("the kind has changed"),
+    }
+}
+
+/// What a query shows, as text.
+fn shown(contents: &Contents, shape: &Shape, from: i64) -> String {
+    let rows = match (contents, shape) {
+        (Contents::Last(rows), Shape::Last(shape)) => {
+            let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
+            let wanted = LastWanted {
+                filters: &[],
+                from,
+                count: shape.count(),
+                projection: &projection,
+            };
+            rows.select(shape, None, &wanted)
+        }
+        (Contents::Distinct(values), Shape::Distinct(shape)) => {
+            let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
+            let wanted = DistinctWanted {
+                filters: &[],
+                from,
+                limit: None,
+                projection: &projection,
+            };
+            values.select(shape, None, &wanted)
+        }
+        _ => panic!("the kind has changed"),
+    };
+    let rows = rows.unwrap();
+    let options = arrow_cast::display::FormatOptions::default().with_null("null");
+    let columns = rows.columns().iter();
+    let columns: Vec<_> = columns
+        .map(|column| arrow_cast::display::ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    let line = |row| {
+        let values = columns.iter().map(|column| column.value(row).to_string());
+        values.collect::<Vec<_>>().join(" ")
+    };
+    (0..rows.num_rows())
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Steps that are sure to make something to compare.
+fn prelude() -> Vec<Step> {
+    let lines = (0..4).map(|host| (host, Some(host % 2), i64::from(host), 2));
+    vec![Step::Write(lines.collect()), Step::Flush(false), Step::Fill]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn objects_are_what_the_sections_say_after_any_history(
+        steps in proptest::collection::vec(step(), 1..40)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let checked = runtime.block_on(async {
+            let history = History::new().await;
+            let mut checked = 0;
+            for step in prelude().into_iter().chain(steps) {
+                history.take(step).await;
+                checked += history.check().await;
+            }
+            checked
+        });
+        prop_assert!(checked >= 5);
+    }
+}

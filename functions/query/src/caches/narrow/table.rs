@@ -1,0 +1,363 @@
+//! A table of which a scan may leave out rows that don't matter.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow::{array::Array, datatypes::SchemaRef};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::{Result, ScalarValue},
+    logical_expr::{
+        BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
+        utils::split_conjunction,
+    },
+    physical_plan::ExecutionPlan,
+};
+use neap_cache::{KeyFilter, KeyTest};
+use neap_manifest::TimeRange;
+use neap_schema::TIME_COLUMN;
+
+use super::Need;
+use crate::{
+    caches::{
+        Cache, CacheTable,
+        exec::{KeptExec, Label},
+        filters::{is_of_one, key_filter},
+        table::Excerpt,
+    },
+    scan::{SnapshotTable, is_overtaken},
+    session::Scope,
+};
+
+/// The rows of a table, of which only those matter that are needed.
+#[derive(Debug)]
+pub(super) struct NarrowedTable {
+    scope: Arc<Scope>,
+    rows: SnapshotTable,
+    need: Need,
+    tags: Vec<String>,
+}
+
+/// What a scan asks for: filters on tags, and times from one on.
+struct Asked<'a> {
+    projection: &'a [usize],
+    filters: &'a [Expr],
+    key_filters: Vec<KeyFilter>,
+    from: i64,
+}
+
+impl Asked<'_> {
+    /// Whether all filters are on some columns.
+    fn is_on(&self, columns: &[String]) -> bool {
+        let mut filters = self.key_filters.iter();
+        filters.all(|filter| columns.contains(&filter.column))
+    }
+
+    /// Whether a filter leaves at most one value of a column.
+    fn pins(&self, column: &String) -> bool {
+        self.key_filters.iter().any(|filter| {
+            filter.column == *column
+                && matches!(&filter.test, KeyTest::In(values) if values.len() <= 1)
+        })
+    }
+
+    /// Whether rows that lack a value of a column are not asked for.
+    fn excludes_missing(&self, column: &String) -> bool {
+        self.key_filters.iter().any(|filter| {
+            filter.column == *column && matches!(filter.test, KeyTest::In(_) | KeyTest::NotIn(_))
+        })
+    }
+}
+
+impl NarrowedTable {
+    /// The rows of a table that are needed.
+    pub(super) fn new(scope: &Arc<Scope>, rows: SnapshotTable, need: Need) -> Self {
+        Self {
+            scope: Arc::clone(scope),
+            tags: rows.table().tag_names(),
+            rows,
+            need,
+        }
+    }
+
+    /// What filters say, if that is nothing but which values tags have, and how old rows may be.
+    fn asked<'a>(
+        &self,
+        session: &dyn Session,
+        projection: &'a [usize],
+        filters: &'a [Expr],
+    ) -> Result<Option<Asked<'a>>> {
+        let schema = self.rows.schema();
+        let (mut key_filters, mut from) = (Vec::new(), self.rows.first_seen());
+        for filter in filters.iter().flat_map(split_conjunction) {
+            if let Some(time) = lower_bound(filter) {
+                from = from.max(time);
+            } else if is_of_one(filter, &self.tags) {
+                key_filters.push(key_filter(session, filter, &schema)?);
+            } else {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Asked {
+            projection,
+            filters,
+            key_filters,
+            from,
+        }))
+    }
+
+    /// The plan over the contents of a cache; `None` if no cache is exact for it, or none can be read now.
+    async fn narrowed(
+        &self,
+        session: &dyn Session,
+        projection: &[usize],
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match self.out_of_any(session, projection, filters).await {
+            // With a newer snapshot it succeeds, and so would the table.
+            Err(error) if !is_overtaken(&error) => Ok(None),
+            narrowed => narrowed,
+        }
+    }
+
+    async fn out_of_any(
+        &self,
+        session: &dyn Session,
+        projection: &[usize],
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(asked) = &self.asked(session, projection, filters)? else {
+            return Ok(None);
+        };
+        for cache in self.candidates(asked) {
+            let label = Label::new(&cache, asked.filters, None).in_place_of(self.rows.table());
+            let id = cache.id();
+            if let Some(exec) = self.out_of(cache, label, asked).await? {
+                self.scope.shared().bases.note(&self.rows, id);
+                return Ok(Some(Arc::new(exec)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is needed, out of a cache; `None` if it is not exact for it.
+    async fn out_of(
+        &self,
+        cache: Cache,
+        label: Label,
+        asked: &Asked<'_>,
+    ) -> Result<Option<KeptExec>> {
+        let cache = CacheTable::new(&self.scope, self.rows.table(), cache);
+        let reaches_back = asked.from >= cache.from() || self.is_younger(cache.from());
+        if !reaches_back && !matches!(self.need, Need::Top(_)) {
+            return Ok(None);
+        }
+        let open = self.open_keys(&cache, asked);
+        // All looks at the tail come first: what is kept of it goes on while sections are looked for.
+        if !open.is_empty() && self.rows.tail_lacks(&open).await? {
+            return Ok(None);
+        }
+        let excerpt = Excerpt {
+            schema: Arc::new(self.rows.schema().project(asked.projection)?),
+            key_filters: &asked.key_filters,
+            from: asked.from.max(cache.from()),
+            limit: None,
+            in_place_of_table: true,
+            count: match &self.need {
+                Need::Values(_) => None,
+                Need::Newest { .. } => Some(1),
+                Need::Top(count) => Some(*count),
+            },
+        };
+        let Some(contents) = cache.excerpt(&excerpt).await? else {
+            return Ok(None);
+        };
+        if !open.is_empty() && self.sections_lack(&open, asked.from).await? {
+            return Ok(None);
+        }
+        let filled = match &self.need {
+            Need::Values(_) => return Ok(Some(KeptExec::new(label, contents))),
+            Need::Newest { filled, .. } => filled,
+            Need::Top(_) => &BTreeSet::new(),
+        };
+        let rows = Arc::new(contents).rows_in_background().await?;
+        let has_null = |name: &String| {
+            let column = rows.column_by_name(name);
+            column.is_none_or(|column| column.null_count() > 0)
+        };
+        // Older rows than the cache knows can't be newer than those that it has.
+        let is_enough = match &self.need {
+            Need::Top(count) => reaches_back || rows.num_rows() >= *count,
+            Need::Values(_) | Need::Newest { .. } => true,
+        };
+        let is_exact = is_enough && !filled.iter().any(has_null);
+        Ok(is_exact.then(|| KeptExec::of_rows(label, rows)))
+    }
+
+    /// The caches that have what is needed.
+    fn candidates(&self, asked: &Asked<'_>) -> Vec<Cache> {
+        let (table, schema) = (self.rows.table(), self.rows.schema());
+        let read = asked.projection.iter();
+        let read: Vec<&String> = read.map(|at| schema.field(*at).name()).collect();
+        let time = TIME_COLUMN.to_owned();
+        let last_caches = || {
+            let caches = table.last_caches().iter();
+            caches
+                .filter(|cache| !cache.is_keyed_by_fields(table))
+                .filter(|cache| {
+                    let (keys, mut known) = (cache.key_names(table), cache.value_names(table));
+                    known.extend(self.tags.iter().cloned().chain([time.clone()]));
+                    read.iter().all(|column| known.contains(column))
+                        && asked.is_on(&keys)
+                        && self.is_decided(&keys, &read)
+                })
+        };
+        match &self.need {
+            Need::Values(wanted) => {
+                let caches = table.distinct_caches().iter();
+                let fitting = caches.filter(|cache| {
+                    let columns = cache.column_names(table);
+                    !cache.is_keyed_by_fields(table)
+                        && wanted.iter().all(|column| columns.contains(column))
+                        && read
+                            .iter()
+                            .all(|column| columns.contains(column) || **column == time)
+                        && asked.is_on(&columns)
+                });
+                let mut fitting: Vec<_> = fitting.collect();
+                fitting.sort_by_key(|cache| cache.columns.len());
+                let fitting = fitting.into_iter();
+                fitting
+                    .map(|cache| Cache::Distinct(Arc::clone(cache)))
+                    .collect()
+            }
+            Need::Newest { keys, by_one, .. } => {
+                let all_tags: BTreeSet<&String> = self.tags.iter().collect();
+                if *by_one && !all_tags.iter().all(|tag| keys.contains(*tag)) {
+                    return Vec::new();
+                }
+                let of_keys = last_caches().filter(|cache| {
+                    let names: BTreeSet<String> = cache.key_names(table).into_iter().collect();
+                    names == *keys
+                });
+                of_keys
+                    .map(|cache| Cache::Last(Arc::clone(cache)))
+                    .collect()
+            }
+            Need::Top(count) => {
+                let pinned = last_caches().filter(|cache| {
+                    let is_enough = usize::try_from(cache.count).is_ok_and(|has| has >= *count);
+                    is_enough && cache.key_names(table).iter().all(|key| asked.pins(key))
+                });
+                pinned.map(|cache| Cache::Last(Arc::clone(cache))).collect()
+            }
+        }
+    }
+
+    /// Whether it makes no difference which of several equally new rows of a key is taken: there are none if the
+    /// key has all tags, and they differ only beside the key and the time.
+    fn is_decided(&self, keys: &[String], read: &[&String]) -> bool {
+        self.tags.iter().all(|tag| keys.contains(tag))
+            || read
+                .iter()
+                .all(|column| keys.contains(column) || *column == TIME_COLUMN)
+    }
+
+    /// Whether all rows of the table are from a time on.
+    fn is_younger(&self, from: i64) -> bool {
+        let (table, snapshot) = (self.rows.table().id(), self.rows.snapshot());
+        let manifest = &snapshot.manifest.value;
+        let sections = manifest.sections.iter();
+        let mut sections = sections.filter(|section| section.table == table);
+        let mut pages = manifest.pages.iter().filter(|page| page.table == table);
+        let segments = snapshot.tail.iter().flat_map(|segment| segment.tables());
+        let mut segments = segments.filter(|rows| rows.table == table);
+        sections.all(|section| section.min_time >= from)
+            && pages.all(|page| page.min_time >= from)
+            && segments.all(|rows| rows.min_time >= from)
+    }
+
+    /// The columns of a cache's key that rows may lack which are asked for: the cache leaves those out.
+    fn open_keys<'a>(&self, cache: &'a CacheTable, asked: &Asked<'_>) -> Vec<&'a String> {
+        if matches!(self.need, Need::Values(_)) {
+            return Vec::new();
+        }
+        let keys = cache.keys().iter();
+        keys.filter(|key| !asked.excludes_missing(key)).collect()
+    }
+
+    /// Whether a section may have rows from a time on that lack one of these tags.
+    async fn sections_lack(&self, tags: &[&String], from: i64) -> Result<bool> {
+        let times = TimeRange {
+            first: from,
+            last: i64::MAX,
+        };
+        let sections = self.rows.sections(times).await?;
+        Ok(sections.iter().any(|found| {
+            let has_all = |tag: &&String| {
+                let range = found.section.tags.get(*tag);
+                range.is_some_and(|range| !range.has_null)
+            };
+            !tags.iter().all(has_all)
+        }))
+    }
+}
+
+/// The first time that a filter leaves, if it is a lower bound of time.
+fn lower_bound(filter: &Expr) -> Option<i64> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+        return None;
+    };
+    let is_time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == TIME_COLUMN);
+    let time = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::TimestampNanosecond(time, _), _) => *time,
+        _ => None,
+    };
+    let (op, bound) = match (is_time(left), time(right), time(left), is_time(right)) {
+        (true, Some(bound), ..) => (*op, bound),
+        (.., Some(bound), true) => (op.swap()?, bound),
+        _ => return None,
+    };
+    match op {
+        Operator::GtEq => Some(bound),
+        Operator::Gt => bound.checked_add(1),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl TableProvider for NarrowedTable {
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.rows.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<usize> = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.rows.schema().fields().len()).collect(),
+        };
+        if limit.is_none()
+            && let Some(plan) = self.narrowed(session, &columns, filters).await?
+        {
+            return Ok(plan);
+        }
+        self.rows.scan(session, projection, filters, limit).await
+    }
+}

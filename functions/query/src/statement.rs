@@ -1,0 +1,167 @@
+//! Statements: which ones are taken, and their plans.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{
+        ParamValues, Result, not_impl_err, plan_err,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    datasource::source_as_provider,
+    execution::{SessionState, context::SQLOptions},
+    logical_expr::{DmlStatement, Expr, LogicalPlan, Statement, WriteOp},
+    sql::{
+        parser::Statement as SqlStatement,
+        sqlparser::{
+            dialect::GenericDialect,
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
+        },
+    },
+};
+
+use crate::{Parameters, caches::CacheTable, session::Scope};
+
+/// The most operators of a statement. Parsing, planning and dropping a chain of operators takes a few
+/// kilobytes of stack for each of them.
+const MAX_OPERATORS: usize = 5_000;
+
+/// Refuses statements that are so long that they would overflow a stack.
+fn check_length(sql: &str) -> Result<()> {
+    let is_operator = |token: &Token| match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::LIKE
+                | Keyword::UNION
+                | Keyword::EXCEPT
+                | Keyword::INTERSECT
+                | Keyword::JOIN
+        ),
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen => false,
+        _ => true,
+    };
+    // What can't be divided into tokens is refused by the parser, which says why.
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let operators = tokens
+        .unwrap_or_default()
+        .iter()
+        .filter(|token| is_operator(token))
+        .count();
+    if operators > MAX_OPERATORS {
+        return plan_err!("the statement has {operators} operators, more than {MAX_OPERATORS}");
+    }
+    Ok(())
+}
+
+/// What a statement asks for, and the session that it is planned in.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Rows.
+    Query(SessionState, LogicalPlan),
+    /// That rows be deleted.
+    Delete(SessionState, DmlStatement),
+}
+
+/// The plan of a statement, its placeholders filled.
+pub(crate) async fn plan(scope: &Arc<Scope>, sql: &str, parameters: Parameters) -> Result<Planned> {
+    check_length(sql)?;
+    if sql.contains("_cache")
+        && let Some(planned) = simply(scope, sql, &parameters).await
+    {
+        return Ok(planned);
+    }
+    let state = scope.full_session();
+    let plan = logical(&state, sql).await?;
+    let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(is_delete)
+        .with_allow_statements(false)
+        .verify_plan(&plan)?;
+    Ok(match filled(plan, parameters)? {
+        LogicalPlan::Dml(delete) if is_delete => Planned::Delete(state, delete),
+        query => Planned::Query(state, query),
+    })
+}
+
+/// The plan of a statement that does little more than read a cache. Whatever it can't plan is left to a full
+/// session, which also says what is wrong.
+async fn simply(scope: &Arc<Scope>, sql: &str, parameters: &Parameters) -> Option<Planned> {
+    let state = scope.simple_session();
+    let plan = logical(&state, sql).await.ok()?;
+    let plan = filled(plan, parameters.clone()).ok()?;
+    is_simple(&plan).then_some(Planned::Query(state, plan))
+}
+
+/// Whether a plan only filters, sorts and cuts off the rows of a cache, which a simple session plans right.
+fn is_simple(plan: &LogicalPlan) -> bool {
+    let mut is_simple = true;
+    let visited = plan.apply(|node| {
+        is_simple &= match node {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::SubqueryAlias(_) => true,
+            LogicalPlan::TableScan(scan) => {
+                source_as_provider(&scan.source).is_ok_and(|provider| provider.is::<CacheTable>())
+            }
+            _ => false,
+        };
+        let mut with_subquery = false;
+        node.apply_expressions(|expr| {
+            with_subquery |= expr.exists(|expr| Ok(is_subquery(expr)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        is_simple &= !with_subquery;
+        Ok(match is_simple {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    });
+    visited.is_ok() && is_simple
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
+    )
+}
+
+async fn logical(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement: SqlStatement = state.sql_to_statement(sql, &dialect)?;
+    let plan = state.statement_to_plan(statement).await?;
+    if let LogicalPlan::Statement(statement) = &plan
+        && !matches!(
+            statement,
+            Statement::SetVariable(_) | Statement::ResetVariable(_)
+        )
+    {
+        return not_impl_err!("Unsupported SQL statement: {}", statement.name());
+    }
+    Ok(plan)
+}
+
+/// The plan with values in place of its placeholders.
+fn filled(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    let values = parameters
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    plan.with_param_values(ParamValues::Map(values))
+}

@@ -1,0 +1,81 @@
+//! What `system.last_caches` and `system.distinct_caches` have in common: the tables whose caches they list, and
+//! ids and names of columns.
+//!
+//! InfluxDB 3 Core counts the columns of a table from 0, and `time` comes after those that it was created with.
+//! Here `time` is told as the number of the other columns, which is the same for a table that has got no columns
+//! since it was created, and never the id of another column.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, ListArray, ListBuilder, StringViewArray, StringViewBuilder, UInt16Builder},
+    datatypes::{DataType, Field},
+};
+use neap_catalog::Table;
+use neap_manifest::Snapshot;
+use neap_schema::{ColumnId, ColumnType};
+
+/// The tables of a database with the caches of one kind, both by name.
+pub(super) fn by_name<'a, C>(
+    snapshot: &'a Snapshot,
+    caches: impl Fn(&'a Table) -> &'a [Arc<C>],
+    name: impl Fn(&C) -> &str,
+) -> Vec<(&'a Table, &'a C)> {
+    let tables = snapshot.catalog.value.tables();
+    let of_table = |table: &'a Arc<Table>| {
+        let table: &'a Table = table;
+        caches(table)
+            .iter()
+            .map(move |cache| (table, cache.as_ref()))
+    };
+    let mut found: Vec<(&Table, &C)> = tables.flat_map(of_table).collect();
+    found.sort_by_key(|(table, cache)| (table.name(), name(cache).to_owned()));
+    found
+}
+
+/// A column of texts.
+pub(super) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringViewArray::from_iter_values(values))
+}
+
+/// Lists of the columns of caches, as ids and as names.
+pub(super) struct ColumnLists {
+    ids: ListBuilder<UInt16Builder>,
+    names: ListBuilder<StringViewBuilder>,
+}
+
+impl ColumnLists {
+    pub(super) fn new() -> Self {
+        let items = |data_type| Arc::new(Field::new("item", data_type, true));
+        Self {
+            ids: ListBuilder::new(UInt16Builder::new()).with_field(items(DataType::UInt16)),
+            names: ListBuilder::new(StringViewBuilder::new()).with_field(items(DataType::Utf8View)),
+        }
+    }
+
+    /// Adds the columns of one cache.
+    pub(super) fn push(&mut self, table: &Table, columns: &[ColumnId]) {
+        for column in columns.iter().filter_map(|id| table.column_by_id(*id)) {
+            let id = match column.column_type {
+                ColumnType::Time => table.columns().len(),
+                _ => usize::from(column.id.get()),
+            };
+            let id = u16::try_from(id.saturating_sub(1)).unwrap_or(u16::MAX);
+            self.ids.values().append_value(id);
+            self.names.values().append_value(&column.name);
+        }
+        self.ids.append(true);
+        self.names.append(true);
+    }
+
+    /// Adds that a cache names no columns.
+    pub(super) fn push_null(&mut self) {
+        self.ids.append(false);
+        self.names.append(false);
+    }
+
+    /// The ids and the names.
+    pub(super) fn finish(mut self) -> [Arc<ListArray>; 2] {
+        [Arc::new(self.ids.finish()), Arc::new(self.names.finish())]
+    }
+}

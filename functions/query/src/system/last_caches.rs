@@ -1,0 +1,56 @@
+//! `system.last_caches`: the definitions of last value caches, as InfluxDB 3 shows them.
+//!
+//! The value columns are null where a cache shows all columns that are not in its key.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use datafusion::common::Result;
+use neap_catalog::{LastCache, Table, ValueColumns};
+use neap_manifest::Snapshot;
+use neap_schema::ColumnId;
+
+use super::{
+    caches::{ColumnLists, by_name, texts},
+    table,
+};
+
+/// The last value caches of the tables of a database.
+pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
+    let caches: Vec<(&Table, &LastCache)> =
+        by_name(snapshot, Table::last_caches, |cache| &cache.name);
+    let (mut keys, mut values) = (ColumnLists::new(), ColumnLists::new());
+    for (table, cache) in &caches {
+        keys.push(table, &cache.key_columns);
+        match &cache.value_columns {
+            ValueColumns::AllNonKey => values.push_null(),
+            ValueColumns::Explicit(columns) => {
+                let time = ColumnId::default();
+                values.push(table, &[columns.as_slice(), &[time]].concat());
+            }
+        }
+    }
+    let ([key_ids, key_names], [value_ids, value_names]) = (keys.finish(), values.finish());
+    let numbers = |number: fn(&LastCache) -> u64| -> ArrayRef {
+        let numbers = caches.iter().map(|(_, cache)| number(cache));
+        Arc::new(UInt64Array::from_iter_values(numbers))
+    };
+    table(vec![
+        (
+            "table",
+            false,
+            texts(caches.iter().map(|(table, _)| table.name())),
+        ),
+        (
+            "name",
+            false,
+            texts(caches.iter().map(|(_, cache)| cache.name.as_str())),
+        ),
+        ("key_column_ids", false, key_ids),
+        ("key_column_names", false, key_names),
+        ("value_column_ids", true, value_ids),
+        ("value_column_names", true, value_names),
+        ("count", false, numbers(|cache| cache.count)),
+        ("ttl", false, numbers(|cache| cache.ttl_s)),
+    ])
+}

@@ -1,0 +1,95 @@
+//! The task that keeps caches up to date with what this process writes and flushes, so that queries find it done.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use neap_bucket::World;
+use neap_query::QueryEngine;
+use neap_schema::DatabaseId;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// The least time from one round to the next.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The databases in which something has changed since the last round.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    databases: Mutex<BTreeSet<DatabaseId>>,
+    notify: Notify,
+}
+
+impl Changed {
+    /// Notes a change.
+    pub(super) fn note(&self, database: DatabaseId) {
+        let mut databases = self
+            .databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        databases.insert(database);
+        self.notify.notify_one();
+    }
+
+    /// Waits for changes; all that came until then.
+    async fn next(&self) -> BTreeSet<DatabaseId> {
+        loop {
+            self.notify.notified().await;
+            let mut databases = self
+                .databases
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !databases.is_empty() {
+                return std::mem::take(&mut databases);
+            }
+        }
+    }
+}
+
+/// Feeds caches in the background.
+#[derive(Debug)]
+pub(super) struct Feeding {
+    pub(super) engine: Arc<QueryEngine>,
+    pub(super) changed: Arc<Changed>,
+    pub(super) world: World,
+}
+
+impl Feeding {
+    /// Feeds until `stop`.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
+        let rounds = async {
+            loop {
+                for database in self.changed.next().await {
+                    // The next query meets the same, and says it.
+                    if let Err(error) = self.engine.feed(database).await {
+                        tracing::debug!(%database, %error, "caches are not fed");
+                    }
+                }
+                self.world.clock.sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = rounds => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn changes_are_told_once() {
+        let changed = Changed::default();
+        for database in [2, 1, 2] {
+            changed.note(DatabaseId::new(database));
+        }
+        let told: Vec<_> = changed.next().await.into_iter().collect();
+        assert_eq!(told, [DatabaseId::new(1), DatabaseId::new(2)]);
+        changed.note(DatabaseId::new(3));
+        assert_eq!(changed.next().await.len(), 1);
+    }
+}

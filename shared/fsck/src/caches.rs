@@ -1,0 +1,189 @@
+//! The objects of caches. Nothing depends on them: what is wrong with one makes queries slow, and no answer wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neap_bucket::{Bucket, Key, StoreTime};
+use neap_cache::{CacheError, DistinctShape, LastShape, decode_distinct, decode_last};
+use neap_catalog::{DatabaseCatalog, Table};
+use neap_manifest::{CacheEntry, Manifest};
+use neap_schema::{CacheId, DatabaseId};
+use ulid::Ulid;
+
+use crate::{
+    Finding, FindingKind, FsckError,
+    database::ORPHAN_AGE,
+    references::table_name,
+    store::{Listed, fetch, list},
+};
+
+/// The objects of the caches of a database.
+#[derive(Debug, Default)]
+pub(crate) struct CacheInventory(BTreeMap<(CacheId, Ulid), Listed>);
+
+/// What is wrong, and the caches whose entries should leave.
+#[derive(Debug, Default)]
+pub(crate) struct CheckedCaches {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) broken: BTreeSet<CacheId>,
+}
+
+impl CacheInventory {
+    /// Lists the objects.
+    pub(crate) async fn of(bucket: &Bucket, database: DatabaseId) -> Result<Self, FsckError> {
+        let mut inventory = Self::default();
+        list(bucket, &Key::cache_prefix(database), |entry| {
+            if let Ok(Key::Cache(of, cache, object)) = entry.key.parse()
+                && of == database
+            {
+                let listed = Listed {
+                    size_bytes: entry.size_bytes,
+                    last_modified: entry.last_modified,
+                };
+                inventory.0.insert((cache, object), listed);
+            }
+        })
+        .await?;
+        Ok(inventory)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.values().map(|listed| listed.size_bytes).sum()
+    }
+
+    /// Objects that nothing names, which the collector deletes.
+    pub(crate) fn orphans(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        now: StoreTime,
+    ) -> Vec<Finding> {
+        let is_named = |cache: CacheId, object: Ulid| {
+            let entry = manifest.cache(cache);
+            entry.is_some_and(|entry| entry.object == object)
+        };
+        let old = self.0.iter().filter(|((cache, object), listed)| {
+            !is_named(*cache, *object) && now.since(listed.last_modified) >= ORPHAN_AGE
+        });
+        old.map(|((cache, object), listed)| {
+            let hours = now.since(listed.last_modified).as_secs() / 3_600;
+            let message = format!(
+                "nothing names it, {} bytes that are {hours} hours old: the collector removes it",
+                listed.size_bytes
+            );
+            let finding = Finding::note(FindingKind::Orphan, message);
+            finding.at(Key::Cache(database, *cache, *object))
+        })
+        .collect()
+    }
+
+    /// Whether entries are right: their objects are there and have their lengths; with `full` also whether they can
+    /// be read.
+    pub(crate) async fn check(
+        &self,
+        bucket: &Bucket,
+        database: DatabaseId,
+        manifest: &Manifest,
+        catalog: &DatabaseCatalog,
+        full: bool,
+    ) -> Result<CheckedCaches, FsckError> {
+        let mut checked = CheckedCaches::default();
+        for entry in &manifest.caches {
+            let found = match self.flaw(entry) {
+                Some(found) => Some(found),
+                None if full => read(bucket, database, entry, catalog).await?,
+                None => None,
+            };
+            if let Some((kind, message)) = found {
+                let message = format!("{message}: queries read the sections instead");
+                let finding = Finding::warning(kind, message).at(entry.key(database));
+                let table = table_name(catalog, entry.table);
+                checked.findings.push(finding.of_table(table));
+                checked.broken.insert(entry.cache);
+            }
+        }
+        Ok(checked)
+    }
+
+    fn flaw(&self, entry: &CacheEntry) -> Option<(FindingKind, String)> {
+        let Some(listed) = self.0.get(&(entry.cache, entry.object)) else {
+            return Some((FindingKind::Missing, "it is gone".to_owned()));
+        };
+        (listed.size_bytes != entry.length).then(|| {
+            let message = format!("it has {} of {} bytes", listed.size_bytes, entry.length);
+            (FindingKind::Truncated, message)
+        })
+    }
+}
+
+/// Reads an object; what is wrong with it.
+async fn read(
+    bucket: &Bucket,
+    database: DatabaseId,
+    entry: &CacheEntry,
+    catalog: &DatabaseCatalog,
+) -> Result<Option<(FindingKind, String)>, FsckError> {
+    let key = entry.key(database);
+    let damaged = |message: String| Ok(Some((FindingKind::Damaged, message)));
+    let Some(object) = fetch(bucket, &key, None).await? else {
+        return Ok(Some((FindingKind::Missing, "it is gone".to_owned())));
+    };
+    if crc32c::crc32c(&object) != entry.crc32c {
+        return damaged("its checksum does not match".to_owned());
+    }
+    let table = catalog.table_by_id(entry.table);
+    // An entry of a cache that is no more leaves with the next flush or collection.
+    let Some(shape) = table.and_then(|table| Shape::of(table, entry.cache)) else {
+        return Ok(None);
+    };
+    match shape.rows(entry.cache, &key.to_string(), &object) {
+        Ok(found) if found == (entry.rows, entry.complete_from) => Ok(None),
+        Ok((rows, from)) => {
+            let message = format!(
+                "it has {rows} rows from {from} on where the manifest says {} from {} on",
+                entry.rows, entry.complete_from
+            );
+            Ok(Some((FindingKind::WrongStatistics, message)))
+        }
+        Err(error) => damaged(format!("it can't be decoded: {error}")),
+    }
+}
+
+/// A cache as its table says.
+enum Shape {
+    Last(LastShape),
+    Distinct(DistinctShape),
+}
+
+impl Shape {
+    fn of(table: &Table, cache: CacheId) -> Option<Self> {
+        let last = table.last_caches().iter().find(|one| one.id == cache);
+        if let Some(last) = last {
+            return LastShape::of(table, last).map(Self::Last);
+        }
+        let distinct = table.distinct_caches().iter().find(|one| one.id == cache);
+        DistinctShape::of(table, distinct?).map(Self::Distinct)
+    }
+
+    /// The number of rows of an object, and the time from which on it has all of them.
+    fn rows(
+        &self,
+        cache: CacheId,
+        key: &str,
+        object: &bytes::Bytes,
+    ) -> Result<(u64, i64), CacheError> {
+        Ok(match self {
+            Self::Last(shape) => {
+                let rows = decode_last(cache, key, object, shape)?;
+                (rows.num_rows() as u64, rows.complete_from())
+            }
+            Self::Distinct(shape) => {
+                let values = decode_distinct(cache, key, object, shape)?;
+                (values.len() as u64, values.complete_from())
+            }
+        })
+    }
+}

@@ -1,0 +1,405 @@
+//! Objects of caches through flushes, expiries, drops, repairs and restores.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use neap_bucket::Versioned;
+use neap_row_delete::RowDelete;
+use neap_schema::{CacheId, DatabaseId, TableId};
+use ulid::Ulid;
+
+use super::{
+    job,
+    site::{Site, delete_of},
+};
+use crate::{
+    CacheCommit, CacheEntry, CacheOutcome, CacheRefused, CacheUpdate, Corrections, FlushOutcome,
+    JobKind, Manifest, NewCacheEntry, OBJECT_NAME_AGE, Section,
+};
+
+const ONE: CacheId = CacheId::new(1);
+const TWO: CacheId = CacheId::new(2);
+
+fn entry(cache: CacheId, table: u32, object: u128) -> CacheEntry {
+    CacheEntry {
+        cache,
+        table: TableId::new(table),
+        object: Ulid::from_parts(1, object),
+        length: 100,
+        rows: 3,
+        crc32c: 7,
+        complete_from: i64::MIN,
+        floor: None,
+    }
+}
+
+fn new(base: &Versioned<Manifest>, entry: CacheEntry) -> NewCacheEntry {
+    NewCacheEntry {
+        entry,
+        drawn: base.proven.unwrap(),
+    }
+}
+
+/// A backfill of these entries, whose objects have all rows, that has read `base`.
+fn backfill(base: &Versioned<Manifest>, entries: &[CacheEntry]) -> CacheCommit {
+    let entries = entries.iter().cloned();
+    CacheCommit {
+        mark: base.value.low_water_mark,
+        version: base.version,
+        needs_catalog: 0,
+        add: entries.map(|one| new(base, one)).collect(),
+        gone: BTreeSet::new(),
+        job: Some(job(JobKind::Cache)),
+    }
+}
+
+async fn commit(site: &Site, base: Versioned<Manifest>, commit: &CacheCommit) -> CacheOutcome {
+    let outcome = site.store().commit_caches(site.database, base, commit);
+    outcome.await.unwrap()
+}
+
+async fn committed(
+    site: &Site,
+    base: Versioned<Manifest>,
+    filled: &CacheCommit,
+) -> Versioned<Manifest> {
+    match commit(site, base, filled).await {
+        CacheOutcome::Committed(current) => current,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn refused(site: &Site, base: Versioned<Manifest>, filled: &CacheCommit) -> CacheRefused {
+    match commit(site, base, filled).await {
+        CacheOutcome::GivenUp(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A site with a cache of each of the tables 1 and 2.
+async fn filled() -> (Site, Versioned<Manifest>) {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0), (2, 0)]).await;
+    let both = backfill(&base, &[entry(ONE, 1, 1), entry(TWO, 2, 1)]);
+    let current = committed(&site, base, &both).await;
+    (site, current)
+}
+
+/// A flush of rows and deletes, with what it makes of caches.
+async fn flush(
+    site: &Site,
+    base: &Versioned<Manifest>,
+    tables: &[(u32, i32)],
+    deletes: &[RowDelete],
+    caches: Vec<CacheUpdate>,
+) -> Manifest {
+    let mut flush = site.next_flush(base, tables).await;
+    let cut = flush.cut;
+    flush.deletes = deletes.iter().map(|one| (cut, one.clone())).collect();
+    flush.caches = caches;
+    match site.commit_flush(base.clone(), flush).await {
+        FlushOutcome::Committed(current) => Manifest::clone(&current.value),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn update(base: &Versioned<Manifest>, cache: CacheId, to: Option<CacheEntry>) -> CacheUpdate {
+    CacheUpdate {
+        from: base.value.cache(cache).unwrap().clone(),
+        to: to.map(|to| new(base, to)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_replaces_the_objects_of_touched_tables_and_leaves_the_others() {
+    let (site, base) = filled().await;
+    let next = entry(ONE, 1, 2);
+    let updates = vec![update(&base, ONE, Some(next.clone()))];
+    let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
+    assert_eq!(flushed.cache(ONE), Some(&next));
+    assert_eq!(flushed.cache(TWO), Some(&entry(TWO, 2, 1)));
+    assert_eq!(flushed.check(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_knows_nothing_of_a_cache_takes_its_object_away() {
+    let (site, base) = filled().await;
+    let flushed = flush(&site, &base, &[(1, 0)], &[], Vec::new()).await;
+    assert_eq!(flushed.caches, [entry(TWO, 2, 1)]);
+    // A delete touches its table, too, though no section comes of it.
+    let base = site.read().await;
+    let flushed = flush(&site, &base, &[], &[delete_of(2, 0, 0)], Vec::new()).await;
+    assert_eq!(flushed.caches, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_could_not_be_written_leaves_alone() {
+    let (site, base) = filled().await;
+    let updates = vec![
+        update(&base, ONE, None),
+        update(&base, TWO, Some(entry(TWO, 2, 2))),
+    ];
+    let flushed = flush(&site, &base, &[(1, 0), (2, 0)], &[], updates).await;
+    assert_eq!(flushed.caches, [entry(TWO, 2, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_other_objects() {
+    let (site, base) = filled().await;
+    let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
+    // Rows expire while the flush works.
+    let mut removal = Site::removal(&site.table(1).await);
+    removal.floor = Some(5);
+    let expired = site.replaced(base.clone(), &removal).await;
+    assert_eq!(expired.value.cache(ONE).unwrap().floor, Some(5));
+    // They were in the old object, so they are in the new one.
+    let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
+    let next = flushed.cache(ONE).unwrap();
+    assert_eq!(
+        (next.object, next.floor),
+        (entry(ONE, 1, 2).object, Some(5))
+    );
+
+    // A new object without them needs no floor.
+    let base = site.read().await;
+    let mut short = entry(ONE, 1, 3);
+    short.complete_from = 5;
+    let updates = vec![update(&base, ONE, Some(short.clone()))];
+    let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
+    assert_eq!(flushed.cache(ONE), Some(&short));
+
+    // Somebody fills a cache that the flush has found empty.
+    let base = site.read().await;
+    let nothing = CacheCommit::forgetting(&base, [ONE].into());
+    let base = committed(&site, base, &nothing).await;
+    let again = backfill(&base, &[entry(ONE, 1, 3)]);
+    committed(&site, base.clone(), &again).await;
+    let flushed = flush(&site, &base, &[(1, 0)], &[], Vec::new()).await;
+    assert_eq!(flushed.cache(ONE), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_with_an_old_name_is_not_named_and_its_flush_is_committed() {
+    let (site, base) = filled().await;
+    let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
+    site.stage
+        .sleep(OBJECT_NAME_AGE + Duration::from_secs(1))
+        .await;
+    let base = site.read().await;
+    let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
+    assert_eq!(flushed.caches, [entry(TWO, 2, 1)]);
+    let base = site.read().await;
+    let mut late = backfill(&base, &[entry(ONE, 1, 3)]);
+    site.stage
+        .sleep(OBJECT_NAME_AGE + Duration::from_secs(1))
+        .await;
+    let base = site.read().await;
+    assert_eq!(
+        refused(&site, base.clone(), &late).await,
+        CacheRefused::ObjectTooOld
+    );
+    late.add[0].drawn = base.proven.unwrap();
+    committed(&site, base, &late).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn caches_that_are_no_more_leave_with_a_flush_and_with_a_backfill() {
+    let (site, base) = filled().await;
+    let mut flush = site.next_flush(&base, &[(1, 0)]).await;
+    flush.gone_caches = [TWO].into();
+    flush.caches = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
+    site.commit_flush(base, flush).await;
+    let base = site.read().await;
+    assert_eq!(base.value.caches, [entry(ONE, 1, 2)]);
+    let nothing = CacheCommit::forgetting(&base, [ONE].into());
+    let current = committed(&site, base, &nothing).await;
+    assert_eq!(current.value.caches, []);
+    let again = committed(&site, current.clone(), &nothing).await;
+    assert_eq!(again.version, current.version, "no commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_counts_at_its_mark_only_and_the_first_one_wins() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0)]).await;
+    let late = backfill(&base, &[entry(ONE, 1, 1)]);
+    let moved = site.flush(&[(2, 0)]).await;
+    assert_eq!(
+        refused(&site, base, &late).await,
+        CacheRefused::MarkMoved {
+            mark: moved.value.low_water_mark
+        }
+    );
+    let one = backfill(&moved, &[entry(ONE, 1, 2)]);
+    let other = backfill(&moved, &[entry(ONE, 1, 3)]);
+    let first = committed(&site, moved.clone(), &one).await;
+    assert_eq!(first.value.jobs.last().unwrap().kind, JobKind::Cache);
+    let second = committed(&site, moved, &other).await;
+    assert_eq!(second.version, first.version);
+    assert_eq!(second.value.caches, [entry(ONE, 1, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_that_has_read_what_expired_meanwhile_is_refused() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
+    let mut filled = backfill(&base, &[entry(ONE, 1, 1)]);
+    let sections = site.table(1).await;
+    let mut removal = Site::removal(&sections[..1]);
+    removal.floor = Some(sections[0].max_time + 1);
+    let current = site.replaced(base, &removal).await;
+    // No section needs it, so that it is not among the deletes.
+    assert_eq!(current.value.deletes, []);
+    let refusal = refused(&site, current.clone(), &filled).await;
+    assert_eq!(refusal, CacheRefused::Expired);
+    // What expired is older than what the object has, or of another table.
+    filled.add[0].entry.complete_from = sections[0].max_time + 1;
+    filled.add.push(new(&current, entry(TWO, 2, 1)));
+    let current = committed(&site, current, &filled).await;
+    assert_eq!(current.value.caches.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_stays_noted_when_older_rows_leave_after_it() {
+    let (site, base) = filled().await;
+    let inputs = site.table(1).await;
+    let mut merge = site.merge(&base, &inputs).await;
+    merge.floor = Some(10);
+    let mut late = backfill(&base, &[entry(ONE, 1, 9)]);
+    late.add[0].entry.complete_from = 5;
+    let current = site.replaced(base, &merge).await;
+    let mut removal = Site::removal(&site.table(1).await);
+    removal.floor = Some(3);
+    let current = site.replaced(current, &removal).await;
+    let nothing = CacheCommit::forgetting(&current, [ONE].into());
+    let current = committed(&site, current, &nothing).await;
+    let refusal = refused(&site, current.clone(), &late).await;
+    assert_eq!(refusal, CacheRefused::Expired);
+    // The second expiry was of no rows that are wanted.
+    late.version = current.version - 2;
+    committed(&site, current, &late).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_that_has_gone_by_wrong_statistics_is_refused() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0), (2, 0)]).await;
+    let late = backfill(&base, &[entry(ONE, 1, 1)]);
+    let other = backfill(&base, &[entry(TWO, 2, 1)]);
+    let wrong = site.table(1).await.remove(0);
+    let corrections = Corrections {
+        sections: vec![Section {
+            rows: 5,
+            ..Section::clone(&wrong)
+        }],
+        pages: Vec::new(),
+    };
+    let corrected = site.store().correct(site.database, base, &corrections);
+    let current = corrected.await.unwrap().current;
+    let refusal = refused(&site, current.clone(), &late).await;
+    assert_eq!(refusal, CacheRefused::Expired);
+    let current = committed(&site, current, &other).await;
+    let again = backfill(&current, &[entry(ONE, 1, 1)]);
+    let current = committed(&site, current, &again).await;
+    assert_eq!(current.value.caches.len(), 2);
+}
+
+#[test]
+fn expiries_are_bounded_and_what_is_forgotten_counts_for_all_tables() {
+    let mut manifest = Manifest::default();
+    for version in 1..200 {
+        let table = u32::try_from(version).unwrap();
+        manifest.note_expiry(TableId::new(table), 10, version);
+        manifest.note_expiry(TableId::new(9_999), 10, version);
+    }
+    assert_eq!(manifest.expiries.len(), 64);
+    let table = TableId::new(8_888);
+    assert!(manifest.may_have_expired(table, i64::MIN, 100));
+    assert!(!manifest.may_have_expired(table, i64::MIN, 199));
+}
+
+#[tokio::test(start_paused = true)]
+async fn floors_only_rise_and_a_merge_without_expiry_changes_nothing() {
+    let (site, base) = filled().await;
+    let inputs = site.table(1).await;
+    let merge = site.merge(&base, &inputs).await;
+    let mut current = site.replaced(base, &merge).await;
+    assert_eq!(current.value.cache(ONE).unwrap().floor, None);
+    for (floor, expected) in [(7, 7), (3, 7), (9, 9)] {
+        let inputs = site.table(1).await;
+        let mut merge = site.merge(&current, &inputs).await;
+        merge.floor = Some(floor);
+        current = site.replaced(current, &merge).await;
+        assert_eq!(current.value.cache(ONE).unwrap().floor, Some(expected));
+        assert_eq!(current.value.cache(TWO).unwrap().floor, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_table_and_corrected_statistics_take_objects_away() {
+    let (site, base) = filled().await;
+    let mut removal = Site::removal(&site.table(1).await);
+    removal.job.kind = JobKind::Drop;
+    let current = site.replaced(base, &removal).await;
+    assert_eq!(current.value.caches, [entry(TWO, 2, 1)]);
+    let wrong = site.table(2).await.remove(0);
+    let corrections = Corrections {
+        sections: vec![Section {
+            rows: 5,
+            ..Section::clone(&wrong)
+        }],
+        pages: Vec::new(),
+    };
+    let corrected = site.store().correct(site.database, current, &corrections);
+    assert_eq!(corrected.await.unwrap().current.value.caches, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn floors_that_an_object_does_not_reach_back_to_are_not_noted() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0), (1, 1)]).await;
+    let mut short = entry(ONE, 1, 1);
+    short.complete_from = 20;
+    let mut current = committed(&site, base.clone(), &backfill(&base, &[short])).await;
+    for (floor, expected) in [(19, None), (20, None), (21, Some(21))] {
+        let inputs = site.table(1).await;
+        let mut merge = site.merge(&current, &inputs).await;
+        merge.floor = Some(floor);
+        current = site.replaced(current, &merge).await;
+        assert_eq!(current.value.cache(ONE).unwrap().floor, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_takes_the_place_of_one_that_does_not_reach_back_as_far() {
+    let site = Site::new(100);
+    let base = site.flush(&[(1, 0)]).await;
+    let object = |object, complete_from| CacheEntry {
+        complete_from,
+        ..entry(ONE, 1, object)
+    };
+    let short = backfill(&base, &[object(1, 20)]);
+    let current = committed(&site, base, &short).await;
+    let mut long = backfill(&current, &[object(2, 10)]);
+    long.needs_catalog = 9;
+    let current = committed(&site, current, &long).await;
+    assert_eq!(current.value.caches, [object(2, 10)]);
+    assert_eq!(current.value.needs_catalog, 9);
+    let again = backfill(&current, &[object(3, 10)]);
+    let same = committed(&site, current.clone(), &again).await;
+    assert_eq!(same.version, current.version, "no commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn earlier_versions_and_restored_databases_have_no_objects_of_caches() {
+    let (site, base) = filled().await;
+    let current = site.flush(&[(3, 0)]).await;
+    assert_eq!(current.value.caches.len(), 2);
+    let (version, view) = Manifest::at(&current, base.value.low_water_mark).unwrap();
+    assert_eq!(view.caches, []);
+    let restored = DatabaseId::new(2);
+    let store = site.store();
+    let pinned = store.pin(site.database, current, version, restored).await;
+    pinned.unwrap();
+    let adopted = store.adopt(site.database, &view, restored, 0).await;
+    assert_eq!(adopted.unwrap().value.caches, []);
+}
