@@ -90,6 +90,51 @@ fn without_flags_the_server_says_how_to_use_it() {
 }
 
 #[test]
+fn caches_are_created_listed_asked_and_deleted() {
+    let stage = Stage::new();
+    let with = |what: [&str; 2], arguments: &[&str]| {
+        let table = ["--database", "home", "--table", "home"];
+        stage.run(&[&what[..], &table[..], arguments].concat())
+    };
+    let lines = "home,room=Kitchen temp=22.4,hum=36.1\nhome,room=Attic temp=12.4,hum=39";
+    let write = ["write", "--database", "home", lines];
+    stage.run(&write).succeeded();
+    let created = with(
+        ["create", "last_cache"],
+        &["--value-columns", "hum,temp", "--count", "3", "latest"],
+    );
+    let created = created.succeeded();
+    assert!(created.starts_with("new cache created: {\n"), "{created}");
+    let created = with(["create", "distinct_cache"], &["--columns", "room"]);
+    assert!(created.succeeded().contains("home_room_distinct_cache"));
+
+    let query = |sql| {
+        let arguments = ["query", "--database", "home", "--format", "csv", sql];
+        stage.run(&arguments).succeeded()
+    };
+    assert_eq!(
+        query("SELECT name, count, ttl FROM system.last_caches"),
+        "name,count,ttl\nlatest,3,14400\n"
+    );
+    assert_eq!(
+        query("SELECT room, hum, temp FROM last_cache('home', 'latest')"),
+        "room,hum,temp\nAttic,39.0,12.4\nKitchen,36.1,22.4\n"
+    );
+    assert_eq!(
+        query("SELECT * FROM distinct_cache('home')"),
+        "room\nAttic\nKitchen\n"
+    );
+
+    let out = with(["delete", "last_cache"], &["latest"]).succeeded();
+    assert_eq!(out, "last cache deleted successfully\n");
+    let again = with(["delete", "last_cache"], &["latest"]).failed(1);
+    insta::assert_snapshot!(again, @"Delete command failed: server responded with error [404 Not Found]: the requested resource was not found: latest");
+    let distinct = "home_room_distinct_cache";
+    let out = with(["delete", "distinct_cache"], &["--cache-name", distinct]).succeeded();
+    assert_eq!(out, "distinct cache deleted successfully\n");
+}
+
+#[test]
 fn databases_are_created_shown_and_deleted() {
     let stage = Stage::new();
     let out = stage.run(&["create", "database", "one"]).succeeded();

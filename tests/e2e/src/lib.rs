@@ -13,10 +13,13 @@
 //! | `compaction` | compactors beside writers and queriers: nobody notices |
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
 //! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
+//! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
 //! | `malformed` | requests that are refused, with status and body |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and where Neap differs from them |
 
+#[cfg(test)]
+mod caches;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]

@@ -9,22 +9,22 @@ use std::time::Duration;
 use crate::harness::{Neap, Place, Requests, Server, pause, wait_for};
 
 /// After this, every register that is held is too old to be used without a GET.
-const COLD: Duration = Duration::from_secs(6);
+pub(crate) const COLD: Duration = Duration::from_secs(6);
 /// The longest wait for a flush that is due.
-const FLUSH: Duration = Duration::from_secs(60);
+pub(crate) const FLUSH: Duration = Duration::from_secs(60);
 
 /// The conditional GETs of registers that have become too old.
-const RENEWALS: [&str; 3] = ["get database_catalog", "get manifest", "get root_catalog"];
+pub(crate) const RENEWALS: [&str; 3] = ["get database_catalog", "get manifest", "get root_catalog"];
 
 /// The requests of an operation.
-fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
+pub(crate) fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
     let before = server.store_requests();
     operation();
     server.store_requests().since(&before)
 }
 
 /// The operation costs this, but for renewals; and nothing else at least once in some attempts.
-fn costs(server: &Server, expected: &str, mut operation: impl FnMut()) {
+pub(crate) fn costs(server: &Server, expected: &str, mut operation: impl FnMut()) {
     let mut seen = Vec::new();
     for _ in 0..8 {
         let cost = cost(server, &mut operation);

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// The longest wait for an answer: right after a large build, the disk of a machine may stall for a minute.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// A connection that was idle for longer is not used again: servers close them after a while.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// The header with the place of a write in the order of all writes.
 const STAMP: &str = "x-neap-stamp";
 
@@ -32,7 +35,8 @@ pub(crate) struct Reply {
 
 impl Server {
     pub(crate) fn at(url: &str) -> Self {
-        let client = Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+        let client = Client::builder().no_proxy().timeout(LIMIT);
+        let client = client.pool_idle_timeout(IDLE).build().unwrap();
         Self {
             client,
             url: url.to_owned(),

@@ -1,0 +1,116 @@
+//! Rows that become too old for a cache, or for their table.
+
+use std::time::Duration;
+
+use super::{
+    definition::Cache,
+    stage::{DB, Stage, check, now},
+};
+use crate::harness::pause;
+
+/// How long rows are in the caches.
+const AGE: u64 = 25;
+
+/// Writes a row for each of the next seconds after which it will have left.
+fn rows_near_the_edge(stage: &Stage, now: u64) {
+    let begin = i64::try_from(now - stage.begun).unwrap();
+    let age = i64::try_from(AGE).unwrap();
+    let lines = (-3..24).map(|second| {
+        let time = begin - age + second;
+        let host = second.rem_euclid(4);
+        format!(
+            "m,host=h{host},room=r{} v={second} {time}\n",
+            second.rem_euclid(9)
+        )
+    });
+    stage.write(&lines.collect::<String>());
+}
+
+#[test]
+fn rows_leave_when_they_are_too_old() {
+    let stage = Stage::on_a_directory();
+    rows_near_the_edge(&stage, stage.begun);
+    let caches = [
+        Cache::last("m", "latest", &["host"]).aged(AGE),
+        Cache::last("m", "three", &["host"]).most(3).aged(AGE),
+        Cache::last("m", "all", &[]).most(50).aged(AGE),
+        Cache::distinct("m", "rooms", &["room"]).aged(AGE),
+        Cache::distinct("m", "few", &["room", "host"])
+            .most(3)
+            .aged(AGE),
+    ];
+    stage.create(&caches);
+    let watch = |seconds: u64, step: &str| {
+        let until = now(&stage.writer) + seconds;
+        let mut seen = Vec::new();
+        while now(&stage.writer) < until {
+            for server in [&stage.writer, &stage.queriers[0]] {
+                for cache in &caches {
+                    seen.push(check(server, cache, step));
+                }
+            }
+        }
+        seen.dedup();
+        assert!(seen.len() > 10, "{step}: rows have left");
+    };
+    watch(4, "in the tail");
+    stage.flush();
+    watch(4, "in objects");
+    stage.write("m,host=h1,room=r1 v=1 -1");
+    watch(4, "in both");
+    stage.check(&caches, "in the end");
+}
+
+#[test]
+fn rows_leave_when_their_table_does_not_keep_them() {
+    let stage = Stage::on_a_directory();
+    stage.write(
+        "m,host=a,room=x v=1 -9000
+         m,host=a,room=y v=2 -60
+         m,host=b,room=z v=3 -9000
+         m,host=c,room=x v=4 -9000
+         m,host=c,room=x v=5 -8600",
+    );
+    let day = 86_400;
+    let caches = [
+        Cache::last("m", "latest", &["host"]).most(2).aged(day),
+        Cache::distinct("m", "rooms", &["room"]).aged(day),
+    ];
+    stage.create(&caches);
+    stage.flush();
+    stage.write("m,host=c,room=x w=6 -8500\nm,host=d,room=w v=7 -9000");
+    let shown = |step: &str| {
+        stage.check(&caches, step);
+        let rows = caches
+            .each_ref()
+            .map(|cache| check(&stage.writer, cache, step));
+        rows.map(|rows| rows.lines().count().saturating_sub(1))
+    };
+    assert_eq!(shown("all are kept"), [6, 4]);
+    let keep = |period: &str| {
+        let update = [
+            "update",
+            "table",
+            "m",
+            "-d",
+            DB,
+            "--retention-period",
+            period,
+        ];
+        stage.run(&update).succeeded();
+        // An instance may hold the catalog for a moment.
+        pause(Duration::from_secs(6));
+    };
+    keep("2h");
+    assert_eq!(shown("rows are hidden"), [1, 1]);
+    keep("10d");
+    assert_eq!(shown("rows are not hidden any more"), [6, 4]);
+    keep("2h");
+    stage.flush();
+    stage
+        .on_store(&["compact", "--settle-after", "0s"])
+        .succeeded();
+    assert_eq!(shown("rows are removed"), [1, 1]);
+    keep("10d");
+    assert_eq!(shown("what has left stays away"), [1, 1]);
+}

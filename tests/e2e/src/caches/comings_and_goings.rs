@@ -1,0 +1,194 @@
+//! Tables and caches that are dropped and come again, and what was shown before.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    definition::Cache,
+    stage::{DB, OFF, Stage, ask, create, csv, csv_with, listed, since},
+};
+use crate::harness::{Server, pause};
+
+fn caches() -> [Cache; 2] {
+    [
+        Cache::last("m", "latest", &["host"]),
+        Cache::distinct("m", "rooms", &["room"]),
+    ]
+}
+
+/// What is said of a statement that is refused.
+fn refused(server: &Server, sql: &str) -> String {
+    let reply = ask(server, sql, &[]);
+    assert_eq!(reply.status, 400, "{sql}: {}", reply.text());
+    reply.text()
+}
+
+#[test]
+fn caches_go_with_their_table_and_come_back_with_it() {
+    let stage = Stage::on_a_directory();
+    stage.write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=2 -50");
+    let caches = caches();
+    stage.create(&caches);
+    stage.flush();
+    stage.write("m,host=a,room=z v=3 -40");
+    stage.check(&caches, "before");
+    let before = caches
+        .each_ref()
+        .map(|cache| csv(&stage.writer, &cache.query()));
+
+    for what in [&["table", "m", "-d", DB][..], &["database", DB]] {
+        let drop = [&["delete"], what, &["--yes"]].concat();
+        stage.run(&drop).succeeded();
+        for cache in &caches {
+            let reply = ask(&stage.writer, &cache.query(), &[]);
+            assert!(
+                (400..500).contains(&reply.status),
+                "{what:?}: {}",
+                reply.text()
+            );
+        }
+        if what[0] == "table" {
+            assert!(listed(&stage.writer).is_empty());
+        }
+        stage.run(&[&["undelete"], what].concat()).succeeded();
+        // Who only answers may hold the catalog for a moment.
+        pause(Duration::from_secs(6));
+        stage.check(&caches, "undeleted");
+        let shown = caches
+            .each_ref()
+            .map(|cache| csv(&stage.writer, &cache.query()));
+        assert_eq!(shown, before);
+    }
+
+    // A table of the same name is another one.
+    stage
+        .run(&["delete", "table", "m", "-d", DB, "--yes"])
+        .succeeded();
+    stage.write("m,host=z,room=z v=4 -30");
+    let said = refused(&stage.writer, &caches[0].query());
+    assert!(said.contains("could not find cache"), "{said}");
+    stage.create(&caches);
+    stage.check(&caches, "of a new table");
+    let rows = stage.writer.query(DB, "SELECT host FROM last_cache('m')");
+    assert_eq!(rows, [json!({ "host": "z" })]);
+}
+
+#[test]
+fn a_cache_of_the_same_name_shows_nothing_of_its_namesake() {
+    let stage = Stage::on_a_directory();
+    stage.write("m,host=a,room=x v=1 -60\nm,host=a,room=y v=2 -50\nm,host=b,room=x v=3 -40");
+    let [last, distinct] = caches();
+    let old = [last, distinct];
+    stage.create(&old);
+    stage.flush();
+    stage.check(&old, "the old ones");
+    for cache in &old {
+        let out = stage.run(&["delete", cache.kind(), cache.name, "-d", DB, "-t", "m"]);
+        assert!(out.succeeded().contains("deleted"));
+        let said = refused(&stage.writer, &cache.query());
+        assert!(said.contains("could not find"), "{said}");
+    }
+    assert!(listed(&stage.writer).is_empty());
+    let new = [
+        Cache::last("m", "latest", &["room"]).of(&["v"]).most(2),
+        Cache::distinct("m", "rooms", &["host", "room"]),
+    ];
+    stage.create(&new);
+    stage.check(&new, "before anything is kept of them");
+    stage.write("m,host=a,room=x v=4 -30");
+    stage.flush();
+    stage.check(&new, "flushed");
+    let rows = [
+        json!({ "table": "m", "name": "latest" }),
+        json!({ "table": "m", "name": "rooms" }),
+    ];
+    assert_eq!(listed(&stage.writer), rows);
+}
+
+#[test]
+fn what_a_cache_showed_is_shown_as_of_then() {
+    let stage = Stage::on_a_directory();
+    let caches = caches();
+    let mut shown: Vec<(u64, [String; 2])> = Vec::new();
+    stage.write("m,host=a,room=x v=1 -60");
+    stage.create(&caches);
+    let mut remember = |stamp: u64| {
+        let rows = caches
+            .each_ref()
+            .map(|cache| csv(&stage.writer, &cache.query()));
+        shown.push((stamp, rows));
+    };
+    remember(stage.write("m,host=a,room=y v=2 -50\nm,host=b,room=y v=2 -50"));
+    // Of marks that are closer than 15 s not all are remembered.
+    pause(Duration::from_secs(8));
+    stage.flush();
+    let stamp = stage.write("m,host=a,room=x v=3 -40\nm,host=c,room=z v=2 -50");
+    remember(stamp);
+    remember(stage.write("m,host=a,room=x v=3 -30"));
+    stage.writer.query(DB, "DELETE FROM m WHERE host = 'a'");
+    for (stamp, rows) in &shown[1..] {
+        let as_of = stamp.to_string();
+        for headers in [
+            &[("x-neap-as-of", as_of.as_str())][..],
+            &[("x-neap-as-of", &as_of), OFF],
+        ] {
+            let then = caches
+                .each_ref()
+                .map(|cache| csv_with(&stage.writer, &cache.query(), headers));
+            assert_eq!(&then, rows, "as of {stamp}");
+        }
+    }
+    pause(Duration::from_secs(8));
+    stage.flush();
+    let versions = stage.on_store(&["show", "versions", "-d", DB, "--format", "json"]);
+    let versions: Vec<serde_json::Value> = serde_json::from_str(&versions.succeeded()).unwrap();
+    let first = versions
+        .iter()
+        .filter_map(|version| version["stamp"].as_u64());
+    let first = first
+        .filter(|stamp| *stamp >= shown[0].0)
+        .min()
+        .unwrap()
+        .to_string();
+    let then = caches
+        .each_ref()
+        .map(|cache| csv_with(&stage.writer, &cache.query(), &[("x-neap-as-of", &first)]));
+    assert_eq!(then, shown[0].1, "as of the first flush");
+    stage.check(&caches, "now");
+
+    let restore = ["restore", "-d", DB, "--as-of", &first, "--to", "before"];
+    stage.on_store(&restore).succeeded();
+    let fresh = stage.fresh();
+    let rows = |database| fresh.query(database, "SELECT host, room, v FROM last_cache('m')");
+    let before = [
+        json!({ "host": "a", "room": "y", "v": 2.0 }),
+        json!({ "host": "b", "room": "y", "v": 2.0 }),
+    ];
+    assert_eq!(rows("before"), before);
+    stage
+        .writer
+        .write("before", &since(stage.begun, "m,host=b,room=w v=5 -10"));
+    assert_eq!(
+        rows("before")[1],
+        json!({ "host": "b", "room": "w", "v": 5.0 })
+    );
+    stage.on_store(&["compact"]).succeeded();
+    assert_eq!(
+        rows("before")[1],
+        json!({ "host": "b", "room": "w", "v": 5.0 })
+    );
+    assert_eq!(rows(DB).len(), 2);
+    stage.on_store(&["fsck", "--full"]).succeeded();
+}
+
+#[test]
+fn a_cache_that_is_there_is_not_created_again() {
+    let stage = Stage::on_a_directory();
+    stage.write("m,host=a,room=x v=1 -60");
+    let [cache, _] = caches();
+    create(&stage.writer, &cache);
+    let out = stage.run(&cache.command(DB));
+    assert!(!out.out.contains("new cache created"), "{}", out.out);
+    stage.check(&[cache], "the first one");
+}

@@ -1,0 +1,229 @@
+//! A cache as it is asked for, and its definition as SQL over its table.
+
+use serde_json::{Value, json};
+
+/// A last value or distinct value cache of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    pub(super) table: &'static str,
+    pub(super) name: &'static str,
+    rows: Rows,
+    /// Seconds.
+    age: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Rows {
+    Last {
+        keys: Vec<&'static str>,
+        /// All that are not in the key if there is none.
+        values: Option<Vec<&'static str>>,
+        count: u64,
+    },
+    Distinct {
+        columns: Vec<&'static str>,
+        most: u64,
+    },
+}
+
+/// The columns of a table, both sorted by name. Tests name tags in the order in which they come to be, which is that
+/// of the series key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    pub(super) tags: Vec<String>,
+    pub(super) fields: Vec<String>,
+}
+
+/// An hour, much longer than a test.
+const AGE: u64 = 3_600;
+
+impl Cache {
+    /// The newest row of each key, all columns.
+    pub(super) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
+        let rows = Rows::Last {
+            keys: keys.to_vec(),
+            values: None,
+            count: 1,
+        };
+        Self {
+            table,
+            name,
+            rows,
+            age: AGE,
+        }
+    }
+
+    /// The combinations of values of columns.
+    pub(super) fn distinct(
+        table: &'static str,
+        name: &'static str,
+        columns: &[&'static str],
+    ) -> Self {
+        let rows = Rows::Distinct {
+            columns: columns.to_vec(),
+            most: 1_000,
+        };
+        Self {
+            table,
+            name,
+            rows,
+            age: AGE,
+        }
+    }
+
+    /// Only these columns beside the key.
+    pub(super) fn of(mut self, columns: &[&'static str]) -> Self {
+        if let Rows::Last { values, .. } = &mut self.rows {
+            *values = Some(columns.to_vec());
+        }
+        self
+    }
+
+    /// So many rows of each key, or combinations.
+    pub(super) fn most(mut self, number: u64) -> Self {
+        match &mut self.rows {
+            Rows::Last { count, .. } => *count = number,
+            Rows::Distinct { most, .. } => *most = number,
+        }
+        self
+    }
+
+    /// Rows may be so many seconds old.
+    pub(super) fn aged(mut self, seconds: u64) -> Self {
+        self.age = seconds;
+        self
+    }
+
+    /// `last_cache` or `distinct_cache`.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.rows {
+            Rows::Last { .. } => "last_cache",
+            Rows::Distinct { .. } => "distinct_cache",
+        }
+    }
+
+    /// The request that creates it.
+    pub(super) fn body(&self, database: &str) -> Value {
+        let mut body = json!({ "db": database, "table": self.table, "name": self.name });
+        match &self.rows {
+            Rows::Last {
+                keys,
+                values,
+                count,
+            } => {
+                body["key_columns"] = json!(keys);
+                body["count"] = json!(count);
+                body["ttl"] = json!(self.age);
+                if let Some(values) = values {
+                    body["value_columns"] = json!(values);
+                }
+            }
+            Rows::Distinct { columns, most } => {
+                body["columns"] = json!(columns);
+                body["max_cardinality"] = json!(most);
+                body["max_age"] = json!(self.age);
+            }
+        }
+        body
+    }
+
+    /// The arguments of `neap` that create it.
+    pub(super) fn command(&self, database: &str) -> Vec<String> {
+        let mut command = vec![
+            "create".to_owned(),
+            self.kind().to_owned(),
+            self.name.to_owned(),
+        ];
+        let mut flag = |name: &str, value: String| command.extend([format!("--{name}"), value]);
+        flag("database", database.to_owned());
+        flag("table", self.table.to_owned());
+        match &self.rows {
+            Rows::Last {
+                keys,
+                values,
+                count,
+            } => {
+                flag("key-columns", keys.join(","));
+                flag("count", count.to_string());
+                flag("ttl", format!("{}s", self.age));
+                if let Some(values) = values {
+                    flag("value-columns", values.join(","));
+                }
+            }
+            Rows::Distinct { columns, most } => {
+                flag("columns", columns.join(","));
+                flag("max-cardinality", most.to_string());
+                flag("max-age", format!("{}s", self.age));
+            }
+        }
+        command
+    }
+
+    /// The statement that reads it.
+    pub(super) fn query(&self) -> String {
+        format!("SELECT * FROM {}", self.call())
+    }
+
+    /// The table function that reads it.
+    pub(super) fn call(&self) -> String {
+        format!("{}('{}', '{}')", self.kind(), self.table, self.name)
+    }
+
+    /// What it must show, in terms of its table.
+    pub(super) fn definition(&self, columns: &Columns) -> String {
+        let (table, young) = (
+            self.table,
+            format!("time >= now() - INTERVAL '{} seconds'", self.age),
+        );
+        match &self.rows {
+            Rows::Last {
+                keys,
+                values,
+                count,
+            } => {
+                let others = || columns.tags.iter().chain(&columns.fields);
+                let others = || {
+                    others()
+                        .map(String::as_str)
+                        .filter(|name| !keys.contains(name))
+                };
+                let mut sorted: Vec<&str> = others().collect();
+                sorted.sort_unstable();
+                let shown = keys.iter().copied();
+                let shown = shown.chain(values.clone().unwrap_or(sorted));
+                let shown = list(shown.chain(["time"]), "");
+                let tags = columns.tags.iter().map(String::as_str);
+                let newest = format!("time DESC, {}", list(tags, " NULLS FIRST"));
+                let (mut partition, mut order) = (String::new(), newest.clone());
+                if !keys.is_empty() {
+                    partition = format!("PARTITION BY {}", list(keys.iter().copied(), ""));
+                    order = format!("{}, {newest}", list(keys.iter().copied(), ""));
+                }
+                let keyed: String = keys
+                    .iter()
+                    .map(|key| format!(" AND \"{key}\" IS NOT NULL"))
+                    .collect();
+                format!(
+                    "SELECT {shown} FROM (SELECT *, row_number() OVER ({partition} ORDER BY {newest}) AS place \
+                     FROM {table} WHERE {young}{keyed}) WHERE place <= {count} ORDER BY {order}"
+                )
+            }
+            Rows::Distinct {
+                columns: names,
+                most,
+            } => {
+                let shown = list(names.iter().copied(), "");
+                let sorted = list(names.iter().copied(), " NULLS FIRST");
+                format!(
+                    "SELECT {shown} FROM (SELECT {shown}, max(time) AS seen FROM {table} WHERE {young} \
+                     GROUP BY {shown} ORDER BY seen DESC, {sorted} LIMIT {most}) ORDER BY {sorted}"
+                )
+            }
+        }
+    }
+}
+
+fn list<'a>(columns: impl Iterator<Item = &'a str>, after: &str) -> String {
+    let columns: Vec<String> = columns.map(|name| format!("\"{name}\"{after}")).collect();
+    columns.join(", ")
+}

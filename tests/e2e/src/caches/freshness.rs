@@ -1,0 +1,72 @@
+//! Processes with memories of their own show each other's writes at once; and with less to a client that is content
+//! with it.
+
+use super::{
+    definition::Cache,
+    stage::{Stage, csv, csv_with},
+};
+use crate::{harness::Place, request_budget::cost};
+
+const ROUNDS: i64 = 8;
+
+fn run(stage: &Stage) {
+    stage.write("m,host=a,room=x v=0 -100");
+    let caches = [
+        Cache::last("m", "latest", &["host"]),
+        Cache::last("m", "two", &["host", "room"])
+            .of(&["v"])
+            .most(2),
+        Cache::distinct("m", "rooms", &["room"]),
+    ];
+    stage.create(&caches);
+    for round in 0..ROUNDS {
+        if round == ROUNDS / 2 {
+            stage.flush();
+        }
+        // In every other round there is a row that is older than the one before.
+        let time = -100 + round * if round % 2 == 0 { 1 } else { -1 };
+        stage.write(&format!(
+            "m,host=a,room=x v={round} {time}\nm,host=h{round},room=r{} w={round} -90",
+            round % 3
+        ));
+        let mut shown = Vec::new();
+        for querier in &stage.queriers {
+            let rows = caches.each_ref().map(|cache| csv(querier, &cache.query()));
+            assert!(
+                rows[0].contains(&format!("\nh{round},r{}", round % 3)),
+                "{}",
+                rows[0]
+            );
+            shown.push(rows);
+        }
+        shown.dedup();
+        assert_eq!(shown.len(), 1, "{shown:?}");
+    }
+    stage.check(&caches, "in the end");
+
+    let querier = &stage.queriers[0];
+    let stale = [("x-neap-max-staleness", "1h")];
+    let ask = |headers: &[(&str, &str)]| {
+        caches
+            .each_ref()
+            .map(|cache| csv_with(querier, &cache.query(), headers))
+    };
+    let before = ask(&[]);
+    stage.write("m,host=new,room=new v=1 -1");
+    let cost = cost(querier, || assert_eq!(ask(&stale), before));
+    assert_eq!(cost.to_string(), "");
+    assert!(ask(&[])[0].contains("\nnew,new"));
+    assert!(ask(&stale)[0].contains("\nnew,new"));
+}
+
+#[test]
+fn two_processes_show_the_same_after_each_write_on_an_s3_server() {
+    run(&Stage::on_a_network(Place::own_s3()));
+}
+
+#[test]
+fn two_processes_show_the_same_after_each_write_on_the_other_s3_server() {
+    if let Some(place) = Place::other_s3() {
+        run(&Stage::on_a_network(place));
+    }
+}

@@ -1,0 +1,155 @@
+//! Writes in any order, deletes, flushes, merges and restarts: what caches show is always what their definitions say,
+//! in processes that share nothing but the store.
+
+use serde_json::json;
+
+use super::{
+    definition::Cache,
+    stage::{DB, Stage, csv},
+};
+use crate::harness::{Neap, Place, Reply, Server};
+
+/// Caches of all kinds: few rows and many, of some tags, all and none, and two that nothing is kept of.
+fn caches() -> Vec<Cache> {
+    vec![
+        Cache::last("m", "latest", &["host"]),
+        Cache::last("m", "three", &["host", "room"])
+            .of(&["w", "v"])
+            .most(3),
+        Cache::last("m", "all", &[]).of(&["room", "v"]).most(7),
+        Cache::last("m", "of_state", &["state"]).most(2),
+        Cache::distinct("m", "rooms", &["room"]),
+        Cache::distinct("m", "pairs", &["room", "host"]).most(4),
+        Cache::distinct("m", "states", &["state", "host"]),
+    ]
+}
+
+fn delete(stage: &Stage, body: &serde_json::Value) {
+    let path = format!("/api/v2/delete?bucket={DB}&org=o");
+    let request = stage.writer.request("POST", &path);
+    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    assert_eq!(reply.status, 204, "{}", reply.text());
+}
+
+fn run(stage: &Stage) {
+    stage.write(
+        "m,host=a,room=x v=1,w=1i,state=\"on\" -600
+         m,host=a,room=x v=2,w=2i -590
+         m,host=a,room=y v=3,w=3i -580
+         m,host=b,room=x v=4,state=\"off\" -570
+         m,host=b,room=x w=5i -560
+         m,host=c v=6,w=6i -550
+         m,room=z v=7 -540
+         m,host=d,room=x v=8 -9000",
+    );
+    let caches = caches();
+    let (by_command, by_request) = caches.split_at(2);
+    for cache in by_command {
+        let out = stage.run(&cache.command(DB)).succeeded();
+        assert!(out.starts_with("new cache created"), "{out}");
+    }
+    stage.create(by_request);
+    stage.check(&caches, "rows that were there before");
+
+    stage.write(
+        "m,host=a,room=x v=9 -595
+         m,host=a,room=y w=10i -580
+         m,host=b,room=x state=\"on\" -570
+         m,host=e,room=new v=11 -530
+         m,host=c,room=x,zone=n v=12,extra=12 -550
+         m,host=a,room=x v=13 -540",
+    );
+    stage.check(&caches, "late rows, parts of points, new columns");
+    stage.flush();
+    stage.check(&caches, "flushed");
+
+    stage.write(
+        "m,host=a,room=x w=14i -540
+         m,host=a,room=x v=15 -585
+         m,host=b,room=x v=16,w=16i -560
+         m,host=e,room=new state=\"off\" -530
+         m,host=f,room=y,zone=s extra=17 -520
+         m,host=d,room=y v=18,other=18 -510",
+    );
+    stage.check(&caches, "writes above what is in objects");
+
+    // The newest rows of a key, so that older ones move up.
+    let newest = stage.begun - 545;
+    let sql = format!("DELETE FROM m WHERE host = 'a' AND time >= to_timestamp({newest})");
+    match stage.queriers.len() {
+        // Who only answers does not delete.
+        1 => assert_eq!(stage.writer.query(DB, &sql).len(), 1),
+        _ => delete(
+            stage,
+            &json!({
+                "start": rfc3339(stage, newest),
+                "stop": "2100-01-01T00:00:00Z",
+                "predicate": "_measurement=\"m\" AND host=\"a\"",
+            }),
+        ),
+    }
+    stage.check(&caches, "the newest rows of a key are deleted");
+    delete(
+        stage,
+        &json!({
+            "start": "1970-01-01T00:00:00Z",
+            "stop": "2100-01-01T00:00:00Z",
+            "predicate": "_measurement=\"m\" AND room=\"new\"",
+        }),
+    );
+    stage.check(&caches, "all rows of a key are deleted");
+    stage.write("m,host=e,room=new v=19 -530\nm,host=a,room=x v=20 -540");
+    stage.check(&caches, "rows that were deleted are written again");
+
+    stage.flush();
+    stage.check(&caches, "deletes are flushed");
+    stage
+        .on_store(&["compact", "--settle-after", "0s"])
+        .succeeded();
+    stage.write("m,host=a,room=x w=21i -540\nm,host=g,room=y v=22 -1");
+    stage.check(&caches, "merged, and written to");
+    stage.on_store(&["fsck", "--full"]).succeeded();
+}
+
+/// What all of them show.
+fn all(server: &Server, caches: &[Cache]) -> Vec<String> {
+    let shown = caches.iter().map(|cache| csv(server, &cache.query()));
+    shown.collect()
+}
+
+fn rfc3339(stage: &Stage, seconds: u64) -> String {
+    let sql = format!("SELECT to_timestamp({seconds}) AS t");
+    let rows = stage.queriers[0].query(DB, &sql);
+    format!("{}Z", rows[0]["t"].as_str().unwrap())
+}
+
+#[test]
+fn caches_show_what_their_definitions_say_on_a_directory() {
+    let stage = Stage::on_a_directory();
+    run(&stage);
+    let caches = caches();
+    let shown = all(&stage.writer, &caches);
+    // What is left of the tail is flushed on the way.
+    let Stage {
+        writer,
+        queriers,
+        place,
+        ..
+    } = stage;
+    assert!(writer.stop().success());
+    drop(queriers);
+    let restarted = Neap::serve(&place);
+    assert_eq!(all(&restarted, &caches), shown, "restarted");
+}
+
+#[test]
+fn caches_show_what_their_definitions_say_on_an_s3_server() {
+    run(&Stage::on_a_network(Place::own_s3()));
+}
+
+#[test]
+fn caches_show_what_their_definitions_say_on_the_other_s3_server() {
+    if let Some(place) = Place::other_s3() {
+        run(&Stage::on_a_network(place));
+    }
+}

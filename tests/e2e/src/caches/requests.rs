@@ -1,0 +1,183 @@
+//! The requests to the store, exactly: what caches cost, and what they save.
+
+use std::time::Duration;
+
+use super::{
+    definition::Cache,
+    stage::{DB, create, csv, now, since},
+};
+use crate::{
+    harness::{Neap, Place, Requests, neap, pause, wait_for},
+    request_budget::{COLD, FLUSH, RENEWALS, cost, costs},
+};
+
+/// Requests, but for those that renew what is held of registers.
+fn without_renewals(mut requests: Requests) -> String {
+    for renewal in RENEWALS {
+        requests.0.remove(renewal);
+    }
+    requests.to_string()
+}
+
+/// All operations; `lag` is what a segment waits before it is flushed.
+fn on(place: &Place, lag: Duration) {
+    let writer = Neap::serve_with(place, &["--mode", "ingest"]);
+    writer.write(DB, "clock v=1");
+    let querier = Neap::serve_with(place, &["--mode", "query"]);
+    let begun = now(&querier);
+    let write = |lines: &str| {
+        writer.write(DB, &since(begun, lines));
+    };
+    write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=1 -50\nother,host=a v=1 -60");
+    let caches = [
+        Cache::last("m", "latest", &["host"]),
+        Cache::last("m", "two", &["host", "room"]).most(2),
+        Cache::distinct("m", "rooms", &["room"]),
+        Cache::last("other", "latest", &["host"]),
+        // Nothing is kept of it.
+        Cache::distinct("fields", "states", &["state"]),
+    ];
+    write("fields state=\"on\" -50");
+    for cache in &caches {
+        let requests = cost(&writer, || create(&writer, cache));
+        assert_eq!(
+            without_renewals(requests),
+            "1 put database_catalog",
+            "{cache:?}"
+        );
+    }
+    let [latest, two, rooms, other, _] = &caches;
+
+    // What was there before is flushed, and then read for the caches that are new.
+    pause(lag + Duration::from_secs(1));
+    let compact = place.after(&["compact"]);
+    assert!(neap(&compact).succeeded().contains("4 caches filled"));
+    write("m,host=a,room=x v=2 -40");
+    write("m,host=c,room=z v=2 -40\nfields state=\"off\" -40");
+
+    let fresh = Neap::serve_with(place, &["--mode", "query"]);
+    pause(COLD);
+    let cold = "1 get cache, 1 get database_catalog, 1 get manifest, 1 get root_catalog, \
+                2 get tail, 1 list tail";
+    let requests = cost(&fresh, || drop(csv(&fresh, &latest.query())));
+    assert_eq!(requests.to_string(), cold, "a cold query of a cache");
+    let nothing_new = "1 get database_catalog, 1 get manifest, 1 list tail";
+    for cache in [latest, two, rooms, other] {
+        csv(&fresh, &cache.query());
+        costs(&fresh, nothing_new, || drop(csv(&fresh, &cache.query())));
+    }
+    assert_eq!(fresh.store_requests().of("get cache"), 4);
+    let mut value = 10;
+    let two_more = "1 get database_catalog, 1 get manifest, 2 get tail, 1 list tail";
+    let mut segments = 2;
+    costs(&fresh, two_more, || {
+        for _ in 0..2 {
+            value += 1;
+            segments += 1;
+            write(&format!("m,host=a,room=x v={value} -30"));
+        }
+        let row = csv(&fresh, &latest.query());
+        assert!(row.contains(&format!("a,x,{value}.0")), "{row}");
+    });
+    assert_eq!(fresh.store_requests().of("get data"), 0);
+
+    let shown = [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query()));
+    pause(lag + COLD);
+    // The first thing it does is to look at all databases.
+    let flusher = Neap::serve_with(place, &["--mode", "compact"]);
+    wait_for("flush", FLUSH, || {
+        (flusher.store_requests().of("put manifest") > 0).then_some(())
+    });
+    let expected = format!(
+        "3 get cache, 1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
+         1 list tail, 3 put cache, 1 put data, 1 put manifest"
+    );
+    assert_eq!(
+        flusher.store_requests().to_string(),
+        expected,
+        "a start and a flush that touches three of four caches"
+    );
+
+    // Those of the table that had no rows are still in memory.
+    pause(COLD);
+    let after_flush = cost(&fresh, || drop(csv(&fresh, &latest.query())));
+    assert_eq!(
+        without_renewals(after_flush),
+        "1 get cache, 1 list tail",
+        "the first query after a flush"
+    );
+    costs(&fresh, nothing_new, || drop(csv(&fresh, &other.query())));
+    assert_eq!(
+        [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query())),
+        shown
+    );
+
+    let last = Neap::serve_with(place, &["--mode", "query"]);
+    pause(COLD);
+    let requests = cost(&last, || drop(csv(&last, &two.query())));
+    assert_eq!(
+        requests.to_string(),
+        "1 get cache, 1 get database_catalog, 1 get manifest, 1 get root_catalog, 1 list tail",
+        "a cold query of a cache, all flushed"
+    );
+    assert_eq!(
+        [latest, two, rooms, other].map(|cache| csv(&last, &cache.query())),
+        shown
+    );
+    assert_eq!(last.store_requests().of("get data"), 0);
+    println!("{}: {segments} segments flushed", place.name);
+}
+
+#[test]
+fn caches_on_a_directory_cost_what_they_should() {
+    on(&Place::directory(), Duration::from_secs(8));
+}
+
+#[test]
+fn caches_on_an_s3_server_cost_what_they_should() {
+    on(&Place::own_s3(), Duration::from_secs(20));
+}
+
+#[test]
+fn caches_on_the_other_s3_server_cost_what_they_should() {
+    if let Some(place) = Place::other_s3() {
+        on(&place, Duration::from_secs(20));
+    }
+}
+
+/// So many segments are flushed without being waited for.
+const SEGMENTS: u64 = 301;
+
+#[test]
+fn a_process_reads_no_object_that_it_has_written_itself() {
+    let place = Place::directory();
+    let server = Neap::serve(&place);
+    server.write(DB, "m,host=a,room=x v=0");
+    create(&server, &Cache::last("m", "latest", &["host"]));
+    create(&server, &Cache::distinct("m", "rooms", &["room"]));
+    let mut objects = 0;
+    // What is filled is not kept in memory, what is flushed is.
+    for (flush, reads) in [
+        ("that fills", 0),
+        ("of what was filled", 2),
+        ("of what was flushed", 0),
+    ] {
+        let before = server.store_requests();
+        for segment in 0..SEGMENTS {
+            server.write(DB, &format!("m,host=h{segment},room=x v={segment}"));
+        }
+        objects += 2;
+        wait_for("objects of caches", FLUSH, || {
+            (server.store_requests().of("put cache") >= objects).then_some(())
+        });
+        let requests = server.store_requests().since(&before);
+        assert_eq!(
+            requests.of("get cache"),
+            reads,
+            "a flush {flush}: {requests}"
+        );
+    }
+    assert_eq!(server.store_requests().of("put cache"), objects);
+    let rows = csv(&server, "SELECT count(*) AS n FROM last_cache('m')");
+    assert_eq!(rows, format!("n\n{}\n", SEGMENTS + 1));
+}

@@ -1,0 +1,193 @@
+//! Processes on one store, and the comparison of what they show.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::definition::{Cache, Columns};
+use crate::harness::{Neap, Output, Place, Reply, Server, neap, pause};
+
+/// The database of the tests.
+pub(super) const DB: &str = "db";
+
+/// How often it is compared again when a row has become too old meanwhile.
+const ATTEMPTS: usize = 20;
+
+/// One process that writes, and all that answer.
+pub(super) struct Stage {
+    pub(super) place: Place,
+    pub(super) writer: Neap,
+    pub(super) queriers: Vec<Neap>,
+    /// When it began, in seconds.
+    pub(super) begun: u64,
+    flush_lag: Duration,
+}
+
+impl Stage {
+    /// A directory: one process that does everything, and one that only answers.
+    pub(super) fn on_a_directory() -> Self {
+        let place = Place::directory();
+        let writer = Neap::serve(&place);
+        Self::new(place, writer, 1, Duration::from_secs(8))
+    }
+
+    /// A store behind a network: a process that only writes, and two that only answer.
+    pub(super) fn on_a_network(place: Place) -> Self {
+        let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
+        let writer = Neap::serve_with(&place, &flags);
+        Self::new(place, writer, 2, Duration::from_secs(20))
+    }
+
+    fn new(place: Place, writer: Neap, queriers: usize, flush_lag: Duration) -> Self {
+        let queriers: Vec<_> = (0..queriers).map(|_| querier(&place)).collect();
+        writer.write(DB, "clock v=1");
+        let begun = now(&queriers[0]);
+        Self {
+            place,
+            writer,
+            queriers,
+            begun,
+            flush_lag,
+        }
+    }
+
+    /// Writes lines whose times are seconds after the beginning, most of them negative.
+    pub(super) fn write(&self, lines: &str) -> u64 {
+        self.writer.write(DB, &since(self.begun, lines))
+    }
+
+    /// Creates caches over HTTP.
+    pub(super) fn create(&self, caches: &[Cache]) {
+        for cache in caches {
+            create(&self.writer, cache);
+        }
+    }
+
+    /// Runs a command against the process that writes.
+    pub(super) fn run<A: AsRef<str>>(&self, arguments: &[A]) -> Output {
+        let arguments = arguments.iter().map(AsRef::as_ref);
+        let host = ["--host", self.writer.url()];
+        neap(&arguments.chain(host).collect::<Vec<_>>())
+    }
+
+    /// Runs a command on the store.
+    pub(super) fn on_store(&self, arguments: &[&str]) -> Output {
+        neap(&self.place.after(arguments))
+    }
+
+    /// Flushes all that was written, and fills new caches.
+    pub(super) fn flush(&self) {
+        pause(self.flush_lag + Duration::from_secs(1));
+        self.on_store(&["compact"]).succeeded();
+    }
+
+    /// A process that has nothing in its memory.
+    pub(super) fn fresh(&self) -> Neap {
+        querier(&self.place)
+    }
+
+    /// All processes that answer, and a fresh one, show what the definitions say.
+    pub(super) fn check(&self, caches: &[Cache], step: &str) {
+        let fresh = self.fresh();
+        for querier in self.queriers.iter().chain([&fresh]) {
+            for cache in caches {
+                check(querier, cache, step);
+            }
+        }
+    }
+}
+
+fn querier(place: &Place) -> Neap {
+    Neap::serve_with(place, &["--mode", "query"])
+}
+
+/// The store's time in seconds.
+pub(super) fn now(server: &Server) -> u64 {
+    let rows = server.query(DB, "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now");
+    rows[0]["now"].as_u64().unwrap()
+}
+
+/// Lines with their times, which are seconds, moved by so many.
+pub(super) fn since(begin: u64, lines: &str) -> String {
+    let moved = lines.lines().map(|line| {
+        let (point, time) = line.trim().rsplit_once(' ').unwrap();
+        let time = begin.checked_add_signed(time.parse().unwrap()).unwrap();
+        format!("{point} {time}\n")
+    });
+    moved.collect()
+}
+
+/// Creates a cache over HTTP.
+pub(super) fn create(server: &Server, cache: &Cache) {
+    let path = format!("/api/v3/configure/{}", cache.kind());
+    let request = server.request("POST", &path);
+    let request = request.header("content-type", "application/json");
+    let reply = Reply::of(request.body(cache.body(DB).to_string())).unwrap();
+    assert_eq!(reply.status, 201, "{cache:?}: {}", reply.text());
+}
+
+/// The answer to a statement as CSV, or what was wrong with it.
+pub(super) fn ask(server: &Server, sql: &str, headers: &[(&str, &str)]) -> Reply {
+    let body = serde_json::json!({ "db": DB, "q": sql, "format": "csv" });
+    let mut request = server.request("POST", "/api/v3/query_sql");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Reply::of(request.body(body.to_string())).unwrap()
+}
+
+/// The rows of an answer as CSV.
+pub(super) fn csv(server: &Server, sql: &str) -> String {
+    csv_with(server, sql, &[])
+}
+
+/// The same of a request with headers.
+pub(super) fn csv_with(server: &Server, sql: &str, headers: &[(&str, &str)]) -> String {
+    let reply = ask(server, sql, headers);
+    assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
+    reply.text()
+}
+
+/// The header that makes a query read tables.
+pub(super) const OFF: (&str, &str) = ("x-neap-cache", "off");
+
+/// The columns of a table.
+pub(super) fn columns(server: &Server, table: &str) -> Columns {
+    let sql = format!(
+        "SELECT column_name, data_type FROM information_schema.columns \
+         WHERE table_name = '{table}' AND column_name <> 'time' ORDER BY column_name"
+    );
+    let mut columns = Columns::default();
+    for row in server.query(DB, &sql) {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        match text("data_type").starts_with("Dictionary") {
+            true => columns.tags.push(text("column_name")),
+            false => columns.fields.push(text("column_name")),
+        }
+    }
+    columns
+}
+
+/// What a cache shows, which is what its definition says, with what is kept and without.
+pub(super) fn check(server: &Server, cache: &Cache, step: &str) -> String {
+    let definition = cache.definition(&columns(server, cache.table));
+    for _ in 0..ATTEMPTS {
+        let before = csv_with(server, &definition, &[OFF]);
+        let shown = [&[][..], &[OFF]].map(|headers| csv_with(server, &cache.query(), headers));
+        if before == csv_with(server, &definition, &[OFF]) {
+            for shown in &shown {
+                assert_eq!(*shown, before, "{step}: {}", cache.query());
+            }
+            return before;
+        }
+        pause(Duration::from_millis(100));
+    }
+    panic!("{step}: never the same twice: {definition}");
+}
+
+/// The entries of a listing of caches.
+pub(super) fn listed(server: &Server) -> Vec<Value> {
+    let sql = "SELECT \"table\", name FROM system.last_caches \
+               UNION ALL SELECT \"table\", name FROM system.distinct_caches ORDER BY name";
+    server.query(DB, sql)
+}
