@@ -1,5 +1,5 @@
-//! Random histories of writes, deletes, flushes, merges, filled caches, new columns, restarts and passing time:
-//! at every step, what is kept of caches gives the answer that their definition gives, planned over the table and
+//! Random histories of writes, deletes, flushes, merges, filled caches, evictions, new columns, restarts and
+//! passing time: at every step, what is kept of caches gives the answer that their definition gives, planned over the table and
 //! written as SQL.
 
 use std::{sync::Arc, time::Duration};
@@ -9,6 +9,7 @@ use neap_catalog::{NewDistinctCache, NewLastCache};
 use proptest::prelude::*;
 
 use super::{DATABASE, HandClock, Instance};
+use crate::QuerySettings;
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -34,12 +35,16 @@ enum Step {
     Keep(Option<i64>),
     /// Hours.
     Pass(u64),
-    Restart,
+    /// Whether there is room for a few contents only, so that they drive each other out.
+    Restart(bool),
     Feed,
 }
 
 /// The number of histories; each takes a second or more.
 const CASES: u32 = 10;
+
+/// Memory for some of the caches' contents, in bytes.
+const FEW_CONTENTS: u64 = 12 << 10;
 
 /// What time goes by in: four hours.
 const SPAN: i64 = 4 * 3_600_000_000_000;
@@ -70,10 +75,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..3u8, 0..24i64).prop_map(|(k, first)| Step::DeletePart(k, first)),
         4 => Just(Step::Flush),
         1 => Just(Step::Merge),
-        2 => Just(Step::Fill),
+        3 => Just(Step::Fill),
         1 => proptest::option::of(1..24i64).prop_map(Step::Keep),
         2 => (1..20u64).prop_map(Step::Pass),
-        1 => Just(Step::Restart),
+        2 => any::<bool>().prop_map(Step::Restart),
         1 => Just(Step::Feed),
     ];
     proptest::collection::vec(step, 1..20)
@@ -253,10 +258,14 @@ impl History {
                 kept.await.unwrap();
             }
             Step::Pass(hours) => self.writer.pass(Duration::from_secs(hours * 3600)),
-            Step::Restart => {
+            Step::Restart(crowded) => {
                 self.hits += self.reader.engine.cache_stats().hits;
                 let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-                self.reader = Instance::new(store, clock).await;
+                let mut settings = QuerySettings::default();
+                if *crowded {
+                    settings.cache_bytes = FEW_CONTENTS;
+                }
+                self.reader = Instance::with(store, clock, settings).await;
             }
             Step::Feed => {
                 self.writer.engine.feed(DATABASE).await.unwrap();
