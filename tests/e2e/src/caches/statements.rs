@@ -151,7 +151,7 @@ fn plans_show_which_cache_is_read_and_what_is_asked_of_it() {
 }
 
 /// Statements over the table, and whether a cache has what they need.
-const OVER_TABLE: [(&str, bool); 12] = [
+const OVER_TABLE: [(&str, bool); 16] = [
     ("SELECT DISTINCT room FROM m ORDER BY room", true),
     (
         "SELECT room, host FROM m GROUP BY room, host ORDER BY room, host",
@@ -162,21 +162,39 @@ const OVER_TABLE: [(&str, bool); 12] = [
         true,
     ),
     (
-        "SELECT DISTINCT ON (host) host, time, v, w FROM m ORDER BY host, time DESC",
+        "SELECT DISTINCT ON (host) host, time FROM m ORDER BY host, time DESC",
         true,
     ),
     (
-        "SELECT host, last_value(w ORDER BY time) AS w FROM m GROUP BY host ORDER BY host",
+        "SELECT DISTINCT ON (host, room) host, room, time, v FROM m \
+         WHERE host IN ('a', 'b') AND room IN ('x', 'y') ORDER BY host, room, time DESC",
         true,
     ),
     (
-        "SELECT * FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
+        "SELECT host, last_value(time ORDER BY time) AS t FROM m GROUP BY host ORDER BY host",
+        true,
+    ),
+    (
+        "SELECT host, time FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
         true,
     ),
     (
         "SELECT v FROM m WHERE host = 'a' AND room = 'x' AND time > now() - INTERVAL '30 minutes' \
          ORDER BY time DESC LIMIT 2",
         true,
+    ),
+    // Of rows of one time, a cache and the table might give another one first.
+    (
+        "SELECT DISTINCT ON (host) host, time, v, w FROM m ORDER BY host, time DESC",
+        false,
+    ),
+    (
+        "SELECT host, last_value(w ORDER BY time) AS w FROM m GROUP BY host ORDER BY host",
+        false,
+    ),
+    (
+        "SELECT * FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
+        false,
     ),
     // Not all that is asked for is in a cache.
     (
