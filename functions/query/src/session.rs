@@ -90,9 +90,7 @@ impl Sessions {
             simple: simple.build(),
         })
     }
-}
 
-impl Sessions {
     /// What the tables of all queries share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared

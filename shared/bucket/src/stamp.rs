@@ -41,6 +41,15 @@ impl StoreTime {
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(micros(duration)))
     }
+
+    /// The time of a row that lies so long before, in nanoseconds since the Unix epoch; the first or the last one that
+    /// there is if it lies beyond.
+    pub fn nanos_before(self, age: Duration) -> i64 {
+        let age = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
+        let nanos = (i128::from(self.0) * 1_000).saturating_sub(age);
+        let beyond = if nanos < 0 { i64::MIN } else { i64::MAX };
+        i64::try_from(nanos).unwrap_or(beyond)
+    }
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -36,6 +36,7 @@
 //! | `groups` | the keys of a tail |
 //! | `time` | the rows that are young enough |
 //! | `last`, `distinct` | the two kinds of cache |
+//! | `either` | both behind one face: [`Shape`], [`Layer`], [`LayerBuilder`], [`TailIndex`] |
 //! | `definition` | whether a layer is of a definition |
 //! | `snapshot` | layers as objects |
 
@@ -43,6 +44,7 @@ mod codes;
 mod coverage;
 mod definition;
 mod distinct;
+mod either;
 mod error;
 mod filter;
 mod groups;
@@ -57,6 +59,7 @@ mod union;
 pub use distinct::{
     DistinctShape, DistinctTail, DistinctValues, DistinctValuesBuilder, DistinctWanted,
 };
+pub use either::{CLOCK_SLACK, Layer, LayerBuilder, Shape, TailIndex, Wanted};
 pub use error::CacheError;
 pub use filter::{KeyFilter, KeyTest, TagTest};
 pub use last::{LastRows, LastRowsBuilder, LastShape, LastTail, LastWanted};

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! What they hold follows from the rows of their table and the time; a definition says which part of that
-//! is kept ready. It names columns by id, and its own id is never given again in the database, so that
-//! contents can never be taken for those of a later namesake.
+//! is kept ready. It names columns by id, and its own id is not given again in the database, so that contents
+//! are not taken for those of a later namesake. (A catalog that is put back to an older copy does give ids again;
+//! contents say which definition they are of.)
 
 use std::{sync::Arc, time::Duration};
 

@@ -74,9 +74,7 @@ impl DatabaseCatalog {
     /// epoch; `None`: they never do.
     pub fn cutoff_of(&self, table: TableId, now: StoreTime) -> Option<i64> {
         let retention = self.retention_of(table)?;
-        let now = i128::from(now.micros()) * 1_000;
-        let retention = i128::try_from(retention.as_nanos()).unwrap_or(i128::MAX);
-        Some(i64::try_from(now.saturating_sub(retention)).unwrap_or(i64::MIN))
+        Some(now.nanos_before(retention))
     }
 
     /// How long rows are kept where nothing is set for their table; `None`: for ever.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neap_bucket::{Bucket, Key, StoreTime};
-use neap_cache::{CacheError, DistinctShape, LastShape, decode_distinct, decode_last};
-use neap_catalog::{DatabaseCatalog, Table};
+use neap_cache::{Layer, Shape};
+use neap_catalog::DatabaseCatalog;
 use neap_manifest::{CacheEntry, Manifest};
 use neap_schema::{CacheId, DatabaseId};
 use ulid::Ulid;
@@ -139,7 +139,8 @@ async fn read(
     let Some(shape) = table.and_then(|table| Shape::of(table, entry.cache)) else {
         return Ok(None);
     };
-    match shape.rows(entry.cache, &key.to_string(), &object) {
+    let decoded = Layer::decode(entry.cache, &key.to_string(), &object, &shape);
+    match decoded.map(|layer| (layer.num_rows() as u64, layer.complete_from())) {
         Ok(found) if found == (entry.rows, entry.complete_from) => Ok(None),
         Ok((rows, from)) => {
             let message = format!(
@@ -149,41 +150,5 @@ async fn read(
             Ok(Some((FindingKind::WrongStatistics, message)))
         }
         Err(error) => damaged(format!("it can't be decoded: {error}")),
-    }
-}
-
-/// A cache as its table says.
-enum Shape {
-    Last(LastShape),
-    Distinct(DistinctShape),
-}
-
-impl Shape {
-    fn of(table: &Table, cache: CacheId) -> Option<Self> {
-        let last = table.last_caches().iter().find(|one| one.id == cache);
-        if let Some(last) = last {
-            return LastShape::of(table, last).map(Self::Last);
-        }
-        let distinct = table.distinct_caches().iter().find(|one| one.id == cache);
-        DistinctShape::of(table, distinct?).map(Self::Distinct)
-    }
-
-    /// The number of rows of an object, and the time from which on it has all of them.
-    fn rows(
-        &self,
-        cache: CacheId,
-        key: &str,
-        object: &bytes::Bytes,
-    ) -> Result<(u64, i64), CacheError> {
-        Ok(match self {
-            Self::Last(shape) => {
-                let rows = decode_last(cache, key, object, shape)?;
-                (rows.num_rows() as u64, rows.complete_from())
-            }
-            Self::Distinct(shape) => {
-                let values = decode_distinct(cache, key, object, shape)?;
-                (values.len() as u64, values.complete_from())
-            }
-        })
     }
 }

@@ -8,17 +8,16 @@ use std::{
 use arrow_array::RecordBatch;
 use futures::{StreamExt, stream};
 use neap_bucket::{Bucket, Moment, Stamp, StoreTime, Versioned};
-use neap_cache::CacheError;
+use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
 use neap_catalog::{DatabaseCatalog, Table};
 use neap_manifest::{CacheEntry, CacheUpdate, DrawnObject, Manifest, NewCacheEntry};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{CacheId, DatabaseId, TableId};
-
 use tokio::sync::Semaphore;
 
 use super::{
-    CacheObjects, Contents,
-    contents::{Builder, MAX_CONTENT_BYTES, Shape},
+    CacheObjects,
+    contents::{MAX_CONTENT_BYTES, advanced},
     objects::{Encoded, ObjectError, worked},
 };
 use crate::removal::is_being_removed;
@@ -118,7 +117,7 @@ pub(crate) fn gone(manifest: &Manifest, catalog: &DatabaseCatalog) -> BTreeSet<C
 /// What caches hold of the rows of an interval.
 #[derive(Debug)]
 pub(crate) struct Interval {
-    by_cache: BTreeMap<CacheId, Result<Contents, CacheError>>,
+    by_cache: BTreeMap<CacheId, Result<Layer, CacheError>>,
     /// The memory that is left for more, in bytes.
     left: usize,
 }
@@ -139,7 +138,7 @@ impl Interval {
         let caches = kept.by_table.get(&table.id());
         for cache in caches.into_iter().flatten() {
             let limit = self.left.min(MAX_CONTENT_BYTES);
-            let mut builder = Builder::within(limit, &cache.shape, cache.from);
+            let mut builder = LayerBuilder::new(&cache.shape, cache.from, limit);
             let contents = builder.push(rows).and_then(|()| builder.finish());
             if let Ok(contents) = &contents {
                 self.left = self.left.saturating_sub(contents.size_bytes());
@@ -152,14 +151,14 @@ impl Interval {
 /// A cache to bring to the cut of a flush.
 struct Step {
     cache: KeptCache,
-    newer: Result<Contents, CacheError>,
+    newer: Result<Layer, CacheError>,
     deletes: Vec<Condition>,
 }
 
 impl Step {
     /// About how many bytes of memory it takes.
     fn size_bytes(&self) -> u64 {
-        let newer = self.newer.as_ref().map_or(0, Contents::size_bytes) as u64;
+        let newer = self.newer.as_ref().map_or(0, Layer::size_bytes) as u64;
         let base = self.cache.entry.length.saturating_mul(UNPACKED);
         base.saturating_add(newer)
     }
@@ -223,7 +222,7 @@ pub(crate) async fn advance(
         for cache in caches {
             let newer = interval.by_cache.remove(&cache.entry.cache);
             if newer.is_some() || !conditions.is_empty() {
-                let nothing = || Ok(Contents::empty(&cache.shape, cache.from));
+                let nothing = || Ok(Layer::empty(&cache.shape, cache.from));
                 steps.push(Step {
                     newer: newer.unwrap_or_else(nothing),
                     deletes: conditions.clone(),
@@ -290,7 +289,7 @@ async fn write(
     let work = move || {
         let deletes: Vec<_> = deletes.iter().collect();
         let base = base.decoded(&entry, &shape)?;
-        let contents = base.advanced(&shape, &deletes, entry.floor, &newer, from)?;
+        let contents = advanced(&base, &shape, &deletes, entry.floor, &newer, from)?;
         Encoded::of(entry.cache, put_id, contents)
     };
     let encoded = worked(bytes, work).await?;

@@ -19,6 +19,7 @@ use std::{
 };
 
 use neap_bucket::{Bucket, Moment, StoreTime, Versioned};
+use neap_cache::Shape;
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
 use neap_manifest::{
     CacheCommit, CacheEntry, CacheOutcome, CacheRefused, DrawnObject, JobKind, JobRecord, Manifest,
@@ -29,8 +30,7 @@ use neap_schema::{CacheId, DatabaseId};
 use super::{
     CacheObjects,
     advance::{gone, has_had_caches},
-    build::{Built, Layer, Stopped, Task},
-    contents::Shape,
+    build::{Built, BuiltCache, Stopped, Task},
     objects::{Encoded, ObjectError, worked},
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};
@@ -420,7 +420,7 @@ impl CacheBackfill {
     async fn put(
         &self,
         task: &Task,
-        layer: &Layer,
+        layer: &BuiltCache,
         object: DrawnObject,
     ) -> Result<CacheEntry, ObjectError> {
         let (cache, put_id) = (layer.cache, self.objects.put_id());

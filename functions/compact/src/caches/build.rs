@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::RecordBatch;
 use neap_bucket::{Moment, Stamp, Versioned};
-use neap_cache::CacheError;
+use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
 use neap_catalog::Table;
 use neap_manifest::{Manifest, SectionWithFooter, TimeRange};
 use neap_row_delete::Condition;
 use neap_schema::{CacheId, DatabaseId};
 
 use super::{
-    CacheBackfill, Contents,
-    contents::{Builder, Shape},
+    CacheBackfill,
+    contents::{MAX_CONTENT_BYTES, advanced},
 };
 use crate::{
     CompactError,
@@ -42,16 +42,17 @@ impl Task {
 pub(super) struct Built {
     pub(super) mark: Stamp,
     pub(super) version: u64,
-    pub(super) layers: Vec<Layer>,
+    pub(super) layers: Vec<BuiltCache>,
     pub(super) inputs: u32,
     pub(super) bytes_in: u64,
 }
 
-pub(super) struct Layer {
+/// What one of them holds.
+pub(super) struct BuiltCache {
     pub(super) cache: CacheId,
     pub(super) shape: Shape,
     pub(super) from: i64,
-    pub(super) contents: Contents,
+    pub(super) contents: Layer,
 }
 
 /// Why nothing was built.
@@ -67,7 +68,7 @@ pub(super) enum Stopped {
 /// Rows go to all caches of a table. One that can't take them is left out, and where they need too much memory
 /// together, the largest.
 struct Builders {
-    slots: Vec<Result<Builder, CacheError>>,
+    slots: Vec<Result<LayerBuilder, CacheError>>,
     limit_bytes: usize,
 }
 
@@ -123,7 +124,7 @@ impl CacheBackfill {
         };
         let layers = task.layers.iter().zip(contents);
         let layers = layers.filter_map(|((cache, shape, from), contents)| {
-            Some(Layer {
+            Some(BuiltCache {
                 cache: *cache,
                 shape: shape.clone(),
                 from: *from,
@@ -164,9 +165,10 @@ impl CacheBackfill {
         task: &Task,
         manifest: &Manifest,
         sections: Vec<SectionWithFooter>,
-    ) -> Result<Result<Vec<Result<Contents, CacheError>>, Stopped>, CompactError> {
+    ) -> Result<Result<Vec<Result<Layer, CacheError>>, Stopped>, CompactError> {
         let slots = task.layers.iter();
-        let slots = slots.map(|(_, shape, from)| Ok(Builder::new(shape, *from)));
+        let slots =
+            slots.map(|(_, shape, from)| Ok(LayerBuilder::new(shape, *from, MAX_CONTENT_BYTES)));
         let builders = Builders {
             slots: slots.collect(),
             // The other half is for what is read.
@@ -190,7 +192,7 @@ impl CacheBackfill {
         };
         Ok(match scanned? {
             ScanEnd::Done(Builders { slots, .. }) => {
-                let finish = |slot: Result<Builder, CacheError>| slot?.finish();
+                let finish = |slot: Result<LayerBuilder, CacheError>| slot?.finish();
                 Ok(slots.into_iter().map(finish).collect())
             }
             ScanEnd::OutOfTime => Err(Stopped::OutOfTime),
@@ -206,7 +208,8 @@ impl CacheBackfill {
         current: &Versioned<Manifest>,
     ) -> Result<Result<(), Stopped>, CompactError> {
         let (value, table) = (&current.value, task.table.id());
-        let is_stale = |layer: &Layer| value.may_have_expired(table, layer.from, built.version);
+        let is_stale =
+            |layer: &BuiltCache| value.may_have_expired(table, layer.from, built.version);
         // A delete that was applied to all sections may be forgotten, with the versions that need it.
         let is_forgotten = value.oldest_readable > built.version;
         let has_new_columns = value.needs_catalog > task.catalog_version;
@@ -236,13 +239,13 @@ impl CacheBackfill {
         for layer in std::mem::take(&mut built.layers) {
             let advanced = match newer.remove(&layer.cache) {
                 Some(Ok(newer)) => {
-                    let Layer {
+                    let BuiltCache {
                         shape,
                         from,
                         contents,
                         ..
                     } = &layer;
-                    contents.advanced(shape, &deletes, None, &newer, *from)
+                    advanced(contents, shape, &deletes, None, &newer, *from)
                 }
                 Some(Err(error)) => Err(error),
                 None => continue,
@@ -251,7 +254,7 @@ impl CacheBackfill {
                 return Ok(Err(Stopped::Stale));
             }
             if let Some(contents) = self.taken(task.database, layer.cache, advanced) {
-                layers.push(Layer { contents, ..layer });
+                layers.push(BuiltCache { contents, ..layer });
             }
         }
         built.layers = layers;
@@ -295,7 +298,9 @@ mod tests {
         let catalog = stage.catalog.database(id, ANY_AGE).await.unwrap();
         let table = catalog.value.table("m").unwrap();
         let shapes: Vec<_> = Shape::all_of(table).map(|(_, shape)| shape).collect();
-        let slots = shapes.iter().map(|shape| Ok(Builder::new(shape, 0)));
+        let slots = shapes
+            .iter()
+            .map(|shape| Ok(LayerBuilder::new(shape, 0, MAX_CONTENT_BYTES)));
         let mut builders = Builders {
             slots: slots.collect(),
             limit_bytes: 256 << 10,

@@ -19,8 +19,7 @@ mod sweep;
 
 pub(crate) use advance::{Interval, Kept, advance, has_had_caches};
 pub use backfill::CacheBackfill;
-pub(crate) use contents::Contents;
 #[cfg(test)]
-pub(crate) use contents::{Builder, Shape};
+pub(crate) use contents::MAX_CONTENT_BYTES;
 pub(crate) use objects::CacheObjects;
 pub(crate) use sweep::sweep;

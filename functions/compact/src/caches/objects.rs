@@ -6,12 +6,10 @@ use std::{collections::hash_map::DefaultHasher, hash::BuildHasherDefault, time::
 use bytes::Bytes;
 use moka::{future::Cache, policy::EvictionPolicy};
 use neap_bucket::{Bucket, Get, GetOptions, Operation, Put, PutMode, StoreError};
-use neap_cache::CacheError;
+use neap_cache::{CacheError, Layer, Shape};
 use neap_manifest::{CacheEntry, DrawnObject};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
-
-use super::contents::{Contents, Shape};
 
 /// The longest object. What is larger is not worth writing again with each flush.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
@@ -65,7 +63,7 @@ impl ObjectError {
 
 /// The contents of objects. The hasher has fixed keys, so that what is evicted depends on nothing but what was asked
 /// for.
-type AtHand = Cache<(DatabaseId, CacheId, Ulid), Contents, BuildHasherDefault<DefaultHasher>>;
+type AtHand = Cache<(DatabaseId, CacheId, Ulid), Layer, BuildHasherDefault<DefaultHasher>>;
 
 /// Reads and writes objects of caches. Cloning shares what is at hand.
 #[derive(Clone, Debug)]
@@ -80,9 +78,7 @@ impl CacheObjects {
         let at_hand = Cache::builder()
             .max_capacity(at_hand_bytes)
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_, contents: &Contents| {
-                u32::try_from(contents.size_bytes()).unwrap_or(u32::MAX)
-            })
+            .weigher(|_, contents: &Layer| u32::try_from(contents.size_bytes()).unwrap_or(u32::MAX))
             .build_with_hasher(BuildHasherDefault::default());
         Self { bucket, at_hand }
     }
@@ -128,7 +124,7 @@ impl CacheObjects {
             table,
             object: object.ulid,
             length: bytes.len() as u64,
-            rows: contents.rows(),
+            rows: contents.num_rows() as u64,
             crc32c,
             complete_from: contents.complete_from(),
             floor: None,
@@ -166,7 +162,7 @@ impl CacheObjects {
 #[derive(Debug)]
 pub(crate) enum Fetched {
     /// It was at hand.
-    AtHand(Contents),
+    AtHand(Layer),
     /// The bytes of the object.
     Object {
         /// Its key.
@@ -178,11 +174,7 @@ pub(crate) enum Fetched {
 
 impl Fetched {
     /// What it holds. Work for a while.
-    pub(crate) fn decoded(
-        self,
-        entry: &CacheEntry,
-        shape: &Shape,
-    ) -> Result<Contents, ObjectError> {
+    pub(crate) fn decoded(self, entry: &CacheEntry, shape: &Shape) -> Result<Layer, ObjectError> {
         let (key, bytes) = match self {
             Self::AtHand(contents) => return Ok(contents),
             Self::Object { key, bytes } => (key, bytes),
@@ -190,25 +182,21 @@ impl Fetched {
         if bytes.len() as u64 != entry.length || crc32c::crc32c(&bytes) != entry.crc32c {
             return Err(ObjectError::Damaged);
         }
-        Ok(Contents::decode(entry.cache, &key, &bytes, shape)?)
+        Ok(Layer::decode(entry.cache, &key, &bytes, shape)?)
     }
 }
 
 /// An object that is to be put.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    contents: Contents,
+    contents: Layer,
     bytes: Bytes,
     crc32c: u32,
 }
 
 impl Encoded {
     /// The object with these contents. Work for a while.
-    pub(crate) fn of(
-        cache: CacheId,
-        put_id: u128,
-        contents: Contents,
-    ) -> Result<Self, ObjectError> {
+    pub(crate) fn of(cache: CacheId, put_id: u128, contents: Layer) -> Result<Self, ObjectError> {
         let bytes = contents.encode(cache, put_id)?;
         if bytes.len() > MAX_OBJECT_BYTES {
             return Err(ObjectError::TooLong(bytes.len()));

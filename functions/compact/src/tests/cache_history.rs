@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use futures::{FutureExt, future::BoxFuture};
 use neap_bucket::{Get, GetOptions, KeyClass, Versioned};
-use neap_cache::{DistinctWanted, LastWanted};
+use neap_cache::{Layer, LayerBuilder, Shape, Wanted};
 use neap_catalog::{ANY_AGE, DatabaseCatalog, Table};
 use neap_manifest::{Manifest, Section};
 use neap_points::fold;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Compactor, MergePolicy,
-    caches::{Builder, CacheObjects, Contents, Shape},
+    caches::{CacheObjects, MAX_CONTENT_BYTES},
 };
 
 const MINUTE: i64 = 60_000_000_000;
@@ -228,11 +228,11 @@ impl History {
             let found = objects.fetch(self.id, entry).await.unwrap();
             let found = found.decoded(entry, &shape).unwrap();
             assert_eq!(found.complete_from(), entry.complete_from);
-            let found = expired(found, &shape, entry.floor);
+            let found = found.without(&shape, &[], entry.floor).unwrap();
             let from = self.from(&shape, &catalog, &table, &manifest);
             // What has expired does not come back, so that longer retention may ask for too much.
             let from = from.max(found.complete_from());
-            let mut builder = Builder::new(&shape, from);
+            let mut builder = LayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
             let expected = builder.finish().unwrap();
             assert_eq!(
@@ -265,11 +265,7 @@ impl History {
         table: &Table,
         manifest: &Versioned<Manifest>,
     ) -> i64 {
-        let age = match shape {
-            Shape::Last(shape) => shape.ttl(),
-            Shape::Distinct(shape) => shape.max_age(),
-        };
-        let from = self.now() - i64::try_from(age.as_nanos()).unwrap();
+        let from = self.now() - i64::try_from(shape.age().as_nanos()).unwrap();
         let cutoff = catalog
             .value
             .cutoff_of(table.id(), manifest.proven.unwrap());
@@ -277,44 +273,17 @@ impl History {
     }
 }
 
-fn expired(contents: Contents, shape: &Shape, floor: Option<i64>) -> Contents {
-    match (contents, shape) {
-        (Contents::Last(rows), Shape::Last(shape)) => {
-            Contents::Last(rows.without(shape, &[], floor).unwrap())
-        }
-        (Contents::Distinct(values), Shape::Distinct(shape)) => {
-            Contents::Distinct(values.without(shape, &[], floor).unwrap())
-        }
-        _ => panic!("the kind has changed"),
-    }
-}
-
 /// What a query shows, as text.
-fn shown(contents: &Contents, shape: &Shape, from: i64) -> String {
-    let rows = match (contents, shape) {
-        (Contents::Last(rows), Shape::Last(shape)) => {
-            let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
-            let wanted = LastWanted {
-                filters: &[],
-                from,
-                count: shape.count(),
-                projection: &projection,
-            };
-            rows.select(shape, None, &wanted)
-        }
-        (Contents::Distinct(values), Shape::Distinct(shape)) => {
-            let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
-            let wanted = DistinctWanted {
-                filters: &[],
-                from,
-                limit: None,
-                projection: &projection,
-            };
-            values.select(shape, None, &wanted)
-        }
-        _ => panic!("the kind has changed"),
+fn shown(layer: &Layer, shape: &Shape, from: i64) -> String {
+    let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
+    let wanted = Wanted {
+        filters: &[],
+        from,
+        count: None,
+        limit: None,
+        projection: &projection,
     };
-    let rows = rows.unwrap();
+    let rows = layer.select(shape, None, &wanted).unwrap();
     let options = arrow_cast::display::FormatOptions::default().with_null("null");
     let columns = rows.columns().iter();
     let columns: Vec<_> = columns

@@ -3,16 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::{KeyClass, Operation};
+use neap_cache::{Layer, Shape};
 use neap_catalog::{ANY_AGE, NewDistinctCache, NewLastCache, Table};
 use neap_manifest::{JobKind, Manifest};
 use neap_row_delete::Condition;
 use neap_schema::CacheId;
 
 use super::stage::{DAY, NOW, Stage};
-use crate::{
-    Event, PlanLimits, Report, Scope,
-    caches::{CacheObjects, Contents, Shape},
-};
+use crate::{Event, PlanLimits, Report, Scope, caches::CacheObjects};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: u64 = 3_600;
@@ -96,7 +94,7 @@ async fn rows(stage: &Stage) -> Vec<u64> {
             let object = objects.fetch(id, entry).await.unwrap();
             let contents = object.decoded(entry, &shape).unwrap();
             assert_eq!(contents.complete_from(), entry.complete_from);
-            assert_eq!(contents.rows(), entry.rows);
+            assert_eq!(contents.num_rows() as u64, entry.rows);
             rows.push(entry.rows);
         }
     }
@@ -420,7 +418,7 @@ async fn a_new_column_shows_in_a_cache_of_all_columns() {
     let (cache, shape) = Shape::all_of(&table).next().unwrap();
     let entry = manifest.cache(cache).unwrap();
     let contents = objects.fetch(id, entry).await.unwrap();
-    let Contents::Last(rows) = contents.decoded(entry, &shape).unwrap() else {
+    let Layer::Last(rows) = contents.decoded(entry, &shape).unwrap() else {
         panic!("not a last value cache");
     };
     assert_eq!(rows.num_rows(), 2);

@@ -21,21 +21,15 @@ use bytes::Bytes;
 use datafusion::{common::Result, error::DataFusionError, execution::SessionState};
 use moka::{future, policy::EvictionPolicy};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, SegmentName, Stamp};
-use neap_cache::CacheError;
+use neap_cache::{CLOCK_SLACK, CacheError, Layer, Shape};
 use neap_manifest::CacheEntry;
 use neap_row_delete::Condition;
 use neap_schema::{CacheId, DatabaseId, TableId};
 use tokio::sync::Semaphore;
 use ulid::Ulid;
 
-use super::{
-    build::{Build, NotBuilt},
-    layer::{Kept, Layer},
-};
-use crate::scan::{self, DataError, SnapshotTable};
-
-/// How much longer than the age of a cache its bases reach back, for clocks that differ.
-const SLACK_NANOS: i64 = 600_000_000_000;
+use super::build::{Build, NotBuilt};
+use crate::scan::{self, DataError, SnapshotTable, external};
 
 /// How long a cache is kept up to date after it was asked for.
 const WARM_FOR: Duration = Duration::from_secs(120);
@@ -80,14 +74,17 @@ enum Origin {
     Sections { mark: Stamp, expired: Option<u64> },
 }
 
+/// What is kept: a base, or that there can't be one since it is too large, damaged, or misses what would move up.
+type Kept = Option<Layer>;
+
 /// What a query needs a base for.
-pub(super) struct Wanted<'a, L: Layer> {
+pub(super) struct BaseWanted<'a> {
     /// The rows of the table.
     pub(super) rows: &'a SnapshotTable,
     /// The cache.
     pub(super) cache: CacheId,
     /// What it is to hold.
-    pub(super) shape: &'a L::Shape,
+    pub(super) shape: &'a Shape,
     /// The time from which on all rows must be known.
     pub(super) from: i64,
     /// Whether a query asks, rather than somebody who prepares for one.
@@ -167,7 +164,8 @@ impl Bases {
             // What was made last is asked for next, however often others were.
             .eviction_policy(EvictionPolicy::lru())
             .weigher(|id: &BaseId, kept: &Kept| {
-                let bytes = ENTRY_BYTES + id.names_bytes() + kept.size_bytes();
+                let bytes =
+                    ENTRY_BYTES + id.names_bytes() + kept.as_ref().map_or(0, Layer::size_bytes);
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             // Those without contents would stay long, small as they are.
@@ -239,8 +237,9 @@ impl Bases {
     }
 
     /// The base that is wanted; `None` if there can't be one.
-    pub(super) async fn get<L: Layer>(&self, wanted: &Wanted<'_, L>) -> Result<Option<L>> {
-        let at_hand = self.at_hand(wanted).await;
+    pub(super) async fn get(&self, wanted: &BaseWanted<'_>) -> Result<Kept> {
+        let deletes = wanted.deletes();
+        let at_hand = self.at_hand(wanted, &deletes).await;
         if wanted.is_counted {
             let counter = match at_hand {
                 Some(_) => &self.counts.hits,
@@ -252,7 +251,7 @@ impl Bases {
             return Ok(at_hand);
         }
         let begun = self.bucket.world().moment();
-        let made = self.make(wanted).await;
+        let made = self.make(wanted, &deletes).await;
         let nanos = self.bucket.world().elapsed(&begun).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
         self.counts.nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -260,25 +259,27 @@ impl Bases {
     }
 
     /// The base, if it is in memory.
-    async fn at_hand<L: Layer>(&self, wanted: &Wanted<'_, L>) -> Option<L> {
-        let deletes = wanted.deletes();
+    async fn at_hand(&self, wanted: &BaseWanted<'_>, deletes: &[(SegmentName, Condition)]) -> Kept {
         if let Some(entry) = wanted.entry() {
-            let base = self.kept.get(&wanted.id_of_entry(entry, &deletes)).await;
-            if let Some(base) = base.and_then(L::of_kept)
+            let base = self.kept.get(&wanted.id_of_entry(entry, deletes)).await;
+            if let Some(base) = base.flatten()
                 && base.complete_from() <= wanted.from
             {
                 return Some(base);
             }
         }
-        let base = self.kept.get(&wanted.id_of_scan(&deletes)).await;
-        let base = base.and_then(L::of_kept)?;
+        let base = self.kept.get(&wanted.id_of_scan(deletes)).await;
+        let base = base.flatten()?;
         (base.complete_from() <= wanted.from).then_some(base)
     }
 
-    async fn make<L: Layer>(&self, wanted: &Wanted<'_, L>) -> Result<Option<L>> {
-        let deletes = wanted.deletes();
+    async fn make(
+        &self,
+        wanted: &BaseWanted<'_>,
+        deletes: &[(SegmentName, Condition)],
+    ) -> Result<Kept> {
         if let Some(entry) = wanted.entry() {
-            match self.of_entry(wanted, entry, &deletes).await {
+            match self.of_entry(wanted, entry, deletes).await {
                 Ok(Some(base)) if base.complete_from() <= wanted.from => return Ok(Some(base)),
                 // A scan asks more of a store that does not answer.
                 Err(error) if scan::is_temporary(&error) => return Err(error),
@@ -286,12 +287,12 @@ impl Bases {
                 Ok(_) | Err(_) => {}
             }
         }
-        if wanted.has_sections() && !self.is_worth_a_scan(wanted, &deletes) {
+        if wanted.has_sections() && !self.is_worth_a_scan(wanted, deletes) {
             return Ok(None);
         }
-        let id = wanted.id_of_scan(&deletes);
+        let id = wanted.id_of_scan(deletes);
         let kept = self.kept.get(&id).await;
-        if let Some(base) = kept.and_then(L::of_kept)
+        if let Some(base) = kept.flatten()
             && base.complete_from() > wanted.from
         {
             // Rows are kept for longer since then.
@@ -302,13 +303,12 @@ impl Bases {
             Err(error) if is_not_built(&error) => return Ok(None),
             made => made?,
         };
-        let base = L::of_kept(made);
-        Ok(base.filter(|base| base.complete_from() <= wanted.from))
+        Ok(made.filter(|base| base.complete_from() <= wanted.from))
     }
 
-    fn is_worth_a_scan<L: Layer>(
+    fn is_worth_a_scan(
         &self,
-        wanted: &Wanted<'_, L>,
+        wanted: &BaseWanted<'_>,
         deletes: &[(SegmentName, Condition)],
     ) -> bool {
         let may_scan = match wanted.may_scan {
@@ -320,12 +320,12 @@ impl Bases {
     }
 
     /// The base that the manifest names.
-    async fn of_entry<L: Layer>(
+    async fn of_entry(
         &self,
-        wanted: &Wanted<'_, L>,
+        wanted: &BaseWanted<'_>,
         entry: &CacheEntry,
         deletes: &[(SegmentName, Condition)],
-    ) -> Result<Option<L>> {
+    ) -> Result<Kept> {
         let load = self.loaded(wanted, entry);
         let as_written = self.kept.try_get_with(
             BaseId {
@@ -335,7 +335,7 @@ impl Bases {
             load,
         );
         let as_written = as_written.await.map_err(DataFusionError::Shared)?;
-        let Some(base) = L::of_kept(as_written) else {
+        let Some(base) = as_written else {
             return Ok(None);
         };
         if entry.floor.is_none() && deletes.is_empty() {
@@ -352,25 +352,22 @@ impl Bases {
             usable(in_background(reduce).await?)
         };
         let reduced = self.kept.try_get_with(id, reduced).await;
-        Ok(L::of_kept(reduced.map_err(DataFusionError::Shared)?))
+        reduced.map_err(DataFusionError::Shared)
     }
 
     /// Reads an object.
-    async fn loaded<L: Layer>(&self, wanted: &Wanted<'_, L>, entry: &CacheEntry) -> Result<Kept> {
+    async fn loaded(&self, wanted: &BaseWanted<'_>, entry: &CacheEntry) -> Result<Kept> {
         let key = entry.key(wanted.rows.snapshot().database);
         if usize::try_from(entry.length).is_ok_and(|length| length > self.limit_bytes) {
-            return Ok(Kept::Unusable);
+            return Ok(None);
         }
         let Some(bytes) = self.read(&key, entry).await? else {
-            return Ok(Kept::Unusable);
+            return Ok(None);
         };
         let (cache, shape, limit) = (wanted.cache, wanted.shape.clone(), self.limit_bytes);
-        let decode = move || L::decode(cache, &key.to_string(), &bytes, &shape);
+        let decode = move || Layer::decode(cache, &key.to_string(), &bytes, &shape);
         let decoded = usable(in_background(decode).await?)?;
-        Ok(match decoded.size_bytes() <= limit {
-            true => decoded,
-            false => Kept::Unusable,
-        })
+        Ok(decoded.filter(|layer| layer.size_bytes() <= limit))
     }
 
     /// The bytes of an object; `None` if it is gone.
@@ -397,17 +394,18 @@ impl Bases {
 
     /// A base of the sections. It is built by a task of its own, which goes on if the query that asked for it
     /// first ends; queries that come meanwhile wait for it.
-    async fn scanned<L: Layer>(&self, wanted: &Wanted<'_, L>, id: BaseId) -> Result<Kept> {
+    async fn scanned(&self, wanted: &BaseWanted<'_>, id: BaseId) -> Result<Kept> {
         if !wanted.has_sections() {
-            let none = L::empty(wanted.shape).kept();
+            let none = Some(Layer::empty(wanted.shape, i64::MIN));
             self.kept.insert(id, none.clone()).await;
             return Ok(none);
         }
         let first_seen = wanted.rows.first_seen();
-        let build = Build::<L> {
+        let slack = i64::try_from(CLOCK_SLACK.as_nanos()).unwrap_or(i64::MAX);
+        let build = Build {
             sections: wanted.rows.of_sections(),
             shape: wanted.shape.clone(),
-            from: wanted.from.saturating_sub(SLACK_NANOS).max(first_seen),
+            from: wanted.from.saturating_sub(slack).max(first_seen),
             limit_bytes: self.limit_bytes / BUILT_PART,
             session: (wanted.session)(),
         };
@@ -420,7 +418,7 @@ impl Bases {
         built.map_err(DataFusionError::Shared)
     }
 
-    async fn built<L: Layer>(&self, build: Build<L>, cache: (DatabaseId, CacheId)) -> Result<Kept> {
+    async fn built(&self, build: Build, cache: (DatabaseId, CacheId)) -> Result<Kept> {
         let Ok(_permit) = self.building.try_acquire() else {
             return Err(external(NotBuilt::Busy));
         };
@@ -442,12 +440,12 @@ impl BaseId {
     }
 }
 
-impl<L: Layer> Wanted<'_, L> {
-    /// The entry of the cache, if it reaches back as far as is wanted.
+impl BaseWanted<'_> {
     fn cache_id(&self) -> (DatabaseId, CacheId) {
         (self.rows.snapshot().database, self.cache)
     }
 
+    /// The entry of the cache, if it reaches back as far as is wanted.
     fn entry(&self) -> Option<&CacheEntry> {
         let entry = self.rows.snapshot().manifest.value.cache(self.cache);
         entry.filter(|entry| entry.reaches_back_to() <= self.from)
@@ -512,11 +510,11 @@ impl<L: Layer> Wanted<'_, L> {
 }
 
 /// A layer to be kept, or the fact that there is none.
-fn usable<L: Layer>(made: Result<L, CacheError>) -> Result<Kept> {
+fn usable(made: Result<Layer, CacheError>) -> Result<Kept> {
     match made {
-        Ok(layer) => Ok(layer.kept()),
+        Ok(layer) => Ok(Some(layer)),
         Err(CacheError::Incomplete | CacheError::TooLarge { .. } | CacheError::Format(_)) => {
-            Ok(Kept::Unusable)
+            Ok(None)
         }
         Err(error) => Err(external(error)),
     }
@@ -527,10 +525,6 @@ pub(super) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(external)
-}
-
-fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 /// Whether a base was not built this time.

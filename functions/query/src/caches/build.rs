@@ -8,10 +8,10 @@ use datafusion::{
     physical_plan::execute_stream,
 };
 use futures::StreamExt;
-use neap_cache::CacheError;
+use neap_cache::{CacheError, Layer, LayerBuilder, Shape};
 use neap_schema::TIME_COLUMN;
 
-use super::{Layer, bases::in_background};
+use super::bases::in_background;
 use crate::scan::SnapshotTable;
 
 /// Why a base was not built. Another time it may be.
@@ -26,11 +26,11 @@ pub(super) enum NotBuilt {
 }
 
 /// The scan that a base is built of.
-pub(super) struct Build<L: Layer> {
+pub(super) struct Build {
     /// The rows.
     pub(super) sections: SnapshotTable,
     /// What the base is to hold.
-    pub(super) shape: L::Shape,
+    pub(super) shape: Shape,
     /// The time of the first rows.
     pub(super) from: i64,
     /// The memory that the base may take.
@@ -39,11 +39,11 @@ pub(super) struct Build<L: Layer> {
     pub(super) session: SessionState,
 }
 
-impl<L: Layer> Build<L> {
+impl Build {
     /// The base, or why there can't be one.
-    pub(super) async fn run(self) -> Result<Result<L, CacheError>> {
+    pub(super) async fn run(self) -> Result<Result<Layer, CacheError>> {
         let schema = self.sections.schema();
-        let columns = L::columns(&self.shape);
+        let columns = self.shape.columns();
         let projection: Vec<usize> = columns
             .iter()
             .filter_map(|name| schema.index_of(name).ok())
@@ -55,16 +55,16 @@ impl<L: Layer> Build<L> {
             .scan(&self.session, Some(&projection), &[young], None)
             .await?;
         let mut rows = execute_stream(plan, self.session.task_ctx())?;
-        let mut builder = L::builder(&self.shape, self.from, self.limit_bytes);
+        let mut builder = LayerBuilder::new(&self.shape, self.from, self.limit_bytes);
         while let Some(batch) = rows.next().await {
             let batch = batch?;
-            let push = move || L::push(&mut builder, &batch).map(|()| builder);
+            let push = move || builder.push(&batch).map(|()| builder);
             builder = match in_background(push).await? {
                 Ok(builder) => builder,
                 Err(error) => return Ok(Err(error)),
             };
         }
-        in_background(move || L::finish(builder)).await
+        in_background(move || builder.finish()).await
     }
 }
 

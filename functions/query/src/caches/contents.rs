@@ -1,6 +1,6 @@
 //! What a query reads of a cache: both layers, and what of them is wanted.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
@@ -9,21 +9,22 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::{common::Result, error::DataFusionError};
-use neap_cache::{
-    CacheError, DistinctShape, DistinctValues, DistinctWanted, KeyFilter, LastRows, LastShape,
-    LastWanted,
-};
+use neap_cache::{CacheError, KeyFilter, Layer, Shape, Wanted};
 
-use super::Layer;
+use super::{bases::in_background, filters::is_lookup};
+use crate::scan::external;
 
 /// Contents up to this size are looked through without moving to another thread.
 const SMALL_BYTES: usize = 256 << 10;
 
 /// What sections and tail have of a cache, and which of it is wanted.
-#[derive(Debug)]
 pub(super) struct Contents {
-    /// What is kept.
-    pub(super) layers: Layers,
+    /// What the cache holds.
+    pub(super) shape: Shape,
+    /// What is kept of the sections.
+    pub(super) base: Layer,
+    /// What is kept of the tail, if it has rows.
+    pub(super) newer: Option<Layer>,
     /// Which keys are wanted.
     pub(super) filters: Vec<KeyFilter>,
     /// The time of the first rows.
@@ -38,71 +39,49 @@ pub(super) struct Contents {
     pub(super) schema: SchemaRef,
 }
 
-/// What is kept of the sections, and of the tail if it has rows.
-pub(super) enum Layers {
-    /// Of a last cache.
-    Last(LastShape, LastRows, Option<LastRows>),
-    /// Of a distinct cache.
-    Distinct(DistinctShape, DistinctValues, Option<DistinctValues>),
-}
-
-impl std::fmt::Debug for Layers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Layers").finish_non_exhaustive()
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
     }
 }
 
 impl Contents {
-    /// The columns as they are shown.
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Whether reading takes so short that it may hold up a thread that serves requests.
-    pub(super) fn is_small(&self) -> bool {
-        match &self.layers {
-            Layers::Last(shape, base, newer) => {
-                let bytes = base.size_bytes() + newer.as_ref().map_or(0, LastRows::size_bytes);
-                bytes <= SMALL_BYTES || LastRows::is_lookup(shape, &self.filters)
-            }
-            Layers::Distinct(_, base, newer) => {
-                let newer = newer.as_ref().map_or(0, DistinctValues::size_bytes);
-                base.size_bytes() + newer <= SMALL_BYTES
-            }
-        }
-    }
-
-    /// The rows, made on a thread that may be held up.
-    pub(super) async fn rows_in_background(self: Arc<Self>) -> Result<RecordBatch> {
-        if self.is_small() {
-            return self.rows();
-        }
-        let rows = tokio::task::spawn_blocking(move || self.rows()).await;
-        rows.map_err(|error| DataFusionError::External(error.into()))?
-    }
-
     /// The rows.
-    pub(super) fn rows(&self) -> Result<RecordBatch> {
-        let rows = match &self.layers {
-            Layers::Last(shape, base, newer) => {
-                let wanted = LastWanted {
-                    filters: &self.filters,
-                    from: self.from,
-                    count: self.count.unwrap_or(usize::MAX).min(shape.count()),
-                    projection: &self.projection,
-                };
-                base.select(shape, newer.as_ref(), &wanted)
-            }
-            Layers::Distinct(shape, base, newer) => {
-                let wanted = DistinctWanted {
-                    filters: &self.filters,
-                    from: self.from,
-                    limit: self.limit,
-                    projection: &self.projection,
-                };
-                base.select(shape, newer.as_ref(), &wanted)
-            }
+    pub(super) async fn rows(self: &Arc<Self>) -> Result<RecordBatch> {
+        self.looked_through(Self::selected).await?
+    }
+
+    /// Whether nothing that counts was cut off because the cache is full.
+    pub(super) async fn is_complete(self: &Arc<Self>) -> Result<bool> {
+        let is_complete = |contents: &Self| {
+            let Self { base, newer, .. } = contents;
+            base.is_complete(&contents.shape, newer.as_ref(), contents.from)
         };
+        self.looked_through(is_complete).await?.map_err(external)
+    }
+
+    /// What a look at the layers gives, on a thread that may be held up unless that takes so short that any may be.
+    async fn looked_through<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T> {
+        let bytes = self.base.size_bytes() + self.newer.as_ref().map_or(0, Layer::size_bytes);
+        if bytes <= SMALL_BYTES || is_lookup(&self.shape, &self.filters) {
+            return Ok(look(self));
+        }
+        let contents = Arc::clone(self);
+        in_background(move || look(&contents)).await
+    }
+
+    fn selected(&self) -> Result<RecordBatch> {
+        let wanted = Wanted {
+            filters: &self.filters,
+            from: self.from,
+            count: self.count,
+            limit: self.limit,
+            projection: &self.projection,
+        };
+        let rows = self.base.select(&self.shape, self.newer.as_ref(), &wanted);
         let mut rows = rows.map_err(of_cache)?;
         if let Some(limit) = self.limit.filter(|limit| *limit < rows.num_rows()) {
             rows = rows.slice(0, limit);
@@ -133,6 +112,6 @@ fn of_cache(error: CacheError) -> DataFusionError {
             }
         }
         CacheError::Arrow(error) => error.into(),
-        other => DataFusionError::External(Box::new(other)),
+        other => external(other),
     }
 }

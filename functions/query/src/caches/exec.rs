@@ -205,11 +205,11 @@ enum Rows {
 
 impl KeptExec {
     /// The rows of `contents`.
-    pub(super) fn new(label: Label, contents: Contents) -> Self {
+    pub(super) fn new(label: Label, contents: Arc<Contents>) -> Self {
         Self {
             label,
-            properties: properties(contents.schema()),
-            rows: Rows::Of(Arc::new(contents)),
+            properties: properties(&contents.schema),
+            rows: Rows::Of(contents),
         }
     }
 
@@ -265,7 +265,7 @@ impl ExecutionPlan for KeptExec {
         let batch_size = context.session_config().batch_size().max(1);
         let rows = async move {
             let rows = match rows {
-                Rows::Of(contents) => contents.rows_in_background().await?,
+                Rows::Of(contents) => contents.rows().await?,
                 Rows::AtHand(rows) => rows,
             };
             let portions = portions(&rows, batch_size);

@@ -14,7 +14,10 @@ use datafusion::{
     logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
     physical_expr::PhysicalExpr,
 };
-use neap_cache::{KeyFilter, KeyTest, TagTest};
+use neap_cache::{KeyFilter, KeyTest, Shape, TagTest};
+
+/// Up to so many keys are looked up without moving to another thread.
+const FEW_KEYS: usize = 8;
 
 /// Whether a filter is about one of the columns and can be asked of values that no row has: it never fails.
 pub(super) fn is_of_one(filter: &Expr, columns: &[String]) -> bool {
@@ -180,6 +183,31 @@ fn text(expr: &Expr) -> Option<Option<&str>> {
     }
 }
 
+/// Whether a look-up finds what filters leave of a cache, so few keys that it may hold up a thread that serves
+/// requests. Of a distinct value cache all combinations are gone through.
+pub(crate) fn is_lookup(shape: &Shape, filters: &[KeyFilter]) -> bool {
+    match shape {
+        Shape::Last(shape) => are_few(shape.keys(), filters),
+        Shape::Distinct(_) => false,
+    }
+}
+
+/// Whether filters pin all columns of a key, to a few keys together.
+fn are_few(columns: &[String], filters: &[KeyFilter]) -> bool {
+    let values_of = |column: &String| {
+        let of_column = filters.iter().filter(|filter| filter.column == *column);
+        let pinned = of_column.filter_map(|filter| match &filter.test {
+            KeyTest::In(values) => Some(values.len()),
+            KeyTest::NotIn(_) | KeyTest::Other(_) => None,
+        });
+        pinned.min()
+    };
+    let keys = columns.iter().try_fold(1_usize, |keys, column| {
+        Some(keys.saturating_mul(values_of(column)?))
+    });
+    keys.is_some_and(|keys| keys <= FEW_KEYS)
+}
+
 /// Any other predicate on one column.
 #[derive(Debug)]
 struct Evaluated {
@@ -277,5 +305,22 @@ mod tests {
         ] {
             assert!(!is_of_one(&left, &columns), "{left}");
         }
+    }
+
+    fn one_of(column: &str, values: usize) -> KeyFilter {
+        KeyFilter {
+            column: column.to_owned(),
+            test: KeyTest::In((0..values).map(|value| value.to_string()).collect()),
+        }
+    }
+
+    #[test]
+    fn keys_are_few_only_if_all_their_columns_are_pinned() {
+        let columns = ["a", "b"].map(str::to_owned);
+        let are_few = |filters: &[KeyFilter]| are_few(&columns, filters);
+        assert!(are_few(&[one_of("a", 2), one_of("b", 4)]));
+        assert!(!are_few(&[one_of("a", 3), one_of("b", 4)]));
+        assert!(!are_few(&[one_of("a", 1)]));
+        assert!(!are_few(&[]));
     }
 }

@@ -20,7 +20,6 @@ mod exec;
 mod feed;
 mod filters;
 mod functions;
-mod layer;
 mod narrow;
 mod table;
 
@@ -32,8 +31,8 @@ use neap_schema::CacheId;
 
 pub(crate) use bases::Bases;
 pub use bases::CacheStats;
+pub(crate) use filters::is_lookup;
 pub(crate) use functions::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction};
-pub(crate) use layer::{Layer, Overlay};
 pub(crate) use narrow::NarrowToCache;
 pub(crate) use table::CacheTable;
 

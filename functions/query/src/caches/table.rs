@@ -7,24 +7,23 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{Result, internal_err},
-    error::DataFusionError,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
-use neap_cache::{DistinctShape, DistinctValues, KeyFilter, LastRows, LastShape};
+use neap_cache::{KeyFilter, Layer, Shape};
 use neap_catalog::Table;
 use neap_schema::TIME_COLUMN;
 
 use super::{
-    Cache, Layer,
-    bases::{MayScan, Wanted, in_background},
-    contents::{Contents, Layers},
+    Cache,
+    bases::{BaseWanted, MayScan, in_background},
+    contents::Contents,
     definition::Definition,
     exec::{DefinedExec, KeptExec, Label},
     filters::{is_of_one, key_filter},
 };
 use crate::{
-    scan::{OverlayWanted, SnapshotTable},
+    scan::{OverlayWanted, SnapshotTable, external},
     session::Scope,
 };
 
@@ -69,10 +68,7 @@ impl CacheTable {
 
     /// The time of the oldest rows that are shown: the cache's limit, and that of the table.
     pub(super) fn from(&self) -> i64 {
-        let now = i128::from(self.rows.now().micros()) * 1_000;
-        let age = i128::try_from(self.cache.age().as_nanos()).unwrap_or(i128::MAX);
-        let oldest = now.saturating_sub(age);
-        let oldest = i64::try_from(oldest).unwrap_or(if oldest < 0 { i64::MIN } else { i64::MAX });
+        let oldest = self.rows.now().nanos_before(self.cache.age());
         oldest.max(self.rows.first_seen())
     }
 
@@ -81,95 +77,79 @@ impl CacheTable {
         &self.keys
     }
 
-    /// Makes ready what queries will ask for.
-    pub(super) async fn prepare(&self) -> Result<()> {
-        let table = self.rows.table();
-        match &self.cache {
-            Cache::Last(cache) => match LastShape::of(table, cache) {
-                Some(shape) => self.prepare_layers::<LastRows>(&shape).await,
-                None => Ok(()),
-            },
-            Cache::Distinct(cache) => match DistinctShape::of(table, cache) {
-                Some(shape) => self.prepare_layers::<DistinctValues>(&shape).await,
-                None => Ok(()),
-            },
-        }
+    /// What it holds, if it is over tags.
+    fn shape(&self) -> Option<Shape> {
+        Shape::of(self.rows.table(), self.cache.id())
     }
 
-    async fn prepare_layers<L: Layer>(&self, shape: &L::Shape) -> Result<()> {
+    /// Makes ready what queries will ask for.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        let Some(shape) = &self.shape() else {
+            return Ok(());
+        };
         if self.rows.is_in_tail() {
             let (rows, cache, shape) = (Arc::clone(&self.rows), self.cache.id(), shape.clone());
             let update = move || {
                 let tails = &rows.shared().tails;
-                tails.update::<L>(rows.snapshot(), rows.table(), cache, &shape)
+                tails.update(rows.snapshot(), rows.table(), cache, &shape)
             };
             in_background(update).await?.map_err(external)?;
         }
-        self.base::<L>(shape, self.from(), None).await.map(|_| ())
+        self.base(shape, self.from(), None).await.map(|_| ())
     }
 
     /// The rows out of what is kept; `None` if it can't answer.
-    pub(super) async fn excerpt(&self, request: &Excerpt<'_>) -> Result<Option<Contents>> {
-        let table = self.rows.table();
-        if !self.scope.uses_caches {
+    pub(super) async fn excerpt(&self, request: &Excerpt<'_>) -> Result<Option<Arc<Contents>>> {
+        let shape = self.shape().filter(|_| self.scope.uses_caches);
+        let Some(shape) = shape else {
             return Ok(None);
-        }
-        match &self.cache {
-            Cache::Last(cache) => {
-                let Some(shape) = LastShape::of(table, cache) else {
-                    return Ok(None);
-                };
-                let Some((base, newer)) = self.layers::<LastRows>(&shape, request).await? else {
-                    return Ok(None);
-                };
-                let columns = Arc::clone(shape.schema());
-                contents(Layers::Last(shape, base, newer), &columns, request).map(Some)
-            }
-            Cache::Distinct(cache) => {
-                let Some(shape) = DistinctShape::of(table, cache) else {
-                    return Ok(None);
-                };
-                let layers = self.layers::<DistinctValues>(&shape, request).await?;
-                let Some((base, newer)) = layers else {
-                    return Ok(None);
-                };
-                if request.in_place_of_table
-                    && !is_complete(&shape, &base, newer.as_ref(), request.from).await?
-                {
-                    return Ok(None);
-                }
-                let columns = Arc::clone(shape.schema());
-                contents(Layers::Distinct(shape, base, newer), &columns, request).map(Some)
-            }
-        }
+        };
+        let Some((base, newer)) = self.layers(&shape, request).await? else {
+            return Ok(None);
+        };
+        let columns = request.schema.fields().iter();
+        let projection = columns.map(|column| place(&shape, column.name()));
+        let contents = Arc::new(Contents {
+            projection: projection.collect::<Result<_>>()?,
+            shape,
+            base,
+            newer,
+            filters: request.key_filters.to_vec(),
+            from: request.from,
+            count: request.count,
+            limit: request.limit,
+            schema: Arc::clone(&request.schema),
+        });
+        let is_exact = !request.in_place_of_table || contents.is_complete().await?;
+        Ok(is_exact.then_some(contents))
     }
 
     /// What is kept of the sections, and of the tail if it has rows. The tail comes first: what is kept of it
     /// goes on, and leaves a query behind that waits for the bucket.
-    async fn layers<L: Layer>(
+    async fn layers(
         &self,
-        shape: &L::Shape,
+        shape: &Shape,
         request: &Excerpt<'_>,
-    ) -> Result<Option<(L, Option<L>)>> {
+    ) -> Result<Option<(Layer, Option<Layer>)>> {
         let newer = match self.rows.is_in_tail() {
-            true => match self.tail::<L>(shape, request).await? {
+            true => match self.tail(shape, request).await? {
                 Some(newer) => Some(newer),
                 None => return Ok(None),
             },
             false => None,
         };
-        let base = self.base::<L>(shape, request.from, Some(request)).await?;
+        let base = self.base(shape, request.from, Some(request)).await?;
         Ok(base.map(|base| (base, newer)))
     }
 
-    async fn base<L: Layer>(
+    async fn base(
         &self,
-        shape: &L::Shape,
+        shape: &Shape,
         from: i64,
         request: Option<&Excerpt<'_>>,
-    ) -> Result<Option<L>> {
+    ) -> Result<Option<Layer>> {
         let session = || self.scope.full_session();
-        let wanted = Wanted::<L> {
+        let wanted = BaseWanted {
             rows: &self.rows,
             cache: self.cache.id(),
             shape,
@@ -186,23 +166,22 @@ impl CacheTable {
     }
 
     /// What the tail has; `None` if there is no room for it.
-    async fn tail<L: Layer>(&self, shape: &L::Shape, request: &Excerpt<'_>) -> Result<Option<L>> {
+    async fn tail(&self, shape: &Shape, request: &Excerpt<'_>) -> Result<Option<Layer>> {
         let rows = &self.rows;
-        let (snapshot, table) = (rows.snapshot(), rows.table());
-        let wanted = OverlayWanted::<L> {
+        let wanted = OverlayWanted {
             cache: self.cache.id(),
             shape,
             filters: request.key_filters,
             from: request.from,
         };
         let tails = &rows.shared().tails;
-        if let Some(layer) = tails.layer_at_hand(snapshot, table, &wanted) {
+        if let Some(layer) = tails.layer_at_hand(rows.snapshot(), rows.table(), &wanted) {
             return layer.map(Some).map_err(external);
         }
         let (rows, cache, shape) = (Arc::clone(rows), self.cache.id(), shape.clone());
         let (filters, from) = (request.key_filters.to_vec(), request.from);
         let look = move || {
-            let wanted = OverlayWanted::<L> {
+            let wanted = OverlayWanted {
                 cache,
                 shape: &shape,
                 filters: &filters,
@@ -297,39 +276,13 @@ impl TableProvider for CacheTable {
     }
 }
 
-/// Whether nothing was cut off for want of room.
-async fn is_complete(
-    shape: &DistinctShape,
-    base: &DistinctValues,
-    newer: Option<&DistinctValues>,
-    from: i64,
-) -> Result<bool> {
-    let (shape, base, newer) = (shape.clone(), base.clone(), newer.cloned());
-    let look = move || base.is_complete(&shape, newer.as_ref(), from);
-    in_background(look).await?.map_err(external)
-}
-
-fn contents(layers: Layers, columns: &SchemaRef, request: &Excerpt<'_>) -> Result<Contents> {
-    let place = |name: &String| match columns.column_with_name(name) {
+/// Where a layer has a column that the cache shows, or the time.
+fn place(shape: &Shape, column: &str) -> Result<usize> {
+    let columns = shape.schema();
+    match columns.column_with_name(column) {
         Some((place, _)) => Ok(place),
         // Of a distinct cache, the time when the values were last seen comes after them.
-        None if name == TIME_COLUMN => Ok(columns.fields().len().saturating_sub(1)),
-        None => internal_err!("a cache without the column {name}"),
-    };
-    let wanted = request.schema.fields().iter();
-    Ok(Contents {
-        layers,
-        filters: request.key_filters.to_vec(),
-        from: request.from,
-        count: request.count,
-        limit: request.limit,
-        projection: wanted
-            .map(|field| place(field.name()))
-            .collect::<Result<_>>()?,
-        schema: Arc::clone(&request.schema),
-    })
-}
-
-fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+        None if column == TIME_COLUMN => Ok(columns.fields().len().saturating_sub(1)),
+        None => internal_err!("a cache without the column {column}"),
+    }
 }

@@ -11,6 +11,7 @@ mod tail;
 
 use std::{error::Error, sync::Arc};
 
+use datafusion::error::DataFusionError;
 use neap_manifest::{ManifestError, ManifestStore};
 use tail::TailError;
 
@@ -32,6 +33,11 @@ pub(crate) struct Shared {
     pub(crate) tails: TailImages,
     /// What caches hold of the sections.
     pub(crate) bases: Bases,
+}
+
+/// An error that is not one of DataFusion.
+pub(crate) fn external(error: impl Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// Whether an error of a scan passes with time: a store that did not answer, a tail that is to be flushed,

@@ -6,7 +6,7 @@ use arrow::{array::Array, datatypes::SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DataFusionError, Result},
+    common::Result,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
@@ -20,6 +20,7 @@ use crate::session::Scope;
 use super::{
     Behind, Shared,
     data::SectionFile,
+    external,
     hidden::{self, Hidden, Hiding},
     plan::{Source, SourceRows, TableScan},
     predicate::Predicates,
@@ -209,10 +210,6 @@ impl SnapshotTable {
             tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, behind));
         image.await.map_err(external)?.map_err(external).map(Some)
     }
-}
-
-fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 #[async_trait]

@@ -8,14 +8,14 @@ use std::{
 
 use moka::sync::Cache;
 use neap_bucket::{SegmentName, Stamp};
-use neap_cache::{CacheError, KeyFilter};
+use neap_cache::{CacheError, KeyFilter, Layer, Shape, TailIndex};
 use neap_catalog::Table;
 use neap_manifest::Snapshot;
 use neap_points::{PointsError, TailImage, TailImageBuilder};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use neap_wal::SegmentError;
 
-use crate::caches::{Layer, Overlay};
+use crate::caches::is_lookup;
 
 /// An index up to this size is looked through without moving to another thread.
 const SMALL_INDEX_BYTES: usize = 128 << 10;
@@ -92,18 +92,18 @@ struct Tail {
     mark: Stamp,
     taken: Vec<SegmentName>,
     /// The indexes of caches that were asked for since the builder began.
-    overlays: BTreeMap<CacheId, Overlay>,
+    overlays: BTreeMap<CacheId, TailIndex>,
     /// The caches for whose indexes there was no room. It only gets less.
     without_room: BTreeSet<CacheId>,
 }
 
 /// What a query asks of a tail for a cache.
 #[derive(Debug)]
-pub(crate) struct OverlayWanted<'a, L: Layer> {
+pub(crate) struct OverlayWanted<'a> {
     /// The cache.
     pub(crate) cache: CacheId,
     /// What it holds.
-    pub(crate) shape: &'a L::Shape,
+    pub(crate) shape: &'a Shape,
     /// Which keys are wanted.
     pub(crate) filters: &'a [KeyFilter],
     /// The time of the first rows.
@@ -122,22 +122,17 @@ impl Tail {
     }
 
     fn size_bytes(&self) -> usize {
-        let overlays = self.overlays.values().map(Overlay::size_bytes);
+        let overlays = self.overlays.values().map(TailIndex::size_bytes);
         self.builder.size_bytes() + overlays.sum::<usize>()
     }
 
     /// Brings the index of a cache up to date. If it can't be, it goes, and nothing else does.
-    fn update<L: Layer>(
-        &mut self,
-        cache: CacheId,
-        shape: &L::Shape,
-        limit: usize,
-    ) -> Result<(), CacheError> {
+    fn update(&mut self, cache: CacheId, shape: &Shape, limit: usize) -> Result<(), CacheError> {
         if self.without_room.contains(&cache) {
             return Err(CacheError::TooLarge { limit });
         }
         let overlay = self.overlays.remove(&cache);
-        let mut overlay = overlay.unwrap_or_else(|| L::overlay(shape));
+        let mut overlay = overlay.unwrap_or_else(|| TailIndex::new(shape));
         overlay.update(&self.builder)?;
         if self.size_bytes() + overlay.size_bytes() > limit {
             self.without_room.insert(cache);
@@ -148,33 +143,23 @@ impl Tail {
     }
 
     /// The layer of a cache.
-    fn layer<L: Layer>(
-        &mut self,
-        wanted: &OverlayWanted<'_, L>,
-        limit: usize,
-    ) -> Result<L, TailError> {
-        self.update::<L>(wanted.cache, wanted.shape, limit)?;
-        let overlay = self.overlays.get(&wanted.cache);
-        let layer = overlay
-            .and_then(|overlay| L::of_tail(overlay, &self.builder, wanted.filters, wanted.from));
-        match layer {
-            Some(layer) => Ok(layer?),
-            None => Ok(L::empty(wanted.shape)),
+    fn layer(&mut self, wanted: &OverlayWanted<'_>, limit: usize) -> Result<Layer, TailError> {
+        self.update(wanted.cache, wanted.shape, limit)?;
+        match self.overlays.get(&wanted.cache) {
+            Some(overlay) => Ok(overlay.layer(&self.builder, wanted.filters, wanted.from)?),
+            None => Ok(Layer::empty(wanted.shape, i64::MIN)),
         }
     }
 
     /// The layer of a cache, if there is nothing to do for it but a look.
-    fn layer_at_hand<L: Layer>(
-        &self,
-        wanted: &OverlayWanted<'_, L>,
-    ) -> Option<Result<L, TailError>> {
+    fn layer_at_hand(&self, wanted: &OverlayWanted<'_>) -> Option<Result<Layer, TailError>> {
         let overlay = self.overlays.get(&wanted.cache)?;
         let is_small =
-            overlay.size_bytes() <= SMALL_INDEX_BYTES || L::is_lookup(wanted.shape, wanted.filters);
+            overlay.size_bytes() <= SMALL_INDEX_BYTES || is_lookup(wanted.shape, wanted.filters);
         if !overlay.is_up_to_date(&self.builder) || !is_small {
             return None;
         }
-        let layer = L::of_tail(overlay, &self.builder, wanted.filters, wanted.from)?;
+        let layer = overlay.layer(&self.builder, wanted.filters, wanted.from);
         Some(layer.map_err(TailError::from))
     }
 
@@ -262,13 +247,13 @@ impl TailImages {
 
     /// The layer of a cache over the tail of a table in a snapshot. Costs what is new in it since the last
     /// call, and the keys that are wanted; CPU only. `None` if there is no room for the index of the cache.
-    pub(crate) fn layer<L: Layer>(
+    pub(crate) fn layer(
         &self,
         snapshot: &Snapshot,
         table: &Table,
         behind: Behind,
-        wanted: &OverlayWanted<'_, L>,
-    ) -> Result<Option<L>, TailError> {
+        wanted: &OverlayWanted<'_>,
+    ) -> Result<Option<Layer>, TailError> {
         let layer = self.with(snapshot, table, behind, |tail| {
             tail.layer(wanted, self.limit_bytes)
         });
@@ -279,12 +264,12 @@ impl TailImages {
     }
 
     /// The same, if that takes no more than a look at some keys.
-    pub(crate) fn layer_at_hand<L: Layer>(
+    pub(crate) fn layer_at_hand(
         &self,
         snapshot: &Snapshot,
         table: &Table,
-        wanted: &OverlayWanted<'_, L>,
-    ) -> Option<Result<L, TailError>> {
+        wanted: &OverlayWanted<'_>,
+    ) -> Option<Result<Layer, TailError>> {
         let tail = self.tails.get(&(snapshot.database, table.id()))?;
         let held = tail.try_read().ok()?;
         let is_current =
@@ -296,15 +281,15 @@ impl TailImages {
     }
 
     /// Brings the index of a cache up to date, so that a query finds it so.
-    pub(crate) fn update<L: Layer>(
+    pub(crate) fn update(
         &self,
         snapshot: &Snapshot,
         table: &Table,
         cache: CacheId,
-        shape: &L::Shape,
+        shape: &Shape,
     ) -> Result<(), TailError> {
         self.with(snapshot, table, Behind::Fail, |tail| {
-            Ok(tail.update::<L>(cache, shape, self.limit_bytes)?)
+            Ok(tail.update(cache, shape, self.limit_bytes)?)
         })
     }
 

@@ -32,12 +32,20 @@ impl LastTail {
         }
     }
 
+    /// Whether it has taken in all rows and deletes of the tail.
+    pub fn is_up_to_date(&self, tail: &TailImageBuilder) -> bool {
+        (self.next_row, self.removals) == (tail.next_row(), tail.removals())
+    }
+
     /// Takes in what is new in the tail. Costs as much as there are new rows; all of them again after rows
     /// were deleted.
     ///
     /// # Errors
     /// The tail's table does not have the key columns as tags.
     pub fn update(&mut self, tail: &TailImageBuilder) -> Result<(), CacheError> {
+        if self.is_up_to_date(tail) {
+            return Ok(());
+        }
         if tail.removals() != self.removals || tail.next_row() < self.next_row {
             *self = Self::new(&self.shape);
         }

@@ -175,22 +175,25 @@ impl NarrowedTable {
         if !open.is_empty() && self.sections_lack(&open, asked.from).await? {
             return Ok(None);
         }
-        let filled = match &self.need {
-            Need::Values(_) => return Ok(Some(KeptExec::new(label, contents))),
-            Need::Newest { filled, .. } => filled,
-            Need::Top(_) => &BTreeSet::new(),
+        let may_miss = match &self.need {
+            Need::Values(_) => false,
+            Need::Newest { filled, .. } => !filled.is_empty(),
+            Need::Top(_) => !reaches_back,
         };
-        let rows = Arc::new(contents).rows_in_background().await?;
+        if !may_miss {
+            return Ok(Some(KeptExec::new(label, contents)));
+        }
+        let rows = contents.rows().await?;
         let has_null = |name: &String| {
             let column = rows.column_by_name(name);
             column.is_none_or(|column| column.null_count() > 0)
         };
-        // Older rows than the cache knows can't be newer than those that it has.
-        let is_enough = match &self.need {
-            Need::Top(count) => reaches_back || rows.num_rows() >= *count,
-            Need::Values(_) | Need::Newest { .. } => true,
+        let is_exact = match &self.need {
+            Need::Values(_) => true,
+            Need::Newest { filled, .. } => !filled.iter().any(has_null),
+            // Older rows than the cache knows can't be newer than those that it has.
+            Need::Top(count) => rows.num_rows() >= *count,
         };
-        let is_exact = is_enough && !filled.iter().any(has_null);
         Ok(is_exact.then(|| KeptExec::of_rows(label, rows)))
     }
 
