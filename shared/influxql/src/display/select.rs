@@ -1,0 +1,116 @@
+//! The `SELECT` statement as text.
+
+use std::fmt::{self, Display, Formatter, Write};
+
+use super::{Name, Nanos, Text, joined};
+use crate::{Dimension, Field, Fill, Measurement, MeasurementName, Order, Select, Source};
+
+impl Display for Select {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SELECT ")?;
+        joined(f, &self.fields, ", ")?;
+        f.write_str(" FROM ")?;
+        joined(f, &self.from, ", ")?;
+        if let Some(condition) = &self.condition {
+            write!(f, " WHERE {condition}")?;
+        }
+        if !self.group_by.is_empty() {
+            f.write_str(" GROUP BY ")?;
+            joined(f, &self.group_by, ", ")?;
+        }
+        if let Some(fill) = &self.fill {
+            write!(f, " FILL({fill})")?;
+        }
+        match self.order {
+            Some(Order::Ascending) => f.write_str(" ORDER BY time ASC")?,
+            Some(Order::Descending) => f.write_str(" ORDER BY time DESC")?,
+            None => {}
+        }
+        limits(f, [self.limit, self.offset, self.slimit, self.soffset])?;
+        match &self.time_zone {
+            Some(zone) => write!(f, " TZ({})", Text(zone)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
+pub(super) fn limits(f: &mut Formatter<'_>, limits: [Option<u64>; 4]) -> fmt::Result {
+    for (clause, limit) in ["LIMIT", "OFFSET", "SLIMIT", "SOFFSET"].iter().zip(limits) {
+        if let Some(limit) = limit {
+            write!(f, " {clause} {limit}")?;
+        }
+    }
+    Ok(())
+}
+
+impl Display for Field {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.expr.fmt(f)?;
+        match &self.alias {
+            Some(alias) => write!(f, " AS {}", Name(alias)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Measurement(measurement) => measurement.fmt(f),
+            Self::Subquery(select) => write!(f, "({select})"),
+        }
+    }
+}
+
+impl Display for Measurement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, "{}.", Name(database))?;
+        }
+        match (&self.retention_policy, &self.database) {
+            (Some(policy), _) => write!(f, "{}.", Name(policy))?,
+            (None, Some(_)) => f.write_char('.')?,
+            (None, None) => {}
+        }
+        self.name.fmt(f)
+    }
+}
+
+impl Display for MeasurementName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => Name(name).fmt(f),
+            Self::Regex(regex) => regex.fmt(f),
+        }
+    }
+}
+
+impl Display for Dimension {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time { every, offset } => {
+                write!(f, "TIME({}", Nanos(*every))?;
+                if let Some(offset) = offset {
+                    write!(f, ", {offset}")?;
+                }
+                f.write_char(')')
+            }
+            Self::Tag(tag) => Name(tag).fmt(f),
+            Self::Regex(regex) => regex.fmt(f),
+            Self::Wildcard => f.write_char('*'),
+        }
+    }
+}
+
+impl Display for Fill {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("NULL"),
+            Self::None => f.write_str("NONE"),
+            Self::Previous => f.write_str("PREVIOUS"),
+            Self::Linear => f.write_str("LINEAR"),
+            Self::Value(number) => number.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! All other statements as text.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Name, Nanos, joined, select::limits};
+use crate::{
+    Condition, Counted, Deletion, Explain, Measurement, NameMatch, PolicyOptions, Retention,
+    RetentionPolicy, Show, ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
+};
+
+impl Display for Statement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Select(select) => select.fmt(f),
+            Self::Explain(explain) => explain.fmt(f),
+            Self::ShowDatabases => f.write_str("SHOW DATABASES"),
+            Self::ShowRetentionPolicies { on } => {
+                f.write_str("SHOW RETENTION POLICIES")?;
+                on_database(f, on)
+            }
+            Self::ShowMeasurements(show) => show.fmt(f),
+            Self::ShowTagKeys(show) => write!(f, "SHOW TAG KEYS{show}"),
+            Self::ShowFieldKeys(show) => write!(f, "SHOW FIELD KEYS{show}"),
+            Self::ShowTagValues(show) => show.fmt(f),
+            Self::ShowSeries(show) => write!(f, "SHOW SERIES{show}"),
+            Self::ShowCardinality(show) => show.fmt(f),
+            Self::CreateDatabase { name, policy } => {
+                write!(f, "CREATE DATABASE {}", Name(name))?;
+                match policy {
+                    Some(policy) => write!(f, " WITH{policy}"),
+                    None => Ok(()),
+                }
+            }
+            Self::DropDatabase(name) => write!(f, "DROP DATABASE {}", Name(name)),
+            Self::DropMeasurement(name) => write!(f, "DROP MEASUREMENT {}", Name(name)),
+            Self::DropSeries(deletion) => write!(f, "DROP SERIES{deletion}"),
+            Self::Delete(deletion) => write!(f, "DELETE{deletion}"),
+            Self::CreateRetentionPolicy(policy) => write!(f, "CREATE {policy}"),
+            Self::AlterRetentionPolicy(policy) => write!(f, "ALTER {policy}"),
+            Self::DropRetentionPolicy { name, database } => {
+                let (name, database) = (Name(name), Name(database));
+                write!(f, "DROP RETENTION POLICY {name} ON {database}")
+            }
+        }
+    }
+}
+
+fn on_database(f: &mut Formatter<'_>, on: &Option<String>) -> fmt::Result {
+    match on {
+        Some(database) => write!(f, " ON {}", Name(database)),
+        None => Ok(()),
+    }
+}
+
+fn from_tables<T: Display>(f: &mut Formatter<'_>, from: &[T]) -> fmt::Result {
+    if from.is_empty() {
+        return Ok(());
+    }
+    f.write_str(" FROM ")?;
+    joined(f, from, ", ")
+}
+
+fn where_clause(f: &mut Formatter<'_>, condition: &Option<Condition>) -> fmt::Result {
+    match condition {
+        Some(condition) => write!(f, " WHERE {condition}"),
+        None => Ok(()),
+    }
+}
+
+impl Display for Explain {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("EXPLAIN ")?;
+        if self.analyze {
+            f.write_str("ANALYZE ")?;
+        }
+        if self.verbose {
+            f.write_str("VERBOSE ")?;
+        }
+        self.select.fmt(f)
+    }
+}
+
+impl Show {
+    fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        on_database(f, &self.on)?;
+        from_tables::<Measurement>(f, &self.from)
+    }
+
+    fn tail(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        where_clause(f, &self.condition)?;
+        limits(f, [self.limit, self.offset, self.slimit, self.soffset])
+    }
+}
+
+impl Display for Show {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        self.tail(f)
+    }
+}
+
+impl Display for ShowMeasurements {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW MEASUREMENTS")?;
+        on_database(f, &self.on)?;
+        if let Some(with) = &self.with {
+            write!(f, " WITH MEASUREMENT {with}")?;
+        }
+        where_clause(f, &self.condition)?;
+        limits(f, [self.limit, self.offset, None, None])
+    }
+}
+
+impl Display for ShowTagValues {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW TAG VALUES")?;
+        self.show.head(f)?;
+        write!(f, " WITH KEY {}", self.keys)?;
+        self.show.tail(f)
+    }
+}
+
+impl Display for NameMatch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equal(name) => write!(f, "= {}", Name(name)),
+            Self::NotEqual(name) => write!(f, "!= {}", Name(name)),
+            Self::Matches(regex) => write!(f, "=~ {regex}"),
+            Self::NotMatches(regex) => write!(f, "!~ {regex}"),
+            Self::In(names) => {
+                f.write_str("IN (")?;
+                joined(f, names.iter().map(|name| Name(name)), ", ")?;
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+impl Display for ShowCardinality {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let what = match &self.of {
+            Counted::Measurements => "MEASUREMENT",
+            Counted::Series => "SERIES",
+            Counted::TagKeys => "TAG KEY",
+            Counted::FieldKeys => "FIELD KEY",
+            Counted::TagValues(_) => "TAG VALUES",
+        };
+        write!(f, "SHOW {what} CARDINALITY")?;
+        self.show.head(f)?;
+        if let Counted::TagValues(keys) = &self.of {
+            write!(f, " WITH KEY {keys}")?;
+        }
+        self.show.tail(f)
+    }
+}
+
+impl Display for Deletion {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        from_tables(f, &self.from)?;
+        where_clause(f, &self.condition)
+    }
+}
+
+impl Display for RetentionPolicy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (name, database) = (Name(&self.name), Name(&self.database));
+        write!(f, "RETENTION POLICY {name} ON {database}{}", self.options)?;
+        match self.default {
+            true => f.write_str(" DEFAULT"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Display for PolicyOptions {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(duration) = self.duration {
+            write!(f, " DURATION {duration}")?;
+        }
+        if let Some(replication) = self.replication {
+            write!(f, " REPLICATION {replication}")?;
+        }
+        if let Some(duration) = self.shard_duration {
+            write!(f, " SHARD DURATION {duration}")?;
+        }
+        match &self.name {
+            Some(name) => write!(f, " NAME {}", Name(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Retention {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forever => f.write_str("INF"),
+            Self::For(nanos) => Nanos(*nanos).fmt(f),
+        }
+    }
+}

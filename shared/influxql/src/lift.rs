@@ -1,0 +1,110 @@
+//! The database that a statement names.
+
+use crate::{Measurement, Select, Show, Source, Statement};
+
+/// The database that a statement names: `db.rp.table`, `ON db`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedDatabase {
+    /// The database; absent in `rp.table`.
+    pub database: Option<String>,
+    /// The retention policy; absent in `db..table` and `ON db`.
+    pub retention_policy: Option<String>,
+}
+
+/// Why a statement is about no single database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("can only perform queries on a single database")]
+pub struct LiftError;
+
+impl Statement {
+    /// Takes the database that a query or a `SHOW` names out of it, wherever it is named.
+    ///
+    /// # Errors
+    /// When it names several.
+    pub fn lift_database(&mut self) -> Result<Option<NamedDatabase>, LiftError> {
+        let mut found = None;
+        match self {
+            Self::Select(select) => lift_select(select, &mut found)?,
+            Self::Explain(explain) => lift_select(&mut explain.select, &mut found)?,
+            Self::ShowRetentionPolicies { on } => lift_on(on, &mut found)?,
+            Self::ShowMeasurements(show) => lift_on(&mut show.on, &mut found)?,
+            Self::ShowTagKeys(show) | Self::ShowFieldKeys(show) | Self::ShowSeries(show) => {
+                lift_show(show, &mut found)?;
+            }
+            Self::ShowTagValues(values) => lift_show(&mut values.show, &mut found)?,
+            Self::ShowCardinality(count) => lift_show(&mut count.show, &mut found)?,
+            Self::ShowDatabases
+            | Self::CreateDatabase { .. }
+            | Self::DropDatabase(_)
+            | Self::DropMeasurement(_)
+            | Self::DropSeries(_)
+            | Self::Delete(_)
+            | Self::CreateRetentionPolicy(_)
+            | Self::AlterRetentionPolicy(_)
+            | Self::DropRetentionPolicy { .. } => {}
+        }
+        Ok(found)
+    }
+}
+
+fn lift_select(select: &mut Select, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+    for source in &mut select.from {
+        match source {
+            Source::Measurement(measurement) => lift_measurement(measurement, found)?,
+            Source::Subquery(select) => lift_select(select, found)?,
+        }
+    }
+    Ok(())
+}
+
+fn lift_show(show: &mut Show, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+    lift_on(&mut show.on, found)?;
+    let mut from = show.from.iter_mut();
+    from.try_for_each(|measurement| lift_measurement(measurement, found))
+}
+
+fn lift_on(on: &mut Option<String>, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+    let Some(database) = on.take() else {
+        return Ok(());
+    };
+    let named = NamedDatabase {
+        database: Some(database),
+        retention_policy: None,
+    };
+    merge(named, found)
+}
+
+fn lift_measurement(
+    measurement: &mut Measurement,
+    found: &mut Option<NamedDatabase>,
+) -> Result<(), LiftError> {
+    let named = NamedDatabase {
+        database: measurement.database.take(),
+        retention_policy: measurement.retention_policy.take(),
+    };
+    if named.database.is_none() && named.retention_policy.is_none() {
+        return Ok(());
+    }
+    merge(named, found)
+}
+
+fn merge(named: NamedDatabase, found: &mut Option<NamedDatabase>) -> Result<(), LiftError> {
+    let Some(found) = found else {
+        *found = Some(named);
+        return Ok(());
+    };
+    agree(&mut found.database, named.database)?;
+    agree(&mut found.retention_policy, named.retention_policy)
+}
+
+/// What is named twice has to be the same.
+fn agree(found: &mut Option<String>, named: Option<String>) -> Result<(), LiftError> {
+    match (&found, named) {
+        (Some(found), Some(named)) if *found != named => Err(LiftError),
+        (None, Some(named)) => {
+            *found = Some(named);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,214 @@
+//! Text to statements, by recursive descent.
+
+mod admin;
+mod bounds;
+mod expr;
+mod keywords;
+mod select;
+mod show;
+
+pub(crate) use keywords::is_keyword;
+
+use bounds::Counts;
+
+use crate::{
+    ParseError, Regex, Statement,
+    lexer::{self, Spanned, Token},
+};
+
+/// The most bytes of a text.
+pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
+
+/// The deepest that parentheses, calls and subqueries may be within each other.
+pub const MAX_DEPTH: usize = 64;
+
+/// The statements of a text; none if there is nothing but space, comments and `;`.
+///
+/// # Errors
+/// At the first word that can't be where it is.
+pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
+    if text.len() > MAX_STATEMENT_BYTES {
+        let text = format!("the text is longer than {MAX_STATEMENT_BYTES} bytes");
+        return Err(ParseError::new(text, MAX_STATEMENT_BYTES));
+    }
+    let mut parser = Parser::new(text)?;
+    let mut statements = Vec::new();
+    loop {
+        while parser.take_symbol(";")? {}
+        if parser.peeked.token == Token::End {
+            return Ok(statements);
+        }
+        statements.push(parser.statement()?);
+        if parser.peeked.token != Token::End && !parser.is_symbol(";") {
+            return Err(parser.expected("invalid InfluxQL statement, expected ';' or the end"));
+        }
+    }
+}
+
+type Result<T, E = ParseError> = std::result::Result<T, E>;
+
+/// A text and how far it is read, with the word after that.
+struct Parser<'a> {
+    text: &'a str,
+    peeked: Spanned<'a>,
+    depth: usize,
+    /// Of the statement that is read.
+    counts: Counts,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Result<Self> {
+        Ok(Self {
+            text,
+            peeked: lexer::next(text, 0)?,
+            depth: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    fn statement(&mut self) -> Result<Statement> {
+        let start = self.peeked.start;
+        self.counts = Counts::default();
+        Ok(match self.word().as_deref() {
+            Some("SELECT") => Statement::Select(Box::new(self.select()?)),
+            Some("EXPLAIN") => Statement::Explain(Box::new(self.explain()?)),
+            Some("SHOW") => self.show()?,
+            Some("CREATE") => self.create()?,
+            Some("ALTER") => self.alter()?,
+            Some("DROP") => self.drop_statement()?,
+            Some("DELETE") => self.delete()?,
+            _ => return Err(ParseError::new("invalid InfluxQL statement", start)),
+        })
+    }
+
+    /// The word ahead in upper case, if it is one without quotes.
+    fn word(&self) -> Option<String> {
+        match self.peeked.token {
+            Token::Word(word) => Some(word.to_ascii_uppercase()),
+            _ => None,
+        }
+    }
+
+    /// Passes over the word ahead.
+    fn advance(&mut self) -> Result<Token<'a>> {
+        let next = lexer::next(self.text, self.peeked.end)?;
+        Ok(std::mem::replace(&mut self.peeked, next).token)
+    }
+
+    /// An error at the word ahead.
+    fn expected(&self, message: impl Into<String>) -> ParseError {
+        ParseError::new(message, self.peeked.start)
+    }
+
+    fn is_word(&self, keyword: &str) -> bool {
+        matches!(self.peeked.token, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
+
+    fn is_symbol(&self, symbol: &str) -> bool {
+        matches!(self.peeked.token, Token::Symbol(ahead) if ahead == symbol)
+    }
+
+    /// Passes over a keyword if it is ahead.
+    fn take_word(&mut self, keyword: &str) -> Result<bool> {
+        let is_ahead = self.is_word(keyword);
+        if is_ahead {
+            self.advance()?;
+        }
+        Ok(is_ahead)
+    }
+
+    /// Passes over a symbol if it is ahead.
+    fn take_symbol(&mut self, symbol: &str) -> Result<bool> {
+        let is_ahead = self.is_symbol(symbol);
+        if is_ahead {
+            self.advance()?;
+        }
+        Ok(is_ahead)
+    }
+
+    fn expect_word(&mut self, keyword: &str, message: &str) -> Result<()> {
+        match self.take_word(keyword)? {
+            true => Ok(()),
+            false => Err(self.expected(message)),
+        }
+    }
+
+    fn expect_symbol(&mut self, symbol: &str, message: &str) -> Result<()> {
+        match self.take_symbol(symbol)? {
+            true => Ok(()),
+            false => Err(self.expected(message)),
+        }
+    }
+
+    /// A name, if one is ahead: in double quotes, or a word that is no keyword.
+    fn take_name(&mut self) -> Result<Option<String>> {
+        let is_name = match self.peeked.token {
+            Token::Quoted(_) => true,
+            Token::Word(word) => !is_keyword(word),
+            _ => false,
+        };
+        if !is_name {
+            return Ok(None);
+        }
+        Ok(match self.advance()? {
+            Token::Quoted(name) => Some(name),
+            Token::Word(name) => Some(name.to_owned()),
+            _ => None,
+        })
+    }
+
+    fn name(&mut self, message: &str) -> Result<String> {
+        let name = self.take_name()?;
+        name.ok_or_else(|| self.expected(message))
+    }
+
+    /// A regular expression, if one is ahead. Only where there can be no division.
+    fn take_regex(&mut self) -> Result<Option<Regex>> {
+        if !self.is_symbol("/") {
+            return Ok(None);
+        }
+        let Some((pattern, end)) = lexer::regex(self.text, self.peeked.start)? else {
+            return Ok(None);
+        };
+        self.peeked = lexer::next(self.text, end)?;
+        Ok(Some(Regex(pattern)))
+    }
+
+    /// The number after a keyword, if the keyword is ahead.
+    fn clause_number(&mut self, keyword: &str) -> Result<Option<u64>> {
+        if !self.take_word(keyword)? {
+            return Ok(None);
+        }
+        match self.peeked.token {
+            Token::Integer(number) => {
+                self.advance()?;
+                Ok(Some(number))
+            }
+            _ => {
+                let text = format!("invalid {keyword} clause, expected unsigned integer");
+                Err(self.expected(text))
+            }
+        }
+    }
+
+    /// Elements with commas between them, at least one.
+    fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut elements = vec![element(self)?];
+        while self.take_symbol(",")? {
+            elements.push(element(self)?);
+        }
+        Ok(elements)
+    }
+
+    /// Reads something one level deeper.
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth == MAX_DEPTH {
+            let text = format!("nested more than {MAX_DEPTH} levels deep");
+            return Err(self.expected(text));
+        }
+        self.depth += 1;
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+}

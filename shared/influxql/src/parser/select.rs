@@ -1,0 +1,237 @@
+//! `SELECT` and `EXPLAIN`.
+
+use super::{Parser, Result, bounds::Element};
+use crate::{
+    Dimension, Explain, Field, Fill, Literal, Measurement, MeasurementName, Order, Select, Source,
+    lexer::Token,
+};
+
+impl Parser<'_> {
+    pub(super) fn explain(&mut self) -> Result<Explain> {
+        self.advance()?;
+        let analyze = self.take_word("ANALYZE")?;
+        let verbose = self.take_word("VERBOSE")?;
+        if !self.is_word("SELECT") {
+            return Err(self.expected("invalid EXPLAIN statement, expected SELECT"));
+        }
+        Ok(Explain {
+            analyze,
+            verbose,
+            select: self.select()?,
+        })
+    }
+
+    /// A query, of which `SELECT` is ahead.
+    pub(super) fn select(&mut self) -> Result<Select> {
+        self.advance()?;
+        let fields = self.list(Self::field)?;
+        if self.is_word("INTO") {
+            return Err(self.expected("invalid SELECT statement, INTO is not supported"));
+        }
+        self.expect_word("FROM", "invalid SELECT statement, expected FROM")?;
+        Ok(Select {
+            fields,
+            from: self.list(Self::source)?,
+            condition: self.where_clause()?,
+            group_by: self.group_by()?,
+            fill: self.fill()?,
+            order: self.order_by()?,
+            limit: self.clause_number("LIMIT")?,
+            offset: self.clause_number("OFFSET")?,
+            slimit: self.clause_number("SLIMIT")?,
+            soffset: self.clause_number("SOFFSET")?,
+            time_zone: self.time_zone()?,
+        })
+    }
+
+    fn field(&mut self) -> Result<Field> {
+        self.count(Element::Field)?;
+        let expr = self.expr()?;
+        let alias = match self.take_word("AS")? {
+            true => Some(self.name("invalid field alias, expected an identifier")?),
+            false => None,
+        };
+        Ok(Field { expr, alias })
+    }
+
+    fn source(&mut self) -> Result<Source> {
+        if !self.is_symbol("(") {
+            return Ok(Source::Measurement(self.measurement()?));
+        }
+        self.count(Element::Table)?;
+        let select = self.nested(|parser| {
+            parser.advance()?;
+            match parser.is_word("SELECT") {
+                true => parser.select(),
+                false => Err(parser.expected("invalid subquery, expected SELECT")),
+            }
+        })?;
+        self.expect_symbol(")", "invalid subquery, expected ')'")?;
+        Ok(Source::Subquery(Box::new(select)))
+    }
+
+    /// `name`, `rp.name`, `db.rp.name` or `db..name`.
+    pub(super) fn measurement(&mut self) -> Result<Measurement> {
+        const MESSAGE: &str = "invalid FROM clause, expected identifier or regular expression";
+        self.count(Element::Table)?;
+        let mut measurement = Measurement {
+            database: None,
+            retention_policy: None,
+            name: self.measurement_name(MESSAGE)?,
+        };
+        // What is read first may turn out to be a retention policy, and that a database.
+        for _ in 0..2 {
+            let MeasurementName::Name(name) = &measurement.name else {
+                break;
+            };
+            let name = name.clone();
+            if !self.take_symbol(".")? {
+                break;
+            }
+            measurement.database = measurement.retention_policy.take();
+            if measurement.database.is_none() && self.take_symbol(".")? {
+                measurement.database = Some(name);
+                measurement.name = self.measurement_name(MESSAGE)?;
+                break;
+            }
+            measurement.retention_policy = Some(name);
+            measurement.name = self.measurement_name(MESSAGE)?;
+        }
+        Ok(measurement)
+    }
+
+    pub(super) fn measurement_name(&mut self, message: &str) -> Result<MeasurementName> {
+        Ok(match self.take_regex()? {
+            Some(regex) => MeasurementName::Regex(regex),
+            None => MeasurementName::Name(self.name(message)?),
+        })
+    }
+
+    fn group_by(&mut self) -> Result<Vec<Dimension>> {
+        if !self.take_word("GROUP")? {
+            return Ok(Vec::new());
+        }
+        self.expect_word("BY", "invalid GROUP BY clause, expected BY")?;
+        let start = self.peeked.start;
+        let dimensions = self.list(Self::dimension)?;
+        let is_time = |dimension: &&Dimension| matches!(dimension, Dimension::Time { .. });
+        if dimensions.iter().filter(is_time).count() > 1 {
+            let text = "invalid GROUP BY clause, multiple TIME dimensions are not allowed";
+            return Err(crate::ParseError::new(text, start));
+        }
+        Ok(dimensions)
+    }
+
+    fn dimension(&mut self) -> Result<Dimension> {
+        const MESSAGE: &str =
+            "invalid GROUP BY clause, expected wildcard, TIME, identifier or regular expression";
+        self.count(Element::Dimension)?;
+        if let Some(regex) = self.take_regex()? {
+            return Ok(Dimension::Regex(regex));
+        }
+        if self.take_symbol("*")? {
+            return Ok(Dimension::Wildcard);
+        }
+        let is_time = self.is_word("TIME");
+        let name = self.name(MESSAGE)?;
+        if is_time && self.take_symbol("(")? {
+            return self.nested(Self::time_call);
+        }
+        if self.take_symbol("::")? {
+            self.expect_word("TAG", "invalid GROUP BY clause, expected tag after '::'")?;
+        }
+        Ok(Dimension::Tag(name))
+    }
+
+    /// The arguments of `time(`.
+    fn time_call(&mut self) -> Result<Dimension> {
+        let start = self.peeked.start;
+        let every = self.literal()?;
+        let offset = match self.take_symbol(",")? {
+            true => Some(self.expr()?),
+            false => None,
+        };
+        self.expect_symbol(")", "invalid TIME call, expected ')'")?;
+        match every {
+            Some(Literal::Duration(every)) if every > 0 => Ok(Dimension::Time { every, offset }),
+            _ => Err(crate::ParseError::new(
+                "invalid TIME call, expected a duration above zero",
+                start,
+            )),
+        }
+    }
+
+    fn fill(&mut self) -> Result<Option<Fill>> {
+        const MESSAGE: &str =
+            "invalid FILL option, expected NULL, NONE, PREVIOUS, LINEAR, or a number";
+        if !self.take_word("FILL")? {
+            return Ok(None);
+        }
+        self.expect_symbol("(", "invalid FILL option, expected '('")?;
+        let word = match self.word().as_deref() {
+            Some("NULL") => Some(Fill::Null),
+            Some("NONE") => Some(Fill::None),
+            Some("PREVIOUS") => Some(Fill::Previous),
+            Some("LINEAR") => Some(Fill::Linear),
+            Some(_) => return Err(self.expected(MESSAGE)),
+            None => None,
+        };
+        let fill = match word {
+            Some(fill) => {
+                self.advance()?;
+                fill
+            }
+            None => Fill::Value(self.number(MESSAGE)?),
+        };
+        self.expect_symbol(")", "invalid FILL option, expected ')'")?;
+        Ok(Some(fill))
+    }
+
+    /// A number, with a sign or without.
+    fn number(&mut self, message: &str) -> Result<Literal> {
+        let start = self.peeked.start;
+        match self.expr()? {
+            crate::Expr::Literal(
+                number @ (Literal::Integer(_) | Literal::Unsigned(_) | Literal::Float(_)),
+            ) => Ok(number),
+            _ => Err(crate::ParseError::new(message, start)),
+        }
+    }
+
+    /// `ORDER BY time`, `ORDER BY time DESC`, `ORDER BY DESC`.
+    fn order_by(&mut self) -> Result<Option<Order>> {
+        if !self.take_word("ORDER")? {
+            return Ok(None);
+        }
+        self.expect_word("BY", "invalid ORDER BY clause, expected BY")?;
+        let start = self.peeked.start;
+        let named = match self.take_name()? {
+            Some(name) if name != "time" => {
+                let text = "invalid ORDER BY clause, expected TIME column";
+                return Err(crate::ParseError::new(text, start));
+            }
+            name => name.is_some(),
+        };
+        if self.take_word("DESC")? {
+            return Ok(Some(Order::Descending));
+        }
+        match self.take_word("ASC")? || named {
+            true => Ok(Some(Order::Ascending)),
+            false => Err(self.expected("invalid ORDER BY, expected ASC, DESC or TIME")),
+        }
+    }
+
+    fn time_zone(&mut self) -> Result<Option<String>> {
+        if !self.take_word("TZ")? {
+            return Ok(None);
+        }
+        self.expect_symbol("(", "invalid TZ clause, expected '('")?;
+        let Token::String(zone) = &self.peeked.token else {
+            return Err(self.expected("invalid TZ clause, expected a string"));
+        };
+        let zone = zone.clone();
+        self.advance()?;
+        self.expect_symbol(")", "invalid TZ clause, expected ')'")?;
+        Ok(Some(zone))
+    }
+}

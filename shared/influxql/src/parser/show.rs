@@ -1,0 +1,196 @@
+//! `SHOW`.
+
+use super::{Parser, Result};
+use crate::{
+    Counted, NameMatch, Show, ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
+};
+
+/// What InfluxDB 3 says to `SHOW` and a word that it does not know.
+const UNKNOWN: &str = "invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or \
+     RETENTION POLICIES following SHOW";
+
+impl Parser<'_> {
+    /// A statement of which `SHOW` is ahead.
+    pub(super) fn show(&mut self) -> Result<Statement> {
+        self.advance()?;
+        let unknown = self.expected(UNKNOWN);
+        match self.word().as_deref() {
+            Some("DATABASES") => {
+                self.advance()?;
+                Ok(Statement::ShowDatabases)
+            }
+            Some("RETENTION") => {
+                self.advance()?;
+                let message = "invalid SHOW RETENTION POLICIES statement, expected POLICIES";
+                self.expect_word("POLICIES", message)?;
+                let on = self.on_clause()?;
+                Ok(Statement::ShowRetentionPolicies { on })
+            }
+            Some("MEASUREMENTS") => {
+                self.advance()?;
+                self.show_measurements()
+            }
+            Some("MEASUREMENT") => {
+                self.advance()?;
+                self.cardinality(Counted::Measurements)
+            }
+            Some("SERIES") => {
+                self.advance()?;
+                match self.is_cardinality() {
+                    true => self.cardinality(Counted::Series),
+                    false => Ok(Statement::ShowSeries(self.show_of_tables()?)),
+                }
+            }
+            Some("FIELD") => {
+                self.advance()?;
+                self.show_field_keys()
+            }
+            Some("TAG") => {
+                self.advance()?;
+                self.show_tags()
+            }
+            _ => Err(unknown),
+        }
+    }
+
+    fn show_measurements(&mut self) -> Result<Statement> {
+        let on = self.on_clause()?;
+        let with = match self.take_word("WITH")? {
+            true => {
+                let message = "invalid WITH clause, expected MEASUREMENT";
+                self.expect_word("MEASUREMENT", message)?;
+                Some(self.name_match(false)?)
+            }
+            false => None,
+        };
+        Ok(Statement::ShowMeasurements(ShowMeasurements {
+            on,
+            with,
+            condition: self.where_clause()?,
+            limit: self.clause_number("LIMIT")?,
+            offset: self.clause_number("OFFSET")?,
+        }))
+    }
+
+    fn show_field_keys(&mut self) -> Result<Statement> {
+        if self.take_word("KEY")? {
+            return self.cardinality(Counted::FieldKeys);
+        }
+        let message = "invalid SHOW FIELD KEYS statement, expected KEYS";
+        self.expect_word("KEYS", message)?;
+        Ok(Statement::ShowFieldKeys(self.show_of_tables()?))
+    }
+
+    fn show_tags(&mut self) -> Result<Statement> {
+        if self.take_word("KEYS")? {
+            return Ok(Statement::ShowTagKeys(self.show_of_tables()?));
+        }
+        if self.take_word("KEY")? {
+            return self.cardinality(Counted::TagKeys);
+        }
+        let message = "invalid SHOW TAG statement, expected KEYS or VALUES";
+        self.expect_word("VALUES", message)?;
+        if self.is_cardinality() {
+            // Which tags is known only later.
+            return self.cardinality(Counted::TagValues(NameMatch::In(Vec::new())));
+        }
+        let mut show = self.head()?;
+        let keys = self.with_key()?;
+        self.tail(&mut show)?;
+        Ok(Statement::ShowTagValues(ShowTagValues { show, keys }))
+    }
+
+    fn is_cardinality(&self) -> bool {
+        self.is_word("EXACT") || self.is_word("CARDINALITY")
+    }
+
+    fn cardinality(&mut self, mut of: Counted) -> Result<Statement> {
+        self.take_word("EXACT")?;
+        self.expect_word(
+            "CARDINALITY",
+            "invalid SHOW statement, expected CARDINALITY",
+        )?;
+        let mut show = self.head()?;
+        if let Counted::TagValues(keys) = &mut of {
+            *keys = self.with_key()?;
+        }
+        self.tail(&mut show)?;
+        Ok(Statement::ShowCardinality(ShowCardinality { of, show }))
+    }
+
+    fn show_of_tables(&mut self) -> Result<Show> {
+        let mut show = self.head()?;
+        self.tail(&mut show)?;
+        Ok(show)
+    }
+
+    fn on_clause(&mut self) -> Result<Option<String>> {
+        match self.take_word("ON")? {
+            true => Ok(Some(self.name("invalid ON clause, expected identifier")?)),
+            false => Ok(None),
+        }
+    }
+
+    /// `ON` and `FROM`.
+    fn head(&mut self) -> Result<Show> {
+        Ok(Show {
+            on: self.on_clause()?,
+            from: match self.take_word("FROM")? {
+                true => self.list(Self::measurement)?,
+                false => Vec::new(),
+            },
+            ..Show::default()
+        })
+    }
+
+    /// `WHERE` and the limits.
+    fn tail(&mut self, show: &mut Show) -> Result<()> {
+        show.condition = self.where_clause()?;
+        show.limit = self.clause_number("LIMIT")?;
+        show.offset = self.clause_number("OFFSET")?;
+        show.slimit = self.clause_number("SLIMIT")?;
+        show.soffset = self.clause_number("SOFFSET")?;
+        Ok(())
+    }
+
+    fn with_key(&mut self) -> Result<NameMatch> {
+        const MESSAGE: &str = "invalid SHOW TAG VALUES statement, expected WITH KEY clause";
+        self.expect_word("WITH", MESSAGE)?;
+        self.expect_word("KEY", MESSAGE)?;
+        self.name_match(true)
+    }
+
+    /// What names are compared with.
+    fn name_match(&mut self, of_keys: bool) -> Result<NameMatch> {
+        const NAME: &str = "invalid WITH clause, expected identifier";
+        const REGEX: &str = "invalid WITH clause, expected regular expression literal";
+        if of_keys && self.take_word("IN")? {
+            self.expect_symbol("(", "invalid IN clause, expected '('")?;
+            let names = self.list(|parser| parser.name(NAME))?;
+            self.expect_symbol(")", "invalid IN clause, expected ')'")?;
+            return Ok(NameMatch::In(names));
+        }
+        if self.take_symbol("=")? {
+            return Ok(NameMatch::Equal(self.name(NAME)?));
+        }
+        if self.take_symbol("=~")? {
+            let regex = self.take_regex()?;
+            return Ok(NameMatch::Matches(
+                regex.ok_or_else(|| self.expected(REGEX))?,
+            ));
+        }
+        if of_keys && (self.take_symbol("!=")? || self.take_symbol("<>")?) {
+            return Ok(NameMatch::NotEqual(self.name(NAME)?));
+        }
+        if of_keys && self.take_symbol("!~")? {
+            let regex = self.take_regex()?;
+            return Ok(NameMatch::NotMatches(
+                regex.ok_or_else(|| self.expected(REGEX))?,
+            ));
+        }
+        Err(self.expected(match of_keys {
+            true => "invalid WITH KEY clause, expected =, !=, =~, !~ or IN",
+            false => "invalid WITH clause, expected = or =~",
+        }))
+    }
+}

@@ -1,0 +1,394 @@
+//! What is understood, what is not, and that text and trees agree.
+
+mod generated;
+
+use crate::{
+    Condition, Dimension, Expr, Fill, Literal, MAX_DEPTH, Measurement, MeasurementName, NameMatch,
+    NamedDatabase, Order, Regex, Source, Statement, parse,
+};
+
+fn one(text: &str) -> Statement {
+    let mut statements = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert_eq!(statements.len(), 1, "{text}");
+    statements.remove(0)
+}
+
+fn canonical(text: &str) -> String {
+    let statement = one(text);
+    let canonical = statement.to_string();
+    assert_eq!(one(&canonical), statement, "{text} -> {canonical}");
+    canonical
+}
+
+fn error(text: &str) -> String {
+    match parse(text) {
+        Ok(statements) => panic!("{text}: {statements:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn selects_are_read_with_all_their_clauses() {
+    let texts = [
+        "select * from cpu",
+        "SELECT mean(\"usage idle\") AS m, max(x)-min(x) FROM db.rp.cpu, db..\"a b\", rp.m, /^c.*\\/x/ WHERE time > now() - 1h30m AND (host = 'a\\'b' OR region =~ /us-.*/) AND x <> -3.5",
+        "SELECT count(DISTINCT f), DISTINCT g FROM m GROUP BY time(10m, -5m), *, host::tag, /x/ fill(previous) ORDER BY time DESC LIMIT 1 OFFSET 2 SLIMIT 3 SOFFSET 4 TZ('Europe/Paris')",
+        "SELECT a+b*c-(d-e)%f^g|h&i FROM (SELECT *::field, x::float FROM m WHERE b = true), n FILL(-1.5)",
+        "SELECT -x, -(a+b), +1, 18446744073709551615, -9223372036854775808, .5, $p, $\"q r\" FROM m -- the end",
+        "SELECT mean(/^(a|b)$/) /* all\n of them */ FROM m GROUP BY time(1w)",
+        "SELECT top(x, host, 3) FROM m WHERE true ORDER BY ASC",
+        "EXPLAIN ANALYZE VERBOSE SELECT x FROM m",
+    ];
+    insta::assert_snapshot!(texts.map(canonical).join("\n"), @r#"
+    SELECT * FROM cpu
+    SELECT mean("usage idle") AS m, max(x) - min(x) FROM db.rp.cpu, db.."a b", rp.m, /^c.*\/x/ WHERE time > now() - 1h30m AND (host = 'a\'b' OR region =~ /us-.*/) AND x != -3.5
+    SELECT count(distinct(f)), distinct(g) FROM m GROUP BY TIME(10m, -5m), *, host, /x/ FILL(PREVIOUS) ORDER BY time DESC LIMIT 1 OFFSET 2 SLIMIT 3 SOFFSET 4 TZ('Europe/Paris')
+    SELECT a + b * c - (d - e) % f ^ g | h & i FROM (SELECT *::field, x::float FROM m WHERE b = true), n FILL(-1.5)
+    SELECT -1 * x, -1 * (a + b), 1, 18446744073709551615, -9223372036854775808, 0.5, $p, $"q r" FROM m
+    SELECT mean(/^(a|b)$/) FROM m GROUP BY TIME(1w)
+    SELECT top(x, host, 3) FROM m WHERE true ORDER BY time ASC
+    EXPLAIN ANALYZE VERBOSE SELECT x FROM m
+    "#);
+}
+
+#[test]
+fn shows_and_changes_are_read() {
+    let texts = [
+        "show databases",
+        "SHOW RETENTION POLICIES ON \"my db\"",
+        "SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /(?i)cpu/ WHERE host = 'a' LIMIT 3 OFFSET 1",
+        "SHOW TAG KEYS FROM cpu, /mem/ WHERE time > 0 SLIMIT 1",
+        "SHOW FIELD KEYS ON db FROM rp.cpu LIMIT 2",
+        "SHOW TAG VALUES ON db FROM cpu WITH KEY IN (host, \"a b\") WHERE region != ''",
+        "SHOW TAG VALUES WITH KEY !~ /x/ LIMIT 1 OFFSET 2",
+        "SHOW SERIES FROM cpu WHERE host =~ /a/ LIMIT 2",
+        "SHOW SERIES EXACT CARDINALITY ON db",
+        "SHOW MEASUREMENT CARDINALITY",
+        "SHOW TAG KEY CARDINALITY FROM cpu",
+        "SHOW FIELD KEY EXACT CARDINALITY",
+        "SHOW TAG VALUES CARDINALITY WITH KEY = host",
+        "CREATE DATABASE \"telegraf\"",
+        "CREATE DATABASE a WITH DURATION 30d REPLICATION 1 SHARD DURATION 1h NAME autogen",
+        "DROP DATABASE a",
+        "DROP MEASUREMENT \"a b\"",
+        "DROP SERIES FROM cpu WHERE host = 'a'",
+        "DELETE FROM /c/, mem WHERE time < '2024-01-01'",
+        "DELETE WHERE host = 'a'",
+        "CREATE RETENTION POLICY \"one\" ON db DURATION 1d REPLICATION 1 SHARD DURATION 0s DEFAULT",
+        "ALTER RETENTION POLICY one ON db DURATION INF",
+        "DROP RETENTION POLICY one ON db",
+    ];
+    insta::assert_snapshot!(texts.map(canonical).join("\n"), @r#"
+    SHOW DATABASES
+    SHOW RETENTION POLICIES ON "my db"
+    SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /(?i)cpu/ WHERE host = 'a' LIMIT 3 OFFSET 1
+    SHOW TAG KEYS FROM cpu, /mem/ WHERE time > 0 SLIMIT 1
+    SHOW FIELD KEYS ON db FROM rp.cpu LIMIT 2
+    SHOW TAG VALUES ON db FROM cpu WITH KEY IN (host, "a b") WHERE region != ''
+    SHOW TAG VALUES WITH KEY !~ /x/ LIMIT 1 OFFSET 2
+    SHOW SERIES FROM cpu WHERE host =~ /a/ LIMIT 2
+    SHOW SERIES CARDINALITY ON db
+    SHOW MEASUREMENT CARDINALITY
+    SHOW TAG KEY CARDINALITY FROM cpu
+    SHOW FIELD KEY CARDINALITY
+    SHOW TAG VALUES CARDINALITY WITH KEY = host
+    CREATE DATABASE telegraf
+    CREATE DATABASE a WITH DURATION 4w2d REPLICATION 1 SHARD DURATION 1h NAME autogen
+    DROP DATABASE a
+    DROP MEASUREMENT "a b"
+    DROP SERIES FROM cpu WHERE host = 'a'
+    DELETE FROM /c/, mem WHERE time < '2024-01-01'
+    DELETE WHERE host = 'a'
+    CREATE RETENTION POLICY one ON db DURATION 1d REPLICATION 1 SHARD DURATION 0s DEFAULT
+    ALTER RETENTION POLICY one ON db DURATION INF
+    DROP RETENTION POLICY one ON db
+    "#);
+}
+
+#[test]
+fn errors_say_what_was_expected_and_where() {
+    let texts = [
+        "SHOW SERIE",
+        "SHOW USERS",
+        "DROP SHARD 1",
+        "SELECT mean(temp) FROM home GROUP BY time(1x)",
+        "SELECT mean(temp) FROM home GROUP BY time(0s)",
+        "SELEC temp FROM home",
+        "SELECT temp INTO copy FROM home",
+        "SELECT temp",
+        "SELECT FROM home",
+        "SELECT a FROM home WHERE a =~ 'x'",
+        "SELECT a = b FROM home",
+        "SELECT a FROM home WHERE a = b = c",
+        "SELECT a FROM home WHERE s = 'open",
+        "SELECT a FROM home WHERE s =~ /open",
+        "SELECT a FROM home LIMIT x",
+        "SELECT a FROM home GROUP BY time(1m), time(2m)",
+        "SELECT a FROM home ORDER BY host",
+        "SELECT a FROM home; SELECT",
+        "SELECT a FROM home SELECT b FROM home",
+        "SELECT a FROM 'home'",
+        "SELECT limit FROM home",
+        "SELECT a # b FROM home",
+        "SELECT 99999999999999999999 FROM home",
+        "SELECT a FROM home WHERE time > 99999999999w",
+        "DELETE",
+        "SHOW TAG VALUES",
+        "CREATE RETENTION POLICY a ON b",
+        "GRANT ALL TO x",
+    ];
+    insta::assert_snapshot!(texts.map(error).join("\n"), @"
+    parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
+    parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
+    parsing error: invalid DROP statement, expected DATABASE, MEASUREMENT, SERIES or RETENTION POLICY at pos 5
+    parsing error: invalid TIME call, expected ')' at pos 43
+    parsing error: invalid TIME call, expected a duration above zero at pos 42
+    parsing error: invalid InfluxQL statement at pos 0
+    parsing error: invalid SELECT statement, INTO is not supported at pos 12
+    parsing error: invalid SELECT statement, expected FROM at pos 11
+    parsing error: invalid expression, expected a value at pos 7
+    parsing error: invalid condition, expected a regular expression at pos 30
+    parsing error: invalid expression, a condition is not a value at pos 7
+    parsing error: invalid condition, a condition can't be compared at pos 31
+    parsing error: unterminated string literal at pos 29
+    parsing error: unterminated regex literal at pos 30
+    parsing error: invalid LIMIT clause, expected unsigned integer at pos 25
+    parsing error: invalid GROUP BY clause, multiple TIME dimensions are not allowed at pos 28
+    parsing error: invalid ORDER BY clause, expected TIME column at pos 28
+    parsing error: invalid expression, expected a value at pos 26
+    parsing error: invalid InfluxQL statement, expected ';' or the end at pos 19
+    parsing error: invalid FROM clause, expected identifier or regular expression at pos 14
+    parsing error: invalid expression, expected a value at pos 7
+    parsing error: unexpected character '#' at pos 9
+    parsing error: unable to parse integer at pos 7
+    parsing error: overflow in duration literal at pos 32
+    parsing error: invalid DELETE statement, expected FROM or WHERE at pos 6
+    parsing error: invalid SHOW TAG VALUES statement, expected WITH KEY clause at pos 15
+    parsing error: invalid statement, expected DURATION, REPLICATION or SHARD DURATION at pos 30
+    parsing error: invalid InfluxQL statement at pos 0
+    ");
+}
+
+#[test]
+fn any_number_of_statements_is_read() {
+    assert_eq!(parse("").unwrap(), []);
+    assert_eq!(parse(" ; -- nothing\n;").unwrap(), []);
+    assert_eq!(
+        parse("SHOW DATABASES;; SHOW MEASUREMENTS;").unwrap().len(),
+        2
+    );
+}
+
+#[test]
+fn depth_has_a_bound_and_length_does_not_make_depth() {
+    let nested = |depth: usize| {
+        let (open, close) = ("(".repeat(depth), ")".repeat(depth));
+        parse(&format!("SELECT {open}a{close} FROM m"))
+    };
+    assert!(nested(MAX_DEPTH).is_ok());
+    assert!(nested(MAX_DEPTH + 1).is_err());
+    assert!(
+        parse(&format!(
+            "SELECT {} FROM m",
+            "-".repeat(200).replace('-', "- ")
+        ))
+        .is_err()
+    );
+    assert!(parse(&format!("SELECT a{} FROM m", "+a".repeat(300))).is_err());
+    let subqueries = |depth: usize| {
+        let (open, close) = ("(SELECT a FROM ".repeat(depth), ")".repeat(depth));
+        parse(&format!("SELECT a FROM {open}m{close}"))
+    };
+    assert!(subqueries(MAX_DEPTH).is_ok());
+    assert!(subqueries(MAX_DEPTH + 1).is_err());
+    let any = vec!["host = 'a'"; 5_000].join(" OR ");
+    let Statement::Select(select) = one(&format!("SELECT a FROM m WHERE {any}")) else {
+        panic!("no SELECT");
+    };
+    assert!(matches!(select.condition, Some(Condition::Or(any)) if any.len() == 5_000));
+}
+
+#[test]
+fn elements_of_a_statement_have_bounds() {
+    let cases: [(&str, &str, &str, &str, usize); 8] = [
+        ("SELECT ", "a", ", ", " FROM m", 1_000),
+        ("SELECT a FROM ", "m", ", ", "", 1_000),
+        ("SHOW TAG KEYS FROM ", "m", ", ", "", 1_000),
+        ("DELETE FROM ", "m", ", ", "", 1_000),
+        ("SELECT a FROM m GROUP BY ", "t", ", ", "", 100),
+        ("SELECT a FROM m WHERE ", "a = 1", " AND ", "", 501),
+        ("SELECT a FROM m WHERE ", "t = 'a'", " OR ", "", 5_001),
+        (
+            "SELECT a FROM m WHERE ",
+            "(a = 1 OR a = -a)",
+            " AND ",
+            "",
+            501,
+        ),
+    ];
+    for (start, element, between, end, most) in cases {
+        let text = |count| format!("{start}{}{end}", vec![element; count].join(between));
+        assert!(parse(&text(most)).is_ok(), "{start}");
+        let error = error(&text(most + 1));
+        assert!(error.contains("in a statement at pos "), "{start}: {error}");
+    }
+    let subqueries = |each: &str, depth: usize| {
+        let (open, close) = (
+            "SELECT a FROM (".repeat(depth),
+            format!(") WHERE {each}").repeat(depth),
+        );
+        parse(&format!("{open}SELECT a FROM m{close}"))
+    };
+    let half = vec!["a = 1"; 251].join(" AND ");
+    assert!(subqueries(&half, 2).is_ok());
+    insta::assert_snapshot!(subqueries(&half, 3).unwrap_err().message, @"more than 500 AND operators in a statement");
+    let all = vec!["a = 1"; 500].join(" AND ");
+    let statement = format!("SELECT a FROM m WHERE {all}");
+    assert!(parse(&format!("{statement}; {statement}")).is_ok());
+}
+
+#[test]
+fn a_regular_expression_is_compared_by_its_own_operators_only() {
+    let wrong = [
+        "h = /a/",
+        "h > /a/",
+        "h != /a/",
+        "/a/ = h",
+        "/a/ =~ /b/",
+        "h = (/a/)",
+    ];
+    for condition in wrong {
+        let error = error(&format!("SELECT a FROM m WHERE {condition}"));
+        assert!(
+            error.contains("a regular expression goes after =~ or !~"),
+            "{condition}: {error}"
+        );
+    }
+    one("SELECT a FROM m WHERE h !~ /a/ AND a / b / c = 1");
+}
+
+#[test]
+fn conditions_are_flat() {
+    let Statement::Select(select) =
+        one("SELECT a FROM m WHERE (a = 1 AND (b = 2 AND c = 3)) AND (d = 4 OR (e = 5 OR f = 6))")
+    else {
+        panic!("no SELECT");
+    };
+    let Some(Condition::And(all)) = select.condition else {
+        panic!("no AND");
+    };
+    assert_eq!(all.len(), 4);
+    assert!(matches!(all.last(), Some(Condition::Or(any)) if any.len() == 3));
+}
+
+#[test]
+fn a_regular_expression_is_no_division() {
+    let Statement::Select(select) = one(r"SELECT a / b / c, /a\/b\\/ FROM /x\d/ WHERE t =~ /-- '/")
+    else {
+        panic!("no SELECT");
+    };
+    assert!(matches!(select.fields[0].expr, Expr::Binary { .. }));
+    assert_eq!(
+        select.fields[1].expr,
+        Expr::Regex(Regex(r"a/b\\".to_owned()))
+    );
+    assert_eq!(
+        select.from,
+        [Source::Measurement(Measurement {
+            database: None,
+            retention_policy: None,
+            name: MeasurementName::Regex(Regex(r"x\d".to_owned())),
+        })]
+    );
+}
+
+#[test]
+fn windows_fill_and_order_are_as_written() {
+    let Statement::Select(select) =
+        one("SELECT mean(x) FROM m GROUP BY TIME(1h30m, now()), h FILL(3) ORDER BY time")
+    else {
+        panic!("no SELECT");
+    };
+    let every = 5_400_000_000_000;
+    assert!(
+        matches!(&select.group_by[0], Dimension::Time { every: found, offset: Some(Expr::Call(_)) } if *found == every)
+    );
+    assert_eq!(select.fill, Some(Fill::Value(Literal::Integer(3))));
+    assert_eq!(select.order, Some(Order::Ascending));
+}
+
+#[test]
+fn placeholders_get_values() {
+    let mut statement = one("SELECT a FROM (SELECT b FROM m WHERE h = $h) WHERE x > $x");
+    let values = |name: &str| match name {
+        "h" => Some(Literal::String("it's".to_owned())),
+        "x" => Some(Literal::Integer(-1)),
+        _ => None,
+    };
+    statement.bind(&values).unwrap();
+    insta::assert_snapshot!(statement, @r#"SELECT a FROM (SELECT b FROM m WHERE h = 'it\'s') WHERE x > -1"#);
+    let mut unknown = one("SHOW TAG VALUES WITH KEY = k WHERE h = $nope");
+    insta::assert_snapshot!(unknown.bind(&values).unwrap_err(), @"Bind parameter 'nope' was referenced in the InfluxQL statement but its value is undefined");
+}
+
+#[test]
+fn one_database_is_lifted_out_of_a_statement() {
+    let lift = |text: &str| {
+        let mut statement = one(text);
+        let lifted = statement.lift_database();
+        lifted.map(|named| (named, statement.to_string()))
+    };
+    let named = |database: Option<&str>, policy: Option<&str>| {
+        Some(NamedDatabase {
+            database: database.map(str::to_owned),
+            retention_policy: policy.map(str::to_owned),
+        })
+    };
+    let select = "SELECT a FROM m".to_owned();
+    assert_eq!(lift("SELECT a FROM m"), Ok((None, select.clone())));
+    assert_eq!(
+        lift("SELECT a FROM d.r.m"),
+        Ok((named(Some("d"), Some("r")), select.clone()))
+    );
+    assert_eq!(
+        lift("SELECT a FROM d..m"),
+        Ok((named(Some("d"), None), select.clone()))
+    );
+    assert_eq!(
+        lift("SELECT a FROM r.m"),
+        Ok((named(None, Some("r")), select))
+    );
+    assert_eq!(
+        lift("SHOW TAG KEYS ON d FROM d.r.m"),
+        Ok((
+            named(Some("d"), Some("r")),
+            "SHOW TAG KEYS FROM m".to_owned()
+        ))
+    );
+    assert!(lift("SELECT a FROM d..m, (SELECT b FROM e..n)").is_err());
+}
+
+#[test]
+fn names_of_keys_are_matched_in_every_way() {
+    let keys = |text: &str| match one(text) {
+        Statement::ShowTagValues(values) => values.keys,
+        other => panic!("{other}"),
+    };
+    let name = || "k".to_owned();
+    assert_eq!(
+        keys("SHOW TAG VALUES WITH KEY = k"),
+        NameMatch::Equal(name())
+    );
+    assert_eq!(
+        keys("SHOW TAG VALUES WITH KEY <> k"),
+        NameMatch::NotEqual(name())
+    );
+    assert_eq!(
+        keys("SHOW TAG VALUES WITH KEY IN (k)"),
+        NameMatch::In(vec![name()])
+    );
+    assert_eq!(
+        keys("SHOW TAG VALUES WITH KEY =~ /k/"),
+        NameMatch::Matches(Regex(name()))
+    );
+}
