@@ -96,7 +96,7 @@ def neap(binary, directory, extra=()):
     """Neap on a directory."""
     port = free_port()
     command = [binary, "serve", "--object-store", "file", "--data-dir", str(directory),
-               "--http-bind", f"127.0.0.1:{port}", *extra]
+               "--http-bind", f"127.0.0.1:{port}", "--without-auth", *extra]
     return Server("neap, directory", command, port, log=f"{directory}.log")
 
 
@@ -112,7 +112,7 @@ def neap_on_s3(binary, store, prefix, log, extra=()):
     port = free_port()
     command = [binary, "serve", "--object-store", "s3", "--bucket", "bench", "--key-prefix", prefix,
                "--aws-endpoint", store.url, "--aws-allow-http", "--aws-access-key-id", "AKIDTEST",
-               "--aws-secret-access-key", "SKTEST", "--http-bind", f"127.0.0.1:{port}", *extra]
+               "--aws-secret-access-key", "SKTEST", "--http-bind", f"127.0.0.1:{port}", "--without-auth", *extra]
     return Server("neap, S3", command, port, log=log)
 
 

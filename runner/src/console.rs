@@ -5,6 +5,8 @@ use std::{
     io::{self, IsTerminal, Read, Write},
 };
 
+use crate::terminal;
+
 /// The most that is read as the answer to a question.
 const MAX_ANSWER_BYTES: usize = 1024;
 
@@ -21,6 +23,8 @@ pub struct Console {
     pub err_is_terminal: bool,
     /// A person would have to type the input.
     pub input_is_terminal: bool,
+    /// Terminals are not to show colours (`NO_COLOR`).
+    pub no_color: bool,
 }
 
 impl fmt::Debug for Console {
@@ -43,6 +47,7 @@ impl Console {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             input: Box::new(io::stdin()),
+            no_color: false,
         }
     }
 
@@ -59,7 +64,18 @@ impl Console {
             out_is_terminal: false,
             err_is_terminal: false,
             input_is_terminal: false,
+            no_color: false,
         }
+    }
+
+    /// Whether results are shown in colours.
+    pub fn out_has_colors(&self) -> bool {
+        self.out_is_terminal && !self.no_color
+    }
+
+    /// Whether messages are shown in colours.
+    pub fn err_has_colors(&self) -> bool {
+        self.err_is_terminal && !self.no_color
     }
 
     /// Prints a line of the result.
@@ -71,9 +87,29 @@ impl Console {
         writeln!(self.out, "{line}")
     }
 
+    /// Prints a line of the result that text of others is in: a person sees its control characters.
+    ///
+    /// # Errors
+    ///
+    /// The output is closed or full.
+    pub fn print_text(&mut self, line: &str) -> io::Result<()> {
+        match self.out_is_terminal {
+            true => self.print(terminal::shown(line)),
+            false => self.print(line),
+        }
+    }
+
     /// Prints a line of messages; one that can't be printed is lost.
     pub fn report(&mut self, line: impl fmt::Display) {
         writeln!(self.err, "{line}").ok();
+    }
+
+    /// Prints a line of messages that text of others is in: a person sees its control characters.
+    pub fn report_text(&mut self, line: &str) {
+        match self.err_is_terminal {
+            true => self.report(terminal::shown(line)),
+            false => self.report(line),
+        }
     }
 
     /// Asks on the message stream, and reads a line as the answer.
@@ -143,6 +179,18 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::testing::console;
+
+    #[test]
+    fn people_see_control_characters_and_programs_get_them() {
+        let (mut console, out, err) = console("");
+        for is_terminal in [false, true] {
+            (console.out_is_terminal, console.err_is_terminal) = (is_terminal, is_terminal);
+            console.print_text("a\u{1b}[2Jb").unwrap();
+            console.report_text("c\u{9b}2Jd");
+        }
+        assert_eq!(out.text(), "a\u{1b}[2Jb\na\\x1b[2Jb\n");
+        assert_eq!(err.text(), "c\u{9b}2Jd\nc\\x9b2Jd\n");
+    }
 
     #[test]
     fn a_question_is_a_message_and_its_answer_a_line() {

@@ -1,5 +1,7 @@
 //! Opening the store that the options name, for the commands that work on it without a server.
 
+mod timing;
+
 use std::{path::Path, sync::Arc};
 
 use neap_bucket::{
@@ -7,11 +9,14 @@ use neap_bucket::{
     Operation, Store, StoreConfig, StoreConfigError, StoreError, StoreKind, World,
     conformance::{self, Report},
 };
+use neap_http::Metrics;
+
+use self::timing::{StoreTimes, TimedStore};
 
 /// The folder below the user's folder for data.
 const FOLDER: &str = "neap";
 
-/// A store with its requests counted.
+/// A store with its requests counted and timed.
 #[derive(Debug)]
 pub(crate) struct Stores {
     /// The bucket on it.
@@ -22,7 +27,10 @@ pub(crate) struct Stores {
     pub(crate) margins: Margins,
     /// What people call the place.
     pub(crate) place: String,
+    /// The metrics of the process, of which the first are those of the store.
+    pub(crate) metrics: Metrics,
     counters: Vec<Arc<CountingStore>>,
+    times: StoreTimes,
     world: World,
 }
 
@@ -48,9 +56,23 @@ pub enum StoresError {
 impl Stores {
     /// Opens what the options name; a folder of the user's if they name nothing.
     pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<Self, StoresError> {
+        let metrics = Metrics::default();
+        let times = StoreTimes::new(&metrics);
+        Self::open_with(config, world, metrics, times)
+    }
+
+    fn open_with(
+        config: &StoreConfig,
+        world: &World,
+        metrics: Metrics,
+        times: StoreTimes,
+    ) -> Result<Self, StoresError> {
         let config = with_default_folder(config);
         let opened = config.open(world)?;
-        let count = |store| Arc::new(CountingStore::new(store));
+        let count = |store| {
+            let timed = TimedStore::new(store, Arc::clone(&world.clock), times.clone());
+            Arc::new(CountingStore::new(Arc::new(timed)))
+        };
         let is_one = Arc::ptr_eq(&opened.main, &opened.tail);
         let main = count(opened.main);
         let counted = Arc::clone(&main) as Arc<dyn Store>;
@@ -66,7 +88,9 @@ impl Stores {
             kind: opened.kind,
             margins: opened.margins,
             place: place(&config),
+            metrics,
             counters,
+            times,
             world: world.clone(),
         })
     }
@@ -81,7 +105,8 @@ impl Stores {
         if self.kind == StoreKind::Memory {
             return Ok(self.bucket.clone());
         }
-        let other = Self::open(config, &self.world)?;
+        let (metrics, times) = (self.metrics.clone(), self.times.clone());
+        let other = Self::open_with(config, &self.world, metrics, times)?;
         self.counters.extend(other.counters);
         Ok(other.bucket)
     }

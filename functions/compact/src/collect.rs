@@ -14,7 +14,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, Key, ListEntry, Stamp, StoreTime, Versioned};
-use neap_catalog::{ANY_AGE, Catalog};
+use neap_catalog::{ANY_AGE, Catalog, NODE_RECORD_AGE};
 use neap_manifest::{
     CacheCommit, CacheOutcome, Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE,
     ObjectName, Pin,
@@ -71,7 +71,7 @@ pub struct Collected {
     pub objects: usize,
     /// Objects that nothing names, which are condemned now.
     pub orphans: usize,
-    /// Query results.
+    /// Query results, and records of processes that are gone.
     pub results: usize,
     /// The keys of all of them, in a dry run.
     pub keys: Vec<String>,
@@ -366,15 +366,28 @@ impl Collector {
         ))
     }
 
-    /// Deletes expired query results.
+    /// Deletes expired query results, and what processes said of themselves that have been silent since.
     pub async fn collect_results(&self) -> Result<Collected, CompactError> {
+        let results = self.collect_expired(RESULTS_PREFIX, self.settings.result_age);
+        let results = results.await?;
+        let nodes = self.collect_expired(Key::NODES_PREFIX, NODE_RECORD_AGE);
+        Ok(results.and(nodes.await?))
+    }
+
+    /// Deletes the objects with a prefix that nobody has put for so long.
+    async fn collect_expired(
+        &self,
+        prefix: &str,
+        expires_after: Duration,
+    ) -> Result<Collected, CompactError> {
         let mut collected = Collected::default();
-        let mut pages = Pages::of(&self.bucket, RESULTS_PREFIX);
+        let mut pages = Pages::of(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
             let is_expired = |entry: &&ListEntry| {
-                let is_result = matches!(entry.key.parse(), Ok(Key::QueryResult(..)));
+                let is_passing =
+                    matches!(entry.key.parse(), Ok(Key::QueryResult(..) | Key::Node(_)));
                 let age = page.date.map(|date| date.since(entry.last_modified));
-                is_result && age.is_some_and(|age| age >= self.settings.result_age)
+                is_passing && age.is_some_and(|age| age >= expires_after)
             };
             let expired = page.entries.iter().filter(is_expired);
             let keys: Vec<_> = expired.map(|entry| entry.key.clone()).collect();

@@ -18,8 +18,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheBackfill, Collector, CompactError, Flushed, Flusher, Maintainer, MergeOrder, PlanLimits,
-    Report, Scope,
+    CacheBackfill, Collector, CompactError, Debt, Flushed, Flusher, Maintainer, MergeOrder,
+    PlanLimits, Report, Scope,
     listing::Pages,
     merge::{JobLimits, MergeOutcome},
     removal::is_being_removed,
@@ -243,6 +243,11 @@ impl Compactor {
             self.fill(database, &time, &mut report).await?;
         }
         Ok(report)
+    }
+
+    /// The merges that were due when the databases were last looked at, and that are not done.
+    pub fn debt(&self) -> Debt {
+        self.maintainer.debt()
     }
 
     fn time(&self, limit: Option<Duration>) -> Time<'_> {

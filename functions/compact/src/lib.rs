@@ -18,6 +18,7 @@
 mod bundle;
 mod caches;
 mod collect;
+mod debt;
 mod encode;
 mod error;
 mod events;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use caches::CacheBackfill;
 pub use collect::{CollectSettings, Collected, Collector};
+pub use debt::Debt;
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
 pub use events::{Compactor, CompactorSettings, Dispatch, Event, FlushTriggers};

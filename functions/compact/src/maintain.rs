@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
-    CompactError,
+    CompactError, Debt,
+    debt::Debts,
     merge::{
         Hull, InputRef, JobLimits, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
         Merger, TablePlan, TableState, plan_table, urgency,
@@ -91,6 +92,7 @@ pub struct Maintainer {
     removal: Removal,
     merger: Merger,
     policy: MergePolicy,
+    debts: Arc<Debts>,
 }
 
 /// What the plan of a database goes by.
@@ -123,7 +125,13 @@ impl Maintainer {
             removal,
             merger,
             policy,
+            debts: Arc::default(),
         }
+    }
+
+    /// The merges that the last plans found due and that are not done.
+    pub fn debt(&self) -> Debt {
+        self.debts.total()
     }
 
     pub(crate) async fn read(
@@ -176,6 +184,7 @@ impl Maintainer {
                 jobs.extend(plan.jobs);
             }
         }
+        self.debts.note(database, scope, Debt::of(&jobs));
         jobs.sort_by_cached_key(urgency);
         jobs.truncate(limits.jobs);
         let orders = self.claim(database, &state, &jobs).await?;

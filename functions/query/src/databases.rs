@@ -7,19 +7,30 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 
+use neap_catalog::{INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
+use neap_schema::DatabaseId;
+
 use crate::{QueryEngine, QueryError};
 
 impl QueryEngine {
-    /// The names of all databases: the live ones by name, then, if asked for, the dropped ones, with a
-    /// column that tells them apart.
-    pub async fn databases(&self, with_deleted: bool) -> Result<RecordBatch, QueryError> {
+    /// The names of the databases that a caller sees: the live ones by name, then, if asked for, the dropped
+    /// ones, with a column that tells them apart.
+    ///
+    /// # Errors
+    /// The catalog can't be read.
+    pub async fn databases(
+        &self,
+        with_deleted: bool,
+        sees: impl Fn(DatabaseId) -> bool,
+    ) -> Result<RecordBatch, QueryError> {
         let root = self.catalog().root(Duration::ZERO).await?;
-        let mut databases: Vec<(bool, &str)> = root
-            .value
-            .databases()
-            .values()
-            .map(|database| (database.deletion.is_some(), database.name.as_str()))
-            .filter(|(deleted, _)| with_deleted || !deleted)
+        let databases = root.value.databases().iter();
+        let databases =
+            databases.map(|(id, entry)| (*id, entry.deletion.is_some(), entry.name.as_str()));
+        let mut databases: Vec<(bool, &str)> = databases
+            .chain([(INTERNAL_DATABASE_ID, false, INTERNAL_DATABASE)])
+            .filter(|(id, deleted, _)| (with_deleted || !deleted) && sees(*id))
+            .map(|(_, deleted, name)| (deleted, name))
             .collect();
         databases.sort_unstable();
         let names: StringArray = databases.iter().map(|(_, name)| Some(*name)).collect();

@@ -1,29 +1,37 @@
 //! Answers queries: finds the database, takes a snapshot, plans, and streams the rows.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{RecordBatch, UInt64Array},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema},
 };
 use datafusion::{
-    execution::SessionState, logical_expr::LogicalPlan, physical_plan::execute_stream,
+    execution::{
+        SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
+    },
+    logical_expr::LogicalPlan,
+    physical_plan::execute_stream,
 };
-use futures::{Stream, StreamExt, stream};
-use neap_bucket::{Bucket, Moment, Stamp, World};
-use neap_catalog::Catalog;
+use futures::StreamExt;
+use neap_bucket::{Bucket, Moment, Stamp, StoreTime, Versioned, World};
+use neap_catalog::{Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    CacheStats, Parameters, QueryError, QuerySettings,
+    CacheStats, DataCacheStats, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
     caches::Bases,
     delete,
+    log::{QueryLog, RunningQuery},
+    request::{Planner, SqlPlanner},
+    rows::{Bounds, bounded},
     scan::{self, Behind, Data, DataCacheLimits, Shared, TailImages},
     session::{Scope, Sessions, Times},
-    statement::{self, Planned},
+    statement::Planned,
+    system::Cluster,
 };
 
 /// The age up to which the name of a database is taken from memory.
@@ -38,60 +46,12 @@ const MAX_OVERTAKEN: usize = 3;
 /// The age of the newer snapshot, which is at hand.
 const OVERTAKING_AGE: Duration = Duration::from_secs(1);
 
-/// A query as a client sends it.
-#[derive(Clone, Debug, Default)]
-pub struct QueryRequest {
-    /// The name of the database.
-    pub database: String,
-    /// One SQL statement.
-    pub sql: String,
-    /// Values for its placeholders.
-    pub parameters: Parameters,
-    /// The age that the snapshot may have; the server's default if absent.
-    pub max_staleness: Option<Duration>,
-    /// A stamp that the answer must not be older than.
-    pub after: Option<Stamp>,
-    /// The stamp as of which to answer: without the writes after it; the present if absent.
-    pub as_of: Option<Stamp>,
-    /// Whether the statement may delete rows.
-    pub may_delete: bool,
-    /// Whether to read tables even where a cache has the rows at hand (`x-neap-cache: off`).
-    pub without_caches: bool,
-}
-
-/// Rows as they come.
-pub type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
-
-/// The rows of an answer, as they come.
-pub struct Rows {
-    /// Their columns.
-    pub schema: SchemaRef,
-    /// The rows. An error ends them.
-    pub batches: Batches,
-    /// The stamp up to which writes are in the answer; none if it is no answer of a snapshot.
-    pub as_of: Option<Stamp>,
-    /// The stamp of the delete, if the statement was one: what comes after it does not see the rows.
-    pub deleted_at: Option<Stamp>,
-}
-
-impl Rows {
-    /// Rows that are there already.
-    pub(crate) fn at_hand(rows: RecordBatch) -> Self {
-        Self {
-            schema: rows.schema(),
-            batches: Box::pin(stream::iter([Ok(rows)])),
-            as_of: None,
-            deleted_at: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Rows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows")
-            .field("schema", &self.schema)
-            .finish_non_exhaustive()
-    }
+/// A request while it is answered.
+struct Asked<'a> {
+    database: DatabaseId,
+    request: &'a QueryRequest,
+    planner: &'a dyn Planner,
+    begun: Moment,
 }
 
 /// Answers queries over the databases of a bucket.
@@ -102,6 +62,7 @@ pub struct QueryEngine {
     sessions: Arc<Sessions>,
     settings: QuerySettings,
     running: Arc<Semaphore>,
+    log: Arc<QueryLog>,
     bucket: Bucket,
     deleter: Option<Arc<dyn RowDeleter>>,
 }
@@ -128,10 +89,20 @@ impl QueryEngine {
             tails: TailImages::new(settings.tail_bytes),
             bases: Bases::new(bucket.clone(), settings.cache_bytes, settings.timeout),
         };
+        let log = Arc::new(QueryLog::new(
+            bucket.world().clone(),
+            settings.query_log_size,
+        ));
+        let cluster = Arc::new(Cluster {
+            catalog: Arc::clone(&catalog),
+            log: Arc::clone(&log),
+            shows_token_hashes: settings.with_authentication,
+        });
         Ok(Self {
             catalog,
             snapshots,
-            sessions: Arc::new(Sessions::new(&settings, Arc::new(shared))?),
+            sessions: Arc::new(Sessions::new(&settings, Arc::new(shared), cluster)?),
+            log,
             running: Arc::new(Semaphore::new(settings.concurrent_queries)),
             settings,
             bucket,
@@ -168,55 +139,145 @@ impl QueryEngine {
         self.shared().bases.stats()
     }
 
+    /// What the caches of sections hold, and how often they had what was looked for.
+    pub fn data_cache_stats(&self) -> DataCacheStats {
+        self.shared().data.stats()
+    }
+
+    /// What became of the queries since the process started.
+    pub fn query_stats(&self) -> QueryStats {
+        self.log.totals().stats()
+    }
+
     /// The databases of the bucket.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// Answers one query. The answer may begin before all of it is known.
-    pub async fn query(&self, request: QueryRequest) -> Result<Rows, QueryError> {
+    /// The database of a name as far as it is known here, which may be a few seconds old.
+    ///
+    /// # Errors
+    /// The catalog can't be read.
+    pub(crate) async fn known_database(
+        &self,
+        name: &str,
+    ) -> Result<Option<DatabaseId>, QueryError> {
+        if name == INTERNAL_DATABASE {
+            return Ok(Some(INTERNAL_DATABASE_ID));
+        }
+        Ok(self.catalog.root(NAME_AGE).await?.value.database(name))
+    }
+
+    /// The database of a name. A request asks for it before it knows whether the caller may query it.
+    ///
+    /// # Errors
+    /// `DatabaseNotFound`, or the catalog can't be read.
+    pub async fn find_database(&self, name: &str) -> Result<DatabaseId, QueryError> {
+        if name == INTERNAL_DATABASE {
+            return Ok(INTERNAL_DATABASE_ID);
+        }
+        let database = self.catalog.database_by_name(name, NAME_AGE).await?;
+        database.ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
+    }
+
+    /// Answers one statement in SQL. The answer may begin before all of it is known.
+    pub async fn query(
+        &self,
+        database: DatabaseId,
+        request: QueryRequest,
+    ) -> Result<Rows, QueryError> {
+        self.run(database, &request, &SqlPlanner(&request)).await
+    }
+
+    /// Answers one statement, whatever it is written in.
+    pub(crate) async fn run(
+        &self,
+        database: DatabaseId,
+        request: &QueryRequest,
+        planner: &dyn Planner,
+    ) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
         let timeout = self.settings.timeout;
-        let answer = self
-            .world()
-            .timeout(timeout, self.begin(request, begun))
-            .await;
-        let (rows, permit) = answer.ok_or(QueryError::Timeout(timeout))??;
+        let mut running = self.log.begin(database, planner.language(), request);
+        let asked = Asked {
+            database,
+            request,
+            planner,
+            begun,
+        };
+        let answer = self.begin(&asked, &mut running);
+        let answer = self.world().timeout(timeout, answer).await;
+        let answer = answer.unwrap_or(Err(QueryError::Timeout(timeout)));
+        let (rows, permit) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                running.fails();
+                return Err(error);
+            }
+        };
+        running.gives_rows();
+        let bounds = Bounds {
+            timeout,
+            left: timeout.saturating_sub(self.world().elapsed(&begun)),
+            max_rows: self.settings.max_rows,
+        };
+        let logged = Some(Arc::clone(running.logged()));
         Ok(Rows {
-            batches: self.bounded(rows.batches, begun, permit),
+            batches: bounded(rows.batches, bounds, self.world().clone(), running, permit),
+            logged,
             ..rows
         })
     }
 
-    async fn begin(
+    /// Does what asks the store without being a query over a snapshot: in a place among the queries that run,
+    /// and for no longer than one of them.
+    ///
+    /// # Errors
+    /// `Busy`, `Timeout`, and what the work itself ends with.
+    pub(crate) async fn in_place<T, E: From<QueryError>>(
         &self,
-        request: QueryRequest,
-        begun: Moment,
-    ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let placed = async {
+            let _permit = self.place().await?;
+            work.await
+        };
+        let timeout = self.settings.timeout;
+        let done = self.world().timeout(timeout, placed).await;
+        done.unwrap_or_else(|| Err(QueryError::Timeout(timeout).into()))
+    }
+
+    /// A place among the queries that run, which others may have to give back first.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
         let permit = self.world().timeout(LONGEST_WAIT, permit).await;
-        let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
-        let database = self
-            .catalog
-            .database_by_name(&request.database, NAME_AGE)
-            .await?
-            .ok_or_else(|| QueryError::DatabaseNotFound(request.database.clone()))?;
+        permit.and_then(Result::ok).ok_or(QueryError::Busy)
+    }
+
+    async fn begin(
+        &self,
+        asked: &Asked<'_>,
+        running: &mut RunningQuery,
+    ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
+        let permit = self.place().await?;
+        running.has_place();
+        let (database, request) = (asked.database, asked.request);
         let mut options = SnapshotOptions {
             max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
             at_least: request.after,
             as_of: request.as_of,
         };
         for _ in 0..MAX_OVERTAKEN {
-            let scope = self.scope(database, options, &request, Behind::Fail);
-            match self.answer(&scope.await?, &request, begun).await {
+            let scope = self.scope(database, options, request, Behind::Fail);
+            match self.answer(&scope.await?, asked, running).await {
                 Err(error) if scan::is_overtaken(&error) => {
                     options.max_staleness = options.max_staleness.max(OVERTAKING_AGE);
                 }
                 answer => return Ok((answer?, permit)),
             }
         }
-        let scope = self.scope(database, options, &request, Behind::FoldAnew);
-        let answer = self.answer(&scope.await?, &request, begun).await?;
+        let scope = self.scope(database, options, request, Behind::FoldAnew);
+        let answer = self.answer(&scope.await?, asked, running).await?;
         Ok((answer, permit))
     }
 
@@ -228,7 +289,10 @@ impl QueryEngine {
         request: &QueryRequest,
         behind: Behind,
     ) -> Result<Arc<Scope>, QueryError> {
-        let snapshot = self.snapshots.read(database, options).await?;
+        let snapshot = match database {
+            INTERNAL_DATABASE_ID => Arc::new(self.nothing()),
+            _ => self.snapshots.read(database, options).await?,
+        };
         Ok(Arc::new(Scope {
             times: self.times(&snapshot, request.as_of),
             sessions: Arc::clone(&self.sessions),
@@ -243,29 +307,47 @@ impl QueryEngine {
         }))
     }
 
+    /// The tables of the database that has none of its own.
+    fn nothing(&self) -> Snapshot {
+        let shown = self.bucket.clock().now();
+        let wall = self.world().clock.wall_micros();
+        Snapshot {
+            database: INTERNAL_DATABASE_ID,
+            catalog: Versioned::absent(shown),
+            manifest: Versioned::absent(shown),
+            tail: Arc::default(),
+            taken: self.world().moment(),
+            shown: shown.unwrap_or(StoreTime::from_micros(wall)),
+            as_of: None,
+        }
+    }
+
     /// Answers a request from a snapshot.
     async fn answer(
         &self,
         scope: &Arc<Scope>,
-        request: &QueryRequest,
-        begun: Moment,
+        asked: &Asked<'_>,
+        running: &mut RunningQuery,
     ) -> Result<Rows, QueryError> {
-        let snapshot = &scope.snapshot;
-        let planned = statement::plan(scope, &request.sql, request.parameters.clone()).await;
-        match planned.map_err(QueryError::Planning)? {
-            Planned::Query(state, plan) => Ok(Rows {
-                as_of: Some(last_stamp(snapshot)),
-                ..execute(&state, &plan).await?
-            }),
-            Planned::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
-            Planned::Delete(..) if request.as_of.is_some() => Err(QueryError::PastIsFixed),
+        let (snapshot, request) = (&scope.snapshot, asked.request);
+        let planned = asked.planner.plan(scope).await;
+        running.is_planned();
+        let rows = match planned.map_err(QueryError::Planning)? {
+            Planned::Query(state, plan) => execute(&state, &plan, running).await?,
+            Planned::Rows(rows) => Rows::at_hand(rows),
+            Planned::Delete(..) if !request.may_delete => return Err(QueryError::ReadOnly),
+            Planned::Delete(..) if request.as_of.is_some() => return Err(QueryError::PastIsFixed),
             Planned::Delete(state, statement) => {
                 let delete = delete::row_delete(&state, snapshot, &statement);
                 let delete = delete.map_err(QueryError::Planning)?;
-                self.delete(snapshot.database, delete, begun, request.after)
-                    .await
+                return self.delete(asked, delete).await;
             }
-        }
+        };
+        let is_of_snapshot = snapshot.database != INTERNAL_DATABASE_ID;
+        Ok(Rows {
+            as_of: is_of_snapshot.then(|| last_stamp(snapshot)),
+            ..rows
+        })
     }
 
     /// The times that a query over a snapshot counts with. As of an earlier time, tables have the rows that
@@ -281,17 +363,11 @@ impl QueryEngine {
 
     /// Has rows deleted; the answer is the one stamp of the delete. How many rows go is not known: nobody
     /// has looked.
-    async fn delete(
-        &self,
-        database: DatabaseId,
-        delete: RowDelete,
-        arrived: Moment,
-        after: Option<Stamp>,
-    ) -> Result<Rows, QueryError> {
+    async fn delete(&self, asked: &Asked<'_>, delete: RowDelete) -> Result<Rows, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
-        let stamp = deleter
-            .delete_rows(database, vec![delete], arrived, after)
-            .await?;
+        let (arrived, after) = (asked.begun, asked.request.after);
+        let stamp = deleter.delete_rows(asked.database, vec![delete], arrived, after);
+        let stamp = stamp.await?;
         let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
         let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
         let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
@@ -301,44 +377,6 @@ impl QueryEngine {
             ..Rows::at_hand(rows)
         })
     }
-
-    /// The same rows, with an error when the query's time is over. The query then ends and gives its place
-    /// back, even if nobody reads on.
-    fn bounded(
-        &self,
-        mut batches: Batches,
-        begun: Moment,
-        permit: OwnedSemaphorePermit,
-    ) -> Batches {
-        let (world, timeout) = (self.world().clone(), self.settings.timeout);
-        // `None` is the end of the rows: a channel that closes without it was given up.
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let left = timeout.saturating_sub(world.elapsed(&begun));
-            let pump = async {
-                while let Some(batch) = batches.next().await {
-                    let is_last = batch.is_err();
-                    if sender.send(Some(batch)).await.is_err() || is_last {
-                        return;
-                    }
-                }
-                // Whoever does not listen any more need not be told.
-                sender.send(None).await.ok();
-            };
-            world.timeout(left, pump).await;
-        });
-        let rows = stream::unfold(Some(receiver), move |open| async move {
-            let mut receiver = open?;
-            match receiver.recv().await {
-                Some(Some(Ok(batch))) => Some((Ok(batch), Some(receiver))),
-                Some(Some(Err(error))) => Some((Err(error), None)),
-                Some(None) => None,
-                None => Some((Err(QueryError::Timeout(timeout)), None)),
-            }
-        });
-        Box::pin(rows)
-    }
 }
 
 /// The stamp up to which writes are in a snapshot.
@@ -347,13 +385,24 @@ fn last_stamp(snapshot: &Snapshot) -> Stamp {
     tail.fold(snapshot.mark(), Stamp::max)
 }
 
-async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<Rows, QueryError> {
+async fn execute(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    running: &mut RunningQuery,
+) -> Result<Rows, QueryError> {
     let plan = state.create_physical_plan(plan).await;
-    let batches = execute_stream(plan.map_err(QueryError::Planning)?, state.task_ctx())?;
-    Ok(Rows {
-        schema: batches.schema(),
-        batches: Box::pin(batches.map(|batch| batch.map_err(QueryError::Execution))),
-        as_of: None,
-        deleted_at: None,
-    })
+    let plan = plan.map_err(QueryError::Planning)?;
+    let runtime = state.runtime_env();
+    let pool = Arc::clone(&runtime.memory_pool);
+    let memory = Arc::new(PeakRecordingPool::new(pool));
+    let runtime = RuntimeEnv {
+        memory_pool: Arc::clone(&memory) as _,
+        ..RuntimeEnv::clone(runtime)
+    };
+    let context = TaskContext::from(state).with_runtime(Arc::new(runtime));
+    running.executes(Arc::clone(&plan), memory);
+    let batches = execute_stream(plan, Arc::new(context))?;
+    let schema = batches.schema();
+    let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
+    Ok(Rows::new(schema, Box::pin(batches)))
 }

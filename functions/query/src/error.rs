@@ -47,6 +47,15 @@ pub enum QueryError {
     /// The query took too long.
     #[error("query error: it took longer than {} s", .0.as_secs_f64())]
     Timeout(Duration),
+    /// The answer has more rows than the server gives out.
+    #[error(
+        "query error: the answer has more than {limit} rows, which is the limit of this server; ask for less or \
+         add LIMIT"
+    )]
+    TooManyRows {
+        /// The most rows of an answer.
+        limit: u64,
+    },
     /// There are too many queries.
     #[error("query error: too many queries are waiting")]
     Busy,
@@ -101,7 +110,7 @@ impl QueryError {
             Self::Snapshot(error) => snapshot_kind(error),
             Self::Catalog(error) => catalog_kind(error),
             Self::ReadOnly | Self::NoWrites => QueryErrorKind::NotImplemented,
-            Self::PastIsFixed => QueryErrorKind::Invalid,
+            Self::PastIsFixed | Self::TooManyRows { .. } => QueryErrorKind::Invalid,
             Self::Delete(error) => match error.kind {
                 DeleteRowsErrorKind::Invalid => QueryErrorKind::Invalid,
                 DeleteRowsErrorKind::NotFound => QueryErrorKind::NotFound,

@@ -9,11 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use neap_catalog::DatabaseAction;
 use neap_http::{
-    ApiError, BodyLimits, Kind, STAMP_HEADER, parse_query, read_body, requested_stamp,
+    ApiError, BodyLimits, Caller, Kind, RequestId, STAMP_HEADER, parse_query, read_body,
+    requested_stamp,
 };
+use neap_schema::DatabaseId;
 use serde::Deserialize;
 
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
 };
 
 /// The largest body of a query.
-const MAX_QUERY_BYTES: usize = 4 << 20;
+pub(crate) const MAX_QUERY_BYTES: usize = 4 << 20;
 
 /// How old the snapshot of a query may be, as a duration such as `500ms` or `10s`.
 const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
@@ -39,6 +42,7 @@ pub fn router(engine: Arc<QueryEngine>) -> Router {
     Router::new()
         .route("/api/v3/query_sql", get(query_by_url).post(query_by_body))
         .route("/api/v3/configure/database", get(list_databases))
+        .merge(crate::influxql::routes())
         .with_state(engine)
 }
 
@@ -83,18 +87,14 @@ async fn query_by_url(
     let params = params
         .map_err(|error| bad_json(&error))?
         .unwrap_or_default();
-    answer(
-        &engine,
-        request.headers(),
-        QueryBody {
-            db,
-            q,
-            format,
-            params,
-        },
-        Changes::Refused,
-    )
-    .await
+    let query = QueryBody {
+        db,
+        q,
+        format,
+        params,
+    };
+    let (head, _) = request.into_parts();
+    answer(&engine, &head, query, Changes::Refused).await
 }
 
 /// Whether a statement may change anything.
@@ -117,36 +117,72 @@ async fn query_by_body(
     let body = read_body(&head.headers, body, &limits, engine.world()).await?;
     // Whatever the content type says: curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
-    answer(&engine, &head.headers, query, Changes::Allowed).await
+    answer(&engine, &head, query, Changes::Allowed).await
 }
 
-fn bad_json(error: &serde_json::Error) -> ApiError {
+pub(crate) fn bad_json(error: &serde_json::Error) -> ApiError {
     ApiError::text(Kind::Invalid, format!("serde json error: {error}"))
 }
 
 async fn answer(
     engine: &QueryEngine,
-    headers: &HeaderMap,
+    head: &Parts,
     query: QueryBody,
     changes: Changes,
 ) -> Result<Response, ApiError> {
-    let format = chosen_format(query.format, headers)?;
+    let format = chosen_format(query.format, &head.headers)?;
     let request = QueryRequest {
-        database: query.db,
-        sql: query.q,
+        text: query.q,
         parameters: query.params,
+        may_delete: changes == Changes::Allowed,
+        ..request_of(head)?
+    };
+    let caller = Caller::of(head)?;
+    let database = readable(engine, &caller, &query.db).await?;
+    let may_delete = request.may_delete && caller.may(DatabaseAction::Write, Some(database));
+    let request = QueryRequest {
+        may_delete,
+        ..request
+    };
+    let rows = engine.query(database, request).await;
+    if changes == Changes::Allowed && matches!(rows, Err(QueryError::ReadOnly)) {
+        // It was about to be done but for who asks.
+        caller.require(DatabaseAction::Write, Some(database))?;
+    }
+    respond(engine, format, rows?).await
+}
+
+/// The database of a name, for a caller who may query it. Who may not is not told whether it exists.
+async fn readable(
+    engine: &QueryEngine,
+    caller: &Caller,
+    name: &str,
+) -> Result<DatabaseId, ApiError> {
+    let found = engine.find_database(name).await;
+    if let Ok(_) | Err(QueryError::DatabaseNotFound(_)) = found {
+        caller.require(DatabaseAction::Read, found.as_ref().ok().copied())?;
+    }
+    Ok(found?)
+}
+
+/// What the head of a request says about how its statements are to be answered.
+pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
+    let headers = &head.headers;
+    Ok(QueryRequest {
         max_staleness: max_staleness(headers)?,
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
-        may_delete: changes == Changes::Allowed,
         without_caches: without_caches(headers)?,
-    };
-    let rows = engine.query(request).await?;
-    respond(engine, format, rows).await
+        trace_id: head.extensions.get().map(RequestId::to_string),
+        ..QueryRequest::default()
+    })
 }
 
 /// The format of the parameter, or else of the `Accept` header, which must be understood in any case.
-fn chosen_format(parameter: Option<Format>, headers: &HeaderMap) -> Result<Format, ApiError> {
+pub(crate) fn chosen_format(
+    parameter: Option<Format>,
+    headers: &HeaderMap,
+) -> Result<Format, ApiError> {
     let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
     let accepted = match accept {
         None => None,
@@ -186,12 +222,21 @@ fn without_caches(headers: &HeaderMap) -> Result<bool, ApiError> {
 
 /// Writes rows. What fails before the first of them has left gets a status of its own; what fails later
 /// cuts the answer off.
-async fn respond(engine: &QueryEngine, format: Format, rows: Rows) -> Result<Response, ApiError> {
+pub(crate) async fn respond(
+    engine: &QueryEngine,
+    format: Format,
+    rows: Rows,
+) -> Result<Response, ApiError> {
     let limits = format::Limits {
         table_bytes: engine.settings().pretty_bytes,
         ..format::Limits::default()
     };
-    let mut body = Box::pin(format::stream(format, rows.schema, rows.batches, limits));
+    let logged = rows.logged;
+    let body = format::stream(format, rows.schema, rows.batches, limits);
+    let body = body.inspect_err(move |_: &QueryError| {
+        logged.iter().for_each(|query| query.fail());
+    });
+    let mut body = Box::pin(body);
     let first = body.next().await.transpose()?;
     let body = Body::from_stream(stream::iter(first.map(Ok)).chain(body));
     let mut response = (StatusCode::OK, body).into_response();
@@ -215,6 +260,7 @@ struct ListUrl {
 
 async fn list_databases(
     State(engine): State<Arc<QueryEngine>>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let ListUrl {
@@ -222,7 +268,9 @@ async fn list_databases(
         show_deleted,
     } = parse_query(request.uri())?;
     let format = chosen_format(format, request.headers())?;
-    let databases = engine.databases(show_deleted).await?;
+    let databases = engine
+        .databases(show_deleted, |database| caller.sees(database))
+        .await?;
     respond(&engine, format, Rows::at_hand(databases)).await
 }
 

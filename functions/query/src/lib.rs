@@ -20,19 +20,29 @@ mod engine;
 mod error;
 pub mod format;
 mod http;
+mod influxql;
+mod log;
 mod parameters;
+mod patterns;
+mod request;
+mod rows;
 mod scan;
 mod session;
 mod settings;
 mod statement;
 mod system;
+mod totals;
 
 pub use caches::CacheStats;
-pub use engine::{Batches, QueryEngine, QueryRequest, Rows};
+pub use engine::QueryEngine;
 pub use error::{QueryError, QueryErrorKind};
 pub use http::router;
 pub use parameters::Parameters;
+pub use request::{Language, QueryRequest};
+pub use rows::{Batches, Rows};
+pub use scan::DataCacheStats;
 pub use settings::QuerySettings;
+pub use totals::QueryStats;
 
 #[cfg(test)]
 mod tests;

@@ -36,8 +36,9 @@ use object_store::memory::InMemory;
 use crate::{
     QuerySettings,
     caches::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction, NarrowToCache},
+    patterns::KeepBackslashes,
     scan::{self, Behind, Shared, SnapshotTable},
-    system::SystemSchema,
+    system::{Cluster, SystemSchema},
 };
 
 /// The catalog of all tables.
@@ -53,6 +54,8 @@ const SYSTEM_SCHEMA: &str = "system";
 #[derive(Debug)]
 pub(crate) struct Sessions {
     shared: Arc<Shared>,
+    /// What `system` tells about.
+    cluster: Arc<Cluster>,
     /// For any statement.
     full: SessionState,
     /// For statements that do little more than read a cache: without functions, and with the few rules
@@ -62,12 +65,19 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Prepares sessions with these limits.
-    pub(crate) fn new(settings: &QuerySettings, shared: Arc<Shared>) -> Result<Self> {
+    pub(crate) fn new(
+        settings: &QuerySettings,
+        shared: Arc<Shared>,
+        cluster: Arc<Cluster>,
+    ) -> Result<Self> {
         let runtime = Arc::new(runtime(settings)?);
+        let mut analysis = Analyzer::new().rules;
+        analysis.insert(0, Arc::new(KeepBackslashes));
         let builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config(settings.partitions))
             .with_runtime_env(Arc::clone(&runtime))
+            .with_analyzer_rules(analysis)
             // After all others: what they make of the plan is what is looked at.
             .with_optimizer_rule(Arc::new(NarrowToCache));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
@@ -81,11 +91,15 @@ impl Sessions {
         let simple = SessionStateBuilder::new()
             .with_config(one_pass)
             .with_runtime_env(runtime)
-            .with_analyzer_rules(Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]).rules)
+            .with_analyzer_rules(vec![
+                Arc::new(KeepBackslashes),
+                Arc::new(TypeCoercion::new()),
+            ])
             .with_optimizer_rules(rules)
             .with_physical_optimizer_rules(Vec::new());
         Ok(Self {
             shared,
+            cluster,
             full: neap_sql_functions::register(builder).build(),
             simple: simple.build(),
         })
@@ -157,6 +171,11 @@ impl Scope {
         &self.sessions.shared
     }
 
+    /// What `system` tells about.
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.sessions.cluster
+    }
+
     /// A table of the database.
     pub(crate) fn table(&self, table: &Arc<Table>) -> SnapshotTable {
         SnapshotTable::new(
@@ -207,11 +226,7 @@ impl CatalogProvider for ScopeCatalog {
         let scope = &self.0;
         match name {
             SCHEMA => Some(Arc::new(ScopeSchema(Arc::clone(scope)))),
-            SYSTEM_SCHEMA => Some(Arc::new(SystemSchema::new(
-                Arc::clone(scope.shared()),
-                Arc::clone(&scope.snapshot),
-                scope.times.kept_until,
-            ))),
+            SYSTEM_SCHEMA => Some(Arc::new(SystemSchema(Arc::clone(scope)))),
             _ => None,
         }
     }

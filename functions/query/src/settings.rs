@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use neap_catalog::HardDelete;
+
 /// Limits of the query function. The defaults suit a machine or function with 1 GiB of memory.
 #[derive(Clone, Debug)]
 pub struct QuerySettings {
@@ -33,6 +35,15 @@ pub struct QuerySettings {
     pub max_staleness: Duration,
     /// The largest answer in the table format, which is kept in memory.
     pub pretty_bytes: usize,
+    /// The most rows of an answer, which ends with an error after them; `None`: any number.
+    pub max_rows: Option<u64>,
+    /// The number of queries that `system.queries` shows.
+    pub query_log_size: usize,
+    /// When the data of what `DROP` drops goes.
+    pub hard_delete: HardDelete,
+    /// Whether requests need a token. If not, `system.tokens` does not show what hashes begin with, as in
+    /// InfluxDB 3.
+    pub with_authentication: bool,
 }
 
 impl Default for QuerySettings {
@@ -51,6 +62,10 @@ impl Default for QuerySettings {
             concurrent_queries: 32,
             max_staleness: Duration::ZERO,
             pretty_bytes: 64 << 20,
+            max_rows: None,
+            query_log_size: 1_000,
+            hard_delete: HardDelete::DEFAULT,
+            with_authentication: false,
         }
     }
 }

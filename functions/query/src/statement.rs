@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::{
     common::{
         ParamValues, Result, not_impl_err, plan_err,
@@ -26,7 +27,11 @@ use crate::{Parameters, caches::CacheTable, session::Scope};
 /// kilobytes of stack for each of them.
 const MAX_OPERATORS: usize = 5_000;
 
-/// Refuses statements that are so long that they would overflow a stack.
+/// The most `AND` of a statement. The work of planning conditions that all have to be true grows with the third
+/// power of their number, and nothing can interrupt it.
+const MAX_ANDS: usize = 500;
+
+/// Refuses statements that are so long that they would overflow a stack or be planned for too long.
 fn check_length(sql: &str) -> Result<()> {
     let is_operator = |token: &Token| match token {
         Token::Word(word) => matches!(
@@ -52,13 +57,16 @@ fn check_length(sql: &str) -> Result<()> {
     };
     // What can't be divided into tokens is refused by the parser, which says why.
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let operators = tokens
-        .unwrap_or_default()
-        .iter()
-        .filter(|token| is_operator(token))
-        .count();
+    let tokens = tokens.unwrap_or_default();
+    let operators = tokens.iter().filter(|token| is_operator(token)).count();
     if operators > MAX_OPERATORS {
         return plan_err!("the statement has {operators} operators, more than {MAX_OPERATORS}");
+    }
+    let is_and =
+        |token: &&Token| matches!(token, Token::Word(word) if word.keyword == Keyword::AND);
+    let ands = tokens.iter().filter(is_and).count();
+    if ands > MAX_ANDS {
+        return plan_err!("the statement has {ands} AND operators, more than {MAX_ANDS}");
     }
     Ok(())
 }
@@ -68,6 +76,8 @@ fn check_length(sql: &str) -> Result<()> {
 pub(crate) enum Planned {
     /// Rows.
     Query(SessionState, LogicalPlan),
+    /// Rows that are there already.
+    Rows(RecordBatch),
     /// That rows be deleted.
     Delete(SessionState, DmlStatement),
 }

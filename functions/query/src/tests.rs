@@ -8,7 +8,9 @@ mod caches;
 mod delete_statements;
 mod deletes;
 mod histories;
-mod instance;
+pub(crate) mod instance;
+mod internal;
+mod log;
 mod narrow;
 mod retention;
 mod system;
@@ -131,8 +133,14 @@ async fn requests_are_those_of_the_budget() {
     // The footer, and the one column of a small section.
     assert_eq!(of(&first, Operation::Get, KeyClass::Data), 2);
     assert_eq!(first.requests(Operation::Put), 0);
+    let read = cold.engine.data_cache_stats();
+    assert!(read.hits == 0 && read.misses > 0, "{read:?}");
 
     let warm = cold.requests(sql).await;
+    let again = cold.engine.data_cache_stats();
+    assert_eq!((again.hits, again.misses), (read.misses, read.misses));
+    let queries = cold.engine.query_stats();
+    assert_eq!((queries.succeeded, queries.rows), (2, 2));
     assert_eq!(
         (
             warm.requests(Operation::List),
@@ -258,6 +266,25 @@ async fn a_statement_that_would_overflow_the_stack_is_refused() {
 }
 
 #[tokio::test]
+async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    let sql = |terms| {
+        let all = vec!["temp + 1 = 1"; terms].join(" AND ");
+        format!("SELECT city FROM weather WHERE {all}")
+    };
+    assert_eq!(one.sql(&sql(20)).await, "");
+    let (status, body) = one
+        .post(serde_json::json!({"db": "db", "q": sql(502)}))
+        .await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        body,
+        "Error during planning: the statement has 501 AND operators, more than 500"
+    );
+}
+
+#[tokio::test]
 async fn a_reader_that_stops_gives_its_place_back_when_the_time_is_over() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
@@ -373,6 +400,6 @@ async fn the_schema_is_shown_as_influxdb_shows_it() {
     );
     assert_eq!(
         one.get("/api/v3/configure/database?format=csv").await.1,
-        "iox::database\ndb\n"
+        "iox::database\n_internal\ndb\n"
     );
 }

@@ -43,6 +43,15 @@ pub struct RowSelection {
     pub max_time: i64,
 }
 
+/// What else is said of a row delete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// The stamp to be ordered after.
+    pub after: Option<Stamp>,
+    /// The only database whose rows may go, whatever its name means by now; `None`: any of the name.
+    pub only: Option<DatabaseId>,
+}
+
 /// A row delete that every later snapshot has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deleted {
@@ -55,13 +64,13 @@ pub struct Deleted {
 /// How a database is named.
 #[derive(Clone, Copy, Debug)]
 enum Database<'a> {
-    Name(&'a str),
+    Name(&'a str, Option<DatabaseId>),
     Id(DatabaseId),
 }
 
 impl WriteService {
     /// Deletes rows of a database: those of every write with a smaller stamp. That is every write that this
-    /// instance acknowledged before, and every other whose stamp is not above `after`.
+    /// instance acknowledged before, and every other whose stamp is not above [`DeleteOptions::after`].
     ///
     /// # Errors
     /// See [`DeleteFailure`]. The delete may exist all the same when nothing is known of a put
@@ -70,13 +79,14 @@ impl WriteService {
         &self,
         database: &str,
         selection: &RowSelection,
-        after: Option<Stamp>,
+        options: DeleteOptions,
     ) -> Result<Deleted, DeleteFailure> {
         // Before anything is waited for: rule W1 counts from here.
         let arrived = self.world.moment();
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| select(catalog, selection);
-        self.delete_in_rounds(Database::Name(database), arrived, after, find)
+        let database = Database::Name(database, options.only);
+        self.delete_in_rounds(database, arrived, options.after, find)
             .await
     }
 
@@ -121,15 +131,18 @@ impl WriteService {
     }
 
     async fn find(&self, database: Database<'_>) -> Result<DatabaseId, DeleteFailure> {
-        let name = match database {
+        let (name, only) = match database {
             Database::Id(id) => return Ok(id),
-            Database::Name(name) => name,
+            Database::Name(name, only) => (name, only),
         };
         let known = self.catalog.root(ANY_AGE).await?.value.database(name);
         let found = match known {
             Some(known) => Some(known),
             None => self.catalog.database_by_name(name, Duration::ZERO).await?,
         };
+        if only.is_some_and(|only| found != Some(only)) {
+            return Err(CatalogError::Forbidden.into());
+        }
         found.ok_or_else(|| DeleteFailure::NoDatabase(name.to_owned()))
     }
 }
@@ -153,9 +166,9 @@ fn live_name<'a>(
     let mut live = proven.root.value.live_databases();
     let entry = live.find(|(live, _)| *live == id).map(|(_, entry)| entry);
     match (entry, database) {
-        (Some(entry), Database::Name(name)) if entry.name != name => Ok(None),
+        (Some(entry), Database::Name(name, _)) if entry.name != name => Ok(None),
         (Some(entry), _) => Ok(Some(&entry.name)),
-        (None, Database::Name(_)) => Ok(None),
+        (None, Database::Name(..)) => Ok(None),
         (None, Database::Id(id)) => Err(DeleteFailure::NoDatabase(id.to_string())),
     }
 }

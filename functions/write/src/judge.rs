@@ -31,7 +31,11 @@ impl WriteService {
         max_age: Duration,
     ) -> Result<Round<Judged>, WriteFailure> {
         let root = self.catalog.root(ANY_AGE).await?;
-        let Some(database) = root.value.database(request.database) else {
+        let found = root.value.database(request.database);
+        if request.options.only.is_some_and(|only| found != Some(only)) {
+            return Err(CatalogError::Forbidden.into());
+        }
+        let Some(database) = found else {
             return self.judge_new(request).await;
         };
         let proven = prove(&self.catalog, &self.marks, database, max_age);
@@ -96,6 +100,7 @@ impl WriteService {
     ) -> Result<Parsed, ParseError> {
         let limits = self.catalog.limits();
         let options = Options {
+            dialect: request.options.dialect,
             precision: request.options.precision,
             default_time_ns: request.default_time_ns,
             stop_at_first_error: !request.options.accept_partial,

@@ -17,7 +17,7 @@
 //! | piece | what it is |
 //! |---|---|
 //! | [`WriteService`] | the function without HTTP |
-//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, and what changes databases and tables |
+//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, what changes databases, tables, caches, indexes and tokens, and `/settings` for QuestDB's clients |
 
 mod budget;
 mod delete;
@@ -37,10 +37,10 @@ mod settings;
 mod tests;
 mod turns;
 
-pub use delete::{Deleted, RowSelection};
+pub use delete::{DeleteOptions, Deleted, RowSelection};
 pub use delete_failure::DeleteFailure;
 pub use failure::WriteFailure;
-pub use neap_line_protocol::{LineError, LineErrorKind, Precision};
-pub use routes::router;
+pub use neap_line_protocol::{Dialect, LineError, LineErrorKind, Precision};
+pub use routes::{recovery_router, router};
 pub use service::{Accepted, WriteOptions, WriteParts, WriteService};
 pub use settings::WriteSettings;

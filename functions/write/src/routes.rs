@@ -4,20 +4,26 @@ mod answer;
 mod caches;
 mod configure;
 mod delete;
+mod file_index;
 mod params;
+mod questdb;
+mod tokens;
 mod write;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 
 pub(crate) use answer::of_delete as delete_answer;
+pub use tokens::recovery_router;
 
 use crate::WriteService;
 
-/// The routes that write and delete rows, and those that change databases, tables and
-/// caches. The listing of databases
-/// (GET) has a route of its own in the query function; the two can be merged.
+/// The routes that write and delete rows, and those that change databases, tables, caches and tokens. The listing
+/// of databases (GET) has a route of its own in the query function; the two can be merged.
 pub fn router(service: Arc<WriteService>) -> Router {
     Router::new()
         .route("/api/v3/write_lp", post(write::v3))
@@ -25,7 +31,10 @@ pub fn router(service: Arc<WriteService>) -> Router {
         .route("/write", post(write::v1))
         .route("/api/v2/delete", post(delete::v2))
         .route("/api/v3/delete_rows", post(delete::v3))
+        .route("/settings", get(questdb::settings))
         .merge(configure::routes())
         .merge(caches::routes())
+        .merge(file_index::routes())
+        .merge(tokens::routes())
         .with_state(service)
 }

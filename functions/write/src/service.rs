@@ -9,7 +9,7 @@ use bytes::Bytes;
 use neap_bucket::{Moment, Rules, Stamp, World};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
-use neap_line_protocol::{Parsed, Precision};
+use neap_line_protocol::{Dialect, Parsed, Precision};
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
 
@@ -48,6 +48,8 @@ pub struct WriteParts {
 /// How a body is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
+    /// Whose line protocol it is.
+    pub dialect: Dialect,
     /// The unit of the timestamps.
     pub precision: Precision,
     /// Whether good lines are stored when others are refused.
@@ -56,16 +58,21 @@ pub struct WriteOptions {
     pub no_sync: bool,
     /// The stamp to be ordered after.
     pub after: Option<Stamp>,
+    /// The only database that may be written to, whatever its name means by now; `None`: any of the name, and
+    /// a missing one is created.
+    pub only: Option<DatabaseId>,
 }
 
 impl Default for WriteOptions {
     /// As InfluxDB 3 does on `/api/v3/write_lp`: `auto`, partial, and put before the answer.
     fn default() -> Self {
         Self {
+            dialect: Dialect::InfluxDb,
             precision: Precision::Auto,
             accept_partial: true,
             no_sync: false,
             after: None,
+            only: None,
         }
     }
 }

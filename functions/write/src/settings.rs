@@ -6,7 +6,7 @@ use neap_catalog::HardDelete;
 use neap_http::BodyLimits;
 
 /// The settings of a [`crate::WriteService`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteSettings {
     /// The most bytes of a body, as sent and decoded (InfluxDB 3 `--max-http-request-size`).
     pub max_request_bytes: usize,
@@ -23,6 +23,9 @@ pub struct WriteSettings {
     /// When the data of a dropped database or table goes unless the request says otherwise
     /// (InfluxDB 3 `--hard-delete-default-duration`).
     pub hard_delete: HardDelete,
+    /// The database of requests to `/write` that name none, as those of QuestDB's clients do; `None`: they are
+    /// refused. Must be a valid name.
+    pub default_database: Option<String>,
 }
 
 impl WriteSettings {
@@ -45,6 +48,7 @@ impl Default for WriteSettings {
             no_sync_allowed: true,
             max_bytes_in_flight: 256 << 20,
             hard_delete: HardDelete::DEFAULT,
+            default_database: None,
         }
     }
 }

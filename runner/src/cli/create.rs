@@ -1,12 +1,14 @@
-//! `neap create`: databases, tables and caches.
+//! `neap create`: databases, tables, caches, tokens, triggers and indexes.
 
 use clap::{Args, Subcommand};
+use neap_bucket::World;
 use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
-    CommandError, caches,
+    CommandError, caches, file_index,
     options::{ConnectionArgs, DatabaseArgs, parse_duration},
+    token, trigger,
 };
 use crate::{client::ClientError, console::Console};
 
@@ -23,6 +25,13 @@ pub(super) enum CreateCommand {
     /// Create a distinct value cache: the combinations of values that some columns have.
     #[command(name = "distinct_cache")]
     DistinctCache(caches::CreateDistinctCacheArgs),
+    /// Create a token for whoever is to reach the server. It is shown this once.
+    Token(Box<token::CreateTokenArgs>),
+    /// Create a trigger, which runs a plugin on writes, at times, or on requests.
+    Trigger(Box<trigger::CreateTriggerArgs>),
+    /// Create an index of columns that queries often ask for single values of.
+    #[command(name = "file_index")]
+    FileIndex(file_index::CreateFileIndexArgs),
 }
 
 /// The options of `neap create database`.
@@ -123,12 +132,16 @@ fn check_duration(text: &str) -> Result<String, String> {
 pub(super) async fn run(
     command: &CreateCommand,
     console: &mut Console,
+    world: World,
 ) -> Result<(), CommandError> {
     match command {
         CreateCommand::Database(args) => create_database(args, console).await,
         CreateCommand::Table(args) => create_table(args, console).await,
         CreateCommand::LastCache(args) => caches::create_last(args, console).await,
         CreateCommand::DistinctCache(args) => caches::create_distinct(args, console).await,
+        CreateCommand::Token(args) => token::create(args, console, world).await,
+        CreateCommand::Trigger(args) => trigger::create(args, console).await,
+        CreateCommand::FileIndex(args) => file_index::create(args, console).await,
     }
 }
 

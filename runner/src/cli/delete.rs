@@ -1,4 +1,6 @@
-//! `neap delete`: databases, tables, rows and caches.
+//! `neap delete`: databases, tables, rows, caches, tokens, triggers and indexes.
+
+use std::convert::Infallible;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -6,7 +8,9 @@ use serde::Serialize;
 use super::{
     CommandError,
     caches::{self, CacheKind, DeleteCacheArgs},
+    confirm, file_index,
     options::{ConnectionArgs, DatabaseArgs},
+    token, trigger,
 };
 use crate::console::Console;
 
@@ -25,6 +29,13 @@ pub(super) enum DeleteCommand {
     /// Delete a distinct value cache. The rows of its table stay.
     #[command(name = "distinct_cache")]
     DistinctCache(DeleteCacheArgs),
+    /// Delete a token. Whoever has it is let in no more.
+    Token(token::DeleteTokenArgs),
+    /// Delete a trigger. Its plugin's files stay.
+    Trigger(trigger::DeleteTriggerArgs),
+    /// Delete the index of a table or a database.
+    #[command(name = "file_index")]
+    FileIndex(file_index::DeleteFileIndexArgs),
 }
 
 /// How to delete.
@@ -32,12 +43,21 @@ pub(super) enum DeleteCommand {
 struct DeletionArgs {
     /// When the data goes for good: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z.
     /// Until then it is hidden.
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     hard_delete: Option<String>,
 
     /// Don't ask.
     #[arg(short = 'y', long)]
     yes: bool,
+}
+
+/// A time, which is the server's to interpret, or a word in any case.
+fn parse_when(text: &str) -> Result<String, Infallible> {
+    let word = text.to_lowercase();
+    Ok(match word.as_str() {
+        "now" | "never" | "default" => word,
+        _ => text.to_owned(),
+    })
 }
 
 /// The options of `neap delete database`.
@@ -119,7 +139,7 @@ async fn delete_rows(args: &DeleteRowsArgs, console: &mut Console) -> Result<(),
     let (db, table) = (&args.database.database, &args.table);
     let name = format!("rows of {db:?}.{table:?}");
     if !args.yes {
-        confirm(&name, console)?;
+        confirm::deletion(&name, console)?;
     }
     let body = DeleteRows {
         db,
@@ -170,9 +190,12 @@ pub(super) async fn run(
         DeleteCommand::DistinctCache(args) => {
             return caches::delete(CacheKind::Distinct, args, console).await;
         }
+        DeleteCommand::Token(args) => return token::delete(args, console).await,
+        DeleteCommand::Trigger(args) => return trigger::delete(args, console).await,
+        DeleteCommand::FileIndex(args) => return file_index::delete(args, console).await,
     };
     if !deletion.yes {
-        confirm(&name, console)?;
+        confirm::deletion(&name, console)?;
     }
     if let Some(when) = &deletion.hard_delete {
         query.push(("hard_delete_at", when));
@@ -180,39 +203,4 @@ pub(super) async fn run(
     connection.client(None)?.delete(path, &query).await?;
     let text = format!("{title} {name} deleted successfully");
     console.print(text).map_err(CommandError::Output)
-}
-
-fn confirm(name: &str, console: &mut Console) -> Result<(), CommandError> {
-    let question = format!("Are you sure you want to delete {name}? Enter 'yes' or 'y' to confirm");
-    let answer = console.ask(question).map_err(CommandError::Input)?;
-    match answer.trim().to_lowercase().as_str() {
-        "yes" | "y" => Ok(()),
-        _ => Err(CommandError::NotConfirmed),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::console::testing::console;
-
-    #[test]
-    fn only_yes_is_yes() {
-        for (answer, expected) in [
-            ("yes\n", true),
-            ("Y\r\n", true),
-            ("no\n", false),
-            ("", false),
-        ] {
-            let (mut console, _, err) = console(answer);
-            assert_eq!(
-                confirm("\"db\"", &mut console).is_ok(),
-                expected,
-                "{answer:?}"
-            );
-            insta::allow_duplicates! {
-                insta::assert_snapshot!(err.text(), @r#"Are you sure you want to delete "db"? Enter 'yes' or 'y' to confirm"#);
-            }
-        }
-    }
 }

@@ -1,16 +1,18 @@
-//! Where options come from beside the command line: environment variables and a `.env` file.
+//! Where options come from beside the command line: environment variables, a `.env` file, a configuration file.
 //!
 //! An option's value is, in this order: its flag, `NEAP_<NAME>`, the variable of another system that it
-//! stands for (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, its default. A variable of the process goes
-//! before the same one in `.env`. The values are given to the parser as defaults, so the process's own
+//! stands for (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, what the configuration file says, its default.
+//! A variable of the process goes before the same one in `.env`. The values are given to the parser as defaults, so the process's own
 //! environment is never changed.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use clap::{
     Arg, ArgAction, Command,
     builder::{Resettable, StyledStr},
 };
+
+use super::config::ConfigFile;
 
 /// Flags whose variables have names of their own in InfluxDB 3, beside those made from the flag.
 const OTHER_NAMES: [(&str, &str); 10] = [
@@ -33,7 +35,7 @@ const AWS_NAMES: [(&str, &[&str]); 2] = [
 ];
 
 /// The flags of client commands that variables can set: how to reach a server, not what to do there.
-const CLIENT_FLAGS: [&str; 7] = [
+pub(super) const CLIENT_FLAGS: [&str; 7] = [
     "database",
     "host",
     "query-host",
@@ -49,10 +51,20 @@ const STORE_HEADING: &str = "Object store";
 /// The commands all of whose options variables can set.
 const STORE_COMMANDS: [&str; 4] = ["serve", "compact", "check-store", "object-store-check"];
 
-/// Names and values of environment variables.
+/// Names and values of environment variables, and what a configuration file says.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    config: Option<Arc<ConfigFile>>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The variable of this name.
+    Variable(String),
+    /// The line of the configuration file.
+    File(usize),
 }
 
 impl std::fmt::Debug for Environment {
@@ -67,6 +79,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
         let variables = variables.into_iter();
         Self {
             variables: variables.map(|(n, v)| (n.into(), v.into())).collect(),
+            config: None,
         }
     }
 }
@@ -98,6 +111,18 @@ impl Environment {
         self
     }
 
+    /// With a configuration file behind the variables.
+    #[must_use]
+    pub(super) fn with_config(mut self, file: Option<ConfigFile>) -> Self {
+        self.config = file.map(Arc::new);
+        self
+    }
+
+    /// The configuration file, if there is one.
+    pub(super) fn config(&self) -> Option<&ConfigFile> {
+        self.config.as_deref()
+    }
+
     /// The value of a variable, unless it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name)?;
@@ -106,7 +131,8 @@ impl Environment {
 
     /// The command with what the variables say as defaults of its options, and their names in its help.
     pub fn apply(&self, command: Command) -> Command {
-        let all_flags = STORE_COMMANDS.contains(&command.get_name());
+        let name = command.get_name().to_owned();
+        let all_flags = STORE_COMMANDS.contains(&name.as_str());
         command
             .mut_args(|arg| {
                 let is_of_store = arg.get_help_heading() == Some(STORE_HEADING);
@@ -114,7 +140,7 @@ impl Environment {
                     Some(flag)
                         if all_flags || is_of_store || CLIENT_FLAGS.contains(&flag.as_str()) =>
                     {
-                        self.apply_to_flag(arg, &flag)
+                        self.apply_to_flag(arg, &flag, &name)
                     }
                     _ => arg,
                 }
@@ -122,25 +148,50 @@ impl Environment {
             .mut_subcommands(|subcommand| self.apply(subcommand))
     }
 
-    fn apply_to_flag(&self, arg: Arg, flag: &str) -> Arg {
+    /// What is set of a flag of a command, and where.
+    pub(super) fn find(
+        &self,
+        arg: &Arg,
+        flag: &str,
+        command: &str,
+    ) -> Option<(Vec<String>, Origin)> {
+        let declared = arg.get_env().and_then(|name| name.to_str());
+        for name in names_of(flag, declared) {
+            let Some(value) = self.get(&name) else {
+                continue;
+            };
+            let value = match arg.get_action() {
+                ArgAction::SetTrue => is_on(value).to_string(),
+                _ => value.to_owned(),
+            };
+            return Some((vec![value], Origin::Variable(name)));
+        }
+        let setting = self.config.as_ref()?.get(command, flag)?;
+        Some((setting.values.clone(), Origin::File(setting.line)))
+    }
+
+    fn apply_to_flag(&self, arg: Arg, flag: &str, command: &str) -> Arg {
         let names = names_of(flag, arg.get_env().and_then(|name| name.to_str()));
+        let found = self.find(&arg, flag, command);
         // The parser must not look up variables itself: it knows no `.env`, and another order.
         let arg = with_names_in_help(arg, &names).env(Resettable::Reset);
-        let Some(value) = names.iter().find_map(|name| self.get(name)) else {
+        let Some((values, _)) = found else {
             return arg;
         };
-        if !matches!(arg.get_action(), ArgAction::SetTrue) {
-            // A value may be a secret, which help must not show.
-            let value = value.to_owned();
-            return arg
-                .required(false)
-                .default_value(value)
-                .hide_default_value(true);
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            return arg.default_value(values.concat());
         }
-        let value = value.to_lowercase();
-        let is_off = matches!(value.as_str(), "0" | "f" | "false" | "n" | "no" | "off");
-        arg.default_value(if is_off { "false" } else { "true" })
+        // A value may be a secret, which help must not show.
+        arg.required(false)
+            .default_values(values)
+            .hide_default_value(true)
     }
+}
+
+/// Whether a variable that stands for a switch turns it on.
+fn is_on(value: &str) -> bool {
+    let value = value.to_lowercase();
+    !matches!(value.as_str(), "0" | "f" | "false" | "n" | "no" | "off")
 }
 
 /// The variables that can set a flag, the first one that is set counts. `declared` is one that the flag has of

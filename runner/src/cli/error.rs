@@ -1,12 +1,13 @@
 //! Why a command failed.
 
-use std::io;
+use std::{io, path::Path};
 
 use neap_catalog::CatalogError;
 use neap_fsck::FsckError;
 use neap_manifest::{ManifestError, RestoreError};
+use reqwest::StatusCode;
 
-use super::copier::CopyError;
+use super::{config::ConfigError, copier::CopyError};
 use neap_compact::CompactError;
 
 use crate::{
@@ -41,6 +42,9 @@ pub enum CommandError {
     /// Nothing was given to work on.
     #[error("no {0} given: pass it as an argument, in a file with --file, or to standard input")]
     NothingGiven(&'static str),
+    /// The command line lacks what only some uses of a command can do without.
+    #[error("{0}")]
+    Usage(clap::Error),
     /// Several arguments where there is one.
     #[error("more than one argument: put the {0} in quotes")]
     NotQuoted(&'static str),
@@ -48,8 +52,34 @@ pub enum CommandError {
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,
     /// A Parquet file would go to a terminal.
-    #[error("a Parquet file is not for a terminal: write it to a file{0}")]
-    ParquetToTerminal(&'static str),
+    #[error("a Parquet file is not for a terminal: write it to a file with --output")]
+    ParquetToTerminal,
+    /// A token could not be created.
+    #[error("Failed to create token, error: {0}")]
+    TokenNotCreated(Box<Self>),
+    /// The answer to the creation of a token has none. It is not shown, since it may hold one elsewhere.
+    #[error("the server's answer has no token")]
+    NoToken,
+    /// A folder is no Python package, so it can't be a plugin.
+    #[error("the folder '{path}' is no plugin: it has no __init__.py")]
+    NotAPlugin {
+        /// The folder.
+        path: String,
+    },
+    /// The files of a plugin are more than a server takes at once.
+    #[error("the plugin is too large: its files have more than {limit} bytes together")]
+    PluginTooLarge {
+        /// The most bytes that they may have.
+        limit: u64,
+    },
+    /// There is no such system table.
+    #[error("system table '{name}' not found, there are: {}", tables.join(", "))]
+    NoSystemTable {
+        /// The name that was given.
+        name: String,
+        /// The names that there are.
+        tables: Vec<String>,
+    },
     /// The server can't be started.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -107,6 +137,9 @@ pub enum CommandError {
         /// How many.
         failed: usize,
     },
+    /// The configuration has mistakes.
+    #[error("mistakes in the configuration:\n{0}")]
+    Config(#[from] ConfigError),
     /// No thread can be started.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -118,6 +151,35 @@ pub enum CommandError {
         /// The table.
         table: String,
     },
+}
+
+impl CommandError {
+    /// The error of a file.
+    pub(super) fn of_file(path: &Path, error: io::Error) -> Self {
+        Self::File {
+            path: path.display().to_string(),
+            error,
+        }
+    }
+
+    /// What might help, for a line of its own behind the error.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        (self.refusal()? == StatusCode::UNAUTHORIZED).then_some(
+            "The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
+        )
+    }
+
+    /// The status of the server's refusal, if it is one.
+    fn refusal(&self) -> Option<StatusCode> {
+        match self {
+            Self::Client(ClientError::Refused { status, .. })
+            | Self::Upload(UploadError::Client(ClientError::Refused { status, .. })) => {
+                Some(*status)
+            }
+            Self::TokenNotCreated(error) => error.refusal(),
+            _ => None,
+        }
+    }
 }
 
 fn oldest_text(oldest: Option<&str>) -> String {

@@ -7,32 +7,47 @@
 mod caches;
 mod check_store;
 mod compact;
+mod config;
+mod confirm;
 mod copier;
 mod copy;
 mod create;
 mod delete;
 mod environment;
 mod error;
+mod examples;
+mod file_index;
 mod fsck;
+mod manual;
+mod node;
 mod opened;
 mod options;
+mod output;
+mod plugin_files;
+mod plugins;
 mod query;
 mod restore;
 mod rows;
 mod show;
 mod text;
+mod token;
+mod token_file;
+mod trigger;
 mod undelete;
 mod update;
 mod write;
 
-use std::{ffi::OsString, io};
+use std::{ffi::OsString, io, path::PathBuf};
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use neap_bucket::World;
+use neap_catalog::{Origin, origin};
 use tokio::runtime::Runtime;
 
 pub(crate) use self::options::{parse_bytes, parse_duration};
-pub use self::{copier::CopyError, environment::Environment, error::CommandError};
+pub use self::{
+    config::ConfigError, copier::CopyError, environment::Environment, error::CommandError,
+};
 use crate::{
     console::Console,
     serve::{self, legacy},
@@ -49,7 +64,8 @@ const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
 Without a command, the server is started: `neap` is `neap serve`.
-Options can be set by environment variables and by a .env file in the working directory.";
+Options can be set by environment variables, by a .env file in the working directory, and by a
+configuration file: --config, NEAP_CONFIG, or neap.toml here, in ~/.config/neap or in /etc/neap.";
 
 /// A time series database on object storage.
 #[derive(Debug, Parser)]
@@ -61,6 +77,10 @@ struct CommandLine {
     /// Print all help.
     #[arg(long, global = true, action = ArgAction::HelpLong, hide_short_help = true)]
     help_all: Option<bool>,
+
+    /// The configuration file, in place of those that are looked for.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     #[command(subcommand)]
     command: CliCommand,
@@ -76,21 +96,39 @@ enum CliCommand {
     /// Write line protocol to a database.
     #[command(visible_alias = "w")]
     Write(write::WriteArgs),
-    /// Create a database, a table, or a cache.
+    /// Create a database, a table, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Create(create::CreateCommand),
-    /// Delete a database, a table, a cache, or rows.
+    /// Delete a database, a table, rows, a cache, a token, a trigger, or an index.
     #[command(subcommand)]
     Delete(delete::DeleteCommand),
     /// Take back the deletion of a database or a table.
     #[command(subcommand)]
     Undelete(undelete::UndeleteCommand),
-    /// Change how long a database or a table keeps rows.
+    /// Change how long a database or a table keeps rows, or the plugin of a trigger.
     #[command(subcommand)]
     Update(update::UpdateCommand),
+    /// Let a trigger run.
+    #[command(subcommand)]
+    Enable(trigger::EnableCommand),
+    /// Let a trigger run no more.
+    #[command(subcommand)]
+    Disable(trigger::DisableCommand),
     /// Show what a server or a store has.
     #[command(subcommand)]
     Show(show::ShowCommand),
+    /// Try a plugin, without writing anything.
+    #[command(subcommand)]
+    Test(plugins::TestCommand),
+    /// Install packages for plugins.
+    #[command(subcommand)]
+    Install(plugins::InstallCommand),
+    /// Tell what there is to do before a node ends.
+    #[command(subcommand)]
+    Stop(node::StopCommand),
+    /// Tell what there is to do after a node has ended.
+    #[command(subcommand)]
+    Remove(node::RemoveCommand),
     /// Flush, merge and tidy up databases now, on the store itself.
     Compact(Box<compact::CompactArgs>),
     /// Check whether a store holds all that it should, on the store itself.
@@ -101,6 +139,13 @@ enum CliCommand {
     Copy(Box<copy::CopyArgs>),
     /// Try whether a store has what Neap needs. Takes some 1,500 requests.
     CheckStore(Box<check_store::CheckStoreArgs>),
+    /// Check the configuration file and the environment.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print a script with which a shell completes commands.
+    Completions(manual::CompletionsArgs),
+    /// Print the manual, or write a page of it for each command.
+    Man(manual::ManArgs),
     /// The same under the name that it has in `influxdb3`.
     #[command(subcommand, hide = true)]
     Debug(DebugCommand),
@@ -122,12 +167,21 @@ impl CliCommand {
             Self::Delete(_) => "Delete",
             Self::Undelete(_) => "Undelete",
             Self::Update(_) => "Update",
+            Self::Enable(_) => "Enable",
+            Self::Disable(_) => "Disable",
+            Self::Test(_) => "Test",
+            Self::Install(_) => "Install",
+            Self::Stop(_) => "Stop",
+            Self::Remove(_) => "Remove",
+            Self::Completions(_) => "Completions",
+            Self::Man(_) => "Man",
             Self::Show(_) => "Show",
             Self::Serve(_) => "Serve",
             Self::Compact(_) => "Compact",
             Self::Fsck(_) => "Fsck",
             Self::Restore(_) => "Restore",
             Self::Copy(_) => "Copy",
+            Self::Config(_) => "Config",
             Self::CheckStore(_) | Self::Debug(_) => "Check-store",
         }
     }
@@ -139,18 +193,30 @@ impl CliCommand {
         world: World,
     ) -> Result<(), CommandError> {
         match self {
-            Self::Query(args) => query::run(args, console).await,
+            Self::Query(args) => query::run(args, environment, console, world).await,
             Self::Write(args) => write::run(args, console, world).await,
-            Self::Create(command) => create::run(command, console).await,
+            Self::Create(command) => create::run(command, console, world).await,
             Self::Delete(command) => delete::run(command, console).await,
             Self::Undelete(command) => undelete::run(command, console).await,
             Self::Update(command) => update::run(command, console).await,
+            Self::Enable(command) => trigger::enable(command, console).await,
+            Self::Disable(command) => trigger::disable(command, console).await,
+            Self::Test(command) => plugins::test(command, console).await,
+            Self::Install(command) => plugins::install(command, console).await,
+            Self::Stop(command) => node::stop(command, console),
+            Self::Remove(command) => node::remove(command, console),
+            Self::Completions(args) => manual::complete(args, definition(), console),
+            Self::Man(args) => manual::man(args, definition(), console),
             Self::Show(command) => show::run(command, console, world).await,
             Self::Serve(args) => Ok(serve::run(args, environment, console, world).await?),
             Self::Compact(args) => compact::run(args, console, world).await,
             Self::Fsck(args) => fsck::run(args, console, world).await,
             Self::Restore(args) => restore::run(args, console, world).await,
             Self::Copy(args) => copy::run(args, console, world).await,
+            Self::Config(command) => {
+                let parse = || serve_args(environment);
+                config::run(command, environment, console, &definition(), &world, parse)
+            }
             Self::CheckStore(args) | Self::Debug(DebugCommand::ObjectStoreCheck(args)) => {
                 check_store::run(args, console, world).await
             }
@@ -165,15 +231,31 @@ pub fn run(
     environment: &Environment,
     console: &mut Console,
 ) -> u8 {
-    let command_line = match parse(args, environment) {
-        Ok(command_line) => command_line,
-        Err(error) => return explain(&error, console),
+    console.no_color |= environment.get("NO_COLOR").is_some();
+    let args: Vec<OsString> = args.into_iter().collect();
+    let file = config::find(config::named_in(&args), environment, &definition());
+    let (file, refused) = match file {
+        Ok(file) => (file, None),
+        Err(error) => (None, Some(error)),
+    };
+    let environment = &environment.clone().with_config(file);
+    let command_line = match (parse(args, environment), refused) {
+        (Ok(command_line), None) => command_line,
+        (Err(error), None) => return explain(&error, console),
+        // Help is there whatever the file says.
+        (Err(error), Some(_)) if is_asked_for(&error) => return explain(&error, console),
+        (_, Some(error)) => {
+            console.report(format_args!("the configuration can't be used:\n{error}"));
+            return FAILED;
+        }
     };
     let command = command_line.command;
     let outcome = runtime()
         .map_err(CommandError::Runtime)
         .and_then(|runtime| {
-            let outcome = runtime.block_on(command.run(environment, console, World::system()));
+            let command = command.run(environment, console, World::system());
+            // What a command changes on the store itself is said to be from here.
+            let outcome = runtime.block_on(origin::scope(Origin::local(), command));
             // Whoever still reads the standard input would wait for its end.
             runtime.shutdown_background();
             outcome
@@ -182,11 +264,21 @@ pub fn run(
         Ok(()) => 0,
         // Whoever reads the result has seen enough of it, as `head` does.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(CommandError::Usage(error)) => explain(&error, console),
         Err(error) => {
-            console.report(format_args!("{} command failed: {error}", command.name()));
+            let text = format!("{} command failed: {error}", command.name());
+            console.report_text(&text);
+            if let Some(hint) = error.hint() {
+                console.report(hint);
+            }
             FAILED
         }
     }
+}
+
+/// The commands and their options, with examples.
+fn definition() -> clap::Command {
+    examples::add(CommandLine::command())
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -200,9 +292,17 @@ fn parse(
     args: impl IntoIterator<Item = OsString>,
     environment: &Environment,
 ) -> Result<CommandLine, clap::Error> {
-    let command = environment.apply(CommandLine::command());
+    let command = environment.apply(definition());
     let matches = command.try_get_matches_from(with_command(args.into_iter().collect()))?;
     CommandLine::from_arg_matches(&matches)
+}
+
+/// What `neap serve` would be told without any flag.
+fn serve_args(environment: &Environment) -> Result<serve::ServeArgs, clap::Error> {
+    match parse(["neap".into(), "serve".into()], environment)?.command {
+        CliCommand::Serve(args) => Ok(*args),
+        _ => Err(clap::Error::new(ErrorKind::InvalidSubcommand)),
+    }
 }
 
 /// The arguments with `serve` where no command is named.
@@ -215,7 +315,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
             Some((name, _)) => (name, true),
             None => (name, false),
         };
-        if !legacy::is_runtime_flag(name) {
+        if !legacy::is_runtime_flag(name) && name != "config" {
             break;
         }
         at += if has_value { 1 } else { 2 };
@@ -231,17 +331,21 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
-/// Prints what the parser has to say: help, the version, or what is wrong.
-fn explain(error: &clap::Error, console: &mut Console) -> u8 {
-    let is_asked_for = matches!(
+fn is_asked_for(error: &clap::Error) -> bool {
+    matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
-    let is_terminal = match is_asked_for {
-        true => console.out_is_terminal,
-        false => console.err_is_terminal,
+    )
+}
+
+/// Prints what the parser has to say: help, the version, or what is wrong.
+fn explain(error: &clap::Error, console: &mut Console) -> u8 {
+    let is_asked_for = is_asked_for(error);
+    let has_colors = match is_asked_for {
+        true => console.out_has_colors(),
+        false => console.err_has_colors(),
     };
-    let text = match is_terminal {
+    let text = match has_colors {
         true => error.render().ansi().to_string(),
         false => error.render().to_string(),
     };

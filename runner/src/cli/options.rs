@@ -94,6 +94,16 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     }
 }
 
+/// A key and what it stands for: `threshold=90`.
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("it is written as key=value".to_owned()),
+    }
+}
+
 /// A number of bytes: `10485760`, `10MB`, `64KiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -133,6 +143,15 @@ mod tests {
         assert_eq!(parse_url("https://h").unwrap().as_str(), "https://h/");
         assert!(parse_url("ftp://h").is_err());
         assert!(parse_url("http://").is_err());
+    }
+
+    #[test]
+    fn a_value_may_have_equals_signs() {
+        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        assert_eq!(parse_pair("a=/x?b=c"), pair("a", "/x?b=c"));
+        assert_eq!(parse_pair("a="), pair("a", ""));
+        assert!(parse_pair("a").is_err());
+        assert!(parse_pair("=a").is_err());
     }
 
     #[test]

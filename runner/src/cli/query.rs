@@ -1,32 +1,34 @@
-//! `neap query`: SQL or InfluxQL from an argument, a file or the standard input.
+//! `neap query`: SQL or InfluxQL from an argument, a file or the standard input, or from somebody who sits at a
+//! terminal.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    path::PathBuf,
+use std::path::PathBuf;
+
+use clap::{
+    Args, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
 };
-
-use clap::{Args, ValueEnum};
-use reqwest::{Method, Response, Url, header};
-use serde::Serialize;
+use neap_bucket::World;
+use reqwest::Url;
 
 use super::{
-    CommandError,
-    options::{ConnectionArgs, DatabaseArgs, Format, parse_url},
+    CommandError, Environment,
+    options::{ConnectionArgs, Format, parse_url},
+    output,
     text::Given,
 };
-use crate::{client::Client, console::Console};
-
-/// The time or stamp as of which a query is to be answered.
-const AS_OF_HEADER: &str = "x-neap-as-of";
+use crate::{
+    console::Console,
+    shell::{self, Form, Language, Settings, StatementRequest},
+};
 
 /// The options of `neap query`.
 #[derive(Debug, Args)]
 pub(super) struct QueryArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
+    /// The name of the database. The shell starts without one, too.
+    #[arg(short = 'd', long = "database", value_name = "NAME")]
+    database: Option<String>,
 
-    /// The query, in quotes.
+    /// The query, in quotes. Without a query, a terminal becomes a shell for statements.
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
 
@@ -59,30 +61,23 @@ pub(super) struct QueryArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Language {
-    /// SQL, much like PostgreSQL's.
-    Sql,
-    /// InfluxQL.
-    Influxql,
-}
-
-#[derive(Serialize)]
-struct QueryRequest<'a> {
-    db: &'a str,
-    q: &'a str,
-    format: &'a str,
-}
-
-/// Runs the query and prints its result, or puts it into a file.
+/// Runs the query and prints its result, or puts it into a file; or runs the shell.
 ///
 /// # Errors
 ///
-/// The query failed, or its result can't be printed or stored.
-pub(super) async fn run(args: &QueryArgs, console: &mut Console) -> Result<(), CommandError> {
-    if args.format == Format::Parquet && args.output.is_none() && console.out_is_terminal {
-        return Err(CommandError::ParquetToTerminal(" with --output"));
+/// The query failed, or its result can't be printed or stored; or the terminal can't be used.
+pub(super) async fn run(
+    args: &QueryArgs,
+    environment: &Environment,
+    console: &mut Console,
+    world: World,
+) -> Result<(), CommandError> {
+    output::check(args.format, args.output.as_deref(), console)?;
+    let is_given = !args.query.is_empty() || args.file.is_some();
+    if !is_given && console.input_is_terminal && console.out_is_terminal {
+        return run_shell(args, environment, console, world).await;
     }
+    let database = args.database.as_deref().ok_or_else(no_database)?;
     let given = Given {
         what: "query",
         arguments: &args.query,
@@ -90,66 +85,53 @@ pub(super) async fn run(args: &QueryArgs, console: &mut Console) -> Result<(), C
     };
     let query = given.read(console)?;
     let client = args.connection.client(args.query_host.as_ref())?;
-    let path = match args.language {
-        Language::Sql => "/api/v3/query_sql",
-        Language::Influxql => "/api/v3/query_influxql",
+    let request = StatementRequest {
+        language: args.language,
+        database: Some(database),
+        text: &query,
+        form: args.format.as_str(),
+        as_of: args.as_of.as_deref(),
     };
-    let body = QueryRequest {
-        db: &args.database.database,
-        q: &query,
-        format: args.format.as_str(),
-    };
-    let request = client.request(Method::POST, path);
-    let mut request = request.header(header::CONTENT_TYPE, "application/json");
-    if let Some(as_of) = &args.as_of {
-        request = request.header(AS_OF_HEADER, as_of);
-    }
-    let response = client.send(request.body(to_json(&body))).await?;
-    match &args.output {
-        None => print(&client, response, args.format, console).await,
-        Some(path) => {
-            let failed = |error| CommandError::File {
-                path: path.display().to_string(),
-                error,
-            };
-            // Only now: a query that fails leaves an older result as it is.
-            let mut file = File::create(path).map_err(failed)?;
-            copy(&client, response, &mut file, failed).await.map(drop)
-        }
-    }
+    let response = request.send(&client).await?;
+    let output = args.output.as_deref();
+    output::deliver(&client, response, args.format, output, console).await
 }
 
-fn to_json(body: &QueryRequest<'_>) -> Vec<u8> {
-    // Three strings are always JSON.
-    serde_json::to_vec(body).unwrap_or_default()
-}
-
-/// Prints the result of a query, with a line break at its end unless it is binary.
-pub(super) async fn print(
-    client: &Client,
-    response: Response,
-    format: Format,
+async fn run_shell(
+    args: &QueryArgs,
+    environment: &Environment,
     console: &mut Console,
+    world: World,
 ) -> Result<(), CommandError> {
-    let last = copy(client, response, &mut console.out, CommandError::Output).await?;
-    if format != Format::Parquet && last != Some(b'\n') {
-        console.out.write_all(b"\n").map_err(CommandError::Output)?;
-    }
-    console.out.flush().map_err(CommandError::Output)
+    let form = match args.format {
+        Format::Pretty => Form::Pretty,
+        Format::Json => Form::Json,
+        Format::Jsonl => Form::Jsonl,
+        Format::Csv => Form::Csv,
+        // One file holds one result, so there must be a query for it.
+        Format::Parquet => return Err(CommandError::NothingGiven("query")),
+    };
+    let settings = Settings {
+        database: args.database.clone(),
+        language: args.language,
+        form,
+        as_of: args.as_of.clone(),
+    };
+    let client = args.connection.client(args.query_host.as_ref())?;
+    let has_colors =
+        environment.get("NO_COLOR").is_none() && environment.get("TERM") != Some("dumb");
+    let output = args.output.as_deref();
+    shell::run(client, settings, output, has_colors, console, world).await
 }
 
-/// Copies an answer as it comes, and gives its last byte.
-async fn copy(
-    client: &Client,
-    mut response: Response,
-    into: &mut (dyn Write + Send),
-    failed: impl Fn(io::Error) -> CommandError,
-) -> Result<Option<u8>, CommandError> {
-    let mut last = None;
-    while let Some(chunk) = client.next_chunk(&mut response).await? {
-        into.write_all(&chunk).map_err(&failed)?;
-        last = chunk.last().copied().or(last);
-    }
-    into.flush().map_err(failed)?;
-    Ok(last)
+/// The error of the parser for an option that only the shell can do without.
+fn no_database() -> CommandError {
+    let command = QueryArgs::augment_args(Command::new("neap query"));
+    let mut command = command.mut_arg("database", |option| option.required(true));
+    let mut error = clap::Error::new(ErrorKind::MissingRequiredArgument).with_cmd(&command);
+    let missing = vec!["--database <NAME>".to_owned()];
+    error.insert(ContextKind::InvalidArg, ContextValue::Strings(missing));
+    let usage = ContextValue::StyledStr(command.render_usage());
+    error.insert(ContextKind::Usage, usage);
+    CommandError::Usage(error)
 }

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::options::Format;
+
 /// The forms of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
@@ -17,6 +19,17 @@ pub(super) enum RowFormat {
     Jsonl,
     /// Comma-separated values with a header.
     Csv,
+}
+
+impl From<RowFormat> for Format {
+    fn from(format: RowFormat) -> Self {
+        match format {
+            RowFormat::Pretty => Self::Pretty,
+            RowFormat::Json => Self::Json,
+            RowFormat::Jsonl => Self::Jsonl,
+            RowFormat::Csv => Self::Csv,
+        }
+    }
 }
 
 /// Rows of the same columns.

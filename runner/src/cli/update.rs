@@ -1,4 +1,4 @@
-//! `neap update`: how long databases and tables keep rows.
+//! `neap update`: how long databases and tables keep rows, and the plugins of triggers.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     CommandError,
     options::{ConnectionArgs, DatabaseArgs, parse_duration},
+    trigger,
 };
 use crate::console::Console;
 
@@ -16,6 +17,8 @@ pub(super) enum UpdateCommand {
     Database(UpdateDatabaseArgs),
     /// Change how long a table keeps rows, whatever its database says.
     Table(UpdateTableArgs),
+    /// Replace the plugin of a trigger by one that is here.
+    Trigger(trigger::UpdateTriggerArgs),
 }
 
 /// How long to keep rows.
@@ -87,6 +90,7 @@ pub(super) async fn run(
     let text = match command {
         UpdateCommand::Database(args) => update_database(args).await?,
         UpdateCommand::Table(args) => update_table(args).await?,
+        UpdateCommand::Trigger(args) => trigger::update(args).await?,
     };
     console.print(text).map_err(CommandError::Output)
 }

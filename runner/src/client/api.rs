@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ClientError;
 
@@ -162,7 +162,51 @@ impl Client {
         self.read_json(response).await.map(Some)
     }
 
-    /// The same with PUT.
+    /// Sends a JSON body and gives the answer, which is JSON, too.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the answer is not what it should be.
+    pub async fn ask_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send_json(Method::POST, path, body).await?;
+        self.read_json(response).await
+    }
+
+    /// Sends an SQL query; the answer is to be in `format`, such as `csv`.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn query_sql(
+        &self,
+        database: &str,
+        sql: &str,
+        format: &str,
+    ) -> Result<Response, ClientError> {
+        let body = json!({ "db": database, "q": sql, "format": format });
+        self.send_json(Method::POST, "/api/v3/query_sql", &body)
+            .await
+    }
+
+    /// The same, with the rows as what they are made of.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused, or the answer is not what it should be.
+    pub async fn query_rows<T: DeserializeOwned>(
+        &self,
+        database: &str,
+        sql: &str,
+    ) -> Result<Vec<T>, ClientError> {
+        let response = self.query_sql(database, sql, "json").await?;
+        self.read_json(response).await
+    }
+
+    /// Sends a JSON body with PUT.
     ///
     /// # Errors
     ///
@@ -215,6 +259,15 @@ impl Client {
             url: self.url.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    /// Deletes what a path and a JSON body name.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub async fn delete_json(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
     /// Deletes what a path and query name.

@@ -153,6 +153,15 @@ impl Backlog {
             .collect()
     }
 
+    /// The age of the oldest segment that is not flushed.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        let piles = self.piles();
+        let spans = piles.values().filter_map(|pile| pile.spans.front());
+        let second = spans.map(|span| span.second).min()?;
+        let now = self.clock.monotonic();
+        Some(now.saturating_sub(Duration::from_secs(second)))
+    }
+
     /// The bytes of all segments that are not flushed.
     pub(super) fn bytes(&self) -> u64 {
         let piles = self.piles();

@@ -16,6 +16,19 @@ pub(super) struct Greeting<'a> {
     pub(super) place: &'a str,
     /// The names of this process and its cluster, as far as they were given.
     pub(super) names: [Option<&'a str>; 2],
+    /// Who is let in.
+    pub(super) entry: Entry,
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// Everybody.
+    Open,
+    /// Whoever has a token.
+    Tokens,
+    /// Nobody: there is no token yet.
+    NoTokenYet,
 }
 
 impl Greeting<'_> {
@@ -62,14 +75,28 @@ impl fmt::Display for Greeting<'_> {
             f,
             "  query:  neap query {host}--database mydb 'SELECT * FROM cpu'"
         )?;
-        if self.is_open_to_others() {
-            write!(
+        match self.entry {
+            Entry::Open if self.is_open_to_others() => write!(
                 f,
                 "\n  There is no authentication: whoever reaches {} can read, write and delete.",
                 self.address
-            )?;
+            ),
+            Entry::NoTokenYet => write!(
+                f,
+                "\n  There is no token yet: whoever reaches {} first can create the one that may do everything.\
+                 \n  token:  neap create token {host}--admin\
+                 \n  Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)",
+                self.address
+            ),
+            Entry::Open | Entry::Tokens => Ok(()),
+        }?;
+        let has_secrets = self.entry != Entry::Open;
+        match has_secrets && self.is_open_to_others() && !self.is_encrypted {
+            true => f.write_str(
+                "\n  Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.",
+            ),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -83,6 +110,7 @@ mod tests {
             is_encrypted: false,
             place: "directory /data",
             names: [None, None],
+            entry: Entry::Open,
         }
     }
 
@@ -115,5 +143,41 @@ mod tests {
           query:  neap query --host http://127.0.0.1:9000 --database mydb 'SELECT * FROM cpu'
           There is no authentication: whoever reaches 0.0.0.0:9000 can read, write and delete.
         ");
+    }
+
+    #[test]
+    fn a_server_that_asks_for_tokens_says_how_to_get_the_first() {
+        let greeting = |entry| Greeting {
+            entry,
+            ..greeting("0.0.0.0:9000")
+        };
+        insta::assert_snapshot!(shown(&greeting(Entry::NoTokenYet)), @"
+        Neap <version> is ready at http://127.0.0.1:9000
+          data:   directory /data
+          write:  neap write --host http://127.0.0.1:9000 --database mydb 'cpu,host=a usage=0.5'
+          query:  neap query --host http://127.0.0.1:9000 --database mydb 'SELECT * FROM cpu'
+          There is no token yet: whoever reaches 0.0.0.0:9000 first can create the one that may do everything.
+          token:  neap create token --host http://127.0.0.1:9000 --admin
+          Then: export NEAP_AUTH_TOKEN=…, or --token. (Better: --admin-token-file. --without-auth asks for none.)
+          Tokens come over the network in clear: use --tls-cert and --tls-key, or a proxy.
+        ");
+        let tokens = shown(&greeting(Entry::Tokens));
+        assert!(!tokens.contains("no token") && !tokens.contains("authentication"));
+    }
+
+    #[test]
+    fn tokens_in_clear_are_warned_of_where_others_can_listen() {
+        let is_warned = |address, is_encrypted, entry| {
+            let greeting = Greeting {
+                is_encrypted,
+                entry,
+                ..greeting(address)
+            };
+            shown(&greeting).contains("in clear")
+        };
+        assert!(is_warned("0.0.0.0:1", false, Entry::Tokens));
+        assert!(!is_warned("0.0.0.0:1", true, Entry::NoTokenYet));
+        assert!(!is_warned("127.0.0.1:1", false, Entry::Tokens));
+        assert!(!is_warned("0.0.0.0:1", false, Entry::Open));
     }
 }

@@ -18,10 +18,7 @@ const RUNTIME: [&str; 11] = [
 ];
 
 /// Flags of `serve`, with or without a value.
-const SERVE: [&str; 66] = [
-    "admin-token-file",
-    "admin-token-recovery-http-bind",
-    "catalog-sync-interval",
+const SERVE: [&str; 61] = [
     "checkpoint-interval",
     "compaction-check-interval",
     "compaction-cleanup-wait",
@@ -43,7 +40,6 @@ const SERVE: [&str; 66] = [
     "datafusion-runtime-type",
     "datafusion-use-cached-parquet-loader",
     "delete-grace-period",
-    "disable-authz",
     "disable-parquet-mem-cache",
     "disable-telemetry-upload",
     "distinct-cache-eviction-interval",
@@ -63,7 +59,6 @@ const SERVE: [&str; 66] = [
     "plugin-dir",
     "plugin-repo",
     "query-file-limit",
-    "query-log-size",
     "replication-interval",
     "restrict-plugin-triggers-to",
     "snapshot-concurrency-limit",
@@ -90,6 +85,11 @@ const SERVE: [&str; 66] = [
 /// Whether a flag may stand before the command; then it has a value.
 pub(crate) fn is_runtime_flag(name: &str) -> bool {
     RUNTIME.contains(&name)
+}
+
+/// Whether a flag of `serve` is accepted and changes nothing.
+pub(crate) fn is_without_effect(name: &str) -> bool {
+    RUNTIME.contains(&name) || SERVE.contains(&name)
 }
 
 /// The flags that may stand before the command; they change nothing, not even a warning.
@@ -184,10 +184,10 @@ mod tests {
             "--gen1-duration",
             "5m",
             "--test-mode",
-            "--admin-token-recovery-http-bind",
+            "--checkpoint-interval",
             "--num-io-threads=2",
         ];
-        insta::assert_snapshot!(parse(&args).warning().unwrap(), @"without effect here: --num-io-threads, --admin-token-recovery-http-bind, --gen1-duration, --test-mode");
+        insta::assert_snapshot!(parse(&args).warning().unwrap(), @"without effect here: --num-io-threads, --checkpoint-interval, --gen1-duration, --test-mode");
     }
 
     #[test]

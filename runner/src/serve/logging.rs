@@ -15,19 +15,23 @@ const MORE: &str = "info,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_co
                     neap_http=debug,neap_manifest=debug,neap_query=debug,neap_wal=debug,neap_write=debug";
 const EVERYTHING: &str = "trace";
 
-/// Starts logging as the options say; once in a process.
-pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
+/// What is logged.
+pub(super) fn filter(args: &ServeArgs) -> Result<EnvFilter, ServeError> {
     let filter = match (&args.log_filter, args.verbose) {
         (Some(filter), _) => filter,
         (None, 0) => USUAL,
         (None, 1) => MORE,
         (None, _) => EVERYTHING,
     };
-    let filter = EnvFilter::try_new(filter).map_err(|error| ServeError::LogFilter {
+    EnvFilter::try_new(filter).map_err(|error| ServeError::LogFilter {
         filter: filter.to_owned(),
         reason: error.to_string(),
-    })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    })
+}
+
+/// Starts logging as the options say; once in a process.
+pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
+    let registry = tracing_subscriber::registry().with(filter(args)?);
     let started = match args.log_destination {
         LogDestination::Stdout => {
             let lines = fmt::layer().with_ansi(io::stdout().is_terminal());

@@ -10,11 +10,17 @@
 //! takes no more connections, lets the requests under way finish within a bound, and flushes what may be
 //! flushed.
 
+mod access;
+mod admin_token;
 mod backlog;
+mod crowding;
+mod delivery;
 mod feeding;
 mod flushing;
 mod greeting;
+mod heartbeat;
 pub(crate) mod legacy;
+mod limits;
 mod lingering;
 mod listener;
 mod logging;
@@ -23,22 +29,34 @@ mod memory;
 mod observe;
 mod opening;
 mod options;
+mod pacing;
+mod presence;
+mod private_file;
+mod ready;
+mod recovery;
 mod stop;
 mod tls;
 mod wiring;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::future::OptionFuture;
 use neap_bucket::World;
-use neap_catalog::CatalogError;
+use neap_catalog::{ANY_AGE, Catalog, CatalogError};
 use neap_query::QueryError;
 use tokio::runtime::Handle;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::options::ServeArgs;
-use self::{greeting::Greeting, listener::Listener, options::Mode, stop::StopSignals, wiring::App};
+use self::{
+    greeting::{Entry, Greeting},
+    heartbeat::Heartbeat,
+    listener::{Bound, Listener},
+    options::Mode,
+    stop::StopSignals,
+    tls::{Tls, TlsFiles},
+    wiring::App,
+};
 use crate::{
     cli::Environment,
     console::Console,
@@ -91,6 +109,17 @@ pub enum ServeError {
         /// The option that is not.
         missing: &'static str,
     },
+    /// The process has no function that replaces tokens.
+    #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
+    NoRecovery,
+    /// The file has no admin token.
+    #[error("--admin-token-file {path}: {reason}")]
+    AdminToken {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
     /// HTTPS can't be served with these files.
     #[error("{path}: {reason}")]
     Tls {
@@ -133,40 +162,75 @@ pub(crate) async fn run(
     let signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let tls = encryption(args)?;
     let is_encrypted = tls.is_some();
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.watch(world.clone()));
+    }
     let mut stores = Stores::open(&args.store, &world)?;
     stores.probe_if_unused().await?;
-    let app = App::new(args, &mut stores, &world).await?;
-    let cannot_listen = |error| ServeError::Listen {
-        address: args.http_bind.clone(),
-        error,
-    };
-    let listener = Listener::bind(&args.http_bind, tls, world.clone());
-    let listener = listener.await.map_err(cannot_listen)?;
+    let stop = CancellationToken::new();
+    let mut app = App::new(args, &mut stores, &world, &stop).await?;
+    let recovery = app.recovery.take();
+    if let Some(path) = &args.access.admin_token_file {
+        admin_token::install(path, &app.catalog, &world, console).await?;
+    }
+    if let Some(address) = args.access.recovery_address() {
+        let recovery = recovery.ok_or(ServeError::NoRecovery)?;
+        let (stop, world) = (stop.clone(), world.clone());
+        let listening = recovery.listen(address, tls.clone(), stop, world, console);
+        listening.await?;
+    }
+    let (listener, address) = listen(args, tls, &world).await?;
+    observe::register_connections(&stores.metrics, &listener.stats());
+    let bucket = stores.bucket.clone();
+    let heartbeat = Heartbeat::begin(bucket, node.clone(), &args.mode, address.to_string()).await;
     let greeting = Greeting {
-        address: listener.address().map_err(cannot_listen)?,
+        address,
         is_encrypted,
         place: &stores.place,
         names: [node.as_deref(), args.cluster_id.as_deref()],
+        entry: entry(args, &app.catalog).await?,
     };
     tell_address(args, &greeting)?;
     // A console that nobody reads is no reason not to serve.
     console.print(&greeting).ok();
     let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
-    serve(listener, app, signals, world, background.handle()).await;
+    let handle = background.handle();
+    serve(listener, app, heartbeat, stop, signals, world, handle).await;
     // What is cut short there is garbage at worst.
     background.shutdown_background();
     Ok(())
+}
+
+/// Listens for the requests of clients, and tells where.
+async fn listen(
+    args: &ServeArgs,
+    tls: Option<Tls>,
+    world: &World,
+) -> Result<(Listener, SocketAddr), ServeError> {
+    let cannot_listen = |error| ServeError::Listen {
+        address: args.http_bind.clone(),
+        error,
+    };
+    let bound = Bound {
+        patience: args.limits.http_timeout,
+        ..Bound::with_tls(tls)
+    };
+    let listener = Listener::bind(&args.http_bind, bound, world.clone());
+    let listener = listener.await.map_err(cannot_listen)?;
+    let address = listener.address().map_err(cannot_listen)?;
+    Ok((listener, address))
 }
 
 /// Serves until the first signal, then ends in order; the second signal ends that, too.
 async fn serve(
     listener: Listener,
     app: App,
+    heartbeat: Heartbeat,
+    stop: CancellationToken,
     signals: StopSignals,
     world: World,
     background: &Handle,
 ) {
-    let stop = CancellationToken::new();
     if let Some(maintenance) = app.maintenance {
         let stop = stop.clone();
         background.spawn(async move { Arc::new(maintenance).run(&stop).await });
@@ -175,6 +239,11 @@ async fn serve(
         let stop = stop.clone();
         tokio::spawn(async move { feeding.run(&stop).await });
     }
+    let heartbeat = Arc::new(heartbeat);
+    tokio::spawn({
+        let (heartbeat, stop) = (Arc::clone(&heartbeat), stop.clone());
+        async move { heartbeat.run(&stop).await }
+    });
     let flushing = app.flushing.map(|flushing| {
         let (stop, runtime) = (stop.clone(), Handle::current());
         // Folding and encoding take long: they have a thread of their own, so that requests don't wait.
@@ -193,11 +262,24 @@ async fn serve(
         if world.timeout(LAST_FLUSH, last).await.is_none() {
             tracing::warn!("the last flush did not end in time; the next start goes on with it");
         }
+        heartbeat.end().await;
     };
     tokio::select! {
         () = work => tracing::info!("stopped"),
         () = signals.forward(stop.clone()) => tracing::warn!("stopped at once"),
     }
+}
+
+/// Who is let in, as the cluster's tokens are now.
+async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<Entry, ServeError> {
+    if args.access.without_auth {
+        return Ok(Entry::Open);
+    }
+    let root = catalog.root(ANY_AGE).await?;
+    Ok(match root.value.tokens().is_empty() {
+        true => Entry::NoTokenYet,
+        false => Entry::Tokens,
+    })
 }
 
 fn warn(args: &ServeArgs, console: &mut Console) {
@@ -207,14 +289,43 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     if args.mode.contains(&Mode::Process) {
         console.report("warning: --mode process: there are no plugins yet");
     }
+    if let Some(path) = &args.tls_key {
+        private_file::warn("--tls-key", path, console);
+    }
+}
+
+/// What is wrong with options that the parser has accepted, as far as it can be told without a start.
+pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &World) -> Vec<String> {
+    let checks = [
+        encryption(args).err(),
+        node_name(args, environment).err(),
+        logging::filter(args).err(),
+        unusable_store(args, world),
+    ];
+    let mistakes = checks.iter().flatten();
+    mistakes.map(ToString::to_string).collect()
+}
+
+/// Why the options open no store behind a network, of which nothing is asked yet. A directory would be created.
+fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
+    use neap_bucket::ObjectStoreKind::{Azure, Google, S3};
+
+    let is_remote = matches!(args.store.kind(), S3 | Google | Azure);
+    let opened = is_remote.then(|| args.store.open(world))?;
+    opened.err().map(|error| StoresError::Config(error).into())
 }
 
 /// What encrypts connections, if anything does. An option may come from the environment, of which the parser
 /// of the command line does not know: what belongs together is checked here.
-fn encryption(args: &ServeArgs) -> Result<Option<TlsAcceptor>, ServeError> {
+fn encryption(args: &ServeArgs) -> Result<Option<Tls>, ServeError> {
     let (given, missing) = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
-            return tls::acceptor(certificates, key, args.tls_minimum_version).map(Some);
+            let files = TlsFiles {
+                certificates: certificates.clone(),
+                key: key.clone(),
+                oldest: args.tls_minimum_version,
+            };
+            return Tls::open(files).map(Some);
         }
         (None, None) => return Ok(None),
         (Some(_), None) => ("--tls-cert", "--tls-key"),

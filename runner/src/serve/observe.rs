@@ -1,14 +1,21 @@
 //! What the process shows of itself at `/metrics`.
 
+mod connections;
+mod process;
+mod tail;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
+use neap_bucket::World;
+use neap_compact::{Compactor, Debt};
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
-use neap_query::{CacheStats, QueryEngine};
+use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
 
+pub(super) use self::connections::register as register_connections;
 use super::{backlog::Backlog, maintenance::MaintenanceStats};
 use crate::stores::Requests;
 
@@ -18,83 +25,149 @@ pub(super) struct Observed {
     pub(super) requests: Requests,
     pub(super) backlog: Arc<Backlog>,
     pub(super) snapshots: Arc<SnapshotReader>,
+    pub(super) world: World,
+    /// The version and the revision of the program.
+    pub(super) build: [&'static str; 2],
 }
 
-/// Adds the metrics of the store, the tails and the caches. Those of writes are the write function's.
+/// A number that is read when it is shown, with its name, its help and its kind.
+type Shown<T> = (&'static str, &'static str, MetricKind, fn(&T) -> f64);
+
+/// Adds numbers that are all read from the same source.
+fn collect<S, T>(
+    metrics: &Metrics,
+    source: &Arc<S>,
+    read: fn(&S) -> T,
+    shown: impl IntoIterator<Item = Shown<T>>,
+) where
+    S: Send + Sync + 'static,
+    T: 'static,
+{
+    for (name, help, kind, value) in shown {
+        let source = Arc::clone(source);
+        metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], value(&read(&source)));
+        });
+    }
+}
+
+/// A count as a sample, which is whole up to 9e15.
+#[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
+fn number(count: impl TryInto<u64>) -> f64 {
+    count.try_into().map_or(f64::NAN, |count: u64| count as f64)
+}
+
+/// Adds the metrics of the process, the store, the tails and the snapshots. Those of writes are the write
+/// function's.
 pub(super) fn register(metrics: &Metrics, observed: &Observed) {
+    let [version, revision] = observed.build;
+    process::register(metrics, &observed.world, version, revision);
     register_store(metrics, &observed.requests);
-    let backlog = Arc::clone(&observed.backlog);
-    let help = "Bytes of segments that this process has put and that are not flushed.";
-    metrics.collect("neap_tail_bytes", help, MetricKind::Gauge, move |samples| {
-        samples.add(&[], backlog.bytes());
-    });
-    let backlog = Arc::clone(&observed.backlog);
-    let help = "Segments that this process has put and that are not flushed.";
+    tail::register(metrics, observed);
+}
+
+/// Adds the metrics of queries.
+pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
+    let counted = Arc::clone(engine);
+    let help = "Queries that have ended, by how.";
     metrics.collect(
-        "neap_tail_segments",
+        "neap_queries_total",
         help,
-        MetricKind::Gauge,
+        MetricKind::Counter,
         move |samples| {
-            let segments: usize = backlog
-                .segments()
-                .iter()
-                .map(|(_, segments)| segments)
-                .sum();
-            samples.add(&[], segments);
+            let stats = counted.query_stats();
+            for (outcome, count) in [
+                ("success", stats.succeeded),
+                ("failure", stats.failed),
+                ("cancelled", stats.cancelled),
+            ] {
+                samples.add(&[("outcome", outcome)], count);
+            }
         },
     );
-    let snapshots = Arc::clone(&observed.snapshots);
-    let help = "Bytes of tails and manifests kept between queries.";
-    metrics.collect(
-        "neap_snapshot_bytes",
-        help,
-        MetricKind::Gauge,
-        move |samples| {
-            samples.add(&[], snapshots.retained_bytes());
-        },
-    );
+    let shown: [Shown<QueryStats>; 2] = [
+        (
+            "neap_query_rows_total",
+            "Rows that queries gave out.",
+            MetricKind::Counter,
+            |stats| number(stats.rows),
+        ),
+        (
+            "neap_query_seconds_total",
+            "Time from the beginning to the end of all queries together.",
+            MetricKind::Counter,
+            |stats| stats.time.as_secs_f64(),
+        ),
+    ];
+    collect(metrics, engine, |engine| engine.query_stats(), shown);
+    let data: [Shown<DataCacheStats>; 4] = [
+        (
+            "neap_data_cache_hits_total",
+            "Column chunks of sections that queries found in memory.",
+            MetricKind::Counter,
+            |stats| number(stats.hits),
+        ),
+        (
+            "neap_data_cache_misses_total",
+            "Column chunks of sections that queries read from the store.",
+            MetricKind::Counter,
+            |stats| number(stats.misses),
+        ),
+        (
+            "neap_data_cache_chunk_bytes",
+            "Bytes of column chunks in memory.",
+            MetricKind::Gauge,
+            |stats| number(stats.chunk_bytes),
+        ),
+        (
+            "neap_data_cache_footer_bytes",
+            "Bytes of decoded footers of sections in memory.",
+            MetricKind::Gauge,
+            |stats| number(stats.footer_bytes),
+        ),
+    ];
+    collect(metrics, engine, |engine| engine.data_cache_stats(), data);
+    register_caches(metrics, engine);
 }
 
 /// Adds the metrics of last and distinct value caches.
-pub(super) fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
-    type Read = fn(&CacheStats) -> f64;
-    #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
-    let shown: [(&'static str, &'static str, MetricKind, Read); 7] = [
+fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
+    let shown: [Shown<CacheStats>; 7] = [
         (
             "neap_cache_bytes",
             "Bytes of contents of last and distinct value caches in memory.",
             MetricKind::Gauge,
-            |stats| stats.bytes as f64,
+            |stats| number(stats.bytes),
         ),
         (
             "neap_cache_entries",
             "Contents of last and distinct value caches in memory.",
             MetricKind::Gauge,
-            |stats| stats.entries as f64,
+            |stats| number(stats.entries),
         ),
         (
             "neap_cache_hits_total",
             "Reads of caches that found the contents in memory.",
             MetricKind::Counter,
-            |stats| stats.hits as f64,
+            |stats| number(stats.hits),
         ),
         (
             "neap_cache_misses_total",
             "Reads of caches that had to load or build the contents, or read the table.",
             MetricKind::Counter,
-            |stats| stats.misses as f64,
+            |stats| number(stats.misses),
         ),
         (
             "neap_cache_loads_total",
             "Contents of caches that were read from the store.",
             MetricKind::Counter,
-            |stats| stats.loads as f64,
+            |stats| number(stats.loads),
         ),
         (
             "neap_cache_scans_total",
             "Contents of caches that were built by a scan of the table.",
             MetricKind::Counter,
-            |stats| stats.scans as f64,
+            |stats| number(stats.scans),
         ),
         (
             "neap_cache_load_seconds_total",
@@ -103,16 +176,15 @@ pub(super) fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
             |stats| stats.time.as_secs_f64(),
         ),
     ];
-    for (name, help, kind, read) in shown {
-        let engine = Arc::clone(engine);
-        metrics.collect(name, help, kind, move |samples| {
-            samples.add(&[], read(&engine.cache_stats()));
-        });
-    }
+    collect(metrics, engine, |engine| engine.cache_stats(), shown);
 }
 
 /// Adds the metrics of maintenance.
-pub(super) fn register_maintenance(metrics: &Metrics, stats: &Arc<MaintenanceStats>) {
+pub(super) fn register_maintenance(
+    metrics: &Metrics,
+    stats: &Arc<MaintenanceStats>,
+    compactor: &Compactor,
+) {
     type Read = fn(&MaintenanceStats) -> &AtomicU64;
     let counters: [(&'static str, &'static str, Read); 5] = [
         (
@@ -147,6 +219,28 @@ pub(super) fn register_maintenance(metrics: &Metrics, stats: &Arc<MaintenanceSta
             samples.add(&[], read(&stats).load(Ordering::Relaxed));
         });
     }
+    let debt: [Shown<Debt>; 3] = [
+        (
+            "neap_compaction_due_merges",
+            "Merges that were due when the databases were last looked at, and are not done.",
+            MetricKind::Gauge,
+            |debt| number(debt.merges),
+        ),
+        (
+            "neap_compaction_due_sections",
+            "Sections that are to be merged.",
+            MetricKind::Gauge,
+            |debt| number(debt.sections),
+        ),
+        (
+            "neap_compaction_due_bytes",
+            "Bytes of sections that are to be merged.",
+            MetricKind::Gauge,
+            |debt| number(debt.bytes),
+        ),
+    ];
+    let compactor = Arc::new(compactor.clone());
+    collect(metrics, &compactor, Compactor::debt, debt);
 }
 
 fn register_store(metrics: &Metrics, requests: &Requests) {
@@ -177,3 +271,6 @@ fn register_store(metrics: &Metrics, requests: &Requests) {
         },
     );
 }
+
+#[cfg(test)]
+mod tests;

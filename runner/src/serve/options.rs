@@ -4,16 +4,19 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use neap_bucket::StoreConfig;
+use neap_catalog::{NameError, validate_database_name};
 
-use super::{legacy::LegacyFlags, memory::MemoryAmount, tls::TlsVersion};
-use crate::cli::{parse_bytes, parse_duration};
+use super::{
+    access::AccessArgs, legacy::LegacyFlags, limits::LimitArgs, memory::MemoryAmount,
+    tls::TlsVersion,
+};
+use crate::cli::parse_duration;
 
 /// The options of `neap serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The address to listen on. By default only this machine is served: there is no authentication yet,
-    /// so whoever reaches the address can read, write and delete. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "0.0.0.0:8181")]
     pub(super) http_bind: String,
 
     /// A name for this process in messages. Any number of processes may share a store, whatever their names.
@@ -32,25 +35,23 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub(super) mode: Vec<Mode>,
 
-    /// Serve everybody. There is no authentication yet, so this changes nothing.
-    #[arg(long)]
-    pub(super) without_auth: bool,
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
+
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 
     /// A file to write the address into, once it is listened on.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(super) tcp_listener_file_path: Option<PathBuf>,
 
-    /// The largest body of a write, before and after decompression.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
-    pub(super) max_http_request_size: usize,
+    /// The database of writes that name none, as those of QuestDB's clients don't.
+    #[arg(long, value_name = "NAME", value_parser = parse_database_name)]
+    pub(super) default_database: Option<String>,
 
     /// The memory of all running queries together: bytes, or a share of the memory there is.
     #[arg(long, value_name = "BYTES|PERCENT", default_value = "20%")]
     pub(super) exec_mem_pool_bytes: MemoryAmount,
-
-    /// Queries that run at once; others wait.
-    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
-    pub(super) max_concurrent_queries: usize,
 
     /// The age that a result may have, for queries that don't say. With 0s, a query sees all writes that were
     /// answered before it began.
@@ -61,6 +62,10 @@ pub(crate) struct ServeArgs {
     /// By default 0s for a directory or memory, and 1s for stores behind a network, where every write costs.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) wal_flush_interval: Option<Duration>,
+
+    /// Queries that `system.queries` shows: those that run, and the last ones that did.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(super) query_log_size: usize,
 
     /// Answer last and distinct value caches from the tables, as if nothing were kept of them.
     #[arg(long)]
@@ -92,7 +97,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(super) trust_store_clock: bool,
 
-    /// The certificates to serve HTTPS with, as a PEM file. Needs --tls-key.
+    /// The certificates to serve HTTPS with, as a PEM file. Needs --tls-key. When the files change, new
+    /// connections get the new certificate.
     #[arg(long, value_name = "FILE")]
     pub(super) tls_cert: Option<PathBuf>,
 
@@ -121,6 +127,18 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) legacy: LegacyFlags,
+}
+
+/// A host and a port, such as `0.0.0.0:8181`, `[::]:8181` or `localhost:0`. Whether there is such a host shows when
+/// it is listened on.
+fn parse_address(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let is_address =
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    match is_address {
+        true => Ok(text.to_owned()),
+        false => Err("a host and a port are expected, such as 0.0.0.0:8181".to_owned()),
+    }
 }
 
 /// What a process can do.
@@ -152,4 +170,9 @@ impl ServeArgs {
     pub(super) fn does(&self, mode: Mode) -> bool {
         self.mode.contains(&mode) || self.mode.contains(&Mode::All)
     }
+}
+
+fn parse_database_name(name: &str) -> Result<String, NameError> {
+    validate_database_name(name)?;
+    Ok(name.to_owned())
 }

@@ -1,36 +1,76 @@
 //! Tests of the server as it is put together.
 
+mod access;
+mod secrecy;
+
 use std::sync::Arc;
 
 use axum::{Router, body::Body, routing::get};
 use clap::{Args, Command, FromArgMatches};
 use http_body_util::BodyExt;
+use neap_http::Metrics;
 use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
 use super::*;
 use crate::console::testing::console;
 
-fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
+pub(super) fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
     let command = ServeArgs::augment_args(Command::new("serve"));
     let args = ["serve"].iter().chain(args);
     ServeArgs::from_arg_matches(&command.try_get_matches_from(args)?)
 }
 
-async fn app(args: &[&str]) -> App {
-    let (args, world) = (parse(args).unwrap(), World::system());
-    let mut stores = Stores::open(&args.store, &world).unwrap();
-    stores.probe_if_unused().await.unwrap();
-    App::new(&args, &mut stores, &world).await.unwrap()
+/// A process without a listener.
+pub(super) struct Served {
+    pub(super) app: App,
+    pub(super) metrics: Metrics,
+    pub(super) stop: CancellationToken,
 }
 
-async fn request(app: &App, method: &str, path: &str, body: &str) -> (u16, String) {
-    let request = axum::http::Request::builder().method(method).uri(path);
-    let request = request.body(Body::from(body.to_owned())).unwrap();
-    let response = app.router.clone().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+impl Served {
+    pub(super) async fn new(args: &[&str]) -> Self {
+        let (args, world) = (parse(args).unwrap(), World::system());
+        let mut stores = Stores::open(&args.store, &world).unwrap();
+        stores.probe_if_unused().await.unwrap();
+        let stop = CancellationToken::new();
+        Self {
+            app: App::new(&args, &mut stores, &world, &stop).await.unwrap(),
+            metrics: stores.metrics,
+            stop,
+        }
+    }
+
+    pub(super) async fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.send(method, path, &[], body).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String) {
+        let mut request = axum::http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.app.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+async fn app(args: &[&str]) -> Served {
+    let open = args.iter().copied().chain(["--without-auth"]);
+    Served::new(&open.collect::<Vec<_>>()).await
+}
+
+async fn request(served: &Served, method: &str, path: &str, body: &str) -> (u16, String) {
+    served.request(method, path, body).await
 }
 
 #[tokio::test]
@@ -72,7 +112,7 @@ async fn a_process_does_what_its_mode_says() {
             .0,
         404
     );
-    assert!(queries.flushing.is_none());
+    assert!(queries.app.flushing.is_none());
     let writes = app(&["--object-store", "memory", "--mode", "ingest,compact"]).await;
     assert_eq!(
         request(&writes, "POST", "/api/v3/write_lp?db=d", "m v=1")
@@ -86,7 +126,7 @@ async fn a_process_does_what_its_mode_says() {
             .0,
         404
     );
-    assert!(writes.flushing.is_some());
+    assert!(writes.app.flushing.is_some());
 }
 
 #[tokio::test]
@@ -100,7 +140,7 @@ async fn stopping_lets_a_request_finish_that_has_begun() {
             "done"
         }
     };
-    let listener = Listener::bind("127.0.0.1:0", None, World::system())
+    let listener = Listener::bind("127.0.0.1:0", Bound::with_tls(None), World::system())
         .await
         .unwrap();
     let url = format!("http://{}/", listener.address().unwrap());
@@ -121,6 +161,46 @@ async fn stopping_lets_a_request_finish_that_has_begun() {
 }
 
 #[tokio::test]
+async fn a_process_is_ready_until_it_is_asked_to_stop() {
+    let served = app(&["--object-store", "memory"]).await;
+    assert_eq!(
+        served.request("GET", "/ready", "").await,
+        (200, "OK".into())
+    );
+    served.stop.cancel();
+    let (status, text) = served.request("GET", "/ready", "").await;
+    assert_eq!((status, text.as_str()), (503, "stopping"));
+    assert_eq!(served.request("GET", "/health", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn ceilings_are_refused_in_the_words_of_influxdb() {
+    let args = ["--object-store", "memory", "--max-databases", "1"];
+    let more = [
+        "--max-tables=1",
+        "--max-tags-per-table=1",
+        "--max-columns-per-table=3",
+    ];
+    let args: Vec<_> = args.into_iter().chain(more).collect();
+    let served = app(&args).await;
+    let write = async |database: &str, line: &str| {
+        let path = format!("/api/v3/write_lp?db={database}");
+        served.request("POST", &path, line).await
+    };
+    assert_eq!(write("a", "m,t=x f=1").await.0, 204);
+    for (database, line, expected) in [
+        ("b", "m f=1", "limit of 1 databases"),
+        ("a", "n f=1", "number of tables limit"),
+        ("a", "m,u=x f=1", "limit of 1 columns"),
+        ("a", "m,t=x g=1,h=1", "limit of 3 columns"),
+    ] {
+        let (status, text) = write(database, line).await;
+        assert!(status == 422 || status == 400, "{status} {text}");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_address_is_told_in_a_file_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("address");
@@ -130,6 +210,7 @@ async fn the_address_is_told_in_a_file_as_a_whole() {
         is_encrypted: false,
         place: "",
         names: [None, None],
+        entry: Entry::Open,
     };
     tell_address(&args, &greeting).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1:4711");
@@ -172,12 +253,12 @@ fn flags_without_effect_are_warned_of_once() {
         "--gen1-duration",
         "5m",
         "--wal-snapshot-size=10",
-        "--disable-authz",
-        "health,ping",
+        "--query-file-limit",
+        "432",
     ];
     warn(&parse(&args).unwrap(), &mut console);
     assert_eq!(out.text(), "");
-    insta::assert_snapshot!(err.text(), @"warning: without effect here: --disable-authz, --gen1-duration, --wal-snapshot-size");
+    insta::assert_snapshot!(err.text(), @"warning: without effect here: --gen1-duration, --query-file-limit, --wal-snapshot-size");
 }
 
 /// Every flag that InfluxDB 3 documents for `serve`, with a value where it has one.

@@ -9,24 +9,30 @@ use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, FlushTriggers,
     Flusher, MergePolicy,
 };
-use neap_http::{ClusterId, Common, Metrics, Server, finish, health_routes, metrics_routes};
+use neap_http::{ClusterId, Common, Server, finish, health_routes, metrics_routes};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use neap_write::{WriteParts, WriteService, WriteSettings};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
     backlog::{Backlog, Handover},
+    crowding,
     feeding::{Changed, Feeding},
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
     memory,
     observe::{self, Observed},
     options::{Mode, ServeArgs},
+    ready::{self, Readiness},
+    recovery::Recovery,
 };
 use crate::stores::Stores;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The revision that the program was built from, if the build said so.
 const REVISION: &str = match option_env!("NEAP_REVISION") {
@@ -39,6 +45,10 @@ const REVISION: &str = match option_env!("NEAP_REVISION") {
 pub(super) struct App {
     /// All routes.
     pub(super) router: Router,
+    /// The databases and tokens.
+    pub(super) catalog: Arc<Catalog>,
+    /// What replaces the admin token, if this process changes anything.
+    pub(super) recovery: Option<Recovery>,
     /// What flushes in the background, if this process does that.
     pub(super) flushing: Option<Flushing>,
     /// What keeps caches up to date in the background, if this process answers queries.
@@ -66,6 +76,7 @@ impl App {
         args: &ServeArgs,
         stores: &mut Stores,
         world: &World,
+        stop: &CancellationToken,
     ) -> Result<Self, ServeError> {
         let shares = Shares {
             total: memory::total_bytes(),
@@ -75,7 +86,8 @@ impl App {
             false => None,
         };
         let bucket = &stores.bucket;
-        let catalog = Arc::new(Catalog::new(bucket.clone(), stores.margins, None));
+        let catalog = Catalog::new(bucket.clone(), stores.margins, None);
+        let catalog = Arc::new(catalog.with_limits(args.limits.of_catalog()));
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailSettings {
@@ -115,18 +127,19 @@ impl App {
             writer_settings(args, stores.kind, shares),
             Some(Arc::new(handover)),
         );
-        let metrics = Metrics::default();
+        let metrics = stores.metrics.clone();
         observe::register(
             &metrics,
             &Observed {
                 requests: stores.requests(),
                 backlog: Arc::clone(&backlog),
                 snapshots: Arc::clone(&snapshots),
+                world: world.clone(),
+                build: [VERSION, REVISION],
             },
         );
-        let mut routes = health_routes(Server::new(env!("CARGO_PKG_VERSION"), REVISION, world))
-            .merge(metrics_routes(metrics.clone()));
-        let mut deleter = None;
+        let mut routes = Router::new();
+        let (mut deleter, mut recovery) = (None, None);
         if args.does(Mode::Ingest) {
             let service = WriteService::new(WriteParts {
                 catalog: Arc::clone(&catalog),
@@ -137,6 +150,7 @@ impl App {
             });
             let service = Arc::new(service);
             deleter = Some(Arc::clone(&service) as Arc<dyn RowDeleter>);
+            recovery = Some(Recovery::new(Arc::clone(&service)));
             routes = routes.merge(neap_write::router(service));
         }
         let mut feeding = None;
@@ -153,7 +167,7 @@ impl App {
                 None => engine,
             };
             let engine = Arc::new(engine);
-            observe::register_caches(&metrics, &engine);
+            observe::register_queries(&metrics, &engine);
             feeding = Some(Feeding {
                 engine: Arc::clone(&engine),
                 changed: Arc::clone(&changed),
@@ -161,17 +175,30 @@ impl App {
             });
             routes = routes.merge(neap_query::router(engine));
         }
+        let most = args.limits.max_concurrent_requests;
+        // Whoever looks after the process is answered however much there is to do.
+        let routes = crowding::limited(routes, most, &metrics, world)
+            .merge(health_routes(Server::new(VERSION, REVISION, world)))
+            .merge(metrics_routes(metrics.clone()))
+            .merge(ready::routes(Readiness {
+                catalog: Arc::clone(&catalog),
+                stop: stop.clone(),
+                world: world.clone(),
+            }));
+        let access = args.access.access(&catalog, &metrics);
         let common = Common {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world: world.clone(),
             metrics,
+            access,
         };
         let flushed = Arc::new(Flushed::default());
         let maintenance = maintained.map(|bucket| {
             let stats = Arc::new(MaintenanceStats::default());
-            observe::register_maintenance(&common.metrics, &stats);
+            let compactor = compactor(args, stores, bucket, rules, shares);
+            observe::register_maintenance(&common.metrics, &stats, &compactor);
             Maintenance {
-                compactor: compactor(args, stores, bucket, rules, shares),
+                compactor,
                 flushed: Arc::clone(&flushed),
                 catalog: Arc::clone(&catalog),
                 stats,
@@ -194,7 +221,7 @@ impl App {
                 rules,
                 limits,
             ),
-            catalog,
+            catalog: Arc::clone(&catalog),
             backlog,
             flushed,
             changed,
@@ -204,6 +231,8 @@ impl App {
         });
         Ok(Self {
             router: finish(routes, common),
+            catalog,
+            recovery,
             flushing,
             feeding,
             maintenance,
@@ -255,9 +284,11 @@ fn writer_settings(args: &ServeArgs, kind: StoreKind, shares: Shares) -> WriterS
 
 fn write_settings(args: &ServeArgs, shares: Shares) -> WriteSettings {
     WriteSettings {
-        max_request_bytes: args.max_http_request_size,
+        max_request_bytes: args.limits.max_http_request_size,
+        body_timeout: args.limits.http_timeout,
         max_bytes_in_flight: shares.percent(10),
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        default_database: args.default_database.clone(),
         ..WriteSettings::default()
     }
 }
@@ -271,8 +302,13 @@ fn query_settings(args: &ServeArgs, shares: Shares) -> QuerySettings {
         cache_bytes: shares.percent(8) as u64,
         use_caches: !args.disable_caches,
         partitions: thread::available_parallelism().map_or(1, usize::from),
-        concurrent_queries: args.max_concurrent_queries.max(1),
+        timeout: args.limits.query_timeout,
+        max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
+        concurrent_queries: args.limits.max_concurrent_queries.max(1),
         max_staleness: args.max_staleness,
+        query_log_size: args.query_log_size,
+        hard_delete: HardDelete::After(args.hard_delete_default_duration),
+        with_authentication: !args.access.without_auth,
         ..QuerySettings::default()
     }
 }

@@ -1,19 +1,22 @@
 //! The flags that say where a database is, the same for every program, and what they open.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+mod connection;
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use object_store::{
-    Certificate, StaticCredentialProvider,
+    StaticCredentialProvider,
     aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider},
     azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder,
 };
 
+pub use self::connection::ConnectionConfig;
 use crate::{
-    AwsCredentials, DirectoryStore, Margins, MemoryStore, ObjectStoreAdapter, Prefixed,
-    RemoteOptions, Store, World, with_environment,
+    AwsCredentials, DirectoryStore, Margins, MemoryStore, ObjectStoreAdapter, Prefixed, Store,
+    World, with_environment,
 };
 
 /// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
@@ -179,52 +182,6 @@ pub struct AwsConfig {
     /// A JSON file with credentials, read again before they expire
     #[arg(long, env = "AWS_CREDENTIALS_FILE", value_name = "FILE")]
     pub aws_credentials_file: Option<PathBuf>,
-}
-
-/// The flags of connections.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ConnectionConfig {
-    /// The largest number of requests to the store at once [default: 16]
-    #[arg(long, env = "OBJECT_STORE_CONNECTION_LIMIT", value_name = "NUMBER")]
-    pub object_store_connection_limit: Option<usize>,
-
-    /// Speak HTTP/2 only
-    #[arg(long, env = "OBJECT_STORE_HTTP2_ONLY", value_parser = BoolishValueParser::new())]
-    pub object_store_http2_only: bool,
-
-    /// The largest frame of HTTP/2
-    #[arg(long, env = "OBJECT_STORE_HTTP2_MAX_FRAME_SIZE", value_name = "BYTES")]
-    pub object_store_http2_max_frame_size: Option<u32>,
-
-    /// How often a request is repeated [default: 3]
-    #[arg(long, env = "OBJECT_STORE_MAX_RETRIES", value_name = "NUMBER")]
-    pub object_store_max_retries: Option<usize>,
-
-    /// How long a request is repeated [default: 5s]
-    #[arg(
-        long,
-        env = "OBJECT_STORE_RETRY_TIMEOUT",
-        value_name = "DURATION",
-        value_parser = humantime::parse_duration
-    )]
-    pub object_store_retry_timeout: Option<Duration>,
-
-    /// Accepted for influxdb3's sake, without effect
-    #[arg(
-        long,
-        env = "OBJECT_STORE_CACHE_ENDPOINT",
-        value_name = "URL",
-        hide = true
-    )]
-    pub object_store_cache_endpoint: Option<String>,
-
-    /// Accept any TLS certificate of the store
-    #[arg(long, env = "OBJECT_STORE_TLS_ALLOW_INSECURE", value_parser = BoolishValueParser::new())]
-    pub object_store_tls_allow_insecure: bool,
-
-    /// A PEM file with certificates of authorities to trust
-    #[arg(long, env = "OBJECT_STORE_TLS_CA", value_name = "FILE")]
-    pub object_store_tls_ca: Option<PathBuf>,
 }
 
 /// What kind of store was opened.
@@ -501,41 +458,7 @@ impl AwsConfig {
     }
 }
 
-impl ConnectionConfig {
-    fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
-        if given(&self.object_store_cache_endpoint).is_some() {
-            tracing::warn!("--object-store-cache-endpoint has no effect");
-        }
-        let defaults = RemoteOptions::default();
-        let root_certificates = match &self.object_store_tls_ca {
-            None => Vec::new(),
-            Some(path) => {
-                let failed = |error: &dyn fmt::Display| {
-                    let path = path.display();
-                    invalid("object-store-tls-ca", format!("'{path}': {error}"))
-                };
-                let pem = std::fs::read(path).map_err(|error| failed(&error))?;
-                Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?
-            }
-        };
-        Ok(RemoteOptions {
-            connection_limit: self
-                .object_store_connection_limit
-                .unwrap_or(defaults.connection_limit),
-            max_retries: self
-                .object_store_max_retries
-                .unwrap_or(defaults.max_retries),
-            retry_timeout: self
-                .object_store_retry_timeout
-                .unwrap_or(defaults.retry_timeout),
-            http2_only: self.object_store_http2_only,
-            http2_max_frame_size: self.object_store_http2_max_frame_size,
-            tls_allow_insecure: self.object_store_tls_allow_insecure,
-            root_certificates,
-            ..defaults
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

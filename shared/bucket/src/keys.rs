@@ -9,6 +9,7 @@
 //! data/<id>/<ulid>.page              spilled pages of a manifest
 //! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
 //! results/<ulid>.<ext>               large query results
+//! nodes/<ulid>                       what a process says of itself while it runs
 //! probe/<nonce>/...                  what a check of the store leaves for the moment
 //! ```
 //!
@@ -50,11 +51,16 @@ pub enum Key {
     Cache(DatabaseId, CacheId, Ulid),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
+    /// What a process says of itself, by the id of the process.
+    Node(Ulid),
     /// A passing object of a store check: run and name.
     Probe(u64, String),
 }
 
 impl Key {
+    /// The prefix of what processes say of themselves.
+    pub const NODES_PREFIX: &'static str = "nodes/";
+
     /// The prefix of all segments of all databases.
     pub const TAIL_PREFIX: &'static str = "tail/";
 
@@ -99,6 +105,7 @@ impl Key {
             Self::Page(..) => KeyClass::Page,
             Self::Cache(..) => KeyClass::Cache,
             Self::QueryResult(..) => KeyClass::Result,
+            Self::Node(_) => KeyClass::Node,
             Self::Probe(..) => KeyClass::Probe,
         }
     }
@@ -123,6 +130,8 @@ pub enum KeyClass {
     Cache,
     /// Query results.
     Result,
+    /// What processes say of themselves, and listings of it.
+    Node,
     /// Store checks.
     Probe,
     /// What Neap did not put there.
@@ -131,7 +140,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RootCatalog,
         Self::DatabaseCatalog,
         Self::Manifest,
@@ -140,6 +149,7 @@ impl KeyClass {
         Self::Page,
         Self::Cache,
         Self::Result,
+        Self::Node,
         Self::Probe,
         Self::Other,
     ];
@@ -151,6 +161,7 @@ impl KeyClass {
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
             Err(_) if key.starts_with("data/") => Self::Data,
             Err(_) if key.starts_with("cache/") => Self::Cache,
+            Err(_) if key.starts_with(Key::NODES_PREFIX) => Self::Node,
             Err(_) if key.starts_with("probe/") => Self::Probe,
             Err(_) => Self::Other,
         }
@@ -167,6 +178,7 @@ impl KeyClass {
             Self::Page => "page",
             Self::Cache => "cache",
             Self::Result => "result",
+            Self::Node => "node",
             Self::Probe => "probe",
             Self::Other => "other",
         }
@@ -190,6 +202,7 @@ impl fmt::Display for Key {
             Self::Page(database, ulid) => write!(f, "data/{database}/{ulid}.page"),
             Self::Cache(database, cache, ulid) => write!(f, "cache/{database}/{cache}/{ulid}"),
             Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
+            Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
         }
     }
@@ -254,6 +267,7 @@ fn parse(text: &str) -> Option<Key> {
                 extension.to_owned(),
             ))
         }
+        "nodes" => Some(Key::Node(Ulid::from_string(rest).ok()?)),
         "probe" => Some(Key::Probe(
             u64::from_str_radix(first, 16).ok()?,
             last.to_owned(),
@@ -290,6 +304,7 @@ mod tests {
             (database, any::<u32>(), ulid.clone()).prop_map(|(database, cache, ulid)| {
                 Key::Cache(database, CacheId::new(cache), ulid)
             }),
+            ulid.clone().prop_map(Key::Node),
             (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
             (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
         ]
@@ -327,6 +342,8 @@ mod tests {
             "cache/1/2",
             "cache/1/02/00000000000000000000000001",
             "db/1/other",
+            "nodes/one",
+            "nodes/00000000000000000000000001/2",
         ] {
             assert!(text.parse::<Key>().is_err(), "{text}");
         }

@@ -72,7 +72,8 @@ pub struct Versioned<T> {
 }
 
 impl<T: Default> Versioned<T> {
-    fn absent(proven: Option<StoreTime>) -> Self {
+    /// The value of a register that has no object yet.
+    pub fn absent(proven: Option<StoreTime>) -> Self {
         Self {
             value: Arc::default(),
             version: 0,

@@ -456,6 +456,17 @@ impl Failure {
     }
 }
 
+/// The text of an error with that of its innermost cause, which is what somebody can do something about: a
+/// certificate that is not known, a name that does not resolve.
+fn with_root(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    match causes.last().map(ToString::to_string) {
+        Some(root) if !text.contains(&root) => format!("{text}: {root}"),
+        _ => text,
+    }
+}
+
 /// An operation that is under way, for its errors.
 #[derive(Clone, Copy, Debug)]
 struct Task<'a>(Operation, &'a str);
@@ -488,7 +499,7 @@ impl Task<'_> {
         const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
 
         let date = exchange.date;
-        let reason = error.to_string();
+        let reason = with_root(&error);
         let status = exchange.status.unwrap_or_default();
         let refuses = match error {
             Error::NotModified { .. } => return Failure::Unchanged { date },

@@ -14,7 +14,10 @@ use futures::{
     future::{BoxFuture, Either, select},
     pin_mut,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{
+    Rng, SeedableRng, TryRngCore,
+    rngs::{OsRng, StdRng},
+};
 
 /// Time as one machine sees it.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -100,23 +103,33 @@ impl Moment {
     }
 }
 
-/// A source of random numbers, seeded once.
+/// A source of random numbers, seeded once: a cipher (ChaCha) whose output can't be foreseen by who does not know
+/// the seed.
 #[derive(Debug)]
-pub struct Entropy(Mutex<StdRng>);
+pub struct Entropy {
+    rng: Mutex<StdRng>,
+    seeded_by_os: bool,
+}
 
 impl Entropy {
     /// Seeded by the operating system.
     pub fn from_os() -> Self {
-        Self(Mutex::new(StdRng::from_os_rng()))
+        Self {
+            rng: Mutex::new(StdRng::from_os_rng()),
+            seeded_by_os: true,
+        }
     }
 
     /// Seeded by a number: the same seed gives the same numbers.
     pub fn from_seed(seed: u64) -> Self {
-        Self(Mutex::new(StdRng::seed_from_u64(seed)))
+        Self {
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            seeded_by_os: false,
+        }
     }
 
     fn with<R>(&self, draw: impl FnOnce(&mut StdRng) -> R) -> R {
-        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// 64 random bits.
@@ -132,6 +145,15 @@ impl Entropy {
     /// Fills a buffer.
     pub fn fill(&self, buffer: &mut [u8]) {
         self.with(|rng| rng.fill(buffer));
+    }
+
+    /// Fills a buffer with what becomes a secret. Unless this source is for a test, it comes from the operating
+    /// system itself each time: a copy of this process's memory, such as a virtual machine that is started
+    /// twice from one snapshot, gives no second secret that is equal.
+    pub fn fill_secret(&self, buffer: &mut [u8]) {
+        if !self.seeded_by_os || OsRng.try_fill_bytes(buffer).is_err() {
+            self.fill(buffer);
+        }
     }
 
     /// A random duration below `limit`, for jitter.

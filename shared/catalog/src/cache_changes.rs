@@ -68,8 +68,13 @@ impl Catalog {
         database: DatabaseId,
         new: &NewLastCache,
     ) -> Result<(Versioned<DatabaseCatalog>, Arc<LastCache>), CatalogError> {
-        self.change_caches(database, |catalog| catalog.add_last_cache(new))
-            .await
+        self.change_caches(database, |catalog| {
+            let cache = catalog.add_last_cache(new)?;
+            let detail = Some(format!("of table {}", new.table));
+            catalog.note(self.now()?, "create last cache", &cache.name, detail);
+            Ok(cache)
+        })
+        .await
     }
 
     /// Creates a distinct value cache. It shows the values that its table has already.
@@ -82,8 +87,13 @@ impl Catalog {
         database: DatabaseId,
         new: &NewDistinctCache,
     ) -> Result<(Versioned<DatabaseCatalog>, Arc<DistinctCache>), CatalogError> {
-        self.change_caches(database, |catalog| catalog.add_distinct_cache(new))
-            .await
+        self.change_caches(database, |catalog| {
+            let cache = catalog.add_distinct_cache(new)?;
+            let detail = Some(format!("of table {}", new.table));
+            catalog.note(self.now()?, "create distinct cache", &cache.name, detail);
+            Ok(cache)
+        })
+        .await
     }
 
     /// Deletes a last value cache.
@@ -98,7 +108,10 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let delete = |catalog: &mut DatabaseCatalog| {
             let caches = &mut catalog.table_with_caches(table)?.last_caches;
-            remove(caches, name, |cache| &cache.name)
+            remove(caches, name, |cache| &cache.name)?;
+            let detail = Some(format!("of table {table}"));
+            catalog.note(self.now()?, "delete last cache", name, detail);
+            Ok(())
         };
         self.change_caches(database, delete).await?;
         Ok(())
@@ -116,7 +129,10 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let delete = |catalog: &mut DatabaseCatalog| {
             let caches = &mut catalog.table_with_caches(table)?.distinct_caches;
-            remove(caches, name, |cache| &cache.name)
+            remove(caches, name, |cache| &cache.name)?;
+            let detail = Some(format!("of table {table}"));
+            catalog.note(self.now()?, "delete distinct cache", name, detail);
+            Ok(())
         };
         self.change_caches(database, delete).await?;
         Ok(())

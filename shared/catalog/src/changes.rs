@@ -6,9 +6,24 @@ use neap_bucket::{Change, Versioned};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
-    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, catalog::settled,
-    validate_database_name,
+    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, RootCatalog, TableAddition, audit,
+    catalog::settled, validate_database_name,
 };
+
+/// Why something is created: only what is asked for is an administrative change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    OnDemand,
+    ByTheWay,
+}
+
+/// A retention, for people.
+fn shown(retention: Option<Duration>) -> String {
+    match retention {
+        None => "none".to_owned(),
+        Some(retention) => format!("{} s", retention.as_secs_f64()),
+    }
+}
 
 impl Catalog {
     /// Creates a database.
@@ -31,7 +46,7 @@ impl Catalog {
                 })
             })
         };
-        let id = self.add_database(name, exists).await?;
+        let id = self.add_database(name, exists, Made::OnDemand).await?;
         if retention.is_some() {
             self.set_retention(id, retention).await?;
         }
@@ -59,7 +74,7 @@ impl Catalog {
                 })
             }),
         };
-        self.add_database(name, there).await
+        self.add_database(name, there, Made::ByTheWay).await
     }
 
     /// Adds a database unless `there` has an answer.
@@ -67,19 +82,21 @@ impl Catalog {
         &self,
         name: &str,
         there: impl Fn(&RootCatalog) -> Option<Result<DatabaseId, CatalogError>>,
+        made: Made,
     ) -> Result<DatabaseId, CatalogError> {
-        let root = self.root(ANY_AGE).await?;
+        let known = self.root(ANY_AGE).await?;
         let created = self.bucket.clock().now();
-        let change = |base: &Versioned<RootCatalog>| {
-            if let Some(answer) = there(&base.value) {
-                return answer.map(Change::Keep);
+        let change = |root: &mut RootCatalog| {
+            if let Some(answer) = there(root) {
+                return answer.map(|id| (false, id));
             }
-            let mut root = RootCatalog::clone(&base.value);
             let id = root.add(name, created, &self.limits)?;
-            Ok(Change::Put(root, id))
+            if made == Made::OnDemand {
+                root.note(self.now()?, "create database", name, None);
+            }
+            Ok((true, id))
         };
-        let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
-        Ok(id)
+        self.change_known_root(known, change).await
     }
 
     /// Adds the tables and columns that are missing, in one commit, or none if nothing is missing. `known`
@@ -117,6 +134,26 @@ impl Catalog {
         tags: &[String],
         fields: &[(String, ColumnType)],
     ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        self.create_table_kept_for(database, name, tags, fields, None)
+            .await
+    }
+
+    /// The same, with how long the table keeps rows; `None`: as long as its database.
+    ///
+    /// # Errors
+    /// Those of [`create_table`](Self::create_table).
+    pub async fn create_table_kept_for(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        tags: &[String],
+        fields: &[(String, ColumnType)],
+        retention: Option<Duration>,
+    ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
+        let mut detail = format!("{} tags, {} fields", tags.len(), fields.len());
+        if retention.is_some() {
+            detail = format!("{detail}, retention {}", shown(retention));
+        }
         let tags = tags.iter().map(|tag| (tag.clone(), ColumnType::Tag));
         let columns: Vec<_> = tags.chain(fields.iter().cloned()).collect();
         for (place, (column, _)) in columns.iter().enumerate() {
@@ -143,6 +180,11 @@ impl Catalog {
                 return Err(CatalogError::AlreadyExists { name });
             }
             let changed = catalog.add(&addition, elsewhere, &self.limits)?;
+            let created = catalog.table(name).map(|table| table.id());
+            if let (Some(table), Some(_)) = (created, retention) {
+                catalog.set_table_retention(table, retention)?;
+            }
+            catalog.note(self.now()?, "create table", name, Some(detail.clone()));
             Ok((changed, ()))
         };
         let (catalog, ()) = self.change(database, None, change).await?;
@@ -162,7 +204,16 @@ impl Catalog {
         // As for the database, below.
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| {
-            Ok((catalog.set_table_retention(table, retention)?, ()))
+            let changed = catalog.set_table_retention(table, retention)?;
+            if changed {
+                let found = catalog.table_by_id(table);
+                let name = found
+                    .map(|table| table.name().to_owned())
+                    .unwrap_or_default();
+                let detail = Some(shown(retention));
+                catalog.note(self.now()?, "set table retention", &name, detail);
+            }
+            Ok((changed, ()))
         };
         let (catalog, ()) = self.change(database, Some(known), change).await?;
         Ok(catalog)
@@ -176,7 +227,20 @@ impl Catalog {
     ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
         // Setting a value must win over what others set before it, so it is judged by a fresh one.
         let known = self.database(database, Duration::ZERO).await?;
-        let change = |catalog: &mut DatabaseCatalog| Ok((catalog.set_retention(retention), ()));
+        let root = self.root(ANY_AGE).await?;
+        let name = root
+            .value
+            .databases()
+            .get(&database)
+            .map(|entry| entry.name.as_str());
+        let change = |catalog: &mut DatabaseCatalog| {
+            let changed = catalog.set_retention(retention);
+            if changed {
+                let (name, detail) = (name.unwrap_or_default(), Some(shown(retention)));
+                catalog.note(self.now()?, "set retention", name, detail);
+            }
+            Ok((changed, ()))
+        };
         let (catalog, ()) = self.change(database, Some(known), change).await?;
         Ok(catalog)
     }
@@ -188,9 +252,11 @@ impl Catalog {
         known: Option<Versioned<DatabaseCatalog>>,
         mut change: impl FnMut(&mut DatabaseCatalog) -> Result<(bool, R), CatalogError>,
     ) -> Result<(Versioned<DatabaseCatalog>, R), CatalogError> {
+        let mut noted = None;
         let change = |base: &Versioned<DatabaseCatalog>| {
             let mut catalog = DatabaseCatalog::clone(&base.value);
             let (changed, result) = change(&mut catalog)?;
+            noted = catalog.audit.added_to(&base.value.audit);
             Ok(if changed {
                 Change::Put(catalog, result)
             } else {
@@ -199,6 +265,7 @@ impl Catalog {
         };
         let outcome = self.register(database).commit(known, change).await?;
         let (catalog, result) = settled(outcome)?;
+        audit::tell(noted, Some(database));
         self.cache().note(database, catalog.version, &catalog.value);
         Ok((catalog, result))
     }

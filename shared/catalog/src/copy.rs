@@ -16,8 +16,8 @@ use neap_bucket::{Change, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    Catalog, CatalogError, DatabaseCatalog, HardDelete, Purge, Table, catalog::settled,
-    validate_database_name,
+    Catalog, CatalogError, DatabaseCatalog, HardDelete, Purge, Table, audit::AuditLog,
+    catalog::settled, validate_database_name,
 };
 
 /// How long a copy may take until it is published.
@@ -71,7 +71,10 @@ impl Catalog {
                         name: name.to_owned(),
                     });
                 }
-                let id = root.add_hidden(name, self.now()?, HIDDEN_FOR, &self.limits)?;
+                let now = self.now()?;
+                let id = root.add_hidden(name, now, HIDDEN_FOR, &self.limits)?;
+                let detail = format!("from database {source}, hidden until it is whole");
+                root.note(now, "restore database", name, Some(detail));
                 let hidden = root.databases().get(&id).map(|entry| entry.name.clone());
                 Ok((true, (id, hidden.unwrap_or_default())))
             })
@@ -93,7 +96,9 @@ impl Catalog {
     /// `Purged` after a day, `NotFound`, `Limit`, and what a commit can end with.
     pub async fn publish_copy(&self, copy: DatabaseId) -> Result<String, CatalogError> {
         self.change_root(|root| {
-            let name = root.undelete(copy, None, self.now()?, &self.limits)?;
+            let now = self.now()?;
+            let name = root.undelete(copy, None, now, &self.limits)?;
+            root.note(now, "publish restored database", &name, None);
             Ok((true, name))
         })
         .await
@@ -104,6 +109,7 @@ impl DatabaseCatalog {
     /// The catalog of a copy.
     fn copied(&self, options: CopyOptions, now: StoreTime) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
+        copy.audit = AuditLog::default();
         if !options.keep_retention {
             copy.set_retention(None);
         }

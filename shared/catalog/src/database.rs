@@ -7,7 +7,9 @@ use neap_schema::{CacheId, ColumnType, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, HardDelete, LimitReached, Limits, Purge, Table, caches,
+    AuditEntry, CatalogError, HardDelete, LimitReached, Limits, Purge, Table,
+    audit::AuditLog,
+    caches,
     deletion::{Dropped, find_dropped},
     index::NameIndex,
     limits::beyond,
@@ -37,6 +39,10 @@ pub struct DatabaseCatalog {
         skip_serializing_if = "caches::is_first_id"
     )]
     pub(crate) next_cache: CacheId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) file_index: Vec<String>,
+    #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
+    pub(crate) audit: AuditLog,
     #[serde(skip)]
     live: NameIndex<TableId>,
 }
@@ -45,8 +51,9 @@ impl RegisterValue for DatabaseCatalog {
     const FORMAT: Format = Format {
         magic: *b"NDCT",
         kind: "database catalog",
-        // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches.
-        version: 3,
+        // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches. 4: audit,
+        // file indexes.
+        version: 4,
     };
 }
 
@@ -57,12 +64,30 @@ impl Default for DatabaseCatalog {
             tables: BTreeMap::new(),
             retention_ns: None,
             next_cache: caches::first_id(),
+            file_index: Vec::new(),
+            audit: AuditLog::default(),
             live: NameIndex::default(),
         }
     }
 }
 
 impl DatabaseCatalog {
+    /// The last administrative changes of this register, the oldest first.
+    pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
+        self.audit.entries()
+    }
+
+    /// Takes down an administrative change, to be committed with it.
+    pub(crate) fn note(
+        &mut self,
+        now: StoreTime,
+        action: &'static str,
+        target: &str,
+        detail: Option<String>,
+    ) {
+        self.audit.add(now, action, target, detail);
+    }
+
     /// How long rows of a table are kept: what is set for the table goes before what is set for the
     /// database. `None`: for ever, or there is no such table.
     pub fn retention_of(&self, table: TableId) -> Option<Duration> {
@@ -278,7 +303,8 @@ impl DatabaseCatalog {
 
     /// About how many bytes of memory the catalog takes.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.tables.values().map(|table| table.size_bytes()).sum()
+        let tables = self.tables.values().map(|table| table.size_bytes());
+        tables.sum::<usize>() + self.audit.size_bytes()
     }
 }
 

@@ -13,12 +13,13 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Change, Versioned};
+use chrono::{DateTime, SecondsFormat};
+use neap_bucket::{Change, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{
-    ANY_AGE, Catalog, CatalogError, DatabaseCatalog, HardDelete, Purge, RootCatalog,
-    catalog::settled, validate_database_name,
+    ANY_AGE, Catalog, CatalogError, DatabaseAction, DatabaseCatalog, DatabaseEntry, HardDelete,
+    Purge, RootCatalog, audit, catalog::settled, validate_database_name,
 };
 
 impl Catalog {
@@ -31,15 +32,30 @@ impl Catalog {
         name: &str,
         hard_delete: HardDelete,
     ) -> Result<DatabaseId, CatalogError> {
-        let root = self.root(ANY_AGE).await?;
+        self.delete_database_if(name, hard_delete, |_| true).await
+    }
+
+    /// The same, if it is allowed for the very database that the commit drops; `None`: for one that does not
+    /// exist.
+    ///
+    /// # Errors
+    /// `Forbidden`, and those of [`delete_database`](Self::delete_database).
+    pub async fn delete_database_if(
+        &self,
+        name: &str,
+        hard_delete: HardDelete,
+        allowed: impl Fn(Option<DatabaseId>) -> bool,
+    ) -> Result<DatabaseId, CatalogError> {
+        let known = self.root(ANY_AGE).await?;
         let now = self.now()?;
-        let change = |base: &Versioned<RootCatalog>| {
-            let mut root = RootCatalog::clone(&base.value);
+        let change = |root: &mut RootCatalog| {
+            let found = root.database(name);
+            check(found.or_else(|| root.deleted_database(name)), &allowed)?;
             let id = root.delete(name, now, hard_delete)?;
-            Ok(Change::Put(root, id))
+            root.note(now, "delete database", name, Some(shown(hard_delete, now)));
+            Ok((true, id))
         };
-        let (_, id) = settled(self.root.commit(Some(root), change).await?)?;
-        Ok(id)
+        self.change_known_root(known, change).await
     }
 
     /// Drops a table: renames and hides it. A dropped one, named by its new name, gets another time.
@@ -56,6 +72,7 @@ impl Catalog {
         let now = self.now()?;
         let change = |catalog: &mut DatabaseCatalog| {
             let id = catalog.delete_table(name, now, hard_delete)?;
+            catalog.note(now, "delete table", name, Some(shown(hard_delete, now)));
             Ok((true, id))
         };
         let (_, id) = self.change(database, Some(known), change).await?;
@@ -74,13 +91,42 @@ impl Catalog {
         dropped: &str,
         name: Option<&str>,
     ) -> Result<(DatabaseId, String), CatalogError> {
+        self.undelete_database_if(dropped, name, |_, _| true).await
+    }
+
+    /// The same, if it is allowed to delete the very database that the commit brings back; `None`: one that does
+    /// not exist. Another name than it had is one that may be meant for others: it takes what the creation of a
+    /// database takes.
+    ///
+    /// # Errors
+    /// `Forbidden`, and those of [`undelete_database`](Self::undelete_database).
+    pub async fn undelete_database_if(
+        &self,
+        dropped: &str,
+        name: Option<&str>,
+        allowed: impl Fn(DatabaseAction, Option<DatabaseId>) -> bool,
+    ) -> Result<(DatabaseId, String), CatalogError> {
         if let Some(name) = name {
             validate_database_name(name)?;
         }
         self.change_root(|root| {
             let now = self.now()?;
-            let id = root.find_dropped(dropped, now)?;
+            let id = root.find_dropped(dropped, now);
+            check(id.as_ref().ok().copied(), |found| {
+                allowed(DatabaseAction::Delete, found)
+            })?;
+            let id = id?;
+            let before = root.databases().get(&id).map(DatabaseEntry::original_name);
+            if name.is_some() && name != before {
+                check(None, |none| allowed(DatabaseAction::Create, none))?;
+            }
             let name = root.undelete(id, name, now, &self.limits)?;
+            root.note(
+                now,
+                "undelete database",
+                dropped,
+                Some(format!("as {name}")),
+            );
             Ok((true, (id, name)))
         })
         .await
@@ -103,6 +149,8 @@ impl Catalog {
             let now = self.now()?;
             let limits = &self.limits;
             let undeleted = catalog.undelete_table(dropped, name, now, elsewhere, limits)?;
+            let detail = format!("as {}", undeleted.1);
+            catalog.note(now, "undelete table", dropped, Some(detail));
             Ok((true, undeleted))
         };
         let (_, undeleted) = self.change(database, Some(known), change).await?;
@@ -174,19 +222,84 @@ impl Catalog {
     /// anything.
     pub(crate) async fn change_root<R>(
         &self,
+        change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
+    ) -> Result<R, CatalogError> {
+        let known = self.root(Duration::ZERO).await?;
+        self.change_known_root(known, change).await
+    }
+
+    /// The same, judged by a root catalog that may be old.
+    pub(crate) async fn change_known_root<R>(
+        &self,
+        known: Versioned<RootCatalog>,
         mut change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
     ) -> Result<R, CatalogError> {
-        let root = self.root(Duration::ZERO).await?;
+        let mut noted = None;
         let change = |base: &Versioned<RootCatalog>| {
             let mut root = RootCatalog::clone(&base.value);
             let (changed, result) = change(&mut root)?;
+            noted = root.audit.added_to(&base.value.audit);
             Ok(if changed {
                 Change::Put(root, result)
             } else {
                 Change::Keep(result)
             })
         };
-        let (_, result) = settled(self.root.commit(Some(root), change).await?)?;
+        let (_, result) = settled(self.root.commit(Some(known), change).await?)?;
+        audit::tell(noted, None);
         Ok(result)
+    }
+}
+
+/// Refuses who may not do something with a database, before they are told that it can't be done.
+fn check(
+    found: Option<DatabaseId>,
+    allowed: impl Fn(Option<DatabaseId>) -> bool,
+) -> Result<(), CatalogError> {
+    if allowed(found) {
+        Ok(())
+    } else {
+        Err(CatalogError::Forbidden)
+    }
+}
+
+/// When data is to go, for people.
+fn shown(hard_delete: HardDelete, now: StoreTime) -> String {
+    let at = hard_delete
+        .time(now)
+        .and_then(|at| DateTime::from_timestamp_micros(at.micros()));
+    match at {
+        None => "its data is kept".to_owned(),
+        Some(at) => {
+            let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("its data goes after {at}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Stage;
+
+    #[tokio::test]
+    async fn another_name_for_what_is_undeleted_takes_the_right_to_create() {
+        let catalog = Stage::new().instance();
+        let id = catalog.create_database("own", None).await.unwrap();
+        let hard_delete = HardDelete::Never;
+        catalog.delete_database("own", hard_delete).await.unwrap();
+        let delete = |action, of| (action, of) == (DatabaseAction::Delete, Some(id));
+        let both =
+            |action, of| delete(action, of) || (action, of) == (DatabaseAction::Create, None);
+        let other = catalog.undelete_database_if("own", Some("payments"), delete);
+        assert!(matches!(other.await, Err(CatalogError::Forbidden)));
+        let same = catalog.undelete_database_if("own", Some("own"), delete);
+        assert_eq!(same.await.unwrap(), (id, "own".to_owned()));
+        catalog.delete_database("own", hard_delete).await.unwrap();
+        let other = catalog.undelete_database_if("own", Some("new"), both);
+        assert_eq!(other.await.unwrap(), (id, "new".to_owned()));
+        catalog.delete_database("new", hard_delete).await.unwrap();
+        let plain = catalog.undelete_database_if("new", None, delete);
+        assert_eq!(plain.await.unwrap(), (id, "new".to_owned()));
     }
 }

@@ -3,7 +3,7 @@
 use neap_bucket::{FormatError, RegisterError, StoreError};
 use neap_schema::ColumnType;
 
-use crate::{LimitReached, NameError};
+use crate::{GrammarError, LimitReached, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NameError};
 
 /// Why a catalog could not be read or changed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,6 +50,12 @@ pub enum CatalogError {
     /// A cache can't be defined like this.
     #[error("invalid configuration provided: {reason}")]
     InvalidCache {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file index can't be defined like this.
+    #[error("invalid configuration provided: {reason}")]
+    InvalidFileIndex {
         /// What is wrong.
         reason: String,
     },
@@ -100,10 +106,34 @@ pub enum CatalogError {
     /// A configured limit would be exceeded.
     #[error(transparent)]
     Limit(#[from] LimitReached),
+    /// There is already a token of this name.
+    #[error("token name already exists, {name}")]
+    TokenExists {
+        /// The name.
+        name: String,
+    },
+    /// The operator token can only be regenerated.
+    #[error("cannot delete operator token")]
+    OperatorToken,
+    /// The name of a token is longer than [`MAX_TOKEN_NAME_BYTES`](crate::MAX_TOKEN_NAME_BYTES).
+    #[error("token name too long: max {MAX_TOKEN_NAME_BYTES}")]
+    TokenNameTooLong,
+    /// There are [`MAX_TOKENS`](crate::MAX_TOKENS) tokens.
+    #[error("Adding a new token would exceed limit of {MAX_TOKENS} tokens")]
+    TooManyTokens,
+    /// A permission can't be understood.
+    #[error(transparent)]
+    Permission(#[from] GrammarError),
+    /// The token of whoever asked for a change is revoked or has expired.
+    #[error("the request was not authenticated")]
+    Revoked,
+    /// The token of whoever asked for a change does not allow it.
+    #[error("unauthorized to perform requested action with the token")]
+    Forbidden,
     /// Identifiers are used up.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table`, `column` or `cache`.
+        /// `database`, `table`, `column`, `cache` or `token`.
         what: &'static str,
     },
     /// The store did not answer.

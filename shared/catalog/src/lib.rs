@@ -18,6 +18,7 @@
 //! An instance holds one [`Catalog`]: it keeps what it has read, knows how old that is by the store's
 //! clock, and lets callers share requests.
 
+mod audit;
 mod cache;
 mod cache_changes;
 mod caches;
@@ -28,13 +29,18 @@ mod database;
 mod deletion;
 mod drops;
 mod error;
+mod file_index;
 mod index;
 mod limits;
 mod names;
+mod nodes;
+pub mod origin;
 mod register;
 mod root;
 mod table;
+mod tokens;
 
+pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
 pub use cache_changes::{
     MAX_CACHE_COLUMNS, MAX_CACHE_NAME_BYTES, MAX_CACHES, MAX_CACHES_PER_TABLE,
     MAX_LAST_CACHE_COUNT, NewDistinctCache, NewLastCache,
@@ -46,10 +52,20 @@ pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, Purge};
 pub use error::CatalogError;
 pub use limits::{LimitReached, Limits};
-pub use names::{MAX_DATABASE_NAME_BYTES, NameError, validate_database_name};
+pub use names::{
+    INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, MAX_DATABASE_NAME_BYTES,
+    NameError, validate_database_name,
+};
+pub use nodes::{NODE_BEAT, NODE_RECORD_AGE, Node, NodeRecord, NodeState, nodes};
+pub use origin::Origin;
 pub use register::CachedRegister;
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
+pub use tokens::{
+    DatabaseAction, GrammarError, MAX_PERMISSION_NAMES, MAX_PERMISSIONS, MAX_TOKEN_NAME_BYTES,
+    MAX_TOKENS, Names, NewToken, OPERATOR_TOKEN_NAME, Permission, PermissionRequest, Permissions,
+    SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash, TokenId, generate_token,
+};
 
 #[cfg(test)]
 mod tests;

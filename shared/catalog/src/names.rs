@@ -1,5 +1,18 @@
 //! Names of databases, by the rules and with the messages of InfluxDB 3 (`validate_db_name`).
 
+use std::time::Duration;
+
+use neap_schema::DatabaseId;
+
+/// The database that a server keeps for itself: it is always there, and in no catalog.
+pub const INTERNAL_DATABASE: &str = "_internal";
+
+/// The id of [`INTERNAL_DATABASE`], which no other database is given.
+pub const INTERNAL_DATABASE_ID: DatabaseId = DatabaseId::new(0);
+
+/// How long [`INTERNAL_DATABASE`] says that it keeps rows (InfluxDB 3): 7 days.
+pub const INTERNAL_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The greatest length of a database's name.
 pub const MAX_DATABASE_NAME_BYTES: usize = 511;
 

@@ -7,10 +7,13 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CatalogError, Deletion, HardDelete, LimitReached, Limits, Purge,
+    AuditEntry, CatalogError, Deletion, HardDelete, LimitReached, Limits, Purge, TokenEntry,
+    TokenId,
+    audit::AuditLog,
     deletion::{Dropped, deleted_name, find_dropped, original_name},
     index::NameIndex,
     limits::beyond,
+    tokens::Tokens,
 };
 
 /// A database as the root catalog knows it.
@@ -47,6 +50,10 @@ pub struct RootCatalog {
     next_database: DatabaseId,
     #[serde(default)]
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
+    #[serde(default, skip_serializing_if = "Tokens::is_unused")]
+    pub(crate) tokens: Tokens,
+    #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
+    pub(crate) audit: AuditLog,
     #[serde(skip)]
     live: NameIndex<DatabaseId>,
 }
@@ -55,8 +62,8 @@ impl RegisterValue for RootCatalog {
     const FORMAT: Format = Format {
         magic: *b"NRCT",
         kind: "root catalog",
-        // A release that does not know how far removals have come would forget it.
-        version: 2,
+        // A release would lose what it does not know. 2: how far removals have come. 3: tokens, audit.
+        version: 3,
     };
 }
 
@@ -74,6 +81,8 @@ impl RootCatalog {
             margins,
             next_database: DatabaseId::new(1),
             databases: BTreeMap::new(),
+            tokens: Tokens::default(),
+            audit: AuditLog::default(),
             live: NameIndex::default(),
         }
     }
@@ -91,6 +100,32 @@ impl RootCatalog {
     /// All databases, the dropped ones too, by id.
     pub fn databases(&self) -> &BTreeMap<DatabaseId, DatabaseEntry> {
         &self.databases
+    }
+
+    /// The tokens, by id.
+    pub fn tokens(&self) -> &BTreeMap<TokenId, TokenEntry> {
+        self.tokens.entries()
+    }
+
+    /// Whether somebody may do everything, so that no first token is to be created.
+    pub fn has_admin_token(&self) -> bool {
+        self.tokens.has_admin()
+    }
+
+    /// The last administrative changes of this register, the oldest first.
+    pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
+        self.audit.entries()
+    }
+
+    /// Takes down an administrative change, to be committed with it.
+    pub(crate) fn note(
+        &mut self,
+        now: StoreTime,
+        action: &'static str,
+        target: &str,
+        detail: Option<String>,
+    ) {
+        self.audit.add(now, action, target, detail);
     }
 
     /// The databases that are not dropped, by id.

@@ -44,6 +44,8 @@ pub struct Table {
     pub(crate) last_caches: Vec<Arc<LastCache>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) distinct_caches: Vec<Arc<DistinctCache>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) file_index: Vec<String>,
     #[serde(skip)]
     by_name: NameIndex<usize>,
     #[serde(skip)]
@@ -68,6 +70,7 @@ impl Table {
             retention_ns: None,
             last_caches: Vec::new(),
             distinct_caches: Vec::new(),
+            file_index: Vec::new(),
             by_name: NameIndex::default(),
             schema: OnceLock::new(),
         }
@@ -232,7 +235,8 @@ impl Table {
         let caches = self.last_caches.iter().map(|cache| cache.size_bytes());
         let distinct = self.distinct_caches.iter().map(|cache| cache.size_bytes());
         let caches: usize = caches.chain(distinct).sum();
-        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES + caches
+        let indexed = self.file_index.iter().map(String::len).sum::<usize>();
+        self.name.len() + names + (self.columns.len() + 1) * COLUMN_BYTES + caches + indexed
     }
 }
 

@@ -81,6 +81,6 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         | Key::Bundle(database, _)
         | Key::Page(database, _)
         | Key::Cache(database, ..) => Some(*database),
-        Key::RootCatalog | Key::QueryResult(..) | Key::Probe(..) => None,
+        Key::RootCatalog | Key::QueryResult(..) | Key::Node(_) | Key::Probe(..) => None,
     }
 }

@@ -43,18 +43,25 @@ impl From<CatalogError> for ApiError {
             | CatalogError::DuplicateColumn { .. }
             | CatalogError::TypeConflict { .. }
             | CatalogError::InvalidCache { .. }
+            | CatalogError::InvalidFileIndex { .. }
             | CatalogError::LastCacheKeyType
-            | CatalogError::DistinctCacheColumnType => Self::text(Kind::Invalid, message),
+            | CatalogError::DistinctCacheColumnType
+            | CatalogError::TokenNameTooLong
+            | CatalogError::Permission(_) => Self::text(Kind::Invalid, message),
             CatalogError::NotFound { .. } | CatalogError::NoSuchTable { .. } => {
                 Self::text(Kind::NotFound, message)
             }
             CatalogError::AlreadyExists { .. }
             | CatalogError::AlreadyDeleted { .. }
+            | CatalogError::TokenExists { .. }
             | CatalogError::Purged { .. }
             | CatalogError::Ambiguous { .. } => Self::text(Kind::Conflict, message),
-            CatalogError::Limit(_) | CatalogError::NoMoreIds { .. } => {
-                Self::json(Kind::Limit, message)
-            }
+            CatalogError::Limit(_)
+            | CatalogError::TooManyTokens
+            | CatalogError::NoMoreIds { .. } => Self::json(Kind::Limit, message),
+            CatalogError::OperatorToken => Self::text(Kind::NotAllowed, message),
+            CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
+            CatalogError::Forbidden => Self::refusal(Kind::Forbidden, message),
             CatalogError::Store(error) => error.into(),
             CatalogError::NoStoreTime => retry(Kind::Unavailable, message),
             CatalogError::Unknown { .. } => retry(Kind::Unknown, message),

@@ -22,6 +22,8 @@ pub enum Kind {
     Invalid,
     /// The request has no valid credentials.
     Unauthenticated,
+    /// Too many requests had no valid credentials.
+    TooMany,
     /// The credentials don't allow it.
     Forbidden,
     /// There is no such thing.
@@ -56,6 +58,7 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
@@ -75,6 +78,7 @@ impl Kind {
         match self {
             Self::Invalid => "invalid",
             Self::Unauthenticated => "unauthorized",
+            Self::TooMany => "too many requests",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not found",
             Self::Gone => "gone",
@@ -97,6 +101,8 @@ pub enum ErrorBody {
     Text,
     /// `{"error": message}`.
     Json,
+    /// `{"error": message}` with a space, as InfluxDB 3 refuses requests for who sent them.
+    Refusal,
     /// `{"error": message, "data": …}`.
     Data(Value),
     /// `{"code": …, "message": message}`, as on `/api/v2`.
@@ -134,6 +140,11 @@ impl ApiError {
         Self::new(kind, message, ErrorBody::Json)
     }
 
+    /// The message in `{"error"}` as InfluxDB 3 writes it where it is about who sent the request.
+    pub fn refusal(kind: Kind, message: impl Into<String>) -> Self {
+        Self::new(kind, message, ErrorBody::Refusal)
+    }
+
     /// The message in `{"error","data"}`.
     pub fn with_data(kind: Kind, message: impl Into<String>, data: Value) -> Self {
         Self::new(kind, message, ErrorBody::Data(data))
@@ -149,15 +160,23 @@ impl ApiError {
         Self::text(Kind::NotFound, "Not found")
     }
 
-    /// The same error in another form; data is left out where the form has no place for it.
+    /// The same error in another form; data is left out where the form has no place for it. A refusal for who
+    /// sent the request has one form everywhere.
     #[must_use]
     pub fn in_form(self, body: ErrorBody) -> Self {
-        Self { body, ..self }
+        match self.body {
+            ErrorBody::Refusal => self,
+            _ => Self { body, ..self },
+        }
     }
 
-    /// The same error of another kind, with another message and without data, in `{"code","message"}`.
+    /// The same error of another kind, with another message and without data, in `{"code","message"}`; a refusal
+    /// as it is.
     #[must_use]
     pub fn rephrased_v2(self, kind: Kind, message: impl Into<String>) -> Self {
+        if self.body == ErrorBody::Refusal {
+            return self;
+        }
         Self {
             kind,
             message: message.into(),
@@ -215,6 +234,7 @@ impl IntoResponse for ApiError {
         let body = match self.body {
             ErrorBody::Text => message,
             ErrorBody::Json => json!({ "error": message }).to_string(),
+            ErrorBody::Refusal => format!(r#"{{"error": {}}}"#, json!(message)),
             ErrorBody::Data(data) => format!(r#"{{"error":{},"data":{data}}}"#, json!(message)),
             ErrorBody::V2 => json!({ "code": self.kind.v2_code(), "message": message }).to_string(),
         };

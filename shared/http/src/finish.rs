@@ -1,7 +1,12 @@
 //! What every answer has, whichever function gives it.
 //!
-//! [`finish`] is put around the merged routes of the functions of a process, outside of authentication:
-//! InfluxDB 3 answers CORS preflights without a token.
+//! [`finish`] is put around the merged routes of the functions of a process. What happens to a request, in the
+//! order of InfluxDB 3:
+//!
+//! ```text
+//!   CORS preflight: answered ── tokens switched off: 405 ── authentication: 400, 401 ── no such route: 404
+//!     ── not for this token: 403 ── handler
+//! ```
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -20,10 +25,13 @@ use http::{
     },
 };
 use neap_bucket::World;
+use neap_catalog::origin;
 use tracing::Instrument;
 
 use crate::{
-    ApiError, ClusterId, CounterFamily, HistogramFamily, Kind, LATENCY_BUCKETS, Metrics, RequestId,
+    Access, ApiError, Caller, ClusterId, CounterFamily, HistogramFamily, Kind, LATENCY_BUCKETS,
+    Metrics, RequestId,
+    auth::{Admitted, admit, check_route, is_about_tokens},
     error::ServerFault,
 };
 
@@ -40,10 +48,13 @@ pub struct Common {
     pub world: World,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// Who is let in.
+    pub access: Access,
 }
 
 #[derive(Debug)]
 struct Shared {
+    access: Access,
     cluster: ClusterId,
     world: World,
     requests: CounterFamily,
@@ -66,6 +77,7 @@ pub fn finish(routes: Router, common: Common) -> Router {
         LATENCY_BUCKETS,
     );
     let shared = Arc::new(Shared {
+        access: common.access,
         cluster: common.cluster,
         world: common.world,
         requests,
@@ -87,32 +99,43 @@ pub fn finish(routes: Router, common: Common) -> Router {
 struct Route(MatchedPath);
 
 async fn note_route(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
-    if let Some(route) = route {
-        response.extensions_mut().insert(Route(route));
-    }
+    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else {
+        return next.run(request).await;
+    };
+    let mut response = match check_route(&request, route.as_str()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(Route(route));
     response
 }
 
-async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+async fn around(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let begun = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
     let method = request.method().clone();
+    // What gives out tokens is not for web pages.
+    let is_for_pages = !is_about_tokens(request.uri().path());
     let mut response = if method == Method::OPTIONS {
         preflight()
     } else {
-        request.extensions_mut().insert(id);
-        let span = tracing::info_span!("request", %id, %method, path = request.uri().path());
-        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-        let answer = answer.instrument(span).await;
-        answer.unwrap_or_else(|panic| panicked(panic.as_ref()))
+        let (head, body) = request.into_parts();
+        match admit(&shared.access, &head, id).await {
+            Ok(admitted) => {
+                let request = Request::from_parts(head, body);
+                answer(request, next, id, admitted).await
+            }
+            Err(error) => error.into_response(),
+        }
     };
     let status = response.status();
+    if let (StatusCode::FORBIDDEN, Access::Tokens(authenticator)) = (status, &shared.access) {
+        authenticator.note_forbidden();
+    }
     let headers = response.headers_mut();
     headers.remove(ALLOW);
     headers.insert(RequestId::HEADER, id.header_value());
-    if status.is_success() {
+    if status.is_success() && is_for_pages {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     }
     if let Some(cluster) = shared.cluster.header_value(&shared.world).await {
@@ -121,6 +144,26 @@ async fn around(State(shared): State<Arc<Shared>>, mut request: Request, next: N
     let took = shared.world.clock.monotonic().saturating_sub(begun);
     note_request(&shared, id, &method, &response, took);
     response
+}
+
+/// Runs a request that is let in, in a span and with the origin of what it changes.
+async fn answer(
+    mut request: Request,
+    next: Next,
+    id: RequestId,
+    Admitted { caller, origin }: Admitted,
+) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", %id, %method, path, token = caller.token_name());
+    let extensions = request.extensions_mut();
+    extensions.insert(id);
+    extensions.insert(caller.clone());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answer = origin::scope(origin, answer.instrument(span)).await;
+    let mut answer = answer.unwrap_or_else(|panic| panicked(panic.as_ref()));
+    // For the line of log.
+    answer.extensions_mut().insert(caller);
+    answer
 }
 
 fn preflight() -> Response {
@@ -154,12 +197,13 @@ fn note_request(
     let route = extensions.get::<Route>().map(|Route(path)| path.as_str());
     let path = route.unwrap_or("unmatched");
     let fault = extensions.get::<ServerFault>();
+    let token = extensions.get::<Caller>().and_then(Caller::token_name);
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     match fault {
         Some(ServerFault(error)) => {
-            tracing::warn!(%id, %method, path, status, took_us, error, "request");
+            tracing::warn!(%id, %method, path, status, took_us, token, error, "request");
         }
-        None => tracing::info!(%id, %method, path, status, took_us, "request"),
+        None => tracing::info!(%id, %method, path, status, took_us, token, "request"),
     }
     let method = known_method(method);
     let status = response.status();

@@ -21,6 +21,7 @@ fn routes() -> Router {
         cluster: ClusterId::of(Arc::new(Catalog::new(bucket, Margins::LOCAL, None))),
         world: world.clone(),
         metrics: metrics.clone(),
+        access: Access::Open,
     };
     let panics = async || -> &'static str { panic!("on purpose") };
     let server = Server::new("0.1.0", "0123abc", &world);

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::ACCEPT};
 use neap_bucket::World;
 use serde_json::json;
 use uuid::{Builder, Uuid};
@@ -57,12 +57,30 @@ impl Server {
 
 /// The routes `/health`, `/api/v1/health` (GET) and `/ping` (GET, POST). All of them answer to HEAD, too.
 pub fn health_routes(server: Server) -> Router {
-    let health = get(async || "OK");
+    let health = get(health);
     Router::new()
         .route("/health", health.clone())
         .route("/api/v1/health", health)
         .route("/ping", get(ping).post(ping))
         .with_state(Arc::new(server))
+}
+
+/// `OK`, or for those who ask for JSON and nothing else what InfluxDB 2 says: its clients and tools do.
+async fn health(headers: HeaderMap) -> Response {
+    if headers
+        .get(ACCEPT)
+        .is_some_and(|accept| accept == "application/json")
+    {
+        return Json(json!({
+            "name": "influxdb",
+            "message": "ready for queries and writes",
+            "status": "pass",
+            "checks": [],
+            "version": COMPATIBLE_VERSION,
+        }))
+        .into_response();
+    }
+    "OK".into_response()
 }
 
 async fn ping(State(server): State<Arc<Server>>, id: Option<Extension<RequestId>>) -> Response {
@@ -86,4 +104,30 @@ async fn ping(State(server): State<Arc<Server>>, id: Option<Extension<RequestId>
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn said(accept: Option<&'static str>) -> String {
+        let accept = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
+        let response = health(accept.into_iter().collect()).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn health_is_json_for_those_who_want_nothing_else() {
+        for accept in [None, Some("*/*"), Some("text/plain, application/json")] {
+            assert_eq!(said(accept).await, "OK");
+        }
+        assert!(
+            said(Some("application/json"))
+                .await
+                .contains(r#""status":"pass""#)
+        );
+    }
 }

@@ -17,6 +17,7 @@
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 
+mod auth;
 mod body;
 mod cluster;
 mod convert;
@@ -28,6 +29,7 @@ mod query;
 mod request_id;
 mod stamp;
 
+pub use auth::{Access, AuthSettings, Authenticator, Caller, Peer, Unguarded, refuse_web_pages};
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
 pub use cluster::ClusterId;
 pub use error::{ApiError, ErrorBody, Kind};

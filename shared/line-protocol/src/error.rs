@@ -69,6 +69,16 @@ pub(crate) enum Refusal {
     DuplicateTag(String),
     #[error("No fields were provided")]
     NoFields,
+    #[error("a row needs a column besides its symbols and its timestamp")]
+    SymbolsOnly,
+    #[error("a symbol can't contain a newline")]
+    NewlineInSymbol,
+    #[error("an infinite number can't be stored")]
+    Infinity,
+    #[error("a number of 256 bits (0x...i) can't be stored: send it as a string")]
+    Long256,
+    #[error("binary values can't be read: use version 1 of the protocol (protocol_version=1)")]
+    BinaryValue,
     #[error("Unable to parse integer value `{0}`")]
     Integer(String),
     #[error("Unable to parse unsigned integer value `{0}`")]

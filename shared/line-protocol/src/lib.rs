@@ -16,6 +16,8 @@
 //! these are checked in order: its syntax, its tags, its fields from left to right, the range of its
 //! timestamp, and the memory it would take.
 //!
+//! Clients of QuestDB write a [`Dialect`] with a few values more.
+//!
 //! # What makes it fast
 //!
 //! Lines repeat themselves. A series (measurement and tags) that was seen before is recognised by its
@@ -56,6 +58,7 @@ mod number;
 mod options;
 mod parse;
 mod precision;
+mod questdb;
 mod scan;
 mod schema;
 mod series;
@@ -64,7 +67,7 @@ mod table;
 mod tests;
 
 pub use error::{LineError, LineErrorKind, ParseError};
-pub use options::{Options, SchemaLimits, TableLimit};
+pub use options::{Dialect, Options, SchemaLimits, TableLimit};
 pub use parse::{Parsed, parse};
 pub use precision::Precision;
 pub use schema::{SchemaView, TableView};

@@ -23,6 +23,7 @@ impl<'a> SeriesText<'a> {
             measurement: Token {
                 raw: b"",
                 escaped: false,
+                escapes_newlines: false,
             },
             tags: Vec::new(),
         }
@@ -87,6 +88,7 @@ impl<'a> FieldText<'a> {
         Token {
             raw,
             escaped: memchr(b'\\', raw).is_some(),
+            escapes_newlines: false,
         }
         .unescape(TokenKind::Key)
     }
@@ -118,12 +120,7 @@ fn scan_fields<'a>(
     let mut expected = expected.iter();
     loop {
         let Some((field, length)) = scan_field(tail(line, at), expected.next())? else {
-            return Err(match fields.len() {
-                0 => Refusal::NoFields,
-                // InfluxDB 3 quotes the rest with its comma from the third field on.
-                1 => Refusal::TrailingContent(excerpt(tail(line, at))),
-                _ => Refusal::TrailingContent(excerpt(tail(line, at - 1))),
-            });
+            return Err(no_field(line, at, fields.len()));
         };
         fields.push(field);
         at += length;
@@ -134,9 +131,24 @@ fn scan_fields<'a>(
     }
 }
 
+/// What is wrong with a line that has no field where one is expected, after so many.
+#[cold]
+pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> Refusal {
+    match fields {
+        0 => Refusal::NoFields,
+        // InfluxDB 3 quotes the rest with its comma from the third field on.
+        1 => Refusal::TrailingContent(excerpt(tail(line, at))),
+        _ => Refusal::TrailingContent(excerpt(tail(line, at - 1))),
+    }
+}
+
 /// The field that `input` starts with and its length.
-#[inline]
-fn scan_field<'a>(
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "lines of another dialect are rare, and their code must not cost these the inlining"
+)]
+pub(crate) fn scan_field<'a>(
     input: &'a [u8],
     expected: Option<&ExpectedField<'a>>,
 ) -> Result<Option<(FieldText<'a>, usize)>, Refusal> {
@@ -165,7 +177,7 @@ fn scan_field<'a>(
 }
 
 /// Reads the rest of a line after its fields, which is a timestamp or nothing.
-fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
+pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
     let spaces = count_spaces(rest);
     if spaces == rest.len() {
         return Ok(None);
@@ -187,6 +199,6 @@ fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
     }
 }
 
-fn count_spaces(input: &[u8]) -> usize {
+pub(crate) fn count_spaces(input: &[u8]) -> usize {
     input.iter().take_while(|byte| **byte == b' ').count()
 }

@@ -2,11 +2,25 @@
 
 use crate::precision::Precision;
 
+/// Whose line protocol a body is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// That of InfluxDB 3.
+    #[default]
+    InfluxDb,
+    /// That of QuestDB, whose clients send it over HTTP as text, protocol version 1: all that InfluxDB 3 takes, and
+    /// timestamps in microseconds as the values of fields (`5t`, stored as integers), `NaN` for a field that is
+    /// absent, and strings in which a backslash before a newline is dropped.
+    QuestDb,
+}
+
 /// How a body is to be parsed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The unit of the timestamps.
     pub precision: Precision,
+    /// Whose line protocol it is.
+    pub dialect: Dialect,
     /// The time, in nanoseconds since the Unix epoch, of lines without timestamp. It is truncated
     /// toward zero to the precision.
     pub default_time_ns: i64,

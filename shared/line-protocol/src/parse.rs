@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 use crate::{
     error::{LineError, ParseError, Refusal, text},
     line::{FieldText, SeriesText, scan_fields_and_timestamp},
-    options::{Options, TableLimit},
+    options::{Dialect, Options, TableLimit},
+    questdb,
     scan::{TokenKind, line_length, skip_blank_lines, tail},
     schema::SchemaView,
     series::{SeriesId, SeriesIndex},
@@ -153,12 +154,18 @@ impl<'a, 'o> Parser<'a, 'o> {
             Some((id, length)) => (Some(id), length, Some(id.table)),
             None => {
                 let length = self.scratch.series.scan(line)?;
+                if self.options.dialect == Dialect::QuestDb {
+                    questdb::check_tags(&self.scratch.series.tags)?;
+                }
                 (None, length, self.find_table())
             }
         };
         let expected = table.map_or(&[][..], |table| self.tables[table].expected_fields());
         let fields = &mut self.scratch.fields;
-        let timestamp = scan_fields_and_timestamp(line, length, expected, fields)?;
+        let timestamp = match self.options.dialect {
+            Dialect::InfluxDb => scan_fields_and_timestamp(line, length, expected, fields)?,
+            Dialect::QuestDb => questdb::scan_fields_and_timestamp(line, length, expected, fields)?,
+        };
 
         let table = table.unwrap_or_else(|| self.add_table());
         let checkpoint = self.tables[table].checkpoint();

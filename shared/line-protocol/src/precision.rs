@@ -7,6 +7,10 @@ pub enum Precision {
     /// below 5e12 milliseconds, below 5e15 microseconds, else nanoseconds (InfluxDB 3).
     #[default]
     Auto,
+    /// Hours (InfluxDB 1).
+    Hour,
+    /// Minutes (InfluxDB 1).
+    Minute,
     /// Seconds.
     Second,
     /// Milliseconds.
@@ -41,6 +45,8 @@ impl Precision {
 
     fn nanos(self) -> i64 {
         match self {
+            Self::Hour => 3_600_000_000_000,
+            Self::Minute => 60_000_000_000,
             Self::Second => 1_000_000_000,
             Self::Millisecond => 1_000_000,
             Self::Microsecond => 1_000,
@@ -84,6 +90,12 @@ mod tests {
             Some(9_223_372_036_000_000_000)
         );
         assert_eq!(Precision::Second.to_nanos(9_223_372_037), None);
+        assert_eq!(
+            Precision::Minute.to_nanos(-2),
+            Some(-2 * 60 * 1_000_000_000)
+        );
+        assert_eq!(Precision::Hour.to_nanos(1), Some(3_600_000_000_000));
+        assert_eq!(Precision::Hour.to_nanos(2_562_048), None);
         assert_eq!(Precision::Microsecond.to_nanos(i64::MIN), None);
         assert_eq!(Precision::Nanosecond.to_nanos(i64::MIN), Some(i64::MIN));
     }

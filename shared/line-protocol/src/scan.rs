@@ -21,6 +21,8 @@ pub(crate) struct Token<'a> {
     pub(crate) raw: &'a [u8],
     /// Whether there is a backslash in it.
     pub(crate) escaped: bool,
+    /// Whether a backslash before a newline is dropped, which only QuestDB does.
+    pub(crate) escapes_newlines: bool,
 }
 
 /// The kinds of tokens, which differ in what ends them and in what a backslash does.
@@ -76,7 +78,12 @@ impl<'a> Token<'a> {
         if raw.ends_with(b"\\") {
             return Err(Refusal::EndsWithBackslash);
         }
-        Self { raw, escaped }.check_length(kind)
+        Self {
+            raw,
+            escaped,
+            escapes_newlines: false,
+        }
+        .check_length(kind)
     }
 
     /// The inside of the string that `input`, from after its opening quote, starts with; `None` if
@@ -86,9 +93,13 @@ impl<'a> Token<'a> {
             return Ok(None);
         };
         let escaped = memchr(b'\\', raw).is_some();
-        Self { raw, escaped }
-            .check_length(TokenKind::Text)
-            .map(Some)
+        Self {
+            raw,
+            escaped,
+            escapes_newlines: false,
+        }
+        .check_length(TokenKind::Text)
+        .map(Some)
     }
 
     fn check_length(self, kind: TokenKind) -> Result<Self, Refusal> {
@@ -118,7 +129,8 @@ impl<'a> Token<'a> {
         } {
             bytes.extend_from_slice(rest.get(..at).unwrap_or_default());
             let next = rest.get(at + 1).copied();
-            if !next.is_some_and(|byte| kind.escapes(byte)) {
+            let is_dropped = |byte| kind.escapes(byte) || (self.escapes_newlines && byte == b'\n');
+            if !next.is_some_and(is_dropped) {
                 bytes.push(b'\\');
             }
             bytes.extend(next);
@@ -272,7 +284,8 @@ mod tests {
             Token::scan_text(b"\"").unwrap(),
             Some(Token {
                 raw: b"",
-                escaped: false
+                escaped: false,
+                escapes_newlines: false
             })
         );
     }

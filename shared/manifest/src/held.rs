@@ -296,6 +296,11 @@ impl HeldDatabases {
             .sum()
     }
 
+    /// The snapshots kept, one for each database.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> {
+        self.databases.values().filter_map(|held| held.snapshot())
+    }
+
     /// Lets go what is above `limit` bytes: other databases first, then the tail of `current`.
     pub(crate) fn shrink(&mut self, current: DatabaseId, limit: usize) {
         while self.databases.len() > MAX_DATABASES || self.bytes() > limit {

@@ -162,6 +162,16 @@ impl SnapshotReader {
         self.databases().bytes()
     }
 
+    /// The ages of the snapshots that are kept, one for each database that was read lately.
+    pub fn ages(&self) -> Vec<Duration> {
+        let world = self.bucket.world();
+        let databases = self.databases();
+        let snapshots = databases.snapshots();
+        snapshots
+            .map(|snapshot| world.elapsed(&snapshot.taken))
+            .collect()
+    }
+
     fn databases(&self) -> MutexGuard<'_, HeldDatabases> {
         self.databases
             .lock()

@@ -1,5 +1,7 @@
 //! The commands against a server: what they print, what they say, and how they exit.
 
+mod tokens;
+
 use std::{fs, time::Duration};
 
 use serde_json::json;
@@ -153,18 +155,19 @@ fn databases_are_created_shown_and_deleted() {
     +---------------+
     | iox::database |
     +---------------+
+    | _internal     |
     | one           |
     | two           |
     +---------------+
     ");
-    assert_eq!(show("csv"), "iox::database\none\ntwo\n");
+    assert_eq!(show("csv"), "iox::database\n_internal\none\ntwo\n");
     assert_eq!(
         show("json"),
-        "[{\"iox::database\":\"one\"},{\"iox::database\":\"two\"}]\n"
+        "[{\"iox::database\":\"_internal\"},{\"iox::database\":\"one\"},{\"iox::database\":\"two\"}]\n"
     );
     assert_eq!(
         show("jsonl"),
-        "{\"iox::database\":\"one\"}\n{\"iox::database\":\"two\"}\n"
+        "{\"iox::database\":\"_internal\"}\n{\"iox::database\":\"one\"}\n{\"iox::database\":\"two\"}\n"
     );
 
     let question = "Are you sure you want to delete \"two\"? Enter 'yes' or 'y' to confirm\n";
@@ -178,14 +181,15 @@ fn databases_are_created_shown_and_deleted() {
     assert_eq!(deleted.out, "Database \"two\" deleted successfully\n");
     insta::assert_snapshot!(stage.run(&["delete", "database", "two", "-y"]).failed(1), @"Delete command failed: server responded with error [404 Not Found]: the requested resource was not found: two");
     insta::assert_snapshot!(stage.run(&["delete", "database", "one", "-y", "--hard-delete", "soon"]).failed(1), @"Delete command failed: server responded with error [400 Bad Request]: Cannot parse the timestamp: premature end of input");
-    assert_eq!(show("csv"), "iox::database\none\n");
+    assert_eq!(show("csv"), "iox::database\n_internal\none\n");
     let all = stage
         .run(&["show", "databases", "--show-deleted", "--format", "csv"])
         .succeeded();
-    let [head, one, two] = all.lines().collect::<Vec<_>>()[..] else {
+    let [head, internal, one, two] = all.lines().collect::<Vec<_>>()[..] else {
         panic!("{all}")
     };
-    assert_eq!((head, one), ("iox::database,deleted", "one,false"));
+    assert_eq!(head, "iox::database,deleted");
+    assert_eq!((internal, one), ("_internal,false", "one,false"));
     assert!(two.starts_with("two-2") && two.ends_with(",true"), "{two}");
 }
 

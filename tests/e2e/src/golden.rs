@@ -42,13 +42,15 @@ fn known(suite: &str) -> BTreeMap<&'static str, &'static str> {
     known
 }
 
+/// Groups of requests to what Neap does not have yet: the processing engine.
+const NOT_YET: [&str; 2] = ["trigger", "plugin_files"];
+
 fn compare(suite: &str) {
-    compare_groups(suite, None);
+    compare_with(suite, "");
 }
 
-/// Compares the answers of some groups of a suite, or of all. The others are asked for, too, since they may prepare
-/// what these need.
-fn compare_groups(suite: &str, groups: Option<&[&str]>) {
+/// Compares the answers of a server with further flags.
+fn compare_with(suite: &str, flags: &str) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {
         println!("skipped: no recorded answers in {}", golden.display());
@@ -58,8 +60,8 @@ fn compare_groups(suite: &str, groups: Option<&[&str]>) {
     let (report, log) = (folder.path().join("report.json"), folder.path().join("log"));
     let log_file = File::create(&log).unwrap();
     let server = format!(
-        "'{}' serve --node-id golden --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
-         --http-bind 127.0.0.1:{{port}} {{noauth}}",
+        "'{}' serve --node-id n1 --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
+         --http-bind 127.0.0.1:{{port}} {flags} {{noauth}}",
         neap_binary().display()
     );
     let mut check = Command::new("python3")
@@ -77,9 +79,7 @@ fn compare_groups(suite: &str, groups: Option<&[&str]>) {
     let log = std::fs::read_to_string(log).unwrap();
     let report = std::fs::read(report).unwrap_or_else(|error| panic!("{error}:\n{log}"));
     let mut report: Vec<Value> = serde_json::from_slice(&report).unwrap();
-    if let Some(groups) = groups {
-        report.retain(|case| groups.contains(&case["group"].as_str().unwrap()));
-    }
+    report.retain(|case| !NOT_YET.contains(&case["group"].as_str().unwrap()));
 
     let differences = |case: &Value| case["differences"].as_array().unwrap().len();
     let differing = report.iter().filter(|case| differences(case) > 0);
@@ -117,15 +117,33 @@ fn answers_to_writes_are_those_recorded() {
 
 #[test]
 fn answers_at_limits_are_those_recorded() {
-    compare("limits");
+    compare_with(
+        "limits",
+        "--max-databases 5 --max-tables 2000 --max-columns-per-table 500",
+    );
 }
 
 #[test]
-fn answers_about_caches_are_those_recorded() {
-    compare_groups("configure", Some(&["last_cache", "distinct_cache"]));
+fn answers_to_configuration_are_those_recorded() {
+    compare("configure");
+}
+
+#[test]
+fn answers_about_tokens_are_those_recorded() {
+    compare("auth");
+}
+
+#[test]
+fn answers_about_the_system_are_those_recorded() {
+    compare("system");
 }
 
 #[test]
 fn answers_to_sql_are_those_recorded() {
     compare("sql");
+}
+
+#[test]
+fn answers_to_influxql_are_those_recorded() {
+    compare("influxql");
 }

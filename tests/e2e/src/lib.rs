@@ -14,12 +14,19 @@
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
 //! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
 //! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
+//! | `first_token` | how a cluster comes to its first token, and how a lost one is replaced |
+//! | `protection` | clients that are slow, large or many, and certificates that are renewed |
 //! | `malformed` | requests that are refused, with status and body |
+//! | `clients` | the client libraries that people have, and requests as Telegraf sends them |
+//! | `guides` | what the public guides of InfluxDB 3 and QuestDB show |
 //! | `command_line` | the commands, their output and their exit status |
+//! | `terminal` | the shell of `neap query`, and progress bars |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and where Neap differs from them |
 
 #[cfg(test)]
 mod caches;
+#[cfg(test)]
+mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
@@ -27,13 +34,19 @@ mod compaction;
 #[cfg(test)]
 mod earlier_states;
 #[cfg(test)]
+mod first_token;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod guides;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod life_of_data;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod protection;
 #[cfg(test)]
 mod real_input;
 #[cfg(test)]
@@ -42,3 +55,5 @@ mod request_budget;
 mod several_processes;
 #[cfg(test)]
 mod sudden_death;
+#[cfg(test)]
+mod terminal;

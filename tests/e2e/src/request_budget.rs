@@ -60,8 +60,8 @@ fn on(place: &Place, lag: Duration) {
     let querier = Neap::serve_with(place, &["--mode", "query"]);
     assert_eq!(
         writer.store_requests().to_string(),
-        "2 get root_catalog",
-        "a start"
+        "2 get root_catalog, 1 put node",
+        "a start, of which others can know"
     );
     pause(COLD);
     let all_registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
@@ -128,7 +128,7 @@ fn on(place: &Place, lag: Duration) {
     });
     let expected = format!(
         "1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
-         1 list tail, 1 put data, 1 put manifest"
+         1 list tail, 1 put data, 1 put manifest, 1 put node"
     );
     assert_eq!(
         flusher.store_requests().to_string(),

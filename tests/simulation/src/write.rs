@@ -6,7 +6,9 @@ use neap_row_delete::{
     Condition, DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter,
 };
 use neap_schema::DatabaseId;
-use neap_write::{DeleteFailure, Precision, RowSelection, WriteFailure, WriteOptions};
+use neap_write::{
+    DeleteFailure, DeleteOptions, Precision, RowSelection, WriteFailure, WriteOptions,
+};
 
 use crate::{
     instance::{DATABASE, DATABASE_NAME, Instance},
@@ -176,7 +178,11 @@ impl Instance {
             return self.erase_by_id(*database, erasure, after).await;
         }
         let selection = erasure.selection();
-        match self.writer.delete_rows(name, &selection, after).await {
+        let options = DeleteOptions {
+            after,
+            ..DeleteOptions::default()
+        };
+        match self.writer.delete_rows(name, &selection, options).await {
             Ok(deleted) => Ok(deleted.stamp),
             Err(DeleteFailure::NoTable(_) | DeleteFailure::NoTag { .. }) => Ok(None),
             Err(failure) => Err(failure.into()),

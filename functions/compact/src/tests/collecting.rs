@@ -256,13 +256,19 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
 }
 
 #[tokio::test]
-async fn query_results_go_after_a_day() {
+async fn query_results_and_records_of_silent_processes_go_after_a_day() {
     let stage = Stage::new().await;
-    let result = Key::QueryResult(stage.bucket.draw_ulid(), "parquet".to_owned());
-    let body = Bytes::from_static(b"rows");
-    let put = stage.bucket.put(&result, body, PutMode::Overwrite);
-    put.await.unwrap();
+    let ulid = stage.bucket.draw_ulid();
+    for key in [
+        Key::QueryResult(ulid, "parquet".to_owned()),
+        Key::Node(ulid),
+    ] {
+        let body = Bytes::from_static(b"rows");
+        let put = stage.bucket.put(&key, body, PutMode::Overwrite);
+        put.await.unwrap();
+    }
     assert_eq!(stage.look(23 * HOUR).await.collected.results, 0);
-    assert_eq!(stage.look(2 * HOUR).await.collected.results, 1);
+    assert_eq!(stage.look(2 * HOUR).await.collected.results, 2);
     assert_eq!(stage.keys("results/").await, [] as [String; 0]);
+    assert_eq!(stage.keys("nodes/").await, [] as [String; 0]);
 }

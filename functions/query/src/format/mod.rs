@@ -41,3 +41,4 @@ mod tests;
 pub use encoder::{Encoder, FormatError, Limits};
 pub use kind::{Format, InvalidMimeType, UnknownFormat};
 pub use stream::stream;
+pub(crate) use timestamp::TimestampText;

@@ -36,7 +36,7 @@ const FRACTION: usize = 21;
 
 /// Writes UTC times as `2024-01-01T08:00:00`, with 3, 6 or 9 digits of a fraction that is not zero.
 #[derive(Debug)]
-pub(super) struct TimestampText {
+pub(crate) struct TimestampText {
     unit: TimeUnit,
     quoted: bool,
     /// What follows the seconds: `Z`, `"`, both or nothing.
@@ -49,7 +49,7 @@ pub(super) struct TimestampText {
 
 impl TimestampText {
     /// For values counted in `unit`; `zulu` ends the text with `Z`, `quoted` puts it into quotes.
-    pub(super) fn new(unit: TimeUnit, zulu: bool, quoted: bool) -> Self {
+    pub(crate) fn new(unit: TimeUnit, zulu: bool, quoted: bool) -> Self {
         let suffix: &[u8] = match (zulu, quoted) {
             (true, true) => b"Z\"",
             (true, false) => b"Z",
@@ -67,7 +67,7 @@ impl TimestampText {
     }
 
     /// Appends `value` and returns true, or returns false if its year has not four digits.
-    pub(super) fn push(&mut self, value: i64, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn push(&mut self, value: i64, out: &mut Vec<u8>) -> bool {
         if self.last.is_none_or(|(last, _)| last != value) && !self.render(value) {
             return false;
         }

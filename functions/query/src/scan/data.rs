@@ -1,6 +1,12 @@
 //! Bytes of sections: read by exact ranges, coalesced, and kept in bounded caches.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
@@ -45,12 +51,33 @@ pub(crate) struct DataCacheLimits {
     pub(crate) chunk_bytes: u64,
 }
 
+/// What the caches of sections hold, and how often they had what was looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataCacheStats {
+    /// Column chunks that were in memory.
+    pub hits: u64,
+    /// Column chunks that had to be read from the store.
+    pub misses: u64,
+    /// Bytes of column chunks in memory.
+    pub chunk_bytes: u64,
+    /// Bytes of decoded footers in memory.
+    pub footer_bytes: u64,
+}
+
 /// The data objects of a bucket behind caches. Objects never change, so nothing in them goes stale.
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     bucket: Bucket,
     metadata: future::Cache<(Key, u64), Arc<ParquetMetaData>>,
     chunks: sync::Cache<(Key, u64, u64), Bytes>,
+    looks: Arc<Looks>,
+}
+
+/// How often chunks were looked for.
+#[derive(Debug, Default)]
+struct Looks {
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Data {
@@ -68,6 +95,17 @@ impl Data {
             bucket,
             metadata,
             chunks,
+            looks: Arc::default(),
+        }
+    }
+
+    /// What the caches hold, and how often they had what was looked for.
+    pub(crate) fn stats(&self) -> DataCacheStats {
+        DataCacheStats {
+            hits: self.looks.hits.load(Ordering::Relaxed),
+            misses: self.looks.misses.load(Ordering::Relaxed),
+            chunk_bytes: self.chunks.weighted_size(),
+            footer_bytes: self.metadata.weighted_size(),
         }
     }
 
@@ -134,6 +172,10 @@ impl Data {
             .filter(|(_, found)| found.is_none())
             .map(|(range, _)| range.clone())
             .collect();
+        let hits = ranges.len().saturating_sub(missing.len());
+        self.looks.hits.fetch_add(hits as u64, Ordering::Relaxed);
+        let misses = missing.len() as u64;
+        self.looks.misses.fetch_add(misses, Ordering::Relaxed);
         let reads = coalesced(missing);
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {

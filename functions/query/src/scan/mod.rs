@@ -17,6 +17,7 @@ use tail::TailError;
 
 use crate::caches::Bases;
 
+pub use data::DataCacheStats;
 pub(crate) use data::{Data, DataCacheLimits, DataError};
 pub(crate) use plan::STORE_URL;
 pub(crate) use provider::SnapshotTable;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, ListArray, ListBuilder, StringViewArray, StringViewBuilder, UInt16Builder},
+    array::{ListArray, ListBuilder, StringViewBuilder, UInt16Builder},
     datatypes::{DataType, Field},
 };
 use neap_catalog::Table;
@@ -31,11 +31,6 @@ pub(super) fn by_name<'a, C>(
     let mut found: Vec<(&Table, &C)> = tables.flat_map(of_table).collect();
     found.sort_by_key(|(table, cache)| (table.name(), name(cache).to_owned()));
     found
-}
-
-/// A column of texts.
-pub(super) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringViewArray::from_iter_values(values))
 }
 
 /// Lists of the columns of caches, as ids and as names.

@@ -11,7 +11,7 @@ use neap_bucket::StoreTime;
 use neap_manifest::{JobKind, JobRecord, Snapshot};
 use neap_schema::TableId;
 
-use super::{nanoseconds, table};
+use super::{columns::table, nanoseconds};
 
 /// A job, done or running.
 struct Row<'a> {

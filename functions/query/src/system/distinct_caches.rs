@@ -8,8 +8,8 @@ use neap_catalog::{DistinctCache, Table};
 use neap_manifest::Snapshot;
 
 use super::{
-    caches::{ColumnLists, by_name, texts},
-    table,
+    caches::{ColumnLists, by_name},
+    columns::{table, views},
 };
 
 /// The distinct value caches of the tables of a database.
@@ -29,12 +29,12 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         (
             "table",
             false,
-            texts(caches.iter().map(|(table, _)| table.name())),
+            views(caches.iter().map(|(table, _)| table.name())),
         ),
         (
             "name",
             false,
-            texts(caches.iter().map(|(_, cache)| cache.name.as_str())),
+            views(caches.iter().map(|(_, cache)| cache.name.as_str())),
         ),
         ("column_ids", false, ids),
         ("column_names", false, names),

@@ -11,8 +11,8 @@ use neap_manifest::Snapshot;
 use neap_schema::ColumnId;
 
 use super::{
-    caches::{ColumnLists, by_name, texts},
-    table,
+    caches::{ColumnLists, by_name},
+    columns::{table, views},
 };
 
 /// The last value caches of the tables of a database.
@@ -39,12 +39,12 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         (
             "table",
             false,
-            texts(caches.iter().map(|(table, _)| table.name())),
+            views(caches.iter().map(|(table, _)| table.name())),
         ),
         (
             "name",
             false,
-            texts(caches.iter().map(|(_, cache)| cache.name.as_str())),
+            views(caches.iter().map(|(_, cache)| cache.name.as_str())),
         ),
         ("key_column_ids", false, key_ids),
         ("key_column_names", false, key_names),

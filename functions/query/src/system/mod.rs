@@ -1,54 +1,103 @@
-//! The schema `system`: what a database is made of, as tables.
+//! The schema `system`: what a database and its cluster are made of, as tables.
 //!
 //! | table | a row for each |
 //! |---|---|
+//! | `audit` | administrative change that is remembered |
 //! | `compactions` | job that changed the manifest lately, or that is claimed now |
 //! | `distinct_caches` | distinct value cache |
+//! | `influxdb_schema` | column of a table |
 //! | `last_caches` | last value cache |
 //! | `parquet_files` | section |
+//! | `processing_engine_*` | trigger, argument of one, line that one logged; there are none yet |
+//! | `queries` | query that this process answers, or did lately |
 //! | `versions` | version of the manifest that can be read (`x-neap-as-of`) |
+//!
+//! Only the database `_internal`, which tells about the cluster, has these:
+//!
+//! | table | a row for each |
+//! |---|---|
+//! | `databases`, `tables`, `tokens` | of the catalogs |
+//! | `nodes` | process that was heard of lately |
+//! | `generation_durations` | none: files are not cut into generations |
+//! | `plugin_files` | none yet |
 
+mod audit;
 mod caches;
+mod catalogs;
+mod columns;
 mod compactions;
+mod databases;
 mod distinct_caches;
+mod influxdb_schema;
 mod last_caches;
+mod nodes;
+mod nothing;
 mod parquet_files;
+mod queries;
+mod source;
+mod tables;
+mod tokens;
 mod versions;
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, RecordBatch},
-    datatypes::{Field, Schema},
-};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{MemTable, SchemaProvider, TableProvider},
     common::Result,
 };
 use neap_bucket::StoreTime;
-use neap_manifest::Snapshot;
+use neap_catalog::{Catalog, INTERNAL_DATABASE_ID};
 
-use crate::scan::Shared;
-use parquet_files::ParquetFiles;
+use crate::{log::QueryLog, session::Scope};
+use source::SystemTable;
 
-/// The tables of the schema, by name.
-const TABLES: [&str; 5] = [
+/// The tables of every database, by name.
+const OF_DATABASES: [&str; 11] = [
+    "audit",
     "compactions",
     "distinct_caches",
+    "influxdb_schema",
     "last_caches",
     "parquet_files",
+    "processing_engine_logs",
+    "processing_engine_trigger_arguments",
+    "processing_engine_triggers",
+    "queries",
     "versions",
 ];
 
-/// Rows with these columns: the name of each, whether it has nulls, and its values.
-fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch> {
-    let fields = columns
-        .iter()
-        .map(|(name, has_nulls, values)| Field::new(*name, values.data_type().clone(), *has_nulls));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let columns = columns.into_iter().map(|(_, _, values)| values).collect();
-    Ok(RecordBatch::try_new(schema, columns)?)
+/// The tables of the database that tells about the cluster, by name.
+const OF_CLUSTER: [&str; 17] = [
+    "audit",
+    "compactions",
+    "databases",
+    "distinct_caches",
+    "generation_durations",
+    "influxdb_schema",
+    "last_caches",
+    "nodes",
+    "parquet_files",
+    "plugin_files",
+    "processing_engine_logs",
+    "processing_engine_trigger_arguments",
+    "processing_engine_triggers",
+    "queries",
+    "tables",
+    "tokens",
+    "versions",
+];
+
+/// What the tables tell about, beside the database.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// The catalogs.
+    pub(crate) catalog: Arc<Catalog>,
+    /// The queries of this process.
+    pub(crate) log: Arc<QueryLog>,
+    /// Whether `tokens` shows what hashes begin with.
+    pub(crate) shows_token_hashes: bool,
 }
 
 /// A time in nanoseconds since the Unix epoch, if it can be told in them.
@@ -56,52 +105,84 @@ fn nanoseconds(time: StoreTime) -> Option<i64> {
     time.micros().checked_mul(1_000)
 }
 
-/// The tables that tell about the database of a snapshot.
+/// The tables that tell about the database of a scope.
 #[derive(Debug)]
-pub(crate) struct SystemSchema {
-    shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
-    now: StoreTime,
-}
+pub(crate) struct SystemSchema(pub(crate) Arc<Scope>);
 
 impl SystemSchema {
-    /// The schema for the database of a snapshot, at the time `now` of the store.
-    pub(crate) fn new(shared: Arc<Shared>, snapshot: Arc<Snapshot>, now: StoreTime) -> Self {
-        Self {
-            shared,
-            snapshot,
-            now,
+    fn is_of_cluster(&self) -> bool {
+        self.0.snapshot.database == INTERNAL_DATABASE_ID
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        match self.is_of_cluster() {
+            true => &OF_CLUSTER,
+            false => &OF_DATABASES,
         }
+    }
+
+    /// The rows of a table that takes no requests.
+    fn at_hand(&self, name: &str) -> Option<Result<RecordBatch>> {
+        let (scope, snapshot) = (&self.0, &self.0.snapshot);
+        let asked = (!self.is_of_cluster()).then_some(snapshot.database);
+        Some(match name {
+            "compactions" => compactions::rows(snapshot, scope.times.kept_until),
+            "distinct_caches" => distinct_caches::rows(snapshot),
+            "generation_durations" => nothing::generation_durations(),
+            "influxdb_schema" => influxdb_schema::rows(&snapshot.catalog.value),
+            "last_caches" => last_caches::rows(snapshot),
+            "plugin_files" => nothing::plugin_files(),
+            "processing_engine_logs" => nothing::logs(),
+            "processing_engine_trigger_arguments" => nothing::trigger_arguments(),
+            "processing_engine_triggers" => nothing::triggers(),
+            "queries" => queries::rows(&scope.cluster().log.queries(asked)),
+            "versions" => versions::rows(snapshot),
+            _ => return None,
+        })
+    }
+
+    /// A table whose rows are asked for when it is read.
+    fn to_read(&self, name: &str) -> Option<Result<SystemTable>> {
+        let scope = &self.0;
+        let cluster = || Arc::clone(scope.cluster());
+        let snapshot = Arc::clone(&scope.snapshot);
+        Some(match name {
+            "audit" if self.is_of_cluster() => {
+                SystemTable::new(audit::AuditOfAll(Arc::clone(&cluster().catalog)))
+            }
+            "audit" => SystemTable::new(audit::AuditOfOne(snapshot)),
+            "databases" => SystemTable::new(databases::Databases(Arc::clone(&cluster().catalog))),
+            "nodes" => SystemTable::new(nodes::Nodes(cluster().catalog.bucket().clone())),
+            "parquet_files" => {
+                let shared = Arc::clone(scope.shared());
+                SystemTable::new(parquet_files::ParquetFiles { shared, snapshot })
+            }
+            "tables" => SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog))),
+            "tokens" => SystemTable::new(tokens::Tokens(cluster())),
+            _ => return None,
+        })
     }
 }
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        TABLES.map(str::to_owned).to_vec()
+        self.names().iter().map(|&name| name.to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let of_rows = |rows: RecordBatch| -> Result<Option<Arc<dyn TableProvider>>> {
-            Ok(Some(Arc::new(MemTable::try_new(
-                rows.schema(),
-                vec![vec![rows]],
-            )?)))
-        };
-        match name {
-            "compactions" => of_rows(compactions::rows(&self.snapshot, self.now)?),
-            "distinct_caches" => of_rows(distinct_caches::rows(&self.snapshot)?),
-            "last_caches" => of_rows(last_caches::rows(&self.snapshot)?),
-            "parquet_files" => {
-                let (shared, snapshot) = (Arc::clone(&self.shared), Arc::clone(&self.snapshot));
-                Ok(Some(Arc::new(ParquetFiles::new(shared, snapshot))))
-            }
-            "versions" => of_rows(versions::rows(&self.snapshot)?),
-            _ => Ok(None),
+        if !self.table_exist(name) {
+            return Ok(None);
         }
+        if let Some(rows) = self.at_hand(name).transpose()? {
+            let schema = rows.schema();
+            return Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![rows]])?)));
+        }
+        let table = self.to_read(name).transpose()?;
+        Ok(table.map(|table| Arc::new(table) as _))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        TABLES.contains(&name)
+        self.names().contains(&name)
     }
 }

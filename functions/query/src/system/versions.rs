@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray
 use datafusion::common::Result;
 use neap_manifest::{Manifest, Snapshot, VersionInfo};
 
-use super::{nanoseconds, table};
+use super::{columns::table, nanoseconds};
 
 /// The versions that a snapshot's manifest remembers, one for each mark.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {

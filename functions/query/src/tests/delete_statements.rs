@@ -10,7 +10,7 @@ use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, RowDelete, RowDelete
 use neap_schema::DatabaseId;
 
 use super::{
-    WEATHER,
+    DATABASE, WEATHER,
     instance::{Deleter, HandClock, Instance},
 };
 use crate::{QueryRequest, QuerySettings};
@@ -268,11 +268,10 @@ async fn a_delete_has_arrived_before_it_waits_for_its_turn() {
     one.write(WEATHER).await;
     // A query has the only turn until its rows are read.
     let running = QueryRequest {
-        database: "db".to_owned(),
-        sql: "SELECT * FROM weather".to_owned(),
+        text: "SELECT * FROM weather".to_owned(),
         ..QueryRequest::default()
     };
-    let unread = one.engine.query(running).await.unwrap();
+    let unread = one.engine.query(DATABASE, running).await.unwrap();
     let body = serde_json::json!({"db": "db", "q": "DELETE FROM weather"});
     let delete = one.post(body);
     let others = async {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::{Extension, Router, body::Body};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, response::Parts};
@@ -15,7 +15,7 @@ use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flushed, Flusher,
     JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope,
 };
-use neap_http::Metrics;
+use neap_http::{Caller, Metrics};
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_row_delete::RowDeleter;
 use neap_schema::DatabaseId;
@@ -209,7 +209,7 @@ impl Instance {
             flusher,
             maintainer,
             compactor: compactor.assemble(None),
-            router: router(Arc::clone(&engine)),
+            router: router(Arc::clone(&engine)).layer(Extension(Caller::anyone())),
             engine,
         }
     }
@@ -298,8 +298,17 @@ impl Instance {
     }
 
     pub(crate) async fn sql_as(&self, sql: &str, format: &str) -> String {
+        self.sql_as_in("db", sql, format).await
+    }
+
+    /// The answer to a statement to another database that must succeed.
+    pub(crate) async fn sql_in(&self, database: &str, sql: &str) -> String {
+        self.sql_as_in(database, sql, "csv").await
+    }
+
+    pub(crate) async fn sql_as_in(&self, database: &str, sql: &str, format: &str) -> String {
         let (status, body) = self
-            .post(serde_json::json!({"db": "db", "q": sql, "format": format}))
+            .post(serde_json::json!({"db": database, "q": sql, "format": format}))
             .await;
         assert_eq!(status, 200, "{sql}: {body}");
         body

@@ -15,10 +15,16 @@ async fn the_schema_stands_between_the_tables_and_the_views() {
     let tables = one.sql("SHOW TABLES").await;
     let of_system = "table_catalog,table_schema,table_name,table_type\n\
                      public,iox,weather,BASE TABLE\n\
+                     public,system,audit,BASE TABLE\n\
                      public,system,compactions,BASE TABLE\n\
                      public,system,distinct_caches,BASE TABLE\n\
+                     public,system,influxdb_schema,BASE TABLE\n\
                      public,system,last_caches,BASE TABLE\n\
                      public,system,parquet_files,BASE TABLE\n\
+                     public,system,processing_engine_logs,BASE TABLE\n\
+                     public,system,processing_engine_trigger_arguments,BASE TABLE\n\
+                     public,system,processing_engine_triggers,BASE TABLE\n\
+                     public,system,queries,BASE TABLE\n\
                      public,system,versions,BASE TABLE\n\
                      public,information_schema,";
     assert!(tables.starts_with(of_system), "{tables}");

@@ -15,15 +15,15 @@ use axum::{
 use http::StatusCode;
 use neap_bucket::{StoreTime, Versioned};
 use neap_catalog::{
-    CatalogError, DatabaseCatalog, DistinctCache, LastCache, NewDistinctCache, NewLastCache, Table,
-    ValueColumns,
+    CatalogError, DatabaseAction, DatabaseCatalog, DistinctCache, LastCache, NewDistinctCache,
+    NewLastCache, Table, ValueColumns,
 };
-use neap_http::{ApiError, parse_query};
+use neap_http::{ApiError, Caller, parse_query};
 use neap_schema::{ColumnId, ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Value, json};
 
-use super::configure::{find_or_refuse, json, no_table};
+use super::configure::{find_for, json, no_table};
 use crate::WriteService;
 
 type Service = State<Arc<WriteService>>;
@@ -93,10 +93,11 @@ fn default_max_age() -> u64 {
 /// `POST /api/v3/configure/last_cache`
 async fn create_last_cache(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body: LastCacheBody = json(&service, request).await?;
-    let database = find_or_refuse(&service, &body.db).await?;
+    let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
     let new = NewLastCache {
         table: body.table,
         name: body.name,
@@ -118,10 +119,11 @@ async fn create_last_cache(
 /// `POST /api/v3/configure/distinct_cache`
 async fn create_distinct_cache(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body: DistinctCacheBody = json(&service, request).await?;
-    let database = find_or_refuse(&service, &body.db).await?;
+    let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
     let new = NewDistinctCache {
         table: body.table,
         name: body.name,
@@ -241,10 +243,11 @@ async fn to_delete(service: &WriteService, request: Request) -> Result<DeleteCac
 /// `DELETE /api/v3/configure/last_cache`
 async fn delete_last_cache(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let DeleteCache { db, table, name } = to_delete(&service, request).await?;
-    let database = find_or_refuse(&service, &db).await?;
+    let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_last_cache(database, &table, &name);
     deleted.await.map_err(|error| refused(error, &db))?;
     Ok(StatusCode::OK)
@@ -253,10 +256,11 @@ async fn delete_last_cache(
 /// `DELETE /api/v3/configure/distinct_cache`
 async fn delete_distinct_cache(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let DeleteCache { db, table, name } = to_delete(&service, request).await?;
-    let database = find_or_refuse(&service, &db).await?;
+    let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
     let deleted = service
         .catalog
         .delete_distinct_cache(database, &table, &name);

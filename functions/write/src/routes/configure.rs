@@ -14,15 +14,15 @@ use axum::{
 use chrono::DateTime;
 use http::StatusCode;
 use neap_bucket::StoreTime;
-use neap_catalog::{CatalogError, HardDelete, validate_database_name};
-use neap_http::{ApiError, Kind, parse_query, read_json};
+use neap_catalog::{
+    CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
+    validate_database_name,
+};
+use neap_http::{ApiError, Caller, Kind, parse_query, read_json};
 use neap_schema::{ColumnType, DatabaseId};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::WriteService;
-
-/// The name of the database that InfluxDB 3 keeps for itself.
-const INTERNAL: &str = "_internal";
 
 type Answer = Result<StatusCode, ApiError>;
 type Service = State<Arc<WriteService>>;
@@ -55,12 +55,16 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .route("/api/v3/configure/retention", get(list_retention))
 }
 
+/// The most bytes of a body that configures something. Bodies of writes are larger, and memory is set aside for them.
+const MAX_CONFIGURE_BYTES: usize = 1 << 20;
+
 pub(super) async fn json<T: DeserializeOwned>(
     service: &WriteService,
     request: Request,
 ) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = service.settings.body_limits();
+    let mut limits = service.settings.body_limits();
+    limits.max_bytes = limits.max_bytes.min(MAX_CONFIGURE_BYTES);
     read_json(&head.headers, body, &limits, &service.world).await
 }
 
@@ -94,7 +98,8 @@ fn check_retention(retention: Option<Duration>) -> Result<(), ApiError> {
 }
 
 /// `POST /api/v3/configure/database`
-async fn create_database(State(service): Service, request: Request) -> Answer {
+async fn create_database(State(service): Service, caller: Caller, request: Request) -> Answer {
+    caller.require(DatabaseAction::Create, None)?;
     let body: DatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     let created = service
@@ -105,7 +110,8 @@ async fn create_database(State(service): Service, request: Request) -> Answer {
 }
 
 /// `PUT /api/v3/configure/database`
-async fn update_database(State(service): Service, request: Request) -> Answer {
+async fn update_database(State(service): Service, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
     let body: DatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
     set(&service, &body.db, body.retention_period).await?;
@@ -137,14 +143,18 @@ struct DeleteDatabase {
 }
 
 /// `DELETE /api/v3/configure/database`
-async fn delete_database(State(service): Service, request: Request) -> Answer {
+async fn delete_database(State(service): Service, caller: Caller, request: Request) -> Answer {
     let params: DeleteDatabase = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
-    if params.db == INTERNAL {
+    if params.db == INTERNAL_DATABASE {
+        caller.require(DatabaseAction::Delete, Some(INTERNAL_DATABASE_ID))?;
         return Err(ApiError::text(Kind::Internal, "cannot delete internal db"));
     }
-    let deleted = service.catalog.delete_database(&params.db, hard_delete);
-    deleted.await?;
+    let may = |database| caller.may(DatabaseAction::Delete, database);
+    let catalog = &service.catalog;
+    catalog
+        .delete_database_if(&params.db, hard_delete, may)
+        .await?;
     Ok(StatusCode::OK)
 }
 
@@ -174,7 +184,8 @@ struct SetRetention {
 }
 
 /// `POST /api/v3/configure/database/retention_period`
-async fn set_retention(State(service): Service, request: Request) -> Answer {
+async fn set_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
     let params: SetRetention = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
     set(&service, &params.db, Some(retention)).await?;
@@ -196,7 +207,8 @@ struct ClearRetention {
 }
 
 /// `DELETE /api/v3/configure/database/retention_period`
-async fn clear_retention(State(service): Service, request: Request) -> Answer {
+async fn clear_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
     let params: ClearRetention = parse_query(request.uri())?;
     set(&service, &params.db, None).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -210,7 +222,8 @@ struct SetTableRetention {
 }
 
 /// `POST /api/v3/configure/table/retention_period`: goes before what is set for the database.
-async fn set_table_retention(State(service): Service, request: Request) -> Answer {
+async fn set_table_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
     let params: SetTableRetention = parse_query(request.uri())?;
     let retention = parse_retention(&params.duration)?;
     set_of_table(&service, &params.db, &params.table, Some(retention)).await
@@ -223,7 +236,12 @@ struct ClearTableRetention {
 }
 
 /// `DELETE /api/v3/configure/table/retention_period`: the database's counts again.
-async fn clear_table_retention(State(service): Service, request: Request) -> Answer {
+async fn clear_table_retention(
+    State(service): Service,
+    caller: Caller,
+    request: Request,
+) -> Answer {
+    caller.require_admin()?;
     let params: ClearTableRetention = parse_query(request.uri())?;
     set_of_table(&service, &params.db, &params.table, None).await
 }
@@ -234,7 +252,7 @@ async fn set_of_table(
     table: &str,
     retention: Option<Duration>,
 ) -> Answer {
-    let database = find_or_refuse(service, db).await?;
+    let database = existing(db, find(service, db).await?)?;
     let catalog = service.catalog.database(database, Duration::ZERO).await?;
     let found = catalog.value.table(table);
     let id = found.ok_or_else(|| no_table(db, table))?.id();
@@ -246,12 +264,40 @@ async fn set_of_table(
     }
 }
 
-pub(super) async fn find_or_refuse(
+/// The database of a name, for a caller who may do any of these with it. Who may not is not told whether it
+/// exists.
+pub(super) async fn find_for(
     service: &WriteService,
+    caller: &Caller,
     db: &str,
+    actions: &[DatabaseAction],
 ) -> Result<DatabaseId, ApiError> {
     let database = find(service, db).await?;
-    database.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
+    caller.require_any(actions, database)?;
+    existing(db, database)
+}
+
+fn existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError> {
+    found.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
+}
+
+/// The only database that a caller may do this with where a name is given: the one that has the name now, and no
+/// later namesake. `None`: any, also one that does not exist.
+///
+/// # Errors
+/// `Forbidden`, also when there is no such database.
+pub(super) async fn only_allowed(
+    service: &WriteService,
+    caller: &Caller,
+    db: &str,
+    action: DatabaseAction,
+) -> Result<Option<DatabaseId>, ApiError> {
+    if caller.may(action, None) {
+        return Ok(None);
+    }
+    let database = find(service, db).await?;
+    caller.require(action, database)?;
+    Ok(database)
 }
 
 pub(super) fn no_table(db: &str, table: &str) -> ApiError {
@@ -263,6 +309,9 @@ pub(super) fn no_table(db: &str, table: &str) -> ApiError {
 struct ListRetention {
     db: Option<String>,
 }
+
+/// What shows the tables of a database: who may only write learns no names from lists.
+const SEE_TABLES: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
 
 /// How long the rows of a table are kept.
 #[derive(Debug, Serialize)]
@@ -278,15 +327,20 @@ struct Kept {
 /// `GET /api/v3/configure/retention[?db=…]`: how long the rows of each table are kept.
 async fn list_retention(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<Vec<Kept>>, ApiError> {
     let params: ListRetention = parse_query(request.uri())?;
     let root = service.catalog.root(Duration::ZERO).await?;
     let databases: Vec<(DatabaseId, String)> = match params.db {
-        Some(db) => vec![(find_or_refuse(&service, &db).await?, db)],
+        Some(db) => {
+            let id = find_for(&service, &caller, &db, &SEE_TABLES).await?;
+            vec![(id, db)]
+        }
         None => {
             let live = root.value.live_databases();
-            live.map(|(id, entry)| (id, entry.name.clone())).collect()
+            let seen = live.filter(|(id, _)| caller.may_any(&SEE_TABLES, Some(*id)));
+            seen.map(|(id, entry)| (id, entry.name.clone())).collect()
         }
     };
     let mut kept = Vec::new();
@@ -351,10 +405,16 @@ struct TableBody {
 }
 
 /// `POST /api/v3/configure/table`
-async fn create_table(State(service): Service, request: Request) -> Answer {
+async fn create_table(State(service): Service, caller: Caller, request: Request) -> Answer {
     let body: TableBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
+    if body.retention_period.is_some() {
+        caller.require_admin()?;
+    }
     validate_database_name(&body.db).map_err(CatalogError::from)?;
+    let found = find(&service, &body.db).await?;
+    let actions = [DatabaseAction::Create, DatabaseAction::Write];
+    caller.require_any(&actions, found)?;
     // The fields come first in InfluxDB 3, which makes the tag the one that does not fit.
     let both = body
         .fields
@@ -374,17 +434,16 @@ async fn create_table(State(service): Service, request: Request) -> Answer {
         .map(|field| (field.name, field.field_type.into()))
         .collect();
     let catalog = &service.catalog;
-    let max_age = service.max_age;
-    let database = catalog.get_or_create_database(&body.db, max_age).await?;
-    let created = catalog.create_table(database, &body.table, &body.tags, &fields);
-    let created = created.await?.value;
-    if let Some(table) = created.table(&body.table)
-        && body.retention_period.is_some()
-    {
-        let (table, retention) = (table.id(), body.retention_period);
-        let set = catalog.set_table_retention(database, table, retention);
-        set.await?;
-    }
+    let database = match found {
+        Some(database) => database,
+        None => {
+            let max_age = service.max_age;
+            catalog.get_or_create_database(&body.db, max_age).await?
+        }
+    };
+    let (table, tags, retention) = (&body.table, &body.tags, body.retention_period);
+    let created = catalog.create_table_kept_for(database, table, tags, &fields, retention);
+    created.await?;
     Ok(StatusCode::OK)
 }
 
@@ -396,11 +455,11 @@ struct DeleteTable {
 }
 
 /// `DELETE /api/v3/configure/table`
-async fn delete_table(State(service): Service, request: Request) -> Answer {
+async fn delete_table(State(service): Service, caller: Caller, request: Request) -> Answer {
     let params: DeleteTable = parse_query(request.uri())?;
     let hard_delete = hard_delete(&service, params.hard_delete_at.as_deref())?;
     let (db, table) = (&params.db, &params.table);
-    let database = find_or_refuse(&service, db).await?;
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let deleted = service.catalog.delete_table(database, table, hard_delete);
     match deleted.await {
         Ok(_) => Ok(StatusCode::OK),
@@ -422,16 +481,17 @@ struct UndeleteDatabase {
 }
 
 /// `POST /api/v3/configure/database/undelete`: `db` is the name since the drop, or the one before it if it is
-/// clear; `name` is the one to have now, that before the drop by default.
+/// clear; `name` is the one to have now, that before the drop by default. Another one takes what creating a database
+/// of that name would take.
 async fn undelete_database(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<Undeleted>, ApiError> {
     let params: UndeleteDatabase = parse_query(request.uri())?;
-    let undeleted = service
-        .catalog
-        .undelete_database(&params.db, params.name.as_deref());
-    let (_, name) = undeleted.await?;
+    let may = |action, database| caller.may(action, database);
+    let (catalog, name) = (&service.catalog, params.name.as_deref());
+    let (_, name) = catalog.undelete_database_if(&params.db, name, may).await?;
     Ok(Json(Undeleted { name }))
 }
 
@@ -445,11 +505,12 @@ struct UndeleteTable {
 /// `POST /api/v3/configure/table/undelete`: the same for a table.
 async fn undelete_table(
     State(service): Service,
+    caller: Caller,
     request: Request,
 ) -> Result<Json<Undeleted>, ApiError> {
     let params: UndeleteTable = parse_query(request.uri())?;
     let (db, table) = (&params.db, &params.table);
-    let database = find_or_refuse(&service, db).await?;
+    let database = find_for(&service, &caller, db, &[DatabaseAction::Delete]).await?;
     let undeleted = service
         .catalog
         .undelete_table(database, table, params.name.as_deref());

@@ -18,13 +18,15 @@ use axum::{
 };
 use chrono::DateTime;
 use http::Uri;
-use neap_catalog::{CatalogError, validate_database_name};
-use neap_http::{ApiError, ErrorBody, Kind, expected_bytes, read_body, read_json, requested_stamp};
+use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
+use neap_http::{
+    ApiError, Caller, ErrorBody, Kind, expected_bytes, read_body, read_json, requested_stamp,
+};
 use neap_row_delete::Predicate;
 use serde::Deserialize;
 
-use super::{answer, write::stored};
-use crate::{Deleted, RowSelection, WriteService};
+use super::{answer, configure::only_allowed, write::stored};
+use crate::{DeleteOptions, Deleted, RowSelection, WriteService};
 
 #[derive(Debug, Deserialize)]
 struct V2Params {
@@ -55,6 +57,8 @@ async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, 
     // A body for a name that can't be is not read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
+    let caller = Caller::of(&head)?;
+    let only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(answer::of)?;
@@ -72,7 +76,8 @@ async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, 
         min_time,
         max_time: in_order(min_time, max_time)?,
     };
-    let deleted = service.delete_rows(&database, &selection, after).await;
+    let options = DeleteOptions { after, only };
+    let deleted = service.delete_rows(&database, &selection, options).await;
     deleted.map_err(answer::of_delete)
 }
 
@@ -110,6 +115,8 @@ async fn delete_v3(service: &WriteService, request: Request) -> Result<Deleted, 
     let room = service.reserve(expected_bytes(&head.headers, &limits));
     let _room = room.await.map_err(answer::of)?;
     let body: V3Body = read_json(&head.headers, body, &limits, &service.world).await?;
+    let caller = Caller::of(&head)?;
+    let only = only_allowed(service, &caller, &body.db, DatabaseAction::Write).await?;
     let optional = |name: &str, text: Option<String>, otherwise: i64| match text {
         Some(text) => nanoseconds(name, &text),
         None => Ok(otherwise),
@@ -122,7 +129,8 @@ async fn delete_v3(service: &WriteService, request: Request) -> Result<Deleted, 
         min_time,
         max_time: in_order(min_time, max_time)?,
     };
-    let deleted = service.delete_rows(&body.db, &selection, after).await;
+    let options = DeleteOptions { after, only };
+    let deleted = service.delete_rows(&body.db, &selection, options).await;
     deleted.map_err(answer::of_delete)
 }
 

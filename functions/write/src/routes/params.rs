@@ -2,7 +2,7 @@
 
 use http::Uri;
 use neap_http::{ApiError, Kind, parse_query};
-use neap_line_protocol::Precision;
+use neap_line_protocol::{Dialect, Precision};
 use serde::{Deserialize, Deserializer};
 
 use crate::WriteOptions;
@@ -35,9 +35,13 @@ impl From<V3Precision> for Precision {
     }
 }
 
-/// A precision of `/api/v2/write` and `/write`.
+/// A precision of `/write`: that of `/api/v2/write` and those that only InfluxDB 1 had.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-enum OldPrecision {
+enum V1Precision {
+    #[serde(rename = "h")]
+    Hour,
+    #[serde(rename = "m")]
+    Minute,
     #[serde(rename = "s", alias = "second")]
     Second,
     #[serde(rename = "ms", alias = "millisecond")]
@@ -49,19 +53,50 @@ enum OldPrecision {
     Nanosecond,
 }
 
-impl From<OldPrecision> for WriteOptions {
-    /// Requests to the old endpoints are stored as a whole or not at all.
-    fn from(precision: OldPrecision) -> Self {
-        Self {
-            precision: match precision {
-                OldPrecision::Second => Precision::Second,
-                OldPrecision::Millisecond => Precision::Millisecond,
-                OldPrecision::Microsecond => Precision::Microsecond,
-                OldPrecision::Nanosecond => Precision::Nanosecond,
-            },
-            accept_partial: false,
-            ..Self::default()
+impl From<V1Precision> for Precision {
+    fn from(precision: V1Precision) -> Self {
+        match precision {
+            V1Precision::Hour => Self::Hour,
+            V1Precision::Minute => Self::Minute,
+            V1Precision::Second => Self::Second,
+            V1Precision::Millisecond => Self::Millisecond,
+            V1Precision::Microsecond => Self::Microsecond,
+            V1Precision::Nanosecond => Self::Nanosecond,
         }
+    }
+}
+
+/// A precision of `/api/v2/write`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+enum V2Precision {
+    #[serde(rename = "s", alias = "second")]
+    Second,
+    #[serde(rename = "ms", alias = "millisecond")]
+    Millisecond,
+    #[serde(rename = "us", alias = "u", alias = "microsecond")]
+    Microsecond,
+    #[default]
+    #[serde(rename = "ns", alias = "n", alias = "nanosecond")]
+    Nanosecond,
+}
+
+impl From<V2Precision> for Precision {
+    fn from(precision: V2Precision) -> Self {
+        match precision {
+            V2Precision::Second => Self::Second,
+            V2Precision::Millisecond => Self::Millisecond,
+            V2Precision::Microsecond => Self::Microsecond,
+            V2Precision::Nanosecond => Self::Nanosecond,
+        }
+    }
+}
+
+/// Requests to the old endpoints are stored as a whole or not at all.
+fn as_a_whole(precision: impl Into<Precision>) -> WriteOptions {
+    WriteOptions {
+        precision: precision.into(),
+        accept_partial: false,
+        ..WriteOptions::default()
     }
 }
 
@@ -93,7 +128,7 @@ pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
         precision: params.precision.into(),
         accept_partial: params.accept_partial,
         no_sync: params.no_sync,
-        after: None,
+        ..WriteOptions::default()
     };
     Ok((params.db, options))
 }
@@ -103,7 +138,7 @@ struct V2Params {
     #[serde(default)]
     bucket: String,
     #[serde(default)]
-    precision: OldPrecision,
+    precision: V2Precision,
 }
 
 /// The database and the options in a query string of `/api/v2/write`.
@@ -118,7 +153,7 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     if params.bucket.is_empty() {
         return Err(refused("missing bucket value".to_owned()));
     }
-    Ok((params.bucket, params.precision.into()))
+    Ok((params.bucket, as_a_whole(params.precision)))
 }
 
 /// The retention policy in a query string of `/write`; `None` for those that mean the database itself.
@@ -137,30 +172,42 @@ impl<'de> Deserialize<'de> for RetentionPolicy {
 
 #[derive(Debug, Deserialize)]
 struct V1Params {
-    db: String,
+    db: Option<String>,
     #[serde(default)]
     rp: RetentionPolicy,
     #[serde(default)]
-    precision: OldPrecision,
+    precision: V1Precision,
 }
 
 /// The database and the options in a query string of `/write`. A retention policy other than the default
-/// one makes another database, `db/rp`.
-pub(super) fn v1(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
+/// one makes another database, `db/rp`. A request that names no database is one of a client of QuestDB if there is
+/// a database for these.
+pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::json(Kind::Invalid, message);
-    let query = uri
-        .query()
-        .ok_or_else(|| refused("no db destination provided".to_owned()))?;
-    let params: V1Params = serde_urlencoded::from_str(query).map_err(|error| {
+    let query = match (uri.query(), default) {
+        (Some(query), _) => query,
+        (None, Some(_)) => "",
+        (None, None) => return Err(refused("no db destination provided".to_owned())),
+    };
+    let undecipherable = |error: serde_urlencoded::de::Error| {
         refused(format!(
             "failed to deserialize db/rp/precision in request: {error}"
         ))
-    })?;
-    let database = match params.rp {
-        RetentionPolicy(None) => params.db,
-        RetentionPolicy(Some(policy)) => format!("{}/{policy}", params.db),
     };
-    Ok((database, params.precision.into()))
+    let params: V1Params = serde_urlencoded::from_str(query).map_err(undecipherable)?;
+    let options = as_a_whole(params.precision);
+    match (params.db, params.rp, default) {
+        (Some(db), RetentionPolicy(None), _) => Ok((db, options)),
+        (Some(db), RetentionPolicy(Some(policy)), _) => Ok((format!("{db}/{policy}"), options)),
+        (None, _, Some(default)) => {
+            let options = WriteOptions {
+                dialect: Dialect::QuestDb,
+                ..options
+            };
+            Ok((default.to_owned(), options))
+        }
+        (None, _, None) => Err(undecipherable(serde::de::Error::missing_field("db"))),
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +226,34 @@ mod tests {
             ("db=d&rp=weekly&u=user&p=pass", "d/weekly"),
         ] {
             let uri = format!("/write?{query}").parse().unwrap();
-            assert_eq!(v1(&uri).unwrap().0, database, "{query}");
+            assert_eq!(v1(&uri, None).unwrap().0, database, "{query}");
+            assert_eq!(v1(&uri, Some("other")), v1(&uri, None), "{query}");
+        }
+    }
+
+    #[test]
+    fn requests_without_a_database_are_those_of_questdb_clients() {
+        for (query, precision) in [
+            ("/write", Precision::Nanosecond),
+            ("/write?precision=n", Precision::Nanosecond),
+            ("/write?precision=u&rp=weekly", Precision::Microsecond),
+        ] {
+            let uri: Uri = query.parse().unwrap();
+            let (database, options) = v1(&uri, Some("quest")).unwrap();
+            assert_eq!(database, "quest");
+            assert_eq!(options.dialect, Dialect::QuestDb);
+            assert_eq!(options.precision, precision);
+            assert!(!options.accept_partial);
+        }
+        for (query, message) in [
+            ("/write", "no db destination provided"),
+            (
+                "/write?precision=n",
+                "failed to deserialize db/rp/precision in request: missing field `db`",
+            ),
+        ] {
+            let refused = v1(&query.parse().unwrap(), None).unwrap_err();
+            assert_eq!(refused, ApiError::json(Kind::Invalid, message));
         }
     }
 
@@ -198,13 +272,18 @@ mod tests {
             ("nanosecond", Precision::Nanosecond),
         ] {
             let uri: Uri = format!("/?db=d&bucket=d&precision={name}").parse().unwrap();
-            for parsed in [v1(&uri), v2(&uri), v3(&uri)] {
+            for parsed in [v1(&uri, None), v2(&uri), v3(&uri)] {
                 assert_eq!(parsed.unwrap().1.precision, precision, "{name}");
             }
         }
+        for (name, precision) in [("m", Precision::Minute), ("h", Precision::Hour)] {
+            let uri: Uri = format!("/?db=d&bucket=d&precision={name}").parse().unwrap();
+            assert_eq!(v1(&uri, None).unwrap().1.precision, precision);
+            assert!(v2(&uri).is_err() && v3(&uri).is_err());
+        }
         let uri = "/?db=d&precision=auto".parse().unwrap();
         assert_eq!(v3(&uri).unwrap().1.precision, Precision::Auto);
-        assert!(v1(&uri).is_err());
+        assert!(v1(&uri, None).is_err());
     }
 
     #[test]
@@ -212,7 +291,7 @@ mod tests {
         let uri: Uri = "/?db=d&bucket=d&accept_partial=true&no_sync=true"
             .parse()
             .unwrap();
-        for parsed in [v1(&uri), v2(&uri)] {
+        for parsed in [v1(&uri, None), v2(&uri)] {
             let options = parsed.unwrap().1;
             assert_eq!(options.precision, Precision::Nanosecond);
             assert!(!options.accept_partial && !options.no_sync);

@@ -8,11 +8,13 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode};
 use neap_bucket::Stamp;
-use neap_catalog::{CatalogError, validate_database_name};
-use neap_http::{ApiError, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp};
+use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
+use neap_http::{
+    ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp,
+};
 
-use super::{answer, params};
-use crate::{Accepted, WriteFailure, WriteOptions, WriteService};
+use super::{answer, configure::only_allowed, params, questdb};
+use crate::{Accepted, Dialect, WriteFailure, WriteOptions, WriteService};
 
 /// `POST /api/v3/write_lp`
 pub(super) async fn v3(State(service): State<Arc<WriteService>>, request: Request) -> Response {
@@ -31,8 +33,17 @@ pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Reques
 
 /// `POST /write`
 pub(super) async fn v1(State(service): State<Arc<WriteService>>, request: Request) -> Response {
-    let params = params::v1(request.uri());
-    respond(&service, request, params, answer::of).await
+    let default = service.settings.default_database.as_deref();
+    let params = params::v1(request.uri(), default);
+    match &params {
+        Ok((_, options)) if options.dialect == Dialect::QuestDb => {
+            match accept(&service, request, params, questdb::failed).await {
+                Ok(accepted) => stored(accepted.stamp),
+                Err(error) => questdb::refused(error),
+            }
+        }
+        _ => respond(&service, request, params, answer::of).await,
+    }
 }
 
 async fn respond(
@@ -68,6 +79,9 @@ async fn accept(
     // A body for a name that can't be is not read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
+    // Nor is one from somebody who may not write there.
+    let caller = Caller::of(&head)?;
+    options.only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();
     let room = service
         .reserve(expected_bytes(&head.headers, &limits))

@@ -533,3 +533,38 @@ async fn a_listing_of_databases_can_be_merged_beside_these_routes() {
     let listing = axum::Router::new().route(DATABASE, axum::routing::get(async || "listing"));
     let _merged = crate::router(instance.service).merge(listing);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_table_with_a_retention_is_one_commit() {
+    let (_stage, instance) = prepared().await;
+    let id = instance.catalog.database_by_name("home", Duration::ZERO);
+    let id = id.await.unwrap().unwrap();
+    let version = async || {
+        let catalog = instance.catalog.database(id, Duration::ZERO).await;
+        catalog.unwrap().version
+    };
+    let before = version().await;
+    let made = r#"{"db":"home","table":"made","tags":[],"fields":[],"retention_period":"2d"}"#;
+    assert_eq!(send(&instance, "POST", TABLE, made).await.status, 200);
+    assert_eq!(version().await, before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_configure_something_are_small() {
+    let (_stage, instance) = prepared().await;
+    let long = "x".repeat(1 << 20);
+    let body = format!(r#"{{"db":"home","table":"{long}","columns":[]}}"#);
+    for path in [
+        DATABASE,
+        TABLE,
+        "/api/v3/configure/last_cache",
+        "/api/v3/configure/distinct_cache",
+        "/api/v3/configure/file_index",
+    ] {
+        assert_eq!(
+            send(&instance, "POST", path, &body).await.status,
+            413,
+            "{path}"
+        );
+    }
+}

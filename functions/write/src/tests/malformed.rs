@@ -315,7 +315,7 @@ async fn unknown_precisions_are_refused() {
             .await;
         assert_eq!(reply.status, 400);
         assert!(reply.body.starts_with(&start), "{}", reply.body);
-        for precision in ["", "m", "h", "S", "NS"] {
+        for precision in ["", "M", "d", "S", "NS"] {
             let path = format!("{path}&precision={precision}");
             assert_eq!(instance.post(&path, "m v=1").await.status, 400, "{path}");
         }

@@ -18,7 +18,7 @@ use neap_bucket::{
     ListRequest, Margins, MemoryStore, Moment, Rules, Store, World,
 };
 use neap_catalog::{ANY_AGE, Catalog, DatabaseCatalog, Limits};
-use neap_http::{ClusterId, Common, Metrics, finish};
+use neap_http::{Access, ClusterId, Common, Metrics, finish};
 use neap_wal::{Segment, TailWriter, WriterSettings};
 use tower::ServiceExt;
 
@@ -122,6 +122,7 @@ impl Stage {
             cluster: ClusterId::of(Arc::clone(&catalog)),
             world,
             metrics: metrics.clone(),
+            access: Access::Open,
         };
         Instance {
             routes: finish(router(Arc::clone(&service)), common),

@@ -266,6 +266,9 @@ async fn alien_keys_and_unknown_databases_are_told_of_and_left_alone() {
     for stage in Stage::filled().await {
         stage.put("data/1/holiday.jpg", vec![1, 2, 3]).await;
         stage.put("README", vec![1]).await;
+        let node = "nodes/00000000000000000000000007";
+        stage.put(node, vec![1]).await;
+        stage.put("nodes/seven", vec![1]).await;
         stage.put("tail/1/x.wal", vec![1]).await;
         stage.put("db/77/manifest", vec![1; 9]).await;
         let report = stage.repair(true).await;
@@ -278,6 +281,7 @@ async fn alien_keys_and_unknown_databases_are_told_of_and_left_alone() {
             warning  db/77/: 1 objects with 9
             note     README: none of Neap's keys, 1
             note     data/1/holiday.jpg: none of Neap's keys, 3
+            note     nodes/seven: none of Neap's keys, 1
             note     tail/1/x.wal: none of Neap's keys, 1
             ");
         }

@@ -2,9 +2,10 @@
 //! again.
 
 use super::*;
-use crate::Precision;
+use crate::{Dialect, Precision};
 
 const OPTIONS: Options = Options {
+    dialect: Dialect::InfluxDb,
     precision: Precision::Nanosecond,
     default_time_ns: 7,
     stop_at_first_error: false,

@@ -5,6 +5,7 @@ mod fuzz;
 mod golden;
 mod grammar;
 mod points;
+mod questdb;
 mod real;
 mod round_trip;
 mod schema;

@@ -424,6 +424,16 @@ async fn a_doubt_during_the_first_list_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn snapshots_that_are_kept_have_an_age() {
+    let stage = Stage::new();
+    let process = stage.instance(1, SOLE_WRITER);
+    assert!(process.reader.ages().is_empty());
+    process.read().await.unwrap();
+    stage.sleep(Duration::from_secs(3)).await;
+    assert_eq!(process.reader.ages(), [Duration::from_secs(3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_kept_is_bounded_and_a_tail_that_does_not_fit_is_listed() {
     let stage = Stage::new();
     let settings = SnapshotSettings {

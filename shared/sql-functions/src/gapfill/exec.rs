@@ -30,7 +30,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::groups::GroupBuffer;
 use super::node::FilledColumn;
 use super::series::SeriesFiller;
-use crate::bins::{BinList, Binning};
+use crate::bins::Binning;
 
 /// What gap filling does, with all constants known. See [`super::node::GapFill`] for the columns.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(super) struct GapFillSpec {
     pub(super) group_columns: usize,
     pub(super) time_column: usize,
     pub(super) binning: Binning,
-    /// The first instant of the range of time, inclusive.
+    /// The first instant of the range of time, inclusive; `i64::MIN` if each group begins with its first
+    /// row.
     pub(super) lower: i64,
     /// The last instant of the range of time, inclusive; before `lower` if there is none.
     pub(super) upper: i64,
@@ -207,11 +208,10 @@ impl ExecutionPlan for GapFillExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let bins = BinList::new(self.spec.binning.between(self.spec.lower, self.spec.upper));
         let stream = GapFillStream {
             input: self.input.execute(partition, Arc::clone(&context))?,
             buffer: GroupBuffer::new(self.spec.key_columns().collect(), partition, &context),
-            filler: SeriesFiller::new(Arc::clone(&self.spec), Arc::clone(&self.schema), bins),
+            filler: SeriesFiller::new(Arc::clone(&self.spec), Arc::clone(&self.schema)),
             batch_size: context.session_config().batch_size(),
             input_ended: false,
             metrics,

@@ -13,7 +13,8 @@
 //!
 //! In a bin without data an aggregate is NULL, or what it is for no rows if it never is NULL
 //! (`count`: 0). `locf` and `interpolate` also replace the NULLs of bins with data. A group without
-//! any data in the range has no rows.
+//! any data in the range has no rows. If the lower bound is before all times (`i64::MIN`), each group begins
+//! with the bin of its first row.
 
 pub(crate) mod functions;
 pub(crate) mod planner;
@@ -21,6 +22,7 @@ pub(crate) mod rewrite;
 
 mod bounds;
 mod exec;
+mod group_bins;
 mod groups;
 mod interpolate;
 mod node;

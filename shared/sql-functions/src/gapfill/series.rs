@@ -15,16 +15,16 @@ use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 
 use super::exec::GapFillSpec;
 use super::functions::Fill;
+use super::group_bins::GroupBins;
 use super::groups::{key_columns, ranges};
 use super::interpolate::{Between, interpolate};
-use crate::bins::{BinCursor, BinList};
 
 /// Fills groups, one batch of complete groups after the other.
 #[derive(Debug)]
 pub(super) struct SeriesFiller {
     spec: Arc<GapFillSpec>,
     schema: SchemaRef,
-    bins: BinCursor,
+    bins: GroupBins,
     current: Option<Groups>,
 }
 
@@ -72,11 +72,11 @@ struct Slots {
 }
 
 impl SeriesFiller {
-    pub(super) fn new(spec: Arc<GapFillSpec>, schema: SchemaRef, bins: BinList) -> Self {
+    pub(super) fn new(spec: Arc<GapFillSpec>, schema: SchemaRef) -> Self {
         Self {
+            bins: GroupBins::new(&spec),
             spec,
             schema,
-            bins: bins.cursor(),
             current: None,
         }
     }
@@ -105,15 +105,16 @@ impl SeriesFiller {
             after: 0,
         });
         let neighbours = neighbours.collect();
-        self.bins.restart();
-        self.current = Some(Groups {
+        let groups = Groups {
             rows,
             times,
             ranges,
             group: 0,
             row: 0,
             neighbours,
-        });
+        };
+        self.bins.start(groups.first_time());
+        self.current = Some(groups);
         Ok(())
     }
 
@@ -152,9 +153,15 @@ fn index(row: usize) -> u32 {
 }
 
 impl Groups {
+    /// The time of the first row of the current group.
+    fn first_time(&self) -> Option<i64> {
+        let row = self.ranges.get(self.group)?.start;
+        self.times.is_valid(row).then(|| self.times.value(row))
+    }
+
     /// The next output row: the earlier one of the next row and the next bin. Rows without a time
     /// come last.
-    fn next_slot(&mut self, bins: &mut BinCursor) -> Option<Slot> {
+    fn next_slot(&mut self, bins: &mut GroupBins) -> Option<Slot> {
         loop {
             let group = self.ranges.get(self.group)?.clone();
             let row = Some(self.row).filter(|row| group.contains(row));
@@ -187,7 +194,7 @@ impl Groups {
                 },
                 (None, None, _) => {
                     self.group += 1;
-                    bins.restart();
+                    bins.start(self.first_time());
                     self.neighbours
                         .iter_mut()
                         .for_each(|neighbours| neighbours.before = None);

@@ -350,6 +350,26 @@ async fn bounds_that_exclude_everything_give_no_rows() {
 }
 
 #[tokio::test]
+async fn lower_bound_before_all_times_starts_each_group_at_its_first_row() {
+    insta::assert_snapshot!(table(&session(), "
+        SELECT date_bin_gapfill(INTERVAL '30 minutes', time) AS t, room, count(*) AS n FROM home
+        WHERE time >= arrow_cast(-9223372036854775808, 'Timestamp(ns)') AND time < '2024-01-01T10:00:00Z'
+          AND (room = 'Kitchen' OR time >= '2024-01-01T09:00:00Z')
+        GROUP BY t, room ORDER BY room, t").await, @r"
+    +---------------------+-------------+---+
+    | t                   | room        | n |
+    +---------------------+-------------+---+
+    | 2024-01-01T08:00:00 | Kitchen     | 1 |
+    | 2024-01-01T08:30:00 | Kitchen     | 0 |
+    | 2024-01-01T09:00:00 | Kitchen     | 1 |
+    | 2024-01-01T09:30:00 | Kitchen     | 0 |
+    | 2024-01-01T09:00:00 | Living Room | 1 |
+    | 2024-01-01T09:30:00 | Living Room | 0 |
+    +---------------------+-------------+---+
+    ");
+}
+
+#[tokio::test]
 async fn origin_months_and_zones_shape_the_bins() {
     let session = session();
     insta::assert_snapshot!(table(&session, "

@@ -90,7 +90,7 @@ fn on(place: &Place, lag: Duration) {
     });
     let expected = format!(
         "3 get cache, 1 get database_catalog, 1 get manifest, 2 get root_catalog, {segments} get tail, \
-         1 list tail, 3 put cache, 1 put data, 1 put manifest"
+         1 list tail, 3 put cache, 1 put data, 1 put manifest, 1 put node"
     );
     assert_eq!(
         flusher.store_requests().to_string(),

@@ -8,7 +8,7 @@ pub(crate) fn neap_binary() -> PathBuf {
 }
 
 /// The S3 server for tests.
-pub(super) fn s3_server_binary() -> PathBuf {
+pub(crate) fn s3_server_binary() -> PathBuf {
     find("neap-s3-server", "NEAP_S3_SERVER_BIN")
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use reqwest::{
     Method, Url,
     blocking::{Client, RequestBuilder},
-    header::HeaderMap,
+    header::{AUTHORIZATION, HeaderMap},
 };
 use serde_json::{Value, json};
 
@@ -35,12 +35,31 @@ pub(crate) struct Reply {
 
 impl Server {
     pub(crate) fn at(url: &str) -> Self {
+        Self::with_headers(url, HeaderMap::new())
+    }
+
+    /// The same address, shown a token with every request.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        let value = format!("Bearer {token}").parse().unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        Self::with_headers(&self.url, headers)
+    }
+
+    fn with_headers(url: &str, headers: HeaderMap) -> Self {
         let client = Client::builder().no_proxy().timeout(LIMIT);
-        let client = client.pool_idle_timeout(IDLE).build().unwrap();
+        let client = client.pool_idle_timeout(IDLE).default_headers(headers);
         Self {
-            client,
+            client: client.build().unwrap(),
             url: url.to_owned(),
         }
+    }
+
+    /// Creates the first token, which may do everything.
+    pub(crate) fn first_token(&self) -> String {
+        let created = Reply::of(self.request("POST", "/api/v3/configure/token/admin")).unwrap();
+        assert_eq!(created.status, 201, "{}", created.text());
+        let created: Value = serde_json::from_slice(&created.bytes).unwrap();
+        created["token"].as_str().expect("a token").to_owned()
     }
 
     /// Its address.

@@ -8,7 +8,7 @@ mod place;
 mod wait;
 
 pub(crate) use self::{
-    binaries::{neap_binary, repository},
+    binaries::{neap_binary, repository, s3_server_binary},
     command::{Output, neap, neap_with_input, program},
     http::{Reply, Requests, Server},
     neap::Neap,

@@ -38,6 +38,12 @@ impl Neap {
 
     /// With further flags.
     pub(crate) fn serve_with(place: &Place, flags: &[&str]) -> Self {
+        let flags: Vec<_> = flags.iter().copied().chain(["--without-auth"]).collect();
+        Self::serve_with_tokens(place, &flags)
+    }
+
+    /// With further flags, and asking for tokens.
+    pub(crate) fn serve_with_tokens(place: &Place, flags: &[&str]) -> Self {
         Self::spawn(|command, address| {
             command.args([
                 "serve",
@@ -50,12 +56,13 @@ impl Neap {
     }
 
     /// `neap` and nothing else. A `.env` file in its working directory says only what a test must: to take a
-    /// free port, and to tell which one.
+    /// free port, to tell which one, and to ask for no token.
     pub(crate) fn without_flags() -> Self {
         Self::spawn(|_, address| {
             let address_file = address.file_name().unwrap().to_str().unwrap();
-            let variables =
-                format!("NEAP_HTTP_BIND=127.0.0.1:0\nNEAP_TCP_LISTENER_FILE_PATH={address_file}\n");
+            let variables = format!(
+                "NEAP_HTTP_BIND=127.0.0.1:0\nNEAP_TCP_LISTENER_FILE_PATH={address_file}\nNEAP_WITHOUT_AUTH=true\n"
+            );
             std::fs::write(address.with_file_name(".env"), variables).unwrap();
         })
     }

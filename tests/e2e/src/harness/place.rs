@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{binaries::s3_server_binary, program};
+use super::{program, s3_server_binary};
 
 /// A store of its own, shared by all processes that are given it.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! `neap show`: what a server or a store has.
 
+mod system;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -12,8 +14,8 @@ use serde_json::{Value, json};
 use super::{
     CommandError,
     opened::{Opened, time_text},
-    options::{ConnectionArgs, Format},
-    query,
+    options::ConnectionArgs,
+    output::OutputArgs,
     rows::{RowFormat, Rows},
 };
 use crate::console::Console;
@@ -23,8 +25,19 @@ use crate::console::Console;
 pub(super) enum ShowCommand {
     /// List the databases.
     Databases(ShowDatabasesArgs),
+    /// List the tokens, without what makes them work.
+    Tokens(ListArgs),
+    /// List the plugins that triggers have.
+    Plugins(ListArgs),
+    /// List the processes that serve the cluster, or lately did.
+    Nodes(ListArgs),
+    /// Show tables in which a server tells of itself.
+    #[command(visible_alias = "s")]
+    System(system::SystemArgs),
     /// List how long tables keep rows.
     Retention(ShowRetentionArgs),
+    /// Tell about the license: none is needed.
+    License(LicenseArgs),
     /// List the versions of a database that can be queried and restored, on the store itself.
     Versions(Box<ShowVersionsArgs>),
 }
@@ -75,12 +88,28 @@ pub(super) struct ShowDatabasesArgs {
     #[arg(long)]
     show_deleted: bool,
 
-    /// The form of the list.
-    #[arg(long, value_enum, default_value = "pretty")]
-    format: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+/// The options of commands that list what is in a system table of the server's own database.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// The options of `neap show license`.
+#[derive(Debug, Args)]
+pub(super) struct LicenseArgs {
+    #[command(flatten)]
+    _connection: ConnectionArgs,
 }
 
 /// Shows what was asked for.
@@ -95,6 +124,13 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     match command {
         ShowCommand::Databases(args) => show_databases(args, console).await,
+        ShowCommand::Tokens(args) => list("tokens", args, console).await,
+        ShowCommand::Plugins(args) => list("plugin_files", args, console).await,
+        ShowCommand::Nodes(args) => list("nodes", args, console).await,
+        ShowCommand::System(args) => system::run(args, console).await,
+        ShowCommand::License(_) => console
+            .print("Neap is free software: it needs no license")
+            .map_err(CommandError::Output),
         ShowCommand::Retention(args) => show_retention(args, console).await,
         ShowCommand::Versions(args) => show_versions(args, console, world).await,
     }
@@ -123,7 +159,7 @@ async fn show_versions(
         rows: versions.collect(),
     };
     let text = rows.render(args.format);
-    console.print(text).map_err(CommandError::Output)
+    console.print_text(&text).map_err(CommandError::Output)
 }
 
 async fn show_retention(
@@ -152,7 +188,7 @@ async fn show_retention(
         rows: rows.collect(),
     };
     let text = rows.render(args.format);
-    console.print(text).map_err(CommandError::Output)
+    console.print_text(&text).map_err(CommandError::Output)
 }
 
 /// A retention as people say it, in the largest unit that it is a multiple of: `infinite`, `7d`, `36h`
@@ -179,20 +215,28 @@ async fn show_databases(
     args: &ShowDatabasesArgs,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    if args.format == Format::Parquet && console.out_is_terminal {
-        return Err(CommandError::ParquetToTerminal(""));
-    }
+    args.output.check(console)?;
     let client = args.connection.client(None)?;
     let show_deleted = args.show_deleted.to_string();
     let query = [
-        ("format", args.format.as_str()),
+        ("format", args.output.format.as_str()),
         ("show_deleted", &show_deleted),
     ];
     let request = client
         .request(Method::GET, "/api/v3/configure/database")
         .query(&query);
     let response = client.send(request).await?;
-    query::print(&client, response, args.format, console).await
+    args.output.deliver(&client, response, console).await
+}
+
+/// Lists a system table that only the server's own database has.
+async fn list(table: &str, args: &ListArgs, console: &mut Console) -> Result<(), CommandError> {
+    args.output.check(console)?;
+    let client = args.connection.client(None)?;
+    let sql = format!("SELECT * FROM system.{table}");
+    let format = args.output.format.as_str();
+    let response = client.query_sql("_internal", &sql, format).await?;
+    args.output.deliver(&client, response, console).await
 }
 
 #[cfg(test)]

@@ -1,0 +1,253 @@
+//! Statements that change something: databases, retention policies, tables, rows.
+//!
+//! A retention policy other than `autogen` is a database called `db/rp`, which is where writes with `rp` go.
+
+use std::time::Duration;
+
+use neap_bucket::Stamp;
+use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
+use neap_http::Caller;
+use neap_influxql::{
+    Condition, Deletion, MeasurementName, PolicyOptions, Retention, RetentionPolicy, Statement,
+};
+use neap_schema::DatabaseId;
+
+use super::{
+    error::InfluxqlError,
+    plan::DeletePlanner,
+    prepared::{AUTOGEN, stored_name},
+    seen::Seen,
+    select::compiled,
+};
+use crate::{QueryEngine, QueryError, QueryRequest};
+
+/// What a statement that changes something is called; none for those that don't.
+pub(super) fn name(statement: &Statement) -> Option<&'static str> {
+    Some(match statement {
+        Statement::CreateDatabase { .. } => "CREATE DATABASE",
+        Statement::DropDatabase(_) => "DROP DATABASE",
+        Statement::DropMeasurement(_) => "DROP MEASUREMENT",
+        Statement::DropSeries(_) => "DROP SERIES",
+        Statement::Delete(_) => "DELETE",
+        Statement::CreateRetentionPolicy(_) => "CREATE RETENTION POLICY",
+        Statement::AlterRetentionPolicy(_) => "ALTER RETENTION POLICY",
+        Statement::DropRetentionPolicy { .. } => "DROP RETENTION POLICY",
+        Statement::Select(_)
+        | Statement::Explain(_)
+        | Statement::ShowDatabases
+        | Statement::ShowRetentionPolicies { .. }
+        | Statement::ShowMeasurements(_)
+        | Statement::ShowTagKeys(_)
+        | Statement::ShowFieldKeys(_)
+        | Statement::ShowTagValues(_)
+        | Statement::ShowSeries(_)
+        | Statement::ShowCardinality(_) => return None,
+    })
+}
+
+type Done = Result<(), InfluxqlError>;
+
+/// Carries statements that change something out, for a caller.
+#[derive(Debug)]
+pub(super) struct Changes<'a> {
+    pub(super) engine: &'a QueryEngine,
+    pub(super) caller: &'a Caller,
+    pub(super) seen: &'a Seen,
+}
+
+impl Changes<'_> {
+    /// Creates a database. That it exists is no error, as in InfluxDB 1.x: clients do so whenever they start.
+    pub(super) async fn create_database(
+        &self,
+        name: &str,
+        options: Option<&PolicyOptions>,
+    ) -> Done {
+        let policy = options.and_then(|options| options.name.as_deref());
+        if policy.is_some_and(|policy| policy != AUTOGEN) {
+            return Err(not_default(policy.unwrap_or_default()));
+        }
+        let kept = kept(options.and_then(|options| options.duration));
+        self.create(name, kept).await
+    }
+
+    async fn create(&self, name: &str, kept: Option<Duration>) -> Done {
+        self.caller.require(DatabaseAction::Create, None)?;
+        match self.engine.catalog().create_database(name, kept).await {
+            Ok(_) | Err(CatalogError::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Drops a database, as the configuration interface does: it can be undeleted for a while. That there is
+    /// none is no error, as in InfluxDB 1.x.
+    pub(super) async fn drop_database(&self, name: &str) -> Done {
+        if name == INTERNAL_DATABASE {
+            let text = "cannot delete internal db".to_owned();
+            return Err(InfluxqlError::Invalid(text));
+        }
+        let database = self.find(name).await?;
+        self.caller.require(DatabaseAction::Delete, database)?;
+        let Some(_) = database else {
+            return Ok(());
+        };
+        let hard_delete = self.engine.settings().hard_delete;
+        let may = |database| self.caller.may(DatabaseAction::Delete, database);
+        let catalog = self.engine.catalog();
+        match catalog.delete_database_if(name, hard_delete, may).await {
+            Ok(_) | Err(CatalogError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn drop_measurement(&self, database: DatabaseId, table: &str) -> Done {
+        self.caller
+            .require(DatabaseAction::Delete, Some(database))?;
+        let hard_delete = self.engine.settings().hard_delete;
+        let catalog = self.engine.catalog();
+        match catalog.delete_table(database, table, hard_delete).await {
+            Ok(_) => Ok(()),
+            Err(CatalogError::NotFound { .. }) => {
+                let text = format!("measurement not found: {table}");
+                Err(InfluxqlError::Invalid(text))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes `db/rp` keep rows for as long as the policy says, or the database itself for `autogen`. As in
+    /// InfluxDB 1.x, a policy can be created again as it is, and only `ALTER` makes another of it.
+    pub(super) async fn set_policy(&self, policy: &RetentionPolicy, creates: bool) -> Done {
+        let name = stored_name(&policy.database, Some(&policy.name));
+        let is_autogen = name == policy.database;
+        if policy.default && !is_autogen {
+            return Err(not_default(&policy.name));
+        }
+        let of = self.find(&policy.database).await?;
+        // Who may not know of it is told nothing else.
+        self.caller.require(DatabaseAction::Read, of)?;
+        if of.is_none() {
+            return Err(QueryError::DatabaseNotFound(policy.database.clone()).into());
+        }
+        let kept = kept(policy.options.duration);
+        if creates {
+            return self.create_policy(&name, kept).await;
+        }
+        match self.find(&name).await? {
+            None => {
+                let text = format!("retention policy not found: {}", policy.name);
+                Err(InfluxqlError::Invalid(text))
+            }
+            Some(database) => {
+                self.caller.require_admin()?;
+                if policy.options.duration.is_some() {
+                    self.engine.catalog().set_retention(database, kept).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn create_policy(&self, name: &str, kept: Option<Duration>) -> Done {
+        self.caller.require(DatabaseAction::Create, None)?;
+        let catalog = self.engine.catalog();
+        match catalog.create_database(name, kept).await {
+            Ok(_) => return Ok(()),
+            Err(CatalogError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(database) = catalog.database_by_name(name, Duration::ZERO).await? {
+            let found = catalog.database(database, Duration::ZERO).await?;
+            if found.value.retention() == kept {
+                return Ok(());
+            }
+        }
+        let text = "retention policy already exists".to_owned();
+        Err(InfluxqlError::Invalid(text))
+    }
+
+    pub(super) async fn drop_policy(&self, name: &str, database: &str) -> Done {
+        let stored = stored_name(database, Some(name));
+        if stored == database {
+            let text = format!("retention policy {AUTOGEN} is the database itself: drop that");
+            return Err(InfluxqlError::Invalid(text));
+        }
+        self.drop_database(&stored).await
+    }
+
+    /// Deletes rows, of one table after the other; the stamp of the last delete.
+    pub(super) async fn delete(
+        &self,
+        database: DatabaseId,
+        deletion: &Deletion,
+        request: &QueryRequest,
+    ) -> Result<Option<Stamp>, InfluxqlError> {
+        self.caller.require(DatabaseAction::Write, Some(database))?;
+        self.caller.require(DatabaseAction::Read, Some(database))?;
+        let mut last = None;
+        for table in self.tables(database, &deletion.from).await? {
+            let condition: Option<&Condition> = deletion.condition.as_ref();
+            let table = table.as_str();
+            let planner = DeletePlanner { table, condition };
+            last = self
+                .engine
+                .run(database, request, &planner)
+                .await?
+                .deleted_at;
+        }
+        Ok(last)
+    }
+
+    async fn tables(
+        &self,
+        database: DatabaseId,
+        from: &[MeasurementName],
+    ) -> Result<Vec<String>, InfluxqlError> {
+        let catalog = self
+            .engine
+            .catalog()
+            .database(database, Duration::ZERO)
+            .await?;
+        let mut tables: Vec<_> = catalog.value.tables().map(|table| table.name()).collect();
+        tables.sort_unstable();
+        if from.is_empty() {
+            return Ok(tables.into_iter().map(str::to_owned).collect());
+        }
+        let mut meant = Vec::new();
+        for name in from {
+            match name {
+                MeasurementName::Name(name) => {
+                    meant.extend(tables.contains(&name.as_str()).then(|| name.clone()))
+                }
+                MeasurementName::Regex(regex) => {
+                    let regex = compiled(regex).map_err(QueryError::Planning)?;
+                    let matching = tables.iter().filter(|table| regex.is_match(table));
+                    meant.extend(matching.map(|table| (*table).to_owned()));
+                }
+            }
+        }
+        meant.sort_unstable();
+        meant.dedup();
+        Ok(meant)
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<DatabaseId>, InfluxqlError> {
+        let root = self.seen.root(self.engine.catalog()).await?;
+        Ok(root.database(name))
+    }
+}
+
+/// How long rows are kept; `None`: for ever.
+fn kept(retention: Option<Retention>) -> Option<Duration> {
+    match retention? {
+        Retention::Forever | Retention::For(0) => None,
+        Retention::For(nanos) => Some(Duration::from_nanos(nanos.unsigned_abs())),
+    }
+}
+
+/// Writes and queries that name no policy mean the database itself, so that no other policy can be the default.
+fn not_default(policy: &str) -> InfluxqlError {
+    let text = format!(
+        "the default retention policy of a database is always {AUTOGEN}: '{policy}' can't be it"
+    );
+    InfluxqlError::Invalid(text)
+}

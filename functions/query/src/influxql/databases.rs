@@ -1,0 +1,186 @@
+//! `SHOW DATABASES` and `SHOW RETENTION POLICIES`.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::common::Result;
+use neap_catalog::{
+    Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID, INTERNAL_RETENTION, RootCatalog,
+};
+use neap_schema::DatabaseId;
+
+use super::{error::InfluxqlError, prepared::AUTOGEN, seen::Seen, series::Dialect, show::batch};
+use crate::QueryError;
+
+/// The column that names databases, as in InfluxDB 3.
+const DATABASE_COLUMN: &str = "iox::database";
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+/// A retention policy: the database itself, or one of the databases that are called `db/rp`.
+#[derive(Debug)]
+struct Policy {
+    database: String,
+    name: String,
+    kept: Option<Duration>,
+}
+
+/// `SHOW DATABASES`: those that the caller sees.
+pub(super) async fn databases(
+    catalog: &Catalog,
+    seen: &Seen,
+    dialect: Dialect,
+    sees: impl Fn(DatabaseId) -> bool,
+) -> Result<RecordBatch, InfluxqlError> {
+    let names = live(&*seen.root(catalog).await?, sees);
+    let is_deleted = BooleanArray::from(vec![false; names.len()]);
+    let names: StringArray = names.iter().map(|(name, _)| Some(name)).collect();
+    let names = Arc::new(names) as ArrayRef;
+    rows(match dialect {
+        Dialect::V1 => vec![("name", names)],
+        Dialect::V3 => vec![(DATABASE_COLUMN, names), ("deleted", Arc::new(is_deleted))],
+    })
+}
+
+/// The databases that a caller sees, by name.
+fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, DatabaseId)> {
+    let live = root.live_databases();
+    let mut live: Vec<_> = live
+        .map(|(id, entry)| (entry.name.clone(), id))
+        .chain([(INTERNAL_DATABASE.to_owned(), INTERNAL_DATABASE_ID)])
+        .filter(|(_, id)| sees(*id))
+        .collect();
+    live.sort_unstable();
+    live
+}
+
+/// `SHOW RETENTION POLICIES` of one database, or of all that the caller sees.
+pub(super) async fn retention_policies(
+    catalog: &Catalog,
+    seen: &Seen,
+    database: Option<&str>,
+    dialect: Dialect,
+    sees: impl Fn(DatabaseId) -> bool,
+) -> Result<RecordBatch, InfluxqlError> {
+    let mut policies = Vec::new();
+    for (name, id) in live(&*seen.root(catalog).await?, sees) {
+        let of_database = |database: &str| {
+            let rest = name.strip_prefix(database)?.strip_prefix('/')?;
+            Some((database.to_owned(), rest.to_owned()))
+        };
+        let (shown, policy) = match database {
+            Some(database) if name != database => match of_database(database) {
+                // The v1 interface has no other word for `db/rp`.
+                Some(of_database) if dialect == Dialect::V1 => of_database,
+                _ => continue,
+            },
+            _ => (name.clone(), AUTOGEN.to_owned()),
+        };
+        let kept = match id {
+            INTERNAL_DATABASE_ID => Some(INTERNAL_RETENTION),
+            id => seen.retention(catalog, id).await?,
+        };
+        policies.push(Policy {
+            database: shown,
+            name: policy,
+            kept,
+        });
+    }
+    if let Some(database) = database
+        && !policies.iter().any(|policy| policy.name == AUTOGEN)
+    {
+        return Err(QueryError::DatabaseNotFound(database.to_owned()).into());
+    }
+    rows(match dialect {
+        Dialect::V3 => v3(&policies),
+        Dialect::V1 => v1(&policies),
+    })
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<StringArray>())
+}
+
+fn durations(values: impl Iterator<Item = Duration>) -> ArrayRef {
+    let texts = values.map(|duration| Some(shown(duration)));
+    Arc::new(texts.collect::<StringArray>())
+}
+
+fn v3(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
+    let policies = || policies.iter();
+    vec![
+        (
+            DATABASE_COLUMN,
+            texts(policies().map(|policy| policy.database.as_str())),
+        ),
+        ("name", texts(policies().map(|policy| policy.name.as_str()))),
+        (
+            "duration",
+            durations(policies().map(|policy| policy.kept.unwrap_or_default())),
+        ),
+    ]
+}
+
+/// The columns of InfluxDB 1.11.
+fn v1(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
+    let all = || policies.iter();
+    let none = || durations(all().map(|_| Duration::ZERO));
+    let is_default = all().map(|policy| Some(policy.name == AUTOGEN));
+    vec![
+        ("name", texts(all().map(|policy| policy.name.as_str()))),
+        (
+            "duration",
+            durations(all().map(|policy| policy.kept.unwrap_or_default())),
+        ),
+        (
+            "shardGroupDuration",
+            durations(all().map(|policy| shard_duration(policy.kept))),
+        ),
+        (
+            "replicaN",
+            Arc::new(Int64Array::from(vec![1; policies.len()])),
+        ),
+        ("futureWriteLimit", none()),
+        ("pastWriteLimit", none()),
+        ("default", Arc::new(is_default.collect::<BooleanArray>())),
+    ]
+}
+
+/// What InfluxDB 1.x makes the length of its shards from. There are none here.
+fn shard_duration(kept: Option<Duration>) -> Duration {
+    let kept = kept.map_or(u64::MAX, |kept| kept.as_secs());
+    Duration::from_secs(match kept {
+        kept if kept < 2 * DAY => HOUR,
+        kept if kept < 180 * DAY => DAY,
+        _ => 7 * DAY,
+    })
+}
+
+/// A duration as Go writes it: `168h0m0s`, `1m30s`, `0s`.
+fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / HOUR, seconds % HOUR / 60);
+    let rest = Duration::new(seconds % 60, duration.subsec_nanos()).as_secs_f64();
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, minutes) => format!("{minutes}m{rest}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+fn rows(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, InfluxqlError> {
+    batch(columns).map_err(|error| QueryError::Execution(error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        let shown = |millis: u64| shown(Duration::from_millis(millis));
+        let texts = [0, 1_500, 90_000, 3_600_000, 604_800_000].map(shown);
+        assert_eq!(texts, ["0s", "1.5s", "1m30s", "1h0m0s", "168h0m0s"]);
+    }
+}

@@ -1,0 +1,134 @@
+//! `/api/v3/query_influxql`: one statement in InfluxQL, answered as SQL is.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::get,
+};
+use http::request::Parts;
+use neap_catalog::origin;
+use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_body};
+use serde::Deserialize;
+
+use super::{
+    error::InfluxqlError,
+    prepared::{Named, prepared},
+    series::Dialect,
+    session::{Answer, Session},
+    v1,
+};
+use crate::{
+    Parameters, QueryEngine, QueryRequest,
+    format::Format,
+    http::{MAX_QUERY_BYTES, bad_json, chosen_format, request_of, respond},
+};
+
+/// The routes of queries in InfluxQL.
+pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
+    Router::new()
+        .route(
+            "/api/v3/query_influxql",
+            get(query_by_url).post(query_by_body),
+        )
+        .merge(v1::routes())
+}
+
+/// The body of a query.
+#[derive(Debug, Deserialize)]
+struct QueryBody {
+    db: Option<String>,
+    q: String,
+    format: Option<Format>,
+    #[serde(default)]
+    params: Parameters,
+}
+
+/// A query in a query string.
+#[derive(Debug, Deserialize)]
+struct QueryUrl {
+    db: Option<String>,
+    q: String,
+    format: Option<Format>,
+    params: Option<String>,
+}
+
+async fn query_by_url(
+    State(engine): State<Arc<QueryEngine>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    if request.uri().query().is_none() {
+        let text = "missing query parameters 'db' and 'q'";
+        return Err(ApiError::text(Kind::Invalid, text));
+    }
+    let url: QueryUrl = parse_query(request.uri())?;
+    let params = url.params.map(|params| serde_json::from_str(&params));
+    let params = params.transpose().map_err(|error| bad_json(&error))?;
+    let query = QueryBody {
+        db: url.db,
+        q: url.q,
+        format: url.format,
+        params: params.unwrap_or_default(),
+    };
+    let (head, _) = request.into_parts();
+    answer(engine, caller, &head, query).await
+}
+
+async fn query_by_body(
+    State(engine): State<Arc<QueryEngine>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let body = body_of(&engine, &head, body).await?;
+    // Whatever the content type says: curl sends a form by default.
+    let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    answer(engine, caller, &head, query).await
+}
+
+/// The body of a request, which is no longer than a query may be.
+pub(super) async fn body_of(
+    engine: &QueryEngine,
+    head: &Parts,
+    body: Body,
+) -> Result<bytes::Bytes, ApiError> {
+    let limits = BodyLimits {
+        max_bytes: MAX_QUERY_BYTES,
+        ..BodyLimits::default()
+    };
+    Ok(read_body(&head.headers, body, &limits, engine.world()).await?)
+}
+
+async fn answer(
+    engine: Arc<QueryEngine>,
+    caller: Caller,
+    head: &Parts,
+    query: QueryBody,
+) -> Result<Response, ApiError> {
+    let format = chosen_format(query.format, &head.headers)?;
+    let named = Named {
+        database: query.db.as_deref(),
+        ..Named::default()
+    };
+    let mut statements = prepared(&query.q, &query.params, named)?;
+    let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else {
+        return Err(InfluxqlError::Several.into());
+    };
+    let session = Session {
+        engine,
+        caller,
+        dialect: Dialect::V3,
+        request: QueryRequest {
+            may_delete: false,
+            ..request_of(head)?
+        },
+        origin: origin::current(),
+        seen: Arc::default(),
+    };
+    let Answer { rows, .. } = session.run(&statement).await?;
+    respond(&session.engine, format, rows).await
+}

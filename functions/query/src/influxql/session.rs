@@ -1,0 +1,242 @@
+//! Statements of one request, carried out one by one.
+
+use std::{future::Future, sync::Arc};
+
+use arrow::{array::RecordBatch, datatypes::Schema};
+use datafusion::common::DataFusionError;
+use neap_bucket::Stamp;
+use neap_catalog::{DatabaseAction, INTERNAL_DATABASE, Origin, origin};
+use neap_http::Caller;
+use neap_influxql::Statement;
+use neap_schema::DatabaseId;
+
+use super::{
+    changes::{self, Changes},
+    databases,
+    error::InfluxqlError,
+    plan::RowsPlanner,
+    prepared::Prepared,
+    seen::Seen,
+    series::{Dialect, Series},
+};
+use crate::{QueryEngine, QueryError, QueryRequest, Rows};
+
+/// Who asks, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) engine: Arc<QueryEngine>,
+    pub(super) caller: Caller,
+    pub(super) dialect: Dialect,
+    /// What all statements have in common.
+    pub(super) request: QueryRequest,
+    /// Who changes are said to be from.
+    pub(super) origin: Origin,
+    /// What its statements have seen of the catalogs.
+    pub(super) seen: Arc<Seen>,
+}
+
+/// The rows of a statement and the series that they are of.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) rows: Rows,
+    pub(super) series: Series,
+}
+
+impl Answer {
+    /// That of a statement that changes something: no columns, no rows, the stamp of a delete.
+    fn done(deleted_at: Option<Stamp>) -> Self {
+        let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        Self {
+            rows: Rows {
+                deleted_at,
+                ..Rows::at_hand(rows)
+            },
+            series: Series::One(None),
+        }
+    }
+}
+
+impl Session {
+    /// Refuses statements that the caller may not have carried out, before any of them is.
+    pub(super) async fn authorize(&self, statements: &[Prepared]) -> Result<(), InfluxqlError> {
+        for prepared in statements {
+            if changes::name(&prepared.statement).is_some() || is_list(&prepared.statement) {
+                continue;
+            }
+            let Some(name) = &prepared.database else {
+                continue;
+            };
+            let database = self.find(name).await?;
+            self.caller.require(DatabaseAction::Read, database)?;
+        }
+        Ok(())
+    }
+
+    /// Carries a statement out.
+    pub(super) async fn run(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
+        if let Some(name) = changes::name(&prepared.statement) {
+            self.check_changes(name)?;
+            return Ok(Answer::done(self.change_whole(prepared).await?));
+        }
+        if is_list(&prepared.statement) {
+            return self.engine.in_place(self.list(prepared)).await;
+        }
+        self.rows(&prepared.statement, prepared).await
+    }
+
+    /// Tells about databases.
+    async fn list(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
+        let (catalog, seen, dialect) = (self.engine.catalog(), &self.seen, self.dialect);
+        let sees = |database: DatabaseId| self.caller.sees(database);
+        let (rows, name) = match &prepared.statement {
+            Statement::ShowDatabases => (
+                databases::databases(catalog, seen, dialect, sees).await?,
+                "databases",
+            ),
+            _ => {
+                let database = prepared.database.as_deref();
+                if database.is_none() && dialect == Dialect::V1 {
+                    return Err(InfluxqlError::NoDatabase);
+                }
+                let rows = databases::retention_policies(catalog, seen, database, dialect, sees);
+                (rows.await?, "retention_policies")
+            }
+        };
+        Ok(Answer {
+            rows: Rows::at_hand(rows),
+            series: Series::One(Some(name)),
+        })
+    }
+
+    /// Makes a change in a task of its own: a client that goes away meanwhile does not cut it short.
+    async fn change_whole(&self, prepared: &Prepared) -> Result<Option<Stamp>, InfluxqlError> {
+        let (session, prepared) = (self.clone(), prepared.clone());
+        let change = tokio::spawn(async move {
+            let done = origin::scope(session.origin.clone(), session.change(&prepared)).await;
+            if !matches!(done, Err(InfluxqlError::Refused(_))) {
+                session.seen.forget().await;
+            }
+            done
+        });
+        let ended = change.await.map_err(Box::new);
+        ended.map_err(|error| QueryError::Execution(DataFusionError::ExecutionJoin(error)))?
+    }
+
+    async fn rows(
+        &self,
+        statement: &Statement,
+        prepared: &Prepared,
+    ) -> Result<Answer, InfluxqlError> {
+        let database = self.readable(prepared).await?;
+        let planner = RowsPlanner::new(statement, self.dialect);
+        let request = self.request_of(prepared);
+        let rows = self.engine.run(database, &request, &planner).await?;
+        let series = planner.into_series();
+        let schema = match &series {
+            Series::Of(key) => key.attach(&rows.schema),
+            Series::One(_) => Arc::clone(&rows.schema),
+        };
+        Ok(Answer {
+            rows: Rows { schema, ..rows },
+            series,
+        })
+    }
+
+    fn request_of(&self, prepared: &Prepared) -> QueryRequest {
+        QueryRequest {
+            text: prepared.text.clone(),
+            ..self.request.clone()
+        }
+    }
+
+    /// The database of a statement, which the caller may read.
+    async fn readable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
+        let name = prepared
+            .database
+            .as_ref()
+            .ok_or(InfluxqlError::NoDatabase)?;
+        let database = self.find(name).await?;
+        self.caller.require(DatabaseAction::Read, database)?;
+        // Not asked for again: the name may have gone over to another one.
+        Ok(database.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?)
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<DatabaseId>, InfluxqlError> {
+        if let Some(database) = self.engine.known_database(name).await? {
+            return Ok(Some(database));
+        }
+        let root = self.seen.root(self.engine.catalog()).await?;
+        Ok(root.database(name))
+    }
+
+    fn check_changes(&self, name: &'static str) -> Result<(), InfluxqlError> {
+        match self.dialect {
+            // As in InfluxDB 3: there are requests of their own for it.
+            Dialect::V3 => Err(InfluxqlError::NotImplemented(name)),
+            Dialect::V1 if !self.request.may_delete => Err(InfluxqlError::ReadOnly(name)),
+            Dialect::V1 => Ok(()),
+        }
+    }
+
+    fn change<'a>(
+        &'a self,
+        prepared: &'a Prepared,
+    ) -> impl Future<Output = Result<Option<Stamp>, InfluxqlError>> + Send + 'a {
+        let changes = Changes {
+            engine: &self.engine,
+            caller: &self.caller,
+            seen: &self.seen,
+        };
+        async move {
+            match &prepared.statement {
+                Statement::CreateDatabase { name, policy } => {
+                    changes.create_database(name, policy.as_ref()).await
+                }
+                Statement::DropDatabase(name) => changes.drop_database(name).await,
+                Statement::CreateRetentionPolicy(policy) => changes.set_policy(policy, true).await,
+                Statement::AlterRetentionPolicy(policy) => changes.set_policy(policy, false).await,
+                Statement::DropRetentionPolicy { name, database } => {
+                    changes.drop_policy(name, database).await
+                }
+                Statement::DropMeasurement(table) => {
+                    let database = self.changeable(prepared).await?;
+                    changes.drop_measurement(database, table).await
+                }
+                Statement::Delete(deletion) | Statement::DropSeries(deletion) => {
+                    let database = self.changeable(prepared).await?;
+                    let request = self.request_of(prepared);
+                    return changes.delete(database, deletion, &request).await;
+                }
+                _ => Ok(()),
+            }
+            .map(|()| None)
+        }
+    }
+
+    /// The database of a statement that changes something in it, of which the caller may know.
+    async fn changeable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
+        let name = prepared
+            .database
+            .as_ref()
+            .ok_or(InfluxqlError::NoDatabase)?;
+        if name == INTERNAL_DATABASE {
+            let text = format!("{INTERNAL_DATABASE} can't be changed");
+            return Err(InfluxqlError::Invalid(text));
+        }
+        match self.find(name).await? {
+            Some(database) => Ok(database),
+            None => {
+                self.caller.require(DatabaseAction::Read, None)?;
+                Err(QueryError::DatabaseNotFound(name.clone()).into())
+            }
+        }
+    }
+}
+
+/// Whether a statement tells about databases: it is answered with those that the caller sees.
+fn is_list(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::ShowDatabases | Statement::ShowRetentionPolicies { .. }
+    )
+}

@@ -1,0 +1,73 @@
+//! `SHOW TAG VALUES`.
+
+use std::sync::Arc;
+
+use arrow::{array::AsArray, compute::cast, datatypes::DataType};
+use datafusion::{common::Result, logical_expr::ident};
+use futures::TryStreamExt;
+use neap_catalog::Table;
+use neap_influxql::{Condition, NameMatch, ShowTagValues};
+
+use super::{Found, Names, Shown, TableLimit, check, cut, tables};
+use crate::{influxql::plan, session::Scope};
+
+/// `SHOW TAG VALUES`: of all times, unless the condition says otherwise.
+pub(in crate::influxql) async fn tag_values(
+    scope: &Arc<Scope>,
+    statement: &ShowTagValues,
+) -> Result<Shown> {
+    let show = &statement.show;
+    let mut found = Found::new(["key", "value"]);
+    let mut limit = TableLimit::of(show);
+    for table in tables(scope, &show.from)? {
+        if limit.is_reached() {
+            break;
+        }
+        let mut rows = Vec::new();
+        for key in keys(&table, &statement.keys)? {
+            let values = distinct(scope, &table, &key, show.condition.as_ref()).await?;
+            rows.extend(values.into_iter().map(|value| [key.clone(), value]));
+        }
+        if !rows.is_empty() && limit.leaves() {
+            found.extend(&table, cut(rows, show.limit, show.offset))?;
+        }
+    }
+    found.shown()
+}
+
+/// The tags that are meant, by name.
+pub(super) fn keys(table: &Table, keys: &NameMatch) -> Result<Vec<String>> {
+    let names = Names::matching(keys)?;
+    let mut keys = table.tag_names();
+    keys.retain(|key| names.contain(key));
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+/// The values that a tag has in the rows that satisfy a condition, in order. A plan of this form is answered
+/// from a distinct value cache if there is one for the tag.
+pub(super) async fn distinct(
+    scope: &Arc<Scope>,
+    table: &Arc<Table>,
+    tag: &str,
+    condition: Option<&Condition>,
+) -> Result<Vec<String>> {
+    let rows = plan::filtered(scope, table, condition)?;
+    let plan = rows.project([ident(tag)])?.distinct()?.build()?;
+    let mut rows = plan::run(&scope.full_session(), &plan).await?;
+    let mut values = Vec::new();
+    let mut bytes = 0;
+    while let Some(batch) = rows.try_next().await? {
+        let Some(column) = batch.columns().first() else {
+            continue;
+        };
+        let column = cast(column, &DataType::Utf8)?;
+        for value in column.as_string::<i32>().iter().flatten() {
+            bytes += value.len() + size_of::<String>();
+            values.push(value.to_owned());
+        }
+        check(bytes)?;
+    }
+    values.sort_unstable();
+    Ok(values)
+}

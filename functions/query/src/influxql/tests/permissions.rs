@@ -1,0 +1,133 @@
+//! What the holder of a token learns and may change.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Request, header};
+use neap_http::{Access, AuthSettings, Authenticator, ClusterId, Common, Metrics, finish};
+
+use super::{form, home};
+use crate::{router, tests::instance::Instance};
+
+/// An instance that asks for tokens.
+struct Guarded(Instance);
+
+impl Guarded {
+    async fn new() -> Self {
+        let mut one = home().await;
+        one.catalog.create_admin_token().await.unwrap();
+        for database in ["other", "db/week"] {
+            one.catalog.create_database(database, None).await.unwrap();
+        }
+        let metrics = Metrics::default();
+        let (catalog, settings) = (Arc::clone(&one.catalog), AuthSettings::default());
+        let authenticator = Authenticator::new(catalog, &metrics, settings);
+        let common = Common {
+            cluster: ClusterId::of(Arc::clone(&one.catalog)),
+            world: one.engine.world().clone(),
+            metrics,
+            access: Access::Tokens(Arc::new(authenticator)),
+        };
+        one.router = finish(router(Arc::clone(&one.engine)), common);
+        Self(one)
+    }
+
+    async fn token(&self, permission: &str) -> String {
+        let permissions = [permission.parse().unwrap()];
+        let created = self
+            .0
+            .catalog
+            .create_resource_token(permission, &permissions, None, None);
+        created.await.unwrap().secret.reveal().to_owned()
+    }
+
+    async fn post(&self, token: &str, q: &str) -> String {
+        let request = Request::post("/query?db=db")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form(&[("q", q)])));
+        let mut request = request.unwrap();
+        let value = format!("Token {token}").parse().unwrap();
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        let (status, body) = self.0.send(request).await;
+        format!("{status} {}", body.trim_end())
+    }
+}
+
+const FORBIDDEN: &str =
+    r#"403 {"error": "unauthorized to perform requested action with the token"}"#;
+const DONE: &str = r#"200 {"results":[{"statement_id":0}]}"#;
+
+#[tokio::test]
+async fn a_reader_reads_one_database_and_hears_of_no_other() {
+    let guarded = Guarded::new().await;
+    let reader = guarded.token("db:db:read").await;
+    let post = async |q| guarded.post(&reader, q).await;
+    assert!(
+        post("SELECT count(temp) FROM home")
+            .await
+            .starts_with("200")
+    );
+    insta::assert_snapshot!(post("SHOW DATABASES").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["db"]]}]}]}"#);
+    insta::assert_snapshot!(post("SHOW RETENTION POLICIES ON db").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"retention_policies","columns":["name","duration","shardGroupDuration","replicaN","futureWriteLimit","pastWriteLimit","default"],"values":[["autogen","0s","168h0m0s",1,"0s","0s",true]]}]}]}"#);
+    for refused in [
+        "SHOW MEASUREMENTS ON other",
+        "SHOW MEASUREMENTS ON nowhere",
+        "SELECT v FROM other..m",
+        "SELECT v FROM week.m",
+        "SHOW MEASUREMENTS ON _internal",
+        "SHOW MEASUREMENTS; SHOW MEASUREMENTS ON other",
+        "CREATE DATABASE x",
+        "DROP DATABASE db",
+        "DROP DATABASE nowhere",
+        "DROP MEASUREMENT home",
+        "DELETE FROM home",
+        "CREATE RETENTION POLICY x ON db DURATION 1d REPLICATION 1",
+        "CREATE RETENTION POLICY x ON other DURATION 1d REPLICATION 1",
+        "ALTER RETENTION POLICY x ON nowhere DURATION 1d",
+        "ALTER RETENTION POLICY autogen ON db DURATION 1d",
+        "DROP RETENTION POLICY week ON db",
+    ] {
+        assert_eq!(post(refused).await, FORBIDDEN, "{refused}");
+    }
+    let other = post("SHOW RETENTION POLICIES ON other").await;
+    assert_eq!(
+        other,
+        post("SHOW RETENTION POLICIES ON nowhere")
+            .await
+            .replace("nowhere", "other")
+    );
+    // What was allowed before a refusal stays done, and the refusal is in its place.
+    insta::assert_snapshot!(post("SHOW MEASUREMENTS; DROP MEASUREMENT home").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["home"],["units"]]}]},{"statement_id":1,"error":"unauthorized to perform requested action with the token"}]}"#);
+}
+
+#[tokio::test]
+async fn changes_need_what_they_need_elsewhere() {
+    let guarded = Guarded::new().await;
+    let writer = guarded.token("db:db:read,write").await;
+    assert_eq!(
+        guarded
+            .post(&writer, "DELETE FROM home WHERE room = 'Kitchen'")
+            .await,
+        DONE
+    );
+    assert_eq!(
+        guarded.post(&writer, "DROP MEASUREMENT home").await,
+        FORBIDDEN
+    );
+    let write_only = guarded.token("db:db:write").await;
+    assert_eq!(
+        guarded.post(&write_only, "DELETE FROM home").await,
+        FORBIDDEN
+    );
+    assert_eq!(
+        guarded.post(&write_only, "SELECT temp FROM home").await,
+        FORBIDDEN
+    );
+    let creator = guarded.token("db:*:create").await;
+    assert_eq!(guarded.post(&creator, "CREATE DATABASE new").await, DONE);
+    assert_eq!(guarded.post(&creator, "DROP DATABASE new").await, FORBIDDEN);
+    let dropper = guarded.token("db:db,other:delete").await;
+    assert_eq!(guarded.post(&dropper, "DROP MEASUREMENT home").await, DONE);
+    assert_eq!(guarded.post(&dropper, "DROP DATABASE other").await, DONE);
+    assert_eq!(guarded.post(&dropper, "DROP DATABASE new").await, FORBIDDEN);
+}

@@ -1,0 +1,135 @@
+//! Bodies: a form, a form of several parts, or the statements themselves.
+
+use http::{HeaderMap, header::CONTENT_TYPE};
+use memchr::memmem;
+use neap_http::{ApiError, Kind};
+
+use super::params::{Pairs, pairs};
+
+/// What a body says, by its type. A type without a body is no matter: some clients send one with every request.
+pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<Pairs, ApiError> {
+    if body.is_empty() {
+        return Ok(Pairs::new());
+    }
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str());
+    let content_type = match content_type {
+        None => "application/vnd.influxql",
+        Some(Ok(value)) => value,
+        Some(Err(_)) => return Err(refused("invalid content type")),
+    };
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    match media_type.to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" => pairs(body, "body"),
+        "multipart/form-data" => {
+            let boundary = boundary(content_type)
+                .ok_or_else(|| refused("a multipart body needs a boundary in its content type"))?;
+            parts(boundary, body).ok_or_else(|| refused("malformed multipart body"))
+        }
+        "application/vnd.influxql" => {
+            let text = std::str::from_utf8(body);
+            let text = text.map_err(|_| refused("the query is not valid UTF-8"))?;
+            Ok(vec![("q".to_owned(), text.to_owned())])
+        }
+        _ => Err(refused(&format!(
+            "unsupported content type: {content_type}"
+        ))),
+    }
+}
+
+fn refused(text: &str) -> ApiError {
+    ApiError::json(Kind::Invalid, text)
+}
+
+/// The value of a parameter of a header, without its quotes.
+fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    let mut parameters = header.split(';').skip(1);
+    parameters.find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        key.trim().eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+fn boundary(content_type: &str) -> Option<&str> {
+    parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty())
+}
+
+/// The parts of a body by their names, as RFC 7578 has them; `None` if it is malformed.
+fn parts(boundary: &str, body: &[u8]) -> Option<Pairs> {
+    let delimiter = format!("--{boundary}");
+    let mut rest = body.get(memmem::find(body, delimiter.as_bytes())? + delimiter.len()..)?;
+    let between = format!("\r\n{delimiter}");
+    let mut parts = Pairs::new();
+    loop {
+        if rest.starts_with(b"--") {
+            return Some(parts);
+        }
+        rest = rest.strip_prefix(b"\r\n")?;
+        let end = memmem::find(rest, between.as_bytes())?;
+        let part = rest.get(..end)?;
+        rest = rest.get(end + between.len()..)?;
+        let head = memmem::find(part, b"\r\n\r\n")?;
+        let name = part_name(std::str::from_utf8(part.get(..head)?).ok()?)?;
+        let value = std::str::from_utf8(part.get(head + 4..)?).ok()?;
+        parts.push((name, value.to_owned()));
+    }
+}
+
+/// The name in the head of a part.
+fn part_name(head: &str) -> Option<String> {
+    let mut lines = head.split("\r\n");
+    let disposition = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.trim().eq_ignore_ascii_case("content-disposition");
+        is_it.then_some(value)
+    })?;
+    parameter(disposition, "name").map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(content_type: Option<&'static str>, body: &str) -> Result<Pairs, String> {
+        let headers = content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap()));
+        let read = parameters(&HeaderMap::from_iter(headers), body.as_bytes());
+        read.map_err(|error| error.message().to_owned())
+    }
+
+    fn one(name: &str, value: &str) -> Result<Pairs, String> {
+        Ok(vec![(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn a_body_is_read_by_its_type() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        assert_eq!(read(Some(form), "q=a+b"), one("q", "a b"));
+        assert_eq!(read(None, "SHOW x"), one("q", "SHOW x"));
+        let influxql = "application/vnd.influxql";
+        assert_eq!(read(Some(influxql), "SHOW x"), one("q", "SHOW x"));
+        assert_eq!(read(Some("application/json"), ""), Ok(Pairs::new()));
+        insta::assert_snapshot!(read(Some("application/json"), "{}").unwrap_err(), @"unsupported content type: application/json");
+    }
+
+    #[test]
+    fn files_are_parts_of_a_form() {
+        let body = "--xx\r\nContent-Disposition: form-data; name=\"q\"; filename=\"q.txt\"\r\nContent-Type: text/plain\r\n\r\nSHOW\r\nx\r\n--xx\r\ncontent-disposition: form-data; name=db\r\n\r\nhome\r\n--xx--\r\n";
+        let parts = read(Some("multipart/form-data; boundary=\"xx\""), body).unwrap();
+        let expected = [("q", "SHOW\r\nx"), ("db", "home")];
+        assert_eq!(
+            parts,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert!(read(Some("multipart/form-data"), body).is_err());
+        assert!(read(Some("multipart/form-data; boundary=yy"), body).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_of_parts_is_too_strange(text in "(--x|\r\n|: |name=|;|-|a|\"|content-disposition){0,30}") {
+            parts("x", text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The requests of the v1 interface.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use neap_catalog::origin;
+use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
+
+use super::{
+    body,
+    encoder::Format,
+    params::{Params, pairs},
+    stream::{Answering, Outcome},
+};
+use crate::{
+    QueryEngine, QueryRequest,
+    as_of::AS_OF_HEADER,
+    http::request_of,
+    influxql::{
+        error::InfluxqlError,
+        http::body_of,
+        prepared::{Named, Prepared, prepared},
+        series::Dialect,
+        session::Session,
+    },
+};
+
+/// The routes of the v1 interface.
+pub(in crate::influxql) fn routes() -> Router<Arc<QueryEngine>> {
+    Router::new().route("/query", get(by_url).post(by_body))
+}
+
+async fn by_url(
+    State(engine): State<Arc<QueryEngine>>,
+    caller: Caller,
+    request: Request,
+) -> Response {
+    let (head, _) = request.into_parts();
+    for_browsers(match of_url(&head) {
+        Ok(params) => answer(engine, caller, &head, params, false).await,
+        Err(error) => Err(error),
+    })
+}
+
+async fn by_body(
+    State(engine): State<Arc<QueryEngine>>,
+    caller: Caller,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    for_browsers(match of_body(&engine, &head, body).await {
+        Ok(params) => answer(engine, caller, &head, params, true).await,
+        Err(error) => Err(error),
+    })
+}
+
+/// The answer, which scripts of all sites may read: of this interface the errors, too, as in InfluxDB 3. They
+/// are all JSON.
+fn for_browsers(answer: Result<Response, ApiError>) -> Response {
+    let answer = answer.map_err(|error| error.in_form(ErrorBody::Json));
+    let mut response = answer.into_response();
+    let any = HeaderValue::from_static("*");
+    response
+        .headers_mut()
+        .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response
+}
+
+async fn of_body(engine: &QueryEngine, head: &Parts, body: Body) -> Result<Params, ApiError> {
+    let mut params = of_url(head)?;
+    let body = body_of(engine, head, body).await?;
+    params.take(body::parameters(&head.headers, &body)?, "body")?;
+    Ok(params)
+}
+
+fn of_url(head: &Parts) -> Result<Params, ApiError> {
+    let mut params = Params::default();
+    let query = head.uri.query().unwrap_or_default();
+    params.take(pairs(query.as_bytes(), "url")?, "url")?;
+    Ok(params)
+}
+
+async fn answer(
+    engine: Arc<QueryEngine>,
+    caller: Caller,
+    head: &Parts,
+    params: Params,
+    may_change: bool,
+) -> Result<Response, ApiError> {
+    let format = accepted(&head.headers)?.of_request(&params);
+    let Some(text) = &params.q else {
+        let text = "expected a query to be provided in the query string or body";
+        return Err(ApiError::json(Kind::Invalid, text));
+    };
+    let named = Named {
+        database: params.db.as_deref(),
+        retention_policy: params.rp.as_deref(),
+        is_default: true,
+    };
+    let session = Session {
+        engine,
+        caller,
+        dialect: Dialect::V1,
+        request: QueryRequest {
+            may_delete: may_change,
+            ..request_of(head)?
+        },
+        origin: origin::current(),
+        seen: Arc::default(),
+    };
+    let encoder = format.encoder(&params);
+    let statements = match prepared(text, &params.params, named) {
+        Ok(statements) if statements.is_empty() => return Ok(empty(format)),
+        Ok(statements) => statements,
+        Err(error) => {
+            let mut encoder = encoder;
+            let mut out = Vec::new();
+            encoder.begin(0, &[], &mut out);
+            encoder.end(Some(&error.in_answer()), &mut out);
+            encoder.finish(&mut out);
+            return Ok(respond(format, out.into()));
+        }
+    };
+    session.authorize(&statements).await?;
+    let first = first(&session, &statements).await?;
+    let stamps = match &first {
+        Some(Ok(answer)) => [
+            (AS_OF_HEADER, answer.rows.as_of),
+            (STAMP_HEADER, answer.rows.deleted_at),
+        ],
+        _ => [(AS_OF_HEADER, None), (STAMP_HEADER, None)],
+    };
+    let answering = Answering::new(session, encoder, statements, first);
+    let mut response = respond(format, Body::from_stream(answering.pieces()));
+    for (name, stamp) in stamps {
+        let stamp = stamp.map(|stamp| (name, HeaderValue::from(stamp.as_u64())));
+        response.headers_mut().extend(stamp);
+    }
+    Ok(response)
+}
+
+/// Carries the first statement out: what the whole request has to be told can still have a status.
+async fn first(
+    session: &Session,
+    statements: &[Prepared],
+) -> Result<Option<Outcome>, InfluxqlError> {
+    let Some(statement) = statements.first() else {
+        return Ok(None);
+    };
+    match session.run(statement).await {
+        Err(error) if error.is_of_request() => Err(error),
+        outcome => Ok(Some(outcome)),
+    }
+}
+
+fn accepted(headers: &HeaderMap) -> Result<Format, ApiError> {
+    let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
+    let accept = accept
+        .transpose()
+        .map_err(|_| ApiError::json(Kind::Invalid, "invalid mime type"))?;
+    Format::accepted(accept).ok_or_else(|| {
+        let text = format!("invalid mime type ({})", accept.unwrap_or_default());
+        ApiError::json(Kind::Invalid, text)
+    })
+}
+
+/// No statement has no answer, as in InfluxDB 3.
+fn empty(format: Format) -> Response {
+    respond(format, Body::empty())
+}
+
+fn respond(format: Format, body: Body) -> Response {
+    let mut response = (StatusCode::OK, body).into_response();
+    let content_type = HeaderValue::from_static(format.content_type());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    response
+}

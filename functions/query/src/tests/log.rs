@@ -1,0 +1,213 @@
+//! The log of queries, and the limits of their answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::Request;
+use neap_bucket::MemoryStore;
+
+use super::{
+    DATABASE, WEATHER,
+    instance::{HandClock, Instance},
+};
+use crate::{QueryRequest, QuerySettings};
+
+const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.queries \
+                      WHERE query_text LIKE '%weather%' AND query_text NOT LIKE '%system%'";
+
+/// Its rows come in many batches, which nobody takes.
+const LONG: &str = "SELECT value AS weather FROM generate_series(1, 1000000)";
+
+/// Waits until the phases of the queries about the weather are these.
+async fn comes_to(one: &Instance, expected: &str) {
+    for _ in 0..100 {
+        if one.sql(PHASES).await == expected {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(one.sql(PHASES).await, expected);
+}
+
+async fn with(settings: QuerySettings) -> Instance {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    Instance::with(store, clock, settings).await
+}
+
+fn request(text: &str) -> QueryRequest {
+    QueryRequest {
+        text: text.to_owned(),
+        ..QueryRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_database_shows_its_queries_and_the_internal_one_all() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    one.flush().await;
+    one.sql("SELECT * FROM weather").await;
+    one.post(serde_json::json!({"db": "db", "q": "SELECT nope FROM weather"}))
+        .await;
+    one.catalog.create_database("other", None).await.unwrap();
+    one.sql_in("other", "SELECT 1 AS weather").await;
+    let columns = "SELECT phase, query_type, query_text, partitions, parquet_files, success, running, cancelled \
+                   FROM system.queries";
+    let of_database = one.sql(columns).await;
+    assert_eq!(
+        of_database,
+        format!(
+            "phase,query_type,query_text,partitions,parquet_files,success,running,cancelled\n\
+             success,sql,SELECT * FROM weather,1,1,true,false,false\n\
+             fail,sql,SELECT nope FROM weather,,,false,false,false\n\
+             received,sql,\"{columns}\",,,false,true,false\n"
+        )
+    );
+    let texts =
+        "SELECT query_text FROM system.queries WHERE success AND query_text LIKE '%weather%'";
+    assert_eq!(
+        one.sql_in("_internal", texts).await,
+        "query_text\nSELECT * FROM weather\nSELECT 1 AS weather\n"
+    );
+}
+
+#[tokio::test]
+async fn durations_and_ids_are_there_when_a_query_has_ended() {
+    let one = Instance::alone().await;
+    one.write(WEATHER).await;
+    one.sql("SELECT city, avg(temp) FROM weather GROUP BY city ORDER BY city")
+        .await;
+    let known = "SELECT id IS NOT NULL AND plan_duration IS NOT NULL AND permit_duration IS NOT NULL \
+                 AND execute_duration IS NOT NULL AND end2end_duration IS NOT NULL \
+                 AND compute_duration IS NOT NULL AND max_memory > 0 AS known, \
+                 date_trunc('second', issue_time) AS issue_time \
+                 FROM system.queries WHERE success";
+    assert_eq!(
+        one.sql(known).await,
+        "known,issue_time\ntrue,2023-11-14T22:13:20\n"
+    );
+}
+
+#[tokio::test]
+async fn a_query_whose_client_is_gone_is_cancelled_and_gives_its_place_back() {
+    let one = with(QuerySettings {
+        concurrent_queries: 2,
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let rows = one.engine.query(DATABASE, request(LONG)).await.unwrap();
+    let phases = |phase: &str, running, cancelled| {
+        format!("phase,success,running,cancelled\n{phase},false,{running},{cancelled}\n")
+    };
+    assert_eq!(one.sql(PHASES).await, phases("permit", true, false));
+    drop(rows);
+    comes_to(&one, &phases("cancel", false, true)).await;
+}
+
+#[tokio::test]
+async fn a_query_that_is_given_up_while_it_is_planned_is_cancelled() {
+    let one = with(QuerySettings {
+        concurrent_queries: 1,
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let first = one.engine.query(DATABASE, request("SELECT 1 FROM weather"));
+    let first = first.await.unwrap();
+    let second = one.engine.query(DATABASE, request("SELECT 2 FROM weather"));
+    assert!(futures::FutureExt::now_or_never(second).is_none());
+    drop(first);
+    assert_eq!(
+        one.sql("SELECT phase FROM system.queries WHERE query_text LIKE 'SELECT 2%'")
+            .await,
+        "phase\ncancel\n"
+    );
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_fails() {
+    let one = with(QuerySettings {
+        timeout: Duration::from_secs(60),
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let rows = one.engine.query(DATABASE, request(LONG)).await.unwrap();
+    tokio::task::yield_now().await;
+    one.pass(Duration::from_secs(61));
+    let failed = "phase,success,running,cancelled\nfail,false,false,false\n";
+    comes_to(&one, failed).await;
+    drop(rows);
+}
+
+#[tokio::test]
+async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
+    let one = with(QuerySettings {
+        max_rows: Some(2),
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let sql = "SELECT * FROM weather";
+    let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
+    assert_eq!(
+        (status, body.as_str()),
+        (
+            400,
+            "query error: the answer has more than 2 rows, which is the limit of this server; ask for less or \
+             add LIMIT"
+        )
+    );
+    assert_eq!(
+        one.sql("SELECT city FROM weather LIMIT 2")
+            .await
+            .lines()
+            .count(),
+        3
+    );
+    let phase = format!("SELECT phase FROM system.queries WHERE query_text = '{sql}'");
+    assert_eq!(one.sql(&phase).await, "phase\nfail\n");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_told_when_to_come_again() {
+    let one = with(QuerySettings {
+        concurrent_queries: 1,
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    let running = one.engine.query(DATABASE, request("SELECT * FROM weather"));
+    let running = running.await.unwrap();
+    let body = serde_json::json!({"db": "db", "q": "SELECT 1"});
+    let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+    let waiting = one.exchange(request.unwrap());
+    let others = async {
+        tokio::task::yield_now().await;
+        one.pass(Duration::from_secs(11));
+    };
+    let ((head, body), ()) = tokio::join!(waiting, others);
+    assert_eq!(
+        (head.status.as_u16(), body.as_str()),
+        (503, "query error: too many queries are waiting")
+    );
+    assert_eq!(head.headers["retry-after"], "1");
+    drop(running);
+}
+
+#[tokio::test]
+async fn no_more_queries_are_kept_than_allowed() {
+    let one = with(QuerySettings {
+        query_log_size: 2,
+        ..QuerySettings::default()
+    })
+    .await;
+    one.write(WEATHER).await;
+    for number in 0..4 {
+        one.sql(&format!("SELECT {number}")).await;
+    }
+    let sql = "SELECT query_text FROM system.queries WHERE success";
+    assert_eq!(one.sql(sql).await, "query_text\nSELECT 3\n");
+}

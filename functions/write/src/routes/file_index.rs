@@ -1,0 +1,76 @@
+//! The endpoints that create and delete file indexes.
+//!
+//! InfluxDB 3 Enterprise has them below `/api/v3/enterprise/`; the path without it is served, too. An index is kept
+//! and changes nothing: every chunk has the ranges of all its columns already.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::post,
+};
+use http::StatusCode;
+use neap_catalog::{CatalogError, DatabaseAction};
+use neap_http::{ApiError, Caller, parse_query};
+use serde::Deserialize;
+
+use super::configure::{find_for, json, no_table};
+use crate::WriteService;
+
+type Answer = Result<StatusCode, ApiError>;
+type Service = State<Arc<WriteService>>;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    let index = post(create).delete(delete);
+    Router::new()
+        .route("/api/v3/configure/file_index", index.clone())
+        .route("/api/v3/enterprise/configure/file_index", index)
+}
+
+#[derive(Debug, Deserialize)]
+struct CreateBody {
+    db: String,
+    /// Without one, the index is for all tables.
+    table: Option<String>,
+    columns: Vec<String>,
+}
+
+/// `POST …/file_index`: in place of the one that there is.
+async fn create(State(service): Service, caller: Caller, request: Request) -> Answer {
+    let body: CreateBody = json(&service, request).await?;
+    let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
+    let created = service
+        .catalog
+        .create_file_index(database, body.table.as_deref(), &body.columns);
+    created.await.map_err(|error| refused(error, &body.db))?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteBody {
+    db: String,
+    table: Option<String>,
+}
+
+/// `DELETE …/file_index`: what to delete is in the query string if there is one, else in the body.
+async fn delete(State(service): Service, caller: Caller, request: Request) -> Answer {
+    let DeleteBody { db, table } = match request.uri().query() {
+        Some(_) => parse_query(request.uri())?,
+        None => json(&service, request).await?,
+    };
+    let database = find_for(&service, &caller, &db, &[DatabaseAction::Delete]).await?;
+    let deleted = service
+        .catalog
+        .delete_file_index(database, table.as_deref());
+    deleted.await.map_err(|error| refused(error, &db))?;
+    Ok(StatusCode::OK)
+}
+
+fn refused(error: CatalogError, db: &str) -> ApiError {
+    match error {
+        CatalogError::NoSuchTable { table } => no_table(db, &table),
+        error => error.into(),
+    }
+}

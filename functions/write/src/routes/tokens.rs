@@ -1,0 +1,230 @@
+//! The endpoints that create, replace and revoke tokens, with the paths and bodies of InfluxDB 3.
+//!
+//! | call | who may |
+//! |---|---|
+//! | `POST /api/v3/configure/token/admin` | anybody but web pages, as long as there is no operator token |
+//! | `POST /api/v3/configure/token/admin/regenerate`, `…/token/named_admin` | administrators |
+//! | `POST /api/v3/configure/token`, as Enterprise has it also below `/api/v3/enterprise/` | who has `token:*:create` |
+//! | `DELETE` the same, `?token_name=…` | who has `token:*:delete` and all that the token may do |
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use chrono::{DateTime, SecondsFormat};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, HOST},
+    uri::Authority,
+};
+use neap_bucket::StoreTime;
+use neap_catalog::{NewToken, Origin, PermissionRequest, TokenAction, TokenId, origin};
+use neap_http::{ApiError, Caller, Kind, Peer, RequestId, parse_query, refuse_web_pages};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Notify};
+
+use super::configure::json;
+use crate::WriteService;
+
+/// The content type of a new token, as InfluxDB 3 sends it.
+const JSON: HeaderValue = HeaderValue::from_static("json");
+
+const REGENERATE: &str = "/api/v3/configure/token/admin/regenerate";
+
+type Service = State<Arc<WriteService>>;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<WriteService>> {
+    let token = post(create_token).delete(delete_token);
+    Router::new()
+        .route("/api/v3/configure/token/admin", post(create_admin))
+        .route(REGENERATE, post(regenerate))
+        .route("/api/v3/configure/token/named_admin", post(create_named))
+        .route("/api/v3/configure/token", token.clone())
+        .route("/api/v3/enterprise/configure/token", token)
+}
+
+/// What who creates a token is told: the only place where it is in clear text.
+#[derive(Serialize)]
+struct Created<'a> {
+    id: TokenId,
+    name: &'a str,
+    token: &'a str,
+    hash: String,
+    created_at: Option<String>,
+    expiry: Option<String>,
+}
+
+fn created(new: &NewToken) -> Response {
+    let shown = |time: StoreTime| {
+        let time = DateTime::from_timestamp_micros(time.micros());
+        time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    };
+    let body = Created {
+        id: new.id,
+        name: &new.entry.name,
+        token: new.secret.reveal(),
+        hash: new.entry.hash.to_hex(),
+        created_at: shown(new.entry.created),
+        expiry: new.entry.expiry.and_then(shown),
+    };
+    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// `POST /api/v3/configure/token/admin`
+async fn create_admin(State(service): Service) -> Result<Response, ApiError> {
+    Ok(created(&service.catalog.create_admin_token().await?))
+}
+
+/// `POST /api/v3/configure/token/admin/regenerate`
+async fn regenerate(State(service): Service, caller: Caller) -> Result<Response, ApiError> {
+    caller.require_admin()?;
+    let new = service
+        .catalog
+        .regenerate_admin_token(caller.token())
+        .await?;
+    Ok(created(&new))
+}
+
+/// How long a new token counts; `None`: for ever.
+fn lifetime(expiry_secs: Option<u64>) -> Result<Option<Duration>, ApiError> {
+    if expiry_secs == Some(0) {
+        let text = "expiry_secs must be greater than 0";
+        return Err(ApiError::text(Kind::Invalid, text));
+    }
+    Ok(expiry_secs.map(Duration::from_secs))
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedAdmin {
+    token_name: String,
+    expiry_secs: Option<u64>,
+}
+
+/// `POST /api/v3/configure/token/named_admin`
+async fn create_named(
+    State(service): Service,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_admin()?;
+    let body: NamedAdmin = json(&service, request).await?;
+    let lifetime = lifetime(body.expiry_secs)?;
+    let catalog = &service.catalog;
+    let new = catalog.create_named_admin(&body.token_name, lifetime, caller.token());
+    Ok(created(&new.await?))
+}
+
+#[derive(Debug, Deserialize)]
+struct NewResourceToken {
+    token_name: String,
+    permissions: Vec<PermissionRequest>,
+    expiry_secs: Option<u64>,
+}
+
+/// `POST /api/v3/configure/token`
+async fn create_token(
+    State(service): Service,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require_tokens(TokenAction::Create)?;
+    let body: NewResourceToken = json(&service, request).await?;
+    let lifetime = lifetime(body.expiry_secs)?;
+    let (name, permissions) = (&body.token_name, &body.permissions);
+    let catalog = &service.catalog;
+    let new = catalog.create_resource_token(name, permissions, lifetime, caller.token());
+    Ok(created(&new.await?))
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteToken {
+    token_name: String,
+}
+
+/// `DELETE /api/v3/configure/token`
+async fn delete_token(
+    State(service): Service,
+    caller: Caller,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    caller.require_tokens(TokenAction::Delete)?;
+    let params: DeleteToken = parse_query(request.uri())?;
+    let catalog = &service.catalog;
+    catalog
+        .delete_token(&params.token_name, caller.token())
+        .await?;
+    Ok(StatusCode::OK)
+}
+
+/// What a recovery needs.
+struct Recovery {
+    service: Arc<WriteService>,
+    /// Whether it has succeeded: it does once.
+    over: Mutex<bool>,
+    done: Arc<Notify>,
+}
+
+/// A way in for who has lost the operator token: regenerates it without asking for one, once, and serves nothing
+/// else. It is whole, so it is not to be put into `neap_http::finish`; and it is for an address that only who runs
+/// the server can reach, and for no web page there. `done` is notified when it has succeeded: then its listener is to
+/// be closed.
+pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router {
+    let recovery = Recovery {
+        service,
+        over: Mutex::new(false),
+        done,
+    };
+    let no_route = async || ApiError::no_route();
+    Router::new()
+        .route(REGENERATE, post(recover))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_route)
+        .with_state(Arc::new(recovery))
+}
+
+/// Whether a request was sent to an address. A name may be one that a web page has made to mean this machine.
+fn is_sent_to_an_address(request: &Request) -> bool {
+    let authority = match request.headers().get(HOST) {
+        Some(host) => Authority::try_from(host.as_bytes()).ok(),
+        None => request.uri().authority().cloned(),
+    };
+    authority.is_some_and(|authority| {
+        let host = authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    })
+}
+
+async fn recover(
+    State(recovery): State<Arc<Recovery>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    refuse_web_pages(request.headers())?;
+    if !is_sent_to_an_address(&request) {
+        let text = "this address is to be called by its number, or localhost";
+        return Err(ApiError::text(Kind::Forbidden, text));
+    }
+    let mut over = recovery.over.lock().await;
+    if *over {
+        return Err(ApiError::no_route());
+    }
+    let peer = request.extensions().get::<Peer>();
+    let address: Option<IpAddr> = peer.map(|peer| peer.0.ip().to_canonical());
+    let origin = Origin {
+        token: None,
+        address: address.map(|address| address.to_string()),
+        request: RequestId::draw(&recovery.service.world).to_string(),
+    };
+    let catalog = &recovery.service.catalog;
+    let new = origin::scope(origin, catalog.regenerate_admin_token(None)).await?;
+    *over = true;
+    recovery.done.notify_one();
+    Ok(created(&new))
+}

@@ -1,0 +1,257 @@
+//! The endpoints of tokens, and the way in for who has lost theirs. Who may do what is tested where all routes
+//! are.
+
+use std::sync::Arc;
+
+use axum::{Extension, Router, body::Body};
+use http::Request;
+use http_body_util::BodyExt;
+use neap_catalog::{CatalogError, HardDelete};
+use neap_http::Caller;
+use neap_row_delete::Predicate;
+use neap_schema::DatabaseId;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tower::ServiceExt;
+
+use super::stage::Stage;
+use crate::{DeleteOptions, RowSelection, WriteFailure, WriteOptions, recovery_router, router};
+
+const TOKEN: &str = "/api/v3/configure/token";
+
+/// The routes as somebody has them who may do everything.
+fn routes(stage: &Stage) -> Router {
+    router(stage.instance().service).layer(Extension(Caller::anyone()))
+}
+
+async fn send(routes: &Router, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("content-type", "application/json");
+    let request = request.header("host", "127.0.0.1:8182");
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = request.body(Body::from(body)).unwrap();
+    let (head, body) = routes.clone().oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    if head.status == 201 {
+        assert_eq!(head.headers["content-type"], "json");
+    }
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    (head.status.as_u16(), body)
+}
+
+/// An answer without the token and its hash, which must fit together.
+fn masked((status, body): (u16, String)) -> String {
+    let Ok(parsed) = serde_json::from_str::<Value>(&body) else {
+        return format!("{status} {body}");
+    };
+    let (token, hash) = (
+        parsed["token"].as_str().unwrap(),
+        parsed["hash"].as_str().unwrap(),
+    );
+    assert_eq!(neap_catalog::SecretToken::new(token).hash().to_hex(), hash);
+    let body = body.replace(token, "<token>").replace(hash, "<sha512>");
+    format!("{status} {body}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_created_in_the_words_of_influxdb() {
+    let stage = Stage::new();
+    let routes = routes(&stage);
+    let admin = format!("{TOKEN}/admin");
+    insta::assert_snapshot!(masked(send(&routes, "POST", &admin, None).await), @r#"201 {"id":0,"name":"_admin","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":null}"#);
+    insta::assert_snapshot!(masked(send(&routes, "POST", &admin, None).await), @"409 token name already exists, _admin");
+    let named = format!("{TOKEN}/named_admin");
+    let body = json!({ "token_name": "brief", "expiry_secs": 60 });
+    insta::assert_snapshot!(masked(send(&routes, "POST", &named, Some(body)).await), @r#"201 {"id":1,"name":"brief","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":"2023-11-14T22:14:20Z"}"#);
+    let body = json!({ "token_name": "" });
+    insta::assert_snapshot!(masked(send(&routes, "POST", &named, Some(body)).await), @r#"201 {"id":2,"name":"","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":null}"#);
+    let permission = json!({ "resource_type": "db", "resource_names": ["*"], "actions": ["read"] });
+    let body = json!({ "token_name": "reader", "permissions": [permission], "expiry_secs": null });
+    let path = "/api/v3/enterprise/configure/token";
+    insta::assert_snapshot!(masked(send(&routes, "POST", path, Some(body)).await), @r#"201 {"id":3,"name":"reader","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":null}"#);
+    let regenerated = send(&routes, "POST", &format!("{admin}/regenerate"), None).await;
+    insta::assert_snapshot!(masked(regenerated), @r#"201 {"id":0,"name":"_admin","token":"<token>","hash":"<sha512>","created_at":"2023-11-14T22:13:20Z","expiry":null}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_is_refused_in_words() {
+    let stage = Stage::new();
+    let routes = routes(&stage);
+    let create = async |resource: &str, names: &str, action: &str| {
+        let permission = json!({
+            "resource_type": resource,
+            "resource_names": names.split(',').collect::<Vec<_>>(),
+            "actions": [action],
+        });
+        let body = json!({ "token_name": "x", "permissions": [permission] });
+        let (status, body) = send(&routes, "POST", TOKEN, Some(body)).await;
+        format!("{status} {body}")
+    };
+    let answers = [
+        create("db", "missing", "read").await,
+        create("db", "a,*", "read").await,
+        create("db", "*", "drop").await,
+        create("table", "*", "read").await,
+        create("system", "pprof", "read").await,
+    ];
+    insta::assert_snapshot!(answers.join("\n"), @r"
+    404 the requested resource was not found: missing
+    400 mixed wildcard (*) and resource name
+    400 invalid action 'drop' for 'db', expected one of read, write, create, describe, delete, *
+    400 invalid resource type 'table', expected one of db, system, token, *
+    400 invalid resource name 'pprof' for 'system', expected one of health, metrics, ping, ready, *
+    ");
+    let (status, body) = send(&routes, "POST", TOKEN, Some(json!({}))).await;
+    assert_eq!((status, body.starts_with("serde json error")), (400, true));
+    for (query, expected) in [
+        ("", "400 serde error: missing field `token_name`"),
+        (
+            "?token_name=x",
+            "404 the requested resource was not found: x",
+        ),
+        ("?token_name=_admin", "405 cannot delete operator token"),
+    ] {
+        let (status, body) = send(&routes, "DELETE", &format!("{TOKEN}{query}"), None).await;
+        assert_eq!(format!("{status} {body}"), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_would_never_count_is_refused() {
+    let stage = Stage::new();
+    let routes = routes(&stage);
+    let permission = json!({ "resource_type": "db", "resource_names": ["*"], "actions": ["read"] });
+    let named = json!({ "token_name": "x", "expiry_secs": 0 });
+    let of_resources = json!({ "token_name": "x", "permissions": [permission], "expiry_secs": 0 });
+    for (path, body) in [
+        (format!("{TOKEN}/named_admin"), named),
+        (TOKEN.to_owned(), of_resources),
+    ] {
+        let answer = send(&routes, "POST", &path, Some(body)).await;
+        assert_eq!(
+            answer,
+            (400, "expiry_secs must be greater than 0".to_owned())
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_is_neither_for_web_pages_nor_for_names_that_may_be_theirs() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    instance.catalog.create_admin_token().await.unwrap();
+    let done = Arc::new(Notify::new());
+    let recovery = recovery_router(Arc::clone(&instance.service), done);
+    let recover = async |headers: &[(&str, &str)]| {
+        let mut request = Request::post(format!("{TOKEN}/admin/regenerate"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        recovery.clone().oneshot(request).await.unwrap().status()
+    };
+    let host = ("host", "127.0.0.1:8182");
+    for headers in [
+        &[][..],
+        &[("host", "evil.example:8182")],
+        &[("host", "127.0.0.1.evil.example")],
+        &[("host", "localhost.evil.example")],
+        &[host, ("origin", "http://127.0.0.1:8182")],
+        &[host, ("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(recover(headers).await, 403, "{headers:?}");
+    }
+    assert_eq!(recover(&[("host", "[::1]:8182")]).await, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn localhost_may_recover() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    instance.catalog.create_admin_token().await.unwrap();
+    let recovery = recovery_router(Arc::clone(&instance.service), Arc::default());
+    let request = Request::post(format!("{TOKEN}/admin/regenerate"));
+    let request = request.header("host", "localhost:8182");
+    let request = request.body(Body::empty()).unwrap();
+    assert_eq!(recovery.oneshot(request).await.unwrap().status(), 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_revoked_once() {
+    let stage = Stage::new();
+    let routes = routes(&stage);
+    let body = json!({ "token_name": "x" });
+    send(&routes, "POST", &format!("{TOKEN}/named_admin"), Some(body)).await;
+    let path = format!("{TOKEN}?token_name=x");
+    assert_eq!(
+        send(&routes, "DELETE", &path, None).await,
+        (200, String::new())
+    );
+    assert_eq!(send(&routes, "DELETE", &path, None).await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_regenerates_the_operator_token_once_and_does_nothing_else() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    let done = Arc::new(Notify::new());
+    let recovery = recovery_router(Arc::clone(&instance.service), Arc::clone(&done));
+    let path = format!("{TOKEN}/admin/regenerate");
+    let none = send(&recovery, "POST", &path, None).await;
+    assert_eq!(
+        none,
+        (
+            404,
+            "the requested resource was not found: _admin".to_owned()
+        )
+    );
+    let old = instance.catalog.create_admin_token().await.unwrap();
+    for (method, path) in [
+        ("POST", "/api/v3/configure/token/admin"),
+        ("GET", path.as_str()),
+        ("GET", "/health"),
+    ] {
+        let answer = send(&recovery, method, path, None).await;
+        assert_eq!(answer, (404, "Not found".to_owned()));
+    }
+    let (status, body) = send(&recovery, "POST", &path, None).await;
+    assert_eq!((status, body.contains(old.secret.reveal())), (201, false));
+    done.notified().await;
+    let again = send(&recovery, "POST", &path, None).await;
+    assert_eq!(again, (404, "Not found".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_one_database_goes_to_no_namesake() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    let (service, catalog) = (&instance.service, &instance.catalog);
+    let write = async |only| {
+        let options = WriteOptions {
+            only: Some(only),
+            ..WriteOptions::default()
+        };
+        service.write("d", "m v=1 1".into(), options).await
+    };
+    let forbidden = |failure| matches!(failure, WriteFailure::Catalog(CatalogError::Forbidden));
+    assert!(forbidden(write(DatabaseId::new(1)).await.unwrap_err()));
+    let id = catalog.create_database("d", None).await.unwrap();
+    assert!(write(id).await.is_ok());
+    let hard_delete = HardDelete::Never;
+    catalog.delete_database("d", hard_delete).await.unwrap();
+    catalog.create_database("d", None).await.unwrap();
+    assert!(forbidden(write(id).await.unwrap_err()));
+    let everything = RowSelection {
+        table: Some("m".to_owned()),
+        predicate: Predicate::parse("").unwrap(),
+        min_time: i64::MIN,
+        max_time: i64::MAX,
+    };
+    let options = DeleteOptions {
+        only: Some(id),
+        after: None,
+    };
+    let deleted = service.delete_rows("d", &everything, options).await;
+    let refused = CatalogError::Forbidden.to_string();
+    assert_eq!(deleted.unwrap_err().to_string(), refused);
+}

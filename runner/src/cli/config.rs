@@ -1,0 +1,336 @@
+//! The configuration file: options under their names, in TOML.
+//!
+//! ```toml
+//! bucket = "metrics"              # an option of any command that has one of this name
+//! aws-default-region = "eu-central-1"
+//!
+//! [serve]                         # options of `neap serve`
+//! http-bind = "0.0.0.0:8181"
+//! mode = ["query", "compact"]
+//!
+//! [client]                        # how commands reach a server
+//! host = "https://neap.example.org"
+//! ```
+//!
+//! What a flag or a variable says goes before. A file with an unknown name or a value that its option does not
+//! take is refused as a whole, with the line of each mistake.
+
+mod check;
+mod value;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Arg, ArgAction, Command};
+use toml::de::{DeTable, DeValue};
+
+pub(super) use self::check::{ConfigCommand, run};
+use super::{Environment, environment::CLIENT_FLAGS};
+
+/// The name of the file in the folders where it is looked for.
+const FILE: &str = "neap.toml";
+/// The variable that names another file.
+const VARIABLE: &str = "NEAP_CONFIG";
+/// The folder of the machine's configuration.
+const OF_MACHINE: &str = "/etc/neap";
+/// A file that is larger is none.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Flags that are no options of a file: what they do belongs to one call.
+const NOT_IN_FILES: [&str; 4] = ["config", "help", "help-all", "version"];
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
+    /// There are mistakes in it, one in each line of the text.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The part of a file in which an option stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    /// Before all sections.
+    Top,
+    /// `[serve]`
+    Serve,
+    /// `[client]`
+    Client,
+}
+
+impl Section {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "serve" => Some(Self::Serve),
+            "client" => Some(Self::Client),
+            _ => None,
+        }
+    }
+
+    fn holds(self, flag: &str, is_of_serve: bool) -> bool {
+        let is_of_client = CLIENT_FLAGS.contains(&flag);
+        match self {
+            Self::Top => is_of_client || is_of_serve,
+            Self::Serve => is_of_serve,
+            Self::Client => is_of_client,
+        }
+    }
+}
+
+/// What a file says of an option.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The values, as they would stand on the command line.
+    pub(super) values: Vec<String>,
+    /// The line in the file, from 1.
+    pub(super) line: usize,
+}
+
+/// A configuration file without mistakes.
+#[derive(Clone, Default)]
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    settings: BTreeMap<(Section, String), Setting>,
+}
+
+impl fmt::Debug for ConfigFile {
+    /// Names only: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.settings.keys()).finish()
+    }
+}
+
+impl ConfigFile {
+    /// What the file says of an option of a command.
+    pub(super) fn get(&self, command: &str, flag: &str) -> Option<&Setting> {
+        let own = match command {
+            "serve" => Some(Section::Serve),
+            _ if CLIENT_FLAGS.contains(&flag) => Some(Section::Client),
+            _ => None,
+        };
+        let sections = own.into_iter().chain([Section::Top]);
+        let mut found = sections.filter_map(|section| self.settings.get(&(section, flag.into())));
+        found.next()
+    }
+
+    /// Reads a file's text. `definition` is the command line, which knows the options.
+    fn parse(path: &Path, text: &str, definition: &Command) -> Result<Self, ConfigError> {
+        let mut reader = Reader {
+            text,
+            options: Options::of(definition),
+            settings: BTreeMap::new(),
+            mistakes: Vec::new(),
+        };
+        match DeTable::parse(text) {
+            Ok(table) => reader.read(table.get_ref(), Section::Top),
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                reader.mistake(at, error.message());
+            }
+        }
+        if !reader.mistakes.is_empty() {
+            reader.mistakes.sort_by_key(|(line, _)| *line);
+            let lines = reader.mistakes.iter();
+            let lines = lines.map(|(line, text)| format!("{}:{line}: {text}", path.display()));
+            return Err(ConfigError::Invalid(lines.collect::<Vec<_>>().join("\n")));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            settings: reader.settings,
+        })
+    }
+}
+
+/// The options that a file may set, by name.
+struct Options {
+    of_serve: BTreeMap<String, Arg>,
+    of_clients: BTreeMap<String, Arg>,
+}
+
+impl Options {
+    fn of(definition: &Command) -> Self {
+        Self {
+            of_serve: flags_of(definition, "serve"),
+            of_clients: flags_of(definition, "query")
+                .into_iter()
+                .chain(flags_of(definition, "write"))
+                .filter(|(flag, _)| CLIENT_FLAGS.contains(&flag.as_str()))
+                .collect(),
+        }
+    }
+
+    fn find(&self, section: Section, flag: &str) -> Option<&Arg> {
+        let is_of_serve = self.of_serve.contains_key(flag);
+        if !section.holds(flag, is_of_serve) {
+            return None;
+        }
+        let of_clients = self.of_clients.get(flag);
+        self.of_serve.get(flag).or(of_clients)
+    }
+}
+
+/// The flags of a command by name.
+fn flags_of(definition: &Command, command: &str) -> BTreeMap<String, Arg> {
+    let command = definition.find_subcommand(command);
+    let args = command.into_iter().flat_map(Command::get_arguments);
+    args.filter_map(|arg| Some((arg.get_long()?.to_owned(), arg.clone())))
+        .filter(|(flag, _)| !NOT_IN_FILES.contains(&flag.as_str()))
+        .collect()
+}
+
+/// The reading of one file.
+struct Reader<'a> {
+    text: &'a str,
+    options: Options,
+    settings: BTreeMap<(Section, String), Setting>,
+    mistakes: Vec<(usize, String)>,
+}
+
+impl Reader<'_> {
+    fn line_of(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(at);
+        before.filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn mistake(&mut self, at: usize, text: impl fmt::Display) {
+        let line = self.line_of(at);
+        // One line for one mistake.
+        let text = text.to_string().replace('\n', " ");
+        self.mistakes.push((line, text));
+    }
+
+    fn read(&mut self, table: &DeTable<'_>, section: Section) {
+        for (key, value) in table {
+            let at = key.span().start;
+            let name = key.get_ref().as_ref();
+            let inner = Section::named(name).filter(|_| section == Section::Top);
+            if let (Some(inner), DeValue::Table(table)) = (inner, value.get_ref()) {
+                self.read(table, inner);
+                continue;
+            }
+            let flag = name.replace('_', "-");
+            let Some(arg) = self.options.find(section, &flag) else {
+                self.mistake(at, self.unknown(name, section, value.get_ref()));
+                continue;
+            };
+            let values = value::texts(value.get_ref(), arg)
+                .and_then(|values| value::check(arg, &flag, &values).map(|()| values));
+            let line = self.line_of(at);
+            match values {
+                Err(reason) => self.mistake(at, format_args!("{name}: {reason}")),
+                Ok(values) => {
+                    let setting = Setting { values, line };
+                    if let Some(twice) = self.settings.insert((section, flag), setting) {
+                        let first = twice.line;
+                        self.mistake(at, format_args!("{name} is in line {first} already"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str, section: Section, value: &DeValue<'_>) -> String {
+        let place = match section {
+            Section::Top if value.is_table() => return format!("there is no section [{name}]"),
+            Section::Top => "",
+            Section::Serve => " of serve",
+            Section::Client => " of clients",
+        };
+        format!("there is no option {name}{place}")
+    }
+}
+
+/// The file that a command line names with `--config`.
+pub(super) fn named_in(args: &[OsString]) -> Option<PathBuf> {
+    let mut args = args.iter().take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if arg == "--config" {
+            return args.next().map(PathBuf::from);
+        }
+        let named = arg.to_str().and_then(|arg| arg.strip_prefix("--config="));
+        if let Some(path) = named {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+/// Reads the file that is named, or else the first one that there is of those that are looked for.
+///
+/// # Errors
+///
+/// A named file is not there, or the file has mistakes.
+pub(super) fn find(
+    named: Option<PathBuf>,
+    environment: &Environment,
+    definition: &Command,
+) -> Result<Option<ConfigFile>, ConfigError> {
+    if let Some(path) = named.or_else(|| environment.get(VARIABLE).map(PathBuf::from)) {
+        return match read(&path) {
+            Ok(text) => ConfigFile::parse(&path, &text, definition).map(Some),
+            Err(error) => Err(unreadable(&path, error)),
+        };
+    }
+    for path in usual_places(environment) {
+        match read(&path) {
+            Ok(text) => return ConfigFile::parse(&path, &text, definition).map(Some),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(unreadable(&path, error)),
+        }
+    }
+    Ok(None)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn unreadable(path: &Path, error: io::Error) -> ConfigError {
+    ConfigError::Read {
+        path: path.display().to_string(),
+        error,
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_BYTES {
+        return Err(io::Error::other("too large for a configuration file"));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn usual_places(environment: &Environment) -> Vec<PathBuf> {
+    let of_user = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = || Some(Path::new(environment.get("HOME")?).join(".config"));
+    let of_user = of_user.or_else(home).map(|folder| folder.join("neap"));
+    let folders = [
+        Some(PathBuf::new()),
+        of_user,
+        Some(PathBuf::from(OF_MACHINE)),
+    ];
+    let folders = folders.into_iter().flatten();
+    folders.map(|folder| folder.join(FILE)).collect()
+}
+
+/// Whether an option is a switch, which is on or off.
+fn is_switch(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! `neap config check`: what is set where, and whether it can be.
+
+use std::path::Path;
+
+use clap::{Args, Command, Subcommand};
+use neap_bucket::World;
+
+use super::{ConfigError, ConfigFile, flags_of, is_switch, value};
+use crate::{
+    cli::{
+        CommandError, Environment,
+        environment::{CLIENT_FLAGS, Origin},
+    },
+    console::Console,
+    serve::{ServeArgs, legacy},
+};
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ConfigCommand {
+    /// Tell what the configuration file and the environment set, and what is wrong with it.
+    Check(CheckArgs),
+}
+
+/// No arguments beside `--config`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CheckArgs {}
+
+/// Shows the options that are set beside the command line, and fails if the server could not start with them.
+pub(in crate::cli) fn run(
+    ConfigCommand::Check(CheckArgs {}): &ConfigCommand,
+    environment: &Environment,
+    console: &mut Console,
+    definition: &Command,
+    world: &World,
+    parse: impl FnOnce() -> Result<ServeArgs, clap::Error>,
+) -> Result<(), CommandError> {
+    let mut mistakes = Vec::new();
+    let file = environment.config();
+    let name = file.map_or("no configuration file".to_owned(), |file| {
+        file.path.display().to_string()
+    });
+    let mut text = name;
+    for (command, title) in [("serve", "[serve]"), ("query", "[client]")] {
+        let mut lines = String::new();
+        for (flag, arg) in flags_of(definition, command) {
+            if command == "query" && !CLIENT_FLAGS.contains(&flag.as_str()) {
+                continue;
+            }
+            let Some((values, origin)) = environment.find(&arg, &flag, command) else {
+                continue;
+            };
+            let is_legacy = legacy::is_without_effect(&flag);
+            if let Origin::Variable(name) = &origin {
+                // What the environment holds may be meant for another server.
+                if is_legacy {
+                    continue;
+                }
+                if let Err(reason) = value::check(&arg, &flag, &values) {
+                    mistakes.push(format!("{name}: {reason}"));
+                }
+            }
+            let shown = match (value::is_secret(&arg), is_switch(&arg)) {
+                (true, _) => "***".to_owned(),
+                (false, true) => values.concat(),
+                (false, false) => {
+                    let values: Vec<_> = values.iter().map(|value| value::shown(value)).collect();
+                    format!("{:?}", values.join(","))
+                }
+            };
+            let effect = if is_legacy {
+                ", without effect here"
+            } else {
+                ""
+            };
+            let origin = shown_origin(&origin, file);
+            lines.push_str(&format!("\n  {flag} = {shown}  # {origin}{effect}"));
+        }
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{title}{lines}"));
+        }
+    }
+    console.print(&text).map_err(CommandError::Output)?;
+    if mistakes.is_empty() {
+        match parse() {
+            Ok(args) => mistakes.extend(crate::serve::mistakes(&args, environment, world)),
+            Err(error) => mistakes.push(error.render().to_string().trim_end().to_owned()),
+        }
+    }
+    if mistakes.is_empty() {
+        return console
+            .print("configuration is good")
+            .map_err(CommandError::Output);
+    }
+    let mistakes = value::without_passwords(&mistakes.join("\n"));
+    Err(ConfigError::Invalid(mistakes).into())
+}
+
+fn shown_origin(origin: &Origin, file: Option<&ConfigFile>) -> String {
+    match origin {
+        Origin::Variable(name) => format!("variable {name}"),
+        Origin::File(line) => {
+            let path = file.map_or(Path::new(""), |file| file.path.as_path());
+            let name = path.file_name().unwrap_or_default();
+            format!("{}, line {line}", name.to_string_lossy())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Values of options in a file: what they would be on the command line, and whether the option takes them.
+
+use clap::{Arg, ArgAction, Command};
+use toml::de::DeValue;
+
+use super::is_switch;
+
+/// The texts that stand for a value on the command line, if the option takes such a value.
+pub(super) fn texts(value: &DeValue<'_>, arg: &Arg) -> Result<Vec<String>, String> {
+    match value {
+        DeValue::Boolean(is_on) if is_switch(arg) => Ok(vec![is_on.to_string()]),
+        _ if is_switch(arg) => Err(format!("true or false is expected, not {}", kind_of(value))),
+        DeValue::Boolean(_) if takes_values(arg) => {
+            Err("a value is expected, not true or false".to_owned())
+        }
+        DeValue::Array(items) if takes_several(arg) => {
+            let items = items.iter().map(|item| scalar(item.get_ref()));
+            items.collect()
+        }
+        DeValue::Array(_) => Err("one value is expected, not an array".to_owned()),
+        _ => scalar(value).map(|text| vec![text]),
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        DeValue::Integer(integer) => {
+            let number = i64::from_str_radix(integer.as_str(), integer.radix());
+            number
+                .map(|number| number.to_string())
+                .map_err(|error| error.to_string())
+        }
+        DeValue::Float(float) => Ok(float.as_str().to_owned()),
+        DeValue::Boolean(is_on) => Ok(is_on.to_string()),
+        _ => Err(format!("{} is no value of an option", kind_of(value))),
+    }
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Whether the option has a value at all, of which it may not do without.
+fn takes_values(arg: &Arg) -> bool {
+    let may_lack_it = arg
+        .get_num_args()
+        .is_some_and(|range| range.min_values() == 0);
+    !may_lack_it && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+fn takes_several(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some()
+}
+
+/// Whether the option takes these values, in the words of the command line.
+pub(super) fn check(arg: &Arg, flag: &str, values: &[String]) -> Result<(), String> {
+    if is_switch(arg) {
+        return Ok(());
+    }
+    // Only the parser of values: what an option needs beside itself is not the value's matter.
+    let mut alone = Arg::new("value")
+        .long(flag.to_owned())
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .value_parser(arg.get_value_parser().clone());
+    if let Some(delimiter) = arg.get_value_delimiter() {
+        alone = alone.value_delimiter(delimiter);
+    }
+    let command = Command::new("file").no_binary_name(true).arg(alone);
+    let args = values.iter().map(|value| format!("--{flag}={value}"));
+    let outcome = command.try_get_matches_from(args);
+    outcome.map(drop).map_err(|error| message(&error))
+}
+
+/// Whether the option's value must not be shown.
+pub(super) fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_env_values_set() || arg.get_long() == Some("token")
+}
+
+/// A value as it may be shown. A URL need not have its scheme: `name:password@host`.
+pub(super) fn shown(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((user, host)) if !text.contains("://") && user.contains(':') => format!("***@{host}"),
+        _ => without_passwords(text),
+    }
+}
+
+/// A text without what a URL in it has before its host: a name and a password, perhaps. What looks like it, as
+/// an `@` in a path, is not shown either.
+pub(super) fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((scheme, url)) = rest.split_once("://") {
+        let end = url.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"'));
+        let (url, after) = url.split_at(end.unwrap_or(url.len()));
+        let host = url.rsplit_once('@').map(|(_, host)| host);
+        shown.push_str(scheme);
+        shown.push_str("://");
+        match host {
+            Some(host) => {
+                shown.push_str("***@");
+                shown.push_str(host);
+            }
+            None => shown.push_str(url),
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// What is wrong, without how to get help.
+fn message(error: &clap::Error) -> String {
+    let text = without_passwords(&error.render().to_string());
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let text = lines.join(" ");
+    // The option was named already.
+    match text.split_once("' for '--") {
+        Some((value, rest)) => {
+            let reason = rest.split_once('\'').map_or("", |(_, reason)| reason);
+            format!("{value}'{reason}")
+        }
+        None => text,
+    }
+}

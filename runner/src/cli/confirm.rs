@@ -1,0 +1,52 @@
+//! Questions that have to be answered with yes.
+
+use super::CommandError;
+use crate::console::Console;
+
+/// Asks whether something is to be deleted.
+///
+/// # Errors
+///
+/// The answer is not yes.
+pub(super) fn deletion(name: &str, console: &mut Console) -> Result<(), CommandError> {
+    let question = format!("Are you sure you want to delete {name}? Enter 'yes' or 'y' to confirm");
+    ask(&question, &["yes", "y"], console)
+}
+
+/// Asks whether the operator token is to be replaced.
+///
+/// # Errors
+///
+/// The answer is not yes.
+pub(super) fn regeneration(console: &mut Console) -> Result<(), CommandError> {
+    let question = "Are you sure you want to regenerate admin token? Enter 'yes' to confirm";
+    ask(question, &["yes"], console)
+}
+
+fn ask(question: &str, accepted: &[&str], console: &mut Console) -> Result<(), CommandError> {
+    let answer = console.ask(question).map_err(CommandError::Input)?;
+    match accepted.contains(&answer.trim().to_lowercase().as_str()) {
+        true => Ok(()),
+        false => Err(CommandError::NotConfirmed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::testing::console;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, deletes, regenerates) in [
+            ("yes\n", true, true),
+            ("Y\r\n", true, false),
+            ("no\n", false, false),
+            ("", false, false),
+        ] {
+            let (mut console, _, _) = console(&answer.repeat(2));
+            assert_eq!(deletion("\"db\"", &mut console).is_ok(), deletes);
+            assert_eq!(regeneration(&mut console).is_ok(), regenerates);
+        }
+    }
+}

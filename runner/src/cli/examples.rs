@@ -1,0 +1,337 @@
+//! Examples in the help of each command.
+
+use std::fmt::Write;
+
+use clap::Command;
+
+/// The words of a command and how it is used, without `neap`.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    (
+        "serve",
+        &[
+            "serve --data-dir ./data --without-auth --http-bind 127.0.0.1:8181",
+            "serve --object-store s3 --bucket my-bucket --aws-default-region eu-central-1",
+            "serve --object-store s3 --bucket my-bucket --mode query",
+        ],
+    ),
+    (
+        "query",
+        &[
+            "query -d home 'SELECT * FROM temperature ORDER BY time DESC LIMIT 5'",
+            "query -d home -l influxql 'SHOW MEASUREMENTS'",
+            "query -d home --file report.sql --format csv --output report.csv",
+        ],
+    ),
+    (
+        "write",
+        &[
+            "write -d home 'temperature,room=kitchen celsius=21.5'",
+            "write -d home --file measured.lp --precision s --gzip",
+            "write -d home --accept-partial=false < measured.lp",
+        ],
+    ),
+    (
+        "create database",
+        &[
+            "create database home",
+            "create database home --retention-period 90d",
+        ],
+    ),
+    (
+        "create table",
+        &["create table temperature -d home --tags room,sensor --fields celsius:float64,ok:bool"],
+    ),
+    (
+        "create last_cache",
+        &[
+            "create last_cache -d home -t temperature",
+            "create last_cache latest -d home -t temperature --key-columns room --count 5 --ttl 30m",
+        ],
+    ),
+    (
+        "create distinct_cache",
+        &["create distinct_cache rooms -d home -t temperature --columns room --max-age 30d"],
+    ),
+    (
+        "create token",
+        &[
+            "create token --admin",
+            "create token --admin --name deploy --expiry 1y --format json",
+            "create token --admin --regenerate",
+            "create token --permission 'db:home,office:read,write' --name sensors --expiry 90d",
+            "create token --permission 'system:*:read' --name monitoring",
+            "create token --admin --offline --output-file admin-token.json",
+        ],
+    ),
+    (
+        "create trigger",
+        &[
+            "create trigger alarm -d home --path alarm.py --trigger-spec table:temperature",
+            "create trigger daily -d home --path report.py --trigger-spec 'cron:0 0 6 * * *' --upload",
+            "create trigger hook -d home --path hook.py --trigger-spec request:hook --trigger-arguments limit=30",
+        ],
+    ),
+    (
+        "create file_index",
+        &[
+            "create file_index room,sensor -d home -t temperature",
+            "create file_index room -d home",
+        ],
+    ),
+    (
+        "delete database",
+        &[
+            "delete database home",
+            "delete database home --hard-delete now --yes",
+        ],
+    ),
+    (
+        "delete table",
+        &["delete table temperature -d home --hard-delete never"],
+    ),
+    (
+        "delete rows",
+        &[
+            "delete rows -d home -t temperature --where \"room = 'attic'\"",
+            "delete rows -d home -t temperature --start 2026-01-01T00:00:00Z --stop 2026-02-01T00:00:00Z -y",
+        ],
+    ),
+    (
+        "delete last_cache",
+        &["delete last_cache latest -d home -t temperature"],
+    ),
+    (
+        "delete distinct_cache",
+        &["delete distinct_cache rooms -d home -t temperature"],
+    ),
+    ("delete token", &["delete token --token-name sensors --yes"]),
+    (
+        "delete trigger",
+        &[
+            "delete trigger alarm -d home",
+            "delete trigger alarm -d home --force",
+        ],
+    ),
+    (
+        "delete file_index",
+        &["delete file_index -d home -t temperature"],
+    ),
+    (
+        "undelete database",
+        &[
+            "undelete database home",
+            "undelete database home-20260131T120000 --name home-again",
+        ],
+    ),
+    ("undelete table", &["undelete table temperature -d home"]),
+    (
+        "update database",
+        &[
+            "update database -d home --retention-period 1y",
+            "update database -d home --retention-period none",
+        ],
+    ),
+    (
+        "update table",
+        &["update table temperature -d home --retention-period 30d"],
+    ),
+    (
+        "update trigger",
+        &["update trigger -d home --trigger-name alarm --path ./alarm.py"],
+    ),
+    ("enable trigger", &["enable trigger alarm -d home"]),
+    ("disable trigger", &["disable trigger alarm -d home"]),
+    (
+        "show databases",
+        &[
+            "show databases",
+            "show databases --show-deleted --format json",
+        ],
+    ),
+    ("show tokens", &["show tokens", "show tokens --format csv"]),
+    ("show plugins", &["show plugins"]),
+    ("show nodes", &["show nodes"]),
+    (
+        "show system table-list",
+        &["show system -d home table-list"],
+    ),
+    (
+        "show system table",
+        &[
+            "show system table tokens",
+            "show system -d home table queries --limit 20 --select issue_time,query_text,success",
+        ],
+    ),
+    (
+        "show system summary",
+        &["show system -d home summary --limit 3"],
+    ),
+    ("show retention", &["show retention --database home"]),
+    ("show license", &["show license"]),
+    (
+        "show versions",
+        &["show versions -d home --data-dir ./data"],
+    ),
+    (
+        "test wal_plugin",
+        &[
+            "test wal_plugin alarm.py -d home --lp 'temperature,room=kitchen celsius=31'",
+            "test wal_plugin alarm.py -d home --file measured.lp --input-arguments limit=30",
+        ],
+    ),
+    (
+        "test schedule_plugin",
+        &["test schedule_plugin report.py -d home --schedule '0 0 6 * * *'"],
+    ),
+    (
+        "install package",
+        &[
+            "install package pandas requests",
+            "install package -r requirements.txt",
+        ],
+    ),
+    ("stop node", &["stop node --node-id host01"]),
+    ("remove node", &["remove node --node-id host01"]),
+    (
+        "compact",
+        &[
+            "compact --data-dir ./data",
+            "compact --object-store s3 --bucket my-bucket -d home",
+        ],
+    ),
+    (
+        "fsck",
+        &[
+            "fsck --data-dir ./data",
+            "fsck --object-store s3 --bucket my-bucket --full --json",
+        ],
+    ),
+    (
+        "restore",
+        &["restore -d home --as-of 2026-01-31T12:00:00Z --to home-before --data-dir ./data"],
+    ),
+    ("copy", &["copy --data-dir ./data --to ./backup"]),
+    (
+        "check-store",
+        &["check-store --object-store s3 --bucket my-bucket"],
+    ),
+    (
+        "config check",
+        &["config check", "config check --config ./neap.toml"],
+    ),
+    (
+        "completions",
+        &[
+            "completions bash > ~/.local/share/bash-completion/completions/neap",
+            "completions zsh > ~/.zfunc/_neap",
+        ],
+    ),
+    (
+        "man",
+        &["man | man -l -", "man --output ~/.local/share/man/man1"],
+    ),
+    (
+        "debug object-store-check",
+        &["debug object-store-check --data-dir ./data"],
+    ),
+];
+
+/// The command with examples behind the help of each command that does something.
+pub(super) fn add(command: Command) -> Command {
+    command.mut_subcommands(|subcommand| {
+        let path = subcommand.get_name().to_owned();
+        add_below(subcommand, &path)
+    })
+}
+
+fn add_below(command: Command, path: &str) -> Command {
+    let command = match of(path) {
+        Some(examples) => {
+            let help = text(examples, command.get_after_help());
+            command.after_help(help)
+        }
+        None => command,
+    };
+    command.mut_subcommands(|subcommand| {
+        let path = format!("{path} {}", subcommand.get_name());
+        add_below(subcommand, &path)
+    })
+}
+
+/// The examples of a command.
+fn of(path: &str) -> Option<&'static [&'static str]> {
+    let found = EXAMPLES.iter().find(|(name, _)| *name == path);
+    found.map(|(_, examples)| *examples)
+}
+
+fn text(examples: &[&str], behind: Option<&impl std::fmt::Display>) -> String {
+    let mut text = "Examples:".to_owned();
+    for example in examples {
+        write!(text, "\n  neap {example}").ok();
+    }
+    if let Some(behind) = behind {
+        write!(text, "\n\n{behind}").ok();
+    }
+    text
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cli::{definition, tests::shell};
+
+    /// All commands that do something, as the words that name them.
+    pub(crate) fn leaves(command: &Command, path: &str, found: &mut Vec<String>) {
+        for subcommand in command.get_subcommands() {
+            let path = format!("{path} {}", subcommand.get_name());
+            match subcommand.has_subcommands() {
+                true => leaves(subcommand, &path, found),
+                false => found.push(path.trim().to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_and_every_example_a_command() {
+        let mut found = Vec::new();
+        leaves(&definition(), "", &mut found);
+        found.sort();
+        let mut named: Vec<_> = EXAMPLES
+            .iter()
+            .map(|(path, _)| (*path).to_owned())
+            .collect();
+        named.sort();
+        assert_eq!(found, named);
+        assert!(EXAMPLES.iter().all(|(_, examples)| !examples.is_empty()));
+    }
+
+    #[test]
+    fn examples_are_understood_as_what_they_are_examples_of() {
+        for (path, examples) in EXAMPLES {
+            for example in *examples {
+                assert!(example.len() <= 100, "{example}");
+                let commands = shell::commands(&format!("neap {example}"));
+                let matches = definition().try_get_matches_from(&commands[0].words);
+                let matches = matches.unwrap_or_else(|error| panic!("{example}: {error}"));
+                let (mut matches, mut names) = (&matches, Vec::new());
+                while let Some((name, below)) = matches.subcommand() {
+                    names.push(name);
+                    matches = below;
+                }
+                assert_eq!(names.join(" "), *path, "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_shows_examples() {
+        let mut command = definition();
+        let delete = command.find_subcommand_mut("delete").unwrap();
+        let token = delete.find_subcommand_mut("token").unwrap();
+        let help = token.render_help().to_string();
+        assert!(
+            help.ends_with("\nExamples:\n  neap delete token --token-name sensors --yes\n"),
+            "{help}"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! `neap stop node` and `neap remove node`: what scripts for InfluxDB 3 Enterprise call when a node goes.
+//!
+//! A node of InfluxDB 3 Enterprise has files of its own and a place in the catalog, and both have to be given up
+//! in an orderly way. Here everything that was acknowledged is in the store and belongs to no node.
+
+use clap::{Args, Subcommand};
+
+use super::{CommandError, options::ConnectionArgs};
+use crate::console::Console;
+
+/// What to stop.
+#[derive(Debug, Subcommand)]
+pub(super) enum StopCommand {
+    /// Tell what there is to do before a node ends: nothing.
+    Node(StopNodeArgs),
+}
+
+/// What to remove.
+#[derive(Debug, Subcommand)]
+pub(super) enum RemoveCommand {
+    /// Tell what there is to do after a node has ended: nothing.
+    Node(RemoveNodeArgs),
+}
+
+/// The options of `neap stop node`.
+#[derive(Debug, Args)]
+pub(super) struct StopNodeArgs {
+    /// The name of the node.
+    #[arg(long, value_name = "NAME")]
+    node_id: String,
+
+    /// Accepted, and nothing is asked anyway.
+    #[arg(long = "force")]
+    _force: bool,
+
+    #[command(flatten)]
+    _connection: ConnectionArgs,
+}
+
+/// The options of `neap remove node`.
+#[derive(Debug, Args)]
+pub(super) struct RemoveNodeArgs {
+    /// The name of the node.
+    #[arg(long, value_name = "NAME")]
+    node_id: String,
+
+    /// Accepted, and nothing is asked anyway.
+    #[arg(long = "no-confirm")]
+    _no_confirm: bool,
+
+    /// Accepted, and nothing is lost anyway.
+    #[arg(long = "force-finalize")]
+    _force_finalize: bool,
+
+    #[command(flatten)]
+    _connection: ConnectionArgs,
+}
+
+/// Tells that there is nothing to stop.
+///
+/// # Errors
+///
+/// The output is closed.
+pub(super) fn stop(command: &StopCommand, console: &mut Console) -> Result<(), CommandError> {
+    let StopCommand::Node(args) = command;
+    let text = format!(
+        "Nothing to do for node {:?}: end its process, what it has acknowledged is in the store",
+        args.node_id
+    );
+    console.print(text).map_err(CommandError::Output)
+}
+
+/// Tells that there is nothing to remove.
+///
+/// # Errors
+///
+/// The output is closed.
+pub(super) fn remove(command: &RemoveCommand, console: &mut Console) -> Result<(), CommandError> {
+    let RemoveCommand::Node(args) = command;
+    let text = format!(
+        "Nothing to do for node {:?}: it has no data of its own",
+        args.node_id
+    );
+    console.print(text).map_err(CommandError::Output)
+}

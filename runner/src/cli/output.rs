@@ -1,0 +1,127 @@
+//! Where the result of a query goes: to the console as it comes, or into a file.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use reqwest::Response;
+
+use super::{CommandError, options::Format};
+use crate::{client::Client, console::Console, terminal::Controls};
+
+/// The form of a list and where it goes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OutputArgs {
+    /// The form of the list.
+    #[arg(long, value_enum, default_value = "pretty")]
+    pub(super) format: Format,
+
+    /// The file to put the list into.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// Refuses to print what a terminal can't show.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::ParquetToTerminal`].
+    pub(super) fn check(&self, console: &Console) -> Result<(), CommandError> {
+        check(self.format, self.output.as_deref(), console)
+    }
+
+    /// Prints a list, or puts it into the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`deliver`].
+    pub(super) async fn deliver(
+        &self,
+        client: &Client,
+        response: Response,
+        console: &mut Console,
+    ) -> Result<(), CommandError> {
+        deliver(
+            client,
+            response,
+            self.format,
+            self.output.as_deref(),
+            console,
+        )
+        .await
+    }
+}
+
+/// Refuses to print what a terminal can't show.
+///
+/// # Errors
+///
+/// [`CommandError::ParquetToTerminal`].
+pub(super) fn check(
+    format: Format,
+    output: Option<&Path>,
+    console: &Console,
+) -> Result<(), CommandError> {
+    match format == Format::Parquet && output.is_none() && console.out_is_terminal {
+        true => Err(CommandError::ParquetToTerminal),
+        false => Ok(()),
+    }
+}
+
+/// Prints a result, or puts it into a file.
+///
+/// # Errors
+///
+/// The answer breaks off, or can't be printed or stored.
+pub(super) async fn deliver(
+    client: &Client,
+    response: Response,
+    format: Format,
+    output: Option<&Path>,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    let Some(path) = output else {
+        return print(client, response, format, console).await;
+    };
+    let failed = |error| CommandError::of_file(path, error);
+    // Only now: a query that fails leaves an older result as it is.
+    let mut file = File::create(path).map_err(failed)?;
+    copy(client, response, &mut file, failed).await.map(drop)
+}
+
+/// Prints a result, with a line break at its end unless it is binary.
+async fn print(
+    client: &Client,
+    response: Response,
+    format: Format,
+    console: &mut Console,
+) -> Result<(), CommandError> {
+    // JSON too: it escapes neither DEL nor the characters of C1.
+    let mut controls = Controls::new(console.out_is_terminal && format != Format::Parquet);
+    let mut out = controls.over(&mut console.out);
+    let last = copy(client, response, &mut out, CommandError::Output).await?;
+    if format != Format::Parquet && last != Some(b'\n') {
+        console.out.write_all(b"\n").map_err(CommandError::Output)?;
+    }
+    console.out.flush().map_err(CommandError::Output)
+}
+
+/// Copies an answer as it comes, and gives its last byte.
+async fn copy(
+    client: &Client,
+    mut response: Response,
+    into: &mut (dyn Write + Send),
+    failed: impl Fn(io::Error) -> CommandError,
+) -> Result<Option<u8>, CommandError> {
+    let mut last = None;
+    while let Some(chunk) = client.next_chunk(&mut response).await? {
+        into.write_all(&chunk).map_err(&failed)?;
+        last = chunk.last().copied().or(last);
+    }
+    into.flush().map_err(failed)?;
+    Ok(last)
+}

@@ -1,0 +1,262 @@
+//! Databases, tables, rows and caches: what is sent, and what is printed.
+
+use super::{FAILED, USAGE, run_with, server::*};
+
+#[test]
+fn databases_and_tables_are_created() {
+    let created = answer("200 OK", "");
+    let (url, requests) = server(&[
+        &created,
+        &created,
+        &answer(
+            "409 Conflict",
+            "attempted to create a resource that already exists",
+        ),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let database = ["create", "database", "d", "--retention-period", "7d"];
+    let (status, out, _) = run_with(&database, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Database "d" created successfully"#);
+    let table = [
+        "create",
+        "table",
+        "t",
+        "-d",
+        "d",
+        "--tags",
+        "a,b",
+        "--fields",
+        "f:float64,g:bool",
+    ];
+    let (status, out, _) = run_with(&table, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Table "d"."t" created successfully"#);
+    let (status, _, err) = run_with(&table, &environment, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Create command failed: table 'd.t' already exists");
+    let requests = requests.join().unwrap();
+    assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","tags":["a","b"],"fields":[{"name":"f","type":"float64"},{"name":"g","type":"bool"}]}"#);
+}
+
+#[test]
+fn databases_and_tables_are_deleted_after_a_yes() {
+    let deleted = answer("200 OK", "");
+    let (url, requests) = server(&[&deleted, &deleted]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let (status, out, err) = run_with(&["delete", "database", "d"], &environment, "no\n");
+    assert_eq!((status, out.as_str()), (FAILED, ""));
+    insta::assert_snapshot!(err, @r#"
+    Are you sure you want to delete "d"? Enter 'yes' or 'y' to confirm
+    Delete command failed: Cannot proceed without confirmation
+    "#);
+    let (status, out, _) = run_with(&["delete", "database", "d"], &environment, "yes\n");
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Database \"d\" deleted successfully\n")
+    );
+    let table = [
+        "delete",
+        "table",
+        "t",
+        "-d",
+        "d",
+        "-y",
+        "--hard-delete",
+        "now",
+    ];
+    let (status, out, err) = run_with(&table, &environment, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(out, "Table \"d\".\"t\" deleted successfully\n");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "DELETE /api/v3/configure/database?db=d HTTP/1.1"
+    );
+    let expected = "DELETE /api/v3/configure/table?db=d&table=t&hard_delete_at=now HTTP/1.1";
+    assert_eq!(first_line(&requests[1]), expected);
+}
+
+#[test]
+fn rows_are_deleted_by_time_and_tags_after_a_yes() {
+    let (url, requests) = server(&[&answer("200 OK", "")]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let all = ["delete", "rows", "-d", "d", "-t", "t", "-y"];
+    let (status, _, err) = run_with(&all, &environment, "");
+    assert_eq!(status, USAGE, "{err}");
+    let rows = [
+        "delete",
+        "rows",
+        "-d",
+        "d",
+        "-t",
+        "t",
+        "--where",
+        "host = 'a'",
+        "--start",
+        "2026-01-01T00:00:00Z",
+    ];
+    let (status, _, err) = run_with(&rows, &environment, "no\n");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @r#"
+    Are you sure you want to delete rows of "d"."t"? Enter 'yes' or 'y' to confirm
+    Delete command failed: Cannot proceed without confirmation
+    "#);
+    let (status, out, _) = run_with(&rows, &environment, "y\n");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Rows of "d"."t" deleted successfully"#);
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/delete_rows HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","condition":"host = 'a'","start":"2026-01-01T00:00:00Z"}"#);
+}
+
+#[test]
+fn caches_are_created_and_deleted() {
+    let created = r#"{"catalog_batch":{"n":1},"sequence_number":2}"#;
+    let (url, requests) = server(&[
+        &answer("201 Created", created),
+        &answer("204 No Content", ""),
+        &answer("409 Conflict", "there"),
+        &answer("200 OK", ""),
+        &answer("200 OK", ""),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let run = |line: &str| {
+        let args: Vec<_> = line.split_whitespace().collect();
+        run_with(&args, &environment, "")
+    };
+    let (status, out, err) = run("create last_cache -d d -t t --key-columns a,b --ttl 1h");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"
+    new cache created: {
+      "catalog_batch": {
+        "n": 1
+      },
+      "sequence_number": 2
+    }
+    "#);
+    let (status, out, _) = run("create distinct_cache -d d -t t --max-age 2d --columns a,b c");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @"a cache already exists for the provided parameters");
+    let (status, _, err) = run("create last_cache c -d d -t t --value-columns v --count 3");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Create command failed: server responded with error [409 Conflict]: there");
+    let (_, out, _) = run("delete last_cache c -d d -t t");
+    insta::assert_snapshot!(out, @"last cache deleted successfully");
+    let (_, out, _) = run("delete distinct_cache --cache-name c -d d -t t");
+    insta::assert_snapshot!(out, @"distinct cache deleted successfully");
+    for wrong in [
+        "delete last_cache -d d -t t",
+        "delete last_cache c --cache-name c -d d -t t",
+        "create distinct_cache c -d d -t t",
+        "create last_cache c -d d -t t --ttl soon",
+    ] {
+        assert_eq!(run(wrong).0, USAGE, "{wrong}");
+    }
+    let requests = requests.join().unwrap();
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"d","table":"t","key_columns":["a","b"],"count":1,"ttl":3600}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"d","table":"t","name":"c","columns":["a","b"],"max_cardinality":100000,"max_age":172800}"#);
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"db":"d","table":"t","name":"c","value_columns":["v"],"count":3,"ttl":14400}"#);
+    assert_eq!(
+        first_line(&requests[3]),
+        "DELETE /api/v3/configure/last_cache?db=d&table=t&name=c HTTP/1.1"
+    );
+    assert_eq!(
+        first_line(&requests[4]),
+        "DELETE /api/v3/configure/distinct_cache?db=d&table=t&name=c HTTP/1.1"
+    );
+}
+
+#[test]
+fn deletions_are_taken_back() {
+    let (url, requests) = server(&[
+        &answer("200 OK", r#"{"name":"d"}"#),
+        &answer("200 OK", r#"{"name":"new"}"#),
+        &answer(
+            "409 Conflict",
+            "attempted to create a resource that already exists",
+        ),
+        &answer("200 OK", "<html>"),
+    ]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    let database = ["undelete", "database", "d-20260131T120000"];
+    let (status, out, _) = run_with(&database, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Database "d" undeleted successfully"#);
+    let table = ["undelete", "table", "t", "-d", "d", "--name", "new"];
+    let (status, out, _) = run_with(&table, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"Table "d"."new" undeleted successfully"#);
+    let (status, _, err) = run_with(&database, &environment, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Undelete command failed: server responded with error [409 Conflict]: attempted to create a resource that already exists");
+    let (status, _, err) = run_with(&database, &environment, "");
+    assert_eq!(status, FAILED);
+    assert!(
+        err.contains("answers something else than expected"),
+        "{err}"
+    );
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/configure/database/undelete?db=d-20260131T120000 HTTP/1.1"
+    );
+    assert_eq!(
+        first_line(&requests[1]),
+        "POST /api/v3/configure/table/undelete?db=d&table=t&name=new HTTP/1.1"
+    );
+}
+
+#[test]
+fn retention_is_updated_and_shown() {
+    let kept = r#"[{"database":"d","table":"t","retention_period_ns":604800000000000,"source":"table"},
+        {"database":"d","table":"u","retention_period_ns":null,"source":null}]"#;
+    let (ok, done) = (answer("200 OK", ""), answer("204 No Content", ""));
+    let (url, requests) = server(&[&ok, &ok, &done, &done, &answer("200 OK", kept)]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    for (period, table) in [("7d", false), ("none", false), ("7d", true), ("none", true)] {
+        let mut args = vec!["update"];
+        args.extend(if table {
+            vec!["table", "t"]
+        } else {
+            vec!["database"]
+        });
+        args.extend(["-d", "d", "--retention-period", period]);
+        let (status, out, err) = run_with(&args, &environment, "");
+        assert_eq!((status, err.as_str()), (0, ""));
+        let named = if table {
+            r#"Table "d"."t""#
+        } else {
+            r#"Database "d""#
+        };
+        assert_eq!(out, format!("{named} updated successfully\n"));
+    }
+    let show = ["show", "retention", "--database", "d"];
+    let (status, out, _) = run_with(&show, &environment, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @"
+    +----------+-------+------------------+---------+
+    | database | table | retention_period | set_for |
+    +----------+-------+------------------+---------+
+    | d        | t     | 7d               | table   |
+    | d        | u     | infinite         |         |
+    +----------+-------+------------------+---------+
+    ");
+    let requests = requests.join().unwrap();
+    let path = "/api/v3/enterprise/configure/table/retention_period?db=d&table=t";
+    let expected = [
+        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
+        "PUT /api/v3/configure/database HTTP/1.1".to_owned(),
+        format!("POST {path}&duration=7d HTTP/1.1"),
+        format!("DELETE {path} HTTP/1.1"),
+        "GET /api/v3/configure/retention?db=d HTTP/1.1".to_owned(),
+    ];
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(body(&requests[0]), r#"{"db":"d","retention_period":"7d"}"#);
+    assert_eq!(body(&requests[1]), r#"{"db":"d","retention_period":null}"#);
+}

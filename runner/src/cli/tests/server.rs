@@ -1,0 +1,58 @@
+//! A server that records what it is asked, for commands to speak to.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+/// A server that answers the requests of one connection each with these, and gives the requests.
+pub(super) fn server(answers: &[&str]) -> (String, thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answers: Vec<_> = answers.iter().map(|&answer| answer.to_owned()).collect();
+    let serve = move || {
+        let answered = answers.into_iter().map(|answer| {
+            let (mut connection, _) = listener.accept().unwrap();
+            let request = read_request(&mut connection);
+            connection.write_all(answer.as_bytes()).unwrap();
+            request
+        });
+        answered.collect()
+    };
+    (url, thread::spawn(serve))
+}
+
+fn read_request(connection: &mut impl Read) -> String {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = connection.read(&mut buffer).unwrap();
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse::<usize>().unwrap())
+        });
+        if body.len() >= length.unwrap_or(0) {
+            return text;
+        }
+    }
+}
+
+pub(super) fn answer(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+pub(super) fn first_line(request: &str) -> &str {
+    request.lines().next().unwrap()
+}
+
+pub(super) fn body(request: &str) -> &str {
+    request.split_once("\r\n\r\n").unwrap().1
+}

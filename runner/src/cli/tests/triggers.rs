@@ -1,0 +1,307 @@
+//! Triggers, plugins and file indexes: what is sent, and what is printed.
+
+use super::{FAILED, USAGE, run_line, server::*};
+
+#[test]
+fn a_trigger_is_created() {
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[&ok, &ok, &answer("404 Not Found", "Not found")]);
+    let all = "create trigger t1 -d sensors --plugin test_plugin --trigger-spec table:foo \
+        --trigger-arguments 'path=/m?f=json,arg2=two words' --run-asynchronous --error-behavior disable \
+        --disabled --node-spec nodes:a,b";
+    let (status, out, err) = run_line(all, &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(out, "Trigger t1 created successfully\n");
+    let least = "create trigger t2 -d sensors --plugin-filename p.py --trigger-spec every:10s";
+    assert_eq!(run_line(least, &url, "").0, 0);
+    let (status, _, err) = run_line(least, &url, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Create command failed: server responded with error [404 Not Found]: Not found");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/configure/processing_engine_trigger HTTP/1.1"
+    );
+    assert!(requests[0].contains("content-type: application/json\r\n"));
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"db":"sensors","plugin_filename":"test_plugin","trigger_name":"t1","trigger_settings":{"run_async":true,"error_behavior":"disable"},"trigger_specification":"table:foo","trigger_arguments":{"arg2":"two words","path":"/m?f=json"},"disabled":true,"node_spec":"nodes:a,b"}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"db":"sensors","plugin_filename":"p.py","trigger_name":"t2","trigger_settings":{"run_async":false,"error_behavior":"log"},"trigger_specification":"every:10s","trigger_arguments":null,"disabled":false}"#);
+}
+
+#[test]
+fn triggers_that_make_no_sense_are_usage_errors() {
+    for line in [
+        "create trigger t -d d --trigger-spec all_tables",
+        "create trigger t -d d --path p.py",
+        "create trigger t -d d --path p.py --trigger-spec never",
+        "create trigger t --path p.py --trigger-spec all_tables",
+        "create trigger -d d --path p.py --trigger-spec all_tables",
+        "create trigger t -d d --path p.py --trigger-spec all_tables --trigger-arguments a",
+        "create trigger t -d d --path p.py --trigger-spec all_tables --error-behavior panic",
+        "enable trigger -d d",
+        "disable trigger t",
+        "delete trigger t",
+        "test wal_plugin p.py -d d",
+        "test wal_plugin p.py -d d --lp x --file y",
+        "test schedule_plugin -d d",
+        "install package",
+        "create file_index -d d",
+    ] {
+        let (status, out, _) = run_line(line, "http://127.0.0.1:9", "");
+        assert_eq!((status, out.as_str()), (USAGE, ""), "{line}");
+    }
+}
+
+#[test]
+fn plugins_are_uploaded_before_their_trigger_is_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("pack");
+    std::fs::create_dir_all(package.join("sub")).unwrap();
+    for path in ["__init__.py", "sub/more.py"] {
+        std::fs::write(package.join(path), format!("# {path}")).unwrap();
+    }
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[ok.as_str(); 5]);
+    let create = |path: &str| {
+        let path = folder.path().join(path);
+        let line = format!(
+            "create trigger t -d d --path '{}' --upload --trigger-spec all_tables",
+            path.display()
+        );
+        run_line(&line, &url, "")
+    };
+    std::fs::write(folder.path().join("one.py"), "import \"x\"\n").unwrap();
+    assert_eq!(create("one.py").0, 0);
+    assert_eq!(create("pack").0, 0);
+    let (status, _, err) = create("none.py");
+    assert_eq!(status, FAILED);
+    assert!(
+        err.ends_with("none.py: No such file or directory (os error 2)\n"),
+        "{err}"
+    );
+    let requests = requests.join().unwrap();
+    let files = "POST /api/v3/plugins/files HTTP/1.1";
+    let trigger = "POST /api/v3/configure/processing_engine_trigger HTTP/1.1";
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    assert_eq!(lines, [files, trigger, files, files, trigger]);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"one.py","content":"import \"x\"\n"}"#);
+    assert!(body(&requests[1]).contains(r#""plugin_filename":"one.py""#));
+    insta::assert_snapshot!(body(&requests[2]), @r##"{"plugin_name":"pack/__init__.py","content":"# __init__.py"}"##);
+    insta::assert_snapshot!(body(&requests[3]), @r##"{"plugin_name":"pack/sub/more.py","content":"# sub/more.py"}"##);
+    assert!(body(&requests[4]).contains(r#""plugin_filename":"pack""#));
+}
+
+#[test]
+fn the_plugin_of_a_trigger_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("pack");
+    std::fs::create_dir(&package).unwrap();
+    std::fs::write(package.join("__init__.py"), "a = 1").unwrap();
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[&ok, &ok]);
+    let update = |path: &std::path::Path| {
+        let line = format!("update trigger -d d -t t1 -p '{}'", path.display());
+        run_line(&line, &url, "")
+    };
+    let (status, out, _) = update(&package.join("__init__.py"));
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Trigger 't1' updated successfully\n")
+    );
+    let (status, out, _) = update(&package);
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @"Trigger 't1' updated successfully (atomic directory replacement)");
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "PUT /api/v3/plugins/files HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"t1","content":"a = 1"}"#);
+    assert_eq!(
+        first_line(&requests[1]),
+        "PUT /api/v3/plugins/directory HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"plugin_name":"t1","files":[{"relative_path":"__init__.py","content":"a = 1"}]}"#);
+}
+
+#[test]
+fn triggers_are_switched_and_deleted() {
+    let ok = answer("200 OK", "");
+    let busy = "Cannot delete running plugin t1. Disable it first or use --force.";
+    let (url, requests) = server(&[&ok, &ok, &answer("500 Internal Server Error", busy), &ok]);
+    let (status, out, _) = run_line("enable trigger t1 -d d", &url, "");
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Trigger t1 enabled successfully\n")
+    );
+    let (status, out, _) = run_line("disable trigger t1 -d d", &url, "");
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Trigger t1 disabled successfully\n")
+    );
+    let (status, _, err) = run_line("delete trigger t1 -d d", &url, "");
+    assert_eq!(status, FAILED);
+    insta::assert_snapshot!(err, @"Delete command failed: server responded with error [500 Internal Server Error]: Cannot delete running plugin t1. Disable it first or use --force.");
+    let (status, out, _) = run_line("delete trigger t1 -d d --force", &url, "");
+    assert_eq!(
+        (status, out.as_str()),
+        (0, "Trigger t1 deleted successfully\n")
+    );
+    let requests = requests.join().unwrap();
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    let path = "/api/v3/configure/processing_engine_trigger";
+    let expected = [
+        format!("POST {path}/enable?db=d&trigger_name=t1 HTTP/1.1"),
+        format!("POST {path}/disable?db=d&trigger_name=t1 HTTP/1.1"),
+        format!("DELETE {path}?db=d&trigger_name=t1&force=false HTTP/1.1"),
+        format!("DELETE {path}?db=d&trigger_name=t1&force=true HTTP/1.1"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_a_tested_plugin_did_is_printed() {
+    let wal = r#"{"log_lines":["INFO: hello"],"database_writes":{"mydb":["t,a=b f=1i"]},"errors":["bad"]}"#;
+    let schedule = r#"{"errors":[],"database_writes":{},"log_lines":[],"trigger_time":"2026-01-31T12:00:00Z"}"#;
+    let (url, requests) = server(&[
+        &answer("200 OK", wal),
+        &answer("200 OK", wal),
+        &answer("200 OK", schedule),
+    ]);
+    let line = "test wal_plugin --lp 'm,tag1=a f1=1.0 123' -d sensors --input-arguments arg1=hello,arg2=world --cache-name c test.py";
+    let (status, out, err) = run_line(line, &url, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"
+    {
+      "log_lines": [
+        "INFO: hello"
+      ],
+      "database_writes": {
+        "mydb": [
+          "t,a=b f=1i"
+        ]
+      },
+      "errors": [
+        "bad"
+      ]
+    }
+    "#);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.lp");
+    std::fs::write(&path, "m f=1\nm f=2\n").unwrap();
+    let line = format!("test wal_plugin p.py -d d --file '{}'", path.display());
+    assert_eq!(run_line(&line, &url, "").0, 0);
+    let line = "test schedule_plugin p.py -d d --schedule '0 0 6 * * *'";
+    let (status, out, _) = run_line(line, &url, "");
+    assert_eq!(status, 0);
+    insta::assert_snapshot!(out, @r#"
+    {
+      "trigger_time": "2026-01-31T12:00:00Z",
+      "log_lines": [],
+      "database_writes": {},
+      "errors": []
+    }
+    "#);
+    let requests = requests.join().unwrap();
+    assert_eq!(
+        first_line(&requests[0]),
+        "POST /api/v3/plugin_test/wal HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"filename":"test.py","database":"sensors","input_lp":"m,tag1=a f1=1.0 123","cache_name":"c","input_arguments":{"arg1":"hello","arg2":"world"}}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"filename":"p.py","database":"d","input_lp":"m f=1\nm f=2\n","cache_name":null,"input_arguments":null}"#);
+    assert_eq!(
+        first_line(&requests[2]),
+        "POST /api/v3/plugin_test/schedule HTTP/1.1"
+    );
+    insta::assert_snapshot!(body(&requests[2]), @r#"{"filename":"p.py","database":"d","schedule":"0 0 6 * * *","cache_name":null,"input_arguments":null}"#);
+}
+
+#[test]
+fn packages_are_installed_in_silence() {
+    let ok = answer("200 OK", "");
+    let disabled =
+        "Package installation has been disabled. Contact your administrator for more information.";
+    let (url, requests) = server(&[&ok, &ok, &answer("403 Forbidden", disabled)]);
+    for line in [
+        "install package pandas requests",
+        "install package -r requirements.txt",
+    ] {
+        let (status, out, err) = run_line(line, &url, "");
+        assert_eq!((status, out.as_str(), err.as_str()), (0, "", ""));
+    }
+    let line = "install package x --package-manager uv --plugin-dir /p";
+    let (status, _, err) = run_line(line, &url, "");
+    assert_eq!(status, FAILED);
+    let (warning, err) = err.split_once('\n').unwrap();
+    insta::assert_snapshot!(warning, @"without effect here, `neap serve` has them: --plugin-dir, --package-manager");
+    insta::assert_snapshot!(err, @"Install command failed: server responded with error [403 Forbidden]: Package installation has been disabled. Contact your administrator for more information.");
+    let requests = requests.join().unwrap();
+    let path = "/api/v3/configure/plugin_environment";
+    assert_eq!(
+        first_line(&requests[0]),
+        format!("POST {path}/install_packages HTTP/1.1")
+    );
+    assert_eq!(body(&requests[0]), r#"{"packages":["pandas","requests"]}"#);
+    assert_eq!(
+        first_line(&requests[1]),
+        format!("POST {path}/install_requirements HTTP/1.1")
+    );
+    assert_eq!(
+        body(&requests[1]),
+        r#"{"requirements_location":"requirements.txt"}"#
+    );
+}
+
+#[test]
+fn file_indexes_are_created_and_deleted() {
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[&ok, &ok, &ok, &ok]);
+    for (line, expected) in [
+        (
+            "create file_index -d d -t t a,b c",
+            "File index of \"d\".\"t\" created successfully\n",
+        ),
+        (
+            "create file_index a -d d",
+            "File index of \"d\" created successfully\n",
+        ),
+        (
+            "delete file_index -d d -t t",
+            "File index of \"d\".\"t\" deleted successfully\n",
+        ),
+        (
+            "delete file_index -d d",
+            "File index of \"d\" deleted successfully\n",
+        ),
+    ] {
+        let (status, out, _) = run_line(line, &url, "");
+        assert_eq!((status, out.as_str()), (0, expected));
+    }
+    let requests = requests.join().unwrap();
+    let lines: Vec<_> = requests.iter().map(|request| first_line(request)).collect();
+    let path = "/api/v3/enterprise/configure/file_index HTTP/1.1";
+    let (post, delete) = (format!("POST {path}"), format!("DELETE {path}"));
+    assert_eq!(lines, [&post, &post, &delete, &delete]);
+    let bodies: Vec<_> = requests.iter().map(|request| body(request)).collect();
+    assert_eq!(
+        bodies,
+        [
+            r#"{"db":"d","table":"t","columns":["a","b","c"]}"#,
+            r#"{"db":"d","table":null,"columns":["a"]}"#,
+            r#"{"db":"d","table":"t"}"#,
+            r#"{"db":"d","table":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn nodes_have_nothing_to_stop_or_remove() {
+    let nowhere = "http://127.0.0.1:9";
+    let (status, out, err) = run_line("stop node --node-id host01 --force", nowhere, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": end its process, what it has acknowledged is in the store"#);
+    let line = "remove node --node-id host01 --no-confirm --force-finalize";
+    let (status, out, err) = run_line(line, nowhere, "");
+    assert_eq!((status, err.as_str()), (0, ""));
+    insta::assert_snapshot!(out, @r#"Nothing to do for node "host01": it has no data of its own"#);
+    assert_eq!(run_line("stop node", nowhere, "").0, USAGE);
+}

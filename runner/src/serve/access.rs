@@ -1,0 +1,91 @@
+//! Who is let in, as options.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum};
+use neap_catalog::Catalog;
+use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
+
+use crate::cli::parse_duration;
+
+/// Where tokens can be recovered unless another address is given.
+const RECOVERY_ADDRESS: &str = "127.0.0.1:8182";
+
+/// The options of authentication.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub(crate) struct AccessArgs {
+    /// Serve everybody who reaches the address, without tokens.
+    #[arg(long)]
+    pub(super) without_auth: bool,
+
+    /// Endpoints that ask for no token.
+    #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
+    pub(super) disable_authz: Vec<Endpoint>,
+
+    /// A file with the admin token that the cluster gets if it has none: what `neap create token --admin
+    /// --offline` writes.
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_token_file: Option<PathBuf>,
+
+    /// Let whoever reaches this address replace the admin token, once: for when it was lost.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = RECOVERY_ADDRESS)]
+    pub(super) admin_token_recovery_http_bind: Option<SocketAddr>,
+
+    /// How long a token may still be good here after another process has revoked it.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
+    pub(super) catalog_sync_interval: Duration,
+}
+
+/// What can do without tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Endpoint {
+    /// `/health` and `/api/v1/health`
+    Health,
+    /// `/ping`
+    Ping,
+    /// `/metrics`
+    Metrics,
+    /// `/ready`
+    Ready,
+    /// Accepted for influxdb3's sake: there is no such endpoint.
+    #[value(hide = true)]
+    Pprof,
+}
+
+impl Endpoint {
+    fn unguarded(self) -> Option<Unguarded> {
+        match self {
+            Self::Health => Some(Unguarded::Health),
+            Self::Ping => Some(Unguarded::Ping),
+            Self::Metrics => Some(Unguarded::Metrics),
+            Self::Ready => Some(Unguarded::Ready),
+            Self::Pprof => None,
+        }
+    }
+}
+
+impl AccessArgs {
+    /// Where the admin token can be replaced without a token, if tokens are asked for at all.
+    pub(super) fn recovery_address(&self) -> Option<SocketAddr> {
+        let address = self.admin_token_recovery_http_bind;
+        address.filter(|_| !self.without_auth)
+    }
+
+    /// Who is let in.
+    pub(super) fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
+        if self.without_auth {
+            return Access::Open;
+        }
+        let unguarded = self.disable_authz.iter();
+        let settings = AuthSettings {
+            max_age: self.catalog_sync_interval,
+            unguarded: unguarded
+                .filter_map(|endpoint| endpoint.unguarded())
+                .collect(),
+            ..AuthSettings::default()
+        };
+        let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
+        Access::Tokens(Arc::new(authenticator))
+    }
+}

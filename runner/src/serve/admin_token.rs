@@ -1,0 +1,193 @@
+//! The admin token that a new cluster gets from a file, so that nobody has to ask a server for it.
+
+use std::{fs, path::Path};
+
+use neap_bucket::{StoreTime, World};
+use neap_catalog::{ANY_AGE, Catalog, OPERATOR_TOKEN_NAME, SecretToken};
+use serde::Deserialize;
+
+use super::{ServeError, private_file};
+use crate::console::Console;
+
+/// What all tokens begin with.
+const PREFIX: &str = "apiv3_";
+
+/// The fewest characters of a token: what `neap create token` makes has 92, and a short one can be guessed.
+const MIN_CHARS: usize = 32;
+
+/// What InfluxDB 3 `create token --admin --offline` writes.
+#[derive(Deserialize)]
+struct TokenFile {
+    token: String,
+    name: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    expiry_millis: Option<i64>,
+}
+
+/// Gives the cluster the token of the file, unless it has an admin token already.
+///
+/// # Errors
+///
+/// The file can't be read or holds no token that is good for it, or the store does not answer.
+pub(super) async fn install(
+    path: &Path,
+    catalog: &Catalog,
+    world: &World,
+    console: &mut Console,
+) -> Result<(), ServeError> {
+    let refused = |reason: String| ServeError::AdminToken {
+        path: path.display().to_string(),
+        reason,
+    };
+    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    private_file::warn("--admin-token-file", path, console);
+    let file: TokenFile = serde_json::from_str(&text).map_err(|error| {
+        // The error's own text might quote the token.
+        let (line, column) = (error.line(), error.column());
+        refused(format!(
+            "no JSON with a token, at line {line}, column {column}"
+        ))
+    })?;
+    file.check().map_err(refused)?;
+    let expiry = file
+        .expiry_millis
+        .map(|millis| StoreTime::from_micros(millis.saturating_mul(1000)));
+    let now = StoreTime::from_micros(world.clock.wall_micros());
+    let is_needed = catalog.root(ANY_AGE).await?.value.tokens().is_empty();
+    // Of a cluster that has its tokens, the file may be as old as it likes.
+    if is_needed && expiry.is_some_and(|expiry| expiry <= now) {
+        let reason =
+            "the token has expired; make another with `neap create token --admin --offline`";
+        return Err(refused(reason.to_owned()));
+    }
+    let hash = SecretToken::new(file.token.trim()).hash();
+    if !catalog.install_admin_token(hash, expiry).await? {
+        tracing::info!("there is an admin token: that of the file is not needed");
+        return Ok(());
+    }
+    if let Some(name) = file.name.filter(|name| name != OPERATOR_TOKEN_NAME) {
+        let path = path.display();
+        console.report(format_args!(
+            "warning: --admin-token-file {path}: the first token is called {OPERATOR_TOKEN_NAME}, not {name:?}"
+        ));
+    }
+    Ok(())
+}
+
+impl TokenFile {
+    /// Whether the cluster can be given this token; if not, why. The reason shows nothing of it.
+    fn check(&self) -> Result<(), String> {
+        let token = self.token.trim();
+        if token.is_empty() {
+            return Err("the token is empty".to_owned());
+        }
+        if !token.starts_with(PREFIX) || token.chars().count() < MIN_CHARS {
+            return Err(format!(
+                "a token begins with {PREFIX} and has at least {MIN_CHARS} characters"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+    use neap_bucket::{Bucket, Margins, MemoryStore};
+
+    use super::*;
+    use crate::console::testing::console;
+
+    fn catalog() -> Catalog {
+        let world = World::system();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        Catalog::new(Bucket::new(store, world), Margins::LOCAL, None)
+    }
+
+    /// Installs a file of this text and mode; what is said, and the outcome.
+    async fn run(catalog: &Catalog, text: &str, mode: u32) -> (String, Result<(), String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.json");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let (mut console, _, err) = console("");
+        let outcome = install(&path, catalog, &World::system(), &mut console).await;
+        let short = |text: String| text.replace(&folder.path().display().to_string(), "");
+        (
+            short(err.text()),
+            outcome.map_err(|error| short(error.to_string())),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_tokens_gets_the_one_of_the_file_and_keeps_it() {
+        let catalog = catalog();
+        let token = format!("apiv3_first{:021}", 0);
+        let first = format!(r#"{{"token":"{token}","name":"_admin"}}"#);
+        let (said, outcome) = run(&catalog, &first, 0o600).await;
+        assert_eq!((said.as_str(), outcome), ("", Ok(())));
+        // It has expired meanwhile, which is no reason not to start: it is not needed.
+        let second = format!(r#"{{"token":"apiv3_second{:020}","expiry_millis":1}}"#, 0);
+        let (said, outcome) = run(&catalog, &second, 0o644).await;
+        assert_eq!(outcome, Ok(()));
+        insta::assert_snapshot!(said, @"warning: --admin-token-file /token.json: others than its owner may read it; chmod 600 /token.json");
+        let root = catalog.root(ANY_AGE).await.unwrap();
+        let hashes: Vec<_> = root
+            .value
+            .tokens()
+            .values()
+            .map(|entry| &entry.hash)
+            .collect();
+        assert_eq!(hashes, [&SecretToken::new(&token).hash()]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_token_is_refused_and_not_shown() {
+        let catalog = catalog();
+        let (_, outcome) = run(&catalog, "apiv3_secret", 0o600).await;
+        insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: no JSON with a token, at line 1, column 1");
+        let (_, outcome) = run(&catalog, r#"{"token": " "}"#, 0o600).await;
+        insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: the token is empty");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_can_be_guessed_or_has_expired_is_refused() {
+        let catalog = catalog();
+        let long = "x".repeat(MIN_CHARS);
+        let short = long.get(PREFIX.len() + 1..).unwrap();
+        for (token, rest, reason) in [
+            (
+                format!("{PREFIX}{short}"),
+                "",
+                "a token begins with apiv3_ and has at least 32 characters",
+            ),
+            (
+                long.clone(),
+                "",
+                "a token begins with apiv3_ and has at least 32 characters",
+            ),
+            (
+                format!("{PREFIX}{long}"),
+                r#","expiry_millis":1"#,
+                "the token has expired; make another with `neap create token --admin --offline`",
+            ),
+        ] {
+            let text = format!(r#"{{"token":"{token}"{rest}}}"#);
+            let (_, outcome) = run(&catalog, &text, 0o600).await;
+            let expected = format!("--admin-token-file /token.json: {reason}");
+            assert_eq!(outcome, Err(expected), "{rest}");
+        }
+        let root = catalog.root(ANY_AGE).await.unwrap();
+        assert!(root.value.tokens().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_first_token_has_the_name_of_first_tokens_whatever_the_file_says() {
+        let catalog = catalog();
+        let text = format!(r#"{{"token":"apiv3_{:026}","name":"ops"}}"#, 0);
+        let (said, outcome) = run(&catalog, &text, 0o600).await;
+        assert_eq!(outcome, Ok(()));
+        insta::assert_snapshot!(said, @r#"warning: --admin-token-file /token.json: the first token is called _admin, not "ops""#);
+    }
+}

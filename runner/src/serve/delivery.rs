@@ -1,0 +1,233 @@
+//! Answers on their way to the client.
+//!
+//! Over HTTP/1, a client that does not read stops the connection, which is noticed there. Over HTTP/2 it may
+//! just not ask for more of one answer, while the connection is in order. So there an answer is carried to the
+//! connection by a task of its own, which drops it, with the query behind it, when the next piece is not taken.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body_util::BodyExt;
+use hyper::{
+    Version,
+    body::{Frame, SizeHint},
+};
+use neap_bucket::World;
+use tokio::sync::mpsc;
+
+use super::{pacing::Traffic, presence::Present};
+
+/// A body that is in memory as a whole and not larger holds nothing that is worth a task.
+const SMALL_BYTES: u64 = 64 << 10;
+
+/// The body of an answer as it is given to the connection.
+pub(super) fn deliver(
+    body: Body,
+    version: Version,
+    patience: Duration,
+    world: World,
+    traffic: Arc<Traffic>,
+    here: [Present; 2],
+) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let size = body.size_hint();
+    let is_small = size.exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
+    if version < Version::HTTP_2 || is_small {
+        return Body::new(Accompanied { body, _here: here });
+    }
+    let (pieces, received) = mpsc::channel(1);
+    tokio::spawn(carry(body, pieces, patience, world, traffic, here));
+    Body::new(Carried {
+        received: Some(received),
+        size,
+    })
+}
+
+/// A body, and who is there until it has ended.
+struct Accompanied {
+    body: Body,
+    _here: [Present; 2],
+}
+
+impl HttpBody for Accompanied {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What the task hands over: a piece, or the end.
+enum Piece {
+    Frame(Result<Frame<Bytes>, axum::Error>),
+    End,
+}
+
+/// Hands a body over, piece by piece, as long as the pieces are taken in time.
+async fn carry(
+    mut body: Body,
+    pieces: mpsc::Sender<Piece>,
+    patience: Duration,
+    world: World,
+    traffic: Arc<Traffic>,
+    _here: [Present; 2],
+) {
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            // Nobody waits for the answer any more.
+            () = pieces.closed() => return,
+        };
+        let is_end = frame.is_none();
+        let piece = frame.map_or(Piece::End, Piece::Frame);
+        match world.timeout(patience, pieces.send(piece)).await {
+            Some(Ok(())) if !is_end => {}
+            Some(_) => return,
+            None => {
+                traffic.stalled.fetch_add(1, Ordering::Relaxed);
+                tracing::info!("an answer was given up: the client does not read it");
+                return;
+            }
+        }
+    }
+}
+
+/// A body that a task hands over.
+struct Carried {
+    /// `None` after the end.
+    received: Option<mpsc::Receiver<Piece>>,
+    size: SizeHint,
+}
+
+impl HttpBody for Carried {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(received) = &mut self.received else {
+            return Poll::Ready(None);
+        };
+        match ready!(received.poll_recv(context)) {
+            Some(Piece::Frame(frame)) => Poll::Ready(Some(frame)),
+            Some(Piece::End) => {
+                self.received = None;
+                Poll::Ready(None)
+            }
+            None => {
+                self.received = None;
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                Poll::Ready(Some(Err(axum::Error::new(error))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.received.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // What was handed over is not subtracted: only the first hint is looked at.
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+    use crate::serve::presence::Presence;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    struct Delivery {
+        presence: Presence,
+        traffic: Arc<Traffic>,
+    }
+
+    impl Delivery {
+        fn new() -> Self {
+            Self {
+                presence: Presence::default(),
+                traffic: Arc::default(),
+            }
+        }
+
+        fn deliver(&self, body: Body, version: Version) -> Body {
+            let here = [self.presence.enter(), self.presence.enter()];
+            let traffic = Arc::clone(&self.traffic);
+            deliver(body, version, PATIENCE, World::system(), traffic, here)
+        }
+    }
+
+    fn pieces(count: usize) -> Body {
+        let pieces = (0..count).map(|_| Ok::<_, io::Error>(Bytes::from_static(b"piece")));
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_arrive_whole_in_either_version() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let delivery = Delivery::new();
+            let body = delivery.deliver(pieces(100), version);
+            assert_eq!(delivery.presence.count(), 2);
+            let bytes = body.collect().await.unwrap().to_bytes();
+            assert_eq!(bytes.len(), 500);
+            delivery.presence.nobody().await;
+            assert_eq!(delivery.traffic.stalled.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_taken_is_given_up_and_does_not_look_complete() {
+        let delivery = Delivery::new();
+        let mut body = delivery.deliver(pieces(100), Version::HTTP_2);
+        assert!(body.frame().await.unwrap().is_ok());
+        delivery.presence.nobody().await;
+        assert_eq!(delivery.traffic.stalled.load(Ordering::Relaxed), 1);
+        let rest = body.collect().await;
+        assert!(rest.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_that_takes_long_is_not_taken_for_a_client_that_does() {
+        let delivery = Delivery::new();
+        let slow = stream::once(async {
+            World::system().clock.sleep(PATIENCE * 10).await;
+            Ok::<_, io::Error>(Bytes::from_static(b"late"))
+        });
+        let body = delivery.deliver(Body::from_stream(slow), Version::HTTP_2);
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "late");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_goes_ends_the_work_for_it() {
+        let delivery = Delivery::new();
+        let never = stream::pending::<io::Result<Bytes>>();
+        drop(delivery.deliver(Body::from_stream(never), Version::HTTP_2));
+        delivery.presence.nobody().await;
+    }
+}

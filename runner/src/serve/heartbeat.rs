@@ -1,0 +1,116 @@
+//! The task that says in the store that this process is there, for `system.nodes`.
+
+use std::{thread, time::Duration};
+
+use clap::ValueEnum;
+use neap_bucket::Bucket;
+use neap_catalog::{NODE_BEAT, NodeRecord, NodeState};
+use tokio_util::sync::CancellationToken;
+
+use super::options::Mode;
+
+/// How long the first word and the last one may hold up a start and a stop.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Says that this process is there. That a word does not get through hinders nothing.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    bucket: Bucket,
+    record: NodeRecord,
+}
+
+impl Heartbeat {
+    /// Says it for the first time.
+    pub(super) async fn begin(
+        bucket: Bucket,
+        node_id: Option<String>,
+        modes: &[Mode],
+        address: String,
+    ) -> Self {
+        let names = modes.iter().filter_map(Mode::to_possible_value);
+        let record = NodeRecord {
+            instance_id: bucket.draw_ulid(),
+            node_id,
+            mode: names.map(|mode| mode.get_name().to_owned()).collect(),
+            core_count: thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+            state: NodeState::Running,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: Some(address),
+        };
+        let heartbeat = Self { bucket, record };
+        heartbeat.say(&heartbeat.record).await;
+        heartbeat
+    }
+
+    /// Says it again and again until `stop`.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
+        let beats = async {
+            loop {
+                self.bucket.world().clock.sleep(NODE_BEAT).await;
+                self.say(&self.record).await;
+            }
+        };
+        tokio::select! {
+            () = beats => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Says that it ends.
+    pub(super) async fn end(&self) {
+        let record = NodeRecord {
+            state: NodeState::Stopped,
+            ..self.record.clone()
+        };
+        self.say(&record).await;
+    }
+
+    async fn say(&self, record: &NodeRecord) {
+        let put = record.put(&self.bucket);
+        match self.bucket.world().timeout(PATIENCE, put).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, "system.nodes does not get to know of this process")
+            }
+            None => tracing::warn!("the store takes long to note that this process is there"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use neap_bucket::{Margins, MemoryStore, World};
+    use neap_catalog::{Catalog, nodes};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_is_there_from_its_start_to_its_stop() {
+        let world = World::system();
+        let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+        let bucket = Bucket::new(store, world);
+        Catalog::new(bucket.clone(), Margins::LOCAL, None)
+            .rules()
+            .await
+            .unwrap();
+        let states = async || {
+            let nodes = nodes(&bucket).await.unwrap();
+            let states = nodes
+                .iter()
+                .map(|node| (node.record.name(), node.record.state));
+            states.collect::<Vec<_>>()
+        };
+        let modes = [Mode::Query, Mode::Compact];
+        let name = || "a".to_owned();
+        let one = Heartbeat::begin(bucket.clone(), Some(name()), &modes, "here".to_owned()).await;
+        assert_eq!(one.record.mode, ["query", "compact"]);
+        assert_eq!(states().await, [(name(), NodeState::Running)]);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        one.run(&stop).await;
+        one.end().await;
+        assert_eq!(states().await, [(name(), NodeState::Stopped)]);
+    }
+}

@@ -1,0 +1,81 @@
+//! What clients may ask for, as options.
+
+use std::time::Duration;
+
+use clap::Args;
+use neap_catalog::Limits;
+
+use crate::cli::{parse_bytes, parse_duration};
+
+/// How much clients may ask for, and how long they may take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// The largest body of a write, before and after decompression.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
+    pub(super) max_http_request_size: usize,
+
+    /// Requests that are worked on at once. Others wait for two seconds and are then answered with 503.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1024")]
+    pub(super) max_concurrent_requests: usize,
+
+    /// How long a client may take for the head of a request, for the body of a write, and for a piece of the
+    /// answer. An idle connection is closed after that, too.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "30s")]
+    pub(super) http_timeout: Duration,
+
+    /// How long a query may take, from its start to the end of its answer.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    pub(super) query_timeout: Duration,
+
+    /// The most rows of the result of a query; one with more ends with an error. Any number by default.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(super) max_result_rows: Option<usize>,
+
+    /// Queries that run at once; others wait.
+    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    pub(super) max_concurrent_queries: usize,
+
+    /// The most databases that there may be; any number by default.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(super) max_databases: Option<usize>,
+
+    /// The most tables that there may be in all databases together; any number by default.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(super) max_tables: Option<usize>,
+
+    /// The most tags and fields of a table; any number by default.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(super) max_columns_per_table: Option<usize>,
+
+    /// The most tags of a table; any number by default.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(super) max_tags_per_table: Option<usize>,
+}
+
+impl LimitArgs {
+    /// The ceilings on what may be created.
+    pub(super) fn of_catalog(&self) -> Limits {
+        Limits {
+            databases: self.max_databases,
+            tables: self.max_tables,
+            columns_per_table: self.max_columns_per_table,
+            tags_per_table: self.max_tags_per_table,
+        }
+    }
+}
+
+/// A number of at least one.
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.trim().parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "a number of at least 1 is expected".to_owned())
+}
+
+/// A span of time that is not nothing.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    match time.is_zero() {
+        true => Err("a time of more than 0s is expected".to_owned()),
+        false => Ok(time),
+    }
+}

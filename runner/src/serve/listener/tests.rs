@@ -1,0 +1,105 @@
+//! Connections of HTTP/2, whose clients can do harm in ways of their own.
+
+use std::sync::atomic::Ordering;
+
+use axum::routing::get;
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::{self, SendRequest};
+
+use super::*;
+
+/// A time that is over soon.
+const SHORT: Duration = Duration::from_millis(300);
+
+struct Serving {
+    address: SocketAddr,
+    stats: Arc<ConnectionStats>,
+}
+
+impl Serving {
+    async fn start(bound: Bound) -> Self {
+        let listener = Listener::bind("127.0.0.1:0", bound, World::system());
+        let listener = listener.await.unwrap();
+        let serving = Self {
+            address: listener.address().unwrap(),
+            stats: listener.stats(),
+        };
+        let piece = || Ok::<_, io::Error>(Bytes::from(vec![b'x'; 64 << 10]));
+        let endless = async move || Body::from_stream(stream::repeat_with(piece));
+        let router = Router::new()
+            .route("/", get(async || "hello"))
+            .route("/endless", get(endless));
+        tokio::spawn(listener.serve(router, std::future::pending(), Duration::ZERO));
+        serving
+    }
+
+    /// A client of HTTP/2, and whether its connection has ended.
+    async fn connect(&self) -> (SendRequest<Empty<Bytes>>, tokio::task::JoinHandle<()>) {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (client, connection) = handshake.await.unwrap();
+        let ended = tokio::spawn(async move {
+            connection.await.ok();
+        });
+        (client, ended)
+    }
+}
+
+fn request(path: &str) -> axum::http::request::Builder {
+    Request::builder().uri(format!("http://localhost{path}"))
+}
+
+fn bound() -> Bound {
+    Bound {
+        patience: SHORT,
+        idle: SHORT,
+        tls: None,
+    }
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_refused() {
+    let serving = Serving::start(Bound::with_tls(None)).await;
+    let (mut client, _) = serving.connect().await;
+    let large = request("/").header("x-large", "x".repeat(200 << 10));
+    let answer = client.send_request(large.body(Empty::new()).unwrap()).await;
+    // The client may be told by the end of the stream just as well.
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+    let (mut client, _) = serving.connect().await;
+    let small = request("/").header("x-small", "x".repeat(60 << 10));
+    let answer = client.send_request(small.body(Empty::new()).unwrap());
+    assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_asked_for_is_given_up_while_others_go_on() {
+    let serving = Serving::start(Bound {
+        idle: Duration::from_secs(60),
+        ..bound()
+    })
+    .await;
+    let (mut client, _) = serving.connect().await;
+    let endless = client.send_request(request("/endless").body(Empty::new()).unwrap());
+    let endless = endless.await.unwrap();
+    assert_eq!(serving.stats.requests.count(), 1);
+    // Nobody reads it.
+    serving.stats.requests.nobody().await;
+    assert!(serving.stats.traffic.stalled.load(Ordering::Relaxed) >= 1);
+    let other = client.send_request(request("/").body(Empty::new()).unwrap());
+    let other = other.await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(other.to_bytes(), "hello");
+    assert!(endless.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let serving = Serving::start(bound()).await;
+    let (mut client, ended) = serving.connect().await;
+    let answer = client.send_request(request("/").body(Empty::new()).unwrap());
+    answer.await.unwrap().into_body().collect().await.unwrap();
+    ended.await.unwrap();
+    serving.stats.open.nobody().await;
+    assert_eq!(serving.stats.taken.load(Ordering::Relaxed), 1);
+}

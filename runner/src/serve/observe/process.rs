@@ -1,0 +1,125 @@
+//! What the process uses: memory, processor, files.
+
+use std::{fs, sync::Arc};
+
+use neap_bucket::World;
+use neap_http::{MetricKind, Metrics};
+
+/// What the system calls a second of processor time, for all architectures that Linux has today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What the system tells of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Usage {
+    resident_bytes: u64,
+    threads: u64,
+    cpu_seconds: f64,
+}
+
+/// Adds the metrics of the process, under the names that Prometheus' clients have for them.
+pub(super) fn register(
+    metrics: &Metrics,
+    world: &World,
+    version: &'static str,
+    revision: &'static str,
+) {
+    metrics.collect(
+        "neap_build_info",
+        "1, with the version and the revision of the program.",
+        MetricKind::Gauge,
+        move |samples| samples.add(&[("version", version), ("revision", revision)], 1),
+    );
+    let (clock, begun) = (Arc::clone(&world.clock), world.clock.monotonic());
+    metrics.collect(
+        "neap_uptime_seconds",
+        "Time since the process started.",
+        MetricKind::Gauge,
+        move |samples| {
+            let up = clock.monotonic().saturating_sub(begun);
+            samples.add(&[], up.as_secs_f64());
+        },
+    );
+    type Read = fn(&Usage) -> f64;
+    #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
+    let shown: [(&'static str, &'static str, MetricKind, Read); 3] = [
+        (
+            "process_resident_memory_bytes",
+            "Memory of the process that is resident.",
+            MetricKind::Gauge,
+            |usage| usage.resident_bytes as f64,
+        ),
+        (
+            "process_threads",
+            "Threads of the process.",
+            MetricKind::Gauge,
+            |usage| usage.threads as f64,
+        ),
+        (
+            "process_cpu_seconds_total",
+            "Processor time of the process.",
+            MetricKind::Counter,
+            |usage| usage.cpu_seconds,
+        ),
+    ];
+    for (name, help, kind, read) in shown {
+        metrics.collect(name, help, kind, move |samples| {
+            samples.add(&[], read(&usage()));
+        });
+    }
+    metrics.collect(
+        "process_open_fds",
+        "Open files and connections of the process.",
+        MetricKind::Gauge,
+        |samples| {
+            let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+            samples.add(&[], open);
+        },
+    );
+}
+
+/// What the system tells; nothing where it has no `/proc`.
+fn usage() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    parse(&status, &stat).unwrap_or_default()
+}
+
+fn parse(status: &str, stat: &str) -> Option<Usage> {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    // The name of the program, in parentheses, may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut ticks = rest.split(' ').skip(11).take(2);
+    let mut next = || ticks.next()?.parse::<f64>().ok();
+    Some(Usage {
+        resident_bytes: field("VmRSS:")?.saturating_mul(1024),
+        threads: field("Threads:")?,
+        cpu_seconds: (next()? + next()?) / TICKS_PER_SECOND,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_read_from_what_the_system_tells() {
+        let status = "Name:\tneap\nVmRSS:\t    2048 kB\nThreads:\t7\n";
+        let stat = "42 (ne) ap) S 1 42 42 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 7 0";
+        let expected = Usage {
+            resident_bytes: 2 << 20,
+            threads: 7,
+            cpu_seconds: 3.0,
+        };
+        assert_eq!(parse(status, stat), Some(expected));
+        assert_eq!(parse("", ""), None);
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let usage = usage();
+        assert!(usage.resident_bytes > 0 && usage.threads > 0, "{usage:?}");
+    }
+}

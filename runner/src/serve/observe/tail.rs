@@ -1,0 +1,72 @@
+//! What is written and not flushed, and how old what queries see is.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_http::MetricKind::Gauge;
+use neap_http::Metrics;
+use neap_manifest::SnapshotReader;
+
+use super::{Observed, Shown, collect, number};
+use crate::serve::backlog::Backlog;
+
+/// What this process has written and nobody has flushed.
+struct Tail {
+    bytes: u64,
+    segments: usize,
+    oldest: Duration,
+}
+
+impl Tail {
+    fn of(backlog: &Backlog) -> Self {
+        let segments = backlog.segments();
+        Self {
+            bytes: backlog.bytes(),
+            segments: segments.iter().map(|(_, segments)| segments).sum(),
+            oldest: backlog.oldest().unwrap_or_default(),
+        }
+    }
+}
+
+/// Adds the metrics of tails and snapshots.
+pub(super) fn register(metrics: &Metrics, observed: &Observed) {
+    let tail: [Shown<Tail>; 3] = [
+        (
+            "neap_tail_bytes",
+            "Bytes of segments that this process has put and that are not flushed.",
+            Gauge,
+            |tail| number(tail.bytes),
+        ),
+        (
+            "neap_tail_segments",
+            "Segments that this process has put and that are not flushed.",
+            Gauge,
+            |tail| number(tail.segments),
+        ),
+        (
+            "neap_tail_oldest_seconds",
+            "Age of the oldest segment that this process has put and that is not flushed; 0 if there is none.",
+            Gauge,
+            |tail| tail.oldest.as_secs_f64(),
+        ),
+    ];
+    collect(metrics, &observed.backlog, Tail::of, tail);
+    let bytes: [Shown<usize>; 1] = [(
+        "neap_snapshot_bytes",
+        "Bytes of tails and manifests kept between queries.",
+        Gauge,
+        |bytes| number(*bytes),
+    )];
+    let read = |snapshots: &SnapshotReader| snapshots.retained_bytes();
+    collect(metrics, &observed.snapshots, read, bytes);
+    let snapshots = Arc::clone(&observed.snapshots);
+    let help = "Age of the states of databases that are kept for queries: the newest and the oldest of them.";
+    metrics.collect("neap_snapshot_age_seconds", help, Gauge, move |samples| {
+        let ages = snapshots.ages();
+        let extremes = [("newest", ages.iter().min()), ("oldest", ages.iter().max())];
+        for (which, age) in extremes {
+            if let Some(age) = age {
+                samples.add(&[("which", which)], age.as_secs_f64());
+            }
+        }
+    });
+}

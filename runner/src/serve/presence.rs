@@ -1,0 +1,77 @@
+//! Counting who is there, and waiting until nobody is.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::World;
+use tokio::sync::watch;
+
+/// How many are there. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct Presence(Arc<watch::Sender<usize>>);
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+/// One that is there until it is dropped.
+#[derive(Debug)]
+pub(super) struct Present(Arc<watch::Sender<usize>>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl Presence {
+    /// One more.
+    pub(super) fn enter(&self) -> Present {
+        self.0.send_modify(|count| *count = count.saturating_add(1));
+        Present(Arc::clone(&self.0))
+    }
+
+    /// How many are there.
+    pub(super) fn count(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Waits until nobody is there.
+    pub(super) async fn nobody(&self) {
+        // The sender is here: it does not go away.
+        self.0.subscribe().wait_for(|count| *count == 0).await.ok();
+    }
+
+    /// Waits until nobody has been there for so long.
+    pub(super) async fn nobody_for(&self, time: Duration, world: &World) {
+        let mut count = self.0.subscribe();
+        loop {
+            count.wait_for(|count| *count == 0).await.ok();
+            let somebody = count.wait_for(|count| *count > 0);
+            if world.timeout(time, somebody).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_when_the_last_one_leaves() {
+        let presence = Presence::default();
+        let (one, other) = (presence.enter(), presence.enter());
+        assert_eq!(presence.count(), 2);
+        drop(one);
+        assert!(presence.nobody().now_or_never().is_none());
+        drop(other);
+        presence.nobody().await;
+        let world = World::system();
+        presence.nobody_for(Duration::from_secs(60), &world).await;
+    }
+}

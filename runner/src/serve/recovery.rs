@@ -1,0 +1,80 @@
+//! A second address for whoever has lost the admin token: it replaces the token, once, and is closed then.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use neap_bucket::World;
+use neap_write::{WriteService, recovery_router};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ServeError,
+    listener::{Bound, Listener},
+    tls::Tls,
+};
+use crate::console::Console;
+
+/// How long the answer with the new token may take to get to the client.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What replaces the admin token.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    router: Router,
+    done: Arc<Notify>,
+}
+
+impl Recovery {
+    /// Replaces the admin token of the cluster that the service writes to.
+    pub(super) fn new(service: Arc<WriteService>) -> Self {
+        let done = Arc::new(Notify::new());
+        Self {
+            router: recovery_router(service, Arc::clone(&done)),
+            done,
+        }
+    }
+
+    /// Listens on an address until the token was replaced or `stop`. An address that only this machine reaches
+    /// is served without encryption: no certificate is for it.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be listened on.
+    pub(super) async fn listen(
+        self,
+        address: SocketAddr,
+        tls: Option<Tls>,
+        stop: CancellationToken,
+        world: World,
+        console: &mut Console,
+    ) -> Result<(), ServeError> {
+        let tls = tls.filter(|_| !address.ip().is_loopback());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let cannot_listen = |error| ServeError::Listen {
+            address: address.to_string(),
+            error,
+        };
+        let bound = Bound::with_tls(tls);
+        let listener = Listener::bind(&address.to_string(), bound, world).await;
+        let listener = listener.map_err(cannot_listen)?;
+        let address = listener.address().map_err(cannot_listen)?;
+        console.report(format_args!(
+            "warning: whoever reaches {address} can replace the admin token, once: \
+             neap create token --host {scheme}://{address} --admin --regenerate"
+        ));
+        let Self { router, done } = self;
+        tokio::spawn(async move {
+            let is_over = async {
+                tokio::select! {
+                    () = done.notified() => {
+                        tracing::info!("the admin token was replaced: its address is closed");
+                    }
+                    () = stop.cancelled() => {}
+                }
+            };
+            listener.serve(router, is_over, GRACE).await;
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! Who may do what, for every endpoint and every kind of token, through the server as it is put together.
+
+mod requests;
+
+use std::collections::BTreeMap;
+
+use neap_catalog::{ANY_AGE, HardDelete, TokenId};
+
+use self::requests::{Row, configuring, querying, the_rest, writing};
+use super::Served;
+
+const SERVE: [&str; 2] = ["--object-store", "memory"];
+
+/// A server with tokens of every kind. Of its databases, `own` and `gone`, which is dropped, are those that some
+/// tokens are for, `other` is that of others.
+pub(super) struct Guarded {
+    pub(super) served: Served,
+    /// By name.
+    pub(super) tokens: BTreeMap<String, String>,
+    /// What `gone` is called since it was dropped.
+    gone: String,
+}
+
+/// The permissions of the tokens that are no administrators'.
+fn permissions() -> Vec<String> {
+    let mut all = Vec::new();
+    for action in ["read", "write", "create", "describe", "delete"] {
+        all.push(format!("db:own,gone:{action}"));
+        all.push(format!("db:*:{action}"));
+    }
+    all.push("db:own,gone:read,write".to_owned());
+    all.push("db:other:*".to_owned());
+    for endpoint in ["health", "metrics", "ping", "ready"] {
+        all.push(format!("system:{endpoint}:read"));
+    }
+    for action in ["read", "create", "delete"] {
+        all.push(format!("token:*:{action}"));
+    }
+    all
+}
+
+impl Guarded {
+    pub(super) async fn new() -> Self {
+        let served = Served::new(&SERVE).await;
+        let catalog = &served.app.catalog;
+        let mut tokens = BTreeMap::new();
+        for name in ["own", "gone", "other"] {
+            let id = catalog.create_database(name, None).await.unwrap();
+            catalog.create_table(id, "m", &[], &[]).await.unwrap();
+        }
+        let admin = catalog.create_admin_token().await.unwrap();
+        tokens.insert("admin".to_owned(), admin.secret.reveal().to_owned());
+        let by = Some(TokenId::OPERATOR);
+        let named = catalog.create_named_admin("named", None, by).await.unwrap();
+        tokens.insert("named".to_owned(), named.secret.reveal().to_owned());
+        for permission in permissions() {
+            let asked = [permission.parse().unwrap()];
+            let created = catalog.create_resource_token(&permission, &asked, None, by);
+            let secret = created.await.unwrap().secret.reveal().to_owned();
+            tokens.insert(permission, secret);
+        }
+        let id = catalog
+            .delete_database("gone", HardDelete::Never)
+            .await
+            .unwrap();
+        let root = catalog.root(ANY_AGE).await.unwrap();
+        let gone = root.value.databases()[&id].name.clone();
+        Self {
+            served,
+            tokens,
+            gone,
+        }
+    }
+
+    /// Status and body. The body is JSON if it begins like it.
+    pub(super) async fn send(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
+        let mut headers = Vec::new();
+        let bearer = token.map(|token| format!("Bearer {}", self.tokens[token]));
+        headers.extend(
+            bearer
+                .as_ref()
+                .map(|bearer| ("authorization", bearer.as_str())),
+        );
+        if body.starts_with('{') {
+            headers.push(("content-type", "application/json"));
+        }
+        self.served.send(method, path, &headers, body).await
+    }
+}
+
+const UNAUTHENTICATED: &str = r#"{"error": "the request was not authenticated"}"#;
+const FORBIDDEN: &str = r#"{"error": "unauthorized to perform requested action with the token"}"#;
+
+async fn check(rows: Vec<Row>) {
+    let guarded = Guarded::new().await;
+    let tokens: Vec<_> = guarded
+        .tokens
+        .keys()
+        .map(String::as_str)
+        .map(Some)
+        .collect();
+    let mut number = 0;
+    let mut wrong = Vec::new();
+    for (method, path, body, may, status) in rows {
+        for token in tokens.iter().copied().chain([None]) {
+            number += 1;
+            let path = path.replace("{gone}", &guarded.gone);
+            let path = path.replace("{n}", &number.to_string());
+            let (got, answer) = guarded.send(token, method, &path, body).await;
+            let expected = match token {
+                _ if may.holds(token) => status,
+                Some(_) => 403,
+                None => 401,
+            };
+            let words = match got {
+                401 => answer == UNAUTHENTICATED,
+                403 => answer == FORBIDDEN,
+                _ => true,
+            };
+            if got != expected || !words {
+                let token = token.unwrap_or("nobody");
+                wrong.push(format!(
+                    "{method} {path} {body} {token}: {got} {answer}, expected {expected}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn each_token_may_write_what_it_is_for() {
+    check(writing()).await;
+}
+
+#[tokio::test]
+async fn each_token_may_query_what_it_is_for() {
+    check(querying()).await;
+}
+
+#[tokio::test]
+async fn each_token_may_configure_what_it_is_for() {
+    check(configuring()).await;
+}
+
+#[tokio::test]
+async fn each_token_may_do_the_rest_that_it_is_for() {
+    check(the_rest()).await;
+}
+
+#[tokio::test]
+async fn anybody_may_ask_for_the_first_token_and_gets_no_second() {
+    let guarded = Guarded::new().await;
+    for token in [Some("admin"), Some("db:own,gone:read"), None] {
+        let path = "/api/v3/configure/token/admin";
+        let (status, _) = guarded.send(token, "POST", path, "").await;
+        assert_eq!(status, 409, "{token:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_drop_a_database_does_not_give_it_the_name_of_another() {
+    let guarded = Guarded::new().await;
+    let undelete = async |token: &str, name: &str| {
+        let path = format!("/api/v3/configure/database/undelete?db=gone&name={name}");
+        guarded.send(Some(token), "POST", &path, "").await.0
+    };
+    assert_eq!(undelete("db:own,gone:delete", "payments").await, 403);
+    assert_eq!(undelete("db:*:delete", "payments").await, 403);
+    assert_eq!(undelete("db:own,gone:delete", "gone").await, 200);
+}
+
+#[tokio::test]
+async fn administrators_alone_replace_the_operator_token() {
+    let guarded = Guarded::new().await;
+    let path = "/api/v3/configure/token/admin/regenerate";
+    for token in guarded.tokens.keys().filter(|name| name.contains(':')) {
+        let answer = guarded.send(Some(token), "POST", path, "").await;
+        assert_eq!(answer, (403, FORBIDDEN.to_owned()), "{token}");
+    }
+    assert_eq!(guarded.send(None, "POST", path, "").await.0, 401);
+    assert_eq!(guarded.send(Some("named"), "POST", path, "").await.0, 201);
+    let old = guarded.send(Some("admin"), "GET", "/ping", "").await;
+    assert_eq!(old, (401, UNAUTHENTICATED.to_owned()));
+}
+
+#[tokio::test]
+async fn lists_show_what_a_token_is_for() {
+    let guarded = Guarded::new().await;
+    let list = async |token: &str| {
+        let path = "/api/v3/configure/database?format=csv";
+        let (_, body) = guarded.send(Some(token), "GET", path, "").await;
+        body.lines().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(list("admin").await, "_internal other own");
+    assert_eq!(list("db:own,gone:describe").await, "own");
+    assert_eq!(list("db:other:*").await, "other");
+    assert_eq!(list("db:*:write").await, "other own");
+    assert_eq!(list("token:*:read").await, "");
+    let (_, kept) = guarded
+        .send(Some("db:other:*"), "GET", "/api/v3/configure/retention", "")
+        .await;
+    assert!(
+        kept.contains(r#""database":"other""#) && !kept.contains("own"),
+        "{kept}"
+    );
+    let all = "/api/v3/configure/retention";
+    let (_, kept) = guarded.send(Some("db:*:write"), "GET", all, "").await;
+    assert_eq!(kept, "[]", "who may only write learns no names of tables");
+    let path = format!("{all}?db=own");
+    let own = guarded.send(Some("db:*:write"), "GET", &path, "").await;
+    assert_eq!(own.0, 403);
+    let path = "/api/v3/configure/retention?db=own";
+    assert_eq!(
+        guarded.send(Some("db:other:*"), "GET", path, "").await.0,
+        403
+    );
+    let (_, own) = guarded
+        .send(
+            Some("db:own,gone:describe"),
+            "GET",
+            "/query?q=SHOW+DATABASES",
+            "",
+        )
+        .await;
+    assert!(own.contains(r#"[["own"]]"#), "{own}");
+}
+
+#[tokio::test]
+async fn a_token_loses_a_database_that_is_dropped_and_does_not_get_its_namesake() {
+    let guarded = Guarded::new().await;
+    let write = async || {
+        let path = "/api/v3/write_lp?db=own";
+        let token = Some("db:own,gone:write");
+        guarded.send(token, "POST", path, "m v=1 1").await.0
+    };
+    assert_eq!(write().await, 204);
+    let path = "/api/v3/configure/database?db=own";
+    assert_eq!(guarded.send(Some("admin"), "DELETE", path, "").await.0, 200);
+    assert_eq!(write().await, 403);
+    let path = "/api/v3/configure/database";
+    let created = guarded
+        .send(Some("admin"), "POST", path, r#"{"db":"own"}"#)
+        .await;
+    assert_eq!(created.0, 200);
+    assert_eq!(write().await, 403);
+}
+
+#[tokio::test]
+async fn what_is_changed_is_taken_down_with_who_did_it() {
+    let guarded = Guarded::new().await;
+    let path = "/api/v3/configure/database";
+    let created = guarded
+        .send(Some("db:*:create"), "POST", path, r#"{"db":"new"}"#)
+        .await;
+    assert_eq!(created.0, 200);
+    let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();
+    let entry = root.value.audit().last().unwrap();
+    assert_eq!(
+        (entry.action.as_str(), entry.target.as_str()),
+        ("create database", "new")
+    );
+    assert_eq!(entry.who.as_deref(), Some("db:*:create"));
+    assert!(entry.request_id.is_some());
+    let query = "/query?q=CREATE+DATABASE+newer";
+    assert_eq!(
+        guarded.send(Some("db:*:create"), "POST", query, "").await.0,
+        200
+    );
+    let root = guarded.served.app.catalog.root(ANY_AGE).await.unwrap();
+    let entry = root.value.audit().last().unwrap();
+    assert_eq!(entry.target, "newer");
+    assert_eq!(entry.who.as_deref(), Some("db:*:create"));
+}

@@ -1,0 +1,381 @@
+//! Every request with who may send it.
+
+/// Who may send a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum May {
+    /// Whoever reaches the server.
+    Anybody,
+    /// Who has any token.
+    Holders,
+    /// Administrators, and who has any permission for databases.
+    Databases,
+    /// Administrators, and who has this action on `own`.
+    Own(&'static str),
+    /// Administrators, and who has one of two actions on `own`.
+    OwnEither(&'static str, &'static str),
+    /// Administrators, and who has the action on all databases.
+    All(&'static str),
+    /// Administrators, and who has one of two actions on all databases.
+    AllEither(&'static str, &'static str),
+    /// Administrators, and who has both actions on `own`: there is one such token.
+    OwnBoth(&'static str),
+    /// Administrators, and who has exactly this permission.
+    Exactly(&'static str),
+    /// Administrators, who has exactly this permission, and who has any for databases.
+    ExactlyOrDatabase(&'static str),
+    /// Administrators.
+    Admin,
+}
+
+impl May {
+    /// Whether the holder of a token may; without one, `None`.
+    pub(super) fn holds(self, token: Option<&str>) -> bool {
+        let Some(token) = token else {
+            return matches!(self, Self::Anybody);
+        };
+        if token == "admin" || token == "named" {
+            return true;
+        }
+        let own = |action: &str| {
+            token == format!("db:own,gone:{action}")
+                || token == format!("db:*:{action}")
+                || token == "db:own,gone:read,write" && ["read", "write"].contains(&action)
+        };
+        let all = |action: &str| token == format!("db:*:{action}");
+        match self {
+            Self::Anybody | Self::Holders => true,
+            Self::Databases => token.starts_with("db:"),
+            Self::Own(action) => own(action),
+            Self::OwnEither(one, other) => own(one) || own(other),
+            Self::All(action) => all(action),
+            Self::AllEither(one, other) => all(one) || all(other),
+            Self::OwnBoth(actions) => token == format!("db:own,gone:{actions}"),
+            Self::Exactly(permission) => token == permission,
+            Self::ExactlyOrDatabase(permission) => token == permission || token.starts_with("db:"),
+            Self::Admin => false,
+        }
+    }
+}
+
+/// A request as the table has it: method, path, body, who may send it, and what they are told. `{gone}` stands for
+/// the name of the dropped database and `{n}` for another number each time. What is allowed changes nothing that a
+/// later row depends on: where it would, the request is wrong in a way that is found after it was allowed.
+pub(super) type Row = (&'static str, &'static str, &'static str, May, u16);
+
+pub(super) fn writing() -> Vec<Row> {
+    use May::{All, Own};
+    let line = "m v=1 1";
+    let range = r#"{"start":"2024-01-01T00:00:00Z","stop":"2024-01-02T00:00:00Z"}"#;
+    vec![
+        ("POST", "/api/v3/write_lp?db=own", line, Own("write"), 204),
+        ("POST", "/api/v2/write?bucket=own", line, Own("write"), 204),
+        ("POST", "/write?db=own", line, Own("write"), 204),
+        (
+            "POST",
+            "/api/v3/write_lp?db=new{n}",
+            line,
+            All("write"),
+            204,
+        ),
+        (
+            "POST",
+            "/api/v2/write?bucket=new{n}",
+            line,
+            All("write"),
+            204,
+        ),
+        ("POST", "/write?db=new{n}", line, All("write"), 204),
+        (
+            "POST",
+            "/api/v2/delete?bucket=own",
+            range,
+            Own("write"),
+            204,
+        ),
+        (
+            "POST",
+            "/api/v2/delete?bucket=missing",
+            range,
+            All("write"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/delete_rows",
+            r#"{"db":"own","table":"m"}"#,
+            Own("write"),
+            204,
+        ),
+        (
+            "POST",
+            "/api/v3/delete_rows",
+            r#"{"db":"missing","table":"m"}"#,
+            All("write"),
+            404,
+        ),
+    ]
+}
+
+pub(super) fn querying() -> Vec<Row> {
+    use May::{Admin, All, Databases, Own, OwnBoth};
+    let sql = "/api/v3/query_sql";
+    let influxql = "/api/v3/query_influxql";
+    vec![
+        (
+            "GET",
+            "/api/v3/query_sql?db=own&q=SELECT+1",
+            "",
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            sql,
+            r#"{"db":"own","q":"SELECT 1"}"#,
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            sql,
+            r#"{"db":"own","q":"SELECT * FROM system.queries"}"#,
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            sql,
+            r#"{"db":"missing","q":"SELECT 1"}"#,
+            All("read"),
+            404,
+        ),
+        (
+            "POST",
+            sql,
+            r#"{"db":"_internal","q":"SELECT 1"}"#,
+            Admin,
+            200,
+        ),
+        (
+            "POST",
+            sql,
+            r#"{"db":"own","q":"DELETE FROM m WHERE time < '2020-01-01'"}"#,
+            OwnBoth("read,write"),
+            200,
+        ),
+        (
+            "POST",
+            influxql,
+            r#"{"db":"own","q":"SHOW MEASUREMENTS"}"#,
+            Own("read"),
+            200,
+        ),
+        (
+            "POST",
+            influxql,
+            r#"{"db":"missing","q":"SHOW MEASUREMENTS"}"#,
+            All("read"),
+            404,
+        ),
+        (
+            "GET",
+            "/api/v3/query_influxql?q=SHOW+DATABASES",
+            "",
+            Databases,
+            200,
+        ),
+        (
+            "GET",
+            "/query?db=own&q=SHOW+MEASUREMENTS",
+            "",
+            Own("read"),
+            200,
+        ),
+        ("GET", "/query?q=SHOW+DATABASES", "", Databases, 200),
+        (
+            "POST",
+            "/query?q=CREATE+DATABASE+own",
+            "",
+            All("create"),
+            200,
+        ),
+        (
+            "POST",
+            "/query?q=DROP+DATABASE+missing",
+            "",
+            All("delete"),
+            200,
+        ),
+    ]
+}
+
+pub(super) fn configuring() -> Vec<Row> {
+    use May::{Admin, All, AllEither, Holders, Own, OwnEither};
+    let database = "/api/v3/configure/database";
+    let table = "/api/v3/configure/table";
+    let twice = r#"{"db":"own","table":"m","tags":["a"],"fields":[{"name":"a","type":"utf8"}]}"#;
+    let new = r#"{"db":"missing","table":"m","tags":["a"],"fields":[{"name":"a","type":"utf8"}]}"#;
+    let kept = r#"{"db":"own","table":"m","tags":[],"fields":[],"retention_period":"1d"}"#;
+    let mut rows = vec![
+        ("GET", database, "", Holders, 200),
+        ("POST", database, r#"{"db":"own"}"#, All("create"), 409),
+        ("PUT", database, r#"{"db":"missing"}"#, Admin, 404),
+        (
+            "DELETE",
+            "/api/v3/configure/database?db={gone}&hard_delete_at=never",
+            "",
+            Own("delete"),
+            409,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/database?db=missing",
+            "",
+            All("delete"),
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/database?db=_internal",
+            "",
+            Admin,
+            500,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/database/undelete?db={gone}&name=own",
+            "",
+            Admin,
+            409,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/database/undelete?db=missing",
+            "",
+            All("delete"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/database/retention_period?db=missing&duration=1d",
+            "",
+            Admin,
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/database/retention_period?db=missing",
+            "",
+            Admin,
+            404,
+        ),
+        ("GET", "/api/v3/configure/retention", "", Holders, 200),
+        ("POST", table, twice, OwnEither("create", "write"), 400),
+        ("POST", table, new, AllEither("create", "write"), 400),
+        ("POST", table, kept, Admin, 409),
+        (
+            "DELETE",
+            "/api/v3/configure/table?db=own&table=missing",
+            "",
+            Own("delete"),
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/table?db=missing&table=m",
+            "",
+            All("delete"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/table/undelete?db=own&table=missing",
+            "",
+            Own("delete"),
+            404,
+        ),
+        (
+            "POST",
+            "/api/v3/configure/table/retention_period?db=own&table=x&duration=1d",
+            "",
+            Admin,
+            404,
+        ),
+        (
+            "DELETE",
+            "/api/v3/enterprise/configure/table/retention_period?db=own&table=x",
+            "",
+            Admin,
+            404,
+        ),
+    ];
+    for path in [
+        "/api/v3/configure/last_cache",
+        "/api/v3/configure/distinct_cache",
+        "/api/v3/configure/file_index",
+        "/api/v3/enterprise/configure/file_index",
+    ] {
+        let create = r#"{"db":"own","table":"missing","columns":["a"]}"#;
+        let delete = r#"{"db":"own","table":"missing","name":"x"}"#;
+        rows.push(("POST", path, create, Own("create"), 404));
+        rows.push(("DELETE", path, delete, Own("delete"), 404));
+        let elsewhere = r#"{"db":"missing","table":"m","name":"x"}"#;
+        rows.push(("DELETE", path, elsewhere, All("delete"), 404));
+    }
+    rows
+}
+
+pub(super) fn the_rest() -> Vec<Row> {
+    use May::{Admin, Anybody, Exactly, ExactlyOrDatabase, Holders};
+    let wrong = r#"{"token_name":"x","permissions":[]}"#;
+    let mut rows = vec![
+        ("OPTIONS", "/write", "", Anybody, 204),
+        ("GET", "/settings", "", Anybody, 200),
+        (
+            "POST",
+            "/api/v3/configure/token/named_admin",
+            r#"{"token_name":"named"}"#,
+            Admin,
+            409,
+        ),
+        ("GET", "/health", "", Exactly("system:health:read"), 200),
+        (
+            "GET",
+            "/api/v1/health",
+            "",
+            Exactly("system:health:read"),
+            200,
+        ),
+        ("GET", "/metrics", "", Exactly("system:metrics:read"), 200),
+        ("GET", "/ready", "", Exactly("system:ready:read"), 200),
+        (
+            "GET",
+            "/ping",
+            "",
+            ExactlyOrDatabase("system:ping:read"),
+            200,
+        ),
+        (
+            "POST",
+            "/ping",
+            "",
+            ExactlyOrDatabase("system:ping:read"),
+            200,
+        ),
+        ("GET", "/nope", "", Holders, 404),
+        ("GET", "/api/v3/engine/x", "", Holders, 404),
+    ];
+    for path in [
+        "/api/v3/configure/token",
+        "/api/v3/enterprise/configure/token",
+    ] {
+        rows.push(("POST", path, wrong, Exactly("token:*:create"), 400));
+    }
+    for path in [
+        "/api/v3/configure/token?token_name=missing",
+        "/api/v3/enterprise/configure/token?token_name=missing",
+    ] {
+        rows.push(("DELETE", path, "", Exactly("token:*:delete"), 404));
+    }
+    rows
+}

@@ -1,0 +1,189 @@
+//! The commands of the shell itself: `\d` and its like.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::{printer::Form, tokens::Language};
+
+/// What `\?` shows.
+pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of InfluxQL with their line.
+
+  \?  \h           this help
+  \q  exit  quit   leave, as Ctrl-D does
+  \l               list the databases
+  \c NAME          go to a database; so does `use NAME`
+  \d               list the tables
+  \d TABLE         list the columns of a table
+  \dc              list the caches
+  \f FORM          show results as pretty, json, jsonl or csv
+  \x               show each row on lines of its own, or not any more
+  \t  \timing      tell how long statements take, or not any more
+  \i FILE          run the statements of a file
+  \o [FILE]        put results into a file; without a file, show them again
+  \lang LANGUAGE   sql or influxql
+  \asof [TIME]     query as of a time or a stamp; without one, as of now
+
+Tab completes names, Ctrl-R searches what was typed before, Ctrl-C gives up a line or a query.";
+
+/// The names of the commands, for completion.
+pub(super) const NAMES: [&str; 15] = [
+    "\\?", "\\asof", "\\c", "\\d", "\\dc", "\\f", "\\h", "\\i", "\\l", "\\lang", "\\o", "\\q",
+    "\\t", "\\timing", "\\x",
+];
+
+/// A command of the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Help,
+    Leave,
+    Databases,
+    Use(String),
+    Tables,
+    Columns { table: String },
+    Caches,
+    Form(Form),
+    Vertical,
+    Timing,
+    Include(PathBuf),
+    Output(Option<PathBuf>),
+    Language(Language),
+    AsOf(Option<String>),
+}
+
+/// Why a line is no command.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoCommand {
+    #[error("there is no command {0}: \\? shows those that there are")]
+    Unknown(String),
+    #[error("{command} needs {needed}")]
+    Needs {
+        command: String,
+        needed: &'static str,
+    },
+    #[error("{0} takes no argument")]
+    TakesNone(String),
+}
+
+impl Command {
+    /// The command of a line.
+    pub(super) fn parse(line: &str) -> Result<Self, NoCommand> {
+        let line = line.trim().trim_end_matches(';').trim_end();
+        let (name, argument) = match line.split_once(char::is_whitespace) {
+            Some((name, argument)) => (name, argument.trim()),
+            None => (line, ""),
+        };
+        let needs = |needed| NoCommand::Needs {
+            command: name.to_owned(),
+            needed,
+        };
+        let given = |needed| match argument.is_empty() {
+            true => Err(needs(needed)),
+            false => Ok(unquoted(argument)),
+        };
+        let optional = (!argument.is_empty()).then(|| unquoted(argument));
+        let command = match name.to_ascii_lowercase().as_str() {
+            "\\c" | "use" => return given("the name of a database").map(Self::Use),
+            "\\i" => return Ok(Self::Include(given("a file")?.into())),
+            "\\o" => return Ok(Self::Output(optional.map(PathBuf::from))),
+            "\\asof" => return Ok(Self::AsOf(optional)),
+            "\\f" => {
+                let form = Form::from_str(argument, true);
+                return form
+                    .map(Self::Form)
+                    .map_err(|_| needs("one of pretty, json, jsonl and csv"));
+            }
+            "\\lang" => {
+                let language = Language::from_str(argument, true);
+                return language
+                    .map(Self::Language)
+                    .map_err(|_| needs("one of sql and influxql"));
+            }
+            "\\d" => {
+                return Ok(optional.map_or(Self::Tables, |table| Self::Columns { table }));
+            }
+            "\\?" | "\\h" | "help" => Self::Help,
+            "\\q" | "exit" | "quit" => Self::Leave,
+            "\\l" => Self::Databases,
+            "\\dc" => Self::Caches,
+            "\\x" => Self::Vertical,
+            "\\t" | "\\timing" => Self::Timing,
+            _ => return Err(NoCommand::Unknown(name.to_owned())),
+        };
+        match optional {
+            None => Ok(command),
+            Some(_) => Err(NoCommand::TakesNone(name.to_owned())),
+        }
+    }
+}
+
+/// A name or path without the quotes that it may be in.
+fn unquoted(argument: &str) -> String {
+    for quote in ['"', '\''] {
+        let inner = argument
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner {
+            return inner.replace(&String::from_iter([quote, quote]), &quote.to_string());
+        }
+    }
+    argument.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_understood() {
+        let table = |table: &str| Command::Columns {
+            table: table.to_owned(),
+        };
+        for (line, expected) in [
+            ("\\?", Command::Help),
+            ("help;", Command::Help),
+            ("\\q", Command::Leave),
+            ("EXIT;", Command::Leave),
+            ("\\l\n", Command::Databases),
+            ("\\c home", Command::Use("home".to_owned())),
+            ("use \"my db\";", Command::Use("my db".to_owned())),
+            ("\\d", Command::Tables),
+            ("\\d  cpu ;", table("cpu")),
+            ("\\d \"a \"\"b\"", table("a \"b")),
+            ("\\dc", Command::Caches),
+            ("\\f JSONL", Command::Form(Form::Jsonl)),
+            ("\\x", Command::Vertical),
+            ("\\timing", Command::Timing),
+            ("\\i 'my file.sql'", Command::Include("my file.sql".into())),
+            ("\\o out", Command::Output(Some("out".into()))),
+            ("\\o", Command::Output(None)),
+            ("\\lang influxql", Command::Language(Language::Influxql)),
+            (
+                "\\asof 2026-01-31T12:00:00Z",
+                Command::AsOf(Some("2026-01-31T12:00:00Z".to_owned())),
+            ),
+            ("\\asof", Command::AsOf(None)),
+        ] {
+            assert_eq!(Command::parse(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_command_is_told() {
+        let error = |line| Command::parse(line).unwrap_err().to_string();
+        insta::assert_snapshot!(error("\\frobnicate x"), @r"there is no command \frobnicate: \? shows those that there are");
+        insta::assert_snapshot!(error("\\c"), @r"\c needs the name of a database");
+        insta::assert_snapshot!(error("\\f parquet"), @r"\f needs one of pretty, json, jsonl and csv");
+        insta::assert_snapshot!(error("\\lang"), @r"\lang needs one of sql and influxql");
+        insta::assert_snapshot!(error("\\l x"), @r"\l takes no argument");
+    }
+
+    #[test]
+    fn the_help_and_the_completion_name_every_command() {
+        for name in NAMES {
+            assert!(HELP.contains(&format!("  {name} ")), "{name}");
+            let parsed = Command::parse(name);
+            assert!(!matches!(parsed, Err(NoCommand::Unknown(_))), "{name}");
+        }
+    }
+}

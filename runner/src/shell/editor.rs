@@ -1,0 +1,128 @@
+//! The line being typed: a thin layer over the line editor.
+
+use rustyline::{
+    CompletionType, Config, Context, Editor, Helper,
+    completion::{Completer, Pair},
+    error::ReadlineError,
+    highlight::Highlighter,
+    hint::Hinter,
+    history::MemHistory,
+    validate::{ValidationContext, ValidationResult, Validator},
+};
+
+use super::{
+    complete, history::MAX_ENTRIES, names::NameCache, pieces::is_complete, tokens::Language,
+};
+
+/// What somebody did at the prompt.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// Statements or a command, complete.
+    Text(String),
+    /// Ctrl-C: the line is given up.
+    Cancelled,
+    /// Ctrl-D.
+    End,
+}
+
+/// An editor on the terminal of this process.
+pub(super) struct LineEditor {
+    editor: Editor<StatementHelper, MemHistory>,
+}
+
+impl LineEditor {
+    /// An editor that knows what was typed before.
+    ///
+    /// # Errors
+    ///
+    /// The terminal can't be used.
+    pub(super) fn new(names: NameCache, earlier: Vec<String>) -> Result<Self, ReadlineError> {
+        let config = Config::builder()
+            .max_history_size(MAX_ENTRIES)?
+            .history_ignore_dups(true)?
+            .history_ignore_space(true)
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .build();
+        let mut editor = Editor::with_history(config.clone(), MemHistory::with_config(&config))?;
+        editor.set_helper(Some(StatementHelper {
+            names,
+            language: Language::Sql,
+        }));
+        let mut editor = Self { editor };
+        for entry in earlier {
+            editor.remember(entry);
+        }
+        Ok(editor)
+    }
+
+    /// Reads until what was typed is complete.
+    ///
+    /// # Errors
+    ///
+    /// The terminal can't be read.
+    pub(super) fn read(
+        &mut self,
+        prompt: &str,
+        language: Language,
+    ) -> Result<Entered, ReadlineError> {
+        if let Some(helper) = self.editor.helper_mut() {
+            helper.language = language;
+        }
+        match self.editor.readline(prompt) {
+            Ok(text) => Ok(Entered::Text(text)),
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Ok(Entered::Cancelled),
+            Err(ReadlineError::Eof) => Ok(Entered::End),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Offers an entry again, with the arrow keys and Ctrl-R.
+    pub(super) fn remember(&mut self, entry: String) {
+        // Memory takes any entry.
+        self.editor.add_history_entry(entry).ok();
+    }
+}
+
+/// What the editor asks while somebody types.
+#[derive(Debug)]
+struct StatementHelper {
+    names: NameCache,
+    language: Language,
+}
+
+impl Helper for StatementHelper {}
+
+impl Highlighter for StatementHelper {}
+
+impl Hinter for StatementHelper {
+    type Hint = String;
+}
+
+impl Validator for StatementHelper {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        Ok(match is_complete(context.input(), self.language) {
+            true => ValidationResult::Valid(None),
+            false => ValidationResult::Incomplete,
+        })
+    }
+}
+
+impl Completer for StatementHelper {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        cursor: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let names = self.names.look();
+        let completion = complete::complete(line, cursor, self.language, &names);
+        let pairs = completion.candidates.into_iter().map(|candidate| Pair {
+            display: candidate.shown,
+            replacement: candidate.text,
+        });
+        Ok((completion.start, pairs.collect()))
+    }
+}

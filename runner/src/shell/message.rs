@@ -1,0 +1,107 @@
+//! What the shell says beside results: errors, and what a result was.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::{client::ClientError, terminal};
+
+/// How messages look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Style {
+    /// Errors are red.
+    pub(super) has_colors: bool,
+}
+
+impl Style {
+    /// A line about an error.
+    pub(super) fn error(self, text: &str) -> String {
+        match self.has_colors {
+            true => format!("\u{1b}[31m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// Why a request failed. Of a refusal, only what the server says.
+pub(super) fn of_client(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused { status, body, .. } => {
+            let reason = reason(body).unwrap_or_else(|| status.to_string());
+            match *status == StatusCode::UNAUTHORIZED {
+                true => format!("{reason}: pass a valid token with --token"),
+                false => reason,
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The text of an answer, which may be wrapped in JSON; `None`: there is none.
+fn reason(body: &str) -> Option<String> {
+    let value: Option<Value> = serde_json::from_str(body).ok();
+    let error = value
+        .as_ref()
+        .and_then(|value| value.get("error")?.as_str());
+    let text = error.unwrap_or(body).trim();
+    (!text.is_empty()).then(|| terminal::shown(text))
+}
+
+/// What a result was: `2 rows (12 ms)`.
+pub(super) fn summary(rows: u64, time: Option<Duration>) -> String {
+    let rows = match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{rows} rows"),
+    };
+    match time {
+        None => rows,
+        Some(time) if time < Duration::from_secs(1) => {
+            format!("{rows} ({} ms)", time.as_millis())
+        }
+        Some(time) => format!("{rows} ({:.2} s)", time.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_what_the_server_says() {
+        let shown = |status: u16, body: &str| {
+            of_client(&ClientError::Refused {
+                status: StatusCode::from_u16(status).unwrap(),
+                body: body.to_owned(),
+                retry_after: None,
+            })
+        };
+        insta::assert_snapshot!(shown(400, "Error during planning: no"), @"Error during planning: no");
+        insta::assert_snapshot!(shown(404, r#"{"error":"database not found: x"}"#), @"database not found: x");
+        insta::assert_snapshot!(shown(400, "no column \u{1b}[2J"), @r"no column \x1b[2J");
+        insta::assert_snapshot!(shown(503, " "), @"503 Service Unavailable");
+        insta::assert_snapshot!(shown(401, r#"{"error":"the request was not authenticated"}"#), @"the request was not authenticated: pass a valid token with --token");
+    }
+
+    #[test]
+    fn summaries_have_rows_and_time() {
+        assert_eq!(summary(1, None), "1 row");
+        assert_eq!(
+            summary(0, Some(Duration::from_millis(12))),
+            "0 rows (12 ms)"
+        );
+        assert_eq!(
+            summary(2, Some(Duration::from_millis(1250))),
+            "2 rows (1.25 s)"
+        );
+    }
+
+    #[test]
+    fn only_colored_errors_have_escapes() {
+        assert_eq!(Style { has_colors: false }.error("x"), "x");
+        assert_eq!(
+            Style { has_colors: true }.error("x"),
+            "\u{1b}[31mx\u{1b}[0m"
+        );
+    }
+}

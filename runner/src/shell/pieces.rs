@@ -1,0 +1,242 @@
+//! What a person has typed, or a file has, as commands of the shell and statements for the server.
+
+use super::tokens::{Language, Token, tokens};
+
+/// A command or statement with the space and comments before it. Those of a text are together the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// A line for the shell itself: `\d`, `use db`, `exit`.
+    Command(&'a str),
+    /// A statement with what ends it.
+    Statement(&'a str),
+    /// A statement that nothing ends.
+    Unfinished(&'a str),
+    /// Space and comments.
+    Blank(&'a str),
+}
+
+impl<'a> Piece<'a> {
+    /// Its text.
+    pub(super) fn text(&self) -> &'a str {
+        let (Self::Command(text)
+        | Self::Statement(text)
+        | Self::Unfinished(text)
+        | Self::Blank(text)) = self;
+        text
+    }
+}
+
+/// The first piece of a text, and what comes after it; `None` if there is no text.
+///
+/// SQL statements end with `;`, InfluxQL ones with `;` or their line.
+pub(super) fn next_piece(text: &str, language: Language) -> Option<(Piece<'_>, &str)> {
+    if text.is_empty() {
+        return None;
+    }
+    if let Some(end) = command_end(text) {
+        let (command, rest) = text.split_at(end);
+        return Some((Piece::Command(command), rest));
+    }
+    let mut end = 0;
+    let mut has_content = false;
+    for token in tokens(text, language) {
+        if has_content && let Some(line_end) = line_end(&token, language) {
+            let (statement, rest) = text.split_at(end + line_end);
+            return Some((Piece::Statement(statement), rest));
+        }
+        end += token.text.len();
+        if token.is_symbol(";") {
+            let (statement, rest) = text.split_at(end);
+            return Some((Piece::Statement(statement), rest));
+        }
+        has_content |= token.is_significant() || !token.closed;
+    }
+    let piece = match has_content {
+        true => Piece::Unfinished(text),
+        false => Piece::Blank(text),
+    };
+    Some((piece, ""))
+}
+
+/// Where a line ends within a token that is no part of a statement which ends with its line.
+fn line_end(token: &Token<'_>, language: Language) -> Option<usize> {
+    let ends = language == Language::Influxql && !token.is_significant() && token.closed;
+    ends.then(|| token.text.find('\n').map(|at| at + 1))
+        .flatten()
+}
+
+/// Where the line ends if a text begins with a command of the shell.
+fn command_end(text: &str) -> Option<usize> {
+    let begin = text.len() - text.trim_start().len();
+    let rest = text.get(begin..)?;
+    let line = rest.split_inclusive('\n').next()?;
+    (line.starts_with('\\') || is_word_command(line)).then(|| begin + line.len())
+}
+
+/// `exit`, `quit`, `help` or `use NAME`, as other shells have them.
+fn is_word_command(line: &str) -> bool {
+    let line = line.trim().trim_end_matches(';').trim_end();
+    let mut words = line.split_whitespace();
+    let first = words.next().unwrap_or_default().to_ascii_lowercase();
+    match first.as_str() {
+        "exit" | "quit" | "help" => words.next().is_none(),
+        "use" => words.next().is_some_and(|name| !name.contains(';')),
+        _ => false,
+    }
+}
+
+/// The last piece of a text, and where it begins.
+pub(super) fn last_piece(text: &str, language: Language) -> Option<(Piece<'_>, usize)> {
+    let mut last = None;
+    let mut rest = text;
+    while let Some((piece, after)) = next_piece(rest, language) {
+        last = Some((piece, text.len() - rest.len()));
+        rest = after;
+    }
+    last
+}
+
+/// Whether Enter after this text sends it, rather than beginning another line of it.
+pub(super) fn is_complete(text: &str, language: Language) -> bool {
+    match last_piece(text, language) {
+        Some((Piece::Unfinished(statement), _)) => {
+            language == Language::Influxql && tokens(statement, language).all(|token| token.closed)
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(mut text: &str, language: Language) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::new();
+        while let Some((piece, rest)) = next_piece(text, language) {
+            pieces.push(piece);
+            text = rest;
+        }
+        pieces
+    }
+
+    #[test]
+    fn statements_end_outside_of_quotes_and_comments() {
+        insta::assert_debug_snapshot!(pieces("SELECT ';' -- no;\n, \"a;b\", $$;$$; /* ; */ SELECT\n2 ;\n-- end;\n", Language::Sql), @r#"
+        [
+            Statement(
+                "SELECT ';' -- no;\n, \"a;b\", $$;$$;",
+            ),
+            Statement(
+                " /* ; */ SELECT\n2 ;",
+            ),
+            Blank(
+                "\n-- end;\n",
+            ),
+        ]
+        "#);
+        assert_eq!(
+            pieces("SELECT 'a;\nb", Language::Sql),
+            [Piece::Unfinished("SELECT 'a;\nb")]
+        );
+        assert_eq!(pieces(";", Language::Sql), [Piece::Statement(";")]);
+    }
+
+    #[test]
+    fn influxql_ends_with_its_line() {
+        assert_eq!(
+            pieces(
+                "\nSHOW DATABASES\nSELECT 'a\nb' FROM c;SELECT 1",
+                Language::Influxql
+            ),
+            [
+                Piece::Statement("\nSHOW DATABASES\n"),
+                Piece::Statement("SELECT 'a\nb' FROM c;"),
+                Piece::Unfinished("SELECT 1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn commands_are_lines_at_the_beginning_of_a_statement() {
+        assert_eq!(
+            pieces(
+                "\\d cpu;\nSELECT 1;\n\\x\nuse home;\n SELECT\n\\d;",
+                Language::Sql
+            ),
+            [
+                Piece::Command("\\d cpu;\n"),
+                Piece::Statement("SELECT 1;"),
+                Piece::Command("\n\\x\n"),
+                Piece::Command("use home;\n"),
+                Piece::Statement(" SELECT\n\\d;"),
+            ]
+        );
+        for command in ["exit", "QUIT;", "help", "use a b"] {
+            assert_eq!(pieces(command, Language::Sql), [Piece::Command(command)]);
+        }
+        assert_eq!(
+            pieces("exit 1", Language::Sql),
+            [Piece::Unfinished("exit 1")]
+        );
+    }
+
+    #[test]
+    fn enter_sends_what_is_complete() {
+        for (text, sql, influxql) in [
+            ("", true, true),
+            ("SELECT 1", false, true),
+            ("SELECT 1;", true, true),
+            ("SELECT 1; -- done", true, true),
+            ("SELECT ';", false, false),
+            ("SELECT 1; SELECT", false, true),
+            ("/* open", false, false),
+            ("\\d", true, true),
+            ("exit", true, true),
+        ] {
+            assert_eq!(is_complete(text, Language::Sql), sql, "{text}");
+            assert_eq!(is_complete(text, Language::Influxql), influxql, "{text}");
+        }
+    }
+
+    fn language(influxql: bool) -> Language {
+        match influxql {
+            true => Language::Influxql,
+            false => Language::Sql,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_together_are_the_text(
+            text in r#"([a-eE$'"/*; \n\\é;.-]|\$\$|--|/\*|\*/|\nuse x\n){0,40}"#,
+            influxql: bool,
+        ) {
+            let pieces = pieces(&text, language(influxql));
+            let joined: String = pieces.iter().map(Piece::text).collect();
+            prop_assert_eq!(&joined, &text);
+            prop_assert!(pieces.iter().all(|piece| !piece.text().is_empty()));
+            let unended = |piece: &Piece<'_>| matches!(piece, Piece::Unfinished(_) | Piece::Blank(_));
+            let open = pieces.iter().position(unended);
+            prop_assert!(open.is_none_or(|at| at + 1 == pieces.len()));
+        }
+
+        #[test]
+        fn quotes_are_never_split(
+            inside in r"[a-c;\n -]{0,12}",
+            quotes in prop_oneof![
+                Just(("'", "'")), Just(("\"", "\"")), Just(("/*", "*/")), Just(("$$", "$$")), Just(("$t$", "$t$")),
+            ],
+            before in "[a-c ]{0,6}",
+        ) {
+            // A dollar within a word begins no quotes.
+            let statement = format!("SELECT {before} {}{inside}{} x;", quotes.0, quotes.1);
+            let text = format!("{statement}SELECT 2;");
+            prop_assert_eq!(
+                pieces(&text, Language::Sql),
+                [Piece::Statement(&statement), Piece::Statement("SELECT 2;")]
+            );
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Results as they come from the server: printed chunk by chunk, with their rows counted on the way.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use clap::ValueEnum;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
+
+/// The table of a result without columns, as a result without rows may be: nothing to look at.
+const NO_TABLE: &[u8] = b"++\n++\n";
+/// The longest row that is shown on lines of its own.
+const MAX_ROW_BYTES: usize = 64 << 20;
+
+/// The forms of a result that are for terminals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    Pretty,
+    Json,
+    #[value(alias = "json_lines")]
+    Jsonl,
+    Csv,
+}
+
+impl Form {
+    /// The form's name in requests.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// Prints one result.
+#[derive(Debug)]
+pub(super) struct Printer {
+    counter: Counter,
+    vertical: Option<Vertical>,
+    /// The beginning of a table that may turn out to be none.
+    held: Vec<u8>,
+    last: Option<u8>,
+}
+
+impl Printer {
+    /// For a result of this form.
+    pub(super) fn new(form: Form) -> Self {
+        Self {
+            counter: Counter::new(form),
+            vertical: None,
+            held: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// For a result of JSON lines, each value of which is to be shown on a line of its own.
+    pub(super) fn vertical() -> Self {
+        Self {
+            vertical: Some(Vertical::default()),
+            ..Self::new(Form::Jsonl)
+        }
+    }
+
+    /// Prints the next bytes of the result.
+    pub(super) fn print(&mut self, bytes: &[u8], into: &mut dyn Write) -> io::Result<()> {
+        self.counter.count(bytes);
+        if let Some(vertical) = &mut self.vertical {
+            return vertical.print(bytes, into);
+        }
+        if self.counter.form == Form::Pretty && self.last.is_none() {
+            self.held.extend_from_slice(bytes);
+            if NO_TABLE.starts_with(&self.held) {
+                return Ok(());
+            }
+            let held = std::mem::take(&mut self.held);
+            self.last = held.last().copied();
+            return into.write_all(&held);
+        }
+        self.last = bytes.last().copied().or(self.last);
+        into.write_all(bytes)
+    }
+
+    /// Prints what is left, and gives the number of rows.
+    pub(super) fn finish(mut self, into: &mut dyn Write) -> io::Result<u64> {
+        if let Some(vertical) = &mut self.vertical {
+            vertical.print_row(into)?;
+        } else if self.last.is_some_and(|last| last != b'\n') {
+            into.write_all(b"\n")?;
+        }
+        into.flush()?;
+        Ok(self.counter.rows())
+    }
+}
+
+/// Counts the rows of a result without keeping any of it.
+#[derive(Debug)]
+struct Counter {
+    form: Form,
+    /// Lines, records or objects that have ended or, in tables and JSON, begun.
+    count: u64,
+    at_line_start: bool,
+    in_quotes: bool,
+    after_backslash: bool,
+    depth: usize,
+}
+
+impl Counter {
+    fn new(form: Form) -> Self {
+        Self {
+            form,
+            count: 0,
+            at_line_start: true,
+            in_quotes: false,
+            after_backslash: false,
+            depth: 0,
+        }
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match self.form {
+                // A line break within a value makes two lines of its row; nothing tells them apart.
+                Form::Pretty => self.count += u64::from(self.at_line_start && byte == b'|'),
+                Form::Jsonl => self.count += u64::from(byte == b'\n' && !self.at_line_start),
+                Form::Csv => {
+                    self.in_quotes ^= byte == b'"';
+                    let ends = byte == b'\n' && !self.in_quotes;
+                    self.count += u64::from(ends);
+                }
+                Form::Json => self.count_objects(byte),
+            }
+            self.at_line_start = byte == b'\n';
+        }
+    }
+
+    fn count_objects(&mut self, byte: u8) {
+        match byte {
+            _ if self.after_backslash => self.after_backslash = false,
+            b'\\' if self.in_quotes => self.after_backslash = true,
+            b'"' => self.in_quotes = !self.in_quotes,
+            _ if self.in_quotes => {}
+            b'{' | b'[' => {
+                self.count += u64::from(byte == b'{' && self.depth == 1);
+                self.depth += 1;
+            }
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        let unended = u64::from(!self.at_line_start);
+        match self.form {
+            Form::Json => self.count,
+            Form::Jsonl => self.count + unended,
+            // The header is no row.
+            Form::Csv => (self.count + unended).saturating_sub(1),
+            Form::Pretty => self.count.saturating_sub(1),
+        }
+    }
+}
+
+/// Rows as `column | value` lines. What is null is left out, as it is in JSON lines.
+#[derive(Debug, Default)]
+struct Vertical {
+    rows: u64,
+    line: Vec<u8>,
+}
+
+impl Vertical {
+    fn print(&mut self, bytes: &[u8], into: &mut dyn Write) -> io::Result<()> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() + part.len() > MAX_ROW_BYTES {
+                let error = "a row is too long to be shown on lines of its own";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.print_row(into)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_row(&mut self, into: &mut dyn Write) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let Fields(fields) = serde_json::from_slice(&line)?;
+        self.rows += 1;
+        let mut text = format!("-[ row {} ]-\n", self.rows);
+        let widths = fields.iter().map(|(name, _)| name.chars().count());
+        let width = widths.max().unwrap_or(0);
+        for (name, value) in fields {
+            let value = match value {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            // Further lines of a value stand below its first one.
+            let value = value.replace('\n', &format!("\n{:width$} | ", ""));
+            writeln!(text, "{name:width$} | {value}").ok();
+        }
+        into.write_all(text.as_bytes())
+    }
+}
+
+/// The members of a JSON object in their order.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> serde::Deserialize<'de> for Fields {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a row")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed, and the number of rows, however the bytes come.
+    fn printed(new: impl Fn() -> Printer, text: &str) -> (String, u64) {
+        let with_chunks = |size| {
+            let (mut printer, mut into) = (new(), Vec::new());
+            for chunk in text.as_bytes().chunks(size) {
+                printer.print(chunk, &mut into).unwrap();
+            }
+            let rows = printer.finish(&mut into).unwrap();
+            (String::from_utf8(into).unwrap(), rows)
+        };
+        let whole = with_chunks(text.len().max(1));
+        for size in 1..4 {
+            assert_eq!(with_chunks(size), whole, "{size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn rows_are_counted_in_all_forms() {
+        for (form, text, expected) in [
+            (Form::Pretty, "+---+\n| a |\n+---+\n| 1 |\n| 2 |\n+---+", 2),
+            (Form::Pretty, "+---+\n| a |\n+---+\n+---+", 0),
+            (Form::Json, r#"[{"a":"}{[\""},{"b":[{"c":1}]}]"#, 2),
+            (Form::Json, "[]", 0),
+            (Form::Jsonl, "{\"a\":1}\n{}\n", 2),
+            (Form::Jsonl, "{}", 1),
+            (Form::Jsonl, "", 0),
+            (Form::Csv, "a,b\n1,\"x\n\"\"y\"\n2,\n", 2),
+            (Form::Csv, "a\n1", 1),
+            (Form::Csv, "a\n", 0),
+            (Form::Csv, "", 0),
+        ] {
+            let (out, rows) = printed(|| Printer::new(form), text);
+            assert_eq!(rows, expected, "{text}");
+            assert_eq!(out.trim_end_matches('\n'), text.trim_end_matches('\n'));
+            assert!(out.is_empty() || out.ends_with('\n'));
+        }
+    }
+
+    #[test]
+    fn a_table_without_columns_is_not_shown() {
+        for text in ["++\n++", "++\n++\n"] {
+            assert_eq!(
+                printed(|| Printer::new(Form::Pretty), text),
+                (String::new(), 0)
+            );
+        }
+    }
+
+    #[test]
+    fn rows_have_lines_of_their_own() {
+        let lines = "{\"host\":\"a\",\"usage\":0.5,\"all\":[1,2]}\n{\"note\":\"x\\ny\"}\n";
+        let (out, rows) = printed(Printer::vertical, lines);
+        assert_eq!(rows, 2);
+        insta::assert_snapshot!(out, @r"
+        -[ row 1 ]-
+        host  | a
+        usage | 0.5
+        all   | [1,2]
+        -[ row 2 ]-
+        note | x
+             | y
+        ");
+        assert_eq!(printed(Printer::vertical, ""), (String::new(), 0));
+    }
+}

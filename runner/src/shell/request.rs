@@ -1,0 +1,58 @@
+//! The request that a statement is.
+
+use reqwest::{Method, Response, header};
+use serde::Serialize;
+
+use super::tokens::Language;
+use crate::client::{Client, ClientError};
+
+/// The time or stamp as of which a query is to be answered.
+const AS_OF_HEADER: &str = "x-neap-as-of";
+
+/// A statement for a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StatementRequest<'a> {
+    pub(crate) language: Language,
+    /// Some statements of InfluxQL need none.
+    pub(crate) database: Option<&'a str>,
+    pub(crate) text: &'a str,
+    /// The form of the result: `pretty`, `json` and so on.
+    pub(crate) form: &'a str,
+    /// A time or a stamp.
+    pub(crate) as_of: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db: Option<&'a str>,
+    q: &'a str,
+    format: &'a str,
+}
+
+impl StatementRequest<'_> {
+    /// Sends it; the answer is the result.
+    ///
+    /// # Errors
+    ///
+    /// The request failed or was refused.
+    pub(crate) async fn send(&self, client: &Client) -> Result<Response, ClientError> {
+        let path = match self.language {
+            Language::Sql => "/api/v3/query_sql",
+            Language::Influxql => "/api/v3/query_influxql",
+        };
+        let body = Body {
+            db: self.database,
+            q: self.text,
+            format: self.form,
+        };
+        // Strings are always JSON.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let request = client.request(Method::POST, path);
+        let mut request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(as_of) = self.as_of {
+            request = request.header(AS_OF_HEADER, as_of);
+        }
+        client.send(request.body(body)).await
+    }
+}

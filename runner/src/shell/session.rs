@@ -1,0 +1,422 @@
+//! A session: what is set, and what statements and commands do.
+
+use std::{
+    fs::{self, File},
+    future::Future,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    pin::Pin,
+};
+
+use neap_bucket::World;
+use reqwest::{Method, Response};
+
+use super::{
+    command::{Command, HELP},
+    message::{self, Style},
+    names::{self, NameCache},
+    pieces::{Piece, next_piece},
+    printer::{Form, Printer},
+    request::StatementRequest,
+    tokens::{Language, Token, tokens},
+};
+use crate::{
+    cli::CommandError,
+    client::{Client, ClientError},
+    console::Console,
+    terminal::Controls,
+};
+
+/// The largest file that is run.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Files that run files, at most.
+const MAX_DEPTH: usize = 8;
+
+/// The tables of the database.
+const TABLES: &str = "SELECT table_name FROM information_schema.tables \
+    WHERE table_schema = 'iox' ORDER BY table_name";
+/// The caches of the database.
+const LAST_CACHES: &str = "SELECT * FROM system.last_caches ORDER BY \"table\", name";
+const DISTINCT_CACHES: &str = "SELECT * FROM system.distinct_caches ORDER BY \"table\", name";
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) database: Option<String>,
+    pub(crate) language: Language,
+    pub(crate) form: Form,
+    /// A time or a stamp; `None`: now.
+    pub(crate) as_of: Option<String>,
+}
+
+/// What comes after a piece of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Continue,
+    /// Something failed, which was told. What was typed or read behind it is not run.
+    Failed,
+    Leave,
+}
+
+/// Why something failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{}", message::of_client(.0))]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Told(String),
+    /// There is nobody to print for, so the session ends.
+    #[error("{0}")]
+    Output(io::Error),
+}
+
+impl Failure {
+    fn of_file(path: &Path, error: &io::Error) -> Self {
+        Self::Told(format!("{}: {error}", path.display()))
+    }
+}
+
+/// A file that results are put into.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    file: File,
+}
+
+/// A person and a server.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    console: &'a mut Console,
+    client: Client,
+    world: World,
+    settings: Settings,
+    style: Style,
+    names: NameCache,
+    output: Option<Output>,
+    is_vertical: bool,
+    tells_time: bool,
+}
+
+impl<'a> Session<'a> {
+    /// A session that has not asked the server anything yet. Must be called within a Tokio runtime.
+    pub(super) fn new(
+        console: &'a mut Console,
+        client: Client,
+        world: World,
+        settings: Settings,
+        style: Style,
+    ) -> Self {
+        let names = NameCache::new(client.clone(), world.clone());
+        names.use_database(settings.database.as_deref());
+        Self {
+            console,
+            client,
+            world,
+            settings,
+            style,
+            names,
+            output: None,
+            is_vertical: false,
+            tells_time: true,
+        }
+    }
+
+    /// The names for completion.
+    pub(super) fn names(&self) -> NameCache {
+        self.names.clone()
+    }
+
+    /// The language of what is typed next.
+    pub(super) fn language(&self) -> Language {
+        self.settings.language
+    }
+
+    /// What stands before the cursor: `home> `.
+    pub(super) fn prompt(&self) -> String {
+        let database = self.settings.database.as_deref().unwrap_or("(no database)");
+        let language = match self.settings.language {
+            Language::Sql => "",
+            Language::Influxql => " influxql",
+        };
+        let as_of = match &self.settings.as_of {
+            Some(as_of) => format!(" as of {as_of}"),
+            None => String::new(),
+        };
+        format!("{database}{language}{as_of}> ")
+    }
+
+    /// Puts results into a file from now on.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be created.
+    pub(super) fn open_output(&mut self, path: &Path) -> Result<(), CommandError> {
+        let file = File::create(path).map_err(|error| CommandError::File {
+            path: path.display().to_string(),
+            error,
+        })?;
+        self.output = Some(Output {
+            path: path.to_owned(),
+            file,
+        });
+        Ok(())
+    }
+
+    /// Does what was typed, statement by statement, until one fails.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be printed any more.
+    pub(super) async fn run(&mut self, text: &str) -> Result<Flow, CommandError> {
+        self.run_text(text, 0).await.map_err(CommandError::Output)
+    }
+
+    /// Tells what is not as it should be.
+    pub(super) fn warn(&mut self, warning: &str) {
+        self.console.report(warning);
+    }
+
+    /// Tells that what was running has been given up.
+    pub(super) fn tell_cancelled(&mut self) {
+        self.console.out.flush().ok();
+        self.console.report("\ncancelled");
+    }
+
+    fn run_text<'t>(
+        &'t mut self,
+        mut text: &'t str,
+        depth: usize,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Flow>> + Send + 't>> {
+        Box::pin(async move {
+            while let Some((piece, rest)) = next_piece(text, self.settings.language) {
+                text = rest;
+                let outcome = match piece {
+                    Piece::Blank(_) => Ok(Flow::Continue),
+                    Piece::Command(line) => self.run_command(line, depth).await,
+                    Piece::Statement(statement) | Piece::Unfinished(statement) => {
+                        let outcome = self.run_statement(statement).await;
+                        outcome.map(|()| Flow::Continue)
+                    }
+                };
+                match outcome {
+                    Ok(Flow::Continue) => {}
+                    Ok(flow) => return Ok(flow),
+                    Err(Failure::Output(error)) => return Err(error),
+                    Err(failure) => {
+                        self.console.out.flush()?;
+                        let line = self.style.error(&format!("error: {failure}"));
+                        self.console.report(line);
+                        return Ok(Flow::Failed);
+                    }
+                }
+            }
+            Ok(Flow::Continue)
+        })
+    }
+
+    async fn run_command(&mut self, line: &str, depth: usize) -> Result<Flow, Failure> {
+        let command = Command::parse(line).map_err(|error| Failure::Told(error.to_string()))?;
+        match command {
+            Command::Leave => return Ok(Flow::Leave),
+            Command::Include(path) => return self.include(&path, depth).await,
+            Command::Help => self.console.report(HELP),
+            Command::Databases => self.list_databases().await?,
+            Command::Use(database) => self.use_database(database).await?,
+            Command::Tables => self.run_sql(TABLES).await?,
+            Command::Columns { table } => self.list_columns(&table).await?,
+            Command::Caches => {
+                self.console.report("last value caches:");
+                self.run_sql(LAST_CACHES).await?;
+                self.console.report("distinct value caches:");
+                self.run_sql(DISTINCT_CACHES).await?;
+            }
+            Command::Form(form) => self.settings.form = form,
+            Command::Vertical => {
+                self.is_vertical = !self.is_vertical;
+                self.tell_switch("rows on lines of their own", self.is_vertical);
+            }
+            Command::Timing => {
+                self.tells_time = !self.tells_time;
+                self.tell_switch("times", self.tells_time);
+            }
+            Command::Output(path) => self.direct_output(path)?,
+            Command::Language(language) => self.settings.language = language,
+            Command::AsOf(as_of) => self.settings.as_of = as_of,
+        }
+        Ok(Flow::Continue)
+    }
+
+    fn tell_switch(&mut self, what: &str, is_on: bool) {
+        let state = if is_on { "on" } else { "off" };
+        self.console.report(format_args!("{what}: {state}"));
+    }
+
+    async fn run_statement(&mut self, statement: &str) -> Result<(), Failure> {
+        let language = self.settings.language;
+        let mut significant = tokens(statement, language).filter(Token::is_significant);
+        let Some(first) = significant.next().filter(|first| !first.is_symbol(";")) else {
+            return Ok(());
+        };
+        let reads = ["select", "show", "explain", "with", "values", "describe"];
+        let may_change = !reads.iter().any(|word| first.is_word(word));
+        let text = statement.trim();
+        let text = text.strip_suffix(';').unwrap_or(text);
+        let outcome = self.run_in(language, text).await;
+        if may_change {
+            self.names.expire();
+        }
+        outcome
+    }
+
+    /// Runs a statement of the shell's own.
+    async fn run_sql(&mut self, sql: &str) -> Result<(), Failure> {
+        self.run_in(Language::Sql, sql).await
+    }
+
+    async fn run_in(&mut self, language: Language, text: &str) -> Result<(), Failure> {
+        let began = self.world.moment();
+        let request = self.request(language, text, self.form())?;
+        let response = request.send(&self.client).await?;
+        let rows = self.print(response).await?;
+        let time = self.tells_time.then(|| self.world.elapsed(&began));
+        self.console.report(message::summary(rows, time));
+        Ok(())
+    }
+
+    /// The request that a statement is with what is set.
+    fn request<'r>(
+        &'r self,
+        language: Language,
+        text: &'r str,
+        form: Form,
+    ) -> Result<StatementRequest<'r>, Failure> {
+        let database = self.settings.database.as_deref();
+        if database.is_none() && language == Language::Sql {
+            let hint = "no database is chosen: \\l lists them, \\c NAME goes to one";
+            return Err(Failure::Told(hint.to_owned()));
+        }
+        Ok(StatementRequest {
+            language,
+            database,
+            text,
+            form: form.as_str(),
+            as_of: self.settings.as_of.as_deref(),
+        })
+    }
+
+    /// The form that the server is asked for.
+    fn form(&self) -> Form {
+        match self.is_vertical {
+            true => Form::Jsonl,
+            false => self.settings.form,
+        }
+    }
+
+    /// Prints a result as it comes, or puts it into the file, and counts its rows.
+    async fn print(&mut self, mut response: Response) -> Result<u64, Failure> {
+        let mut printer = match self.is_vertical {
+            true => Printer::vertical(),
+            false => Printer::new(self.settings.form),
+        };
+        let is_read = self.output.is_none() && self.console.out_is_terminal;
+        let mut controls = Controls::new(is_read);
+        while let Some(chunk) = self.client.next_chunk(&mut response).await? {
+            self.put(|into| printer.print(&chunk, &mut controls.over(into)))?;
+            // A result that comes fast must not keep Ctrl-C waiting.
+            tokio::task::yield_now().await;
+        }
+        self.put(|into| printer.finish(&mut controls.over(into)))
+    }
+
+    /// Writes to where results go.
+    fn put<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> Result<T, Failure> {
+        match &mut self.output {
+            Some(output) => {
+                write(&mut output.file).map_err(|error| Failure::of_file(&output.path, &error))
+            }
+            None => write(&mut self.console.out).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => Failure::Told(error.to_string()),
+                _ => Failure::Output(error),
+            }),
+        }
+    }
+
+    async fn list_databases(&mut self) -> Result<(), Failure> {
+        let request = self
+            .client
+            .request(Method::GET, "/api/v3/configure/database");
+        let request = request.query(&[("format", self.form().as_str())]);
+        let response = self.client.send(request).await?;
+        let rows = self.print(response).await?;
+        self.console.report(message::summary(rows, None));
+        Ok(())
+    }
+
+    async fn use_database(&mut self, database: String) -> Result<(), Failure> {
+        let databases = names::fetch_databases(&self.client).await?;
+        if !databases.contains(&database) {
+            return Err(Failure::Told(format!("database not found: {database}")));
+        }
+        self.names.use_database(Some(&database));
+        self.settings.database = Some(database);
+        Ok(())
+    }
+
+    /// Columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
+    async fn list_columns(&mut self, table: &str) -> Result<(), Failure> {
+        let table_is = format!(
+            "table_schema = 'iox' AND table_name = '{}'",
+            table.replace('\'', "''")
+        );
+        let sql =
+            format!("SELECT table_name FROM information_schema.tables WHERE {table_is} LIMIT 1");
+        let request = self.request(Language::Sql, &sql, Form::Jsonl)?;
+        let mut found = request.send(&self.client).await?;
+        if self.client.next_chunk(&mut found).await?.is_none() {
+            return Err(Failure::Told(format!("table not found: {table}")));
+        }
+        let sql = format!(
+            "SELECT column_name, data_type, CASE WHEN data_type LIKE 'Dictionary%' THEN 'tag' \
+             WHEN column_name = 'time' THEN 'time' ELSE 'field' END AS kind \
+             FROM information_schema.columns WHERE {table_is} ORDER BY column_name"
+        );
+        self.run_sql(&sql).await
+    }
+
+    /// Runs a file.
+    async fn include(&mut self, path: &Path, depth: usize) -> Result<Flow, Failure> {
+        if depth >= MAX_DEPTH {
+            return Err(Failure::Told(format!(
+                "{}: too many files run one another",
+                path.display()
+            )));
+        }
+        let failed = |error: io::Error| Failure::of_file(path, &error);
+        if fs::metadata(path).map_err(failed)?.len() > MAX_FILE_BYTES {
+            return Err(Failure::Told(format!(
+                "{}: the file is too large",
+                path.display()
+            )));
+        }
+        let text = fs::read_to_string(path).map_err(failed)?;
+        let flow = self.run_text(&text, depth + 1).await;
+        flow.map_err(Failure::Output)
+    }
+
+    fn direct_output(&mut self, path: Option<PathBuf>) -> Result<(), Failure> {
+        self.output = None;
+        match path {
+            Some(path) => self
+                .open_output(&path)
+                .map_err(|error| Failure::Told(error.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! A server for tests.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread::{self, JoinHandle},
+};
+
+use crate::client::{Client, Connection};
+
+/// A server that answers one request after the other, and gives what each was: its first line and its body.
+pub(super) struct Server {
+    url: String,
+    requests: JoinHandle<Vec<String>>,
+}
+
+impl Server {
+    /// With the status and the body of each answer.
+    pub(super) fn new(answers: &[(u16, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answers: Vec<_> = answers
+            .iter()
+            .map(|&(status, body)| (status, body.to_owned()))
+            .collect();
+        let serve = move || {
+            let answered = answers.into_iter().map(|(status, body)| {
+                let (mut connection, _) = listener.accept().unwrap();
+                let request = read_request(&mut connection);
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n");
+                let answer = format!("{head}connection: close\r\n\r\n{body}");
+                connection.write_all(answer.as_bytes()).unwrap();
+                request
+            });
+            answered.collect()
+        };
+        Self {
+            url,
+            requests: thread::spawn(serve),
+        }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        let connection = Connection {
+            url: self.url.parse().unwrap(),
+            token: None,
+            tls_ca: None,
+            tls_no_verify: false,
+        };
+        Client::new(&connection).unwrap()
+    }
+
+    /// The requests, when all are answered.
+    pub(super) fn requests(self) -> Vec<String> {
+        self.requests.join().unwrap()
+    }
+}
+
+/// The path of a request, the header that a test may look at, and the body.
+fn read_request(connection: &mut impl Read) -> String {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = connection.read(&mut buffer).unwrap();
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let header = |name: &str| {
+            let line = head.lines().find(|line| line.starts_with(name))?;
+            line.split_once(": ").map(|(_, value)| value)
+        };
+        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+        if body.len() < length {
+            continue;
+        }
+        let target = head.split(' ').nth(1).unwrap();
+        let as_of = header("x-neap-as-of").map_or(String::new(), |as_of| format!(" as of {as_of}"));
+        return format!("{target}{as_of} {body}").trim().to_owned();
+    }
+}

@@ -1,0 +1,98 @@
+//! How long a store takes, and how often it fails.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use neap_bucket::{
+    Answer, Clock, Get, GetOptions, ListPage, ListRequest, Operation, Put, PutMode, Store,
+    StoreError,
+};
+use neap_http::{CounterFamily, HistogramFamily, LATENCY_BUCKETS, Metrics};
+
+/// What is measured of all stores of a process. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct StoreTimes {
+    seconds: HistogramFamily,
+    failures: CounterFamily,
+}
+
+impl StoreTimes {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let failures = metrics.counter(
+            "neap_store_failures_total",
+            "Requests to the store that failed after all retries, by operation.",
+            &["operation"],
+        );
+        for operation in Operation::ALL {
+            failures.add(&[operation.as_str()], 0);
+        }
+        Self {
+            seconds: metrics.histogram(
+                "neap_store_request_duration_seconds",
+                "Time that the store took for a request, retries included, by operation.",
+                &["operation"],
+                LATENCY_BUCKETS,
+            ),
+            failures,
+        }
+    }
+}
+
+/// A store that is measured.
+#[derive(Debug)]
+pub(super) struct TimedStore {
+    inner: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    times: StoreTimes,
+}
+
+impl TimedStore {
+    pub(super) fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, times: StoreTimes) -> Self {
+        Self {
+            inner,
+            clock,
+            times,
+        }
+    }
+
+    fn note<T>(&self, operation: Operation, begun: Duration, outcome: &Result<T, StoreError>) {
+        let took = self.clock.monotonic().saturating_sub(begun);
+        let labels = &[operation.as_str()];
+        self.times.seconds.observe(labels, took.as_secs_f64());
+        if outcome.is_err() {
+            self.times.failures.add(labels, 1);
+        }
+    }
+}
+
+#[async_trait]
+impl Store for TimedStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let begun = self.clock.monotonic();
+        let outcome = self.inner.get(key, options).await;
+        self.note(Operation::Get, begun, &outcome);
+        outcome
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        let begun = self.clock.monotonic();
+        let outcome = self.inner.put(key, body, mode).await;
+        self.note(Operation::Put, begun, &outcome);
+        outcome
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        let begun = self.clock.monotonic();
+        let outcome = self.inner.list(request).await;
+        self.note(Operation::List, begun, &outcome);
+        outcome
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        let begun = self.clock.monotonic();
+        let outcome = self.inner.delete(keys).await;
+        self.note(Operation::Delete, begun, &outcome);
+        outcome
+    }
+}

@@ -1,0 +1,96 @@
+//! How to speak with a store behind a network, as flags.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use clap::{Args, builder::BoolishValueParser};
+use object_store::Certificate;
+
+use super::{StoreConfigError, given, invalid};
+use crate::RemoteOptions;
+
+/// The flags of connections.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConnectionConfig {
+    /// The largest number of requests to the store at once [default: 16]
+    #[arg(long, env = "OBJECT_STORE_CONNECTION_LIMIT", value_name = "NUMBER")]
+    pub object_store_connection_limit: Option<usize>,
+
+    /// Speak HTTP/2 only
+    #[arg(long, env = "OBJECT_STORE_HTTP2_ONLY", value_parser = BoolishValueParser::new())]
+    pub object_store_http2_only: bool,
+
+    /// The largest frame of HTTP/2
+    #[arg(long, env = "OBJECT_STORE_HTTP2_MAX_FRAME_SIZE", value_name = "BYTES")]
+    pub object_store_http2_max_frame_size: Option<u32>,
+
+    /// How often a request is repeated [default: 3]
+    #[arg(long, env = "OBJECT_STORE_MAX_RETRIES", value_name = "NUMBER")]
+    pub object_store_max_retries: Option<usize>,
+
+    /// How long a request is repeated [default: 5s]
+    #[arg(
+        long,
+        env = "OBJECT_STORE_RETRY_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = humantime::parse_duration
+    )]
+    pub object_store_retry_timeout: Option<Duration>,
+
+    /// Accepted for influxdb3's sake, without effect
+    #[arg(
+        long,
+        env = "OBJECT_STORE_CACHE_ENDPOINT",
+        value_name = "URL",
+        hide = true
+    )]
+    pub object_store_cache_endpoint: Option<String>,
+
+    /// Accept any TLS certificate of the store
+    #[arg(long, env = "OBJECT_STORE_TLS_ALLOW_INSECURE", value_parser = BoolishValueParser::new())]
+    pub object_store_tls_allow_insecure: bool,
+
+    /// A PEM file with certificates of authorities to trust
+    #[arg(long, env = "OBJECT_STORE_TLS_CA", value_name = "FILE")]
+    pub object_store_tls_ca: Option<PathBuf>,
+}
+
+impl ConnectionConfig {
+    pub(super) fn options(&self) -> Result<RemoteOptions, StoreConfigError> {
+        if given(&self.object_store_cache_endpoint).is_some() {
+            tracing::warn!("--object-store-cache-endpoint has no effect");
+        }
+        let defaults = RemoteOptions::default();
+        let root_certificates = match &self.object_store_tls_ca {
+            None => Vec::new(),
+            Some(path) => {
+                let failed = |error: &dyn fmt::Display| {
+                    let path = path.display();
+                    invalid("object-store-tls-ca", format!("'{path}': {error}"))
+                };
+                let pem = std::fs::read(path).map_err(|error| failed(&error))?;
+                let certificates =
+                    Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
+                if certificates.is_empty() {
+                    return Err(failed(&"there is no certificate in it"));
+                }
+                certificates
+            }
+        };
+        Ok(RemoteOptions {
+            connection_limit: self
+                .object_store_connection_limit
+                .unwrap_or(defaults.connection_limit),
+            max_retries: self
+                .object_store_max_retries
+                .unwrap_or(defaults.max_retries),
+            retry_timeout: self
+                .object_store_retry_timeout
+                .unwrap_or(defaults.retry_timeout),
+            http2_only: self.object_store_http2_only,
+            http2_max_frame_size: self.object_store_http2_max_frame_size,
+            tls_allow_insecure: self.object_store_tls_allow_insecure,
+            root_certificates,
+            ..defaults
+        })
+    }
+}

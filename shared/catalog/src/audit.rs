@@ -1,0 +1,326 @@
+//! Who changed what: kept in the very register that was changed, by the very commit.
+//!
+//! So an entry costs no request, and is there exactly if the change is. What writes create by the way is no
+//! administrative change.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use neap_bucket::StoreTime;
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+
+use crate::{TokenId, origin};
+
+/// The most entries that a register keeps. Of the token that has the most, the oldest goes first.
+pub const MAX_AUDIT_ENTRIES: usize = 256;
+
+/// The longest text of an entry, in bytes.
+const MAX_TEXT_BYTES: usize = 128;
+
+/// An administrative change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When it was made, by the store's clock.
+    pub time: StoreTime,
+    /// The name of the token that allowed it; `None`: no token was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// The id of that token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<TokenId>,
+    /// The address of the client, or `local`; `None`: unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The id of the request; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What was done, such as `create database`.
+    pub action: String,
+    /// The name of what it was done to.
+    pub target: String,
+    /// More about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The last changes of a register, the oldest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AuditLog(Vec<Arc<AuditEntry>>);
+
+impl AuditLog {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
+        self.0.iter().map(Arc::as_ref)
+    }
+
+    /// Adds what was done now by whoever is at work.
+    pub(crate) fn add(
+        &mut self,
+        time: StoreTime,
+        action: &'static str,
+        target: &str,
+        detail: Option<String>,
+    ) {
+        let origin = origin::current();
+        let (token_id, who) = origin.token.unzip();
+        let entry = AuditEntry {
+            time,
+            who: who.as_deref().map(cut),
+            token_id,
+            address: origin.address,
+            request_id: Some(origin.request).filter(|request| !request.is_empty()),
+            action: action.to_owned(),
+            target: cut(target),
+            detail: detail.as_deref().map(cut),
+        };
+        self.0.push(Arc::new(entry));
+        while self.0.len() > MAX_AUDIT_ENTRIES {
+            self.forget_one();
+        }
+    }
+
+    /// Removes the oldest entry of the token that has the most of them: who makes many changes pushes out their
+    /// own traces and not those of others.
+    fn forget_one(&mut self) {
+        let mut counts: BTreeMap<Option<TokenId>, usize> = BTreeMap::new();
+        for entry in &self.0 {
+            *counts.entry(entry.token_id).or_default() += 1;
+        }
+        let most = counts.values().max();
+        let mut entries = self.0.iter();
+        let oldest = entries.position(|entry| counts.get(&entry.token_id) == most);
+        if let Some(place) = oldest {
+            self.0.remove(place);
+        }
+    }
+
+    /// The entry by which this log is longer than the one that it was made of.
+    pub(crate) fn added_to(&self, base: &Self) -> Option<Arc<AuditEntry>> {
+        let added = self.0.last()?;
+        let there = base.0.last().is_some_and(|last| Arc::ptr_eq(last, added));
+        (!there).then(|| Arc::clone(added))
+    }
+
+    /// About how many bytes of memory the entries take.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let texts = |entry: &AuditEntry| {
+            let others = [&entry.who, &entry.address, &entry.request_id, &entry.detail];
+            let others = others.into_iter().flatten().map(String::len);
+            entry.action.len() + entry.target.len() + others.sum::<usize>()
+        };
+        let entries = self.entries();
+        entries
+            .map(|entry| size_of::<AuditEntry>() + texts(entry))
+            .sum()
+    }
+}
+
+/// Tells the log of the process what was committed: of the whole cluster, or of one database.
+pub(crate) fn tell(entry: Option<Arc<AuditEntry>>, database: Option<DatabaseId>) {
+    let Some(entry) = entry else {
+        return;
+    };
+    tracing::info!(
+        target: "neap::audit",
+        action = entry.action,
+        target = entry.target,
+        detail = entry.detail,
+        database = database.map(DatabaseId::get),
+        who = entry.who,
+        token_id = entry.token_id.map(TokenId::get),
+        address = entry.address,
+        request_id = entry.request_id,
+        "changed",
+    );
+}
+
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
+    let (kept, rest) = text.split_at(end);
+    let more = if rest.is_empty() { "" } else { "…" };
+    format!("{kept}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        Catalog, CatalogError, HardDelete, NewLastCache, Origin, TableAddition, tests::Stage,
+    };
+
+    fn origin() -> Origin {
+        Origin {
+            token: Some((TokenId::new(7), "ops".to_owned())),
+            address: Some("192.0.2.1".to_owned()),
+            request: "r-1".to_owned(),
+        }
+    }
+
+    async fn of_root(catalog: &Catalog) -> Vec<String> {
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        root.audit().map(shown).collect()
+    }
+
+    fn shown(entry: &AuditEntry) -> String {
+        let detail = entry.detail.as_deref().unwrap_or("-");
+        let who = entry.who.as_deref().unwrap_or("-");
+        format!("{who}: {} '{}' ({detail})", entry.action, entry.target)
+    }
+
+    async fn change_everything(catalog: &Catalog) -> Result<DatabaseId, CatalogError> {
+        let hour = Some(Duration::from_secs(3600));
+        let id = catalog.create_database("db", hour).await?;
+        catalog.set_retention(id, hour).await?;
+        let tags = ["host".to_owned()];
+        let created = catalog.create_table(id, "t", &tags, &[]).await?;
+        let table = created.value.table("t").map(|table| table.id());
+        catalog
+            .set_table_retention(id, table.unwrap_or_default(), None)
+            .await?;
+        catalog
+            .set_table_retention(id, table.unwrap_or_default(), hour)
+            .await?;
+        let cache = NewLastCache {
+            table: "t".to_owned(),
+            name: Some("c".to_owned()),
+            key_columns: None,
+            value_columns: None,
+            count: 1,
+            ttl_s: 60,
+        };
+        catalog.create_last_cache(id, &cache).await?;
+        catalog.delete_last_cache(id, "t", "c").await?;
+        catalog.delete_table(id, "t", HardDelete::Never).await?;
+        catalog.undelete_table(id, "t", Some("u")).await?;
+        catalog.delete_database("db", HardDelete::Never).await?;
+        catalog.undelete_database("db", None).await?;
+        catalog.create_admin_token().await?;
+        catalog.create_named_admin("other", None, None).await?;
+        catalog.regenerate_admin_token(None).await?;
+        catalog.delete_token("other", None).await?;
+        Ok(id)
+    }
+
+    #[tokio::test]
+    async fn changes_are_in_the_register_that_they_change() {
+        let stage = Stage::new();
+        let catalog = stage.instance();
+        let id = origin::scope(origin(), change_everything(&catalog))
+            .await
+            .unwrap();
+        insta::assert_snapshot!(of_root(&catalog).await.join("\n"), @r"
+        ops: create database 'db' (-)
+        ops: delete database 'db' (its data is kept)
+        ops: undelete database 'db' (as db)
+        ops: create token '_admin' (-)
+        ops: create token 'other' (*:*:*)
+        ops: regenerate token '_admin' (-)
+        ops: delete token 'other' (-)
+        ");
+        let own = catalog.database(id, Duration::ZERO).await.unwrap().value;
+        let own: Vec<_> = own.audit().map(shown).collect();
+        insta::assert_snapshot!(own.join("\n"), @r"
+        ops: set retention 'db' (3600 s)
+        ops: create table 't' (1 tags, 0 fields)
+        ops: set table retention 't' (3600 s)
+        ops: create last cache 'c' (of table t)
+        ops: delete last cache 'c' (of table t)
+        ops: delete table 't' (its data is kept)
+        ops: undelete table 't' (as u)
+        ");
+    }
+
+    #[tokio::test]
+    async fn an_entry_says_who_and_costs_no_request() {
+        let stage = Stage::new();
+        let catalog = stage.instance();
+        catalog.root(Duration::ZERO).await.unwrap();
+        stage.taken();
+        let create = catalog.create_database("db", None);
+        origin::scope(origin(), create).await.unwrap();
+        assert_eq!(stage.taken().puts, 1);
+        let root = catalog.root(Duration::ZERO).await.unwrap().value;
+        let mut json = serde_json::to_value(root.audit().last().unwrap()).unwrap();
+        json["time"] = 1.into();
+        insta::assert_json_snapshot!(json, @r#"
+        {
+          "action": "create database",
+          "address": "192.0.2.1",
+          "request_id": "r-1",
+          "target": "db",
+          "time": 1,
+          "token_id": 7,
+          "who": "ops"
+        }
+        "#);
+    }
+
+    #[tokio::test]
+    async fn what_changes_nothing_and_what_writes_create_is_not_noted() {
+        let stage = Stage::new();
+        let catalog = stage.instance();
+        let any = Duration::MAX;
+        let id = catalog.get_or_create_database("db", any).await.unwrap();
+        let known = catalog.database(id, any).await.unwrap();
+        let addition = TableAddition {
+            table: "t".to_owned(),
+            columns: Vec::new(),
+        };
+        catalog.add(id, known, &[addition]).await.unwrap();
+        catalog.set_retention(id, None).await.unwrap();
+        catalog.create_database("db", None).await.unwrap_err();
+        assert!(of_root(&catalog).await.is_empty());
+        let own = catalog.database(id, Duration::ZERO).await.unwrap().value;
+        assert_eq!(own.audit().count(), 0);
+    }
+
+    #[test]
+    fn the_oldest_entries_and_long_texts_go() {
+        let mut log = AuditLog::default();
+        let long = "é".repeat(MAX_TEXT_BYTES);
+        for number in 0..1_000 {
+            let time = StoreTime::from_micros(number);
+            log.add(time, "test", &long, Some(long.clone()));
+        }
+        assert_eq!(log.entries().count(), MAX_AUDIT_ENTRIES);
+        let first = log.entries().next().unwrap();
+        assert_eq!(first.time, StoreTime::from_micros(744));
+        assert!(first.target.len() <= MAX_TEXT_BYTES + '…'.len_utf8());
+        assert!(log.size_bytes() < 160 << 10);
+    }
+
+    #[tokio::test]
+    async fn who_changes_much_pushes_out_no_traces_but_their_own() {
+        let mut log = AuditLog::default();
+        let mut number = 0;
+        let mut add = async |token: u64| {
+            number += 1;
+            let origin = Origin {
+                token: Some((TokenId::new(token), format!("t{token}"))),
+                ..Origin::default()
+            };
+            let time = StoreTime::from_micros(number);
+            origin::scope(origin, async { log.add(time, "test", "x", None) }).await;
+        };
+        for token in 1..=3 {
+            add(token).await;
+        }
+        for _ in 0..1_000 {
+            add(4).await;
+        }
+        add(1).await;
+        let of = |token: u64| {
+            let entries = log.entries();
+            let own = entries.filter(move |entry| entry.token_id == Some(TokenId::new(token)));
+            own.map(|entry| entry.time.micros()).collect::<Vec<_>>()
+        };
+        assert_eq!((of(1), of(2), of(3)), (vec![1, 1004], vec![2], vec![3]));
+        assert_eq!(of(4), (752..=1003).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,289 @@
+//! What processes that live long say of themselves, so that others can see who is there.
+//!
+//! ```text
+//!   process                                  store                              reader
+//!     |-- PUT nodes/<instance>: running ------> |                                  |
+//!     |-- the same, every BEAT ---------------> |  <---- LIST nodes/, GET each ----|
+//!     |-- PUT nodes/<instance>: stopped ------> |                                  |
+//!    (or it dies)                               |  silent for SILENCE: stopped
+//!                                               |  silent for NODE_RECORD_AGE: garbage
+//! ```
+//!
+//! Nothing depends on it: the protocol of the store knows no members.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use neap_bucket::{
+    Bucket, Get, GetOptions, Key, ListEntry, ListRequest, Operation, PutMode, StoreError, StoreTime,
+};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// How often a process says that it is there.
+pub const NODE_BEAT: Duration = Duration::from_secs(10 * 60);
+
+/// A process that has said nothing for so long is taken for stopped.
+const SILENCE: Duration = Duration::from_secs(25 * 60);
+
+/// After so long without a word, a record is neither shown nor kept.
+pub const NODE_RECORD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The most records that are read, the newest ones.
+const MAX_NODES: usize = 200;
+
+/// The most pages of the listing that are read.
+const MAX_PAGES: usize = 10;
+
+/// Records that are read at once.
+const READS: usize = 16;
+
+/// After this time a request counts as unanswered.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whether a process serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It does.
+    Running,
+    /// It has ended in order, or is silent.
+    Stopped,
+}
+
+impl NodeState {
+    /// The name in `system.nodes`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a process says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Drawn when it started.
+    pub instance_id: Ulid,
+    /// The name that it was given. A process without one goes by its `instance_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    /// What it does, in the words of `neap serve --mode`.
+    pub mode: Vec<String>,
+    /// The processors that it may use.
+    pub core_count: u64,
+    /// Whether it serves.
+    pub state: NodeState,
+    /// The version of the program.
+    pub version: String,
+    /// Where it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+impl NodeRecord {
+    /// The name of the process.
+    pub fn name(&self) -> String {
+        let named = self.node_id.clone();
+        named.unwrap_or_else(|| self.instance_id.to_string())
+    }
+
+    /// Puts the record in place of the process's last one: one request.
+    ///
+    /// # Errors
+    /// The store does not answer in time, or not well.
+    pub async fn put(&self, bucket: &Bucket) -> Result<(), StoreError> {
+        let key = Key::Node(self.instance_id);
+        let body = serde_json::to_vec(self).map_err(|error| StoreError::Unavailable {
+            operation: Operation::Put,
+            key: key.to_string(),
+            reason: error.to_string(),
+        })?;
+        let put = bucket.put(&key, Bytes::from(body), PutMode::Overwrite);
+        let put = bucket.world().timeout(REQUEST_LIMIT, put).await;
+        put.ok_or_else(|| unanswered(Operation::Put, &key.to_string()))??;
+        Ok(())
+    }
+}
+
+/// A process that was heard of lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What it said. Who is silent is stopped here.
+    pub record: NodeRecord,
+    /// When it said so, by the store's clock.
+    pub updated: StoreTime,
+}
+
+/// The processes that were heard of in the last [`NODE_RECORD_AGE`], by name: one LIST, and a GET for each.
+/// A process that has ended is left out if another one with its name runs or ended later.
+///
+/// # Errors
+/// The store does not answer in time, or not well.
+pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
+    let (entries, now) = recent(bucket).await?;
+    let read = entries.into_iter().map(|entry| node(bucket, entry, now));
+    let read: Vec<Option<Node>> = stream::iter(read).buffered(READS).try_collect().await?;
+    let mut nodes: Vec<Node> = read.into_iter().flatten().collect();
+    let is_running = |node: &Node| node.record.state == NodeState::Running;
+    nodes.sort_by_cached_key(|node| (node.record.name(), is_running(node), node.updated));
+    let mut shown: Vec<Node> = Vec::new();
+    for node in nodes {
+        let last = shown.last();
+        let is_successor = |last: &Node| last.record.name() == node.record.name();
+        if last.is_some_and(|last| !is_running(last) && is_successor(last)) {
+            shown.pop();
+        }
+        shown.push(node);
+    }
+    Ok(shown)
+}
+
+/// The newest records that are not too old, and the store's time.
+async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), StoreError> {
+    let (mut entries, mut now, mut page_token) = (Vec::new(), None, None);
+    for _ in 0..MAX_PAGES {
+        let request = ListRequest {
+            prefix: Key::NODES_PREFIX,
+            start_after: None,
+            page_token,
+        };
+        let page = bucket.world().timeout(REQUEST_LIMIT, bucket.list(request));
+        let page = page.await;
+        let page = page.ok_or_else(|| unanswered(Operation::List, Key::NODES_PREFIX))??;
+        now = page.date.or(now);
+        entries.extend(page.value.entries);
+        page_token = page.value.next_page_token;
+        if page_token.is_none() {
+            break;
+        }
+    }
+    entries.retain(|entry| {
+        let age = now.map(|now| now.since(entry.last_modified));
+        age.is_none_or(|age| age < NODE_RECORD_AGE)
+    });
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.last_modified));
+    entries.truncate(MAX_NODES);
+    Ok((entries, now))
+}
+
+/// One record; none if it is gone or can't be understood.
+async fn node(
+    bucket: &Bucket,
+    entry: ListEntry,
+    now: Option<StoreTime>,
+) -> Result<Option<Node>, StoreError> {
+    let Ok(key @ Key::Node(_)) = entry.key.parse::<Key>() else {
+        return Ok(None);
+    };
+    let got = bucket.get(&key, GetOptions::default());
+    let got = bucket.world().timeout(REQUEST_LIMIT, got).await;
+    let got = got.ok_or_else(|| unanswered(Operation::Get, &entry.key))?;
+    let Get::Found(object) = got?.value else {
+        return Ok(None);
+    };
+    let Ok(mut record) = serde_json::from_slice::<NodeRecord>(&object.bytes) else {
+        return Ok(None);
+    };
+    let updated = object.last_modified;
+    if now.is_some_and(|now| now.since(updated) >= SILENCE) {
+        record.state = NodeState::Stopped;
+    }
+    Ok(Some(Node { record, updated }))
+}
+
+fn unanswered(operation: Operation, key: &str) -> StoreError {
+    StoreError::Unavailable {
+        operation,
+        key: key.to_owned(),
+        reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Stage;
+
+    fn record(instance: u128, node_id: Option<&str>, state: NodeState) -> NodeRecord {
+        NodeRecord {
+            instance_id: Ulid(instance),
+            node_id: node_id.map(str::to_owned),
+            mode: vec!["all".to_owned()],
+            core_count: 2,
+            state,
+            version: "1".to_owned(),
+            address: None,
+        }
+    }
+
+    async fn shown(stage: &Stage) -> Vec<(String, &'static str)> {
+        let nodes = nodes(&stage.bucket).await.unwrap();
+        nodes
+            .into_iter()
+            .map(|node| (node.record.name(), node.record.state.as_str()))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_is_stopped_and_then_forgotten() {
+        let stage = Stage::new();
+        let running = record(1, Some("a"), NodeState::Running);
+        running.put(&stage.bucket).await.unwrap();
+        let nameless = record(2, None, NodeState::Running);
+        nameless.put(&stage.bucket).await.unwrap();
+        let name = Ulid(2).to_string();
+        let both = |state| [(name.clone(), "running"), ("a".to_owned(), state)];
+        assert_eq!(shown(&stage).await, both("running"));
+        stage.sleep(SILENCE).await;
+        nameless.put(&stage.bucket).await.unwrap();
+        assert_eq!(shown(&stage).await, both("stopped"));
+        stage.sleep(NODE_RECORD_AGE - SILENCE).await;
+        let last = [(name.clone(), "stopped")];
+        assert_eq!(shown(&stage).await, last);
+        stage.sleep(SILENCE).await;
+        assert_eq!(shown(&stage).await, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_ended_is_hidden_by_its_successor() {
+        let stage = Stage::new();
+        let mut first = record(1, Some("a"), NodeState::Running);
+        first.put(&stage.bucket).await.unwrap();
+        stage.sleep(Duration::from_secs(1)).await;
+        let second = record(2, Some("a"), NodeState::Running);
+        second.put(&stage.bucket).await.unwrap();
+        let running = ("a".to_owned(), "running");
+        assert_eq!(shown(&stage).await, [running.clone(), running.clone()]);
+        stage.sleep(Duration::from_secs(1)).await;
+        first.state = NodeState::Stopped;
+        first.put(&stage.bucket).await.unwrap();
+        assert_eq!(shown(&stage).await, [running]);
+        let second = record(2, Some("a"), NodeState::Stopped);
+        stage.sleep(Duration::from_secs(1)).await;
+        second.put(&stage.bucket).await.unwrap();
+        assert_eq!(shown(&stage).await, [("a".to_owned(), "stopped")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_not_be_understood_is_left_out() {
+        let stage = Stage::new();
+        let body = Bytes::from_static(b"{}");
+        let put = stage
+            .bucket
+            .put(&Key::Node(Ulid(1)), body, PutMode::Overwrite);
+        put.await.unwrap();
+        assert_eq!(shown(&stage).await, []);
+    }
+
+    #[test]
+    fn records_are_read_by_people_too() {
+        let record = record(0, Some("a"), NodeState::Running);
+        insta::assert_snapshot!(
+            serde_json::to_string(&record).unwrap(),
+            @r#"{"instance_id":"00000000000000000000000000","node_id":"a","mode":["all"],"core_count":2,"state":"running","version":"1"}"#
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! Permissions as people and requests write them: `TYPE:NAMES:ACTIONS`.
+//!
+//! ```text
+//!   db:mydb,other:read,write      databases by name, or *; read write create describe delete
+//!   system:ping,health:read       endpoints, or *; read
+//!   token:*:create                tokens of others than administrators; read create delete
+//!   *:*:*                         everything: an administrator
+//! ```
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{DatabaseAction, Names, Permission, Permissions, SystemEndpoint, TokenAction};
+use crate::{CatalogError, RootCatalog};
+
+/// A permission as it is asked for: with the names of databases, which need not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionRequest {
+    /// `db`, `system`, `token` or `*`.
+    pub resource_type: String,
+    /// Names, or `*` alone.
+    pub resource_names: Vec<String>,
+    /// Actions that there are for the type, or `*` alone.
+    pub actions: Vec<String>,
+}
+
+/// The most permissions of a token, those for the same names counted once.
+pub const MAX_PERMISSIONS: usize = 100;
+
+/// The most databases and endpoints that the permissions of a token name.
+pub const MAX_PERMISSION_NAMES: usize = 1_000;
+
+/// What is wrong with a permission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrammarError {
+    /// It has not three parts.
+    #[error("invalid permission '{text}', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS")]
+    Parts {
+        /// The permission.
+        text: String,
+    },
+    /// There is no such type.
+    #[error("invalid resource type '{given}', expected one of db, system, token, *")]
+    ResourceType {
+        /// The type that was given.
+        given: String,
+    },
+    /// It names nothing, or something without a name.
+    #[error("no resource name provided")]
+    NoName,
+    /// It names everything and something, in the words of InfluxDB 3.
+    #[error("mixed wildcard (*) and resource name")]
+    MixedNames,
+    /// It has a name where only `*` can be.
+    #[error("invalid resource name '{given}' for '{resource_type}', expected {expected}")]
+    Name {
+        /// The type.
+        resource_type: String,
+        /// The name that was given.
+        given: String,
+        /// What there is.
+        expected: String,
+    },
+    /// It allows nothing.
+    #[error("no action provided")]
+    NoAction,
+    /// It has all actions and one of them.
+    #[error("mixed wildcard (*) and action")]
+    MixedActions,
+    /// They are more than are kept.
+    #[error(
+        "a token has at most {MAX_PERMISSIONS} permissions with {MAX_PERMISSION_NAMES} resource names"
+    )]
+    TooMany,
+    /// There is no such action for the type.
+    #[error("invalid action '{given}' for '{resource_type}', expected {expected}")]
+    Action {
+        /// The type.
+        resource_type: String,
+        /// The action that was given.
+        given: String,
+        /// What there is.
+        expected: String,
+    },
+}
+
+impl FromStr for PermissionRequest {
+    type Err = GrammarError;
+
+    /// Reads `TYPE:NAMES:ACTIONS`, and checks everything but whether databases exist.
+    fn from_str(text: &str) -> Result<Self, GrammarError> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [resource_type, names, actions] = parts.as_slice() else {
+            let text = text.to_owned();
+            return Err(GrammarError::Parts { text });
+        };
+        let list = |part: &str| part.split(',').map(str::to_owned).collect();
+        let request = Self {
+            resource_type: (*resource_type).to_owned(),
+            resource_names: list(names),
+            actions: list(actions),
+        };
+        request.check()?;
+        Ok(request)
+    }
+}
+
+impl fmt::Display for PermissionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (names, actions) = (self.resource_names.join(","), self.actions.join(","));
+        write!(f, "{}:{names}:{actions}", self.resource_type)
+    }
+}
+
+/// What a request asks for, with names in place of ids.
+enum Wanted {
+    Admin,
+    Databases(Option<Vec<String>>, BTreeSet<DatabaseAction>),
+    Other(Permission),
+}
+
+impl PermissionRequest {
+    /// Whether everything is right but, perhaps, the names of databases.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), GrammarError> {
+        self.wanted().map(|_| ())
+    }
+
+    fn wanted(&self) -> Result<Wanted, GrammarError> {
+        let names = self.names()?;
+        match self.resource_type.as_str() {
+            "db" => {
+                let actions = self.actions(DatabaseAction::ALL, DatabaseAction::from_word)?;
+                Ok(Wanted::Databases(names, actions))
+            }
+            "system" => {
+                self.actions(&["read"], |word| (word == "read").then_some("read"))?;
+                let endpoints = match names {
+                    None => Names::All,
+                    Some(names) => Names::Of(self.endpoints(&names)?),
+                };
+                Ok(Wanted::Other(Permission::System { endpoints }))
+            }
+            "token" => {
+                self.only_wildcard(names)?;
+                let actions = self.actions(TokenAction::ALL, TokenAction::from_word)?;
+                Ok(Wanted::Other(Permission::Token { actions }))
+            }
+            "*" => {
+                self.only_wildcard(names)?;
+                let none: [&str; 0] = [];
+                self.actions(&none, |_| None)?;
+                Ok(Wanted::Admin)
+            }
+            given => Err(GrammarError::ResourceType {
+                given: given.to_owned(),
+            }),
+        }
+    }
+
+    /// The names; `None` is the wildcard.
+    fn names(&self) -> Result<Option<Vec<String>>, GrammarError> {
+        match self.resource_names.as_slice() {
+            [wildcard] if wildcard == "*" => Ok(None),
+            names if names.is_empty() || names.iter().any(String::is_empty) => {
+                Err(GrammarError::NoName)
+            }
+            names if names.iter().any(|name| name == "*") => Err(GrammarError::MixedNames),
+            names => Ok(Some(names.to_vec())),
+        }
+    }
+
+    fn only_wildcard(&self, names: Option<Vec<String>>) -> Result<(), GrammarError> {
+        match names.and_then(|names| names.into_iter().next()) {
+            None => Ok(()),
+            Some(given) => Err(self.wrong_name(given, "*")),
+        }
+    }
+
+    fn wrong_name(&self, given: String, expected: &str) -> GrammarError {
+        GrammarError::Name {
+            resource_type: self.resource_type.clone(),
+            given,
+            expected: expected.to_owned(),
+        }
+    }
+
+    fn endpoints(&self, names: &[String]) -> Result<BTreeSet<SystemEndpoint>, GrammarError> {
+        let expected = one_of(SystemEndpoint::ALL);
+        let endpoints = names.iter().map(|name| {
+            let endpoint = SystemEndpoint::from_word(name);
+            endpoint.ok_or_else(|| self.wrong_name(name.clone(), &expected))
+        });
+        endpoints.collect()
+    }
+
+    /// The actions; the wildcard stands for all.
+    fn actions<A: Copy + Ord + fmt::Display>(
+        &self,
+        all: &[A],
+        of: impl Fn(&str) -> Option<A>,
+    ) -> Result<BTreeSet<A>, GrammarError> {
+        match self.actions.as_slice() {
+            [wildcard] if wildcard == "*" => Ok(all.iter().copied().collect()),
+            actions if actions.is_empty() || actions.iter().any(String::is_empty) => {
+                Err(GrammarError::NoAction)
+            }
+            actions if actions.iter().any(|action| action == "*") => {
+                Err(GrammarError::MixedActions)
+            }
+            actions => {
+                let wrong = |given: &String| GrammarError::Action {
+                    resource_type: self.resource_type.clone(),
+                    given: given.clone(),
+                    expected: one_of(all),
+                };
+                let actions = actions.iter();
+                actions
+                    .map(|word| of(word).ok_or_else(|| wrong(word)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The permission, with the ids of the databases that are named.
+    ///
+    /// # Errors
+    /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist.
+    fn resolve(&self, root: &RootCatalog) -> Result<Permissions, CatalogError> {
+        Ok(match self.wanted()? {
+            Wanted::Admin => Permissions::Admin,
+            Wanted::Other(permission) => Permissions::Of(vec![permission]),
+            Wanted::Databases(names, actions) => {
+                let databases = match names {
+                    None => Names::All,
+                    Some(names) => {
+                        let ids = names.into_iter().map(|name| {
+                            let id = root.database(&name);
+                            id.ok_or(CatalogError::NotFound { name })
+                        });
+                        Names::Of(ids.collect::<Result<_, _>>()?)
+                    }
+                };
+                Permissions::Of(vec![Permission::Database { databases, actions }])
+            }
+        })
+    }
+}
+
+/// What several requests ask for together: one permission for the same names.
+///
+/// # Errors
+/// `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database does not
+/// exist.
+pub(super) fn resolve(
+    requests: &[PermissionRequest],
+    root: &RootCatalog,
+) -> Result<Permissions, CatalogError> {
+    let mut all = Vec::new();
+    for request in requests {
+        match request.resolve(root)? {
+            Permissions::Admin => return Ok(Permissions::Admin),
+            Permissions::Of(permissions) => {
+                for permission in permissions {
+                    merge(&mut all, permission);
+                }
+            }
+        }
+        let names: usize = all.iter().map(Permission::names).sum();
+        if all.len() > MAX_PERMISSIONS || names > MAX_PERMISSION_NAMES {
+            return Err(GrammarError::TooMany.into());
+        }
+    }
+    if all.is_empty() {
+        return Err(GrammarError::NoAction.into());
+    }
+    Ok(Permissions::Of(all))
+}
+
+/// Adds a permission: its actions to the one for the same names, if there is one.
+fn merge(all: &mut Vec<Permission>, mut new: Permission) {
+    let merged = all.iter_mut().any(|old| match (old, &mut new) {
+        (
+            Permission::Database { databases, actions },
+            Permission::Database {
+                databases: names,
+                actions: more,
+            },
+        ) if databases == names => {
+            actions.append(more);
+            true
+        }
+        (Permission::Token { actions }, Permission::Token { actions: more }) => {
+            actions.append(more);
+            true
+        }
+        (old, new) => old == new,
+    });
+    if !merged {
+        all.push(new);
+    }
+}
+
+fn one_of<T: fmt::Display>(all: &[T]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    match all.as_slice() {
+        [] => "*".to_owned(),
+        [one] => format!("{one} or *"),
+        several => format!("one of {}, *", several.join(", ")),
+    }
+}

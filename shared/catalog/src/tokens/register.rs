@@ -1,0 +1,95 @@
+//! The tokens in the root catalog.
+
+use std::collections::BTreeMap;
+
+use neap_bucket::StoreTime;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    MAX_TOKEN_NAME_BYTES, MAX_TOKENS, OPERATOR_TOKEN_NAME, TokenEntry, TokenHash, TokenId,
+};
+use crate::CatalogError;
+
+/// The tokens of a cluster, and the id of the next one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    next: TokenId,
+    entries: BTreeMap<TokenId, TokenEntry>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            next: TokenId::new(1),
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tokens {
+    pub(crate) fn entries(&self) -> &BTreeMap<TokenId, TokenEntry> {
+        &self.entries
+    }
+
+    /// Whether there never was a token but, perhaps, the operator's.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.entries.is_empty() && self.next == TokenId::new(1)
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<(TokenId, &TokenEntry)> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(_, entry)| entry.name == name);
+        found.map(|(id, entry)| (*id, entry))
+    }
+
+    /// Adds the operator token.
+    pub(super) fn add_operator(&mut self, entry: TokenEntry) -> Result<TokenId, CatalogError> {
+        if self.entries.contains_key(&TokenId::OPERATOR) {
+            return Err(CatalogError::TokenExists { name: entry.name });
+        }
+        self.entries.insert(TokenId::OPERATOR, entry);
+        Ok(TokenId::OPERATOR)
+    }
+
+    /// Adds another token under the next id.
+    pub(super) fn add(&mut self, entry: TokenEntry) -> Result<TokenId, CatalogError> {
+        if entry.name == OPERATOR_TOKEN_NAME || self.by_name(&entry.name).is_some() {
+            return Err(CatalogError::TokenExists { name: entry.name });
+        }
+        if entry.name.len() > MAX_TOKEN_NAME_BYTES {
+            return Err(CatalogError::TokenNameTooLong);
+        }
+        if self.entries.len() >= MAX_TOKENS {
+            return Err(CatalogError::TooManyTokens);
+        }
+        let id = self.next;
+        let no_more = CatalogError::NoMoreIds { what: "token" };
+        self.next = id.next().ok_or(no_more)?;
+        self.entries.insert(id, entry);
+        Ok(id)
+    }
+
+    /// Gives the operator token another value; `None`: there is none.
+    pub(super) fn replace_operator(
+        &mut self,
+        hash: TokenHash,
+        now: StoreTime,
+        by: Option<TokenId>,
+    ) -> Option<TokenEntry> {
+        let entry = self.entries.get_mut(&TokenId::OPERATOR)?;
+        entry.hash = hash;
+        entry.expiry = None;
+        entry.updated = Some(now);
+        entry.updated_by = by;
+        Some(entry.clone())
+    }
+
+    pub(super) fn remove(&mut self, id: TokenId) {
+        self.entries.remove(&id);
+    }
+
+    pub(crate) fn has_admin(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|entry| entry.permissions.is_admin())
+    }
+}

@@ -1,0 +1,173 @@
+//! The token itself, which is shown once, and its hash, which is kept.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use neap_bucket::World;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use sha2::{Digest, Sha512};
+use subtle::{Choice, ConstantTimeEq};
+
+/// What tokens of InfluxDB 3 begin with.
+const PREFIX: &str = "apiv3_";
+
+/// The length of a SHA-512.
+const HASH_BYTES: usize = 64;
+
+/// A token in clear text. It shows itself to nobody who does not ask for it by
+/// [`reveal`](Self::reveal).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretToken(String);
+
+impl SecretToken {
+    /// The token that somebody presents or has in a file.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token in clear text: for whoever asked for it to be created, and for no log.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::of(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for SecretToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretToken")
+    }
+}
+
+/// A new token in the form of InfluxDB 3: `apiv3_` and 64 random bytes in base64, with the letters that can stand in a
+/// query string and without padding.
+pub fn generate_token(world: &World) -> SecretToken {
+    let mut random = [0; 64];
+    world.entropy.fill_secret(&mut random);
+    SecretToken(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// The SHA-512 of a whole token, prefix included, as in InfluxDB 3. It is compared in a time that does not
+/// depend on where two differ, and is in hexadecimal in JSON.
+#[derive(Clone)]
+pub struct TokenHash([u8; HASH_BYTES]);
+
+impl TokenHash {
+    /// The hash of what somebody presents as a token.
+    pub fn of(token: &[u8]) -> Self {
+        Self(Sha512::digest(token).into())
+    }
+
+    /// The hash in hexadecimal, as whoever creates a token is told.
+    pub fn to_hex(&self) -> String {
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        let digits = self.0.iter();
+        digits
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect()
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .map(|char| char.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect();
+        let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        let bytes = rest.is_empty().then_some(bytes)?;
+        Some(Self(bytes.try_into().ok()?))
+    }
+}
+
+impl ConstantTimeEq for TokenHash {
+    /// By words, since every token of a cluster is compared with what is presented.
+    fn ct_eq(&self, other: &Self) -> Choice {
+        let (own, _) = self.0.as_chunks::<8>();
+        let (others, _) = other.0.as_chunks::<8>();
+        let words = own.iter().zip(others);
+        let difference = words.fold(0, |difference, (one, other)| {
+            difference | (u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other))
+        });
+        difference.ct_eq(&0)
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for TokenHash {}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash")
+    }
+}
+
+impl Serialize for TokenHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // The text is not in the message: it may be most of a hash.
+        Self::from_hex(&text).ok_or_else(|| D::Error::custom("not a SHA-512 in hexadecimal"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn tokens_have_the_form_of_influxdb_and_differ() {
+        let world = World::system();
+        let tokens: HashSet<String> = (0..100)
+            .map(|_| generate_token(&world).reveal().to_owned())
+            .collect();
+        assert_eq!(tokens.len(), 100);
+        for token in tokens {
+            assert_eq!(token.len(), 92);
+            let random = token.strip_prefix("apiv3_").unwrap();
+            assert_eq!(URL_SAFE_NO_PAD.decode(random).unwrap().len(), 64);
+        }
+    }
+
+    #[test]
+    fn the_hash_is_the_sha_512_of_the_whole_token() {
+        let hash = SecretToken::new("abc").hash();
+        assert_eq!(
+            hash.to_hex(),
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+             2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
+        );
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(serde_json::from_str::<TokenHash>(&json).unwrap(), hash);
+        assert_ne!(hash, SecretToken::new("abd").hash());
+        for place in 0..HASH_BYTES {
+            let mut other = hash.clone();
+            other.0[place] ^= 1;
+            assert_ne!(hash, other);
+        }
+        for damaged in ["\"\"", "\"zz\"", "\"ddaf3\"", "\"ddaf\""] {
+            assert!(serde_json::from_str::<TokenHash>(damaged).is_err());
+        }
+    }
+
+    #[test]
+    fn neither_token_nor_hash_is_shown_by_debug() {
+        let token = SecretToken::new("apiv3_secret");
+        let shown = format!("{token:?} {:?}", token.hash());
+        assert_eq!(shown, "SecretToken TokenHash");
+    }
+}

@@ -1,0 +1,271 @@
+//! Wrong tokens by the address that they come from: who guesses is slowed down.
+//!
+//! Each address has a number of attempts, and gets one back from time to time. Tokens that count are no attempts: they
+//! pass before anything here is asked, however much is guessed beside them. The same wrong token again is no new
+//! attempt: an agent whose token was revoked must not use up those of the others that share its address.
+//!
+//! What all addresses together may have looked up in the store is limited, too.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use neap_catalog::TokenHash;
+
+/// The most addresses of a generation; two are kept. Each takes at most about 4 KB.
+const MAX_ADDRESSES: usize = 4_096;
+
+/// The most wrong tokens that are remembered of an address.
+const MAX_REMEMBERED: usize = 32;
+
+/// How often unknown tokens are looked up in the store: more than one address alone may try.
+const LOOKUPS: Rate = Rate {
+    number: 50,
+    interval: Duration::from_millis(100),
+};
+
+/// So many at once, of which one comes back after each interval.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    number: u32,
+    interval: Duration,
+}
+
+/// What was taken of a rate: the time that has to pass until everything is back, at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    owed: Duration,
+    as_of: Duration,
+}
+
+impl Taken {
+    fn owed(&self, now: Duration) -> Duration {
+        self.owed.saturating_sub(now.saturating_sub(self.as_of))
+    }
+
+    /// How long it takes until there is one again; `None`: there is one.
+    fn wait(&self, rate: Rate, now: Duration) -> Option<Duration> {
+        // A whole interval has to be left of what all together take.
+        let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
+        let wait = self.owed(now).saturating_sub(most);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn take(&mut self, rate: Rate, now: Duration) {
+        let most = rate.interval.saturating_mul(rate.number);
+        self.owed = self.owed(now).saturating_add(rate.interval).min(most);
+        self.as_of = now;
+    }
+}
+
+/// Addresses that are counted together: who has one of IPv6 usually has all of its /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group(Option<IpAddr>);
+
+impl Group {
+    fn of(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & (u128::MAX << 64);
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+        }))
+    }
+}
+
+/// What is known of an address.
+#[derive(Debug, Default)]
+struct Known {
+    taken: Taken,
+    wrong: VecDeque<TokenHash>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    young: BTreeMap<Group, Known>,
+    old: BTreeMap<Group, Known>,
+    lookups: Taken,
+}
+
+impl Table {
+    /// What is known of an address, which counts as used.
+    fn of(&mut self, address: Option<IpAddr>) -> &mut Known {
+        let group = Group::of(address);
+        if !self.young.contains_key(&group) && self.young.len() >= MAX_ADDRESSES {
+            self.old = mem::take(&mut self.young);
+        }
+        let before = &mut self.old;
+        self.young
+            .entry(group)
+            .or_insert_with(|| before.remove(&group).unwrap_or_default())
+    }
+}
+
+/// Wrong tokens by address. Times are those of the monotonic clock.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    rate: Rate,
+    table: Mutex<Table>,
+}
+
+impl Attempts {
+    /// `number` attempts for each address, of which one comes back after each `interval`.
+    pub(super) fn new(number: u32, interval: Duration) -> Self {
+        Self {
+            rate: Rate {
+                number: number.max(1),
+                interval,
+            },
+            table: Mutex::default(),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it takes until an address has an attempt again; `None`: it has one.
+    pub(super) fn wait(&self, address: Option<IpAddr>, now: Duration) -> Option<Duration> {
+        self.table().of(address).taken.wait(self.rate, now)
+    }
+
+    /// Whether this wrong token has come from there before.
+    pub(super) fn is_known(&self, address: Option<IpAddr>, hash: &TokenHash) -> bool {
+        self.table().of(address).wrong.contains(hash)
+    }
+
+    /// Takes note of a wrong token.
+    pub(super) fn note_wrong(&self, address: Option<IpAddr>, hash: &TokenHash, now: Duration) {
+        let mut table = self.table();
+        let known = table.of(address);
+        if known.wrong.contains(hash) {
+            return;
+        }
+        if known.wrong.len() >= MAX_REMEMBERED {
+            known.wrong.pop_front();
+        }
+        known.wrong.push_back(hash.clone());
+        known.taken.take(self.rate, now);
+    }
+
+    /// Takes note of an attempt without a token.
+    pub(super) fn note(&self, address: Option<IpAddr>, now: Duration) {
+        self.table().of(address).taken.take(self.rate, now);
+    }
+
+    /// Takes a lookup in the store, or says how long it takes until there is one again.
+    pub(super) fn look_up(&self, now: Duration) -> Result<(), Duration> {
+        let lookups = &mut self.table().lookups;
+        match lookups.wait(LOOKUPS, now) {
+            Some(wait) => Err(wait),
+            None => {
+                lookups.take(LOOKUPS, now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn hash(number: u32) -> TokenHash {
+        TokenHash::of(&number.to_be_bytes())
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn may_try(attempts: &Attempts, from: &str, now: Duration) -> bool {
+        attempts.wait(address(from), now).is_none()
+    }
+
+    #[test]
+    fn attempts_run_out_by_address_and_come_back() {
+        let attempts = Attempts::new(3, SECOND);
+        let (one, other) = ("192.0.2.1", "192.0.2.2");
+        for number in 0..3 {
+            assert!(may_try(&attempts, one, SECOND));
+            attempts.note_wrong(address(one), &hash(number), SECOND);
+        }
+        assert_eq!(attempts.wait(address(one), SECOND), Some(SECOND));
+        assert!(may_try(&attempts, other, SECOND));
+        assert!(may_try(&attempts, one, 2 * SECOND));
+        attempts.note_wrong(address(one), &hash(3), 2 * SECOND);
+        assert!(!may_try(&attempts, one, 2 * SECOND));
+        assert!(may_try(&attempts, one, 60 * SECOND));
+    }
+
+    #[test]
+    fn the_same_wrong_token_again_is_no_new_attempt() {
+        let attempts = Attempts::new(2, SECOND);
+        let from = address("192.0.2.1");
+        for _ in 0..100 {
+            attempts.note_wrong(from, &hash(1), SECOND);
+        }
+        assert!(attempts.is_known(from, &hash(1)));
+        assert!(!attempts.is_known(from, &hash(2)));
+        assert!(may_try(&attempts, "192.0.2.1", SECOND));
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_until_one_attempt_is_back() {
+        let attempts = Attempts::new(3, SECOND);
+        let from = address("192.0.2.1");
+        for number in 0..1_000 {
+            attempts.note_wrong(from, &hash(number), SECOND);
+            attempts.note(from, SECOND);
+        }
+        assert_eq!(attempts.wait(from, SECOND), Some(SECOND));
+    }
+
+    #[test]
+    fn lookups_of_all_addresses_are_limited_together() {
+        let attempts = Attempts::new(1, SECOND);
+        let passed = |now| (0..100).filter(|_| attempts.look_up(now).is_ok()).count();
+        assert_eq!(passed(SECOND), 50);
+        assert_eq!(attempts.look_up(SECOND), Err(LOOKUPS.interval));
+        assert_eq!(passed(SECOND + LOOKUPS.interval * 3), 3);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_and_unknown_addresses_count_as_one_each() {
+        let attempts = Attempts::new(1, SECOND);
+        attempts.note_wrong(address("2001:db8::1"), &hash(1), SECOND);
+        assert!(!may_try(&attempts, "2001:db8::ffff:1", SECOND));
+        assert!(may_try(&attempts, "2001:db8:0:1::1", SECOND));
+        attempts.note_wrong(address("::ffff:192.0.2.1"), &hash(1), SECOND);
+        assert!(!may_try(&attempts, "192.0.2.1", SECOND));
+        attempts.note_wrong(None, &hash(1), SECOND);
+        assert!(attempts.wait(None, SECOND).is_some());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_who_is_active_stays() {
+        let attempts = Attempts::new(1, SECOND);
+        for number in 0..100_000u32 {
+            let from = Some(IpAddr::from(number.to_be_bytes()));
+            attempts.note_wrong(from, &hash(number), SECOND);
+            if number % 1_000 == 0 {
+                attempts.note_wrong(address("192.0.2.1"), &hash(0), SECOND);
+            }
+        }
+        assert!(!may_try(&attempts, "192.0.2.1", SECOND));
+        for number in 0..1_000 {
+            attempts.note_wrong(address("192.0.2.1"), &hash(number), SECOND);
+        }
+        let table = attempts.table.lock().unwrap();
+        assert!(table.young.len() <= MAX_ADDRESSES && table.old.len() <= MAX_ADDRESSES);
+        let known = &table.young[&Group::of(address("192.0.2.1"))];
+        assert_eq!(known.wrong.len(), MAX_REMEMBERED);
+    }
+}

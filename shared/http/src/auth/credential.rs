@@ -1,0 +1,121 @@
+//! The token that a request presents.
+//!
+//! | where | form |
+//! |---|---|
+//! | `?p=` on `/query` and `/write`, as InfluxDB 1 clients send it | the token; goes before the header |
+//! | header `Authorization` | `Bearer <token>`, `Token <token>`, `Basic base64(<anything>:<token>)` |
+//!
+//! Schemes are case-sensitive and followed by exactly one space, as in InfluxDB 3.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
+use neap_catalog::SecretToken;
+
+/// The header can't be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// The token that a request presents; `None`: it presents none.
+pub(super) fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<SecretToken>, Malformed> {
+    if let Some(password) = password(uri) {
+        return Ok(Some(password));
+    }
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => in_header(value).map(Some),
+        (Some(_), Some(_)) => Err(Malformed),
+    }
+}
+
+/// The password of an InfluxDB 1 client. Its user `u` says nothing.
+fn password(uri: &Uri) -> Option<SecretToken> {
+    if !matches!(uri.path(), "/query" | "/write") {
+        return None;
+    }
+    let params: Vec<(String, String)> = serde_urlencoded::from_str(uri.query()?).ok()?;
+    let password = params.into_iter().find(|(name, _)| name == "p");
+    password.map(|(_, value)| SecretToken::new(value))
+}
+
+fn in_header(value: &HeaderValue) -> Result<SecretToken, Malformed> {
+    let text = value.to_str().map_err(|_| Malformed)?;
+    let (scheme, credentials) = text.split_once(' ').ok_or(Malformed)?;
+    if credentials.is_empty() || credentials.contains(' ') {
+        return Err(Malformed);
+    }
+    match scheme {
+        "Bearer" | "Token" => Ok(SecretToken::new(credentials)),
+        "Basic" => {
+            let decoded = STANDARD.decode(credentials).map_err(|_| Malformed)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| Malformed)?;
+            let (_, password) = decoded.split_once(':').ok_or(Malformed)?;
+            Ok(SecretToken::new(password))
+        }
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(uri: &str, headers: &[&'static str]) -> Result<Option<String>, Malformed> {
+        let headers = headers
+            .iter()
+            .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value);
+        }
+        let token = presented(&uri.parse().unwrap(), &map)?;
+        Ok(token.map(|token| token.reveal().to_owned()))
+    }
+
+    fn token(text: &str) -> Result<Option<String>, Malformed> {
+        Ok(Some(text.to_owned()))
+    }
+
+    #[test]
+    fn the_three_schemes_are_understood() {
+        assert_eq!(of("/x", &[]), Ok(None));
+        assert_eq!(of("/x", &["Bearer a=b"]), token("a=b"));
+        assert_eq!(of("/x", &["Token a"]), token("a"));
+        assert_eq!(of("/x", &["Basic dTphOmI="]), token("a:b"));
+        assert_eq!(of("/x", &["Basic Og=="]), token(""));
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer  a",
+            "Bearer a b",
+            "bearer a",
+            "token a",
+            "BASIC dTph",
+            "Digest a",
+            "Basic !!!",
+            "Basic dXNlcg==",
+            "Basic /w==",
+            " Bearer a",
+            "Bearer\ta",
+        ] {
+            assert_eq!(of("/x", &[header]), Err(Malformed), "{header:?}");
+        }
+        assert_eq!(of("/x", &["Bearer a", "Bearer b"]), Err(Malformed));
+    }
+
+    #[test]
+    fn p_counts_on_the_paths_of_influxdb_1_alone_and_beats_the_header() {
+        assert_eq!(of("/query?db=x&u=any&p=a%2Bb", &["Bearer c"]), token("a+b"));
+        assert_eq!(of("/write?p=a", &["nonsense"]), token("a"));
+        assert_eq!(of("/write?p=", &["Bearer c"]), token(""));
+        assert_eq!(of("/write?u=a&db=p", &["Bearer c"]), token("c"));
+        for path in ["/api/v3/query_sql", "/api/v2/write", "/query/", "/"] {
+            assert_eq!(of(&format!("{path}?p=a"), &[]), Ok(None), "{path}");
+        }
+    }
+}

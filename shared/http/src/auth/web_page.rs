@@ -1,0 +1,22 @@
+//! Requests that a web page makes a browser send to a server that only the browser's machine may reach.
+
+use http::{HeaderMap, HeaderName, header::ORIGIN};
+
+use super::answers;
+use crate::ApiError;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses what a web page sends, for endpoints that give out a token to whoever asks. Browsers add one of these
+/// headers to whatever a page makes them post; no other client does.
+///
+/// # Errors
+/// `Forbidden`.
+pub fn refuse_web_pages(headers: &HeaderMap) -> Result<(), ApiError> {
+    let site = headers.get(SEC_FETCH_SITE);
+    let by_page = site.is_some_and(|site| site != "none");
+    if by_page || headers.contains_key(ORIGIN) {
+        return Err(answers::forbidden());
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Lines as QuestDB's clients write them.
+//!
+//! QuestDB's text protocol (version 1) is line protocol with values of its own. They are looked for only where a
+//! line of InfluxDB would be refused.
+//!
+//! | text | is | here |
+//! |---|---|---|
+//! | `1700000000000000t` | a timestamp in microseconds | an integer |
+//! | `NaN` | QuestDB's null | absent |
+//! | `Infinity`, `-Infinity` | QuestDB's null as well | refused: nothing is dropped that the client had |
+//! | `0x1fi` | a number of 256 bits | refused |
+//! | `=` and bytes | a binary value of protocol version 2 | refused |
+//! | a backslash before a newline in a string | a newline | a newline |
+//! | the same in a symbol | a newline | refused |
+//! | a row with symbols only | a row | refused |
+
+use std::str;
+
+use memchr::{memchr, memmem};
+
+use crate::{
+    error::{Refusal, text, whole_or_end},
+    line::{ExpectedField, FieldText, count_spaces, no_field, scan_field, scan_timestamp_to_end},
+    number::Value,
+    scan::{Token, TokenKind, tail},
+};
+
+/// Reads what follows the series in a line, as [`crate::line::scan_fields_and_timestamp`] does: the fields, into `fields`, and the timestamp.
+#[cold]
+pub(crate) fn scan_fields_and_timestamp<'a>(
+    line: &'a [u8],
+    at: usize,
+    expected: &[ExpectedField<'a>],
+    fields: &mut Vec<FieldText<'a>>,
+) -> Result<Option<i64>, Refusal> {
+    let spaces = count_spaces(tail(line, at));
+    if spaces == 0 {
+        return Err(Refusal::ExpectedSpace(whole_or_end(tail(line, at))));
+    }
+    let mut at = at + spaces;
+    let mut expected = expected.iter();
+    fields.clear();
+    loop {
+        let input = tail(line, at);
+        match scan_field(input, expected.next())? {
+            Some((field, length)) => {
+                let (value, length) = own_value(field, input, length)?;
+                fields.push(FieldText { value, ..field });
+                at += length;
+            }
+            None => match absent_field(input)? {
+                Some(length) => at += length,
+                None if fields.is_empty() => return Err(no_fields(input)),
+                None => return Err(no_field(line, at, fields.len())),
+            },
+        }
+        if line.get(at) != Some(&b',') {
+            break;
+        }
+        at += 1;
+    }
+    if fields.is_empty() {
+        return Err(no_fields(tail(line, at)));
+    }
+    scan_timestamp_to_end(tail(line, at))
+}
+
+/// What a field of this length stands for, and how long it really is.
+fn own_value<'a>(
+    field: FieldText<'a>,
+    input: &[u8],
+    length: usize,
+) -> Result<(Value<'a>, usize), Refusal> {
+    match (field.value, input.get(length)) {
+        (Value::String(token), _) => {
+            let escapes_newlines = true;
+            let token = Token {
+                escapes_newlines,
+                ..token
+            };
+            Ok((Value::String(token), length))
+        }
+        (Value::Float(_), Some(b't')) => {
+            let digits = input.get(field.key.len()..length).unwrap_or_default();
+            let value = str::from_utf8(digits)
+                .ok()
+                .and_then(|text| text.parse().ok());
+            match value {
+                Some(value) => Ok((Value::Integer(value), length + 1)),
+                None => Err(Refusal::Integer(text(digits).into_owned())),
+            }
+        }
+        (Value::Float(_), Some(b'x')) => Err(Refusal::Long256),
+        (value, _) => Ok((value, length)),
+    }
+}
+
+/// The length of a field that stands for no value and that `input` starts with; none if it is not a field at all.
+/// Asked only about what no other rule takes for a field.
+fn absent_field(input: &[u8]) -> Result<Option<usize>, Refusal> {
+    let key = Token::scan(input, TokenKind::Key)?.raw.len();
+    if key == 0 || input.get(key) != Some(&b'=') {
+        return Ok(None);
+    }
+    let value = tail(input, key + 1);
+    if value.starts_with(b"NaN") {
+        return Ok(Some(key + 1 + b"NaN".len()));
+    }
+    let unsigned = value.strip_prefix(b"-").unwrap_or(value);
+    if unsigned.starts_with(b"Infinity") {
+        return Err(Refusal::Infinity);
+    }
+    if value.starts_with(b"=") {
+        return Err(Refusal::BinaryValue);
+    }
+    Ok(None)
+}
+
+/// Why a line is refused that has no field before `rest`.
+fn no_fields(rest: &[u8]) -> Refusal {
+    match memchr(b'=', rest) {
+        Some(_) => Refusal::NoFields,
+        None => Refusal::SymbolsOnly,
+    }
+}
+
+/// Refuses tags that only QuestDB could store.
+pub(crate) fn check_tags(tags: &[(Token<'_>, Token<'_>)]) -> Result<(), Refusal> {
+    let has_newline =
+        |token: &Token<'_>| token.escaped && memmem::find(token.raw, b"\\\n").is_some();
+    if tags.iter().any(|(_, value)| has_newline(value)) {
+        return Err(Refusal::NewlineInSymbol);
+    }
+    Ok(())
+}

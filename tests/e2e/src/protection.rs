@@ -1,0 +1,268 @@
+//! Clients that are slow, large or many, and certificates that are renewed: one of them does not harm the
+//! others.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use reqwest::{Certificate, blocking::Client};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Neap, Place, Reply, wait_for};
+
+/// How long a connection may take for what it should do.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A server in memory with further flags.
+fn serve(flags: &[&str]) -> Neap {
+    Neap::serve_with(&Place::memory(), flags)
+}
+
+fn connect(neap: &Neap) -> TcpStream {
+    let address: SocketAddr = neap.url().split_once("://").unwrap().1.parse().unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_write_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// Sends this, and gives all that comes until the server closes the connection.
+fn exchange(neap: &Neap, sent: &[u8]) -> String {
+    let mut stream = connect(neap);
+    // The server may have answered and closed before all was sent.
+    stream.write_all(sent).ok();
+    all_of(&mut stream)
+}
+
+fn all_of(stream: &mut TcpStream) -> String {
+    let mut received = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    String::from_utf8_lossy(&received).into_owned()
+}
+
+/// The value of a metric without labels.
+fn metric(neap: &Neap, name: &str) -> f64 {
+    let text = neap.get("/metrics").text();
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value
+        .unwrap_or_else(|| panic!("no {name}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_head_or_body_is_given_up_and_others_are_served() {
+    let neap = serve(&["--http-timeout", "2s"]);
+    let mut silent = connect(&neap);
+    let mut head = connect(&neap);
+    head.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        .unwrap();
+    let mut body = connect(&neap);
+    body.write_all(
+        b"POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nm v=",
+    )
+    .unwrap();
+    assert_eq!(neap.get("/health").status, 200);
+    assert_eq!(all_of(&mut silent), "");
+    let answer = all_of(&mut head);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+        "{answer}"
+    );
+    let answer = all_of(&mut body);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("did not arrive within 2 s"), "{answer}");
+    // A connection that is kept and not used is closed, too.
+    let mut idle = connect(&neap);
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    assert!(all_of(&mut idle).starts_with("HTTP/1.1 200 "));
+    assert_eq!(neap.get("/health").status, 200);
+}
+
+#[test]
+fn heads_that_are_too_large_are_refused() {
+    let neap = serve(&[]);
+    let long = "x".repeat(200 << 10);
+    let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n");
+    let answer = exchange(&neap, head.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let headers: String = (0..200)
+        .map(|number| format!("X-{number}: x\r\n"))
+        .collect();
+    let head = format!("GET /health HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    let answer = exchange(&neap, head.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let path = "x".repeat(70_000);
+    let head = format!("GET /health?{path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = exchange(&neap, head.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 414 "), "{answer}");
+    let sql = format!("SELECT '{}' AS x", "y".repeat(30_000));
+    neap.write("d", "m v=1 1");
+    assert_eq!(neap.query("d", &sql).len(), 1);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
+    let neap = serve(&["--http-timeout", "2s", "--max-concurrent-queries", "1"]);
+    let lines: String = (0..20_000)
+        .map(|second| {
+            format!(
+                "m,host=h{} text=\"{}\" {second}\n",
+                second % 7,
+                "z".repeat(100)
+            )
+        })
+        .collect();
+    neap.write("d", &lines);
+    let mut reader = connect(&neap);
+    // Some hundred megabytes, far more than what the system keeps for a connection.
+    let query = "SELECT a.text, b.host FROM m a, (SELECT host FROM m LIMIT 100) b";
+    let query = query.replace(' ', "%20");
+    let head =
+        format!("GET /api/v3/query_sql?db=d&format=csv&q={query} HTTP/1.1\r\nHost: x\r\n\r\n");
+    reader.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    // The only place for a query becomes free, whether the reader is still there or not.
+    assert_eq!(
+        neap.query("d", "SELECT count(*) AS n FROM m")[0]["n"],
+        20_000
+    );
+    wait_for("end of the connection", LIMIT, || {
+        (metric(&neap, "neap_http_stalled_total") > 0.0).then_some(())
+    });
+    reader.shutdown(Shutdown::Both).ok();
+}
+
+#[test]
+fn requests_beyond_the_limit_are_told_to_come_back() {
+    let neap = serve(&["--max-concurrent-requests", "2"]);
+    neap.write("d", "m v=1 1");
+    let mut slow = [connect(&neap), connect(&neap)];
+    for stream in &mut slow {
+        let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    wait_for("two requests under way", LIMIT, || {
+        // The one that asks is under way as well.
+        (metric(&neap, "neap_http_requests_in_flight") >= 3.0).then_some(())
+    });
+    let refused = neap.try_write("d", "m v=2 2", None).unwrap();
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.header("x-neap-request-id").is_some());
+    assert!(refused.text().contains("too many requests are under way"));
+    for path in ["/health", "/ping", "/ready", "/metrics"] {
+        assert_eq!(neap.get(path).status, 200, "{path}");
+    }
+    for stream in &mut slow {
+        stream.write_all(b"m v=3 3000").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 204");
+    }
+    assert_eq!(neap.try_write("d", "m v=2 2", None).unwrap().status, 204);
+    assert!(metric(&neap, "neap_http_requests_turned_away_total") >= 1.0);
+}
+
+#[test]
+fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
+    let neap = Neap::serve_with_tokens(&Place::memory(), &["--log-filter", "trace"]);
+    let created = Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    assert_eq!(created.status, 201, "{}", created.text());
+    let created: Value = serde_json::from_slice(&created.bytes).unwrap();
+    let token = created["token"].as_str().unwrap();
+    let encoded = token
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    let path = format!("/write?db=d&u=somebody&p={encoded}");
+    let written = Reply::of(neap.request("POST", &path).body("m v=1 1")).unwrap();
+    assert_eq!(written.status, 204, "{}", written.text());
+    let request = neap.request("GET", "/api/v3/query_sql?db=d&q=SELECT%201");
+    let asked = Reply::of(request.bearer_auth(token)).unwrap();
+    assert_eq!(asked.status, 200, "{}", asked.text());
+    let wrong = Reply::of(neap.request("GET", "/health").bearer_auth("apiv3_wrong")).unwrap();
+    assert_eq!(wrong.status, 401);
+    let id = written.header("x-neap-request-id").unwrap().to_owned();
+    let line = wait_for("the line of a request", LIMIT, || {
+        let log = neap.log();
+        let mut lines = log.lines();
+        lines
+            .find(|line| line.contains(&id) && line.contains("204"))
+            .map(str::to_owned)
+    });
+    assert!(line.contains("_admin"), "{line}");
+    let log = neap.log();
+    for secret in [token, &encoded, "p=apiv3", "u=somebody", "apiv3_wrong"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+/// Writes a new certificate for `localhost`, and gives a client that trusts it alone.
+fn renew(folder: &TempDir) -> Client {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    // As a certificate is renewed that others read: each file appears as a whole.
+    for (name, text) in [
+        ("cert.pem", cert.pem()),
+        ("key.pem", signing_key.serialize_pem()),
+    ] {
+        let unfinished = folder.path().join("unfinished");
+        std::fs::write(&unfinished, text).unwrap();
+        std::fs::rename(&unfinished, folder.path().join(name)).unwrap();
+    }
+    Client::builder()
+        .no_proxy()
+        .timeout(LIMIT)
+        .tls_built_in_root_certs(false)
+        .add_root_certificate(Certificate::from_pem(cert.pem().as_bytes()).unwrap())
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_renewed_certificate_is_used_without_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let first = renew(&folder);
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let neap = serve(&[
+        "--tls-cert",
+        certificate.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+        "--tls-minimum-version",
+        "tls-1.3",
+    ]);
+    let port = neap.url().rsplit_once(':').unwrap().1;
+    let url = format!("https://localhost:{port}/health");
+    assert_eq!(first.get(&url).send().unwrap().status(), 200);
+    let second = renew(&folder);
+    wait_for("the new certificate", LIMIT, || {
+        let answer = second.get(&url).send().ok()?;
+        (answer.status() == 200).then_some(())
+    });
+    // The first client has a connection from before, which goes on; a new one it would refuse.
+    assert_eq!(first.get(&url).send().unwrap().status(), 200);
+    let old = Client::builder()
+        .no_proxy()
+        .max_tls_version(reqwest::tls::Version::TLS_1_2);
+    let old = old.danger_accept_invalid_certs(true).build().unwrap();
+    assert!(old.get(&url).send().is_err());
+}
