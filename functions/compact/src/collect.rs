@@ -13,7 +13,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use neap_bucket::{Bucket, Key, ListEntry, Stamp, StoreTime, Versioned};
+use neap_bucket::{Bucket, Key, ListEntry, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{ANY_AGE, Catalog, NODE_RECORD_AGE};
 use neap_manifest::{
     CacheCommit, CacheOutcome, Census, Collection, Manifest, ManifestStore, OBJECT_NAME_AGE,
@@ -24,7 +24,9 @@ use neap_schema::DatabaseId;
 use crate::{
     CompactError,
     caches::{has_had_caches, sweep},
+    engine_objects,
     listing::{Pages, delete},
+    unseen::{Unseen, Verdict},
 };
 
 /// The prefix of query results.
@@ -73,6 +75,12 @@ pub struct Collected {
     pub orphans: usize,
     /// Query results, and records of processes that are gone.
     pub results: usize,
+    /// What the processing engine needs no more: claims, logs, checkpoints and code.
+    pub engine: usize,
+    /// Settled segments that are kept because a trigger has not seen them.
+    pub kept: usize,
+    /// Of the segments that were deleted, those that a trigger has not seen.
+    pub unseen: usize,
     /// The keys of all of them, in a dry run.
     pub keys: Vec<String>,
 }
@@ -84,9 +92,21 @@ impl Collected {
         self.objects += other.objects;
         self.orphans += other.orphans;
         self.results += other.results;
+        self.engine += other.engine;
+        self.kept += other.kept;
+        self.unseen += other.unseen;
         self.keys.extend(other.keys);
         self
     }
+}
+
+/// Whether segments are kept for triggers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Triggers {
+    /// Until they have seen them.
+    Count,
+    /// There are none: the database is removed.
+    AreGone,
 }
 
 /// Deletes what nothing needs.
@@ -126,7 +146,8 @@ impl Collector {
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
         let objects = self.collect_objects(database, manifest).await?;
-        Ok(segments.and(caches).and(objects))
+        let engine = self.collect_engine(database, false).await?;
+        Ok(segments.and(caches).and(objects).and(engine))
     }
 
     /// Deletes the objects of caches that others have superseded, if the database ever had a cache. The entries of
@@ -165,7 +186,32 @@ impl Collector {
         Ok(collected)
     }
 
-    /// Deletes the segments that every snapshot finds in sections.
+    /// Deletes what the processing engine has left behind of a database.
+    async fn collect_engine(
+        &self,
+        database: DatabaseId,
+        is_removed: bool,
+    ) -> Result<Collected, CompactError> {
+        let keys = engine_objects::superseded(&self.bucket, &self.catalog, database, is_removed);
+        self.delete_of_engine(keys.await?).await
+    }
+
+    /// Deletes code of plugins that nothing names.
+    pub async fn collect_code(&self) -> Result<Collected, CompactError> {
+        let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog).await?;
+        self.delete_of_engine(keys).await
+    }
+
+    async fn delete_of_engine(&self, keys: Vec<String>) -> Result<Collected, CompactError> {
+        let mut collected = Collected {
+            engine: keys.len(),
+            ..Collected::default()
+        };
+        self.delete(keys, &mut collected).await?;
+        Ok(collected)
+    }
+
+    /// Deletes the segments that every snapshot finds in sections and every trigger has seen.
     pub async fn collect_segments(
         &self,
         database: DatabaseId,
@@ -176,7 +222,7 @@ impl Collector {
             .proven
             .and_then(|now| Manifest::settled_mark(manifest, now, grace));
         match settled {
-            Some(mark) => self.delete_segments(database, mark).await,
+            Some(mark) => self.delete_segments(database, mark, Triggers::Count).await,
             None => Ok(Collected::default()),
         }
     }
@@ -185,21 +231,50 @@ impl Collector {
         &self,
         database: DatabaseId,
         upto: Stamp,
+        triggers: Triggers,
     ) -> Result<Collected, CompactError> {
         let mut collected = Collected::default();
+        let mut unseen = match triggers {
+            Triggers::Count => None,
+            Triggers::AreGone => Some(Unseen::default()),
+        };
         let prefix = Key::tail_prefix(database);
         let mut pages = Pages::of(&self.bucket, &prefix);
         while let Some(page) = pages.next().await? {
-            let is_settled = |entry: &ListEntry| match entry.key.parse() {
-                Ok(Key::Segment(of, name)) => of == database && name.stamp <= upto,
-                _ => false,
+            let settled = settled(database, upto, page.entries);
+            if settled.is_empty() {
+                continue;
+            }
+            // Asked for only if something is to be deleted.
+            let unseen = match &mut unseen {
+                Some(unseen) => unseen,
+                none => none.insert(self.unseen(database).await?),
             };
-            let settled = page.entries.iter().filter(|entry| is_settled(entry));
-            let keys: Vec<_> = settled.map(|entry| entry.key.clone()).collect();
+            let mut keys = Vec::new();
+            for (name, entry) in settled {
+                match unseen.judge(name, &entry, page.date) {
+                    Verdict::Keep => {
+                        collected.kept += 1;
+                        continue;
+                    }
+                    Verdict::GiveUp => collected.unseen += 1,
+                    Verdict::Delete => {}
+                }
+                keys.push(entry.key);
+            }
             collected.segments += keys.len();
             self.delete(keys, &mut collected).await?;
         }
+        if collected.unseen > 0 && !self.settings.dry_run {
+            let segments = collected.unseen;
+            tracing::warn!(%database, segments, "deleted segments that triggers have not seen for a day");
+        }
         Ok(collected)
+    }
+
+    async fn unseen(&self, database: DatabaseId) -> Result<Unseen, CompactError> {
+        let grace = self.settings.segment_grace;
+        Unseen::of(&self.bucket, &self.catalog, database, grace).await
     }
 
     async fn delete(
@@ -354,14 +429,15 @@ impl Collector {
             return Ok((collected, false));
         }
         let segments = self
-            .delete_segments(database, Stamp::from_u64(u64::MAX))
+            .delete_segments(database, Stamp::from_u64(u64::MAX), Triggers::AreGone)
             .await?;
+        let engine = self.collect_engine(database, true).await?;
         let caches = sweep(&self.bucket, database, None).await?;
         let caches = self.delete_objects(caches.superseded).await?;
         // A flush may have been under way.
         let left = self.manifests.read(database, None).await?.value;
         Ok((
-            collected.and(segments).and(caches),
+            collected.and(segments).and(caches).and(engine),
             left.section_count() == 0,
         ))
     }
@@ -405,4 +481,21 @@ impl Collector {
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
+}
+
+/// The segments of a page up to a mark.
+fn settled(
+    database: DatabaseId,
+    upto: Stamp,
+    entries: Vec<ListEntry>,
+) -> Vec<(SegmentName, ListEntry)> {
+    let settled = entries
+        .into_iter()
+        .filter_map(|entry| match entry.key.parse() {
+            Ok(Key::Segment(of, name)) if of == database && name.stamp <= upto => {
+                Some((name, entry))
+            }
+            _ => None,
+        });
+    settled.collect()
 }

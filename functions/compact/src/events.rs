@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     CacheBackfill, Collector, CompactError, Debt, Flushed, Flusher, Maintainer, MergeOrder,
     PlanLimits, Report, Scope,
+    kept::KeptSegments,
     listing::Pages,
     merge::{JobLimits, MergeOutcome},
     removal::is_being_removed,
@@ -106,6 +107,7 @@ pub struct Compactor {
     collector: Collector,
     dispatcher: Option<Arc<dyn Dispatch>>,
     settings: CompactorSettings,
+    kept: KeptSegments,
 }
 
 /// What the tail of a database looks like in a listing.
@@ -122,6 +124,12 @@ impl TailSize {
         self.bytes += entry.size_bytes;
         let oldest = self.oldest.unwrap_or(entry.last_modified);
         self.oldest = Some(oldest.min(entry.last_modified));
+    }
+
+    /// How old the oldest segment is.
+    fn age(&self, date: Option<StoreTime>) -> Duration {
+        date.zip(self.oldest)
+            .map_or(Duration::ZERO, |(date, oldest)| date.since(oldest))
     }
 }
 
@@ -162,6 +170,7 @@ impl Compactor {
             collector,
             dispatcher,
             settings,
+            kept: KeptSegments::default(),
         }
     }
 
@@ -260,6 +269,11 @@ impl Compactor {
 
     async fn scheduled(&self, time: &Time<'_>, report: &mut Report) -> Result<(), CompactError> {
         let (tails, date) = self.tails().await?;
+        for tail in tails.values() {
+            report.tails.segments += tail.segments;
+            report.tails.bytes = report.tails.bytes.saturating_add(tail.bytes);
+            report.tails.oldest = report.tails.oldest.max(tail.age(date));
+        }
         let due = tails
             .into_iter()
             .filter(|(_, tail)| self.is_due(*tail, date));
@@ -294,9 +308,13 @@ impl Compactor {
         while let Some(page) = pages.next().await? {
             date = date.or(page.date);
             for entry in page.entries {
-                let Ok(Key::Segment(database, _)) = entry.key.parse() else {
+                let Ok(Key::Segment(database, name)) = entry.key.parse() else {
                     continue;
                 };
+                let kept = self.kept.mark(database, self.bucket.world());
+                if kept.is_some_and(|mark| name.stamp <= mark) {
+                    continue;
+                }
                 tails.entry(database).or_default().add(&entry);
             }
         }
@@ -305,10 +323,9 @@ impl Compactor {
 
     fn is_due(&self, tail: TailSize, date: Option<StoreTime>) -> bool {
         let triggers = &self.settings.triggers;
-        let age = date
-            .zip(tail.oldest)
-            .map_or(Duration::ZERO, |(date, oldest)| date.since(oldest));
-        tail.segments >= triggers.segments || tail.bytes >= triggers.bytes || age >= triggers.age
+        tail.segments >= triggers.segments
+            || tail.bytes >= triggers.bytes
+            || tail.age(date) >= triggers.age
     }
 
     /// Deletes what was flushed before, and flushes and merges if what is left of the tail is due.
@@ -398,6 +415,8 @@ impl Compactor {
     ) -> Result<Versioned<Manifest>, CompactError> {
         let manifest = self.maintainer.read(database).await?;
         let collected = self.collector.collect_segments(database, &manifest).await?;
+        let (mark, world) = (manifest.value.low_water_mark, self.bucket.world());
+        self.kept.note(database, collected.kept, mark, world);
         report.collected = std::mem::take(&mut report.collected).and(collected);
         Ok(manifest)
     }
@@ -502,7 +521,9 @@ impl Compactor {
             report.note(database, outcome);
         }
         let results = self.collector.collect_results().await?;
-        report.collected = std::mem::take(&mut report.collected).and(results);
+        let code = self.collector.collect_code().await?;
+        let both = results.and(code);
+        report.collected = std::mem::take(&mut report.collected).and(both);
         let mut databases: Vec<DatabaseId> =
             root.value.live_databases().map(|(id, _)| id).collect();
         let drawn = self.bucket.world().entropy.next_u64();

@@ -20,9 +20,11 @@ mod caches;
 mod collect;
 mod debt;
 mod encode;
+mod engine_objects;
 mod error;
 mod events;
 mod flush;
+mod kept;
 mod listing;
 mod maintain;
 mod merge;
@@ -32,6 +34,7 @@ mod report;
 mod split;
 #[cfg(test)]
 mod tests;
+mod unseen;
 
 pub use caches::CacheBackfill;
 pub use collect::{CollectSettings, Collected, Collector};
@@ -46,5 +49,5 @@ pub use merge::{
     MergePolicy, MergeReason, Merger, TablePlan, TableState, plan_table,
 };
 pub use parts::CompactParts;
-pub use report::Report;
+pub use report::{Report, Tails};
 pub use split::{DayRange, split_by_days};

@@ -1,12 +1,28 @@
 //! What an invocation of the compact function has done, and what it has left.
 
+use std::time::Duration;
+
 use neap_schema::DatabaseId;
 
 use crate::{Collected, CompactError, GaveUp, MergeGaveUp, MergeOutcome};
 
+/// The segments in the bucket when a scheduled run began, those of all databases together. They include what was
+/// flushed and is not deleted yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tails {
+    /// Their number.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The age of the oldest one.
+    pub oldest: Duration,
+}
+
 /// What an invocation has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What a scheduled run found.
+    pub tails: Tails,
     /// Flushes that were committed.
     pub flushes: usize,
     /// Merges that were committed here.

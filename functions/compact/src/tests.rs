@@ -7,3 +7,4 @@ mod collecting;
 mod overtaken;
 mod scheduled;
 pub(crate) mod stage;
+mod triggers;

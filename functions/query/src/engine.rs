@@ -1,6 +1,9 @@
 //! Answers queries: finds the database, takes a snapshot, plans, and streams the rows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arrow::{
     array::{RecordBatch, UInt64Array},
@@ -15,14 +18,15 @@ use datafusion::{
 };
 use futures::StreamExt;
 use neap_bucket::{Bucket, Moment, Stamp, StoreTime, Versioned, World};
-use neap_catalog::{Catalog, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
+use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    CacheStats, DataCacheStats, QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
+    CacheStats, DataCacheStats, PluginFiles, QueryError, QueryRequest, QuerySettings, QueryStats,
+    Rows,
     caches::Bases,
     delete,
     log::{QueryLog, RunningQuery},
@@ -96,6 +100,8 @@ impl QueryEngine {
         let cluster = Arc::new(Cluster {
             catalog: Arc::clone(&catalog),
             log: Arc::clone(&log),
+            plugin_logs: OnceLock::new(),
+            plugin_files: OnceLock::new(),
             shows_token_hashes: settings.with_authentication,
         });
         Ok(Self {
@@ -117,6 +123,17 @@ impl QueryEngine {
             deleter: Some(deleter),
             ..self
         }
+    }
+
+    /// Says where plugins of this process log, which shows lines before they are in the bucket. What was said first
+    /// counts.
+    pub fn set_plugin_logs(&self, logs: Arc<EngineLogs>) {
+        self.sessions.cluster().plugin_logs.get_or_init(|| logs);
+    }
+
+    /// Says where the files of plugins are. What was said first counts.
+    pub fn set_plugin_files(&self, files: Arc<dyn PluginFiles>) {
+        self.sessions.cluster().plugin_files.get_or_init(|| files);
     }
 
     /// The limits of the engine.
@@ -197,7 +214,7 @@ impl QueryEngine {
         planner: &dyn Planner,
     ) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
-        let timeout = self.settings.timeout;
+        let timeout = self.time_for(request);
         let mut running = self.log.begin(database, planner.language(), request);
         let asked = Asked {
             database,
@@ -226,6 +243,19 @@ impl QueryEngine {
             batches: bounded(rows.batches, bounds, self.world().clone(), running, permit),
             logged,
             ..rows
+        })
+    }
+
+    /// How long a request may take that begins now.
+    fn time_for(&self, request: &QueryRequest) -> Duration {
+        let now = self.world().clock.monotonic();
+        let left = request.ends.map(|ends| ends.saturating_sub(now));
+        // Who reads the error has no use for nanoseconds.
+        let left = left.map(|left| {
+            Duration::from_millis(left.as_secs() * 1000 + u64::from(left.subsec_millis()))
+        });
+        left.map_or(self.settings.timeout, |left| {
+            left.min(self.settings.timeout)
         })
     }
 

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::DatabaseAction;
 use neap_http::{
-    ApiError, BodyLimits, Caller, Kind, RequestId, STAMP_HEADER, parse_query, read_body,
+    ApiError, BodyLimits, Caller, Kind, RequestId, STAMP_HEADER, TimeLimit, parse_query, read_body,
     requested_stamp,
 };
 use neap_schema::DatabaseId;
@@ -173,6 +173,7 @@ pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
         after: requested_stamp(headers)?,
         as_of: requested_as_of(headers)?,
         without_caches: without_caches(headers)?,
+        ends: head.extensions.get::<TimeLimit>().map(|limit| limit.ends),
         trace_id: head.extensions.get().map(RequestId::to_string),
         ..QueryRequest::default()
     })

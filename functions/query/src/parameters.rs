@@ -12,6 +12,18 @@ use serde::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters(pub BTreeMap<String, ScalarValue>);
 
+impl FromIterator<(String, String)> for Parameters {
+    /// Values that are all strings.
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
+        let values = values.into_iter();
+        Self(
+            values
+                .map(|(name, value)| (name, ScalarValue::Utf8(Some(value))))
+                .collect(),
+        )
+    }
+}
+
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let values = Option::<BTreeMap<String, Value>>::deserialize(deserializer)?;

@@ -29,6 +29,8 @@ pub struct QueryRequest {
     pub may_delete: bool,
     /// Whether to read tables even where a cache has the rows at hand (`x-neap-cache: off`).
     pub without_caches: bool,
+    /// When the answer must be complete, by the monotonic clock, if that is before the server's own limit.
+    pub ends: Option<Duration>,
     /// By what the query is found in other logs.
     pub trace_id: Option<String>,
 }

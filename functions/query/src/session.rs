@@ -109,6 +109,11 @@ impl Sessions {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
+
+    /// What `system` tells about.
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
 }
 
 fn config(partitions: usize) -> SessionConfig {

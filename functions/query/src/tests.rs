@@ -12,6 +12,7 @@ pub(crate) mod instance;
 mod internal;
 mod log;
 mod narrow;
+mod plugins;
 mod retention;
 mod system;
 

@@ -61,6 +61,8 @@ pub struct WriteOptions {
     /// The only database that may be written to, whatever its name means by now; `None`: any of the name, and
     /// a missing one is created.
     pub only: Option<DatabaseId>,
+    /// How many plugins in a row have led to these lines; 0: a client sent them.
+    pub depth: u8,
 }
 
 impl Default for WriteOptions {
@@ -73,6 +75,7 @@ impl Default for WriteOptions {
             no_sync: false,
             after: None,
             only: None,
+            depth: 0,
         }
     }
 }
@@ -260,6 +263,7 @@ impl WriteService {
             rows,
             proof: proven.proof(&judged.catalog),
             after: request.options.after,
+            depth: request.options.depth,
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {
             let write = write(&judged.proven, rows);

@@ -12,6 +12,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "serve --data-dir ./data --without-auth --http-bind 127.0.0.1:8181",
             "serve --object-store s3 --bucket my-bucket --aws-default-region eu-central-1",
             "serve --object-store s3 --bucket my-bucket --mode query",
+            "serve --data-dir ./data --plugin-dir ./plugins",
         ],
     ),
     (

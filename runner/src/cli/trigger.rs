@@ -46,7 +46,8 @@ pub(super) struct CreateTriggerArgs {
     path: String,
 
     /// When it runs: on writes with `table:NAME` or `all_tables`, at times with `every:DURATION` or
-    /// `cron:EXPRESSION` (six fields, seconds first), on requests to /api/v3/engine/PATH with `request:PATH`.
+    /// `cron:EXPRESSION` (six fields, seconds first; in UTC, or in the time zone of `cron:TZ=ZONE EXPRESSION`), on
+    /// requests to /api/v3/engine/PATH with `request:PATH`.
     #[arg(long = "trigger-spec", value_name = "SPECIFICATION", value_parser = parse_specification)]
     specification: String,
 
@@ -176,12 +177,16 @@ struct Settings {
 #[derive(Serialize)]
 struct UploadedFile<'a> {
     plugin_name: &'a str,
+    /// The database of a trigger: others may have one of its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db: Option<&'a str>,
     content: &'a str,
 }
 
 #[derive(Serialize)]
 struct UploadedFolder<'a> {
     plugin_name: &'a str,
+    db: &'a str,
     files: &'a [PluginFile],
 }
 
@@ -251,6 +256,7 @@ async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
         };
         let body = UploadedFile {
             plugin_name: &path,
+            db: None,
             content: &file.content,
         };
         client.post_json(PLUGIN_FILES, &body).await?;
@@ -271,6 +277,7 @@ pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandEr
     if plugin.is_package {
         let body = UploadedFolder {
             plugin_name: name,
+            db: &args.database.database,
             files: &plugin.files,
         };
         client.put_json(PLUGIN_DIRECTORY, &body).await?;
@@ -281,6 +288,7 @@ pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandEr
     for file in &plugin.files {
         let body = UploadedFile {
             plugin_name: name,
+            db: Some(&args.database.database),
             content: &file.content,
         };
         client.put_json(PLUGIN_FILES, &body).await?;

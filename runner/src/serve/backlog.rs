@@ -12,7 +12,7 @@ use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
 
-use super::feeding::Changed;
+use super::{feeding::Changed, plugins::Told};
 
 /// The most spans of time that are told apart for a database.
 const MAX_SPANS: usize = 1_000;
@@ -177,7 +177,7 @@ impl Backlog {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlushBegin(u64);
 
-/// Hands segments from the writer to the reader of this process, and notes them for the next flush.
+/// Hands segments from the writer to the reader and the triggers of this process, and notes them for the next flush.
 #[derive(Debug)]
 pub(super) struct Handover {
     /// Where queries look for them.
@@ -186,11 +186,14 @@ pub(super) struct Handover {
     pub(super) backlog: Arc<Backlog>,
     /// Where caches are fed, if that costs no listing.
     pub(super) changed: Option<Arc<Changed>>,
+    /// Where triggers wait for them.
+    pub(super) triggers: Arc<Told>,
 }
 
 impl SegmentObserver for Handover {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.backlog.add(database, segment.size_bytes() as u64);
+        self.triggers.segment_put(database, Arc::clone(&segment));
         self.snapshots.segment_put(database, segment);
         if let Some(changed) = &self.changed {
             changed.note(database);
@@ -199,6 +202,7 @@ impl SegmentObserver for Handover {
 
     fn put_unknown(&self, database: DatabaseId) {
         self.snapshots.put_unknown(database);
+        self.triggers.put_unknown(database);
     }
 }
 

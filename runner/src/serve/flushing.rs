@@ -13,7 +13,7 @@ use neap_schema::DatabaseId;
 use neap_wal::{Pressure, TailWriter};
 use tokio_util::sync::CancellationToken;
 
-use super::{backlog::Backlog, feeding::Changed, maintenance};
+use super::{backlog::Backlog, feeding::Changed, maintenance, plugins::Told};
 
 /// How often the tails that this process writes are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +33,7 @@ pub(super) struct Flushing {
     pub(super) flushed: Arc<maintenance::Flushed>,
     pub(super) changed: Arc<Changed>,
     pub(super) snapshots: Arc<SnapshotReader>,
+    pub(super) triggers: Arc<Told>,
     pub(super) writer: TailWriter,
     pub(super) world: World,
 }
@@ -122,6 +123,7 @@ impl Flushing {
                 if *reason == GaveUp::Overtaken {
                     // Whoever that was may write, too.
                     self.snapshots.end_sole_writer();
+                    self.triggers.end_sole_writer();
                 }
                 tracing::warn!(%database, %reason, "not flushed");
             }

@@ -18,7 +18,7 @@ const RUNTIME: [&str; 11] = [
 ];
 
 /// Flags of `serve`, with or without a value.
-const SERVE: [&str; 61] = [
+const SERVE: [&str; 56] = [
     "checkpoint-interval",
     "compaction-check-interval",
     "compaction-cleanup-wait",
@@ -51,16 +51,12 @@ const SERVE: [&str; 61] = [
     "license-file",
     "license-type",
     "log-format",
-    "package-manager",
     "parquet-mem-cache-prune-interval",
     "parquet-mem-cache-prune-percentage",
     "parquet-mem-cache-query-path-duration",
     "parquet-mem-cache-size",
-    "plugin-dir",
-    "plugin-repo",
     "query-file-limit",
     "replication-interval",
-    "restrict-plugin-triggers-to",
     "snapshot-concurrency-limit",
     "snapshotted-wal-files-to-keep",
     "table-index-cache-concurrency-limit",
@@ -75,7 +71,6 @@ const SERVE: [&str; 61] = [
     "traces-jaeger-debug-name",
     "traces-jaeger-max-msgs-per-second",
     "traces-jaeger-tags",
-    "virtual-env-location",
     "wal-max-write-buffer-size",
     "wal-replay-concurrency-limit",
     "wal-replay-fail-on-error",

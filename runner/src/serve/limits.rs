@@ -66,13 +66,13 @@ impl LimitArgs {
 }
 
 /// A number of at least one.
-fn parse_count(text: &str) -> Result<usize, String> {
+pub(super) fn parse_count(text: &str) -> Result<usize, String> {
     let count = text.trim().parse().ok().filter(|count| *count > 0);
     count.ok_or_else(|| "a number of at least 1 is expected".to_owned())
 }
 
 /// A span of time that is not nothing.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text)?;
     match time.is_zero() {
         true => Err("a time of more than 0s is expected".to_owned()),

@@ -3,7 +3,8 @@
 //! ```text
 //!            ┌ write ──► TailWriter ──► store ◄── Flusher ◄── Flushing (backlog: bytes, number, age)
 //! listener ──┤                │ hands segments over in memory         │ says what was flushed
-//!            └ query ──► SnapshotReader ──► store ◄── Compactor ◄── Maintenance (threads of low priority)
+//!            ├ query ──► SnapshotReader ──► store ◄── Compactor ◄── Maintenance (threads of low priority)
+//!            └ engine ─► Engine (also by segments and time) ──► child processes with plugins, which query and write
 //! ```
 //!
 //! Nothing but the store is durable: the process can end at any instruction. When it is asked to stop, it
@@ -13,6 +14,7 @@
 mod access;
 mod admin_token;
 mod backlog;
+mod base;
 mod crowding;
 mod delivery;
 mod feeding;
@@ -30,6 +32,8 @@ mod observe;
 mod opening;
 mod options;
 mod pacing;
+mod plugin_options;
+mod plugins;
 mod presence;
 mod private_file;
 mod ready;
@@ -52,7 +56,6 @@ use self::{
     greeting::{Entry, Greeting},
     heartbeat::Heartbeat,
     listener::{Bound, Listener},
-    options::Mode,
     stop::StopSignals,
     tls::{Tls, TlsFiles},
     wiring::App,
@@ -65,6 +68,8 @@ use crate::{
 
 /// How long requests that are under way may take after the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long plugins may take to end, and what they have seen to be saved.
+const LAST_RUNS: Duration = Duration::from_secs(30);
 /// How long the last flush may take.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
 
@@ -128,6 +133,14 @@ pub enum ServeError {
         /// The cause.
         reason: String,
     },
+    /// The folder with plugins can't be used.
+    #[error("--plugin-dir {path}: {error}")]
+    PluginFolder {
+        /// The folder.
+        path: String,
+        /// The cause.
+        error: io::Error,
+    },
     /// The threads of maintenance can't be started.
     #[error("cannot start threads: {0}")]
     Threads(io::Error),
@@ -168,6 +181,7 @@ pub(crate) async fn run(
     let mut stores = Stores::open(&args.store, &world)?;
     stores.probe_if_unused().await?;
     let stop = CancellationToken::new();
+    plugins::make_folder(args)?;
     let mut app = App::new(args, &mut stores, &world, &stop).await?;
     let recovery = app.recovery.take();
     if let Some(path) = &args.access.admin_token_file {
@@ -179,6 +193,7 @@ pub(crate) async fn run(
         let listening = recovery.listen(address, tls.clone(), stop, world, console);
         listening.await?;
     }
+    plugins::tell(args, app.processing.as_ref(), &app.catalog, console).await?;
     let (listener, address) = listen(args, tls, &world).await?;
     observe::register_connections(&stores.metrics, &listener.stats());
     let bucket = stores.bucket.clone();
@@ -244,6 +259,10 @@ async fn serve(
         let (heartbeat, stop) = (Arc::clone(&heartbeat), stop.clone());
         async move { heartbeat.run(&stop).await }
     });
+    let plugins = app.processing.as_ref().map(|processing| {
+        let engine = Arc::clone(processing.engine());
+        tokio::spawn(plugins::run(engine, world.clone(), stop.clone()))
+    });
     let flushing = app.flushing.map(|flushing| {
         let (stop, runtime) = (stop.clone(), Handle::current());
         // Folding and encoding take long: they have a thread of their own, so that requests don't wait.
@@ -254,6 +273,11 @@ async fn serve(
     });
     let work = async {
         listener.serve(app.router, stop.cancelled(), GRACE).await;
+        // What plugins write when they are told to end is flushed with the rest.
+        let plugins = OptionFuture::from(plugins);
+        if world.timeout(LAST_RUNS, plugins).await.is_none() {
+            tracing::warn!("plugins did not end in time");
+        }
         let last = async {
             if let Some(Ok(flushing)) = OptionFuture::from(flushing).await {
                 flushing.finish().await;
@@ -286,9 +310,6 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     if let Some(warning) = args.legacy.warning() {
         console.report(format_args!("warning: {warning}"));
     }
-    if args.mode.contains(&Mode::Process) {
-        console.report("warning: --mode process: there are no plugins yet");
-    }
     if let Some(path) = &args.tls_key {
         private_file::warn("--tls-key", path, console);
     }
@@ -301,6 +322,7 @@ pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &Worl
         node_name(args, environment).err(),
         logging::filter(args).err(),
         unusable_store(args, world),
+        plugins::unusable_folder(args),
     ];
     let mistakes = checks.iter().flatten();
     mistakes.map(ToString::to_string).collect()

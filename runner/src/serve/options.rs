@@ -8,7 +8,7 @@ use neap_catalog::{NameError, validate_database_name};
 
 use super::{
     access::AccessArgs, legacy::LegacyFlags, limits::LimitArgs, memory::MemoryAmount,
-    tls::TlsVersion,
+    plugin_options::PluginArgs, tls::TlsVersion,
 };
 use crate::cli::parse_duration;
 
@@ -40,6 +40,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(super) plugins: PluginArgs,
 
     /// A file to write the address into, once it is listened on.
     #[arg(long, value_name = "FILE", hide_short_help = true)]
@@ -152,7 +155,7 @@ pub(super) enum Mode {
     Query,
     /// Turn new data into larger objects.
     Compact,
-    /// Run plugins, which is not there yet.
+    /// Run plugins.
     Process,
 }
 

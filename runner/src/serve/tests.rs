@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
 use super::*;
-use crate::console::testing::console;
+use crate::{console::testing::console, serve::options::Mode};
 
 pub(super) fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
     let command = ServeArgs::augment_args(Command::new("serve"));

@@ -3,30 +3,28 @@
 use std::{sync::Arc, thread};
 
 use axum::Router;
-use neap_bucket::{Bucket, Rules, StoreKind, World};
+use neap_assembly::{Processing, ProcessingParts, plugin_files};
+use neap_bucket::{Bucket, Rules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_compact::{
-    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, FlushTriggers,
-    Flusher, MergePolicy,
+    CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
 };
 use neap_http::{ClusterId, Common, Server, finish, health_routes, metrics_routes};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_query::{QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
-use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use neap_write::{WriteParts, WriteService, WriteSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
-    backlog::{Backlog, Handover},
+    base::{Base, Shares},
     crowding,
-    feeding::{Changed, Feeding},
+    feeding::Feeding,
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
-    memory,
     observe::{self, Observed},
     options::{Mode, ServeArgs},
+    plugins,
     ready::{self, Readiness},
     recovery::Recovery,
 };
@@ -55,19 +53,8 @@ pub(super) struct App {
     pub(super) feeding: Option<Feeding>,
     /// What merges and tidies up in the background, if this process does that.
     pub(super) maintenance: Option<Maintenance>,
-}
-
-/// The memory that each part may use, out of what there is: about two thirds of it, so that requests and what
-/// is not counted have room, too.
-#[derive(Clone, Copy, Debug)]
-struct Shares {
-    total: usize,
-}
-
-impl Shares {
-    fn percent(self, percent: u8) -> usize {
-        memory::MemoryAmount::Percent(percent).bytes_of(self.total)
-    }
+    /// What runs plugins, if this process does that.
+    pub(super) processing: Option<Processing>,
 }
 
 impl App {
@@ -78,165 +65,205 @@ impl App {
         world: &World,
         stop: &CancellationToken,
     ) -> Result<Self, ServeError> {
-        let shares = Shares {
-            total: memory::total_bytes(),
-        };
         let maintained = match args.does(Mode::Compact) {
             true => Some(stores.open_again(&args.store)?),
             false => None,
         };
-        let bucket = &stores.bucket;
-        let catalog = Catalog::new(bucket.clone(), stores.margins, None);
-        let catalog = Arc::new(catalog.with_limits(args.limits.of_catalog()));
-        let rules = catalog.rules().await?;
-        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        let tail_settings = TailSettings {
-            cache_bytes: shares.percent(5) as u64,
-            ..TailSettings::default()
-        };
-        let tail = TailReader::new(bucket.clone(), tail_settings);
-        let snapshots = Arc::new(SnapshotReader::new(
-            manifests.clone(),
-            Arc::clone(&catalog),
-            tail.clone(),
-            rules,
-            SnapshotSettings {
-                sole_writer: args.sole_writer || stores.kind == StoreKind::Memory,
-                retained_bytes: shares.percent(5),
-                max_tail_bytes: shares.percent(10),
-                ..SnapshotSettings::default()
-            },
-        ));
-        let clock = Arc::clone(&world.clock);
-        let backlog = Arc::new(Backlog::new(
-            clock,
-            rules.flush_lag,
-            FlushTriggers::default(),
-        ));
-        let changed = Arc::new(Changed::default());
-        // Elsewhere each round would list the tail over the network: there, queries take in what is new.
-        let is_cheap = args.sole_writer || stores.kind != StoreKind::Network;
-        let handover = Handover {
-            snapshots: Arc::clone(&snapshots),
-            backlog: Arc::clone(&backlog),
-            changed: is_cheap.then(|| Arc::clone(&changed)),
-        };
-        let writer = TailWriter::new(
-            bucket.clone(),
-            rules,
-            writer_settings(args, stores.kind, shares),
-            Some(Arc::new(handover)),
-        );
-        let metrics = stores.metrics.clone();
+        let base = Base::new(args, stores, world).await?;
         observe::register(
-            &metrics,
+            &base.metrics,
             &Observed {
                 requests: stores.requests(),
-                backlog: Arc::clone(&backlog),
-                snapshots: Arc::clone(&snapshots),
+                backlog: Arc::clone(&base.backlog),
+                snapshots: Arc::clone(&base.snapshots),
                 world: world.clone(),
                 build: [VERSION, REVISION],
             },
         );
-        let mut routes = Router::new();
-        let (mut deleter, mut recovery) = (None, None);
-        if args.does(Mode::Ingest) {
-            let service = WriteService::new(WriteParts {
-                catalog: Arc::clone(&catalog),
-                writer: writer.clone(),
-                rules,
-                metrics: metrics.clone(),
-                settings: write_settings(args, shares),
-            });
-            let service = Arc::new(service);
-            deleter = Some(Arc::clone(&service) as Arc<dyn RowDeleter>);
-            recovery = Some(Recovery::new(Arc::clone(&service)));
-            routes = routes.merge(neap_write::router(service));
-        }
-        let mut feeding = None;
-        if args.does(Mode::Query) {
-            let engine = QueryEngine::new(
-                bucket.clone(),
-                Arc::clone(&catalog),
-                manifests.clone(),
-                Arc::clone(&snapshots),
-                query_settings(args, shares),
-            )?;
-            let engine = match deleter {
-                Some(deleter) => engine.with_deleter(deleter),
-                None => engine,
-            };
-            let engine = Arc::new(engine);
-            observe::register_queries(&metrics, &engine);
-            feeding = Some(Feeding {
-                engine: Arc::clone(&engine),
-                changed: Arc::clone(&changed),
-                world: world.clone(),
-            });
-            routes = routes.merge(neap_query::router(engine));
-        }
-        let most = args.limits.max_concurrent_requests;
-        // Whoever looks after the process is answered however much there is to do.
-        let routes = crowding::limited(routes, most, &metrics, world)
-            .merge(health_routes(Server::new(VERSION, REVISION, world)))
-            .merge(metrics_routes(metrics.clone()))
-            .merge(ready::routes(Readiness {
-                catalog: Arc::clone(&catalog),
-                stop: stop.clone(),
-                world: world.clone(),
-            }));
-        let access = args.access.access(&catalog, &metrics);
-        let common = Common {
-            cluster: ClusterId::of(Arc::clone(&catalog)),
-            world: world.clone(),
-            metrics,
-            access,
-        };
+        let functions = Functions::new(args, &base)?;
+        let router = router(args, &base, functions.routes, stop);
         let flushed = Arc::new(Flushed::default());
         let maintenance = maintained.map(|bucket| {
             let stats = Arc::new(MaintenanceStats::default());
-            let compactor = compactor(args, stores, bucket, rules, shares);
-            observe::register_maintenance(&common.metrics, &stats, &compactor);
+            let compactor = compactor(args, stores, bucket, base.rules, base.shares);
+            observe::register_maintenance(&base.metrics, &stats, &compactor);
             Maintenance {
                 compactor,
                 flushed: Arc::clone(&flushed),
-                catalog: Arc::clone(&catalog),
+                catalog: Arc::clone(&base.catalog),
                 stats,
                 interval: args.retention_check_interval,
                 world: world.clone(),
             }
         });
-        let limits = FlushLimits {
-            // Rows take about ten times as much memory while they are folded.
-            segment_bytes: (shares.total as u64 / 64).clamp(4 << 20, 64 << 20),
-            trust_store_clock: args.trust_store_clock,
-            ..FlushLimits::default()
-        };
-        let flushing = args.does(Mode::Compact).then(|| Flushing {
-            flusher: Flusher::new(
-                bucket.clone(),
-                Arc::clone(&catalog),
-                manifests,
-                tail,
-                rules,
-                limits,
-            ),
-            catalog: Arc::clone(&catalog),
-            backlog,
-            flushed,
-            changed,
-            snapshots,
-            writer,
-            world: world.clone(),
-        });
         Ok(Self {
-            router: finish(routes, common),
-            catalog,
-            recovery,
-            flushing,
-            feeding,
+            router,
+            catalog: Arc::clone(&base.catalog),
+            recovery: functions.recovery,
+            feeding: functions.feeding,
             maintenance,
+            processing: functions.processing,
+            flushing: args
+                .does(Mode::Compact)
+                .then(|| flushing(args, base, flushed)),
         })
+    }
+}
+
+/// The functions that answer requests.
+struct Functions {
+    routes: Router,
+    recovery: Option<Recovery>,
+    feeding: Option<Feeding>,
+    processing: Option<Processing>,
+}
+
+impl Functions {
+    fn new(args: &ServeArgs, base: &Base) -> Result<Self, ServeError> {
+        let mut routes = Router::new();
+        // Plugins ask and write without HTTP, also where nobody else can.
+        let has_plugins = plugins::are_on(args);
+        let writes = (args.does(Mode::Ingest) || has_plugins).then(|| write_service(args, base));
+        let ingest = writes.as_ref().filter(|_| args.does(Mode::Ingest));
+        if let Some(service) = ingest {
+            routes = routes.merge(neap_write::router(Arc::clone(service)));
+        }
+        let queries = match args.does(Mode::Query) || has_plugins {
+            true => Some(query_engine(args, base, ingest)?),
+            false => None,
+        };
+        if let Some(engine) = queries.as_ref().filter(|_| args.does(Mode::Query)) {
+            routes = routes.merge(neap_query::router(Arc::clone(engine)));
+        }
+        let recovery = ingest.map(|service| Recovery::new(Arc::clone(service)));
+        let feeding = queries.as_ref().map(|engine| Feeding {
+            engine: Arc::clone(engine),
+            changed: Arc::clone(&base.changed),
+            world: base.world.clone(),
+        });
+        let processing = match (writes, queries) {
+            (Some(writes), Some(queries)) if has_plugins => {
+                Some(processing(args, base, writes, queries))
+            }
+            (_, Some(queries)) => {
+                let code = plugins::settings(args, base.is_sole_writer).code;
+                queries.set_plugin_files(plugin_files(Arc::clone(&base.catalog), code));
+                None
+            }
+            _ => None,
+        };
+        if let Some(processing) = &processing {
+            routes = routes.merge(processing.routes());
+        } else if args.does(Mode::Process) {
+            routes = routes.merge(plugins::refusals());
+        }
+        Ok(Self {
+            routes,
+            recovery,
+            feeding,
+            processing,
+        })
+    }
+}
+
+fn write_service(args: &ServeArgs, base: &Base) -> Arc<WriteService> {
+    Arc::new(WriteService::new(WriteParts {
+        catalog: Arc::clone(&base.catalog),
+        writer: base.writer.clone(),
+        rules: base.rules,
+        metrics: base.metrics.clone(),
+        settings: write_settings(args, base.shares),
+    }))
+}
+
+/// Answers queries, and has rows deleted by `deleter`, if there is one.
+fn query_engine(
+    args: &ServeArgs,
+    base: &Base,
+    deleter: Option<&Arc<WriteService>>,
+) -> Result<Arc<QueryEngine>, ServeError> {
+    let engine = QueryEngine::new(
+        base.bucket.clone(),
+        Arc::clone(&base.catalog),
+        base.manifests.clone(),
+        Arc::clone(&base.snapshots),
+        query_settings(args, base.shares),
+    )?;
+    let engine = Arc::new(match deleter {
+        Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),
+        None => engine,
+    });
+    observe::register_queries(&base.metrics, &engine);
+    Ok(engine)
+}
+
+/// Runs plugins, and is told of segments from now on.
+fn processing(
+    args: &ServeArgs,
+    base: &Base,
+    writes: Arc<WriteService>,
+    queries: Arc<QueryEngine>,
+) -> Processing {
+    let processing = Processing::new(ProcessingParts {
+        catalog: Arc::clone(&base.catalog),
+        rules: base.rules,
+        tail: base.tail.clone(),
+        writes,
+        queries,
+        metrics: base.metrics.clone(),
+        settings: plugins::settings(args, base.is_sole_writer),
+    });
+    base.triggers.tell(processing.engine());
+    processing
+}
+
+/// All routes, with what stands before them.
+fn router(args: &ServeArgs, base: &Base, routes: Router, stop: &CancellationToken) -> Router {
+    let (metrics, world) = (&base.metrics, &base.world);
+    let most = args.limits.max_concurrent_requests;
+    // Whoever looks after the process is answered however much there is to do.
+    let routes = crowding::limited(routes, most, metrics, world)
+        .merge(health_routes(Server::new(VERSION, REVISION, world)))
+        .merge(metrics_routes(metrics.clone()))
+        .merge(ready::routes(Readiness {
+            catalog: Arc::clone(&base.catalog),
+            stop: stop.clone(),
+            world: world.clone(),
+        }));
+    let common = Common {
+        cluster: ClusterId::of(Arc::clone(&base.catalog)),
+        world: world.clone(),
+        metrics: metrics.clone(),
+        access: args.access.access(&base.catalog, metrics),
+    };
+    finish(routes, common)
+}
+
+/// Flushes what was written.
+fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
+    let limits = FlushLimits {
+        // Rows take about ten times as much memory while they are folded.
+        segment_bytes: (base.shares.total as u64 / 64).clamp(4 << 20, 64 << 20),
+        trust_store_clock: args.trust_store_clock,
+        ..FlushLimits::default()
+    };
+    Flushing {
+        flusher: Flusher::new(
+            base.bucket,
+            Arc::clone(&base.catalog),
+            base.manifests,
+            base.tail,
+            base.rules,
+            limits,
+        ),
+        catalog: base.catalog,
+        backlog: base.backlog,
+        flushed,
+        changed: base.changed,
+        snapshots: base.snapshots,
+        triggers: base.triggers,
+        writer: base.writer,
+        world: base.world,
     }
 }
 
@@ -268,18 +295,6 @@ fn compactor(
         },
     };
     parts.assemble(None)
-}
-
-fn writer_settings(args: &ServeArgs, kind: StoreKind, shares: Shares) -> WriterSettings {
-    let usual = match kind {
-        StoreKind::Memory | StoreKind::Directory => WriterSettings::LOCAL,
-        StoreKind::Network => WriterSettings::NETWORK,
-    };
-    WriterSettings {
-        flush_interval: args.wal_flush_interval.unwrap_or(usual.flush_interval),
-        max_in_flight_bytes: shares.percent(5).max(usual.max_in_flight_bytes),
-        ..usual
-    }
 }
 
 fn write_settings(args: &ServeArgs, shares: Shares) -> WriteSettings {

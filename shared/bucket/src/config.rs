@@ -15,8 +15,8 @@ use object_store::{
 
 pub use self::connection::ConnectionConfig;
 use crate::{
-    AwsCredentials, DirectoryStore, Margins, MemoryStore, ObjectStoreAdapter, Prefixed, Store,
-    World, with_environment,
+    AwsCredentials, DirectoryStore, Links, Margins, MemoryStore, ObjectStoreAdapter, Prefixed,
+    Store, World, with_environment,
 };
 
 /// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
@@ -216,6 +216,8 @@ pub struct OpenedStore {
     pub kind: StoreKind,
     /// The margins that a new cluster gets.
     pub margins: Margins,
+    /// The objects of the main store that clients fetch themselves; `None` where there is no network.
+    pub links: Option<Links>,
 }
 
 /// Flags that open no store. Messages name the flag.
@@ -280,6 +282,8 @@ impl StoreConfig {
     /// Opens the stores. Nothing is asked of a store behind a network.
     pub fn open(&self, world: &World) -> Result<OpenedStore, StoreConfigError> {
         let kind = self.kind();
+        let prefix = self.key_prefix()?;
+        let mut links = None;
         let (main, store_kind): (Arc<dyn Store>, _) = match kind {
             ObjectStoreKind::Memory | ObjectStoreKind::MemoryThrottled => {
                 if kind == ObjectStoreKind::MemoryThrottled {
@@ -305,6 +309,7 @@ impl StoreConfig {
                 };
                 let bucket = given(&self.bucket).ok_or(missing)?;
                 let store = self.remote("bucket", kind, bucket, world)?;
+                links = Some(store.links(prefix.as_str()));
                 (Arc::new(store), StoreKind::Network)
             }
         };
@@ -312,26 +317,31 @@ impl StoreConfig {
             None => None,
             Some(bucket) if store_kind == StoreKind::Network => {
                 let store = self.remote("tail-bucket", kind, bucket, world)?;
-                Some(self.prefixed(Arc::new(store))?)
+                Some(prefixed(Arc::new(store), &prefix))
             }
             Some(_) => {
                 let reason = format!("--object-store {kind} has no buckets");
                 return Err(invalid("tail-bucket", reason));
             }
         };
-        let main = self.prefixed(main)?;
+        let main = prefixed(main, &prefix);
         Ok(OpenedStore {
             tail: tail.unwrap_or_else(|| Arc::clone(&main)),
             main,
             kind: store_kind,
             margins: store_kind.margins(),
+            links,
         })
     }
 
-    fn prefixed(&self, store: Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreConfigError> {
+    /// What the keys of the cluster begin with: nothing, or parts that end with a slash.
+    ///
+    /// # Errors
+    /// It has characters that are not for keys.
+    pub fn key_prefix(&self) -> Result<String, StoreConfigError> {
         let prefix = given(&self.key_prefix).map(|prefix| prefix.trim_matches('/'));
         let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else {
-            return Ok(store);
+            return Ok(String::new());
         };
         let usable = |part: &str| {
             let plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
@@ -341,7 +351,7 @@ impl StoreConfig {
             let reason = "use letters, digits, '-', '_' and '.', and '/' between parts";
             return Err(invalid("key-prefix", reason));
         }
-        Ok(Arc::new(Prefixed::new(store, format!("{prefix}/"))))
+        Ok(format!("{prefix}/"))
     }
 
     fn remote(
@@ -395,6 +405,13 @@ impl StoreConfig {
     }
 }
 
+fn prefixed(store: Arc<dyn Store>, prefix: &str) -> Arc<dyn Store> {
+    match prefix.is_empty() {
+        true => store,
+        false => Arc::new(Prefixed::new(store, prefix)),
+    }
+}
+
 fn check_url(
     flag: &'static str,
     url: &str,
@@ -413,10 +430,14 @@ fn check_url(
 }
 
 impl AwsConfig {
+    /// The region.
+    pub fn region(&self) -> &str {
+        given(&self.aws_default_region).unwrap_or("us-east-1")
+    }
+
     fn builder(&self, world: &World) -> Result<AmazonS3Builder, StoreConfigError> {
-        let region = given(&self.aws_default_region).unwrap_or("us-east-1");
         let mut builder = AmazonS3Builder::new()
-            .with_region(region)
+            .with_region(self.region())
             .with_skip_signature(self.aws_skip_signature);
         if let Some(endpoint) = given(&self.aws_endpoint) {
             check_url(
@@ -430,8 +451,21 @@ impl AwsConfig {
         Ok(builder.with_credentials(self.credentials(world)?))
     }
 
-    /// The file, if there is one, then fixed keys, then the AWS SDK's chain.
-    fn credentials(&self, world: &World) -> Result<AwsCredentialProvider, StoreConfigError> {
+    /// What the platform gives to functions, tasks and instances, as far as `object_store` knows it.
+    #[cfg(not(feature = "aws-chain"))]
+    fn platform_credentials(&self) -> Result<AwsCredentialProvider, StoreConfigError> {
+        let builder = AmazonS3Builder::from_env().with_region(self.region());
+        // Credentials belong to no bucket, but only a store has them.
+        let store = builder.with_bucket_name("credentials").build();
+        let store = store.map_err(|error| invalid("aws-access-key-id", error))?;
+        Ok(Arc::clone(store.credentials()))
+    }
+
+    /// By what requests to AWS are signed: the file, if there is one, then fixed keys, then the AWS SDK's chain.
+    ///
+    /// # Errors
+    /// Half of a pair of keys is missing.
+    pub fn credentials(&self, world: &World) -> Result<AwsCredentialProvider, StoreConfigError> {
         if let Some(path) = &self.aws_credentials_file {
             return Ok(Arc::new(AwsCredentials::from_file(path, world.clone())));
         }
@@ -453,7 +487,10 @@ impl AwsConfig {
                 let reason = "--aws-access-key-id is needed with it";
                 Err(invalid("aws-secret-access-key", reason))
             }
+            #[cfg(feature = "aws-chain")]
             (None, None) => Ok(Arc::new(AwsCredentials::from_chain(world.clone()))),
+            #[cfg(not(feature = "aws-chain"))]
+            (None, None) => self.platform_credentials(),
         }
     }
 }

@@ -1,22 +1,25 @@
 //! AWS credentials: from the AWS SDK's chain, or from a file that another program renews.
 //!
-//! The chain knows profiles, SSO, web identities, credential processes, and the roles of instances and
-//! tasks. It is loaded at the first request. Fixed keys, as on the command line or in the environment of a
-//! Lambda function, need none of this.
+//! The chain (feature `aws-chain`) knows profiles, SSO, web identities, credential processes, and the roles of
+//! instances and tasks. It is loaded at the first request. Fixed keys, as on the command line or in the environment
+//! of a Lambda function, need none of this.
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+#[cfg(feature = "aws-chain")]
 use aws_config::BehaviorVersion;
+#[cfg(feature = "aws-chain")]
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError,
 };
 use object_store::{CredentialProvider, aws::AwsCredential};
 use serde::Deserialize;
+#[cfg(feature = "aws-chain")]
 use tokio::sync::OnceCell;
 
 use crate::{Moment, World};
@@ -35,6 +38,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 enum Source {
+    #[cfg(feature = "aws-chain")]
     Chain(OnceCell<SharedCredentialsProvider>),
     File(PathBuf),
 }
@@ -76,6 +80,7 @@ pub struct AwsCredentials {
 
 impl AwsCredentials {
     /// From the AWS SDK's default chain.
+    #[cfg(feature = "aws-chain")]
     pub fn from_chain(world: World) -> Self {
         Self::new(Source::Chain(OnceCell::new()), world)
     }
@@ -120,6 +125,7 @@ impl AwsCredentials {
         let renewed = self.world.timeout(limit, async {
             match &self.source {
                 Source::File(path) => read_file(path).await,
+                #[cfg(feature = "aws-chain")]
                 Source::Chain(chain) => {
                     let provider = chain.get_or_try_init(load_chain).await?;
                     lease(provider).await
@@ -187,6 +193,7 @@ fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> obje
     }
 }
 
+#[cfg(feature = "aws-chain")]
 async fn load_chain() -> Result<SharedCredentialsProvider, object_store::Error> {
     let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
     config
@@ -194,6 +201,7 @@ async fn load_chain() -> Result<SharedCredentialsProvider, object_store::Error> 
         .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))
 }
 
+#[cfg(feature = "aws-chain")]
 async fn lease(provider: &SharedCredentialsProvider) -> Result<Lease, object_store::Error> {
     let found = provider
         .provide_credentials()
@@ -205,7 +213,7 @@ async fn lease(provider: &SharedCredentialsProvider) -> Result<Lease, object_sto
         })?;
     let ends = found
         .expiry()
-        .and_then(|expiry| expiry.duration_since(UNIX_EPOCH).ok())
+        .and_then(|expiry| expiry.duration_since(std::time::UNIX_EPOCH).ok())
         .and_then(|expiry| i64::try_from(expiry.as_micros()).ok());
     let credential = AwsCredential {
         key_id: found.access_key_id().to_owned(),
@@ -249,12 +257,14 @@ async fn read_file(path: &Path) -> Result<Lease, object_store::Error> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "aws-chain"))]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use aws_credential_types::{Credentials, provider::future};
     use futures::FutureExt;
+
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::SystemClock;

@@ -1,12 +1,32 @@
 //! Settings from the environment, for every flag of a command line.
 
-use clap::Command;
+use clap::{Arg, Command};
 
 /// Other names by which a flag's value is known in the environment.
-const OTHER_NAMES: [(&str, &[&str]); 2] = [
+const OTHER_NAMES: [(&str, &[&str]); 3] = [
     ("aws-default-region", &["AWS_REGION"]),
     ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+    (
+        "sqs-endpoint",
+        &["AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"],
+    ),
 ];
+
+/// The variables that may stand for a flag, the first that is set before the others; none if it is no flag.
+pub fn variables_of(arg: &Arg) -> Vec<String> {
+    let Some(flag) = arg.get_long() else {
+        return Vec::new();
+    };
+    let name = flag.to_uppercase().replace('-', "_");
+    let declared = arg.get_env().and_then(|name| name.to_str());
+    let others = OTHER_NAMES.iter().filter(|(other, _)| *other == flag);
+    let mut names = vec![format!("NEAP_{name}")];
+    names.extend(declared.map(str::to_owned));
+    names.push(format!("INFLUXDB3_{name}"));
+    names.extend(others.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())));
+    names.dedup();
+    names
+}
 
 /// Lets the environment stand for every flag of a command and its subcommands: `--some-flag` is, in this
 /// order, `NEAP_SOME_FLAG`, the variable that the flag declares, and `INFLUXDB3_SOME_FLAG`, by which
@@ -17,21 +37,16 @@ pub fn with_environment(command: Command) -> Command {
 
 fn with_variables(command: Command, is_set: &dyn Fn(&str) -> bool) -> Command {
     let command = command.mut_args(|arg| {
-        let Some(flag) = arg.get_long().map(str::to_owned) else {
-            return arg;
-        };
-        let name = flag.to_uppercase().replace('-', "_");
-        let own = format!("NEAP_{name}");
+        let names = variables_of(&arg);
         let declared = arg.get_env().and_then(|name| name.to_str());
-        let others = OTHER_NAMES.iter().filter(|(other, _)| *other == flag);
-        let names = [own.clone()]
-            .into_iter()
-            .chain(declared.map(str::to_owned))
-            .chain([format!("INFLUXDB3_{name}")])
-            .chain(others.flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())));
+        let shown = declared
+            .map(str::to_owned)
+            .or_else(|| names.first().cloned());
         let set = names.into_iter().find(|name| is_set(name));
-        let shown = declared.map_or(own, str::to_owned);
-        arg.env(set.unwrap_or(shown))
+        match set.or(shown) {
+            Some(name) if arg.get_long().is_some() => arg.env(name),
+            _ => arg,
+        }
     });
     command.mut_subcommands(|command| with_variables(command, is_set))
 }
@@ -61,5 +76,21 @@ mod tests {
         assert_eq!(variable(&["INFLUXDB3_DATA_DIR"]), "INFLUXDB3_DATA_DIR");
         let both = ["INFLUXDB3_DB_DIR", "NEAP_DATA_DIR"];
         assert_eq!(variable(&both), "NEAP_DATA_DIR");
+    }
+
+    #[test]
+    fn a_flag_has_all_the_variables_that_may_stand_for_it() {
+        let endpoint = Arg::new("e").long("aws-endpoint").env("AWS_ENDPOINT");
+        let expected = [
+            "NEAP_AWS_ENDPOINT",
+            "AWS_ENDPOINT",
+            "INFLUXDB3_AWS_ENDPOINT",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL",
+        ];
+        assert_eq!(variables_of(&endpoint), expected);
+        let bucket = Arg::new("b").long("bucket").env("INFLUXDB3_BUCKET");
+        assert_eq!(variables_of(&bucket), ["NEAP_BUCKET", "INFLUXDB3_BUCKET"]);
+        assert!(variables_of(&Arg::new("file")).is_empty());
     }
 }

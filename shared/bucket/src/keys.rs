@@ -8,6 +8,10 @@
 //! data/<id>/<ulid>.parquet           bundles
 //! data/<id>/<ulid>.page              spilled pages of a manifest
 //! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
+//! engine/<id>/<trigger>/checkpoint   what a trigger has seen (register)
+//! engine/<id>/<trigger>/tick/<ms>    who runs a schedule at this millisecond since the Unix epoch
+//! engine/<id>/log/<ulid>             lines that plugins of a database logged
+//! plugins/<hash>                     the code of a plugin, by the SHA-256 of its files
 //! results/<ulid>.<ext>               large query results
 //! nodes/<ulid>                       what a process says of itself while it runs
 //! probe/<nonce>/...                  what a check of the store leaves for the moment
@@ -17,11 +21,11 @@
 
 use std::{fmt, str::FromStr};
 
-use neap_schema::{CacheId, DatabaseId};
+use neap_schema::{CacheId, DatabaseId, TriggerId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::Stamp;
+use crate::{CodeHash, Stamp};
 
 /// The name of a segment. Equal stamps of two instances are ordered by nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +53,14 @@ pub enum Key {
     Page(DatabaseId, Ulid),
     /// What a last or distinct value cache holds at the mark of a manifest.
     Cache(DatabaseId, CacheId, Ulid),
+    /// The register with what a trigger has seen.
+    Checkpoint(DatabaseId, TriggerId),
+    /// The claim of one run of a schedule, by its time in milliseconds since the Unix epoch.
+    Tick(DatabaseId, TriggerId, u64),
+    /// Lines that the plugins of a database logged.
+    EngineLog(DatabaseId, Ulid),
+    /// The code of a plugin, by the SHA-256 of its files.
+    PluginCode(CodeHash),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
     /// What a process says of itself, by the id of the process.
@@ -89,6 +101,24 @@ impl Key {
         format!("cache/{database}/")
     }
 
+    /// The prefix of all that the processing engine keeps of a database.
+    pub fn engine_prefix(database: DatabaseId) -> String {
+        format!("engine/{database}/")
+    }
+
+    /// The prefix of what the plugins of a database logged.
+    pub fn engine_log_prefix(database: DatabaseId) -> String {
+        format!("engine/{database}/log/")
+    }
+
+    /// The prefix of all that is kept of a trigger.
+    pub fn trigger_prefix(database: DatabaseId, trigger: TriggerId) -> String {
+        format!("engine/{database}/{trigger}/")
+    }
+
+    /// The prefix of the code of plugins.
+    pub const PLUGINS_PREFIX: &'static str = "plugins/";
+
     /// The prefix of one run of a store check.
     pub fn probe_prefix(run: u64) -> String {
         format!("probe/{run:016x}/")
@@ -104,6 +134,8 @@ impl Key {
             Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
             Self::Cache(..) => KeyClass::Cache,
+            Self::Checkpoint(..) | Self::Tick(..) | Self::EngineLog(..) => KeyClass::Engine,
+            Self::PluginCode(_) => KeyClass::Plugin,
             Self::QueryResult(..) => KeyClass::Result,
             Self::Node(_) => KeyClass::Node,
             Self::Probe(..) => KeyClass::Probe,
@@ -128,6 +160,10 @@ pub enum KeyClass {
     Page,
     /// Contents of caches, and listings of them.
     Cache,
+    /// Checkpoints, claims and logs of the processing engine, and listings of them.
+    Engine,
+    /// The code of plugins, and listings of it.
+    Plugin,
     /// Query results.
     Result,
     /// What processes say of themselves, and listings of it.
@@ -140,7 +176,7 @@ pub enum KeyClass {
 
 impl KeyClass {
     /// All classes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::RootCatalog,
         Self::DatabaseCatalog,
         Self::Manifest,
@@ -148,6 +184,8 @@ impl KeyClass {
         Self::Data,
         Self::Page,
         Self::Cache,
+        Self::Engine,
+        Self::Plugin,
         Self::Result,
         Self::Node,
         Self::Probe,
@@ -161,6 +199,8 @@ impl KeyClass {
             Err(_) if key.starts_with(Key::TAIL_PREFIX) => Self::Tail,
             Err(_) if key.starts_with("data/") => Self::Data,
             Err(_) if key.starts_with("cache/") => Self::Cache,
+            Err(_) if key.starts_with("engine/") => Self::Engine,
+            Err(_) if key.starts_with(Key::PLUGINS_PREFIX) => Self::Plugin,
             Err(_) if key.starts_with(Key::NODES_PREFIX) => Self::Node,
             Err(_) if key.starts_with("probe/") => Self::Probe,
             Err(_) => Self::Other,
@@ -177,6 +217,8 @@ impl KeyClass {
             Self::Data => "data",
             Self::Page => "page",
             Self::Cache => "cache",
+            Self::Engine => "engine",
+            Self::Plugin => "plugin",
             Self::Result => "result",
             Self::Node => "node",
             Self::Probe => "probe",
@@ -201,6 +243,14 @@ impl fmt::Display for Key {
             Self::Bundle(database, ulid) => write!(f, "data/{database}/{ulid}.parquet"),
             Self::Page(database, ulid) => write!(f, "data/{database}/{ulid}.page"),
             Self::Cache(database, cache, ulid) => write!(f, "cache/{database}/{cache}/{ulid}"),
+            Self::Checkpoint(database, trigger) => {
+                write!(f, "engine/{database}/{trigger}/checkpoint")
+            }
+            Self::Tick(database, trigger, millis) => {
+                write!(f, "engine/{database}/{trigger}/tick/{millis:012}")
+            }
+            Self::EngineLog(database, ulid) => write!(f, "engine/{database}/log/{ulid}"),
+            Self::PluginCode(hash) => write!(f, "{}{hash}", Self::PLUGINS_PREFIX),
             Self::QueryResult(ulid, extension) => write!(f, "results/{ulid}.{extension}"),
             Self::Node(ulid) => write!(f, "{}{ulid}", Self::NODES_PREFIX),
             Self::Probe(run, name) => write!(f, "probe/{run:016x}/{name}"),
@@ -260,6 +310,18 @@ fn parse(text: &str) -> Option<Key> {
             let ulid = Ulid::from_string(ulid).ok()?;
             Some(Key::Cache(first.parse().ok()?, cache.parse().ok()?, ulid))
         }
+        "engine" => {
+            let database = first.parse().ok()?;
+            match last.split_once('/')? {
+                ("log", ulid) => Some(Key::EngineLog(database, Ulid::from_string(ulid).ok()?)),
+                (trigger, "checkpoint") => Some(Key::Checkpoint(database, trigger.parse().ok()?)),
+                (trigger, rest) => {
+                    let millis = rest.strip_prefix("tick/")?.parse().ok()?;
+                    Some(Key::Tick(database, trigger.parse().ok()?, millis))
+                }
+            }
+        }
+        "plugins" => Some(Key::PluginCode(rest.parse().ok()?)),
         "results" => {
             let (ulid, extension) = rest.split_once('.')?;
             Some(Key::QueryResult(
@@ -301,9 +363,20 @@ mod tests {
             (database.clone(), ulid.clone())
                 .prop_map(|(database, ulid)| Key::Bundle(database, ulid)),
             (database.clone(), ulid.clone()).prop_map(|(database, ulid)| Key::Page(database, ulid)),
-            (database, any::<u32>(), ulid.clone()).prop_map(|(database, cache, ulid)| {
+            (database.clone(), any::<u32>(), ulid.clone()).prop_map(|(database, cache, ulid)| {
                 Key::Cache(database, CacheId::new(cache), ulid)
             }),
+            (database.clone(), any::<u32>()).prop_map(|(database, trigger)| {
+                Key::Checkpoint(database, TriggerId::new(trigger))
+            }),
+            (database.clone(), any::<u32>(), any::<u64>()).prop_map(
+                |(database, trigger, millis)| {
+                    Key::Tick(database, TriggerId::new(trigger), millis)
+                }
+            ),
+            (database.clone(), ulid.clone())
+                .prop_map(|(database, ulid)| Key::EngineLog(database, ulid)),
+            any::<[u8; 32]>().prop_map(|hash| Key::PluginCode(CodeHash(hash))),
             ulid.clone().prop_map(Key::Node),
             (ulid, "[a-z]{1,8}").prop_map(|(ulid, extension)| Key::QueryResult(ulid, extension)),
             (any::<u64>(), "[a-z0-9/]{1,8}").prop_map(|(run, name)| Key::Probe(run, name)),
@@ -342,6 +415,9 @@ mod tests {
             "cache/1/2",
             "cache/1/02/00000000000000000000000001",
             "db/1/other",
+            "engine/1/2/tick/5",
+            "engine/1/log",
+            "plugins/abc",
             "nodes/one",
             "nodes/00000000000000000000000001/2",
         ] {

@@ -14,9 +14,11 @@
 //! | [`StoreConfig`] | the flags that say where a database is, and what they open |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
 //! | [`Prefixed`], [`CountingStore`], [`FaultyStore`] | stores around a store |
+//! | [`Links`] | objects that clients fetch from the store themselves |
 //! | [`conformance`] | what Neap needs of a store, as checks |
 
 mod bucket;
+mod code_hash;
 mod config;
 pub mod conformance;
 mod counting;
@@ -26,6 +28,7 @@ mod envelope;
 mod environment;
 mod fault;
 mod keys;
+mod links;
 mod memory;
 mod prefixed;
 mod register;
@@ -36,6 +39,7 @@ mod store;
 mod world;
 
 pub use bucket::{Bucket, StoreClock};
+pub use code_hash::{CodeHash, CodeHashError};
 pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
     StoreConfigError, StoreKind,
@@ -44,9 +48,10 @@ pub use counting::{Count, CountingStore, Counts};
 pub use credentials::AwsCredentials;
 pub use directory::{DirectoryError, DirectoryStore};
 pub use envelope::{Format, FormatError, HEADER_BYTES};
-pub use environment::with_environment;
+pub use environment::{variables_of, with_environment};
 pub use fault::{Call, Faults, FaultyStore, Gate, Hook, Phase};
 pub use keys::{Key, KeyClass, KeyError, SegmentName};
+pub use links::{Content, Links, Upload};
 pub use memory::MemoryStore;
 pub use prefixed::Prefixed;
 pub use register::{Change, Commit, Register, RegisterError, RegisterValue, Versioned};

@@ -6,7 +6,7 @@
 
 mod exchange;
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,12 +21,13 @@ use object_store::{
     gcp::GoogleCloudStorageBuilder,
     list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
+    signer::Signer,
 };
 use tokio::sync::Semaphore;
 
 use self::exchange::{Exchange, WatchingConnector, watched};
 use crate::{
-    Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, Object, Operation, Put,
+    Answer, ETag, Get, GetOptions, Links, ListEntry, ListPage, ListRequest, Object, Operation, Put,
     PutMode, Store, StoreError, StoreTime,
 };
 
@@ -118,9 +119,10 @@ const LARGE_BYTES: usize = 8 << 20;
 /// How many times longer.
 const PATIENCE: u32 = 10;
 
-trait Backend: ObjectStore + PaginatedListStore {}
+/// What the client of a store can do.
+pub(crate) trait Backend: ObjectStore + PaginatedListStore + Signer {}
 
-impl<T: ObjectStore + PaginatedListStore> Backend for T {}
+impl<T: ObjectStore + PaginatedListStore + Signer> Backend for T {}
 
 /// What an object's version is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,9 +135,9 @@ enum Versions {
 
 /// A store behind a network.
 pub struct ObjectStoreAdapter {
-    backend: Box<dyn Backend>,
+    backend: Arc<dyn Backend>,
     /// The same for large requests.
-    patient: Box<dyn Backend>,
+    patient: Arc<dyn Backend>,
     versions: Versions,
     /// Whether listings can start behind a key; the directory buckets of S3 Express can't.
     starts_after: bool,
@@ -210,12 +212,17 @@ impl ObjectStoreAdapter {
         options: &RemoteOptions,
     ) -> Self {
         Self {
-            backend: Box::new(backend),
-            patient: Box::new(patient),
+            backend: Arc::new(backend),
+            patient: Arc::new(patient),
             versions,
             starts_after: true,
             requests: Semaphore::new(options.connection_limit.max(1)),
         }
+    }
+
+    /// The objects of the store below `prefix` that clients fetch themselves.
+    pub fn links(&self, prefix: impl Into<String>) -> Links {
+        Links::new(Arc::clone(&self.patient), prefix.into())
     }
 
     /// Runs one call with an exchange of its own.
@@ -465,6 +472,12 @@ fn with_root(error: &dyn std::error::Error) -> String {
         Some(root) if !text.contains(&root) => format!("{text}: {root}"),
         _ => text,
     }
+}
+
+/// The error of an operation whose answers nobody watches.
+pub(crate) fn unwatched(operation: Operation, key: &str, error: object_store::Error) -> StoreError {
+    let task = Task(operation, key);
+    task.failure(error, &Exchange::default()).into_error(task)
 }
 
 /// An operation that is under way, for its errors.

@@ -73,6 +73,9 @@ impl Catalog {
                 }
                 let now = self.now()?;
                 let id = root.add_hidden(name, now, HIDDEN_FOR, &self.limits)?;
+                if copy.triggers().next().is_some() {
+                    root.set_has_triggers(id)?;
+                }
                 let detail = format!("from database {source}, hidden until it is whole");
                 root.note(now, "restore database", name, Some(detail));
                 let hidden = root.databases().get(&id).map(|entry| entry.name.clone());
@@ -110,6 +113,8 @@ impl DatabaseCatalog {
     fn copied(&self, options: CopyOptions, now: StoreTime) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
         copy.audit = AuditLog::default();
+        // Their plugins would do everything twice, and requests would not know which one is meant.
+        copy.disable_all_triggers();
         if !options.keep_retention {
             copy.set_retention(None);
         }

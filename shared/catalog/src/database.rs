@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{Format, RegisterValue, StoreTime};
-use neap_schema::{CacheId, ColumnType, TableId};
+use neap_schema::{CacheId, ColumnType, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, HardDelete, LimitReached, Limits, Purge, Table,
+    AuditEntry, CatalogError, HardDelete, LimitReached, Limits, Purge, Table, Trigger,
     audit::AuditLog,
     caches,
     deletion::{Dropped, find_dropped},
     index::NameIndex,
     limits::beyond,
-    root,
+    root, trigger_changes,
 };
 
 /// Columns that a write needs in a table.
@@ -41,6 +41,14 @@ pub struct DatabaseCatalog {
     pub(crate) next_cache: CacheId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) file_index: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) triggers: BTreeMap<TriggerId, Arc<Trigger>>,
+    /// The id of the next trigger. Absent in a database that never had one.
+    #[serde(
+        default = "trigger_changes::first_id",
+        skip_serializing_if = "trigger_changes::is_first_id"
+    )]
+    pub(crate) next_trigger: TriggerId,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     #[serde(skip)]
@@ -52,8 +60,8 @@ impl RegisterValue for DatabaseCatalog {
         magic: *b"NDCT",
         kind: "database catalog",
         // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches. 4: audit,
-        // file indexes.
-        version: 4,
+        // file indexes. 5: triggers.
+        version: 5,
     };
 }
 
@@ -65,6 +73,8 @@ impl Default for DatabaseCatalog {
             retention_ns: None,
             next_cache: caches::first_id(),
             file_index: Vec::new(),
+            triggers: BTreeMap::new(),
+            next_trigger: trigger_changes::first_id(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
         }
@@ -304,7 +314,8 @@ impl DatabaseCatalog {
     /// About how many bytes of memory the catalog takes.
     pub(crate) fn size_bytes(&self) -> usize {
         let tables = self.tables.values().map(|table| table.size_bytes());
-        tables.sum::<usize>() + self.audit.size_bytes()
+        let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
+        tables.sum::<usize>() + triggers.sum::<usize>() + self.audit.size_bytes()
     }
 }
 

@@ -11,10 +11,10 @@ pub enum CatalogError {
     /// The name of a database is not allowed.
     #[error(transparent)]
     InvalidName(#[from] NameError),
-    /// The name of a table, column or cache is empty.
+    /// The name of a table, column, cache, trigger or plugin is empty.
     #[error("{what} name cannot be empty")]
     EmptyName {
-        /// `table`, `column` or `cache`.
+        /// `table`, `column`, `cache`, `trigger` or `plugin`.
         what: &'static str,
     },
     /// The name of a column is one of Neap's own.
@@ -59,19 +59,43 @@ pub enum CatalogError {
         /// What is wrong.
         reason: String,
     },
+    /// A trigger can't be defined like this.
+    #[error("invalid configuration provided: {reason}")]
+    InvalidTrigger {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A trigger that is enabled is not deleted.
+    #[error("Cannot delete running plugin {name}. Disable it first or use --force.")]
+    TriggerEnabled {
+        /// The name of the trigger.
+        name: String,
+    },
+    /// A plugin can't be entered like this.
+    #[error("invalid configuration provided: {reason}")]
+    InvalidPlugin {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A plugin is not the one any more that was to be changed.
+    #[error("plugin '{name}' was changed meanwhile")]
+    PluginChanged {
+        /// The name of the plugin.
+        name: String,
+    },
     /// A column can't be in the key of a last value cache.
     #[error("only uint64, int64, bool, tag, and string columns are supported in the last cache")]
     LastCacheKeyType,
     /// A column can't be in a distinct value cache.
     #[error("only tag and string columns are supported in the distinct cache")]
     DistinctCacheColumnType,
-    /// There is no such database, table or cache.
+    /// There is no such database, table, cache, trigger or plugin.
     #[error("the requested resource was not found: {name}")]
     NotFound {
         /// What was asked for.
         name: String,
     },
-    /// There is already a database, table or cache of this name.
+    /// There is already a database, table, cache or trigger of this name.
     #[error("attempted to create a resource that already exists")]
     AlreadyExists {
         /// The name.
@@ -133,7 +157,7 @@ pub enum CatalogError {
     /// Identifiers are used up.
     #[error("there are no more {what} ids")]
     NoMoreIds {
-        /// `database`, `table`, `column`, `cache` or `token`.
+        /// `database`, `table`, `column`, `cache`, `trigger` or `token`.
         what: &'static str,
     },
     /// The store did not answer.

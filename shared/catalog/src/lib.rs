@@ -1,8 +1,9 @@
 //! The catalogs: which databases a cluster has, and which tables and columns a database has.
 //!
 //! ```text
-//! catalog           RootCatalog      name -> id of databases, settings of the cluster
-//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, caches, retention
+//! catalog           RootCatalog      name -> id of databases, settings of the cluster, tokens, uploaded plugins
+//! db/<id>/catalog   DatabaseCatalog  name -> id of tables, their columns in order of creation, caches, retention,
+//!                                    triggers
 //! ```
 //!
 //! Both are registers. What is added commutes: a table or column that a rival has added meanwhile is simply
@@ -28,6 +29,7 @@ mod copy;
 mod database;
 mod deletion;
 mod drops;
+mod engine_logs;
 mod error;
 mod file_index;
 mod index;
@@ -35,10 +37,13 @@ mod limits;
 mod names;
 mod nodes;
 pub mod origin;
+mod plugins;
 mod register;
 mod root;
 mod table;
 mod tokens;
+mod trigger_changes;
+mod triggers;
 
 pub use audit::{AuditEntry, MAX_AUDIT_ENTRIES};
 pub use cache_changes::{
@@ -50,6 +55,7 @@ pub use catalog::{ANY_AGE, Catalog};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, Purge};
+pub use engine_logs::{ENGINE_LOG_AGE, EngineLogLine, EngineLogs};
 pub use error::CatalogError;
 pub use limits::{LimitReached, Limits};
 pub use names::{
@@ -58,6 +64,10 @@ pub use names::{
 };
 pub use nodes::{NODE_BEAT, NODE_RECORD_AGE, Node, NodeRecord, NodeState, nodes};
 pub use origin::Origin;
+pub use plugins::{
+    MAX_FILES_OF_PLUGINS, MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, MAX_PLUGIN_PATH_BYTES, MAX_PLUGINS,
+    NewPlugin, PluginEntry, PluginFileEntry,
+};
 pub use register::CachedRegister;
 pub use root::{DatabaseEntry, RootCatalog};
 pub use table::{Column, Table, field_type};
@@ -66,6 +76,11 @@ pub use tokens::{
     MAX_TOKENS, Names, NewToken, OPERATOR_TOKEN_NAME, Permission, PermissionRequest, Permissions,
     SecretToken, SystemEndpoint, TokenAction, TokenEntry, TokenHash, TokenId, generate_token,
 };
+pub use trigger_changes::{
+    MAX_TRIGGER_ARGUMENT_BYTES, MAX_TRIGGER_ARGUMENTS, MAX_TRIGGER_NAME_BYTES, MAX_TRIGGERS,
+    NewTrigger,
+};
+pub use triggers::{ErrorBehavior, Trigger, TriggerSpecification};
 
 #[cfg(test)]
 mod tests;

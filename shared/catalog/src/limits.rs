@@ -51,6 +51,24 @@ pub enum LimitReached {
         /// The limit.
         limit: usize,
     },
+    /// [`MAX_TRIGGERS`](crate::MAX_TRIGGERS).
+    #[error("Adding a new trigger would exceed limit of {limit} triggers per database")]
+    Triggers {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`MAX_PLUGINS`](crate::MAX_PLUGINS).
+    #[error("Adding a new plugin would exceed limit of {limit} plugins")]
+    Plugins {
+        /// The limit.
+        limit: usize,
+    },
+    /// [`MAX_FILES_OF_PLUGINS`](crate::MAX_FILES_OF_PLUGINS).
+    #[error("Adding these files would exceed limit of {limit} files of all plugins")]
+    FilesOfPlugins {
+        /// The limit.
+        limit: usize,
+    },
     /// [`Limits::tags_per_table`].
     #[error(
         "Update to schema would exceed number of tag columns per table limit of {limit} columns"

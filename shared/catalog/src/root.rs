@@ -7,8 +7,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuditEntry, CatalogError, Deletion, HardDelete, LimitReached, Limits, Purge, TokenEntry,
-    TokenId,
+    AuditEntry, CatalogError, Deletion, HardDelete, LimitReached, Limits, PluginEntry, Purge,
+    TokenEntry, TokenId,
     audit::AuditLog,
     deletion::{Dropped, deleted_name, find_dropped, original_name},
     index::NameIndex,
@@ -30,6 +30,9 @@ pub struct DatabaseEntry {
     /// The name of a dropped database before it was dropped. The first release did not write it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_name: Option<String>,
+    /// Whether it has triggers, or had one: only then its own catalog is looked at for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_triggers: bool,
 }
 
 impl DatabaseEntry {
@@ -52,6 +55,8 @@ pub struct RootCatalog {
     databases: BTreeMap<DatabaseId, DatabaseEntry>,
     #[serde(default, skip_serializing_if = "Tokens::is_unused")]
     pub(crate) tokens: Tokens,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) plugins: BTreeMap<String, PluginEntry>,
     #[serde(default, skip_serializing_if = "AuditLog::is_empty")]
     pub(crate) audit: AuditLog,
     #[serde(skip)]
@@ -63,7 +68,8 @@ impl RegisterValue for RootCatalog {
         magic: *b"NRCT",
         kind: "root catalog",
         // A release would lose what it does not know. 2: how far removals have come. 3: tokens, audit.
-        version: 3,
+        // 4: uploaded plugins, which databases have triggers.
+        version: 4,
     };
 }
 
@@ -82,6 +88,7 @@ impl RootCatalog {
             next_database: DatabaseId::new(1),
             databases: BTreeMap::new(),
             tokens: Tokens::default(),
+            plugins: BTreeMap::new(),
             audit: AuditLog::default(),
             live: NameIndex::default(),
         }
@@ -105,6 +112,26 @@ impl RootCatalog {
     /// The tokens, by id.
     pub fn tokens(&self) -> &BTreeMap<TokenId, TokenEntry> {
         self.tokens.entries()
+    }
+
+    /// The uploaded plugins, by name.
+    pub fn plugins(&self) -> &BTreeMap<String, PluginEntry> {
+        &self.plugins
+    }
+
+    /// The databases that are not dropped and may have triggers, by id.
+    pub fn databases_with_triggers(&self) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
+        let live = self.live_databases();
+        live.filter(|(_, entry)| entry.has_triggers)
+    }
+
+    /// Notes that a database may have triggers; whether that is a change.
+    pub(crate) fn set_has_triggers(&mut self, id: DatabaseId) -> Result<bool, CatalogError> {
+        let entry = self.databases.get_mut(&id);
+        let entry = entry.ok_or_else(|| CatalogError::NotFound {
+            name: format!("database {id}"),
+        })?;
+        Ok(!std::mem::replace(&mut entry.has_triggers, true))
     }
 
     /// Whether somebody may do everything, so that no first token is to be created.
@@ -176,6 +203,7 @@ impl RootCatalog {
             created,
             deletion: None,
             original_name: None,
+            has_triggers: false,
         };
         let id = self.insert(entry)?;
         self.live.insert(name, id);
@@ -201,6 +229,7 @@ impl RootCatalog {
                 purge: Purge::Waiting,
             }),
             original_name: Some(name.to_owned()),
+            has_triggers: false,
         })
     }
 

@@ -80,7 +80,14 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         | Key::Segment(database, _)
         | Key::Bundle(database, _)
         | Key::Page(database, _)
-        | Key::Cache(database, ..) => Some(*database),
-        Key::RootCatalog | Key::QueryResult(..) | Key::Node(_) | Key::Probe(..) => None,
+        | Key::Cache(database, ..)
+        | Key::Checkpoint(database, _)
+        | Key::Tick(database, ..)
+        | Key::EngineLog(database, _) => Some(*database),
+        Key::RootCatalog
+        | Key::PluginCode(_)
+        | Key::QueryResult(..)
+        | Key::Node(_)
+        | Key::Probe(..) => None,
     }
 }

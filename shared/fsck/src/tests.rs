@@ -159,6 +159,7 @@ impl Stage {
         let id = catalog.value.table(table).unwrap().id();
         let manifest = self.manifest().await;
         let request = WriteRequest {
+            depth: 0,
             arrived: self.bucket.world().moment(),
             rows: vec![EncodedRows::encode(id, &batch(rows)).unwrap()],
             proof: Proof {

@@ -44,6 +44,8 @@ impl From<CatalogError> for ApiError {
             | CatalogError::TypeConflict { .. }
             | CatalogError::InvalidCache { .. }
             | CatalogError::InvalidFileIndex { .. }
+            | CatalogError::InvalidTrigger { .. }
+            | CatalogError::InvalidPlugin { .. }
             | CatalogError::LastCacheKeyType
             | CatalogError::DistinctCacheColumnType
             | CatalogError::TokenNameTooLong
@@ -55,11 +57,14 @@ impl From<CatalogError> for ApiError {
             | CatalogError::AlreadyDeleted { .. }
             | CatalogError::TokenExists { .. }
             | CatalogError::Purged { .. }
+            | CatalogError::PluginChanged { .. }
             | CatalogError::Ambiguous { .. } => Self::text(Kind::Conflict, message),
             CatalogError::Limit(_)
             | CatalogError::TooManyTokens
             | CatalogError::NoMoreIds { .. } => Self::json(Kind::Limit, message),
             CatalogError::OperatorToken => Self::text(Kind::NotAllowed, message),
+            // As InfluxDB 3 answers it.
+            CatalogError::TriggerEnabled { .. } => Self::text(Kind::Internal, message),
             CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
             CatalogError::Forbidden => Self::refusal(Kind::Forbidden, message),
             CatalogError::Store(error) => error.into(),

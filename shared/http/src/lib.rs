@@ -28,6 +28,7 @@ mod metrics;
 mod query;
 mod request_id;
 mod stamp;
+mod time_limit;
 
 pub use auth::{Access, AuthSettings, Authenticator, Caller, Peer, Unguarded, refuse_web_pages};
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
@@ -41,3 +42,4 @@ pub use metrics::{
 pub use query::{parse_query, read_json};
 pub use request_id::RequestId;
 pub use stamp::{STAMP_HEADER, requested_stamp};
+pub use time_limit::TimeLimit;

@@ -364,6 +364,7 @@ impl Instance {
         let arrived = self.bucket.world().moment();
         let manifest = self.manifests.read(DATABASE, None).await.unwrap();
         let request = WriteRequest {
+            depth: 0,
             arrived,
             rows: vec![rows()],
             proof: Proof {

@@ -1,4 +1,4 @@
-//! Identifiers of databases, tables, columns and caches. An id is given once and never again, so an object
+//! Identifiers of databases, tables, columns, caches and triggers. An id is given once and never again, so an object
 //! that names one can never be taken for that of a later namesake.
 
 use std::{fmt, num::ParseIntError, str::FromStr};
@@ -74,4 +74,8 @@ id! {
 id! {
     /// A last value or distinct value cache, unique in its database.
     CacheId(u32)
+}
+id! {
+    /// A trigger of the processing engine, unique in its database.
+    TriggerId(u32)
 }

@@ -31,6 +31,8 @@ pub struct WriteRequest {
     pub proof: Proof,
     /// The stamp after which the request is to be ordered (`x-neap-stamp`).
     pub after: Option<Stamp>,
+    /// How many plugins in a row have led to these rows; 0: a client sent them.
+    pub depth: u8,
 }
 
 /// The row deletes of one request, with what must hold when they are put.

@@ -161,6 +161,7 @@ impl Committer {
     pub(crate) async fn put<R>(
         &self,
         database: DatabaseId,
+        depth: u8,
         mut shares: Vec<Share>,
         requests: &mut [Pending<R>],
     ) {
@@ -172,7 +173,7 @@ impl Committer {
         let needs_catalog = needs_catalog.max().unwrap_or(0);
         let nonce = self.bucket.world().entropy.next_u64();
         let name = SegmentName { stamp, nonce };
-        let result = match self.encode(database, name, needs_catalog, &shares) {
+        let result = match self.encode(database, name, needs_catalog, depth, &shares) {
             Some(segment) => self.store(segment, begun).await,
             None => Err(WriteError::TooLarge {
                 bytes: rows_of(&shares).map(EncodedRows::size_bytes).sum(),
@@ -196,6 +197,7 @@ impl Committer {
         database: DatabaseId,
         name: SegmentName,
         needs_catalog: u64,
+        depth: u8,
         shares: &[Share],
     ) -> Option<Segment> {
         let salt = self.stamps.salt();
@@ -205,7 +207,7 @@ impl Committer {
             return Segment::encode_deletes(database, name, salt, needs_catalog, deletes);
         }
         let rows: Vec<_> = rows_of(shares).cloned().collect();
-        Segment::encode(database, name, salt, needs_catalog, &rows)
+        Segment::encode(database, name, salt, needs_catalog, depth, &rows)
     }
 
     /// Takes the stamp, then checks the requests against it. Removes the shares of those that may not be

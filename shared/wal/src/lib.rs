@@ -27,8 +27,10 @@
 //! | [`StampSource`] | an instance's places in the order of all writes |
 //! | [`TailWriter`] | group commit and the rules of a put |
 //! | [`TailReader`] | listing and fetching what lies above a mark |
+//! | [`Checkpoint`] | what a trigger of the processing engine has seen |
 
 mod batch;
+mod checkpoint;
 mod commit;
 mod error;
 mod rows;
@@ -40,6 +42,7 @@ mod test_world;
 mod writer;
 
 pub use batch::{Acknowledged, DeleteRequest, Proof, WriteRequest};
+pub use checkpoint::{Checkpoint, Lease, TRIGGER_PATIENCE, floor_of};
 pub use commit::{SegmentObserver, WriterSettings, WriterStats};
 pub use error::{Doubt, WriteError, WriteErrorKind};
 pub use rows::{EncodeError, EncodedRows};

@@ -3,12 +3,14 @@
 //! ```text
 //! envelope   magic NWAL, version, put_id (stamp and nonce), checksum of the payload
 //! payload    u32, little endian   length of the header
-//!            header               JSON: stamp, nonce, salt, needs_catalog, directory; deletes
+//!            header               JSON: stamp, nonce, salt, needs_catalog, directory; deletes; depth
 //!            streams              Arrow IPC, one after the other, in the order of the directory
 //! ```
 //!
-//! A segment has rows, and is of version 1, or row deletes, and is of version 2: a release that does not know
-//! deletes refuses those and only those. Deletes are in the header; such a segment has no streams.
+//! A segment has rows of clients, and is of version 1, or row deletes, and is of version 2, or rows of plugins,
+//! and is of version 3: a release that does not know deletes or plugins refuses those and only those. Deletes are
+//! in the header; such a segment has no streams. The header of rows of plugins says how many plugins in a row have
+//! led to them: a release that overlooked it would run plugins in a circle for ever.
 //!
 //! An entry of the directory names the table, the range of bytes counted from the first stream, the number
 //! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it;
@@ -32,9 +34,15 @@ const ROWS_FORMAT: Format = Format {
     version: 1,
 };
 
-/// Segments of row deletes, and what is read.
+/// Segments of row deletes.
 const DELETES_FORMAT: Format = Format {
     version: 2,
+    ..ROWS_FORMAT
+};
+
+/// Segments of rows that plugins wrote, and what is read.
+const PLUGIN_ROWS_FORMAT: Format = Format {
+    version: 3,
     ..ROWS_FORMAT
 };
 
@@ -109,15 +117,30 @@ struct Header {
     needs_catalog: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deletes: Vec<RowDelete>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    depth: u8,
     directory: Vec<Entry>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(depth: &u8) -> bool {
+    *depth == 0
 }
 
 impl Header {
     /// The format of a segment with this header; `None` for one that no segment has.
     fn format(&self) -> Option<Format> {
-        match (self.deletes.as_slice(), self.directory.as_slice()) {
-            ([], _) => Some(ROWS_FORMAT),
-            (_, []) => Some(DELETES_FORMAT),
+        match (
+            self.deletes.as_slice(),
+            self.directory.as_slice(),
+            self.depth,
+        ) {
+            ([], _, 0) => Some(ROWS_FORMAT),
+            ([], _, _) => Some(PLUGIN_ROWS_FORMAT),
+            (_, [], 0) => Some(DELETES_FORMAT),
             _ => None,
         }
     }
@@ -143,6 +166,7 @@ pub struct Segment {
     name: SegmentName,
     needs_catalog: u64,
     deletes: Vec<RowDelete>,
+    depth: u8,
     directory: Vec<Entry>,
     object: Bytes,
     streams: Bytes,
@@ -155,6 +179,7 @@ impl Segment {
         name: SegmentName,
         salt: u16,
         needs_catalog: u64,
+        depth: u8,
         rows: &[EncodedRows],
     ) -> Option<Self> {
         let header = Header {
@@ -163,6 +188,7 @@ impl Segment {
             salt,
             needs_catalog,
             deletes: Vec::new(),
+            depth,
             directory: directory(rows)?,
         };
         Self::build(database, header, rows)
@@ -182,6 +208,7 @@ impl Segment {
             salt,
             needs_catalog,
             deletes: deletes.to_vec(),
+            depth: 0,
             directory: Vec::new(),
         };
         Self::build(database, header, &[])
@@ -210,6 +237,7 @@ impl Segment {
             name,
             needs_catalog: header.needs_catalog,
             deletes: header.deletes,
+            depth: header.depth,
             directory: header.directory,
             streams: object.slice(HEADER_BYTES + 4 + text.len()..),
             object,
@@ -227,14 +255,14 @@ impl Segment {
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let (put_id_found, payload) = match DELETES_FORMAT.decode(&key, &object) {
+        let (put_id_found, payload) = match PLUGIN_ROWS_FORMAT.decode(&key, &object) {
             Ok(decoded) => decoded,
             Err(error) => return Err(damaged_table(&key, &object).unwrap_or(error.into())),
         };
         let damaged = |reason: &str| damaged(&key, reason);
         let (header, streams) = split(&payload).ok_or_else(|| damaged("its header is cut"))?;
         let format = header.format();
-        let format = format.ok_or_else(|| damaged("it has both rows and deletes"))?;
+        let format = format.ok_or_else(|| damaged("its header is not one of a segment"))?;
         // The checksum does not cover the envelope itself.
         if object.get(4..8) != Some(&version_and_reserved(&format)) {
             return Err(damaged("its envelope is not one of its version"));
@@ -255,6 +283,7 @@ impl Segment {
             name,
             needs_catalog: header.needs_catalog,
             deletes: header.deletes,
+            depth: header.depth,
             directory: header.directory,
             object,
             streams,
@@ -290,6 +319,11 @@ impl Segment {
     /// deletes has no rows.
     pub fn deletes(&self) -> &[RowDelete] {
         &self.deletes
+    }
+
+    /// How many plugins in a row have led to the rows; 0: clients sent them.
+    pub fn depth(&self) -> u8 {
+        self.depth
     }
 
     /// The streams, in their order.
@@ -399,8 +433,11 @@ fn damaged(key: &str, reason: &str) -> SegmentError {
 /// Of an object whose checksum does not hold: the first table whose own does not hold either, when the
 /// header is well enough to tell. Never one of a segment with deletes, which has no streams.
 fn damaged_table(key: &str, object: &Bytes) -> Option<SegmentError> {
-    let known = [ROWS_FORMAT.magic, version_and_reserved(&ROWS_FORMAT)].concat();
-    if object.len() < HEADER_BYTES || !object.starts_with(&known) {
+    let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT].iter().any(|format| {
+        let known = [format.magic, version_and_reserved(format)].concat();
+        object.starts_with(&known)
+    });
+    if object.len() < HEADER_BYTES || !is_known {
         return None;
     }
     let (header, streams) = split(&object.slice(HEADER_BYTES..))?;

@@ -19,7 +19,7 @@ fn rows(table: u32, times: &[i64]) -> EncodedRows {
 
 fn small() -> Segment {
     let rows = [rows(1, &[1, 2]), rows(2, &[9]), rows(1, &[-4])];
-    Segment::encode(DATABASE, NAME, 5, 12, &rows).unwrap()
+    Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap()
 }
 
 fn delete(table: u32, host: &str) -> RowDelete {
@@ -38,6 +38,11 @@ fn small_deletes() -> Segment {
     Segment::encode_deletes(DATABASE, NAME, 5, 12, &deletes).unwrap()
 }
 
+fn small_of_plugins() -> Segment {
+    let rows = [rows(1, &[1, 2])];
+    Segment::encode(DATABASE, NAME, 5, 12, 2, &rows).unwrap()
+}
+
 proptest! {
     #[test]
     fn what_was_put_is_read(batches in proptest::collection::vec((0_u32..3, batches()), 1..5)) {
@@ -45,7 +50,7 @@ proptest! {
             .iter()
             .map(|(table, batch)| EncodedRows::encode(TableId::new(*table), batch).unwrap())
             .collect();
-        let written = Segment::encode(DATABASE, NAME, 5, 12, &rows).unwrap();
+        let written = Segment::encode(DATABASE, NAME, 5, 12, 0, &rows).unwrap();
         prop_assert!(written.size_bytes() <= SEGMENT_OVERHEAD_BYTES
             + rows.iter().map(|rows| rows.size_bytes() + ENTRY_BYTES).sum::<usize>());
         let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
@@ -110,6 +115,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         salt: u16::MAX,
         needs_catalog: u64::MAX,
         deletes: Vec::new(),
+        depth: u8::MAX,
         directory: Vec::new(),
     };
     let header = serde_json::to_vec(&header).unwrap().len();
@@ -152,14 +158,35 @@ fn deletes_that_were_put_are_read() {
 }
 
 #[test]
-fn only_segments_with_deletes_are_of_version_two() {
-    for (segment, version) in [(small(), 1), (small_deletes(), 2)] {
+fn a_release_refuses_only_the_segments_that_hold_what_it_does_not_know() {
+    let kinds = [(small(), 1), (small_deletes(), 2), (small_of_plugins(), 3)];
+    for (segment, version) in kinds {
         assert_eq!(segment.object()[4..8], [version, 0, 0, 0]);
-        let mut bytes = segment.object().to_vec();
-        bytes[4] = 3 - version;
-        let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
-        assert!(error.to_string().contains("its envelope"), "{error}");
+        for other in (1..=3).filter(|other| *other != version) {
+            let mut bytes = segment.object().to_vec();
+            bytes[4] = other;
+            let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
+            assert!(error.to_string().contains("its envelope"), "{error}");
+        }
     }
+}
+
+#[test]
+fn the_depth_of_rows_is_read() {
+    assert_eq!(small().depth(), 0);
+    assert_eq!(small_deletes().depth(), 0);
+    let read = Segment::decode(DATABASE, NAME, small_of_plugins().object().clone()).unwrap();
+    assert_eq!(read.depth(), 2);
+    assert_eq!(read.rows(TableId::new(1)).unwrap().len(), 1);
+    let (header, _) = split(&read.object().slice(HEADER_BYTES..)).unwrap();
+    let header = Header {
+        directory: Vec::new(),
+        ..header
+    };
+    insta::assert_snapshot!(
+        serde_json::to_string(&header).unwrap(),
+        @r#"{"stamp":28672000005,"nonce":2748,"salt":5,"needs_catalog":12,"depth":2,"directory":[]}"#
+    );
 }
 
 #[test]
@@ -171,16 +198,17 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
         salt: 5,
         needs_catalog: 12,
         deletes: vec![delete(1, "a")],
+        depth: 0,
         directory: directory(&rows).unwrap(),
     };
     let text = serde_json::to_vec(&header).unwrap();
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let payload = [&length, text.as_slice(), rows[0].stream()].concat();
-    for format in [ROWS_FORMAT, DELETES_FORMAT] {
+    for format in [ROWS_FORMAT, DELETES_FORMAT, PLUGIN_ROWS_FORMAT] {
         let object = format.encode(put_id(NAME), &payload);
         let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
         assert!(
-            error.to_string().contains("both rows and deletes"),
+            error.to_string().contains("not one of a segment"),
             "{error}"
         );
     }
@@ -189,7 +217,7 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
 
 #[test]
 fn every_flipped_bit_is_reported_by_name() {
-    for segment in [small(), small_deletes()] {
+    for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for bit in 0..object.len() * 8 {
             let mut bytes = object.to_vec();
@@ -202,7 +230,7 @@ fn every_flipped_bit_is_reported_by_name() {
 
 #[test]
 fn every_truncation_is_reported_by_name() {
-    for segment in [small(), small_deletes()] {
+    for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for length in 0..object.len() {
             let error = Segment::decode(DATABASE, NAME, object.slice(..length)).unwrap_err();
@@ -238,10 +266,10 @@ fn a_segment_under_another_name_is_damaged() {
 #[test]
 fn a_newer_segment_is_refused_by_its_number() {
     let mut bytes = small().object().to_vec();
-    bytes[4] = 3;
+    bytes[4] = 4;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 3; this release reads segment up to version 2"
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 4; this release reads segment up to version 3"
     );
 }

@@ -100,12 +100,25 @@ pub struct TailListing {
     pub dates: Option<(StoreTime, StoreTime)>,
     /// Keys under the prefix that are not those of segments. They are left alone.
     pub foreign_keys: usize,
+    /// Of a listing that keeps only the oldest segments: the stamp of the first one that it does not have.
+    pub beyond: Option<Stamp>,
 }
 
 impl TailListing {
     /// The names, sorted.
     pub fn names(&self) -> Vec<SegmentName> {
         self.segments.iter().map(|segment| segment.name).collect()
+    }
+
+    /// Keeps the oldest segments only.
+    fn keep(&mut self, oldest: usize) {
+        self.segments.sort_by_key(|segment| segment.name);
+        self.segments.dedup_by_key(|segment| segment.name);
+        if let Some(first) = self.segments.get(oldest) {
+            let stamp = first.name.stamp;
+            self.beyond = Some(self.beyond.map_or(stamp, |beyond| beyond.min(stamp)));
+            self.segments.truncate(oldest);
+        }
     }
 
     fn add(&mut self, database: DatabaseId, above: Stamp, entry: ListEntry) {
@@ -175,6 +188,30 @@ impl TailReader {
     /// A page was not answered, or there are more segments above the mark than the settings allow. There are
     /// no partial listings.
     pub async fn list(&self, database: DatabaseId, above: Stamp) -> Result<TailListing, TailError> {
+        self.list_within(database, above, None).await
+    }
+
+    /// Lists the oldest segments of a database above a mark, however many there are.
+    ///
+    /// # Errors
+    ///
+    /// A page was not answered.
+    pub async fn list_oldest(
+        &self,
+        database: DatabaseId,
+        above: Stamp,
+        number: usize,
+    ) -> Result<TailListing, TailError> {
+        self.list_within(database, above, Some(number)).await
+    }
+
+    /// Lists all segments, or no more than the `oldest` ones.
+    async fn list_within(
+        &self,
+        database: DatabaseId,
+        above: Stamp,
+        oldest: Option<usize>,
+    ) -> Result<TailListing, TailError> {
         let prefix = Key::tail_prefix(database);
         let start_after = Key::tail_after(database, above);
         let mut listing = TailListing::default();
@@ -197,7 +234,10 @@ impl TailReader {
             for entry in page.entries {
                 listing.add(database, above, entry);
             }
-            if listing.segments.len() > self.settings.max_segments {
+            if let Some(oldest) = oldest {
+                // A store that does not sort may have older ones on its next page.
+                listing.keep(oldest);
+            } else if listing.segments.len() > self.settings.max_segments {
                 return Err(TailError::TooLong {
                     database,
                     segments: self.settings.max_segments,

@@ -19,7 +19,7 @@ fn name(stamp: u64) -> SegmentName {
 
 fn segment(stamp: u64) -> Segment {
     let rows = EncodedRows::encode(neap_schema::TableId::new(1), &batch_of_times(&[1])).unwrap();
-    Segment::encode(DATABASE, name(stamp), 0, 1, &[rows]).unwrap()
+    Segment::encode(DATABASE, name(stamp), 0, 1, 0, &[rows]).unwrap()
 }
 
 async fn put(world: &TestWorld, database: DatabaseId, segment: &Segment) {
@@ -45,9 +45,10 @@ proptest! {
         mark in 0_u64..1000,
         page_keys in 1_usize..9,
         is_sorted: bool,
+        oldest in 0_usize..40,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let names = runtime.block_on(async {
+        let (names, some) = runtime.block_on(async {
             let world = TestWorld::unproven(page_keys);
             world.store.set_sorted(is_sorted);
             for stamp in &present {
@@ -57,10 +58,15 @@ proptest! {
             let listing = reader(&world).list(DATABASE, Stamp::from_u64(mark)).await.unwrap();
             assert!(listing.first_page_date.is_some());
             assert_eq!(listing.foreign_keys, 0);
-            listing.names()
+            let some = reader(&world).list_oldest(DATABASE, Stamp::from_u64(mark), oldest).await;
+            (listing.names(), some.unwrap())
         });
         present.retain(|stamp| *stamp > mark);
-        prop_assert_eq!(stamps(&names), present.into_iter().collect::<Vec<_>>());
+        let present: Vec<u64> = present.into_iter().collect();
+        prop_assert_eq!(stamps(&names), present.clone());
+        let (first, rest) = present.split_at(oldest.min(present.len()));
+        prop_assert_eq!(stamps(&some.names()), first);
+        prop_assert_eq!(some.beyond.map(Stamp::as_u64), rest.first().copied());
     }
 }
 

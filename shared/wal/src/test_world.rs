@@ -431,6 +431,7 @@ impl TestWorld {
 
     pub(crate) fn request_of(&self, rows: Vec<EncodedRows>) -> WriteRequest {
         WriteRequest {
+            depth: 0,
             arrived: self.moment(),
             rows,
             proof: self.proof(),

@@ -3,7 +3,8 @@
 //!
 //! A database has a lane: a queue, and while there is something to put, one task that puts it. The task is
 //! spawned, so a request that is dropped does not tear its neighbours' put down; it ends when the queue is
-//! empty, so that no work outlives all answers.
+//! empty, so that no work outlives all answers. What plugins write has lanes of its own, one for each depth, so
+//! that all rows of a segment have come the same way.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -62,8 +63,31 @@ struct Inner {
     committer: Committer,
     settings: WriterSettings,
     in_flight_bytes: Arc<AtomicUsize>,
-    /// One small entry for each database that was ever written to.
-    lanes: Mutex<BTreeMap<DatabaseId, Lane>>,
+    lanes: Mutex<Lanes>,
+}
+
+/// What is kept of databases that were ever written to: small entries, one for each depth of their rows.
+#[derive(Debug, Default)]
+struct Lanes {
+    lanes: BTreeMap<LaneKey, Lane>,
+    pressures: BTreeMap<DatabaseId, Pressure>,
+}
+
+impl Lanes {
+    fn lane(&mut self, key: LaneKey) -> &mut Lane {
+        self.lanes.entry(key).or_default()
+    }
+
+    fn pressure(&self, database: DatabaseId) -> Pressure {
+        self.pressures.get(&database).copied().unwrap_or_default()
+    }
+}
+
+/// Which lane: whose rows, and how many plugins in a row have led to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LaneKey {
+    database: DatabaseId,
+    depth: u8,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +99,6 @@ struct Lane {
     is_running: bool,
     /// When the last put began, by the monotonic clock.
     last_begin: Option<Duration>,
-    pressure: Pressure,
 }
 
 #[derive(Debug)]
@@ -135,7 +158,11 @@ impl TailWriter {
             proof: request.proof,
             after: request.after,
         };
-        self.put(database, terms, Load::Rows(request.rows)).await
+        let lane = LaneKey {
+            database,
+            depth: request.depth,
+        };
+        self.put(lane, terms, Load::Rows(request.rows)).await
     }
 
     /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They
@@ -156,22 +183,23 @@ impl TailWriter {
             after: request.after,
         };
         let load = Load::Deletes(request.deletes);
-        self.put(database, terms, load).await
+        let lane = LaneKey { database, depth: 0 };
+        self.put(lane, terms, load).await
     }
 
     async fn put(
         &self,
-        database: DatabaseId,
+        lane: LaneKey,
         terms: Terms,
         load: Load,
     ) -> Result<Acknowledged, WriteError> {
-        let answer = self.inner.join(database, terms, load)?;
+        let answer = self.inner.join(lane, terms, load)?;
         answer.await.unwrap_or(Err(WriteError::Abandoned))
     }
 
     /// Sets how much the tail of a database is behind.
     pub fn set_pressure(&self, database: DatabaseId, pressure: Pressure) {
-        self.inner.lanes().entry(database).or_default().pressure = pressure;
+        self.inner.lanes().pressures.insert(database, pressure);
     }
 
     /// Orders later writes after a stamp that was seen elsewhere, as in a listing, unless it is too far ahead
@@ -193,14 +221,14 @@ impl TailWriter {
 }
 
 impl Inner {
-    fn lanes(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, Lane>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a request into the queue of its database and sees to it that someone empties it.
+    /// Puts a request into its lane and sees to it that someone empties it.
     fn join(
         self: &Arc<Self>,
-        database: DatabaseId,
+        key: LaneKey,
         terms: Terms,
         load: Load,
     ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
@@ -209,10 +237,10 @@ impl Inner {
         let (reply, answer) = oneshot::channel();
         let pending = Pending::new(terms, load.parts(), reply, reservation);
         let mut lanes = self.lanes();
-        let lane = lanes.entry(database).or_default();
-        if lane.pressure == Pressure::Stop {
+        if lanes.pressure(key.database) == Pressure::Stop {
             return Err(WriteError::TailTooLong);
         }
+        let lane = lanes.lane(key);
         lane.queue.push_back(Queued { pending, load });
         lane.queued_bytes = lane.queued_bytes.saturating_add(bytes);
         if lane.queued_bytes >= self.settings.full_batch_bytes {
@@ -222,7 +250,7 @@ impl Inner {
             lane.is_running = true;
             let lane = RunningLane {
                 inner: Arc::clone(self),
-                database,
+                key,
                 has_ended: false,
             };
             tokio::spawn(lane.run());
@@ -267,7 +295,7 @@ enum Step {
 /// The task of a lane. However it ends, the lane can be started again.
 struct RunningLane {
     inner: Arc<Inner>,
-    database: DatabaseId,
+    key: LaneKey,
     has_ended: bool,
 }
 
@@ -291,12 +319,13 @@ impl RunningLane {
     fn next_step(&self) -> Step {
         let now = self.inner.committer.bucket().world().clock.monotonic();
         let mut lanes = self.inner.lanes();
-        let lane = lanes.entry(self.database).or_default();
+        let pressure = lanes.pressure(self.key.database);
+        let interval = self.inner.flush_interval(pressure);
+        let lane = lanes.lane(self.key);
         if lane.queue.is_empty() {
             lane.is_running = false;
             return Step::End;
         }
-        let interval = self.inner.flush_interval(lane.pressure);
         let since = lane.last_begin.map(|begin| now.saturating_sub(begin));
         let is_full = lane.queued_bytes >= self.inner.settings.full_batch_bytes;
         if let Some(since) = since.filter(|since| *since < interval && !is_full) {
@@ -314,7 +343,8 @@ impl RunningLane {
             open.map(|queued| (queued.pending, queued.load)).unzip();
         for shares in lay_out(loads, SEGMENT_PARTS_BYTES) {
             let committer = &self.inner.committer;
-            committer.put(self.database, shares, &mut requests).await;
+            let LaneKey { database, depth } = self.key;
+            committer.put(database, depth, shares, &mut requests).await;
         }
     }
 }
@@ -326,7 +356,7 @@ impl Drop for RunningLane {
         }
         // The task was torn down. Those who wait learn of it as their places in the queue go.
         let mut lanes = self.inner.lanes();
-        let lane = lanes.entry(self.database).or_default();
+        let lane = lanes.lane(self.key);
         lane.is_running = false;
         lane.queued_bytes = 0;
         lane.queue.clear();

@@ -212,6 +212,32 @@ async fn databases_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    let mut tasks = Vec::new();
+    for (time, depth) in [(0, 0), (1, 1), (2, 1), (3, 2), (4, 0)] {
+        let mut request = setup.world.request(time);
+        request.depth = depth;
+        tasks.push(setup.begin(request).await);
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let mut depths: Vec<_> = setup.segments().await;
+    depths.sort_by_key(Segment::depth);
+    let rows = |segment: &Segment| segment.tables().map(|table| table.rows).sum::<u64>();
+    let of = |depth| depths.iter().filter(move |one| one.depth() == depth);
+    for (depth, number) in [(0, 2), (1, 2), (2, 1)] {
+        assert_eq!(of(depth).map(rows).sum::<u64>(), number);
+    }
+    setup.writer.set_pressure(DATABASE, Pressure::Stop);
+    let mut request = setup.world.request(5);
+    request.depth = 1;
+    let error = setup.write(request).await.unwrap_err();
+    assert!(matches!(error, WriteError::TailTooLong), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_put_before_the_time_of_the_store_is_known() {
     let world = TestWorld::unproven(1000);
     let setup = Setup::on(world, WriterSettings::LOCAL);

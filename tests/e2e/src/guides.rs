@@ -6,7 +6,6 @@
 //! | shown in the guides | missing |
 //! |---|---|
 //! | queries with the Python client, Flight SQL, Superset, JDBC | Flight |
-//! | plugins, triggers, `test wal_plugin` | the processing engine |
 //! | line protocol over TCP, arrays and other binary values | versions 2 and later of QuestDB's protocol, TCP |
 //!
 //! Not there, because it takes more than this machine has: Docker, Google's and Azure's stores, the Go and
@@ -69,6 +68,11 @@ fn rows_are_queried() {
 #[test]
 fn caches_and_indexes_are_set_up() {
     follow("caches.sh");
+}
+
+#[test]
+fn plugins_are_tested_and_triggered() {
+    follow("plugins.sh");
 }
 
 #[test]

@@ -1,8 +1,15 @@
 //! Tests of the program `neap` as its users have it: real processes, real HTTP, real stores.
 //!
-//! Nothing of the workspace is linked. The tests start the binaries `neap` and `neap-s3-server` that lie in
-//! the target directory beside their own (or where `NEAP_BIN` and `NEAP_S3_SERVER_BIN` say), so these must be
-//! built before: `cargo build -p neap -p neap-s3-server`.
+//! Nothing of the workspace is linked. The tests start the binaries that lie in the target directory beside their
+//! own, or where variables say, so these must be built before:
+//! `cargo build -p neap -p neap-s3-server -p neap-lambda -p neap-lambda-local --bins`.
+//!
+//! | binary | variable |
+//! |---|---|
+//! | `neap` | `NEAP_BIN` |
+//! | `neap-s3-server` | `NEAP_S3_SERVER_BIN` |
+//! | `neap-lambda-local` | `NEAP_LAMBDA_LOCAL_BIN` |
+//! | `neap-lambda-write` and so on | `NEAP_LAMBDA_WRITE_BIN` and so on |
 //!
 //! | module | what is tested |
 //! |---|---|
@@ -16,8 +23,10 @@
 //! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
 //! | `first_token` | how a cluster comes to its first token, and how a lost one is replaced |
 //! | `protection` | clients that are slow, large or many, and certificates that are renewed |
+//! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | requests that are refused, with status and body |
 //! | `clients` | the client libraries that people have, and requests as Telegraf sends them |
+//! | `plugins` | plugins in Python: what they are given, what they may do, and what they can't |
 //! | `guides` | what the public guides of InfluxDB 3 and QuestDB show |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `terminal` | the shell of `neap query`, and progress bars |
@@ -42,9 +51,13 @@ mod guides;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod lambda;
+#[cfg(test)]
 mod life_of_data;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod plugins;
 #[cfg(test)]
 mod protection;
 #[cfg(test)]

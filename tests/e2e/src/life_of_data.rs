@@ -1,42 +1,82 @@
 //! Deletes of rows, retention, drops and what undoes them, over HTTP and from the command line.
 
-use std::time::Duration;
+use std::{cell::Cell, ops::Deref, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Neap, Output, Place, Reply, neap, pause};
+use crate::harness::{Neap, Output, Place, Reply, STAMP, Server, neap, pause};
 
 const HOUR: u64 = 3_600;
 
-/// A server on a directory.
-struct Stage {
+/// A server and its store.
+pub(crate) struct Stage<S> {
     place: Place,
-    server: Neap,
+    server: S,
+    flush_lag: Duration,
+    last: Cell<Option<u64>>,
 }
 
-impl Stage {
+impl Stage<Neap> {
+    /// A server on a directory.
     fn new() -> Self {
         let place = Place::directory();
         let server = Neap::serve(&place);
-        Self { place, server }
+        Self::of(place, server, Duration::from_secs(8))
+    }
+}
+
+impl<S: Deref<Target = Server>> Stage<S> {
+    /// A server on a store whose segments wait so long before they are flushed.
+    pub(crate) fn of(place: Place, server: S, flush_lag: Duration) -> Self {
+        Self {
+            place,
+            server,
+            flush_lag,
+            last: Cell::new(None),
+        }
+    }
+
+    /// The server.
+    pub(crate) fn into_server(self) -> S {
+        self.server
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
         neap(&[arguments, &["--host", self.server.url()]].concat())
     }
 
+    /// Writes lines after everything else: where several instances work, only stamps tell their order.
+    fn write(&self, lines: &str) {
+        let stamp = self.server.write_after("db", lines, self.last.get());
+        self.last.set(Some(stamp));
+    }
+
+    /// The rows of an answer to a statement that comes after everything else.
     fn rows(&self, sql: &str) -> Vec<Value> {
-        self.server.query("db", sql)
+        let body = json!({ "db": "db", "q": sql }).to_string();
+        let mut request = self.server.request("POST", "/api/v3/query_sql").body(body);
+        if let Some(last) = self.last.get() {
+            request = request.header(STAMP, last);
+        }
+        let reply = Reply::of(request).unwrap();
+        assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
+        self.last.set(reply.stamp().max(self.last.get()));
+        serde_json::from_slice(&reply.bytes).unwrap()
     }
 
     fn send(&self, method: &str, path: &str, body: Value) -> Reply {
-        let request = self.server.request(method, path);
-        Reply::of(request.body(body.to_string())).unwrap()
+        let mut request = self.server.request(method, path);
+        if let Some(last) = self.last.get() {
+            request = request.header(STAMP, last);
+        }
+        let reply = Reply::of(request.body(body.to_string())).unwrap();
+        self.last.set(reply.stamp().max(self.last.get()));
+        reply
     }
 
-    /// Flushes what was written, which must be older than the flush lag of a directory.
+    /// Flushes what was written, which must be older than the flush lag of the store.
     fn flush(&self) {
-        pause(Duration::from_secs(9));
+        pause(self.flush_lag + Duration::from_secs(1));
         self.compact(&[]);
     }
 
@@ -48,15 +88,18 @@ impl Stage {
 
 #[test]
 fn rows_are_deleted_from_the_tail_and_from_sections_and_later_writes_stay() {
-    let stage = Stage::new();
+    delete_rows(&Stage::new());
+}
+
+pub(crate) fn delete_rows<S: Deref<Target = Server>>(stage: &Stage<S>) {
     let lines = |value: u32| {
         format!(
             "m,host=a v={value} 10\nm,host=b v={value} 10\nm,host=b v={value} 20\nm,host=c v={value} 30\n"
         )
     };
-    stage.server.write("db", &lines(1));
+    stage.write(&lines(1));
     stage.flush();
-    stage.server.write("db", "m,host=a w=2 10\n");
+    stage.write("m,host=a w=2 10\n");
     let left = "SELECT host, v, w FROM m ORDER BY host, time";
     let deleted = stage.rows("DELETE FROM m WHERE host = 'a'");
     assert_eq!(deleted.len(), 1);
@@ -66,7 +109,7 @@ fn rows_are_deleted_from_the_tail_and_from_sections_and_later_writes_stay() {
         json!({ "host": "c", "v": 1.0 }),
     ];
     assert_eq!(stage.rows(left), rest);
-    stage.server.write("db", "m,host=a w=3 10\n");
+    stage.write("m,host=a w=3 10\n");
     let again = json!({ "host": "a", "w": 3.0 });
     assert_eq!(stage.rows(left)[0], again, "only what was written later");
 
@@ -98,8 +141,11 @@ fn rows_are_deleted_from_the_tail_and_from_sections_and_later_writes_stay() {
 
 #[test]
 fn a_delete_that_names_a_field_is_refused_and_changes_nothing() {
-    let stage = Stage::new();
-    stage.server.write("db", "m,host=a v=1 10\n");
+    refuse_deletes(&Stage::new());
+}
+
+pub(crate) fn refuse_deletes<S: Deref<Target = Server>>(stage: &Stage<S>) {
+    stage.write("m,host=a v=1 10\n");
     for (sql, part) in [
         ("DELETE FROM m WHERE v = 1", "v"),
         ("DELETE FROM nowhere", "nowhere"),
@@ -126,11 +172,11 @@ fn a_delete_that_names_a_field_is_refused_and_changes_nothing() {
 #[test]
 fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
     let stage = Stage::new();
-    stage.server.write("db", "m,host=a v=2\nkept,host=a v=2\n");
+    stage.write("m,host=a v=2\nkept,host=a v=2\n");
     let now = stage.rows("SELECT CAST(max(time) AS BIGINT) / 1000000000 AS now FROM m");
     let old = now[0]["now"].as_u64().unwrap() - 50 * HOUR;
     let lines = format!("m,host=a v=1 {old}\nkept,host=a v=1 {old}\n");
-    stage.server.write("db", &lines);
+    stage.write(&lines);
     stage.flush();
     let count = |table: &str| {
         let rows = stage.rows(&format!("SELECT count(*) AS n FROM {table}"));
@@ -178,10 +224,13 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
 
 #[test]
 fn what_was_dropped_comes_back_with_all_its_rows() {
-    let stage = Stage::new();
-    stage.server.write("db", "m,host=a v=1 10\nother v=1 10\n");
+    drop_and_undrop(&Stage::new());
+}
+
+pub(crate) fn drop_and_undrop<S: Deref<Target = Server>>(stage: &Stage<S>) {
+    stage.write("m,host=a v=1 10\nother v=1 10\n");
     stage.flush();
-    stage.server.write("db", "m,host=a v=2 20\n");
+    stage.write("m,host=a v=2 20\n");
     stage
         .run(&["delete", "table", "m", "-d", "db", "--yes"])
         .succeeded();

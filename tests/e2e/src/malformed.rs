@@ -10,20 +10,20 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 
-use crate::harness::{Neap, Place, Reply};
+use crate::harness::{Neap, Place, Reply, Server};
 
 /// The limit of a body in these tests.
-const LIMIT: &str = "1000000";
+pub(crate) const LIMIT: &str = "1000000";
 
 const CHARACTERS: &str = "invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens";
 
 /// A request and its answer.
 #[derive(Debug)]
-struct Case {
+pub(crate) struct Case {
     method: &'static str,
     target: String,
     headers: Vec<(&'static str, &'static str)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     status: u16,
     answer: String,
 }
@@ -78,6 +78,12 @@ fn stage() -> Neap {
 
 fn check(cases: &[Case]) {
     let server = stage();
+    check_on(&server, cases);
+    assert!(!server.log().contains("panic"), "{}", server.log());
+}
+
+/// Every request is refused as it should be, and nothing has changed.
+pub(crate) fn check_on(server: &Server, cases: &[Case]) {
     for case in cases {
         let mut request = server
             .request(case.method, &case.target)
@@ -112,7 +118,15 @@ fn check(cases: &[Case]) {
         3,
         "nothing that was refused has changed anything: {columns:?}"
     );
-    assert!(!server.log().contains("panic"), "{}", server.log());
+}
+
+/// All requests but those whose connections are what is wrong with them.
+pub(crate) fn all_cases() -> Vec<Case> {
+    let mut cases = lines::cases();
+    cases.extend(queries::cases());
+    cases.extend(configure::cases());
+    cases.extend(nowhere());
+    cases
 }
 
 #[test]
@@ -134,6 +148,11 @@ fn changes_of_databases_and_tables_that_are_refused_say_why() {
 
 #[test]
 fn paths_and_methods_that_are_not_there_are_not_found() {
+    check(&nowhere());
+}
+
+/// Requests for what is not there.
+fn nowhere() -> Vec<Case> {
     let nowhere = [
         ("GET", "/"),
         ("GET", "/nope"),
@@ -158,5 +177,5 @@ fn paths_and_methods_that_are_not_there_are_not_found() {
         ("INVENTED", "/ping"),
     ];
     let cases = nowhere.map(|(method, target)| case(method, target, "", 404, "Not found"));
-    check(&cases);
+    cases.into()
 }

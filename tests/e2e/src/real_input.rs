@@ -23,7 +23,7 @@ const RECORDED: [&str; 4] = [
 ];
 
 /// Names and texts of the inputs.
-fn inputs() -> Vec<(String, String)> {
+pub(crate) fn inputs() -> Vec<(String, String)> {
     let mut inputs = vec![(
         "sample".to_owned(),
         include_str!("../data/sample.lp").to_owned(),
@@ -39,13 +39,13 @@ fn inputs() -> Vec<(String, String)> {
 }
 
 /// An input, the databases that hold it, and what is known of it.
-struct Stored {
+pub(crate) struct Stored {
     databases: [String; 2],
     expected: Vec<Summary>,
 }
 
 /// Writes an input to one database over HTTP and to another one with the command.
-fn store(server: &Server, name: &str, text: &str) -> Stored {
+pub(crate) fn store(server: &Server, name: &str, text: &str) -> Stored {
     let databases = [format!("{name}-http"), format!("{name}-command")];
     let path = format!("/api/v3/write_lp?db={}", databases[0]);
     let reply = server
@@ -80,7 +80,7 @@ fn store(server: &Server, name: &str, text: &str) -> Stored {
     }
 }
 
-fn check(server: &Server, stage: &str, stored: &[Stored]) {
+pub(crate) fn check(server: &Server, stage: &str, stored: &[Stored]) {
     for Stored {
         databases,
         expected,

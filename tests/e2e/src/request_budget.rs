@@ -24,10 +24,17 @@ pub(crate) fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
 }
 
 /// The operation costs this, but for renewals; and nothing else at least once in some attempts.
-pub(crate) fn costs(server: &Server, expected: &str, mut operation: impl FnMut()) {
+pub(crate) fn costs(server: &Server, expected: &str, operation: impl FnMut()) {
+    costs_by(|| server.store_requests(), expected, operation);
+}
+
+/// The same, by another count of all requests so far.
+pub(crate) fn costs_by(count: impl Fn() -> Requests, expected: &str, mut operation: impl FnMut()) {
     let mut seen = Vec::new();
     for _ in 0..8 {
-        let cost = cost(server, &mut operation);
+        let before = count();
+        operation();
+        let cost = count().since(&before);
         if cost.to_string() == expected {
             return;
         }

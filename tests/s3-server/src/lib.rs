@@ -8,10 +8,20 @@
 //! | [`S3Server`] | a server within this process, stopped when dropped |
 //! | [`Options`] | where it keeps objects, on which port it listens |
 //! | [`Faults`] | what goes wrong, changeable while it runs |
+//! | [`User`], [`Policy`] | further keys and what they may do |
+//! | [`Observer`] | who is told of every request |
 
+mod access;
 mod faults;
+mod observer;
+mod policy;
 mod server;
 mod storage;
+#[cfg(test)]
+mod tests;
 
+pub use access::User;
 pub use faults::Faults;
+pub use observer::{Answered, Observer, Operation};
+pub use policy::{Policy, PolicyError};
 pub use server::{Options, S3Server};

@@ -27,8 +27,10 @@ use tokio::{
 };
 
 use crate::{
-    Faults,
+    Faults, Observer, User,
+    access::Access,
     faults::{Chance, Fate},
+    observer::Asked,
     storage::Storage,
 };
 
@@ -45,6 +47,10 @@ pub struct Options {
     pub faults: Faults,
     /// The seed of the faults.
     pub seed: u64,
+    /// Who may send requests besides the owner, and which.
+    pub users: Vec<User>,
+    /// Who is told of every request.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for Options {
@@ -55,6 +61,8 @@ impl Default for Options {
             bucket: "neap".to_owned(),
             faults: Faults::default(),
             seed: 0,
+            users: Vec::new(),
+            observer: None,
         }
     }
 }
@@ -97,11 +105,23 @@ impl S3Server {
         let files =
             FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
         let mut builder = S3ServiceBuilder::new(Storage::new(files));
-        builder.set_auth(SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY));
+        let mut keys = SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY);
+        for user in &options.users {
+            keys.register(user.access_key.clone(), user.secret_key.clone().into());
+        }
+        builder.set_auth(keys);
+        let access = Access::new(options.users);
+        builder.set_access(access.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
         let chance = Arc::new(Chance::new(options.faults, options.seed));
-        let accept = tokio::spawn(accept(listener, builder.build(), Arc::clone(&chance)));
+        let handler = Handler {
+            service: builder.build(),
+            chance: Arc::clone(&chance),
+            access,
+            observer: options.observer,
+        };
+        let accept = tokio::spawn(accept(listener, Arc::new(handler)));
         Ok(Self {
             address,
             bucket: options.bucket,
@@ -133,25 +153,34 @@ impl Drop for S3Server {
     }
 }
 
-async fn accept(listener: TcpListener, service: S3Service, chance: Arc<Chance>) -> Infallible {
+/// What answers requests.
+struct Handler {
+    service: S3Service,
+    chance: Arc<Chance>,
+    access: Access,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+async fn accept(listener: TcpListener, handler: Arc<Handler>) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(connection(stream, service.clone(), Arc::clone(&chance)));
+            connections.spawn(connection(stream, Arc::clone(&handler)));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn connection(stream: TcpStream, service: S3Service, chance: Arc<Chance>) {
+async fn connection(stream: TcpStream, handler: Arc<Handler>) {
     // Without it, small answers wait for the client's delayed acknowledgements.
     let unbuffered = stream.set_nodelay(true);
-    let handler = service_fn(|request| {
-        let (service, fate) = (service.clone(), chance.draw());
-        async move { answer(&service, fate, request).await }
+    let service = service_fn(|request| {
+        let handler = Arc::clone(&handler);
+        let fate = handler.chance.draw();
+        async move { handler.answer(fate, request).await }
     });
     let served = Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), handler)
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     // A client that goes away, or a reply lost on purpose, is not the server's trouble.
     drop((unbuffered, served));
@@ -162,44 +191,64 @@ async fn connection(stream: TcpStream, service: S3Service, chance: Arc<Chance>) 
 #[error("the answer is lost")]
 struct Lost;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server stands for a real one, which lives in real time"
-)]
-async fn answer(
-    service: &S3Service,
-    fate: Fate,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Lost> {
-    tokio::time::sleep(fate.delay).await;
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if fate.unavailable {
-        failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")
-    } else {
-        let answered = service
-            .call(request.map(Body::from))
-            .await
-            .map_err(|_| Lost)?;
-        let took_effect = writes && answered.status().is_success();
-        if took_effect && fate.lost_reply {
-            return Err(Lost);
-        }
-        if took_effect && fate.failed_reply {
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
+impl Handler {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the server stands for a real one, which lives in real time"
+    )]
+    async fn answer(&self, fate: Fate, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
+        tokio::time::sleep(fate.delay).await;
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let mut response = if fate.unavailable {
+            failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", ON_PURPOSE)
         } else {
-            answered
+            let answered = self.answer_in_order(request).await?;
+            let took_effect = writes && answered.status().is_success();
+            if took_effect && fate.lost_reply {
+                return Err(Lost);
+            }
+            if took_effect && fate.failed_reply {
+                failure(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalError",
+                    ON_PURPOSE,
+                )
+            } else {
+                answered
+            }
+        };
+        let date = chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds);
+        let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            response.headers_mut().insert(header::DATE, date);
         }
-    };
-    let date = chrono::Utc::now() + chrono::Duration::seconds(fate.date_error_seconds);
-    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    if let Ok(date) = HeaderValue::from_str(&date) {
-        response.headers_mut().insert(header::DATE, date);
+        Ok(response)
     }
-    Ok(response)
+
+    /// Answers without any fault, and tells the observer.
+    async fn answer_in_order(&self, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
+        let asked = Asked::of(&request);
+        let answered = self.service.call(request.map(Body::from)).await;
+        let mut response = answered.map_err(|_| Lost)?;
+        if response.status() == StatusCode::NOT_FOUND && self.access.hides_missing(&asked) {
+            response = failure(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "without leave to list the bucket, nobody learns that a key is missing",
+            );
+        }
+        if let Some(observer) = &self.observer {
+            asked.tell(&**observer, &response);
+        }
+        Ok(response)
+    }
 }
 
-fn failure(status: StatusCode, code: &str) -> Response<Body> {
-    let text = format!("<Error><Code>{code}</Code><Message>a fault on purpose</Message></Error>");
+/// The message of a fault that a test has asked for.
+const ON_PURPOSE: &str = "a fault on purpose";
+
+fn failure(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let text = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response

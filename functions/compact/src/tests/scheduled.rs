@@ -38,6 +38,9 @@ async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
     assert_eq!((report.flushes, report.collected.segments), (0, 0));
     let report = stage.scheduled(10 * MINUTE).await;
     assert_eq!(report.flushes, 1);
+    assert_eq!(report.tails.segments, 1);
+    assert!(report.tails.bytes > 0);
+    assert!(report.tails.oldest >= 11 * MINUTE);
     assert_eq!(stage.manifest("db").await.section_count(), 1);
     assert_eq!(stage.keys("tail/").await.len(), 1);
     // It looks due until its segments are gone, and is not flushed again for that.
@@ -71,6 +74,24 @@ async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
     }
     // Manifest, catalog and segment; bundle and commit; one listing.
     assert_eq!(costs, [[3, 2, 1, 0]; 2]);
+}
+
+#[tokio::test]
+async fn a_scheduled_run_that_flushes_looks_at_the_tail_and_plans_beside_the_flush() {
+    let stage = Stage::new().await;
+    stage.write("db", &format!("m v=0 {NOW}")).await;
+    assert_eq!(stage.scheduled(11 * MINUTE).await.flushes, 1);
+    for number in 1..4 {
+        stage.write("db", &format!("m v={number} {NOW}")).await;
+    }
+    let (report, counts) = stage.counted(stage.scheduled(11 * MINUTE)).await;
+    assert_eq!((report.flushes, report.collected.segments), (1, 1));
+    // All tails; that of the database, to tidy it up, to see what is left of it, and to flush it.
+    assert_eq!(counts.requests(Operation::List), 4);
+    let gets = |class| counts.of(Operation::Get, class).requests;
+    assert_eq!(gets(KeyClass::Tail), 3);
+    assert_eq!(counts.requests(Operation::Get) - gets(KeyClass::Tail), 6);
+    assert_eq!(counts.requests(Operation::Put), 2);
 }
 
 #[tokio::test]

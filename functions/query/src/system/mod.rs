@@ -8,7 +8,7 @@
 //! | `influxdb_schema` | column of a table |
 //! | `last_caches` | last value cache |
 //! | `parquet_files` | section |
-//! | `processing_engine_*` | trigger, argument of one, line that one logged; there are none yet |
+//! | `processing_engine_*` | trigger, argument of one, line that one logged lately |
 //! | `queries` | query that this process answers, or did lately |
 //! | `versions` | version of the manifest that can be read (`x-neap-as-of`) |
 //!
@@ -19,7 +19,7 @@
 //! | `databases`, `tables`, `tokens` | of the catalogs |
 //! | `nodes` | process that was heard of lately |
 //! | `generation_durations` | none: files are not cut into generations |
-//! | `plugin_files` | none yet |
+//! | `plugin_files` | file of a plugin |
 
 mod audit;
 mod caches;
@@ -33,13 +33,16 @@ mod last_caches;
 mod nodes;
 mod nothing;
 mod parquet_files;
+mod plugin_files;
+mod processing_engine_logs;
+mod processing_engine_triggers;
 mod queries;
 mod source;
 mod tables;
 mod tokens;
 mod versions;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -48,9 +51,10 @@ use datafusion::{
     common::Result,
 };
 use neap_bucket::StoreTime;
-use neap_catalog::{Catalog, INTERNAL_DATABASE_ID};
+use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
+use neap_schema::DatabaseId;
 
-use crate::{log::QueryLog, session::Scope};
+use crate::{PluginFiles, log::QueryLog, session::Scope};
 use source::SystemTable;
 
 /// The tables of every database, by name.
@@ -96,6 +100,10 @@ pub(crate) struct Cluster {
     pub(crate) catalog: Arc<Catalog>,
     /// The queries of this process.
     pub(crate) log: Arc<QueryLog>,
+    /// What plugins log.
+    pub(crate) plugin_logs: OnceLock<Arc<EngineLogs>>,
+    /// The files of plugins, where anybody knows them.
+    pub(crate) plugin_files: OnceLock<Arc<dyn PluginFiles>>,
     /// Whether `tokens` shows what hashes begin with.
     pub(crate) shows_token_hashes: bool,
 }
@@ -114,6 +122,11 @@ impl SystemSchema {
         self.0.snapshot.database == INTERNAL_DATABASE_ID
     }
 
+    /// The database whose records are shown; `None`: those of all databases.
+    fn asked(&self) -> Option<DatabaseId> {
+        (!self.is_of_cluster()).then_some(self.0.snapshot.database)
+    }
+
     fn names(&self) -> &'static [&'static str] {
         match self.is_of_cluster() {
             true => &OF_CLUSTER,
@@ -124,18 +137,16 @@ impl SystemSchema {
     /// The rows of a table that takes no requests.
     fn at_hand(&self, name: &str) -> Option<Result<RecordBatch>> {
         let (scope, snapshot) = (&self.0, &self.0.snapshot);
-        let asked = (!self.is_of_cluster()).then_some(snapshot.database);
+        let catalog = &snapshot.catalog.value;
         Some(match name {
             "compactions" => compactions::rows(snapshot, scope.times.kept_until),
             "distinct_caches" => distinct_caches::rows(snapshot),
             "generation_durations" => nothing::generation_durations(),
-            "influxdb_schema" => influxdb_schema::rows(&snapshot.catalog.value),
+            "influxdb_schema" => influxdb_schema::rows(catalog),
             "last_caches" => last_caches::rows(snapshot),
-            "plugin_files" => nothing::plugin_files(),
-            "processing_engine_logs" => nothing::logs(),
-            "processing_engine_trigger_arguments" => nothing::trigger_arguments(),
-            "processing_engine_triggers" => nothing::triggers(),
-            "queries" => queries::rows(&scope.cluster().log.queries(asked)),
+            "processing_engine_trigger_arguments" => processing_engine_triggers::arguments(catalog),
+            "processing_engine_triggers" => processing_engine_triggers::rows(catalog),
+            "queries" => queries::rows(&scope.cluster().log.queries(self.asked())),
             "versions" => versions::rows(snapshot),
             _ => return None,
         })
@@ -157,6 +168,11 @@ impl SystemSchema {
                 let shared = Arc::clone(scope.shared());
                 SystemTable::new(parquet_files::ParquetFiles { shared, snapshot })
             }
+            "plugin_files" => SystemTable::new(plugin_files::Files(cluster())),
+            "processing_engine_logs" => SystemTable::new(processing_engine_logs::Logs {
+                cluster: cluster(),
+                database: self.asked(),
+            }),
             "tables" => SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog))),
             "tokens" => SystemTable::new(tokens::Tokens(cluster())),
             _ => return None,

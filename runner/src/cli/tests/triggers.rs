@@ -115,12 +115,12 @@ fn the_plugin_of_a_trigger_is_replaced() {
         first_line(&requests[0]),
         "PUT /api/v3/plugins/files HTTP/1.1"
     );
-    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"t1","content":"a = 1"}"#);
+    insta::assert_snapshot!(body(&requests[0]), @r#"{"plugin_name":"t1","db":"d","content":"a = 1"}"#);
     assert_eq!(
         first_line(&requests[1]),
         "PUT /api/v3/plugins/directory HTTP/1.1"
     );
-    insta::assert_snapshot!(body(&requests[1]), @r#"{"plugin_name":"t1","files":[{"relative_path":"__init__.py","content":"a = 1"}]}"#);
+    insta::assert_snapshot!(body(&requests[1]), @r#"{"plugin_name":"t1","db":"d","files":[{"relative_path":"__init__.py","content":"a = 1"}]}"#);
 }
 
 #[test]

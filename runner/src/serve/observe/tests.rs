@@ -6,9 +6,36 @@ use serde_json::Value;
 
 use crate::serve::{listener::ConnectionStats, observe, tests::Served};
 
+/// Runs plugins, if there is a Python: one on requests, and one on rows. What fails is shown, too.
+async fn run_plugins(served: &Served) {
+    for (name, when) in [("seen", "all_tables"), ("echo", "request:echo")] {
+        let trigger = serde_json::json!({
+            "db": "d",
+            "plugin_filename": "echo.py",
+            "trigger_name": name,
+            "trigger_settings": {"run_async": false, "error_behavior": "log"},
+            "trigger_specification": when,
+            "trigger_arguments": null,
+            "disabled": false,
+        });
+        let path = "/api/v3/configure/processing_engine_trigger";
+        let headers = [("content-type", "application/json")];
+        let trigger = trigger.to_string();
+        let created = served.send("POST", path, &headers, &trigger).await;
+        assert_eq!(created, (200, String::new()));
+    }
+    let answer = served.request("GET", "/api/v3/engine/echo", "").await;
+    assert_eq!(answer.0, 500, "{answer:?}");
+}
+
 /// Everything that a process shows that has done something of everything.
 async fn shown() -> String {
-    let served = Served::new(&["--object-store", "memory", "--without-auth"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("echo.py"), "").unwrap();
+    let plugins = folder.path().to_str().unwrap();
+    let args = ["--object-store", "memory", "--without-auth"];
+    let args = [&args[..], &["--plugin-dir", plugins]].concat();
+    let served = Served::new(&args).await;
     observe::register_connections(&served.metrics, &ConnectionStats::default().into());
     let write = served.request("POST", "/api/v3/write_lp?db=d", "cpu,host=a v=1 1");
     assert_eq!(write.await.0, 204);
@@ -20,6 +47,7 @@ async fn shown() -> String {
     let delete = r#"{"db":"d","table":"cpu","start":0,"stop":1}"#;
     let delete = served.request("POST", "/api/v3/delete_rows", delete);
     delete.await;
+    run_plugins(&served).await;
     let (status, text) = served.request("GET", "/metrics", "").await;
     assert_eq!(status, 200);
     // What is counted only where tokens are asked for.
@@ -96,6 +124,16 @@ async fn the_metrics_and_their_labels_are_these() {
     neap_http_sent_bytes_total counter
     neap_http_stalled_total counter
     neap_http_tls_failures_total counter
+    neap_plugin_duration_seconds histogram db,le,trigger
+    neap_plugin_failures_total counter db,reason,trigger
+    neap_plugin_lag_seconds gauge db,trigger
+    neap_plugin_log_lines_dropped_total counter
+    neap_plugin_loops_total counter
+    neap_plugin_lost_segments_total counter
+    neap_plugin_pending_segments gauge db,trigger
+    neap_plugin_runs_total counter db,trigger
+    neap_plugin_ticks_skipped_total counter
+    neap_plugin_unwritten_total counter
     neap_queries_total counter outcome
     neap_query_rows_total counter
     neap_query_seconds_total counter

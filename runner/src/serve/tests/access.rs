@@ -4,9 +4,9 @@ mod requests;
 
 use std::collections::BTreeMap;
 
-use neap_catalog::{ANY_AGE, HardDelete, TokenId};
+use neap_catalog::{ANY_AGE, ErrorBehavior, HardDelete, NewTrigger, TokenId, TriggerSpecification};
 
-use self::requests::{Row, configuring, querying, the_rest, writing};
+use self::requests::{Row, configuring, processing, querying, the_rest, writing};
 use super::Served;
 
 const SERVE: [&str; 2] = ["--object-store", "memory"];
@@ -47,6 +47,10 @@ impl Guarded {
         for name in ["own", "gone", "other"] {
             let id = catalog.create_database(name, None).await.unwrap();
             catalog.create_table(id, "m", &[], &[]).await.unwrap();
+            catalog
+                .create_trigger(id, &for_requests(name))
+                .await
+                .unwrap();
         }
         let admin = catalog.create_admin_token().await.unwrap();
         tokens.insert("admin".to_owned(), admin.secret.reveal().to_owned());
@@ -91,6 +95,22 @@ impl Guarded {
             headers.push(("content-type", "application/json"));
         }
         self.served.send(method, path, &headers, body).await
+    }
+}
+
+/// A trigger for requests to a path of its name.
+fn for_requests(name: &str) -> NewTrigger {
+    NewTrigger {
+        name: name.to_owned(),
+        plugin: "missing.py".to_owned(),
+        code: None,
+        specification: TriggerSpecification::RequestPath {
+            path: name.to_owned(),
+        },
+        arguments: None,
+        run_async: false,
+        error_behavior: ErrorBehavior::Log,
+        disabled: false,
     }
 }
 
@@ -147,6 +167,11 @@ async fn each_token_may_query_what_it_is_for() {
 #[tokio::test]
 async fn each_token_may_configure_what_it_is_for() {
     check(configuring()).await;
+}
+
+#[tokio::test]
+async fn each_token_may_call_the_plugins_that_it_is_for() {
+    check(processing()).await;
 }
 
 #[tokio::test]

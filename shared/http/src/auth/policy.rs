@@ -96,6 +96,8 @@ fn needs(method: &Method, route: &str) -> Needs {
         ("GET" | "POST", "/api/v3/query_influxql" | "/query") => {
             Needs::Database(DatabaseAction::ALL)
         }
+        // Any method: the database is that of the trigger. The rest of the processing engine is for administrators.
+        (_, "/api/v3/engine/{*path}") => Needs::Database(&[Read, Write]),
         // Lists show what there is permission for, and nothing to whom there is none.
         ("GET", "/api/v3/configure/database" | "/api/v3/configure/retention")
         | ("GET", QUEST_DB_SETTINGS)

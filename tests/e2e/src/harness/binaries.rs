@@ -12,6 +12,17 @@ pub(crate) fn s3_server_binary() -> PathBuf {
     find("neap-s3-server", "NEAP_S3_SERVER_BIN")
 }
 
+/// The program that stands for AWS.
+pub(crate) fn lambda_local_binary() -> PathBuf {
+    find("neap-lambda-local", "NEAP_LAMBDA_LOCAL_BIN")
+}
+
+/// A function for Lambda: `write`, `query`, `compact` or `engine`.
+pub(crate) fn lambda_binary(function: &str) -> PathBuf {
+    let variable = format!("NEAP_LAMBDA_{}_BIN", function.to_uppercase());
+    find(&format!("neap-lambda-{function}"), &variable)
+}
+
 fn find(package: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The header with the place of a write in the order of all writes.
-const STAMP: &str = "x-neap-stamp";
+pub(crate) const STAMP: &str = "x-neap-stamp";
 
 /// An address to send requests to.
 #[derive(Clone, Debug)]

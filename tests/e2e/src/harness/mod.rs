@@ -8,9 +8,9 @@ mod place;
 mod wait;
 
 pub(crate) use self::{
-    binaries::{neap_binary, repository, s3_server_binary},
+    binaries::{lambda_binary, lambda_local_binary, neap_binary, repository, s3_server_binary},
     command::{Output, neap, neap_with_input, program},
-    http::{Reply, Requests, Server},
+    http::{Reply, Requests, STAMP, Server},
     neap::Neap,
     place::Place,
     wait::{pause, wait_for},

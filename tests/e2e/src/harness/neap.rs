@@ -55,6 +55,20 @@ impl Neap {
         })
     }
 
+    /// Asking for no token, with variables in its environment.
+    pub(crate) fn serve_with_variables(
+        place: &Place,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        Self::spawn(|command, address| {
+            command.args(["serve", "--http-bind", "127.0.0.1:0", "--without-auth"]);
+            command.arg("--tcp-listener-file-path").arg(address);
+            command.args(&place.flags).args(flags);
+            command.envs(variables.iter().copied());
+        })
+    }
+
     /// `neap` and nothing else. A `.env` file in its working directory says only what a test must: to take a
     /// free port, to tell which one, and to ask for no token.
     pub(crate) fn without_flags() -> Self {
@@ -93,7 +107,8 @@ impl Neap {
         }
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

@@ -122,6 +122,16 @@ impl Place {
         }
     }
 
+    /// A bucket of an S3 server of our own that runs already.
+    pub(crate) fn s3(endpoint: &str, bucket: &str) -> Self {
+        Self {
+            name: "own S3 server",
+            flags: s3_flags(endpoint, bucket, "AKIDTEST", "SKTEST"),
+            folder: folder(),
+            server: None,
+        }
+    }
+
     /// Kills the S3 server of our own, does something, and starts it again where it was.
     pub(crate) fn without_store<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         let mut server = self

@@ -1,0 +1,212 @@
+//! What plugins can do with a database, over real functions in a memory store.
+
+use std::sync::Mutex;
+
+use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
+use neap_bucket::{Bucket, Margins, MemoryStore, World};
+use neap_catalog::{ANY_AGE, Catalog, HardDelete};
+use neap_http::Metrics;
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::QuerySettings;
+use neap_schema::DatabaseId;
+use neap_wal::{Segment, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{WriteParts, WriteSettings};
+
+use super::*;
+
+/// The depths of the segments that were put.
+#[derive(Debug, Default)]
+struct Depths(Mutex<Vec<u8>>);
+
+impl SegmentObserver for Depths {
+    fn segment_put(&self, _: DatabaseId, segment: Arc<Segment>) {
+        self.0.lock().unwrap().push(segment.depth());
+    }
+
+    fn put_unknown(&self, _: DatabaseId) {}
+}
+
+struct Instance {
+    database: PluginDatabase,
+    queries: Arc<QueryEngine>,
+    catalog: Arc<Catalog>,
+    depths: Arc<Depths>,
+}
+
+impl Instance {
+    async fn new(concurrent_queries: usize) -> Self {
+        let world = World::system();
+        let store = MemoryStore::new(Arc::clone(&world.clock));
+        let bucket = Bucket::new(Arc::new(store), world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let rules = catalog.rules().await.unwrap();
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(&catalog),
+            TailReader::new(bucket.clone(), TailSettings::default()),
+            rules,
+            SnapshotSettings::default(),
+        );
+        let depths = Arc::new(Depths::default());
+        let observer = Arc::clone(&depths) as Arc<dyn SegmentObserver>;
+        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, Some(observer));
+        let writes = Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer,
+            rules,
+            metrics: Metrics::default(),
+            settings: WriteSettings::default(),
+        }));
+        let settings = QuerySettings {
+            concurrent_queries,
+            ..QuerySettings::default()
+        };
+        let snapshots = Arc::new(snapshots);
+        let queries =
+            QueryEngine::new(bucket, Arc::clone(&catalog), manifests, snapshots, settings);
+        let queries = Arc::new(queries.unwrap());
+        Self {
+            database: PluginDatabase::new(writes, Arc::clone(&queries)),
+            queries,
+            catalog,
+            depths,
+        }
+    }
+
+    async fn write(&self, lines: &'static str, depth: u8) -> Result<Option<Stamp>, PortError> {
+        let options = PluginWrite {
+            depth,
+            no_sync: false,
+            only: None,
+        };
+        let lines = Bytes::from_static(lines.as_bytes());
+        self.database.write("db", lines, options).await
+    }
+
+    async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Vec<RecordBatch>, PortError> {
+        let parameters = parameters.iter();
+        let parameters: Vec<_> = parameters
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let rows = self.database.query(database, sql, &parameters).await?;
+        let batches: Vec<_> = rows.batches.collect().await;
+        batches.into_iter().collect()
+    }
+
+    /// The one number that a query gives.
+    async fn number(&self, sql: &str, parameters: &[(&str, &str)]) -> i64 {
+        let batches = self.query("db", sql, parameters).await.unwrap();
+        batches[0].column(0).as_primitive::<Int64Type>().value(0)
+    }
+}
+
+#[tokio::test]
+async fn what_a_plugin_has_written_it_finds_again_by_parameters_that_are_strings() {
+    let one = Instance::new(8).await;
+    let lines = "home,room=a v=1i 1700000000000000001\nhome,room=b v=2i 5";
+    assert!(one.write(lines, 1).await.unwrap().is_some());
+    let sql = "SELECT v FROM home WHERE room = $room";
+    assert_eq!(one.number(sql, &[("room", "b")]).await, 2);
+    // Times are nanoseconds, however small the number is, and may be compared with a text.
+    let sql = "SELECT CAST(time AS BIGINT) FROM 'home' WHERE time < $until";
+    let until = ("until", "1970-01-01T00:00:01Z");
+    assert_eq!(one.number(sql, &[until]).await, 5);
+    let sql = "SELECT count(*) FROM information_schema.columns \
+               WHERE table_name = $table AND data_type = 'Dictionary(Int32, Utf8)'";
+    assert_eq!(one.number(sql, &[("table", "home")]).await, 1);
+}
+
+#[tokio::test]
+async fn lines_are_written_all_or_none_with_the_depth_that_they_have() {
+    let one = Instance::new(8).await;
+    one.write("a v=1i 1", 3).await.unwrap();
+    one.write("a v=1i 2", 1).await.unwrap();
+    assert_eq!(*one.depths.0.lock().unwrap(), [3, 1]);
+    let refused = one.write("a v=2i 3\na v=\"x\" 4", 1).await.unwrap_err();
+    assert!(refused.0.contains("line 2"), "{refused}");
+    assert_eq!(one.number("SELECT count(*) FROM a", &[]).await, 2);
+    let later = PluginWrite {
+        depth: 1,
+        no_sync: true,
+        only: None,
+    };
+    let lines = Bytes::from_static(b"a v=1i 9");
+    let stamp = one.database.write("db", lines, later).await.unwrap();
+    assert_eq!(stamp, None);
+}
+
+#[tokio::test]
+async fn what_plugins_may_not_do_is_told_in_words() {
+    let one = Instance::new(8).await;
+    one.write("a v=1i 1", 1).await.unwrap();
+    let text = async |database: &str, sql: &str| {
+        let refused = one.query(database, sql, &[]).await;
+        refused.unwrap_err().0
+    };
+    insta::assert_snapshot!(text("nope", "SELECT 1").await, @"query error: database not found: nope");
+    insta::assert_snapshot!(text("db", "DELETE FROM a WHERE time < now()").await, @"plugins can't delete rows with a query");
+    insta::assert_snapshot!(text("db", "SELECT * FROM nope").await, @"Error during planning: table 'public.iox.nope' not found");
+    let internal = "SELECT * FROM system.databases";
+    assert_eq!(
+        one.query("_internal", internal, &[]).await.unwrap().len(),
+        1
+    );
+    let options = PluginWrite {
+        depth: 1,
+        no_sync: false,
+        only: None,
+    };
+    let lines = Bytes::from_static(b"a v=1i 1");
+    let refused = one.database.write("_internal", lines, options).await;
+    insta::assert_snapshot!(refused.unwrap_err(), @"the database _internal can't be written to");
+}
+
+#[tokio::test]
+async fn lines_for_a_database_that_was_dropped_do_not_create_another_one() {
+    let one = Instance::new(8).await;
+    one.write("a v=1i 1", 1).await.unwrap();
+    let catalog = Arc::clone(&one.catalog);
+    let root = catalog.root(ANY_AGE).await.unwrap();
+    let options = PluginWrite {
+        depth: 1,
+        no_sync: false,
+        only: root.value.database("db"),
+    };
+    let write = async || {
+        let lines = Bytes::from_static(b"a v=1i 2");
+        one.database.write("db", lines, options).await
+    };
+    assert!(write().await.is_ok());
+    let dropped = catalog.delete_database("db", HardDelete::Never).await;
+    dropped.unwrap();
+    insta::assert_snapshot!(write().await.unwrap_err(), @"the database db of the trigger was dropped");
+    let root = catalog.root(ANY_AGE).await.unwrap();
+    assert_eq!(root.value.database("db"), None);
+    // Nor do they get into another one of the name.
+    one.write("a v=1i 1", 1).await.unwrap();
+    assert!(write().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_leave_half_of_the_places_for_queries_to_clients() {
+    let one = Instance::new(2).await;
+    one.write("a v=1i 1", 1).await.unwrap();
+    let sql = "SELECT v FROM a";
+    let held = one.database.query("db", sql, &[]).await.unwrap();
+    let refused = one.query("db", sql, &[]).await.unwrap_err();
+    assert_eq!(refused.0, "query error: too many queries are waiting");
+    let client = QueryRequest {
+        text: sql.to_owned(),
+        ..QueryRequest::default()
+    };
+    let database = one.queries.find_database("db").await.unwrap();
+    assert!(one.queries.query(database, client).await.is_ok());
+    drop(held);
+    assert_eq!(one.number(sql, &[]).await, 1);
+}

@@ -1,0 +1,194 @@
+//! The files of plugins, for `system.plugin_files`.
+//!
+//! A trigger that runs what lies in the plugin folder has the files of that; one with pinned code has the files of an
+//! object, `plugins/<hash>/<file>`. Uploaded plugins that no trigger runs come last, under their own names.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use neap_bucket::{CodeHash, Key, StoreTime};
+use neap_catalog::{Catalog, PluginEntry, RootCatalog, Trigger};
+use neap_engine::{CodeError, CodeSettings, PluginCode, PluginOnDisk};
+use neap_query::{PluginFile, PluginFiles, PluginFilesError};
+
+/// The most files and folders of a plugin that are looked at.
+const MAX_ENTRIES: usize = 2_000;
+
+/// The folder in which Python keeps what it has compiled.
+const COMPILED: &str = "__pycache__";
+
+/// The files of the plugins of a cluster, for a process that does not run them.
+pub fn plugin_files(catalog: Arc<Catalog>, settings: CodeSettings) -> Arc<dyn PluginFiles> {
+    let code = Arc::new(PluginCode::new(settings, Arc::clone(&catalog)));
+    Arc::new(FilesOfPlugins { catalog, code })
+}
+
+/// The files of the plugins of a cluster, and of the plugin folder of this process.
+#[derive(Debug)]
+pub(crate) struct FilesOfPlugins {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) code: Arc<PluginCode>,
+}
+
+/// A file of a plugin on disk.
+struct Found {
+    /// Below the folder of the plugin; nothing of a plugin of one file.
+    relative: PathBuf,
+    path: PathBuf,
+    bytes: u64,
+    modified_ms: i64,
+}
+
+impl FilesOfPlugins {
+    /// The files that a trigger runs.
+    async fn of_trigger(
+        &self,
+        trigger: &Trigger,
+        root: &RootCatalog,
+    ) -> Result<Vec<PluginFile>, CodeError> {
+        let uploaded = |hash: CodeHash| root.plugins().values().find(|entry| entry.code == hash);
+        if let Some(entry) = trigger.code.and_then(uploaded) {
+            return Ok(of_entry(&trigger.name, &trigger.plugin, entry));
+        }
+        let laid_down = match self.code.on_disk(&trigger.plugin, trigger.code).await {
+            Ok(laid_down) => laid_down,
+            // They lie in the plugin folder of another process, or did.
+            Err(CodeError::NotFound(_) | CodeError::NoPluginFolder | CodeError::NoInit(_)) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let found = tokio::task::spawn_blocking(move || found(&laid_down)).await;
+        let found = found.map_err(io::Error::other).flatten();
+        let found = found.map_err(|error| CodeError::Io(error.to_string()))?;
+        let file = |file: Found| {
+            let name = named(&trigger.plugin, &file.relative.to_string_lossy());
+            let (path, modified_ms) = match trigger.code {
+                // Where this process has laid it down, and when, is nobody's business.
+                Some(hash) => (path_in_bucket(hash, &name), millis(trigger.since)),
+                None => (file.path.display().to_string(), file.modified_ms),
+            };
+            PluginFile {
+                plugin: trigger.name.clone(),
+                name,
+                path,
+                size_bytes: file.bytes,
+                modified_ms,
+            }
+        };
+        Ok(found.into_iter().map(file).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<PluginFile>, CodeError> {
+        let root = self.catalog.root(Duration::ZERO).await?.value;
+        let (mut files, mut in_use) = (Vec::new(), BTreeSet::new());
+        for (database, _) in root.databases_with_triggers() {
+            let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
+            for trigger in catalog.triggers() {
+                in_use.extend(trigger.code);
+                files.extend(self.of_trigger(trigger, &root).await?);
+            }
+        }
+        for (name, entry) in root.plugins() {
+            if !in_use.contains(&entry.code) {
+                files.extend(of_entry(name, name, entry));
+            }
+        }
+        Ok(files)
+    }
+}
+
+#[async_trait]
+impl PluginFiles for FilesOfPlugins {
+    async fn files(&self) -> Result<Vec<PluginFile>, PluginFilesError> {
+        let files = self.all().await;
+        files.map_err(|error| PluginFilesError(Box::new(error)))
+    }
+}
+
+/// The files of an uploaded plugin, as the catalog knows them.
+fn of_entry(plugin: &str, name: &str, entry: &PluginEntry) -> Vec<PluginFile> {
+    let file = |path: &str, bytes: u64| {
+        let name = match entry.is_package {
+            true => named(name, path),
+            false => name.to_owned(),
+        };
+        PluginFile {
+            plugin: plugin.to_owned(),
+            path: path_in_bucket(entry.code, &name),
+            name,
+            size_bytes: bytes,
+            modified_ms: millis(entry.modified),
+        }
+    };
+    let files = entry.files.iter();
+    files.map(|entry| file(&entry.path, entry.bytes)).collect()
+}
+
+/// The name of a file of a plugin: that of the plugin, and the path below its folder.
+fn named(plugin: &str, relative: &str) -> String {
+    let plugin = plugin.trim_end_matches('/');
+    match relative {
+        "" => plugin.to_owned(),
+        relative => format!("{plugin}/{relative}"),
+    }
+}
+
+fn path_in_bucket(hash: CodeHash, name: &str) -> String {
+    let name = name.rsplit_once(':').map_or(name, |(_, path)| path);
+    format!("{}/{name}", Key::PluginCode(hash))
+}
+
+fn millis(time: StoreTime) -> i64 {
+    time.micros().div_euclid(1_000)
+}
+
+/// The files of a plugin on disk: one, or the Python files of its folder, by path.
+fn found(plugin: &PluginOnDisk) -> io::Result<Vec<Found>> {
+    let metadata = fs::metadata(&plugin.path)?;
+    if metadata.is_file() {
+        return Ok(vec![Found::new(&plugin.path, &plugin.path, &metadata)]);
+    }
+    let (mut files, mut folders, mut entries) = (Vec::new(), vec![plugin.path.clone()], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            entries += 1;
+            if entries > MAX_ENTRIES {
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            let (path, metadata) = (entry.path(), entry.metadata()?);
+            if metadata.is_dir() && entry.file_name() != COMPILED {
+                folders.push(path);
+            } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
+                files.push(Found::new(&plugin.path, &path, &metadata));
+            }
+        }
+    }
+    files.sort_by(|one, other| one.relative.cmp(&other.relative));
+    Ok(files)
+}
+
+impl Found {
+    fn new(plugin: &Path, path: &Path, metadata: &fs::Metadata) -> Self {
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let modified = modified.duration_since(SystemTime::UNIX_EPOCH);
+        let modified = modified.unwrap_or_default().as_millis();
+        Self {
+            relative: path.strip_prefix(plugin).unwrap_or(path).to_owned(),
+            path: path.to_owned(),
+            bytes: metadata.len(),
+            modified_ms: i64::try_from(modified).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Plugins: rows through a trigger, what triggers cost the writers, and how fast a request is answered.
+
+    bench/plugins.py [--rows 500000] [--neap PATH] [--only copy,overhead,request]
+
+| part | what is measured |
+|---|---|
+| `copy` | rows/s from the first write to the last copy, of a trigger that builds a line of each row and writes it to another table |
+| `overhead` | rows/s of writers with 0, 1 and 10 triggers on the table that only count their rows, as a ratio to none; each figure is the median of three runs that take turns |
+| `request` | p50 and p99 of a request trigger over one connection, and the first call, which starts Python |
+
+Prints Markdown. The servers are on a directory, with Python as it is found.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+import servers
+from caches import Client, percentiles
+from settle import metric
+
+PARTS = ["copy", "overhead", "request"]
+CLIENTS = 4
+LINES = 5_000
+
+COPY = '''
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        for row in batch["rows"]:
+            line = LineBuilder("copied").tag("host", row["host"])
+            line.float64_field("usage", row["usage"]).int64_field("load", row["load"])
+            influxdb3_local.write(line.time_ns(row["time"]))
+'''
+
+COUNT = '''
+def process_writes(influxdb3_local, table_batches, args=None):
+    rows = (influxdb3_local.cache.get("rows") or 0) + sum(len(batch["rows"]) for batch in table_batches)
+    influxdb3_local.cache.put("rows", rows)
+
+
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
+    return {"ok": True}
+'''
+
+
+def bodies(rows):
+    """Lines of 100 hosts, a second apart."""
+    lines = (
+        f"cpu,host=h{n % 100:02} usage={n % 997 / 10},load={n % 31}i {1_700_000_000_000_000_000 + n * 1_000_000}"
+        for n in range(rows)
+    )
+    while part := [line for _, line in zip(range(LINES), lines)]:
+        yield "\n".join(part)
+
+
+def serve(binary, work, name):
+    folder = work / f"plugins_{name}"
+    folder.mkdir()
+    (folder / "copy.py").write_text(COPY)
+    (folder / "count.py").write_text(COUNT)
+    return servers.neap(binary, work / name, ["--plugin-dir", str(folder)])
+
+
+def trigger(client, name, plugin, specification):
+    body = {
+        "db": "bench", "plugin_filename": plugin, "trigger_name": name, "trigger_specification": specification,
+        "trigger_settings": {"run_async": False, "error_behavior": "log"}, "trigger_arguments": None, "disabled": False,
+    }
+    path = "/api/v3/configure/processing_engine_trigger"
+    client.send("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+
+
+def write_all(server, parts):
+    """Sends all bodies with a few clients, and gives the seconds that it took."""
+    parts, lock = list(parts), threading.Lock()
+
+    def work():
+        client = Client(server)
+        while True:
+            with lock:
+                if not parts:
+                    return
+                part = parts.pop()
+            client.write(part)
+
+    threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - began
+
+
+def count(client, table):
+    return json.loads(client.query(f"SELECT count(*) AS n FROM {table}"))[0]["n"]
+
+
+def copy(arguments, binary, work):
+    with serve(binary, work, "copy") as server:
+        client = Client(server)
+        client.write("cpu,host=h00 usage=0,load=0i 1\ncopied,host=h00 usage=0,load=0i 1")
+        trigger(client, "copy", "copy.py", "table:cpu")
+        # The first run starts Python.
+        client.write("cpu,host=h00 usage=0,load=0i 2")
+        while count(client, "copied") < 2:
+            time.sleep(0.02)
+        parts = list(bodies(arguments.rows))
+        began, used = time.perf_counter(), server.cpu_seconds()
+        written = write_all(server, parts)
+        while count(client, "copied") < arguments.rows + 2:
+            time.sleep(0.1)
+        took = time.perf_counter() - began
+        print(f"\nA trigger copied {arguments.rows / took:,.0f} rows/s ({arguments.rows:,} rows, acknowledged at "
+              f"{arguments.rows / written:,.0f} rows/s meanwhile); {server.cpu_seconds() - used:.1f} s of the server's "
+              f"CPU, {server.peak_kib / 1024:.0f} MiB at most", flush=True)
+
+
+def rate(arguments, binary, work, triggers, number):
+    """Rows per second of the writers."""
+    with serve(binary, work, f"overhead{triggers}_{number}") as server:
+        client = Client(server)
+        client.write("cpu,host=h00 usage=0,load=0i 1")
+        for name in range(triggers):
+            trigger(client, f"count{name}", "count.py", "table:cpu")
+        parts = list(bodies(arguments.rows))
+        took = write_all(server, parts)
+        began = time.perf_counter()
+        while triggers and metric(server, "neap_plugin_pending_segments") > 0 and time.perf_counter() - began < 300:
+            time.sleep(0.1)
+        print(f"{triggers} triggers: {arguments.rows / took:,.0f} rows/s, the triggers done {time.perf_counter() - began:.1f} s later",
+              file=sys.stderr, flush=True)
+        return arguments.rows / took
+
+
+def overhead(arguments, binary, work):
+    rates = {triggers: [] for triggers in (0, 1, 10)}
+    for number in range(3):
+        for triggers, own in rates.items():
+            own.append(rate(arguments, binary, work, triggers, number))
+    without = statistics.median(rates[0])
+    print("\n| triggers | rows/s | of none |\n|---|---|---|")
+    for triggers, own in rates.items():
+        print(f"| {triggers} | {statistics.median(own):,.0f} | {statistics.median(own) / without:.2f} |", flush=True)
+
+
+def request(arguments, binary, work):
+    with serve(binary, work, "request") as server:
+        client = Client(server)
+        client.write("cpu,host=h00 usage=0,load=0i 1")
+        firsts = []
+        for number in range(5):
+            trigger(client, f"first{number}", "count.py", f"request:first{number}")
+            began = time.perf_counter()
+            client.send("GET", f"/api/v3/engine/first{number}")
+            firsts.append((time.perf_counter() - began) * 1000)
+        p50, p99 = percentiles(lambda: client.send("GET", "/api/v3/engine/first0"), 2_000)
+        print(f"\nA request trigger answers in {p50:.2f} ms (p50) and {p99:.2f} ms (p99), the first time in "
+              f"{statistics.median(firsts):.0f} ms", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--neap", help="the program; release by default")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
+    arguments = parser.parse_args()
+    binary = servers.neap_binary(arguments.neap)
+    with tempfile.TemporaryDirectory() as work:
+        for part, measure in (("copy", copy), ("overhead", overhead), ("request", request)):
+            if part in arguments.only.split(","):
+                measure(arguments, binary, pathlib.Path(work))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+//! Code from the bucket on the disk of this process: the least used leaves first.
+//!
+//! ```text
+//! <cache folder>/neap-plugins-XXXX/   of this process; removed when it ends
+//!   .lock                             held by it: who finds another's unlocked removes that folder
+//!   <hash>/<name>                     a file, or a package
+//! ```
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use neap_bucket::CodeHash;
+use tempfile::TempDir;
+
+use super::{CodeError, PluginFiles, blocking};
+use crate::PluginOnDisk;
+
+const PREFIX: &str = "neap-plugins-";
+const LOCK: &str = ".lock";
+
+/// The code that this process has on disk.
+#[derive(Debug)]
+pub(super) struct Disk(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    parent: PathBuf,
+    max_bytes: u64,
+    laid: Mutex<Laid>,
+}
+
+#[derive(Debug, Default)]
+struct Laid {
+    home: Option<Home>,
+    plugins: HashMap<(CodeHash, String), Plugin>,
+    bytes: u64,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Plugin {
+    on_disk: PluginOnDisk,
+    bytes: u64,
+    last_use: u64,
+}
+
+/// The folder of this process.
+#[derive(Debug)]
+struct Home {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Disk {
+    pub(super) fn new(parent: Option<PathBuf>, max_bytes: u64) -> Self {
+        Self(Arc::new(Shared {
+            parent: parent.unwrap_or_else(std::env::temp_dir),
+            max_bytes,
+            laid: Mutex::default(),
+        }))
+    }
+
+    /// Code that is there already.
+    pub(super) fn get(&self, hash: CodeHash, name: &str) -> Option<PluginOnDisk> {
+        let mut laid = self.0.laid();
+        laid.uses += 1;
+        let uses = laid.uses;
+        let plugin = laid.plugins.get_mut(&(hash, name.to_owned()))?;
+        // Folders for temporary files are cleaned by others, too.
+        if !plugin.on_disk.path.exists() {
+            return None;
+        }
+        plugin.last_use = uses;
+        Some(plugin.on_disk.clone())
+    }
+
+    /// Lays code down, whole or not at all.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) async fn lay_down(
+        &self,
+        hash: CodeHash,
+        name: String,
+        files: Arc<PluginFiles>,
+    ) -> Result<PluginOnDisk, CodeError> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || {
+            let laid = shared.lay_down(hash, &name, &files);
+            laid.map_err(|error| CodeError::Io(error.to_string()))
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn laid(&self) -> MutexGuard<'_, Laid> {
+        self.laid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lay_down(
+        &self,
+        hash: CodeHash,
+        name: &str,
+        files: &PluginFiles,
+    ) -> io::Result<PluginOnDisk> {
+        let home = self.home()?;
+        let new = tempfile::tempdir_in(&home)?;
+        let made = new.path().join(name);
+        match files.file_name() {
+            Some(_) => {
+                let content = files.iter().next().map_or("", |(_, content)| content);
+                fs::write(&made, content)?;
+            }
+            None => write_folder(&made, files)?,
+        }
+        let place = home.join(hash.to_string());
+        fs::create_dir_all(&place)?;
+        let path = place.join(name);
+        match fs::rename(&made, &path) {
+            Ok(()) => {}
+            // Somebody else was faster with the same files.
+            Err(_) if path.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+        let on_disk = PluginOnDisk {
+            path,
+            version: hash.to_string().into(),
+        };
+        for gone in self.note((hash, name.to_owned()), &on_disk, files.bytes()) {
+            remove(&gone)?;
+        }
+        Ok(on_disk)
+    }
+
+    /// Takes down what was laid down; what has to go for it.
+    fn note(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
+        let mut laid = self.laid();
+        laid.uses += 1;
+        let plugin = Plugin {
+            on_disk: on_disk.clone(),
+            bytes,
+            last_use: laid.uses,
+        };
+        let before = laid.plugins.insert(key.clone(), plugin);
+        laid.bytes += bytes;
+        laid.bytes -= before.map_or(0, |before| before.bytes);
+        let mut gone = Vec::new();
+        while laid.bytes > self.max_bytes {
+            let others = laid.plugins.iter().filter(|(other, _)| **other != key);
+            let oldest = others.min_by_key(|(_, plugin)| plugin.last_use);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            if let Some(plugin) = laid.plugins.remove(&oldest) {
+                laid.bytes -= plugin.bytes;
+                gone.push(plugin.on_disk.path);
+            }
+        }
+        gone
+    }
+
+    fn home(&self) -> io::Result<PathBuf> {
+        let mut laid = self.laid();
+        if let Some(home) = &laid.home
+            && home.folder.path().is_dir()
+        {
+            return Ok(home.folder.path().to_owned());
+        }
+        let home = Home::new(&self.parent)?;
+        let path = home.folder.path().to_owned();
+        laid.home = Some(home);
+        Ok(path)
+    }
+}
+
+impl Home {
+    fn new(parent: &Path) -> io::Result<Self> {
+        fs::create_dir_all(parent)?;
+        remove_left_behind(parent);
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        // It is locked before it has the name by which others look for it.
+        let unnamed = folder.path().join(".locking");
+        let lock = File::create(&unnamed)?;
+        lock.lock()?;
+        fs::rename(&unnamed, folder.path().join(LOCK))?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+}
+
+/// Removes the folders of processes that were killed. What can't be removed does no harm.
+fn remove_left_behind(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let is_home = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let lock = is_home.then(|| File::open(entry.path().join(LOCK)));
+        if let Some(Ok(lock)) = lock
+            && lock.try_lock().is_ok()
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            let folder = entry.path();
+            tracing::warn!(folder = %folder.display(), %error, "code of plugins was left behind");
+        }
+    }
+}
+
+fn write_folder(folder: &Path, files: &PluginFiles) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for (path, content) in files.iter() {
+        let path = folder.join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, content)?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::PluginFile;
+
+    fn package(text: &str) -> Arc<PluginFiles> {
+        let file = |path: &str, content: &str| PluginFile {
+            path: path.to_owned(),
+            content: content.to_owned(),
+        };
+        let files = [file("__init__.py", text), file("deep/x.py", "x")];
+        Arc::new(PluginFiles::folder(files).unwrap())
+    }
+
+    async fn lay(disk: &Disk, files: &Arc<PluginFiles>) -> PluginOnDisk {
+        let name = "pack".to_owned();
+        disk.lay_down(files.hash(), name, Arc::clone(files))
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn code_lies_whole_under_its_name() {
+        let parent = tempfile::tempdir().unwrap();
+        let disk = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        let files = package("text");
+        assert_eq!(disk.get(files.hash(), "pack"), None);
+        let laid = lay(&disk, &files).await;
+        assert_eq!(disk.get(files.hash(), "pack"), Some(laid.clone()));
+        assert_eq!(lay(&disk, &files).await, laid);
+        assert!(laid.path.ends_with("pack"));
+        assert_eq!(
+            fs::read_to_string(laid.path.join("deep/x.py")).unwrap(),
+            "x"
+        );
+        let single = Arc::new(PluginFiles::single("old.py", "y".to_owned()).unwrap());
+        let name = "new.py".to_owned();
+        let laid = disk.lay_down(single.hash(), name, single).await.unwrap();
+        assert!(laid.path.ends_with("new.py"));
+        assert_eq!(fs::read_to_string(laid.path).unwrap(), "y");
+    }
+
+    #[tokio::test]
+    async fn the_least_used_goes_and_what_is_gone_is_laid_down_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let text = "x".repeat(399);
+        let files = ["a", "b", "c"].map(|it| package(&format!("{it}{text}")));
+        let disk = Disk::new(Some(parent.path().to_owned()), 1_000);
+        let first = lay(&disk, &files[0]).await;
+        let second = lay(&disk, &files[1]).await;
+        assert!(disk.get(files[0].hash(), "pack").is_some());
+        lay(&disk, &files[2]).await;
+        assert!(first.path.exists());
+        assert!(!second.path.exists());
+        assert_eq!(disk.get(files[1].hash(), "pack"), None);
+        fs::remove_dir_all(&first.path).unwrap();
+        assert_eq!(disk.get(files[0].hash(), "pack"), None);
+        assert_eq!(lay(&disk, &files[0]).await, first);
+        assert!(disk.0.laid().bytes <= 1_000);
+    }
+
+    #[tokio::test]
+    async fn folders_of_processes_that_are_gone_are_removed_and_no_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let dead = parent.path().join(format!("{PREFIX}dead"));
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let other = parent.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join(LOCK), "").unwrap();
+        let alive = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        let laid = lay(&alive, &package("a")).await;
+        let second = Disk::new(Some(parent.path().to_owned()), 1 << 20);
+        lay(&second, &package("a")).await;
+        assert!(laid.path.exists() && other.exists() && !dead.exists());
+        drop((alive, second));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+}

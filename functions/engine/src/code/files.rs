@@ -1,0 +1,261 @@
+//! The files of a plugin as one value, which has a hash.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use neap_bucket::CodeHash;
+use neap_catalog::{MAX_PLUGIN_BYTES, MAX_PLUGIN_FILES, NewPlugin, PluginFileEntry};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{CodeError, path::PluginPath};
+
+/// The file that makes a folder a package, and has the functions of the plugin.
+pub(super) const INIT: &str = "__init__.py";
+
+/// A file of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginFile {
+    /// The path below the plugin's folder; of a plugin of one file, its name.
+    #[serde(alias = "relative_path")]
+    pub path: String,
+    /// The text.
+    pub content: String,
+}
+
+/// The files of a plugin: one file, or those of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFiles {
+    is_package: bool,
+    /// By path.
+    files: BTreeMap<String, String>,
+}
+
+impl PluginFiles {
+    /// A plugin of one file.
+    ///
+    /// # Errors
+    /// `PathTraversal` when the name is none, `Invalid` when it is too large.
+    pub fn single(name: &str, content: String) -> Result<Self, CodeError> {
+        let path = PluginPath::parse(name)?;
+        let files = BTreeMap::from([(path.as_str().to_owned(), content)]);
+        Self {
+            is_package: false,
+            files,
+        }
+        .checked()
+    }
+
+    /// The files of a folder, which need not be a package yet.
+    ///
+    /// # Errors
+    /// `PathTraversal` when a path leads out of the folder, `Invalid` when there are too many files, or a file where
+    /// another one has its folder.
+    pub fn folder(files: impl IntoIterator<Item = PluginFile>) -> Result<Self, CodeError> {
+        let mut folder = Self {
+            is_package: true,
+            files: BTreeMap::new(),
+        };
+        for file in files {
+            let path = PluginPath::parse(&file.path)?;
+            folder.files.insert(path.as_str().to_owned(), file.content);
+        }
+        folder.checked()
+    }
+
+    /// These files and one more, or another one in place of that of its path.
+    ///
+    /// # Errors
+    /// As [`folder`](Self::folder).
+    pub fn with(mut self, path: &str, content: String) -> Result<Self, CodeError> {
+        let path = PluginPath::parse(path)?;
+        self.files.insert(path.as_str().to_owned(), content);
+        self.checked()
+    }
+
+    fn checked(self) -> Result<Self, CodeError> {
+        let invalid = |reason: String| Err(CodeError::Invalid(reason));
+        if self.files.len() > MAX_PLUGIN_FILES {
+            return invalid(format!("more than {MAX_PLUGIN_FILES} files"));
+        }
+        if self.bytes() > MAX_PLUGIN_BYTES {
+            return invalid(format!("more than {MAX_PLUGIN_BYTES} bytes"));
+        }
+        let mut paths = self.files.keys().map(String::as_str);
+        let is_folder = |path: &str| {
+            let folder = format!("{path}/");
+            let from = (Bound::Included(folder.as_str()), Bound::Unbounded);
+            let mut after = self.files.range::<str, _>(from);
+            after
+                .next()
+                .is_some_and(|(other, _)| other.starts_with(&folder))
+        };
+        match paths.find(|path| is_folder(path)) {
+            Some(path) => invalid(format!("'{path}' is a file and a folder")),
+            None => Ok(self),
+        }
+    }
+
+    /// Whether they are of a folder.
+    pub fn is_package(&self) -> bool {
+        self.is_package
+    }
+
+    /// Their paths and texts, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.map(|(path, content)| (path.as_str(), content.as_str()))
+    }
+
+    /// The name of the only file of a plugin that is no package.
+    pub(super) fn file_name(&self) -> Option<&str> {
+        let mut names = self.files.keys().filter(|_| !self.is_package);
+        names.next().map(String::as_str)
+    }
+
+    /// Their bytes together.
+    pub fn bytes(&self) -> u64 {
+        self.iter().map(|(_, content)| content.len() as u64).sum()
+    }
+
+    /// Refuses a folder that can't be imported.
+    ///
+    /// # Errors
+    /// `NoInit`.
+    pub(super) fn require_plugin(&self, name: &str) -> Result<(), CodeError> {
+        if self.is_package && !self.files.contains_key(INIT) {
+            return Err(CodeError::NoInit(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The file or folder below these, as a plugin by itself.
+    pub(super) fn below(&self, path: &str) -> Option<Self> {
+        if let Some(content) = self.files.get(path) {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            return Some(Self {
+                is_package: false,
+                files: BTreeMap::from([(name, content.clone())]),
+            });
+        }
+        let folder = format!("{path}/");
+        let inside = self.files.iter().filter_map(|(other, content)| {
+            let rest = other.strip_prefix(&folder)?;
+            Some((rest.to_owned(), content.clone()))
+        });
+        let files: BTreeMap<_, _> = inside.collect();
+        (!files.is_empty()).then_some(Self {
+            is_package: true,
+            files,
+        })
+    }
+
+    /// What they go by: a SHA-256 over whether they are a package, and each path and text with its length before it.
+    pub fn hash(&self) -> CodeHash {
+        let mut hasher = Sha256::new();
+        hasher.update([u8::from(self.is_package)]);
+        for (path, content) in self.iter() {
+            for text in [path, content] {
+                hasher.update((text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        CodeHash(hasher.finalize().into())
+    }
+
+    /// What the root catalog keeps of them.
+    pub(super) fn entry(&self) -> NewPlugin {
+        let files = self.iter().map(|(path, content)| PluginFileEntry {
+            path: path.to_owned(),
+            bytes: content.len() as u64,
+        });
+        NewPlugin {
+            code: self.hash(),
+            is_package: self.is_package,
+            files: files.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> Result<PluginFiles, CodeError> {
+        PluginFiles::folder(files.iter().map(|(path, content)| PluginFile {
+            path: (*path).to_owned(),
+            content: (*content).to_owned(),
+        }))
+    }
+
+    #[test]
+    fn the_hash_is_that_of_all_paths_and_texts() {
+        let one = folder(&[("__init__.py", "a"), ("b.py", "")]).unwrap();
+        let same = folder(&[("b.py", ""), ("./__init__.py", "a")]).unwrap();
+        assert_eq!(one.hash(), same.hash());
+        insta::assert_snapshot!(one.hash(), @"eca6999b2e08abee60121509274eb831043a26822df8276e75652838f014d657");
+        let others = [
+            folder(&[("__init__.py", ""), ("b.py", "a")]),
+            folder(&[("__init__.py", "ab.py")]),
+            folder(&[("__init__.py", "a")]),
+            PluginFiles::single("__init__.py", "a".to_owned()),
+        ];
+        let hashes = others.map(|files| files.unwrap().hash());
+        for (place, hash) in hashes.iter().enumerate() {
+            assert_ne!(*hash, one.hash());
+            assert!(!hashes[..place].contains(hash), "{place}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_plugin_is_refused() {
+        assert!(matches!(
+            folder(&[("../x.py", "")]),
+            Err(CodeError::PathTraversal(_))
+        ));
+        for files in [
+            folder(&[("a", ""), ("a/b.py", "")]),
+            folder(&[("a", ""), ("a.py", ""), ("a/b.py", "")]),
+            folder(&[("a.py", &"x".repeat((2 << 20) + 1))]),
+        ] {
+            assert!(matches!(files, Err(CodeError::Invalid(_))));
+        }
+        let many: Vec<_> = (0..=200).map(|number| format!("{number}.py")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(folder(&many).is_err());
+        assert!(folder(&many[..200]).is_ok());
+        let error = folder(&[("a.py", "")]).unwrap().require_plugin("p");
+        assert!(matches!(error, Err(CodeError::NoInit(name)) if name == "p"));
+    }
+
+    #[test]
+    fn a_part_of_a_folder_is_a_plugin_by_itself() {
+        let all = folder(&[("a.py", "A"), ("sub/__init__.py", "S"), ("sub/x/y.py", "Y")]).unwrap();
+        let single = PluginFiles::single("a.py", "A".to_owned()).unwrap();
+        assert_eq!(all.below("a.py"), Some(single));
+        let sub = folder(&[("__init__.py", "S"), ("x/y.py", "Y")]).unwrap();
+        assert_eq!(all.below("sub"), Some(sub));
+        assert_eq!(all.below("su"), None);
+        let deep = PluginFiles::single("y.py", "Y".to_owned()).unwrap();
+        assert_eq!(all.below("sub/x/y.py"), Some(deep));
+    }
+
+    proptest! {
+        #[test]
+        fn files_have_one_hash_in_any_order(
+            files in proptest::collection::vec(("[ab]{1,3}\\.py", "[xy]{0,3}"), 0..6)
+        ) {
+            let unique: BTreeMap<_, _> = files.into_iter().collect();
+            let files = |order: &mut dyn Iterator<Item = (&String, &String)>| {
+                PluginFiles::folder(order.map(|(path, content)| PluginFile {
+                    path: path.clone(),
+                    content: content.clone(),
+                })).unwrap()
+            };
+            let there = files(&mut unique.iter());
+            let back = files(&mut unique.iter().rev());
+            prop_assert_eq!(there.hash(), back.hash());
+        }
+    }
+}

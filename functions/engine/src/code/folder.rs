@@ -1,0 +1,234 @@
+//! The plugin folder: files and packages that are run as they lie there.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    CodeError, PluginFile, PluginFiles, blocking,
+    files::INIT,
+    path::{PluginPath, existing_below},
+};
+use crate::PluginOnDisk;
+
+/// The folder in which Python keeps what it has compiled.
+const COMPILED: &str = "__pycache__";
+
+/// The most files and folders that are looked at in a package.
+const MAX_ENTRIES: usize = 2_000;
+
+/// The plugin folder.
+#[derive(Clone, Debug)]
+pub(super) struct PluginFolder(Arc<PathBuf>);
+
+impl PluginFolder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(Arc::new(path))
+    }
+
+    /// A plugin of this folder. Its version changes when one of its files is modified, appears or goes.
+    ///
+    /// # Errors
+    /// `PathTraversal`, `NotFound`, `NoInit`, `Io`.
+    pub(super) async fn plugin(&self, path: &PluginPath) -> Result<PluginOnDisk, CodeError> {
+        let (folder, path) = (Arc::clone(&self.0), path.clone());
+        blocking(move || {
+            let path = existing_below(&folder, &path)?;
+            let mut seen = Vec::new();
+            let metadata = fs::metadata(&path).map_err(failed)?;
+            if metadata.is_dir() {
+                require_init(&path)?;
+                walk(&path, &mut |path, metadata| {
+                    seen.push(Seen::new(path.to_owned(), metadata));
+                    Ok(())
+                })?;
+            } else {
+                seen.push(Seen::new(path.clone(), &metadata));
+            }
+            seen.sort();
+            let mut hasher = DefaultHasher::new();
+            seen.hash(&mut hasher);
+            Ok(PluginOnDisk {
+                path,
+                version: format!("{:016x}", hasher.finish()).into(),
+            })
+        })
+        .await
+    }
+
+    /// The files of a plugin of this folder.
+    ///
+    /// # Errors
+    /// Those of [`read`].
+    pub(super) async fn files(&self, path: &PluginPath) -> Result<PluginFiles, CodeError> {
+        let (folder, path) = (Arc::clone(&self.0), path.clone());
+        blocking(move || read(&folder, &path)).await
+    }
+}
+
+/// What tells that a file was modified.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Seen {
+    path: PathBuf,
+    modified: Option<SystemTime>,
+    bytes: u64,
+}
+
+impl Seen {
+    fn new(path: PathBuf, metadata: &fs::Metadata) -> Self {
+        Self {
+            path,
+            modified: metadata.modified().ok(),
+            bytes: metadata.len(),
+        }
+    }
+}
+
+/// The files of the plugin at a path below a folder: a file, or the Python files of a package.
+///
+/// # Errors
+/// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` when it is too large.
+pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginFiles, CodeError> {
+    let found = existing_below(folder, path)?;
+    if !fs::metadata(&found).map_err(failed)?.is_dir() {
+        let content = read_text(&found)?;
+        let name = found.file_name().unwrap_or_default().to_string_lossy();
+        return PluginFiles::single(&name, content);
+    }
+    require_init(&found)?;
+    let mut files = Vec::new();
+    walk(&found, &mut |path, _| {
+        let relative = path.strip_prefix(&found).unwrap_or(path);
+        files.push(PluginFile {
+            path: relative.to_string_lossy().into_owned(),
+            content: read_text(path)?,
+        });
+        Ok(())
+    })?;
+    PluginFiles::folder(files)
+}
+
+fn read_text(path: &Path) -> Result<String, CodeError> {
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > neap_catalog::MAX_PLUGIN_BYTES {
+        let name = path.display();
+        return Err(CodeError::Invalid(format!("'{name}' has {bytes} bytes")));
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+fn require_init(package: &Path) -> Result<(), CodeError> {
+    if package.join(INIT).is_file() {
+        return Ok(());
+    }
+    Err(CodeError::NoInit(package.display().to_string()))
+}
+
+fn failed(error: io::Error) -> CodeError {
+    CodeError::Io(error.to_string())
+}
+
+/// Visits the Python files of a package, without following links.
+fn walk(
+    package: &Path,
+    visit: &mut dyn FnMut(&Path, &fs::Metadata) -> Result<(), CodeError>,
+) -> Result<(), CodeError> {
+    let mut folders = vec![package.to_owned()];
+    let mut entries = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            entries += 1;
+            if entries > MAX_ENTRIES {
+                let name = package.display();
+                return Err(CodeError::Invalid(format!(
+                    "'{name}' has more than {MAX_ENTRIES} files and folders"
+                )));
+            }
+            let (path, metadata) = (entry.path(), entry.metadata().map_err(failed)?);
+            if metadata.is_dir() && entry.file_name() != COMPILED {
+                folders.push(path);
+            } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
+                visit(&path, &metadata)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> PluginPath {
+        PluginPath::parse(text).unwrap()
+    }
+
+    fn touch(path: &Path, content: &str, second: u64) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_plugin_has_another_version_when_a_file_was_modified() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = PluginFolder::new(folder.path().to_owned());
+        let single = folder.path().join("one.py");
+        touch(&single, "a", 1);
+        let first = plugins.plugin(&path("one.py")).await.unwrap();
+        assert_eq!(first, plugins.plugin(&path("one.py")).await.unwrap());
+        assert_eq!(first.path, single);
+        touch(&single, "b", 2);
+        assert_ne!(first, plugins.plugin(&path("one.py")).await.unwrap());
+
+        let package = folder.path().join("pack");
+        touch(&package.join("deep/x.py"), "", 1);
+        let error = plugins.plugin(&path("pack")).await.unwrap_err();
+        assert!(matches!(error, CodeError::NoInit(_)));
+        touch(&package.join(INIT), "", 1);
+        let mut versions = vec![plugins.plugin(&path("pack")).await.unwrap().version];
+        for change in [
+            ("deep/x.py", "longer", 1),
+            ("deep/x.py", "longer", 2),
+            ("deep/y.py", "", 1),
+        ] {
+            touch(&package.join(change.0), change.1, change.2);
+            let version = plugins.plugin(&path("pack")).await.unwrap().version;
+            assert!(!versions.contains(&version), "{change:?}");
+            versions.push(version);
+        }
+        touch(&package.join("__pycache__/x.py"), "", 9);
+        touch(&package.join("notes.txt"), "", 9);
+        let version = plugins.plugin(&path("pack")).await.unwrap().version;
+        assert_eq!(versions.last(), Some(&version));
+        let files = plugins.files(&path("pack")).await.unwrap();
+        let names: Vec<_> = files.iter().map(|(path, _)| path).collect();
+        assert_eq!(names, [INIT, "deep/x.py", "deep/y.py"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_named_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = PluginFolder::new(folder.path().to_owned());
+        let error = plugins.plugin(&path("nope.py")).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "reading plugin file: Plugin not found: {}",
+                folder.path().join("nope.py").display()
+            )
+        );
+    }
+}

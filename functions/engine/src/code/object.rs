@@ -1,0 +1,126 @@
+//! The code of a plugin as an object of the bucket.
+//!
+//! ```text
+//! plugins/<hash>   envelope NPLG: zstd of {"is_package": …, "files": [{"path": …, "content": …}]}
+//! ```
+
+use std::io::Read;
+
+use neap_bucket::{
+    Bucket, CodeHash, Format, FormatError, Get, GetOptions, Key, Operation, Put, PutMode,
+    StoreError,
+};
+use neap_catalog::MAX_PLUGIN_BYTES;
+use serde::{Deserialize, Serialize};
+
+use super::{CodeError, PluginFile, PluginFiles};
+
+const FORMAT: Format = Format {
+    magic: *b"NPLG",
+    kind: "code of a plugin",
+    version: 1,
+};
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// The most bytes of JSON: control characters take six bytes there.
+const MAX_JSON_BYTES: u64 = 6 * MAX_PLUGIN_BYTES + (1 << 20);
+
+#[derive(Serialize, Deserialize)]
+struct Code {
+    is_package: bool,
+    files: Vec<PluginFile>,
+}
+
+/// Puts the code of a plugin, also if it is there: so it is young, and is not collected before it is named.
+pub(super) async fn put(bucket: &Bucket, files: &PluginFiles) -> Result<CodeHash, CodeError> {
+    let hash = files.hash();
+    let key = Key::PluginCode(hash);
+    let put_id = bucket.world().entropy.next_u128();
+    let object = FORMAT.encode(put_id, &payload(files)?);
+    let put = bucket.put(&key, object, PutMode::Overwrite).await?;
+    match put.value {
+        Put::Done(_) => Ok(hash),
+        Put::Refused => Err(CodeError::Store(StoreError::Unavailable {
+            operation: Operation::Put,
+            key: key.to_string(),
+            reason: "the store refused a put without a condition".to_owned(),
+        })),
+    }
+}
+
+/// Reads the code that goes by a hash, and checks that it is.
+pub(super) async fn read(bucket: &Bucket, hash: CodeHash) -> Result<PluginFiles, CodeError> {
+    let key = Key::PluginCode(hash);
+    let got = bucket.get(&key, GetOptions::default()).await?;
+    let Get::Found(object) = got.value else {
+        return Err(CodeError::Missing(key.to_string()));
+    };
+    let key = key.to_string();
+    let (_, payload) = FORMAT.decode(&key, &object.bytes)?;
+    let files = files(&payload).map_err(|reason| damaged(&key, reason))?;
+    if files.hash() != hash {
+        return Err(damaged(&key, "its files have another hash".to_owned()));
+    }
+    Ok(files)
+}
+
+fn damaged(key: &str, reason: String) -> CodeError {
+    let key = key.to_owned();
+    CodeError::Format(FormatError::Damaged { key, reason })
+}
+
+fn payload(files: &PluginFiles) -> Result<Vec<u8>, CodeError> {
+    let of_file = |(path, content): (&str, &str)| PluginFile {
+        path: path.to_owned(),
+        content: content.to_owned(),
+    };
+    let code = Code {
+        is_package: files.is_package(),
+        files: files.iter().map(of_file).collect(),
+    };
+    let json = serde_json::to_vec(&code).map_err(|error| CodeError::Io(error.to_string()))?;
+    zstd::encode_all(json.as_slice(), ZSTD_LEVEL).map_err(|error| CodeError::Io(error.to_string()))
+}
+
+fn files(payload: &[u8]) -> Result<PluginFiles, String> {
+    let mut json = Vec::new();
+    let decoder = zstd::Decoder::new(payload).map_err(|error| error.to_string())?;
+    let read = decoder.take(MAX_JSON_BYTES).read_to_end(&mut json);
+    read.map_err(|error| error.to_string())?;
+    let code: Code = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    let files = match (code.is_package, code.files.as_slice()) {
+        (true, _) => PluginFiles::folder(code.files),
+        (false, [file]) => PluginFiles::single(&file.path, file.content.clone()),
+        (false, files) => return Err(format!("one file was expected, not {}", files.len())),
+    };
+    files.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn files_come_back(
+            contents in proptest::collection::btree_map("[a-z]{1,8}(/[a-z]{1,4}\\.py)?", "\\PC{0,20}[\\x00-\\x1f]{0,3}", 0..5)
+        ) {
+            let files = contents.into_iter().map(|(path, content)| PluginFile { path, content });
+            let Ok(folder) = PluginFiles::folder(files) else {
+                return Ok(());
+            };
+            prop_assert_eq!(super::files(&payload(&folder).unwrap()).unwrap(), folder);
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        assert!(files(b"").is_err());
+        let two = r#"{"is_package":false,"files":[]}"#;
+        let two = zstd::encode_all(two.as_bytes(), 1).unwrap();
+        assert!(files(&two).unwrap_err().contains("one file"));
+    }
+}

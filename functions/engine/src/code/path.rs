@@ -1,0 +1,127 @@
+//! Paths of plugins and of their files, which lead nowhere else.
+
+use std::path::{Path, PathBuf};
+
+use neap_catalog::MAX_PLUGIN_PATH_BYTES;
+
+use super::CodeError;
+
+/// A relative path that has been checked: its parts are names, separated by `/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PluginPath(String);
+
+impl PluginPath {
+    /// Understands a path that a user gave. Slashes at its end and parts that lead nowhere (`.`) don't count.
+    ///
+    /// # Errors
+    /// `PathTraversal` for an absolute path, one with `..`, and one that is no path at all; `Invalid` for one that is
+    /// too long.
+    pub(super) fn parse(text: &str) -> Result<Self, CodeError> {
+        let traversal = || CodeError::PathTraversal(text.to_owned());
+        if text.len() > MAX_PLUGIN_PATH_BYTES {
+            let shown = text.floor_char_boundary(64);
+            let (shown, _) = text.split_at(shown);
+            return Err(CodeError::Invalid(format!(
+                "path '{shown}…' is longer than {MAX_PLUGIN_PATH_BYTES} bytes"
+            )));
+        }
+        if text.starts_with('/') || text.contains(['\\', '\0']) {
+            return Err(traversal());
+        }
+        let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
+        let parts: Vec<&str> = parts.collect();
+        if parts.is_empty() || parts.contains(&"..") {
+            return Err(traversal());
+        }
+        Ok(Self(parts.join("/")))
+    }
+
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first part and the rest, if there is one.
+    pub(super) fn split_first(&self) -> (&str, Option<&str>) {
+        match self.0.split_once('/') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (&self.0, None),
+        }
+    }
+
+    /// The path below a folder.
+    pub(super) fn below(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.0)
+    }
+}
+
+/// A file or folder below another folder, also after all symbolic links.
+///
+/// # Errors
+/// `PathTraversal` when a link leads out of the folder, `NotFound`, `Io`.
+pub(super) fn existing_below(folder: &Path, path: &PluginPath) -> Result<PathBuf, CodeError> {
+    let target = path.below(folder);
+    let failed = |error: std::io::Error| CodeError::Io(error.to_string());
+    let root = folder.canonicalize().map_err(failed)?;
+    match target.canonicalize() {
+        Ok(real) if real.starts_with(&root) => Ok(target),
+        Ok(_) => Err(CodeError::PathTraversal(path.as_str().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(CodeError::NotFound(target.display().to_string()))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_their_folder() {
+        for (text, path) in [
+            ("a.py", "a.py"),
+            ("pack/", "pack"),
+            (
+                "./influxdata//downsampler/x.py",
+                "influxdata/downsampler/x.py",
+            ),
+            ("..a/b..", "..a/b.."),
+        ] {
+            assert_eq!(PluginPath::parse(text).unwrap().as_str(), path);
+        }
+        for text in [
+            "",
+            ".",
+            "/",
+            "/etc/passwd",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "..",
+            "C:\\x",
+            "a\0b",
+        ] {
+            let error = PluginPath::parse(text).unwrap_err();
+            assert!(matches!(error, CodeError::PathTraversal(_)), "{text}");
+        }
+        let long = "é".repeat(200);
+        assert!(matches!(
+            PluginPath::parse(&long),
+            Err(CodeError::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn links_that_lead_out_are_no_plugins() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("out.py")).unwrap();
+        std::fs::write(folder.path().join("in.py"), "").unwrap();
+        std::os::unix::fs::symlink("in.py", folder.path().join("link.py")).unwrap();
+        let below = |name: &str| existing_below(folder.path(), &PluginPath::parse(name).unwrap());
+        assert!(matches!(below("out.py"), Err(CodeError::PathTraversal(_))));
+        assert!(matches!(below("none.py"), Err(CodeError::NotFound(_))));
+        assert_eq!(below("link.py").unwrap(), folder.path().join("link.py"));
+    }
+}

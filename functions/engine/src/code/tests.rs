@@ -1,0 +1,316 @@
+//! Plugins that are uploaded, found, pinned and given other code.
+
+use std::fs;
+
+use neap_bucket::{Bucket, Key, ListRequest, Margins, MemoryStore, SystemClock, World};
+use neap_catalog::{CatalogError, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
+use neap_schema::DatabaseId;
+
+use super::*;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    cache: tempfile::TempDir,
+    bucket: Bucket,
+    catalog: Arc<Catalog>,
+    code: PluginCode,
+    database: DatabaseId,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let store = MemoryStore::new(Arc::new(SystemClock::new()));
+        let bucket = Bucket::new(Arc::new(store), World::system());
+        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let database = catalog.create_database("db", None).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let settings = CodeSettings {
+            plugin_folder: Some(folder.path().to_owned()),
+            repository: PluginRepository::Folder(folder.path().join("checkout")),
+            cache_folder: Some(cache.path().to_owned()),
+            ..CodeSettings::default()
+        };
+        Self {
+            code: PluginCode::new(settings, Arc::clone(&catalog)),
+            folder,
+            cache,
+            bucket,
+            catalog,
+            database,
+        }
+    }
+
+    fn file(&self, path: &str, content: &str) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    async fn trigger(&self, name: &str, plugin: &str) -> Arc<Trigger> {
+        self.trigger_of(self.database, name, plugin).await
+    }
+
+    async fn trigger_of(&self, database: DatabaseId, name: &str, plugin: &str) -> Arc<Trigger> {
+        let new = NewTrigger {
+            name: name.to_owned(),
+            plugin: plugin.to_owned(),
+            code: self.code.pin(plugin).await.unwrap(),
+            specification: TriggerSpecification::AllTablesWalWrite,
+            arguments: None,
+            run_async: false,
+            error_behavior: ErrorBehavior::Log,
+            disabled: false,
+        };
+        self.catalog.create_trigger(database, &new).await.unwrap()
+    }
+
+    /// The files that a trigger runs, by path.
+    async fn run_by(&self, trigger: &Trigger) -> Vec<(String, String)> {
+        let there = self
+            .code
+            .on_disk(&trigger.plugin, trigger.code)
+            .await
+            .unwrap();
+        if there.path.is_file() {
+            let name = there
+                .path
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            return vec![(name, fs::read_to_string(&there.path).unwrap())];
+        }
+        let files = fs::read_dir(&there.path).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read_to_string(entry.path()).unwrap_or_default())
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        files
+    }
+
+    async fn objects(&self) -> usize {
+        let request = ListRequest {
+            prefix: Key::PLUGINS_PREFIX,
+            start_after: None,
+            page_token: None,
+        };
+        self.bucket.list(request).await.unwrap().value.entries.len()
+    }
+}
+
+fn file(name: &str, content: &str) -> Vec<(String, String)> {
+    vec![(name.to_owned(), content.to_owned())]
+}
+
+fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    let files = files.iter();
+    files
+        .map(|(name, content)| ((*name).to_owned(), (*content).to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_lies_in_the_plugin_folder_is_not_pinned() {
+    let stage = Stage::new().await;
+    stage.file("deep/p.py", "first");
+    let trigger = stage.trigger("t", "deep/p.py").await;
+    assert_eq!(trigger.code, None);
+    assert_eq!(stage.run_by(&trigger).await, file("p.py", "first"));
+    stage.file("deep/p.py", "second, longer");
+    assert_eq!(stage.run_by(&trigger).await, file("p.py", "second, longer"));
+    assert_eq!(stage.objects().await, 0);
+}
+
+#[tokio::test]
+async fn a_trigger_keeps_what_was_uploaded_when_it_was_created() {
+    let stage = Stage::new().await;
+    stage.file("p.py", "in the folder");
+    stage.code.upload("p.py", "first").await.unwrap();
+    let trigger = stage.trigger("t", "p.py").await;
+    stage.code.upload("p.py", "second").await.unwrap();
+    assert_eq!(stage.run_by(&trigger).await, file("p.py", "first"));
+    let later = stage.trigger("u", "p.py").await;
+    assert_eq!(stage.run_by(&later).await, file("p.py", "second"));
+    stage.code.delete_upload("p.py").await.unwrap();
+    assert_eq!(stage.run_by(&later).await, file("p.py", "second"));
+    assert_eq!(stage.trigger("v", "p.py").await.code, None);
+    assert!(stage.code.delete_upload("p.py").await.is_err());
+}
+
+#[tokio::test]
+async fn files_of_a_package_are_uploaded_one_by_one() {
+    let stage = Stage::new().await;
+    stage.code.upload("pack/deep/x.py", "x").await.unwrap();
+    let unfinished = stage.code.pin("pack").await.unwrap_err();
+    assert!(matches!(unfinished, CodeError::NoInit(_)));
+    stage.code.upload("pack/__init__.py", "i").await.unwrap();
+    stage.code.upload("pack/one.py", "o").await.unwrap();
+    for wrong in ["pack", "pack/one.py/x.py"] {
+        let both = stage.code.upload(wrong, "").await.unwrap_err();
+        assert!(matches!(both, CodeError::Invalid(_)), "{wrong}");
+    }
+    let all = files(&[("__init__.py", "i"), ("deep", ""), ("one.py", "o")]);
+    let trigger = stage.trigger("t", "pack/").await;
+    assert_eq!(stage.run_by(&trigger).await, all);
+    let single = stage.trigger("u", "pack/one.py").await;
+    assert_eq!(stage.run_by(&single).await, file("one.py", "o"));
+    let none = stage.code.pin("pack/none.py").await.unwrap_err();
+    assert!(matches!(none, CodeError::NotFound(_)));
+    let root = stage.catalog.root(Duration::ZERO).await.unwrap().value;
+    let entry = &root.plugins()["pack"];
+    let paths: Vec<_> = entry.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["__init__.py", "deep/x.py", "one.py"]);
+}
+
+#[tokio::test]
+async fn uploads_at_once_are_all_there() {
+    let stage = Stage::new().await;
+    let paths: Vec<_> = (0..8).map(|number| format!("pack/{number}.py")).collect();
+    let uploads = paths.iter().map(|path| stage.code.upload(path, path));
+    for uploaded in futures::future::join_all(uploads).await {
+        uploaded.unwrap();
+    }
+    let root = stage.catalog.root(Duration::ZERO).await.unwrap().value;
+    assert_eq!(root.plugins()["pack"].files.len(), 8);
+}
+
+#[tokio::test]
+async fn a_plugin_of_the_repository_is_pinned() {
+    let stage = Stage::new().await;
+    stage.file("checkout/influxdata/d/d.py", "first");
+    let trigger = stage.trigger("t", "gh:influxdata/d/d.py").await;
+    stage.file("checkout/influxdata/d/d.py", "second");
+    assert_eq!(stage.run_by(&trigger).await, file("d.py", "first"));
+    let out = stage.code.pin("gh:../p.py").await.unwrap_err();
+    assert!(matches!(out, CodeError::PathTraversal(_)));
+}
+
+#[tokio::test]
+async fn a_trigger_is_given_another_file_or_package() {
+    let stage = Stage::new().await;
+    stage.file("p.py", "first");
+    stage.trigger("t", "p.py").await;
+    let updated = stage.code.update_file("t", None, "second".to_owned()).await;
+    let (database, updated) = updated.unwrap();
+    assert_eq!(database, stage.database);
+    assert_eq!(stage.run_by(&updated).await, file("p.py", "second"));
+    assert_eq!(
+        fs::read_to_string(stage.folder.path().join("p.py")).unwrap(),
+        "first"
+    );
+
+    stage.file("pack/__init__.py", "first");
+    stage.file("pack/x.py", "x");
+    stage.trigger("of package", "pack").await;
+    let updated = stage
+        .code
+        .update_file("of package", Some("db"), "second".to_owned());
+    let (_, updated) = updated.await.unwrap();
+    let expected = files(&[("__init__.py", "second"), ("x.py", "x")]);
+    assert_eq!(stage.run_by(&updated).await, expected);
+
+    let whole = |names: &[&str]| {
+        let files = names.iter().map(|name| PluginFile {
+            path: (*name).to_owned(),
+            content: "third".to_owned(),
+        });
+        files.collect::<Vec<_>>()
+    };
+    let no_package = stage
+        .code
+        .update_folder("of package", None, whole(&["y.py"]))
+        .await;
+    assert!(matches!(no_package, Err(CodeError::NoInit(_))));
+    let updated = stage
+        .code
+        .update_folder("of package", None, whole(&["__init__.py"]));
+    let (_, updated) = updated.await.unwrap();
+    assert_eq!(stage.run_by(&updated).await, file("__init__.py", "third"));
+    let none = stage
+        .code
+        .update_folder("none", None, whole(&["__init__.py"]))
+        .await;
+    assert!(matches!(none, Err(CodeError::NoTrigger(_))));
+}
+
+#[tokio::test]
+async fn what_was_uploaded_follows_the_update_of_its_trigger() {
+    let stage = Stage::new().await;
+    stage.code.upload("p.py", "first").await.unwrap();
+    let other = stage.trigger("other", "p.py").await;
+    stage.trigger("t", "p.py").await;
+    stage
+        .code
+        .update_file("t", None, "second".to_owned())
+        .await
+        .unwrap();
+    assert_eq!(stage.run_by(&other).await, file("p.py", "first"));
+    let later = stage.trigger("later", "p.py").await;
+    assert_eq!(stage.run_by(&later).await, file("p.py", "second"));
+}
+
+#[tokio::test]
+async fn of_two_databases_one_is_named() {
+    let stage = Stage::new().await;
+    stage.file("p.py", "first");
+    let second = stage.catalog.create_database("second", None).await.unwrap();
+    for database in [stage.database, second] {
+        stage.trigger_of(database, "t", "p.py").await;
+    }
+    let both = stage.code.update_file("t", None, String::new()).await;
+    assert!(matches!(both, Err(CodeError::Ambiguous(_))));
+    let updated = stage
+        .code
+        .update_file("t", Some("second"), "x".to_owned())
+        .await;
+    assert_eq!(updated.unwrap().0, second);
+    let first = stage
+        .catalog
+        .database(stage.database, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(first.value.trigger("t").unwrap().code, None);
+}
+
+#[tokio::test]
+async fn code_is_read_once_and_a_dry_run_puts_none() {
+    let stage = Stage::new().await;
+    stage.code.upload("p.py", "first").await.unwrap();
+    stage.file("checkout/d.py", "other");
+    let objects = stage.objects().await;
+    let dry = stage.code.on_disk_by_name("gh:d.py").await.unwrap();
+    assert_eq!(fs::read_to_string(&dry.path).unwrap(), "other");
+    assert_eq!(stage.objects().await, objects);
+
+    let trigger = stage.trigger("t", "p.py").await;
+    let there = stage.code.on_disk("p.py", trigger.code).await.unwrap();
+    let key = Key::PluginCode(trigger.code.unwrap()).to_string();
+    stage.bucket.delete(&[key]).await.unwrap();
+    let again = stage.code.on_disk("p.py", trigger.code).await.unwrap();
+    assert_eq!(again, there);
+    fs::remove_file(&there.path).unwrap();
+    let lost = stage.code.on_disk("p.py", trigger.code).await.unwrap_err();
+    assert!(matches!(lost, CodeError::Missing(_)));
+    assert!(there.path.starts_with(stage.cache.path()));
+}
+
+#[tokio::test]
+async fn a_server_without_a_plugin_folder_has_what_is_uploaded() {
+    let stage = Stage::new().await;
+    stage.code.upload("p.py", "first").await.unwrap();
+    let without = PluginCode::new(CodeSettings::default(), Arc::clone(&stage.catalog));
+    assert!(without.pin("p.py").await.unwrap().is_some());
+    let none = without.pin("q.py").await.unwrap_err();
+    assert_eq!(
+        none.to_string(),
+        "Node not configured with plugin directory"
+    );
+    let missing = stage.code.delete_upload("q.py").await.unwrap_err();
+    assert!(matches!(
+        missing,
+        CodeError::Catalog(CatalogError::NotFound { .. })
+    ));
+}

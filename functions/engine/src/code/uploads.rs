@@ -1,0 +1,191 @@
+//! Plugins that are uploaded, and new code for triggers.
+//!
+//! What is uploaded is one tree of files, as it would be in a plugin folder: `one.py` is a plugin, and
+//! `pack/sub/x.py` a file of the plugin `pack`. A trigger may name any file or package of the tree.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_catalog::{ANY_AGE, CatalogError, PluginEntry, Trigger};
+use neap_schema::DatabaseId;
+
+use super::{
+    CodeError, PluginCode, PluginFile, PluginFiles, files::INIT, name_on_disk, object,
+    path::PluginPath,
+};
+
+/// How often an upload is tried again that others overtake.
+const MAX_ATTEMPTS: usize = 10;
+
+impl PluginCode {
+    /// The uploaded plugin of a path; `None`: none has it.
+    pub(super) async fn uploaded(
+        &self,
+        path: &PluginPath,
+    ) -> Result<Option<PluginFiles>, CodeError> {
+        let (first, rest) = path.split_first();
+        let Some((_, files)) = self.upload_of(first).await? else {
+            return Ok(None);
+        };
+        let found = match rest {
+            None => Some(files),
+            Some(_) if !files.is_package() => None,
+            Some(rest) => files.below(rest),
+        };
+        let found = found.ok_or_else(|| CodeError::NotFound(path.as_str().to_owned()))?;
+        found.require_plugin(path.as_str())?;
+        Ok(Some(found))
+    }
+
+    async fn upload_of(&self, name: &str) -> Result<Option<(PluginEntry, PluginFiles)>, CodeError> {
+        let root = self.catalog.root(Duration::ZERO).await?;
+        let Some(entry) = root.value.plugins().get(name).cloned() else {
+            return Ok(None);
+        };
+        let files = object::read(self.catalog.bucket(), entry.code).await?;
+        Ok(Some((entry, files)))
+    }
+
+    /// Uploads a file: a plugin by itself, or one of a package if there is a folder in its path. It replaces the file
+    /// that was uploaded to this path before. Triggers keep the code that they have.
+    ///
+    /// # Errors
+    /// `PathTraversal`; `Invalid` when the plugin becomes too large, or is a file and a folder; what putting the code
+    /// and a commit to the catalog can end with.
+    pub async fn upload(&self, path: &str, content: &str) -> Result<(), CodeError> {
+        let path = PluginPath::parse(path)?;
+        let (name, rest) = path.split_first();
+        for _ in 0..MAX_ATTEMPTS {
+            let before = self.upload_of(name).await?;
+            let replaces = before.as_ref().map(|(entry, _)| entry.code);
+            let before = before.map(|(_, files)| files);
+            let both = || CodeError::Invalid(format!("'{name}' is a file and a folder"));
+            let content = content.to_owned();
+            let files = match (rest, before) {
+                (None, Some(before)) if before.is_package() => return Err(both()),
+                (None, _) => PluginFiles::single(name, content)?,
+                (Some(_), Some(before)) if !before.is_package() => return Err(both()),
+                (Some(rest), Some(before)) => before.with(rest, content)?,
+                (Some(rest), None) => PluginFiles::folder([PluginFile {
+                    path: rest.to_owned(),
+                    content,
+                }])?,
+            };
+            object::put(self.catalog.bucket(), &files).await?;
+            let put = self.catalog.put_plugin(name, files.entry(), replaces);
+            match put.await {
+                Err(CatalogError::PluginChanged { .. }) => {}
+                put => return Ok(put?),
+            }
+        }
+        let name = name.to_owned();
+        Err(CatalogError::PluginChanged { name }.into())
+    }
+
+    /// Deletes an uploaded plugin. Triggers keep the code that they have.
+    ///
+    /// # Errors
+    /// `NotFound` of the catalog, and what a commit can end with.
+    pub async fn delete_upload(&self, name: &str) -> Result<(), CodeError> {
+        let path = PluginPath::parse(name)?;
+        Ok(self.catalog.delete_plugin(path.as_str()).await?)
+    }
+
+    /// Gives a trigger another file to run: in place of its only one, or of the `__init__.py` of its package.
+    ///
+    /// # Errors
+    /// `NoTrigger`, `Ambiguous`, `Invalid`, and what reading and putting code and a commit can end with.
+    pub async fn update_file(
+        &self,
+        trigger: &str,
+        database: Option<&str>,
+        content: String,
+    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+        let (database, trigger) = self.trigger(trigger, database).await?;
+        let files = match self.current(&trigger).await {
+            Ok(files) if files.is_package() => files.with(INIT, content)?,
+            Ok(files) => PluginFiles::single(files.file_name().unwrap_or(INIT), content)?,
+            Err(CodeError::NotFound(_)) => {
+                PluginFiles::single(&name_on_disk(&trigger.plugin), content)?
+            }
+            Err(error) => return Err(error),
+        };
+        self.update(database, &trigger, &files).await
+    }
+
+    /// Gives a trigger another package to run, all of it at once.
+    ///
+    /// # Errors
+    /// `PathTraversal`, `NoInit`, and those of [`update_file`](Self::update_file).
+    pub async fn update_folder(
+        &self,
+        trigger: &str,
+        database: Option<&str>,
+        files: Vec<PluginFile>,
+    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+        let files = PluginFiles::folder(files)?;
+        files.require_plugin(trigger)?;
+        let (database, trigger) = self.trigger(trigger, database).await?;
+        self.update(database, &trigger, &files).await
+    }
+
+    async fn update(
+        &self,
+        database: DatabaseId,
+        trigger: &Trigger,
+        files: &PluginFiles,
+    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+        let hash = object::put(self.catalog.bucket(), files).await?;
+        let set = self.catalog.set_trigger_code(database, &trigger.name, hash);
+        let updated = set.await?;
+        // What was uploaded under the name of the plugin follows, if it is what the trigger ran.
+        let plugin = trigger.plugin.trim_end_matches('/');
+        let root = self.catalog.root(ANY_AGE).await?;
+        let entry = root.value.plugins().get(plugin);
+        if let (Some(entry), Some(before)) = (entry, trigger.code)
+            && entry.code == before
+        {
+            let put = self.catalog.put_plugin(plugin, files.entry(), Some(before));
+            match put.await {
+                Ok(()) | Err(CatalogError::PluginChanged { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((database, updated))
+    }
+
+    /// The code that a trigger runs now.
+    async fn current(&self, trigger: &Trigger) -> Result<PluginFiles, CodeError> {
+        match trigger.code {
+            Some(hash) => object::read(self.catalog.bucket(), hash).await,
+            None => {
+                let path = PluginPath::parse(&trigger.plugin)?;
+                let folder = self.folder.as_ref().ok_or(CodeError::NoPluginFolder)?;
+                folder.files(&path).await
+            }
+        }
+    }
+
+    /// The trigger of a name, of all databases if none is named: InfluxDB 3 names it alone.
+    async fn trigger(
+        &self,
+        name: &str,
+        database: Option<&str>,
+    ) -> Result<(DatabaseId, Arc<Trigger>), CodeError> {
+        let root = self.catalog.root(Duration::ZERO).await?.value;
+        let mut found = None;
+        for (id, entry) in root.databases_with_triggers() {
+            if database.is_some_and(|database| database != entry.name) {
+                continue;
+            }
+            let catalog = self.catalog.database(id, Duration::ZERO).await?.value;
+            let Some(trigger) = catalog.trigger(name) else {
+                continue;
+            };
+            if found.is_some() {
+                return Err(CodeError::Ambiguous(name.to_owned()));
+            }
+            found = Some((id, Arc::clone(trigger)));
+        }
+        found.ok_or_else(|| CodeError::NoTrigger(name.to_owned()))
+    }
+}

@@ -1,0 +1,36 @@
+//! What a trigger gets of a segment.
+
+use arrow_array::RecordBatch;
+use neap_catalog::{DatabaseCatalog, TriggerSpecification};
+use neap_wal::{Segment, SegmentError};
+
+/// The rows of the tables that a trigger is for, in the order of the segment. Empty: there is nothing for it. What the
+/// catalog does not know, or knows as dropped, is left out.
+pub(crate) fn tables_for(
+    segment: &Segment,
+    catalog: &DatabaseCatalog,
+    specification: &TriggerSpecification,
+) -> Result<Vec<(String, Vec<RecordBatch>)>, SegmentError> {
+    let mut tables = Vec::new();
+    let mut seen = Vec::new();
+    for entry in segment.directory() {
+        if seen.contains(&entry.table) {
+            continue;
+        }
+        seen.push(entry.table);
+        let Some(table) = catalog.table_by_id(entry.table) else {
+            continue;
+        };
+        let is_wanted = match specification {
+            TriggerSpecification::SingleTableWalWrite { table_name } => table.name() == table_name,
+            TriggerSpecification::AllTablesWalWrite => true,
+            TriggerSpecification::Schedule { .. }
+            | TriggerSpecification::Every { .. }
+            | TriggerSpecification::RequestPath { .. } => false,
+        };
+        if is_wanted && table.deletion().is_none() {
+            tables.push((table.name().to_owned(), segment.rows(entry.table)?));
+        }
+    }
+    Ok(tables)
+}

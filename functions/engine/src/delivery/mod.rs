@@ -1,0 +1,368 @@
+//! Delivery of segments to the triggers on writes: at least once, in the order of their stamps as far as they are known.
+
+mod batch;
+mod events;
+mod sweep;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow_array::RecordBatch;
+use futures::{StreamExt, stream::FuturesUnordered};
+use neap_bucket::{SegmentName, StoreTime, Versioned};
+use neap_catalog::{ANY_AGE, DatabaseCatalog};
+use neap_wal::Segment;
+use tokio::sync::Semaphore;
+
+pub use events::{Delivered, WorkReport};
+
+use crate::{
+    Call, LogLevel,
+    attempts::{Attempts, Settled},
+    checkpoint::{Feed, LeaseWish},
+    delivery::batch::tables_for,
+    engine::{Engine, Time, kibibytes},
+    error::EngineError,
+    roster::KnownTrigger,
+};
+
+/// A segment is not tried any more when it is so old. Until then it is kept for triggers that have not seen it.
+const SEGMENT_AGE: Duration = neap_wal::TRIGGER_PATIENCE;
+
+/// So many segments are fetched at once when a trigger has fallen behind: no more than the cache can hold.
+const FETCHED_AHEAD: usize = 8;
+
+/// How much larger than the object the rows of a segment are taken to be before they are decoded.
+const DECODED_FACTOR: usize = 8;
+
+/// The most segments of a trigger that can't be read and that others are run before.
+const MAX_ASIDE: usize = 8;
+
+/// What a segment means to a trigger.
+enum Content {
+    /// There is nothing for it.
+    Nothing,
+    /// The call for it, and the depth of the rows.
+    Call(Call, u8),
+}
+
+/// One trigger at work.
+#[derive(Debug)]
+struct Drain {
+    /// The runs that may overlap.
+    parallel: usize,
+    places: Semaphore,
+    /// The segments that can't be read, and are tried again.
+    aside: AtomicUsize,
+}
+
+impl Drain {
+    fn new(parallel: usize) -> Self {
+        Self {
+            parallel,
+            places: Semaphore::new(parallel),
+            aside: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many segments may be on their way.
+    fn limit(&self) -> usize {
+        self.parallel + self.aside.load(Ordering::Relaxed).min(MAX_ASIDE)
+    }
+
+    fn put_aside(&self) -> Aside<'_> {
+        self.aside.fetch_add(1, Ordering::Relaxed);
+        Aside(self)
+    }
+}
+
+/// A segment that others are run before.
+#[derive(Debug)]
+struct Aside<'a>(&'a Drain);
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.aside.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When a segment is given up.
+fn expiry(name: SegmentName) -> StoreTime {
+    name.stamp.time().plus(SEGMENT_AGE)
+}
+
+/// The bytes of the rows of a call.
+fn bytes_of(call: &Call) -> usize {
+    let Call::Writes { tables, .. } = call else {
+        return 0;
+    };
+    let batches = tables.iter().flat_map(|(_, batches)| batches);
+    batches.map(RecordBatch::get_array_memory_size).sum()
+}
+
+impl Engine {
+    /// Runs a trigger for the segments that wait for it, until none does, the time is over, or another instance has the
+    /// lease.
+    pub(crate) async fn drain(&self, feed: &Feed, time: &Time) {
+        // Of two events at a time, the second finds what the first has left.
+        let turn = feed.draining.lock();
+        let limit = time.left(&self.bucket).unwrap_or(Duration::MAX);
+        let Some(_turn) = self.bucket.world().timeout(limit, turn).await else {
+            return;
+        };
+        let drain = Drain::new(match self.is_async(feed) {
+            Some(true) => self.settings.parallel_runs.max(1),
+            Some(false) | None => 1,
+        });
+        let mut runs = FuturesUnordered::new();
+        let mut is_over = false;
+        loop {
+            let is_async = self.is_async(feed);
+            is_over |= is_async.is_none() || feed.closed.is_cancelled();
+            while !is_over && runs.len() < drain.limit() && !feed.is_idle() {
+                if is_async == Some(false) && !self.holds(feed).await {
+                    is_over = true;
+                    break;
+                }
+                let Some(taken) = feed.take() else {
+                    break;
+                };
+                let drain = &drain;
+                runs.push(async move {
+                    let settled = self.deliver(feed, taken.name, time, drain).await;
+                    (taken, settled)
+                });
+            }
+            if runs.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some((taken, settled)) = runs.next() => match settled {
+                    Settled::Done => {
+                        taken.finish();
+                        self.dirty.notify_one();
+                    }
+                    Settled::Later | Settled::Again => {
+                        drop(taken);
+                        is_over = true;
+                    }
+                },
+                () = feed.more.notified() => {}
+            }
+        }
+    }
+
+    /// Whether the runs of a trigger may overlap; `None`: it does not run any more.
+    fn is_async(&self, feed: &Feed) -> Option<bool> {
+        let known = self.roster.get(feed.key);
+        known.map(|known| known.trigger.run_async)
+    }
+
+    /// Whether this instance may run a trigger whose runs must not overlap.
+    async fn holds(&self, feed: &Feed) -> bool {
+        if self.is_sole_writer() {
+            return true;
+        }
+        match feed.hold(self.holder, self.settings.lease).await {
+            Ok(holds) => {
+                if holds {
+                    self.dirty.notify_one();
+                }
+                // What another instance has done is known now.
+                holds && !feed.is_idle()
+            }
+            Err(error) => {
+                let database = feed.key.database;
+                tracing::warn!(%database, trigger = %feed.key.trigger, %error, "no lease");
+                false
+            }
+        }
+    }
+
+    /// Runs a trigger for a segment.
+    async fn deliver(&self, feed: &Feed, name: SegmentName, time: &Time, drain: &Drain) -> Settled {
+        let mut aside = None;
+        for attempt in 0.. {
+            match self.deliver_once(feed, name, time, drain).await {
+                Ok(Settled::Again) => {}
+                Ok(settled) => return settled,
+                Err(EngineError::Segment(error)) => {
+                    let Some(known) = self.roster.get(feed.key) else {
+                        return Settled::Later;
+                    };
+                    if self.is_expired(expiry(name)) {
+                        let text = format!("a segment can't be given to the plugin: {error}");
+                        self.log_for(&known, LogLevel::Error, text);
+                        self.runner.metrics.lost(known.labels());
+                        return Settled::Done;
+                    }
+                    if attempt == 0 {
+                        let text = format!("a segment can't be read, and is tried again: {error}");
+                        self.log_for(&known, LogLevel::Error, text);
+                    }
+                    // The next segments don't wait for it.
+                    if aside.is_none() {
+                        aside = Some(drain.put_aside());
+                        feed.more.notify_one();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(database = %feed.key.database, %error, "a segment can't be read");
+                }
+            }
+            if !self.pause(attempt, time, &feed.closed).await {
+                return Settled::Later;
+            }
+        }
+        Settled::Later
+    }
+
+    /// Reads a segment and runs a trigger for it once. The decoded rows are kept no longer than that.
+    async fn deliver_once(
+        &self,
+        feed: &Feed,
+        name: SegmentName,
+        time: &Time,
+        drain: &Drain,
+    ) -> Result<Settled, EngineError> {
+        let Some(known) = self.roster.get(feed.key) else {
+            return Ok(Settled::Later);
+        };
+        let ahead = feed.fetch_ahead(name, FETCHED_AHEAD);
+        if ahead.len() > 1 {
+            // What can't be read is reported when it is its turn.
+            self.tail.fetch(feed.key.database, &ahead).await.ok();
+        }
+        let Some(segment) = self.segment(&known, name).await? else {
+            return Ok(Settled::Done);
+        };
+        let held = async {
+            let place = drain.places.acquire().await.ok()?;
+            let room = self.room(segment.size_bytes().saturating_mul(DECODED_FACTOR));
+            Some((place, room.await?))
+        };
+        let left = time.left(&self.bucket).unwrap_or(Duration::MAX);
+        let held = tokio::select! {
+            held = self.bucket.world().timeout(left, held) => held.flatten(),
+            () = feed.closed.cancelled() => None,
+            () = self.stopping.cancelled() => None,
+        };
+        let Some((_place, mut room)) = held else {
+            return Ok(Settled::Later);
+        };
+        let Content::Call(call, depth) = self.content(&known, name, &segment).await? else {
+            return Ok(Settled::Done);
+        };
+        // What it turned out not to need.
+        let excess = room
+            .num_permits()
+            .saturating_sub(kibibytes(bytes_of(&call)));
+        drop(room.split(excess));
+        let attempts = Attempts {
+            key: feed.key,
+            call,
+            depth: depth.saturating_add(1),
+            expires: expiry(name),
+            time,
+            closed: &feed.closed,
+        };
+        Ok(self.attempt_once(attempts).await)
+    }
+
+    /// A segment; `None` if it is gone.
+    async fn segment(
+        &self,
+        known: &KnownTrigger,
+        name: SegmentName,
+    ) -> Result<Option<Arc<Segment>>, EngineError> {
+        let fetched = match self.tail.fetch(known.database, &[name]).await {
+            Err(neap_wal::TailError::Segment(error)) => return Err(error.into()),
+            fetched => fetched?,
+        };
+        let segment = fetched.segments.into_iter().next();
+        if segment.is_none() {
+            let text = format!("the segment of stamp {} is gone", name.stamp);
+            self.log_for(known, LogLevel::Warn, text);
+            self.runner.metrics.lost(known.labels());
+        }
+        Ok(segment)
+    }
+
+    /// What a segment has for a trigger.
+    async fn content(
+        &self,
+        known: &KnownTrigger,
+        name: SegmentName,
+        segment: &Segment,
+    ) -> Result<Content, EngineError> {
+        let catalog = self.catalog_for(segment).await?;
+        let tables = tables_for(segment, &catalog.value, &known.trigger.specification)?;
+        if tables.is_empty() {
+            return Ok(Content::Nothing);
+        }
+        let depth = segment.depth();
+        if depth > self.settings.max_depth {
+            let text = format!(
+                "{depth} plugins in a row have led to the rows of stamp {}: they are not given to this one, so that \
+                 triggers that cause each other do not run for ever",
+                name.stamp
+            );
+            self.log_for(known, LogLevel::Error, text);
+            self.runner.metrics.looped(known.labels());
+            return Ok(Content::Nothing);
+        }
+        let stamp = Some(name);
+        Ok(Content::Call(Call::Writes { tables, stamp }, depth))
+    }
+
+    /// A catalog that has all tables of a segment.
+    async fn catalog_for(
+        &self,
+        segment: &Segment,
+    ) -> Result<Versioned<DatabaseCatalog>, EngineError> {
+        let (database, needed) = (segment.database(), segment.needs_catalog());
+        let mut catalog = self.catalog.database(database, ANY_AGE).await?;
+        if catalog.version < needed {
+            catalog = self.catalog.database(database, Duration::ZERO).await?;
+        }
+        let version = catalog.version;
+        if version < needed {
+            return Err(EngineError::CatalogBehind {
+                database,
+                needed,
+                version,
+            });
+        }
+        Ok(catalog)
+    }
+
+    /// Saves what triggers have seen, gives back leases that are not needed and renews those that are. Whether all is
+    /// saved.
+    pub(crate) async fn save(&self, feeds: &[Arc<Feed>]) -> bool {
+        let mut is_saved = true;
+        for feed in feeds {
+            // Whoever starts after this instance does not have to wait for the end of its leases.
+            let is_left = self.stopping.is_cancelled() && feed.has_lease(self.holder);
+            if !is_left && !feed.is_unsaved(self.holder, self.settings.lease) {
+                continue;
+            }
+            let wish = if feed.is_idle() || self.stopping.is_cancelled() {
+                LeaseWish::Release
+            } else if feed.has_lease(self.holder) {
+                LeaseWish::Hold(self.settings.lease)
+            } else {
+                LeaseWish::Leave
+            };
+            if let Err(error) = feed.save(self.holder, wish).await {
+                is_saved = false;
+                tracing::warn!(database = %feed.key.database, trigger = %feed.key.trigger, %error, "not saved");
+            }
+        }
+        is_saved
+    }
+}

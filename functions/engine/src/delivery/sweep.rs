@@ -1,0 +1,133 @@
+//! Looking at the tail for segments that nobody told of, and letting marks rise.
+//!
+//! ```text
+//!   LIST tail above the lowest mark, Date D
+//!     |-- offer what is not seen ------------> feeds
+//!     |-- mark := min(D - G, below the first unseen one)
+//! ```
+//!
+//! A segment that appears later with a stamp up to *D* − *G* can't have been acknowledged (rules W2 and F), so nothing
+//! that was acknowledged lies below a mark unseen. A sole writer is told of every segment of its own and needs the
+//! listing only once, and after a put without an answer.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{SegmentName, Stamp, StoreTime};
+use neap_schema::DatabaseId;
+use neap_wal::TailListing;
+
+use crate::{
+    checkpoint::{Feed, Offered},
+    engine::{Engine, TailState},
+    error::EngineError,
+};
+
+/// Without a listing, the time that a put may still be under way: no longer one is acknowledged that took 10 s.
+const PUT_TIME: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Looks at the tail of a database for what its triggers have not seen.
+    pub(crate) async fn sweep_database(&self, database: DatabaseId) -> Result<(), EngineError> {
+        let feeds = self.feeds_of(database);
+        if feeds.is_empty() {
+            return Ok(());
+        }
+        let is_sole = self.is_sole_writer();
+        for feed in &feeds {
+            if !is_sole || !feed.is_loaded() {
+                feed.load().await?;
+            }
+        }
+        let is_known = self
+            .tails()
+            .get(&database)
+            .is_some_and(|tail| tail.is_known);
+        if is_sole && is_known {
+            if let Some(now) = self.bucket.clock().now() {
+                self.raise(&feeds, now.minus(PUT_TIME));
+            }
+            return Ok(());
+        }
+        // Whoever doubts from now on takes it back.
+        self.tails().insert(database, TailState { is_known: true });
+        let listed = self.list_unseen(database, &feeds).await;
+        if listed.is_err() {
+            self.tails().remove(&database);
+        }
+        listed
+    }
+
+    /// Lists the tail and offers it: as much as there is room for. Triggers that are further on than that are offered a
+    /// listing of their own, so that one that has fallen behind does not hold up the others.
+    async fn list_unseen(
+        &self,
+        database: DatabaseId,
+        feeds: &[Arc<Feed>],
+    ) -> Result<(), EngineError> {
+        let mut left = feeds.to_vec();
+        left.sort_by_key(|feed| feed.low());
+        while let Some(first) = left.first() {
+            let above = first.low();
+            let done = left.iter().map(|feed| feed.done()).max().unwrap_or(0);
+            let most = self.settings.max_queued.saturating_add(done);
+            for feed in &left {
+                feed.begin_sweep();
+            }
+            let listing = self.tail.list_oldest(database, above, most).await?;
+            let is_later = |feed: &Arc<Feed>| {
+                listing
+                    .beyond
+                    .is_some_and(|beyond| feed.low() >= beyond && feed.low() > above)
+            };
+            let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(is_later);
+            self.offer_listed(database, &now, &listing);
+            left = later;
+        }
+        Ok(())
+    }
+
+    fn offer_listed(&self, database: DatabaseId, feeds: &[Arc<Feed>], listing: &TailListing) {
+        let date = listing.first_page_date;
+        for feed in feeds {
+            if let Some(beyond) = listing.beyond {
+                feed.turn_away(beyond);
+            }
+            for segment in &listing.segments {
+                if self.is_due(feed, segment.name, date)
+                    && feed.offer(segment.name) == Offered::Full
+                {
+                    break;
+                }
+            }
+            if feed.has_turned_away() {
+                self.tails().remove(&database);
+            }
+        }
+        if let Some(date) = date {
+            self.raise(feeds, date);
+        }
+    }
+
+    /// Whether a listed segment is for this instance. Runs that may overlap have no lease: what is young is left to the
+    /// instance that was told of it.
+    fn is_due(&self, feed: &Feed, name: SegmentName, date: Option<StoreTime>) -> bool {
+        let known = self.roster.get(feed.key);
+        let is_async = known.is_some_and(|known| known.trigger.run_async);
+        let is_old = || {
+            let age = date.map(|date| date.since(name.stamp.time()));
+            age.is_some_and(|age| age >= self.rules.flush_lag)
+        };
+        !is_async || self.is_sole_writer() || is_old()
+    }
+
+    /// Everything that was acknowledged up to *G* before this time is known.
+    fn raise(&self, feeds: &[Arc<Feed>], date: StoreTime) {
+        let mark = Stamp::end_of(date.minus(self.rules.flush_lag));
+        for feed in feeds {
+            feed.advance(mark);
+            if feed.is_unsaved(self.holder, self.settings.lease) {
+                self.dirty.notify_one();
+            }
+        }
+    }
+}

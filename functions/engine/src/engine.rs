@@ -1,0 +1,375 @@
+//! The engine: the triggers of a cluster, as one instance runs them.
+//!
+//! ```text
+//!  writer ── segment put ──▶ Feed of each WAL trigger ──▶ run ──▶ seen ──▶ checkpoint (every few seconds)
+//!  sweep ─── LIST of the tail ──▶   │                      │
+//!  clock ─── tick, claimed ─────────┼──────────────────────┤
+//!  request ─────────────────────────┘                      └──▶ lines are written one deeper
+//! ```
+//!
+//! In a process that lives on, [`Engine::run`] does all of it until it is told to stop. A function that is started by
+//! events calls [`Engine::handle_segments`], [`Engine::handle_schedule`] and [`Engine::sweep`], which leave nothing
+//! running behind them.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Bucket, Moment, Rules, SegmentName};
+use neap_catalog::{Catalog, CatalogError, EngineLogs};
+use neap_http::Metrics;
+use neap_schema::DatabaseId;
+use neap_wal::{Segment, SegmentObserver, TailReader, floor_of};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use crate::{
+    Database, EngineSettings, TriggerKey,
+    checkpoint::{Feed, FeedKey, FeedParts, Offered},
+    logs::PluginLog,
+    metrics::EngineMetrics,
+    roster::{KnownTrigger, Roster},
+    run::{Plugins, Runner},
+};
+
+/// What an [`Engine`] is made of.
+#[derive(Debug)]
+pub struct EngineParts {
+    /// Where checkpoints and claims are.
+    pub bucket: Bucket,
+    /// The catalogs.
+    pub catalog: Arc<Catalog>,
+    /// The rules of the storage protocol.
+    pub rules: Rules,
+    /// What reads segments: best the one whose cache queries use, too.
+    pub tail: TailReader,
+    /// What plugins query and write.
+    pub database: Arc<dyn Database>,
+    /// What runs plugins.
+    pub plugins: Arc<dyn Plugins>,
+    /// Where the lines go that plugins log.
+    pub logs: Arc<EngineLogs>,
+    /// The settings.
+    pub settings: EngineSettings,
+    /// Where runs are counted.
+    pub metrics: Metrics,
+}
+
+/// What is to be known of the tail of a database before it is listed again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TailState {
+    /// The tail was listed, and everything that came since was told of.
+    pub(crate) is_known: bool,
+}
+
+/// Runs triggers; one for each instance.
+pub struct Engine {
+    pub(crate) bucket: Bucket,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) rules: Rules,
+    pub(crate) tail: TailReader,
+    pub(crate) settings: EngineSettings,
+    pub(crate) runner: Runner,
+    pub(crate) roster: Roster,
+    /// This instance, in leases and claims.
+    pub(crate) holder: Ulid,
+    sole_writer: AtomicBool,
+    feeds: Mutex<BTreeMap<FeedKey, Arc<Feed>>>,
+    /// What ends the tasks of triggers that go.
+    closing: Mutex<BTreeMap<FeedKey, CancellationToken>>,
+    /// Whoever reads the triggers.
+    refreshing: tokio::sync::Mutex<()>,
+    pub(crate) tails: Mutex<BTreeMap<DatabaseId, TailState>>,
+    /// The catalog has changed, here.
+    pub(crate) changed: Notify,
+    /// How often it has, and how many of these changes the roster shows.
+    changes: AtomicU64,
+    shown_changes: AtomicU64,
+    /// There is something to save.
+    pub(crate) dirty: Notify,
+    /// The tail is to be looked at now.
+    pub(crate) doubt: Notify,
+    pub(crate) stopping: CancellationToken,
+    /// The room for decoded segments, in KiB.
+    decoded: Semaphore,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time that a piece of work has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    begun: Moment,
+    limit: Option<Duration>,
+}
+
+impl Time {
+    /// As long as it takes.
+    pub(crate) fn unlimited(bucket: &Bucket) -> Self {
+        Self {
+            begun: bucket.world().moment(),
+            limit: None,
+        }
+    }
+
+    /// No longer than this.
+    pub(crate) fn limited(bucket: &Bucket, limit: Duration) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::unlimited(bucket)
+        }
+    }
+
+    /// What is left of it; `None`: as much as one likes.
+    pub(crate) fn left(&self, bucket: &Bucket) -> Option<Duration> {
+        let spent = bucket.world().elapsed(&self.begun);
+        self.limit.map(|limit| limit.saturating_sub(spent))
+    }
+}
+
+/// What waits for a trigger.
+#[derive(Clone, Debug)]
+pub(crate) struct Backlog {
+    pub(crate) database: Arc<str>,
+    pub(crate) trigger: Arc<str>,
+    pub(crate) pending: usize,
+    pub(crate) lag: Duration,
+}
+
+impl Engine {
+    /// An engine that knows no triggers yet.
+    pub fn new(parts: EngineParts) -> Arc<Self> {
+        let metrics = EngineMetrics::new(&parts.metrics);
+        let world = parts.bucket.world().clone();
+        let engine = Arc::new(Self {
+            holder: Ulid(world.entropy.next_u128()),
+            runner: Runner {
+                plugins: parts.plugins,
+                database: parts.database,
+                log: PluginLog::new(parts.logs, world.clone()),
+                metrics,
+                world,
+            },
+            decoded: Semaphore::new(kibibytes(parts.settings.max_decoded_bytes)),
+            bucket: parts.bucket,
+            catalog: parts.catalog,
+            rules: parts.rules,
+            tail: parts.tail,
+            sole_writer: AtomicBool::new(parts.settings.sole_writer),
+            settings: parts.settings,
+            roster: Roster::default(),
+            feeds: Mutex::default(),
+            closing: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            tails: Mutex::default(),
+            changed: Notify::new(),
+            changes: AtomicU64::default(),
+            shown_changes: AtomicU64::default(),
+            dirty: Notify::new(),
+            doubt: Notify::new(),
+            stopping: CancellationToken::new(),
+        });
+        EngineMetrics::collect(&parts.metrics, Arc::downgrade(&engine));
+        engine
+    }
+
+    /// Others may write from now on.
+    pub fn end_sole_writer(&self) {
+        self.sole_writer.store(false, Ordering::Relaxed);
+        self.doubt.notify_one();
+    }
+
+    pub(crate) fn is_sole_writer(&self) -> bool {
+        self.sole_writer.load(Ordering::Relaxed)
+    }
+
+    /// Triggers of a database, or the database itself, have changed in the catalog of this process. It does not wait.
+    pub fn catalog_changed(&self, _database: DatabaseId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
+
+    /// Whether the roster does not show yet what has changed in this process.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.shown_changes.load(Ordering::Acquire) < self.changes.load(Ordering::Acquire)
+    }
+
+    /// The logs of plugins.
+    pub fn logs(&self) -> &EngineLogs {
+        self.runner.log.logs()
+    }
+
+    pub(crate) fn dropped_log_lines(&self) -> u64 {
+        self.logs().dropped()
+    }
+
+    fn all_feeds(&self) -> MutexGuard<'_, BTreeMap<FeedKey, Arc<Feed>>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn tails(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, TailState>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The feeds of all triggers on writes.
+    pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
+        self.all_feeds().values().map(Arc::clone).collect()
+    }
+
+    /// That of a trigger, if it is one on writes.
+    pub(crate) fn feed(&self, key: FeedKey) -> Option<Arc<Feed>> {
+        self.all_feeds().get(&key).map(Arc::clone)
+    }
+
+    /// Those of a database.
+    pub(crate) fn feeds_of(&self, database: DatabaseId) -> Vec<Arc<Feed>> {
+        let feeds = self.all_feeds();
+        let of_database = feeds.range(FeedKey::of_database(database));
+        of_database.map(|(_, feed)| Arc::clone(feed)).collect()
+    }
+
+    /// The databases that have triggers on writes.
+    pub(crate) fn fed_databases(&self) -> Vec<DatabaseId> {
+        let feeds = self.all_feeds();
+        let mut databases: Vec<DatabaseId> = feeds.keys().map(|key| key.database).collect();
+        databases.dedup();
+        databases
+    }
+
+    /// How far behind the triggers on writes are.
+    pub(crate) fn backlogs(&self) -> Vec<Backlog> {
+        let now = self.bucket.clock().now();
+        let backlog = |feed: Arc<Feed>| {
+            let known = self.roster.get(feed.key)?;
+            let (pending, oldest) = feed.pending();
+            let lag = now
+                .zip(oldest)
+                .map(|(now, oldest)| now.since(oldest.time()));
+            Some(Backlog {
+                database: Arc::clone(&known.database_name),
+                trigger: Arc::from(known.trigger.name.as_str()),
+                pending,
+                lag: lag.unwrap_or_default(),
+            })
+        };
+        self.feeds().into_iter().filter_map(backlog).collect()
+    }
+
+    /// Reads the triggers, proven current at most `max_age` ago, and gives those on writes their feeds.
+    pub(crate) async fn refresh(&self, max_age: Duration) -> Result<(), CatalogError> {
+        let _turn = self.refreshing.lock().await;
+        let shown = self.changes.load(Ordering::Acquire);
+        let changes = self.roster.refresh(&self.catalog, max_age).await?;
+        for gone in &changes.gone {
+            self.close(gone);
+        }
+        for new in &changes.new {
+            self.open(new);
+        }
+        self.shown_changes.fetch_max(shown, Ordering::AcqRel);
+        if !changes.new.is_empty() {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    fn close(&self, known: &KnownTrigger) {
+        self.all_feeds().remove(&known.key());
+        if let Some(closed) = self.closing().remove(&known.key()) {
+            closed.cancel();
+        }
+        self.runner.plugins.forget(&TriggerKey::Trigger {
+            database: known.database,
+            trigger: known.trigger.id,
+        });
+    }
+
+    fn open(&self, known: &KnownTrigger) {
+        let key = known.key();
+        let closed = CancellationToken::new();
+        self.closing().insert(key, closed.clone());
+        if !known.trigger.specification.is_of_writes() {
+            return;
+        }
+        let feed = Feed::new(FeedParts {
+            bucket: self.bucket.clone(),
+            key,
+            floor: floor_of(known.trigger.since, &self.rules),
+            recent_put_ids: self.rules.recent_put_ids,
+            max_queued: self.settings.max_queued,
+            closed,
+        });
+        self.all_feeds().insert(key, Arc::new(feed));
+        // What was put between the creation of the trigger and now was offered to nobody.
+        self.tails().remove(&key.database);
+        self.doubt.notify_one();
+    }
+
+    fn closing(&self) -> MutexGuard<'_, BTreeMap<FeedKey, CancellationToken>> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells the task of a trigger that it is disabled or deleted.
+    pub(crate) fn closed(&self, key: FeedKey) -> Option<CancellationToken> {
+        self.closing().get(&key).cloned()
+    }
+
+    /// Offers a segment to the triggers of its database.
+    pub(crate) fn offer(&self, database: DatabaseId, name: SegmentName) {
+        let feeds = self.all_feeds();
+        for (_, feed) in feeds.range(FeedKey::of_database(database)) {
+            if feed.offer(name) == Offered::Full {
+                self.tails().remove(&database);
+            }
+        }
+    }
+
+    /// A segment exists, acknowledged or not. It does not wait.
+    pub fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        let name = segment.name();
+        if self.has_feeds(database) {
+            self.tail.insert(segment);
+            self.offer(database, name);
+        }
+    }
+
+    /// Room for so many bytes of decoded rows; for what needs more than there is, all of it. `None`: never again.
+    pub(crate) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let needed = kibibytes(bytes.min(self.settings.max_decoded_bytes));
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        self.decoded.acquire_many(needed).await.ok()
+    }
+
+    fn has_feeds(&self, database: DatabaseId) -> bool {
+        let feeds = self.all_feeds();
+        feeds.range(FeedKey::of_database(database)).next().is_some()
+    }
+}
+
+/// The permits for so many bytes.
+pub(crate) fn kibibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1024).clamp(1, u32::MAX as usize >> 4)
+}
+
+impl SegmentObserver for Engine {
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        Self::segment_put(self, database, segment);
+    }
+
+    fn put_unknown(&self, database: DatabaseId) {
+        self.tails().remove(&database);
+    }
+}

@@ -1,0 +1,60 @@
+//! Where the lines of plugins go: to the logs of the database, and to the log of the process.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::{Moment, World};
+use neap_catalog::{EngineLogLine, EngineLogs};
+use neap_schema::DatabaseId;
+
+use crate::LogLevel;
+
+/// Takes the lines of all triggers.
+#[derive(Clone, Debug)]
+pub(crate) struct PluginLog {
+    logs: Arc<EngineLogs>,
+    world: World,
+}
+
+/// Of whom a line is.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedTrigger {
+    pub(crate) database: DatabaseId,
+    pub(crate) database_name: Arc<str>,
+    pub(crate) trigger: Arc<str>,
+}
+
+impl PluginLog {
+    pub(crate) fn new(logs: Arc<EngineLogs>, world: World) -> Self {
+        Self { logs, world }
+    }
+
+    /// Takes a line. It does not wait.
+    pub(crate) fn add(&self, of: &LoggedTrigger, level: LogLevel, text: String) {
+        let (database, trigger) = (&*of.database_name, &*of.trigger);
+        match level {
+            LogLevel::Info => tracing::info!(database, trigger, text, "plugin"),
+            LogLevel::Warn => tracing::warn!(database, trigger, text, "plugin"),
+            LogLevel::Error => tracing::error!(database, trigger, text, "plugin"),
+        }
+        let line = EngineLogLine {
+            time_ns: self.world.clock.wall_micros().saturating_mul(1_000),
+            trigger: trigger.to_owned(),
+            level: level.as_str().to_owned(),
+            text,
+        };
+        self.logs.add(of.database, line);
+    }
+
+    /// The present moment.
+    pub(crate) fn moment(&self) -> Moment {
+        self.world.moment()
+    }
+
+    pub(crate) fn elapsed(&self, since: &Moment) -> Duration {
+        self.world.elapsed(since)
+    }
+
+    pub(crate) fn logs(&self) -> &EngineLogs {
+        &self.logs
+    }
+}

@@ -1,0 +1,157 @@
+//! What is counted.
+
+use std::{sync::Weak, time::Duration};
+
+use neap_http::{CounterFamily, HistogramFamily, MetricKind, Metrics};
+
+use crate::{CallError, RunError, engine::Engine};
+
+/// The upper ends of the buckets of runs, in seconds: a few lines of Python, to the limit of a run.
+const RUN_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// The counters of the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineMetrics {
+    runs: CounterFamily,
+    failures: CounterFamily,
+    durations: HistogramFamily,
+    loops: CounterFamily,
+    lost: CounterFamily,
+    ticks_skipped: CounterFamily,
+    unwritten: CounterFamily,
+}
+
+impl EngineMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        const TRIGGER: &[&str] = &["db", "trigger"];
+        Self {
+            runs: metrics.counter("neap_plugin_runs_total", "Runs of plugins.", TRIGGER),
+            failures: metrics.counter(
+                "neap_plugin_failures_total",
+                "Runs of plugins that failed.",
+                &["db", "trigger", "reason"],
+            ),
+            durations: metrics.histogram(
+                "neap_plugin_duration_seconds",
+                "How long runs of plugins took, those that failed too.",
+                TRIGGER,
+                RUN_BUCKETS,
+            ),
+            loops: metrics.counter(
+                "neap_plugin_loops_total",
+                "Segments that were not given to a trigger because too many plugins in a row had led to them.",
+                TRIGGER,
+            ),
+            lost: metrics.counter(
+                "neap_plugin_lost_segments_total",
+                "Segments that a trigger never got: they were deleted, damaged, or too old to be tried again.",
+                TRIGGER,
+            ),
+            ticks_skipped: metrics.counter(
+                "neap_plugin_ticks_skipped_total",
+                "Times of schedules at which the plugin did not run because it still ran, or because they were past.",
+                TRIGGER,
+            ),
+            unwritten: metrics.counter(
+                "neap_plugin_unwritten_total",
+                "Runs of plugins whose lines could not be written.",
+                TRIGGER,
+            ),
+        }
+    }
+
+    /// Shows what is asked for only when somebody looks.
+    pub(crate) fn collect(metrics: &Metrics, engine: Weak<Engine>) {
+        let pending = Weak::clone(&engine);
+        metrics.collect(
+            "neap_plugin_pending_segments",
+            "Segments that wait for a trigger.",
+            MetricKind::Gauge,
+            move |samples| {
+                for backlog in pending
+                    .upgrade()
+                    .iter()
+                    .flat_map(|engine| engine.backlogs())
+                {
+                    let labels = [("db", &*backlog.database), ("trigger", &*backlog.trigger)];
+                    samples.add(&labels, backlog.pending);
+                }
+            },
+        );
+        let lag = Weak::clone(&engine);
+        metrics.collect(
+            "neap_plugin_lag_seconds",
+            "The age of the oldest segment that waits for a trigger.",
+            MetricKind::Gauge,
+            move |samples| {
+                for backlog in lag.upgrade().iter().flat_map(|engine| engine.backlogs()) {
+                    let labels = [("db", &*backlog.database), ("trigger", &*backlog.trigger)];
+                    samples.add(&labels, backlog.lag.as_secs_f64());
+                }
+            },
+        );
+        metrics.collect(
+            "neap_plugin_log_lines_dropped_total",
+            "Lines that plugins logged and that could not be saved in time.",
+            MetricKind::Counter,
+            move |samples| {
+                if let Some(engine) = engine.upgrade() {
+                    samples.add(&[], engine.dropped_log_lines());
+                }
+            },
+        );
+    }
+
+    pub(crate) fn ran(
+        &self,
+        (database, trigger): (&str, &str),
+        took: Duration,
+        failure: Option<&CallError>,
+    ) {
+        let labels = [database, trigger];
+        self.runs.add(&labels, 1);
+        self.durations.observe(&labels, took.as_secs_f64());
+        if let Some(failure) = failure {
+            self.failures.add(&[database, trigger, reason(failure)], 1);
+        }
+    }
+
+    pub(crate) fn looped(&self, (database, trigger): (&str, &str)) {
+        self.loops.add(&[database, trigger], 1);
+    }
+
+    pub(crate) fn lost(&self, (database, trigger): (&str, &str)) {
+        self.lost.add(&[database, trigger], 1);
+    }
+
+    pub(crate) fn tick_skipped(&self, (database, trigger): (&str, &str)) {
+        self.ticks_skipped.add(&[database, trigger], 1);
+    }
+
+    pub(crate) fn unwritten(&self, (database, trigger): (&str, &str)) {
+        self.unwritten.add(&[database, trigger], 1);
+    }
+}
+
+/// A word for a label.
+fn reason(failure: &CallError) -> &'static str {
+    let failure = match failure {
+        CallError::NotRun(_) => return "not_run",
+        CallError::Failed(failure) => failure,
+    };
+    match failure {
+        RunError::NoPython { .. } => "no_python",
+        RunError::Plugin { .. } => "exception",
+        RunError::WallTime(_) => "wall_time",
+        RunError::CpuTime(_) => "cpu_time",
+        RunError::Memory { .. } => "memory",
+        RunError::Output(_) => "output",
+        RunError::Processes(_) => "processes",
+        RunError::Exited(_) => "exited",
+        RunError::Protocol(_) => "protocol",
+        RunError::Busy(_) | RunError::NoPlace(_) => "busy",
+        RunError::Stopping => "stopping",
+    }
+}

@@ -1,0 +1,109 @@
+//! Programs that are run to their end, with what they said.
+
+use std::{ffi::OsStr, path::Path, process::Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process,
+};
+
+/// The most bytes of a program's output that are kept: its end, which says why it failed.
+const MAX_OUTPUT_BYTES: usize = 8 << 10;
+
+/// A program with its arguments. It gets no input, and is killed with all that it started when nobody waits for it any
+/// more.
+#[derive(Debug)]
+pub(super) struct Command(process::Command);
+
+impl Command {
+    /// A program in this process's environment, without the variables of these names.
+    pub(super) fn new(program: &Path, withheld: &[String]) -> Self {
+        let mut command = process::Command::new(program);
+        for name in withheld {
+            command.env_remove(name);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        Self(command)
+    }
+
+    pub(super) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    pub(super) fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// It can't be started, or fails: the end of what it said.
+    pub(super) async fn run(mut self) -> Result<(), String> {
+        let program = self.0.as_std().get_program().to_string_lossy().into_owned();
+        let started = self.0.spawn();
+        let mut child =
+            started.map_err(|error| format!("'{program}' can't be started: {error}"))?;
+        let group = Group::of(&child);
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        let read = async { tokio::join!(end(out, &mut said), end(err, &mut complained)) };
+        let (_, status) = tokio::join!(read, child.wait());
+        let status = status.map_err(|error| format!("'{program}': {error}"))?;
+        group.release();
+        if status.success() {
+            return Ok(());
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let texts = [text(&complained), text(&said)];
+        let texts: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+        Err(format!(
+            "'{program}' ended with {status}: {}",
+            texts.join("\n")
+        ))
+    }
+}
+
+/// The end of what a program says.
+async fn end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else {
+        return;
+    };
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut chunk).await {
+        kept.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let excess = kept.len().saturating_sub(MAX_OUTPUT_BYTES);
+        kept.drain(..excess);
+    }
+}
+
+/// The processes that a program and what it has started are.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &process::Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+
+    /// The program has ended by itself: its number may be another's soon.
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It fails if they have all ended.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Python packages for plugins: a virtual environment that the server makes when it is first needed, and installs
+//! packages into with pip or uv.
+//!
+//! ```text
+//!   interpreter (python3) ── -m venv, or uv venv ──> <environment>/bin/python ── pip or uv ──> its packages
+//! ```
+//!
+//! Plugins run with the environment's interpreter as soon as there is one.
+
+mod command;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use neap_bucket::World;
+use neap_http::{ApiError, Kind};
+use tokio::sync::Mutex;
+
+use command::Command;
+
+/// The most packages that are named in one request.
+pub const MAX_PACKAGES: usize = 100;
+/// The greatest length of what names a package or a requirements file.
+pub const MAX_PACKAGE_BYTES: usize = 1_024;
+
+/// What installs packages (`--package-manager`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PackageManager {
+    /// uv if it is there, else pip.
+    #[default]
+    Discover,
+    /// pip of the virtual environment.
+    Pip,
+    /// uv.
+    Uv,
+    /// Nothing: packages are somebody else's business.
+    Disabled,
+}
+
+impl PackageManager {
+    /// Its name in `--package-manager`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Pip => "pip",
+            Self::Uv => "uv",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for PackageManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no package manager.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no package manager: expected discover, pip, uv or disabled")]
+pub struct PackageManagerError(String);
+
+impl FromStr for PackageManager {
+    type Err = PackageManagerError;
+
+    fn from_str(text: &str) -> Result<Self, PackageManagerError> {
+        match text {
+            "discover" => Ok(Self::Discover),
+            "pip" => Ok(Self::Pip),
+            "uv" => Ok(Self::Uv),
+            "disabled" => Ok(Self::Disabled),
+            _ => Err(PackageManagerError(text.to_owned())),
+        }
+    }
+}
+
+/// How packages are installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageSettings {
+    /// With what.
+    pub manager: PackageManager,
+    /// The virtual environment (`--virtual-env-location`, else `.venv` in the plugin folder); `None`: there is none, and
+    /// no packages are installed.
+    pub environment: Option<PathBuf>,
+    /// The interpreter that it is made with, and that plugins run with while there is none.
+    pub python: PathBuf,
+    /// The uv program.
+    pub uv: PathBuf,
+    /// Names of environment variables that installers don't get: they run what packages bring along.
+    pub withheld_variables: Vec<String>,
+    /// How long an installation may take.
+    pub time: Duration,
+}
+
+impl Default for PackageSettings {
+    fn default() -> Self {
+        Self {
+            manager: PackageManager::default(),
+            environment: None,
+            python: PathBuf::from("python3"),
+            uv: PathBuf::from("uv"),
+            withheld_variables: crate::WorkerSettings::default().withheld_variables,
+            // Less than clients wait.
+            time: Duration::from_secs(540),
+        }
+    }
+}
+
+/// Why packages were not installed, in the words of InfluxDB 3 Core where it has some.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackageError {
+    /// The server does not install packages.
+    #[error(
+        "Package installation has been disabled. Contact your administrator for more information."
+    )]
+    Disabled,
+    /// There is no place for a virtual environment.
+    #[error("the server has neither a plugin directory nor a location for a virtual environment")]
+    NoEnvironment,
+    /// The installer is not there.
+    #[error("Package manager not available: {0}")]
+    NoManager(String),
+    /// What was named is no package.
+    #[error("invalid package: {0}")]
+    Invalid(String),
+    /// The virtual environment could not be made.
+    #[error("Virtual environment error: {0}")]
+    Environment(String),
+    /// The installer failed.
+    #[error("installation failed: {0}")]
+    Failed(String),
+    /// The installer took too long, and was stopped.
+    #[error("the installation took longer than {}", humantime::format_duration(*.0))]
+    TooSlow(Duration),
+}
+
+impl From<PackageError> for ApiError {
+    fn from(error: PackageError) -> Self {
+        let kind = match error {
+            PackageError::Disabled => Kind::Forbidden,
+            PackageError::Invalid(_) => Kind::Invalid,
+            PackageError::NoEnvironment
+            | PackageError::NoManager(_)
+            | PackageError::Environment(_)
+            | PackageError::Failed(_)
+            | PackageError::TooSlow(_) => Kind::Internal,
+        };
+        Self::text(kind, error.to_string())
+    }
+}
+
+/// The installer that is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Installer {
+    Pip,
+    Uv,
+}
+
+/// The virtual environment of an instance.
+#[derive(Debug)]
+pub struct Packages {
+    settings: PackageSettings,
+    world: World,
+    /// One installation at a time.
+    turn: Mutex<()>,
+}
+
+impl Packages {
+    /// Of these settings. Nothing is made or installed yet.
+    pub fn new(settings: PackageSettings, world: World) -> Self {
+        Self {
+            settings,
+            world,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// The interpreter for plugins: that of the virtual environment if there is one.
+    pub fn python(&self) -> PathBuf {
+        match self.environment_python() {
+            Some(python) if python.exists() => python,
+            _ => self.settings.python.clone(),
+        }
+    }
+
+    /// The virtual environment, whether it was made already or not.
+    pub fn environment(&self) -> Option<&Path> {
+        self.settings.environment.as_deref()
+    }
+
+    fn environment_python(&self) -> Option<PathBuf> {
+        Some(self.environment()?.join("bin").join("python"))
+    }
+
+    /// Installs packages, named as pip names them.
+    ///
+    /// # Errors
+    /// See [`PackageError`].
+    pub async fn install(&self, packages: &[String]) -> Result<(), PackageError> {
+        self.require_enabled()?;
+        if packages.is_empty() || packages.len() > MAX_PACKAGES {
+            return Err(PackageError::Invalid(format!(
+                "expected 1 to {MAX_PACKAGES} packages"
+            )));
+        }
+        packages.iter().try_for_each(|package| check(package))?;
+        self.install_with(packages).await
+    }
+
+    /// Installs what a requirements file on this machine names.
+    ///
+    /// # Errors
+    /// See [`PackageError`].
+    pub async fn install_requirements(&self, file: &str) -> Result<(), PackageError> {
+        self.require_enabled()?;
+        check(file)?;
+        self.install_with(&["-r".to_owned(), file.to_owned()]).await
+    }
+
+    fn require_enabled(&self) -> Result<(), PackageError> {
+        match self.settings.manager {
+            PackageManager::Disabled => Err(PackageError::Disabled),
+            _ => Ok(()),
+        }
+    }
+
+    async fn install_with(&self, what: &[String]) -> Result<(), PackageError> {
+        let python = self.environment_python();
+        let python = python.ok_or(PackageError::NoEnvironment)?;
+        let work = async {
+            let _turn = self.turn.lock().await;
+            let installer = self.installer().await?;
+            if !self.is_made(&python, installer).await {
+                self.make_environment(installer).await?;
+            }
+            let command = match installer {
+                Installer::Pip => self
+                    .command(&python)
+                    .args(["-m", "pip", "install", "--no-input"])
+                    .arg("--disable-pip-version-check"),
+                Installer::Uv => self
+                    .command(&self.settings.uv)
+                    .args(["pip", "install", "--python"])
+                    .arg(&python),
+            };
+            command.args(what).run().await.map_err(PackageError::Failed)
+        };
+        let limit = self.settings.time;
+        let done = self.world.timeout(limit, work).await;
+        done.unwrap_or(Err(PackageError::TooSlow(limit)))
+    }
+
+    /// Whether there is an environment that packages can be installed into. One that was begun and not finished may lack
+    /// pip; making it again finishes it.
+    async fn is_made(&self, python: &Path, installer: Installer) -> bool {
+        let pip = || self.command(python).args(["-m", "pip", "--version"]).run();
+        python.exists() && (installer == Installer::Uv || pip().await.is_ok())
+    }
+
+    async fn make_environment(&self, installer: Installer) -> Result<(), PackageError> {
+        let environment = self.environment().ok_or(PackageError::NoEnvironment)?;
+        let settings = &self.settings;
+        let command = match installer {
+            Installer::Pip => self.command(&settings.python).args(["-m", "venv"]),
+            Installer::Uv => self
+                .command(&settings.uv)
+                .args(["venv", "--python"])
+                .arg(&settings.python),
+        };
+        let made = command.arg(environment).run().await;
+        made.map_err(PackageError::Environment)
+    }
+
+    async fn installer(&self) -> Result<Installer, PackageError> {
+        let settings = &self.settings;
+        let uv = || self.command(&settings.uv).arg("--version").run();
+        match settings.manager {
+            PackageManager::Disabled => Err(PackageError::Disabled),
+            PackageManager::Pip => Ok(Installer::Pip),
+            PackageManager::Uv => match uv().await {
+                Ok(()) => Ok(Installer::Uv),
+                Err(reason) => Err(PackageError::NoManager(format!("uv: {reason}"))),
+            },
+            PackageManager::Discover => Ok(match uv().await {
+                Ok(()) => Installer::Uv,
+                Err(_) => Installer::Pip,
+            }),
+        }
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        Command::new(program, &self.settings.withheld_variables)
+    }
+}
+
+/// Refuses what an installer would take for an option.
+fn check(name: &str) -> Result<(), PackageError> {
+    let is_invalid = name.trim().is_empty()
+        || name.trim_start().starts_with('-')
+        || name.len() > MAX_PACKAGE_BYTES
+        || name.contains(['\0', '\n', '\r']);
+    if is_invalid {
+        let shown = name.floor_char_boundary(64);
+        let (shown, _) = name.split_at(shown);
+        return Err(PackageError::Invalid(format!("'{}'", shown.escape_debug())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

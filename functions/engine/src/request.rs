@@ -1,0 +1,90 @@
+//! Triggers on requests.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
+use neap_schema::DatabaseId;
+
+use crate::{
+    Call, CallError, PluginRequest, PluginResponse, RequestTrigger, RequestTriggers, RunError,
+    engine::Engine, roster::KnownTrigger, run::Job,
+};
+
+/// A path that is not known is looked up again when what is known of the catalog is so old.
+const RECENT: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl RequestTriggers for Engine {
+    async fn find(&self, path: &str) -> Result<Option<RequestTrigger>, CatalogError> {
+        let path = path.trim_start_matches('/');
+        if !self.is_sole_writer() {
+            self.refresh(self.settings.catalog_interval).await?;
+        } else if self.is_behind() {
+            // Whoever has disabled a trigger here is told at once that its path answers no more.
+            self.refresh(ANY_AGE).await?;
+        }
+        let mut found = self.roster.of_path(path);
+        if found.is_none() {
+            self.refresh(RECENT).await?;
+            found = self.roster.of_path(path);
+        }
+        Ok(found.map(|known| RequestTrigger {
+            database: known.database,
+            database_name: Arc::clone(&known.database_name),
+            trigger: Arc::clone(&known.trigger),
+        }))
+    }
+
+    /// A failure is the answer: it is not tried again, for the client can.
+    async fn request(
+        &self,
+        trigger: &RequestTrigger,
+        request: PluginRequest,
+    ) -> Result<PluginResponse, RunError> {
+        let ran = self.runner.run(Job {
+            database: trigger.database,
+            database_name: Arc::clone(&trigger.database_name),
+            trigger: Arc::clone(&trigger.trigger),
+            call: Call::Request {
+                method: request.method,
+                query: request.query,
+                headers: request.headers,
+                body: request.body,
+            },
+            depth: 1,
+            time: request.time,
+        });
+        let answer = match ran.await.result {
+            Ok(answer) => answer,
+            Err(CallError::NotRun(text)) => {
+                let traceback = None;
+                return Err(RunError::Plugin { text, traceback });
+            }
+            Err(CallError::Failed(error)) => {
+                let is_to_disable = trigger.trigger.error_behavior == ErrorBehavior::Disable;
+                let is_own = !matches!(
+                    error,
+                    RunError::Busy(_) | RunError::NoPlace(_) | RunError::Stopping
+                );
+                if is_to_disable && is_own {
+                    self.disable(&known(trigger)).await;
+                }
+                return Err(error);
+            }
+        };
+        answer.ok_or_else(|| RunError::Protocol("it did not answer".to_owned()))
+    }
+
+    fn changed(&self, database: DatabaseId) {
+        self.catalog_changed(database);
+    }
+}
+
+fn known(of: &RequestTrigger) -> KnownTrigger {
+    KnownTrigger {
+        database: of.database,
+        database_name: Arc::clone(&of.database_name),
+        trigger: Arc::clone(&of.trigger),
+    }
+}

@@ -1,0 +1,361 @@
+//! Dry runs: a plugin runs with real queries, and what it logs and writes is answered and goes nowhere.
+//!
+//! As in InfluxDB 3 Core, a plugin that fails is no failure of the request, and lines are judged after the run, so
+//! that all mistakes are told at once.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    routing::post,
+};
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use neap_bucket::StoreTime;
+use neap_catalog::{DatabaseCatalog, validate_database_name};
+use neap_http::{ApiError, Caller};
+use neap_line_protocol::{Options, Parsed, Precision, SchemaView, TableView, parse};
+use serde::{Deserialize, Serialize};
+
+use super::EngineRoutes;
+use crate::{
+    Call, Database, Finished, LogLevel, PluginOnDisk, PortError, QueryRows, Run, RunContext,
+    RunLimits, Timetable, TriggerKey,
+};
+
+type Parts = State<Arc<EngineRoutes>>;
+
+/// The cache of dry runs that name none.
+const SHARED_CACHE: &str = "_shared_test";
+/// The schedule of dry runs that name none: every second.
+const EVERY_SECOND: &str = "* * * * * *";
+/// The most bytes that a dry run writes at once while it runs.
+const MAX_WRITTEN_BYTES: usize = 64 << 20;
+/// The most cells that the rows of a dry run may have.
+const MAX_CELLS: usize = 10_000_000;
+/// The most mistakes that are told of the lines for a database.
+const MAX_ERRORS: usize = 100;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
+    Router::new()
+        .route("/api/v3/plugin_test/wal", post(wal))
+        .route("/api/v3/plugin_test/schedule", post(schedule))
+}
+
+#[derive(Debug, Deserialize)]
+struct WalBody {
+    filename: String,
+    database: String,
+    input_lp: String,
+    cache_name: Option<String>,
+    input_arguments: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ScheduleBody {
+    filename: String,
+    database: String,
+    schedule: Option<String>,
+    cache_name: Option<String>,
+    input_arguments: Option<BTreeMap<String, String>>,
+}
+
+/// What came of a dry run.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    log_lines: Vec<String>,
+    /// Lines by database.
+    database_writes: BTreeMap<String, Vec<String>>,
+    errors: Vec<String>,
+}
+
+impl Outcome {
+    fn failed(error: impl ToString) -> Self {
+        Self {
+            errors: vec![error.to_string()],
+            ..Self::default()
+        }
+    }
+}
+
+/// What came of a dry run of a schedule.
+#[derive(Debug, Serialize)]
+struct ScheduleOutcome {
+    /// When the plugin would have run: the next time of the schedule.
+    trigger_time: Option<String>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// `POST /api/v3/plugin_test/wal`
+async fn wal(
+    State(parts): Parts,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Outcome>, ApiError> {
+    caller.require_admin()?;
+    let body: WalBody = parts.json(request, parts.body.max_bytes).await?;
+    let code = parts.code.on_disk_by_name(&body.filename).await?;
+    let tables = match parts.parse(&body.database, &body.input_lp, true).await? {
+        Err(error) => {
+            let error = format!("line protocol parse error: {error}");
+            return Ok(Json(Outcome::failed(error)));
+        }
+        Ok(parsed) => parsed.tables.into_iter(),
+    };
+    let call = Call::Writes {
+        tables: tables
+            .map(|table| (table.name, vec![table.batch]))
+            .collect(),
+        stamp: None,
+    };
+    let run = DryRun {
+        plugin: body.filename,
+        database: body.database,
+        cache: body.cache_name,
+        arguments: body.input_arguments,
+        begins: "starting execution of wal plugin.".to_owned(),
+    };
+    Ok(Json(parts.dry_run(run, code, call).await?))
+}
+
+/// `POST /api/v3/plugin_test/schedule`
+async fn schedule(
+    State(parts): Parts,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<ScheduleOutcome>, ApiError> {
+    caller.require_admin()?;
+    let body: ScheduleBody = parts.json(request, parts.body.max_bytes).await?;
+    let code = parts.code.on_disk_by_name(&body.filename).await?;
+    let failed = |error: &str| {
+        Ok(Json(ScheduleOutcome {
+            trigger_time: None,
+            outcome: Outcome::failed(error),
+        }))
+    };
+    let known = parts
+        .catalog
+        .database_by_name(&body.database, parts.max_age);
+    if known.await?.is_none() {
+        return failed("couldn't find db");
+    }
+    let cron = body.schedule.as_deref().unwrap_or(EVERY_SECOND);
+    let time = match Timetable::cron(cron) {
+        Err(reason) => return failed(&format!("invalid cron syntax: {reason}")),
+        Ok(table) => table.next_after(parts.now()),
+    };
+    let shown = time.and_then(|time| DateTime::from_timestamp_micros(time.micros()));
+    let (Some(time), Some(shown)) = (time, shown) else {
+        return failed(&format!("cron schedule never triggers: {cron}"));
+    };
+    let run = DryRun {
+        plugin: body.filename,
+        database: body.database,
+        cache: body.cache_name,
+        arguments: body.input_arguments,
+        begins: format!("starting execution with scheduled time {}", display(shown)),
+    };
+    let outcome = parts.dry_run(run, code, Call::Schedule { time }).await?;
+    Ok(Json(ScheduleOutcome {
+        trigger_time: Some(shown.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        outcome,
+    }))
+}
+
+fn display(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+struct DryRun {
+    plugin: String,
+    database: String,
+    cache: Option<String>,
+    arguments: Option<BTreeMap<String, String>>,
+    /// The first line of the log.
+    begins: String,
+}
+
+impl EngineRoutes {
+    fn now(&self) -> StoreTime {
+        let bucket = self.catalog.bucket();
+        let now = bucket.clock().now();
+        now.unwrap_or_else(|| StoreTime::from_micros(bucket.world().clock.wall_micros()))
+    }
+
+    async fn dry_run(
+        &self,
+        dry_run: DryRun,
+        code: PluginOnDisk,
+        call: Call,
+    ) -> Result<Outcome, ApiError> {
+        let recorder = Arc::new(Recorder {
+            database: Arc::clone(&self.database),
+            recorded: Mutex::default(),
+        });
+        let run = Run {
+            trigger: TriggerKey::DryRun(dry_run.cache.as_deref().unwrap_or(SHARED_CACHE).into()),
+            database_name: dry_run.database.into(),
+            trigger_name: dry_run.plugin.into(),
+            code,
+            arguments: dry_run.arguments,
+            call,
+            is_async: false,
+            limits: RunLimits::default(),
+            context: Arc::clone(&recorder) as Arc<dyn RunContext>,
+        };
+        let ran = self.workers.run(run).await;
+        let Recorded {
+            mut log_lines,
+            mut writes,
+            ..
+        } = mem::take(&mut *recorder.recorded());
+        let Finished { queued, took, .. } = match ran {
+            Ok(finished) => finished,
+            Err(error) => {
+                let error = format!("error executing plugin: {error}");
+                return Ok(Outcome {
+                    log_lines,
+                    ..Outcome::failed(error)
+                });
+            }
+        };
+        // As they would have been written: at once first, then what was queued.
+        for (database, lines) in queued {
+            writes.entry(database).or_default().extend(lines);
+        }
+        let took = humantime::format_duration(took);
+        log_lines.insert(0, line(LogLevel::Info, &dry_run.begins));
+        log_lines.push(line(
+            LogLevel::Info,
+            &format!("finished execution in {took}"),
+        ));
+        let mut errors = Vec::new();
+        for (database, lines) in &writes {
+            if let Err(error) = self.parse(database, &lines.join("\n"), false).await? {
+                errors.push(format!(
+                    "line protocol parse error on write to db {database}: {error}"
+                ));
+            }
+        }
+        Ok(Outcome {
+            log_lines,
+            database_writes: writes,
+            errors,
+        })
+    }
+
+    /// Judges lines by the tables that a database has, without creating any. One that does not exist would be created
+    /// by a write.
+    async fn parse(
+        &self,
+        database: &str,
+        lines: &str,
+        stop_at_first_error: bool,
+    ) -> Result<Result<Parsed, String>, ApiError> {
+        let found = self
+            .catalog
+            .database_by_name(database, self.max_age)
+            .await?;
+        let catalog = match found {
+            Some(id) => self.catalog.database(id, self.max_age).await?.value,
+            None => match validate_database_name(database) {
+                Ok(()) => Arc::default(),
+                Err(error) => return Ok(Err(error.to_string())),
+            },
+        };
+        let options = Options {
+            precision: Precision::Nanosecond,
+            default_time_ns: self.now().micros().saturating_mul(1_000),
+            stop_at_first_error,
+            max_cells: Some(MAX_CELLS),
+            max_errors: Some(MAX_ERRORS),
+            ..Options::default()
+        };
+        Ok(match parse(lines.as_bytes(), &Tables(&catalog), &options) {
+            Err(error) => Err(error.to_string()),
+            Ok(parsed) if parsed.errors.is_empty() => Ok(parsed),
+            Ok(parsed) => {
+                let of_line = |error: &neap_line_protocol::LineError| {
+                    let (number, line) = (error.line_number, &error.original_line);
+                    format!("line {number}: {} in '{line}'", error.error_message)
+                };
+                let errors: Vec<_> = parsed.errors.iter().map(of_line).collect();
+                Err(errors.join("; "))
+            }
+        })
+    }
+}
+
+struct Tables<'a>(&'a DatabaseCatalog);
+
+impl SchemaView for Tables<'_> {
+    fn table(&self, name: &str) -> Option<Arc<TableView>> {
+        let columns = self.0.table(name)?.columns().iter();
+        let columns = columns.map(|column| (&column.name, column.column_type));
+        Some(Arc::new(TableView::new(columns)))
+    }
+}
+
+fn line(level: LogLevel, text: &str) -> String {
+    format!("{level}: {text}")
+}
+
+/// What a dry run did.
+#[derive(Debug, Default)]
+struct Recorded {
+    log_lines: Vec<String>,
+    /// What was written at once, by database.
+    writes: BTreeMap<String, Vec<String>>,
+    written_bytes: usize,
+}
+
+/// Lets a plugin query, and takes down the rest. What is logged and queued the worker bounds.
+#[derive(Debug)]
+struct Recorder {
+    database: Arc<dyn Database>,
+    recorded: Mutex<Recorded>,
+}
+
+impl Recorder {
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl RunContext for Recorder {
+    fn log(&self, level: LogLevel, text: String) {
+        self.recorded().log_lines.push(line(level, &text));
+    }
+
+    async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        parameters: &[(String, String)],
+    ) -> Result<QueryRows, PortError> {
+        self.database.query(database, sql, parameters).await
+    }
+
+    async fn write_now(&self, database: &str, lines: Bytes, _: bool) -> Result<(), PortError> {
+        let lines = std::str::from_utf8(&lines);
+        let lines = lines.map_err(|error| PortError(error.to_string()))?;
+        let mut recorded = self.recorded();
+        recorded.written_bytes += lines.len();
+        if recorded.written_bytes > MAX_WRITTEN_BYTES {
+            let text = format!("a dry run writes at most {MAX_WRITTEN_BYTES} bytes");
+            return Err(PortError(text));
+        }
+        let writes = recorded.writes.entry(database.to_owned()).or_default();
+        writes.push(lines.to_owned());
+        Ok(())
+    }
+}

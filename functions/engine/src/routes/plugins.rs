@@ -1,0 +1,99 @@
+//! The endpoints that upload plugins and give triggers other code.
+//!
+//! InfluxDB 3 has them write into the plugin folder; here an instance has no folder that others see, so what is
+//! uploaded goes to the bucket. `DELETE /api/v3/plugins/files` is Neap's own.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::{post, put},
+};
+use http::StatusCode;
+use neap_http::{ApiError, Caller, parse_query};
+use serde::Deserialize;
+
+use super::EngineRoutes;
+use crate::PluginFile;
+
+type Answer = Result<StatusCode, ApiError>;
+type Parts = State<Arc<EngineRoutes>>;
+
+/// The most bytes of a body that holds code: what a plugin may have, written as JSON.
+const MAX_CODE_BYTES: usize = 13 << 20;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
+    let files = post(upload).put(update).delete(delete);
+    Router::new()
+        .route("/api/v3/plugins/files", files)
+        .route("/api/v3/plugins/directory", put(replace))
+}
+
+#[derive(Debug, Deserialize)]
+struct UploadBody {
+    plugin_name: String,
+    content: String,
+}
+
+/// `POST /api/v3/plugins/files`: a file of the tree of uploaded plugins.
+async fn upload(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let body: UploadBody = parts.json(request, MAX_CODE_BYTES).await?;
+    parts.code.upload(&body.plugin_name, &body.content).await?;
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct UpdateBody {
+    /// The name of the trigger, as in InfluxDB 3.
+    plugin_name: String,
+    /// Its database: needed where several have a trigger of this name.
+    db: Option<String>,
+    content: String,
+}
+
+/// `PUT /api/v3/plugins/files`: another file for a trigger.
+async fn update(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let body: UpdateBody = parts.json(request, MAX_CODE_BYTES).await?;
+    let (trigger, db) = (&body.plugin_name, body.db.as_deref());
+    let updated = parts.code.update_file(trigger, db, body.content);
+    let (database, _) = updated.await?;
+    parts.triggers.changed(database);
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct ReplaceBody {
+    /// The name of the trigger, as in InfluxDB 3.
+    plugin_name: String,
+    /// Its database: needed where several have a trigger of this name.
+    db: Option<String>,
+    files: Vec<PluginFile>,
+}
+
+/// `PUT /api/v3/plugins/directory`: another package for a trigger.
+async fn replace(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let body: ReplaceBody = parts.json(request, MAX_CODE_BYTES).await?;
+    let (trigger, db) = (&body.plugin_name, body.db.as_deref());
+    let updated = parts.code.update_folder(trigger, db, body.files);
+    let (database, _) = updated.await?;
+    parts.triggers.changed(database);
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteUpload {
+    plugin_name: String,
+}
+
+/// `DELETE /api/v3/plugins/files?plugin_name=…`: an uploaded plugin with all its files. Triggers keep their code.
+async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let params: DeleteUpload = parse_query(request.uri())?;
+    parts.code.delete_upload(&params.plugin_name).await?;
+    Ok(StatusCode::OK)
+}

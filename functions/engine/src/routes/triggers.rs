@@ -1,0 +1,149 @@
+//! The endpoints that create, switch and delete triggers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::post,
+};
+use http::StatusCode;
+use neap_catalog::{ErrorBehavior, NewTrigger};
+use neap_http::{ApiError, Caller, Kind, parse_query};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{EngineRoutes, MAX_CONFIGURE_BYTES};
+use crate::{TriggerKind, parse_specification};
+
+type Answer = Result<StatusCode, ApiError>;
+type Parts = State<Arc<EngineRoutes>>;
+
+/// The routes of this module.
+pub(super) fn routes() -> Router<Arc<EngineRoutes>> {
+    const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
+    Router::new()
+        .route(TRIGGER, post(create).delete(delete))
+        .route(&format!("{TRIGGER}/enable"), post(enable))
+        .route(&format!("{TRIGGER}/disable"), post(disable))
+}
+
+#[derive(Debug, Deserialize)]
+struct TriggerBody {
+    db: String,
+    plugin_filename: String,
+    trigger_name: String,
+    trigger_settings: Settings,
+    trigger_specification: String,
+    trigger_arguments: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    disabled: bool,
+    /// The nodes that run it, in InfluxDB 3 Enterprise.
+    #[serde(default)]
+    node_spec: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Settings {
+    #[serde(default)]
+    run_async: bool,
+    #[serde(default)]
+    error_behavior: ErrorBehavior,
+}
+
+/// `POST /api/v3/configure/processing_engine_trigger`
+async fn create(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let body: TriggerBody = parts.json(request, MAX_CONFIGURE_BYTES).await?;
+    let specification = parse_specification(&body.trigger_specification)
+        .map_err(|error| ApiError::text(Kind::Invalid, error.to_string()))?;
+    check_kind(&parts.allowed, TriggerKind::of(&specification))?;
+    if let Some(nodes) = body.node_spec
+        && nodes != "all"
+    {
+        tracing::warn!(
+            trigger = body.trigger_name,
+            "a trigger runs on whichever instance is there, not on nodes that are named"
+        );
+    }
+    let database = parts.database(&body.db).await?;
+    let new = NewTrigger {
+        code: parts.code.pin(&body.plugin_filename).await?,
+        name: body.trigger_name,
+        plugin: body.plugin_filename,
+        specification,
+        arguments: body.trigger_arguments,
+        run_async: body.trigger_settings.run_async,
+        error_behavior: body.trigger_settings.error_behavior,
+        disabled: body.disabled,
+    };
+    parts.catalog.create_trigger(database, &new).await?;
+    parts.triggers.changed(database);
+    Ok(StatusCode::OK)
+}
+
+/// Refuses what the server does not let triggers run on, in the words of InfluxDB 3 Core.
+fn check_kind(allowed: &[TriggerKind], kind: TriggerKind) -> Result<(), ApiError> {
+    if allowed.is_empty() || allowed.contains(&kind) {
+        return Ok(());
+    }
+    let name = match kind {
+        TriggerKind::Wal => "WalRows",
+        TriggerKind::Schedule => "Schedule",
+        TriggerKind::Request => "Request",
+    };
+    let text = format!("invalid request: server is configured to reject {name} plugin triggers");
+    Err(ApiError::text(Kind::Invalid, text))
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteTrigger {
+    db: String,
+    trigger_name: String,
+    #[serde(default)]
+    force: bool,
+}
+
+/// `DELETE /api/v3/configure/processing_engine_trigger`: what to delete is in the query string if there is one, else in
+/// the body.
+async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
+    caller.require_admin()?;
+    let params: DeleteTrigger = match request.uri().query() {
+        Some(_) => parse_query(request.uri())?,
+        None => parts.json(request, MAX_CONFIGURE_BYTES).await?,
+    };
+    let database = parts.database(&params.db).await?;
+    let deleted = parts
+        .catalog
+        .delete_trigger(database, &params.trigger_name, params.force);
+    deleted.await?;
+    parts.triggers.changed(database);
+    Ok(StatusCode::OK)
+}
+
+#[derive(Debug, Deserialize)]
+struct SwitchTrigger {
+    db: String,
+    trigger_name: String,
+}
+
+/// `POST /api/v3/configure/processing_engine_trigger/enable`
+async fn enable(parts: Parts, caller: Caller, request: Request) -> Answer {
+    switch(parts, caller, request, true).await
+}
+
+/// `POST /api/v3/configure/processing_engine_trigger/disable`
+async fn disable(parts: Parts, caller: Caller, request: Request) -> Answer {
+    switch(parts, caller, request, false).await
+}
+
+async fn switch(State(parts): Parts, caller: Caller, request: Request, enabled: bool) -> Answer {
+    caller.require_admin()?;
+    let params: SwitchTrigger = parse_query(request.uri())?;
+    let database = parts.database(&params.db).await?;
+    let name = &params.trigger_name;
+    let set = parts.catalog.set_trigger_enabled(database, name, enabled);
+    set.await?;
+    parts.triggers.changed(database);
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,343 @@
+//! One run of a trigger: its log, what it asks for, and what it leaves behind.
+//!
+//! ```text
+//! code on disk ── plugin runs ──┬── fails: its queued lines are dropped
+//!                     │         └── succeeds: its queued lines are written, per database, all or none
+//!              log, query, write_sync        a crash here: the run is repeated, for it is not noted as seen
+//! ```
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::DateTime;
+use neap_bucket::World;
+use neap_catalog::Trigger;
+use neap_schema::DatabaseId;
+
+use crate::{
+    Call, CodeError, Database, Finished, LogLevel, PluginCode, PluginOnDisk, PluginResponse,
+    PluginWrite, PortError, QueryRows, Run, RunContext, RunError, RunLimits, TriggerKey, Workers,
+    logs::{LoggedTrigger, PluginLog},
+    metrics::EngineMetrics,
+};
+
+/// So much longer than its time a run may take until its process has said so itself.
+const LEEWAY: Duration = Duration::from_secs(1);
+
+/// Why a call came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Nothing of the plugin has run, and that is no fault of its own: its code can't be fetched just now, or no process
+    /// be started. In words for people.
+    #[error("{0}")]
+    NotRun(String),
+    /// The plugin failed.
+    #[error(transparent)]
+    Failed(#[from] RunError),
+}
+
+impl CallError {
+    /// What went wrong with a run.
+    pub(crate) fn of_run(error: RunError) -> Self {
+        match error {
+            RunError::NoPython { .. } => Self::NotRun(error.to_string()),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// What runs plugins: the code of triggers, and the processes that it runs in.
+#[async_trait]
+pub trait Plugins: fmt::Debug + Send + Sync + 'static {
+    /// Calls the plugin of a trigger.
+    ///
+    /// # Errors
+    /// There is no code, or the plugin failed or reached a limit.
+    async fn run(&self, call: PluginCall) -> Result<Finished, CallError>;
+
+    /// A trigger was disabled or deleted: what it runs is stopped, and what it cached is dropped.
+    fn forget(&self, trigger: &TriggerKey);
+
+    /// Stops all that runs. Later runs fail.
+    async fn stop(&self);
+}
+
+/// Plugins in Python.
+#[derive(Clone, Debug)]
+pub struct PythonPlugins {
+    code: Arc<PluginCode>,
+    workers: Arc<Workers>,
+}
+
+impl PythonPlugins {
+    /// Plugins whose code is found here, and that run there.
+    pub fn new(code: Arc<PluginCode>, workers: Arc<Workers>) -> Self {
+        Self { code, workers }
+    }
+}
+
+#[async_trait]
+impl Plugins for PythonPlugins {
+    async fn run(&self, call: PluginCall) -> Result<Finished, CallError> {
+        let trigger = &call.trigger;
+        let code = self.code.on_disk(&trigger.plugin, trigger.code).await;
+        let code = match code {
+            Ok(code) => code,
+            Err(error @ (CodeError::Store(_) | CodeError::Catalog(_))) => {
+                return Err(CallError::NotRun(error.to_string()));
+            }
+            Err(error) => {
+                return Err(CallError::Failed(RunError::Plugin {
+                    text: error.to_string(),
+                    traceback: None,
+                }));
+            }
+        };
+        let run = call.of_code(code);
+        self.workers.run(run).await.map_err(CallError::of_run)
+    }
+
+    fn forget(&self, trigger: &TriggerKey) {
+        self.workers.forget(trigger);
+    }
+
+    async fn stop(&self) {
+        self.workers.stop().await;
+    }
+}
+
+/// A call of the plugin of a trigger.
+#[derive(Clone, Debug)]
+pub struct PluginCall {
+    /// The database of the trigger.
+    pub database: DatabaseId,
+    /// Its name.
+    pub database_name: Arc<str>,
+    /// The trigger.
+    pub trigger: Arc<Trigger>,
+    /// What is called, and with what.
+    pub call: Call,
+    /// Where it differs from the settings.
+    pub limits: RunLimits,
+    /// Where its log, its queries and its writes go.
+    pub context: Arc<dyn RunContext>,
+}
+
+impl PluginCall {
+    /// The run of this code.
+    fn of_code(self, code: PluginOnDisk) -> Run {
+        Run {
+            trigger: TriggerKey::Trigger {
+                database: self.database,
+                trigger: self.trigger.id,
+            },
+            database_name: self.database_name,
+            trigger_name: Arc::from(self.trigger.name.as_str()),
+            code,
+            arguments: self.trigger.arguments.clone(),
+            call: self.call,
+            is_async: self.trigger.run_async,
+            limits: self.limits,
+            context: self.context,
+        }
+    }
+}
+
+/// A trigger of a database, to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) database: DatabaseId,
+    pub(crate) database_name: Arc<str>,
+    pub(crate) trigger: Arc<Trigger>,
+    pub(crate) call: Call,
+    /// The depth of what the plugin writes.
+    pub(crate) depth: u8,
+    /// The time that it may take, if that is less than the settings say.
+    pub(crate) time: Option<Duration>,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// What the plugin answered, or why it failed.
+    pub(crate) result: Result<Option<PluginResponse>, CallError>,
+    /// Whether lines of it could not be written.
+    pub(crate) is_unwritten: bool,
+}
+
+impl Ran {
+    /// Whether there is nothing that a repetition could better.
+    pub(crate) fn is_success(&self) -> bool {
+        self.result.is_ok() && !self.is_unwritten
+    }
+}
+
+/// Runs triggers.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    pub(crate) plugins: Arc<dyn Plugins>,
+    pub(crate) database: Arc<dyn Database>,
+    pub(crate) log: PluginLog,
+    pub(crate) metrics: EngineMetrics,
+    pub(crate) world: World,
+}
+
+impl Runner {
+    /// Runs a trigger once and writes the lines that it queued.
+    pub(crate) async fn run(&self, job: Job) -> Ran {
+        let of = logged(&job);
+        let (depth, database) = (job.depth, Arc::clone(&of.database_name));
+        let begun = self.log.moment();
+        self.log_start(&of, &job.call);
+        let context = Arc::new(Context {
+            runner: self.clone(),
+            of: of.clone(),
+            depth,
+        });
+        let call = PluginCall {
+            database: job.database,
+            database_name: Arc::clone(&of.database_name),
+            trigger: job.trigger,
+            call: job.call,
+            limits: RunLimits {
+                wall_time: job.time,
+                ..RunLimits::default()
+            },
+            context,
+        };
+        let run = self.plugins.run(call);
+        let finished = match job.time {
+            None => run.await,
+            // The time of an event also passes while a run waits for a process.
+            Some(time) => {
+                let ran = self.world.timeout(time.saturating_add(LEEWAY), run).await;
+                ran.unwrap_or(Err(CallError::Failed(RunError::Stopping)))
+            }
+        };
+        let took = self.log.elapsed(&begun);
+        let labels = (&*database, &*of.trigger);
+        self.metrics.ran(labels, took, finished.as_ref().err());
+        let finished = match finished {
+            Ok(finished) => finished,
+            Err(failure) => {
+                self.log_failure(&of, &failure);
+                return Ran {
+                    result: Err(failure),
+                    is_unwritten: false,
+                };
+            }
+        };
+        let is_unwritten = !self.write_queued(&of, finished.queued, depth).await;
+        if is_unwritten {
+            self.metrics.unwritten(labels);
+        }
+        let text = format!("finished execution in {}", humantime::format_duration(took));
+        self.log.add(&of, LogLevel::Info, text);
+        Ran {
+            result: Ok(finished.response),
+            is_unwritten,
+        }
+    }
+
+    fn log_start(&self, of: &LoggedTrigger, call: &Call) {
+        let text = match call {
+            Call::Writes { .. } => "starting execution of wal plugin.".to_owned(),
+            Call::Schedule { time } => match DateTime::from_timestamp_micros(time.micros()) {
+                Some(time) => format!("starting execution with scheduled time {time}"),
+                None => "starting execution of scheduled plugin.".to_owned(),
+            },
+            Call::Request { .. } => "starting execution of request plugin.".to_owned(),
+        };
+        self.log.add(of, LogLevel::Info, text);
+    }
+
+    fn log_failure(&self, of: &LoggedTrigger, failure: &CallError) {
+        let mut text = failure.to_string();
+        if let CallError::Failed(RunError::Plugin {
+            traceback: Some(traceback),
+            ..
+        }) = failure
+        {
+            text.push('\n');
+            text.push_str(traceback);
+        }
+        self.log.add(of, LogLevel::Error, text);
+    }
+
+    /// Writes the lines that a run queued. Whether all of them are stored; the others are in the log.
+    async fn write_queued(
+        &self,
+        of: &LoggedTrigger,
+        queued: BTreeMap<String, Vec<String>>,
+        depth: u8,
+    ) -> bool {
+        let mut is_complete = true;
+        for (database, lines) in queued {
+            if lines.is_empty() {
+                continue;
+            }
+            let body = Bytes::from(lines.join("\n"));
+            let options = of_trigger(of, &database, depth, false);
+            if let Err(error) = self.database.write(&database, body, options).await {
+                is_complete = false;
+                let text = format!("error writing lines to {database}: {error}");
+                self.log.add(of, LogLevel::Error, text);
+            }
+        }
+        is_complete
+    }
+}
+
+/// How lines of a trigger are written to a database.
+fn of_trigger(of: &LoggedTrigger, database: &str, depth: u8, no_sync: bool) -> PluginWrite {
+    PluginWrite {
+        depth,
+        no_sync,
+        only: (*database == *of.database_name).then_some(of.database),
+    }
+}
+
+fn logged(job: &Job) -> LoggedTrigger {
+    LoggedTrigger {
+        database: job.database,
+        database_name: Arc::clone(&job.database_name),
+        trigger: Arc::from(job.trigger.name.as_str()),
+    }
+}
+
+/// What a plugin can do while it runs.
+#[derive(Clone, Debug)]
+struct Context {
+    runner: Runner,
+    of: LoggedTrigger,
+    depth: u8,
+}
+
+#[async_trait]
+impl RunContext for Context {
+    fn log(&self, level: LogLevel, text: String) {
+        self.runner.log.add(&self.of, level, text);
+    }
+
+    async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        parameters: &[(String, String)],
+    ) -> Result<QueryRows, PortError> {
+        let port = &self.runner.database;
+        port.query(database, sql, parameters).await
+    }
+
+    async fn write_now(
+        &self,
+        database: &str,
+        lines: Bytes,
+        no_sync: bool,
+    ) -> Result<(), PortError> {
+        let options = of_trigger(&self.of, database, self.depth, no_sync);
+        let port = &self.runner.database;
+        port.write(database, lines, options).await.map(drop)
+    }
+}

@@ -1,0 +1,90 @@
+//! Who runs a tick: whoever creates its object.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{Get, GetOptions, Key, ListRequest, Put, PutMode, StoreError, StoreTime};
+
+use crate::{checkpoint::FeedKey, engine::Engine};
+
+/// After this time a claim that can't be decided is given up: the tick is left to others.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The pause before a request is repeated, at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whose a tick is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// This instance's.
+    Ours,
+    /// Another one's, or this one's from an earlier attempt at it.
+    Others,
+    /// The store did not say.
+    Unknown(String),
+}
+
+/// The name of a tick: milliseconds since the Unix epoch.
+pub(super) fn millis(tick: StoreTime) -> u64 {
+    u64::try_from(tick.micros() / 1_000).unwrap_or(0)
+}
+
+impl Engine {
+    /// The ticks after a time that are claimed already, as far as one page tells: who finds a tick here need not claim
+    /// it. Where the store does not answer there are none, and claims decide.
+    pub(super) async fn claimed(&self, key: FeedKey, after: StoreTime) -> BTreeSet<u64> {
+        let first = Key::Tick(key.database, key.trigger, millis(after)).to_string();
+        let prefix = first.rfind('/').and_then(|end| first.get(..=end));
+        let page = self.bucket.list(ListRequest {
+            prefix: prefix.unwrap_or(&first),
+            start_after: Some(&first),
+            page_token: None,
+        });
+        let Some(Ok(page)) = self.bucket.world().timeout(LIMIT, page).await else {
+            return BTreeSet::new();
+        };
+        let keys = page.value.entries.iter().map(|entry| entry.key.parse());
+        let ticks = keys.filter_map(|key| match key {
+            Ok(Key::Tick(_, _, millis)) => Some(millis),
+            _ => None,
+        });
+        ticks.collect()
+    }
+
+    /// Claims a tick.
+    pub(super) async fn claim(&self, key: FeedKey, tick: StoreTime) -> Claim {
+        let world = self.bucket.world();
+        let claim = world
+            .timeout(LIMIT, self.claim_until_decided(key, tick))
+            .await;
+        let claim = claim.unwrap_or_else(|| Claim::Unknown("the store does not answer".to_owned()));
+        if let Claim::Unknown(reason) = &claim {
+            tracing::error!(database = %key.database, trigger = %key.trigger, reason, "a tick is left out");
+        }
+        claim
+    }
+
+    async fn claim_until_decided(&self, key: FeedKey, tick: StoreTime) -> Claim {
+        let object = Key::Tick(key.database, key.trigger, millis(tick));
+        let world = self.bucket.world();
+        // Drawn for this attempt: an event that comes twice does not find its own claim.
+        let own = Bytes::from(format!("{:032x}", world.entropy.next_u128()));
+        loop {
+            let put = self.bucket.put(&object, own.clone(), PutMode::Create);
+            match put.await {
+                Ok(answer) if answer.value != Put::Refused => return Claim::Ours,
+                Err(StoreError::Rejected { reason, .. }) => return Claim::Unknown(reason),
+                // Nothing is proven by a refusal, nor by no answer.
+                Ok(_) | Err(StoreError::Unavailable { .. }) => {}
+            }
+            let got = self.bucket.get(&object, GetOptions::default()).await;
+            match got.map(|answer| answer.value) {
+                Ok(Get::Found(found)) if found.bytes == own => return Claim::Ours,
+                Ok(Get::Found(_)) => return Claim::Others,
+                Err(StoreError::Rejected { reason, .. }) => return Claim::Unknown(reason),
+                Ok(Get::Missing | Get::Unchanged) | Err(StoreError::Unavailable { .. }) => {}
+            }
+            world.clock.sleep(world.entropy.below(PAUSE)).await;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Triggers on requests.
+
+use bytes::Bytes;
+use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
+
+use super::stage::{MINUTE, Process, SECOND, Stage, exception, finished, on_writes};
+use crate::{CallError, Finished, PluginRequest, PluginResponse, RequestTriggers, RunError};
+
+fn on_path(name: &str, path: &str) -> NewTrigger {
+    NewTrigger {
+        specification: TriggerSpecification::RequestPath {
+            path: path.to_owned(),
+        },
+        ..on_writes(name)
+    }
+}
+
+fn answering(text: &str) -> Finished {
+    Finished {
+        response: Some(PluginResponse {
+            status: 200,
+            headers: Vec::new(),
+            body: Bytes::from(text.to_owned()),
+        }),
+        ..finished()
+    }
+}
+
+async fn ask(process: &Process, path: &str) -> Option<Result<PluginResponse, RunError>> {
+    let trigger = process.engine.find(path).await.unwrap()?;
+    let request = PluginRequest {
+        method: "GET".to_owned(),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+        time: None,
+    };
+    Some(process.engine.request(&trigger, request).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
+    let stage = Stage::new();
+    let process = stage.alone().await;
+    process.start();
+    stage
+        .played
+        .play(async |call| Ok(answering(&call.trigger.name)));
+    assert!(ask(&process, "x").await.is_none());
+    process.create("db", on_path("first", "x")).await;
+    process.create("other", on_path("second", "x")).await;
+    stage.sleep(SECOND).await;
+    let body = ask(&process, "x").await.unwrap().unwrap().body;
+    assert_eq!(body, "second");
+    let other = process.id("other").await;
+    process
+        .catalog
+        .set_trigger_enabled(other, "second", false)
+        .await
+        .unwrap();
+    process.engine.changed(other);
+    // At once, before any loop has run.
+    let body = ask(&process, "/x").await.unwrap().unwrap().body;
+    assert_eq!(body, "first");
+    assert!(ask(&process, "y").await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
+    let stage = Stage::new();
+    let process = stage.alone().await;
+    process.start();
+    stage.played.play(async |_| Err(exception()));
+    process.create("db", on_path("logs", "logs")).await;
+    process
+        .create(
+            "db",
+            NewTrigger {
+                error_behavior: ErrorBehavior::Retry,
+                ..on_path("retries", "retries")
+            },
+        )
+        .await;
+    process
+        .create(
+            "db",
+            NewTrigger {
+                error_behavior: ErrorBehavior::Disable,
+                ..on_path("disables", "disables")
+            },
+        )
+        .await;
+    for path in ["logs", "retries", "disables"] {
+        let error = ask(&process, path).await.unwrap().unwrap_err();
+        assert_eq!(CallError::Failed(error), exception());
+    }
+    stage.sleep(MINUTE).await;
+    assert_eq!(stage.played.take().len(), 3);
+    assert!(ask(&process, "logs").await.is_some());
+    assert!(ask(&process, "disables").await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_no_loop_runs_for_knows_the_triggers_of_others() {
+    let stage = Stage::new();
+    let (other, function) = (stage.other(1).await, stage.other(2).await);
+    stage
+        .played
+        .play(async |call| Ok(answering(&call.trigger.name)));
+    assert!(ask(&function, "x").await.is_none());
+    other.create("db", on_path("t", "x")).await;
+    stage.sleep(2 * SECOND).await;
+    assert_eq!(ask(&function, "x").await.unwrap().unwrap().body, "t");
+}

@@ -1,0 +1,369 @@
+//! Engines, writers and a collector at work at once on a store that misbehaves, from one seed; and crashes at every
+//! request of a short life.
+//!
+//! Invariants: every acknowledged segment is seen by every trigger; the collector deletes none that is unseen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::stage::{
+    Cast, HOUR, MINUTE, Played, Process, SECOND, Stage, exception, finished, on_writes,
+};
+use futures::future::FutureExt;
+use neap_bucket::{
+    Bucket, Call, Entropy, Faults, FaultyStore, Key, Margins, Operation, Phase, Stamp, World,
+};
+use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
+use neap_compact::{
+    CollectSettings, CompactParts, Compactor, CompactorSettings, Event, FlushLimits, FlushTriggers,
+    MergePolicy,
+};
+
+/// What the engines may not know: what was promised to clients, and the table it is in.
+#[derive(Debug, Default)]
+struct Ghost {
+    acknowledged: BTreeMap<Stamp, &'static str>,
+    /// Acknowledged segments that were deleted before a trigger had seen them.
+    violations: Vec<String>,
+}
+
+const TRIGGERS: [&str; 3] = ["serial", "parallel", "of_b"];
+
+fn triggers() -> [NewTrigger; 3] {
+    [
+        NewTrigger {
+            error_behavior: ErrorBehavior::Retry,
+            ..on_writes("serial")
+        },
+        NewTrigger {
+            run_async: true,
+            error_behavior: ErrorBehavior::Retry,
+            ..on_writes("parallel")
+        },
+        NewTrigger {
+            specification: TriggerSpecification::SingleTableWalWrite {
+                table_name: "b".to_owned(),
+            },
+            error_behavior: ErrorBehavior::Retry,
+            ..on_writes("of_b")
+        },
+    ]
+}
+
+/// The triggers that have not run for a segment with success.
+fn unseen(played: &Played, stamp: Stamp, table: &str) -> Vec<&'static str> {
+    let succeeded = played.succeeded.lock().unwrap();
+    let has_seen = |trigger: &str| {
+        (trigger == "of_b" && table != "b")
+            || succeeded
+                .iter()
+                .any(|(of, name)| of == trigger && name.stamp == stamp)
+    };
+    TRIGGERS
+        .into_iter()
+        .filter(|trigger| !has_seen(trigger))
+        .collect()
+}
+
+fn faults() -> Faults {
+    Faults {
+        delay: 0.3,
+        longest_delay: Duration::from_millis(800),
+        unavailable: 0.03,
+        lost_reply: 0.03,
+        late_landing: 0.02,
+        longest_landing: 20 * SECOND,
+        refused_after_effect: 0.05,
+        refused_without_effect: 0.05,
+        date_skew: Duration::from_millis(200),
+        page_keys: Some(3),
+    }
+}
+
+struct Scene {
+    stage: Stage,
+    ghost: Arc<Mutex<Ghost>>,
+    chance: Entropy,
+    is_sole: bool,
+}
+
+impl Scene {
+    fn draw(&self, below: u64) -> u64 {
+        self.chance.next_u64() % below
+    }
+
+    async fn pause(&self, longest: Duration) {
+        self.stage.sleep(self.chance.below(longest)).await;
+    }
+
+    async fn process(&self, number: usize) -> Process {
+        let cast = Cast {
+            sole_writer: self.is_sole,
+            faults: Faults::default(),
+            seed: self.chance.next_u64(),
+            max_queued: [2, 1_000][usize::from(self.draw(3) > 0)],
+            ..Cast::default()
+        };
+        let process = self.stage.process(number, cast).await;
+        process.store.set_faults(faults());
+        process.start();
+        process
+    }
+
+    /// The life of a process: it writes, and dies, and comes back.
+    async fn live(&self, number: usize, rounds: usize) -> Process {
+        let mut process = self.process(number).await;
+        for round in 0..rounds {
+            self.pause(4 * SECOND).await;
+            let table = ["a", "b"][usize::from(self.draw(2) == 0)];
+            let time = 1_000 * number + round;
+            let line = format!("{table} v=1 {time}");
+            let written = process.write("db", &line);
+            match self.draw(25) {
+                0 => {
+                    // It dies in the middle of a write.
+                    let limit = self.chance.below(SECOND);
+                    process.bucket.world().timeout(limit, written).await;
+                    process.crash().await;
+                    self.pause(30 * SECOND).await;
+                    process = self.process(number).await;
+                }
+                1 if !self.is_sole => {
+                    written.await.ok();
+                    process.notices.are_lost.store(true, Ordering::Relaxed);
+                }
+                2 => {
+                    written.await.ok();
+                    let stop = process.bucket.world().timeout(MINUTE, process.stop()).await;
+                    assert!(stop.is_some(), "it did not stop");
+                    process = self.process(number).await;
+                }
+                _ => {
+                    if let Ok(stamp) = written.await {
+                        self.ghost.lock().unwrap().acknowledged.insert(stamp, table);
+                    }
+                    process.notices.are_lost.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+        process
+    }
+
+    /// Flushes and collects, and looks at what it deletes.
+    fn compactor(&self, process: &Process) -> Compactor {
+        let (ghost, played) = (Arc::clone(&self.ghost), Arc::clone(&self.stage.played));
+        let hook = move |call: &Call| {
+            if call.operation == Operation::Delete && call.phase == Phase::Before {
+                let Ok(Key::Segment(_, name)) = call.key.parse() else {
+                    return std::future::ready(()).boxed();
+                };
+                let mut ghost = ghost.lock().unwrap();
+                if let Some(table) = ghost.acknowledged.get(&name.stamp) {
+                    let unseen = unseen(&played, name.stamp, table);
+                    if !unseen.is_empty() {
+                        ghost
+                            .violations
+                            .push(format!("{} by {unseen:?}", name.stamp));
+                    }
+                }
+            }
+            std::future::ready(()).boxed()
+        };
+        let world = World {
+            clock: Arc::clone(&self.stage.clock) as _,
+            entropy: Arc::new(Entropy::from_seed(self.chance.next_u64())),
+        };
+        let inner = Arc::clone(&self.stage.store) as _;
+        let store = FaultyStore::new(inner, world.clone(), Faults::default());
+        let store = store.with_hook(Arc::new(hook));
+        let parts = CompactParts {
+            bucket: Bucket::new(Arc::new(store), world),
+            margins: Margins::LOCAL,
+            rules: process.rules,
+            flush: FlushLimits::default(),
+            merge: MergePolicy::default(),
+            collect: CollectSettings::default(),
+            settings: CompactorSettings {
+                triggers: FlushTriggers {
+                    segments: 5,
+                    ..FlushTriggers::default()
+                },
+                ..CompactorSettings::default()
+            },
+        };
+        parts.assemble(None)
+    }
+
+    async fn compact(&self, compactor: &Compactor) {
+        loop {
+            self.pause(40 * SECOND).await;
+            let event = match self.draw(4) {
+                0 => Event::Collect,
+                _ => Event::Scheduled,
+            };
+            compactor.handle(&event, None).await.unwrap();
+        }
+    }
+}
+
+async fn simulate(seed: u64, is_sole: bool) {
+    let stage = Stage::new();
+    let chance = Entropy::from_seed(seed);
+    let scene = Scene {
+        stage,
+        ghost: Arc::default(),
+        chance,
+        is_sole,
+    };
+    let founder = scene.stage.other(9).await;
+    for trigger in triggers() {
+        founder.create("db", trigger).await;
+    }
+    let (failing, clock) = (
+        Arc::new(Entropy::from_seed(seed ^ 1)),
+        Arc::clone(&scene.stage.clock),
+    );
+    scene.stage.played.play(move |_| {
+        let fails = failing.next_u64() % 10 == 0;
+        let took = neap_bucket::Clock::sleep(&*clock, failing.below(2 * SECOND));
+        async move {
+            took.await;
+            if fails {
+                Err(exception())
+            } else {
+                Ok(finished())
+            }
+        }
+    });
+    let compactor = scene.compactor(&founder);
+    let lives = async {
+        match is_sole {
+            true => vec![scene.live(1, 200).await],
+            false => {
+                let (one, two) = futures::join!(scene.live(1, 120), scene.live(2, 120));
+                vec![one, two]
+            }
+        }
+    };
+    let processes = tokio::select! {
+        processes = lives => processes,
+        () = scene.compact(&compactor) => unreachable!("it compacts for ever"),
+    };
+    for process in &processes {
+        process.store.set_faults(Faults::default());
+        process.notices.are_lost.store(false, Ordering::Relaxed);
+    }
+    tokio::select! {
+        () = scene.stage.sleep(HOUR) => {}
+        () = scene.compact(&compactor) => unreachable!("it compacts for ever"),
+    }
+    for process in &processes {
+        process.stop().await;
+    }
+    let left = scene.stage.segments().await.len();
+    assert!(left < 40, "seed {seed}: {left} segments are kept");
+    let ghost = scene.ghost.lock().unwrap();
+    assert_eq!(ghost.violations, [] as [String; 0], "seed {seed}");
+    assert!(ghost.acknowledged.len() > 50, "seed {seed}");
+    for (stamp, table) in &ghost.acknowledged {
+        let unseen = unseen(&scene.stage.played, *stamp, table);
+        assert!(
+            unseen.is_empty(),
+            "seed {seed}: {stamp} was not seen by {unseen:?}"
+        );
+    }
+}
+
+fn run(seed: u64, is_sole: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(simulate(seed, is_sole));
+}
+
+#[test]
+fn every_acknowledged_segment_is_seen_by_every_trigger_of_two_engines() {
+    for seed in 0..6 {
+        run(seed, false);
+    }
+}
+
+#[test]
+fn every_acknowledged_segment_is_seen_by_every_trigger_of_a_sole_writer() {
+    for seed in 100..106 {
+        run(seed, true);
+    }
+}
+
+/// A process that stops for ever at one of its requests, and then one that does not.
+async fn crash_at(number: u64) -> bool {
+    let stage = Stage::new();
+    let founder = stage.other(9).await;
+    for trigger in triggers() {
+        founder.create("db", trigger).await;
+    }
+    let (calls, has_struck) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
+    let (is_set, struck) = (Arc::new(AtomicBool::new(false)), Arc::clone(&has_struck));
+    let has_begun = Arc::clone(&is_set);
+    let hook = move |_: &Call| {
+        if is_set.load(Ordering::Relaxed) && calls.fetch_add(1, Ordering::Relaxed) >= number {
+            struck.store(true, Ordering::Relaxed);
+            return std::future::pending().boxed();
+        }
+        std::future::ready(()).boxed()
+    };
+    let cast = Cast {
+        sole_writer: true,
+        hook: Some(Arc::new(hook)),
+        ..Cast::default()
+    };
+    let mut acknowledged = Vec::new();
+    let first = Arc::clone(&stage.clock);
+    let life = async {
+        let process = stage.process(1, cast).await;
+        has_begun.store(true, Ordering::Relaxed);
+        process.start();
+        for time in 0..4 {
+            let table = ["a", "b"][time % 2];
+            if let Ok(stamp) = process.write("db", &format!("{table} v=1 {time}")).await {
+                acknowledged.push((stamp, table));
+            }
+            neap_bucket::Clock::sleep(&*first, 4 * SECOND).await;
+        }
+        neap_bucket::Clock::sleep(&*first, 2 * MINUTE).await;
+        process.crash().await;
+    };
+    let limit = neap_bucket::Clock::sleep(&*stage.clock, 5 * MINUTE);
+    tokio::select! {
+        () = life => {}
+        () = limit => {}
+    }
+    let second = stage.alone().await;
+    second.start();
+    stage.sleep(2 * MINUTE).await;
+    for (stamp, table) in acknowledged {
+        let unseen = unseen(&stage.played, stamp, table);
+        assert!(
+            unseen.is_empty(),
+            "request {number}: {stamp} was not seen by {unseen:?}"
+        );
+    }
+    has_struck.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_request_loses_nothing() {
+    let mut number = 0;
+    while crash_at(number).await {
+        number += 1;
+    }
+    assert!(number > 20, "{number} requests");
+}

@@ -1,0 +1,568 @@
+//! A store in memory, and any number of processes on it, each with a writer and an engine.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arrow_array::{cast::AsArray, types::TimestampNanosecondType};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use neap_bucket::{
+    Bucket, Clock, CountingStore, Counts, Entropy, Faults, FaultyStore, Hook, Key, ListRequest,
+    Margins, MemoryStore, Rules, SegmentName, Stamp, Store, World,
+};
+use neap_catalog::{Catalog, EngineLogs, ErrorBehavior, NewTrigger, Trigger, TriggerSpecification};
+use neap_http::Metrics;
+use neap_schema::{DatabaseId, TIME_COLUMN};
+use neap_wal::{Segment, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_write::{Precision, WriteOptions, WriteParts, WriteService, WriteSettings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Call, CallError, CodeSettings, Database, Engine, EngineParts, EngineSettings, Finished,
+    PluginCall, PluginCode, PluginWrite, Plugins, PortError, PythonPlugins, QueryRows, RunError,
+    TriggerKey, WorkerSettings, Workers,
+};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// 14 November 2023, 22:13:20.
+const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
+
+/// A clock over Tokio's paused time.
+#[derive(Debug)]
+pub(super) struct PausedClock {
+    start: tokio::time::Instant,
+}
+
+impl Clock for PausedClock {
+    fn wall_micros(&self) -> i64 {
+        EPOCH_MICROS + i64::try_from(self.start.elapsed().as_micros()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else is given"
+    )]
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// A run that a plugin has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Began {
+    pub(super) engine: usize,
+    pub(super) trigger: String,
+    pub(super) stamp: Option<SegmentName>,
+    /// The times of the rows, by table in their order.
+    pub(super) rows: Vec<(String, Vec<i64>)>,
+    /// The tick of a schedule, in microseconds since the epoch.
+    pub(super) tick: Option<i64>,
+}
+
+/// How a run goes, after it is noted as begun.
+pub(super) type Part =
+    Arc<dyn Fn(PluginCall) -> BoxFuture<'static, Result<Finished, CallError>> + Send + Sync>;
+
+/// What all plugins of all processes have done.
+#[derive(Default)]
+pub(super) struct Played {
+    pub(super) began: Mutex<Vec<Began>>,
+    /// Which segments triggers have run for with success.
+    pub(super) succeeded: Mutex<Vec<(String, SegmentName)>>,
+    part: Mutex<Option<Part>>,
+    /// The runs that are under way of each trigger, and the most there were.
+    pub(super) running: Mutex<BTreeMap<String, (usize, usize)>>,
+}
+
+impl Played {
+    /// Changes what plugins do from now on.
+    pub(super) fn play<F>(&self, part: impl Fn(PluginCall) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<Finished, CallError>> + Send + 'static,
+    {
+        *self.part.lock().unwrap() = Some(Arc::new(move |call| part(call).boxed()));
+    }
+
+    pub(super) fn take(&self) -> Vec<Began> {
+        std::mem::take(&mut *self.began.lock().unwrap())
+    }
+
+    /// The times of all rows that a trigger was given.
+    pub(super) fn times(&self, trigger: &str) -> Vec<i64> {
+        let began = self.began.lock().unwrap();
+        let of_trigger = began.iter().filter(|run| run.trigger == trigger);
+        let rows = of_trigger.flat_map(|run| run.rows.iter().flat_map(|(_, times)| times.clone()));
+        rows.collect()
+    }
+
+    pub(super) fn ticks(&self, trigger: &str) -> Vec<i64> {
+        let began = self.began.lock().unwrap();
+        let of_trigger = began.iter().filter(|run| run.trigger == trigger);
+        let ticks = of_trigger.filter_map(|run| run.tick);
+        ticks.map(|tick| (tick - EPOCH_MICROS) / 1_000).collect()
+    }
+}
+
+pub(super) fn finished() -> Finished {
+    Finished {
+        queued: BTreeMap::new(),
+        response: None,
+        took: Duration::ZERO,
+    }
+}
+
+pub(super) fn exception() -> CallError {
+    CallError::Failed(RunError::Plugin {
+        text: "ValueError: no".to_owned(),
+        traceback: None,
+    })
+}
+
+/// The plugins of one process.
+struct Players {
+    engine: usize,
+    played: Arc<Played>,
+    is_stopped: AtomicBool,
+}
+
+impl fmt::Debug for Players {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Players").finish_non_exhaustive()
+    }
+}
+
+/// Notes that a run is over, however it ends.
+struct Running<'a>(&'a Played, String);
+
+impl<'a> Running<'a> {
+    fn of(played: &'a Played, trigger: &str) -> Self {
+        let mut running = played.running.lock().unwrap();
+        let (now, most) = running.entry(trigger.to_owned()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(played, trigger.to_owned())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.lock().unwrap().get_mut(&self.1).unwrap().0 -= 1;
+    }
+}
+
+#[async_trait]
+impl Plugins for Players {
+    async fn run(&self, call: PluginCall) -> Result<Finished, CallError> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(CallError::Failed(RunError::Stopping));
+        }
+        let trigger = call.trigger.name.clone();
+        let (mut stamp, mut rows, mut tick) = (None, Vec::new(), None);
+        match &call.call {
+            Call::Writes { tables, stamp: of } => {
+                stamp = *of;
+                for (table, batches) in tables {
+                    let times = batches.iter().flat_map(|batch| {
+                        let column = batch.column_by_name(TIME_COLUMN).unwrap();
+                        column
+                            .as_primitive::<TimestampNanosecondType>()
+                            .values()
+                            .to_vec()
+                    });
+                    rows.push((table.clone(), times.collect()));
+                }
+            }
+            Call::Schedule { time } => tick = Some(time.micros()),
+            Call::Request { .. } => {}
+        }
+        self.played.began.lock().unwrap().push(Began {
+            engine: self.engine,
+            trigger: trigger.clone(),
+            stamp,
+            rows,
+            tick,
+        });
+        let _running = Running::of(&self.played, &trigger);
+        let part = self.played.part.lock().unwrap().clone();
+        let result = match part {
+            Some(part) => part(call).await,
+            None => Ok(finished()),
+        };
+        if let (Ok(_), Some(name)) = (&result, stamp) {
+            self.played.succeeded.lock().unwrap().push((trigger, name));
+        }
+        result
+    }
+
+    fn forget(&self, _: &TriggerKey) {}
+
+    async fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The database as plugins have it, without queries.
+#[derive(Debug)]
+struct Writes(Arc<WriteService>);
+
+#[async_trait]
+impl Database for Writes {
+    async fn query(
+        &self,
+        _: &str,
+        sql: &str,
+        _: &[(String, String)],
+    ) -> Result<QueryRows, PortError> {
+        Err(PortError(sql.to_owned()))
+    }
+
+    async fn write(
+        &self,
+        database: &str,
+        lines: Bytes,
+        options: PluginWrite,
+    ) -> Result<Option<Stamp>, PortError> {
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            accept_partial: false,
+            depth: options.depth,
+            no_sync: options.no_sync,
+            only: options.only,
+            ..WriteOptions::default()
+        };
+        let written = self.0.write(database, lines, options).await;
+        let accepted = written.map_err(|error| PortError(error.to_string()))?;
+        Ok(accepted.stamp)
+    }
+}
+
+/// Tells the engine of its process, or not.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    engine: OnceLock<Arc<Engine>>,
+    pub(super) are_lost: AtomicBool,
+}
+
+impl SegmentObserver for Notices {
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        if let Some(engine) = self.engine.get()
+            && !self.are_lost.load(Ordering::Relaxed)
+        {
+            engine.segment_put(database, segment);
+        }
+    }
+
+    fn put_unknown(&self, database: DatabaseId) {
+        if let Some(engine) = self.engine.get() {
+            SegmentObserver::put_unknown(&**engine, database);
+        }
+    }
+}
+
+/// What differs between processes.
+pub(super) struct Cast {
+    pub(super) sole_writer: bool,
+    pub(super) faults: Faults,
+    pub(super) seed: u64,
+    pub(super) hook: Option<Hook>,
+    pub(super) max_queued: usize,
+    pub(super) max_decoded_bytes: usize,
+    /// Where plugins in Python are, if they are run in earnest.
+    pub(super) plugin_folder: Option<PathBuf>,
+}
+
+impl Default for Cast {
+    fn default() -> Self {
+        Self {
+            sole_writer: false,
+            faults: Faults::default(),
+            seed: 1,
+            hook: None,
+            max_queued: EngineSettings::default().max_queued,
+            max_decoded_bytes: EngineSettings::default().max_decoded_bytes,
+            plugin_folder: None,
+        }
+    }
+}
+
+/// A process.
+pub(super) struct Process {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) bucket: Bucket,
+    pub(super) service: Arc<WriteService>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) notices: Arc<Notices>,
+    pub(super) logs: Arc<EngineLogs>,
+    pub(super) metrics: Metrics,
+    pub(super) rules: Rules,
+    pub(super) store: Arc<FaultyStore>,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Process {
+    /// Runs the engine in the background.
+    pub(super) fn start(&self) {
+        let run = Arc::clone(&self.engine).run(self.stop.clone());
+        *self.task.lock().unwrap() = Some(tokio::spawn(run));
+    }
+
+    pub(super) fn tail(&self) -> TailReader {
+        TailReader::new(self.bucket.clone(), TailSettings::default())
+    }
+
+    /// Stops it in order.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().unwrap().take();
+        if let Some(task) = task {
+            task.await.unwrap();
+        }
+    }
+
+    /// Ends it as a power failure does.
+    pub(super) async fn crash(&self) {
+        self.notices.are_lost.store(true, Ordering::Relaxed);
+        let task = self.task.lock().unwrap().take();
+        if let Some(task) = task {
+            task.abort();
+            task.await.ok();
+        }
+    }
+
+    pub(super) async fn write(&self, database: &str, lines: &str) -> Result<Stamp, String> {
+        let options = WriteOptions {
+            precision: Precision::Nanosecond,
+            ..WriteOptions::default()
+        };
+        let body = Bytes::from(lines.to_owned());
+        let written = self.service.write(database, body, options).await;
+        let accepted = written.map_err(|error| error.to_string())?;
+        Ok(accepted.stamp.unwrap())
+    }
+
+    pub(super) async fn id(&self, database: &str) -> DatabaseId {
+        let id = self.catalog.get_or_create_database(database, MINUTE).await;
+        id.unwrap()
+    }
+
+    pub(super) async fn create(&self, database: &str, trigger: NewTrigger) -> Arc<Trigger> {
+        let id = self.id(database).await;
+        let created = self.catalog.create_trigger(id, &trigger).await.unwrap();
+        self.engine.catalog_changed(id);
+        // What is written from now on is after the trigger.
+        self.bucket
+            .world()
+            .clock
+            .sleep(Duration::from_millis(10))
+            .await;
+        created
+    }
+
+    /// The lines that a database's triggers logged, with their levels.
+    pub(super) async fn logged(&self, database: &str) -> Vec<String> {
+        let id = self.id(database).await;
+        let lines = self.logs.newest(id, 1_000).await.unwrap();
+        let show = |line: neap_catalog::EngineLogLine| format!("{}: {}", line.level, line.text);
+        lines.into_iter().map(show).collect()
+    }
+
+    /// The value of a metric, or of several with these labels together.
+    pub(super) fn metric(&self, name: &str, labels: &str) -> f64 {
+        let text = self.metrics.render();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(labels));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
+    }
+}
+
+/// A trigger on all tables.
+pub(super) fn on_writes(name: &str) -> NewTrigger {
+    NewTrigger {
+        name: name.to_owned(),
+        plugin: "plugin.py".to_owned(),
+        code: None,
+        specification: TriggerSpecification::AllTablesWalWrite,
+        arguments: None,
+        run_async: false,
+        error_behavior: ErrorBehavior::Log,
+        disabled: false,
+    }
+}
+
+pub(super) struct Stage {
+    pub(super) clock: Arc<PausedClock>,
+    pub(super) store: Arc<CountingStore>,
+    pub(super) played: Arc<Played>,
+    margins: Margins,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Self::with(Margins::LOCAL)
+    }
+
+    pub(super) fn with(margins: Margins) -> Self {
+        let clock = Arc::new(PausedClock {
+            start: tokio::time::Instant::now(),
+        });
+        let memory = MemoryStore::new(Arc::clone(&clock) as _);
+        Self {
+            store: Arc::new(CountingStore::new(Arc::new(memory))),
+            clock,
+            played: Arc::default(),
+            margins,
+        }
+    }
+
+    /// A process that writes alone.
+    pub(super) async fn alone(&self) -> Process {
+        let cast = Cast {
+            sole_writer: true,
+            ..Cast::default()
+        };
+        self.process(0, cast).await
+    }
+
+    /// A process among others.
+    pub(super) async fn other(&self, number: usize) -> Process {
+        let cast = Cast {
+            seed: 100 + number as u64,
+            ..Cast::default()
+        };
+        self.process(number, cast).await
+    }
+
+    pub(super) async fn process(&self, number: usize, cast: Cast) -> Process {
+        let world = World {
+            clock: Arc::clone(&self.clock) as _,
+            entropy: Arc::new(Entropy::from_seed(cast.seed)),
+        };
+        let inner = Arc::clone(&self.store) as Arc<dyn Store>;
+        let mut store = FaultyStore::new(inner, world.clone(), Faults::default());
+        if let Some(hook) = cast.hook {
+            store = store.with_hook(hook);
+        }
+        let store = Arc::new(store);
+        let bucket = Bucket::new(Arc::clone(&store) as _, world);
+        let catalog = Arc::new(Catalog::new(bucket.clone(), self.margins, None));
+        let rules = catalog.rules().await.unwrap();
+        let notices = Arc::new(Notices::default());
+        let observer = Arc::clone(&notices) as _;
+        let writer = TailWriter::new(bucket.clone(), rules, WriterSettings::LOCAL, Some(observer));
+        let metrics = Metrics::default();
+        let service = Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(&catalog),
+            writer,
+            rules,
+            metrics: metrics.clone(),
+            settings: WriteSettings::default(),
+        }));
+        let logs = Arc::new(EngineLogs::new(bucket.clone()));
+        let plugins: Arc<dyn Plugins> = match cast.plugin_folder {
+            None => Arc::new(Players {
+                engine: number,
+                played: Arc::clone(&self.played),
+                is_stopped: AtomicBool::new(false),
+            }),
+            Some(folder) => {
+                let settings = CodeSettings {
+                    plugin_folder: Some(folder),
+                    ..CodeSettings::default()
+                };
+                let code = PluginCode::new(settings, Arc::clone(&catalog));
+                let world = bucket.world().clone();
+                let workers = Workers::new(WorkerSettings::default(), world);
+                Arc::new(PythonPlugins::new(Arc::new(code), Arc::new(workers)))
+            }
+        };
+        let engine = Engine::new(EngineParts {
+            bucket: bucket.clone(),
+            catalog: Arc::clone(&catalog),
+            rules,
+            tail: TailReader::new(bucket.clone(), TailSettings::default()),
+            database: Arc::new(Writes(Arc::clone(&service))),
+            plugins,
+            logs: Arc::clone(&logs),
+            settings: EngineSettings {
+                sole_writer: cast.sole_writer,
+                max_queued: cast.max_queued,
+                max_decoded_bytes: cast.max_decoded_bytes,
+                ..EngineSettings::default()
+            },
+            metrics: metrics.clone(),
+        });
+        notices.engine.set(Arc::clone(&engine)).unwrap();
+        store.set_faults(cast.faults);
+        Process {
+            catalog,
+            bucket,
+            service,
+            engine,
+            notices,
+            logs,
+            metrics,
+            rules,
+            store,
+            stop: CancellationToken::new(),
+            task: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+
+    /// What the store was asked for while something was done.
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> Counts {
+        let before = self.store.counts();
+        work.await;
+        self.store.counts() - before
+    }
+
+    pub(super) async fn keys(&self, prefix: &str) -> Vec<String> {
+        let (mut keys, mut page_token) = (Vec::new(), None);
+        loop {
+            let request = ListRequest {
+                prefix,
+                start_after: None,
+                page_token,
+            };
+            let page = self.store.list(request).await.unwrap().value;
+            keys.extend(page.entries.into_iter().map(|entry| entry.key));
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return keys;
+            }
+        }
+    }
+
+    /// The segments that are in the store.
+    pub(super) async fn segments(&self) -> Vec<(DatabaseId, SegmentName)> {
+        let keys = self.keys(Key::TAIL_PREFIX).await;
+        let segments = keys.into_iter().map(|key| match key.parse().unwrap() {
+            Key::Segment(database, name) => (database, name),
+            key => panic!("{key}"),
+        });
+        segments.collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! What a plugin asks for while it runs, and what it is answered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    PortError,
+    worker::{
+        Run,
+        cache::{CacheStore, Value},
+        columns::row_frames,
+        frames::{self, FrameError, kind},
+    },
+};
+
+/// What the host raises when the trigger was disabled or the server stops.
+const STOPPING: &str = "influxdb3 is shutting down; aborting plugin execution";
+
+#[derive(Debug, Deserialize)]
+struct Query {
+    database: String,
+    sql: String,
+    parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Write {
+    database: String,
+    no_sync: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Put {
+    key: String,
+    global: bool,
+    /// Seconds.
+    ttl: Option<f64>,
+    #[serde(default)]
+    held: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cached {
+    key: String,
+    global: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Found {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
+}
+
+/// A failure, and the exception that it becomes.
+#[derive(Debug, Serialize)]
+struct Failure {
+    kind: &'static str,
+    text: String,
+}
+
+/// Why an answer was not given.
+#[derive(Debug)]
+pub(super) enum AnswerError {
+    /// The question was none.
+    Frame(FrameError),
+    /// The process does not listen. It may still have something to say.
+    Closed,
+}
+
+impl From<FrameError> for AnswerError {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<std::io::Error> for AnswerError {
+    fn from(_: std::io::Error) -> Self {
+        Self::Closed
+    }
+}
+
+/// Answers what one run asks.
+#[derive(Debug)]
+pub(super) struct Answers<'a, W> {
+    pub(super) run: &'a Run,
+    pub(super) cache: &'a CacheStore,
+    /// The process's number.
+    pub(super) process: u64,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) to: &'a mut W,
+}
+
+impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
+    /// Answers a question. False: it is none.
+    pub(super) async fn answer(&mut self, kind: u8, payload: Bytes) -> Result<bool, AnswerError> {
+        match kind {
+            kind::QUERY => self.query(frames::split(payload)?.0).await?,
+            kind::WRITE => {
+                let (write, lines) = frames::split(payload)?;
+                self.write(write, lines).await?;
+            }
+            kind::CACHE_PUT => {
+                let (put, pickled) = frames::split(payload)?;
+                self.put(put, pickled).await?;
+            }
+            kind::CACHE_GET => self.get(&frames::split(payload)?.0).await?,
+            kind::CACHE_DELETE => self.delete(&frames::split(payload)?.0).await?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn query(&mut self, query: Query) -> Result<(), AnswerError> {
+        if self.stop.is_cancelled() {
+            return self.fail("stopping", STOPPING.to_owned()).await;
+        }
+        let Query { database, sql, .. } = &query;
+        let failed =
+            |error: PortError| format!("error: {error} executing query on {database}: {sql}");
+        let context = &self.run.context;
+        let rows = match context.query(database, sql, &query.parameters).await {
+            Ok(rows) => rows,
+            Err(error) => return self.fail("query", failed(error)).await,
+        };
+        let mut batches = rows.batches;
+        while let Some(batch) = batches.next().await {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return self.fail("query", failed(error)).await,
+            };
+            for frame in row_frames(&batch) {
+                match frame {
+                    Ok(frame) => self.to.write_all(&frame).await?,
+                    Err(error) => return self.fail("value", error.to_string()).await,
+                }
+            }
+        }
+        self.nothing().await
+    }
+
+    async fn write(&mut self, write: Write, lines: Bytes) -> Result<(), AnswerError> {
+        if self.stop.is_cancelled() {
+            return self.fail("stopping", STOPPING.to_owned()).await;
+        }
+        let Write { database, no_sync } = write;
+        match self.run.context.write_now(&database, lines, no_sync).await {
+            Ok(()) => self.nothing().await,
+            Err(error) => {
+                let text = format!("error writing line protocol to {database}: {error}");
+                self.fail("other", text).await
+            }
+        }
+    }
+
+    async fn put(&mut self, put: Put, pickled: Bytes) -> Result<(), AnswerError> {
+        let value = match put.held {
+            // A copy, so that it does not keep what was read around it.
+            None => Value::Pickled(Bytes::copy_from_slice(&pickled)),
+            Some(number) => Value::Held {
+                process: self.process,
+                number,
+            },
+        };
+        // The host has checked it; what is too long for a Duration never ends.
+        let ttl = put
+            .ttl
+            .and_then(|ttl| Duration::try_from_secs_f64(ttl).ok());
+        match self
+            .cache
+            .put(&self.run.trigger, put.global, put.key, value, ttl)
+        {
+            Ok(()) => self.nothing().await,
+            Err(error) => self.fail("other", error.to_string()).await,
+        }
+    }
+
+    async fn get(&mut self, wanted: &Cached) -> Result<(), AnswerError> {
+        let value = self
+            .cache
+            .get(&self.run.trigger, wanted.global, &wanted.key);
+        let (held, pickled) = match value {
+            Some(Value::Pickled(pickled)) => (None, pickled),
+            Some(Value::Held { process, number }) if process == self.process => {
+                (Some(number), Bytes::new())
+            }
+            // Of another process, which may be no more.
+            Some(Value::Held { .. }) | None => return self.nothing().await,
+        };
+        let mut out = Vec::with_capacity(64 + pickled.len());
+        frames::push_header(&mut out, kind::VALUE, &Found { held }, &pickled);
+        Ok(self.to.write_all(&out).await?)
+    }
+
+    async fn delete(&mut self, wanted: &Cached) -> Result<(), AnswerError> {
+        if !self
+            .cache
+            .delete(&self.run.trigger, wanted.global, &wanted.key)
+        {
+            return self.nothing().await;
+        }
+        let mut out = Vec::new();
+        frames::push_header(&mut out, kind::VALUE, &Found { held: None }, b"");
+        Ok(self.to.write_all(&out).await?)
+    }
+
+    async fn nothing(&mut self) -> Result<(), AnswerError> {
+        let mut out = Vec::new();
+        frames::push(&mut out, kind::NOTHING, b"");
+        Ok(self.to.write_all(&out).await?)
+    }
+
+    async fn fail(&mut self, kind: &'static str, text: String) -> Result<(), AnswerError> {
+        let mut out = Vec::new();
+        frames::push_header(&mut out, kind::FAILURE, &Failure { kind, text }, b"");
+        Ok(self.to.write_all(&out).await?)
+    }
+}

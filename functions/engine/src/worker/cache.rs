@@ -1,0 +1,305 @@
+//! Cached values of plugins that the server keeps, pickled: those of the global cache, those of triggers whose runs
+//! overlap, and what a process leaves to the next one of its trigger.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use neap_bucket::World;
+
+use crate::worker::TriggerKey;
+
+/// How long dry runs keep what they don't say for how long to keep.
+const DRY_RUN_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// What a value takes up beside its own bytes.
+const ENTRY_BYTES: usize = 128;
+
+/// A value does not fit.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cache is full: its values may take up {0} bytes")]
+pub(super) struct CacheFull(usize);
+
+/// Whose values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Namespace {
+    Global,
+    /// The global cache of dry runs of a name.
+    DryRunGlobal(Arc<str>),
+    Local(TriggerKey),
+}
+
+impl Namespace {
+    fn of(trigger: &TriggerKey, is_global: bool) -> Self {
+        match trigger {
+            TriggerKey::DryRun(name) if is_global => Self::DryRunGlobal(Arc::clone(name)),
+            TriggerKey::Trigger { .. } if is_global => Self::Global,
+            _ => Self::Local(trigger.clone()),
+        }
+    }
+}
+
+/// A cached value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Pickled.
+    Pickled(Bytes),
+    /// Can't be pickled: a process keeps it, under a number.
+    Held { process: u64, number: u64 },
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Pickled(bytes) => bytes.len(),
+            Self::Held { .. } => 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Value,
+    /// On the monotonic clock.
+    until: Option<Duration>,
+}
+
+/// What a process left, and when.
+#[derive(Debug)]
+struct Left {
+    pickled: Bytes,
+    at: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    namespaces: HashMap<Namespace, HashMap<String, Entry>>,
+    left: HashMap<TriggerKey, Left>,
+    bytes: usize,
+}
+
+/// The values.
+#[derive(Debug)]
+pub(super) struct CacheStore {
+    state: Mutex<State>,
+    world: World,
+    max_bytes: usize,
+}
+
+impl CacheStore {
+    pub(super) fn new(world: World, max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            world,
+            max_bytes,
+        }
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut State, Duration) -> R) -> R {
+        let now = self.world.clock.monotonic();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut state, now)
+    }
+
+    /// Keeps a value for `ttl`, or, without one, for as long as its cache does.
+    pub(super) fn put(
+        &self,
+        trigger: &TriggerKey,
+        is_global: bool,
+        key: String,
+        value: Value,
+        ttl: Option<Duration>,
+    ) -> Result<(), CacheFull> {
+        let default = matches!(trigger, TriggerKey::DryRun(_)).then_some(DRY_RUN_TTL);
+        let bytes = entry_bytes(&key, &value);
+        self.with(|state, now| {
+            let namespace = Namespace::of(trigger, is_global);
+            state.remove(&namespace, &key);
+            if state.bytes + bytes > self.max_bytes {
+                state.clean(now);
+            }
+            if state.bytes + bytes > self.max_bytes {
+                return Err(CacheFull(self.max_bytes));
+            }
+            // A time that no clock reaches is none.
+            let until = ttl.or(default).and_then(|ttl| now.checked_add(ttl));
+            state.bytes += bytes;
+            let entries = state.namespaces.entry(namespace).or_default();
+            entries.insert(key, Entry { value, until });
+            Ok(())
+        })
+    }
+
+    pub(super) fn get(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> Option<Value> {
+        self.with(|state, now| {
+            let namespace = Namespace::of(trigger, is_global);
+            let entry = state.namespaces.get(&namespace)?.get(key)?;
+            if entry.until.is_some_and(|until| until <= now) {
+                state.remove(&namespace, key);
+                return None;
+            }
+            Some(entry.value.clone())
+        })
+    }
+
+    /// Whether there was such a value.
+    pub(super) fn delete(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> bool {
+        self.with(|state, _| state.remove(&Namespace::of(trigger, is_global), key))
+    }
+
+    /// Keeps what a process of a trigger left. False: it does not fit.
+    pub(super) fn leave(&self, trigger: TriggerKey, pickled: Bytes) -> bool {
+        self.with(|state, now| {
+            state.clean(now);
+            if let Some(before) = state.left.remove(&trigger) {
+                state.bytes = state.bytes.saturating_sub(before.pickled.len());
+            }
+            let fits = state.bytes + pickled.len() <= self.max_bytes;
+            if fits {
+                state.bytes += pickled.len();
+                state.left.insert(trigger, Left { pickled, at: now });
+            }
+            fits
+        })
+    }
+
+    /// What the last process of a trigger left, and the time since then.
+    pub(super) fn left(&self, trigger: &TriggerKey) -> Option<(Bytes, Duration)> {
+        self.with(|state, now| {
+            let left = state.left.get(trigger)?;
+            Some((left.pickled.clone(), now.saturating_sub(left.at)))
+        })
+    }
+
+    /// Drops what the last process of a trigger left: another one has it.
+    pub(super) fn drop_left(&self, trigger: &TriggerKey) {
+        self.with(|state, _| {
+            if let Some(left) = state.left.remove(trigger) {
+                state.bytes = state.bytes.saturating_sub(left.pickled.len());
+            }
+        });
+    }
+
+    /// Drops a trigger's own cache.
+    pub(super) fn forget(&self, trigger: &TriggerKey) {
+        self.drop_left(trigger);
+        self.with(|state, _| {
+            let gone = state.namespaces.remove(&Namespace::Local(trigger.clone()));
+            let gone = gone.into_iter().flatten();
+            let bytes: usize = gone
+                .map(|(key, entry)| entry_bytes(&key, &entry.value))
+                .sum();
+            state.bytes = state.bytes.saturating_sub(bytes);
+        });
+    }
+}
+
+impl State {
+    fn remove(&mut self, namespace: &Namespace, key: &str) -> bool {
+        let Some(entries) = self.namespaces.get_mut(namespace) else {
+            return false;
+        };
+        let Some(entry) = entries.remove(key) else {
+            return false;
+        };
+        if entries.is_empty() {
+            self.namespaces.remove(namespace);
+        }
+        self.bytes = self.bytes.saturating_sub(entry_bytes(key, &entry.value));
+        true
+    }
+
+    /// Drops what is over.
+    fn clean(&mut self, now: Duration) {
+        let mut bytes = 0;
+        self.namespaces.retain(|_, entries| {
+            entries.retain(|key, entry| {
+                let stays = entry.until.is_none_or(|until| now < until);
+                if !stays {
+                    bytes += entry_bytes(key, &entry.value);
+                }
+                stays
+            });
+            !entries.is_empty()
+        });
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+fn entry_bytes(key: &str, value: &Value) -> usize {
+    ENTRY_BYTES + key.len() + value.bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_schema::{DatabaseId, TriggerId};
+
+    use super::*;
+
+    fn trigger(number: u32) -> TriggerKey {
+        TriggerKey::Trigger {
+            database: DatabaseId::new(1),
+            trigger: TriggerId::new(number),
+        }
+    }
+
+    fn pickled(bytes: usize) -> Value {
+        Value::Pickled(vec![0; bytes].into())
+    }
+
+    fn put(store: &CacheStore, of: &TriggerKey, is_global: bool, bytes: usize) -> bool {
+        let value = pickled(bytes);
+        store
+            .put(of, is_global, "k".to_owned(), value, None)
+            .is_ok()
+    }
+
+    #[test]
+    fn triggers_share_the_global_cache_and_nothing_else() {
+        let store = CacheStore::new(World::system(), 1 << 20);
+        let (one, two) = (trigger(1), trigger(2));
+        let dry = TriggerKey::DryRun("a".into());
+        assert!(put(&store, &one, true, 1) && put(&store, &one, false, 2));
+        assert_eq!(store.get(&two, true, "k"), Some(pickled(1)));
+        assert_eq!(store.get(&two, false, "k"), None);
+        assert_eq!(store.get(&dry, true, "k"), None);
+        assert!(put(&store, &dry, true, 3));
+        assert_eq!(store.get(&dry, false, "k"), None);
+        store.forget(&one);
+        assert_eq!(store.get(&one, false, "k"), None);
+        assert!(store.delete(&one, true, "k") && !store.delete(&one, true, "k"));
+        assert!(store.delete(&dry, true, "k"));
+        assert_eq!(
+            store.with(|state, _| (state.bytes, state.namespaces.len())),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn the_store_is_bounded_and_what_is_over_makes_room() {
+        let store = CacheStore::new(World::system(), 1_000);
+        let (one, two) = (trigger(1), trigger(2));
+        let now = Some(Duration::ZERO);
+        store
+            .put(&one, false, "k".to_owned(), pickled(600), now)
+            .unwrap();
+        assert!(put(&store, &two, false, 600));
+        assert_eq!(store.get(&one, false, "k"), None);
+        assert!(!put(&store, &one, false, 600));
+        assert!(
+            put(&store, &two, false, 700),
+            "in the place of what was there"
+        );
+        assert!(!store.leave(one.clone(), vec![0; 300].into()));
+        assert!(store.leave(one.clone(), vec![0; 100].into()));
+        assert!(store.leave(one.clone(), vec![1; 100].into()));
+        assert_eq!(store.left(&one).unwrap().0, vec![1; 100]);
+        store.drop_left(&one);
+        assert!(store.left(&one).is_none());
+        store.forget(&two);
+        assert_eq!(store.with(|state, _| state.bytes), 0);
+    }
+}

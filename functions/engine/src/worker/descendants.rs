@@ -1,0 +1,66 @@
+//! The processes that a plugin starts: found by a variable in their environment, which they inherit and which names
+//! the process of the plugin.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The variable.
+pub(super) const MARKER: &str = "NEAP_PLUGIN_PROCESS";
+
+/// How often the processes are looked for anew while some are found: one that starts others while it is killed may have
+/// started one more.
+const ROUNDS: usize = 20;
+
+/// What a plugin's processes, but not the first one, amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Descendants {
+    pub(super) count: usize,
+    /// Their memory; what they share is counted for each.
+    pub(super) resident_bytes: u64,
+}
+
+/// Counts the processes with this marker but `first`. Nothing is found where there is no `/proc`.
+pub(super) fn count(marker: &str, first: Pid) -> Descendants {
+    let mut found = Descendants::default();
+    for pid in marked(marker).filter(|pid| *pid != first) {
+        found.count += 1;
+        found.resident_bytes += resident_bytes(pid).unwrap_or(0);
+    }
+    found
+}
+
+fn resident_bytes(pid: Pid) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// Kills all processes with this marker.
+pub(super) fn kill(marker: &str) {
+    for _ in 0..ROUNDS {
+        let mut found = false;
+        for pid in marked(marker) {
+            // One that has ended already needs no signal.
+            found |= kill_process(pid, Signal::KILL).is_ok();
+        }
+        if !found {
+            return;
+        }
+    }
+}
+
+fn marked(marker: &str) -> impl Iterator<Item = Pid> {
+    let entry = format!("{MARKER}={marker}").into_bytes();
+    let folders = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    folders.filter_map(move |folder| {
+        let pid = Pid::from_raw(folder.file_name().to_str()?.parse().ok()?)?;
+        // That of a process that has ended but was not waited for is empty.
+        let environment = std::fs::read(folder.path().join("environ")).ok()?;
+        let is_marked = environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == entry);
+        is_marked.then_some(pid)
+    })
+}

@@ -1,0 +1,367 @@
+//! One run on a process: what is sent, asked, answered and limited.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes};
+use neap_bucket::World;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::{
+    Finished, LogLevel, PluginResponse, Run, RunError, WorkerSettings,
+    answers::{AnswerError, Answers},
+    cache::CacheStore,
+    descendants,
+    frames::{self, Frame, FrameError, kind},
+    inputs::{self, InputError, Setting},
+    printed::Meter,
+    process::{Handle, Process, describe, is_of_cpu},
+};
+
+/// How often it is checked that a process is there and has not too many of its own.
+const CHECK: Duration = Duration::from_millis(100);
+
+/// What a run needs besides its process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    pub(super) settings: &'a WorkerSettings,
+    pub(super) world: &'a World,
+    pub(super) cache: &'a CacheStore,
+    /// The server stops, or the trigger is gone.
+    pub(super) stop: &'a CancellationToken,
+    /// Whether several processes may run the trigger.
+    pub(super) is_shared: bool,
+    /// What is left of the time that the run may take.
+    pub(super) left: Duration,
+}
+
+/// How a run went, and whether its process can take another one.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) result: Result<Finished, RunError>,
+    pub(super) is_usable: bool,
+}
+
+/// What ends a conversation.
+#[derive(Debug)]
+enum End {
+    Done {
+        response: Option<PluginResponse>,
+        is_last: bool,
+    },
+    Failed(Failed),
+    /// The input makes no run. Nothing was started.
+    Unsaid(RunError),
+    Frame(FrameError),
+    Output,
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Done {
+    last: bool,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failed {
+    last: bool,
+    memory: bool,
+    text: String,
+    traceback: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Queued {
+    database: String,
+    lines: usize,
+}
+
+/// Why a run is not waited for any longer.
+#[derive(Debug)]
+enum Cut {
+    Limit(RunError),
+    /// It has ended without a word.
+    Ended,
+}
+
+/// Runs a plugin on a process.
+pub(super) async fn run(process: &mut Process, run: &Run, terms: Terms<'_>) -> Outcome {
+    let Terms {
+        settings, world, ..
+    } = terms;
+    let started = world.clock.monotonic();
+    let limit = run.limits.output_bytes.unwrap_or(settings.output_bytes);
+    let meter = Arc::new(Meter::new(Arc::clone(&run.context), limit));
+    process.printed.belongs_to(Arc::clone(&meter));
+    let handle = process.handle.clone();
+    let mut queued = BTreeMap::new();
+    let ended = {
+        let conversation = converse(process, run, terms, &meter, &mut queued);
+        tokio::select! {
+            end = conversation => Ok(end),
+            cut = watch(run, terms, &handle, &meter) => Err(cut),
+        }
+    };
+    let result = match ended {
+        Ok(End::Done { response, is_last }) => {
+            let took = world.clock.monotonic().saturating_sub(started);
+            let result = Ok(Finished {
+                queued,
+                response,
+                took,
+            });
+            return Outcome {
+                result,
+                is_usable: !is_last,
+            };
+        }
+        Ok(End::Failed(failed)) => return failure(failed, terms),
+        Ok(End::Unsaid(error)) => Err(error),
+        Ok(End::Output) | Ok(End::Frame(FrameError::TooLong(_))) => Err(RunError::Output(limit)),
+        Ok(End::Frame(FrameError::Malformed(reason))) => Err(RunError::Protocol(reason)),
+        // Who floods the log faster than it is noticed here is killed where the log is read.
+        Ok(End::Frame(FrameError::End)) | Err(Cut::Ended) if meter.is_exceeded() => {
+            Err(RunError::Output(limit))
+        }
+        Ok(End::Frame(FrameError::End)) | Err(Cut::Ended) => Err(ending(process, run, terms).await),
+        Err(Cut::Limit(error)) => Err(error),
+    };
+    Outcome {
+        result,
+        is_usable: false,
+    }
+}
+
+fn failure(failed: Failed, terms: Terms<'_>) -> Outcome {
+    let Failed {
+        last,
+        memory,
+        text,
+        traceback,
+    } = failed;
+    let error = if terms.stop.is_cancelled() {
+        RunError::Stopping
+    } else if memory {
+        let bytes = terms.settings.memory_bytes;
+        RunError::Memory { bytes, text }
+    } else {
+        RunError::Plugin { text, traceback }
+    };
+    Outcome {
+        is_usable: !last && matches!(error, RunError::Plugin { .. }),
+        result: Err(error),
+    }
+}
+
+/// Why a process has ended.
+async fn ending(process: &mut Process, run: &Run, terms: Terms<'_>) -> RunError {
+    let status = process.end(terms.world).await;
+    match status {
+        _ if terms.stop.is_cancelled() => RunError::Stopping,
+        _ if process
+            .handle
+            .group
+            .as_ref()
+            .is_some_and(|group| group.is_out_of_memory()) =>
+        {
+            RunError::Memory {
+                bytes: terms.settings.memory_bytes,
+                text: "it was killed".to_owned(),
+            }
+        }
+        Some(status) if is_of_cpu(status) => RunError::CpuTime(cpu_limit(run, terms.settings)),
+        Some(status) => RunError::Exited(describe(status)),
+        None => RunError::Exited("it can't be told how".to_owned()),
+    }
+}
+
+fn cpu_limit(run: &Run, settings: &WorkerSettings) -> Duration {
+    run.limits.cpu_time.unwrap_or(settings.cpu_time)
+}
+
+/// Sends the run and answers the plugin until it is done.
+async fn converse(
+    process: &mut Process,
+    run: &Run,
+    terms: Terms<'_>,
+    meter: &Meter,
+    queued: &mut BTreeMap<String, Vec<String>>,
+) -> End {
+    let setting = Setting {
+        is_shared: terms.is_shared,
+        cpu_seconds: cpu_limit(run, terms.settings)
+            .as_millis()
+            .div_ceil(1_000)
+            .try_into()
+            .unwrap_or(0),
+    };
+    match inputs::send(run, setting, &mut process.input).await {
+        Ok(()) => {}
+        Err(InputError::Unsaid(error)) => return End::Unsaid(error),
+        // Why it does not listen comes with its last word, or with its end.
+        Err(InputError::Closed) => {}
+    }
+    let mut answers = Answers {
+        run,
+        cache: terms.cache,
+        process: process.number,
+        stop: terms.stop,
+        to: &mut process.input,
+    };
+    loop {
+        let Frame { kind, payload } = match process.frames.next().await {
+            Ok(frame) => frame,
+            Err(error) => return error.into(),
+        };
+        let taken = match kind {
+            kind::LOG => log(payload, meter),
+            kind::QUEUED => queue(payload, meter, queued),
+            kind::FORKED => {
+                process
+                    .handle
+                    .forked
+                    .store(true, std::sync::atomic::Ordering::Release);
+                Ok(())
+            }
+            kind::DONE => done(payload, meter),
+            kind::FAILED => Err(match frames::split(payload) {
+                Ok((failed, _)) => End::Failed(failed),
+                Err(error) => error.into(),
+            }),
+            _ => match answers.answer(kind, payload).await {
+                Ok(true) | Err(AnswerError::Closed) => Ok(()),
+                Ok(false) => Err(FrameError::Malformed(format!("it is of the kind {kind}")).into()),
+                Err(AnswerError::Frame(error)) => Err(error.into()),
+            },
+        };
+        if let Err(end) = taken {
+            return end;
+        }
+    }
+}
+
+fn log(mut payload: Bytes, meter: &Meter) -> Result<(), End> {
+    let level = match payload.try_get_u8() {
+        Ok(b'i') => LogLevel::Info,
+        Ok(b'w') => LogLevel::Warn,
+        _ => LogLevel::Error,
+    };
+    let text = String::from_utf8_lossy(&payload).into_owned();
+    if meter.log(level, text) {
+        Ok(())
+    } else {
+        Err(End::Output)
+    }
+}
+
+fn done(payload: Bytes, meter: &Meter) -> Result<(), End> {
+    let (done, body): (Done, Bytes) = frames::split(payload)?;
+    if !meter.take(body.len()) {
+        return Err(End::Output);
+    }
+    let Done {
+        last,
+        status,
+        headers,
+    } = done;
+    let response = status.map(|status| PluginResponse {
+        status,
+        headers,
+        body,
+    });
+    Err(End::Done {
+        response,
+        is_last: last,
+    })
+}
+
+/// Takes lines: their lengths, and then their bytes.
+fn queue(
+    payload: Bytes,
+    meter: &Meter,
+    queued: &mut BTreeMap<String, Vec<String>>,
+) -> Result<(), End> {
+    let (header, mut lengths): (Queued, Bytes) = frames::split(payload)?;
+    if !meter.take(lengths.len()) {
+        return Err(End::Output);
+    }
+    let malformed = || FrameError::Malformed("lines that are cut".to_owned());
+    let size = header
+        .lines
+        .checked_mul(4)
+        .filter(|size| *size <= lengths.len());
+    let mut text = lengths.split_off(size.ok_or_else(malformed)?);
+    let lines = queued.entry(header.database).or_default();
+    lines.reserve(header.lines);
+    while let Ok(length) = lengths.try_get_u32_ne() {
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= text.len());
+        let line = text.split_to(length.ok_or_else(malformed)?);
+        let line = String::from_utf8(line.into()).map_err(|_| malformed())?;
+        lines.push(line);
+    }
+    Ok(())
+}
+
+/// Waits until the run is to be cut short.
+async fn watch(run: &Run, terms: Terms<'_>, handle: &Handle, meter: &Meter) -> Cut {
+    let Terms {
+        settings,
+        world,
+        stop,
+        left,
+        ..
+    } = terms;
+    let wall_time = run.limits.wall_time.unwrap_or(settings.wall_time);
+    let output = run.limits.output_bytes.unwrap_or(settings.output_bytes);
+    tokio::select! {
+        () = world.clock.sleep(left) => Cut::Limit(RunError::WallTime(wall_time)),
+        () = meter.exceeded.notified() => Cut::Limit(RunError::Output(output)),
+        () = async {
+            stop.cancelled().await;
+            handle.interrupt();
+            world.clock.sleep(settings.grace).await;
+        } => Cut::Limit(RunError::Stopping),
+        cut = check(terms, handle) => cut,
+    }
+}
+
+/// Waits until the process has ended, or those that it has started exceed a limit.
+async fn check(terms: Terms<'_>, handle: &Handle) -> Cut {
+    let Terms {
+        settings, world, ..
+    } = terms;
+    loop {
+        world.clock.sleep(CHECK).await;
+        if handle.has_ended() {
+            // What it said at last may still be in the pipe; unless others hold it, its end is, too.
+            world.clock.sleep(CHECK).await;
+            return Cut::Ended;
+        }
+        if !handle.forked.load(std::sync::atomic::Ordering::Acquire) {
+            continue;
+        }
+        let (marker, pid) = (Arc::clone(&handle.marker), handle.pid);
+        let counted = tokio::task::spawn_blocking(move || descendants::count(&marker, pid)).await;
+        let found = counted.unwrap_or_default();
+        if found.count > settings.max_descendants {
+            return Cut::Limit(RunError::Processes(settings.max_descendants));
+        }
+        if found.resident_bytes > settings.memory_bytes {
+            return Cut::Limit(RunError::Memory {
+                bytes: settings.memory_bytes,
+                text: format!("the {} processes that it started have more", found.count),
+            });
+        }
+    }
+}

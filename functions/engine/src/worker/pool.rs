@@ -1,0 +1,431 @@
+//! All processes of an instance.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use neap_bucket::World;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::{
+    Call, Finished, Run, RunError, TriggerKey, WorkerSettings,
+    cache::CacheStore,
+    cgroup::Groups,
+    exchange::{self, Outcome, Terms},
+    process::{Process, Start},
+    slot::Slot,
+};
+
+/// How long it takes to look again for a process that can make room.
+const ROOM: Duration = Duration::from_millis(10);
+
+/// The interpreter, and how often it has changed.
+#[derive(Clone, Debug)]
+struct Python {
+    path: PathBuf,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: WorkerSettings,
+    world: World,
+    python: Mutex<Python>,
+    slots: Mutex<HashMap<TriggerKey, Arc<Slot>>>,
+    /// One for each run of the server that may be under way.
+    busy: Arc<Semaphore>,
+    /// One for each of them that overlaps with another one of its trigger.
+    further: Arc<Semaphore>,
+    cache: CacheStore,
+    stop: CancellationToken,
+    /// The processes that exist.
+    alive: Arc<AtomicUsize>,
+    processes: AtomicU64,
+    groups: OnceLock<Option<Arc<Groups>>>,
+    is_tended: AtomicBool,
+}
+
+/// All processes that run plugins for this instance. They are killed when it is dropped.
+#[derive(Debug)]
+pub struct Workers {
+    inner: Arc<Inner>,
+}
+
+impl Workers {
+    /// No process is started yet.
+    pub fn new(settings: WorkerSettings, world: World) -> Self {
+        let inner = Inner {
+            python: Mutex::new(Python {
+                path: settings.python.clone(),
+                generation: 0,
+            }),
+            slots: Mutex::default(),
+            busy: Arc::new(Semaphore::new(settings.max_workers.max(1))),
+            further: Arc::new(Semaphore::new(further_places(settings.max_workers))),
+            cache: CacheStore::new(world.clone(), settings.cache_bytes),
+            stop: CancellationToken::new(),
+            alive: Arc::default(),
+            processes: AtomicU64::new(0),
+            groups: OnceLock::new(),
+            is_tended: AtomicBool::new(false),
+            settings,
+            world,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Starts the interpreter once and gives its version, such as `3.13.1`.
+    ///
+    /// # Errors
+    /// [`RunError::NoPython`].
+    pub async fn check(&self) -> Result<String, RunError> {
+        let process = self.inner.start().await?;
+        let version = process.hello.version.clone();
+        process.kill(&self.inner.world).await;
+        Ok(version)
+    }
+
+    /// Runs plugins by this interpreter from now on, for which processes start anew: after packages were installed
+    /// into its environment, too.
+    pub fn use_python(&self, python: PathBuf) {
+        let mut current = lock(&self.inner.python);
+        current.path = python;
+        current.generation += 1;
+    }
+
+    /// Calls a plugin. It waits while the trigger runs already, or while all processes are busy: a request or a dry run
+    /// for at most [`WorkerSettings::max_wait`].
+    ///
+    /// Dropping the future kills the plugin.
+    ///
+    /// # Errors
+    /// The plugin failed or reached a limit, or its process did not start.
+    pub async fn run(&self, mut run: Run) -> Result<Finished, RunError> {
+        self.tend();
+        // An event that leaves more time than the settings allow does not lengthen what they allow.
+        let longest = self.inner.settings.wall_time;
+        run.limits.wall_time = run.limits.wall_time.map(|time| time.min(longest));
+        let begun = self.inner.world.clock.monotonic();
+        let slot = self.inner.slot(&run);
+        let mut process = self.inner.enter(&slot, &run).await?;
+        let passed = self.inner.world.clock.monotonic().saturating_sub(begun);
+        let left = run.limits.wall_time.map(|time| time.saturating_sub(passed));
+        let Outcome { result, is_usable } = {
+            let terms = Terms {
+                settings: &self.inner.settings,
+                world: &self.inner.world,
+                cache: &self.inner.cache,
+                stop: &slot.stop,
+                is_shared: slot.is_shared,
+                left: left.unwrap_or(self.inner.settings.wall_time),
+            };
+            exchange::run(&mut process.process, &run, terms).await
+        };
+        let now = self.inner.world.clock.monotonic();
+        slot.ended(!is_usable && !slot.stop.is_cancelled(), now);
+        let Entered { process, _permits } = process;
+        let ends = if is_usable {
+            slot.put(process, now)
+        } else {
+            Some(process)
+        };
+        if let Some(process) = ends {
+            process.kill(&self.inner.world).await;
+        }
+        result
+    }
+
+    /// Ends the processes of a trigger and drops its cache: it was disabled or deleted. What runs is interrupted, and
+    /// killed after the grace.
+    pub fn forget(&self, trigger: &TriggerKey) {
+        let slot = lock(&self.inner.slots).remove(trigger);
+        if let Some(slot) = slot {
+            slot.stop.cancel();
+            slot.clear();
+        }
+        self.inner.cache.forget(trigger);
+    }
+
+    /// Interrupts what runs, kills what does not end within the grace, and ends all processes. Later runs fail.
+    pub async fn stop(&self) {
+        let Inner {
+            settings, world, ..
+        } = &*self.inner;
+        self.inner.stop.cancel();
+        let runs = u32::try_from(settings.max_workers.max(1)).unwrap_or(u32::MAX);
+        // Each run ends by itself within the grace, and its process soon after.
+        let limit = settings.grace.saturating_mul(2) + Duration::from_secs(5);
+        let _permits = world
+            .timeout(limit, self.inner.busy.acquire_many(runs))
+            .await;
+        let slots: Vec<_> = lock(&self.inner.slots).drain().collect();
+        let idle = slots.iter().flat_map(|(_, slot)| slot.clear());
+        join_all(idle.map(|process| process.kill(world))).await;
+    }
+
+    /// Starts what ends idle processes, unless that is under way.
+    fn tend(&self) {
+        if self.inner.is_tended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let period = self.inner.settings.stop_after_idle / 4;
+        let period = period.max(ROOM);
+        let world = self.inner.world.clone();
+        let stop = self.inner.stop.clone();
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = world.clock.sleep(period) => {}
+                }
+                let Some(inner) = Weak::upgrade(&inner) else {
+                    return;
+                };
+                inner.end_idle().await;
+            }
+        });
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.inner.stop.cancel();
+    }
+}
+
+/// A process that a run has for itself, with the right to have it.
+#[derive(Debug)]
+struct Entered {
+    process: Process,
+    _permits: [OwnedSemaphorePermit; 3],
+}
+
+/// How many runs may overlap with others of their triggers: a quarter of the places is left to triggers of which
+/// nothing runs, so that a few whose plugins hang don't keep out all others.
+fn further_places(max_workers: usize) -> usize {
+    let max_workers = max_workers.max(1);
+    max_workers - max_workers.div_ceil(4)
+}
+
+impl Inner {
+    fn slot(&self, run: &Run) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        let slot = slots.entry(run.trigger.clone()).or_insert_with(|| {
+            let is_shared = run.is_async || matches!(run.trigger, TriggerKey::DryRun(_));
+            let places = further_places(self.settings.max_workers);
+            let runs = self.settings.max_parallel_runs.min(places).max(1);
+            let stop = self.stop.child_token();
+            Arc::new(Slot::new(run.trigger.clone(), is_shared, runs, stop))
+        });
+        Arc::clone(slot)
+    }
+
+    /// Waits for the trigger's turn and for the server's, and gives a process.
+    async fn enter(self: &Arc<Self>, slot: &Slot, run: &Run) -> Result<Entered, RunError> {
+        let _waiting = slot.wait(self.settings.max_waiting_runs)?;
+        let is_waited_for = matches!(run.call, Call::Request { .. })
+            || matches!(run.trigger, TriggerKey::DryRun(_));
+        let max_wait = is_waited_for.then_some(self.settings.max_wait);
+        let entering = async {
+            let permits = self.within(max_wait, self.place(slot)).await?;
+            let process = match self.take_idle(slot).await {
+                Some(process) => process,
+                None => self.start_for(slot).await?,
+            };
+            Ok(Entered {
+                process,
+                _permits: permits,
+            })
+        };
+        tokio::select! {
+            biased;
+            () = slot.stop.cancelled() => Err(RunError::Stopping),
+            entered = self.within(run.limits.wall_time, entering) => entered,
+        }
+    }
+
+    /// Waits for something, for so long if that is given.
+    async fn within<T>(
+        &self,
+        limit: Option<Duration>,
+        entering: impl Future<Output = Result<T, RunError>>,
+    ) -> Result<T, RunError> {
+        let Some(limit) = limit else {
+            return entering.await;
+        };
+        let entered = self.world.timeout(limit, entering).await;
+        entered.unwrap_or(Err(RunError::NoPlace(limit)))
+    }
+
+    /// Waits for the trigger's turn and for the server's.
+    async fn place(&self, slot: &Slot) -> Result<[OwnedSemaphorePermit; 3], RunError> {
+        let own = Arc::clone(&slot.permits).acquire_owned().await;
+        let backoff = slot.backoff(self.world.clock.monotonic());
+        if slot.oldest().is_none() && !backoff.is_zero() {
+            self.world.clock.sleep(backoff).await;
+        }
+        let rank = tokio::select! {
+            biased;
+            permit = Arc::clone(&slot.first).acquire_owned() => permit,
+            permit = Arc::clone(&self.further).acquire_owned() => permit,
+        };
+        let all = Arc::clone(&self.busy).acquire_owned().await;
+        // They are never closed.
+        let permits = [own, rank, all].map(|permit| permit.map_err(|_| RunError::Stopping));
+        let [own, rank, all] = permits;
+        Ok([own?, rank?, all?])
+    }
+
+    /// An idle process of the trigger that is alive and of the present interpreter.
+    async fn take_idle(&self, slot: &Slot) -> Option<Process> {
+        let generation = lock(&self.python).generation;
+        while let Some(process) = slot.take_newest() {
+            if process.handle.has_ended() {
+                continue;
+            }
+            if process.generation == generation {
+                return Some(process);
+            }
+            self.hand_over(slot, process, true).await;
+        }
+        None
+    }
+
+    async fn start_for(self: &Arc<Self>, slot: &Slot) -> Result<Process, RunError> {
+        let world = &self.world;
+        while self.alive.load(Ordering::Acquire) >= self.settings.max_workers.max(1) {
+            // Fewer runs than that have a process, so another one is idle, or about to be, or ends.
+            if !self.end_oldest().await {
+                world.clock.sleep(ROOM).await;
+            }
+        }
+        let started = self.start().await;
+        if started.is_err() {
+            slot.ended(true, world.clock.monotonic());
+        }
+        let mut process = started?;
+        // The one before it may still be about to leave something.
+        let _handed_over = slot.handing_over.lock().await;
+        if let Some((pickled, elapsed)) = self.cache.left(&slot.key) {
+            process.take_over(&pickled, elapsed).await;
+            self.cache.drop_left(&slot.key);
+        }
+        Ok(process)
+    }
+
+    async fn start(&self) -> Result<Process, RunError> {
+        let python = lock(&self.python).clone();
+        let start = Start {
+            settings: &self.settings,
+            world: &self.world,
+            python: python.path.clone(),
+            number: self.processes.fetch_add(1, Ordering::Relaxed),
+            generation: python.generation,
+            alive: Arc::clone(&self.alive),
+            groups: self.groups(),
+        };
+        let process = Process::start(start).await?;
+        let mut current = lock(&self.python);
+        // The next one starts without a search, and without the scripts that may lie before an interpreter.
+        let executable = &process.hello.executable;
+        if current.generation == python.generation && !executable.is_empty() {
+            current.path = PathBuf::from(executable);
+        }
+        Ok(process)
+    }
+
+    /// Where the kernel bounds plugins, if the server may make it do so.
+    fn groups(&self) -> Option<Arc<Groups>> {
+        let make = || {
+            Groups::make(&format!(
+                "neap-plugins-{:016x}",
+                self.world.entropy.next_u64()
+            ))
+        };
+        self.groups.get_or_init(make).clone()
+    }
+
+    /// Ends a process and keeps what it leaves. Unless forced, it goes on if something would be lost.
+    async fn hand_over(&self, slot: &Slot, mut process: Process, is_forced: bool) {
+        let left = process.hand_over(&self.world, is_forced).await;
+        match left {
+            Some(pickled) => {
+                if !slot.is_shared && !self.cache.leave(slot.key.clone(), pickled) {
+                    tracing::warn!(trigger = ?slot.key, "the cache of a plugin does not fit and is lost");
+                }
+                process.kill(&self.world).await;
+            }
+            None if is_forced || process.handle.has_ended() => process.kill(&self.world).await,
+            None => {
+                let ends = slot.put(process, self.world.clock.monotonic());
+                if let Some(process) = ends {
+                    process.kill(&self.world).await;
+                }
+            }
+        }
+    }
+
+    /// Ends the process that is idle for the longest time; one that a run of its trigger waits for only if there is no
+    /// other. False: there is none.
+    async fn end_oldest(self: &Arc<Self>) -> bool {
+        let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
+        let mut idle: Vec<_> = slots
+            .into_iter()
+            .filter_map(|slot| {
+                let is_wanted = slot.permits.available_permits() == 0;
+                Some(((is_wanted, slot.oldest()?), slot))
+            })
+            .collect();
+        idle.sort_by_key(|(order, _)| *order);
+        for (_, slot) in idle {
+            let Ok(handing_over) = Arc::clone(&slot.handing_over).try_lock_owned() else {
+                continue;
+            };
+            if let Some(process) = slot.take_oldest(Duration::MAX) {
+                let inner = Arc::clone(self);
+                // The run that needs room may be dropped; the cache of another trigger is not lost by that.
+                let ending = tokio::spawn(async move {
+                    inner.hand_over(&slot, process, true).await;
+                    drop(handing_over);
+                });
+                let _joined = ending.await;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends processes that are idle for long, and forgets slots that hold nothing.
+    async fn end_idle(&self) {
+        let now = self.world.clock.monotonic();
+        let before = now.checked_sub(self.settings.stop_after_idle);
+        let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
+        for slot in &slots {
+            // A process that hands over without need may go on: the next run waits for it.
+            let Ok(_permit) = slot.permits.try_acquire() else {
+                continue;
+            };
+            let _handing_over = slot.handing_over.lock().await;
+            while let Some(process) = before.and_then(|before| slot.take_oldest(before)) {
+                self.hand_over(slot, process, false).await;
+            }
+        }
+        drop(slots);
+        lock(&self.slots).retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_void(now));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,380 @@
+//! A child process with a host of plugins.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use neap_bucket::World;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use crate::worker::{
+    RunError, WorkerSettings,
+    cgroup::{Group, GroupLimits, Groups},
+    descendants::{self, MARKER},
+    frames::{self, FrameReader, kind},
+    printed::Printed,
+};
+
+/// Reads the modules of the host from standard input.
+const BOOTSTRAP: &str = include_str!("../../python/bootstrap.py");
+
+/// The modules, in the order in which they need each other.
+const MODULES: [(&str, &str); 8] = [
+    ("frames", include_str!("../../python/frames.py")),
+    ("rows", include_str!("../../python/rows.py")),
+    ("line_builder", include_str!("../../python/line_builder.py")),
+    ("cache", include_str!("../../python/cache.py")),
+    ("local", include_str!("../../python/local.py")),
+    ("response", include_str!("../../python/response.py")),
+    ("plugin", include_str!("../../python/plugin.py")),
+    ("host", include_str!("../../python/host.py")),
+];
+
+/// The time that an interpreter may take to start; on a busy machine that reads it from a slow disk, too.
+const START: Duration = Duration::from_secs(60);
+
+/// The time that a process that was killed, or has closed its pipe, may take until it can be waited for.
+const END: Duration = Duration::from_secs(5);
+
+/// The time that a process may take to hand over its cache.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// What a frame may be longer than what a run may put out.
+const FRAME_SLACK: usize = 1 << 20;
+
+#[derive(Serialize)]
+struct Settings {
+    memory_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct HandOver {
+    forced: bool,
+}
+
+#[derive(Serialize)]
+struct TakeOver {
+    /// Seconds.
+    elapsed: f64,
+}
+
+/// What a host says first.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hello {
+    pub(super) version: String,
+    pub(super) executable: String,
+}
+
+/// One more process is alive, until this is dropped.
+#[derive(Debug)]
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(alive: Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, Ordering::AcqRel);
+        Self(alive)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What can be done to a process by who does not talk to it.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    pub(super) pid: Pid,
+    pub(super) marker: Arc<str>,
+    /// Whether the plugin has started processes.
+    pub(super) forked: Arc<AtomicBool>,
+    /// Where the server may make groups.
+    pub(super) group: Option<Arc<Group>>,
+}
+
+impl Handle {
+    /// Raises `KeyboardInterrupt` in the plugin.
+    pub(super) fn interrupt(&self) {
+        let _gone = kill_process(self.pid, Signal::INT);
+    }
+
+    /// Whether it has ended. It can still be waited for.
+    pub(super) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
+    }
+
+    /// Kills it and, if it has started any, the processes of its group; gives work that is left, if there is some.
+    fn kill(&self) -> Option<impl FnOnce() + Send + 'static> {
+        let _gone = kill_process_group(self.pid, Signal::KILL);
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+        let marker = Arc::clone(&self.marker);
+        let forked = self.forked.load(Ordering::Acquire);
+        forked.then_some(move || descendants::kill(&marker))
+    }
+}
+
+/// A host of plugins. It is killed with all that it has started when it is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// Unique in this server.
+    pub(super) number: u64,
+    /// The count of changes of the interpreter when it started.
+    pub(super) generation: u64,
+    pub(super) handle: Handle,
+    pub(super) hello: Hello,
+    pub(super) input: ChildStdin,
+    pub(super) frames: FrameReader<ChildStdout>,
+    pub(super) printed: Arc<Printed>,
+    child: Option<Child>,
+    _alive: Alive,
+}
+
+/// What a process starts with.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) settings: &'a WorkerSettings,
+    pub(super) world: &'a World,
+    pub(super) python: PathBuf,
+    pub(super) number: u64,
+    pub(super) generation: u64,
+    pub(super) alive: Arc<AtomicUsize>,
+    pub(super) groups: Option<Arc<Groups>>,
+}
+
+impl Process {
+    /// Starts an interpreter.
+    pub(super) async fn start(start: Start<'_>) -> Result<Self, RunError> {
+        let Start {
+            settings, world, ..
+        } = start;
+        let python = start.python.display().to_string();
+        let failed = |reason: String| RunError::NoPython {
+            python: python.clone(),
+            reason,
+        };
+        let marker: Arc<str> = format!("{:032x}", world.entropy.next_u128()).into();
+        let mut child = command(settings, &start.python, &marker)
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let pid = child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(pid), (Some(input), Some(output), Some(errors))) = (pid, pipes) else {
+            return Err(failed("it ended at once".to_owned()));
+        };
+        let limits = GroupLimits {
+            memory_bytes: settings.memory_bytes,
+            processes: settings.max_descendants,
+        };
+        let group = start
+            .groups
+            .and_then(|groups| groups.enter(&marker, pid, limits).ok());
+        let printed = Arc::new(Printed::default());
+        let reader = Arc::clone(&printed).read(errors, pid, settings.output_bytes);
+        tokio::spawn(reader);
+        let max_frame = settings.output_bytes.max(settings.cache_bytes) + FRAME_SLACK;
+        let mut process = Self {
+            number: start.number,
+            generation: start.generation,
+            handle: Handle {
+                pid,
+                marker,
+                forked: Arc::default(),
+                group: group.map(Arc::new),
+            },
+            hello: Hello {
+                version: String::new(),
+                executable: String::new(),
+            },
+            input,
+            frames: FrameReader::new(output, max_frame),
+            printed,
+            child: Some(child),
+            _alive: Alive::new(start.alive),
+        };
+        match world.timeout(START, process.greet(settings)).await {
+            Some(Some(hello)) => process.hello = hello,
+            Some(None) => {
+                let status = process.end(world).await;
+                let mut reason = process.printed.tail();
+                if reason.is_empty() {
+                    reason = status.map_or_else(|| "it ended".to_owned(), describe);
+                }
+                return Err(failed(reason));
+            }
+            None => return Err(failed("it takes too long".to_owned())),
+        }
+        Ok(process)
+    }
+
+    async fn greet(&mut self, settings: &WorkerSettings) -> Option<Hello> {
+        let mut first = serde_json::to_vec(&MODULES).ok()?;
+        let length = u32::try_from(first.len()).ok()?;
+        first.splice(..0, length.to_le_bytes());
+        let memory_bytes = settings.memory_bytes;
+        frames::push_header(&mut first, kind::SETTINGS, &Settings { memory_bytes }, b"");
+        self.input.write_all(&first).await.ok()?;
+        let frame = self.frames.next().await.ok()?;
+        let (hello, _) = frames::split(frame.payload).ok()?;
+        (frame.kind == kind::HELLO).then_some(hello)
+    }
+
+    /// Asks for the values of its cache, pickled. Nothing, if some would be lost and it is not forced.
+    pub(super) async fn hand_over(&mut self, world: &World, is_forced: bool) -> Option<Bytes> {
+        let mut out = Vec::new();
+        let header = HandOver { forced: is_forced };
+        frames::push_header(&mut out, kind::HAND_OVER, &header, b"");
+        let exchange = async {
+            self.input.write_all(&out).await.ok()?;
+            loop {
+                let frame = self.frames.next().await.ok()?;
+                match frame.kind {
+                    kind::HAND_OVER => return Some(frame.payload),
+                    kind::FORKED => self.handle.forked.store(true, Ordering::Release),
+                    // A thread of the plugin's was late.
+                    kind::LOG => {}
+                    _ => return None,
+                }
+            }
+        };
+        world.timeout(HAND_OVER, exchange).await.flatten()
+    }
+
+    /// Gives it what an earlier process of its trigger left so long ago.
+    pub(super) async fn take_over(&mut self, pickled: &[u8], elapsed: Duration) {
+        let mut out = Vec::with_capacity(64 + pickled.len());
+        let header = TakeOver {
+            elapsed: elapsed.as_secs_f64(),
+        };
+        frames::push_header(&mut out, kind::TAKE_OVER, &header, pickled);
+        // If it does not listen, the run that follows finds out.
+        let _closed = self.input.write_all(&out).await;
+    }
+
+    /// Kills it and all that it has started, and waits for its end.
+    pub(super) async fn end(&mut self, world: &World) -> Option<ExitStatus> {
+        // Of a process that has closed its pipe, the own end tells more than being killed.
+        let handle = self.handle.clone();
+        let ended = async {
+            while !handle.has_ended() {
+                world.clock.sleep(Duration::from_millis(2)).await;
+            }
+        };
+        world.timeout(Duration::from_millis(200), ended).await;
+        if let Some(rest) = handle.kill() {
+            let _joined = tokio::task::spawn_blocking(rest).await;
+        }
+        let mut child = self.child.take()?;
+        let status = world.timeout(END, child.wait()).await?.ok();
+        world
+            .timeout(Duration::from_millis(200), self.printed.ended())
+            .await;
+        status
+    }
+
+    /// Kills it at once, and waits for its end.
+    pub(super) async fn kill(mut self, world: &World) {
+        let _gone = kill_process_group(self.handle.pid, Signal::KILL);
+        self.end(world).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.is_none() {
+            return;
+        }
+        if let Some(rest) = self.handle.kill() {
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(rest)),
+                Err(_) => rest(),
+            }
+        }
+    }
+}
+
+fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
+    let mut command = Command::new(python);
+    // Isolated from the user's own modules and from variables that change the interpreter.
+    command.args(["-I", "-X", "utf8", "-c", BOOTSTRAP]);
+    for variable in &settings.withheld_variables {
+        command.env_remove(variable);
+    }
+    if let Some(folder) = &settings.plugin_folder {
+        command.env("PLUGIN_DIR", folder);
+        command.env("INFLUXDB3_PLUGIN_DIR", folder);
+    }
+    if let Some(environment) = virtual_environment(python) {
+        command.env("VIRTUAL_ENV", environment);
+    }
+    command
+        .env(MARKER, marker)
+        // Times without a zone, which plugins are given, are UTC, also where a plugin takes them for local ones.
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// The virtual environment that an interpreter belongs to.
+fn virtual_environment(python: &Path) -> Option<&Path> {
+    let environment = python.parent()?.parent()?;
+    environment
+        .join("pyvenv.cfg")
+        .is_file()
+        .then_some(environment)
+}
+
+/// How a process ended, in words.
+pub(super) fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let Some(signal) = status.signal() else {
+        return match status.code() {
+            Some(70 | 71) => "it closed the connection to the database".to_owned(),
+            code => format!("exit status {}", code.unwrap_or(-1)),
+        };
+    };
+    let names = [
+        (Signal::SEGV, " (segmentation fault)"),
+        (Signal::ABORT, " (aborted)"),
+        (Signal::BUS, " (bus error)"),
+        (Signal::ILL, " (illegal instruction)"),
+        (Signal::FPE, " (arithmetic error)"),
+        (
+            Signal::KILL,
+            " (killed, perhaps for want of memory on this machine)",
+        ),
+        (Signal::TERM, " (terminated)"),
+    ];
+    let name = names.iter().find(|(known, _)| known.as_raw() == signal);
+    let name = name.map_or("", |(_, name)| name);
+    format!("signal {signal}{name}")
+}
+
+/// Whether the kernel ended it for its use of the processor.
+pub(super) fn is_of_cpu(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    status.signal() == Some(Signal::XCPU.as_raw())
+}

@@ -1,0 +1,207 @@
+//! Plugins in real processes of the real interpreter.
+
+mod api;
+mod cache;
+mod code;
+mod limits;
+mod places;
+mod pool;
+mod response;
+mod rows;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use neap_bucket::World;
+use neap_schema::{DatabaseId, TriggerId};
+use tempfile::TempDir;
+
+use crate::{
+    Call, Finished, LogLevel, PluginOnDisk, PluginResponse, PortError, QueryRows, Run, RunContext,
+    RunError, RunLimits, TriggerKey, WorkerSettings, Workers,
+};
+
+/// A query as it arrived: database, statement, parameters.
+type Asked = (String, String, Vec<(String, String)>);
+
+/// Remembers what a plugin does.
+#[derive(Debug, Default)]
+struct Recorder {
+    log: Mutex<Vec<String>>,
+    asked: Mutex<Vec<Asked>>,
+    written: Mutex<Vec<(String, String, bool)>>,
+    answer: Mutex<Vec<RecordBatch>>,
+}
+
+impl Recorder {
+    fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl RunContext for Recorder {
+    fn log(&self, level: LogLevel, text: String) {
+        self.log.lock().unwrap().push(format!("{level}: {text}"));
+    }
+
+    async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        parameters: &[(String, String)],
+    ) -> Result<QueryRows, PortError> {
+        let asked = (database.to_owned(), sql.to_owned(), parameters.to_vec());
+        self.asked.lock().unwrap().push(asked);
+        if sql.contains("wrong") {
+            return Err(PortError("no such table".to_owned()));
+        }
+        let batches = self.answer.lock().unwrap().clone();
+        let schema = batches
+            .first()
+            .map_or_else(|| arrow_schema::Schema::empty().into(), RecordBatch::schema);
+        let broken = sql.contains("breaks");
+        let end = broken.then(|| Err(PortError("it broke off".to_owned())));
+        let batches = batches.into_iter().map(Ok).chain(end);
+        Ok(QueryRows {
+            schema,
+            batches: futures::stream::iter(batches).boxed(),
+        })
+    }
+
+    async fn write_now(
+        &self,
+        database: &str,
+        lines: Bytes,
+        no_sync: bool,
+    ) -> Result<(), PortError> {
+        if database == "refused" {
+            return Err(PortError("not this one".to_owned()));
+        }
+        let lines = String::from_utf8(lines.to_vec()).unwrap();
+        self.written
+            .lock()
+            .unwrap()
+            .push((database.to_owned(), lines, no_sync));
+        Ok(())
+    }
+}
+
+/// A plugin and the processes that run it.
+struct Stage {
+    workers: Workers,
+    recorder: Arc<Recorder>,
+    folder: TempDir,
+    run: Run,
+}
+
+fn settings() -> WorkerSettings {
+    WorkerSettings {
+        grace: Duration::from_millis(500),
+        wall_time: Duration::from_secs(60),
+        ..WorkerSettings::default()
+    }
+}
+
+fn trigger(number: u32) -> TriggerKey {
+    TriggerKey::Trigger {
+        database: DatabaseId::new(1),
+        trigger: TriggerId::new(number),
+    }
+}
+
+fn request() -> Call {
+    Call::Request {
+        method: "POST".to_owned(),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    }
+}
+
+impl Stage {
+    fn new(source: &str) -> Self {
+        Self::with(settings(), source)
+    }
+
+    fn with(settings: WorkerSettings, source: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.py");
+        std::fs::write(&path, source).unwrap();
+        let recorder = Arc::new(Recorder::default());
+        let run = Run {
+            trigger: trigger(1),
+            database_name: "home".into(),
+            trigger_name: "t".into(),
+            code: PluginOnDisk {
+                path,
+                version: "1".into(),
+            },
+            arguments: None,
+            call: request(),
+            is_async: false,
+            limits: RunLimits::default(),
+            context: Arc::clone(&recorder) as Arc<dyn RunContext>,
+        };
+        let workers = Workers::new(settings, World::system());
+        Self {
+            workers,
+            recorder,
+            folder,
+            run,
+        }
+    }
+
+    /// A plugin whose `process_request` has this body, in which `local` is `influxdb3_local`.
+    fn of_body(body: &str) -> Self {
+        Self::new(&request_function(body))
+    }
+
+    /// Puts another file in the place of the plugin.
+    fn rewrite(&mut self, source: &str, version: &str) {
+        std::fs::write(&self.run.code.path, source).unwrap();
+        self.run.code.version = version.into();
+    }
+
+    async fn run(&self) -> Result<Finished, RunError> {
+        self.workers.run(self.run.clone()).await
+    }
+
+    async fn respond(&self) -> PluginResponse {
+        self.run().await.unwrap().response.unwrap()
+    }
+
+    /// What the plugin answers, as text.
+    async fn text(&self) -> String {
+        String::from_utf8(self.respond().await.body.to_vec()).unwrap()
+    }
+
+    /// The message of a plugin that fails.
+    async fn failure(&self) -> String {
+        match self.run().await {
+            Err(RunError::Plugin { text, .. }) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn request_function(body: &str) -> String {
+    let body: String = body
+        .trim()
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect();
+    format!("def process_request(local, query, headers, body, args=None):\n{body}")
+}
+
+fn lines(database: &str, lines: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+    BTreeMap::from([(database.to_owned(), lines)])
+}

@@ -1,0 +1,261 @@
+use std::process::Stdio;
+
+use super::*;
+use crate::worker::{
+    frames::kind,
+    inputs::{self, Setting},
+    process::{Process, Start},
+};
+
+const PID: &str = "import os\nreturn str(os.getpid())";
+
+#[tokio::test]
+async fn a_trigger_keeps_its_process_and_does_not_share_it() {
+    let mut stage = Stage::of_body(PID);
+    let first = stage.text().await;
+    assert_eq!(stage.text().await, first);
+    stage.run.trigger = trigger(2);
+    assert_ne!(stage.text().await, first);
+}
+
+#[tokio::test]
+async fn runs_of_a_trigger_wait_for_each_other_unless_they_may_overlap() {
+    let mut stage = Stage::of_body(
+        "import time\nlocal.info('in')\ntime.sleep(0.3)\nlocal.info('out')\nreturn ''",
+    );
+    let (one, two) = tokio::join!(stage.run(), stage.run());
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(
+        stage.recorder.log(),
+        ["INFO: in", "INFO: out", "INFO: in", "INFO: out"]
+    );
+    stage.run.trigger = trigger(2);
+    stage.run.is_async = true;
+    let overlapping = || async { tokio::join!(stage.run(), stage.run()) };
+    let (one, two) = overlapping().await;
+    assert!(one.is_ok() && two.is_ok());
+    // Once more, when both processes are there.
+    let (one, two) = overlapping().await;
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(
+        stage.recorder.log()[8..],
+        ["INFO: in", "INFO: in", "INFO: out", "INFO: out"]
+    );
+}
+
+#[tokio::test]
+async fn more_triggers_than_processes_take_turns_and_keep_their_caches() {
+    let settings = WorkerSettings {
+        max_workers: 2,
+        ..settings()
+    };
+    let body = "n = local.cache.get('n', 0)\nlocal.cache.put('n', n + 1)\nreturn str(n)";
+    let stage = Stage::with(settings, &request_function(body));
+    for round in 0..3 {
+        let runs = (0..4).map(|number| {
+            let mut run = stage.run.clone();
+            run.trigger = trigger(number);
+            stage.workers.run(run)
+        });
+        for finished in futures::future::join_all(runs).await {
+            let body = finished.unwrap().response.unwrap().body;
+            assert_eq!(body, round.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_many_waiting_runs_are_refused() {
+    let settings = WorkerSettings {
+        max_waiting_runs: 1,
+        ..settings()
+    };
+    let stage = Stage::with(
+        settings,
+        &request_function("import time\ntime.sleep(0.3)\nreturn ''"),
+    );
+    stage.run().await.unwrap();
+    let (one, two, three) = tokio::join!(stage.run(), stage.run(), stage.run());
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(three, Err(RunError::Busy(1)));
+}
+
+#[tokio::test]
+async fn an_idle_process_ends_and_leaves_its_cache_unless_it_keeps_more() {
+    let settings = WorkerSettings {
+        stop_after_idle: Duration::from_millis(100),
+        ..settings()
+    };
+    let body = r#"
+import os
+found = local.cache.get("k"), local.cache.get("soon"), local.cache.get("f") is not None
+local.cache.put("k", {1: (2,)})
+local.cache.put("soon", 1, 0.2)
+if args:
+    local.cache.put("f", lambda: 1)
+return repr([os.getpid(), found])
+"#;
+    let mut stage = Stage::with(settings, &request_function(body));
+    let first = stage.text().await;
+    let world = World::system();
+    let idle = || world.clock.sleep(Duration::from_millis(500));
+    idle().await;
+    let second = stage.text().await;
+    let (pid, found) = second.split_once(", ").unwrap();
+    assert_ne!(first.split_once(", ").unwrap().0, pid);
+    assert_eq!(found, "({1: (2,)}, None, False)]");
+    stage.run.arguments = Some(BTreeMap::from([("keep".to_owned(), "1".to_owned())]));
+    let third = stage.text().await;
+    idle().await;
+    let fourth = stage.text().await;
+    assert_eq!(
+        fourth.split_once(", ").unwrap().0,
+        third.split_once(", ").unwrap().0
+    );
+    assert!(fourth.ends_with("True)]"), "{fourth}");
+}
+
+#[tokio::test]
+async fn stopping_interrupts_the_plugin_and_refuses_what_comes_later() {
+    let source = request_function(
+        r#"
+import time
+local.info("in")
+try:
+    time.sleep(1000)
+except BaseException as error:
+    print(type(error).__name__, error)
+    errors = []
+    for call in (
+        lambda: local.info("no"),
+        lambda: local.write(LineBuilder("m").int64_field("f", 1)),
+        lambda: local.write_sync(LineBuilder("m").int64_field("f", 1), False),
+        lambda: local.query("SELECT 1"),
+    ):
+        try:
+            call()
+        except KeyboardInterrupt as late:
+            errors.append(str(late) == str(error))
+    local.cache.put("k", 1, use_global=True)
+    print(errors)
+    raise
+"#,
+    );
+    let stage = Stage::new(&source);
+    let stop = async {
+        while stage.recorder.log().is_empty() {
+            World::system().clock.sleep(Duration::from_millis(5)).await;
+        }
+        stage.workers.stop().await;
+    };
+    let (result, ()) = tokio::join!(stage.run(), stop);
+    assert_eq!(result, Err(RunError::Stopping));
+    let expected = [
+        "INFO: in",
+        "INFO: KeyboardInterrupt influxdb3 is shutting down; aborting plugin execution",
+        "INFO: [True, True, True, True]",
+    ];
+    assert_eq!(stage.recorder.log(), expected);
+    assert_eq!(stage.run().await, Err(RunError::Stopping));
+}
+
+#[tokio::test]
+async fn a_plugin_that_ignores_the_interrupt_is_killed_after_the_grace() {
+    let body = "local.info('in')\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass";
+    let stage = Stage::of_body(body);
+    let forget = async {
+        while stage.recorder.log().is_empty() {
+            World::system().clock.sleep(Duration::from_millis(5)).await;
+        }
+        stage.workers.forget(&stage.run.trigger);
+    };
+    let (result, ()) = tokio::join!(stage.run(), forget);
+    assert_eq!(result, Err(RunError::Stopping));
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_is_killed() {
+    let stage = Stage::of_body(
+        "import os, time\nlocal.info(os.getpid())\nif body != b'':\n    return 'well'\ntime.sleep(1000)",
+    );
+    let world = World::system();
+    let dropped = world
+        .timeout(Duration::from_millis(1500), stage.run())
+        .await;
+    assert_eq!(dropped, None);
+    let pid = stage.recorder.log()[0].replace("INFO: ", "");
+    let status = format!("/proc/{pid}/status");
+    for _ in 0..200 {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        if text.is_empty() || text.contains("State:\tZ") {
+            return;
+        }
+        world.clock.sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it is still there");
+}
+
+#[tokio::test]
+async fn a_process_that_died_while_idle_is_replaced_without_a_word() {
+    let stage = Stage::of_body(
+        "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()\nreturn str(os.getpid())",
+    );
+    let first = stage.text().await;
+    World::system()
+        .clock
+        .sleep(Duration::from_millis(300))
+        .await;
+    assert_ne!(stage.text().await, first);
+}
+
+#[tokio::test]
+async fn a_process_ends_when_its_server_is_gone() {
+    let stage = Stage::of_body(PID);
+    let pid: i32 = stage.text().await.parse().unwrap();
+    drop(stage);
+    let world = World::system();
+    for _ in 0..200 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        if text.is_empty() || text.contains("State:\tZ") {
+            return;
+        }
+        world.clock.sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it is still there");
+}
+
+#[tokio::test]
+async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
+    let stage = Stage::of_body("local.info('in')\nwhile True: pass");
+    let (world, settings) = (World::system(), settings());
+    let start = Start {
+        settings: &settings,
+        world: &world,
+        python: settings.python.clone(),
+        number: 0,
+        generation: 0,
+        alive: Arc::default(),
+        groups: None,
+    };
+    let mut process = Process::start(start).await.unwrap();
+    let setting = Setting {
+        is_shared: false,
+        cpu_seconds: 60,
+    };
+    inputs::send(&stage.run, setting, &mut process.input)
+        .await
+        .unwrap();
+    assert_eq!(process.frames.next().await.unwrap().kind, kind::LOG);
+    let other = tokio::process::Command::new("cat")
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut other = other.unwrap();
+    drop(std::mem::replace(
+        &mut process.input,
+        other.stdin.take().unwrap(),
+    ));
+    while !process.handle.has_ended() {
+        world.clock.sleep(Duration::from_millis(5)).await;
+    }
+}

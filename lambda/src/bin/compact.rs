@@ -1,0 +1,12 @@
+//! The compact function on AWS Lambda.
+
+use std::process::ExitCode;
+
+use neap_lambda::{compact::CompactProgram, start};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    start::run::<CompactProgram>()
+}

@@ -1,0 +1,384 @@
+//! The compact function.
+
+mod events;
+mod queue;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use clap::{Args, Parser, builder::BoolishValueParser};
+use lambda_runtime::FunctionResponse;
+use neap_bucket::World;
+use neap_catalog::Catalog;
+use neap_compact::{
+    CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
+    MergePolicy, Report,
+};
+use neap_schema::DatabaseId;
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::OnceCell;
+
+pub use self::{
+    events::{CompactEvent, Order},
+    queue::MergeQueue,
+};
+use crate::{
+    interface::{Access, Action, Interface, ScheduleInput, Source},
+    options::{CommonOptions, OptionsError, parse_count, parse_duration},
+    start::{Failure, Function, Output, Program, Reply},
+    store::Opened,
+};
+
+/// How long before its end an invocation takes on nothing more: what is under way has to be committed, too.
+const RESERVE: Duration = Duration::from_secs(5);
+
+/// The least memory that is of use to a merge.
+const LEAST_MERGE_BYTES: u64 = 128 << 20;
+
+/// The memory of a merge that its inputs have no part in, and what each of them takes at least.
+const MERGE_BASE_BYTES: u64 = 96 << 20;
+const INPUT_BYTES: u64 = 2 << 20;
+
+/// The options of the compact function.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "neap-lambda-compact")]
+pub struct CompactOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    compaction: CompactionOptions,
+}
+
+impl AsRef<CommonOptions> for CompactOptions {
+    fn as_ref(&self) -> &CommonOptions {
+        &self.common
+    }
+}
+
+/// The options of compaction.
+#[derive(Args, Clone, Debug)]
+pub struct CompactionOptions {
+    /// How long queries can ask for an earlier state: what was dropped is kept for so long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
+    time_travel: Duration,
+
+    /// Believe the store's clock even if this machine's differs from it by more than five minutes
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    trust_store_clock: bool,
+
+    /// Merges that run at once in an invocation
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1")]
+    compaction_jobs: usize,
+
+    /// The URL of the SQS queue that merges are handed out by; without one, an invocation runs its merges itself
+    #[arg(long, value_name = "URL")]
+    merge_queue_url: Option<String>,
+
+    /// The URL of SQS, if it is not that of the queue
+    #[arg(long, value_name = "URL")]
+    sqs_endpoint: Option<String>,
+}
+
+/// The function, once it has read the rules of the cluster.
+#[derive(Debug)]
+pub struct CompactFunction {
+    options: CompactOptions,
+    opened: Opened,
+    dispatcher: Option<Arc<dyn Dispatch>>,
+    compactor: OnceCell<Compactor>,
+}
+
+impl CompactFunction {
+    /// A function that has asked nothing of the store yet.
+    ///
+    /// # Errors
+    /// The options can't be used.
+    pub fn new(options: &CompactOptions, world: &World) -> Result<Self, OptionsError> {
+        let opened = Opened::open(&options.common.store, world)?;
+        let compaction = &options.compaction;
+        let url = compaction.merge_queue_url.as_deref();
+        let dispatcher = url.filter(|url| !url.is_empty()).map(|url| {
+            let endpoint = compaction.sqs_endpoint.as_deref();
+            MergeQueue::new(url, endpoint, &options.common.store.aws, world)
+        });
+        let dispatcher = dispatcher.transpose()?;
+        Ok(Self {
+            dispatcher: dispatcher.map(|queue| Arc::new(queue) as Arc<dyn Dispatch>),
+            options: options.clone(),
+            opened,
+            compactor: OnceCell::new(),
+        })
+    }
+
+    fn world(&self) -> &World {
+        self.opened.bucket.world()
+    }
+
+    /// The compactor, for which the store is asked the first time.
+    async fn compactor(&self) -> Result<&Compactor, Failure> {
+        let made = self.compactor.get_or_try_init(|| self.assemble());
+        made.await
+    }
+
+    async fn assemble(&self) -> Result<Compactor, Failure> {
+        let Opened {
+            bucket, margins, ..
+        } = &self.opened;
+        let rules = Catalog::new(bucket.clone(), *margins, None).rules().await;
+        let rules = rules.map_err(|error| Failure {
+            kind: "Catalog",
+            message: error.to_string(),
+        })?;
+        let compaction = &self.options.compaction;
+        let memory = self.options.common.memory_bytes() as u64;
+        let merge_memory = memory / 10 * 6;
+        if merge_memory < LEAST_MERGE_BYTES {
+            let function_mib = memory >> 20;
+            tracing::warn!(
+                function_mib,
+                "the function has too little memory to merge; give it 512 MB"
+            );
+        }
+        let parts = CompactParts {
+            bucket: bucket.clone(),
+            margins: *margins,
+            rules,
+            flush: FlushLimits {
+                // Rows take about ten times as much memory while they are folded.
+                segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
+                cached_bytes: memory / 16,
+                trust_store_clock: compaction.trust_store_clock,
+                ..FlushLimits::default()
+            },
+            merge: MergePolicy {
+                max_inputs: inputs_within(merge_memory),
+                ..MergePolicy::default()
+            },
+            collect: CollectSettings {
+                time_travel: compaction.time_travel,
+                ..CollectSettings::default()
+            },
+            settings: CompactorSettings {
+                merge_memory_bytes: merge_memory,
+                parallel_merges: compaction.compaction_jobs,
+                ..CompactorSettings::default()
+            },
+        };
+        Ok(parts.assemble(self.dispatcher.clone()))
+    }
+
+    /// Does what an event asks for, in the time that is left.
+    ///
+    /// # Errors
+    /// It is not understood, or could not be done.
+    pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, Failure> {
+        let ends = self.world().clock.monotonic().saturating_add(left);
+        match event {
+            CompactEvent::Do(order) => self.once(&order.into(), ends).await,
+            CompactEvent::Messages(messages) => {
+                let mut failed = Vec::new();
+                for message in messages {
+                    let done = match message.order {
+                        Ok(order) => self.once(&order.into(), ends).await,
+                        Err(reason) => Err(Failure {
+                            kind: "Event",
+                            message: reason,
+                        }),
+                    };
+                    if let Err(error) = done {
+                        tracing::warn!(message = message.id, %error, "a message was not dealt with");
+                        failed.push(json!({ "itemIdentifier": message.id }));
+                    }
+                }
+                Ok(json!({ "batchItemFailures": failed }))
+            }
+        }
+    }
+
+    /// Handles one of the function's own events, before `ends` by the monotonic clock.
+    async fn once(&self, event: &Event, ends: Duration) -> Result<Value, Failure> {
+        let left = ends.saturating_sub(self.world().clock.monotonic());
+        let limit = left.saturating_sub(RESERVE.max(left / 10));
+        if limit.is_zero() {
+            return Err(Failure {
+                kind: "OutOfTime",
+                message: "there was no time left to begin".to_owned(),
+            });
+        }
+        let compactor = self.compactor().await?;
+        let handled = compactor.handle(event, Some(limit)).await;
+        let report = handled.map_err(|error| Failure {
+            kind: "Compaction",
+            message: error.to_string(),
+        })?;
+        tell(event, &report, compactor);
+        match (event, report.failures.first()) {
+            // What was committed stays. Only an invocation that fails is seen by the metrics of Lambda.
+            (_, Some((database, reason))) => Err(Failure {
+                kind: "Compaction",
+                message: failed(*database, reason, report.failures.len()),
+            }),
+            // The queue sends it again.
+            (Event::Merge(_), None) if report.has_more() => Err(Failure {
+                kind: "Postponed",
+                message: "the merge is left to another run".to_owned(),
+            }),
+            _ => Ok(said(&report)),
+        }
+    }
+}
+
+/// The most sections that a merge with so much memory has: half of what is free is for them, the rest for the output.
+fn inputs_within(merge_bytes: u64) -> usize {
+    let free = merge_bytes.saturating_sub(MERGE_BASE_BYTES);
+    let inputs = usize::try_from(free / 2 / INPUT_BYTES).unwrap_or(usize::MAX);
+    inputs.clamp(2, MergePolicy::default().max_inputs)
+}
+
+/// A line of log with what metrics are made of.
+fn tell(event: &Event, report: &Report, compactor: &Compactor) {
+    let debt = compactor.debt();
+    for (database, reason) in &report.failures {
+        tracing::warn!(%database, reason, "maintenance of a database failed");
+    }
+    let name = match event {
+        Event::Scheduled => "scheduled",
+        Event::Merge(_) => "merge",
+        Event::Collect => "collect",
+    };
+    tracing::info!(
+        event = name,
+        flushes = report.flushes,
+        merges = report.merges,
+        handed_out = report.handed_out,
+        failures = report.failures.len(),
+        unfinished = report.unfinished,
+        tail_segments = report.tails.segments,
+        tail_bytes = report.tails.bytes,
+        tail_oldest_seconds = report.tails.oldest.as_secs(),
+        due_merges = debt.merges,
+        due_bytes = debt.bytes,
+        "compacted"
+    );
+}
+
+/// What an invocation failed with.
+fn failed(database: DatabaseId, reason: &str, failures: usize) -> String {
+    match failures.saturating_sub(1) {
+        0 => format!("database {database}: {reason}"),
+        others => format!("database {database}: {reason}; and {others} more failures"),
+    }
+}
+
+/// What an invocation answers.
+fn said(report: &Report) -> Value {
+    json!({
+        "flushes": report.flushes,
+        "merges": report.merges,
+        "handed_out": report.handed_out,
+        "removed": report.removed,
+        "caches": report.caches,
+        "collected": {
+            "segments": report.collected.segments,
+            "objects": report.collected.objects,
+            "orphans": report.collected.orphans,
+            "results": report.collected.results,
+        },
+        "unfinished": report.has_more(),
+    })
+}
+
+#[async_trait]
+impl Function for CompactFunction {
+    async fn warm(&self) {
+        if let Err(error) = self.compactor().await {
+            tracing::warn!(%error, "the first event will ask again");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+        let event = CompactEvent::parse(event.get())?;
+        let said = self.run(event, left).await?;
+        Ok(FunctionResponse::BufferedResponse(Output::Json(said)))
+    }
+}
+
+/// The binary.
+#[derive(Debug)]
+pub struct CompactProgram;
+
+impl Program for CompactProgram {
+    type Options = CompactOptions;
+
+    const INTERFACE: Interface = Interface {
+        function: "compact",
+        routes: &[],
+        events: &[
+            Source::Schedule {
+                input: ScheduleInput { event: "scheduled" },
+            },
+            Source::Schedule {
+                input: ScheduleInput { event: "collect" },
+            },
+            Source::Sqs {
+                carries: "merge orders",
+            },
+        ],
+        store: COMPACT_ACCESS,
+        calls: &["sqs:SendMessage", "s3express:CreateSession"],
+    };
+
+    fn open(options: &CompactOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+        Ok(Arc::new(CompactFunction::new(options, world)?))
+    }
+}
+
+const COMPACT_ACCESS: &[Access] = &[
+    Access {
+        prefix: "catalog",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "db/",
+        actions: &[Action::Get, Action::Put, Action::Delete],
+    },
+    Access {
+        prefix: "tail/",
+        actions: &[Action::List, Action::Get, Action::Delete],
+    },
+    Access {
+        prefix: "data/",
+        actions: &[Action::List, Action::Get, Action::Put, Action::Delete],
+    },
+    Access {
+        prefix: "cache/",
+        actions: &[Action::List, Action::Get, Action::Put, Action::Delete],
+    },
+    Access {
+        prefix: "engine/",
+        actions: &[Action::List, Action::Get, Action::Delete],
+    },
+    Access {
+        prefix: "plugins/",
+        actions: &[Action::List, Action::Delete],
+    },
+    Access {
+        prefix: "results/",
+        actions: &[Action::List, Action::Delete],
+    },
+    Access {
+        prefix: "nodes/",
+        actions: &[Action::List, Action::Delete],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_functions_merge_few_sections_at_a_time() {
+        let inputs = |function_mib: u64| inputs_within((function_mib << 20) / 10 * 6);
+        assert_eq!([128, 256, 512, 1769].map(inputs), [2, 14, 52, 64]);
+    }
+}

@@ -1,0 +1,145 @@
+//! The events of the compact function.
+//!
+//! | from | event |
+//! |---|---|
+//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, or a merge order with `"event": "merge"`, as the whole event or in the `detail` of one of EventBridge |
+//! | a rule of EventBridge with a schedule | its own event, whose `detail` is empty: `scheduled` |
+//! | a queue | the same as texts, several at once |
+
+use neap_compact::{Event, MergeOrder};
+use serde::Deserialize;
+
+use crate::start::Failure;
+
+/// What the function is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Order {
+    /// Flush what is due, and plan merges.
+    #[serde(alias = "flush")]
+    Scheduled,
+    /// Merge.
+    Merge(MergeOrder),
+    /// Look at every database: merge, expire, drop, delete what nothing needs.
+    #[serde(alias = "gc")]
+    Collect,
+}
+
+impl From<Order> for Event {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Scheduled => Self::Scheduled,
+            Order::Merge(order) => Self::Merge(order),
+            Order::Collect => Self::Collect,
+        }
+    }
+}
+
+/// A message of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// By what the queue knows it.
+    pub id: String,
+    /// What it asks for, or why that is not understood.
+    pub order: Result<Order, String>,
+}
+
+/// An event of the compact function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompactEvent {
+    /// Something is to be done.
+    Do(Order),
+    /// A queue has messages. Those that fail come again.
+    Messages(Vec<Message>),
+}
+
+/// An event as it may come, as far as it tells from where.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Record>>,
+    event: Option<String>,
+    source: Option<String>,
+    detail: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: String,
+    body: String,
+}
+
+impl CompactEvent {
+    /// The event in a text.
+    ///
+    /// # Errors
+    /// It is none of the function's.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let envelope: Envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
+        if let Some(records) = envelope.records {
+            let messages = records.into_iter().map(|record| Message {
+                id: record.message_id,
+                order: serde_json::from_str(&record.body).map_err(|error| error.to_string()),
+            });
+            return Ok(Self::Messages(messages.collect()));
+        }
+        if envelope.event.is_some() {
+            let order = serde_json::from_str(text).map_err(|error| unknown(&error))?;
+            return Ok(Self::Do(order));
+        }
+        match (envelope.source, envelope.detail) {
+            (Some(_), Some(detail)) if detail.get("event").is_some() => {
+                let order = serde_json::from_value(detail).map_err(|error| unknown(&error))?;
+                Ok(Self::Do(order))
+            }
+            (Some(source), _) if matches!(source.as_str(), "aws.events" | "aws.scheduler") => {
+                Ok(Self::Do(Order::Scheduled))
+            }
+            _ => Err(unknown(&"it names nothing to do")),
+        }
+    }
+}
+
+fn unknown(reason: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        kind: "Event",
+        message: format!("the event is none of the compact function: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> CompactEvent {
+        CompactEvent::parse(text).unwrap()
+    }
+
+    #[test]
+    fn schedules_say_what_to_do_by_their_input_or_detail() {
+        let scheduled = CompactEvent::Do(Order::Scheduled);
+        let collect = CompactEvent::Do(Order::Collect);
+        assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
+        assert_eq!(of(r#"{"event":"flush"}"#), scheduled);
+        assert_eq!(of(r#"{"event":"collect"}"#), collect);
+        assert_eq!(of(r#"{"event":"gc"}"#), collect);
+        let rule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
+        assert_eq!(of(rule), scheduled);
+        let detail = r#"{"source":"my.app","detail-type":"x","detail":{"event":"collect"}}"#;
+        assert_eq!(of(detail), collect);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for text in [
+            "{}",
+            "[]",
+            r#"{"event":"merge"}"#,
+            r#"{"event":"dance"}"#,
+            r#"{"source":"aws.s3","detail":{}}"#,
+        ] {
+            assert!(CompactEvent::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! The engine function: plugins on requests, on schedules, and on new segments.
+
+mod events;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::Router;
+use clap::Parser;
+use lambda_runtime::FunctionResponse;
+use neap_assembly::{Processing, ProcessingParts};
+use neap_bucket::{StoreTime, World};
+use neap_catalog::Catalog;
+use neap_engine::{Delivered, Engine, WorkReport};
+use neap_http::{ApiError, BodyLimits};
+use neap_row_delete::RowDeleter;
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::OnceCell;
+
+pub use self::events::{EngineEvent, Message, Named};
+use crate::{
+    http::{HttpFunction, HttpParts, Served},
+    interface::{Access, Action, Interface, Route, ScheduleInput, Source},
+    options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
+    query::{Querying, QueryingOptions, fault_of_body},
+    start::{Failure, Function, Output, Program, Reply},
+    store::Opened,
+    write::{CARE_ROUTES, WritingOptions, finished, unopened},
+};
+
+/// How long before the end of an invocation plugins end: what they have seen and logged is saved then.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// What plugins logged in answers to requests is saved when the last time is so long ago, and when the instance ends:
+/// the standard output has it in any case.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// For so long an answer waits for that at most.
+const SAVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long before the end of an invocation nothing is waited for any more.
+const LAST_RESERVE: Duration = Duration::from_millis(300);
+
+const MICROS_PER_MINUTE: i64 = 60_000_000;
+
+/// The options of the engine function.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "neap-lambda-engine")]
+pub struct EngineOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    http: HttpOptions,
+    #[command(flatten)]
+    access: AccessOptions,
+    #[command(flatten)]
+    writes: WritingOptions,
+    #[command(flatten)]
+    queries: QueryingOptions,
+    #[command(flatten)]
+    plugins: PluginOptions,
+}
+
+impl AsRef<CommonOptions> for EngineOptions {
+    fn as_ref(&self) -> &CommonOptions {
+        &self.common
+    }
+}
+
+/// What runs plugins, once the catalog is there.
+#[derive(Debug)]
+struct Parts {
+    options: EngineOptions,
+    opened: Opened,
+    catalog: Arc<Catalog>,
+    processing: OnceCell<Processing>,
+}
+
+impl Parts {
+    async fn processing(&self) -> Result<&Processing, ApiError> {
+        self.processing.get_or_try_init(|| self.assemble()).await
+    }
+
+    async fn assemble(&self) -> Result<Processing, ApiError> {
+        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let EngineOptions {
+            common,
+            access,
+            writes,
+            queries,
+            plugins,
+            ..
+        } = &self.options;
+        let querying = Querying {
+            common,
+            access,
+            writes,
+            queries,
+            opened: &self.opened,
+            catalog: &self.catalog,
+        };
+        let tail = querying.tail();
+        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
+        let engine = querying.engine(tail.clone(), rules)?;
+        let engine = engine.with_deleter(Arc::clone(&service) as Arc<dyn RowDeleter>);
+        let body = BodyLimits {
+            max_bytes: writes.limits.max_http_request_size,
+            timeout: writes.http_timeout,
+        };
+        Ok(Processing::new(ProcessingParts {
+            catalog: Arc::clone(&self.catalog),
+            rules,
+            tail,
+            writes: service,
+            queries: Arc::new(engine),
+            metrics: self.opened.metrics.clone(),
+            settings: plugins.settings(body),
+        }))
+    }
+}
+
+#[async_trait]
+impl Served for Parts {
+    async fn router(&self) -> Result<Router, ApiError> {
+        let routes = self.processing().await?.routes();
+        Ok(finished(
+            routes,
+            &self.opened,
+            &self.catalog,
+            &self.options.access,
+        ))
+    }
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct EngineFunction {
+    parts: Arc<Parts>,
+    http: HttpFunction,
+    prefix: String,
+    /// When what plugins logged was saved last, by the monotonic clock.
+    saved: Mutex<Option<Duration>>,
+}
+
+impl EngineFunction {
+    /// A function that has asked nothing of the store yet.
+    ///
+    /// # Errors
+    /// The options can't be used.
+    pub fn new(options: &EngineOptions, world: &World) -> Result<Self, OptionsError> {
+        options.writes.check()?;
+        let opened = Opened::open(&options.common.store, world)?;
+        let parts = Arc::new(Parts {
+            catalog: options.writes.catalog(&opened),
+            options: options.clone(),
+            opened,
+            processing: OnceCell::new(),
+        });
+        let http = HttpFunction::new(HttpParts {
+            options: options.http.clone(),
+            bucket: parts.opened.bucket.clone(),
+            links: parts.opened.links.clone(),
+            served: Arc::clone(&parts) as Arc<dyn Served>,
+            fault_of_body,
+        });
+        Ok(Self {
+            parts,
+            http,
+            prefix: options.common.store.key_prefix()?,
+            saved: Mutex::default(),
+        })
+    }
+
+    fn world(&self) -> &World {
+        self.parts.opened.bucket.world()
+    }
+
+    async fn engine(&self) -> Result<&Arc<Engine>, Failure> {
+        let processing = self.parts.processing().await.map_err(|error| Failure {
+            kind: "Catalog",
+            message: error.to_string(),
+        })?;
+        Ok(processing.engine())
+    }
+
+    async fn request(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+        let clock = &self.world().clock;
+        let ends = clock.monotonic().saturating_add(left);
+        let reply = self.http.handle(event, left).await?;
+        // What is not saved now is saved after a later answer, or when the instance ends.
+        let rest = ends.saturating_sub(clock.monotonic());
+        let limit = rest.saturating_sub(LAST_RESERVE).min(SAVE_LIMIT);
+        if let Some(processing) = self.parts.processing.get()
+            && !limit.is_zero()
+            && processing.engine().logs().is_unsaved()
+            && self.is_time_to_save()
+        {
+            self.save_logs(processing.engine(), limit).await;
+        }
+        Ok(reply)
+    }
+
+    /// Saves what plugins logged, unless it takes too long: it is kept in memory then.
+    async fn save_logs(&self, engine: &Engine, limit: Duration) {
+        match self.world().timeout(limit, engine.logs().save()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "what plugins logged is not saved"),
+            None => tracing::warn!("there was no time to save what plugins logged"),
+        }
+    }
+
+    fn is_time_to_save(&self) -> bool {
+        let now = self.world().clock.monotonic();
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = saved.is_none_or(|saved| now.saturating_sub(saved) >= LOG_INTERVAL);
+        if is_time {
+            *saved = Some(now);
+        }
+        is_time
+    }
+
+    /// Does what an event asks for that is no request, in the time that is left.
+    ///
+    /// # Errors
+    /// It could not be done, or not all of it.
+    pub async fn run(&self, event: EngineEvent, left: Duration) -> Result<Value, Failure> {
+        let ids = match &event {
+            EngineEvent::Messages(messages) => messages.iter().map(|one| one.id.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let limit = left.saturating_sub(LAST_RESERVE);
+        let work = self.work(event, left);
+        if let Some(done) = self.world().timeout(limit, work).await {
+            return done;
+        }
+        tracing::warn!("the time was over before what triggers have seen was saved");
+        match ids.is_empty() {
+            true => Err(Failure {
+                kind: "OutOfTime",
+                message: "the time was over before all was saved".to_owned(),
+            }),
+            // All of them come again; what was saved of them does not run twice.
+            false => Ok(unfinished(ids)),
+        }
+    }
+
+    async fn work(&self, event: EngineEvent, left: Duration) -> Result<Value, Failure> {
+        let clock = &self.world().clock;
+        let ends = clock
+            .monotonic()
+            .saturating_add(left.saturating_sub(RESERVE));
+        let engine = self.engine().await?;
+        let left = || ends.saturating_sub(clock.monotonic());
+        match event {
+            EngineEvent::Request => Err(Failure {
+                kind: "Event",
+                message: "a request is no work of the background".to_owned(),
+            }),
+            EngineEvent::Schedule { time } => {
+                let time = time.unwrap_or_else(|| self.minute());
+                let ticks = engine.handle_schedule(time, left()).await;
+                let swept = engine.sweep(left()).await;
+                said(&[("schedule", ticks), ("sweep", swept)])
+            }
+            EngineEvent::Sweep => said(&[("sweep", engine.sweep(left()).await)]),
+            EngineEvent::Put(segments) => {
+                let delivered = engine.handle_segments(segments, left()).await;
+                match delivered.iter().find_map(|one| one.result.as_ref().err()) {
+                    None => Ok(json!({ "delivered": delivered.len() })),
+                    Some(reason) => Err(Failure {
+                        kind: "Delivery",
+                        message: reason.clone(),
+                    }),
+                }
+            }
+            EngineEvent::Messages(messages) => {
+                let segments = messages
+                    .iter()
+                    .flat_map(|one| one.segments.iter().flatten());
+                let delivered = engine.handle_segments(segments.copied().collect(), left());
+                let failed = failed(messages, &delivered.await);
+                Ok(json!({ "batchItemFailures": failed }))
+            }
+        }
+    }
+
+    /// The minute that has begun last, by the store's clock.
+    fn minute(&self) -> StoreTime {
+        let wall = self.world().clock.wall_micros();
+        let now = self.parts.opened.bucket.clock().now();
+        let micros = now.map_or(wall, StoreTime::micros);
+        StoreTime::from_micros(micros - micros.rem_euclid(MICROS_PER_MINUTE))
+    }
+}
+
+/// The answer to a queue all of whose messages are to come again.
+fn unfinished(ids: Vec<String>) -> Value {
+    let failed = ids.into_iter().map(|id| json!({ "itemIdentifier": id }));
+    json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
+}
+
+/// The messages that are to come again: those with a segment that a trigger has not seen, and those that nobody
+/// understands, which end with the dead letters.
+fn failed(messages: Vec<Message>, delivered: &[Delivered]) -> Vec<Value> {
+    let reason = |segment: &Named| {
+        let is_it = |one: &&Delivered| (one.database, one.name) == *segment;
+        let one = delivered.iter().find(is_it)?;
+        one.result.as_ref().err().cloned()
+    };
+    let failed = messages.into_iter().filter_map(|message| {
+        let reason = match &message.segments {
+            Ok(segments) => segments.iter().find_map(reason)?,
+            Err(reason) => reason.clone(),
+        };
+        tracing::warn!(message = message.id, reason, "a message was not dealt with");
+        Some(json!({ "itemIdentifier": message.id }))
+    });
+    failed.collect()
+}
+
+/// What was done; an error if something went wrong.
+fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, Failure> {
+    for (work, report) in reports {
+        tracing::info!(
+            work,
+            done = report.done,
+            failures = report.failures.len(),
+            unfinished = report.unfinished,
+            "worked"
+        );
+    }
+    if let Some(failure) = reports
+        .iter()
+        .find_map(|(_, report)| report.failures.first())
+    {
+        return Err(Failure {
+            kind: "Delivery",
+            message: failure.clone(),
+        });
+    }
+    let done = reports.iter().map(|(work, report)| {
+        let said = json!({ "done": report.done, "unfinished": report.unfinished });
+        ((*work).to_owned(), said)
+    });
+    Ok(Value::Object(done.collect()))
+}
+
+#[async_trait]
+impl Function for EngineFunction {
+    async fn warm(&self) {
+        if let Err(error) = self.http.router().await {
+            tracing::warn!(%error, "the first event will ask again");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+        match EngineEvent::parse(event.get(), &self.prefix)? {
+            EngineEvent::Request => self.request(event, left).await,
+            work => {
+                let said = self.run(work, left).await?;
+                Ok(FunctionResponse::BufferedResponse(Output::Json(said)))
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        if let Some(processing) = self.parts.processing.get() {
+            processing.engine().stop().await;
+        }
+    }
+}
+
+/// The binary.
+#[derive(Debug)]
+pub struct EngineProgram;
+
+impl Program for EngineProgram {
+    type Options = EngineOptions;
+
+    const INTERFACE: Interface = Interface {
+        function: "engine",
+        routes: ENGINE_ROUTES,
+        events: &[
+            Source::Http,
+            Source::Schedule {
+                input: ScheduleInput { event: "schedule" },
+            },
+            Source::Sqs {
+                carries: "s3 notifications",
+            },
+            Source::S3,
+        ],
+        store: ENGINE_ACCESS,
+        calls: &["s3express:CreateSession"],
+    };
+
+    fn open(options: &EngineOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+        Ok(Arc::new(EngineFunction::new(options, world)?))
+    }
+}
+
+const ENGINE_ACCESS: &[Access] = &[
+    Access {
+        prefix: "catalog",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "db/",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "tail/",
+        actions: &[Action::List, Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "data/",
+        actions: &[Action::Get],
+    },
+    Access {
+        prefix: "cache/",
+        actions: &[Action::Get],
+    },
+    Access {
+        prefix: "engine/",
+        actions: &[Action::List, Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "plugins/",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "nodes/",
+        actions: &[Action::List, Action::Get],
+    },
+    Access {
+        prefix: "results/",
+        actions: &[Action::Get, Action::Put, Action::Abort],
+    },
+];
+
+const fn route(method: &'static str, path: &'static str) -> Route {
+    Route { method, path }
+}
+
+const ENGINE_ROUTES: &[Route] = &[
+    CARE_ROUTES[0],
+    CARE_ROUTES[1],
+    CARE_ROUTES[2],
+    CARE_ROUTES[3],
+    CARE_ROUTES[4],
+    route("POST", "/api/v3/configure/processing_engine_trigger"),
+    route("DELETE", "/api/v3/configure/processing_engine_trigger"),
+    route("POST", "/api/v3/configure/processing_engine_trigger/enable"),
+    route(
+        "POST",
+        "/api/v3/configure/processing_engine_trigger/disable",
+    ),
+    route(
+        "POST",
+        "/api/v3/configure/plugin_environment/install_packages",
+    ),
+    route(
+        "POST",
+        "/api/v3/configure/plugin_environment/install_requirements",
+    ),
+    route("POST", "/api/v3/plugins/files"),
+    route("PUT", "/api/v3/plugins/files"),
+    route("PUT", "/api/v3/plugins/directory"),
+    route("POST", "/api/v3/plugin_test/wal"),
+    route("POST", "/api/v3/plugin_test/schedule"),
+    route("ANY", "/api/v3/engine/{proxy+}"),
+];

@@ -1,0 +1,266 @@
+//! The events of the engine function that are not requests.
+//!
+//! | from | event |
+//! |---|---|
+//! | a scheduler, every minute | `{"event": "schedule"}`, with a `time` if it says one; a rule of EventBridge with a schedule sends its own event |
+//! | a scheduler | `{"event": "sweep"}` |
+//! | a bucket | its notification of a new segment: directly, through EventBridge, or either of them through a queue |
+
+use std::time::UNIX_EPOCH;
+
+use neap_bucket::{Key, SegmentName, StoreTime};
+use neap_schema::DatabaseId;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::start::Failure;
+
+/// A segment that a notification names.
+pub type Named = (DatabaseId, SegmentName);
+
+/// A message of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// By what the queue knows it.
+    pub id: String,
+    /// The segments that it names, or why it is not understood.
+    pub segments: Result<Vec<Named>, String>,
+}
+
+/// An event of the engine function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// A request, which is taken apart elsewhere.
+    Request,
+    /// It is time for schedules, and for what notifications have missed.
+    Schedule {
+        /// When the event was due, if it says so.
+        time: Option<StoreTime>,
+    },
+    /// It is time for what notifications have missed.
+    Sweep,
+    /// New segments.
+    Put(Vec<Named>),
+    /// A queue has messages. Those that fail come again.
+    Messages(Vec<Message>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Record>>,
+    request_context: Option<IgnoredAny>,
+    event: Option<String>,
+    time: Option<String>,
+    source: Option<String>,
+    detail: Option<Detail>,
+    #[serde(rename = "Event")]
+    test: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: Option<String>,
+    body: Option<String>,
+    event_name: Option<String>,
+    s3: Option<Detail>,
+}
+
+/// What was put where.
+#[derive(Deserialize)]
+struct Detail {
+    event: Option<String>,
+    object: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+}
+
+impl EngineEvent {
+    /// The event in a text, in a bucket whose keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// It is none of the function's.
+    pub fn parse(text: &str, prefix: &str) -> Result<Self, Failure> {
+        let envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
+        of(envelope, prefix, true).ok_or_else(|| unknown(&"it names nothing to do"))
+    }
+}
+
+fn of(envelope: Envelope, prefix: &str, may_be_messages: bool) -> Option<EngineEvent> {
+    if envelope.request_context.is_some() {
+        return Some(EngineEvent::Request);
+    }
+    if let Some(records) = envelope.records {
+        let is_queue = records.iter().any(|record| record.message_id.is_some());
+        return match is_queue {
+            true if may_be_messages => {
+                let messages = records
+                    .into_iter()
+                    .filter_map(|record| message(record, prefix));
+                Some(EngineEvent::Messages(messages.collect()))
+            }
+            true => None,
+            false => {
+                let segments = records.into_iter().filter_map(|record| put(record, prefix));
+                Some(EngineEvent::Put(segments.collect()))
+            }
+        };
+    }
+    let source = envelope.source.as_deref();
+    let detail = envelope.detail;
+    let event = envelope.event.as_deref();
+    let event = event.or(detail.as_ref().and_then(|detail| detail.event.as_deref()));
+    match (event, source) {
+        (Some("schedule"), _) | (None, Some("aws.events" | "aws.scheduler")) => {
+            let time = envelope.time.as_deref().and_then(time);
+            Some(EngineEvent::Schedule { time })
+        }
+        (Some("sweep"), _) => Some(EngineEvent::Sweep),
+        (None, Some("aws.s3")) => {
+            let object = detail?.object?;
+            let segment = segment(&object.key, prefix);
+            Some(EngineEvent::Put(segment.into_iter().collect()))
+        }
+        // What a bucket says once, when notifications are switched on.
+        (None, None) if envelope.test.as_deref() == Some("s3:TestEvent") => {
+            Some(EngineEvent::Put(Vec::new()))
+        }
+        _ => None,
+    }
+}
+
+fn message(record: Record, prefix: &str) -> Option<Message> {
+    let id = record.message_id?;
+    let body = record.body.unwrap_or_default();
+    let segments = match serde_json::from_str(&body).map(|envelope| of(envelope, prefix, false)) {
+        Ok(Some(EngineEvent::Put(segments))) => Ok(segments),
+        Ok(_) => Err("the message is no notification of a bucket".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    Some(Message { id, segments })
+}
+
+/// The segment that a record of S3 tells of, if it does: keys are written as in a form there.
+fn put(record: Record, prefix: &str) -> Option<Named> {
+    let name = record.event_name?;
+    if !name.starts_with("ObjectCreated:") {
+        return None;
+    }
+    let key = record.s3?.object?.key.replace('+', " ");
+    let key = percent_decode_str(&key).decode_utf8().ok()?;
+    segment(&key, prefix)
+}
+
+fn segment(key: &str, prefix: &str) -> Option<Named> {
+    match key.strip_prefix(prefix)?.parse() {
+        Ok(Key::Segment(database, name)) => Some((database, name)),
+        _ => None,
+    }
+}
+
+fn time(text: &str) -> Option<StoreTime> {
+    let time = humantime::parse_rfc3339_weak(text).ok()?;
+    let micros = time.duration_since(UNIX_EPOCH).ok()?.as_micros();
+    Some(StoreTime::from_micros(i64::try_from(micros).ok()?))
+}
+
+fn unknown(reason: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        kind: "Event",
+        message: format!("the event is none of the engine function: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KEY: &str = "tail/7/00000000000000000042-00000000000000ff.wal";
+
+    fn of(event: &Value) -> EngineEvent {
+        EngineEvent::parse(&event.to_string(), "my clusters/one/").unwrap()
+    }
+
+    fn named() -> Named {
+        match KEY.parse().unwrap() {
+            Key::Segment(database, name) => (database, name),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn records(key: &str, name: &str) -> Value {
+        json!({"Records": [{
+            "eventSource": "aws:s3", "eventName": name,
+            "s3": {"bucket": {"name": "b"}, "object": {"key": key}},
+        }]})
+    }
+
+    #[test]
+    fn segments_are_found_in_all_shapes_of_notifications() {
+        let whole = format!("my clusters/one/{KEY}");
+        let encoded = format!("my+clusters/one/{}", KEY.replace("tail", "%74ail"));
+        let direct = records(&encoded, "ObjectCreated:Put");
+        let bridge = json!({
+            "source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "b"}, "object": {"key": whole}},
+        });
+        let put = EngineEvent::Put(vec![named()]);
+        assert_eq!(of(&direct), put);
+        assert_eq!(of(&bridge), put);
+        let queue = json!({"Records": [
+            {"messageId": "1", "body": direct.to_string()},
+            {"messageId": "2", "body": bridge.to_string()},
+            {"messageId": "3", "body": json!({"Event": "s3:TestEvent"}).to_string()},
+            {"messageId": "4", "body": "what?"},
+        ]});
+        let EngineEvent::Messages(messages) = of(&queue) else {
+            panic!("{queue}");
+        };
+        let segments = messages.iter().map(|message| message.segments.clone().ok());
+        let one = Some(vec![named()]);
+        assert_eq!(
+            segments.collect::<Vec<_>>(),
+            [one.clone(), one, Some(vec![]), None]
+        );
+    }
+
+    #[test]
+    fn other_objects_are_none_of_the_functions_business() {
+        let nothing = EngineEvent::Put(Vec::new());
+        let gone = records(&format!("my+clusters/one/{KEY}"), "ObjectRemoved:Delete");
+        assert_eq!(of(&gone), nothing);
+        for key in [KEY, "my+clusters/one/catalog", "my+clusters/one/tail/x"] {
+            assert_eq!(of(&records(key, "ObjectCreated:Put")), nothing);
+        }
+    }
+
+    #[test]
+    fn schedules_say_when_they_were_due() {
+        let time = Some(StoreTime::from_micros(1_700_000_040_000_000));
+        let said = json!({"event": "schedule", "time": "2023-11-14T22:14:00Z"});
+        assert_eq!(of(&said), EngineEvent::Schedule { time });
+        let rule = json!({
+            "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
+            "time": "2023-11-14T22:14:00Z",
+        });
+        assert_eq!(of(&rule), EngineEvent::Schedule { time });
+        assert_eq!(
+            of(&json!({"event": "schedule"})),
+            EngineEvent::Schedule { time: None }
+        );
+        assert_eq!(of(&json!({"event": "sweep"})), EngineEvent::Sweep);
+        assert_eq!(
+            of(&json!({"requestContext": {"http": {}}})),
+            EngineEvent::Request
+        );
+        assert!(EngineEvent::parse("{}", "").is_err());
+        assert!(EngineEvent::parse(r#"{"event":"dance"}"#, "").is_err());
+    }
+}

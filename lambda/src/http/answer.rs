@@ -1,0 +1,235 @@
+//! Answers as the source of an event takes them.
+//!
+//! What is no text is in base64, which all sources decode; a REST API does so for its binary media types only, which
+//! are to be `*/*`.
+
+use std::collections::BTreeMap;
+
+use axum::{body::to_bytes, response::IntoResponse};
+use base64::{display::Base64Display, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_ENCODING, SET_COOKIE},
+};
+use neap_http::ApiError;
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+
+use super::Source;
+
+/// An answer, ready to be sent back.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    status_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<OneEach>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_value_headers: Option<All>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<String>,
+    is_base64_encoded: bool,
+    body: Payload,
+}
+
+/// Headers whose values of a name are joined by commas.
+#[derive(Clone, Debug)]
+struct OneEach(HeaderMap);
+
+/// Headers with all values of a name.
+#[derive(Clone, Debug)]
+struct All(HeaderMap);
+
+/// A body: as it is, if it is text, or else in base64.
+#[derive(Clone, Debug)]
+struct Payload {
+    bytes: Bytes,
+    is_text: bool,
+}
+
+impl Answer {
+    /// An answer for a source.
+    pub fn new(source: Source, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+        let is_text = !headers.contains_key(CONTENT_ENCODING) && as_text(&body).is_some();
+        let mut answer = Self {
+            status_code: status.as_u16(),
+            status_description: None,
+            headers: None,
+            multi_value_headers: None,
+            cookies: Vec::new(),
+            is_base64_encoded: !is_text,
+            body: Payload {
+                bytes: body,
+                is_text,
+            },
+        };
+        match source {
+            Source::V2 => {
+                let cookies = headers.get_all(SET_COOKIE).iter();
+                answer.cookies = cookies.map(text).collect();
+                headers.remove(SET_COOKIE);
+                answer.headers = Some(OneEach(headers));
+            }
+            Source::V1 => answer.multi_value_headers = Some(All(headers)),
+            Source::LoadBalancer { multi_value } => {
+                let reason = status.canonical_reason().unwrap_or_default();
+                answer.status_description = Some(format!("{} {reason}", status.as_u16()));
+                match multi_value {
+                    true => answer.multi_value_headers = Some(All(headers)),
+                    false => answer.headers = Some(OneEach(headers)),
+                }
+            }
+        }
+        answer
+    }
+
+    /// An error as an answer, with more headers.
+    pub async fn of_error(source: Source, error: ApiError, more: HeaderMap) -> Self {
+        let (mut head, body) = error.into_response().into_parts();
+        head.headers.extend(more);
+        // The body of an error is in memory.
+        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        Self::new(source, head.status, head.headers, body)
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status_code
+    }
+
+    /// The bytes that the answer has as JSON.
+    pub fn encoded_bytes(&self) -> usize {
+        let mut empty = self.clone();
+        empty.body.bytes = Bytes::new();
+        let head = serde_json::to_vec(&empty).map_or(0, |json| json.len());
+        let bytes = &self.body.bytes;
+        let body = match self.body.is_text {
+            true => escaped_bytes(bytes),
+            false => bytes.len().div_ceil(3).saturating_mul(4),
+        };
+        head.saturating_add(body)
+    }
+}
+
+/// The text in a body; `None` if it is none.
+fn as_text(body: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(body).ok()
+}
+
+/// The bytes of a text within quotes in JSON.
+fn escaped_bytes(text: &[u8]) -> usize {
+    let escapes = text.iter().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..=0x1f => 5,
+        _ => 0,
+    });
+    text.len().saturating_add(escapes.sum())
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+impl Serialize for OneEach {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut joined: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, value) in &self.0 {
+            let known = joined.entry(name.as_str()).or_default();
+            if !known.is_empty() {
+                known.push_str(", ");
+            }
+            known.push_str(&text(value));
+        }
+        joined.serialize(serializer)
+    }
+}
+
+impl Serialize for All {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: BTreeMap<&str, Values<'_>> = self
+            .0
+            .keys()
+            .map(|name| (name.as_str(), Values(self.0.get_all(name))))
+            .collect();
+        let mut map = serializer.serialize_map(Some(names.len()))?;
+        for (name, values) in &names {
+            map.serialize_entry(name, values)?;
+        }
+        map.end()
+    }
+}
+
+struct Values<'a>(http::header::GetAll<'a, HeaderValue>);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for value in &self.0 {
+            list.serialize_element(&text(value))?;
+        }
+        list.end()
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match as_text(&self.bytes).filter(|_| self.is_text) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(&Base64Display::new(&self.bytes, &BASE64_STANDARD)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(source: Source, headers: &[(&'static str, &'static str)], body: &[u8]) -> Answer {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        Answer::new(source, StatusCode::OK, map, Bytes::copy_from_slice(body))
+    }
+
+    #[test]
+    fn each_source_gets_headers_as_it_takes_them() {
+        let headers = [
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("set-cookie", "c=1"),
+            ("set-cookie", "d=2"),
+        ];
+        let of = |source| serde_json::to_value(answer(source, &headers, b"ok")).unwrap();
+        insta::assert_json_snapshot!([
+            of(Source::V2),
+            of(Source::V1),
+            of(Source::LoadBalancer { multi_value: true }),
+            of(Source::LoadBalancer { multi_value: false }),
+        ]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_size_of_an_answer_is_known_before_it_is_written(
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..300),
+                "\\PC{0,100}".prop_map(String::into_bytes),
+                "[\\x00-\\x7f]{0,100}".prop_map(String::into_bytes),
+            ],
+        ) {
+            for source in [Source::V2, Source::V1, Source::LoadBalancer { multi_value: false }] {
+                let answer = answer(source, &[("content-type", "text/csv")], &body);
+                let json = serde_json::to_vec(&answer).unwrap();
+                prop_assert_eq!(answer.encoded_bytes(), json.len());
+            }
+        }
+    }
+}

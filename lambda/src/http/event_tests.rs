@@ -1,0 +1,177 @@
+use http_body_util::BodyExt;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn event(value: serde_json::Value) -> HttpEvent {
+    serde_json::from_value(value).unwrap()
+}
+
+fn uri(value: serde_json::Value) -> String {
+    let incoming = event(value).into_request("").unwrap();
+    incoming.request.uri().to_string()
+}
+
+#[test]
+fn stages_and_base_paths_are_no_part_of_a_route() {
+    let v2 = |stage: &str, path: &str| {
+        json!({
+            "rawPath": path, "rawQueryString": "",
+            "requestContext": {"stage": stage, "http": {"method": "GET"}},
+        })
+    };
+    assert_eq!(uri(v2("$default", "/health")), "/health");
+    assert_eq!(uri(v2("prod", "/prod/health")), "/health");
+    assert_eq!(uri(v2("prod", "/production/health")), "/production/health");
+    assert_eq!(uri(v2("prod", "/prod")), "/");
+    assert_eq!(uri(v2("api", "/api/api/v3/write_lp")), "/api/v3/write_lp");
+    let v1 = |path: &str, whole: &str| {
+        json!({
+            "httpMethod": "GET", "path": path,
+            "requestContext": {"stage": "prod", "path": whole},
+        })
+    };
+    assert_eq!(uri(v1("/health", "/prod/health")), "/health");
+    // An HTTP API with payload 1.0.
+    assert_eq!(uri(v1("/prod/health", "/prod/health")), "/health");
+    let based = event(v2("$default", "/tsdb/health"))
+        .into_request("/tsdb/")
+        .unwrap();
+    assert_eq!(based.request.uri(), "/health");
+}
+
+#[test]
+fn query_strings_reach_the_router_as_the_client_meant_them() {
+    let sql = "SELECT 1 AS \"a&b\"";
+    let encoded = "SELECT%201%20AS%20%22a%26b%22";
+    let v1 = json!({
+        "httpMethod": "GET", "path": "/query", "requestContext": {},
+        "queryStringParameters": {"q": "last one"},
+        "multiValueQueryStringParameters": {"db": ["x"], "q": ["first", sql]},
+    });
+    assert_eq!(uri(v1), format!("/query?db=x&q=first&q={encoded}"));
+    let balancer = json!({
+        "httpMethod": "GET", "path": "/query", "requestContext": {"elb": {}},
+        "queryStringParameters": {"q": encoded, "db": null},
+    });
+    assert_eq!(uri(balancer), format!("/query?db=&q={encoded}"));
+    let v2 = json!({
+        "rawPath": "/query", "rawQueryString": "q=a%26b&q=c|d",
+        "requestContext": {"http": {"method": "GET"}},
+    });
+    assert_eq!(uri(v2), "/query?q=a%26b&q=c%7Cd");
+}
+
+#[test]
+fn all_values_of_a_header_are_kept_and_bad_ones_left_out() {
+    let incoming = event(json!({
+        "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
+        "headers": {"x-a": "2"},
+        "multiValueHeaders": {"x-a": ["1", "2"], "bad name": ["1"], "x-b": ["a\nb"]},
+    }));
+    let incoming = incoming.into_request("").unwrap();
+    let values: Vec<_> = incoming.request.headers().get_all("x-a").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    assert_eq!(incoming.request.headers().len(), 2);
+    assert_eq!(incoming.source, Source::LoadBalancer { multi_value: true });
+}
+
+#[test]
+fn the_address_is_that_of_the_connection() {
+    let address = |value| {
+        let incoming = event(value).into_request("").unwrap();
+        let peer = incoming.request.extensions().get::<Peer>().copied();
+        peer.map(|peer| peer.0.ip().to_string())
+    };
+    let v2 = json!({
+        "rawPath": "/", "headers": {"x-forwarded-for": "192.0.2.1"},
+        "requestContext": {"http": {"method": "GET", "sourceIp": "192.0.2.7"}},
+    });
+    assert_eq!(address(v2).as_deref(), Some("192.0.2.7"));
+    let balancer = json!({
+        "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
+        "headers": {"x-forwarded-for": "10.0.0.1, 2001:db8::7"},
+    });
+    assert_eq!(address(balancer).as_deref(), Some("2001:db8::7"));
+    let v1 = json!({
+        "httpMethod": "GET", "path": "/",
+        "requestContext": {"identity": {"sourceIp": "somewhere"}},
+    });
+    assert_eq!(address(v1), None);
+}
+
+#[tokio::test]
+async fn bodies_are_decoded_or_refused() {
+    let post = |body: &str, is_base64: bool| {
+        event(json!({
+            "rawPath": "/", "body": body, "isBase64Encoded": is_base64,
+            "requestContext": {"http": {"method": "POST"}},
+        }))
+        .into_request("")
+    };
+    let read = async |incoming: Incoming| {
+        let body = incoming.request.into_body().collect().await.unwrap();
+        body.to_bytes()
+    };
+    assert_eq!(
+        read(post("aGkA/w==", true).unwrap()).await,
+        &b"hi\0\xff"[..]
+    );
+    assert_eq!(read(post("aGk=", false).unwrap()).await, "aGk=");
+    assert_eq!(
+        post("no base64", true).unwrap_err(),
+        EventError::Malformed("body in base64")
+    );
+}
+
+#[test]
+fn other_events_are_no_requests() {
+    for value in [
+        json!({}),
+        json!({"Records": [{"eventSource": "aws:s3"}]}),
+        json!({"source": "aws.scheduler", "detail": {}}),
+    ] {
+        assert_eq!(event(value).source(), Err(EventError::NotHttp));
+    }
+    let method = json!({"rawPath": "/", "requestContext": {"http": {"method": "G T"}}});
+    assert_eq!(
+        event(method).into_request("").unwrap_err(),
+        EventError::Malformed("method")
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_event_makes_it_panic(
+        path in "\\PC{0,30}", query in "\\PC{0,30}", host in "\\PC{0,20}", body in "\\PC{0,20}",
+        name in "\\PC{0,10}", stage in "\\PC{0,5}", shape in 0..3,
+    ) {
+        let context = match shape {
+            0 => json!({"stage": stage, "http": {"method": "GET", "sourceIp": host}}),
+            1 => json!({"elb": {}}),
+            _ => json!({"stage": stage, "path": path}),
+        };
+        let method = if shape == 0 { json!(null) } else { json!("GET") };
+        let incoming = event(json!({
+            "httpMethod": method, "rawPath": path, "path": path, "rawQueryString": query,
+            "queryStringParameters": {&name: &query}, "headers": {"host": host, &name: &query},
+            "body": body, "isBase64Encoded": true, "requestContext": context,
+        }));
+        incoming.into_request(&stage).ok();
+    }
+}
+
+#[test]
+fn only_api_gateway_gives_up_before_the_function_ends() {
+    let waits = |event: serde_json::Value| {
+        let event: HttpEvent = serde_json::from_value(event).unwrap();
+        event.is_through_gateway()
+    };
+    let second = |domain: &str| serde_json::json!({"requestContext": {"http": {"method": "GET"}, "domainName": domain}});
+    assert!(waits(second("a.execute-api.eu-central-1.amazonaws.com")));
+    assert!(!waits(second("a.lambda-url.eu-central-1.on.aws")));
+    let first = |context| serde_json::json!({"httpMethod": "GET", "requestContext": context});
+    assert!(waits(first(serde_json::json!({}))));
+    assert!(!waits(first(serde_json::json!({"elb": {}}))));
+}

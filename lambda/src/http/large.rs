@@ -1,0 +1,130 @@
+//! Answers that are larger than what Lambda passes on: they go into the bucket as they come.
+
+use axum::{BoxError, body::Body};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{
+    HeaderMap, HeaderName,
+    header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE},
+};
+use neap_bucket::{Bucket, Content, Key, Links, StoreError};
+use neap_http::{ApiError, Kind};
+
+use super::FaultOfBody;
+
+/// A body, as far as it was read.
+#[derive(Debug)]
+pub(super) enum Collected {
+    /// All of it.
+    Whole(Bytes),
+    /// More than the limit, and the rest.
+    Larger(Vec<Bytes>, Body),
+}
+
+/// Reads a body up to a limit.
+pub(super) async fn collect(body: Body, limit: usize) -> Result<Collected, BoxError> {
+    let mut pieces = Vec::new();
+    let mut read = 0_usize;
+    let mut stream = body.into_data_stream();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(axum::Error::into_inner)?;
+        read = read.saturating_add(piece.len());
+        pieces.push(piece);
+        if read > limit {
+            return Ok(Collected::Larger(pieces, Body::from_stream(stream)));
+        }
+    }
+    if let [one] = pieces.as_slice() {
+        return Ok(Collected::Whole(one.clone()));
+    }
+    let mut whole = BytesMut::with_capacity(read);
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Collected::Whole(whole.freeze()))
+}
+
+/// Why an answer did not get into the bucket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LargeError {
+    /// The store does not take it.
+    #[error("the answer could not be put into the bucket: {0}")]
+    Store(#[from] StoreError),
+    /// It ended before its end.
+    #[error("{0}")]
+    Body(BoxError),
+}
+
+impl LargeError {
+    pub(super) fn into_api(self, fault_of_body: FaultOfBody) -> ApiError {
+        match self {
+            Self::Body(error) => fault_of_body(error),
+            Self::Store(_) => ApiError::json(Kind::Unavailable, self.to_string()),
+        }
+    }
+}
+
+/// What the headers of an answer tell of its body.
+pub(super) fn content(headers: &HeaderMap) -> Content {
+    let text = |name: HeaderName| {
+        let value = headers.get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    Content {
+        kind: text(CONTENT_TYPE).unwrap_or_else(|| "application/octet-stream".to_owned()),
+        encoding: text(CONTENT_ENCODING),
+        disposition: text(CONTENT_DISPOSITION),
+    }
+}
+
+/// A new key for an answer of this type.
+pub(super) fn key(bucket: &Bucket, content_type: &str) -> Key {
+    let kind = content_type.split(';').next();
+    let extension = match kind.map(str::trim) {
+        Some("application/json") => "json",
+        Some("application/jsonl") => "jsonl",
+        Some("text/csv" | "application/csv") => "csv",
+        Some("application/vnd.apache.parquet") => "parquet",
+        Some("text/plain") => "txt",
+        Some("application/x-msgpack") => "msgpack",
+        _ => "bin",
+    };
+    Key::QueryResult(bucket.draw_ulid(), extension.to_owned())
+}
+
+/// Puts an answer into the bucket, piece by piece; all of it, or nothing.
+pub(super) async fn store(
+    links: &Links,
+    key: &Key,
+    content: Content,
+    pieces: Vec<Bytes>,
+    rest: Body,
+) -> Result<(), LargeError> {
+    let mut upload = links.upload(key, content)?;
+    let copied = async {
+        for piece in pieces {
+            upload.put(piece).await?;
+        }
+        let mut rest = rest.into_data_stream();
+        while let Some(piece) = rest.next().await {
+            let piece = piece.map_err(|error| LargeError::Body(innermost(error)))?;
+            upload.put(piece).await?;
+        }
+        Ok(())
+    };
+    match copied.await {
+        Ok(()) => Ok(upload.finish().await?),
+        Err(error) => {
+            upload.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// What a body ended with: the rest of one that was cut in two has its error wrapped twice.
+fn innermost(error: axum::Error) -> BoxError {
+    match error.into_inner().downcast::<axum::Error>() {
+        Ok(inner) => inner.into_inner(),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,62 @@
+//! Who is let in, as options.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use neap_catalog::Catalog;
+use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
+
+use super::parse_duration;
+
+/// The options of authentication, as `neap serve` has them.
+#[derive(Args, Clone, Debug)]
+pub struct AccessOptions {
+    /// Serve everybody who reaches the function, without tokens
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub without_auth: bool,
+
+    /// Endpoints that ask for no token
+    #[arg(long, value_enum, value_name = "ENDPOINT", value_delimiter = ',')]
+    pub disable_authz: Vec<Endpoint>,
+
+    /// How long a token may still be good here after it was revoked elsewhere
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
+    pub catalog_sync_interval: Duration,
+}
+
+/// What can do without tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Endpoint {
+    /// `/health` and `/api/v1/health`
+    Health,
+    /// `/ping`
+    Ping,
+    /// `/metrics`
+    Metrics,
+}
+
+impl From<Endpoint> for Unguarded {
+    fn from(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Health => Self::Health,
+            Endpoint::Ping => Self::Ping,
+            Endpoint::Metrics => Self::Metrics,
+        }
+    }
+}
+
+impl AccessOptions {
+    /// Who is let in.
+    pub fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
+        if self.without_auth {
+            return Access::Open;
+        }
+        let settings = AuthSettings {
+            max_age: self.catalog_sync_interval,
+            unguarded: self.disable_authz.iter().copied().map(Into::into).collect(),
+            ..AuthSettings::default()
+        };
+        let authenticator = Authenticator::new(Arc::clone(catalog), metrics, settings);
+        Access::Tokens(Arc::new(authenticator))
+    }
+}

@@ -1,0 +1,48 @@
+//! What clients may ask for, as options.
+
+use std::time::Duration;
+
+use clap::Args;
+use neap_catalog::Limits;
+
+use super::{parse_bytes, parse_count, parse_duration};
+
+/// How much clients may ask for, as with `neap serve`.
+#[derive(Args, Clone, Debug)]
+pub struct LimitOptions {
+    /// The largest body of a write, before and after decompression
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
+    pub max_http_request_size: usize,
+
+    /// The most databases that there may be; any number by default
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub max_databases: Option<usize>,
+
+    /// The most tables that there may be in all databases together; any number by default
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub max_tables: Option<usize>,
+
+    /// The most tags and fields of a table; any number by default
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub max_columns_per_table: Option<usize>,
+
+    /// The most tags of a table; any number by default
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub max_tags_per_table: Option<usize>,
+
+    /// How long the data of a dropped database or table is kept, unless the drop says otherwise
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
+    pub hard_delete_default_duration: Duration,
+}
+
+impl LimitOptions {
+    /// The ceilings on what may be created.
+    pub fn of_catalog(&self) -> Limits {
+        Limits {
+            databases: self.max_databases,
+            tables: self.max_tables,
+            columns_per_table: self.max_columns_per_table,
+            tags_per_table: self.max_tags_per_table,
+        }
+    }
+}

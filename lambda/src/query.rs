@@ -1,0 +1,287 @@
+//! The query function.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use async_trait::async_trait;
+use axum::{BoxError, Router};
+use clap::{Args, Parser, builder::BoolishValueParser};
+use neap_bucket::{Rules, World};
+use neap_catalog::{Catalog, HardDelete};
+use neap_http::ApiError;
+use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_query::{QueryEngine, QueryError, QuerySettings};
+use neap_row_delete::RowDeleter;
+use neap_wal::{TailReader, TailSettings};
+
+use crate::{
+    http::{HttpFunction, HttpParts, Served},
+    interface::{Access, Action, Interface, Route, Source},
+    options::{
+        AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
+        parse_duration, parse_time,
+    },
+    start::{Function, Program},
+    store::Opened,
+    write::{CARE_ROUTES, OnlyHttp, WritingOptions, finished, unopened},
+};
+
+/// The disk that spilling may use: of the 512 MB that a function has at least.
+const SPILL_BYTES: u64 = 384 << 20;
+
+/// The options of the query function.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "neap-lambda-query")]
+pub struct QueryOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    http: HttpOptions,
+    #[command(flatten)]
+    access: AccessOptions,
+    #[command(flatten)]
+    writes: WritingOptions,
+    #[command(flatten)]
+    queries: QueryingOptions,
+}
+
+impl AsRef<CommonOptions> for QueryOptions {
+    fn as_ref(&self) -> &CommonOptions {
+        &self.common
+    }
+}
+
+/// The options of whoever answers queries.
+#[derive(Args, Clone, Debug)]
+pub struct QueryingOptions {
+    /// How long a query may take, from its start to the end of its answer; never longer than the function has
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    pub(crate) query_timeout: Duration,
+
+    /// The most rows of the result of a query; one with more ends with an error. Any number by default
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count)]
+    pub(crate) max_result_rows: Option<usize>,
+
+    /// Queries that run at once; others wait
+    #[arg(long, value_name = "NUMBER", default_value_t = 32)]
+    pub(crate) max_concurrent_queries: usize,
+
+    /// The memory of all running queries together: bytes, or a share of the memory of the function
+    #[arg(long, value_name = "BYTES|PERCENT", default_value = "30%")]
+    pub(crate) exec_mem_pool_bytes: MemoryAmount,
+
+    /// The age that a result may have, for queries that don't say
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s")]
+    pub(crate) max_staleness: Duration,
+
+    /// Queries that `system.queries` shows, of those that this instance has answered
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) query_log_size: usize,
+
+    /// Answer last and distinct value caches from the tables, as if nothing were kept of them
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub(crate) disable_caches: bool,
+}
+
+/// What answers queries, and where it reads from.
+#[derive(Debug)]
+pub(crate) struct Querying<'a> {
+    pub(crate) common: &'a CommonOptions,
+    pub(crate) access: &'a AccessOptions,
+    pub(crate) writes: &'a WritingOptions,
+    pub(crate) queries: &'a QueryingOptions,
+    pub(crate) opened: &'a Opened,
+    pub(crate) catalog: &'a Arc<Catalog>,
+}
+
+impl Querying<'_> {
+    fn settings(&self) -> QuerySettings {
+        let percent = |percent| self.common.memory_percent(percent);
+        let queries = self.queries;
+        QuerySettings {
+            memory_pool_bytes: queries
+                .exec_mem_pool_bytes
+                .bytes_of(self.common.memory_bytes()),
+            spill_bytes: SPILL_BYTES,
+            tail_bytes: percent(15),
+            metadata_cache_bytes: percent(2) as u64,
+            chunk_cache_bytes: percent(10) as u64,
+            cache_bytes: percent(6) as u64,
+            use_caches: !queries.disable_caches,
+            partitions: thread::available_parallelism().map_or(1, usize::from),
+            timeout: queries.query_timeout,
+            // An answer is in memory once more while it is sent.
+            pretty_bytes: percent(5),
+            max_rows: queries.max_result_rows.map(|rows| rows as u64),
+            concurrent_queries: queries.max_concurrent_queries.max(1),
+            max_staleness: queries.max_staleness,
+            query_log_size: queries.query_log_size,
+            hard_delete: HardDelete::After(self.writes.limits.hard_delete_default_duration),
+            with_authentication: !self.access.without_auth,
+            ..QuerySettings::default()
+        }
+    }
+
+    /// The engine, without anybody who deletes rows.
+    pub(crate) fn engine(&self, tail: TailReader, rules: Rules) -> Result<QueryEngine, QueryError> {
+        let (bucket, catalog) = (&self.opened.bucket, self.catalog);
+        let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
+        let snapshots = SnapshotReader::new(
+            manifests.clone(),
+            Arc::clone(catalog),
+            tail,
+            rules,
+            SnapshotSettings {
+                retained_bytes: self.common.memory_percent(5),
+                max_tail_bytes: self.common.memory_percent(10),
+                ..SnapshotSettings::default()
+            },
+        );
+        let snapshots = Arc::new(snapshots);
+        QueryEngine::new(
+            bucket.clone(),
+            Arc::clone(catalog),
+            manifests,
+            snapshots,
+            self.settings(),
+        )
+    }
+
+    /// What reads tails.
+    pub(crate) fn tail(&self) -> TailReader {
+        let settings = TailSettings {
+            cache_bytes: self.common.memory_percent(5) as u64,
+            ..TailSettings::default()
+        };
+        TailReader::new(self.opened.bucket.clone(), settings)
+    }
+}
+
+/// What a body that ended before its end is answered with.
+pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
+    match error.downcast::<QueryError>() {
+        Ok(error) => ApiError::from(*error),
+        Err(error) => crate::write::fault_of_body(error),
+    }
+}
+
+/// The routes of the query function, once the catalog is there.
+#[derive(Debug)]
+struct Queries {
+    options: QueryOptions,
+    opened: Opened,
+    catalog: Arc<Catalog>,
+}
+
+#[async_trait]
+impl Served for Queries {
+    async fn router(&self) -> Result<Router, ApiError> {
+        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let QueryOptions {
+            common,
+            access,
+            writes,
+            queries,
+            ..
+        } = &self.options;
+        let querying = Querying {
+            common,
+            access,
+            writes,
+            queries,
+            opened: &self.opened,
+            catalog: &self.catalog,
+        };
+        let engine = querying.engine(querying.tail(), rules)?;
+        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
+        let engine = engine.with_deleter(service as Arc<dyn RowDeleter>);
+        let routes = neap_query::router(Arc::new(engine));
+        Ok(finished(routes, &self.opened, &self.catalog, access))
+    }
+}
+
+/// The binary.
+#[derive(Debug)]
+pub struct QueryProgram;
+
+impl Program for QueryProgram {
+    type Options = QueryOptions;
+
+    const INTERFACE: Interface = Interface {
+        function: "query",
+        routes: QUERY_ROUTES,
+        events: &[Source::Http],
+        store: QUERY_ACCESS,
+        calls: &["s3express:CreateSession"],
+    };
+
+    fn open(options: &QueryOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+        options.writes.check()?;
+        let opened = Opened::open(&options.common.store, world)?;
+        Ok(Arc::new(OnlyHttp(HttpFunction::new(HttpParts {
+            options: options.http.clone(),
+            bucket: opened.bucket.clone(),
+            links: opened.links.clone(),
+            served: Arc::new(Queries {
+                catalog: options.writes.catalog(&opened),
+                options: options.clone(),
+                opened,
+            }),
+            fault_of_body,
+        }))))
+    }
+}
+
+/// What queries do with objects. Deletes of rows are segments of the tail.
+const QUERY_ACCESS: &[Access] = &[
+    Access {
+        prefix: "catalog",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "db/",
+        actions: &[Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "tail/",
+        actions: &[Action::List, Action::Get, Action::Put],
+    },
+    Access {
+        prefix: "data/",
+        actions: &[Action::Get],
+    },
+    Access {
+        prefix: "cache/",
+        actions: &[Action::Get],
+    },
+    Access {
+        prefix: "engine/",
+        actions: &[Action::List, Action::Get],
+    },
+    Access {
+        prefix: "nodes/",
+        actions: &[Action::List, Action::Get],
+    },
+    Access {
+        prefix: "results/",
+        actions: &[Action::Get, Action::Put, Action::Abort],
+    },
+];
+
+const fn route(method: &'static str, path: &'static str) -> Route {
+    Route { method, path }
+}
+
+const QUERY_ROUTES: &[Route] = &[
+    CARE_ROUTES[0],
+    CARE_ROUTES[1],
+    CARE_ROUTES[2],
+    CARE_ROUTES[3],
+    CARE_ROUTES[4],
+    route("GET", "/api/v3/query_sql"),
+    route("POST", "/api/v3/query_sql"),
+    route("GET", "/api/v3/query_influxql"),
+    route("POST", "/api/v3/query_influxql"),
+    route("GET", "/query"),
+    route("POST", "/query"),
+    route("GET", "/api/v3/configure/database"),
+];

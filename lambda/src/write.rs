@@ -1,0 +1,319 @@
+//! The write function.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{BoxError, Router};
+use clap::Parser;
+use neap_bucket::{Rules, StoreKind, World};
+use neap_catalog::{Catalog, CatalogError, HardDelete, validate_database_name};
+use neap_http::{
+    ApiError, ClusterId, Common, Kind, Metrics, Server, finish, health_routes, metrics_routes,
+};
+use neap_wal::{TailWriter, WriterSettings};
+use neap_write::{WriteParts, WriteService, WriteSettings};
+use serde_json::value::RawValue;
+
+use crate::{
+    REVISION, VERSION,
+    http::{HttpFunction, HttpParts, Served},
+    interface::{Access, Action, Interface, Route, Source},
+    options::{
+        AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
+        parse_time,
+    },
+    start::{Failure, Function, Program, Reply},
+    store::Opened,
+};
+
+/// The options of the write function.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "neap-lambda-write")]
+pub struct WriteOptions {
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    http: HttpOptions,
+    #[command(flatten)]
+    access: AccessOptions,
+    #[command(flatten)]
+    writes: WritingOptions,
+}
+
+impl AsRef<CommonOptions> for WriteOptions {
+    fn as_ref(&self) -> &CommonOptions {
+        &self.common
+    }
+}
+
+/// The options of whoever writes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct WritingOptions {
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+
+    /// How long the body of a write may take to arrive
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "30s")]
+    pub(crate) http_timeout: Duration,
+
+    /// The database of writes that name none, as those of QuestDB's clients don't
+    #[arg(long, value_name = "NAME")]
+    pub(crate) default_database: Option<String>,
+
+    /// The least time between two writes of a database to the store. By default 0s where an instance handles one
+    /// event at a time, which then waits for nobody, and 1s where it handles several
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wal_flush_interval: Option<Duration>,
+}
+
+impl WritingOptions {
+    /// How segments are put.
+    pub(crate) fn writer(&self, common: &CommonOptions, kind: StoreKind) -> WriterSettings {
+        let usual = match kind {
+            StoreKind::Network if common.function_concurrency > 1 => WriterSettings::NETWORK,
+            _ => WriterSettings::LOCAL,
+        };
+        WriterSettings {
+            flush_interval: self.wal_flush_interval.unwrap_or(usual.flush_interval),
+            max_in_flight_bytes: common.memory_percent(10).max(32 << 20),
+            ..usual
+        }
+    }
+
+    /// How requests are written. Nothing is put after an answer, for the instance is frozen then.
+    fn service(&self, common: &CommonOptions) -> WriteSettings {
+        WriteSettings {
+            max_request_bytes: self.limits.max_http_request_size,
+            body_timeout: self.http_timeout,
+            no_sync_allowed: false,
+            max_bytes_in_flight: common.memory_percent(40),
+            hard_delete: HardDelete::After(self.limits.hard_delete_default_duration),
+            default_database: self
+                .default_database
+                .clone()
+                .filter(|name| !name.is_empty()),
+            ..WriteSettings::default()
+        }
+    }
+
+    /// The catalogs of a bucket, within the limits on what may be created.
+    pub(crate) fn catalog(&self, opened: &Opened) -> Arc<Catalog> {
+        let catalog = Catalog::new(opened.bucket.clone(), opened.margins, None);
+        Arc::new(catalog.with_limits(self.limits.of_catalog()))
+    }
+
+    /// The service that writes.
+    pub(crate) fn write_service(
+        &self,
+        common: &CommonOptions,
+        opened: &Opened,
+        catalog: &Arc<Catalog>,
+        rules: Rules,
+    ) -> Arc<WriteService> {
+        let settings = self.writer(common, opened.kind);
+        Arc::new(WriteService::new(WriteParts {
+            catalog: Arc::clone(catalog),
+            writer: TailWriter::new(opened.bucket.clone(), rules, settings, None),
+            rules,
+            metrics: opened.metrics.clone(),
+            settings: self.service(common),
+        }))
+    }
+
+    /// Refuses a name that no database can have.
+    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+        let name = self
+            .default_database
+            .as_deref()
+            .filter(|name| !name.is_empty());
+        let checked = name.map_or(Ok(()), validate_database_name);
+        checked.map_err(|error| OptionsError::Unusable {
+            option: "default-database",
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// Routes of a function with what every answer has, and those by which it is looked after.
+pub(crate) fn finished(
+    routes: Router,
+    opened: &Opened,
+    catalog: &Arc<Catalog>,
+    access: &AccessOptions,
+) -> Router {
+    let world = opened.bucket.world();
+    let metrics: Metrics = opened.metrics.clone();
+    let access = access.access(catalog, &metrics);
+    let routes = routes
+        .merge(health_routes(Server::new(VERSION, REVISION, world)))
+        .merge(metrics_routes(metrics.clone()));
+    let common = Common {
+        cluster: ClusterId::of(Arc::clone(catalog)),
+        world: world.clone(),
+        metrics,
+        access,
+    };
+    finish(routes, common)
+}
+
+/// What is answered while the catalog can't be read.
+pub(crate) fn unopened(error: CatalogError) -> ApiError {
+    tracing::warn!(%error, "the catalog can't be read");
+    ApiError::from(error)
+}
+
+/// What a body that ended before its end is answered with.
+pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
+    ApiError::text(Kind::Internal, error.to_string())
+}
+
+/// The routes of the write function, once the catalog is there.
+#[derive(Debug)]
+struct Writes {
+    options: WriteOptions,
+    opened: Opened,
+    catalog: Arc<Catalog>,
+}
+
+#[async_trait]
+impl Served for Writes {
+    async fn router(&self) -> Result<Router, ApiError> {
+        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let (common, writes) = (&self.options.common, &self.options.writes);
+        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
+        let routes = neap_write::router(service);
+        Ok(finished(
+            routes,
+            &self.opened,
+            &self.catalog,
+            &self.options.access,
+        ))
+    }
+}
+
+/// A function that answers requests, and nothing else.
+pub(crate) struct OnlyHttp(pub(crate) HttpFunction);
+
+#[async_trait]
+impl Function for OnlyHttp {
+    async fn warm(&self) {
+        if let Err(error) = self.0.router().await {
+            tracing::warn!(%error, "the first event will ask again");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+        self.0.handle(event, left).await
+    }
+}
+
+/// The binary.
+#[derive(Debug)]
+pub struct WriteProgram;
+
+impl Program for WriteProgram {
+    type Options = WriteOptions;
+
+    const INTERFACE: Interface = Interface {
+        function: "write",
+        routes: WRITE_ROUTES,
+        events: &[Source::Http],
+        store: &[
+            Access {
+                prefix: "catalog",
+                actions: &[Action::Get, Action::Put],
+            },
+            Access {
+                prefix: "db/",
+                actions: &[Action::Get, Action::Put],
+            },
+            Access {
+                prefix: "tail/",
+                actions: &[Action::Put],
+            },
+            Access {
+                prefix: "results/",
+                actions: &[Action::Get, Action::Put, Action::Abort],
+            },
+        ],
+        calls: &["s3express:CreateSession"],
+    };
+
+    fn open(options: &WriteOptions, world: &World) -> Result<Arc<dyn Function>, OptionsError> {
+        options.writes.check()?;
+        let opened = Opened::open(&options.common.store, world)?;
+        Ok(Arc::new(OnlyHttp(HttpFunction::new(HttpParts {
+            options: options.http.clone(),
+            bucket: opened.bucket.clone(),
+            links: opened.links.clone(),
+            served: Arc::new(Writes {
+                catalog: options.writes.catalog(&opened),
+                options: options.clone(),
+                opened,
+            }),
+            fault_of_body,
+        }))))
+    }
+}
+
+const fn route(method: &'static str, path: &'static str) -> Route {
+    Route { method, path }
+}
+
+/// The routes by which a function is looked after.
+pub(crate) const CARE_ROUTES: [Route; 5] = [
+    route("GET", "/health"),
+    route("GET", "/api/v1/health"),
+    route("GET", "/ping"),
+    route("POST", "/ping"),
+    route("GET", "/metrics"),
+];
+
+const WRITE_ROUTES: &[Route] = &[
+    CARE_ROUTES[0],
+    CARE_ROUTES[1],
+    CARE_ROUTES[2],
+    CARE_ROUTES[3],
+    CARE_ROUTES[4],
+    route("POST", "/api/v3/write_lp"),
+    route("POST", "/api/v2/write"),
+    route("POST", "/write"),
+    route("POST", "/api/v2/delete"),
+    route("POST", "/api/v3/delete_rows"),
+    route("GET", "/settings"),
+    route("POST", "/api/v3/configure/database"),
+    route("PUT", "/api/v3/configure/database"),
+    route("DELETE", "/api/v3/configure/database"),
+    route("POST", "/api/v3/configure/database/retention_period"),
+    route("DELETE", "/api/v3/configure/database/retention_period"),
+    route("POST", "/api/v3/configure/database/undelete"),
+    route("POST", "/api/v3/configure/table"),
+    route("DELETE", "/api/v3/configure/table"),
+    route("POST", "/api/v3/configure/table/retention_period"),
+    route("DELETE", "/api/v3/configure/table/retention_period"),
+    route(
+        "POST",
+        "/api/v3/enterprise/configure/table/retention_period",
+    ),
+    route(
+        "DELETE",
+        "/api/v3/enterprise/configure/table/retention_period",
+    ),
+    route("POST", "/api/v3/configure/table/undelete"),
+    route("GET", "/api/v3/configure/retention"),
+    route("POST", "/api/v3/configure/last_cache"),
+    route("DELETE", "/api/v3/configure/last_cache"),
+    route("POST", "/api/v3/configure/distinct_cache"),
+    route("DELETE", "/api/v3/configure/distinct_cache"),
+    route("POST", "/api/v3/configure/token/admin"),
+    route("POST", "/api/v3/configure/token/admin/regenerate"),
+    route("POST", "/api/v3/configure/token/named_admin"),
+    route("POST", "/api/v3/configure/token"),
+    route("DELETE", "/api/v3/configure/token"),
+    route("POST", "/api/v3/enterprise/configure/token"),
+    route("DELETE", "/api/v3/enterprise/configure/token"),
+    route("POST", "/api/v3/configure/file_index"),
+    route("DELETE", "/api/v3/configure/file_index"),
+    route("POST", "/api/v3/enterprise/configure/file_index"),
+    route("DELETE", "/api/v3/enterprise/configure/file_index"),
+];

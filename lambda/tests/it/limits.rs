@@ -1,0 +1,118 @@
+//! The time of an invocation, and the size of a request.
+
+use std::{fs, path::Path, time::Duration};
+
+use neap_lambda::{compact::CompactProgram, query::QueryProgram, write::WriteProgram};
+use neap_s3_server::{Faults, Options, S3Server};
+use serde_json::json;
+
+use crate::{
+    instance::{Instance, LONG, Place, request},
+    large,
+};
+
+const OPEN: &[&str] = &["--without-auth"];
+
+#[tokio::test]
+async fn a_query_ends_with_an_answer_before_the_time_of_the_function_is_over() {
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let flags = large::flags(&server);
+    let writes = Instance::open::<WriteProgram>(&large::open(&flags, &[]));
+    let query = "db=d&precision=second";
+    writes
+        .say(&request("POST", "/api/v3/write_lp", query, "t v=1 1"))
+        .await;
+    let queries = Instance::open::<QueryProgram>(&large::open(&flags, &[]));
+    let event = request(
+        "GET",
+        "/api/v3/query_sql",
+        "db=d&q=SELECT%20v%20FROM%20t",
+        "",
+    );
+    assert_eq!(queries.say(&event).await["statusCode"], 200);
+    server.set_faults(Faults {
+        delay: LONG,
+        ..Faults::default()
+    });
+    // A second is kept for the answer.
+    let left = Duration::from_millis(1_500);
+    let late = queries.try_say(&event, left).await.unwrap();
+    assert_eq!(late["statusCode"], 500, "{late}");
+    let body = late["body"].as_str().unwrap();
+    assert!(
+        body.starts_with("query error: it took longer than 0."),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_told_that_nothing_is_known() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
+    let late = writes
+        .try_say(&event, Duration::from_millis(400))
+        .await
+        .unwrap();
+    assert_eq!(late["statusCode"], 503);
+    assert_eq!(late["headers"]["retry-after"], "1");
+    let compact = place.open::<CompactProgram>(&[]);
+    let scheduled = json!({"event": "scheduled"});
+    let late = compact.try_say(&scheduled, Duration::from_secs(4)).await;
+    assert_eq!(late.unwrap_err().kind, "OutOfTime");
+    assert!(compact.try_say(&scheduled, LONG).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_in_the_words_of_the_contract() {
+    let place = Place::new();
+    let flags = ["--without-auth", "--max-http-request-size", "100"];
+    let writes = place.open::<WriteProgram>(&flags);
+    let event = request("POST", "/api/v3/write_lp", "db=d", &"x".repeat(101));
+    let answer = writes.say(&event).await;
+    assert_eq!(answer["statusCode"], 413, "{answer}");
+    let body = answer["body"].as_str().unwrap();
+    assert!(
+        body.contains("max request size (100 bytes) exceeded"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_write_with_no_sync_is_put_before_it_is_answered() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    let event = request("POST", "/api/v3/write_lp", "db=d&no_sync=true", "t v=1");
+    let answer = writes.say(&event).await;
+    assert_eq!(answer["statusCode"], 204);
+    assert!(answer["headers"]["x-neap-stamp"].is_string(), "{answer}");
+}
+
+/// Damages all files of a folder.
+fn damage(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => damage(&path),
+            false => fs::write(path, "garbage").unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn maintenance_that_fails_for_a_database_is_a_failure() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    for query in ["db=d", "db=e"] {
+        let event = request("POST", "/api/v3/write_lp", query, "t v=1");
+        assert_eq!(writes.say(&event).await["statusCode"], 204);
+    }
+    let compact = place.open::<CompactProgram>(&[]);
+    let collect = json!({"event": "collect"});
+    assert!(compact.try_say(&collect, LONG).await.is_ok());
+    damage(&place.path("db/2"));
+    let compact = place.open::<CompactProgram>(&[]);
+    let failure = compact.try_say(&collect, LONG).await.unwrap_err();
+    assert_eq!(failure.kind, "Compaction");
+    assert!(failure.message.starts_with("database 2: "), "{failure}");
+}

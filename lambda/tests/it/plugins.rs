@@ -1,0 +1,217 @@
+//! Plugins that events make run.
+
+use std::{fs, process::Command, time::Duration};
+
+use neap_bucket::World;
+use neap_s3_server::{Faults, Options, S3Server};
+
+use neap_lambda::{engine::EngineProgram, query::QueryProgram, write::WriteProgram};
+use serde_json::{Value, json};
+
+use crate::{
+    instance::{Instance, LONG, Place, request},
+    large,
+};
+
+const OPEN: &[&str] = &["--without-auth"];
+
+const PLUGIN: &str = r#"
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        influxdb3_local.info("saw", len(batch["rows"]))
+        line = LineBuilder("copies").tag("of", batch["table_name"])
+        influxdb3_local.write(line.int64_field("rows", len(batch["rows"])))
+
+
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
+    rows = influxdb3_local.query("SELECT count(*) AS n FROM t")
+    return {"n": rows[0]["n"], "asked": query_parameters["a"]}
+"#;
+
+fn has_python() -> bool {
+    let asked = Command::new("python3").arg("--version").output();
+    let has_python = asked.is_ok_and(|output| output.status.success());
+    if !has_python {
+        println!("skipped: there is no python3");
+    }
+    has_python
+}
+
+async fn create(engine: &Instance, name: &str, specification: &str) {
+    let body = json!({
+        "db": "d", "plugin_filename": "plugin.py", "trigger_name": name,
+        "trigger_specification": specification, "trigger_arguments": null, "disabled": false,
+        "trigger_settings": {"run_async": false, "error_behavior": "log"},
+    });
+    let path = "/api/v3/configure/processing_engine_trigger";
+    let answer = engine
+        .say(&request("POST", path, "", &body.to_string()))
+        .await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+}
+
+async fn write(writes: &Instance, line: &str) {
+    let answer = writes
+        .say(&request("POST", "/api/v3/write_lp", "db=d", line))
+        .await;
+    assert_eq!(answer["statusCode"], 204, "{answer}");
+}
+
+async fn rows(queries: &Instance, sql: &str) -> Value {
+    let query = format!("db=d&q={}", sql.replace(' ', "%20"));
+    let answer = queries
+        .say(&request("GET", "/api/v3/query_sql", &query, ""))
+        .await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
+}
+
+/// The notification of all segments that there are.
+fn notification(place: &Place) -> Value {
+    let tail = fs::read_dir(place.path("tail/1")).unwrap();
+    let records = tail.map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        json!({
+            "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "b"}, "object": {"key": format!("tail/1/{name}")}},
+        })
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_makes_a_plugin_run_once_however_often_it_comes() {
+    if !has_python() {
+        return;
+    }
+    let place = Place::new();
+    let folder = place.path("plugins of the test");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
+    let writes = place.open::<WriteProgram>(OPEN);
+    write(&writes, "other v=1").await;
+    let plugin_dir = folder.to_str().unwrap();
+    let flags = ["--without-auth", "--plugin-dir", plugin_dir];
+    let engine = place.open::<EngineProgram>(&flags);
+    create(&engine, "copy", "table:t").await;
+    write(&writes, "t v=1 1\nt v=2 2").await;
+    let event = notification(&place);
+    let queries = place.open::<QueryProgram>(OPEN);
+    for instance in [&engine, &engine, &place.open::<EngineProgram>(&flags)] {
+        let answer = instance.say(&event).await;
+        assert_eq!(
+            answer["delivered"],
+            event["Records"].as_array().unwrap().len(),
+            "{answer}"
+        );
+        let copies = rows(&queries, "SELECT of, rows FROM copies").await;
+        assert_eq!(copies, json!([{"of": "t", "rows": 2}]));
+    }
+    let logged =
+        "SELECT count(*) AS n FROM system.processing_engine_logs WHERE log_text LIKE 'saw%'";
+    let logged = rows(&queries, &logged.replace('%', "%25")).await;
+    assert_eq!(logged, json!([{"n": 1}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_makes_a_plugin_answer() {
+    if !has_python() {
+        return;
+    }
+    let place = Place::new();
+    let folder = place.path("plugins of the test");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("plugin.py"), PLUGIN).unwrap();
+    write(&place.open::<WriteProgram>(OPEN), "t v=1").await;
+    let flags = ["--without-auth", "--plugin-dir", folder.to_str().unwrap()];
+    let engine = place.open::<EngineProgram>(&flags);
+    create(&engine, "answer", "request:count").await;
+    let answer = engine
+        .say(&request("POST", "/api/v3/engine/count", "a=b", "{}"))
+        .await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body, json!({"n": 1, "asked": "b"}));
+}
+
+const SLOW: &str = r#"
+import time
+
+
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
+    influxdb3_local.info("asked")
+    time.sleep(float(query_parameters["seconds"]))
+    return {"slept": True}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_ends_with_an_error_before_the_gateway_gives_up() {
+    if !has_python() {
+        return;
+    }
+    let place = Place::new();
+    let folder = place.path("plugins of the test");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("plugin.py"), SLOW).unwrap();
+    write(&place.open::<WriteProgram>(OPEN), "t v=1").await;
+    let flags = ["--without-auth", "--plugin-dir", folder.to_str().unwrap()];
+    let flags = [&flags[..], &["--request-timeout", "4s"]].concat();
+    let engine = place.open::<EngineProgram>(&flags);
+    create(&engine, "slow", "request:slow").await;
+    let event = request("POST", "/api/v3/engine/slow", "seconds=60", "");
+    let answer = engine.say(&event).await;
+    assert_eq!(answer["statusCode"], 500, "{answer}");
+    let body = answer["body"].as_str().unwrap();
+    assert!(body.contains("than the wall time limit of 2s"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_a_log_that_can_not_be_saved() {
+    if !has_python() {
+        return;
+    }
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let flags = large::flags(&server);
+    write(
+        &Instance::open::<WriteProgram>(&large::open(&flags, &[])),
+        "t v=1",
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plugin.py"), SLOW).unwrap();
+    let plugins = ["--plugin-dir", folder.path().to_str().unwrap()];
+    let engine = Instance::open::<EngineProgram>(&large::open(&flags, &plugins));
+    create(&engine, "quick", "request:quick").await;
+    // From here on the triggers are known.
+    let unknown = request("POST", "/api/v3/engine/unknown", "", "");
+    assert_eq!(engine.say(&unknown).await["statusCode"], 404);
+    server.set_faults(Faults {
+        delay: LONG,
+        ..Faults::default()
+    });
+    let event = request("POST", "/api/v3/engine/quick", "seconds=0", "");
+    let answered = World::system()
+        .timeout(LONG / 2, engine.try_say(&event, LONG))
+        .await;
+    let answer = answered.unwrap().unwrap();
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+}
+
+#[tokio::test]
+async fn messages_come_again_when_the_store_is_too_slow_for_them() {
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let flags = large::flags(&server);
+    let engine = Instance::open::<EngineProgram>(&large::open(&flags, &[]));
+    server.set_faults(Faults {
+        delay: LONG,
+        ..Faults::default()
+    });
+    let event = crate::instance::recorded("engine-queue");
+    let answer = engine
+        .try_say(&event, Duration::from_secs(1))
+        .await
+        .unwrap();
+    let messages = event["Records"].as_array().unwrap().len();
+    let failed = answer["batchItemFailures"].as_array().unwrap().len();
+    assert_eq!(failed, messages, "{answer}");
+}

@@ -1,0 +1,184 @@
+//! Events of every source as AWS documents them, with values of our own, and what is answered.
+
+use neap_lambda::{
+    compact::CompactProgram, engine::EngineProgram, query::QueryProgram, write::WriteProgram,
+};
+use serde_json::Value;
+
+use crate::instance::{Instance, Place, recorded};
+
+const OPEN: &[&str] = &["--without-auth"];
+
+/// What differs from run to run.
+const VARYING: [&str; 4] = [
+    "cluster-uuid",
+    "x-neap-request-id",
+    "x-neap-stamp",
+    "x-neap-as-of",
+];
+
+fn settled(mut answer: Value) -> Value {
+    for name in ["headers", "multiValueHeaders"] {
+        let Some(headers) = answer.get_mut(name).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for (name, value) in headers {
+            if VARYING.contains(&name.as_str()) {
+                *value = "[varies]".into();
+            }
+        }
+    }
+    answer
+}
+
+async fn check(instance: &Instance, names: &[&str]) {
+    for name in names {
+        let answer = instance.say(&recorded(name)).await;
+        insta::assert_json_snapshot!(*name, settled(answer));
+    }
+}
+
+/// A directory into which all recorded writes were written.
+async fn written() -> Place {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    for name in [
+        "write-http-api",
+        "write-http-api-stage",
+        "write-rest-api",
+        "write-load-balancer",
+        "write-function-url",
+    ] {
+        let answer = writes.say(&recorded(name)).await;
+        assert_eq!(answer["statusCode"], 204, "{name}: {answer}");
+    }
+    place
+}
+
+#[tokio::test]
+async fn writes_are_answered_as_each_source_takes_it() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    check(
+        &writes,
+        &[
+            "write-http-api",
+            "write-http-api-stage",
+            "write-rest-api",
+            "write-load-balancer",
+            "write-function-url",
+            "write-bad-line",
+            "write-bad-base64",
+            "write-no-route",
+            "write-preflight",
+            "health-rest-api",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn queries_are_answered_as_each_source_takes_it() {
+    let place = written().await;
+    let queries = place.open::<QueryProgram>(OPEN);
+    check(
+        &queries,
+        &[
+            "query-http-api",
+            "query-rest-api",
+            "query-load-balancer",
+            "query-function-url",
+            "query-influxql",
+            "query-no-database",
+        ],
+    )
+    .await;
+    let parquet = queries.say(&recorded("query-parquet")).await;
+    assert_eq!(parquet["isBase64Encoded"], true);
+    let body = parquet["body"].as_str().unwrap();
+    assert!(body.starts_with("UEFSM"), "{body}");
+    let deleted = queries.say(&recorded("query-delete")).await;
+    assert_eq!(deleted["statusCode"], 200, "{deleted}");
+    let rest = queries.say(&recorded("query-http-api")).await;
+    assert!(!rest["body"].as_str().unwrap().contains("garage"), "{rest}");
+}
+
+#[tokio::test]
+async fn who_has_no_token_is_refused_by_every_source() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(&[]);
+    for name in [
+        "write-http-api",
+        "write-rest-api",
+        "write-load-balancer",
+        "write-function-url",
+    ] {
+        let answer = writes.say(&recorded(name)).await;
+        assert_eq!(answer["statusCode"], 401, "{name}");
+        assert_eq!(
+            answer["body"], r#"{"error": "the request was not authenticated"}"#,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn schedules_and_queues_make_the_compact_function_work() {
+    let place = written().await;
+    let compact = place.open::<CompactProgram>(&[]);
+    check(
+        &compact,
+        &[
+            "compact-scheduler",
+            "compact-scheduler-collect",
+            "compact-rule",
+            "compact-queue",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn notifications_and_schedules_are_dealt_with_where_no_trigger_is() {
+    let place = written().await;
+    let engine = place.open::<EngineProgram>(OPEN);
+    check(
+        &engine,
+        &[
+            "engine-bucket",
+            "engine-eventbridge",
+            "engine-queue",
+            "engine-schedule",
+            "engine-sweep",
+            "engine-request",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_of_somebody_else_is_a_failure_and_no_answer() {
+    let place = Place::new();
+    let left = crate::instance::LONG;
+    let writes = place.open::<WriteProgram>(OPEN);
+    assert!(
+        writes
+            .try_say(&recorded("engine-bucket"), left)
+            .await
+            .is_err()
+    );
+    let compact = place.open::<CompactProgram>(&[]);
+    assert!(
+        compact
+            .try_say(&recorded("query-http-api"), left)
+            .await
+            .is_err()
+    );
+    let engine = place.open::<EngineProgram>(OPEN);
+    assert!(
+        engine
+            .try_say(&recorded("compact-scheduler"), left)
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,390 @@
+//! Plugins in this process: whether they run, how, and what is said of it at the start.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use axum::{Router, routing::any};
+use neap_assembly::{Processing, ProcessingSettings};
+use neap_bucket::World;
+use neap_catalog::{ANY_AGE, Catalog, CatalogError, INTERNAL_DATABASE_ID};
+use neap_engine::{CodeSettings, Engine, EngineSettings, PackageSettings, WorkerSettings};
+use neap_http::{ApiError, BodyLimits, Kind};
+use neap_schema::DatabaseId;
+use neap_wal::{Segment, SegmentObserver};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ServeError,
+    options::{Mode, ServeArgs},
+};
+use crate::console::Console;
+
+/// The virtual environment, in the plugin folder.
+const ENVIRONMENT: &str = ".venv";
+
+/// The paths that are refused where plugins are off.
+const PATHS: [&str; 5] = [
+    "/api/v3/configure/processing_engine_trigger",
+    "/api/v3/configure/processing_engine_trigger/{*rest}",
+    "/api/v3/configure/plugin_environment/{*rest}",
+    "/api/v3/plugins/{*rest}",
+    "/api/v3/plugin_test/{*rest}",
+];
+
+/// What is said there.
+const OFF: &str = "plugins are off, because this server asks for no token: start it with --plugin-dir or --mode \
+                   all,process if everybody who reaches it may run programs on its machine";
+
+/// How often the engine looks for triggers in the catalogs as this process knows them, which costs no request: it is
+/// told of those that its own routes change, but not of databases that are dropped.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The beginnings of the names of variables that can hold what options can.
+const PREFIXES: [&str; 2] = ["NEAP_", "INFLUXDB3_"];
+
+/// Whether plugins run here. A plugin may do whatever the server may. Where nobody is asked for a token, everybody
+/// could upload one: there, somebody must have said that plugins are wanted.
+pub(super) fn are_on(args: &ServeArgs) -> bool {
+    let are_wanted = args.plugins.plugin_dir.is_some() || args.mode.contains(&Mode::Process);
+    args.does(Mode::Process) && (are_wanted || !args.access.without_auth)
+}
+
+/// How plugins are run, as the options say.
+pub(super) fn settings(args: &ServeArgs, is_sole_writer: bool) -> ProcessingSettings {
+    let options = &args.plugins;
+    let plugin_folder = options.plugin_dir.as_deref().map(absolute);
+    let environment = options.virtual_env_location.as_deref().map(absolute);
+    let in_folder = || Some(plugin_folder.as_ref()?.join(ENVIRONMENT));
+    let environment = environment.or_else(in_folder);
+    let workers = WorkerSettings::default();
+    let withheld_variables = withheld(&workers.withheld_variables);
+    ProcessingSettings {
+        engine: EngineSettings {
+            sole_writer: is_sole_writer,
+            ..EngineSettings::default()
+        },
+        workers: WorkerSettings {
+            withheld_variables: withheld_variables.clone(),
+            wall_time: options.plugin_time_limit,
+            cpu_time: options.plugin_cpu_limit,
+            memory_bytes: options.plugin_memory_limit as u64,
+            output_bytes: options.plugin_output_limit,
+            max_descendants: options.plugin_process_limit,
+            stop_after_idle: options.plugin_idle_time,
+            max_workers: options.max_plugin_processes,
+            ..workers
+        },
+        code: CodeSettings {
+            plugin_folder,
+            repository: options.plugin_repo.clone().unwrap_or_default(),
+            ..CodeSettings::default()
+        },
+        packages: PackageSettings {
+            manager: options.package_manager,
+            environment,
+            python: options.plugin_python.clone(),
+            withheld_variables,
+            ..PackageSettings::default()
+        },
+        allowed: options.restrict_plugin_triggers_to.clone(),
+        body: BodyLimits {
+            max_bytes: args.limits.max_http_request_size,
+            timeout: args.limits.http_timeout,
+        },
+        ..ProcessingSettings::default()
+    }
+}
+
+/// Plugins and tools run in folders of their own, and whoever lists files need not know in which the server runs.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The variables that are withheld from plugins, under all names that they have for this server.
+fn withheld(names: &[String]) -> Vec<String> {
+    let own = |name: &String| PREFIXES.map(|prefix| format!("{prefix}{name}"));
+    let own = names.iter().flat_map(own);
+    names.iter().cloned().chain(own).collect()
+}
+
+/// The routes where plugins are off: they say so.
+pub(super) fn refusals() -> Router {
+    let refuse = async || ApiError::text(Kind::Forbidden, OFF);
+    PATHS.iter().fold(Router::new(), |routes, path| {
+        routes.route(path, any(refuse))
+    })
+}
+
+/// Makes the plugin folder, if there is to be one.
+///
+/// # Errors
+/// `PluginFolder`.
+pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
+    let Some(folder) = args.plugins.plugin_dir.as_ref().filter(|_| are_on(args)) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| folder_error(folder, error))
+}
+
+/// Why a path can't be that of the plugin folder, as far as it can be told without making it.
+pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
+    let folder = args.plugins.plugin_dir.as_ref()?;
+    let is_folder = std::fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
+    (!is_folder).then(|| folder_error(folder, io::ErrorKind::NotADirectory.into()))
+}
+
+fn folder_error(folder: &Path, error: io::Error) -> ServeError {
+    ServeError::PluginFolder {
+        path: folder.display().to_string(),
+        error,
+    }
+}
+
+/// Says whether plugins can run, where somebody expects them to: a server serves without them, too.
+///
+/// # Errors
+/// The catalog can't be read.
+pub(super) async fn tell(
+    args: &ServeArgs,
+    processing: Option<&Processing>,
+    catalog: &Catalog,
+    console: &mut Console,
+) -> Result<(), CatalogError> {
+    if !args.does(Mode::Process) {
+        return Ok(());
+    }
+    let root = catalog.root(ANY_AGE).await?;
+    let has_triggers = root.value.databases_with_triggers().next().is_some();
+    match processing {
+        None if has_triggers => {
+            console.report(format_args!("warning: triggers don't run: {OFF}"));
+        }
+        Some(processing) if has_triggers || args.plugins.plugin_dir.is_some() => {
+            match processing.check().await {
+                Ok(version) => tracing::info!(version, "plugins run with Python"),
+                Err(error) => console.report(format_args!(
+                    "warning: plugins can't run: {error}. Install Python 3, or name an interpreter with --plugin-python"
+                )),
+            }
+        }
+        None | Some(_) => {}
+    }
+    Ok(())
+}
+
+/// Runs triggers until `stop`, and then ends what runs.
+pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationToken) {
+    let looking = async {
+        loop {
+            world.clock.sleep(LOOK_INTERVAL).await;
+            engine.catalog_changed(INTERNAL_DATABASE_ID);
+        }
+    };
+    let engine = Arc::clone(&engine).run(stop);
+    tokio::select! {
+        () = engine => {}
+        () = looking => {}
+    }
+}
+
+/// Where the writer tells the engine of segments. The engine writes with this very writer: it is made later, and held
+/// weakly.
+#[derive(Debug, Default)]
+pub(super) struct Told(OnceLock<Weak<Engine>>);
+
+impl Told {
+    /// The engine that is told from now on; the first one counts.
+    pub(super) fn tell(&self, engine: &Arc<Engine>) {
+        self.0.get_or_init(|| Arc::downgrade(engine));
+    }
+
+    fn engine(&self) -> Option<Arc<Engine>> {
+        self.0.get()?.upgrade()
+    }
+
+    /// Others may write from now on.
+    pub(super) fn end_sole_writer(&self) {
+        if let Some(engine) = self.engine() {
+            engine.end_sole_writer();
+        }
+    }
+}
+
+impl SegmentObserver for Told {
+    fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
+        if let Some(engine) = self.engine() {
+            engine.segment_put(database, segment);
+        }
+    }
+
+    fn put_unknown(&self, database: DatabaseId) {
+        if let Some(engine) = self.engine() {
+            engine.put_unknown(database);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        console::testing::console,
+        serve::tests::{Served, parse},
+    };
+
+    const MEMORY: [&str; 2] = ["--object-store", "memory"];
+
+    fn of(args: &[&str]) -> ServeArgs {
+        parse(&[&MEMORY[..], args].concat()).unwrap()
+    }
+
+    #[test]
+    fn where_no_token_is_asked_for_plugins_have_to_be() {
+        for (args, expected) in [
+            (&[][..], true),
+            (&["--without-auth"], false),
+            (&["--without-auth", "--plugin-dir", "p"], true),
+            (&["--without-auth", "--mode", "all,process"], true),
+            (&["--mode", "process"], true),
+            (&["--mode", "query,ingest", "--plugin-dir", "p"], false),
+        ] {
+            assert_eq!(are_on(&of(args)), expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let usual = settings(&of(&[]), true);
+        assert_eq!(usual.workers.wall_time, Duration::from_secs(300));
+        assert_eq!(usual.workers.memory_bytes, 1 << 30);
+        assert_eq!(usual.workers.output_bytes, 64 << 20);
+        assert_eq!(usual.packages.environment, None);
+        assert!(usual.engine.sole_writer);
+        let withheld = |name: &str| usual.workers.withheld_variables.iter().any(|it| it == name);
+        for name in [
+            "AWS_SECRET_ACCESS_KEY",
+            "NEAP_AWS_SECRET_ACCESS_KEY",
+            "INFLUXDB3_AWS_SESSION_TOKEN",
+        ] {
+            assert!(withheld(name), "{name}");
+        }
+        assert!(!withheld("NEAP_AUTH_TOKEN"));
+        let all = settings(
+            &of(&[
+                "--plugin-dir=/p",
+                "--plugin-time-limit=2s",
+                "--plugin-memory-limit=1MB",
+                "--max-plugin-processes=3",
+                "--package-manager=uv",
+                "--restrict-plugin-triggers-to=wal,request",
+                "--max-http-request-size=77",
+            ]),
+            false,
+        );
+        assert_eq!(all.workers.wall_time, Duration::from_secs(2));
+        assert_eq!(all.workers.memory_bytes, 1_000_000);
+        assert_eq!(all.workers.max_workers, 3);
+        assert_eq!(all.code.plugin_folder, Some("/p".into()));
+        assert_eq!(all.packages.environment, Some("/p/.venv".into()));
+        let kinds: Vec<_> = all.allowed.iter().map(ToString::to_string).collect();
+        assert_eq!(kinds, ["wal", "request"]);
+        assert_eq!(all.body.max_bytes, 77);
+        let named = settings(
+            &of(&["--virtual-env-location=/v", "--plugin-dir=/p"]),
+            false,
+        );
+        assert_eq!(named.packages.environment, Some("/v".into()));
+    }
+
+    #[test]
+    fn words_that_are_none_are_refused() {
+        for args in [
+            "--package-manager=conda",
+            "--restrict-plugin-triggers-to=wal,cron",
+            "--plugin-time-limit=0s",
+            "--max-plugin-processes=0",
+        ] {
+            assert!(parse(&[args]).is_err(), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_plugin_folder() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let args = of(&["--plugin-dir", file.path().to_str().unwrap()]);
+        let error = unusable_folder(&args).unwrap().to_string();
+        assert!(error.ends_with(": not a directory"), "{error}");
+        assert!(unusable_folder(&of(&["--plugin-dir", "/no/such"])).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_with_plugins_off_says_how_to_have_them() {
+        let off = Served::new(&[&MEMORY[..], &["--without-auth"]].concat()).await;
+        assert!(off.app.processing.is_none());
+        for path in [
+            "/api/v3/configure/processing_engine_trigger",
+            "/api/v3/configure/processing_engine_trigger/enable",
+            "/api/v3/plugins/files",
+            "/api/v3/plugin_test/wal",
+        ] {
+            let answer = off.request("POST", path, "{}").await;
+            assert_eq!(answer, (403, OFF.to_owned()), "{path}");
+        }
+        let files = "/api/v3/query_sql?db=_internal&q=SELECT+plugin_name+FROM+system.plugin_files";
+        assert_eq!(off.request("GET", files, "").await, (200, "[]".to_owned()));
+        let other = [&MEMORY[..], &["--without-auth", "--mode", "query"]].concat();
+        let path = "/api/v3/plugins/files";
+        let answer = Served::new(&other).await.request("POST", path, "{}").await;
+        assert_eq!(answer.0, 404);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_only_runs_plugins_answers_for_them_alone() {
+        let args = [&MEMORY[..], &["--without-auth", "--mode", "process"]].concat();
+        let served = Served::new(&args).await;
+        assert!(served.app.processing.is_some() && served.app.flushing.is_none());
+        for (path, expected) in [
+            ("/api/v3/write_lp?db=d", 404),
+            ("/api/v3/query_sql?db=d&q=SELECT+1", 404),
+            ("/api/v3/plugins/files", 415),
+        ] {
+            let answer = served.request("POST", path, "m v=1").await;
+            assert_eq!(answer.0, expected, "{path}: {answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_interpreter_is_told_where_plugins_are_expected() {
+        let told = async |args: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let folder = folder.path().to_str().unwrap().to_owned();
+            let args: Vec<String> = args
+                .iter()
+                .map(|arg| arg.replace("FOLDER", &folder))
+                .collect();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let args = [&MEMORY[..], &args, &["--plugin-python", "no-such-python"]].concat();
+            let app = Served::new(&args).await.app;
+            let (mut console, _, err) = console("");
+            let (args, processing) = (parse(&args).unwrap(), app.processing.as_ref());
+            let told = tell(&args, processing, &app.catalog, &mut console);
+            told.await.unwrap();
+            err.text()
+        };
+        let text = told(&["--plugin-dir", "FOLDER"]).await;
+        assert!(text.starts_with("warning: plugins can't run: "), "{text}");
+        assert!(text.contains("no-such-python"), "{text}");
+        assert!(text.contains("--plugin-python"), "{text}");
+        assert_eq!(told(&[]).await, "");
+        assert_eq!(
+            told(&["--mode", "query", "--plugin-dir", "FOLDER"]).await,
+            ""
+        );
+    }
+}

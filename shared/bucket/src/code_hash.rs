@@ -1,0 +1,80 @@
+//! What the code of a plugin goes by.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Text that is no hash of code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a SHA-256 in 64 hexadecimal digits")]
+pub struct CodeHashError(String);
+
+/// The SHA-256 of a plugin's files, which is what its code goes by: 64 hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CodeHash(pub [u8; 32]);
+
+impl fmt::Display for CodeHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CodeHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for CodeHash {
+    type Err = CodeHashError;
+
+    fn from_str(text: &str) -> Result<Self, CodeHashError> {
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if digits.len() != 64 || !digits.iter().all(is_hex) {
+            return Err(CodeHashError(text.to_owned()));
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).unwrap_or_default();
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| CodeHashError(text.to_owned()))?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for CodeHash {
+    type Error = CodeHashError;
+
+    fn try_from(text: String) -> Result<Self, CodeHashError> {
+        text.parse()
+    }
+}
+
+impl From<CodeHash> for String {
+    fn from(hash: CodeHash) -> Self {
+        hash.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_64_lower_case_digits_and_nothing_else() {
+        let hash = CodeHash(std::array::from_fn(|place| u8::try_from(place).unwrap()));
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        for text in [
+            "",
+            "00",
+            &"A".repeat(64),
+            &"0".repeat(65),
+            &"g".repeat(64),
+            &"é".repeat(32),
+        ] {
+            assert!(text.parse::<CodeHash>().is_err(), "{text}");
+        }
+    }
+}

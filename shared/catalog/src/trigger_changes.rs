@@ -1,0 +1,310 @@
+//! Creating, changing and deleting triggers: each is one commit to the catalog of the database, the first one of a
+//! database after one to the root catalog.
+//!
+//! The rules are those of InfluxDB 3 Core: a name is given once in a database, switching a trigger to what it is
+//! already is no error, and one that is enabled is deleted by force only. The ceilings are Neap's own.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use neap_bucket::{CodeHash, StoreTime};
+use neap_schema::{DatabaseId, TriggerId};
+
+use crate::{
+    Catalog, CatalogError, DatabaseCatalog, ErrorBehavior, LimitReached, Trigger,
+    TriggerSpecification,
+};
+
+/// The most triggers of a database.
+pub const MAX_TRIGGERS: usize = 1_000;
+/// The most arguments of a trigger.
+pub const MAX_TRIGGER_ARGUMENTS: usize = 64;
+/// The most bytes of the names and values of a trigger's arguments together.
+pub const MAX_TRIGGER_ARGUMENT_BYTES: usize = 64 << 10;
+/// The greatest length of a trigger's name, and of each text of its specification.
+pub const MAX_TRIGGER_NAME_BYTES: usize = 255;
+
+/// A trigger that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTrigger {
+    /// Its name.
+    pub name: String,
+    /// The plugin as the user named it.
+    pub plugin: String,
+    /// The code in the bucket that it runs; `None`: what lies in the plugin folder.
+    pub code: Option<CodeHash>,
+    /// When it runs.
+    pub specification: TriggerSpecification,
+    /// What the plugin is given.
+    pub arguments: Option<BTreeMap<String, String>>,
+    /// Whether it may run again while it still runs.
+    pub run_async: bool,
+    /// What is done when the plugin fails.
+    pub error_behavior: ErrorBehavior,
+    /// Whether it does not run before it is enabled.
+    pub disabled: bool,
+}
+
+impl Catalog {
+    /// Creates a trigger. Rows that were written before are not for it.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `EmptyName`, `InvalidTrigger`, `Limit`, `NotFound` when there is no such database, and what a
+    /// commit can end with.
+    pub async fn create_trigger(
+        &self,
+        database: DatabaseId,
+        new: &NewTrigger,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        check(new)?;
+        self.expect_triggers(database).await?;
+        self.change_triggers(database, |catalog, now| {
+            let trigger = catalog.add_trigger(new, now)?;
+            let detail = Some(format!("of plugin {}", new.plugin));
+            catalog.note(now, "create trigger", &new.name, detail);
+            Ok((true, trigger))
+        })
+        .await
+    }
+
+    /// Deletes a trigger.
+    ///
+    /// # Errors
+    /// `NotFound`, `TriggerEnabled` unless by force, and what a commit can end with.
+    pub async fn delete_trigger(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        force: bool,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        self.change_triggers(database, |catalog, now| {
+            let trigger = Arc::clone(catalog.existing_trigger(name)?);
+            if !trigger.disabled && !force {
+                let name = name.to_owned();
+                return Err(CatalogError::TriggerEnabled { name });
+            }
+            catalog.triggers.remove(&trigger.id);
+            catalog.note(now, "delete trigger", name, None);
+            Ok((true, trigger))
+        })
+        .await
+    }
+
+    /// Enables or disables a trigger. One that is enabled is not given the rows that were written before.
+    ///
+    /// # Errors
+    /// `NotFound`, and what a commit can end with.
+    pub async fn set_trigger_enabled(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        enabled: bool,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        self.change_triggers(database, |catalog, now| {
+            let id = catalog.existing_trigger(name)?.id;
+            catalog.switch_trigger(id, enabled, now, None)
+        })
+        .await
+    }
+
+    /// Disables the very trigger that has this id, because of a failure of its plugin. One that was enabled again,
+    /// later than `since`, stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, also when another trigger has its name now; and what a commit can end with.
+    pub async fn disable_failed_trigger(
+        &self,
+        database: DatabaseId,
+        trigger: TriggerId,
+        since: StoreTime,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        self.change_triggers(database, |catalog, now| {
+            if let Some(found) = catalog.triggers.get(&trigger)
+                && found.since > since
+            {
+                return Ok((false, Arc::clone(found)));
+            }
+            let detail = Some("its plugin failed".to_owned());
+            catalog.switch_trigger(trigger, false, now, detail)
+        })
+        .await
+    }
+
+    /// Pins the code that a trigger runs.
+    ///
+    /// # Errors
+    /// `NotFound`, and what a commit can end with.
+    pub async fn set_trigger_code(
+        &self,
+        database: DatabaseId,
+        name: &str,
+        code: CodeHash,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        self.change_triggers(database, |catalog, now| {
+            let trigger = catalog.existing_trigger_mut(name)?;
+            let changed = trigger.code != Some(code);
+            Arc::make_mut(trigger).code = Some(code);
+            let trigger = Arc::clone(trigger);
+            if changed {
+                let detail = Some(format!("code {code}"));
+                catalog.note(now, "update trigger", name, detail);
+            }
+            Ok((changed, trigger))
+        })
+        .await
+    }
+
+    /// Commits a change that is judged by a fresh catalog: another instance may have changed the trigger a moment ago.
+    async fn change_triggers(
+        &self,
+        database: DatabaseId,
+        mut change: impl FnMut(
+            &mut DatabaseCatalog,
+            StoreTime,
+        ) -> Result<(bool, Arc<Trigger>), CatalogError>,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| change(catalog, self.now()?);
+        let (_, trigger) = self.change(database, Some(known), change).await?;
+        Ok(trigger)
+    }
+}
+
+impl DatabaseCatalog {
+    /// The triggers, by id.
+    pub fn triggers(&self) -> impl Iterator<Item = &Arc<Trigger>> {
+        self.triggers.values()
+    }
+
+    /// The trigger of a name.
+    pub fn trigger(&self, name: &str) -> Option<&Arc<Trigger>> {
+        self.triggers().find(|trigger| trigger.name == name)
+    }
+
+    /// The trigger of an id.
+    pub fn trigger_by_id(&self, id: TriggerId) -> Option<&Arc<Trigger>> {
+        self.triggers.get(&id)
+    }
+
+    fn existing_trigger(&self, name: &str) -> Result<&Arc<Trigger>, CatalogError> {
+        self.trigger(name).ok_or_else(|| not_found(name))
+    }
+
+    fn existing_trigger_mut(&mut self, name: &str) -> Result<&mut Arc<Trigger>, CatalogError> {
+        let mut triggers = self.triggers.values_mut();
+        let found = triggers.find(|trigger| trigger.name == name);
+        found.ok_or_else(|| not_found(name))
+    }
+
+    fn add_trigger(
+        &mut self,
+        new: &NewTrigger,
+        now: StoreTime,
+    ) -> Result<Arc<Trigger>, CatalogError> {
+        if self.trigger(&new.name).is_some() {
+            let name = new.name.clone();
+            return Err(CatalogError::AlreadyExists { name });
+        }
+        if self.triggers.len() >= MAX_TRIGGERS {
+            let limit = MAX_TRIGGERS;
+            return Err(LimitReached::Triggers { limit }.into());
+        }
+        let id = self.next_trigger;
+        let no_more = CatalogError::NoMoreIds { what: "trigger" };
+        self.next_trigger = id.next().ok_or(no_more)?;
+        let trigger = Arc::new(Trigger {
+            id,
+            name: new.name.clone(),
+            plugin: new.plugin.clone(),
+            code: new.code,
+            specification: new.specification.clone(),
+            arguments: new.arguments.clone(),
+            run_async: new.run_async,
+            error_behavior: new.error_behavior,
+            disabled: new.disabled,
+            since: now,
+        });
+        self.triggers.insert(id, Arc::clone(&trigger));
+        Ok(trigger)
+    }
+
+    fn switch_trigger(
+        &mut self,
+        id: TriggerId,
+        enabled: bool,
+        now: StoreTime,
+        detail: Option<String>,
+    ) -> Result<(bool, Arc<Trigger>), CatalogError> {
+        let found = self.triggers.get_mut(&id);
+        let found = found.ok_or_else(|| not_found(&format!("trigger {id}")))?;
+        if found.disabled != enabled {
+            return Ok((false, Arc::clone(found)));
+        }
+        let trigger = Arc::make_mut(found);
+        trigger.disabled = !enabled;
+        if enabled {
+            trigger.since = now;
+        }
+        let trigger = Arc::clone(found);
+        let action = match enabled {
+            true => "enable trigger",
+            false => "disable trigger",
+        };
+        self.note(now, action, &trigger.name, detail);
+        Ok((true, trigger))
+    }
+
+    /// What becomes of the triggers in a copy of the database: they are there, but nothing runs twice.
+    pub(crate) fn disable_all_triggers(&mut self) {
+        for trigger in self.triggers.values_mut() {
+            Arc::make_mut(trigger).disabled = true;
+        }
+    }
+}
+
+/// The id of the first trigger of a database.
+pub(crate) fn first_id() -> TriggerId {
+    TriggerId::new(1)
+}
+
+pub(crate) fn is_first_id(id: &TriggerId) -> bool {
+    *id == first_id()
+}
+
+fn not_found(name: &str) -> CatalogError {
+    let name = name.to_owned();
+    CatalogError::NotFound { name }
+}
+
+fn check(new: &NewTrigger) -> Result<(), CatalogError> {
+    if new.name.is_empty() {
+        return Err(CatalogError::EmptyName { what: "trigger" });
+    }
+    let invalid = |reason: String| Err(CatalogError::InvalidTrigger { reason });
+    let texts = [&new.name, &new.plugin];
+    let mut texts = texts.into_iter().chain(new.specification.text());
+    if texts.any(|text| text.len() > MAX_TRIGGER_NAME_BYTES) {
+        return invalid(format!(
+            "the name of a trigger, its plugin and its specification have at most {MAX_TRIGGER_NAME_BYTES} bytes each"
+        ));
+    }
+    let Some(arguments) = &new.arguments else {
+        return Ok(());
+    };
+    if arguments.len() > MAX_TRIGGER_ARGUMENTS {
+        return invalid(format!(
+            "a trigger has at most {MAX_TRIGGER_ARGUMENTS} arguments"
+        ));
+    }
+    let sizes = arguments
+        .iter()
+        .map(|(name, value)| name.len() + value.len());
+    if sizes.sum::<usize>() > MAX_TRIGGER_ARGUMENT_BYTES {
+        return invalid(format!(
+            "the arguments of a trigger have at most {MAX_TRIGGER_ARGUMENT_BYTES} bytes together"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

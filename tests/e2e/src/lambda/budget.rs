@@ -1,0 +1,130 @@
+//! What an event costs in requests to the store, by the store's own count: the numbers of the architecture hold
+//! for the functions, too. An instance that starts says nothing of itself, so it asks only what its event needs.
+
+use std::thread;
+
+use crate::{
+    harness::{Requests, Server, pause},
+    request_budget::{COLD, costs_by},
+};
+
+use super::Stack;
+
+/// The requests of one function for an operation.
+fn cost(stack: &Stack, function: &str, operation: impl FnOnce()) -> Requests {
+    let before = stack.requests(function);
+    operation();
+    stack.requests(function).since(&before)
+}
+
+/// The operation costs this, but for renewals of what has become too old.
+fn costs(stack: &Stack, function: &str, expected: &str, operation: impl FnMut()) {
+    costs_by(|| stack.requests(function), expected, operation);
+}
+
+fn query(stack: &Stack) -> Vec<serde_json::Value> {
+    stack.query("budget", "SELECT sum(v) AS v FROM m")
+}
+
+#[test]
+fn events_cost_the_requests_that_they_should() {
+    let stack = Stack::start_alone();
+    stack.write("budget", "m,t=a v=1i 1");
+    stack.kill_all("write");
+    let registers = "1 get database_catalog, 1 get manifest, 1 get root_catalog";
+    let cold = cost(&stack, "write", || {
+        _ = stack.write("budget", "m,t=a v=1i 2")
+    });
+    assert_eq!(
+        cold.to_string(),
+        format!("{registers}, 1 put tail"),
+        "cold write"
+    );
+    let mut time = 10;
+    costs(&stack, "write", "1 put tail", || {
+        time += 1;
+        stack.write("budget", &format!("m,t=a v=1i {time}"));
+    });
+    let mut name = 0;
+    costs(
+        &stack,
+        "write",
+        "1 put database_catalog, 1 put tail",
+        || {
+            name += 1;
+            stack.write("budget", &format!("m,t=a v=1i,column_{name}=1i 5"));
+        },
+    );
+
+    let before = stack.requests("write").of("put tail");
+    let cold = cost(&stack, "query", || drop(query(&stack)));
+    let expected = format!("{registers}, {before} get tail, 1 list tail");
+    assert_eq!(cold.to_string(), expected, "cold query of a tail");
+    let nothing_new = "1 get database_catalog, 1 get manifest, 1 list tail";
+    costs(&stack, "query", nothing_new, || drop(query(&stack)));
+    let two_new = "1 get database_catalog, 1 get manifest, 2 get tail, 1 list tail";
+    costs(&stack, "query", two_new, || {
+        for _ in 0..2 {
+            time += 1;
+            stack.write("budget", &format!("m,t=a v=1i {time}"));
+        }
+        query(&stack);
+    });
+    costs(&stack, "query", "", || {
+        let path = "/api/v3/query_sql?db=budget&q=SELECT%20sum(v)%20AS%20v%20FROM%20m";
+        let request = stack.request("GET", path);
+        let request = request.header("x-neap-max-staleness", "1h");
+        assert_eq!(request.send().unwrap().status(), 200);
+    });
+
+    // An instance that was frozen for a while renews what it holds, and no more.
+    pause(COLD);
+    let renewed = cost(&stack, "write", || {
+        _ = stack.write("budget", "m,t=a v=1i 3")
+    });
+    assert_eq!(
+        renewed.to_string(),
+        format!("{registers}, 1 put tail"),
+        "renewed write"
+    );
+
+    let idle = cost(&stack, "compact", || {
+        stack.invoke("compact", &serde_json::json!({ "event": "scheduled" }));
+    });
+    assert_eq!(idle.of("list tail"), 1, "{idle}");
+    assert_eq!(idle.of("put manifest") + idle.of("put data"), 0, "{idle}");
+    let idle = cost(&stack, "compact", || {
+        stack.invoke("compact", &serde_json::json!({ "event": "scheduled" }));
+    });
+    assert_eq!(
+        idle.to_string(),
+        "1 list tail",
+        "an event with nothing to do"
+    );
+    stack.finish();
+}
+
+#[test]
+fn events_at_the_same_time_share_a_put_where_an_instance_may_have_several() {
+    let stack = Stack::start_with(|configuration| {
+        let limits = &mut configuration["functions"]["write"]["limits"];
+        limits["max_instances"] = serde_json::json!(1);
+        limits["concurrency"] = serde_json::json!(16);
+        let environment = &mut configuration["functions"]["write"]["environment"];
+        environment["NEAP_WAL_FLUSH_INTERVAL"] = serde_json::json!("1s");
+    });
+    stack.write("budget", "m,t=a v=1i 1");
+    let writes = 16_u64;
+    let cost = cost(&stack, "write", || {
+        thread::scope(|scope| {
+            for time in 0..writes {
+                let server: &Server = &stack;
+                scope.spawn(move || server.write("budget", &format!("m,t=b v=1i {time}")));
+            }
+        });
+    });
+    assert!(cost.of("put tail") < writes / 2, "{cost}");
+    let rows = stack.query("budget", "SELECT count(*) AS n FROM m WHERE t = 'b'");
+    assert_eq!(rows, [serde_json::json!({ "n": writes })]);
+    stack.finish();
+}

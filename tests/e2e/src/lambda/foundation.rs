@@ -1,0 +1,78 @@
+//! Tests of `neap serve`, once more: clients can't tell the functions from it.
+
+use std::time::Duration;
+
+use crate::{
+    harness::{neap, wait_for},
+    life_of_data, malformed, real_input,
+};
+
+use super::Stack;
+
+/// What a segment waits for on a store behind a network.
+const FLUSH_LAG: Duration = Duration::from_secs(20);
+/// The longest wait for a flush.
+const FLUSH: Duration = Duration::from_secs(120);
+
+#[test]
+fn answers_over_recorded_data_are_right_at_every_stage() {
+    let stack = Stack::start();
+    let inputs = real_input::inputs();
+    let stored: Vec<_> = inputs
+        .iter()
+        .map(|(name, text)| real_input::store(&stack, name, text))
+        .collect();
+    real_input::check(&stack, "written", &stored);
+    wait_for("flush of all segments", FLUSH, || {
+        neap(&stack.place.after(&["compact"])).succeeded();
+        stack.kill_all("query");
+        let before = stack.requests("query");
+        real_input::check(&stack, "flushed", &stored);
+        let cost = stack.requests("query").since(&before);
+        (cost.of("get tail") == 0).then_some(())
+    });
+    stack.finish();
+}
+
+#[test]
+fn requests_that_are_refused_are_refused_in_the_same_words() {
+    let stack = Stack::start_with(|configuration| {
+        for function in ["write", "query"] {
+            let environment = &mut configuration["functions"][function]["environment"];
+            environment["NEAP_MAX_HTTP_REQUEST_SIZE"] = malformed::LIMIT.into();
+        }
+    });
+    stack.write("w", "known,t=a v=1i 1");
+    let mut cases = malformed::all_cases();
+    // What no event can carry does not get to a function.
+    cases.retain(|case| case.body.len() < 4 << 20);
+    assert!(cases.len() >= 150, "{}", cases.len());
+    malformed::check_on(&stack, &cases);
+    stack.finish();
+}
+
+fn stage() -> life_of_data::Stage<Stack> {
+    let stack = Stack::start();
+    life_of_data::Stage::of(stack.place.clone(), stack, FLUSH_LAG)
+}
+
+#[test]
+fn rows_are_deleted_from_the_tail_and_from_sections_and_later_writes_stay() {
+    let stage = stage();
+    life_of_data::delete_rows(&stage);
+    stage.into_server().finish();
+}
+
+#[test]
+fn a_delete_that_names_a_field_is_refused_and_changes_nothing() {
+    let stage = stage();
+    life_of_data::refuse_deletes(&stage);
+    stage.into_server().finish();
+}
+
+#[test]
+fn what_was_dropped_comes_back_with_all_its_rows() {
+    let stage = stage();
+    life_of_data::drop_and_undrop(&stage);
+    stage.into_server().finish();
+}

@@ -1,0 +1,159 @@
+//! What is too large for an event or an answer.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::Reply;
+
+use super::Stack;
+
+/// The rows of a result of 20 MB.
+const ROWS: usize = 20_000;
+/// The bytes of text in each row.
+const TEXT: usize = 1_000;
+
+/// A text that belongs to a row.
+fn text(row: usize) -> String {
+    let word = format!("{row:07}-");
+    word.repeat(TEXT / word.len())
+}
+
+#[test]
+fn a_result_of_20_megabytes_comes_back_whole() {
+    let stack = Stack::start();
+    for first in (0..ROWS).step_by(ROWS / 5) {
+        let lines =
+            (first..first + ROWS / 5).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
+        stack.write("large", &lines.collect::<String>());
+    }
+    let sql = "SELECT time, text FROM m";
+    for format in ["json", "csv"] {
+        let body = json!({ "db": "large", "q": sql, "format": format }).to_string();
+        // The client follows to where the result lies.
+        let request = stack.request("POST", "/api/v3/query_sql").body(body);
+        let reply = Reply::of(request).unwrap();
+        assert_eq!(reply.status, 200, "{format}");
+        assert!(
+            reply.bytes.len() > 20_000_000,
+            "{format}: {}",
+            reply.bytes.len()
+        );
+        let rows: BTreeSet<usize> = match format {
+            "json" => {
+                let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
+                let number = |row: &Value| {
+                    let said = row["text"].as_str().unwrap();
+                    let row = said[..7].parse().unwrap();
+                    assert_eq!(said, text(row));
+                    row
+                };
+                rows.iter().map(number).collect()
+            }
+            _ => {
+                let lines = reply.text();
+                let lines = lines.lines().skip(1);
+                let number = |line: &str| {
+                    let (_, said) = line.split_once(',').unwrap();
+                    let row = said[..7].parse().unwrap();
+                    assert_eq!(said, text(row));
+                    row
+                };
+                lines.map(number).collect()
+            }
+        };
+        assert_eq!(rows.len(), ROWS, "{format}");
+    }
+    let put = stack.requests("query");
+    assert!(put.of("put result") >= 2, "{put}");
+    // What fits into an answer is in it.
+    let before = stack.requests("query");
+    assert_eq!(
+        stack.query("large", "SELECT count(*) AS n FROM m"),
+        [json!({ "n": ROWS })]
+    );
+    assert_eq!(stack.requests("query").since(&before).of("put result"), 0);
+    stack.finish();
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_before_it_gets_anywhere() {
+    let stack = Stack::start();
+    stack.write("large", "m v=1i 1");
+    let before = stack.requests("write");
+    let lines = |megabytes: usize| {
+        let lines =
+            (0..megabytes).map(|row| format!("m text=\"{}\" 2{row}\n", "x".repeat(1_000_000)));
+        lines.collect::<String>()
+    };
+    // In base64, as the gateway has to send what it does not take for text, it is more than 6 MiB.
+    let reply = stack.try_write("large", &lines(5), None).unwrap();
+    assert_eq!(reply.status, 413, "{}", reply.text());
+    assert_eq!(stack.requests("write").since(&before).to_string(), "");
+    // As large as an event may be.
+    stack.write("large", &lines(4));
+    let rows = stack.query("large", "SELECT count(*) AS n, count(text) AS long FROM m");
+    assert_eq!(rows, [json!({ "n": 5, "long": 4 })]);
+    stack.finish();
+}
+
+#[test]
+fn a_large_result_is_streamed_where_the_service_lets_it() {
+    let stack = Stack::start_with(|configuration| {
+        configuration["gateway"] = json!({ "event": "function_url", "streaming": true });
+        for function in ["write", "query"] {
+            let environment = &mut configuration["functions"][function]["environment"];
+            environment["NEAP_RESPONSE_STREAMING"] = json!("true");
+        }
+    });
+    let rows = 4_000;
+    for first in [0, rows] {
+        let lines = (first..first + rows).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
+        stack.write("large", &lines.collect::<String>());
+    }
+    let all = stack.query("large", "SELECT text FROM m");
+    let texts: BTreeSet<_> = all
+        .iter()
+        .map(|row| row["text"].as_str().unwrap())
+        .collect();
+    assert_eq!((all.len(), texts.len()), (2 * rows, 2 * rows));
+    assert_eq!(stack.requests("query").of("put result"), 0);
+    // Errors have their status, too.
+    let reply = stack.try_write("large", "m text=", None).unwrap();
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    stack.finish();
+}
+
+#[test]
+fn a_query_ends_before_lambda_ends_its_instance() {
+    let stack = Stack::start_with(|configuration| {
+        configuration["functions"]["query"]["limits"]["timeout_seconds"] = json!(4);
+    });
+    let lines = (0..3_000).map(|row| format!("m v={row}i {row}\n"));
+    stack.write("large", &lines.collect::<String>());
+    stack.query("large", "SELECT count(*) AS n FROM m");
+    let instances = stack.instances("query");
+    for sql in [
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 AS n FROM t) SELECT max(n) FROM t",
+        // This one computes for long without ever waiting for anything.
+        "SELECT sum(a.v * b.v + c.v) FROM m a, m b, m c",
+    ] {
+        let body = json!({ "db": "large", "q": sql }).to_string();
+        let request = stack.request("POST", "/api/v3/query_sql").body(body);
+        let reply = Reply::of(request).unwrap();
+        assert_eq!(
+            reply.header("x-lambda-local-failure"),
+            None,
+            "{}",
+            reply.text()
+        );
+        assert!(matches!(reply.status, 400..=504), "{}", reply.status);
+        assert!(reply.text().contains("took longer"), "{}", reply.text());
+    }
+    let left = stack.instances("query");
+    assert!(
+        instances.iter().all(|instance| left.contains(instance)),
+        "none was killed"
+    );
+    stack.finish();
+}

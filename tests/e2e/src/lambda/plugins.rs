@@ -1,0 +1,224 @@
+//! Plugins on the engine function: fed by notifications of the bucket that come twice, late, out of order or not
+//! at all, by a scheduler, and by requests.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, wait_for};
+
+use super::Stack;
+
+/// The longest wait for a plugin: a sweep takes what is older than the flush lag.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Copies rows, so that it may do so twice, and counts its runs.
+const COPY: &str = r#"
+import time
+
+def process_writes(influxdb3_local, table_batches, args=None):
+    for batch in table_batches:
+        for row in batch["rows"]:
+            line = LineBuilder("copies").tag("id", str(row["id"])).int64_field("v", row["id"]).time_ns(row["time"])
+            influxdb3_local.write(line)
+    run = LineBuilder("runs").tag("batch", influxdb3_local.batch_id).int64_field("n", 1).time_ns(time.time_ns())
+    influxdb3_local.write(run)
+"#;
+
+/// Answers requests with what they are.
+const ANSWER: &str = r#"
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
+    rows = influxdb3_local.query("SELECT count(*) AS n FROM samples")
+    return {"asked": query_parameters, "body": request_body.decode(), "rows": rows[0]["n"]}
+"#;
+
+/// Writes the times at which it is called.
+const TICK: &str = r#"
+def process_scheduled_call(influxdb3_local, call_time, args=None):
+    line = LineBuilder("ticks").string_field("called", str(call_time)).time_ns(int(call_time.timestamp()) * 1_000_000_000)
+    influxdb3_local.write(line)
+"#;
+
+fn send(stack: &Stack, path: &str, body: &Value) {
+    let request = stack.request("POST", path);
+    let request = request.header("content-type", "application/json");
+    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+}
+
+/// Uploads a plugin and creates a trigger for it.
+fn create(stack: &Stack, name: &str, code: &str, specification: &str) {
+    let file = format!("{name}.py");
+    send(
+        stack,
+        "/api/v3/plugins/files",
+        &json!({ "plugin_name": file, "content": code }),
+    );
+    send(
+        stack,
+        "/api/v3/configure/processing_engine_trigger",
+        &json!({
+            "db": "plants",
+            "plugin_filename": file,
+            "trigger_name": name,
+            "trigger_settings": { "run_async": false, "error_behavior": "log" },
+            "trigger_specification": specification,
+            "disabled": false,
+        }),
+    );
+}
+
+/// A stack whose store tells the engine of new segments in this way.
+fn stack(shape: &str, hold: bool) -> Stack {
+    stack_with(shape, |configuration| {
+        configuration["notifications"]["faults"] = json!({ "hold": hold });
+    })
+}
+
+fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack {
+    let target = if shape == "queue" {
+        "segments"
+    } else {
+        "engine"
+    };
+    let stack = Stack::start_with(|configuration| {
+        configuration["notifications"] = json!({
+            "prefix": "tail/",
+            "shape": shape,
+            "target": target,
+        });
+        change(configuration);
+    });
+    // Not into the table of the tests: a trigger may see what was written a moment before there was one.
+    stack.write("plants", "begin id=0i 1");
+    stack
+}
+
+/// The rows that were copied; none as long as there is no table.
+fn copies(stack: &Stack) -> BTreeSet<u64> {
+    let sql = "SELECT v FROM copies";
+    let body = json!({ "db": "plants", "q": sql }).to_string();
+    let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+    if reply.status == 400 {
+        return BTreeSet::new();
+    }
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let rows: Vec<Value> = serde_json::from_slice(&reply.bytes).unwrap();
+    rows.iter().map(|row| row["v"].as_u64().unwrap()).collect()
+}
+
+/// Waits until the rows are copied.
+fn copied(stack: &Stack, expected: impl IntoIterator<Item = u64>) {
+    let expected: BTreeSet<u64> = expected.into_iter().collect();
+    wait_for("copies", LIMIT, || {
+        (copies(stack) == expected).then_some(())
+    });
+}
+
+#[test]
+fn every_segment_reaches_a_plugin_whatever_happens_to_its_notification() {
+    let stack = stack("queue", true);
+    create(&stack, "copy", COPY, "table:samples");
+    for id in 1..=6 {
+        stack.write("plants", &format!("samples id={id}i {id}"));
+    }
+    let held = wait_for("notifications", LIMIT, || {
+        let held = stack.held();
+        (held.len() >= 7).then_some(held.len())
+    });
+    assert_eq!(held, 7);
+    // Out of order, and some twice.
+    stack.deliver(&[6, 4, 4, 2, 6]);
+    copied(&stack, [6, 4, 2]);
+    stack.deliver(&[2, 6]);
+    wait_for("end of the queue", LIMIT, || {
+        stack.queue("segments").is_empty().then_some(())
+    });
+    // Those that were lost are found by the scheduler's event.
+    wait_for("sweep", LIMIT, || {
+        stack.invoke("engine", &json!({ "event": "schedule" }));
+        (copies(&stack).len() == 6).then_some(())
+    });
+    copied(&stack, 1..=6);
+    let runs = stack.query(
+        "plants",
+        "SELECT batch, count(*) AS n FROM runs GROUP BY batch HAVING count(*) > 1",
+    );
+    assert_eq!(runs, Vec::<Value>::new(), "nothing ran twice");
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+#[test]
+fn notifications_mean_the_same_in_every_shape() {
+    for shape in ["direct", "event_bridge", "queue"] {
+        let stack = stack(shape, false);
+        create(&stack, "copy", COPY, "table:samples");
+        for id in 1..=3 {
+            stack.write("plants", &format!("samples id={id}i {id}"));
+        }
+        copied(&stack, 1..=3);
+        stack.finish();
+    }
+}
+
+#[test]
+fn a_message_that_is_no_notification_fails_alone() {
+    let stack = stack_with("queue", |configuration| {
+        configuration["queues"]["segments"]["max_receives"] = json!(3);
+    });
+    create(&stack, "copy", COPY, "table:samples");
+    stack.send("segments", "no notification");
+    stack.write("plants", "samples id=1i 1");
+    copied(&stack, [1]);
+    wait_for("dead letter", LIMIT, || {
+        (stack.queue("dead").len() == 1).then_some(())
+    });
+    assert_eq!(stack.queue("dead"), ["no notification"]);
+    stack.finish();
+}
+
+#[test]
+fn a_plugin_sees_every_segment_though_engines_are_killed() {
+    let stack = stack("queue", false);
+    create(&stack, "copy", COPY, "table:samples");
+    for id in 1..=12 {
+        stack.write("plants", &format!("samples id={id}i {id}"));
+        if id % 3 == 0 {
+            stack.kill_all("engine");
+        }
+    }
+    wait_for("copies", LIMIT, || {
+        let is_all = copies(&stack).len() == 12;
+        if !is_all {
+            stack.invoke("engine", &json!({ "event": "schedule" }));
+        }
+        is_all.then_some(())
+    });
+    copied(&stack, 1..=12);
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+#[test]
+fn plugins_answer_requests_and_run_on_schedule() {
+    let stack = stack("queue", false);
+    stack.write("plants", "samples id=1i 1");
+    create(&stack, "answer", ANSWER, "request:answer");
+    create(&stack, "tick", TICK, "every:1s");
+    let request = stack
+        .request("POST", "/api/v3/engine/answer?a=1&b=x%20y")
+        .body("hello");
+    let reply = Reply::of(request).unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
+    let expected = json!({ "asked": { "a": "1", "b": "x y" }, "body": "hello", "rows": 1 });
+    assert_eq!(answer, expected);
+    wait_for("ticks", LIMIT, || {
+        stack.invoke("engine", &json!({ "event": "schedule" }));
+        let body = json!({ "db": "plants", "q": "SELECT * FROM ticks" }).to_string();
+        let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+        (reply.status == 200 && reply.bytes.len() > 2).then_some(())
+    });
+    stack.finish();
+}

@@ -1,0 +1,154 @@
+//! Flushes and merges by schedule and by queue, while writers and queriers go on.
+
+use std::{thread, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, pause, wait_for};
+
+use super::Stack;
+
+/// The segments after which a flush is due.
+const DUE: usize = 300;
+/// Writers at the same time.
+const WRITERS: usize = 3;
+/// The longest wait for a flush: the flush lag of a store behind a network, and a slow machine.
+const FLUSH: Duration = Duration::from_secs(120);
+/// What a segment waits for on a store behind a network, and a second.
+const FLUSH_LAG: Duration = Duration::from_secs(21);
+/// Days that the rows are of.
+const DAYS: usize = 12;
+const DAY: usize = 86_400;
+
+/// What a scheduler sends.
+fn scheduled() -> Value {
+    json!({ "event": "scheduled" })
+}
+
+/// Writes so many segments, which all writers share.
+fn write(server: &Server, round: usize) {
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            scope.spawn(move || {
+                for segment in 0..DUE.div_ceil(WRITERS) {
+                    let time = (segment % DAYS) * DAY + round * 1_000 + segment;
+                    let line = format!("m,writer=w{writer} round={round}i,v=1i {time}");
+                    server.write("scheduled", &line);
+                }
+            });
+        }
+    });
+}
+
+fn counts(stack: &Stack) -> Vec<Value> {
+    let sql = "SELECT round, count(*) AS n, sum(v) AS v FROM m GROUP BY round ORDER BY round";
+    stack.query("scheduled", sql)
+}
+
+/// Has the scheduler's event handled until the tail of the database is flushed, all of it at once.
+fn flush(stack: &Stack, function: &str) {
+    pause(FLUSH_LAG);
+    let before = stack.requests(function).of("put manifest");
+    wait_for("flush", FLUSH, || {
+        stack.invoke(function, &scheduled());
+        (stack.requests(function).of("put manifest") > before).then_some(())
+    });
+}
+
+/// Nothing is read from segments any more by a querier that starts now.
+fn check_flushed(stack: &Stack, ask: impl Fn() -> Vec<Value>, expected: &[Value]) {
+    stack.kill_all("query");
+    let before = stack.requests("query");
+    assert_eq!(ask(), expected);
+    let cost = stack.requests("query").since(&before);
+    assert_eq!(cost.of("get tail"), 0, "{cost}");
+}
+
+#[test]
+fn a_tail_of_many_segments_is_flushed_by_schedule() {
+    let stack = Stack::start();
+    write(&stack, 0);
+    let each = DUE.div_ceil(WRITERS) * WRITERS;
+    let written = [json!({ "round": 0, "n": each, "v": each })];
+    assert_eq!(counts(&stack), written);
+    flush(&stack, "compact");
+    check_flushed(&stack, || counts(&stack), &written);
+    write(&stack, 1);
+    assert_eq!(counts(&stack).len(), 2);
+    stack.finish();
+}
+
+/// Text that does not get much smaller.
+fn noise(seed: &mut u64, length: usize) -> String {
+    let characters = (0..length).map(|_| {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        char::from(b'0' + (*seed % 75) as u8).to_ascii_lowercase()
+    });
+    characters.filter(|character| *character != '\\').collect()
+}
+
+#[test]
+fn a_large_tail_is_flushed_in_parts_which_are_merged_by_way_of_the_queue() {
+    // With little memory, a flush takes little at a time, and nothing is merged.
+    let stack = Stack::start_with(|configuration| {
+        let mut small = configuration["functions"]["compact"].clone();
+        small["limits"]["memory_mib"] = json!(128);
+        configuration["functions"]["small"] = small;
+    });
+    let mut seed = 88_172_645_463_325_252;
+    let writes = 12_usize;
+    for write in 0..writes {
+        let rows = (0..40).map(|row| {
+            format!(
+                "m,write=w{write} text=\"{}\" {row}\n",
+                noise(&mut seed, 100_000)
+            )
+        });
+        stack.write("scheduled", &rows.collect::<String>());
+    }
+    let sql = "SELECT write, count(*) AS n, sum(length(text)) AS l, min(text) AS t FROM m GROUP BY write ORDER BY write";
+    let ask = || stack.query("scheduled", sql);
+    let written = ask();
+    assert_eq!(written.len(), writes);
+    flush(&stack, "small");
+    stack.invoke("compact", &json!({ "event": "collect" }));
+    wait_for("merges", FLUSH, || {
+        stack.queue("merges").is_empty().then_some(())
+    });
+    check_flushed(&stack, ask, &written);
+    let log = stack.log("small") + &stack.log("compact");
+    let count = |name: &str| -> u64 {
+        let counts = log.lines().filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            line[name].as_u64()
+        });
+        counts.sum()
+    };
+    let (flushes, handed_out, merges) = (count("flushes"), count("handed_out"), count("merges"));
+    println!("{flushes} flushes, {handed_out} orders, {merges} merges");
+    assert!(flushes > 1 && handed_out > 0, "{log}");
+    assert_eq!(merges, handed_out, "{log}");
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+#[test]
+fn a_message_that_is_no_order_comes_to_the_dead_and_holds_up_no_other() {
+    let stack = Stack::start_with(|configuration| {
+        let queue = &mut configuration["queues"]["merges"];
+        queue["visibility_seconds"] = json!(0.2);
+        queue["max_receives"] = json!(2);
+        queue["batch_size"] = json!(10);
+    });
+    stack.write("scheduled", "m v=1i 1");
+    for body in ["{}", "no order", r#"{"event":"merge"}"#] {
+        stack.send("merges", body);
+    }
+    wait_for("dead letters", FLUSH, || {
+        (stack.queue("dead").len() == 3).then_some(())
+    });
+    assert_eq!(stack.queue("merges"), Vec::<String>::new());
+    stack.finish();
+}

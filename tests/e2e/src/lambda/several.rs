@@ -1,0 +1,222 @@
+//! Several writers and queriers at the same time, between and during whose events instances are frozen and
+//! killed: what was acknowledged is there, at once and for ever.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::harness::{Server, pause};
+
+use super::Stack;
+
+/// Clients that write and query at the same time.
+const CLIENTS: usize = 3;
+/// Rounds of each client.
+const ROUNDS: usize = 12;
+/// Rows of a write.
+const ROWS: usize = 4;
+
+/// The rows of a client's writes that were sent and that were acknowledged, by the first row of each write.
+#[derive(Debug, Default)]
+struct Sent {
+    all: BTreeSet<usize>,
+    acknowledged: BTreeSet<usize>,
+}
+
+/// Writes the rows from `first` on; whether they were acknowledged.
+fn write(server: &Server, client: usize, first: usize) -> bool {
+    // Every few writes need a change of the catalog, too.
+    let table = first / ROWS / 6;
+    let lines = (first..first + ROWS).map(|row| {
+        format!("samples,client=c{client} id={row}i {row}\ntable_{table},client=c{client} id={row}i {row}\n")
+    });
+    match server.try_write("several", &lines.collect::<String>(), None) {
+        // 502 is the gateway's word for an instance that was killed.
+        Ok(reply) if matches!(reply.status, 502 | 503) => false,
+        Ok(reply) => {
+            assert_eq!(reply.status, 204, "{}", reply.text());
+            true
+        }
+        Err(error) => panic!("the gateway always answers: {error}"),
+    }
+}
+
+/// The first rows of a client's writes that are there; none if the querier was killed.
+fn stored(server: &Server, client: usize) -> Option<BTreeSet<usize>> {
+    let sql = format!("SELECT id FROM samples WHERE client = 'c{client}' ORDER BY id");
+    let body = json!({ "db": "several", "q": sql }).to_string();
+    let request = server.request("POST", "/api/v3/query_sql").body(body);
+    let reply = crate::harness::Reply::of(request).unwrap();
+    if reply.status == 502 {
+        return None;
+    }
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&reply.bytes).unwrap();
+    let rows = rows.iter().map(|row| row["id"].as_u64().unwrap());
+    let rows: Vec<usize> = rows.map(|row| usize::try_from(row).unwrap()).collect();
+    let writes = rows.chunks(ROWS).map(|rows| {
+        let first = rows[0];
+        let is_whole = rows.iter().copied().eq(first..first + ROWS);
+        assert!(is_whole, "a write is stored in part: {rows:?}");
+        first
+    });
+    Some(writes.collect())
+}
+
+/// The rounds of a client: each write is seen by the query after it.
+fn rounds(server: &Server, client: usize) -> Sent {
+    let mut sent = Sent::default();
+    for round in 0..ROUNDS {
+        let first = round * ROWS;
+        sent.all.insert(first);
+        if write(server, client, first) {
+            sent.acknowledged.insert(first);
+        }
+        if let Some(stored) = stored(server, client) {
+            let lost: Vec<_> = sent.acknowledged.difference(&stored).collect();
+            assert!(lost.is_empty(), "client {client}, round {round}: {lost:?}");
+            assert!(
+                stored.is_subset(&sent.all),
+                "client {client}, round {round}"
+            );
+        }
+    }
+    sent
+}
+
+/// All clients at once, while something else happens again and again.
+fn clients(stack: &Stack, mut meanwhile: impl FnMut(usize)) -> Vec<Sent> {
+    // The first write makes the cluster.
+    stack.write("several", "begin v=1i 1");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients = (0..CLIENTS).map(|client| {
+            let server: &Server = stack;
+            scope.spawn(move || rounds(server, client))
+        });
+        let clients: Vec<_> = clients.collect();
+        let is_over = &is_over;
+        let watch = scope.spawn(move || {
+            let sent = clients.into_iter().map(|client| client.join());
+            let sent: Vec<_> = sent.collect();
+            is_over.store(true, Ordering::Relaxed);
+            sent
+        });
+        let mut times = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            meanwhile(times);
+            times += 1;
+        }
+        let sent = watch.join().unwrap().into_iter();
+        sent.map(|sent| sent.unwrap()).collect()
+    })
+}
+
+/// At the end nothing is missing, whoever is asked.
+fn check(stack: &Stack, sent: &[Sent]) {
+    for querier in 0..2 {
+        for (client, sent) in sent.iter().enumerate() {
+            let stored = stored(stack, client).expect("an answer");
+            assert!(sent.acknowledged.is_subset(&stored), "{querier} {client}");
+            assert!(stored.is_subset(&sent.all), "{querier} {client}");
+        }
+    }
+}
+
+/// Something that takes turns.
+fn choose(from: &[u64], turn: usize) -> Option<u64> {
+    from.get(turn.checked_rem(from.len())?).copied()
+}
+
+#[test]
+fn writers_and_queriers_see_each_other_at_once() {
+    let stack = Stack::start();
+    let sent = clients(&stack, |_| pause(Duration::from_millis(20)));
+    for sent in &sent {
+        assert_eq!(sent.acknowledged, sent.all);
+    }
+    check(&stack, &sent);
+    assert_eq!(stack.instances("write").len(), 3);
+    assert_eq!(stack.instances("query").len(), 2);
+    stack.finish();
+}
+
+#[test]
+fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
+    let stack = Stack::start();
+    let mut kills = 0;
+    let sent = clients(&stack, |turn| {
+        pause(Duration::from_millis(150));
+        let function = if turn % 3 == 2 { "query" } else { "write" };
+        if let Some(instance) = choose(&stack.instances(function), turn) {
+            stack.treat(
+                function,
+                instance,
+                if turn % 4 == 3 { "stop" } else { "kill" },
+            );
+            kills += 1;
+        }
+    });
+    check(&stack, &sent);
+    let all: usize = sent.iter().map(|sent| sent.all.len()).sum();
+    let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();
+    println!("{kills} kills, {all} writes, {acknowledged} of them acknowledged");
+    assert!(kills >= 3 && acknowledged > 0);
+    stack.finish();
+}
+
+#[test]
+fn nothing_is_lost_when_instances_are_frozen_in_the_middle_of_their_events() {
+    let stack = Stack::start();
+    let sent = clients(&stack, |turn| {
+        let function = if turn % 3 == 2 { "query" } else { "write" };
+        if let Some(instance) = choose(&stack.instances(function), turn) {
+            stack.treat(function, instance, "freeze");
+            pause(Duration::from_millis(300));
+            stack.treat(function, instance, "thaw");
+        }
+        pause(Duration::from_millis(30));
+    });
+    check(&stack, &sent);
+    let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();
+    assert_eq!(
+        acknowledged,
+        CLIENTS * ROUNDS,
+        "pauses this short void nothing"
+    );
+    stack.finish();
+}
+
+#[test]
+fn a_writer_that_was_frozen_for_too_long_does_not_acknowledge_what_is_void() {
+    let stack = Stack::start_alone();
+    stack.write("several", "begin v=1i 1");
+    let instance = stack.instances("write")[0];
+    thread::scope(|scope| {
+        let frozen = scope.spawn(|| {
+            let lines = (0..2_000).map(|row| format!("late v={row}i {row}\n"));
+            stack.try_write("several", &lines.collect::<String>(), None)
+        });
+        stack.treat("write", instance, "freeze");
+        // Longer than the acknowledgement limit of a store behind a network.
+        pause(Duration::from_secs(12));
+        stack.treat("write", instance, "thaw");
+        let reply = frozen.join().unwrap().unwrap();
+        let said = (reply.status, reply.text());
+        // Whether it was frozen before its stamp or after it, it knows.
+        assert!(matches!(said.0, 204 | 503), "{said:?}");
+        let rows = stack.query("several", "SELECT count(*) AS n FROM begin");
+        assert_eq!(rows, [json!({ "n": 1 })]);
+        if said.0 == 204 {
+            let rows = stack.query("several", "SELECT count(*) AS n FROM late");
+            assert_eq!(rows, [json!({ "n": 2_000 })]);
+        }
+    });
+    stack.write("several", "begin v=1i 2");
+    stack.finish();
+}

@@ -1,0 +1,263 @@
+//! The functions, the gateway and the store, as one process with its children.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    ops::Deref,
+    process::{Child, ChildStdin, Stdio},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Place, Reply, Requests, Server, lambda_binary, lambda_local_binary, program, wait_for,
+};
+
+/// The longest that an orderly end may take.
+const END: Duration = Duration::from_secs(30);
+
+/// `neap-lambda-local` with the functions, stopped when it is dropped. Dereferences to the [`Server`] of the gateway.
+#[derive(Debug)]
+pub(super) struct Stack {
+    child: Child,
+    input: Option<ChildStdin>,
+    gateway: Server,
+    control: Server,
+    /// The store, for the commands of `neap`.
+    pub(super) place: Place,
+    _folder: TempDir,
+}
+
+/// A function with up to so many instances, which take turns.
+fn function(name: &str, max_instances: usize) -> Value {
+    json!({
+        "program": lambda_binary(name),
+        "environment": {
+            "NEAP_BUCKET": "${BUCKET}",
+            "AWS_ENDPOINT": "${STORE_ENDPOINT}",
+            "AWS_ALLOW_HTTP": "true",
+            "NEAP_WITHOUT_AUTH": "true",
+            "NEAP_LOG_FILTER": "info",
+        },
+        "policy": { "deployed": name },
+        "limits": {
+            "max_instances": max_instances,
+            "placement": "in_turn",
+            "memory_mib": 1024,
+            "timeout_seconds": 60,
+            "init_seconds": 60,
+            "retry_seconds": 0.1,
+        },
+    })
+}
+
+impl Stack {
+    /// Three writers, two queriers, and one of each other function at most.
+    pub(super) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// One instance of each function at most.
+    pub(super) fn start_alone() -> Self {
+        Self::start_with(|configuration| {
+            for name in ["write", "query", "compact"] {
+                configuration["functions"][name]["limits"]["max_instances"] = json!(1);
+            }
+        })
+    }
+
+    /// With another configuration.
+    pub(super) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("neap-e2e-")
+            .tempdir()
+            .unwrap();
+        let mut compact = function("compact", 2);
+        compact["environment"]["NEAP_MERGE_QUEUE_URL"] = json!("${QUEUE_URL:merges}");
+        let dead_letters = |function: &str, batch: usize| {
+            json!({
+                "function": function,
+                // An instance that is killed leaves a lease behind, for the end of which others wait.
+                "visibility_seconds": 1,
+                "batch_size": batch,
+                "max_receives": 60,
+                "dead_letters": "dead",
+            })
+        };
+        let mut configuration = json!({
+            "folder": folder.path(),
+            "store": { "directory": folder.path().join("store") },
+            "functions": {
+                "write": function("write", 3),
+                "query": function("query", 2),
+                "compact": compact,
+                "engine": function("engine", 1),
+            },
+            "queues": {
+                "merges": dead_letters("compact", 1),
+                "segments": dead_letters("engine", 10),
+                "dead": {},
+            },
+        });
+        change(&mut configuration);
+        let path = folder.path().join("configuration.json");
+        std::fs::write(&path, configuration.to_string()).unwrap();
+
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut command = program(&lambda_local_binary(), folder.path());
+        command.arg("--until-end-of-input").arg(&path).stderr(log);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+        let addresses: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}{}", log()));
+        let address = |name: &str| addresses[name].as_str().unwrap();
+        Self {
+            input: child.stdin.take(),
+            child,
+            gateway: Server::at(address("gateway")),
+            control: Server::at(address("control")),
+            place: Place::s3(address("store"), address("bucket")),
+            _folder: folder,
+        }
+    }
+
+    /// A command, and what it says.
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        let request = self
+            .control
+            .request(method, path)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let reply = Reply::of(request).unwrap();
+        assert!(reply.status < 300, "{method} {path}: {}", reply.text());
+        serde_json::from_slice(&reply.bytes).unwrap_or(Value::Null)
+    }
+
+    fn look(&self, path: &str) -> Value {
+        self.command("GET", path, &Value::Null)
+    }
+
+    /// Has an event handled, and gives what the function answered.
+    pub(super) fn invoke(&self, function: &str, event: &Value) -> Value {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let request = self.control.request("POST", &path).body(event.to_string());
+        let reply = Reply::of(request).unwrap();
+        let error = reply.header("x-amz-function-error");
+        assert!(reply.status == 200 && error.is_none(), "{}", reply.text());
+        serde_json::from_slice(&reply.bytes).unwrap()
+    }
+
+    /// The numbers of the living instances of a function.
+    pub(super) fn instances(&self, function: &str) -> Vec<u64> {
+        let functions = self.look("/functions");
+        let instances = functions[function].as_array().unwrap();
+        let numbers = instances.iter().map(|one| one["number"].as_u64().unwrap());
+        numbers.collect()
+    }
+
+    /// Kills, freezes, thaws or stops an instance. It may have gone meanwhile.
+    pub(super) fn treat(&self, function: &str, instance: u64, how: &str) {
+        let path = format!("/functions/{function}/instances/{instance}/{how}");
+        let reply = Reply::of(self.control.request("POST", &path)).unwrap();
+        assert!(matches!(reply.status, 204 | 400), "{}", reply.text());
+    }
+
+    /// Kills all instances of a function, so that the next ones start cold.
+    pub(super) fn kill_all(&self, function: &str) {
+        for instance in self.instances(function) {
+            self.treat(function, instance, "kill");
+        }
+    }
+
+    /// The requests to the store that a function has sent so far.
+    pub(super) fn requests(&self, function: &str) -> Requests {
+        let counts = self.look("/store/requests")[function].clone();
+        let counts: BTreeMap<String, u64> = serde_json::from_value(counts).unwrap_or_default();
+        Requests(counts)
+    }
+
+    /// The requests to the store that were refused for want of leave.
+    pub(super) fn refusals(&self) -> Vec<Value> {
+        self.look("/store/refusals").as_array().unwrap().clone()
+    }
+
+    /// The notifications that are held.
+    pub(super) fn held(&self) -> Vec<Value> {
+        self.look("/notifications").as_array().unwrap().clone()
+    }
+
+    /// Delivers held notifications by their numbers, in this order.
+    pub(super) fn deliver(&self, numbers: &[usize]) {
+        self.command("POST", "/notifications/deliver", &json!(numbers));
+    }
+
+    /// Sends a message to a queue.
+    pub(super) fn send(&self, queue: &str, body: &str) {
+        let request = self.control.request("POST", &format!("/queues/{queue}"));
+        let reply = Reply::of(request.body(body.to_owned())).unwrap();
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+
+    /// What is in a queue.
+    pub(super) fn queue(&self, name: &str) -> Vec<String> {
+        let bodies = self.look("/queues")[name]["bodies"].clone();
+        serde_json::from_value(bodies).unwrap()
+    }
+
+    /// What all instances of a function have printed.
+    pub(super) fn log(&self, function: &str) -> String {
+        let logs = self.look(&format!("/functions/{function}/logs"));
+        let logs: BTreeMap<u32, String> = serde_json::from_value(logs).unwrap();
+        logs.into_values().collect()
+    }
+
+    /// What must be true at the end of every test but those of it: nobody has asked for what he may not do, and
+    /// nobody has panicked.
+    pub(super) fn finish(self) {
+        assert_eq!(self.refusals(), Vec::<Value>::new());
+        for function in ["write", "query", "compact", "engine"] {
+            let log = self.log(function);
+            assert!(!log.contains("panicked"), "{function}: {log}");
+        }
+    }
+}
+
+impl Deref for Stack {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.gateway
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for function in ["write", "query", "compact", "engine"] {
+                let path = format!("/functions/{function}/logs");
+                let logs = Reply::of(self.control.request("GET", &path));
+                let logs = logs.map_or_else(|error| error.to_string(), |logs| logs.text());
+                let shown = logs.len().saturating_sub(4_000);
+                eprintln!("--- {function}: {}", logs.get(shown..).unwrap_or(&logs));
+            }
+        }
+        // The end of its input is the sign to stop the instances, too.
+        drop(self.input.take());
+        if thread::panicking() {
+            thread::sleep(Duration::from_secs(1));
+            self.child.kill().ok();
+        } else {
+            wait_for("end of the stack", END, || self.child.try_wait().unwrap());
+        }
+        self.child.wait().ok();
+    }
+}

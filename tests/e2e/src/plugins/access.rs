@@ -1,0 +1,213 @@
+//! Who may do what with plugins, and what a server may be kept from.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::stage::{DB, Stage, Trigger, send};
+use crate::harness::{Neap, Place, Reply, Server, neap, repository};
+
+/// Requests that only an administrator may send.
+fn administration() -> [(&'static str, &'static str, Value); 9] {
+    const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
+    let trigger = json!({
+        "db": DB, "plugin_filename": "echo.py", "trigger_name": "t", "trigger_specification": "request:t",
+        "trigger_settings": { "run_async": false, "error_behavior": "log" }, "trigger_arguments": null, "disabled": false,
+    });
+    [
+        ("POST", TRIGGER, trigger),
+        (
+            "POST",
+            "/api/v3/configure/processing_engine_trigger/enable?db=plants&trigger_name=echo",
+            json!({}),
+        ),
+        (
+            "POST",
+            "/api/v3/configure/processing_engine_trigger/disable?db=plants&trigger_name=echo",
+            json!({}),
+        ),
+        (
+            "DELETE",
+            "/api/v3/configure/processing_engine_trigger?db=plants&trigger_name=echo&force=true",
+            json!({}),
+        ),
+        (
+            "POST",
+            "/api/v3/plugins/files",
+            json!({ "plugin_name": "a.py", "content": "" }),
+        ),
+        (
+            "PUT",
+            "/api/v3/plugins/files",
+            json!({ "plugin_name": "echo", "content": "" }),
+        ),
+        (
+            "POST",
+            "/api/v3/plugin_test/wal",
+            json!({ "filename": "seen.py", "database": DB, "input_lp": "x v=1i 1" }),
+        ),
+        (
+            "POST",
+            "/api/v3/plugin_test/schedule",
+            json!({ "filename": "ticks.py", "database": DB }),
+        ),
+        (
+            "POST",
+            "/api/v3/configure/plugin_environment/install_packages",
+            json!({ "packages": ["x"] }),
+        ),
+    ]
+}
+
+/// Creates a token that has one permission.
+fn token(server: &Server, admin: &str, name: &str, permission: &str) -> String {
+    let arguments = [
+        "create",
+        "token",
+        "--format",
+        "json",
+        "--name",
+        name,
+        "--permission",
+        permission,
+        "--token",
+        admin,
+        "--host",
+        server.url(),
+    ];
+    let created: Value = serde_json::from_str(&neap(&arguments).succeeded()).unwrap();
+    created["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn administrators_make_triggers_and_users_of_the_database_call_them() {
+    let folder = repository().join("tests/plugins");
+    let flags = [
+        "--plugin-dir",
+        folder.to_str().unwrap(),
+        "--package-manager",
+        "disabled",
+    ];
+    let server = Neap::serve_with_tokens(&Place::memory(), &flags);
+    let key = server.first_token();
+    let admin = server.with_token(&key);
+    admin.write(DB, "begin v=1 1");
+    admin.write("other", "begin v=1 1");
+    let created = Trigger::new("echo", "echo.py", "request:echo").try_create(&admin);
+    assert_eq!(created.status, 200, "{}", created.text());
+    let call = |server: &Server| server.get("/api/v3/engine/echo").status;
+    assert_eq!(call(&server), 401);
+    assert_eq!(call(&server.with_token("apiv3_wrong")), 401);
+    for (name, permission, status) in [
+        ("reader", "db:plants:read", 200),
+        ("writer", "db:plants:write", 200),
+        ("stranger", "db:other:read,write", 403),
+    ] {
+        let user = server.with_token(&token(&server, &key, name, permission));
+        assert_eq!(call(&user), status, "{name}");
+        for (method, path, body) in administration() {
+            let reply = send(&user, method, path, &body);
+            assert_eq!(
+                reply.status,
+                403,
+                "{name}: {method} {path}: {}",
+                reply.text()
+            );
+        }
+    }
+    for (method, path, body) in administration() {
+        assert_eq!(
+            send(&server, method, path, &body).status,
+            401,
+            "{method} {path}"
+        );
+    }
+    let reply = admin.get("/api/v3/engine/echo");
+    assert!(!reply.text().contains("apiv3_"), "{}", reply.text());
+    assert!(!server.log().contains(&key));
+
+    let path = "/api/v3/configure/plugin_environment/install_packages";
+    let reply = send(&admin, "POST", path, &json!({ "packages": ["x"] }));
+    let text =
+        "Package installation has been disabled. Contact your administrator for more information.";
+    assert_eq!(reply.status, 403);
+    assert!(reply.text().contains(text), "{}", reply.text());
+}
+
+#[test]
+fn a_server_that_anybody_may_use_runs_no_code_unless_it_is_told_to() {
+    let server = Neap::serve(&Place::memory());
+    server.write(DB, "begin v=1 1");
+    let body = json!({ "plugin_name": "evil.py", "content": "" });
+    let reply = send(&server, "POST", "/api/v3/plugins/files", &body);
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert!(reply.text().contains("--plugin-dir"), "{}", reply.text());
+    let reply = Trigger::new(
+        "t",
+        "gh:influxdata/downsampler/downsampler.py",
+        "all_tables",
+    )
+    .try_create(&server);
+    assert_eq!(reply.status, 403, "{}", reply.text());
+}
+
+#[test]
+fn kinds_of_triggers_can_be_ruled_out() {
+    let flags = ["--restrict-plugin-triggers-to", "wal,request"];
+    let stage = Stage::on(Place::memory(), &flags);
+    let reply = Trigger::new("s", "ticks.py", "every:1s").try_create(&stage.server);
+    assert_eq!(reply.status, 400);
+    let text = "server is configured to reject";
+    assert!(reply.text().contains(text), "{}", reply.text());
+    Trigger::new("w", "seen.py", "all_tables").create(&stage);
+    Trigger::new("r", "echo.py", "request:r").create(&stage);
+    assert_eq!(stage.ask("r").status, 200);
+}
+
+/// Makes a package that pip can install without a network.
+const MAKE_A_WHEEL: &str = r#"
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("leaves.py", "COUNT = 7\n")
+    wheel.writestr("leaves-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: leaves\nVersion: 1.0\n")
+    wheel.writestr("leaves-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("leaves-1.0.dist-info/RECORD", "leaves.py,,\nleaves-1.0.dist-info/METADATA,,\nleaves-1.0.dist-info/WHEEL,,\nleaves-1.0.dist-info/RECORD,,\n")
+"#;
+
+#[test]
+fn packages_are_installed_for_the_next_run() {
+    let stage = Stage::new();
+    stage.put(
+        "uses.py",
+        "def process_request(*_):\n    import leaves\n    return str(leaves.COUNT)\n",
+    );
+    Trigger::new("uses", "uses.py", "request:uses").create(&stage);
+    let reply = stage.ask("uses");
+    assert_eq!(reply.status, 500);
+    assert!(
+        reply.text().contains("No module named 'leaves'"),
+        "{}",
+        reply.text()
+    );
+
+    let folder = stage.folder().to_str().unwrap();
+    let made = Command::new("python3")
+        .args(["-c", MAKE_A_WHEEL, folder])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let wheel = format!("{folder}/leaves-1.0-py3-none-any.whl");
+    stage.put("needs.txt", &format!("{wheel}\n"));
+    let needs = stage.folder().join("needs.txt");
+    let path = "/api/v3/configure/plugin_environment/install_requirements";
+    let body = json!({ "requirements_location": needs.to_str().unwrap() });
+    let reply = stage.send("POST", path, &body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply: Reply = stage.ask("uses");
+    assert_eq!((reply.status, reply.text().as_str()), (200, "7"));
+
+    stage.put("needs.txt", "no-such-file.whl\n");
+    let reply = stage.send("POST", path, &body);
+    assert!(reply.status >= 400, "what pip says is told");
+    assert_eq!(stage.ask("uses").text(), "7");
+}

@@ -1,0 +1,221 @@
+//! Files, packages, uploads, and what is pinned.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::stage::{DB, Stage, Trigger, eventually};
+use crate::harness::{Neap, Place, Server};
+
+/// A plugin that answers with a word.
+fn saying(word: &str) -> String {
+    format!("def process_request(*_):\n    return {word:?}\n")
+}
+
+fn ask(server: &Server, path: &str) -> String {
+    server.get(&format!("/api/v3/engine/{path}")).text()
+}
+
+/// Uploads a file of a plugin, as one that is new.
+fn upload(stage: &Stage, name: &str, text: &str) {
+    let body = json!({ "plugin_name": name, "content": text });
+    let reply = stage.send("POST", "/api/v3/plugins/files", &body);
+    assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+}
+
+/// Gives a trigger other code.
+fn update(stage: &Stage, trigger: &str, text: &str) {
+    let body = json!({ "plugin_name": trigger, "content": text });
+    let reply = stage.send("PUT", "/api/v3/plugins/files", &body);
+    assert_eq!(reply.status, 200, "{trigger}: {}", reply.text());
+}
+
+#[test]
+fn a_package_is_a_folder_with_its_modules() {
+    let stage = Stage::new();
+    Trigger::new("seasons", "seasons", "request:season").create(&stage);
+    let reply = stage.ask("season?month=4");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
+    assert_eq!(
+        answer,
+        json!({ "season": "spring", "line": "seasons,season=spring month=4i 4" })
+    );
+    stage.shows(
+        "SELECT season, month FROM seasons",
+        json!([{ "season": "spring", "month": 4 }]),
+    );
+
+    stage.put(
+        "seasons/calendar.py",
+        "def season(month):\n    return 'always summer'\n",
+    );
+    eventually("answer of the changed package", true, || {
+        stage.ask("season?month=4").text().contains("always summer")
+    });
+    fs::create_dir(stage.folder().join("no_package")).unwrap();
+    let reply = Trigger::new("none", "no_package", "request:none").try_create(&stage.server);
+    assert!(reply.status >= 400, "{}", reply.text());
+}
+
+#[test]
+fn a_file_in_a_folder_is_read_again_when_it_changes() {
+    let stage = Stage::new();
+    stage.put("some/folder/says.py", &saying("before"));
+    Trigger::new("says", "some/folder/says.py", "request:says").create(&stage);
+    assert_eq!(ask(&stage.server, "says"), "before");
+    stage.put("some/folder/says.py", &saying("afterwards"));
+    eventually("answer", "afterwards".to_owned(), || {
+        ask(&stage.server, "says")
+    });
+    stage.put("some/folder/says.py", "def process_request(");
+    eventually("status", 500, || stage.ask("says").status);
+    stage.put("some/folder/says.py", &saying("again"));
+    eventually("answer", "again".to_owned(), || ask(&stage.server, "says"));
+}
+
+#[test]
+fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
+    let stage = Stage::on(Place::own_s3(), &[]);
+    upload(&stage, "sent.py", &saying("first"));
+    Trigger::new("one", "sent.py", "request:one").create(&stage);
+    assert_eq!(ask(&stage.server, "one"), "first");
+    update(&stage, "one", &saying("second"));
+    eventually("answer", "second".to_owned(), || ask(&stage.server, "one"));
+
+    // Another server has nothing but the bucket.
+    let empty = tempfile::TempDir::new().unwrap();
+    let flags = ["--plugin-dir", empty.path().to_str().unwrap()];
+    let other = Neap::serve_with(&stage.place, &flags);
+    assert_eq!(ask(&other, "one"), "second");
+    update(&stage, "one", &saying("third"));
+    eventually("answer elsewhere", "third".to_owned(), || {
+        ask(&other, "one")
+    });
+
+    let shown =
+        "SELECT plugin_name, file_name, size_bytes FROM system.plugin_files ORDER BY plugin_name";
+    let size = saying("third").len();
+    let rows = stage.server.query("_internal", shown);
+    let own: Vec<_> = rows
+        .iter()
+        .filter(|row| row["plugin_name"] == "one")
+        .collect();
+    assert_eq!(own.len(), 1, "{rows:?}");
+    assert_eq!(own[0]["size_bytes"], json!(size), "{rows:?}");
+}
+
+#[test]
+fn a_package_is_replaced_as_a_whole() {
+    let stage = Stage::on(Place::directory(), &[]);
+    upload(
+        &stage,
+        "pack/__init__.py",
+        "from .word import WORD\n\n\ndef process_request(*_):\n    return WORD\n",
+    );
+    upload(&stage, "pack/word.py", "WORD = 'old'\n");
+    Trigger::new("pack", "pack", "request:pack").create(&stage);
+    assert_eq!(ask(&stage.server, "pack"), "old");
+    let files = json!([
+        { "relative_path": "__init__.py", "content": "from .inner.words import WORD\n\n\ndef process_request(*_):\n    return WORD\n" },
+        { "relative_path": "inner/__init__.py", "content": "" },
+        { "relative_path": "inner/words.py", "content": "WORD = 'new'\n" },
+    ]);
+    let body = json!({ "plugin_name": "pack", "files": files });
+    let reply = stage.send("PUT", "/api/v3/plugins/directory", &body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    eventually("answer", "new".to_owned(), || ask(&stage.server, "pack"));
+    let stage = stage.restarted(Neap::kill);
+    assert_eq!(ask(&stage.server, "pack"), "new");
+}
+
+#[test]
+fn uploads_that_lead_elsewhere_are_refused() {
+    let stage = Stage::new();
+    for name in ["../evil.py", "/evil.py", "a/../../evil.py", ""] {
+        let body = json!({ "plugin_name": name, "content": "" });
+        let reply = stage.send("POST", "/api/v3/plugins/files", &body);
+        assert!(reply.status >= 400, "{name}: {}", reply.status);
+    }
+    let body = json!({ "plugin_name": "no_such_trigger", "content": "" });
+    assert!(stage.send("PUT", "/api/v3/plugins/files", &body).status >= 400);
+    Trigger::new("echo", "echo.py", "request:echo").create(&stage);
+    let files = json!([{ "relative_path": "../evil.py", "content": "" }]);
+    let body = json!({ "plugin_name": "echo", "files": files });
+    assert!(stage.send("PUT", "/api/v3/plugins/directory", &body).status >= 400);
+    assert_eq!(stage.ask("echo").status, 200);
+}
+
+#[test]
+fn triggers_are_made_and_updated_from_the_command_line() {
+    let stage = Stage::new();
+    let local = tempfile::TempDir::new().unwrap();
+    let file = local.path().join("mine.py");
+    fs::write(&file, saying("from here")).unwrap();
+    let path = file.to_str().unwrap();
+    let create = [
+        "create",
+        "trigger",
+        "mine",
+        "-d",
+        DB,
+        "--path",
+        path,
+        "--upload",
+        "--trigger-spec",
+        "request:mine",
+    ];
+    assert_eq!(
+        stage.run(&create).succeeded(),
+        "Trigger mine created successfully\n"
+    );
+    assert_eq!(ask(&stage.server, "mine"), "from here");
+    fs::write(&file, saying("changed here")).unwrap();
+    let update = ["update", "trigger", "-d", DB, "-t", "mine", "--path", path];
+    assert_eq!(
+        stage.run(&update).succeeded(),
+        "Trigger 'mine' updated successfully\n"
+    );
+    eventually("answer", "changed here".to_owned(), || {
+        ask(&stage.server, "mine")
+    });
+    for (command, said) in [
+        (
+            vec!["disable", "trigger", "mine", "-d", DB],
+            "Trigger mine disabled successfully\n",
+        ),
+        (
+            vec!["enable", "trigger", "mine", "-d", DB],
+            "Trigger mine enabled successfully\n",
+        ),
+        (
+            vec!["delete", "trigger", "mine", "-d", DB, "--force"],
+            "Trigger mine deleted successfully\n",
+        ),
+    ] {
+        assert_eq!(stage.run(&command).succeeded(), said);
+    }
+    let test = [
+        "test",
+        "wal_plugin",
+        "seen.py",
+        "-d",
+        DB,
+        "--lp",
+        "x,a=b v=1i 1",
+    ];
+    let answer: Value = serde_json::from_str(&stage.run(&test).succeeded()).unwrap();
+    assert_eq!(answer["errors"], json!([]));
+    assert_eq!(answer["log_lines"][1], "INFO: saw x 1");
+    let test = [
+        "test",
+        "schedule_plugin",
+        "ticks.py",
+        "-d",
+        DB,
+        "--schedule",
+        "0 0 * * * *",
+    ];
+    let answer: Value = serde_json::from_str(&stage.run(&test).succeeded()).unwrap();
+    assert_eq!(answer["errors"], json!([]));
+}

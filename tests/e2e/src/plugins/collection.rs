@@ -1,0 +1,38 @@
+//! Plugins in the shape of InfluxDB's public collection (`tests/plugins/collection`) give the right rows: they use the
+//! same entry points, methods, system tables, SQL, arguments, configuration files and packages as those.
+
+mod alerts;
+mod rollups;
+mod series;
+
+use serde_json::Value;
+
+use super::stage::{DB, Stage};
+use crate::harness::Reply;
+
+/// The path of a plugin of the collection.
+fn plugin(name: &str) -> String {
+    format!("collection/{name}.py")
+}
+
+/// Writes lines with times in seconds after another.
+fn write_since(stage: &Stage, begin: i64, lines: &str) {
+    let moved = lines.lines().map(|line| {
+        let (point, time) = line.trim().rsplit_once(' ').unwrap();
+        format!("{point} {}\n", begin + time.parse::<i64>().unwrap())
+    });
+    stage.server.write(DB, &moved.collect::<String>());
+}
+
+/// Posts JSON to a trigger, and gives status and JSON of its answer.
+fn post(stage: &Stage, path: &str, body: &Value) -> (u16, Value) {
+    let request = stage
+        .server
+        .request("POST", &format!("/api/v3/engine/{path}"));
+    let reply = Reply::of(request.body(body.to_string())).unwrap();
+    let answer = serde_json::from_slice(&reply.bytes);
+    (
+        reply.status,
+        answer.unwrap_or_else(|_| panic!("{}", reply.text())),
+    )
+}

@@ -1,0 +1,148 @@
+//! What is done when a plugin raises.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::stage::{DB, Stage, Trigger, eventually};
+use crate::harness::pause;
+
+/// A while in which a run that must not come would have come.
+const WHILE: Duration = Duration::from_millis(1500);
+
+/// How often the plugin was tried.
+fn attempts(stage: &Stage) -> usize {
+    stage
+        .log("fails")
+        .iter()
+        .filter(|line| line.contains("attempt"))
+        .count()
+}
+
+fn is_disabled(stage: &Stage) -> bool {
+    let sql = "SELECT disabled FROM system.processing_engine_triggers WHERE trigger_name = 'fails'";
+    stage.rows(sql).unwrap()[0]["disabled"].as_bool().unwrap()
+}
+
+#[test]
+fn a_failure_is_logged_and_the_next_rows_come() {
+    let stage = Stage::new();
+    Trigger::new("fails", "failing.py", "table:watched").create(&stage);
+    stage.server.write(DB, "watched v=1i 1");
+    let line = stage.logs("fails", "ERROR ");
+    assert!(line.contains("RuntimeError: not allowed yet"), "{line}");
+    pause(WHILE);
+    assert_eq!(attempts(&stage), 1);
+    assert_eq!(
+        stage.rows("SELECT * FROM lost"),
+        None,
+        "lines of a run that fails are not written"
+    );
+    stage.server.write(DB, "allowed v=1i 1");
+    stage.server.write(DB, "watched v=2i 2\nwatched v=3i 3");
+    stage.shows("SELECT rows FROM succeeded", json!([{ "rows": 2 }]));
+    assert!(stage.metric("neap_plugin_runs_total") >= 2.0);
+}
+
+#[test]
+fn a_run_is_tried_until_it_succeeds() {
+    let stage = Stage::new();
+    Trigger::new("fails", "failing.py", "table:watched")
+        .on_error("retry")
+        .create(&stage);
+    stage.server.write(DB, "watched v=1i 1");
+    stage.server.write(DB, "watched v=2i 2");
+    eventually("attempts", true, || attempts(&stage) >= 2);
+    assert_eq!(stage.rows("SELECT * FROM succeeded"), None);
+    let pending = || stage.metric("neap_plugin_pending_segments");
+    eventually("pending batches", 2.0, pending);
+    assert!(stage.metric("neap_plugin_failures_total") >= 1.0);
+    stage.server.write(DB, "allowed v=1i 1");
+    // Each batch once, in order.
+    stage.shows(
+        "SELECT rows FROM succeeded ORDER BY time",
+        json!([{ "rows": 1 }, { "rows": 1 }]),
+    );
+    let tried = attempts(&stage);
+    eventually("pending batches", 0.0, pending);
+    pause(WHILE);
+    assert_eq!(attempts(&stage), tried);
+    assert_eq!(
+        stage.rows("SELECT * FROM lost").unwrap().len(),
+        2,
+        "those of the runs that succeeded"
+    );
+}
+
+#[test]
+fn retries_end_with_the_trigger() {
+    let stage = Stage::new();
+    Trigger::new("fails", "failing.py", "table:watched")
+        .on_error("retry")
+        .create(&stage);
+    stage.server.write(DB, "watched v=1i 1");
+    eventually("attempts", true, || attempts(&stage) >= 2);
+    stage.switch("fails", "disable");
+    pause(WHILE);
+    let tried = attempts(&stage);
+    stage.server.write(DB, "allowed v=1i 1");
+    pause(WHILE * 2);
+    assert_eq!(attempts(&stage), tried);
+    assert_eq!(stage.rows("SELECT * FROM succeeded"), None);
+    assert_eq!(stage.delete("fails", false).status, 200);
+}
+
+#[test]
+fn a_failure_disables_the_trigger() {
+    let stage = Stage::new();
+    Trigger::new("fails", "failing.py", "table:watched")
+        .on_error("disable")
+        .create(&stage);
+    stage.server.write(DB, "watched v=1i 1");
+    eventually("disabled", true, || is_disabled(&stage));
+    stage.server.write(DB, "watched v=2i 2");
+    pause(WHILE);
+    assert_eq!(attempts(&stage), 1);
+    stage.server.write(DB, "allowed v=1i 1");
+    stage.switch("fails", "enable");
+    stage.server.write(DB, "watched v=3i 3");
+    stage.shows("SELECT rows FROM succeeded", json!([{ "rows": 1 }]));
+}
+
+#[test]
+fn a_schedule_that_fails_is_logged_or_disabled() {
+    let stage = Stage::new();
+    Trigger::new("logs", "failing.py", "every:1s").create(&stage);
+    Trigger::new("fails", "failing.py", "every:1s")
+        .on_error("disable")
+        .create(&stage);
+    eventually("disabled", true, || is_disabled(&stage));
+    let failures = || {
+        let lines = stage.log("logs");
+        lines
+            .iter()
+            .filter(|line| line.contains("RuntimeError: never works"))
+            .count()
+    };
+    eventually("failures", true, || failures() >= 2);
+}
+
+#[test]
+fn a_request_that_fails_says_why() {
+    let stage = Stage::new();
+    Trigger::new("fails", "failing.py", "request:fails").create(&stage);
+    for _ in 0..2 {
+        let reply = stage.ask("fails");
+        assert_eq!(reply.status, 500);
+        let error: serde_json::Value = serde_json::from_slice(&reply.bytes).unwrap();
+        let error = error["error"].as_str().unwrap();
+        assert!(error.contains("RuntimeError: can't answer"), "{error}");
+    }
+    let line = stage.logs("fails", "ERROR ");
+    assert!(line.contains("can't answer"), "{line}");
+    Trigger::new("once", "failing.py", "request:once")
+        .on_error("disable")
+        .create(&stage);
+    assert_eq!(stage.ask("once").status, 500);
+    eventually("status", 404, || stage.ask("once").status);
+}

@@ -1,0 +1,321 @@
+//! A server with an engine, triggers, and waiting for what they do.
+
+use std::{
+    fmt::Debug,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Neap, Place, Reply, Server, neap, pause, repository};
+
+/// The database of the tests.
+pub(super) const DB: &str = "plants";
+
+/// Where triggers are configured.
+const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
+
+/// How often it is looked again, and how long after each look, before something counts as never coming.
+const LOOKS: usize = 1800;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A server whose plugin folder holds what `tests/plugins` does, and what a test adds.
+pub(super) struct Stage {
+    pub(super) server: Neap,
+    pub(super) place: Place,
+    folder: TempDir,
+    flags: Vec<String>,
+}
+
+impl Stage {
+    /// In memory.
+    pub(super) fn new() -> Self {
+        Self::on(Place::memory(), &[])
+    }
+
+    /// In memory, with the packages that `tests/plugins/requirements.txt` names, if there is an environment that has
+    /// them (`scripts/test` makes one).
+    pub(super) fn with_packages() -> Option<Self> {
+        let Ok(environment) = std::env::var("NEAP_PLUGINS_ENVIRONMENT") else {
+            println!(
+                "skipped: NEAP_PLUGINS_ENVIRONMENT names no virtual environment that has the packages"
+            );
+            return None;
+        };
+        let flags = ["--virtual-env-location", &environment];
+        Some(Self::on(Place::memory(), &flags))
+    }
+
+    /// On a store, with further flags.
+    pub(super) fn on(place: Place, flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        copy(&repository().join("tests/plugins"), folder.path());
+        let path = folder.path().to_str().unwrap();
+        let flags = ["--plugin-dir", path]
+            .into_iter()
+            .chain(flags.iter().copied());
+        let flags: Vec<_> = flags.map(str::to_owned).collect();
+        let server = serve(&place, &flags);
+        server.write(DB, "begin value=1i 1");
+        Self {
+            server,
+            place,
+            folder,
+            flags,
+        }
+    }
+
+    /// Another server on the same store, with the same plugins.
+    pub(super) fn another(&self) -> Neap {
+        serve(&self.place, &self.flags)
+    }
+
+    /// The same after the server was ended by `end`, with a new one.
+    pub(super) fn restarted(self, end: impl FnOnce(Neap)) -> Self {
+        end(self.server);
+        Self {
+            server: serve(&self.place, &self.flags),
+            ..self
+        }
+    }
+
+    /// The plugin folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts a file into the plugin folder.
+    pub(super) fn put(&self, path: &str, text: &str) {
+        let path = self.folder().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Runs a command against the server.
+    pub(super) fn run(&self, arguments: &[&str]) -> crate::harness::Output {
+        let host = ["--host", self.server.url()];
+        neap(&arguments.iter().copied().chain(host).collect::<Vec<_>>())
+    }
+
+    /// The rows of an answer, if there is one: tables come with their first rows.
+    pub(super) fn rows(&self, sql: &str) -> Option<Vec<Value>> {
+        rows(&self.server, DB, sql)
+    }
+
+    /// Waits until a query has this answer.
+    pub(super) fn shows(&self, sql: &str, expected: Value) {
+        self.shows_in(DB, sql, expected);
+    }
+
+    /// The same of another database.
+    pub(super) fn shows_in(&self, database: &str, sql: &str, expected: Value) {
+        let expected = Some(expected.as_array().unwrap().clone());
+        eventually(sql, expected, || rows(&self.server, database, sql));
+    }
+
+    /// What was logged of a trigger, as `LEVEL text`, in order.
+    pub(super) fn log(&self, trigger: &str) -> Vec<String> {
+        self.log_in(DB, trigger)
+    }
+
+    /// The same of a trigger of another database.
+    pub(super) fn log_in(&self, database: &str, trigger: &str) -> Vec<String> {
+        log(&self.server, database, trigger)
+    }
+
+    /// Waits until something was logged of a trigger, and gives the line.
+    pub(super) fn logs(&self, trigger: &str, text: &str) -> String {
+        for _ in 0..LOOKS {
+            let mut lines = self.log(trigger).into_iter();
+            if let Some(line) = lines.find(|line| line.contains(text)) {
+                return line;
+            }
+            pause(PAUSE);
+        }
+        panic!("{trigger} never logged {text}: {:#?}", self.log(trigger));
+    }
+
+    /// A request to a path of the engine.
+    pub(super) fn ask(&self, path: &str) -> Reply {
+        self.server.get(&format!("/api/v3/engine/{path}"))
+    }
+
+    /// Enables or disables a trigger.
+    pub(super) fn switch(&self, trigger: &str, to: &str) {
+        let path = format!("{TRIGGER}/{to}?db={DB}&trigger_name={trigger}");
+        let reply = Reply::of(self.server.request("POST", &path)).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
+    /// Asks to delete a trigger.
+    pub(super) fn delete(&self, trigger: &str, force: bool) -> Reply {
+        let path = format!("{TRIGGER}?db={DB}&trigger_name={trigger}&force={force}");
+        Reply::of(self.server.request("DELETE", &path)).unwrap()
+    }
+
+    /// Sends JSON.
+    pub(super) fn send(&self, method: &str, path: &str, body: &Value) -> Reply {
+        send(&self.server, method, path, body)
+    }
+
+    /// The store's time in seconds.
+    pub(super) fn now(&self) -> i64 {
+        let sql = "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now";
+        self.rows(sql).unwrap()[0]["now"].as_i64().unwrap()
+    }
+
+    /// The sum of a metric over its labels.
+    pub(super) fn metric(&self, name: &str) -> f64 {
+        let text = self.server.get("/metrics").text();
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let is_it = rest.starts_with([' ', '{']);
+            is_it.then(|| line.rsplit_once(' ')?.1.parse::<f64>().ok())?
+        });
+        values.sum()
+    }
+}
+
+fn serve(place: &Place, flags: &[String]) -> Neap {
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let interval = ["--wal-flush-interval", "20ms"];
+    Neap::serve_with(
+        place,
+        &interval.into_iter().chain(flags).collect::<Vec<_>>(),
+    )
+}
+
+/// Copies a folder, but not what Python made of it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target: PathBuf = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true if entry.file_name() == "__pycache__" => {}
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// The rows of an answer, if there is one.
+pub(super) fn rows(server: &Server, database: &str, sql: &str) -> Option<Vec<Value>> {
+    let body = json!({ "db": database, "q": sql });
+    let reply = send(server, "POST", "/api/v3/query_sql", &body);
+    (reply.status == 200).then(|| serde_json::from_slice(&reply.bytes).unwrap())
+}
+
+/// What a server knows to have been logged of a trigger, as `LEVEL text`, in order.
+pub(super) fn log(server: &Server, database: &str, trigger: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT log_level, log_text FROM system.processing_engine_logs \
+         WHERE trigger_name = '{trigger}' ORDER BY event_time"
+    );
+    let lines = server.query(database, &sql);
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let lines = lines
+        .iter()
+        .map(|line| format!("{} {}", text(line, "log_level"), text(line, "log_text")));
+    lines.collect()
+}
+
+/// Sends JSON.
+pub(super) fn send(server: &Server, method: &str, path: &str, body: &Value) -> Reply {
+    let request = server.request(method, path);
+    let request = request.header("content-type", "application/json");
+    Reply::of(request.body(body.to_string())).unwrap()
+}
+
+/// Waits until there is what is expected.
+pub(super) fn eventually<T: PartialEq + Debug>(
+    what: &str,
+    expected: T,
+    mut look: impl FnMut() -> T,
+) {
+    let mut seen = look();
+    for _ in 0..LOOKS {
+        if seen == expected {
+            return;
+        }
+        pause(PAUSE);
+        seen = look();
+    }
+    assert_eq!(seen, expected, "{what}");
+}
+
+/// A trigger to be created.
+#[derive(Clone, Debug)]
+pub(super) struct Trigger {
+    database: &'static str,
+    name: String,
+    body: Value,
+}
+
+impl Trigger {
+    /// One that runs a plugin on something.
+    pub(super) fn new(name: &str, plugin: &str, specification: &str) -> Self {
+        let body = json!({
+            "db": DB,
+            "plugin_filename": plugin,
+            "trigger_name": name,
+            "trigger_settings": { "run_async": false, "error_behavior": "log" },
+            "trigger_specification": specification,
+            "trigger_arguments": null,
+            "disabled": false,
+        });
+        Self {
+            database: DB,
+            name: name.to_owned(),
+            body,
+        }
+    }
+
+    /// Given these arguments.
+    pub(super) fn with<V: AsRef<str>>(mut self, arguments: &[(&str, V)]) -> Self {
+        for (name, value) in arguments {
+            self.body["trigger_arguments"][*name] = value.as_ref().into();
+        }
+        self
+    }
+
+    /// That does this when the plugin fails.
+    pub(super) fn on_error(mut self, behavior: &str) -> Self {
+        self.body["trigger_settings"]["error_behavior"] = behavior.into();
+        self
+    }
+
+    /// That may run again while it runs.
+    pub(super) fn concurrent(mut self) -> Self {
+        self.body["trigger_settings"]["run_async"] = true.into();
+        self
+    }
+
+    /// That does not run before it is enabled.
+    pub(super) fn disabled(mut self) -> Self {
+        self.body["disabled"] = true.into();
+        self
+    }
+
+    /// In another database.
+    pub(super) fn of(mut self, database: &'static str) -> Self {
+        self.body["db"] = database.into();
+        self.database = database;
+        self
+    }
+
+    /// Asks a server to create it.
+    pub(super) fn try_create(&self, server: &Server) -> Reply {
+        send(server, "POST", TRIGGER, &self.body)
+    }
+
+    /// Creates it.
+    pub(super) fn create(&self, stage: &Stage) {
+        let reply = self.try_create(&stage.server);
+        let (name, database) = (&self.name, self.database);
+        assert_eq!(reply.status, 200, "{name} of {database}: {}", reply.text());
+    }
+}

@@ -1,0 +1,226 @@
+//! The interface for tests and people, and the two services of AWS that programs call: Lambda's `Invoke` and
+//! the queues.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /functions` | the instances of all functions |
+//! | `POST /functions/{f}/instances` | starts an instance, whatever the limit: `{"number": 2}` |
+//! | `POST /functions/{f}/instances/{n}/{freeze,thaw,kill,stop}` | `stop` is how Lambda ends an instance |
+//! | `GET /functions/{f}/logs` | what the instances have printed, by number |
+//! | `POST /2015-03-31/functions/{f}/invocations` | has an event handled |
+//! | `GET /store/requests`, `GET /store/refusals` | what functions asked of the bucket, and were refused |
+//! | `GET`, `DELETE /notifications` | those that are held; forgets them |
+//! | `PUT /notifications/faults` | what happens to notifications from now on |
+//! | `POST /notifications/deliver` | delivers held ones by number: `[2, 0, 0]` |
+//! | `GET /queues` | what is in the queues |
+//! | `POST /queues/{q}` | sends the body as a message |
+//! | `POST /` and `POST /{account}/{q}` with `x-amz-target` | the calls of Amazon SQS |
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    configuration::NotificationFaults,
+    events::{Notifications, Queue, sqs},
+    runtime::{FailureKind, Function, Reply},
+    store::Journal,
+};
+
+/// The most bytes of a command: an event that is too large for Lambda is refused by the function.
+const LIMIT: usize = 16 << 20;
+
+/// What is controlled.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// The functions by name.
+    pub functions: BTreeMap<String, Arc<Function>>,
+    /// The queues by name.
+    pub queues: BTreeMap<String, Arc<Queue>>,
+    /// Notifications, if there are any.
+    pub notifications: Option<Arc<Notifications>>,
+    /// The requests to the store.
+    pub journal: Arc<Journal>,
+}
+
+/// A command that can't be obeyed, for a reason.
+struct Refused(String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0 }))).into_response()
+    }
+}
+
+impl Control {
+    fn function(&self, name: &str) -> Result<&Arc<Function>, Refused> {
+        let function = self.functions.get(name);
+        function.ok_or_else(|| Refused(format!("there is no function {name}")))
+    }
+
+    fn notifications(&self) -> Result<&Arc<Notifications>, Refused> {
+        let notifications = self.notifications.as_ref();
+        notifications.ok_or_else(|| Refused("nobody is told of new objects".to_owned()))
+    }
+}
+
+/// All routes.
+pub fn routes(control: Control) -> Router {
+    Router::new()
+        .route("/functions", get(list_functions))
+        .route("/functions/{function}/instances", post(start))
+        .route(
+            "/functions/{function}/instances/{number}/{command}",
+            post(command),
+        )
+        .route("/functions/{function}/logs", get(logs))
+        .route("/2015-03-31/functions/{function}/invocations", post(invoke))
+        .route("/store/requests", get(store_requests))
+        .route("/store/refusals", get(store_refusals))
+        .route("/notifications", get(held).delete(forget))
+        .route("/notifications/faults", put(set_faults))
+        .route("/notifications/deliver", post(deliver))
+        .route("/queues", get(list_queues))
+        .route("/queues/{queue}", post(send))
+        .route("/", post(sqs_call))
+        .route("/{account}/{queue}", post(sqs_call))
+        .layer(DefaultBodyLimit::max(LIMIT))
+        .with_state(control)
+}
+
+async fn list_functions(State(control): State<Control>) -> Json<Value> {
+    let functions = control.functions.iter();
+    let functions = functions.map(|(name, function)| (name.clone(), json!(function.report())));
+    Json(Value::Object(functions.collect()))
+}
+
+async fn start(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+) -> Result<Json<Value>, Refused> {
+    let started = control.function(&function)?.start_instance();
+    let number = started.map_err(|error| Refused(error.to_string()))?;
+    Ok(Json(json!({ "number": number })))
+}
+
+async fn command(
+    State(control): State<Control>,
+    Path((function, number, command)): Path<(String, u32, String)>,
+) -> Result<StatusCode, Refused> {
+    let function = control.function(&function)?;
+    let outcome = match command.as_str() {
+        "freeze" => function.freeze(number),
+        "thaw" => function.thaw(number),
+        "kill" => function.kill(number).await,
+        "stop" => function.shut_down(number).await,
+        other => return Err(Refused(format!("there is no command {other}"))),
+    };
+    match outcome {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(unknown) => Err(Refused(unknown.to_string())),
+    }
+}
+
+async fn logs(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+) -> Result<Json<BTreeMap<u32, String>>, Refused> {
+    Ok(Json(control.function(&function)?.logs()))
+}
+
+/// Lambda's own `Invoke`.
+async fn invoke(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Result<Response, Refused> {
+    let function = Arc::clone(control.function(&function)?);
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if header("x-amz-invocation-type") == Some("Event") {
+        tokio::spawn(async move { function.invoke_event(payload).await });
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
+    let instance = header("x-lambda-local-instance").and_then(|number| number.parse().ok());
+    let response = match function.invoke(payload, false, instance).await {
+        Ok(Reply::Whole(bytes)) => bytes.into_response(),
+        Ok(Reply::Stream(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(failure) => match failure.kind {
+            FailureKind::RequestTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Json(failure.document())).into_response()
+            }
+            FailureKind::Throttled => {
+                (StatusCode::TOO_MANY_REQUESTS, Json(failure.document())).into_response()
+            }
+            _ => {
+                let header = [("x-amz-function-error", "Unhandled")];
+                (header, Json(failure.document())).into_response()
+            }
+        },
+    };
+    Ok(response)
+}
+
+async fn store_requests(State(control): State<Control>) -> impl IntoResponse {
+    Json(control.journal.counts())
+}
+
+async fn store_refusals(State(control): State<Control>) -> impl IntoResponse {
+    Json(control.journal.refusals())
+}
+
+async fn held(State(control): State<Control>) -> Result<Response, Refused> {
+    Ok(Json(control.notifications()?.held()).into_response())
+}
+
+async fn forget(State(control): State<Control>) -> Result<StatusCode, Refused> {
+    control.notifications()?.forget();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_faults(
+    State(control): State<Control>,
+    Json(faults): Json<NotificationFaults>,
+) -> Result<StatusCode, Refused> {
+    control.notifications()?.set_faults(faults);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn deliver(
+    State(control): State<Control>,
+    Json(numbers): Json<Vec<usize>>,
+) -> Result<StatusCode, Refused> {
+    let delivered = control.notifications()?.deliver(&numbers).await;
+    delivered.map_err(Refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn list_queues(State(control): State<Control>) -> Json<Value> {
+    let queues = control.queues.iter();
+    let queues = queues.map(|(name, queue)| (name.clone(), json!(queue.report())));
+    Json(Value::Object(queues.collect()))
+}
+
+async fn send(
+    State(control): State<Control>,
+    Path(queue): Path<String>,
+    body: String,
+) -> Result<StatusCode, Refused> {
+    let queue = control.queues.get(&queue);
+    let queue = queue.ok_or_else(|| Refused("there is no such queue".to_owned()))?;
+    let sent = queue.send(body, Duration::ZERO);
+    sent.map_err(|reason| Refused(reason.to_string()))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sqs_call(State(control): State<Control>, headers: HeaderMap, body: Bytes) -> Response {
+    sqs::answer(&control.queues, &headers, &body)
+}

@@ -1,0 +1,19 @@
+//! Events that no client waits for.
+//!
+//! ```text
+//!   S3 server --PUT--> notifications --direct, EventBridge----------> function
+//!                            |                                          ^
+//!                            +--> queue --batch--+----------------------+
+//!   function --SendMessage------> queue --batch--+
+//!   schedules ----------------------------------------------------------+
+//! ```
+
+pub mod notifications;
+pub mod queue;
+pub mod schedules;
+pub mod sqs;
+
+pub use self::{
+    notifications::{Notifications, Put},
+    queue::Queue,
+};

@@ -1,0 +1,269 @@
+//! What the bucket says of new objects, and what happens to it on its way.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Queue;
+use crate::{
+    configuration::{NotificationFaults, NotificationSettings, NotificationShape, seconds},
+    runtime::{ACCOUNT, Function, REGION},
+    world,
+};
+
+/// The most notifications that are held or under way.
+const MAX_PENDING: usize = 100_000;
+
+/// A new object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Put {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Its tag.
+    pub etag: String,
+}
+
+/// Where notifications go.
+#[derive(Clone, Debug)]
+enum Target {
+    Function(Arc<Function>),
+    Queue(Arc<Queue>),
+}
+
+/// Tells a function of new objects.
+#[derive(Debug)]
+pub struct Notifications {
+    prefix: String,
+    shape: NotificationShape,
+    target: Target,
+    faults: Mutex<NotificationFaults>,
+    held: Mutex<Vec<Put>>,
+    sequence: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Notifications {
+    /// Notifications with these settings.
+    ///
+    /// # Errors
+    /// The function or queue is not there.
+    pub fn new(
+        settings: &NotificationSettings,
+        functions: &BTreeMap<String, Arc<Function>>,
+        queues: &BTreeMap<String, Arc<Queue>>,
+    ) -> Result<Arc<Self>, String> {
+        let name = &settings.target;
+        let target = match settings.shape {
+            NotificationShape::Queue => queues.get(name).cloned().map(Target::Queue),
+            NotificationShape::Direct | NotificationShape::EventBridge => {
+                functions.get(name).cloned().map(Target::Function)
+            }
+        };
+        let target = target.ok_or_else(|| format!("notifications: there is no {name}"))?;
+        Ok(Arc::new(Self {
+            prefix: settings.prefix.clone(),
+            shape: settings.shape,
+            target,
+            faults: Mutex::new(settings.faults.clone()),
+            held: Mutex::default(),
+            sequence: AtomicU64::new(1),
+        }))
+    }
+
+    /// Passes on what the store tells, for ever.
+    pub async fn run(self: Arc<Self>, mut puts: mpsc::Receiver<Put>) {
+        while let Some(put) = puts.recv().await {
+            if put.key.starts_with(&self.prefix) {
+                self.on_its_way(put);
+            }
+        }
+    }
+
+    /// What happens to notifications from now on.
+    pub fn set_faults(&self, faults: NotificationFaults) {
+        *lock(&self.faults) = faults;
+    }
+
+    /// Those that are held.
+    pub fn held(&self) -> Vec<Put> {
+        lock(&self.held).clone()
+    }
+
+    /// Forgets those that are held.
+    pub fn forget(&self) {
+        lock(&self.held).clear();
+    }
+
+    /// Delivers held ones by their numbers, in this order, one event each for a queue and one event for all
+    /// otherwise. They stay held, so that they can come again.
+    ///
+    /// # Errors
+    /// There is no such number, or the function did not answer.
+    pub async fn deliver(&self, numbers: &[usize]) -> Result<(), String> {
+        let held = self.held();
+        let puts = numbers.iter().map(|number| {
+            let put = held.get(*number).cloned();
+            put.ok_or_else(|| format!("no notification {number} is held"))
+        });
+        let puts: Vec<Put> = puts.collect::<Result<_, _>>()?;
+        self.send(&puts).await
+    }
+
+    fn on_its_way(self: &Arc<Self>, put: Put) {
+        let faults = lock(&self.faults).clone();
+        if faults.hold {
+            let mut held = lock(&self.held);
+            if held.len() < MAX_PENDING {
+                held.push(put);
+            }
+            return;
+        }
+        if world::happens(faults.loss) {
+            return;
+        }
+        let times = 1 + usize::from(world::happens(faults.duplicates));
+        for _ in 0..times {
+            let (notifications, put) = (Arc::clone(self), put.clone());
+            let delay = world::up_to(seconds(faults.delay_seconds));
+            tokio::spawn(async move {
+                world::sleep(delay).await;
+                // What fails three times is lost, as on Lambda without a destination for failures.
+                notifications.send(&[put]).await.ok();
+            });
+        }
+    }
+
+    async fn send(&self, puts: &[Put]) -> Result<(), String> {
+        match &self.target {
+            Target::Queue(queue) => {
+                for put in puts {
+                    let body = self.records(std::slice::from_ref(put)).to_string();
+                    let sent = queue.send(body, Duration::ZERO);
+                    sent.map_err(|reason| reason.to_string())?;
+                }
+                Ok(())
+            }
+            Target::Function(function) => {
+                let events = match self.shape {
+                    NotificationShape::EventBridge => {
+                        puts.iter().map(|put| self.envelope(put)).collect()
+                    }
+                    _ => vec![self.records(puts)],
+                };
+                for event in events {
+                    let answered = function.invoke_event(event.to_string().into()).await;
+                    answered.map_err(|failure| failure.to_string())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn sequencer(&self) -> String {
+        format!("{:016X}", self.sequence.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The event of S3 itself.
+    fn records(&self, puts: &[Put]) -> Value {
+        let time = world::date().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let records = puts.iter().map(|put| {
+            json!({
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": REGION,
+                "eventTime": time,
+                "eventName": "ObjectCreated:Put",
+                "userIdentity": { "principalId": ACCOUNT },
+                "requestParameters": { "sourceIPAddress": "127.0.0.1" },
+                "responseElements": {
+                    "x-amz-request-id": world::fresh_id(),
+                    "x-amz-id-2": world::fresh_id(),
+                },
+                "s3": {
+                    "s3SchemaVersion": "1.0",
+                    "configurationId": "tail",
+                    "bucket": {
+                        "name": put.bucket,
+                        "ownerIdentity": { "principalId": ACCOUNT },
+                        "arn": format!("arn:aws:s3:::{}", put.bucket),
+                    },
+                    "object": {
+                        "key": encoded(&put.key),
+                        "size": put.size,
+                        "eTag": put.etag,
+                        "sequencer": self.sequencer(),
+                    },
+                },
+            })
+        });
+        json!({ "Records": records.collect::<Vec<_>>() })
+    }
+
+    /// The event of EventBridge, whose keys are not encoded.
+    fn envelope(&self, put: &Put) -> Value {
+        json!({
+            "version": "0",
+            "id": world::fresh_id(),
+            "detail-type": "Object Created",
+            "source": "aws.s3",
+            "account": ACCOUNT,
+            "time": world::date().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            "region": REGION,
+            "resources": [format!("arn:aws:s3:::{}", put.bucket)],
+            "detail": {
+                "version": "0",
+                "bucket": { "name": put.bucket },
+                "object": {
+                    "key": put.key,
+                    "size": put.size,
+                    "etag": put.etag,
+                    "sequencer": self.sequencer(),
+                },
+                "request-id": world::fresh_id(),
+                "requester": ACCOUNT,
+                "source-ip-address": "127.0.0.1",
+                "reason": "PutObject",
+            },
+        })
+    }
+}
+
+/// A key as S3 writes it into its events: as in a form, but for slashes.
+fn encoded(key: &str) -> String {
+    const SET: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'*');
+    percent_encoding::utf8_percent_encode(key, SET)
+        .to_string()
+        .replace("%20", "+")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_written_as_in_a_form() {
+        assert_eq!(encoded("tail/1/00-ab.wal"), "tail/1/00-ab.wal");
+        assert_eq!(encoded("a b+c=ü"), "a+b%2Bc%3D%C3%BC");
+    }
+}

@@ -1,0 +1,360 @@
+//! A queue with a visibility time-out, and what gives its messages to a function.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::{
+    configuration::{QueueSettings, seconds},
+    runtime::{ACCOUNT, Function, REGION, Reply},
+    world,
+};
+
+/// The pause between two looks for messages.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The events that a function gets of one queue at a time, as an event source mapping begins.
+const PARALLEL: usize = 5;
+/// The most bytes of a message: 1 MiB.
+pub(super) const MESSAGE_LIMIT: usize = 1 << 20;
+/// The most messages of a queue.
+const MAX_MESSAGES: usize = 120_000;
+
+/// A queue.
+#[derive(Debug)]
+pub struct Queue {
+    name: String,
+    settings: QueueSettings,
+    dead_letters: Option<Arc<Self>>,
+    messages: Mutex<Vec<Message>>,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    id: String,
+    body: String,
+    sent: i64,
+    first_received: Option<i64>,
+    receives: u32,
+    visible: Instant,
+}
+
+/// What is in a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueReport {
+    /// Messages that can be handed out.
+    pub visible: usize,
+    /// Messages that are handed out or come later.
+    pub invisible: usize,
+    /// The bodies of all of them.
+    pub bodies: Vec<String>,
+}
+
+/// What a function says of a batch, part of which it could not deal with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PartialFailure {
+    #[serde(default)]
+    batch_item_failures: Vec<FailedItem>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedItem {
+    item_identifier: String,
+}
+
+/// A message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It is too large.
+    #[error("a message has at most {MESSAGE_LIMIT} bytes")]
+    TooLarge,
+    /// There are too many.
+    #[error("the queue is full")]
+    Full,
+}
+
+impl Queue {
+    /// An empty queue. Dead letters go to a queue that exists already.
+    pub fn new(
+        name: String,
+        settings: QueueSettings,
+        dead_letters: Option<Arc<Self>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            settings,
+            dead_letters,
+            messages: Mutex::default(),
+        })
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a message in and gives its id.
+    ///
+    /// # Errors
+    /// The message is too large, or there are too many.
+    pub fn send(&self, body: String, delay: Duration) -> Result<String, Refused> {
+        if body.len() > MESSAGE_LIMIT {
+            return Err(Refused::TooLarge);
+        }
+        let mut messages = self.messages();
+        if messages.len() >= MAX_MESSAGES {
+            return Err(Refused::Full);
+        }
+        let id = world::fresh_id();
+        messages.push(Message {
+            id: id.clone(),
+            body,
+            sent: world::date().timestamp_millis(),
+            first_received: None,
+            receives: 0,
+            visible: world::now() + delay,
+        });
+        Ok(id)
+    }
+
+    /// What is in it.
+    pub fn report(&self) -> QueueReport {
+        let now = world::now();
+        let messages = self.messages();
+        let visible = messages.iter().filter(|message| message.visible <= now);
+        let visible = visible.count();
+        QueueReport {
+            visible,
+            invisible: messages.len() - visible,
+            bodies: messages
+                .iter()
+                .map(|message| message.body.clone())
+                .collect(),
+        }
+    }
+
+    /// Hands a batch out: it is invisible from now on, for a while. What was handed out too often goes to the
+    /// dead letters instead.
+    fn receive(&self) -> Vec<Message> {
+        let now = world::now();
+        let date = world::date().timestamp_millis();
+        let mut batch = Vec::new();
+        let mut dead = Vec::new();
+        self.messages().retain_mut(|message| {
+            if message.visible > now || batch.len() >= self.settings.batch_size.max(1) {
+                return true;
+            }
+            if message.receives >= self.settings.max_receives && self.dead_letters.is_some() {
+                dead.push(message.body.clone());
+                return false;
+            }
+            message.receives += 1;
+            message.first_received.get_or_insert(date);
+            message.visible = now + seconds(self.settings.visibility_seconds);
+            batch.push(message.clone());
+            true
+        });
+        if let Some(dead_letters) = &self.dead_letters {
+            for body in dead {
+                // A queue of the dead that is full has been ignored for long enough.
+                dead_letters.send(body, Duration::ZERO).ok();
+            }
+        }
+        batch
+    }
+
+    /// Deletes what was dealt with. The rest becomes visible again when its time is over.
+    fn settle(&self, batch: &[Message], failed: &[String]) {
+        let is_done = |id: &String| {
+            let was_in = batch.iter().any(|message| message.id == *id);
+            was_in && !failed.contains(id)
+        };
+        self.messages().retain(|message| !is_done(&message.id));
+    }
+
+    /// Gives messages to a function for ever.
+    pub async fn feed(self: Arc<Self>, function: Arc<Function>) {
+        let slots = Arc::new(Semaphore::new(PARALLEL));
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
+            let batch = self.receive();
+            if batch.is_empty() {
+                drop(slot);
+                world::sleep(PAUSE).await;
+                continue;
+            }
+            let (queue, function) = (Arc::clone(&self), Arc::clone(&function));
+            tokio::spawn(async move {
+                let event = queue.event(&batch).to_string();
+                let outcome = function.invoke(event.into(), false, None).await;
+                if let Ok(Reply::Whole(said)) = outcome {
+                    queue.settle(&batch, &failed(&said, &batch));
+                }
+                drop(slot);
+            });
+        }
+    }
+
+    /// The event that a function gets for a batch.
+    fn event(&self, batch: &[Message]) -> Value {
+        let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}", self.name);
+        let records = batch.iter().map(|message| {
+            json!({
+                "messageId": message.id,
+                "receiptHandle": format!("{}-{}", message.id, message.receives),
+                "body": message.body,
+                "attributes": {
+                    "ApproximateReceiveCount": message.receives.to_string(),
+                    "SentTimestamp": message.sent.to_string(),
+                    "SenderId": ACCOUNT,
+                    "ApproximateFirstReceiveTimestamp":
+                        message.first_received.unwrap_or_default().to_string(),
+                },
+                "messageAttributes": {},
+                "md5OfBody": md5_of(&message.body),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": arn,
+                "awsRegion": REGION,
+            })
+        });
+        json!({ "Records": records.collect::<Vec<_>>() })
+    }
+}
+
+/// The messages that a function says have failed. An answer that names one which is not in the batch, or
+/// none by its name, is a failure of the whole batch, as on Lambda.
+fn failed(said: &[u8], batch: &[Message]) -> Vec<String> {
+    let said: Option<PartialFailure> = match said {
+        b"" | b"null" => Some(PartialFailure::default()),
+        _ => serde_json::from_slice::<Value>(said)
+            .ok()
+            .and_then(|said| match said {
+                Value::Object(_) => serde_json::from_value(said).ok(),
+                _ => Some(PartialFailure::default()),
+            }),
+    };
+    let ids: Vec<String> = batch.iter().map(|message| message.id.clone()).collect();
+    let Some(said) = said else {
+        return ids;
+    };
+    let failed = said.batch_item_failures.into_iter();
+    let failed: Vec<String> = failed.map(|item| item.item_identifier).collect();
+    match failed.iter().all(|id| ids.contains(id)) {
+        true => failed,
+        false => ids,
+    }
+}
+
+/// The MD5 of a message's body, in hexadecimal digits.
+pub(super) fn md5_of(body: &str) -> String {
+    let digest = Md5::digest(body.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The queues of a configuration. Dead letters come first, so that others can name them.
+///
+/// # Errors
+/// A queue sends its dead letters to none that there is.
+pub fn queues(
+    settings: &BTreeMap<String, QueueSettings>,
+) -> Result<BTreeMap<String, Arc<Queue>>, String> {
+    let mut queues: BTreeMap<String, Arc<Queue>> = BTreeMap::new();
+    let (last, first): (Vec<_>, Vec<_>) = settings
+        .iter()
+        .partition(|(_, settings)| settings.dead_letters.is_some());
+    for (name, settings) in first.into_iter().chain(last) {
+        let dead_letters = match &settings.dead_letters {
+            None => None,
+            Some(other) => {
+                let found = queues.get(other).cloned();
+                Some(found.ok_or_else(|| format!("queue {name}: there is no queue {other}"))?)
+            }
+        };
+        let queue = Queue::new(name.clone(), settings.clone(), dead_letters);
+        queues.insert(name.clone(), queue);
+    }
+    Ok(queues)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(visibility_seconds: f64, dead_letters: Option<Arc<Queue>>) -> Arc<Queue> {
+        let settings = QueueSettings {
+            visibility_seconds,
+            batch_size: 2,
+            max_receives: 2,
+            ..QueueSettings::default()
+        };
+        Queue::new("q".to_owned(), settings, dead_letters)
+    }
+
+    fn bodies(batch: &[Message]) -> Vec<&str> {
+        batch.iter().map(|message| message.body.as_str()).collect()
+    }
+
+    #[test]
+    fn a_message_is_handed_out_once_while_it_is_invisible() {
+        let queue = queue(60.0, None);
+        for body in ["a", "b", "c"] {
+            queue.send(body.to_owned(), Duration::ZERO).unwrap();
+        }
+        let batch = queue.receive();
+        assert_eq!(bodies(&batch), ["a", "b"]);
+        assert_eq!(bodies(&queue.receive()), ["c"]);
+        assert!(queue.receive().is_empty());
+        queue.settle(&batch, &[batch[1].id.clone()]);
+        assert_eq!(queue.report().bodies, ["b", "c"]);
+    }
+
+    #[test]
+    fn what_is_handed_out_too_often_goes_to_the_dead() {
+        let dead = queue(0.0, None);
+        let queue = queue(0.0, Some(Arc::clone(&dead)));
+        queue.send("a".to_owned(), Duration::ZERO).unwrap();
+        for receives in 1..=2 {
+            let batch = queue.receive();
+            assert_eq!(batch[0].receives, receives);
+        }
+        assert!(queue.receive().is_empty());
+        assert_eq!(queue.report(), QueueReport::default());
+        assert_eq!(dead.report().bodies, ["a"]);
+    }
+
+    #[test]
+    fn a_function_names_what_has_failed_or_everything_has() {
+        let queue = queue(0.0, None);
+        queue.send("a".to_owned(), Duration::ZERO).unwrap();
+        queue.send("b".to_owned(), Duration::ZERO).unwrap();
+        let batch = queue.receive();
+        let [a, b] = [batch[0].id.clone(), batch[1].id.clone()];
+        for (said, expected) in [
+            ("", vec![]),
+            ("null", vec![]),
+            ("\"fine\"", vec![]),
+            ("{}", vec![]),
+            (r#"{"batchItemFailures":[]}"#, vec![]),
+            (
+                &*json!({ "batchItemFailures": [{ "itemIdentifier": b }] }).to_string(),
+                vec![b.clone()],
+            ),
+            (
+                r#"{"batchItemFailures":[{"itemIdentifier":"?"}]}"#,
+                vec![a.clone(), b.clone()],
+            ),
+            (r#"{"batchItemFailures":[{"other":"?"}]}"#, vec![a, b]),
+        ] {
+            assert_eq!(failed(said.as_bytes(), &batch), expected, "{said}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Events that come again and again, as EventBridge Scheduler sends them: the input is the whole event.
+
+use std::sync::Arc;
+
+use crate::{
+    configuration::{ScheduleSettings, seconds},
+    runtime::Function,
+    world,
+};
+
+/// Sends the events of a schedule for ever. One that takes longer than the time between two does not delay
+/// the next.
+pub async fn run(schedule: ScheduleSettings, function: Arc<Function>) {
+    let input = schedule.input.to_string();
+    loop {
+        world::sleep(seconds(schedule.every_seconds)).await;
+        let (function, input) = (Arc::clone(&function), input.clone());
+        tokio::spawn(async move { function.invoke_event(input.into()).await });
+    }
+}

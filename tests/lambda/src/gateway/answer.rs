@@ -1,0 +1,247 @@
+//! What a function answered, as an HTTP response.
+
+use axum::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::EventKind;
+use crate::runtime::{Failure, FailureKind, Reply};
+
+/// The header that says what a failure was; for tests.
+pub(super) const FAILURE: &str = "x-lambda-local-failure";
+/// What separates the head of a streamed response from its body.
+const SEPARATOR: [u8; 8] = [0; 8];
+/// The most bytes of the head of a streamed response.
+const HEAD_LIMIT: usize = 64 << 10;
+
+/// A response as functions write it down.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    status_code: u16,
+    #[serde(default)]
+    headers: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    multi_value_headers: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    cookies: Vec<String>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+/// Why the service can't make a response of what a function answered.
+#[derive(Debug, thiserror::Error)]
+enum Malformed {
+    #[error("it is not a response: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a status or header is none: {0}")]
+    Head(#[from] http::Error),
+    #[error("a header has no text")]
+    Header,
+    #[error("the body is not in base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    #[error("the stream ends before its body")]
+    Stream,
+    #[error("it is larger than the service passes on")]
+    TooLarge,
+}
+
+/// The response to a client.
+pub(super) async fn response(kind: EventKind, outcome: Result<Reply, Failure>) -> Response<Body> {
+    let response = match outcome {
+        Ok(Reply::Whole(bytes)) => whole(kind, &bytes),
+        Ok(Reply::Stream(parts)) => streamed(parts).await,
+        Err(failure) => return failed(&failure),
+    };
+    response.unwrap_or_else(|malformed| {
+        let failure = Failure {
+            kind: FailureKind::Reported("Gateway.MalformedResponse".to_owned()),
+            message: malformed.to_string(),
+        };
+        failed(&failure)
+    })
+}
+
+/// What a client sees of a failure: nothing of its reason. An HTTP API says 500 where the others say 502; here
+/// all say 502, which no function answers on its own account.
+fn failed(failure: &Failure) -> Response<Body> {
+    let (status, message) = match failure.kind {
+        FailureKind::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        FailureKind::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        _ => (StatusCode::BAD_GATEWAY, "Internal Server Error"),
+    };
+    said(status, message, failure.kind.error_type())
+}
+
+/// A response of the service itself.
+pub(super) fn said(status: StatusCode, message: &str, reason: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(json!({ "message": message }).to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if let Ok(reason) = HeaderValue::from_str(reason) {
+        headers.insert(FAILURE, reason);
+    }
+    response
+}
+
+fn whole(kind: EventKind, bytes: &Bytes) -> Result<Response<Body>, Malformed> {
+    if bytes.len() > kind.response_limit() {
+        return Err(Malformed::TooLarge);
+    }
+    let mut written: Written = serde_json::from_slice(bytes)?;
+    let body = written.body.take().unwrap_or_default();
+    let body = match written.is_base64_encoded {
+        true => STANDARD.decode(body)?,
+        false => body.into_bytes(),
+    };
+    head(&written, Body::from(body))
+}
+
+fn head(written: &Written, body: Body) -> Result<Response<Body>, Malformed> {
+    let mut response = Response::builder().status(written.status_code).body(body)?;
+    let headers = response.headers_mut();
+    for (name, value) in &written.headers {
+        // What has several values is there with all of them.
+        if !written.multi_value_headers.contains_key(name) {
+            add(headers, name, value)?;
+        }
+    }
+    for (name, values) in &written.multi_value_headers {
+        for value in values.as_array().into_iter().flatten() {
+            add(headers, name, value)?;
+        }
+    }
+    for cookie in &written.cookies {
+        add(headers, "set-cookie", &cookie.as_str().into())?;
+    }
+    Ok(response)
+}
+
+fn add(headers: &mut HeaderMap, name: &str, value: &serde_json::Value) -> Result<(), Malformed> {
+    let text = match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::Bool(bool) => bool.to_string(),
+        _ => return Err(Malformed::Header),
+    };
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
+    let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
+    // The service frames the body itself.
+    let is_framing = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ];
+    if !is_framing.contains(&name) {
+        headers.append(name, value);
+    }
+    Ok(())
+}
+
+/// A response in parts: its head as JSON, eight zero bytes, its body.
+async fn streamed(
+    mut parts: mpsc::Receiver<Result<Bytes, Failure>>,
+) -> Result<Response<Body>, Malformed> {
+    let mut begun = Vec::new();
+    let end_of_head = loop {
+        let position = begun
+            .windows(SEPARATOR.len())
+            .position(|window| window == SEPARATOR);
+        if let Some(position) = position {
+            break position;
+        }
+        match parts.recv().await {
+            Some(Ok(part)) if begun.len() <= HEAD_LIMIT => begun.extend_from_slice(&part),
+            _ => return Err(Malformed::Stream),
+        }
+    };
+    let rest = begun.split_off(end_of_head);
+    let rest = Bytes::from(rest).slice(SEPARATOR.len()..);
+    let written: Written = serde_json::from_slice(&begun)?;
+    let first = stream::once(async { Ok(rest) });
+    let body = Body::from_stream(first.chain(ReceiverStream::new(parts)));
+    head(&written, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn read(response: Response<Body>) -> (u16, HeaderMap, Bytes) {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, body)
+    }
+
+    #[tokio::test]
+    async fn a_written_response_becomes_one() {
+        let written = json!({
+            "statusCode": 422,
+            "headers": { "x-one": "1", "content-length": "9", "x-many": "last" },
+            "multiValueHeaders": { "x-many": ["first", "last"] },
+            "cookies": ["a=1", "b=2"],
+            "body": "/wA=",
+            "isBase64Encoded": true,
+        });
+        let reply = Reply::Whole(written.to_string().into());
+        let (status, headers, body) = read(response(EventKind::HttpApi, Ok(reply)).await).await;
+        assert_eq!((status, &body[..]), (422, &b"\xff\0"[..]));
+        assert_eq!(headers["x-one"], "1");
+        assert_eq!(headers.get_all("x-many").iter().count(), 2);
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_response_is_the_fault_of_the_gateway_behind_which_it_is() {
+        for written in [
+            "",
+            "null",
+            "{}",
+            r#"{"statusCode":99999}"#,
+            r#"{"statusCode":200,"headers":{"a b":"c"}}"#,
+            r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#,
+        ] {
+            let reply = Reply::Whole(Bytes::from_static(written.as_bytes()));
+            let answer = response(EventKind::HttpApi, Ok(reply)).await;
+            assert_eq!(answer.status(), 502, "{written}");
+            assert_eq!(answer.headers()[FAILURE], "Gateway.MalformedResponse");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_streamed_response_is_passed_on_wherever_it_is_cut() {
+        let text = b"{\"statusCode\":201,\"headers\":{\"x-a\":\"b\"},\"cookies\":[]}\0\0\0\0\0\0\0\0body\0";
+        for cut in 0..text.len() {
+            let (sender, parts) = mpsc::channel(2);
+            for part in [&text[..cut], &text[cut..]] {
+                sender.send(Ok(Bytes::copy_from_slice(part))).await.unwrap();
+            }
+            drop(sender);
+            let answer = response(EventKind::FunctionUrl, Ok(Reply::Stream(parts))).await;
+            let (status, headers, body) = read(answer).await;
+            assert_eq!((status, &body[..]), (201, &b"body\0"[..]), "{cut}");
+            assert_eq!(headers["x-a"], "b");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_load_balancer_passes_on_a_megabyte_at_most() {
+        let written = json!({ "statusCode": 200, "body": "x".repeat(1 << 20) }).to_string();
+        for (kind, status) in [(EventKind::HttpApi, 200), (EventKind::LoadBalancer, 502)] {
+            let reply = Reply::Whole(written.clone().into());
+            assert_eq!(response(kind, Ok(reply)).await.status(), status);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The events that the services make of an HTTP request.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Method, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use super::EventKind;
+use crate::{
+    runtime::{ACCOUNT, REGION},
+    world,
+};
+
+/// The address that every client seems to have.
+const CLIENT: &str = "127.0.0.1";
+
+/// The event for a request.
+pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Value {
+    let request = Request {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+    };
+    let (body, is_base64) = match body.is_empty() {
+        true => (Value::Null, false),
+        false => encode(kind, &parts.headers, body),
+    };
+    let mut event = match kind {
+        EventKind::HttpApi | EventKind::FunctionUrl => request.version_2(kind),
+        EventKind::RestApi => request.version_1(),
+        EventKind::LoadBalancer => request.load_balancer(),
+    };
+    // The second version leaves out what is empty, the others do not.
+    let leaves_out = matches!(kind, EventKind::HttpApi | EventKind::FunctionUrl);
+    if let Some(event) = event.as_object_mut() {
+        if !(leaves_out && body.is_null()) {
+            event.insert("body".to_owned(), body);
+        }
+        event.insert("isBase64Encoded".to_owned(), is_base64.into());
+    }
+    event
+}
+
+/// Text stays text where the service takes the type for text; everything else is encoded.
+fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let is_text_type = content_type.starts_with("text/")
+        || [
+            "application/json",
+            "application/javascript",
+            "application/xml",
+        ]
+        .iter()
+        .any(|text| content_type.starts_with(text));
+    // A REST API that lets everything be binary encodes everything.
+    let may_be_text = is_text_type
+        && kind != EventKind::RestApi
+        && !headers.contains_key(header::CONTENT_ENCODING);
+    match std::str::from_utf8(body) {
+        Ok(text) if may_be_text => (text.into(), false),
+        _ => (STANDARD.encode(body).into(), true),
+    }
+}
+
+struct Request<'a> {
+    method: &'a Method,
+    path: &'a str,
+    query: &'a str,
+    headers: &'a HeaderMap,
+}
+
+impl Request<'_> {
+    /// Payload format 2.0.
+    fn version_2(&self, kind: EventKind) -> Value {
+        // An HTTP API decodes the path, the URL of a function does not.
+        let path = match kind {
+            EventKind::HttpApi => decode(self.path),
+            _ => self.path.into(),
+        };
+        let mut headers = self.joined_headers(",");
+        let cookies = headers.remove("cookie");
+        let date = world::date();
+        let mut event = json!({
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": self.query,
+            "headers": headers,
+            "requestContext": {
+                "accountId": ACCOUNT,
+                "apiId": "local",
+                "domainName": self.host(),
+                "domainPrefix": "local",
+                "http": {
+                    "method": self.method.as_str(),
+                    "path": path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": CLIENT,
+                    "userAgent": self.header("user-agent"),
+                },
+                "requestId": world::fresh_id(),
+                "routeKey": "$default",
+                "stage": "$default",
+                "time": date.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+                "timeEpoch": date.timestamp_millis(),
+            },
+        });
+        if let Some(event) = event.as_object_mut() {
+            if let Some(cookies) = cookies {
+                let cookies: Vec<&str> = cookies.split(';').map(str::trim).collect();
+                event.insert("cookies".to_owned(), json!(cookies));
+            }
+            let parameters = self.parameters(decode_form);
+            if !parameters.is_empty() {
+                let joined = parameters
+                    .into_iter()
+                    .map(|(name, values)| (name, values.join(",").into()));
+                let joined: Map<String, Value> = joined.collect();
+                event.insert("queryStringParameters".to_owned(), joined.into());
+            }
+        }
+        event
+    }
+
+    /// Payload format 1.0 of a REST API.
+    fn version_1(&self) -> Value {
+        let date = world::date();
+        let path = decode(self.path);
+        let parameters = self.parameters(decode_form);
+        json!({
+            "resource": "/{proxy+}",
+            "path": path,
+            "httpMethod": self.method.as_str(),
+            "headers": self.last_headers(),
+            "multiValueHeaders": self.all_headers(),
+            "queryStringParameters": last_of(&parameters),
+            "multiValueQueryStringParameters": all_of(&parameters),
+            "pathParameters": { "proxy": path.trim_start_matches('/') },
+            "stageVariables": null,
+            "requestContext": {
+                "accountId": ACCOUNT,
+                "apiId": "local",
+                "domainName": self.host(),
+                "domainPrefix": "local",
+                "httpMethod": self.method.as_str(),
+                "identity": { "sourceIp": CLIENT, "userAgent": self.header("user-agent") },
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "requestId": world::fresh_id(),
+                "requestTime": date.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+                "requestTimeEpoch": date.timestamp_millis(),
+                "resourcePath": "/{proxy+}",
+                // The name that leaves the path as it is, as with a domain of one's own.
+                "stage": "$default",
+            },
+        })
+    }
+
+    /// The event of a load balancer, which decodes nothing.
+    fn load_balancer(&self) -> Value {
+        let parameters = self.parameters(Cow::from);
+        let group = format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/local/0");
+        json!({
+            "requestContext": { "elb": { "targetGroupArn": group } },
+            "httpMethod": self.method.as_str(),
+            "path": self.path,
+            "multiValueQueryStringParameters": all_of(&parameters),
+            "multiValueHeaders": self.all_headers(),
+        })
+    }
+
+    fn header(&self, name: &str) -> String {
+        let value = self.headers.get(name);
+        value.map_or_else(String::new, |value| lossy(value.as_bytes()))
+    }
+
+    fn host(&self) -> String {
+        match self.header("host") {
+            host if host.is_empty() => "localhost".to_owned(),
+            host => host,
+        }
+    }
+
+    /// The headers as the function gets them, with what the service adds.
+    fn all_headers(&self) -> BTreeMap<String, Vec<String>> {
+        let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in self.headers {
+            let values = headers.entry(name.as_str().to_owned()).or_default();
+            values.push(lossy(value.as_bytes()));
+        }
+        for (name, value) in [
+            ("host", self.host()),
+            ("x-forwarded-for", CLIENT.to_owned()),
+            ("x-forwarded-port", "443".to_owned()),
+            ("x-forwarded-proto", "https".to_owned()),
+        ] {
+            headers.insert(name.to_owned(), vec![value]);
+        }
+        headers
+    }
+
+    fn joined_headers(&self, separator: &str) -> BTreeMap<String, String> {
+        let headers = self.all_headers().into_iter();
+        headers
+            .map(|(name, values)| (name, values.join(separator)))
+            .collect()
+    }
+
+    fn last_headers(&self) -> BTreeMap<String, String> {
+        let headers = self.all_headers().into_iter();
+        headers
+            .filter_map(|(name, mut values)| Some((name, values.pop()?)))
+            .collect()
+    }
+
+    /// The parameters of the query, in the order in which their names first come.
+    fn parameters<'a>(
+        &'a self,
+        decoded: impl Fn(&'a str) -> Cow<'a, str>,
+    ) -> Vec<(String, Vec<String>)> {
+        let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
+        for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name).into_owned(), decoded(value).into_owned());
+            match parameters.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => parameters.push((name, vec![value])),
+            }
+        }
+        parameters
+    }
+}
+
+fn all_of(parameters: &[(String, Vec<String>)]) -> Value {
+    let all = parameters
+        .iter()
+        .map(|(name, values)| (name.clone(), json!(values)));
+    Value::Object(all.collect())
+}
+
+fn last_of(parameters: &[(String, Vec<String>)]) -> Value {
+    let last = parameters
+        .iter()
+        .filter_map(|(name, values)| Some((name.clone(), Value::from(values.last()?.as_str()))));
+    Value::Object(last.collect())
+}
+
+/// A part of a query, in which a plus is a space.
+fn decode_form(text: &str) -> Cow<'_, str> {
+    match text.contains('+') {
+        true => decode(&text.replace('+', " ")).into_owned().into(),
+        false => decode(text),
+    }
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const TARGET: &str = "/api/v3/engine/a%20b?db=my-db&q=SELECT%20*%20FROM%20%22t%22&x=1&x=2%2B3";
+
+    /// What the library of the functions reads from an event.
+    async fn read(kind: EventKind, content_type: &str, body: &[u8]) -> http::Request<Bytes> {
+        let (parts, ()) = http::Request::builder()
+            .method("POST")
+            .uri(TARGET)
+            .header("host", "db.example")
+            .header("authorization", "Bearer apiv3_x")
+            .header("content-type", content_type)
+            .header("x-twice", "one")
+            .header("x-twice", "two")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let event = event(kind, &parts, &Bytes::copy_from_slice(body));
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        http::Request::from_parts(parts, body)
+    }
+
+    #[tokio::test]
+    async fn a_function_reads_from_each_event_what_the_client_sent() {
+        for kind in EventKind::ALL {
+            for (content_type, body) in [
+                ("text/plain; charset=utf-8", "m,t=ü v=1i 1".as_bytes()),
+                ("application/json", b"{}"),
+                ("application/octet-stream", b"\x00\xff\x1f\x8b"),
+                ("text/plain", b"\xff"),
+                ("text/plain", b""),
+            ] {
+                let request = read(kind, content_type, body).await;
+                assert_eq!(request.method(), "POST", "{kind:?}");
+                assert_eq!(request.uri().path(), "/api/v3/engine/a%20b", "{kind:?}");
+                let query = request.uri().query().unwrap_or_default();
+                let decoded = decode(query).replace('+', " ");
+                for part in ["db=my-db", "SELECT * FROM \"t\"", "x=1"] {
+                    assert!(decoded.contains(part), "{kind:?}: {query}");
+                }
+                let headers = request.headers();
+                assert_eq!(headers["host"], "db.example", "{kind:?}");
+                assert_eq!(headers["authorization"], "Bearer apiv3_x", "{kind:?}");
+                assert_eq!(headers["content-type"], content_type, "{kind:?}");
+                assert_eq!(request.body(), body, "{kind:?} {content_type}");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Which function a request goes to: the routes of the deployment.
+
+use crate::deployment::Deployment;
+
+/// All routes and the functions behind them.
+#[derive(Clone, Debug)]
+pub struct Routes(Vec<(String, String)>);
+
+impl Routes {
+    /// The routes of a deployment.
+    pub fn of(deployment: &Deployment) -> Self {
+        let routes = deployment.routes();
+        Self(
+            routes
+                .map(|(key, function)| (key.to_owned(), function.to_owned()))
+                .collect(),
+        )
+    }
+
+    /// The function that a request goes to, if there is one. The most specific route wins, as with API Gateway:
+    /// one without a rest before one with it, a method before any, and everything before the default.
+    pub fn function_for(&self, method: &str, path: &str) -> Option<&str> {
+        let matching = self.0.iter();
+        let matching =
+            matching.filter_map(|(key, function)| Some((rank(key, method, path)?, function)));
+        let best = matching.max_by_key(|(rank, _)| *rank);
+        best.map(|(_, function)| function.as_str())
+    }
+}
+
+/// How specific a route is for a request, if it is one for it at all.
+fn rank(key: &str, method: &str, path: &str) -> Option<(bool, usize, bool)> {
+    let Some((wanted, pattern)) = key.split_once(' ') else {
+        return (key == "$default").then_some((false, 0, false));
+    };
+    let is_method = wanted == method;
+    if !is_method && wanted != "ANY" {
+        return None;
+    }
+    match pattern.strip_suffix("{proxy+}") {
+        None => (pattern == path).then_some((true, pattern.len(), is_method)),
+        Some(prefix) => {
+            let rest = path.strip_prefix(prefix)?;
+            (!rest.is_empty()).then_some((false, prefix.len(), is_method))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_go_to_the_function_of_the_most_specific_route() {
+        let routes = Routes::of(&Deployment::read().unwrap());
+        for (method, path, function) in [
+            ("POST", "/api/v3/write_lp", "write"),
+            ("POST", "/api/v2/write", "write"),
+            ("GET", "/api/v3/query_sql", "query"),
+            ("POST", "/query", "query"),
+            ("GET", "/api/v3/configure/database", "query"),
+            ("POST", "/api/v3/configure/database", "write"),
+            ("DELETE", "/api/v3/configure/table", "write"),
+            ("GET", "/api/v3/engine/a/b", "engine"),
+            (
+                "POST",
+                "/api/v3/configure/processing_engine_trigger",
+                "engine",
+            ),
+        ] {
+            let found = routes.function_for(method, path);
+            assert_eq!(found, Some(function), "{method} {path}");
+        }
+        let default = routes.0.iter().find(|(key, _)| key == "$default").unwrap();
+        assert_eq!(routes.function_for("GET", "/nope"), Some(&*default.1));
+        assert_eq!(
+            routes.function_for("GET", "/api/v3/engine/"),
+            Some(&*default.1)
+        );
+    }
+}

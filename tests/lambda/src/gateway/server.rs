@@ -1,0 +1,117 @@
+//! The HTTP server of the gateway.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+};
+use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{EventKind, Routes, answer, event::event};
+use crate::{
+    runtime::{Failure, FailureKind, Function, Reply},
+    world,
+};
+
+/// The longest that API Gateway waits for a function.
+const INTEGRATION_LIMIT: Duration = Duration::from_secs(30);
+/// The header with which a test chooses another service than the configured one.
+const KIND: &str = "x-lambda-local-event";
+/// The header with which a test chooses the instance.
+const INSTANCE: &str = "x-lambda-local-instance";
+
+/// What turns HTTP requests into events for the functions.
+#[derive(Debug)]
+pub struct Gateway {
+    kind: EventKind,
+    streaming: bool,
+    routes: Routes,
+    functions: BTreeMap<String, Arc<Function>>,
+}
+
+impl Gateway {
+    /// A gateway before these functions.
+    pub fn new(
+        kind: EventKind,
+        streaming: bool,
+        routes: Routes,
+        functions: BTreeMap<String, Arc<Function>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            streaming,
+            routes,
+            functions,
+        })
+    }
+
+    /// Everything it serves.
+    pub fn routes(self: Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(self)
+    }
+
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let kind = take(&mut parts.headers, KIND).and_then(|name| EventKind::named(&name));
+        let kind = kind.unwrap_or(self.kind);
+        let instance = take(&mut parts.headers, INSTANCE).and_then(|number| number.parse().ok());
+        let body = match Limited::new(body, kind.request_limit()).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let (status, message) = (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+                return answer::said(status, message, "Gateway.RequestTooLarge");
+            }
+            Err(_) => {
+                return answer::said(StatusCode::BAD_REQUEST, "Bad Request", "Gateway.BrokenBody");
+            }
+        };
+        let event = event(kind, &parts, &body).to_string();
+        let outcome = self.invoke(kind, &parts, event.into(), instance).await;
+        answer::response(kind, outcome).await
+    }
+
+    async fn invoke(
+        &self,
+        kind: EventKind,
+        parts: &Parts,
+        event: bytes::Bytes,
+        instance: Option<u32>,
+    ) -> Result<Reply, Failure> {
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        let name = self.routes.function_for(method, path);
+        let Some(function) = name.and_then(|name| self.functions.get(name)) else {
+            return Err(Failure {
+                kind: FailureKind::InitFailed,
+                message: "there is no function behind this route".to_owned(),
+            });
+        };
+        // Only the URL of a function, and a REST API that is told to, pass on parts.
+        let streams = self.streaming && matches!(kind, EventKind::FunctionUrl | EventKind::RestApi);
+        let outcome = function.invoke(event, streams, instance);
+        match kind {
+            EventKind::HttpApi | EventKind::RestApi => {
+                let limited = world::within(INTEGRATION_LIMIT, outcome).await;
+                limited.unwrap_or_else(|| {
+                    Err(Failure {
+                        kind: FailureKind::Throttled,
+                        message: "the function takes too long for the gateway".to_owned(),
+                    })
+                })
+            }
+            EventKind::LoadBalancer | EventKind::FunctionUrl => outcome.await,
+        }
+    }
+}
+
+async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    gateway.answer(request).await
+}
+
+/// Takes a header out that is not for the function.
+fn take(headers: &mut HeaderMap, name: &str) -> Option<String> {
+    let value = headers.remove(name)?;
+    Some(value.to_str().ok()?.to_owned())
+}

@@ -1,0 +1,190 @@
+//! Everything together.
+
+use std::{collections::BTreeMap, io, net::Ipv4Addr, sync::Arc};
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    Configuration,
+    configuration::NotificationSettings,
+    control::{self, Control},
+    deployment::Deployment,
+    events::{Notifications, Queue, queue::queues, schedules, sqs::path_of},
+    gateway::{Gateway, Routes},
+    runtime::Function,
+    store::Store,
+};
+
+/// The S3 server, the functions, and what brings events to them.
+#[derive(Debug)]
+pub struct Local {
+    store: Store,
+    functions: BTreeMap<String, Arc<Function>>,
+    gateway: String,
+    control: String,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Local {
+    /// Starts everything but the instances, which come with the events.
+    ///
+    /// # Errors
+    /// A port or directory can't be used, or the configuration names what is not there.
+    pub async fn start(configuration: Configuration) -> io::Result<Self> {
+        let deployment = Deployment::read()?;
+        let mut store = Store::start(&configuration, &deployment).await?;
+        let control_listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, configuration.control_port)).await?;
+        let control = url(&control_listener)?;
+        let gateway_listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, configuration.gateway.port)).await?;
+        let gateway_url = url(&gateway_listener)?;
+
+        let functions = functions(&configuration, &store, &control);
+        let queues = queues(&configuration.queues).map_err(io::Error::other)?;
+        let mut tasks = Vec::new();
+        for (name, queue) in &queues {
+            let settings = configuration.queues.get(name);
+            if let Some(function) = settings.and_then(|settings| settings.function.as_ref()) {
+                let function = Arc::clone(named(&functions, function)?);
+                tasks.push(tokio::spawn(Arc::clone(queue).feed(function)));
+            }
+        }
+        for schedule in configuration.schedules {
+            let function = Arc::clone(named(&functions, &schedule.function)?);
+            tasks.push(tokio::spawn(schedules::run(schedule, function)));
+        }
+        let notifications = match &configuration.notifications {
+            None => None,
+            Some(settings) => {
+                let (notifications, task) = notify(settings, &functions, &queues, &mut store)?;
+                tasks.extend(task);
+                Some(notifications)
+            }
+        };
+        let gateway = Gateway::new(
+            configuration.gateway.event,
+            configuration.gateway.streaming,
+            Routes::of(&deployment),
+            functions.clone(),
+        );
+        tasks.push(serve(gateway_listener, gateway.routes()));
+        let interface = Control {
+            functions: functions.clone(),
+            queues,
+            notifications,
+            journal: Arc::clone(&store.journal),
+        };
+        tasks.push(serve(control_listener, control::routes(interface)));
+        Ok(Self {
+            store,
+            functions,
+            gateway: gateway_url,
+            control,
+            tasks,
+        })
+    }
+
+    /// Where clients send their requests.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// Where tests send their commands.
+    pub fn control(&self) -> &str {
+        &self.control
+    }
+
+    /// Where the S3 server is.
+    pub fn store(&self) -> String {
+        self.store.server.endpoint()
+    }
+
+    /// The bucket.
+    pub fn bucket(&self) -> &str {
+        self.store.server.bucket()
+    }
+
+    /// Kills all instances and stops.
+    pub async fn stop(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for function in self.functions.values() {
+            function.close().await;
+        }
+    }
+}
+
+fn url(listener: &TcpListener) -> io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+fn serve(listener: TcpListener, routes: Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        // It serves until it is aborted.
+        axum::serve(listener, routes).await.ok();
+    })
+}
+
+fn named<'a>(
+    functions: &'a BTreeMap<String, Arc<Function>>,
+    name: &str,
+) -> io::Result<&'a Arc<Function>> {
+    let found = functions.get(name);
+    found.ok_or_else(|| io::Error::other(format!("there is no function {name}")))
+}
+
+fn functions(
+    configuration: &Configuration,
+    store: &Store,
+    control: &str,
+) -> BTreeMap<String, Arc<Function>> {
+    let functions = configuration
+        .functions
+        .iter()
+        .filter_map(|(name, settings)| {
+            let identity = store.identities.get(name)?.clone();
+            let environment = settings.environment.iter();
+            let environment = environment
+                .map(|(variable, value)| (variable.clone(), filled(value, store, control)));
+            let function = Function::new(
+                name.clone(),
+                settings.clone(),
+                environment.collect(),
+                identity,
+                configuration.folder.clone(),
+            );
+            Some((name.clone(), function))
+        });
+    functions.collect()
+}
+
+/// A value with what is known now in the place of its names.
+fn filled(value: &str, store: &Store, control: &str) -> String {
+    let mut value = value
+        .replace("${STORE_ENDPOINT}", &store.server.endpoint())
+        .replace("${BUCKET}", store.server.bucket());
+    const QUEUE: &str = "${QUEUE_URL:";
+    while let Some((before, rest)) = value.split_once(QUEUE) {
+        let (name, after) = rest.split_once('}').unwrap_or((rest, ""));
+        value = format!("{before}{control}{}{after}", path_of(name));
+    }
+    value
+}
+
+type Told = (Arc<Notifications>, Option<JoinHandle<()>>);
+
+fn notify(
+    settings: &NotificationSettings,
+    functions: &BTreeMap<String, Arc<Function>>,
+    queues: &BTreeMap<String, Arc<Queue>>,
+    store: &mut Store,
+) -> io::Result<Told> {
+    let notifications =
+        Notifications::new(settings, functions, queues).map_err(io::Error::other)?;
+    let puts = store.puts.take();
+    let task = puts.map(|puts| tokio::spawn(Arc::clone(&notifications).run(puts)));
+    Ok((notifications, task))
+}

@@ -1,0 +1,61 @@
+//! `neap-lambda-local [--until-end-of-input] CONFIGURATION`: runs the functions as a file says, until it is asked
+//! to stop, or whoever started it has closed its input. Prints one line of JSON with the addresses when it is ready.
+
+use std::{error::Error, fs, future::pending, io, thread};
+
+use neap_lambda_local::{Configuration, Local};
+use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [path] => run(path, pending()).await,
+        [flag, path] if flag == "--until-end-of-input" => run(path, end_of_input()).await,
+        _ => Err("usage: neap-lambda-local [--until-end-of-input] CONFIGURATION".into()),
+    }
+}
+
+async fn run(path: &str, end: impl Future<Output = ()>) -> Result<(), Box<dyn Error>> {
+    let configuration: Configuration = serde_json::from_str(&fs::read_to_string(path)?)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let local = Local::start(configuration).await?;
+    let addresses = json!({
+        "gateway": local.gateway(),
+        "control": local.control(),
+        "store": local.store(),
+        "bucket": local.bucket(),
+    });
+    print(&addresses.to_string());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = end => {}
+    }
+    local.stop().await;
+    Ok(())
+}
+
+/// Waits until whoever started this has gone, or has closed the input to say that it is over.
+async fn end_of_input() {
+    let (sender, ended) = oneshot::channel::<()>();
+    // A thread of its own: nothing waits for it at the end.
+    thread::spawn(move || {
+        io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
+        drop(sender);
+    });
+    ended.await.ok();
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever starts the process waits for this line"
+)]
+fn print(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,326 @@
+//! The Runtime API of an instance, and of the Extensions API what a runtime uses for itself. Each instance has
+//! a port of its own.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use futures::future::pending;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{
+    Failure, FailureKind, Function, Reply,
+    invocation::{Invocation, RESPONSE_LIMIT, STREAM_LIMIT},
+    launch::ACCOUNT,
+};
+use crate::world;
+
+/// The parts of a streamed response that wait for the client.
+const PARTS: usize = 16;
+/// The header with which a runtime says that a response comes in parts.
+const MODE: &str = "lambda-runtime-function-response-mode";
+/// The trailer with which a runtime says that a stream broke off.
+const STREAM_ERROR: &str = "lambda-runtime-function-error-type";
+/// The header with the id of an extension.
+const EXTENSION_ID: &str = "lambda-extension-identifier";
+
+/// An instance, as its Runtime API knows it.
+#[derive(Clone)]
+struct Sandbox {
+    function: Arc<Function>,
+    number: u32,
+}
+
+pub(super) fn routes(function: Arc<Function>, number: u32) -> Router {
+    let invocation = "/2018-06-01/runtime/invocation/{id}";
+    Router::new()
+        .route("/2018-06-01/runtime/invocation/next", get(next))
+        .route(&format!("{invocation}/response"), post(respond))
+        .route(&format!("{invocation}/error"), post(report_error))
+        .route("/2018-06-01/runtime/init/error", post(report_init_error))
+        .route("/2020-01-01/extension/register", post(register_extension))
+        .route("/2020-01-01/extension/event/next", get(next_for_extension))
+        .with_state(Sandbox { function, number })
+}
+
+/// What a runtime says of an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Diagnostic {
+    error_type: String,
+    error_message: String,
+}
+
+/// What happens when the program asks for an event.
+enum Asked {
+    Event(Invocation),
+    Wait(Arc<tokio::sync::Notify>),
+    Gone,
+}
+
+impl Sandbox {
+    /// The next event for this instance, if there is one.
+    fn ask(&self) -> Asked {
+        let mut state = self.function.state();
+        let Some(instance) = state.instances.get_mut(&self.number) else {
+            return Asked::Gone;
+        };
+        if instance.init.is_none() {
+            instance.init = Some(instance.begun.elapsed());
+        }
+        if let Some(invocation) = instance.inbox.pop_front() {
+            instance.polling = false;
+            return Asked::Event(invocation);
+        }
+        instance.polling = true;
+        let wake = Arc::clone(&instance.wake);
+        if self.function.freezes() {
+            instance.rest();
+        }
+        Asked::Wait(wake)
+    }
+
+    /// Hands an event to the program, which has time until its deadline from now on.
+    fn hand_out(&self, invocation: Invocation) -> Response {
+        let limit = self.function.settings.limits.timeout();
+        let deadline = world::date() + limit;
+        let id = invocation.id.clone();
+        let response = Response::builder()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", &id)
+            .header(
+                "lambda-runtime-deadline-ms",
+                deadline.timestamp_millis().to_string(),
+            )
+            .header("lambda-runtime-invoked-function-arn", self.function.arn())
+            .header(
+                "lambda-runtime-trace-id",
+                "Root=1-00000000-000000000000000000000000;Sampled=0",
+            )
+            .body(Body::from(invocation.payload.clone()));
+        if let Some(instance) = self.function.state().instances.get_mut(&self.number) {
+            instance.running.insert(id.clone(), Some(invocation));
+        }
+        let sandbox = self.clone();
+        tokio::spawn(async move {
+            world::sleep(limit).await;
+            sandbox.time_out(&id);
+        });
+        response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+
+    /// Kills the instance if it still works on this event.
+    fn time_out(&self, id: &str) {
+        let mut state = self.function.state();
+        if let Some(instance) = state.instances.get_mut(&self.number)
+            && instance.running.contains_key(id)
+        {
+            let seconds = self.function.settings.limits.timeout_seconds;
+            let message = format!("{id} Task timed out after {seconds:.2} seconds");
+            instance.kill(Failure::new(FailureKind::TimedOut, message));
+        }
+    }
+
+    /// The event of this id, which stays among those that run.
+    fn running(&self, id: &str) -> Option<Invocation> {
+        let mut state = self.function.state();
+        let instance = state.instances.get_mut(&self.number)?;
+        instance.running.get_mut(id)?.take()
+    }
+
+    /// Leaves an event to be answered when the instance has gone.
+    fn put_back(&self, id: String, invocation: Invocation) {
+        let failure = Failure::new(FailureKind::Exited, "the response broke off");
+        let mut state = self.function.state();
+        match state.instances.get_mut(&self.number) {
+            Some(instance) => {
+                instance.running.insert(id, Some(invocation));
+            }
+            None => invocation.fail(failure),
+        }
+    }
+
+    /// Notes that an event is over.
+    fn finish(&self, id: &str) {
+        let mut state = self.function.state();
+        if let Some(instance) = state.instances.get_mut(&self.number) {
+            instance.running.remove(id);
+            instance.handled += 1;
+        }
+        self.function.place_waiting(&mut state);
+    }
+}
+
+async fn next(State(sandbox): State<Sandbox>) -> Response {
+    loop {
+        match sandbox.ask() {
+            Asked::Event(invocation) => return sandbox.hand_out(invocation),
+            Asked::Wait(wake) => wake.notified().await,
+            Asked::Gone => return pending().await,
+        }
+    }
+}
+
+fn accepted() -> Response {
+    (StatusCode::ACCEPTED, Json(json!({ "status": "OK" }))).into_response()
+}
+
+fn refused(status: StatusCode, error_type: &str, message: &str) -> Response {
+    let body = json!({ "errorType": error_type, "errorMessage": message });
+    (status, Json(body)).into_response()
+}
+
+fn no_such_event() -> Response {
+    refused(
+        StatusCode::BAD_REQUEST,
+        "InvalidRequestID",
+        "Invalid request ID",
+    )
+}
+
+async fn respond(
+    State(sandbox): State<Sandbox>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(invocation) = sandbox.running(&id) else {
+        return no_such_event();
+    };
+    let is_stream = headers.get(MODE).is_some_and(|mode| mode == "streaming");
+    if is_stream && invocation.streaming {
+        let (parts, stream) = mpsc::channel(PARTS);
+        drop(invocation.reply.send(Ok(Reply::Stream(stream))));
+        pass_on(body, &parts).await;
+        sandbox.finish(&id);
+        return accepted();
+    }
+    let whole = Limited::new(body, RESPONSE_LIMIT).collect().await;
+    let (outcome, response) = match whole {
+        Ok(whole) => (Ok(Reply::Whole(whole.to_bytes())), accepted()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let message =
+                format!("Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).");
+            let response = refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                &message,
+            );
+            let failure = Failure::new(FailureKind::ResponseTooLarge, message);
+            (Err(failure), response)
+        }
+        // The program died while it sent: whoever watches it answers.
+        Err(_) => {
+            sandbox.put_back(id, invocation);
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+    };
+    drop(invocation.reply.send(outcome));
+    sandbox.finish(&id);
+    response
+}
+
+/// Passes the parts of a response on as they come, at the pace of the client.
+async fn pass_on(mut body: Body, parts: &mpsc::Sender<Result<Bytes, Failure>>) {
+    let mut sent = 0;
+    let broken = |message: &str| {
+        let kind = FailureKind::Reported("Runtime.StreamError".to_owned());
+        Err(Failure::new(kind, message))
+    };
+    while let Some(frame) = body.frame().await {
+        let part = match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(bytes)) if sent + bytes.len() <= STREAM_LIMIT => {
+                sent += bytes.len();
+                Ok(bytes)
+            }
+            Ok(Ok(_)) => broken("the response is too large"),
+            Ok(Err(frame)) => match frame.into_trailers() {
+                Ok(trailers) if trailers.contains_key(STREAM_ERROR) => {
+                    broken("the function broke off")
+                }
+                _ => continue,
+            },
+            Err(_) => broken("the instance broke off"),
+        };
+        let is_last = part.is_err();
+        if parts.send(part).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn report_error(
+    State(sandbox): State<Sandbox>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Response {
+    let Some(invocation) = sandbox.running(&id) else {
+        return no_such_event();
+    };
+    let said: Diagnostic = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = FailureKind::Reported(said.error_type);
+    invocation.fail(Failure::new(kind, said.error_message));
+    sandbox.finish(&id);
+    accepted()
+}
+
+async fn report_init_error(State(sandbox): State<Sandbox>, body: Bytes) -> Response {
+    let said: Diagnostic = serde_json::from_slice(&body).unwrap_or_default();
+    let mut state = sandbox.function.state();
+    if let Some(instance) = state.instances.get_mut(&sandbox.number) {
+        let message = format!("{}: {}", said.error_type, said.error_message);
+        let failure = Failure::new(FailureKind::InitFailed, message);
+        // It ends by itself now, and is killed if it does not.
+        instance.ending.get_or_insert(failure);
+    }
+    accepted()
+}
+
+async fn register_extension(State(sandbox): State<Sandbox>) -> Response {
+    let mut state = sandbox.function.state();
+    let Some(instance) = state.instances.get_mut(&sandbox.number) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let id = instance.extension.register();
+    let body = json!({
+        "functionName": sandbox.function.name(),
+        "functionVersion": "$LATEST",
+        "handler": "bootstrap",
+        "accountId": ACCOUNT,
+    });
+    ([(EXTENSION_ID, id)], Json(body)).into_response()
+}
+
+/// A runtime's own extension asks for no kind of event, so it waits for ever.
+async fn next_for_extension(State(sandbox): State<Sandbox>, headers: HeaderMap) -> Response {
+    let id = headers.get(EXTENSION_ID).and_then(|id| id.to_str().ok());
+    let is_known = {
+        let mut state = sandbox.function.state();
+        let instance = state.instances.get_mut(&sandbox.number);
+        instance.is_some_and(|instance| {
+            let is_known = instance.extension.wait(id.unwrap_or_default());
+            if sandbox.function.freezes() {
+                instance.rest();
+            }
+            is_known
+        })
+    };
+    match is_known {
+        true => pending().await,
+        false => refused(
+            StatusCode::FORBIDDEN,
+            "Extension.UnknownExtensionIdentifier",
+            "there is no such extension",
+        ),
+    }
+}

@@ -1,0 +1,291 @@
+//! A function: what others do with it.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::{
+    Failure, FailureKind, Identity, Reply,
+    invocation::{Invocation, REQUEST_LIMIT},
+    launch::{ACCOUNT, REGION},
+    state::{Instance, State},
+};
+use crate::{configuration::FunctionSettings, world};
+
+/// How often an asynchronous event that failed is sent again.
+const RETRIES: u32 = 2;
+/// How long an instance that was told to end may take for it.
+const GRACE: Duration = Duration::from_millis(500);
+/// The pause between two looks whether an instance has gone.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The longest wait until a killed process has gone.
+const GONE: Duration = Duration::from_secs(30);
+
+/// A function and its instances.
+#[derive(Debug)]
+pub struct Function {
+    pub(super) name: String,
+    pub(super) settings: FunctionSettings,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) identity: Identity,
+    pub(super) folder: PathBuf,
+    state: Mutex<State>,
+}
+
+/// There is no such instance.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no instance {0}")]
+pub struct Unknown(pub u32);
+
+/// What an instance is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstanceReport {
+    /// Its number; they begin at 1 and are not used again.
+    pub number: u32,
+    /// The process.
+    pub pid: i32,
+    /// The port of its Runtime API.
+    pub port: u16,
+    /// `starting`, `idle` or `running`.
+    pub phase: &'static str,
+    /// Whether its processes are stopped.
+    pub frozen: bool,
+    /// Whether it has registered an extension, so that it is told of its end.
+    pub extension: bool,
+    /// The events that it has answered.
+    pub handled: u64,
+    /// How long the start took, in milliseconds.
+    pub init_ms: Option<f64>,
+}
+
+impl Function {
+    /// A function without instances.
+    pub fn new(
+        name: String,
+        settings: FunctionSettings,
+        environment: BTreeMap<String, String>,
+        identity: Identity,
+        folder: PathBuf,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            settings,
+            environment,
+            identity,
+            folder,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its Amazon resource name.
+    pub fn arn(&self) -> String {
+        format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an instance is stopped between two events; one that handles several at a time never is.
+    pub(super) fn freezes(&self) -> bool {
+        self.settings.limits.freeze && self.settings.limits.concurrency <= 1
+    }
+
+    pub(super) fn log_of(&self, number: u32) -> PathBuf {
+        let name = format!("logs/{}-{number}.log", self.name);
+        self.folder.join(name)
+    }
+
+    /// Has an event handled, by any instance or by a certain one, and waits for the answer.
+    ///
+    /// # Errors
+    /// The function did not answer.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        payload: Bytes,
+        streaming: bool,
+        instance: Option<u32>,
+    ) -> Result<Reply, Failure> {
+        if payload.len() > REQUEST_LIMIT {
+            let message = format!(
+                "Request must be smaller than {REQUEST_LIMIT} bytes for the InvokeFunction operation"
+            );
+            return Err(Failure::new(FailureKind::RequestTooLarge, message));
+        }
+        let (reply, answer) = oneshot::channel();
+        let invocation = Invocation {
+            id: world::fresh_id(),
+            payload,
+            streaming,
+            reply,
+        };
+        {
+            let mut state = self.state();
+            match instance {
+                Some(number) => Self::give(&mut state, number, invocation),
+                None => self.place(&mut state, invocation),
+            }
+        }
+        let gone = || Failure::new(FailureKind::Exited, "the function was removed");
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Has an event handled that nobody waits for, again if that fails. Gives what is left of the last failure.
+    ///
+    /// # Errors
+    /// The function answered none of the attempts.
+    pub async fn invoke_event(self: &Arc<Self>, payload: Bytes) -> Result<Reply, Failure> {
+        let mut attempt = 0;
+        loop {
+            match self.invoke(payload.clone(), false, None).await {
+                Err(_) if attempt < RETRIES => {
+                    attempt += 1;
+                    world::sleep(self.settings.limits.retry()).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Starts a further instance, whatever the limit, and gives its number.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_instance(self: &Arc<Self>) -> std::io::Result<u32> {
+        self.launch(&mut self.state())
+    }
+
+    fn with_instance<T>(
+        &self,
+        number: u32,
+        act: impl FnOnce(&mut Instance) -> T,
+    ) -> Result<T, Unknown> {
+        let mut state = self.state();
+        let instance = state.instances.get_mut(&number).ok_or(Unknown(number))?;
+        Ok(act(instance))
+    }
+
+    /// Freezes an instance, in the middle of an event if need be, until it is thawed. Meanwhile it gets no
+    /// events but those that are sent to it by number.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub fn freeze(&self, number: u32) -> Result<(), Unknown> {
+        self.with_instance(number, |instance| {
+            instance.held = true;
+            instance.freeze();
+        })
+    }
+
+    /// Lets an instance go on that was frozen.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub fn thaw(self: &Arc<Self>, number: u32) -> Result<(), Unknown> {
+        self.with_instance(number, |instance| {
+            instance.held = false;
+            if instance.load() > 0 || !self.freezes() || instance.init.is_none() {
+                instance.thaw();
+            }
+        })?;
+        self.place_waiting(&mut self.state());
+        Ok(())
+    }
+
+    /// Kills an instance at once, as a failing machine would, and waits until it has gone.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub async fn kill(&self, number: u32) -> Result<(), Unknown> {
+        let failure = Failure::new(FailureKind::Exited, "the instance was killed");
+        self.with_instance(number, |instance| instance.kill(failure))?;
+        self.gone(number, GONE).await;
+        Ok(())
+    }
+
+    /// Ends an instance as Lambda does: it is told before, if it has registered an extension.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub async fn shut_down(&self, number: u32) -> Result<(), Unknown> {
+        let is_told = self.with_instance(number, Instance::shut_down)?;
+        if is_told && !self.gone(number, GRACE).await {
+            return self.kill(number).await;
+        }
+        self.gone(number, GONE).await;
+        Ok(())
+    }
+
+    /// Whether an instance has gone within a time.
+    async fn gone(&self, number: u32, limit: Duration) -> bool {
+        let begun = world::now();
+        while self.state().instances.contains_key(&number) {
+            if begun.elapsed() >= limit {
+                return false;
+            }
+            world::sleep(PAUSE).await;
+        }
+        true
+    }
+
+    /// Kills all instances for good.
+    pub async fn close(&self) {
+        let numbers: Vec<u32> = {
+            let mut state = self.state();
+            state.closed = true;
+            for invocation in state.waiting.drain(..) {
+                invocation.fail(Failure::new(FailureKind::Exited, "the function is closed"));
+            }
+            state.instances.keys().copied().collect()
+        };
+        for number in numbers {
+            // One that has gone by itself is no trouble.
+            self.kill(number).await.ok();
+        }
+    }
+
+    /// What the instances are doing, by number.
+    pub fn report(&self) -> Vec<InstanceReport> {
+        let state = self.state();
+        let reports = state.instances.iter().map(|(number, instance)| {
+            let phase = match (instance.init, instance.running.is_empty()) {
+                (None, _) => "starting",
+                (Some(_), true) => "idle",
+                (Some(_), false) => "running",
+            };
+            InstanceReport {
+                number: *number,
+                pid: instance.pid.as_raw_nonzero().get(),
+                port: instance.port,
+                phase,
+                frozen: instance.frozen,
+                extension: instance.extension.is_registered(),
+                handled: instance.handled,
+                init_ms: instance.init.map(|init| init.as_secs_f64() * 1e3),
+            }
+        });
+        reports.collect()
+    }
+
+    /// What all instances so far have printed, by number.
+    pub fn logs(&self) -> BTreeMap<u32, String> {
+        let started = self.state().started;
+        let logs = (1..=started).map(|number| {
+            let bytes = std::fs::read(self.log_of(number)).unwrap_or_default();
+            (number, String::from_utf8_lossy(&bytes).into_owned())
+        });
+        logs.collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! Functions and their instances.
+//!
+//! ```text
+//!             start                next               event             response, next
+//!   (nothing) ------> starting ----------> frozen ----------> running ----------------+
+//!                        |                   ^                   |                    |
+//!                        | init/error, exit  +-------------------|--------------------+
+//!                        v                                       v time-out, exit
+//!                       dead <-----------------------------------+
+//! ```
+//!
+//! The event of an instance that dies is answered as Lambda answers it: with an error that the caller, not the
+//! function, has to deal with.
+
+mod api;
+mod extension;
+mod function;
+mod invocation;
+mod launch;
+mod placing;
+mod process;
+mod state;
+
+pub(crate) use self::launch::{ACCOUNT, REGION};
+pub use self::{
+    function::{Function, InstanceReport, Unknown},
+    invocation::{Failure, FailureKind, Reply},
+    launch::Identity,
+};

@@ -1,0 +1,86 @@
+//! Which instance gets which event.
+
+use std::sync::Arc;
+
+use super::{
+    Function,
+    invocation::{Failure, FailureKind, Invocation},
+    state::State,
+};
+use crate::configuration::Placement;
+
+/// The most events that wait for an instance.
+const MAX_WAITING: usize = 10_000;
+
+impl Function {
+    /// Gives an event to an instance, or keeps it until there is one.
+    pub(super) fn place(self: &Arc<Self>, state: &mut State, invocation: Invocation) {
+        if state.closed {
+            invocation.fail(Failure::new(FailureKind::Exited, "the function is closed"));
+            return;
+        }
+        match self.choose(state) {
+            Ok(Some(number)) => Self::give(state, number, invocation),
+            Ok(None) if self.settings.limits.throttle || state.waiting.len() >= MAX_WAITING => {
+                invocation.fail(Failure::new(FailureKind::Throttled, "Rate Exceeded."));
+            }
+            Ok(None) => state.waiting.push_back(invocation),
+            Err(failure) => invocation.fail(failure),
+        }
+    }
+
+    /// Gives an event to this instance, whatever it is doing.
+    pub(super) fn give(state: &mut State, number: u32, invocation: Invocation) {
+        state.turn += 1;
+        match state.instances.get_mut(&number) {
+            Some(instance) => instance.give(invocation, state.turn),
+            None => {
+                let message = format!("there is no instance {number}");
+                invocation.fail(Failure::new(FailureKind::Exited, message));
+            }
+        }
+    }
+
+    /// Gives waiting events to instances that have become free.
+    pub(super) fn place_waiting(self: &Arc<Self>, state: &mut State) {
+        while !state.closed && !state.waiting.is_empty() {
+            let choice = self.choose(state);
+            let (Ok(Some(_)) | Err(_)) = choice else {
+                return;
+            };
+            let Some(invocation) = state.waiting.pop_front() else {
+                return;
+            };
+            match choice {
+                Ok(Some(number)) => Self::give(state, number, invocation),
+                Ok(None) => return,
+                Err(failure) => invocation.fail(failure),
+            }
+        }
+    }
+
+    /// An instance that is free, or a new one, if there may be more.
+    fn choose(self: &Arc<Self>, state: &mut State) -> Result<Option<u32>, Failure> {
+        let limits = &self.settings.limits;
+        let may_start = state.instances.len() < limits.max_instances;
+        let free = state.instances.iter().filter(|(_, instance)| {
+            instance.ending.is_none() && !instance.held && instance.load() < limits.concurrency
+        });
+        let last = |(_, instance): &(&u32, &super::state::Instance)| instance.last_turn;
+        let free = match limits.placement {
+            Placement::Recent => free.max_by_key(last),
+            Placement::InTurn if may_start => None,
+            Placement::InTurn => free.min_by_key(last),
+        };
+        if let Some((number, _)) = free {
+            return Ok(Some(*number));
+        }
+        if !may_start {
+            return Ok(None);
+        }
+        let launched = self.launch(state);
+        launched
+            .map(Some)
+            .map_err(|error| Failure::new(FailureKind::InitFailed, error.to_string()))
+    }
+}

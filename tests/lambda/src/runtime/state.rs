@@ -1,0 +1,138 @@
+//! What is known of a function's instances, under one lock.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal};
+use tokio::sync::Notify;
+
+use super::{
+    extension::Extension,
+    invocation::{Failure, FailureKind, Invocation},
+    process::{ask_to_end, kill_family, signal_family},
+};
+
+/// The instances of a function and the events that wait for one.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) started: u32,
+    pub(super) instances: BTreeMap<u32, Instance>,
+    pub(super) waiting: VecDeque<Invocation>,
+    /// Rises with every event that is handed out.
+    pub(super) turn: u64,
+    /// Whether nothing is started any more.
+    pub(super) closed: bool,
+}
+
+/// An instance that lives.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) pid: Pid,
+    pub(super) port: u16,
+    pub(super) begun: Instant,
+    /// How long the start took; none while it lasts.
+    pub(super) init: Option<Duration>,
+    /// Events that the program has not fetched yet.
+    pub(super) inbox: VecDeque<Invocation>,
+    /// Events that it has fetched and not answered, by id. One that is being streamed has nobody to tell.
+    pub(super) running: BTreeMap<String, Option<Invocation>>,
+    pub(super) extension: Extension,
+    /// Whether the program waits for an event.
+    pub(super) polling: bool,
+    pub(super) frozen: bool,
+    /// Whether a test keeps it frozen.
+    pub(super) held: bool,
+    pub(super) handled: u64,
+    /// The turn in which it got its last event.
+    pub(super) last_turn: u64,
+    /// Why it is being ended.
+    pub(super) ending: Option<Failure>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Instance {
+    pub(super) fn new(pid: Pid, port: u16, begun: Instant) -> Self {
+        Self {
+            pid,
+            port,
+            begun,
+            init: None,
+            inbox: VecDeque::new(),
+            running: BTreeMap::new(),
+            extension: Extension::default(),
+            polling: false,
+            frozen: false,
+            held: false,
+            handled: 0,
+            last_turn: 0,
+            ending: None,
+            wake: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The events that it has and has not answered.
+    pub(super) fn load(&self) -> usize {
+        self.inbox.len() + self.running.len()
+    }
+
+    pub(super) fn give(&mut self, invocation: Invocation, turn: u64) {
+        self.last_turn = turn;
+        self.inbox.push_back(invocation);
+        self.thaw();
+        self.wake.notify_one();
+    }
+
+    /// Freezes it if it has nothing to do.
+    pub(super) fn rest(&mut self) {
+        if self.polling && self.load() == 0 && self.extension.is_at_rest() {
+            self.freeze();
+        }
+    }
+
+    pub(super) fn freeze(&mut self) {
+        if !self.frozen {
+            signal_family(self.pid, Signal::STOP);
+            self.frozen = true;
+        }
+    }
+
+    /// Lets it go on, unless a test keeps it frozen.
+    pub(super) fn thaw(&mut self) {
+        if self.frozen && !self.held {
+            signal_family(self.pid, Signal::CONT);
+            self.frozen = false;
+        }
+    }
+
+    /// Kills it; what it has not answered is answered when it is gone.
+    pub(super) fn kill(&mut self, failure: Failure) {
+        self.ending.get_or_insert(failure);
+        kill_family(self.pid);
+    }
+
+    /// Asks it to end, which it is only told if it has registered an extension.
+    pub(super) fn shut_down(&mut self) -> bool {
+        self.held = false;
+        self.thaw();
+        let is_told = self.extension.is_registered();
+        let failure = Failure::new(FailureKind::Exited, "the instance was shut down");
+        if is_told {
+            self.ending.get_or_insert(failure);
+            ask_to_end(self.pid);
+        } else {
+            self.kill(failure);
+        }
+        is_told
+    }
+
+    /// Answers everything that it will not answer any more.
+    pub(super) fn fail_all(self, failure: &Failure) {
+        let running = self.running.into_values().flatten();
+        for invocation in self.inbox.into_iter().chain(running) {
+            invocation.fail(failure.clone());
+        }
+    }
+}

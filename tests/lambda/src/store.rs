@@ -1,0 +1,167 @@
+//! The S3 server: a key and a policy for each function, and a count of its requests.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use neap_bucket::KeyClass;
+use neap_s3_server::{Answered, Observer, Operation, Options, Policy, S3Server, User};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::{
+    Configuration, configuration::PolicySource, deployment::Deployment, events::Put,
+    runtime::Identity,
+};
+
+/// The notifications that wait to be passed on.
+const PUTS: usize = 100_000;
+/// The most refusals that are remembered.
+const REFUSALS: usize = 1_000;
+/// What the name of a function's access key begins with.
+const KEY_PREFIX: &str = "AKID-";
+
+/// A request that was refused for want of leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The function; empty for a request that nobody signed.
+    pub function: String,
+    /// `get`, `put`, `list` and so on.
+    pub operation: &'static str,
+    /// The key; of a listing its prefix.
+    pub key: String,
+}
+
+/// What functions have asked of the store.
+#[derive(Debug, Default)]
+pub struct Journal {
+    counts: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
+    refusals: Mutex<Vec<Refusal>>,
+    puts: Option<mpsc::Sender<Put>>,
+}
+
+impl Journal {
+    /// The requests of each function so far, by operation and class of key, as `get manifest`.
+    pub fn counts(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let counts = self.counts.lock();
+        counts.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The requests that were refused for want of leave.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.refusals.lock();
+        refusals.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Journal {
+    fn answered(&self, request: &Answered<'_>) {
+        let user = request.user.unwrap_or_default();
+        let function = user.strip_prefix(KEY_PREFIX).unwrap_or(user);
+        let operation = request.operation.name();
+        let kind = format!("{operation} {}", class_name(request.key));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(function.to_owned()).or_default();
+        *counts.entry(kind).or_default() += 1;
+        if request.status == 403 {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            if refusals.len() < REFUSALS {
+                refusals.push(Refusal {
+                    function: function.to_owned(),
+                    operation,
+                    key: request.key.to_owned(),
+                });
+            }
+        }
+        if request.operation == Operation::Put
+            && request.status == 200
+            && let Some(puts) = &self.puts
+        {
+            let put = Put {
+                bucket: request.bucket.to_owned(),
+                key: request.key.to_owned(),
+                size: request.size_bytes,
+                etag: request.etag.unwrap_or_default().to_owned(),
+            };
+            // S3 promises nothing about notifications that it has no room for, either.
+            puts.try_send(put).ok();
+        }
+    }
+}
+
+/// The name that Neap's metrics have for the class of a key.
+fn class_name(key: &str) -> &'static str {
+    KeyClass::of(key).as_str()
+}
+
+/// The server and what it knows of the functions.
+#[derive(Debug)]
+pub struct Store {
+    /// The server.
+    pub server: S3Server,
+    /// What functions have asked.
+    pub journal: Arc<Journal>,
+    /// The keys of the functions.
+    pub identities: BTreeMap<String, Identity>,
+    /// New objects, as long as nobody has taken the receiver.
+    pub puts: Option<mpsc::Receiver<Put>>,
+}
+
+impl Store {
+    /// Starts the server with a user for each function.
+    ///
+    /// # Errors
+    /// The port or directory can't be used, or a policy says what can't be enforced.
+    pub async fn start(configuration: &Configuration, deployment: &Deployment) -> io::Result<Self> {
+        let bucket = &configuration.store.bucket;
+        let mut users = Vec::new();
+        let mut identities = BTreeMap::new();
+        for (name, function) in &configuration.functions {
+            let policy = function.policy.as_ref().map(|policy| {
+                let document = match policy {
+                    PolicySource::Deployed(function) => deployment.policy(function, bucket),
+                    PolicySource::Document(document) => document.clone(),
+                };
+                let parsed = Policy::parse(&document.to_string());
+                parsed.map_err(|error| {
+                    let reason = std::error::Error::source(&error);
+                    let reason = reason.map_or_else(String::new, ToString::to_string);
+                    io::Error::other(format!("policy of {name}: {error}: {reason}"))
+                })
+            });
+            let identity = Identity {
+                access_key: format!("{KEY_PREFIX}{name}"),
+                secret_key: format!("secret of {name}"),
+            };
+            users.push(User {
+                access_key: identity.access_key.clone(),
+                secret_key: identity.secret_key.clone(),
+                policy: policy.transpose()?,
+            });
+            identities.insert(name.clone(), identity);
+        }
+        let (sender, puts) = mpsc::channel(PUTS);
+        let journal = Arc::new(Journal {
+            puts: Some(sender),
+            ..Journal::default()
+        });
+        let observer: Arc<dyn Observer> = Arc::<Journal>::clone(&journal);
+        let server = S3Server::start(Options {
+            directory: Some(configuration.store.directory.clone()),
+            port: configuration.store.port,
+            bucket: bucket.clone(),
+            users,
+            observer: Some(observer),
+            ..Options::default()
+        })
+        .await?;
+        Ok(Self {
+            server,
+            journal,
+            identities,
+            puts: Some(puts),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The Runtime API server with a function that does what its events say.
+
+mod events;
+mod gateway;
+mod instances;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    Configuration, Local,
+    configuration::FunctionLimits,
+    runtime::{Failure, Function, Identity, Reply},
+    world,
+};
+
+/// The longest wait for what must come.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The function for these tests, which is built with them.
+fn bootstrap() -> PathBuf {
+    // The tests are in `deps` of the profile's folder.
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.ancestors().nth(2).unwrap().join("examples/bootstrap");
+    assert!(path.is_file(), "there is no {}", path.display());
+    path
+}
+
+/// Limits for tests: one instance, and time for a slow machine to start it.
+fn limits() -> FunctionLimits {
+    FunctionLimits {
+        init_seconds: LIMIT.as_secs_f64(),
+        max_instances: 1,
+        retry_seconds: 0.0,
+        ..FunctionLimits::default()
+    }
+}
+
+/// The function, closed when it is dropped.
+struct Stage {
+    function: Arc<Function>,
+    folder: TempDir,
+}
+
+impl Stage {
+    fn new(limits: FunctionLimits) -> Self {
+        Self::with(limits, &[])
+    }
+
+    fn with(limits: FunctionLimits, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings: Value = json!({ "program": bootstrap(), "policy": null });
+        let mut settings: crate::configuration::FunctionSettings =
+            serde_json::from_value(settings).unwrap();
+        settings.limits = limits;
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let identity = Identity {
+            access_key: "AKID".to_owned(),
+            secret_key: "secret".to_owned(),
+        };
+        let function = Function::new(
+            "echo".to_owned(),
+            settings,
+            environment.collect(),
+            identity,
+            folder.path().to_owned(),
+        );
+        Self { function, folder }
+    }
+
+    async fn ask(&self, event: Value) -> Result<Value, Failure> {
+        self.ask_instance(None, event).await
+    }
+
+    async fn ask_instance(&self, instance: Option<u32>, event: Value) -> Result<Value, Failure> {
+        let payload = Bytes::from(event.to_string());
+        match self.function.invoke(payload, false, instance).await? {
+            Reply::Whole(bytes) => Ok(serde_json::from_slice(&bytes).unwrap()),
+            Reply::Stream(_) => panic!("nobody asked for a stream"),
+        }
+    }
+
+    /// The process that answers.
+    async fn pid(&self) -> i64 {
+        self.ask(json!({ "do": "who" })).await.unwrap()["pid"]
+            .as_i64()
+            .unwrap()
+    }
+
+    async fn close(self) {
+        self.function.close().await;
+        assert!(self.function.report().is_empty());
+    }
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = world::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LIMIT, "still not {what}");
+        world::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The state of a process, `T` for stopped; none if it has gone.
+fn state_of(pid: i64) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Everything with the function in all places.
+async fn local(more: &Value) -> (Local, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let function = json!({
+        "program": bootstrap(),
+        "environment": {
+            "ENDPOINT": "${STORE_ENDPOINT}/${BUCKET}",
+            "QUEUE": "${QUEUE_URL:work}",
+        },
+        "limits": { "max_instances": 2, "init_seconds": 60, "retry_seconds": 0 },
+    });
+    let names = ["write", "query", "engine"];
+    let functions: BTreeMap<_, _> = names.map(|name| (name, function.clone())).into();
+    let mut configuration = json!({
+        "folder": folder.path(),
+        "store": { "directory": folder.path().join("store") },
+        "functions": functions,
+    });
+    let all = configuration.as_object_mut().unwrap();
+    all.extend(more.as_object().unwrap().clone());
+    let configuration: Configuration = serde_json::from_value(configuration).unwrap();
+    (Local::start(configuration).await.unwrap(), folder)
+}

@@ -1,0 +1,263 @@
+//! What happens to instances, and to the events that they have.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+
+use super::*;
+use crate::{configuration::Placement, runtime::FailureKind};
+
+#[tokio::test]
+async fn an_instance_is_frozen_between_two_events() {
+    let stage = Stage::new(limits());
+    let pid = stage.pid().await;
+    for _ in 0..3 {
+        until("frozen", || state_of(pid) == Some('T')).await;
+        assert_eq!(stage.pid().await, pid);
+    }
+    assert_eq!(stage.function.report()[0].handled, 4);
+    stage.close().await;
+    assert_eq!(state_of(pid), None);
+}
+
+#[tokio::test]
+async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
+    let stage = Stage::new(FunctionLimits {
+        concurrency: 4,
+        ..limits()
+    });
+    let sleep = json!({ "do": "sleep", "ms": 300 });
+    let answers = join_all((0..4).map(|_| stage.ask(sleep.clone()))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(stage.function.report().len(), 1);
+    assert!(!stage.function.report()[0].frozen);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_function_is_told_what_lambda_tells_it() {
+    let stage = Stage::with(limits(), &[("NEAP_X", "y")]);
+    let before = world::date().timestamp_millis();
+    let said = stage.ask(json!({ "do": "who" })).await.unwrap();
+    let deadline = said["deadline"].as_i64().unwrap();
+    assert!(
+        (before + 30_000..before + 90_000).contains(&deadline),
+        "{deadline}"
+    );
+    let variables = said["environment"].as_object().unwrap();
+    for (name, value) in [
+        ("NEAP_X", "y"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "echo"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_REGION", "us-east-1"),
+    ] {
+        assert_eq!(variables[name], value);
+    }
+    assert!(
+        !variables.contains_key("HOME") && !variables.contains_key("AWS_LAMBDA_MAX_CONCURRENCY")
+    );
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn more_instances_come_with_more_events_up_to_the_limit() {
+    let stage = Stage::new(FunctionLimits {
+        max_instances: 3,
+        ..limits()
+    });
+    let sleep = json!({ "do": "sleep", "ms": 100 });
+    let answers = join_all((0..9).map(|_| stage.ask(sleep.clone()))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    let report = stage.function.report();
+    assert_eq!(report.len(), 3);
+    assert_eq!(report.iter().map(|one| one.handled).sum::<u64>(), 9);
+    // One after the other needs no more than one, the last.
+    let pids: BTreeSet<_> = [stage.pid().await, stage.pid().await].into();
+    assert_eq!(pids.len(), 1);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn instances_take_turns_where_they_should() {
+    let stage = Stage::new(FunctionLimits {
+        max_instances: 3,
+        placement: Placement::InTurn,
+        ..limits()
+    });
+    let mut pids = Vec::new();
+    for _ in 0..6 {
+        pids.push(stage.pid().await);
+    }
+    assert_eq!(pids[..3], pids[3..]);
+    assert_eq!(pids.iter().collect::<BTreeSet<_>>().len(), 3);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_event_too_many_is_refused_where_it_should_be() {
+    let stage = Stage::new(FunctionLimits {
+        throttle: true,
+        ..limits()
+    });
+    let sleep = || stage.ask(json!({ "do": "sleep", "ms": 500 }));
+    let (first, second) = tokio::join!(sleep(), sleep());
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err().kind, FailureKind::Throttled);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_takes_too_long_ends_with_its_instance() {
+    let stage = Stage::new(FunctionLimits {
+        timeout_seconds: 2.0,
+        ..limits()
+    });
+    let pid = stage.pid().await;
+    let failure = stage.ask(json!({ "do": "sleep", "ms": 60_000 })).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert!(
+        failure
+            .message
+            .ends_with("Task timed out after 2.00 seconds")
+    );
+    assert_eq!(state_of(pid), None);
+    assert_ne!(stage.pid().await, pid, "the next event has a new instance");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_function_that_fails_goes_on_and_one_that_ends_is_replaced() {
+    let stage = Stage::new(limits());
+    let pid = stage.pid().await;
+    for way in ["fail", "panic"] {
+        let failure = stage.ask(json!({ "do": way })).await.unwrap_err();
+        assert!(
+            matches!(failure.kind, FailureKind::Reported(_)),
+            "{failure}"
+        );
+        assert!(failure.message.contains("as you wish"), "{failure}");
+    }
+    assert_eq!(stage.pid().await, pid);
+    let failure = stage.ask(json!({ "do": "exit" })).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Exited);
+    assert!(failure.message.contains("exit status: 3"), "{failure}");
+    assert_ne!(stage.pid().await, pid);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_function_that_does_not_start_fails_its_event() {
+    let stage = Stage::with(limits(), &[("FAIL_INIT", "1")]);
+    let failure = stage.ask(json!({})).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::InitFailed);
+    let logs = stage.function.logs();
+    assert!(logs[&1].contains("it does not start"), "{logs:?}");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_killed_answers_nothing_any_more() {
+    let stage = Stage::new(limits());
+    stage.pid().await;
+    let event = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
+    let kill = async {
+        until("running", || stage.function.report()[0].phase == "running").await;
+        stage.function.kill(1).await.unwrap();
+    };
+    let (failure, ()) = tokio::join!(event, kill);
+    assert_eq!(failure.unwrap_err().kind, FailureKind::Exited);
+    assert!(stage.function.kill(1).await.is_err(), "it has gone");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
+    let stage = Stage::new(FunctionLimits {
+        max_instances: 2,
+        ..limits()
+    });
+    let pid = stage.pid().await;
+    let event = stage.ask(json!({ "do": "sleep", "ms": 500 }));
+    let freeze = async {
+        until("running", || stage.function.report()[0].phase == "running").await;
+        stage.function.freeze(1).unwrap();
+        until("stopped", || state_of(pid) == Some('T')).await;
+        // Meanwhile others work.
+        assert_ne!(stage.pid().await, pid);
+        assert_eq!(stage.function.report()[0].phase, "running");
+        stage.function.thaw(1).unwrap();
+    };
+    let (answer, ()) = tokio::join!(event, freeze);
+    assert_eq!(answer.unwrap(), "slept");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_event_goes_to_the_instance_that_is_named() {
+    let stage = Stage::new(limits());
+    let numbers = [1, 2, 3].map(|_| stage.function.start_instance().unwrap());
+    let mut pids = BTreeSet::new();
+    for number in numbers {
+        let said = stage.ask_instance(Some(number), json!({ "do": "who" }));
+        pids.insert(said.await.unwrap()["pid"].as_i64().unwrap());
+    }
+    assert_eq!(pids.len(), 3);
+    let failure = stage.ask_instance(Some(9), json!({})).await.unwrap_err();
+    assert!(failure.message.contains("no instance 9"), "{failure}");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn events_and_answers_have_lambdas_limits() {
+    let stage = Stage::new(limits());
+    let padded = |bytes: usize| {
+        let event = json!({ "pad": "" }).to_string().len();
+        json!({ "pad": "x".repeat(bytes - event), })
+    };
+    let failure = stage.ask(padded((6 << 20) + 1)).await.err();
+    let kind = failure.map(|failure| failure.kind);
+    assert_eq!(kind, Some(FailureKind::RequestTooLarge));
+    assert!(
+        stage.function.report().is_empty(),
+        "nothing was started for it"
+    );
+    assert!(stage.ask(padded(6 << 20)).await.is_ok());
+    // With its two quotes.
+    let large = |bytes: usize| stage.ask(json!({ "do": "large", "bytes": bytes - 2 }));
+    let limit = (6 << 20) + 100;
+    assert!(large(limit).await.is_ok());
+    let failure = large(limit + 1).await.err().map(|failure| failure.kind);
+    assert_eq!(failure, Some(FailureKind::ResponseTooLarge));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_has_asked_for_it_is_told_of_its_end() {
+    for told in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("told");
+        let stage = Stage::with(limits(), &[("SHUTDOWN_FILE", file.to_str().unwrap())]);
+        stage.pid().await;
+        until("frozen", || stage.function.report()[0].frozen).await;
+        assert!(stage.function.report()[0].extension);
+        match told {
+            true => stage.function.shut_down(1).await.unwrap(),
+            false => stage.function.kill(1).await.unwrap(),
+        }
+        assert_eq!(file.exists(), told);
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_waits_for_is_tried_three_times() {
+    let stage = Stage::new(limits());
+    let event = Bytes::from_static(br#"{"do":"exit"}"#);
+    let failure = stage.function.invoke_event(event).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Exited);
+    assert_eq!(stage.function.logs().len(), 3);
+    assert!(stage.folder.path().join("logs/echo-3.log").is_file());
+    stage.close().await;
+}

@@ -1,0 +1,4 @@
+"""Never comes to what is to be called."""
+
+while True:
+    pass

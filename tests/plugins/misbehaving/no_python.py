@@ -1,0 +1,1 @@
+def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None

@@ -1,0 +1,3 @@
+"""Raises before there is anything to call."""
+
+raise ValueError("before anything")

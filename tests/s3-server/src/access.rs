@@ -1,0 +1,159 @@
+//! Who may do what: the owner everything, other users what their policies say.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use s3s::{
+    S3Request, S3Result,
+    access::{S3Access, S3AccessContext},
+    dto::{CopyObjectInput, CopySource, DeleteObjectsInput},
+    path::S3Path,
+    s3_error,
+};
+
+use crate::{Operation, Policy, S3Server, observer::Asked, observer::parameter};
+
+/// A key pair and what it may do.
+#[derive(Clone)]
+pub struct User {
+    /// The access key.
+    pub access_key: String,
+    /// The secret key that belongs to it.
+    pub secret_key: String,
+    /// What it may do; everything without a policy.
+    pub policy: Option<Policy>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("access_key", &self.access_key)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The policies by access key; no policy means no limits.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    policies: Arc<BTreeMap<String, Option<Policy>>>,
+}
+
+impl Access {
+    pub(crate) fn new(users: Vec<User>) -> Self {
+        let owner = (S3Server::ACCESS_KEY.to_owned(), None);
+        let users = users.into_iter().map(|user| (user.access_key, user.policy));
+        let policies = users.chain([owner]).collect();
+        Self {
+            policies: Arc::new(policies),
+        }
+    }
+
+    fn is_allowed(&self, user: &str, action: &str, resource: &str, prefix: Option<&str>) -> bool {
+        match self.policies.get(user) {
+            None => false,
+            Some(None) => true,
+            Some(Some(policy)) => policy.allows(action, resource, prefix),
+        }
+    }
+
+    fn check_object(&self, user: &str, action: &str, bucket: &str, key: &str) -> S3Result<()> {
+        match self.is_allowed(user, action, &arn(bucket, Some(key)), None) {
+            true => Ok(()),
+            false => Err(s3_error!(AccessDenied, "{user} may not {action} {key}")),
+        }
+    }
+
+    /// S3 says 403 instead of 404 to whoever reads a key that is not there and may not list the bucket.
+    pub(crate) fn hides_missing(&self, asked: &Asked) -> bool {
+        let reads = matches!(asked.operation, Operation::Get | Operation::Head);
+        let user = asked.user.as_deref().unwrap_or_default();
+        let bucket = arn(&asked.bucket, None);
+        reads && !asked.key.is_empty() && !self.is_allowed(user, "s3:ListBucket", &bucket, None)
+    }
+}
+
+fn arn(bucket: &str, key: Option<&str>) -> String {
+    match key {
+        Some(key) => format!("arn:aws:s3:::{bucket}/{key}"),
+        None => format!("arn:aws:s3:::{bucket}"),
+    }
+}
+
+/// The action that IAM asks for, for an operation on one object or on a bucket.
+fn action(operation: &str) -> Option<&'static str> {
+    let action = match operation {
+        "GetObject" | "HeadObject" => "s3:GetObject",
+        "PutObject"
+        | "CopyObject"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "CompleteMultipartUpload" => "s3:PutObject",
+        "DeleteObject" => "s3:DeleteObject",
+        "AbortMultipartUpload" => "s3:AbortMultipartUpload",
+        "ListParts" => "s3:ListMultipartUploadParts",
+        "ListObjectsV2" | "HeadBucket" => "s3:ListBucket",
+        _ => return None,
+    };
+    Some(action)
+}
+
+#[async_trait::async_trait]
+impl S3Access for Access {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let Some(credentials) = context.credentials() else {
+            return Err(s3_error!(AccessDenied, "a signature is required"));
+        };
+        let user = &credentials.access_key;
+        let operation = context.s3_op().name();
+        if let Some(None) = self.policies.get(user) {
+            return Ok(());
+        }
+        // What a bulk delete deletes is in its body.
+        if operation == "DeleteObjects" {
+            return Ok(());
+        }
+        let Some(action) = action(operation) else {
+            return Err(s3_error!(AccessDenied, "{user} may not {operation}"));
+        };
+        match context.s3_path() {
+            S3Path::Root => Err(s3_error!(AccessDenied, "{user} may not {operation}")),
+            S3Path::Object { bucket, key } => self.check_object(user, action, bucket, key),
+            S3Path::Bucket { bucket } => {
+                let prefix = parameter(context.uri().query().unwrap_or_default(), "prefix");
+                let is_list = operation == "ListObjectsV2";
+                let prefix = is_list.then(|| prefix.unwrap_or_default());
+                match self.is_allowed(user, action, &arn(bucket, None), prefix.as_deref()) {
+                    true => Ok(()),
+                    false => Err(s3_error!(
+                        AccessDenied,
+                        "{user} may not {action} with prefix {prefix:?}"
+                    )),
+                }
+            }
+        }
+    }
+
+    async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
+        let user = user_of(request)?;
+        for object in &request.input.delete.objects {
+            self.check_object(&user, "s3:DeleteObject", &request.input.bucket, &object.key)?;
+        }
+        Ok(())
+    }
+
+    async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        let user = user_of(request)?;
+        match &request.input.copy_source {
+            CopySource::Bucket { bucket, key, .. } => {
+                self.check_object(&user, "s3:GetObject", bucket, key)
+            }
+            _ => Err(s3_error!(AccessDenied, "no such source of a copy")),
+        }
+    }
+}
+
+fn user_of<T>(request: &S3Request<T>) -> S3Result<String> {
+    let credentials = request.credentials.as_ref();
+    let user = credentials.map(|credentials| credentials.access_key.clone());
+    user.ok_or_else(|| s3_error!(AccessDenied, "a signature is required"))
+}

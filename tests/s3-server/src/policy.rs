@@ -1,0 +1,228 @@
+//! What a user may do, as IAM writes it down.
+//!
+//! Of IAM's language this much is understood: statements that allow, with actions and resources in which `*`
+//! and `?` stand for anything, and the condition on the prefix of a listing. Whatever else a document says is
+//! an error, so that no rule is ignored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// A policy document.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub struct Policy {
+    #[serde(default, rename = "Version")]
+    _version: Option<String>,
+    #[serde(default, rename = "Id")]
+    _id: Option<String>,
+    statement: Vec<Statement>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Statement {
+    #[serde(default, rename = "Sid")]
+    _sid: Option<String>,
+    #[serde(rename = "Effect")]
+    _effect: Effect,
+    #[serde(deserialize_with = "one_or_many")]
+    action: Vec<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    resource: Vec<String>,
+    #[serde(default)]
+    condition: BTreeMap<Operator, BTreeMap<ConditionKey, OneOrMany>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum Effect {
+    Allow,
+}
+
+/// How the prefix of a listing is compared.
+#[expect(clippy::enum_variant_names, reason = "the names are those of IAM")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+enum Operator {
+    StringEquals,
+    StringLike,
+    StringEqualsIfExists,
+    StringLikeIfExists,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+enum ConditionKey {
+    #[serde(rename = "s3:prefix")]
+    Prefix,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let values = OneOrMany::deserialize(deserializer)?;
+    Ok(values.as_slice().to_vec())
+}
+
+/// A document that is no policy, or says what is not understood here.
+#[derive(Debug, thiserror::Error)]
+#[error("not a policy that can be enforced")]
+pub struct PolicyError(#[from] serde_json::Error);
+
+impl Policy {
+    /// Parses a document.
+    ///
+    /// # Errors
+    /// It is not JSON, or says what is not understood here.
+    pub fn parse(json: &str) -> Result<Self, PolicyError> {
+        Ok(serde_json::from_str(json)?)
+    }
+
+    /// Whether an action on a resource is allowed; `prefix` is that of a listing.
+    pub fn allows(&self, action: &str, resource: &str, prefix: Option<&str>) -> bool {
+        self.statement.iter().any(|statement| {
+            matches_any(&statement.action, &action.to_ascii_lowercase(), true)
+                && matches_any(&statement.resource, resource, false)
+                && statement.holds(prefix)
+        })
+    }
+}
+
+impl Statement {
+    fn holds(&self, prefix: Option<&str>) -> bool {
+        self.condition.iter().all(|(operator, keys)| {
+            keys.values().all(|patterns| match (operator, prefix) {
+                (Operator::StringEquals | Operator::StringLike, None) => false,
+                (Operator::StringEqualsIfExists | Operator::StringLikeIfExists, None) => true,
+                (Operator::StringEquals | Operator::StringEqualsIfExists, Some(prefix)) => {
+                    patterns.as_slice().iter().any(|text| text == prefix)
+                }
+                (Operator::StringLike | Operator::StringLikeIfExists, Some(prefix)) => {
+                    matches_any(patterns.as_slice(), prefix, false)
+                }
+            })
+        })
+    }
+}
+
+fn matches_any(patterns: &[String], text: &str, ignore_case: bool) -> bool {
+    patterns.iter().any(|pattern| match ignore_case {
+        true => matches(pattern.to_ascii_lowercase().as_bytes(), text.as_bytes()),
+        false => matches(pattern.as_bytes(), text.as_bytes()),
+    })
+}
+
+/// Whether `*` and `?` in the pattern can stand for something that makes it the text.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    // After the last star: where the pattern goes on, and the text that the star does not stand for yet.
+    let mut star = None;
+    while let Some(byte) = text.get(seen) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                at += 1;
+                star = Some((at, seen));
+            }
+            Some(wanted) if *wanted == b'?' || wanted == byte => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((after, covered)) = star else {
+                    return false;
+                };
+                star = Some((after, covered + 1));
+                at = after;
+                seen = covered + 1;
+            }
+        }
+    }
+    let rest = pattern.get(at..).unwrap_or_default();
+    rest.iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"{
+        "Version": "2012-10-17",
+        "Statement": [
+            { "Sid": "Tail", "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"],
+              "Resource": "arn:aws:s3:::b/tail/*" },
+            { "Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b",
+              "Condition": { "StringLike": { "s3:prefix": ["tail/*", "data/"] } } }
+        ]
+    }"#;
+
+    #[test]
+    fn a_policy_allows_what_it_says_and_nothing_else() {
+        let policy = Policy::parse(POLICY).unwrap();
+        for (action, resource, prefix, allowed) in [
+            ("s3:GetObject", "arn:aws:s3:::b/tail/1/x", None, true),
+            ("s3:PutObject", "arn:aws:s3:::b/tail/", None, true),
+            ("s3:putobject", "arn:aws:s3:::b/tail/1", None, true),
+            ("s3:DeleteObject", "arn:aws:s3:::b/tail/1", None, false),
+            ("s3:GetObject", "arn:aws:s3:::b/catalog", None, false),
+            ("s3:GetObject", "arn:aws:s3:::bb/tail/1", None, false),
+            ("s3:ListBucket", "arn:aws:s3:::b", Some("tail/1/"), true),
+            ("s3:ListBucket", "arn:aws:s3:::b", Some("data/"), true),
+            ("s3:ListBucket", "arn:aws:s3:::b", Some("data/1/"), false),
+            ("s3:ListBucket", "arn:aws:s3:::b", None, false),
+        ] {
+            let is_allowed = policy.allows(action, resource, prefix);
+            assert_eq!(is_allowed, allowed, "{action} {resource} {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_if_exists_lets_pass_what_has_no_prefix() {
+        let policy = Policy::parse(&POLICY.replace("StringLike", "StringLikeIfExists")).unwrap();
+        assert!(policy.allows("s3:ListBucket", "arn:aws:s3:::b", None));
+        assert!(!policy.allows("s3:ListBucket", "arn:aws:s3:::b", Some("db/")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for (known, unknown) in [
+            ("\"Allow\"", "\"Deny\""),
+            ("\"Sid\"", "\"Principal\""),
+            ("StringLike", "IpAddress"),
+            ("s3:prefix", "s3:delimiter"),
+        ] {
+            assert!(
+                Policy::parse(&POLICY.replace(known, unknown)).is_err(),
+                "{unknown}"
+            );
+        }
+    }
+
+    #[test]
+    fn wildcards_match_as_in_iam() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbd", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("abc", "abcd", false),
+            ("", "a", false),
+        ] {
+            let is_match = matches(pattern.as_bytes(), text.as_bytes());
+            assert_eq!(is_match, expected, "{pattern} {text}");
+        }
+    }
+}

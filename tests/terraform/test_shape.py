@@ -1,0 +1,204 @@
+"""What `terraform apply` makes is as it is meant to be."""
+
+import json
+import re
+import unittest
+
+import deployment
+import interfaces
+import provider_schema
+
+EXAMPLES = {}
+
+
+def setUpModule():
+    try:
+        EXAMPLES.update(deployment.examples())
+    except provider_schema.Unavailable as error:
+        raise unittest.SkipTest(str(error)) from error
+
+
+class Shape(unittest.TestCase):
+    def test_functions_run_on_arm_and_have_their_limits(self):
+        for name in deployment.FUNCTIONS:
+            function = EXAMPLES["minimal"].function(name)
+            self.assertEqual(function["architectures"], ["arm64"])
+            self.assertEqual(function["reserved_concurrent_executions"], -1)
+            self.assertGreaterEqual(function["memory_size"], 512)
+            self.assertLessEqual(function["timeout"], 900)
+        production = {name: EXAMPLES["production"].function(name) for name in deployment.FUNCTIONS}
+        reserved = {name: it["reserved_concurrent_executions"] for name, it in production.items()}
+        self.assertEqual(reserved, {"write": 200, "query": 100, "compact": 12, "engine": 50})
+
+    def test_no_answer_takes_longer_than_the_gateway_waits(self):
+        for applied in EXAMPLES.values():
+            for integration in applied.of_kind("aws_apigatewayv2_integration").values():
+                self.assertEqual(integration["timeout_milliseconds"], 30_000)
+            for name in ("write", "query"):
+                self.assertEqual(applied.function(name)["timeout"], 30)
+
+    def test_merges_leave_room_for_what_the_scheduler_starts(self):
+        applied = EXAMPLES["production"]
+        reserved = applied.function("compact")["reserved_concurrent_executions"]
+        merges = applied.of_kind("aws_lambda_event_source_mapping")["aws_lambda_event_source_mapping.merges"]
+        at_once = merges["scaling_config"][0]["maximum_concurrency"]
+        started = [function for function, _ in applied.schedules().values() if function == "compact"]
+        self.assertGreaterEqual(reserved, at_once + len(started))
+
+    def test_a_message_is_hidden_until_its_function_must_have_ended(self):
+        # It is hidden when it is fetched: then the batch is filled, and the function started.
+        for applied in EXAMPLES.values():
+            functions = {it["arn"]: it for it in applied.of_kind("aws_lambda_function").values()}
+            queues = {it["arn"]: it for it in applied.of_kind("aws_sqs_queue").values()}
+            for mapping in applied.of_kind("aws_lambda_event_source_mapping").values():
+                window = mapping["maximum_batching_window_in_seconds"] or 0
+                works = functions[mapping["function_name"]]["timeout"]
+                hidden = queues[mapping["event_source_arn"]]["visibility_timeout_seconds"]
+                self.assertGreaterEqual(hidden, works + window + 30)
+
+    def test_queues_have_dead_letters_and_alarms_for_them(self):
+        for applied in EXAMPLES.values():
+            queues = applied.of_kind("aws_sqs_queue")
+            by_arn = {it["arn"]: it["name"] for it in queues.values()}
+            alarmed = {(it["dimensions"] or {}).get("QueueName") for it in applied.alarms().values()}
+            for queue in queues.values():
+                if queue["redrive_policy"]:
+                    dead = by_arn[json.loads(queue["redrive_policy"])["deadLetterTargetArn"]]
+                    self.assertLessEqual({dead, queue["name"]}, alarmed)
+            self.assertLessEqual({it["name"] for it in queues.values()}, alarmed)
+
+    def test_every_function_has_alarms_and_a_log_that_ends(self):
+        for applied in EXAMPLES.values():
+            functions = {it["function_name"] for it in applied.of_kind("aws_lambda_function").values()}
+            for metric in ("Errors", "Throttles"):
+                of_metric = [it for it in applied.alarms().values() if it["metric_name"] == metric]
+                found = {it["dimensions"]["FunctionName"] for it in of_metric}
+                self.assertEqual(found, functions)
+            groups = applied.of_kind("aws_cloudwatch_log_group").values()
+            self.assertTrue(all(it["retention_in_days"] for it in groups))
+            self.assertLessEqual({f"/aws/lambda/{it}" for it in functions}, {it["name"] for it in groups})
+
+    def test_production_tells_somebody_of_alarms(self):
+        topics = {it["arn"] for it in EXAMPLES["production"].of_kind("aws_sns_topic").values()}
+        for alarm in EXAMPLES["production"].alarms().values():
+            self.assertEqual(set(alarm["alarm_actions"]), topics)
+
+    def test_the_bucket_is_closed_encrypted_and_without_versions(self):
+        for applied in EXAMPLES.values():
+            (block,) = applied.of_kind("aws_s3_bucket_public_access_block").values()
+            for what in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"):
+                self.assertTrue(block[what], what)
+            (versioning,) = applied.of_kind("aws_s3_bucket_versioning").values()
+            self.assertEqual(versioning["versioning_configuration"][0]["status"], "Disabled")
+            (policy,) = applied.of_kind("aws_s3_bucket_policy").values()
+            (statement,) = json.loads(policy["policy"])["Statement"]
+            self.assertEqual(statement["Effect"], "Deny")
+        rules = {name: [it["rule"][0] for it in applied.encryption()] for name, applied in EXAMPLES.items()}
+        default = "apply_server_side_encryption_by_default"
+        algorithms = {name: [it[default][0]["sse_algorithm"] for it in found] for name, found in rules.items()}
+        self.assertEqual(algorithms, {"minimal": ["AES256"], "production": ["aws:kms", "aws:kms"]})
+
+    def test_results_and_broken_uploads_expire_and_nothing_else_does(self):
+        for applied in EXAMPLES.values():
+            (lifecycle,) = applied.of_kind("aws_s3_bucket_lifecycle_configuration").values()
+            expiring = [it["filter"][0]["prefix"] for it in lifecycle["rule"] if it["expiration"]]
+            self.assertEqual(expiring, ["results/"])
+            self.assertEqual(sum(bool(it["abort_incomplete_multipart_upload"]) for it in lifecycle["rule"]), 1)
+
+    def test_what_runs_beside_the_bucket_reaches_no_internet(self):
+        applied = EXAMPLES["production"]
+        self.assertEqual(applied.of_kind("aws_internet_gateway"), {})
+        self.assertEqual(applied.of_kind("aws_nat_gateway"), {})
+        self.assertTrue(all(it["internal"] for it in applied.of_kind("aws_lb").values()))
+        reached = {it["service_name"].split(".", 3)[3] for it in applied.of_kind("aws_vpc_endpoint").values()}
+        self.assertEqual(reached, {"s3", "s3express", "sqs", "ecr.api", "ecr.dkr", "logs"})
+
+    def test_the_way_to_the_bucket_lets_through_what_functions_may_do(self):
+        applied = EXAMPLES["production"]
+        (endpoint,) = [it for it in applied.of_kind("aws_vpc_endpoint").values() if it["service_name"].endswith(".s3")]
+        (statement, *_) = json.loads(endpoint["policy"])["Statement"]
+        needed = {"s3:ListBucket"}
+        for name in deployment.FUNCTIONS:
+            needed.update(*applied.object_actions(name).values())
+        self.assertEqual(set(statement["Action"]), needed)
+
+    def test_containers_see_the_addresses_of_clients(self):
+        (group,) = EXAMPLES["production"].of_kind("aws_lb_target_group").values()
+        self.assertEqual(group["preserve_client_ip"], "true")
+
+    def test_the_page_of_costs_counts_the_alarms_and_metrics_that_there_are(self):
+        applied = EXAMPLES["minimal"]
+        page = (interfaces.REPOSITORY / "docs" / "cost.md").read_text()
+        (counted,) = re.findall(r"(\d+) alarms, (\d+) metrics, a dashboard", page)
+        made = (len(applied.alarms()), len(applied.of_kind("aws_cloudwatch_log_metric_filter")))
+        self.assertEqual(tuple(map(int, counted)), made)
+        for stage in applied.of_kind("aws_apigatewayv2_stage").values():
+            self.assertFalse(stage["default_route_settings"][0]["detailed_metrics_enabled"])
+
+    def test_new_segments_are_notified_of_where_the_store_can(self):
+        (notification,) = EXAMPLES["minimal"].of_kind("aws_s3_bucket_notification").values()
+        (queue,) = notification["queue"]
+        self.assertEqual((queue["filter_prefix"], queue["filter_suffix"]), ("tail/", ".wal"))
+        self.assertEqual(EXAMPLES["production"].of_kind("aws_s3_bucket_notification"), {})
+
+    def test_an_engine_without_notifications_has_its_schedule(self):
+        applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "engine": {"notifications": False}})
+        self.assertEqual(applied.of_kind("aws_s3_bucket_notification"), {})
+        self.assertIn(("engine", {"event": "schedule"}), applied.schedules().values())
+        self.assertEqual(len(applied.of_kind("aws_lambda_event_source_mapping")), 1)
+
+    def test_a_deployment_without_an_engine_has_nothing_of_it(self):
+        applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "engine": {"enabled": False}})
+        self.assertIsNone(applied.function("engine"))
+        self.assertEqual({name for name, _ in applied.schedules().values()}, {"compact"})
+        self.assertEqual(set(applied.routes().values()), {"write", "query"})
+
+    def test_a_key_prefix_is_everywhere(self):
+        applied = deployment.apply("", {"packages": {"directory": "PACKAGES"}, "key_prefix": "a/b"})
+        self.assertEqual(applied.environment("write")["NEAP_KEY_PREFIX"], "a/b")
+        for name in deployment.FUNCTIONS:
+            self.assertTrue(all(prefix.startswith("a/b/") for prefix in applied.object_actions(name)))
+        (lifecycle,) = applied.of_kind("aws_s3_bucket_lifecycle_configuration").values()
+        self.assertEqual(lifecycle["rule"][0]["filter"][0]["prefix"], "a/b/results/")
+        (notification,) = applied.of_kind("aws_s3_bucket_notification").values()
+        self.assertEqual(notification["queue"][0]["filter_prefix"], "a/b/tail/")
+
+    def test_what_runs_locally_is_started_by_the_same_events_and_has_the_same_memory(self):
+        text = (interfaces.REPOSITORY / "localstack" / "local.json").read_text()
+        local = json.loads(text.replace("@PORT@", "0"))
+        applied = EXAMPLES["minimal"]
+        started = [(it["function"], it["input"]) for it in local["schedules"]]
+        self.assertCountEqual(started, applied.schedules().values())
+        memory = {name: it["limits"]["memory_mib"] for name, it in local["functions"].items()}
+        self.assertEqual(memory, {name: applied.function(name)["memory_size"] for name in deployment.FUNCTIONS})
+
+    def test_mistakes_in_variables_are_refused_with_a_reason(self):
+        for variables, reason in [
+            ({"packages": {}}, "Name either a directory or a bucket."),
+            ({"packages": {"directory": "PACKAGES"}, "functions": {"wirte": {}}}, "The functions are write"),
+            ({"packages": {"directory": "PACKAGES"}, "name": "Neap"}, "Small letters"),
+            ({"packages": {"directory": "PACKAGES"}, "architecture": "arm"}, "arm64 or x86_64."),
+            ({"packages": {"directory": "PACKAGES"}, "key_prefix": "a/"}, "'/' between parts"),
+            ({"packages": {"directory": "PACKAGES"}, "service": {"image": "neap"}}, "needs a network"),
+            (with_network({"cidr": "10.0.0.0/20"}, service={"image": "neap", "public": True}), "needs certificate_arn"),
+            (with_network({"vpc_id": "vpc-1", "security_group_ids": ["sg-1"]}), "name subnet_ids"),
+            (with_network({"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"]}), "need security_group_ids"),
+            ({"packages": {"directory": "PACKAGES"}, "engine": {"batching_window": 0}}, "from 1 to 300 seconds"),
+            ({"packages": {"directory": "PACKAGES"}, "engine": {"batches_at_once": 1}}, "from 2 to 1000"),
+        ]:
+            with self.subTest(variables), self.assertRaisesRegex(deployment.Refused, reason):
+                deployment.apply("", variables)
+
+    def test_a_network_of_which_functions_are_no_part_needs_no_group_for_them(self):
+        network = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "functions": False}
+        applied = deployment.apply("", with_network(network, service={"image": "neap"}))
+        self.assertEqual(applied.function("write")["vpc_config"], [])
+
+
+def with_network(network, **variables):
+    """The variables of a deployment in a network."""
+    return {"packages": {"directory": "PACKAGES"}, "network": network, **variables}
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,11 @@
+"""Writes what is made of the deployment and of the binaries."""
+
+import json
+
+import deployment
+import interfaces
+import tables
+
+deployment.SUMMARY.write_text(json.dumps(deployment.summary(), indent=2) + "\n")
+tables.write(tables.README, tables.of_terraform())
+tables.write(tables.DEPLOYMENT, tables.of_environment({name: interfaces.load(name) for name in deployment.FUNCTIONS}))
