@@ -1,0 +1,44 @@
+# The least that there can be: `terraform apply` gives a database, and an address.
+
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.25"
+    }
+  }
+}
+
+variable "region" {
+  description = "Where it runs."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "packages" {
+  description = "The folder with the functions' zip files, as `scripts/release` makes it."
+  type        = string
+  default     = "../../../../dist"
+}
+
+provider "aws" {
+  region = var.region
+}
+
+module "neap" {
+  source = "../.."
+
+  packages = { directory = var.packages }
+}
+
+output "url" {
+  description = "Where clients send requests."
+  value       = module.neap.url
+}
+
+output "bucket" {
+  description = "Where the data are."
+  value       = module.neap.bucket
+}

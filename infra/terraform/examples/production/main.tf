@@ -1,0 +1,111 @@
+# A deployment as one would run it for others: a name of its own, a key of its own, a network without a way out, new data
+# in S3 Express, containers for those who want warm caches, and alarms that reach somebody.
+
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.25"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      application = "neap"
+      environment = "production"
+    }
+  }
+}
+
+data "aws_caller_identity" "here" {}
+
+data "aws_partition" "here" {}
+
+resource "aws_kms_key" "neap" {
+  description         = "What Neap keeps."
+  enable_key_rotation = true
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Account"
+        Effect    = "Allow"
+        Principal = { AWS = "arn:${data.aws_partition.here.partition}:iam::${data.aws_caller_identity.here.account_id}:root" }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "LogsAndNotifications"
+        Effect    = "Allow"
+        Principal = { Service = ["logs.${var.region}.amazonaws.com", "s3.amazonaws.com", "cloudwatch.amazonaws.com"] }
+        Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+        Resource  = "*"
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "neap" {
+  name          = "alias/neap"
+  target_key_id = aws_kms_key.neap.key_id
+}
+
+resource "aws_sns_topic" "alarms" {
+  name              = "neap-alarms"
+  kms_master_key_id = aws_kms_key.neap.arn
+}
+
+resource "aws_sns_topic_subscription" "alarms" {
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = "email"
+  endpoint  = var.alarm_address
+}
+
+module "neap" {
+  source = "../.."
+
+  packages    = { bucket = var.package_bucket, key_prefix = "neap/${var.release}/" }
+  kms_key_arn = aws_kms_key.neap.arn
+  log_bucket  = var.log_bucket
+  tracing     = true
+
+  domain = {
+    name            = var.domain
+    certificate_arn = var.certificate_arn
+    zone_id         = var.zone_id
+  }
+
+  throttling = { requests_per_second = 2000, burst_requests = 4000 }
+
+  functions = {
+    write   = { memory_mib = 1024, reserved_concurrency = 200 }
+    query   = { memory_mib = 3538, reserved_concurrency = 100, temporary_mib = 4096 }
+    compact = { memory_mib = 3538, timeout_seconds = 900, reserved_concurrency = 12 }
+    engine  = { reserved_concurrency = 50 }
+  }
+  merges_at_once = 8
+
+  tail_zone_id = var.tail_zone_id
+
+  network = { cidr = "10.80.0.0/20", zones = 2 }
+
+  service = {
+    image           = var.image
+    tasks           = 2
+    cpu_units       = 1024
+    memory_mib      = 4096
+    client_cidrs    = ["10.0.0.0/8"]
+    certificate_arn = var.certificate_arn
+  }
+
+  alarms = { notify = [aws_sns_topic.alarms.arn] }
+
+  log_retention_days = 90
+}

@@ -1,0 +1,108 @@
+# The functions, and what they may do.
+
+locals {
+  defaults = {
+    write = {
+      about                = "Takes line protocol and puts it into the bucket."
+      memory_mib           = 512
+      timeout_seconds      = 30
+      reserved_concurrency = -1
+      temporary_mib        = 512
+    }
+    query = {
+      about                = "Answers SQL and InfluxQL."
+      memory_mib           = 1769
+      timeout_seconds      = 30
+      reserved_concurrency = -1
+      temporary_mib        = 1024
+    }
+    compact = {
+      about                = "Flushes, merges and deletes."
+      memory_mib           = 1769
+      timeout_seconds      = 300
+      reserved_concurrency = -1
+      temporary_mib        = 512
+    }
+    engine = {
+      about                = "Runs plugins."
+      memory_mib           = 1769
+      timeout_seconds      = 300
+      reserved_concurrency = -1
+      temporary_mib        = 1024
+    }
+  }
+
+  # The variables of the environment that say where the data are, for all functions.
+  store_environment = {
+    for name, value in {
+      INFLUXDB3_BUCKET = local.bucket_name
+      NEAP_TAIL_BUCKET = module.storage.tail_bucket
+      NEAP_KEY_PREFIX  = var.key_prefix
+    } : name => value if value != null && value != ""
+  }
+
+  function_environment = {
+    write   = {}
+    query   = {}
+    compact = { NEAP_MERGE_QUEUE_URL = module.merges.url }
+    engine  = {}
+  }
+
+  functions = {
+    for name, it in local.defaults : name => {
+      about                = it.about
+      memory_mib           = coalesce(try(var.functions[name].memory_mib, null), it.memory_mib)
+      timeout_seconds      = coalesce(try(var.functions[name].timeout_seconds, null), it.timeout_seconds)
+      reserved_concurrency = coalesce(try(var.functions[name].reserved_concurrency, null), it.reserved_concurrency)
+      temporary_mib        = coalesce(try(var.functions[name].temporary_mib, null), it.temporary_mib)
+      environment          = try(var.functions[name].environment, {})
+    } if name != "engine" || var.engine.enabled
+  }
+
+  code = {
+    for name in keys(local.functions) : name => {
+      file      = var.packages.directory == null ? null : "${var.packages.directory}/neap-lambda-${name}-${var.architecture}.zip"
+      bucket    = var.packages.bucket
+      key       = var.packages.bucket == null ? null : "${var.packages.key_prefix}neap-lambda-${name}-${var.architecture}.zip"
+      image_uri = null
+    }
+  }
+
+  engine_image = {
+    file      = null
+    bucket    = null
+    key       = null
+    image_uri = var.engine.image_uri
+  }
+}
+
+module "function" {
+  source   = "./modules/function"
+  for_each = local.functions
+
+  name                 = "${var.name}-${each.key}"
+  description          = each.value.about
+  code                 = each.key == "engine" && var.engine.image_uri != null ? local.engine_image : local.code[each.key]
+  runtime              = each.key == "engine" ? var.engine.runtime : "provided.al2023"
+  layers               = each.key == "engine" ? var.engine.layers : []
+  architecture         = var.architecture
+  memory_mib           = each.value.memory_mib
+  timeout_seconds      = each.value.timeout_seconds
+  temporary_mib        = each.value.temporary_mib
+  reserved_concurrency = each.value.reserved_concurrency
+  statements           = concat(local.store_statements[each.key], local.queue_statements[each.key], local.key_statements)
+  log_retention_days   = var.log_retention_days
+  kms_key_arn          = var.kms_key_arn
+  subnet_ids           = local.function_subnet_ids
+  security_group_ids   = local.function_security_group_ids
+  tracing              = var.tracing
+
+  environment = merge(
+    local.store_environment,
+    { NEAP_LOG_FILTER = var.log_filter },
+    local.function_environment[each.key],
+    each.value.environment,
+  )
+
+  permissions_boundary_arn = var.permissions_boundary_arn
+}

@@ -1,0 +1,56 @@
+# Neap on AWS: four functions, a bucket, and what starts them.
+
+data "aws_caller_identity" "here" {}
+
+data "aws_partition" "here" {}
+
+data "aws_region" "here" {}
+
+locals {
+  account     = data.aws_caller_identity.here.account_id
+  bucket_name = coalesce(var.bucket_name, "${var.name}-${local.account}-${data.aws_region.here.region}")
+  bucket_arn  = "arn:${data.aws_partition.here.partition}:s3:::${local.bucket_name}"
+  key_prefix  = var.key_prefix == "" ? "" : "${var.key_prefix}/"
+
+  # S3 Express tells nobody of new objects.
+  has_notifications = var.engine.enabled && var.engine.notifications && var.tail_zone_id == null
+
+  # A message is hidden from the moment that Lambda fetches it, which is before its function starts.
+  start_seconds = 60
+}
+
+module "storage" {
+  source = "./modules/storage"
+
+  bucket_name            = local.bucket_name
+  key_prefix             = local.key_prefix
+  kms_key_arn            = var.kms_key_arn
+  results_days           = var.results_days
+  log_bucket             = var.log_bucket
+  force_destroy          = var.force_destroy
+  express_zone_id        = var.tail_zone_id
+  notifications          = local.has_notifications
+  notification_queue_arn = local.has_notifications ? module.segments[0].arn : null
+}
+
+# Merges that a run has planned, each for an invocation of its own. One that is lost is planned again.
+module "merges" {
+  source = "./modules/queue"
+
+  name                       = "${var.name}-merges"
+  visibility_timeout_seconds = local.functions.compact.timeout_seconds + local.start_seconds
+  kms_key_arn                = var.kms_key_arn
+}
+
+# New segments, for triggers on writes. One comes again while another invocation runs its trigger, and while its plugin
+# fails; what is dead here is found by the engine's look at the tail.
+module "segments" {
+  source = "./modules/queue"
+  count  = local.has_notifications ? 1 : 0
+
+  name                       = "${var.name}-segments"
+  visibility_timeout_seconds = local.functions.engine.timeout_seconds + var.engine.batching_window + local.start_seconds
+  max_receives               = 10
+  kms_key_arn                = var.kms_key_arn
+  notifying_buckets          = [{ arn = local.bucket_arn, account = local.account }]
+}

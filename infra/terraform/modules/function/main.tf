@@ -1,0 +1,135 @@
+# A function, its role and its log.
+
+locals {
+  is_image       = var.code.image_uri != null
+  in_vpc         = length(var.subnet_ids) > 0
+  is_os_only     = startswith(var.runtime, "provided")
+  log_group_name = "/aws/lambda/${var.name}"
+
+  log_statements = [{
+    Sid      = "Log"
+    Effect   = "Allow"
+    Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    Resource = "${aws_cloudwatch_log_group.main.arn}:*"
+  }]
+
+  # These know no resources.
+  network_statements = local.in_vpc ? [{
+    Sid    = "Network"
+    Effect = "Allow"
+    Action = [
+      "ec2:AssignPrivateIpAddresses",
+      "ec2:CreateNetworkInterface",
+      "ec2:DeleteNetworkInterface",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSubnets",
+      "ec2:UnassignPrivateIpAddresses",
+    ]
+    Resource = "*"
+  }] : []
+
+  tracing_statements = var.tracing ? [{
+    Sid      = "Tracing"
+    Effect   = "Allow"
+    Action   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+    Resource = "*"
+  }] : []
+
+  # A managed runtime starts Python; the wrapper is what it starts in its place.
+  wrapper = local.is_image || local.is_os_only ? {} : { AWS_LAMBDA_EXEC_WRAPPER = "/var/task/bootstrap" }
+}
+
+resource "aws_cloudwatch_log_group" "main" {
+  name              = local.log_group_name
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_iam_role" "main" {
+  name                 = var.name
+  description          = "What ${var.name} may do."
+  permissions_boundary = var.permissions_boundary_arn
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "main" {
+  name = "neap"
+  role = aws_iam_role.main.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      local.log_statements,
+      local.network_statements,
+      local.tracing_statements,
+      var.statements,
+    )
+  })
+}
+
+resource "aws_lambda_function" "main" {
+  function_name = var.name
+  description   = var.description
+  role          = aws_iam_role.main.arn
+
+  package_type     = local.is_image ? "Image" : "Zip"
+  image_uri        = var.code.image_uri
+  filename         = var.code.file
+  source_code_hash = var.code.file == null ? null : filebase64sha256(var.code.file)
+  s3_bucket        = var.code.bucket
+  s3_key           = var.code.key
+  runtime          = local.is_image ? null : var.runtime
+  handler          = local.is_image ? null : "bootstrap"
+  layers           = local.is_image ? null : var.layers
+  architectures    = [var.architecture]
+
+  memory_size                    = var.memory_mib
+  timeout                        = var.timeout_seconds
+  reserved_concurrent_executions = var.reserved_concurrency
+  kms_key_arn                    = var.kms_key_arn
+
+  environment {
+    variables = merge(var.environment, local.wrapper)
+  }
+
+  ephemeral_storage {
+    size = var.temporary_mib
+  }
+
+  # What Neap logs is JSON. Of Lambda's own lines, three for each invocation, only warnings are kept.
+  logging_config {
+    log_group        = aws_cloudwatch_log_group.main.name
+    log_format       = "JSON"
+    system_log_level = "WARN"
+  }
+
+  tracing_config {
+    mode = var.tracing ? "Active" : "PassThrough"
+  }
+
+  dynamic "vpc_config" {
+    for_each = local.in_vpc ? [true] : []
+
+    content {
+      subnet_ids         = var.subnet_ids
+      security_group_ids = var.security_group_ids
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.main]
+}
+
+# What the scheduler starts is not repeated: the next run does what one has left.
+resource "aws_lambda_function_event_invoke_config" "main" {
+  function_name                = aws_lambda_function.main.function_name
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 60
+}

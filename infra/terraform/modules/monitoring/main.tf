@@ -1,0 +1,155 @@
+# Alarms and a dashboard.
+
+data "aws_region" "here" {}
+
+locals {
+  namespace = "Neap/${var.name}"
+
+  # What the compact function logs after each scheduled run, as metrics.
+  state = {
+    tail_segments       = { name = "TailSegments", unit = "Count" }
+    tail_bytes          = { name = "TailBytes", unit = "Bytes" }
+    tail_oldest_seconds = { name = "TailOldestSeconds", unit = "Seconds" }
+    due_merges          = { name = "DueMerges", unit = "Count" }
+    due_bytes           = { name = "DueBytes", unit = "Bytes" }
+  }
+
+  # Debt and age have to last before they tell of more than a busy moment.
+  state_alarms = {
+    tail_bytes = {
+      limit = var.limits.tail_bytes
+      about = "The tail is larger than flushes should leave it: see the compact function's log."
+    }
+    tail_oldest_seconds = {
+      limit = var.limits.tail_age_seconds
+      about = "There is a segment older than flushes should leave one: see the compact function's log."
+    }
+    due_bytes = {
+      limit = var.limits.due_bytes
+      about = "Merges don't keep up: allow more of them at once, or more memory."
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "state" {
+  for_each = local.state
+
+  name           = "${var.name}-${each.key}"
+  log_group_name = var.state_log_group_name
+  pattern        = "{ $.${each.key} = * }"
+
+  metric_transformation {
+    namespace = local.namespace
+    name      = each.value.name
+    value     = "$.${each.key}"
+    unit      = each.value.unit
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "state" {
+  for_each = local.state_alarms
+
+  alarm_name          = "${var.name}-${replace(each.key, "_", "-")}"
+  alarm_description   = each.value.about
+  namespace           = local.namespace
+  metric_name         = local.state[each.key].name
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.limit
+  period              = 300
+  evaluation_periods  = 3
+  # The scheduler starts a run every minute. If nothing is said, none of them ends well.
+  treat_missing_data = "breaching"
+  alarm_actions      = var.notify
+  ok_actions         = var.notify
+
+  depends_on = [aws_cloudwatch_log_metric_filter.state]
+}
+
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  for_each = var.functions
+
+  alarm_name          = "${var.name}-${each.key}-errors"
+  alarm_description   = "Invocations of ${each.value} fail or run out of time. Answers with an error of a client don't count."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.errors
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+resource "aws_cloudwatch_metric_alarm" "throttles" {
+  for_each = var.functions
+
+  alarm_name          = "${var.name}-${each.key}-throttles"
+  alarm_description   = "Lambda turns invocations of ${each.value} away: its reserved concurrency, or that of the account, is used up."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Throttles"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.throttles
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+resource "aws_cloudwatch_metric_alarm" "server_errors" {
+  alarm_name          = "${var.name}-api-errors"
+  alarm_description   = "The API answers with 5xx."
+  namespace           = "AWS/ApiGateway"
+  metric_name         = "5xx"
+  dimensions          = { ApiId = var.api_id }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.errors
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  for_each = var.dead_queues
+
+  alarm_name          = "${var.name}-${each.key}-dead-letters"
+  alarm_description   = "Something could not be handled after several attempts and waits in ${each.value}."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = each.value }
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+resource "aws_cloudwatch_metric_alarm" "queue_age" {
+  for_each = var.queues
+
+  alarm_name          = "${var.name}-${each.key}-age"
+  alarm_description   = "What is in ${each.value} waits too long."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = each.value }
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.queue_age_seconds
+  period              = 300
+  evaluation_periods  = 3
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}

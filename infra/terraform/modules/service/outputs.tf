@@ -1,0 +1,9 @@
+output "url" {
+  description = "Where clients send requests."
+  value       = var.certificate_arn == null ? "http://${aws_lb.main.dns_name}:${local.listener_port}" : "https://${aws_lb.main.dns_name}"
+}
+
+output "dns_name" {
+  description = "What a name of your own has to point to."
+  value       = aws_lb.main.dns_name
+}

@@ -1,0 +1,146 @@
+# The bucket with everything that Neap knows.
+
+resource "aws_s3_bucket" "main" {
+  bucket        = var.bucket_name
+  force_destroy = var.force_destroy
+}
+
+resource "aws_s3_bucket_ownership_controls" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "main" {
+  bucket                  = aws_s3_bucket.main.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  rule {
+    bucket_key_enabled = var.kms_key_arn != null
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
+    }
+  }
+}
+
+# No versions, on purpose. Objects are never overwritten but for the registers (catalogs, manifests), whose earlier
+# states Neap keeps itself for as long as queries may ask for them. A version of every segment and every merged object
+# would be kept and paid for after Neap has deleted it, and a register that is put back by hand behind Neap's back would
+# name objects that are gone. `neap copy` makes backups.
+resource "aws_s3_bucket_versioning" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  versioning_configuration {
+    status = "Disabled"
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  rule {
+    id     = "results"
+    status = "Enabled"
+
+    filter {
+      prefix = "${var.key_prefix}results/"
+    }
+
+    expiration {
+      days = var.results_days
+    }
+  }
+
+  rule {
+    id     = "incomplete-uploads"
+    status = "Enabled"
+
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+}
+
+resource "aws_s3_bucket_logging" "main" {
+  count = var.log_bucket == null ? 0 : 1
+
+  bucket        = aws_s3_bucket.main.id
+  target_bucket = var.log_bucket
+  target_prefix = "${var.bucket_name}/"
+}
+
+resource "aws_s3_bucket_policy" "main" {
+  bucket = aws_s3_bucket.main.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyOverTls"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [aws_s3_bucket.main.arn, "${aws_s3_bucket.main.arn}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+
+  depends_on = [aws_s3_bucket_public_access_block.main]
+}
+
+# Each new segment is made known to the engine, which runs triggers on what was written. S3 Express has no notifications.
+resource "aws_s3_bucket_notification" "segments" {
+  count = var.notifications ? 1 : 0
+
+  bucket = aws_s3_bucket.main.id
+
+  queue {
+    id            = "segments"
+    queue_arn     = var.notification_queue_arn
+    events        = ["s3:ObjectCreated:*"]
+    filter_prefix = "${var.key_prefix}tail/"
+    filter_suffix = ".wal"
+  }
+}
+
+# A tail in S3 Express: writes take milliseconds instead of tens of them, in one availability zone. What is in it is
+# moved to the bucket by the next flush.
+resource "aws_s3_directory_bucket" "tail" {
+  count = var.express_zone_id == null ? 0 : 1
+
+  bucket        = "${var.bucket_name}-tail--${var.express_zone_id}--x-s3"
+  force_destroy = var.force_destroy
+
+  location {
+    name = var.express_zone_id
+    type = "AvailabilityZone"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "tail" {
+  count = var.express_zone_id == null ? 0 : 1
+
+  bucket = aws_s3_directory_bucket.tail[0].bucket
+
+  rule {
+    # S3 Express has no other way.
+    bucket_key_enabled = true
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
+    }
+  }
+}

@@ -1,0 +1,138 @@
+# What each function may do with which objects. The functions say the same of themselves (`--print-interface`), and tests
+# compare the two.
+
+locals {
+  store_access = {
+    write = [
+      { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "db/", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "tail/", actions = ["s3:PutObject"] },
+    ]
+    query = [
+      { prefix = "cache/", actions = ["s3:GetObject"] },
+      { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "data/", actions = ["s3:GetObject"] },
+      { prefix = "db/", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "engine/", actions = ["s3:GetObject"] },
+      { prefix = "nodes/", actions = ["s3:GetObject"] },
+      { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "tail/", actions = ["s3:GetObject", "s3:PutObject"] },
+    ]
+    compact = [
+      { prefix = "cache/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "data/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "db/", actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "engine/", actions = ["s3:DeleteObject", "s3:GetObject"] },
+      { prefix = "nodes/", actions = ["s3:DeleteObject"] },
+      { prefix = "plugins/", actions = ["s3:DeleteObject"] },
+      { prefix = "results/", actions = ["s3:DeleteObject"] },
+      { prefix = "tail/", actions = ["s3:DeleteObject", "s3:GetObject"] },
+    ]
+    engine = [
+      { prefix = "cache/", actions = ["s3:GetObject"] },
+      { prefix = "catalog", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "data/", actions = ["s3:GetObject"] },
+      { prefix = "db/", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "engine/", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "nodes/", actions = ["s3:GetObject"] },
+      { prefix = "plugins/", actions = ["s3:GetObject", "s3:PutObject"] },
+      { prefix = "results/", actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"] },
+      { prefix = "tail/", actions = ["s3:GetObject", "s3:PutObject"] },
+    ]
+  }
+
+  # A tail in a bucket of S3 Express has no permissions for objects: a session may read, or read and write.
+  tail_in_express = var.tail_zone_id != null
+  express_modes = {
+    for name, accesses in local.store_access : name => anytrue([
+      for it in accesses : it.prefix == "tail/" && length(setsubtract(it.actions, ["s3:GetObject"])) > 0
+    ]) ? "ReadWrite" : "ReadOnly"
+  }
+
+  store_statements = {
+    for name, accesses in local.store_access : name => concat(
+      [
+        for it in accesses : {
+          Sid      = "Objects${replace(title(replace(it.prefix, "/", "")), "-", "")}"
+          Effect   = "Allow"
+          Action   = it.actions
+          Resource = ["${local.bucket_arn}/${local.key_prefix}${it.prefix}${endswith(it.prefix, "/") ? "*" : ""}"]
+        } if !(local.tail_in_express && it.prefix == "tail/")
+      ],
+      # For all of the bucket: who may not list it is told that a missing object is forbidden. Nothing but names is
+      # to be had by it.
+      [{
+        Sid      = "Names"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [local.bucket_arn]
+      }],
+      local.tail_in_express ? [{
+        Sid       = "Tail"
+        Effect    = "Allow"
+        Action    = ["s3express:CreateSession"]
+        Resource  = [module.storage.tail_bucket_arn]
+        Condition = { StringEquals = { "s3express:SessionMode" = local.express_modes[name] } }
+      }] : [],
+    )
+  }
+
+  queue_statements = {
+    write = []
+    query = []
+    compact = [
+      {
+        Sid      = "HandOutMerges"
+        Effect   = "Allow"
+        Action   = ["sqs:SendMessage"]
+        Resource = [module.merges.arn]
+      },
+      {
+        Sid      = "TakeMerges"
+        Effect   = "Allow"
+        Action   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+        Resource = [module.merges.arn]
+      },
+    ]
+    engine = local.has_notifications ? [{
+      Sid      = "TakeSegments"
+      Effect   = "Allow"
+      Action   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+      Resource = [module.segments[0].arn]
+    }] : []
+  }
+
+  key_statements = var.kms_key_arn == null ? [] : [{
+    Sid      = "Key"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource = [var.kms_key_arn]
+  }]
+
+  # `neap serve` does what all functions do.
+  service_statements = concat(
+    [
+      {
+        Sid      = "Objects"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = ["${local.bucket_arn}/${local.key_prefix}*"]
+      },
+      {
+        Sid      = "Names"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = [local.bucket_arn]
+      },
+    ],
+    local.tail_in_express ? [{
+      Sid      = "Tail"
+      Effect   = "Allow"
+      Action   = ["s3express:CreateSession"]
+      Resource = [module.storage.tail_bucket_arn]
+    }] : [],
+    local.key_statements,
+  )
+}

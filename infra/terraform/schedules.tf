@@ -1,0 +1,136 @@
+# What starts by the clock.
+
+locals {
+  schedules = merge(
+    {
+      # Flushes the tails that are due, and plans the merges that follow.
+      flush = {
+        function   = "compact"
+        expression = var.schedules.flush
+        input      = { event = "scheduled" }
+      }
+      # Looks at every database: merges, retention, drops, garbage.
+      collect = {
+        function   = "compact"
+        expression = var.schedules.collect
+        input      = { event = "collect" }
+      }
+    },
+    var.engine.enabled ? {
+      # Runs the schedules of triggers, and what notifications have missed.
+      tick = {
+        function   = "engine"
+        expression = var.schedules.tick
+        input      = { event = "schedule" }
+      }
+    } : {},
+  )
+}
+
+resource "aws_scheduler_schedule_group" "main" {
+  name = var.name
+}
+
+resource "aws_iam_role" "scheduler" {
+  name                 = "${var.name}-scheduler"
+  description          = "Starts the functions by the clock."
+  permissions_boundary = var.permissions_boundary_arn
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "scheduler.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name = "start"
+  role = aws_iam_role.scheduler.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "Start"
+          Effect   = "Allow"
+          Action   = "lambda:InvokeFunction"
+          Resource = distinct([for schedule in values(local.schedules) : module.function[schedule.function].arn])
+        },
+        {
+          Sid      = "NotStarted"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.not_started.arn
+        },
+      ],
+      local.key_statements,
+    )
+  })
+}
+
+# Runs that could not be started.
+resource "aws_sqs_queue" "not_started" {
+  name                      = "${var.name}-not-started"
+  message_retention_seconds = 14 * 24 * 3600
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  kms_master_key_id         = var.kms_key_arn
+}
+
+resource "aws_scheduler_schedule" "main" {
+  for_each = local.schedules
+
+  name                = each.key
+  group_name          = aws_scheduler_schedule_group.main.name
+  schedule_expression = each.value.expression
+  kms_key_arn         = var.kms_key_arn
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = module.function[each.value.function].arn
+    role_arn = aws_iam_role.scheduler.arn
+    input    = jsonencode(each.value.input)
+
+    # The next run does what one has left.
+    retry_policy {
+      maximum_retry_attempts       = 1
+      maximum_event_age_in_seconds = 60
+    }
+
+    dead_letter_config {
+      arn = aws_sqs_queue.not_started.arn
+    }
+  }
+}
+
+resource "aws_lambda_event_source_mapping" "merges" {
+  event_source_arn        = module.merges.arn
+  function_name           = module.function["compact"].arn
+  batch_size              = 1
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.merges_at_once
+  }
+}
+
+resource "aws_lambda_event_source_mapping" "segments" {
+  count = local.has_notifications ? 1 : 0
+
+  event_source_arn                   = module.segments[0].arn
+  function_name                      = module.function["engine"].arn
+  batch_size                         = 100
+  maximum_batching_window_in_seconds = var.engine.batching_window
+  function_response_types            = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = var.engine.batches_at_once
+  }
+}

@@ -1,0 +1,284 @@
+variable "name" {
+  description = "What the names of everything begin with. Several deployments in an account have different ones."
+  type        = string
+  default     = "neap"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,10}[a-z0-9]$", var.name))
+    error_message = "Small letters, digits and dashes, 2 to 12 of them, that begin with a letter."
+  }
+}
+
+variable "packages" {
+  description = <<-EOT
+    The functions' code, as `scripts/release` makes it: a folder on this machine, or a bucket and what keys in it begin
+    with. In either there is a `neap-lambda-<function>-<architecture>.zip` for each function. Of a bucket only the keys
+    are looked at: another release is deployed by another `key_prefix`.
+  EOT
+  type = object({
+    directory  = optional(string)
+    bucket     = optional(string)
+    key_prefix = optional(string, "")
+  })
+
+  validation {
+    condition     = (var.packages.directory == null) != (var.packages.bucket == null)
+    error_message = "Name either a directory or a bucket."
+  }
+}
+
+variable "architecture" {
+  description = "What the functions run on. arm64 costs a fifth less."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "arm64 or x86_64."
+  }
+}
+
+variable "functions" {
+  description = <<-EOT
+    What differs from the defaults for `write`, `query`, `compact` or `engine`: memory, the longest time of an
+    invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function), space
+    for temporary files, and variables of the environment as for `neap serve` (docs/deployment.md).
+  EOT
+  type = map(object({
+    memory_mib           = optional(number)
+    timeout_seconds      = optional(number)
+    reserved_concurrency = optional(number)
+    temporary_mib        = optional(number)
+    environment          = optional(map(string), {})
+  }))
+  default = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.functions), ["write", "query", "compact", "engine"])) == 0
+    error_message = "The functions are write, query, compact and engine."
+  }
+}
+
+variable "engine" {
+  description = <<-EOT
+    Whether plugins run, and how: layers, such as one with a virtual environment; an image in place of the zip file, for
+    more than fits there; the Python beside the zip file; whether it is told of new segments, which costs a message for
+    each (without, triggers on writes run with the next look at the clock); for how many seconds new segments are gathered
+    for one invocation (1 to 300); and how many of these run at once (at least 2): triggers that are not asynchronous are
+    run by one at a time, and the others wait.
+  EOT
+  type = object({
+    enabled         = optional(bool, true)
+    layers          = optional(list(string), [])
+    image_uri       = optional(string)
+    runtime         = optional(string, "python3.13")
+    notifications   = optional(bool, true)
+    batching_window = optional(number, 1)
+    batches_at_once = optional(number, 4)
+  })
+  default = {}
+
+  # Without a window Lambda takes batches of no more than 10.
+  validation {
+    condition     = var.engine.batching_window >= 1 && var.engine.batching_window <= 300
+    error_message = "batching_window is from 1 to 300 seconds."
+  }
+
+  validation {
+    condition     = var.engine.batches_at_once >= 2 && var.engine.batches_at_once <= 1000
+    error_message = "batches_at_once is from 2 to 1000."
+  }
+}
+
+variable "merges_at_once" {
+  description = "How many merges run at once, each in an invocation of the compact function. At least 2."
+  type        = number
+  default     = 4
+
+  validation {
+    condition     = var.merges_at_once >= 2 && var.merges_at_once <= 1000
+    error_message = "From 2 to 1000."
+  }
+}
+
+variable "schedules" {
+  description = "How often tails are flushed where due, everything is looked at (merges, retention, garbage), triggers' schedules are looked at, and lost notifications are looked for."
+  type = object({
+    flush   = optional(string, "rate(1 minute)")
+    collect = optional(string, "rate(30 minutes)")
+    tick    = optional(string, "rate(1 minute)")
+  })
+  default = {}
+}
+
+variable "bucket_name" {
+  description = "The name of the bucket; by default made of the name, the account and the region."
+  type        = string
+  default     = null
+}
+
+variable "key_prefix" {
+  description = "Keep everything in the bucket below this, without a slash at the end."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?$", var.key_prefix))
+    error_message = "Letters, digits, '-', '_' and '.', and '/' between parts."
+  }
+}
+
+variable "tail_zone_id" {
+  description = "The availability zone, such as `euc1-az1`, of an S3 Express bucket for new data: writes take milliseconds, and triggers on writes start with the next look instead of at once, as there are no notifications. Without one the tail is in the bucket."
+  type        = string
+  default     = null
+}
+
+variable "results_days" {
+  description = "After how many days results that were too large for an answer, and were answered with a link, expire."
+  type        = number
+  default     = 1
+}
+
+variable "kms_key_arn" {
+  description = "A key of KMS for the bucket, the queues, the logs and the environments of functions. Its policy must allow S3 and CloudWatch Logs to use it. Without one, AWS's own keys are used."
+  type        = string
+  default     = null
+}
+
+variable "log_bucket" {
+  description = "A bucket for S3's access log."
+  type        = string
+  default     = null
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` deletes all data."
+  type        = bool
+  default     = false
+}
+
+variable "domain" {
+  description = "A name of your own for the API: the name, a certificate of ACM in this region, and the zone of Route 53 to enter it in, if it has one. The address that AWS gives is then closed."
+  type = object({
+    name            = string
+    certificate_arn = string
+    zone_id         = optional(string)
+  })
+  default = null
+}
+
+variable "throttling" {
+  description = "Requests that the API takes: in a second in the long run, and at once. Others get 429."
+  type = object({
+    requests_per_second = optional(number, 200)
+    burst_requests      = optional(number, 400)
+  })
+  default = {}
+}
+
+variable "log_filter" {
+  description = "What is logged, such as `info`, with a line for each request, or `warn,neap_compact=debug`. Alarms on the tail and the debt need `info` of neap_lambda."
+  type        = string
+  default     = "info,neap_http=warn"
+}
+
+variable "log_retention_days" {
+  description = "For how long logs are kept."
+  type        = number
+  default     = 30
+}
+
+variable "tracing" {
+  description = "Whether X-Ray samples invocations."
+  type        = bool
+  default     = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "The boundary of the permissions of all roles, where an organisation asks for one."
+  type        = string
+  default     = null
+}
+
+variable "alarms" {
+  description = <<-EOT
+    Whom alarms are told to (topics of SNS), and when they go off: failed and throttled invocations in 5 minutes, the age
+    of a message in a queue, bytes and age of the tail, bytes of sections that wait to be merged.
+  EOT
+  type = object({
+    notify            = optional(list(string), [])
+    errors            = optional(number, 0)
+    throttles         = optional(number, 0)
+    queue_age_seconds = optional(number, 1800)
+    tail_bytes        = optional(number, 1073741824)
+    tail_age_seconds  = optional(number, 3600)
+    due_bytes         = optional(number, 10737418240)
+  })
+  default = {}
+}
+
+variable "network" {
+  description = <<-EOT
+    A network for the functions and the service. Without one, functions run outside of any. Either `cidr` for a network of
+    its own, without a way to the internet, or the subnets and security groups of one that there is (`vpc_id`). Functions
+    need none.
+  EOT
+  type = object({
+    cidr               = optional(string)
+    zones              = optional(number, 2)
+    vpc_id             = optional(string)
+    subnet_ids         = optional(list(string), [])
+    security_group_ids = optional(list(string), [])
+    functions          = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = var.network == null ? true : (var.network.cidr == null) != (var.network.vpc_id == null)
+    error_message = "Name either cidr or vpc_id."
+  }
+
+  validation {
+    condition     = try(var.network.vpc_id, null) == null ? true : length(var.network.subnet_ids) > 0
+    error_message = "With vpc_id, name subnet_ids in it."
+  }
+
+  validation {
+    condition = (
+      try(var.network.vpc_id, null) == null ? true : !var.network.functions || length(var.network.security_group_ids) > 0
+    )
+    error_message = "Functions in a network need security_group_ids."
+  }
+}
+
+variable "service" {
+  description = <<-EOT
+    `neap serve` in containers of ECS that always run, beside the functions: the image, how many, how large (1,024 units
+    are a processor), who may connect, a certificate for TLS, whether the load balancer (then with a certificate) and the
+    containers have addresses of the internet, and variables of the environment. Needs `network`.
+  EOT
+  type = object({
+    image            = string
+    architecture     = optional(string, "arm64")
+    tasks            = optional(number, 1)
+    cpu_units        = optional(number, 512)
+    memory_mib       = optional(number, 2048)
+    client_cidrs     = optional(list(string), [])
+    certificate_arn  = optional(string)
+    public           = optional(bool, false)
+    assign_public_ip = optional(bool, false)
+    environment      = optional(map(string), {})
+  })
+  default = null
+
+  validation {
+    condition     = var.service == null || var.network != null
+    error_message = "The service needs a network."
+  }
+
+  validation {
+    condition     = var.service == null ? true : !var.service.public || var.service.certificate_arn != null
+    error_message = "A public service needs certificate_arn: tokens would cross the internet in clear."
+  }
+}
