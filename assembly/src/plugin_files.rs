@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,14 +14,8 @@ use std::{
 use async_trait::async_trait;
 use neap_bucket::{CodeHash, Key, StoreTime};
 use neap_catalog::{Catalog, PluginEntry, RootCatalog, Trigger};
-use neap_engine::{CodeError, CodeSettings, PluginCode, PluginOnDisk};
+use neap_engine::{CodeError, CodeSettings, PluginCode, files_on_disk};
 use neap_query::{PluginFile, PluginFiles, PluginFilesError};
-
-/// The most files and folders of a plugin that are looked at.
-const MAX_ENTRIES: usize = 2_000;
-
-/// The folder in which Python keeps what it has compiled.
-const COMPILED: &str = "__pycache__";
 
 /// The files of the plugins of a cluster, for a process that does not run them.
 pub fn plugin_files(catalog: Arc<Catalog>, settings: CodeSettings) -> Arc<dyn PluginFiles> {
@@ -65,9 +58,8 @@ impl FilesOfPlugins {
             }
             Err(error) => return Err(error),
         };
-        let found = tokio::task::spawn_blocking(move || found(&laid_down)).await;
-        let found = found.map_err(io::Error::other).flatten();
-        let found = found.map_err(|error| CodeError::Io(error.to_string()))?;
+        let found = tokio::task::spawn_blocking(move || found(&laid_down.path)).await;
+        let found = found.map_err(|error| CodeError::Io(error.to_string()))??;
         let file = |file: Found| {
             let name = named(&trigger.plugin, &file.relative.to_string_lossy());
             let (path, modified_ms) = match trigger.code {
@@ -150,40 +142,21 @@ fn millis(time: StoreTime) -> i64 {
     time.micros().div_euclid(1_000)
 }
 
-/// The files of a plugin on disk: one, or the Python files of its folder, by path.
-fn found(plugin: &PluginOnDisk) -> io::Result<Vec<Found>> {
-    let metadata = fs::metadata(&plugin.path)?;
-    if metadata.is_file() {
-        return Ok(vec![Found::new(&plugin.path, &plugin.path, &metadata)]);
-    }
-    let (mut files, mut folders, mut entries) = (Vec::new(), vec![plugin.path.clone()], 0);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            entries += 1;
-            if entries > MAX_ENTRIES {
-                return Err(ErrorKind::FileTooLarge.into());
-            }
-            let (path, metadata) = (entry.path(), entry.metadata()?);
-            if metadata.is_dir() && entry.file_name() != COMPILED {
-                folders.push(path);
-            } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
-                files.push(Found::new(&plugin.path, &path, &metadata));
-            }
-        }
-    }
-    files.sort_by(|one, other| one.relative.cmp(&other.relative));
-    Ok(files)
+/// The files of the plugin at a path.
+fn found(plugin: &Path) -> Result<Vec<Found>, CodeError> {
+    let files = files_on_disk(plugin)?.into_iter();
+    let files = files.map(|(path, metadata)| Found::new(plugin, path, &metadata));
+    Ok(files.collect())
 }
 
 impl Found {
-    fn new(plugin: &Path, path: &Path, metadata: &fs::Metadata) -> Self {
+    fn new(plugin: &Path, path: PathBuf, metadata: &fs::Metadata) -> Self {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let modified = modified.duration_since(SystemTime::UNIX_EPOCH);
         let modified = modified.unwrap_or_default().as_millis();
         Self {
-            relative: path.strip_prefix(plugin).unwrap_or(path).to_owned(),
-            path: path.to_owned(),
+            relative: path.strip_prefix(plugin).unwrap_or(&path).to_owned(),
+            path,
             bytes: metadata.len(),
             modified_ms: i64::try_from(modified).unwrap_or(i64::MAX),
         }

@@ -32,6 +32,9 @@ use crate::{
 /// How long before its end an invocation takes on nothing more: what is under way has to be committed, too.
 const RESERVE: Duration = Duration::from_secs(5);
 
+/// How long before its end an invocation gives up what is under way, to say so.
+const ANSWER_RESERVE: Duration = Duration::from_millis(300);
+
 /// The least memory that is of use to a merge.
 const LEAST_MERGE_BYTES: u64 = 128 << 20;
 
@@ -200,11 +203,20 @@ impl CompactFunction {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
         if limit.is_zero() {
-            return Err(Failure {
-                kind: "OutOfTime",
-                message: "there was no time left to begin".to_owned(),
-            });
+            return Err(out_of_time("there was no time left to begin"));
         }
+        let work = self.work(event, limit);
+        let done = self
+            .world()
+            .timeout(left.saturating_sub(ANSWER_RESERVE), work);
+        done.await.unwrap_or_else(|| {
+            let reason = "the store is too slow: the time was over before all was done, and what was committed stays";
+            Err(out_of_time(reason))
+        })
+    }
+
+    /// Handles an event, and begins with nothing when the limit is over.
+    async fn work(&self, event: &Event, limit: Duration) -> Result<Value, Failure> {
         let compactor = self.compactor().await?;
         let handled = compactor.handle(event, Some(limit)).await;
         let report = handled.map_err(|error| Failure {
@@ -225,6 +237,13 @@ impl CompactFunction {
             }),
             _ => Ok(said(&report)),
         }
+    }
+}
+
+fn out_of_time(reason: &str) -> Failure {
+    Failure {
+        kind: "OutOfTime",
+        message: reason.to_owned(),
     }
 }
 

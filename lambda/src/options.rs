@@ -2,7 +2,6 @@
 //! on Lambda. Each flag stands for the variables `NEAP_…` and `INFLUXDB3_…` of its name.
 
 mod access;
-mod amounts;
 mod limits;
 #[cfg(feature = "engine")]
 mod plugins;
@@ -11,14 +10,17 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, builder::BoolishValueParser};
 use neap_bucket::{StoreConfig, with_environment};
+pub use neap_options::{parse_bytes, parse_count, parse_duration, parse_time};
 
 #[cfg(feature = "engine")]
 pub use self::plugins::PluginOptions;
-pub use self::{
-    access::AccessOptions,
-    amounts::{MemoryAmount, parse_bytes, parse_count, parse_duration, parse_lifetime, parse_time},
-    limits::LimitOptions,
-};
+pub use self::{access::AccessOptions, limits::LimitOptions};
+
+/// The longest that a link is good for.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An amount of memory: a share of that of the function has 4 MiB at least.
+pub type MemoryAmount = neap_options::MemoryAmount<{ 4 << 20 }>;
 
 /// What a function says of its configuration, when it can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,11 @@ pub enum OptionsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The instance is a copy of another one.
+    #[error(
+        "SnapStart is not supported: copies of an instance would give the same name to different data"
+    )]
+    SnapStart,
     /// The engine of queries can't be started.
     #[error("queries can't be answered: {0}")]
     Queries(String),
@@ -87,7 +94,7 @@ impl CommonOptions {
 /// The options of functions that answer HTTP.
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
-    /// Answer in pieces as they come, without a limit on the size: only where the function is invoked so
+    /// Answer in pieces as they come, up to the 200 MB that AWS streams: only where the function is invoked so
     /// (`RESPONSE_STREAM`)
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub response_streaming: bool,
@@ -101,7 +108,7 @@ pub struct HttpOptions {
     pub result_url_lifetime: Duration,
 
     /// How long a request through API Gateway may take, which gives up after 29 or 30 seconds, the start of an instance
-    /// included; never longer than the function has
+    /// included; never longer than the function has. Function URLs and load balancers wait for as long as the function has
     #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "28s")]
     pub request_timeout: Duration,
 
@@ -118,9 +125,12 @@ pub fn command<T: Parser>() -> Command {
 /// The options of a function, from the environment.
 ///
 /// # Errors
-/// A variable has a value that can't be understood.
+/// A variable has a value that can't be understood, or says that instances start from a snapshot.
 pub fn from_environment<T: Parser>() -> Result<T, OptionsError> {
-    parse::<T>(&["neap"])
+    match std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {
+        Ok("snap-start") => Err(OptionsError::SnapStart),
+        _ => parse::<T>(&["neap"]),
+    }
 }
 
 /// The options of a function as flags, over those of the environment.
@@ -131,4 +141,30 @@ pub fn parse<T: Parser>(arguments: &[&str]) -> Result<T, OptionsError> {
     let command = with_environment(T::command());
     let matches: ArgMatches = command.try_get_matches_from(arguments)?;
     Ok(<T as FromArgMatches>::from_arg_matches(&matches)?)
+}
+
+/// The time that a link to an answer is good for: answers are kept for a day at least, and stores sign nothing for more
+/// than seven.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text).map_err(|error| error.to_string())?;
+    match time <= LONGEST_LIFETIME {
+        true => Ok(time),
+        false => Err("a time of at most 1 day is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_good_for_a_day_at_most() {
+        assert_eq!(parse_lifetime("1d"), Ok(LONGEST_LIFETIME));
+        for (text, expected) in [
+            ("25h", "a time of at most 1 day is expected"),
+            ("0s", "a time of more than 0s is expected"),
+        ] {
+            assert_eq!(parse_lifetime(text), Err(expected.to_owned()));
+        }
+    }
 }

@@ -28,7 +28,7 @@ impl Opened {
     /// # Errors
     /// They name nothing that can be opened.
     pub fn open(config: &StoreConfig, world: &World) -> Result<Self, StoreConfigError> {
-        let opened = config.open(world)?;
+        let opened = config.open(world, None)?;
         let metrics = Metrics::default();
         let is_one = Arc::ptr_eq(&opened.main, &opened.tail);
         let main = Arc::new(CountingStore::new(opened.main));

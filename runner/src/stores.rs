@@ -4,9 +4,11 @@ mod timing;
 
 use std::{path::Path, sync::Arc};
 
+use neap_aws_chain::AwsChain;
 use neap_bucket::{
-    Bucket, Count, CountingStore, Get, GetOptions, Key, KeyClass, Margins, ObjectStoreKind,
-    Operation, Store, StoreConfig, StoreConfigError, StoreError, StoreKind, World,
+    AwsCredentialSource, Bucket, Count, CountingStore, Get, GetOptions, Key, KeyClass, Margins,
+    ObjectStoreKind, OpenedStore, Operation, Store, StoreConfig, StoreConfigError, StoreError,
+    StoreKind, World,
     conformance::{self, Report},
 };
 use neap_http::Metrics;
@@ -53,6 +55,16 @@ pub enum StoresError {
     },
 }
 
+/// Opens what the options name, with the AWS SDK's chain of credentials.
+///
+/// # Errors
+///
+/// The options open none.
+pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
+    let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsChain::default());
+    config.open(world, Some(&chain))
+}
+
 impl Stores {
     /// Opens what the options name; a folder of the user's if they name nothing.
     pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<Self, StoresError> {
@@ -68,7 +80,7 @@ impl Stores {
         times: StoreTimes,
     ) -> Result<Self, StoresError> {
         let config = with_default_folder(config);
-        let opened = config.open(world)?;
+        let opened = open(&config, world)?;
         let count = |store| {
             let timed = TimedStore::new(store, Arc::clone(&world.clock), times.clone());
             Arc::new(CountingStore::new(Arc::new(timed)))

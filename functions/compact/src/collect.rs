@@ -24,7 +24,7 @@ use neap_schema::DatabaseId;
 use crate::{
     CompactError,
     caches::{has_had_caches, sweep},
-    engine_objects,
+    engine_objects::{self, LastLook},
     listing::{Pages, delete},
     unseen::{Unseen, Verdict},
 };
@@ -116,6 +116,7 @@ pub struct Collector {
     catalog: Arc<Catalog>,
     manifests: ManifestStore,
     settings: CollectSettings,
+    last_look_at_code: LastLook,
 }
 
 impl Collector {
@@ -135,6 +136,7 @@ impl Collector {
                 orphan_age,
                 ..settings
             },
+            last_look_at_code: LastLook::default(),
         }
     }
 
@@ -198,8 +200,9 @@ impl Collector {
 
     /// Deletes code of plugins that nothing names.
     pub async fn collect_code(&self) -> Result<Collected, CompactError> {
-        let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog).await?;
-        self.delete_of_engine(keys).await
+        let last_look = &self.last_look_at_code;
+        let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog, last_look);
+        self.delete_of_engine(keys.await?).await
     }
 
     async fn delete_of_engine(&self, keys: Vec<String>) -> Result<Collected, CompactError> {

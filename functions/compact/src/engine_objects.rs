@@ -1,9 +1,13 @@
 //! What the processing engine leaves behind: claims of ticks, logs, checkpoints of triggers that are gone, and code that
 //! no trigger runs any more.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use neap_bucket::{Bucket, CodeHash, Get, GetOptions, Key, ListEntry, StoreTime};
+use neap_bucket::{Bucket, CodeHash, Get, GetOptions, Key, ListEntry, Moment, StoreTime, World};
 use neap_catalog::{ANY_AGE, Catalog, ENGINE_LOG_AGE, RootCatalog};
 use neap_schema::{DatabaseId, TriggerId};
 
@@ -14,6 +18,23 @@ const TICK_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The age of checkpoints and code that belong to nothing.
 const AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When code was looked for last by this process. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastLook(Arc<Mutex<Option<Moment>>>);
+
+impl LastLook {
+    /// Whether it is so long ago that code may have become old since.
+    fn is_long_ago(&self, world: &World) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_none_or(|last| world.elapsed(&last) >= AGE)
+    }
+
+    fn note(&self, world: &World) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(world.moment());
+    }
+}
 
 /// The keys under `engine/<database>/` that nothing needs any more; all of them when the database is removed.
 pub(crate) async fn superseded(
@@ -58,17 +79,20 @@ pub(crate) async fn superseded(
     Ok(keys)
 }
 
-/// The keys of code that no trigger and no uploaded plugin names and that is old.
+/// The keys of code that no trigger and no uploaded plugin names and that is old. Where the catalog tells of no plugins,
+/// what earlier ones may have left is looked for once a day.
 ///
 /// Whoever creates a trigger puts its code again before the commit, which makes it young. So code that nobody named
 /// when the catalogs were read, and that is old after that, is named by nobody.
 pub(crate) async fn unnamed_code(
     bucket: &Bucket,
     catalog: &Catalog,
+    last_look: &LastLook,
 ) -> Result<Vec<String>, CompactError> {
     let root = catalog.root(ANY_AGE).await?;
     let mut entries = root.value.databases().values();
-    if root.value.plugins().is_empty() && !entries.any(|entry| entry.has_triggers) {
+    let has_plugins = !root.value.plugins().is_empty() || entries.any(|entry| entry.has_triggers);
+    if !has_plugins && !last_look.is_long_ago(bucket.world()) {
         return Ok(Vec::new());
     }
     let mut old: Vec<(CodeHash, String)> = Vec::new();
@@ -82,6 +106,7 @@ pub(crate) async fn unnamed_code(
             }
         }
     }
+    last_look.note(bucket.world());
     if old.is_empty() {
         return Ok(Vec::new());
     }

@@ -30,6 +30,8 @@ class Frames:
         self.source = source
         self.sink = sink
         self.owner = os.getpid()
+        # Ends the process when the pipes have.
+        self.leave = os._exit
         self.exchange = threading.RLock()
         self._writing = threading.Lock()
 
@@ -50,7 +52,7 @@ class Frames:
                 self._write(data)
             except OSError:
                 # The database has gone, or the plugin closed what is not its own.
-                os._exit(70)
+                self.leave(70)
 
     def _write(self, data):
         if len(data) <= ATOMIC:
@@ -88,12 +90,12 @@ class Frames:
             buffer = bytearray(data)
             while len(buffer) < count:
                 if not data:
-                    os._exit(0)
+                    self.leave(0)
                 data = os.read(self.source, min(count - len(buffer), 1 << 20))
                 buffer += data
             return buffer
         except OSError:
-            os._exit(71)
+            self.leave(71)
 
 
 def split(payload):

@@ -27,6 +27,15 @@ MAX_PRINTED_LINE = 16 << 10
 
 MAX_TRACEBACK = 32 << 10
 
+# Plugins compute when the database has nothing to do.
+NICENESS = 5
+
+# In the environment of all processes that a plugin starts, unless it gives them another one.
+MARKER = b"NEAP_PLUGIN_PROCESS"
+
+# How often the processes of a plugin are looked for anew while some are found.
+ROUNDS = 20
+
 STARTS_A_PROCESS = frozenset(
     ("os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen", "pty.spawn")
 )
@@ -90,6 +99,7 @@ class Printed(io.TextIOBase):
 class Host:
     def __init__(self, source, sink):
         self.frames = Frames(source, sink)
+        self.frames.leave = self.leave
         self.store = Store()
         self.plugins = Plugins()
         self.held = {}
@@ -98,6 +108,7 @@ class Host:
         self.stopping = False
         self.forked = False
         self.broken = False
+        self.marker = MARKER + b"=" + os.environb.get(MARKER, b"")
         self.cpu_seconds = 0
         self.printed = (Printed(self, b"i", 1), Printed(self, b"w", 2))
 
@@ -134,6 +145,27 @@ class Host:
                 self.forked = True
                 if os.getpid() == self.frames.owner:
                     self.frames.send(b"F"[0])
+
+    def leave(self, status):
+        """Ends this process, for the database is gone, and those that the plugin has started."""
+        try:
+            if self.forked and os.getpid() == self.frames.owner:
+                kill_marked(self.marker)
+        finally:
+            os._exit(status)
+
+    def watch(self):
+        """Ends this process and its group when the database is gone, even while the plugin runs."""
+        poll = select.poll()
+        poll.register(self.frames.source, 0)
+        poll.poll()
+        try:
+            if self.forked:
+                kill_marked(self.marker)
+        finally:
+            if os.getpgrp() == os.getpid():
+                os.killpg(os.getpid(), signal.SIGKILL)
+            os._exit(72)
 
     def prepare(self):
         """Puts in place what a run before this one may have changed."""
@@ -294,14 +326,24 @@ def traceback_of(error):
         return None
 
 
-def watch(source):
-    """Ends this process and its group when the database is gone, even while the plugin runs."""
-    poll = select.poll()
-    poll.register(source, 0)
-    poll.poll()
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(72)
+def kill_marked(marker):
+    """Kills all other processes with this variable in their environment, in whatever group or session they are."""
+    own = str(os.getpid())
+    for _ in range(ROUNDS):
+        found = False
+        for number in os.listdir("/proc"):
+            if not number.isdigit() or number == own:
+                continue
+            try:
+                with open(f"/proc/{number}/environ", "rb") as file:
+                    if marker in file.read().split(b"\0"):
+                        os.kill(int(number), signal.SIGKILL)
+                        found = True
+            except OSError:
+                # It has ended, or is another user's.
+                pass
+        if not found:
+            return
 
 
 def take_pipes():
@@ -327,11 +369,20 @@ def limit(kind, value):
     resource.setrlimit(kind, (value, value))
 
 
+def lower_priority():
+    try:
+        os.nice(NICENESS)
+    except OSError:
+        # Where this is forbidden, the plugin runs as it is.
+        pass
+
+
 def serve():
     source, sink = take_pipes()
     host = Host(source, sink)
     _, payload = host.frames.receive()
     settings, _ = split(payload)
+    lower_priority()
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_DATA, settings["memory_bytes"])
     main = sys.modules["__main__"]
@@ -343,7 +394,7 @@ def serve():
     sys.dont_write_bytecode = True
     sys.argv = ["plugin"]
     host.prepare()
-    threading.Thread(target=watch, args=(source,), daemon=True).start()
+    threading.Thread(target=host.watch, daemon=True).start()
     sys.addaudithook(host.on_audit)
     version = ".".join(map(str, sys.version_info[:3]))
     host.frames.send_header(b"H"[0], {"version": version, "executable": sys.executable})

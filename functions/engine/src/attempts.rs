@@ -179,7 +179,7 @@ impl Engine {
                 false
             }
         };
-        self.catalog_changed(known.database);
+        self.triggers_changed();
         is_settled
     }
 }

@@ -12,7 +12,7 @@
 //! running behind them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -62,13 +62,6 @@ pub struct EngineParts {
     pub metrics: Metrics,
 }
 
-/// What is to be known of the tail of a database before it is listed again.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TailState {
-    /// The tail was listed, and everything that came since was told of.
-    pub(crate) is_known: bool,
-}
-
 /// Runs triggers; one for each instance.
 pub struct Engine {
     pub(crate) bucket: Bucket,
@@ -86,7 +79,8 @@ pub struct Engine {
     closing: Mutex<BTreeMap<FeedKey, CancellationToken>>,
     /// Whoever reads the triggers.
     refreshing: tokio::sync::Mutex<()>,
-    pub(crate) tails: Mutex<BTreeMap<DatabaseId, TailState>>,
+    /// The databases whose tail was listed, and of which everything that came since was told of.
+    known_tails: Mutex<BTreeSet<DatabaseId>>,
     /// The catalog has changed, here.
     pub(crate) changed: Notify,
     /// How often it has, and how many of these changes the roster shows.
@@ -174,7 +168,7 @@ impl Engine {
             feeds: Mutex::default(),
             closing: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
-            tails: Mutex::default(),
+            known_tails: Mutex::default(),
             changed: Notify::new(),
             changes: AtomicU64::default(),
             shown_changes: AtomicU64::default(),
@@ -196,8 +190,8 @@ impl Engine {
         self.sole_writer.load(Ordering::Relaxed)
     }
 
-    /// Triggers of a database, or the database itself, have changed in the catalog of this process. It does not wait.
-    pub fn catalog_changed(&self, _database: DatabaseId) {
+    /// Triggers, or databases that have some, have changed in the catalog of this process. It does not wait.
+    pub fn triggers_changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_one();
     }
@@ -220,8 +214,9 @@ impl Engine {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn tails(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, TailState>> {
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn known_tails(&self) -> MutexGuard<'_, BTreeSet<DatabaseId>> {
+        let tails = self.known_tails.lock();
+        tails.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The feeds of all triggers on writes.
@@ -314,7 +309,7 @@ impl Engine {
         });
         self.all_feeds().insert(key, Arc::new(feed));
         // What was put between the creation of the trigger and now was offered to nobody.
-        self.tails().remove(&key.database);
+        self.known_tails().remove(&key.database);
         self.doubt.notify_one();
     }
 
@@ -332,17 +327,8 @@ impl Engine {
         let feeds = self.all_feeds();
         for (_, feed) in feeds.range(FeedKey::of_database(database)) {
             if feed.offer(name) == Offered::Full {
-                self.tails().remove(&database);
+                self.known_tails().remove(&database);
             }
-        }
-    }
-
-    /// A segment exists, acknowledged or not. It does not wait.
-    pub fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
-        let name = segment.name();
-        if self.has_feeds(database) {
-            self.tail.insert(segment);
-            self.offer(database, name);
         }
     }
 
@@ -366,10 +352,14 @@ pub(crate) fn kibibytes(bytes: usize) -> usize {
 
 impl SegmentObserver for Engine {
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>) {
-        Self::segment_put(self, database, segment);
+        let name = segment.name();
+        if self.has_feeds(database) {
+            self.tail.insert(segment);
+            self.offer(database, name);
+        }
     }
 
     fn put_unknown(&self, database: DatabaseId) {
-        self.tails().remove(&database);
+        self.known_tails().remove(&database);
     }
 }

@@ -24,7 +24,7 @@ mod worker;
 
 pub use code::{
     CodeError, CodeSettings, PluginCode, PluginFile, PluginFiles, PluginRepository,
-    PluginRepositoryError,
+    PluginRepositoryError, files_on_disk,
 };
 pub use delivery::{Delivered, WorkReport};
 pub use engine::{Engine, EngineParts};

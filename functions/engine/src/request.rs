@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use neap_catalog::{ANY_AGE, CatalogError, ErrorBehavior};
-use neap_schema::DatabaseId;
 
 use crate::{
     Call, CallError, PluginRequest, PluginResponse, RequestTrigger, RequestTriggers, RunError,
@@ -76,8 +75,8 @@ impl RequestTriggers for Engine {
         answer.ok_or_else(|| RunError::Protocol("it did not answer".to_owned()))
     }
 
-    fn changed(&self, database: DatabaseId) {
-        self.catalog_changed(database);
+    fn changed(&self) {
+        self.triggers_changed();
     }
 }
 

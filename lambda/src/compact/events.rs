@@ -57,17 +57,10 @@ pub enum CompactEvent {
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "Records")]
-    records: Option<Vec<Record>>,
+    records: Option<Vec<serde_json::Value>>,
     event: Option<String>,
     source: Option<String>,
     detail: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    message_id: String,
-    body: String,
 }
 
 impl CompactEvent {
@@ -78,11 +71,10 @@ impl CompactEvent {
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let envelope: Envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
         if let Some(records) = envelope.records {
-            let messages = records.into_iter().map(|record| Message {
-                id: record.message_id,
-                order: serde_json::from_str(&record.body).map_err(|error| error.to_string()),
-            });
-            return Ok(Self::Messages(messages.collect()));
+            let messages: Option<Vec<_>> = records.iter().map(message).collect();
+            // What has no name can't be told to the queue: all of it has to come again.
+            let messages = messages.ok_or_else(|| unknown(&"a record has no messageId"))?;
+            return Ok(Self::Messages(messages));
         }
         if envelope.event.is_some() {
             let order = serde_json::from_str(text).map_err(|error| unknown(&error))?;
@@ -99,6 +91,19 @@ impl CompactEvent {
             _ => Err(unknown(&"it names nothing to do")),
         }
     }
+}
+
+/// The message in a record, if the queue knows it by a name.
+fn message(record: &serde_json::Value) -> Option<Message> {
+    let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
+    let order = match text("body") {
+        Some(body) => serde_json::from_str(body).map_err(|error| error.to_string()),
+        None => Err("it has no body".to_owned()),
+    };
+    Some(Message {
+        id: text("messageId")?.to_owned(),
+        order,
+    })
 }
 
 fn unknown(reason: &dyn std::fmt::Display) -> Failure {
@@ -131,6 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_not_understood_does_not_stand_in_the_way_of_others() {
+        let records = r#"{"Records":[
+            {"messageId":"1","body":"{\"event\":\"collect\"}"},
+            {"messageId":"2"},
+            {"messageId":"3","body":{"event":"collect"}},
+            {"messageId":"4","body":"dance"}]}"#;
+        let CompactEvent::Messages(messages) = of(records) else {
+            panic!("{records}");
+        };
+        let understood = messages
+            .iter()
+            .map(|message| (message.id.as_str(), message.order.is_ok()));
+        let understood: Vec<_> = understood.collect();
+        let expected = [("1", true), ("2", false), ("3", false), ("4", false)];
+        assert_eq!(understood, expected);
+    }
+
+    #[test]
     fn what_is_not_understood_is_an_error() {
         for text in [
             "{}",
@@ -138,6 +161,8 @@ mod tests {
             r#"{"event":"merge"}"#,
             r#"{"event":"dance"}"#,
             r#"{"source":"aws.s3","detail":{}}"#,
+            r#"{"Records":[{"body":"{\"event\":\"collect\"}"}]}"#,
+            r#"{"Records":[7]}"#,
         ] {
             assert!(CompactEvent::parse(text).is_err(), "{text}");
         }

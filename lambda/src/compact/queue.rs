@@ -25,6 +25,12 @@ use crate::options::OptionsError;
 /// The longest that a request may take.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
+/// The longest that a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a connection is kept that nobody uses: one may have died while the function was frozen.
+const IDLE_LIMIT: Duration = Duration::from_secs(15);
+
 /// How often a request that was not answered is sent again. A queue may have a message twice.
 const TRIES: u32 = 3;
 
@@ -74,11 +80,13 @@ impl MergeQueue {
         let root: Uri = root.map_err(|_| unusable(format!("'{endpoint}' is no URL")))?;
         let options = ClientOptions::new()
             .with_allow_http(scheme == "http")
+            .with_connect_timeout(CONNECT_LIMIT)
+            .with_pool_idle_timeout(IDLE_LIMIT)
             .with_timeout(TIME_LIMIT);
         let client = ReqwestConnector::default().connect(&options);
         Ok(Self {
             client: client.map_err(|error| unusable(error.to_string()))?,
-            credentials: aws.credentials(world)?,
+            credentials: aws.credentials(world, None)?,
             region: region_of(authority.host())
                 .unwrap_or(aws.region())
                 .to_owned(),

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use neap_catalog::Catalog;
 use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
-
-use super::parse_duration;
+use neap_options::parse_duration;
 
 /// The options of authentication, as `neap serve` has them.
 #[derive(Args, Clone, Debug)]

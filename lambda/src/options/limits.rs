@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use neap_catalog::Limits;
-
-use super::{parse_bytes, parse_count, parse_duration};
+use neap_options::{parse_bytes, parse_count, parse_duration};
 
 /// How much clients may ask for, as with `neap serve`.
 #[derive(Args, Clone, Debug)]

@@ -195,6 +195,25 @@ async fn an_answer_in_pieces_has_no_limit() {
     assert_eq!(text.lines().count(), 101);
 }
 
+#[tokio::test]
+async fn an_error_amid_an_answer_in_pieces_is_its_last_piece() {
+    let place = Place::new();
+    write(&place.open::<WriteProgram>(&["--without-auth"]), 50_000).await;
+    let flags = [
+        "--without-auth",
+        "--max-result-rows",
+        "20000",
+        "--response-streaming",
+    ];
+    let answer = place.open::<QueryProgram>(&flags).say(&select("csv")).await;
+    assert_eq!(answer["head"]["statusCode"], 200);
+    let pieces = answer["pieces"].as_array().unwrap();
+    assert!(pieces.len() > 1, "{pieces:?}");
+    let last = pieces.last().unwrap().as_str().unwrap();
+    let expected = "\nquery error: the answer has more than 20000 rows, ";
+    assert!(last.starts_with(expected), "{last}");
+}
+
 /// A store behind which nothing is kept answers every request with an error.
 #[tokio::test]
 async fn a_store_that_fails_is_an_answer_and_asked_again_by_the_next_event() {
@@ -252,7 +271,7 @@ async fn results_are_where_the_collector_looks_for_them() {
     config.aws.aws_allow_http = true;
     config.aws.aws_access_key_id = S3Server::ACCESS_KEY.parse().ok();
     config.aws.aws_secret_access_key = S3Server::SECRET_KEY.parse().ok();
-    let store = config.open(&World::system()).unwrap().main;
+    let store = config.open(&World::system(), None).unwrap().main;
     let found = store
         .get(&key.to_string(), GetOptions::default())
         .await

@@ -1,11 +1,12 @@
 //! `neap create|delete last_cache|distinct_cache`: the caches of a table.
 
 use clap::Args;
+use neap_options::{ValueError, parse_duration};
 use serde::Serialize;
 
 use super::{
     CommandError,
-    options::{ConnectionArgs, DatabaseArgs, parse_duration},
+    options::{ConnectionArgs, DatabaseArgs},
 };
 use crate::console::Console;
 
@@ -132,7 +133,7 @@ struct CreateDistinctCache<'a> {
 }
 
 /// A span of time as the whole seconds that a server is told.
-fn parse_seconds(text: &str) -> Result<u64, String> {
+fn parse_seconds(text: &str) -> Result<u64, ValueError> {
     parse_duration(text).map(|duration| duration.as_secs())
 }
 

@@ -10,9 +10,10 @@ use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, Event, FlushLimits, Flushed,
     GaveUp, MergePolicy, Report,
 };
+use neap_options::parse_duration;
 use neap_schema::DatabaseId;
 
-use super::{CommandError, options::parse_duration};
+use super::CommandError;
 use crate::{console::Console, stores::Stores};
 
 /// The options of `neap compact`.

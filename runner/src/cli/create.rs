@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 use neap_bucket::World;
+use neap_options::{ValueError, parse_duration};
 use reqwest::StatusCode;
 use serde::Serialize;
 
 use super::{
     CommandError, caches, file_index,
-    options::{ConnectionArgs, DatabaseArgs, parse_duration},
+    options::{ConnectionArgs, DatabaseArgs},
     token, trigger,
 };
 use crate::{client::ClientError, console::Console};
@@ -120,7 +121,7 @@ fn parse_field(text: &str) -> Result<Field, String> {
 }
 
 /// Durations are the server's to interpret; this refuses what it would refuse.
-fn check_duration(text: &str) -> Result<String, String> {
+fn check_duration(text: &str) -> Result<String, ValueError> {
     parse_duration(text).map(|_| text.to_owned())
 }
 

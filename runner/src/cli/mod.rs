@@ -44,7 +44,6 @@ use neap_bucket::World;
 use neap_catalog::{Origin, origin};
 use tokio::runtime::Runtime;
 
-pub(crate) use self::options::{parse_bytes, parse_duration};
 pub use self::{
     config::ConfigError, copier::CopyError, environment::Environment, error::CommandError,
 };

@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use reqwest::Url;
@@ -104,32 +104,6 @@ pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A number of bytes: `10485760`, `10MB`, `64KiB`.
-pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor: usize = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1000,
-        "kib" => 1 << 10,
-        "m" | "mb" => 1_000_000,
-        "mib" => 1 << 20,
-        "g" | "gb" => 1_000_000_000,
-        "gib" => 1 << 30,
-        other => return Err(format!("'{other}' is no unit of bytes")),
-    };
-    let number: usize = number
-        .parse()
-        .map_err(|_| "a number of bytes is expected".to_owned())?;
-    let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
-    bytes.ok_or_else(|| "the number of bytes is out of range".to_owned())
-}
-
-/// A span of time: `10s`, `4 hours`, `7d`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,23 +126,5 @@ mod tests {
         assert_eq!(parse_pair("a="), pair("a", ""));
         assert!(parse_pair("a").is_err());
         assert!(parse_pair("=a").is_err());
-    }
-
-    #[test]
-    fn bytes_have_units() {
-        assert_eq!(parse_bytes("10485760"), Ok(10_485_760));
-        assert_eq!(parse_bytes("10MB"), Ok(10_000_000));
-        assert_eq!(parse_bytes("2 GiB"), Ok(2 << 30));
-        for bad in [
-            "",
-            "x",
-            "0",
-            "1e3",
-            "-1",
-            "5 parsecs",
-            "99999999999999999999",
-        ] {
-            assert!(parse_bytes(bad).is_err(), "{bad}");
-        }
     }
 }

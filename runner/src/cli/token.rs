@@ -5,15 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use neap_bucket::World;
 use neap_catalog::OPERATOR_TOKEN_NAME;
+use neap_options::parse_duration;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{
-    CommandError, confirm,
-    options::{ConnectionArgs, parse_duration},
-    token_file,
-};
+use super::{CommandError, confirm, options::ConnectionArgs, token_file};
 use crate::{
     client::{Client, ClientError},
     console::Console,
@@ -144,7 +141,7 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
 
 /// A span of at least a second, as servers count it.
 fn parse_expiry(text: &str) -> Result<Duration, String> {
-    let expiry = parse_duration(text)?;
+    let expiry = parse_duration(text).map_err(|error| error.to_string())?;
     match expiry.as_secs() {
         0 => Err("it must be a second at least".to_owned()),
         _ => Ok(expiry),

@@ -1,11 +1,12 @@
 //! `neap update`: how long databases and tables keep rows, and the plugins of triggers.
 
 use clap::{Args, Subcommand};
+use neap_options::{ValueError, parse_duration};
 use serde::Serialize;
 
 use super::{
     CommandError,
-    options::{ConnectionArgs, DatabaseArgs, parse_duration},
+    options::{ConnectionArgs, DatabaseArgs},
     trigger,
 };
 use crate::console::Console;
@@ -35,7 +36,7 @@ struct RetentionArgs {
 struct Retention(Option<String>);
 
 /// Durations are the server's to interpret; this refuses what it would refuse.
-fn parse_retention(text: &str) -> Result<Retention, String> {
+fn parse_retention(text: &str) -> Result<Retention, ValueError> {
     match text {
         "none" => Ok(Retention(None)),
         duration => parse_duration(duration).map(|_| Retention(Some(duration.to_owned()))),

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neap_bucket::World;
+use neap_options::parse_bytes;
 use reqwest::Url;
 
 use super::{
     CommandError,
-    options::{ConnectionArgs, DatabaseArgs, parse_bytes, parse_url},
+    options::{ConnectionArgs, DatabaseArgs, parse_url},
     text::Given,
 };
 use crate::{

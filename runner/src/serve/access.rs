@@ -5,8 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use clap::{Args, ValueEnum};
 use neap_catalog::Catalog;
 use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
-
-use crate::cli::parse_duration;
+use neap_options::parse_duration;
 
 /// Where tokens can be recovered unless another address is given.
 const RECOVERY_ADDRESS: &str = "127.0.0.1:8182";

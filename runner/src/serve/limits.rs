@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use neap_catalog::Limits;
-
-use crate::cli::{parse_bytes, parse_duration};
+use neap_options::{parse_bytes, parse_count, parse_time};
 
 /// How much clients may ask for, and how long they may take.
 #[derive(Debug, Args)]
@@ -62,20 +61,5 @@ impl LimitArgs {
             columns_per_table: self.max_columns_per_table,
             tags_per_table: self.max_tags_per_table,
         }
-    }
-}
-
-/// A number of at least one.
-pub(super) fn parse_count(text: &str) -> Result<usize, String> {
-    let count = text.trim().parse().ok().filter(|count| *count > 0);
-    count.ok_or_else(|| "a number of at least 1 is expected".to_owned())
-}
-
-/// A span of time that is not nothing.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    let time = parse_duration(text)?;
-    match time.is_zero() {
-        true => Err("a time of more than 0s is expected".to_owned()),
-        false => Ok(time),
     }
 }

@@ -1,53 +1,15 @@
 //! How much memory there is, and which part of it is for what.
 
-use std::{fs, str::FromStr};
-
-use crate::cli::parse_bytes;
+use std::fs;
 
 /// What is assumed where nothing tells how much memory there is.
 const ASSUMED_BYTES: usize = 4 << 30;
 
-/// The least that any part gets.
+/// The least that any share of it gets.
 const LEAST_BYTES: usize = 16 << 20;
 
-/// An amount of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MemoryAmount {
-    /// Bytes.
-    Bytes(usize),
-    /// Percent of what there is.
-    Percent(u8),
-}
-
-impl FromStr for MemoryAmount {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Some(percent) = text.strip_suffix('%') else {
-            return parse_bytes(text).map(Self::Bytes);
-        };
-        let percent = percent
-            .trim()
-            .parse()
-            .ok()
-            .filter(|percent| (1..=100).contains(percent));
-        percent
-            .map(Self::Percent)
-            .ok_or_else(|| format!("'{text}' is not a share from 1% to 100%"))
-    }
-}
-
-impl MemoryAmount {
-    /// The bytes, of so many in all.
-    pub(super) fn bytes_of(self, total: usize) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Percent(percent) => (total / 100)
-                .saturating_mul(usize::from(percent))
-                .max(LEAST_BYTES),
-        }
-    }
-}
+/// An amount of memory, as an option.
+pub(super) type MemoryAmount = neap_options::MemoryAmount<LEAST_BYTES>;
 
 /// The memory that this process may use: of the machine, or of the control group that it runs in.
 pub(super) fn total_bytes() -> usize {
@@ -74,17 +36,6 @@ fn parse_meminfo(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_amount_is_bytes_or_a_share() {
-        assert_eq!("20%".parse(), Ok(MemoryAmount::Percent(20)));
-        assert_eq!("1GiB".parse(), Ok(MemoryAmount::Bytes(1 << 30)));
-        for bad in ["0%", "101%", "%", "x", "-1"] {
-            assert!(bad.parse::<MemoryAmount>().is_err(), "{bad}");
-        }
-        assert_eq!(MemoryAmount::Percent(20).bytes_of(1000 << 20), 200 << 20);
-        assert_eq!(MemoryAmount::Percent(1).bytes_of(100 << 20), LEAST_BYTES);
-    }
 
     #[test]
     fn the_memory_of_the_machine_is_found() {

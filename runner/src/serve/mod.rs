@@ -32,7 +32,6 @@ mod observe;
 mod opening;
 mod options;
 mod pacing;
-mod plugin_options;
 mod plugins;
 mod presence;
 mod private_file;
@@ -63,7 +62,7 @@ use self::{
 use crate::{
     cli::Environment,
     console::Console,
-    stores::{Stores, StoresError},
+    stores::{self, Stores, StoresError},
 };
 
 /// How long requests that are under way may take after the process was asked to stop.
@@ -333,7 +332,7 @@ fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
     use neap_bucket::ObjectStoreKind::{Azure, Google, S3};
 
     let is_remote = matches!(args.store.kind(), S3 | Google | Azure);
-    let opened = is_remote.then(|| args.store.open(world))?;
+    let opened = is_remote.then(|| stores::open(&args.store, world))?;
     opened.err().map(|error| StoresError::Config(error).into())
 }
 

@@ -3,14 +3,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use neap_assembly::ProcessingOptions;
 use neap_bucket::StoreConfig;
 use neap_catalog::{NameError, validate_database_name};
+use neap_options::parse_duration;
 
 use super::{
     access::AccessArgs, legacy::LegacyFlags, limits::LimitArgs, memory::MemoryAmount,
-    plugin_options::PluginArgs, tls::TlsVersion,
+    tls::TlsVersion,
 };
-use crate::cli::parse_duration;
 
 /// The options of `neap serve`.
 #[derive(Debug, Args)]
@@ -41,8 +42,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(super) limits: LimitArgs,
 
-    #[command(flatten)]
-    pub(super) plugins: PluginArgs,
+    #[command(flatten, next_help_heading = "Plugins")]
+    pub(super) plugins: ProcessingOptions,
 
     /// A file to write the address into, once it is listened on.
     #[arg(long, value_name = "FILE", hide_short_help = true)]

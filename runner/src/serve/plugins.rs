@@ -10,8 +10,8 @@ use std::{
 use axum::{Router, routing::any};
 use neap_assembly::{Processing, ProcessingSettings};
 use neap_bucket::World;
-use neap_catalog::{ANY_AGE, Catalog, CatalogError, INTERNAL_DATABASE_ID};
-use neap_engine::{CodeSettings, Engine, EngineSettings, PackageSettings, WorkerSettings};
+use neap_catalog::{ANY_AGE, Catalog, CatalogError};
+use neap_engine::Engine;
 use neap_http::{ApiError, BodyLimits, Kind};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver};
@@ -43,9 +43,6 @@ const OFF: &str = "plugins are off, because this server asks for no token: start
 /// told of those that its own routes change, but not of databases that are dropped.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The beginnings of the names of variables that can hold what options can.
-const PREFIXES: [&str; 2] = ["NEAP_", "INFLUXDB3_"];
-
 /// Whether plugins run here. A plugin may do whatever the server may. Where nobody is asked for a token, everybody
 /// could upload one: there, somebody must have said that plugins are wanted.
 pub(super) fn are_on(args: &ServeArgs) -> bool {
@@ -55,60 +52,23 @@ pub(super) fn are_on(args: &ServeArgs) -> bool {
 
 /// How plugins are run, as the options say.
 pub(super) fn settings(args: &ServeArgs, is_sole_writer: bool) -> ProcessingSettings {
-    let options = &args.plugins;
-    let plugin_folder = options.plugin_dir.as_deref().map(absolute);
-    let environment = options.virtual_env_location.as_deref().map(absolute);
+    let body = BodyLimits {
+        max_bytes: args.limits.max_http_request_size,
+        timeout: args.limits.http_timeout,
+    };
+    let mut settings = args.plugins.settings(body, &[]);
+    settings.engine.sole_writer = is_sole_writer;
+    let plugin_folder = args.plugins.plugin_dir.as_deref().map(absolute);
+    let environment = args.plugins.virtual_env_location.as_deref().map(absolute);
     let in_folder = || Some(plugin_folder.as_ref()?.join(ENVIRONMENT));
-    let environment = environment.or_else(in_folder);
-    let workers = WorkerSettings::default();
-    let withheld_variables = withheld(&workers.withheld_variables);
-    ProcessingSettings {
-        engine: EngineSettings {
-            sole_writer: is_sole_writer,
-            ..EngineSettings::default()
-        },
-        workers: WorkerSettings {
-            withheld_variables: withheld_variables.clone(),
-            wall_time: options.plugin_time_limit,
-            cpu_time: options.plugin_cpu_limit,
-            memory_bytes: options.plugin_memory_limit as u64,
-            output_bytes: options.plugin_output_limit,
-            max_descendants: options.plugin_process_limit,
-            stop_after_idle: options.plugin_idle_time,
-            max_workers: options.max_plugin_processes,
-            ..workers
-        },
-        code: CodeSettings {
-            plugin_folder,
-            repository: options.plugin_repo.clone().unwrap_or_default(),
-            ..CodeSettings::default()
-        },
-        packages: PackageSettings {
-            manager: options.package_manager,
-            environment,
-            python: options.plugin_python.clone(),
-            withheld_variables,
-            ..PackageSettings::default()
-        },
-        allowed: options.restrict_plugin_triggers_to.clone(),
-        body: BodyLimits {
-            max_bytes: args.limits.max_http_request_size,
-            timeout: args.limits.http_timeout,
-        },
-        ..ProcessingSettings::default()
-    }
+    settings.packages.environment = environment.or_else(in_folder);
+    settings.code.plugin_folder = plugin_folder;
+    settings
 }
 
 /// Plugins and tools run in folders of their own, and whoever lists files need not know in which the server runs.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The variables that are withheld from plugins, under all names that they have for this server.
-fn withheld(names: &[String]) -> Vec<String> {
-    let own = |name: &String| PREFIXES.map(|prefix| format!("{prefix}{name}"));
-    let own = names.iter().flat_map(own);
-    names.iter().cloned().chain(own).collect()
 }
 
 /// The routes where plugins are off: they say so.
@@ -181,7 +141,7 @@ pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationTok
     let looking = async {
         loop {
             world.clock.sleep(LOOK_INTERVAL).await;
-            engine.catalog_changed(INTERNAL_DATABASE_ID);
+            engine.triggers_changed();
         }
     };
     let engine = Arc::clone(&engine).run(stop);
@@ -230,8 +190,6 @@ impl SegmentObserver for Told {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         console::testing::console,
@@ -259,59 +217,33 @@ mod tests {
     }
 
     #[test]
-    fn options_become_settings() {
-        let usual = settings(&of(&[]), true);
-        assert_eq!(usual.workers.wall_time, Duration::from_secs(300));
-        assert_eq!(usual.workers.memory_bytes, 1 << 30);
-        assert_eq!(usual.workers.output_bytes, 64 << 20);
-        assert_eq!(usual.packages.environment, None);
-        assert!(usual.engine.sole_writer);
-        let withheld = |name: &str| usual.workers.withheld_variables.iter().any(|it| it == name);
-        for name in [
-            "AWS_SECRET_ACCESS_KEY",
-            "NEAP_AWS_SECRET_ACCESS_KEY",
-            "INFLUXDB3_AWS_SESSION_TOKEN",
-        ] {
-            assert!(withheld(name), "{name}");
-        }
-        assert!(!withheld("NEAP_AUTH_TOKEN"));
-        let all = settings(
-            &of(&[
-                "--plugin-dir=/p",
-                "--plugin-time-limit=2s",
-                "--plugin-memory-limit=1MB",
-                "--max-plugin-processes=3",
-                "--package-manager=uv",
-                "--restrict-plugin-triggers-to=wal,request",
-                "--max-http-request-size=77",
-            ]),
-            false,
-        );
-        assert_eq!(all.workers.wall_time, Duration::from_secs(2));
-        assert_eq!(all.workers.memory_bytes, 1_000_000);
-        assert_eq!(all.workers.max_workers, 3);
-        assert_eq!(all.code.plugin_folder, Some("/p".into()));
-        assert_eq!(all.packages.environment, Some("/p/.venv".into()));
-        let kinds: Vec<_> = all.allowed.iter().map(ToString::to_string).collect();
-        assert_eq!(kinds, ["wal", "request"]);
-        assert_eq!(all.body.max_bytes, 77);
-        let named = settings(
-            &of(&["--virtual-env-location=/v", "--plugin-dir=/p"]),
-            false,
-        );
+    fn plugins_have_a_virtual_environment_in_their_folder() {
+        assert_eq!(settings(&of(&[]), true).packages.environment, None);
+        let folder = settings(&of(&["--plugin-dir=/p"]), true);
+        assert_eq!(folder.code.plugin_folder, Some("/p".into()));
+        assert_eq!(folder.packages.environment, Some("/p/.venv".into()));
+        let named = settings(&of(&["--virtual-env-location=/v", "--plugin-dir=/p"]), true);
         assert_eq!(named.packages.environment, Some("/v".into()));
     }
 
     #[test]
-    fn words_that_are_none_are_refused() {
-        for args in [
-            "--package-manager=conda",
-            "--restrict-plugin-triggers-to=wal,cron",
-            "--plugin-time-limit=0s",
-            "--max-plugin-processes=0",
-        ] {
-            assert!(parse(&[args]).is_err(), "{args}");
-        }
+    fn folders_of_plugins_are_told_with_their_whole_paths() {
+        let here = std::env::current_dir().unwrap();
+        let folder = settings(&of(&["--plugin-dir=p"]), true);
+        assert_eq!(folder.code.plugin_folder, Some(here.join("p")));
+        assert_eq!(folder.packages.environment, Some(here.join("p/.venv")));
+        let named = settings(&of(&["--virtual-env-location=v"]), true);
+        assert_eq!(named.packages.environment, Some(here.join("v")));
+    }
+
+    #[test]
+    fn the_engine_has_the_limits_of_the_server() {
+        let args = of(&["--max-http-request-size=77", "--http-timeout=8s"]);
+        let body = settings(&args, true).body;
+        assert_eq!(body.max_bytes, 77);
+        assert_eq!(body.timeout, Duration::from_secs(8));
+        assert!(settings(&args, true).engine.sole_writer);
+        assert!(!settings(&args, false).engine.sole_writer);
     }
 
     #[test]

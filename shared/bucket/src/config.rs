@@ -15,8 +15,8 @@ use object_store::{
 
 pub use self::connection::ConnectionConfig;
 use crate::{
-    AwsCredentials, DirectoryStore, Links, Margins, MemoryStore, ObjectStoreAdapter, Prefixed,
-    Store, World, with_environment,
+    AwsCredentialSource, AwsCredentials, DirectoryStore, Links, Margins, MemoryStore,
+    ObjectStoreAdapter, Prefixed, Store, World, with_environment,
 };
 
 /// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
@@ -280,7 +280,17 @@ impl StoreConfig {
     }
 
     /// Opens the stores. Nothing is asked of a store behind a network.
-    pub fn open(&self, world: &World) -> Result<OpenedStore, StoreConfigError> {
+    ///
+    /// Where the flags name no credentials for AWS, `credentials` is asked for some, or, if there is none, what
+    /// the platform has in the environment of functions, tasks and instances.
+    ///
+    /// # Errors
+    /// A flag is missing, or its value can't be used.
+    pub fn open(
+        &self,
+        world: &World,
+        credentials: Option<&Arc<dyn AwsCredentialSource>>,
+    ) -> Result<OpenedStore, StoreConfigError> {
         let kind = self.kind();
         let prefix = self.key_prefix()?;
         let mut links = None;
@@ -308,7 +318,7 @@ impl StoreConfig {
                     kind,
                 };
                 let bucket = given(&self.bucket).ok_or(missing)?;
-                let store = self.remote("bucket", kind, bucket, world)?;
+                let store = self.remote("bucket", kind, bucket, world, credentials)?;
                 links = Some(store.links(prefix.as_str()));
                 (Arc::new(store), StoreKind::Network)
             }
@@ -316,7 +326,7 @@ impl StoreConfig {
         let tail = match given(&self.tail_bucket) {
             None => None,
             Some(bucket) if store_kind == StoreKind::Network => {
-                let store = self.remote("tail-bucket", kind, bucket, world)?;
+                let store = self.remote("tail-bucket", kind, bucket, world, credentials)?;
                 Some(prefixed(Arc::new(store), &prefix))
             }
             Some(_) => {
@@ -360,6 +370,7 @@ impl StoreConfig {
         kind: ObjectStoreKind,
         bucket: &str,
         world: &World,
+        credentials: Option<&Arc<dyn AwsCredentialSource>>,
     ) -> Result<ObjectStoreAdapter, StoreConfigError> {
         let mut options = self.connection.options()?;
         let opened = match kind {
@@ -392,7 +403,8 @@ impl StoreConfig {
             }
             _ => {
                 options.allow_http = self.aws.aws_allow_http;
-                let builder = self.aws.builder(world)?.with_bucket_name(bucket);
+                let builder = self.aws.builder(world, credentials)?;
+                let builder = builder.with_bucket_name(bucket);
                 // The names of directory buckets end like this, and no others do.
                 if bucket.ends_with("--x-s3") {
                     ObjectStoreAdapter::s3_express(builder, &options)
@@ -435,7 +447,11 @@ impl AwsConfig {
         given(&self.aws_default_region).unwrap_or("us-east-1")
     }
 
-    fn builder(&self, world: &World) -> Result<AmazonS3Builder, StoreConfigError> {
+    fn builder(
+        &self,
+        world: &World,
+        credentials: Option<&Arc<dyn AwsCredentialSource>>,
+    ) -> Result<AmazonS3Builder, StoreConfigError> {
         let mut builder = AmazonS3Builder::new()
             .with_region(self.region())
             .with_skip_signature(self.aws_skip_signature);
@@ -448,11 +464,10 @@ impl AwsConfig {
             )?;
             builder = builder.with_endpoint(endpoint);
         }
-        Ok(builder.with_credentials(self.credentials(world)?))
+        Ok(builder.with_credentials(self.credentials(world, credentials)?))
     }
 
     /// What the platform gives to functions, tasks and instances, as far as `object_store` knows it.
-    #[cfg(not(feature = "aws-chain"))]
     fn platform_credentials(&self) -> Result<AwsCredentialProvider, StoreConfigError> {
         let builder = AmazonS3Builder::from_env().with_region(self.region());
         // Credentials belong to no bucket, but only a store has them.
@@ -461,11 +476,16 @@ impl AwsConfig {
         Ok(Arc::clone(store.credentials()))
     }
 
-    /// By what requests to AWS are signed: the file, if there is one, then fixed keys, then the AWS SDK's chain.
+    /// By what requests to AWS are signed: the file, if there is one, then fixed keys, then what `source` gives
+    /// out, or, without one, what the platform does.
     ///
     /// # Errors
     /// Half of a pair of keys is missing.
-    pub fn credentials(&self, world: &World) -> Result<AwsCredentialProvider, StoreConfigError> {
+    pub fn credentials(
+        &self,
+        world: &World,
+        source: Option<&Arc<dyn AwsCredentialSource>>,
+    ) -> Result<AwsCredentialProvider, StoreConfigError> {
         if let Some(path) = &self.aws_credentials_file {
             return Ok(Arc::new(AwsCredentials::from_file(path, world.clone())));
         }
@@ -487,10 +507,13 @@ impl AwsConfig {
                 let reason = "--aws-access-key-id is needed with it";
                 Err(invalid("aws-secret-access-key", reason))
             }
-            #[cfg(feature = "aws-chain")]
-            (None, None) => Ok(Arc::new(AwsCredentials::from_chain(world.clone()))),
-            #[cfg(not(feature = "aws-chain"))]
-            (None, None) => self.platform_credentials(),
+            (None, None) => match source {
+                Some(source) => {
+                    let credentials = AwsCredentials::new(Arc::clone(source), world.clone());
+                    Ok(Arc::new(credentials))
+                }
+                None => self.platform_credentials(),
+            },
         }
     }
 }

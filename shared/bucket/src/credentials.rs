@@ -1,26 +1,18 @@
-//! AWS credentials: from the AWS SDK's chain, or from a file that another program renews.
+//! AWS credentials that end, and are renewed before: from a file that another program renews, or from whatever a
+//! program knows to ask.
 //!
-//! The chain (feature `aws-chain`) knows profiles, SSO, web identities, credential processes, and the roles of
-//! instances and tasks. It is loaded at the first request. Fixed keys, as on the command line or in the environment
-//! of a Lambda function, need none of this.
+//! Fixed keys, as on the command line or in the environment of a Lambda function, need none of this.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-#[cfg(feature = "aws-chain")]
-use aws_config::BehaviorVersion;
-#[cfg(feature = "aws-chain")]
-use aws_credential_types::provider::{
-    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError,
-};
 use object_store::{CredentialProvider, aws::AwsCredential};
 use serde::Deserialize;
-#[cfg(feature = "aws-chain")]
-use tokio::sync::OnceCell;
 
 use crate::{Moment, World};
 
@@ -36,32 +28,37 @@ const EARLY_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause after a renewal that failed while the old credentials last.
 const PAUSE: Duration = Duration::from_secs(30);
 
-#[derive(Debug)]
-enum Source {
-    #[cfg(feature = "aws-chain")]
-    Chain(OnceCell<SharedCredentialsProvider>),
-    File(PathBuf),
-}
-
-/// Credentials with the time of their end, in microseconds since the Unix epoch.
+/// Credentials and their end.
 #[derive(Clone, Debug)]
-struct Lease {
-    credential: Arc<AwsCredential>,
-    ends: Option<i64>,
+pub struct AwsLease {
+    /// The credentials.
+    pub credential: Arc<AwsCredential>,
+    /// When they end, in microseconds since the Unix epoch, if they do.
+    pub ends_micros: Option<i64>,
 }
 
-impl Lease {
+impl AwsLease {
     fn lasts(&self, now_micros: i64, margin: Duration) -> bool {
         let margin = i64::try_from(margin.as_micros()).unwrap_or(i64::MAX);
-        self.ends
+        self.ends_micros
             .is_none_or(|ends| now_micros.saturating_add(margin) < ends)
     }
+}
+
+/// Who gives out credentials.
+#[async_trait]
+pub trait AwsCredentialSource: fmt::Debug + Send + Sync + 'static {
+    /// New credentials. Who asks has a time limit.
+    ///
+    /// # Errors
+    /// [`object_store::Error::Unauthenticated`]: there are none, however long one waits. Others may pass.
+    async fn lease(&self) -> Result<AwsLease, object_store::Error>;
 }
 
 /// The newest credentials, and when a renewal failed since they came.
 #[derive(Debug, Default)]
 struct Kept {
-    lease: Option<Lease>,
+    lease: Option<AwsLease>,
     failed: Option<Moment>,
 }
 
@@ -71,7 +68,7 @@ struct Kept {
 /// failure at the earliest; all others go on with the old ones. Once they have ended, requests wait.
 #[derive(Debug)]
 pub struct AwsCredentials {
-    source: Source,
+    source: Arc<dyn AwsCredentialSource>,
     kept: Mutex<Kept>,
     /// Held by whoever renews.
     turn: tokio::sync::Mutex<()>,
@@ -79,20 +76,15 @@ pub struct AwsCredentials {
 }
 
 impl AwsCredentials {
-    /// From the AWS SDK's default chain.
-    #[cfg(feature = "aws-chain")]
-    pub fn from_chain(world: World) -> Self {
-        Self::new(Source::Chain(OnceCell::new()), world)
-    }
-
     /// From a JSON file with `aws_access_key_id`, `aws_secret_access_key` and, where there are any,
     /// `aws_session_token` and `expiry` in seconds since the Unix epoch, as `influxdb3` reads it. It is read
     /// again before the expiry.
     pub fn from_file(path: impl Into<PathBuf>, world: World) -> Self {
-        Self::new(Source::File(path.into()), world)
+        Self::new(Arc::new(File(path.into())), world)
     }
 
-    fn new(source: Source, world: World) -> Self {
+    /// From a source.
+    pub fn new(source: Arc<dyn AwsCredentialSource>, world: World) -> Self {
         Self {
             source,
             kept: Mutex::default(),
@@ -121,20 +113,14 @@ impl AwsCredentials {
         (Some(Arc::clone(&lease.credential)), due)
     }
 
-    async fn renew(&self, limit: Duration) -> Result<Lease, object_store::Error> {
-        let renewed = self.world.timeout(limit, async {
-            match &self.source {
-                Source::File(path) => read_file(path).await,
-                #[cfg(feature = "aws-chain")]
-                Source::Chain(chain) => {
-                    let provider = chain.get_or_try_init(load_chain).await?;
-                    lease(provider).await
-                }
-            }
-        });
-        renewed
-            .await
-            .unwrap_or_else(|| Err(unavailable("the source of credentials does not answer")))
+    async fn renew(&self, limit: Duration) -> Result<AwsLease, object_store::Error> {
+        let renewed = self.world.timeout(limit, self.source.lease());
+        renewed.await.unwrap_or_else(|| {
+            Err(object_store::Error::Generic {
+                store: "AWS credentials",
+                source: "the source of credentials does not answer".into(),
+            })
+        })
     }
 }
 
@@ -178,13 +164,6 @@ impl CredentialProvider for AwsCredentials {
     }
 }
 
-fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
-    object_store::Error::Generic {
-        store: "AWS credentials",
-        source: reason.into(),
-    }
-}
-
 /// Credentials that there are none of, or that are no such, whatever is waited for.
 fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
     object_store::Error::Unauthenticated {
@@ -193,37 +172,15 @@ fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> obje
     }
 }
 
-#[cfg(feature = "aws-chain")]
-async fn load_chain() -> Result<SharedCredentialsProvider, object_store::Error> {
-    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-    config
-        .credentials_provider()
-        .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))
-}
+/// A file with credentials.
+#[derive(Debug)]
+struct File(PathBuf);
 
-#[cfg(feature = "aws-chain")]
-async fn lease(provider: &SharedCredentialsProvider) -> Result<Lease, object_store::Error> {
-    let found = provider
-        .provide_credentials()
-        .await
-        .map_err(|error| match error {
-            CredentialsError::CredentialsNotLoaded(_)
-            | CredentialsError::InvalidConfiguration(_) => unusable(error),
-            _ => unavailable(error),
-        })?;
-    let ends = found
-        .expiry()
-        .and_then(|expiry| expiry.duration_since(std::time::UNIX_EPOCH).ok())
-        .and_then(|expiry| i64::try_from(expiry.as_micros()).ok());
-    let credential = AwsCredential {
-        key_id: found.access_key_id().to_owned(),
-        secret_key: found.secret_access_key().to_owned(),
-        token: found.session_token().map(str::to_owned),
-    };
-    Ok(Lease {
-        credential: Arc::new(credential),
-        ends,
-    })
+#[async_trait]
+impl AwsCredentialSource for File {
+    async fn lease(&self) -> Result<AwsLease, object_store::Error> {
+        read_file(&self.0).await
+    }
 }
 
 #[derive(Deserialize)]
@@ -234,7 +191,7 @@ struct CredentialsFile {
     expiry: Option<i64>,
 }
 
-async fn read_file(path: &Path) -> Result<Lease, object_store::Error> {
+async fn read_file(path: &Path) -> Result<AwsLease, object_store::Error> {
     let name = path.display();
     let text = tokio::fs::read(path)
         .await
@@ -251,20 +208,17 @@ async fn read_file(path: &Path) -> Result<Lease, object_store::Error> {
         secret_key: file.aws_secret_access_key,
         token: file.aws_session_token,
     };
-    Ok(Lease {
+    Ok(AwsLease {
         credential: Arc::new(credential),
-        ends: file.expiry.map(|expiry| expiry.saturating_mul(1_000_000)),
+        ends_micros: file.expiry.map(|expiry| expiry.saturating_mul(1_000_000)),
     })
 }
 
-#[cfg(all(test, feature = "aws-chain"))]
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use aws_credential_types::{Credentials, provider::future};
     use futures::FutureExt;
-
-    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::SystemClock;
@@ -336,18 +290,19 @@ mod tests {
     #[derive(Debug)]
     struct Once(Arc<AtomicUsize>);
 
-    impl ProvideCredentials for Once {
-        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-        where
-            Self: 'a,
-        {
-            let first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
-            future::ProvideCredentials::new(async move {
-                if !first {
-                    std::future::pending::<()>().await;
-                }
-                let ends = UNIX_EPOCH + Duration::from_secs(1000);
-                Ok(Credentials::new("old", "s", None, Some(ends), "test"))
+    #[async_trait]
+    impl AwsCredentialSource for Once {
+        async fn lease(&self) -> Result<AwsLease, object_store::Error> {
+            if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(AwsLease {
+                credential: Arc::new(AwsCredential {
+                    key_id: "old".to_owned(),
+                    secret_key: "s".to_owned(),
+                    token: None,
+                }),
+                ends_micros: Some(1000 * 1_000_000),
             })
         }
     }
@@ -361,9 +316,8 @@ mod tests {
             ..World::system()
         };
         let asked = Arc::new(AtomicUsize::new(0));
-        let provider = SharedCredentialsProvider::new(Once(Arc::clone(&asked)));
-        let chain = Source::Chain(OnceCell::new_with(Some(provider)));
-        let credentials = AwsCredentials::new(chain, world.clone());
+        let source = Arc::new(Once(Arc::clone(&asked)));
+        let credentials = AwsCredentials::new(source, world.clone());
         let asked = || asked.load(Ordering::Relaxed);
         let is_old = |got: Option<Result<Arc<AwsCredential>, _>>| match got {
             Some(Ok(credential)) => credential.key_id == "old",

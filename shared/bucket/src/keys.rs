@@ -111,9 +111,9 @@ impl Key {
         format!("engine/{database}/log/")
     }
 
-    /// The prefix of all that is kept of a trigger.
-    pub fn trigger_prefix(database: DatabaseId, trigger: TriggerId) -> String {
-        format!("engine/{database}/{trigger}/")
+    /// The prefix of the claims of the runs of a schedule.
+    pub fn tick_prefix(database: DatabaseId, trigger: TriggerId) -> String {
+        format!("engine/{database}/{trigger}/tick/")
     }
 
     /// The prefix of the code of plugins.
@@ -247,7 +247,8 @@ impl fmt::Display for Key {
                 write!(f, "engine/{database}/{trigger}/checkpoint")
             }
             Self::Tick(database, trigger, millis) => {
-                write!(f, "engine/{database}/{trigger}/tick/{millis:012}")
+                let prefix = Self::tick_prefix(*database, *trigger);
+                write!(f, "{prefix}{millis:012}")
             }
             Self::EngineLog(database, ulid) => write!(f, "engine/{database}/log/{ulid}"),
             Self::PluginCode(hash) => write!(f, "{}{hash}", Self::PLUGINS_PREFIX),

@@ -45,7 +45,7 @@ pub use config::{
     StoreConfigError, StoreKind,
 };
 pub use counting::{Count, CountingStore, Counts};
-pub use credentials::AwsCredentials;
+pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
 pub use directory::{DirectoryError, DirectoryStore};
 pub use envelope::{Format, FormatError, HEADER_BYTES};
 pub use environment::{variables_of, with_environment};

@@ -5,17 +5,18 @@
 //! the status of the newest answer. A call that is retried inside the client ends with the last one.
 
 mod exchange;
+mod options;
+mod silence;
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures::{StreamExt, stream};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use object_store::{
-    BackoffConfig, Certificate, ClientOptions, GetRange, ObjectMeta, ObjectStore, PutPayload,
-    RetryConfig, UpdateVersion,
+    GetRange, ObjectMeta, ObjectStore, PutPayload, UpdateVersion,
     aws::AmazonS3Builder,
     azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder,
@@ -25,99 +26,15 @@ use object_store::{
 };
 use tokio::sync::Semaphore;
 
-use self::exchange::{Exchange, WatchingConnector, watched};
+use self::exchange::{Exchange, watched};
+pub use self::options::RemoteOptions;
 use crate::{
     Answer, ETag, Get, GetOptions, Links, ListEntry, ListPage, ListRequest, Object, Operation, Put,
     PutMode, Store, StoreError, StoreTime,
 };
 
-/// How to speak with a store behind a network.
-#[derive(Clone, Debug)]
-pub struct RemoteOptions {
-    /// The largest number of requests under way at once.
-    pub connection_limit: usize,
-    /// How often a request is repeated within a call.
-    pub max_retries: usize,
-    /// The time after which a request is not repeated any more.
-    pub retry_timeout: Duration,
-    /// The longest time for a connection.
-    pub connect_timeout: Duration,
-    /// The longest time for a request and its answer; ten times that for those that carry many megabytes.
-    pub request_timeout: Duration,
-    /// Speak plain HTTP where the endpoint says so.
-    pub allow_http: bool,
-    /// Speak HTTP/2 only.
-    pub http2_only: bool,
-    /// The largest HTTP/2 frame, in bytes.
-    pub http2_max_frame_size: Option<u32>,
-    /// Accept any certificate.
-    pub tls_allow_insecure: bool,
-    /// Certificates of authorities to trust besides those of the system.
-    pub root_certificates: Vec<Certificate>,
-}
-
-impl Default for RemoteOptions {
-    fn default() -> Self {
-        Self {
-            connection_limit: 16,
-            max_retries: 3,
-            retry_timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(30),
-            allow_http: false,
-            http2_only: false,
-            http2_max_frame_size: None,
-            tls_allow_insecure: false,
-            root_certificates: Vec::new(),
-        }
-    }
-}
-
-impl RemoteOptions {
-    fn client(&self) -> ClientOptions {
-        let agent = concat!("neap/", env!("CARGO_PKG_VERSION"));
-        let mut options = ClientOptions::new()
-            .with_user_agent(HeaderValue::from_static(agent))
-            .with_allow_http(self.allow_http)
-            .with_allow_invalid_certificates(self.tls_allow_insecure)
-            .with_connect_timeout(self.connect_timeout)
-            .with_timeout(self.request_timeout);
-        if self.http2_only {
-            options = options.with_http2_only();
-        }
-        if let Some(bytes) = self.http2_max_frame_size {
-            options = options.with_http2_max_frame_size(bytes);
-        }
-        let certificates = self.root_certificates.iter().cloned();
-        certificates.fold(options, ClientOptions::with_root_certificate)
-    }
-
-    /// The same for requests that carry much.
-    fn patient(&self) -> Self {
-        Self {
-            request_timeout: self.request_timeout.saturating_mul(PATIENCE),
-            ..self.clone()
-        }
-    }
-
-    fn retry(&self) -> RetryConfig {
-        RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(50),
-                max_backoff: Duration::from_secs(1),
-                base: 2.0,
-            },
-            max_retries: self.max_retries,
-            retry_timeout: self.retry_timeout,
-        }
-    }
-}
-
 /// Puts of more bytes than this, and reads of whole data objects, may take longer.
 const LARGE_BYTES: usize = 8 << 20;
-
-/// How many times longer.
-const PATIENCE: u32 = 10;
 
 /// What the client of a store can do.
 pub(crate) trait Backend: ObjectStore + PaginatedListStore + Signer {}
@@ -156,10 +73,11 @@ impl ObjectStoreAdapter {
         builder: AmazonS3Builder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
+        let connector = options.connector();
         let build = |options: &RemoteOptions| {
             let builder = builder.clone().with_client_options(options.client());
             let builder = builder.with_retry(options.retry());
-            builder.with_http_connector(WatchingConnector).build()
+            builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
         Ok(Self::new(backend, patient, Versions::ETags, options))
@@ -182,10 +100,11 @@ impl ObjectStoreAdapter {
         builder: GoogleCloudStorageBuilder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
+        let connector = options.connector();
         let build = |options: &RemoteOptions| {
             let builder = builder.clone().with_client_options(options.client());
             let builder = builder.with_retry(options.retry());
-            builder.with_http_connector(WatchingConnector).build()
+            builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
         Ok(Self::new(backend, patient, Versions::Generations, options))
@@ -196,10 +115,11 @@ impl ObjectStoreAdapter {
         builder: MicrosoftAzureBuilder,
         options: &RemoteOptions,
     ) -> Result<Self, object_store::Error> {
+        let connector = options.connector();
         let build = |options: &RemoteOptions| {
             let builder = builder.clone().with_client_options(options.client());
             let builder = builder.with_retry(options.retry());
-            builder.with_http_connector(WatchingConnector).build()
+            builder.with_http_connector(connector.clone()).build()
         };
         let (backend, patient) = (build(options)?, build(&options.patient())?);
         Ok(Self::new(backend, patient, Versions::ETags, options))
@@ -264,6 +184,19 @@ impl ObjectStoreAdapter {
             answer.bytes().await?
         };
         Ok((meta, bytes))
+    }
+
+    async fn delete_all(&self, paths: Vec<Path>) -> object_store::Result<()> {
+        let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+        let mut deleted = self.backend.delete_stream(paths);
+        let mut outcome = Ok(());
+        while let Some(one) = deleted.next().await {
+            match one {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
     }
 
     fn etag(&self, e_tag: Option<&str>, version: Option<&str>) -> ETag {
@@ -412,16 +345,12 @@ impl Store for ObjectStoreAdapter {
             .map(|key| task.path(key))
             .collect::<Result<_, _>>()?;
         let delete = async {
-            let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
-            let mut deleted = self.backend.delete_stream(paths);
-            let mut outcome = Ok(());
-            while let Some(one) = deleted.next().await {
-                match one {
-                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => outcome = Err(error),
-                }
+            let deleted = self.delete_all(paths.clone()).await;
+            // `object_store` does not know that this may be repeated.
+            match deleted.is_err() && exchange::has_waited() {
+                true => self.delete_all(paths).await,
+                false => deleted,
             }
-            outcome
         };
         let deleted = self.call(task, delete).await;
         deleted.map_err(|failure| failure.into_error(task))

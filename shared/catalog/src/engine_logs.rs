@@ -11,11 +11,12 @@
 //! An object is a header and then the lines, each JSON on a line of its own. The header says whose lines they are, so
 //! that the one who still has them in memory does not show them twice.
 
+mod unsaved;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io::Read,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,14 +26,13 @@ use neap_bucket::{Bucket, Get, GetOptions, Key, ListRequest, Operation, PutMode,
 use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
+use unsaved::{Lines, Unsaved};
+
 /// What is older is neither shown nor kept.
 pub const ENGINE_LOG_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// The most bytes of one line; the rest is cut off.
 const MAX_LINE_BYTES: usize = 64 << 10;
-
-/// The most bytes of lines of a database that wait to be saved; the oldest go when more come.
-const MAX_UNSAVED_BYTES: usize = 2 << 20;
 
 /// The most databases of which lines are kept in memory.
 const MAX_DATABASES: usize = 1_000;
@@ -45,6 +45,10 @@ const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
 /// The most pages of the listing that are read.
 const MAX_PAGES: usize = 50;
+
+/// Objects that are read though none of the newest lines can be in them, when there are as many as are shown: one plugin
+/// may have logged them all, and an engine that saves each minute has what the others did in an hour in so many.
+const FURTHER_OBJECTS: usize = 60;
 
 /// Objects that are read at once.
 const READS: usize = 16;
@@ -80,79 +84,6 @@ struct Header {
     source: u64,
     /// The number of the first line; the others follow.
     first: u64,
-}
-
-/// Lines that follow each other.
-#[derive(Clone, Debug, Default)]
-struct Lines {
-    /// The number of the first one.
-    first: u64,
-    lines: VecDeque<EngineLogLine>,
-}
-
-/// The lines of a database that are not saved, or not known to be.
-#[derive(Debug, Default)]
-struct Unsaved {
-    /// What is being saved, which is older.
-    saving: Option<Arc<Lines>>,
-    waiting: Lines,
-    bytes: usize,
-    /// Lines that were dropped for want of room.
-    dropped: u64,
-}
-
-impl Unsaved {
-    fn add(&mut self, line: EngineLogLine) {
-        self.bytes += line.bytes();
-        self.waiting.lines.push_back(line);
-        while self.bytes > MAX_UNSAVED_BYTES {
-            let Some(oldest) = self.waiting.lines.pop_front() else {
-                break;
-            };
-            self.bytes = self.bytes.saturating_sub(oldest.bytes());
-            self.waiting.first += 1;
-            self.dropped += 1;
-        }
-    }
-
-    /// Takes what waits, to be saved.
-    fn take(&mut self) -> Option<Arc<Lines>> {
-        if self.waiting.lines.is_empty() || self.saving.is_some() {
-            return None;
-        }
-        let lines = mem::take(&mut self.waiting);
-        self.waiting.first = lines.first + lines.lines.len() as u64;
-        self.bytes = 0;
-        let lines = Arc::new(lines);
-        self.saving = Some(Arc::clone(&lines));
-        Some(lines)
-    }
-
-    /// Notes what became of what was taken.
-    fn settle(&mut self, is_saved: bool) {
-        let Some(lines) = self.saving.take().filter(|_| !is_saved) else {
-            return;
-        };
-        let later = mem::take(&mut self.waiting);
-        self.waiting = Arc::unwrap_or_clone(lines);
-        self.bytes = self.waiting.lines.iter().map(EngineLogLine::bytes).sum();
-        for line in later.lines {
-            self.add(line);
-        }
-    }
-
-    fn all(&self) -> Lines {
-        let saving = self.saving.iter().flat_map(|lines| lines.lines.iter());
-        let waiting = self.waiting.lines.iter();
-        let first = self
-            .saving
-            .as_ref()
-            .map_or(self.waiting.first, |lines| lines.first);
-        Lines {
-            first,
-            lines: saving.chain(waiting).cloned().collect(),
-        }
-    }
 }
 
 /// The logs of plugins: what this instance adds, and what all of them have saved.
@@ -192,14 +123,12 @@ impl EngineLogs {
     /// Whether there is something to save.
     pub fn is_unsaved(&self) -> bool {
         let unsaved = self.unsaved();
-        unsaved
-            .values()
-            .any(|lines| !lines.waiting.lines.is_empty())
+        unsaved.values().any(Unsaved::is_waiting)
     }
 
     /// The lines that were dropped because they could not be saved in time.
     pub fn dropped(&self) -> u64 {
-        self.unsaved().values().map(|lines| lines.dropped).sum()
+        self.unsaved().values().map(Unsaved::dropped).sum()
     }
 
     /// Saves what was added: one request for each database with new lines.
@@ -239,6 +168,8 @@ impl EngineLogs {
     }
 
     /// The newest lines of a database, the oldest of them first: a LIST, and a GET for each object that they are in.
+    /// Where there are more, the oldest of the trigger that has most go, so that none drives out what others logged; a
+    /// bounded number of further objects is read for that.
     ///
     /// # Errors
     /// The store does not answer, or not well.
@@ -256,19 +187,24 @@ impl EngineLogs {
         let mut objects = stream::iter(keys.into_iter().rev())
             .map(|(saved, key)| async move { Ok((saved, self.read(key).await?)) })
             .buffered(READS);
+        let (mut oldest_shown, mut further) = (None, 0);
         while let Some((saved, (header, read))) = objects.try_next().await? {
-            let oldest_shown = nth_newest(&mut lines, limit);
+            oldest_shown = oldest_shown.or_else(|| nth_newest(&mut lines, limit));
             if oldest_shown.is_some_and(|oldest| saved.saturating_add(CLOCK_SKEW_NS) < oldest) {
+                further += 1;
+            }
+            if further > FURTHER_OBJECTS {
                 break;
             }
             let numbered = (header.first..).zip(read);
             let new =
                 numbered.filter(|(number, _)| header.source != self.source || *number < own_first);
             lines.extend(new.map(|(_, line)| line));
+            if oldest_shown.is_some() {
+                keep_log_lines(&mut lines, limit);
+            }
         }
-        lines.sort_by_key(|line| line.time_ns);
-        let beyond = lines.len().saturating_sub(limit);
-        lines.drain(..beyond);
+        keep_log_lines(&mut lines, limit);
         Ok(lines)
     }
 
@@ -346,6 +282,30 @@ fn nth_newest(lines: &mut [EngineLogLine], limit: usize) -> Option<i64> {
     lines.get(at).map(|line| line.time_ns)
 }
 
+/// Sorts lines by their times, and keeps so many: of the trigger that has most, the oldest goes first, so that one
+/// that logs without end does not drive out the lines of others.
+pub fn keep_log_lines(lines: &mut Vec<EngineLogLine>, limit: usize) {
+    lines.sort_by_key(|line| line.time_ns);
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in lines.iter() {
+        *left.entry(&line.trigger).or_default() += 1;
+    }
+    let mut to_drop: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in limit..lines.len() {
+        if let Some((trigger, left)) = left.iter_mut().max_by_key(|(_, left)| **left) {
+            *left -= 1;
+            *to_drop.entry((*trigger).to_owned()).or_default() += 1;
+        }
+    }
+    lines.retain(|line| match to_drop.get_mut(&line.trigger) {
+        Some(number @ 1..) => {
+            *number -= 1;
+            false
+        }
+        _ => true,
+    });
+}
+
 fn encode(source: u64, lines: &Lines) -> Result<Bytes, String> {
     let first = lines.first;
     let mut text = serde_json::to_vec(&Header { source, first }).map_err(|e| e.to_string())?;
@@ -380,7 +340,7 @@ fn unanswered(operation: Operation, key: &str) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{unsaved::MAX_UNSAVED_BYTES, *};
     use crate::tests::Stage;
 
     const DATABASE: DatabaseId = DatabaseId::new(3);
@@ -456,20 +416,58 @@ mod tests {
             );
         }
         assert!(logs.dropped() > 0);
-        let kept: usize = logs.unsaved()[&DATABASE]
-            .waiting
-            .lines
-            .iter()
-            .map(EngineLogLine::bytes)
-            .sum();
-        assert!(kept <= MAX_UNSAVED_BYTES);
+        assert!(logs.unsaved()[&DATABASE].bytes() <= MAX_UNSAVED_BYTES);
+    }
+
+    /// A line of another trigger, and so many thousands of lines of one that logs without end.
+    fn flood(logs: &EngineLogs, first: usize, thousands: usize) {
+        let trigger = "quiet".to_owned();
+        logs.add(
+            DATABASE,
+            EngineLogLine {
+                trigger,
+                ..line(first)
+            },
+        );
+        for number in 1..=1_000 * thousands {
+            logs.add(DATABASE, line(first + number));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plugin_that_logs_without_end_loses_its_own_lines_and_not_those_of_others() {
+        let stage = Stage::new();
+        let logs = EngineLogs::new(stage.bucket.clone());
+        flood(&logs, 0, 30);
+        assert!(logs.dropped() > 0);
+        assert_eq!(shown(&logs, 3).await, [0, 29_999, 30_000]);
+        logs.save().await.unwrap();
+        assert_eq!(shown(&logs, 3).await, [0, 29_999, 30_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_of_others_are_shown_though_one_plugin_has_logged_as_many_as_are_shown_since() {
+        let stage = Stage::new();
+        let logs = EngineLogs::new(stage.bucket.clone());
+        let clock = &stage.bucket.world().clock;
+        let mut expected = Vec::new();
+        for _ in 0..3 {
+            let now_ns = clock.wall_micros() * 1_000;
+            flood(&logs, usize::try_from(now_ns).unwrap(), 1);
+            logs.save().await.unwrap();
+            expected.push(now_ns);
+            clock.sleep(Duration::from_secs(60)).await;
+        }
+        expected.extend([expected[2] + 999, expected[2] + 1_000]);
+        let there = EngineLogs::new(stage.bucket.clone());
+        assert_eq!(shown(&there, 5).await, expected);
     }
 
     #[test]
     fn an_object_is_text_that_people_can_read_once_it_is_unpacked() {
         let lines = Lines {
             first: 7,
-            lines: VecDeque::from([line(1)]),
+            lines: vec![line(1)],
         };
         let object = encode(5, &lines).unwrap();
         let text = zstd::decode_all(object.as_ref()).unwrap();

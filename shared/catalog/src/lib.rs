@@ -55,7 +55,7 @@ pub use catalog::{ANY_AGE, Catalog};
 pub use copy::{CopyOptions, DatabaseCopy};
 pub use database::{DatabaseCatalog, TableAddition};
 pub use deletion::{Deletion, HardDelete, Purge};
-pub use engine_logs::{ENGINE_LOG_AGE, EngineLogLine, EngineLogs};
+pub use engine_logs::{ENGINE_LOG_AGE, EngineLogLine, EngineLogs, keep_log_lines};
 pub use error::CatalogError;
 pub use limits::{LimitReached, Limits};
 pub use names::{

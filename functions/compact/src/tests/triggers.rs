@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use neap_bucket::{Change, CodeHash, Key, PutMode, RECENT_PUT_IDS, Register, Stamp, Versioned};
-use neap_catalog::{ErrorBehavior, HardDelete, NewTrigger, Trigger, TriggerSpecification};
+use neap_catalog::{
+    ErrorBehavior, HardDelete, NewPlugin, NewTrigger, Trigger, TriggerSpecification,
+};
 use neap_schema::DatabaseId;
 use neap_wal::Checkpoint;
 
 use super::stage::{NOW, Stage};
+use crate::Event;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -133,10 +136,7 @@ async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
     stage.pass(11 * MINUTE);
     let compactor = stage.compactor();
     let run = async || {
-        let report = compactor
-            .handle(&crate::Event::Scheduled, None)
-            .await
-            .unwrap();
+        let report = compactor.handle(&Event::Scheduled, None).await.unwrap();
         assert_eq!(report.failures, []);
         report
     };
@@ -159,11 +159,23 @@ async fn databases_without_triggers_cost_the_collector_nothing_more() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.flush("db").await;
-    let (_, counts) = stage.counted(stage.look(5 * MINUTE)).await;
-    let engine = counts
-        .iter()
-        .filter(|(_, class, _)| ["engine", "plugin"].contains(&class.as_str()));
-    assert_eq!(engine.count(), 0);
+    let compactor = stage.compactor();
+    let look = async |after| {
+        stage.pass(after);
+        let looked = compactor.handle(&Event::Collect, None);
+        let (report, counts) = stage.counted(looked).await;
+        report.unwrap();
+        let of_engine = |class: &str| ["engine", "plugin"].contains(&class);
+        let counts = counts
+            .iter()
+            .filter(|(_, class, _)| of_engine(class.as_str()));
+        counts.count()
+    };
+    // Code that nothing names may be there all the same: when a process starts, and then once a day.
+    assert_eq!(look(5 * MINUTE).await, 1);
+    assert_eq!(look(5 * MINUTE).await, 0);
+    assert_eq!(look(12 * HOUR).await, 0);
+    assert_eq!(look(12 * HOUR).await, 1);
 }
 
 #[tokio::test]
@@ -227,4 +239,34 @@ async fn code_goes_when_neither_a_trigger_nor_a_plugin_names_it() {
         left,
         [named, young].map(|hash| Key::PluginCode(hash).to_string())
     );
+}
+
+#[tokio::test]
+async fn the_code_of_the_last_upload_goes_when_that_was_deleted() {
+    let stage = Stage::new().await;
+    let compactor = stage.compactor();
+    let collected = async |after| {
+        stage.pass(after);
+        let report = compactor.handle(&Event::Collect, None).await.unwrap();
+        report.collected.engine
+    };
+    let code = CodeHash([1; 32]);
+    let (key, body) = (Key::PluginCode(code), Bytes::from_static(b"code"));
+    let put = stage.bucket.put(&key, body, PutMode::Overwrite);
+    put.await.unwrap();
+    let plugin = NewPlugin {
+        code,
+        is_package: false,
+        files: Vec::new(),
+    };
+    stage
+        .catalog
+        .put_plugin("p.py", plugin, None)
+        .await
+        .unwrap();
+    assert_eq!(collected(25 * HOUR).await, 0);
+    stage.catalog.delete_plugin("p.py").await.unwrap();
+    let both = collected(HOUR).await + collected(24 * HOUR).await;
+    assert_eq!(both, 1);
+    assert_eq!(stage.keys(Key::PLUGINS_PREFIX).await, [] as [String; 0]);
 }

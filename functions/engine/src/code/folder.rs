@@ -39,18 +39,13 @@ impl PluginFolder {
         let (folder, path) = (Arc::clone(&self.0), path.clone());
         blocking(move || {
             let path = existing_below(&folder, &path)?;
-            let mut seen = Vec::new();
-            let metadata = fs::metadata(&path).map_err(failed)?;
-            if metadata.is_dir() {
+            if path.is_dir() {
                 require_init(&path)?;
-                walk(&path, &mut |path, metadata| {
-                    seen.push(Seen::new(path.to_owned(), metadata));
-                    Ok(())
-                })?;
-            } else {
-                seen.push(Seen::new(path.clone(), &metadata));
             }
-            seen.sort();
+            let files = files_on_disk(&path)?.into_iter();
+            let seen: Vec<Seen> = files
+                .map(|(path, metadata)| Seen::new(path, &metadata))
+                .collect();
             let mut hasher = DefaultHasher::new();
             seen.hash(&mut hasher);
             Ok(PluginOnDisk {
@@ -72,7 +67,7 @@ impl PluginFolder {
 }
 
 /// What tells that a file was modified.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Hash)]
 struct Seen {
     path: PathBuf,
     modified: Option<SystemTime>,
@@ -102,14 +97,13 @@ pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginFiles, Code
     }
     require_init(&found)?;
     let mut files = Vec::new();
-    walk(&found, &mut |path, _| {
-        let relative = path.strip_prefix(&found).unwrap_or(path);
+    for (path, _) in files_on_disk(&found)? {
+        let relative = path.strip_prefix(&found).unwrap_or(&path);
         files.push(PluginFile {
             path: relative.to_string_lossy().into_owned(),
-            content: read_text(path)?,
+            content: read_text(&path)?,
         });
-        Ok(())
-    })?;
+    }
     PluginFiles::folder(files)
 }
 
@@ -133,19 +127,23 @@ fn failed(error: io::Error) -> CodeError {
     CodeError::Io(error.to_string())
 }
 
-/// Visits the Python files of a package, without following links.
-fn walk(
-    package: &Path,
-    visit: &mut dyn FnMut(&Path, &fs::Metadata) -> Result<(), CodeError>,
-) -> Result<(), CodeError> {
-    let mut folders = vec![package.to_owned()];
-    let mut entries = 0;
+/// The files of a plugin on disk, by path: one, or the Python files of its folder, without following links. It waits for
+/// the disk.
+///
+/// # Errors
+/// `Io`, and `Invalid` when there are too many files and folders.
+pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, CodeError> {
+    let metadata = fs::metadata(plugin).map_err(failed)?;
+    if !metadata.is_dir() {
+        return Ok(vec![(plugin.to_owned(), metadata)]);
+    }
+    let (mut files, mut folders, mut entries) = (Vec::new(), vec![plugin.to_owned()], 0);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             entries += 1;
             if entries > MAX_ENTRIES {
-                let name = package.display();
+                let name = plugin.display();
                 return Err(CodeError::Invalid(format!(
                     "'{name}' has more than {MAX_ENTRIES} files and folders"
                 )));
@@ -154,11 +152,12 @@ fn walk(
             if metadata.is_dir() && entry.file_name() != COMPILED {
                 folders.push(path);
             } else if metadata.is_file() && path.extension().is_some_and(|it| it == "py") {
-                visit(&path, &metadata)?;
+                files.push((path, metadata));
             }
         }
     }
-    Ok(())
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(files)
 }
 
 #[cfg(test)]

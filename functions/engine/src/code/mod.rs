@@ -27,6 +27,7 @@ use neap_catalog::Catalog;
 
 pub use error::CodeError;
 pub use files::{PluginFile, PluginFiles};
+pub use folder::files_on_disk;
 pub use repository::{PluginRepository, PluginRepositoryError};
 
 use crate::PluginOnDisk;

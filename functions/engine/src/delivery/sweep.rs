@@ -18,7 +18,7 @@ use neap_wal::TailListing;
 
 use crate::{
     checkpoint::{Feed, Offered},
-    engine::{Engine, TailState},
+    engine::Engine,
     error::EngineError,
 };
 
@@ -38,21 +38,17 @@ impl Engine {
                 feed.load().await?;
             }
         }
-        let is_known = self
-            .tails()
-            .get(&database)
-            .is_some_and(|tail| tail.is_known);
-        if is_sole && is_known {
+        if is_sole && self.known_tails().contains(&database) {
             if let Some(now) = self.bucket.clock().now() {
                 self.raise(&feeds, now.minus(PUT_TIME));
             }
             return Ok(());
         }
         // Whoever doubts from now on takes it back.
-        self.tails().insert(database, TailState { is_known: true });
+        self.known_tails().insert(database);
         let listed = self.list_unseen(database, &feeds).await;
         if listed.is_err() {
-            self.tails().remove(&database);
+            self.known_tails().remove(&database);
         }
         listed
     }
@@ -100,7 +96,7 @@ impl Engine {
                 }
             }
             if feed.has_turned_away() {
-                self.tails().remove(&database);
+                self.known_tails().remove(&database);
             }
         }
         if let Some(date) = date {

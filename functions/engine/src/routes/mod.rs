@@ -79,8 +79,8 @@ pub trait RequestTriggers: fmt::Debug + Send + Sync + 'static {
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError>;
 
-    /// Says that triggers of a database were created, changed or deleted here.
-    fn changed(&self, database: DatabaseId);
+    /// Says that triggers were created, changed or deleted here.
+    fn changed(&self);
 }
 
 /// What the routes work with.

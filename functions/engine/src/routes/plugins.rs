@@ -60,8 +60,8 @@ async fn update(State(parts): Parts, caller: Caller, request: Request) -> Answer
     let body: UpdateBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
     let updated = parts.code.update_file(trigger, db, body.content);
-    let (database, _) = updated.await?;
-    parts.triggers.changed(database);
+    updated.await?;
+    parts.triggers.changed();
     Ok(StatusCode::OK)
 }
 
@@ -80,8 +80,8 @@ async fn replace(State(parts): Parts, caller: Caller, request: Request) -> Answe
     let body: ReplaceBody = parts.json(request, MAX_CODE_BYTES).await?;
     let (trigger, db) = (&body.plugin_name, body.db.as_deref());
     let updated = parts.code.update_folder(trigger, db, body.files);
-    let (database, _) = updated.await?;
-    parts.triggers.changed(database);
+    updated.await?;
+    parts.triggers.changed();
     Ok(StatusCode::OK)
 }
 

@@ -78,7 +78,7 @@ async fn create(State(parts): Parts, caller: Caller, request: Request) -> Answer
         disabled: body.disabled,
     };
     parts.catalog.create_trigger(database, &new).await?;
-    parts.triggers.changed(database);
+    parts.triggers.changed();
     Ok(StatusCode::OK)
 }
 
@@ -117,7 +117,7 @@ async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer
         .catalog
         .delete_trigger(database, &params.trigger_name, params.force);
     deleted.await?;
-    parts.triggers.changed(database);
+    parts.triggers.changed();
     Ok(StatusCode::OK)
 }
 
@@ -144,6 +144,6 @@ async fn switch(State(parts): Parts, caller: Caller, request: Request, enabled: 
     let name = &params.trigger_name;
     let set = parts.catalog.set_trigger_enabled(database, name, enabled);
     set.await?;
-    parts.triggers.changed(database);
+    parts.triggers.changed();
     Ok(StatusCode::OK)
 }

@@ -33,10 +33,10 @@ impl Engine {
     /// The ticks after a time that are claimed already, as far as one page tells: who finds a tick here need not claim
     /// it. Where the store does not answer there are none, and claims decide.
     pub(super) async fn claimed(&self, key: FeedKey, after: StoreTime) -> BTreeSet<u64> {
+        let prefix = Key::tick_prefix(key.database, key.trigger);
         let first = Key::Tick(key.database, key.trigger, millis(after)).to_string();
-        let prefix = first.rfind('/').and_then(|end| first.get(..=end));
         let page = self.bucket.list(ListRequest {
-            prefix: prefix.unwrap_or(&first),
+            prefix: &prefix,
             start_after: Some(&first),
             page_token: None,
         });

@@ -18,6 +18,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use neap_bucket::StoreTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Call, Timetable,
@@ -28,7 +29,6 @@ use crate::{
     roster::KnownTrigger,
     schedule::claim::{Claim, millis},
 };
-use tokio_util::sync::CancellationToken;
 
 /// A tick that is so late is not run any more: the machine slept, or the process stood still.
 const LATEST: Duration = Duration::from_secs(60);

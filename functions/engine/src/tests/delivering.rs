@@ -199,7 +199,7 @@ async fn a_trigger_that_is_disabled_misses_what_is_written_meanwhile() {
     let switch = async |enabled| {
         let switched = process.catalog.set_trigger_enabled(id, "t", enabled);
         switched.await.unwrap();
-        process.engine.catalog_changed(id);
+        process.engine.triggers_changed();
         stage.sleep(Duration::from_millis(10)).await;
     };
     process.write("db", "a v=1 1").await.unwrap();
@@ -223,7 +223,7 @@ async fn a_trigger_that_is_deleted_does_not_run() {
     stage.sleep(SECOND).await;
     let id = process.id("db").await;
     process.catalog.delete_trigger(id, "t", true).await.unwrap();
-    process.engine.catalog_changed(id);
+    process.engine.triggers_changed();
     process.write("db", "a v=1 2").await.unwrap();
     stage.sleep(MINUTE).await;
     assert_eq!(stage.played.times("t"), [1]);

@@ -58,7 +58,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
         .set_trigger_enabled(other, "second", false)
         .await
         .unwrap();
-    process.engine.changed(other);
+    process.engine.changed();
     // At once, before any loop has run.
     let body = ask(&process, "/x").await.unwrap().unwrap().body;
     assert_eq!(body, "first");

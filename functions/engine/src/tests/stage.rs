@@ -366,7 +366,7 @@ impl Process {
     pub(super) async fn create(&self, database: &str, trigger: NewTrigger) -> Arc<Trigger> {
         let id = self.id(database).await;
         let created = self.catalog.create_trigger(id, &trigger).await.unwrap();
-        self.engine.catalog_changed(id);
+        self.engine.triggers_changed();
         // What is written from now on is after the trigger.
         self.bucket
             .world()

@@ -131,11 +131,10 @@ async fn what_others_change_is_noticed_in_time_however_often_something_changes_h
     let other = stage.other(2).await;
     engine.start();
     let (of, clock) = (Arc::clone(&engine.engine), Arc::clone(&stage.clock));
-    let id = other.id("db").await;
     let looking = tokio::spawn(async move {
         loop {
             clock.sleep(SECOND).await;
-            of.catalog_changed(id);
+            of.triggers_changed();
         }
     });
     stage.sleep(MINUTE).await;
@@ -143,6 +142,7 @@ async fn what_others_change_is_noticed_in_time_however_often_something_changes_h
     let known = || engine.engine.roster.all().len();
     stage.sleep(16 * SECOND).await;
     assert_eq!(known(), 1);
+    let id = other.id("db").await;
     let disabled = other.catalog.set_trigger_enabled(id, "t", false);
     disabled.await.unwrap();
     stage.sleep(16 * SECOND).await;

@@ -37,6 +37,7 @@ struct Python {
 #[derive(Debug)]
 struct Inner {
     settings: WorkerSettings,
+    places: Places,
     world: World,
     python: Mutex<Python>,
     slots: Mutex<HashMap<TriggerKey, Arc<Slot>>>,
@@ -44,6 +45,8 @@ struct Inner {
     busy: Arc<Semaphore>,
     /// One for each of them that overlaps with another one of its trigger.
     further: Arc<Semaphore>,
+    /// One for each on rows or at a time of a trigger whose runs may overlap.
+    background: Arc<Semaphore>,
     cache: CacheStore,
     stop: CancellationToken,
     /// The processes that exist.
@@ -62,14 +65,17 @@ pub struct Workers {
 impl Workers {
     /// No process is started yet.
     pub fn new(settings: WorkerSettings, world: World) -> Self {
+        let places = Places::of(settings.max_workers);
         let inner = Inner {
             python: Mutex::new(Python {
                 path: settings.python.clone(),
                 generation: 0,
             }),
             slots: Mutex::default(),
-            busy: Arc::new(Semaphore::new(settings.max_workers.max(1))),
-            further: Arc::new(Semaphore::new(further_places(settings.max_workers))),
+            busy: Arc::new(Semaphore::new(places.all)),
+            further: Arc::new(Semaphore::new(places.further)),
+            background: Arc::new(Semaphore::new(places.background)),
+            places,
             cache: CacheStore::new(world.clone(), settings.cache_bytes),
             stop: CancellationToken::new(),
             alive: Arc::default(),
@@ -162,7 +168,7 @@ impl Workers {
             settings, world, ..
         } = &*self.inner;
         self.inner.stop.cancel();
-        let runs = u32::try_from(settings.max_workers.max(1)).unwrap_or(u32::MAX);
+        let runs = u32::try_from(self.inner.places.all).unwrap_or(u32::MAX);
         // Each run ends by itself within the grace, and its process soon after.
         let limit = settings.grace.saturating_mul(2) + Duration::from_secs(5);
         let _permits = world
@@ -208,14 +214,32 @@ impl Drop for Workers {
 #[derive(Debug)]
 struct Entered {
     process: Process,
-    _permits: [OwnedSemaphorePermit; 3],
+    _permits: Vec<OwnedSemaphorePermit>,
 }
 
-/// How many runs may overlap with others of their triggers: a quarter of the places is left to triggers of which
-/// nothing runs, so that a few whose plugins hang don't keep out all others.
-fn further_places(max_workers: usize) -> usize {
-    let max_workers = max_workers.max(1);
-    max_workers - max_workers.div_ceil(4)
+/// How many runs may be under way, so that a few triggers whose plugins hang don't keep out all others.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    all: usize,
+    /// Runs on rows and at times of triggers whose runs may overlap. A quarter is left to triggers whose runs follow each
+    /// other, and to requests and dry runs.
+    background: usize,
+    /// Runs that overlap with another one of their trigger. The other half is left to the first run of each trigger.
+    further: usize,
+    /// Runs of one trigger.
+    of_one: usize,
+}
+
+impl Places {
+    fn of(max_workers: usize) -> Self {
+        let all = max_workers.max(1);
+        Self {
+            all,
+            background: (all - all.div_ceil(4)).max(1),
+            further: all / 2,
+            of_one: (all / 2).max(1),
+        }
+    }
 }
 
 impl Inner {
@@ -223,8 +247,8 @@ impl Inner {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(run.trigger.clone()).or_insert_with(|| {
             let is_shared = run.is_async || matches!(run.trigger, TriggerKey::DryRun(_));
-            let places = further_places(self.settings.max_workers);
-            let runs = self.settings.max_parallel_runs.min(places).max(1);
+            let runs = self.settings.max_parallel_runs;
+            let runs = runs.min(self.places.of_one).max(1);
             let stop = self.stop.child_token();
             Arc::new(Slot::new(run.trigger.clone(), is_shared, runs, stop))
         });
@@ -238,7 +262,9 @@ impl Inner {
             || matches!(run.trigger, TriggerKey::DryRun(_));
         let max_wait = is_waited_for.then_some(self.settings.max_wait);
         let entering = async {
-            let permits = self.within(max_wait, self.place(slot)).await?;
+            let is_background = run.is_async && !is_waited_for;
+            let place = self.place(slot, is_background);
+            let permits = self.within(max_wait, place).await?;
             let process = match self.take_idle(slot).await {
                 Some(process) => process,
                 None => self.start_for(slot).await?,
@@ -268,8 +294,13 @@ impl Inner {
         entered.unwrap_or(Err(RunError::NoPlace(limit)))
     }
 
-    /// Waits for the trigger's turn and for the server's.
-    async fn place(&self, slot: &Slot) -> Result<[OwnedSemaphorePermit; 3], RunError> {
+    /// Waits for the trigger's turn and for the server's. All ask for permits in this order, and who has the last one runs:
+    /// so nobody waits for somebody who waits for them.
+    async fn place(
+        &self,
+        slot: &Slot,
+        is_background: bool,
+    ) -> Result<Vec<OwnedSemaphorePermit>, RunError> {
         let own = Arc::clone(&slot.permits).acquire_owned().await;
         let backoff = slot.backoff(self.world.clock.monotonic());
         if slot.oldest().is_none() && !backoff.is_zero() {
@@ -280,11 +311,14 @@ impl Inner {
             permit = Arc::clone(&slot.first).acquire_owned() => permit,
             permit = Arc::clone(&self.further).acquire_owned() => permit,
         };
-        let all = Arc::clone(&self.busy).acquire_owned().await;
+        let mut permits = vec![own, rank];
+        if is_background {
+            permits.push(Arc::clone(&self.background).acquire_owned().await);
+        }
+        permits.push(Arc::clone(&self.busy).acquire_owned().await);
         // They are never closed.
-        let permits = [own, rank, all].map(|permit| permit.map_err(|_| RunError::Stopping));
-        let [own, rank, all] = permits;
-        Ok([own?, rank?, all?])
+        let permits = permits.into_iter().collect::<Result<_, _>>();
+        permits.map_err(|_| RunError::Stopping)
     }
 
     /// An idle process of the trigger that is alive and of the present interpreter.

@@ -26,8 +26,8 @@ pub struct WorkerSettings {
     pub stop_after_idle: Duration,
     /// How long a run may take to end when the server stops or its trigger is disabled.
     pub grace: Duration,
-    /// The processes that may be alive at a time. When all are busy, runs wait. A quarter of them is left to triggers
-    /// of which nothing runs.
+    /// The processes that may be alive at a time. When all are busy, runs wait. Half of them are left to runs that don't
+    /// overlap with others of their trigger, and a quarter to requests, dry runs, and triggers whose runs never overlap.
     pub max_workers: usize,
     /// The runs of one trigger that may overlap, if it allows that at all and there are enough processes.
     pub max_parallel_runs: usize,

@@ -14,7 +14,7 @@ fn parse(arguments: &str) -> StoreConfig {
 }
 
 fn refusal(arguments: &str) -> String {
-    let opened = parse(arguments).open(&World::system());
+    let opened = parse(arguments).open(&World::system(), None);
     opened.unwrap_err().to_string()
 }
 
@@ -135,7 +135,7 @@ async fn stores_of_every_kind_are_opened_with_their_margins() {
             true,
         ),
     ] {
-        let opened = parse(&arguments).open(&world).unwrap();
+        let opened = parse(&arguments).open(&world, None).unwrap();
         assert_eq!(
             (opened.kind, opened.margins),
             (kind, margins),
@@ -154,7 +154,7 @@ async fn a_key_prefix_is_part_of_every_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display();
     let config = parse(&format!("--data-dir {path} --key-prefix /clusters/one/"));
-    let store = config.open(&World::system()).unwrap().tail;
+    let store = config.open(&World::system(), None).unwrap().tail;
     let put = store.put("tail/1/a", "body".into(), crate::PutMode::Create);
     put.await.unwrap();
     assert!(directory.path().join("clusters/one/tail/1/a").exists());

@@ -88,7 +88,7 @@ impl Encrypted {
 }
 
 async fn write_and_read(config: &StoreConfig) -> Result<Get, StoreError> {
-    let store = config.open(&World::system()).unwrap().main;
+    let store = config.open(&World::system(), None).unwrap().main;
     store
         .put("catalog", "body".into(), PutMode::Overwrite)
         .await?;
@@ -128,7 +128,7 @@ fn a_file_that_holds_no_certificate_is_named() {
         },
         ..StoreConfig::default()
     };
-    let error = config.open(&World::system()).unwrap_err().to_string();
+    let error = config.open(&World::system(), None).unwrap_err().to_string();
     assert!(error.starts_with("--object-store-tls-ca: '"), "{error}");
     assert!(
         error.ends_with("': there is no certificate in it"),

@@ -7,12 +7,10 @@ use chrono::DateTime;
 use http::{HeaderMap, StatusCode, header};
 use object_store::{
     ClientOptions,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
-        ReqwestConnector,
-    },
+    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
 };
 
+use super::silence::RenewingConnector;
 use crate::StoreTime;
 
 tokio::task_local! {
@@ -37,6 +35,27 @@ pub(super) struct Exchange {
     pub(super) status: Option<StatusCode>,
     /// Some request of the call failed in such a way that it may have taken effect.
     pub(super) uncertain: bool,
+    /// Some request of the call was given up after the short first wait.
+    waited: bool,
+}
+
+/// Whether this is within a call, none of whose requests was given up after the short first wait.
+pub(super) fn may_wait_briefly() -> bool {
+    let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
+    waited.is_ok_and(|waited| !waited)
+}
+
+/// Whether a request of the call was given up after the short first wait.
+pub(super) fn has_waited() -> bool {
+    let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
+    waited.unwrap_or_default()
+}
+
+/// Notes that a request of the call was given up after the short first wait.
+pub(super) fn waited() {
+    EXCHANGE
+        .try_with(|exchange| exchange.borrow_mut().waited = true)
+        .unwrap_or_default();
 }
 
 impl Exchange {
@@ -67,12 +86,12 @@ fn date(headers: &HeaderMap) -> Option<StoreTime> {
 }
 
 /// Makes HTTP clients that note what they see in the [`Exchange`] of the call.
-#[derive(Debug)]
-pub(super) struct WatchingConnector;
+#[derive(Clone, Debug)]
+pub(super) struct WatchingConnector(pub(super) RenewingConnector);
 
 impl HttpConnector for WatchingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = self.0.connect(options)?;
         Ok(HttpClient::new(Watching(client)))
     }
 }

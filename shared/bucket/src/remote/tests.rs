@@ -1,6 +1,6 @@
 //! The adapter over a real server that answers, fails and lies.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use neap_s3_server::{Faults, Options, S3Server};
 

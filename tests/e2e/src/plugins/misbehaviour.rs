@@ -240,3 +240,20 @@ fn a_server_that_stops_leaves_no_process_behind() {
     }
     eventually("processes", 0, || processes::of(stage.folder()).len());
 }
+
+#[test]
+fn a_killed_server_leaves_nothing_behind_that_a_plugin_started_in_a_session_of_its_own() {
+    let stage = Stage::on(Place::memory(), &[]);
+    let trigger = Trigger::new("leaves", "misbehaving/deeds.py", "table:home");
+    let deed = ("deed", "start_a_process_and_leave");
+    trigger.with(&[deed]).create(&stage);
+    stage.server.write(DB, "home v=1i 1");
+    eventually("processes", 2, || processes::of(stage.folder()).len());
+    let folder = stage.folder().to_owned();
+    let _stage = stage.restarted(|server| {
+        server.kill();
+        eventually("processes of a killed server", true, || {
+            processes::of(&folder).is_empty()
+        });
+    });
+}

@@ -60,6 +60,8 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
 #[tokio::test]
 async fn limits_of_a_run_go_before_those_of_the_settings() {
     let mut stage = Stage::with(settings(), &plugin("while True: pass"));
+    // The time covers the start of a process: there is one already.
+    does_well(&stage).await;
     stage.run.limits.wall_time = Some(Duration::from_millis(300));
     let error = stage.run().await.unwrap_err();
     assert_eq!(error, RunError::WallTime(Duration::from_millis(300)));
@@ -191,6 +193,14 @@ while True: pass
 "#;
     let error = comes_of(settings(), body).await;
     assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn plugins_come_after_their_server_where_both_want_the_processor() {
+    let stage = Stage::of_body("import os\nreturn str(os.getpriority(os.PRIO_PROCESS, 0))");
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let expected = (own + 5).min(19).to_string();
+    assert_eq!(stage.text().await, expected);
 }
 
 /// Whether a process that wrote its number into a file has gone, soon.

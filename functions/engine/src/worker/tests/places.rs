@@ -66,7 +66,7 @@ async fn triggers_whose_runs_wait_give_their_idle_processes_up_and_keep_their_ca
 
 #[tokio::test]
 async fn a_trigger_whose_runs_overlap_and_hang_leaves_places_to_others() {
-    for (max_workers, hang) in [(2, 1), (4, 3)] {
+    for (max_workers, hang) in [(2, 1), (4, 2)] {
         let settings = WorkerSettings {
             max_workers,
             ..settings()
@@ -89,6 +89,44 @@ async fn a_trigger_whose_runs_overlap_and_hang_leaves_places_to_others() {
             _ = hanging => panic!("they hang"),
             finished = other => assert_eq!(finished.unwrap().response.unwrap().body, "well"),
         }
+    }
+}
+
+#[tokio::test]
+async fn several_triggers_whose_runs_overlap_and_hang_leave_places_to_requests_and_to_the_others() {
+    let settings = WorkerSettings {
+        max_workers: 4,
+        max_wait: Duration::from_secs(5),
+        ..settings()
+    };
+    let body = "import time\n\
+                if args:\n    return 'well'\n\
+                local.info('in')\ntime.sleep(1000)";
+    let stage = Stage::with(settings, &both(body));
+    let hanging = join_all((0..8).map(|number| {
+        let mut run = scheduled(&stage, 10 + number % 4);
+        run.is_async = true;
+        stage.workers.run(run)
+    }));
+    let well = |mut run: Run, is_async| {
+        run.is_async = is_async;
+        run.arguments = Some(BTreeMap::from([("well".to_owned(), String::new())]));
+        run.limits.wall_time = Some(Duration::from_secs(20));
+        stage.workers.run(run)
+    };
+    let others = async {
+        logged(&stage, 3).await;
+        for run in [
+            well(of(&stage, 1), false),
+            well(of(&stage, 2), true),
+            well(scheduled(&stage, 3), false),
+        ] {
+            run.await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = hanging => panic!("they hang"),
+        () = others => {}
     }
 }
 

@@ -184,15 +184,7 @@ async fn a_run_that_is_dropped_is_killed() {
         .await;
     assert_eq!(dropped, None);
     let pid = stage.recorder.log()[0].replace("INFO: ", "");
-    let status = format!("/proc/{pid}/status");
-    for _ in 0..200 {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        if text.is_empty() || text.contains("State:\tZ") {
-            return;
-        }
-        world.clock.sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it is still there");
+    assert!(has_gone(&pid).await);
 }
 
 #[tokio::test]
@@ -208,29 +200,33 @@ async fn a_process_that_died_while_idle_is_replaced_without_a_word() {
     assert_ne!(stage.text().await, first);
 }
 
-#[tokio::test]
-async fn a_process_ends_when_its_server_is_gone() {
-    let stage = Stage::of_body(PID);
-    let pid: i32 = stage.text().await.parse().unwrap();
-    drop(stage);
-    let world = World::system();
+/// Whether a process is gone, soon.
+async fn has_gone(pid: &str) -> bool {
     for _ in 0..200 {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        if text.is_empty() || text.contains("State:\tZ") {
-            return;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // One that nobody has waited for yet is a zombie.
+        if status.is_empty() || status.contains("State:\tZ") {
+            return true;
         }
-        world.clock.sleep(Duration::from_millis(20)).await;
+        World::system().clock.sleep(Duration::from_millis(20)).await;
     }
-    panic!("it is still there");
+    false
 }
 
 #[tokio::test]
-async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
-    let stage = Stage::of_body("local.info('in')\nwhile True: pass");
-    let (world, settings) = (World::system(), settings());
+async fn a_process_ends_when_its_server_is_gone() {
+    let stage = Stage::of_body(PID);
+    let pid = stage.text().await;
+    drop(stage);
+    assert!(has_gone(&pid).await);
+}
+
+/// A process to which the run of a stage was sent.
+async fn begun(stage: &Stage) -> Process {
+    let settings = settings();
     let start = Start {
         settings: &settings,
-        world: &world,
+        world: &World::system(),
         python: settings.python.clone(),
         number: 0,
         generation: 0,
@@ -242,10 +238,23 @@ async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
         is_shared: false,
         cpu_seconds: 60,
     };
-    inputs::send(&stage.run, setting, &mut process.input)
-        .await
-        .unwrap();
-    assert_eq!(process.frames.next().await.unwrap().kind, kind::LOG);
+    let sent = inputs::send(&stage.run, setting, &mut process.input);
+    sent.await.unwrap();
+    process
+}
+
+/// Reads up to a frame of this kind.
+async fn says(process: &mut Process, kind: u8) -> Bytes {
+    loop {
+        let frame = process.frames.next().await.unwrap();
+        if frame.kind == kind {
+            return frame.payload;
+        }
+    }
+}
+
+/// Closes the pipe to a process, as a server that is killed does, and waits for its end.
+async fn leave_alone(process: &mut Process) {
     let other = tokio::process::Command::new("cat")
         .stdin(Stdio::piped())
         .kill_on_drop(true)
@@ -256,6 +265,33 @@ async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
         other.stdin.take().unwrap(),
     ));
     while !process.handle.has_ended() {
-        world.clock.sleep(Duration::from_millis(5)).await;
+        World::system().clock.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
+    let stage = Stage::of_body("local.info('in')\nwhile True: pass");
+    let mut process = begun(&stage).await;
+    says(&mut process, kind::LOG).await;
+    leave_alone(&mut process).await;
+}
+
+#[tokio::test]
+async fn what_a_plugin_started_in_a_session_of_its_own_ends_when_the_pipe_from_its_server_does() {
+    let starts = "import subprocess\n\
+                  child = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
+                  local.info(child.pid)";
+    // While it runs, and when it waits for another run.
+    for (rest, last) in [("while True: pass", None), ("return ''", Some(kind::DONE))] {
+        let stage = Stage::of_body(&format!("{starts}\n{rest}"));
+        let mut process = begun(&stage).await;
+        let logged = says(&mut process, kind::LOG).await;
+        if let Some(last) = last {
+            says(&mut process, last).await;
+        }
+        leave_alone(&mut process).await;
+        let child = String::from_utf8(logged[1..].to_vec()).unwrap();
+        assert!(has_gone(&child).await, "{rest}");
     }
 }

@@ -1,0 +1,217 @@
+//! How plugins are run, as options: those of `neap serve`, and of the engine function.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use neap_engine::{
+    CodeSettings, EngineSettings, PackageManager, PackageSettings, PluginRepository, TriggerKind,
+    WorkerSettings,
+};
+use neap_http::BodyLimits;
+use neap_options::{parse_bytes, parse_count, parse_time};
+
+use crate::ProcessingSettings;
+
+/// The beginnings of the names of variables that can hold what options can.
+const PREFIXES: [&str; 2] = ["NEAP_", "INFLUXDB3_"];
+
+/// Where plugins come from, and what they may use up.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessingOptions {
+    /// The folder with plugins, which triggers name by their paths below it. What is uploaded is kept in the store
+    /// and needs none.
+    #[arg(long, value_name = "FOLDER")]
+    pub plugin_dir: Option<PathBuf>,
+
+    /// The virtual environment of plugins, which packages are installed into: by default .venv in --plugin-dir.
+    #[arg(long, env = "VIRTUAL_ENV", value_name = "FOLDER")]
+    pub virtual_env_location: Option<PathBuf>,
+
+    /// What installs packages: pip, uv, the one of them that is there (discover), or nothing (disabled).
+    #[arg(long, value_name = "NAME", default_value = "discover")]
+    pub package_manager: PackageManager,
+
+    /// Where plugins are fetched from that triggers name after gh: an address, or a folder with a copy of it. By
+    /// default InfluxData's public repository of plugins.
+    #[arg(long, value_name = "URL|FOLDER")]
+    pub plugin_repo: Option<PluginRepository>,
+
+    /// The kinds of triggers that may be created: wal, schedule, request. All of them by default.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub restrict_plugin_triggers_to: Vec<TriggerKind>,
+
+    /// The Python interpreter of plugins, unless there is a virtual environment.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub plugin_python: PathBuf,
+
+    /// The time that a run of a plugin may take.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    pub plugin_time_limit: Duration,
+
+    /// The processor time that a run of a plugin may take.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5m")]
+    pub plugin_cpu_limit: Duration,
+
+    /// The memory of the process of a plugin.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "1GiB")]
+    pub plugin_memory_limit: usize,
+
+    /// What a run of a plugin may log, write and answer.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "64MiB")]
+    pub plugin_output_limit: usize,
+
+    /// The processes that a plugin may have started at a time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 64)]
+    pub plugin_process_limit: usize,
+
+    /// Processes of all plugins together. When all of them are busy, runs wait.
+    #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "32")]
+    pub max_plugin_processes: usize,
+
+    /// After how long without a run the process of a plugin ends that keeps nothing in memory.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "10m")]
+    pub plugin_idle_time: Duration,
+}
+
+impl ProcessingOptions {
+    /// How plugins are run. They get neither the credentials that options can hold nor what `also_withheld` names of
+    /// the environment.
+    pub fn settings(&self, body: BodyLimits, also_withheld: &[&str]) -> ProcessingSettings {
+        let workers = WorkerSettings::default();
+        let withheld_variables = withheld(&workers.withheld_variables, also_withheld);
+        ProcessingSettings {
+            engine: EngineSettings::default(),
+            workers: WorkerSettings {
+                withheld_variables: withheld_variables.clone(),
+                wall_time: self.plugin_time_limit,
+                cpu_time: self.plugin_cpu_limit,
+                memory_bytes: self.plugin_memory_limit as u64,
+                output_bytes: self.plugin_output_limit,
+                max_descendants: self.plugin_process_limit,
+                stop_after_idle: self.plugin_idle_time,
+                max_workers: self.max_plugin_processes,
+                ..workers
+            },
+            code: CodeSettings {
+                plugin_folder: self.plugin_dir.clone(),
+                repository: self.plugin_repo.clone().unwrap_or_default(),
+                ..CodeSettings::default()
+            },
+            packages: PackageSettings {
+                manager: self.package_manager,
+                environment: self.virtual_env_location.clone(),
+                python: self.plugin_python.clone(),
+                withheld_variables,
+                ..PackageSettings::default()
+            },
+            allowed: self.restrict_plugin_triggers_to.clone(),
+            body,
+            ..ProcessingSettings::default()
+        }
+    }
+}
+
+/// The names of credentials, under all names that they have as options, and the others.
+fn withheld(credentials: &[String], others: &[&str]) -> Vec<String> {
+    let as_options = credentials
+        .iter()
+        .flat_map(|name| PREFIXES.map(|prefix| format!("{prefix}{name}")));
+    let others = others.iter().map(|name| (*name).to_owned());
+    let names = credentials.iter().cloned();
+    names.chain(as_options).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        plugins: ProcessingOptions,
+    }
+
+    fn settings(args: &[&str], also_withheld: &[&str]) -> ProcessingSettings {
+        let args = ["neap"].iter().chain(args);
+        let plugins = Command::try_parse_from(args).unwrap().plugins;
+        plugins.settings(BodyLimits::default(), also_withheld)
+    }
+
+    #[test]
+    fn options_become_settings() {
+        let usual = settings(&[], &[]);
+        let defaults = WorkerSettings::default();
+        assert_eq!(usual.workers.wall_time, defaults.wall_time);
+        assert_eq!(usual.workers.memory_bytes, defaults.memory_bytes);
+        assert_eq!(usual.workers.output_bytes, defaults.output_bytes);
+        assert_eq!(usual.workers.max_workers, defaults.max_workers);
+        assert_eq!(usual.packages.manager, PackageManager::Discover);
+        let all = settings(
+            &[
+                "--plugin-dir=/p",
+                "--virtual-env-location=/v",
+                "--package-manager=uv",
+                "--plugin-repo=/r",
+                "--restrict-plugin-triggers-to=wal,request",
+                "--plugin-python=/python",
+                "--plugin-time-limit=2s",
+                "--plugin-cpu-limit=3s",
+                "--plugin-memory-limit=1MB",
+                "--plugin-output-limit=1KiB",
+                "--plugin-process-limit=4",
+                "--max-plugin-processes=5",
+                "--plugin-idle-time=6s",
+            ],
+            &[],
+        );
+        let expected = WorkerSettings {
+            withheld_variables: usual.workers.withheld_variables,
+            wall_time: Duration::from_secs(2),
+            cpu_time: Duration::from_secs(3),
+            memory_bytes: 1_000_000,
+            output_bytes: 1024,
+            max_descendants: 4,
+            max_workers: 5,
+            stop_after_idle: Duration::from_secs(6),
+            ..defaults
+        };
+        assert_eq!(all.workers, expected);
+        assert_eq!(all.code.plugin_folder, Some("/p".into()));
+        assert_eq!(all.code.repository, PluginRepository::Folder("/r".into()));
+        assert_eq!(all.packages.environment, Some("/v".into()));
+        assert_eq!(all.packages.manager, PackageManager::Uv);
+        assert_eq!(all.packages.python, PathBuf::from("/python"));
+        assert_eq!(all.allowed, [TriggerKind::Wal, TriggerKind::Request]);
+    }
+
+    #[test]
+    fn values_that_are_none_are_refused() {
+        for arg in [
+            "--package-manager=conda",
+            "--restrict-plugin-triggers-to=wal,cron",
+            "--plugin-time-limit=0s",
+            "--plugin-memory-limit=0",
+            "--max-plugin-processes=0",
+        ] {
+            assert!(Command::try_parse_from(["neap", arg]).is_err(), "{arg}");
+        }
+    }
+
+    #[test]
+    fn plugins_and_installers_get_no_credentials_under_any_name() {
+        let settings = settings(&[], &["OF_THE_HOST"]);
+        let withheld = settings.workers.withheld_variables;
+        for name in [
+            "AWS_SECRET_ACCESS_KEY",
+            "NEAP_AWS_SECRET_ACCESS_KEY",
+            "INFLUXDB3_AWS_SESSION_TOKEN",
+            "OF_THE_HOST",
+        ] {
+            assert!(withheld.iter().any(|it| it == name), "{name}");
+        }
+        assert!(!withheld.iter().any(|it| it == "NEAP_AUTH_TOKEN"));
+        assert_eq!(settings.packages.withheld_variables, withheld);
+    }
+}

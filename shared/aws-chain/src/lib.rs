@@ -1,0 +1,124 @@
+//! Credentials from the AWS SDK's chain of sources: profiles, SSO, web identities, processes, and the roles of
+//! instances and tasks.
+//!
+//! It doubles the code that TLS takes, so only programs that people start have it.
+
+use std::time::UNIX_EPOCH;
+
+use async_trait::async_trait;
+use aws_config::BehaviorVersion;
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError,
+};
+use neap_bucket::{AwsCredentialSource, AwsLease};
+use object_store::aws::AwsCredential;
+use tokio::sync::OnceCell;
+
+/// The AWS SDK's default chain, which is looked through when credentials are needed for the first time.
+#[derive(Debug, Default)]
+pub struct AwsChain(OnceCell<SharedCredentialsProvider>);
+
+impl AwsChain {
+    async fn provider(&self) -> Result<&SharedCredentialsProvider, object_store::Error> {
+        let load = async || {
+            let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+            config
+                .credentials_provider()
+                .ok_or_else(|| unusable("the AWS SDK found no source of credentials"))
+        };
+        self.0.get_or_try_init(load).await
+    }
+}
+
+#[async_trait]
+impl AwsCredentialSource for AwsChain {
+    async fn lease(&self) -> Result<AwsLease, object_store::Error> {
+        let provider = self.provider().await?;
+        let found = provider.provide_credentials().await;
+        let found = found.map_err(|error| match error {
+            CredentialsError::CredentialsNotLoaded(_)
+            | CredentialsError::InvalidConfiguration(_) => unusable(error),
+            _ => object_store::Error::Generic {
+                store: "AWS credentials",
+                source: error.into(),
+            },
+        })?;
+        let ends_micros = found
+            .expiry()
+            .and_then(|expiry| expiry.duration_since(UNIX_EPOCH).ok())
+            .and_then(|expiry| i64::try_from(expiry.as_micros()).ok());
+        let credential = AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        };
+        Ok(AwsLease {
+            credential: credential.into(),
+            ends_micros,
+        })
+    }
+}
+
+/// Credentials that there are none of, or that are no such, whatever is waited for.
+fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Unauthenticated {
+        path: "AWS credentials".to_owned(),
+        source: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aws_credential_types::{Credentials, provider::future};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Provider(Result<Credentials, &'static str>);
+
+    impl ProvideCredentials for Provider {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(match &self.0 {
+                Ok(credentials) => Ok(credentials.clone()),
+                Err("none") => Err(CredentialsError::not_loaded("none")),
+                Err(reason) => Err(CredentialsError::provider_error(*reason)),
+            })
+        }
+    }
+
+    async fn lease(of: Result<Credentials, &'static str>) -> Result<AwsLease, object_store::Error> {
+        let provider = SharedCredentialsProvider::new(Provider(of));
+        AwsChain(OnceCell::new_with(Some(provider))).lease().await
+    }
+
+    #[tokio::test]
+    async fn credentials_keep_their_token_and_their_end() {
+        let ends = UNIX_EPOCH + Duration::from_secs(1000);
+        let token = Some("t".to_owned());
+        let found = Credentials::new("k", "s", token, Some(ends), "test");
+        let lease = lease(Ok(found)).await.unwrap();
+        assert_eq!(lease.ends_micros, Some(1000 * 1_000_000));
+        assert_eq!(lease.credential.key_id, "k");
+        assert_eq!(lease.credential.secret_key, "s");
+        assert_eq!(lease.credential.token.as_deref(), Some("t"));
+    }
+
+    #[tokio::test]
+    async fn no_credentials_are_told_from_a_source_that_fails() {
+        let none = lease(Err("none")).await.unwrap_err();
+        assert!(
+            matches!(none, object_store::Error::Unauthenticated { .. }),
+            "{none:?}"
+        );
+        let failed = lease(Err("busy")).await.unwrap_err();
+        assert!(
+            matches!(failed, object_store::Error::Generic { .. }),
+            "{failed:?}"
+        );
+    }
+}

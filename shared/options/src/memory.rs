@@ -1,0 +1,71 @@
+//! Amounts of memory.
+
+use std::str::FromStr;
+
+use crate::{ValueError, parse_bytes};
+
+/// An amount of memory. A share of what there is has `LEAST` bytes at least, however little there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryAmount<const LEAST: usize> {
+    /// Bytes.
+    Bytes(usize),
+    /// Percent of what there is.
+    Percent(u8),
+}
+
+impl<const LEAST: usize> FromStr for MemoryAmount<LEAST> {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return parse_bytes(text).map(Self::Bytes);
+        };
+        let percent = percent.trim().parse().ok();
+        let percent = percent.filter(|percent| (1..=100).contains(percent));
+        percent
+            .map(Self::Percent)
+            .ok_or_else(|| ValueError::NoShare(text.to_owned()))
+    }
+}
+
+impl<const LEAST: usize> MemoryAmount<LEAST> {
+    /// The bytes, of so many in all.
+    pub fn bytes_of(self, total: usize) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => (total / 100)
+                .saturating_mul(usize::from(percent))
+                .max(LEAST),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Amount = MemoryAmount<{ 16 << 20 }>;
+
+    #[test]
+    fn an_amount_is_bytes_or_a_share() {
+        assert_eq!("20%".parse(), Ok(Amount::Percent(20)));
+        assert_eq!("100 %".parse(), Ok(Amount::Percent(100)));
+        assert_eq!("1GiB".parse(), Ok(Amount::Bytes(1 << 30)));
+        for text in ["0%", "101%", "%", "-1%"] {
+            let error = text.parse::<Amount>().unwrap_err().to_string();
+            let expected = format!("'{text}' is not a share from 1% to 100%");
+            assert_eq!(error, expected);
+        }
+        assert_eq!(
+            "x".parse::<Amount>(),
+            Err(ValueError::UnknownUnit("x".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_share_has_a_least_size_and_bytes_have_none() {
+        assert_eq!(Amount::Percent(20).bytes_of(1000 << 20), 200 << 20);
+        assert_eq!(Amount::Percent(1).bytes_of(100 << 20), 16 << 20);
+        assert_eq!(Amount::Bytes(1).bytes_of(100 << 20), 1);
+    }
+}

@@ -1,0 +1,55 @@
+//! Spans of time.
+
+use std::time::Duration;
+
+use crate::ValueError;
+
+/// A span of time: `10s`, `4 hours`, `7d`.
+///
+/// # Errors
+/// [`ValueError::NoDuration`].
+pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
+    Ok(humantime::parse_duration(text)?)
+}
+
+/// A span of time that is not empty.
+///
+/// # Errors
+/// [`ValueError::NoDuration`], [`ValueError::NoTime`].
+pub fn parse_time(text: &str) -> Result<Duration, ValueError> {
+    let time = parse_duration(text)?;
+    match time.is_zero() {
+        true => Err(ValueError::NoTime),
+        false => Ok(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_units() {
+        for (text, seconds) in [("10s", 10), ("1m", 60), ("4 hours", 14_400), ("0s", 0)] {
+            let expected = Duration::from_secs(seconds);
+            assert_eq!(parse_duration(text), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("soon", "expected number at 0"),
+            ("5", "time unit needed, for example 5sec or 5ms"),
+        ] {
+            let error = parse_duration(text).unwrap_err().to_string();
+            assert_eq!(error, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_not_empty() {
+        assert_eq!(parse_time("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(
+            parse_time("0s").unwrap_err().to_string(),
+            "a time of more than 0s is expected"
+        );
+        assert!(parse_time("soon").is_err());
+    }
+}
