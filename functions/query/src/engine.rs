@@ -9,15 +9,7 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use datafusion::{
-    execution::{
-        SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
-    },
-    logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
-};
-use futures::StreamExt;
-use neap_bucket::{Bucket, Moment, Stamp, StoreTime, Versioned, World};
+use neap_bucket::{Bucket, Stamp, StoreTime, Versioned, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
@@ -28,13 +20,14 @@ use crate::{
     CacheStats, DataCacheStats, PluginFiles, QueryError, QueryRequest, QuerySettings, QueryStats,
     Rows,
     caches::Bases,
-    delete,
-    log::{QueryLog, RunningQuery},
+    executor::Executor,
+    interrupt::Interrupt,
+    job::{Asked, Begun, Work},
+    log::{Course, QueryLog},
     request::{Planner, SqlPlanner},
-    rows::{Bounds, bounded},
+    rows::Incoming,
     scan::{self, Behind, Data, DataCacheLimits, Shared, TailImages},
     session::{Scope, Sessions, Times},
-    statement::Planned,
     system::Cluster,
 };
 
@@ -49,14 +42,6 @@ const MAX_OVERTAKEN: usize = 3;
 
 /// The age of the newer snapshot, which is at hand.
 const OVERTAKING_AGE: Duration = Duration::from_secs(1);
-
-/// A request while it is answered.
-struct Asked<'a> {
-    database: DatabaseId,
-    request: &'a QueryRequest,
-    planner: &'a dyn Planner,
-    begun: Moment,
-}
 
 /// Answers queries over the databases of a bucket.
 #[derive(Debug)]
@@ -87,11 +72,18 @@ impl QueryEngine {
             metadata_bytes: settings.metadata_cache_bytes,
             chunk_bytes: settings.chunk_cache_bytes,
         };
+        let home = settings.executor.home();
         let shared = Shared {
             manifests,
-            data: Data::new(bucket.clone(), limits),
+            data: Data::new(bucket.clone(), home.clone(), limits),
             tails: TailImages::new(settings.tail_bytes),
-            bases: Bases::new(bucket.clone(), settings.cache_bytes, settings.timeout),
+            bases: Bases::new(
+                bucket.clone(),
+                home.clone(),
+                settings.cache_bytes,
+                settings.timeout,
+            ),
+            home: home.clone(),
         };
         let log = Arc::new(QueryLog::new(
             bucket.world().clone(),
@@ -197,53 +189,59 @@ impl QueryEngine {
         database.ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
     }
 
+    /// Where queries are planned and executed.
+    pub fn executor(&self) -> &Executor {
+        &self.settings.executor
+    }
+
     /// Answers one statement in SQL. The answer may begin before all of it is known.
     pub async fn query(
         &self,
         database: DatabaseId,
         request: QueryRequest,
     ) -> Result<Rows, QueryError> {
-        self.run(database, &request, &SqlPlanner(&request)).await
+        self.run(database, request, Arc::new(SqlPlanner)).await
     }
 
     /// Answers one statement, whatever it is written in.
     pub(crate) async fn run(
         &self,
         database: DatabaseId,
-        request: &QueryRequest,
-        planner: &dyn Planner,
+        request: QueryRequest,
+        planner: Arc<dyn Planner>,
     ) -> Result<Rows, QueryError> {
         let begun = self.world().moment();
-        let timeout = self.time_for(request);
-        let mut running = self.log.begin(database, planner.language(), request);
+        let timeout = self.time_for(&request);
+        let running = self.log.begin(database, planner.language(), &request);
+        let course = Arc::clone(running.course());
         let asked = Asked {
             database,
             request,
             planner,
             begun,
-        };
-        let answer = self.begin(&asked, &mut running);
-        let answer = self.world().timeout(timeout, answer).await;
-        let answer = answer.unwrap_or(Err(QueryError::Timeout(timeout)));
-        let (rows, permit) = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                running.fails();
-                return Err(error);
-            }
-        };
-        running.gives_rows();
-        let bounds = Bounds {
             timeout,
-            left: timeout.saturating_sub(self.world().elapsed(&begun)),
             max_rows: self.settings.max_rows,
         };
-        let logged = Some(Arc::clone(running.logged()));
-        Ok(Rows {
-            batches: bounded(rows.batches, bounds, self.world().clone(), running, permit),
-            logged,
-            ..rows
-        })
+        let answer = self.begin(Arc::new(asked), &course);
+        // It is watched here: whatever answers may compute, and look at nothing.
+        let answer = self.world().timeout(timeout, answer).await;
+        match answer.unwrap_or(Err(QueryError::Timeout(timeout))) {
+            Ok(Answered::Rows(answer)) => {
+                let left = timeout.saturating_sub(self.world().elapsed(&begun));
+                Ok(answer.rows(running, timeout, left, self.world()))
+            }
+            Ok(Answered::Deleted(stamp)) => {
+                let rows = deleted(stamp).inspect_err(|_| course.fails())?;
+                course.gives_rows();
+                course.totals().gave(1);
+                course.succeeds();
+                Ok(rows)
+            }
+            Err(error) => {
+                course.fails();
+                Err(error)
+            }
+        }
     }
 
     /// How long a request may take that begins now.
@@ -284,31 +282,35 @@ impl QueryEngine {
         permit.and_then(Result::ok).ok_or(QueryError::Busy)
     }
 
-    async fn begin(
-        &self,
-        asked: &Asked<'_>,
-        running: &mut RunningQuery,
-    ) -> Result<(Rows, OwnedSemaphorePermit), QueryError> {
+    async fn begin(&self, asked: Arc<Asked>, course: &Arc<Course>) -> Result<Answered, QueryError> {
         let permit = self.place().await?;
-        running.has_place();
-        let (database, request) = (asked.database, asked.request);
+        course.has_place();
+        let interrupt = Interrupt::default();
+        let place = self.executor().place(permit, interrupt.clone());
+        let (database, request) = (asked.database, &asked.request);
         let mut options = SnapshotOptions {
             max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
             at_least: request.after,
             as_of: request.as_of,
         };
+        let work = |scope| Work {
+            scope,
+            asked: Arc::clone(&asked),
+            course: Arc::clone(course),
+            place: Arc::clone(&place),
+        };
         for _ in 0..MAX_OVERTAKEN {
-            let scope = self.scope(database, options, request, Behind::Fail);
-            match self.answer(&scope.await?, asked, running).await {
+            let scope = self.scope(database, options, request, Behind::Fail, interrupt.clone());
+            match self.answer(work(scope.await?)).await {
                 Err(error) if scan::is_overtaken(&error) => {
                     options.max_staleness = options.max_staleness.max(OVERTAKING_AGE);
                 }
-                answer => return Ok((answer?, permit)),
+                answer => return answer,
             }
         }
-        let scope = self.scope(database, options, request, Behind::FoldAnew);
-        let answer = self.answer(&scope.await?, asked, running).await?;
-        Ok((answer, permit))
+        let behind = Behind::FoldAnew;
+        let scope = self.scope(database, options, request, behind, interrupt.clone());
+        self.answer(work(scope.await?)).await
     }
 
     /// A snapshot for a request, and the times that it counts with.
@@ -318,6 +320,7 @@ impl QueryEngine {
         options: SnapshotOptions,
         request: &QueryRequest,
         behind: Behind,
+        interrupt: Interrupt,
     ) -> Result<Arc<Scope>, QueryError> {
         let snapshot = match database {
             INTERNAL_DATABASE_ID => Arc::new(self.nothing()),
@@ -334,6 +337,7 @@ impl QueryEngine {
                 Some(_) => Behind::FoldAnew,
             },
             snapshot,
+            interrupt,
         }))
     }
 
@@ -352,32 +356,34 @@ impl QueryEngine {
         }
     }
 
-    /// Answers a request from a snapshot.
-    async fn answer(
-        &self,
-        scope: &Arc<Scope>,
-        asked: &Asked<'_>,
-        running: &mut RunningQuery,
-    ) -> Result<Rows, QueryError> {
-        let (snapshot, request) = (&scope.snapshot, asked.request);
-        let planned = asked.planner.plan(scope).await;
-        running.is_planned();
-        let rows = match planned.map_err(QueryError::Planning)? {
-            Planned::Query(state, plan) => execute(&state, &plan, running).await?,
-            Planned::Rows(rows) => Rows::at_hand(rows),
-            Planned::Delete(..) if !request.may_delete => return Err(QueryError::ReadOnly),
-            Planned::Delete(..) if request.as_of.is_some() => return Err(QueryError::PastIsFixed),
-            Planned::Delete(state, statement) => {
-                let delete = delete::row_delete(&state, snapshot, &statement);
-                let delete = delete.map_err(QueryError::Planning)?;
-                return self.delete(asked, delete).await;
+    /// Answers a request from a snapshot. A delete is made on this side: others wait for the order of writes, too.
+    async fn answer(&self, work: Work) -> Result<Answered, QueryError> {
+        let (scope, asked) = (Arc::clone(&work.scope), Arc::clone(&work.asked));
+        let course = Arc::clone(&work.course);
+        let (mut job, beginning, receiver) = work.spawn(self.executor(), self.world().clone());
+        let Ok(begun) = beginning.await else {
+            course.fails();
+            job.ended().await;
+            return Err(QueryError::Stopped);
+        };
+        let schema = match begun {
+            Ok(Begun::Rows(schema)) => schema,
+            Ok(Begun::Delete(delete)) => {
+                job.done();
+                return Ok(Answered::Deleted(self.delete(&asked, delete).await?));
+            }
+            Err(error) => {
+                job.done();
+                return Err(error);
             }
         };
-        let is_of_snapshot = snapshot.database != INTERNAL_DATABASE_ID;
-        Ok(Rows {
-            as_of: is_of_snapshot.then(|| last_stamp(snapshot)),
-            ..rows
-        })
+        let is_of_snapshot = scope.snapshot.database != INTERNAL_DATABASE_ID;
+        Ok(Answered::Rows(Incoming {
+            schema,
+            as_of: is_of_snapshot.then(|| last_stamp(&scope.snapshot)),
+            receiver,
+            job,
+        }))
     }
 
     /// The times that a query over a snapshot counts with. As of an earlier time, tables have the rows that
@@ -391,48 +397,35 @@ impl QueryEngine {
         }
     }
 
-    /// Has rows deleted; the answer is the one stamp of the delete. How many rows go is not known: nobody
-    /// has looked.
-    async fn delete(&self, asked: &Asked<'_>, delete: RowDelete) -> Result<Rows, QueryError> {
+    /// Has rows deleted; the stamp of the delete. How many rows go is not known: nobody has looked.
+    async fn delete(&self, asked: &Asked, delete: RowDelete) -> Result<Stamp, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
         let (arrived, after) = (asked.begun, asked.request.after);
         let stamp = deleter.delete_rows(asked.database, vec![delete], arrived, after);
-        let stamp = stamp.await?;
-        let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
-        let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
-        let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
-        let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
-        Ok(Rows {
-            deleted_at: Some(stamp),
-            ..Rows::at_hand(rows)
-        })
+        Ok(stamp.await?)
     }
+}
+
+/// What a request is answered with.
+enum Answered {
+    Rows(Incoming),
+    Deleted(Stamp),
+}
+
+/// The answer to a delete: its stamp.
+fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
+    let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
+    let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
+    let rows = RecordBatch::try_new(Arc::new(schema), vec![column]);
+    let rows = rows.map_err(|error| QueryError::Execution(error.into()))?;
+    Ok(Rows {
+        deleted_at: Some(stamp),
+        ..Rows::at_hand(rows)
+    })
 }
 
 /// The stamp up to which writes are in a snapshot.
 fn last_stamp(snapshot: &Snapshot) -> Stamp {
     let tail = snapshot.tail_names().map(|name| name.stamp);
     tail.fold(snapshot.mark(), Stamp::max)
-}
-
-async fn execute(
-    state: &SessionState,
-    plan: &LogicalPlan,
-    running: &mut RunningQuery,
-) -> Result<Rows, QueryError> {
-    let plan = state.create_physical_plan(plan).await;
-    let plan = plan.map_err(QueryError::Planning)?;
-    let runtime = state.runtime_env();
-    let pool = Arc::clone(&runtime.memory_pool);
-    let memory = Arc::new(PeakRecordingPool::new(pool));
-    let runtime = RuntimeEnv {
-        memory_pool: Arc::clone(&memory) as _,
-        ..RuntimeEnv::clone(runtime)
-    };
-    let context = TaskContext::from(state).with_runtime(Arc::new(runtime));
-    running.executes(Arc::clone(&plan), memory);
-    let batches = execute_stream(plan, Arc::new(context))?;
-    let schema = batches.schema();
-    let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
-    Ok(Rows::new(schema, Box::pin(batches)))
 }

@@ -59,6 +59,12 @@ pub enum QueryError {
     /// There are too many queries.
     #[error("query error: too many queries are waiting")]
     Busy,
+    /// The process ends.
+    #[error("query error: the server is being stopped")]
+    Stopped,
+    /// The threads of queries can't be started.
+    #[error("the threads for queries can't be started: {0}")]
+    Threads(#[source] std::io::Error),
 }
 
 impl From<DataFusionError> for QueryError {
@@ -119,8 +125,8 @@ impl QueryError {
                 }
                 DeleteRowsErrorKind::Internal => QueryErrorKind::Internal,
             },
-            Self::Busy => QueryErrorKind::Unavailable,
-            Self::Format(_) | Self::Timeout(_) => QueryErrorKind::Internal,
+            Self::Busy | Self::Stopped => QueryErrorKind::Unavailable,
+            Self::Format(_) | Self::Timeout(_) | Self::Threads(_) => QueryErrorKind::Internal,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -206,15 +207,17 @@ impl QueryLog {
             ring.bytes -= oldest.head.text.len();
         }
         let now = self.world.clock.monotonic();
-        RunningQuery {
+        RunningQuery(Arc::new(Course {
             query,
             world: self.world.clone(),
             totals: self.totals.clone(),
             begun: now,
-            step: now,
-            measured: None,
-            has_ended: false,
-        }
+            steps: Mutex::new(Steps {
+                begun: now,
+                measured: None,
+                has_ended: false,
+            }),
+        }))
     }
 
     /// The queries to a database, or to any; the oldest first.
@@ -238,20 +241,50 @@ struct Measured {
     memory: Arc<PeakRecordingPool>,
 }
 
-/// A query that has not ended. One that is dropped was cancelled.
+/// A query that has not ended, for whoever waits for it. One that is dropped was cancelled.
 #[derive(Debug)]
-pub(crate) struct RunningQuery {
+pub(crate) struct RunningQuery(Arc<Course>);
+
+impl RunningQuery {
+    /// What is noted of it, for whoever works on it.
+    pub(crate) fn course(&self) -> &Arc<Course> {
+        &self.0
+    }
+}
+
+impl Deref for RunningQuery {
+    type Target = Course;
+
+    fn deref(&self) -> &Course {
+        &self.0
+    }
+}
+
+impl Drop for RunningQuery {
+    fn drop(&mut self) {
+        self.0.end(Phase::Cancel);
+    }
+}
+
+/// The course of a query. Its first end counts.
+#[derive(Debug)]
+pub(crate) struct Course {
     query: Arc<LoggedQuery>,
     world: World,
     totals: Totals,
     begun: Duration,
-    /// When the present step of it began.
-    step: Duration,
+    steps: Mutex<Steps>,
+}
+
+#[derive(Debug)]
+struct Steps {
+    /// When the present one began.
+    begun: Duration,
     measured: Option<Measured>,
     has_ended: bool,
 }
 
-impl RunningQuery {
+impl Course {
     /// Where its rows are counted.
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
@@ -263,62 +296,75 @@ impl RunningQuery {
     }
 
     /// Notes that it has a place among those that run.
-    pub(crate) fn has_place(&mut self) {
+    pub(crate) fn has_place(&self) {
         let took = self.lap();
         self.query.state().permit = Some(took);
     }
 
     /// Notes that it is planned. It may be planned again.
-    pub(crate) fn is_planned(&mut self) {
+    pub(crate) fn is_planned(&self) {
         let took = self.lap();
         let mut state = self.query.state();
-        state.phase = Phase::Planned;
+        if state.phase == Phase::Received {
+            state.phase = Phase::Planned;
+        }
         state.plan = Some(state.plan.unwrap_or_default() + took);
     }
 
     /// Notes that it executes.
-    pub(crate) fn executes(
-        &mut self,
-        plan: Arc<dyn ExecutionPlan>,
-        memory: Arc<PeakRecordingPool>,
-    ) {
+    pub(crate) fn executes(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
         let mut files = Files::default();
         files.count(&plan);
         let mut state = self.query.state();
         state.partitions = Some(files.partitions);
         state.parquet_files = Some(files.files);
         drop(state);
-        self.measured = Some(Measured { plan, memory });
+        let mut steps = self.steps();
+        if !steps.has_ended {
+            steps.measured = Some(Measured { plan, memory });
+        }
     }
 
     /// Notes that rows are on their way.
-    pub(crate) fn gives_rows(&mut self) {
-        self.step = self.world.clock.monotonic();
-        self.query.state().phase = Phase::Permit;
+    pub(crate) fn gives_rows(&self) {
+        self.lap();
+        let mut state = self.query.state();
+        if state.phase.is_running() {
+            state.phase = Phase::Permit;
+        }
     }
 
     /// Notes that all its rows were given out.
-    pub(crate) fn succeeds(mut self) {
+    pub(crate) fn succeeds(&self) {
         self.end(Phase::Success);
     }
 
     /// Notes that it ended with an error.
-    pub(crate) fn fails(mut self) {
+    pub(crate) fn fails(&self) {
         self.end(Phase::Fail);
     }
 
-    /// The time since the last step.
-    fn lap(&mut self) -> Duration {
-        let now = self.world.clock.monotonic();
-        now.saturating_sub(std::mem::replace(&mut self.step, now))
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&mut self, phase: Phase) {
-        self.has_ended = true;
+    /// The time since the last step.
+    fn lap(&self) -> Duration {
+        let now = self.world.clock.monotonic();
+        now.saturating_sub(std::mem::replace(&mut self.steps().begun, now))
+    }
+
+    fn end(&self, phase: Phase) {
+        let mut steps = self.steps();
+        if std::mem::replace(&mut steps.has_ended, true) {
+            return;
+        }
+        let (step, measured) = (steps.begun, steps.measured.take());
+        drop(steps);
         let now = self.world.clock.monotonic();
         let mut state = self.query.state();
         if state.phase == Phase::Permit {
-            state.execute = Some(now.saturating_sub(self.step));
+            state.execute = Some(now.saturating_sub(step));
         }
         // Why the rows could not be handed on is known already.
         if state.phase != Phase::Fail {
@@ -332,17 +378,9 @@ impl RunningQuery {
             _ => End::Cancellation,
         };
         self.totals.ended(end, took);
-        if let Some(measured) = &self.measured {
+        if let Some(measured) = measured {
             state.compute = Some(compute_time(&measured.plan));
             state.max_memory = Some(measured.memory.max_reserved());
-        }
-    }
-}
-
-impl Drop for RunningQuery {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.end(Phase::Cancel);
         }
     }
 }
@@ -441,7 +479,7 @@ mod tests {
         begin(&log, HOME, "a").succeeds();
         begin(&log, HOME, "b").fails();
         drop(begin(&log, HOME, "c"));
-        let mut running = begin(&log, HOME, "d");
+        let running = begin(&log, HOME, "d");
         running.has_place();
         running.is_planned();
         assert_eq!(phases(), ["success", "fail", "cancel", "planned"]);

@@ -56,25 +56,25 @@ impl Language {
 
 /// A statement that can be planned over whatever a database holds.
 #[async_trait]
-pub(crate) trait Planner: fmt::Debug + Send + Sync {
+pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
     /// What it is written in.
     fn language(&self) -> Language;
 
-    /// What it asks for over a scope. May be asked again, with a newer scope.
-    async fn plan(&self, scope: &Arc<Scope>) -> Result<Planned>;
+    /// What a request asks for over a scope. May be asked again, with a newer scope.
+    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> Result<Planned>;
 }
 
-/// A statement in SQL.
+/// The text of the request, in SQL.
 #[derive(Debug)]
-pub(crate) struct SqlPlanner<'a>(pub(crate) &'a QueryRequest);
+pub(crate) struct SqlPlanner;
 
 #[async_trait]
-impl Planner for SqlPlanner<'_> {
+impl Planner for SqlPlanner {
     fn language(&self) -> Language {
         Language::Sql
     }
 
-    async fn plan(&self, scope: &Arc<Scope>) -> Result<Planned> {
-        statement::plan(scope, &self.0.text, self.0.parameters.clone()).await
+    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> Result<Planned> {
+        statement::plan(scope, &request.text, request.parameters.clone()).await
     }
 }

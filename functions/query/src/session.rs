@@ -36,6 +36,7 @@ use object_store::memory::InMemory;
 use crate::{
     QuerySettings,
     caches::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction, NarrowToCache},
+    interrupt::Interrupt,
     patterns::KeepBackslashes,
     scan::{self, Behind, Shared, SnapshotTable},
     system::{Cluster, SystemSchema},
@@ -168,6 +169,8 @@ pub(crate) struct Scope {
     pub(crate) uses_caches: bool,
     /// What is done when what is kept of a tail is ahead of the snapshot.
     pub(crate) behind: Behind,
+    /// Whether the query was given up.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Scope {

@@ -4,9 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use neap_catalog::HardDelete;
 
+use crate::Executor;
+
 /// Limits of the query function. The defaults suit a machine or function with 1 GiB of memory.
 #[derive(Clone, Debug)]
 pub struct QuerySettings {
+    /// Where queries are planned and executed; on the runtime of their caller by default, which they hold up.
+    pub executor: Executor,
     /// The memory of all running queries together; sorts and aggregations that need more spill.
     pub memory_pool_bytes: usize,
     /// The disk that spilling may use, in [`Self::spill_dir`].
@@ -49,6 +53,7 @@ pub struct QuerySettings {
 impl Default for QuerySettings {
     fn default() -> Self {
         Self {
+            executor: Executor::of_caller(),
             memory_pool_bytes: 512 << 20,
             spill_bytes: 8 << 30,
             spill_dir: None,

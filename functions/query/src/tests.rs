@@ -7,6 +7,7 @@ mod cache_histories;
 mod caches;
 mod delete_statements;
 mod deletes;
+mod giving_up;
 mod histories;
 pub(crate) mod instance;
 mod internal;

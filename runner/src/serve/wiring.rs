@@ -10,7 +10,7 @@ use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
 };
 use neap_http::{ClusterId, Common, Server, finish, health_routes, metrics_routes};
-use neap_query::{QueryEngine, QuerySettings};
+use neap_query::{Executor, QueryEngine, QuerySettings};
 use neap_row_delete::RowDeleter;
 use neap_write::{WriteParts, WriteService, WriteSettings};
 use tokio_util::sync::CancellationToken;
@@ -182,12 +182,17 @@ fn query_engine(
     base: &Base,
     deleter: Option<&Arc<WriteService>>,
 ) -> Result<Arc<QueryEngine>, ServeError> {
+    let settings = query_settings(args, base.shares);
+    let settings = QuerySettings {
+        executor: Executor::with_threads(settings.partitions)?,
+        ..settings
+    };
     let engine = QueryEngine::new(
         base.bucket.clone(),
         Arc::clone(&base.catalog),
         base.manifests.clone(),
         Arc::clone(&base.snapshots),
-        query_settings(args, base.shares),
+        settings,
     )?;
     let engine = Arc::new(match deleter {
         Some(deleter) => engine.with_deleter(Arc::clone(deleter) as Arc<dyn RowDeleter>),

@@ -14,11 +14,16 @@
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
 //! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
 //!
+//! DataFusion's functions whose results can be much larger than their arguments, as `repeat` and
+//! `range`, are replaced by themselves with a bound: what they would make for one batch is counted
+//! before they compute, and beyond a limit it is an error.
+//!
 //! Times are Arrow timestamps in nanoseconds; those without a time zone are in UTC. Errors in how a
 //! function is used are DataFusion's planning errors (`DataFusionError::Plan`), possibly below a
 //! context that names the rule that found them.
 
 mod bins;
+mod bounded;
 mod gapfill;
 mod rates;
 mod regex_match;

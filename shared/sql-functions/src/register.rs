@@ -13,6 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use crate::bounded::{BoundFunctions, Limits, bounded, for_execution};
 use crate::gapfill::functions::Placeholder;
 use crate::gapfill::planner::GapFillPlanner;
 use crate::gapfill::rewrite::GapFillRule;
@@ -56,14 +57,21 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
 /// the query planner.
 ///
 /// The builder must have DataFusion's functions already
-/// (`SessionStateBuilder::with_default_features`), since one of them is replaced, `to_timestamp`. A
-/// query planner that was set before is replaced, too; one with more extension planners can be set
+/// (`SessionStateBuilder::with_default_features`), since some of them are replaced: `to_timestamp`, and
+/// those that need a bound. A query planner that was set before is replaced, too; one with more extension planners can be set
 /// afterwards (see [`Planner::new`]).
-pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder
-        .scalar_functions()
-        .get_or_insert_default()
-        .extend(SCALAR_FUNCTIONS.iter().map(Arc::clone));
+pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
+    register_within(builder, Limits::default())
+}
+
+/// The same with other limits of what functions make.
+pub(crate) fn register_within(
+    mut builder: SessionStateBuilder,
+    limits: Limits,
+) -> SessionStateBuilder {
+    let functions = builder.scalar_functions().get_or_insert_default();
+    *functions = bounded(functions, limits);
+    functions.extend(SCALAR_FUNCTIONS.iter().map(Arc::clone));
     builder
         .aggregate_functions()
         .get_or_insert_default()
@@ -78,7 +86,11 @@ pub fn register(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .push(Arc::new(DerivativeTime));
     builder
         .with_analyzer_rule(Arc::new(GapFillRule))
-        .with_query_planner(Arc::new(Planner::default()))
+        .with_analyzer_rule(Arc::new(BoundFunctions(limits)))
+        .with_query_planner(Arc::new(Planner {
+            limits,
+            ..Planner::default()
+        }))
 }
 
 /// The planners of the plan nodes that this crate's rule introduces.
@@ -86,9 +98,10 @@ pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
     vec![Arc::new(GapFillPlanner)]
 }
 
-/// DataFusion's query planner with [`extension_planners`].
+/// DataFusion's query planner with [`extension_planners`], for functions with a bound.
 pub struct Planner {
     physical: DefaultPhysicalPlanner,
+    limits: Limits,
 }
 
 impl Planner {
@@ -97,6 +110,7 @@ impl Planner {
         let planners = extension_planners().into_iter().chain(others).collect();
         Self {
             physical: DefaultPhysicalPlanner::with_extension_planners(planners),
+            limits: Limits::default(),
         }
     }
 }
@@ -120,7 +134,8 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.physical.create_physical_plan(plan, session).await
+        let plan = for_execution(plan, self.limits)?;
+        self.physical.create_physical_plan(&plan, session).await
     }
 }
 

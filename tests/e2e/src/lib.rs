@@ -17,10 +17,12 @@
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
 //! | `request_budget` | the requests to the store that an operation costs, exactly |
 //! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
+//! | `runaway` | queries that would compute for ever end, and hold up nobody |
 //! | `compaction` | compactors beside writers and queriers: nobody notices |
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
 //! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
 //! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
+//! | `expansions` | statements that make very much of little are refused |
 //! | `first_token` | how a cluster comes to its first token, and how a lost one is replaced |
 //! | `protection` | clients that are slow, large or many, and certificates that are renewed |
 //! | `lambda` | the functions as they run on AWS |
@@ -43,6 +45,8 @@ mod compaction;
 #[cfg(test)]
 mod earlier_states;
 #[cfg(test)]
+mod expansions;
+#[cfg(test)]
 mod first_token;
 #[cfg(test)]
 mod golden;
@@ -64,6 +68,8 @@ mod protection;
 mod real_input;
 #[cfg(test)]
 mod request_budget;
+#[cfg(test)]
+mod runaway;
 #[cfg(test)]
 mod several_processes;
 #[cfg(test)]

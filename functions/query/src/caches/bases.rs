@@ -29,7 +29,10 @@ use tokio::sync::Semaphore;
 use ulid::Ulid;
 
 use super::build::{Build, NotBuilt};
-use crate::scan::{self, DataError, SnapshotTable, external};
+use crate::{
+    executor::Home,
+    scan::{self, DataError, SnapshotTable, external},
+};
 
 /// How long a cache is kept up to date after it was asked for.
 const WARM_FOR: Duration = Duration::from_secs(120);
@@ -109,6 +112,7 @@ pub(super) enum MayScan {
 /// The bases that were asked for lately.
 pub(crate) struct Bases {
     bucket: Bucket,
+    home: Home,
     kept: future::Cache<BaseId, Kept>,
     limit_bytes: usize,
     /// One base is built by a scan at a time.
@@ -157,8 +161,8 @@ pub struct CacheStats {
 }
 
 impl Bases {
-    /// None yet; together at most `limit_bytes`. To build one takes no longer than `timeout`.
-    pub(crate) fn new(bucket: Bucket, limit_bytes: u64, timeout: Duration) -> Self {
+    /// None yet; together at most `limit_bytes`. The bucket is asked at `home`. To build one takes no longer than `timeout`.
+    pub(crate) fn new(bucket: Bucket, home: Home, limit_bytes: u64, timeout: Duration) -> Self {
         let kept = future::Cache::builder()
             .max_capacity(limit_bytes)
             // What was made last is asked for next, however often others were.
@@ -173,6 +177,7 @@ impl Bases {
             .build();
         Self {
             bucket,
+            home,
             kept,
             limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
             building: Semaphore::new(1),
@@ -373,7 +378,9 @@ impl Bases {
     /// The bytes of an object; `None` if it is gone.
     async fn read(&self, key: &Key, entry: &CacheEntry) -> Result<Option<Bytes>> {
         for _ in 0..READS {
-            let answer = self.bucket.get(key, GetOptions::default()).await;
+            let (bucket, name) = (self.bucket.clone(), key.clone());
+            let answer = async move { bucket.get(&name, GetOptions::default()).await };
+            let answer = self.home.run(answer).await;
             let answer = answer.map_err(|error| external(DataError::Store(error)))?;
             self.counts.loads.fetch_add(1, Ordering::Relaxed);
             let Get::Found(object) = answer.value else {

@@ -7,7 +7,9 @@ use neap_manifest::SnapshotOptions;
 use neap_schema::{CacheId, DatabaseId, TableId};
 
 use super::{Cache, CacheTable};
-use crate::{QueryEngine, QueryError, QueryRequest, scan::Behind};
+use crate::{
+    QueryEngine, QueryError, QueryRequest, interrupt::Interrupt, scan::Behind, session::Scope,
+};
 
 impl QueryEngine {
     /// Brings what is kept for the caches of a database up to date, as far as they were asked for lately; their
@@ -33,23 +35,33 @@ impl QueryEngine {
     ) -> Result<usize, QueryError> {
         let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
         let scope = self
-            .scope(database, options, &request, Behind::Fail)
+            .scope(
+                database,
+                options,
+                &request,
+                Behind::Fail,
+                Interrupt::default(),
+            )
             .await?;
-        let catalog = &scope.snapshot.catalog.value;
-        let (mut fed, mut failed) = (0, None);
-        for (table, cache) in warm {
-            let table = catalog.table_by_id(table);
-            let Some((table, cache)) = table.and_then(|table| Some((table, find(table, cache)?)))
-            else {
-                continue;
-            };
-            match CacheTable::new(&scope, table, cache).prepare().await {
-                Ok(()) => fed += 1,
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(fed), |error| Err(QueryError::Execution(error)))
+        self.executor().run(feed(scope, warm)).await
     }
+}
+
+async fn feed(scope: Arc<Scope>, warm: Vec<(TableId, CacheId)>) -> Result<usize, QueryError> {
+    let catalog = &scope.snapshot.catalog.value;
+    let (mut fed, mut failed) = (0, None);
+    for (table, cache) in warm {
+        let table = catalog.table_by_id(table);
+        let Some((table, cache)) = table.and_then(|table| Some((table, find(table, cache)?)))
+        else {
+            continue;
+        };
+        match CacheTable::new(&scope, table, cache).prepare().await {
+            Ok(()) => fed += 1,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(fed), |error| Err(QueryError::Execution(error)))
 }
 
 fn find(table: &Table, id: CacheId) -> Option<Cache> {

@@ -2,13 +2,13 @@
 //!
 //! A retention policy other than `autogen` is a database called `db/rp`, which is where writes with `rp` go.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, INTERNAL_DATABASE};
 use neap_http::Caller;
 use neap_influxql::{
-    Condition, Deletion, MeasurementName, PolicyOptions, Retention, RetentionPolicy, Statement,
+    Deletion, MeasurementName, PolicyOptions, Retention, RetentionPolicy, Statement,
 };
 use neap_schema::DatabaseId;
 
@@ -185,14 +185,10 @@ impl Changes<'_> {
         self.caller.require(DatabaseAction::Read, Some(database))?;
         let mut last = None;
         for table in self.tables(database, &deletion.from).await? {
-            let condition: Option<&Condition> = deletion.condition.as_ref();
-            let table = table.as_str();
-            let planner = DeletePlanner { table, condition };
-            last = self
-                .engine
-                .run(database, request, &planner)
-                .await?
-                .deleted_at;
+            let condition = deletion.condition.clone();
+            let planner = Arc::new(DeletePlanner { table, condition });
+            let deleted = self.engine.run(database, request.clone(), planner);
+            last = deleted.await?.deleted_at;
         }
         Ok(last)
     }

@@ -22,6 +22,8 @@ use super::{
     show,
 };
 use crate::{
+    QueryRequest,
+    interrupt::interruptible,
     request::{Language, Planner},
     session::Scope,
     statement::Planned,
@@ -36,15 +38,15 @@ pub(super) struct Shown {
 
 /// A statement that asks for rows.
 #[derive(Debug)]
-pub(super) struct RowsPlanner<'a> {
-    statement: &'a Statement,
+pub(super) struct RowsPlanner {
+    statement: Statement,
     dialect: Dialect,
     /// Of the plan that was made last.
     series: Mutex<Series>,
 }
 
-impl<'a> RowsPlanner<'a> {
-    pub(super) fn new(statement: &'a Statement, dialect: Dialect) -> Self {
+impl RowsPlanner {
+    pub(super) fn new(statement: Statement, dialect: Dialect) -> Self {
         Self {
             statement,
             dialect,
@@ -53,9 +55,9 @@ impl<'a> RowsPlanner<'a> {
     }
 
     /// The series of the rows, once the statement is planned.
-    pub(super) fn into_series(self) -> Series {
-        let series = self.series.into_inner();
-        series.unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn series(&self) -> Series {
+        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.clone()
     }
 
     fn planned(&self, planned: Planned, series: Series) -> Planned {
@@ -70,14 +72,14 @@ impl<'a> RowsPlanner<'a> {
 }
 
 #[async_trait]
-impl Planner for RowsPlanner<'_> {
+impl Planner for RowsPlanner {
     fn language(&self) -> Language {
         Language::InfluxQl
     }
 
-    async fn plan(&self, scope: &Arc<Scope>) -> Result<Planned> {
+    async fn plan(&self, scope: &Arc<Scope>, _: &QueryRequest) -> Result<Planned> {
         let dialect = self.dialect;
-        let shown = match self.statement {
+        let shown = match &self.statement {
             Statement::Select(select) => {
                 let SelectPlan {
                     state,
@@ -114,24 +116,24 @@ async fn explained(scope: &Arc<Scope>, explain: &Explain) -> Result<(SessionStat
 
 /// A statement that deletes rows of one table.
 #[derive(Debug)]
-pub(super) struct DeletePlanner<'a> {
-    pub(super) table: &'a str,
-    pub(super) condition: Option<&'a Condition>,
+pub(super) struct DeletePlanner {
+    pub(super) table: String,
+    pub(super) condition: Option<Condition>,
 }
 
 #[async_trait]
-impl Planner for DeletePlanner<'_> {
+impl Planner for DeletePlanner {
     fn language(&self) -> Language {
         Language::InfluxQl
     }
 
-    async fn plan(&self, scope: &Arc<Scope>) -> Result<Planned> {
-        let Some(table) = scope.snapshot.catalog.value.table(self.table) else {
+    async fn plan(&self, scope: &Arc<Scope>, _: &QueryRequest) -> Result<Planned> {
+        let Some(table) = scope.snapshot.catalog.value.table(&self.table) else {
             // It was dropped since it was looked up: there is nothing to delete.
             return not_impl_err!("DELETE from '{}', which is dropped", self.table);
         };
         let provider = provider(scope, table);
-        let input = filtered(scope, table, self.condition)?.build()?;
+        let input = filtered(scope, table, self.condition.as_ref())?.build()?;
         let statement = DmlStatement::new(
             TableReference::bare(table.name().to_owned()),
             provider_as_source(provider),
@@ -167,11 +169,13 @@ pub(super) fn filtered(
     rows.filter(select::row_predicate(&schema, condition, now)?)
 }
 
-/// The rows of a plan as they come.
+/// The rows of a plan over a scope as they come.
 pub(super) async fn run(
-    state: &SessionState,
+    scope: &Arc<Scope>,
     plan: &LogicalPlan,
 ) -> Result<SendableRecordBatchStream> {
+    let state = scope.full_session();
     let plan = state.create_physical_plan(plan).await?;
+    let plan = interruptible(plan, &scope.interrupt)?;
     execute_stream(plan, state.task_ctx())
 }

@@ -81,7 +81,7 @@ impl Session {
         if is_list(&prepared.statement) {
             return self.engine.in_place(self.list(prepared)).await;
         }
-        self.rows(&prepared.statement, prepared).await
+        self.rows(prepared).await
     }
 
     /// Tells about databases.
@@ -122,16 +122,16 @@ impl Session {
         ended.map_err(|error| QueryError::Execution(DataFusionError::ExecutionJoin(error)))?
     }
 
-    async fn rows(
-        &self,
-        statement: &Statement,
-        prepared: &Prepared,
-    ) -> Result<Answer, InfluxqlError> {
+    async fn rows(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
         let database = self.readable(prepared).await?;
-        let planner = RowsPlanner::new(statement, self.dialect);
+        let planner = RowsPlanner::new(prepared.statement.clone(), self.dialect);
+        let planner = Arc::new(planner);
         let request = self.request_of(prepared);
-        let rows = self.engine.run(database, &request, &planner).await?;
-        let series = planner.into_series();
+        let rows = self
+            .engine
+            .run(database, request, Arc::clone(&planner) as _)
+            .await?;
+        let series = planner.series();
         let schema = match &series {
             Series::Of(key) => key.attach(&rows.schema),
             Series::One(_) => Arc::clone(&rows.schema),

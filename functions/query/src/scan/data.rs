@@ -19,6 +19,8 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
 };
 
+use crate::executor::Home;
+
 /// Ranges with less than this between them are read with one request.
 const COALESCE_GAP_BYTES: u64 = 1 << 20;
 
@@ -68,6 +70,7 @@ pub struct DataCacheStats {
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     bucket: Bucket,
+    home: Home,
     metadata: future::Cache<(Key, u64), Arc<ParquetMetaData>>,
     chunks: sync::Cache<(Key, u64, u64), Bytes>,
     looks: Arc<Looks>,
@@ -81,8 +84,8 @@ struct Looks {
 }
 
 impl Data {
-    /// Empty caches over a bucket.
-    pub(crate) fn new(bucket: Bucket, limits: DataCacheLimits) -> Self {
+    /// Empty caches over a bucket, which is asked at `home`.
+    pub(crate) fn new(bucket: Bucket, home: Home, limits: DataCacheLimits) -> Self {
         let metadata = future::Cache::builder()
             .max_capacity(limits.metadata_bytes)
             .weigher(|_, metadata: &Arc<ParquetMetaData>| weight(metadata.memory_size()))
@@ -93,6 +96,7 @@ impl Data {
             .build();
         Self {
             bucket,
+            home,
             metadata,
             chunks,
             looks: Arc::default(),
@@ -141,7 +145,9 @@ impl Data {
             range: Some(range),
             if_none_match: None,
         };
-        let Get::Found(object) = self.bucket.get(key, options).await?.value else {
+        let (bucket, name) = (self.bucket.clone(), key.clone());
+        let answer = async move { bucket.get(&name, options).await };
+        let Get::Found(object) = self.home.run(answer).await?.value else {
             return Err(DataError::Missing(key.to_string()));
         };
         if object.bytes.len() as u64 != expected {

@@ -12,10 +12,11 @@ mod tail;
 use std::{error::Error, sync::Arc};
 
 use datafusion::error::DataFusionError;
-use neap_manifest::{ManifestError, ManifestStore};
+use neap_manifest::{ManifestError, ManifestStore, SectionWithFooter, Snapshot, TimeRange};
+use neap_schema::TableId;
 use tail::TailError;
 
-use crate::caches::Bases;
+use crate::{caches::Bases, executor::Home};
 
 pub use data::DataCacheStats;
 pub(crate) use data::{Data, DataCacheLimits, DataError};
@@ -34,6 +35,27 @@ pub(crate) struct Shared {
     pub(crate) tails: TailImages,
     /// What caches hold of the sections.
     pub(crate) bases: Bases,
+    /// Where the store is asked.
+    pub(crate) home: Home,
+}
+
+impl Shared {
+    /// The sections of a table that may have rows of these times.
+    pub(crate) async fn sections(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        table: TableId,
+        times: TimeRange,
+    ) -> Result<Vec<SectionWithFooter>, ManifestError> {
+        let (manifests, snapshot) = (self.manifests.clone(), Arc::clone(snapshot));
+        let sections = async move {
+            let manifest = &snapshot.manifest.value;
+            manifests
+                .load_sections(snapshot.database, manifest, table, times)
+                .await
+        };
+        self.home.run(sections).await
+    }
 }
 
 /// An error that is not one of DataFusion.

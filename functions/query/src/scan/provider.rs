@@ -131,12 +131,7 @@ impl SnapshotTable {
         &self,
         times: neap_manifest::TimeRange,
     ) -> Result<Vec<SectionWithFooter>> {
-        let sections = self.shared.manifests.load_sections(
-            self.snapshot.database,
-            &self.snapshot.manifest.value,
-            self.table.id(),
-            times,
-        );
+        let sections = self.shared.sections(&self.snapshot, self.table.id(), times);
         sections.await.map_err(external)
     }
 

@@ -157,24 +157,30 @@ impl SystemSchema {
         let scope = &self.0;
         let cluster = || Arc::clone(scope.cluster());
         let snapshot = Arc::clone(&scope.snapshot);
+        let home = &scope.shared().home;
         Some(match name {
             "audit" if self.is_of_cluster() => {
-                SystemTable::new(audit::AuditOfAll(Arc::clone(&cluster().catalog)))
+                SystemTable::new(audit::AuditOfAll(Arc::clone(&cluster().catalog)), home)
             }
-            "audit" => SystemTable::new(audit::AuditOfOne(snapshot)),
-            "databases" => SystemTable::new(databases::Databases(Arc::clone(&cluster().catalog))),
-            "nodes" => SystemTable::new(nodes::Nodes(cluster().catalog.bucket().clone())),
+            "audit" => SystemTable::new(audit::AuditOfOne(snapshot), home),
+            "databases" => {
+                SystemTable::new(databases::Databases(Arc::clone(&cluster().catalog)), home)
+            }
+            "nodes" => SystemTable::new(nodes::Nodes(cluster().catalog.bucket().clone()), home),
             "parquet_files" => {
                 let shared = Arc::clone(scope.shared());
-                SystemTable::new(parquet_files::ParquetFiles { shared, snapshot })
+                SystemTable::new(parquet_files::ParquetFiles { shared, snapshot }, home)
             }
-            "plugin_files" => SystemTable::new(plugin_files::Files(cluster())),
-            "processing_engine_logs" => SystemTable::new(processing_engine_logs::Logs {
-                cluster: cluster(),
-                database: self.asked(),
-            }),
-            "tables" => SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog))),
-            "tokens" => SystemTable::new(tokens::Tokens(cluster())),
+            "plugin_files" => SystemTable::new(plugin_files::Files(cluster()), home),
+            "processing_engine_logs" => SystemTable::new(
+                processing_engine_logs::Logs {
+                    cluster: cluster(),
+                    database: self.asked(),
+                },
+                home,
+            ),
+            "tables" => SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog)), home),
+            "tokens" => SystemTable::new(tokens::Tokens(cluster()), home),
             _ => return None,
         })
     }

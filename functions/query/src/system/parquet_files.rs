@@ -68,12 +68,8 @@ impl Source for ParquetFiles {
         tables.sort_unstable_by_key(|table| table.name());
         let mut files: Vec<(&str, SectionWithFooter)> = Vec::new();
         for table in tables {
-            let sections = self.shared.manifests.load_sections(
-                self.snapshot.database,
-                &self.snapshot.manifest.value,
-                table.id(),
-                TimeRange::ALL,
-            );
+            let shared = &self.shared;
+            let sections = shared.sections(&self.snapshot, table.id(), TimeRange::ALL);
             let sections = sections.await.map_err(external)?;
             files.extend(sections.into_iter().map(|section| (table.name(), section)));
         }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::{common::Result, logical_expr::Expr};
-use neap_catalog::{EngineLogLine, EngineLogs};
+use neap_catalog::{EngineLogLine, EngineLogs, keep_log_lines};
 use neap_schema::DatabaseId;
 
 use super::{
@@ -70,9 +70,7 @@ impl Source for Logs {
         for database in self.databases().await? {
             let newest = self.logs().newest(database, SHOWN).await;
             lines.extend(newest.map_err(external)?);
-            lines.sort_by_key(|line| line.time_ns);
-            let beyond = lines.len().saturating_sub(SHOWN);
-            lines.drain(..beyond);
+            keep_log_lines(&mut lines, SHOWN);
         }
         rows(&lines)
     }

@@ -15,6 +15,8 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 
+use crate::executor::Home;
+
 /// Where the rows of a table come from.
 #[async_trait]
 pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
@@ -29,15 +31,17 @@ pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct SystemTable {
     schema: SchemaRef,
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
+    home: Home,
 }
 
 impl SystemTable {
-    /// The table of a source.
-    pub(super) fn new(source: impl Source) -> Result<Self> {
+    /// The table of a source, which is asked at `home`.
+    pub(super) fn new(source: impl Source, home: &Home) -> Result<Self> {
         Ok(Self {
             schema: source.empty()?.schema(),
-            source: Box::new(source),
+            source: Arc::new(source),
+            home: home.clone(),
         })
     }
 }
@@ -66,7 +70,9 @@ impl TableProvider for SystemTable {
         filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = self.source.rows(filters).await?;
+        let (source, filters) = (Arc::clone(&self.source), filters.to_vec());
+        let rows = async move { source.rows(&filters).await };
+        let rows = self.home.run(rows).await?;
         Ok(MemorySourceConfig::try_new_exec(
             &[vec![rows]],
             Arc::clone(&self.schema),

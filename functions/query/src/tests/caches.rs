@@ -12,6 +12,7 @@ use neap_manifest::SnapshotOptions;
 use super::{DATABASE, Instance};
 use crate::{
     QueryRequest,
+    interrupt::Interrupt,
     scan::{Behind, is_overtaken},
     session::Scope,
 };
@@ -400,7 +401,13 @@ async fn a_tail_that_is_ahead_of_a_query_stays_as_it_is() {
     let one = Instance::alone().await;
     let scope = async || {
         let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
-        let scope = one.engine.scope(DATABASE, options, &request, Behind::Fail);
+        let scope = one.engine.scope(
+            DATABASE,
+            options,
+            &request,
+            Behind::Fail,
+            Interrupt::default(),
+        );
         scope.await.unwrap()
     };
     one.write(HOME).await;

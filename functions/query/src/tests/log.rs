@@ -179,7 +179,9 @@ async fn who_finds_no_place_is_told_when_to_come_again() {
     })
     .await;
     one.write(WEATHER).await;
-    let running = one.engine.query(DATABASE, request("SELECT * FROM weather"));
+    // More than is on its way before somebody takes it.
+    let rows = "SELECT * FROM generate_series(1, 1000000)";
+    let running = one.engine.query(DATABASE, request(rows));
     let running = running.await.unwrap();
     let body = serde_json::json!({"db": "db", "q": "SELECT 1"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));

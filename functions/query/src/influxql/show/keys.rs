@@ -51,7 +51,7 @@ pub(super) async fn tags_in_use(
     let counts = names.iter().map(|name| count(ident(name)));
     let rows = plan::filtered(scope, table, Some(condition))?;
     let plan = rows.aggregate(Vec::<Expr>::new(), counts)?.build()?;
-    let mut counts = plan::run(&scope.full_session(), &plan).await?;
+    let mut counts = plan::run(scope, &plan).await?;
     let mut in_use = Vec::new();
     while let Some(batch) = counts.try_next().await? {
         for (name, counts) in names.iter().zip(batch.columns()) {

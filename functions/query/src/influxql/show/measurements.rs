@@ -58,7 +58,7 @@ pub(super) async fn has_rows(
 ) -> Result<bool> {
     let rows = plan::filtered(scope, table, Some(condition))?;
     let plan = rows.limit(0, Some(1))?.build()?;
-    let mut rows = plan::run(&scope.full_session(), &plan).await?;
+    let mut rows = plan::run(scope, &plan).await?;
     while let Some(batch) = rows.try_next().await? {
         if batch.num_rows() > 0 {
             return Ok(true);

@@ -84,7 +84,7 @@ async fn combinations(
         [] => rows.limit(0, Some(1))?,
         tags => rows.project(tags.iter().map(ident))?.distinct()?,
     };
-    plan::run(&scope.full_session(), &plan.build()?).await
+    plan::run(scope, &plan.build()?).await
 }
 
 /// Appends `table,tag=value,...` for each row.

@@ -54,7 +54,7 @@ pub(super) async fn distinct(
 ) -> Result<Vec<String>> {
     let rows = plan::filtered(scope, table, condition)?;
     let plan = rows.project([ident(tag)])?.distinct()?.build()?;
-    let mut rows = plan::run(&scope.full_session(), &plan).await?;
+    let mut rows = plan::run(scope, &plan).await?;
     let mut values = Vec::new();
     let mut bytes = 0;
     while let Some(batch) = rows.try_next().await? {

@@ -1,0 +1,251 @@
+//! Queries that are given up while they compute, on threads of their own.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::common;
+use futures::StreamExt;
+use neap_bucket::{
+    Answer, Get, GetOptions, ListPage, ListRequest, MemoryStore, Put, PutMode, Store, StoreError,
+    World,
+};
+use tokio::runtime::{Handle, Id};
+
+use super::{
+    DATABASE,
+    instance::{Deleter, HandClock, Instance},
+};
+use crate::{
+    Executor, Language, QueryError, QueryRequest, QuerySettings,
+    request::{Planner, SqlPlanner},
+    session::Scope,
+    statement::Planned,
+};
+
+/// Longer than anything takes here. What does not end is found out by it.
+const GUARD: Duration = Duration::from_secs(60);
+
+/// What a query gets to be in the middle of what it computes.
+const START: Duration = Duration::from_millis(300);
+
+/// The time that a query may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// One place for queries, and threads of their own.
+fn settings(threads: usize) -> QuerySettings {
+    QuerySettings {
+        executor: Executor::with_threads(threads).unwrap(),
+        timeout: LIMIT,
+        concurrent_queries: 1,
+        ..QuerySettings::default()
+    }
+}
+
+async fn with_threads(threads: usize) -> Instance {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let one = Instance::with(store, clock, settings(threads)).await;
+    let lines = (0..3_000).map(|at| format!("m,host=a v={at}i,s=\"x{at}\" {at}"));
+    one.write(&lines.collect::<Vec<_>>().join("\n")).await;
+    one
+}
+
+fn request(text: &str) -> QueryRequest {
+    QueryRequest {
+        text: text.to_owned(),
+        ..QueryRequest::default()
+    }
+}
+
+/// Lets other threads compute for a while, which no other clock moves on for.
+async fn compute_for(time: Duration) {
+    World::system().clock.sleep(time).await;
+}
+
+/// Begins a query and lets its time pass; what came of it.
+async fn too_long(one: &Instance, sql: &str) -> Result<(), QueryError> {
+    let mut rows = one.engine.query(DATABASE, request(sql)).await?;
+    let first = rows.batches.next();
+    let over = async {
+        compute_for(START).await;
+        one.pass(LIMIT + Duration::from_secs(1));
+    };
+    let (first, ()) = tokio::join!(first, over);
+    first.map_or(Ok(()), |first| first.map(|_| ()))
+}
+
+/// Waits until nothing is left of the queries that were given up.
+async fn all_end(executor: &Executor) {
+    let ended = async {
+        while executor.given_up() > 0 || executor.tasks() > 0 {
+            compute_for(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = World::system().timeout(GUARD, ended).await;
+    assert!(ended.is_some(), "{executor:?}: {} tasks", executor.tasks());
+}
+
+/// None of them would end within an hour.
+const ENDLESS: [&str; 7] = [
+    "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) AS n FROM m a, m b, m c",
+    "SELECT count(*) AS n FROM m a JOIN m b ON a.v < b.v JOIN m c ON b.v < c.v JOIN m d ON c.v < d.v",
+    // Nothing is found, so that no join gives a batch.
+    "SELECT count(*) AS n FROM (SELECT a.v FROM m a, generate_series(1, 100000) b) x \
+     JOIN (SELECT a.v FROM m a, generate_series(1, 100000) b) y ON x.v + y.v < 0",
+    "SELECT count(*) AS n FROM m a JOIN m b ON a.host = b.host JOIN m c ON b.host = c.host \
+     JOIN m d ON c.host = d.host AND a.v + d.v < 0",
+    "SELECT count(*) AS n FROM (SELECT unnest(range(1, 100)) AS x FROM m a, m b, m c)",
+    "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 AS n FROM t WHERE n < 1000000000) \
+     SELECT max(n) AS n FROM t",
+    "SELECT a.v FROM m a, m b, m c ORDER BY a.v * b.v + c.v",
+];
+
+#[tokio::test]
+async fn whatever_a_query_computes_it_ends_soon_after_its_time() {
+    let one = with_threads(2).await;
+    for sql in ENDLESS {
+        let ended = World::system().timeout(GUARD, too_long(&one, sql)).await;
+        assert!(
+            matches!(ended, Some(Err(QueryError::Timeout(LIMIT)))),
+            "{sql}: {ended:?}"
+        );
+        all_end(one.engine.executor()).await;
+        // It has given its place back.
+        assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3000\n");
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_nobody_waits_for_ends() {
+    let one = with_threads(2).await;
+    for sql in ENDLESS {
+        let rows = one.engine.query(DATABASE, request(sql)).await.unwrap();
+        compute_for(START).await;
+        drop(rows);
+        all_end(one.engine.executor()).await;
+    }
+}
+
+/// Plans a query once it is told so, and computes until then.
+#[derive(Debug)]
+struct Computes(Arc<AtomicBool>);
+
+#[async_trait]
+impl Planner for Computes {
+    fn language(&self) -> Language {
+        Language::Sql
+    }
+
+    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> common::Result<Planned> {
+        while !self.0.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        SqlPlanner.plan(scope, request).await
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_interrupted_holds_up_nobody_but_queries_and_keeps_its_place() {
+    let one = with_threads(1).await;
+    let is_told = Arc::new(AtomicBool::new(false));
+    let planner = Arc::new(Computes(Arc::clone(&is_told)));
+    let run = one.engine.run(DATABASE, request("SELECT 1"), planner);
+    let over = async {
+        compute_for(START).await;
+        one.pass(LIMIT + Duration::from_secs(1));
+    };
+    let (ended, ()) = tokio::join!(run, over);
+    assert!(
+        matches!(ended, Err(QueryError::Timeout(LIMIT))),
+        "{ended:?}"
+    );
+    assert_eq!(one.engine.executor().given_up(), 1);
+
+    // Who writes does not notice. Who queries waits for the place.
+    one.write("m,host=b v=1i 1").await;
+    let (second, ()) = tokio::join!(one.engine.query(DATABASE, request("SELECT 1")), async {
+        tokio::task::yield_now().await;
+        one.pass(LIMIT + Duration::from_secs(1));
+    });
+    assert!(matches!(
+        second,
+        Err(QueryError::Busy | QueryError::Timeout(_))
+    ));
+
+    is_told.store(true, Ordering::Relaxed);
+    all_end(one.engine.executor()).await;
+    assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3001\n");
+}
+
+/// A store that notes on which runtimes it is asked.
+#[derive(Debug)]
+struct Noting {
+    inner: MemoryStore,
+    runtimes: Mutex<HashSet<Id>>,
+}
+
+impl Noting {
+    fn note(&self) {
+        let runtime = Handle::current().id();
+        self.runtimes.lock().unwrap().insert(runtime);
+    }
+}
+
+#[async_trait]
+impl Store for Noting {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        self.note();
+        self.inner.get(key, options).await
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.note();
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.note();
+        self.inner.list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.note();
+        self.inner.delete(keys).await
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_asked_by_the_runtime_that_serves_requests() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(Noting {
+        inner: MemoryStore::new(Arc::clone(&clock) as _),
+        runtimes: Mutex::default(),
+    });
+    let settings = settings(1);
+    let one = Instance::over(Arc::clone(&store) as _, clock, settings, Deleter::Writer).await;
+    one.write("m,host=a v=1i 1").await;
+    one.flush().await;
+    one.write("m,host=b v=2i 2").await;
+    for sql in [
+        "SELECT sum(v) AS n FROM m",
+        "SELECT count(*) AS n FROM system.parquet_files",
+        "SELECT count(*) AS n FROM system.audit",
+        "DELETE FROM m WHERE host = 'b'",
+    ] {
+        one.sql(sql).await;
+    }
+    one.sql_in("_internal", "SELECT count(*) AS n FROM system.nodes")
+        .await;
+    one.sql_in("_internal", "SELECT count(*) AS n FROM system.tables")
+        .await;
+    let asked = store.runtimes.lock().unwrap().clone();
+    assert_eq!(asked, HashSet::from([Handle::current().id()]));
+}

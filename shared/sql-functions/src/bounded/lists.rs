@@ -1,0 +1,128 @@
+//! What functions of lists make for a row, in bytes.
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use datafusion::common::Result;
+
+use super::operands::{Args, Row};
+use super::sizes;
+
+/// What an element takes besides its bytes: where it was taken from.
+const INDEX: u64 = 8;
+
+/// The most characters of a number that is no float, a time, or a truth value.
+const SHORT_TEXT: u64 = 80;
+
+/// The digits of a float that aren't zeros before or behind them, with sign and point.
+const FLOAT_DIGITS: u64 = 20;
+
+pub(super) fn compare(row: &Row) -> u64 {
+    row.elements(0).saturating_mul(row.elements(1))
+}
+
+pub(super) fn repeat(row: &Row) -> u64 {
+    let elements = row.elements(0).saturating_mul(INDEX);
+    let one = row.bytes(0).saturating_add(elements).saturating_add(INDEX);
+    row.count(1).saturating_mul(one)
+}
+
+pub(super) fn resize(row: &Row) -> u64 {
+    let one = row.element_width(0).saturating_add(row.bytes(2));
+    let added = row.count(1).saturating_mul(one);
+    row.bytes(0).saturating_add(added)
+}
+
+pub(super) fn replace(row: &Row) -> u64 {
+    let replaced = row.elements(0).saturating_mul(row.bytes(2));
+    row.bytes(0).saturating_add(replaced)
+}
+
+pub(super) fn zip(row: &Row) -> u64 {
+    let longest = (0..row.len()).map(|i| row.elements(i)).max().unwrap_or(0);
+    let one = |sum: u64, i| {
+        let padding = longest.saturating_mul(row.element_width(i));
+        sum.saturating_add(padding).saturating_add(row.bytes(i))
+    };
+    (0..row.len()).fold(0, one)
+}
+
+/// The bytes of the elements as texts, and what stands between them.
+pub(super) fn to_string(args: &Args) -> Result<u64> {
+    let Some((lists, index)) = args.column(0) else {
+        return Ok(0);
+    };
+    let Some(texts) = Texts::of(lists)? else {
+        return Ok(0);
+    };
+    Ok(args.sum(|row| {
+        let at = index(row.number());
+        if at >= lists.len() {
+            return 0;
+        }
+        let (elements, bytes) = texts.bytes(at, 1);
+        let between = row.length(1).saturating_add(row.length(2));
+        bytes.saturating_add(elements.saturating_mul(between))
+    }))
+}
+
+/// The bytes of values as texts.
+enum Texts<'a> {
+    /// Those in lists.
+    In(&'a dyn Array, Box<Self>),
+    /// Floats have hundreds of digits when they are very large or small.
+    Floats(arrow::array::ArrayRef),
+    /// All others.
+    Values(&'a dyn Array),
+}
+
+impl<'a> Texts<'a> {
+    /// None when there are no texts.
+    fn of(array: &'a dyn Array) -> Result<Option<Self>> {
+        Ok(Some(match (sizes::child(array), array.data_type()) {
+            (Some(values), _) => match Self::of(values)? {
+                Some(inner) => Self::In(array, Box::new(inner)),
+                None => return Ok(None),
+            },
+            (None, DataType::Null) => return Ok(None),
+            (None, data_type) if data_type.is_floating() => {
+                Self::Floats(cast(array, &DataType::Float64)?)
+            }
+            (None, _) => Self::Values(array),
+        }))
+    }
+
+    /// How many values these are, and their bytes.
+    fn bytes(&self, from: usize, length: usize) -> (u64, u64) {
+        let count = length as u64;
+        match self {
+            Self::In(array, inner) => {
+                let (from, length) = sizes::elements(*array, from, length);
+                inner.bytes(from, length)
+            }
+            Self::Floats(floats) => {
+                let floats = floats.as_primitive::<Float64Type>().values().iter();
+                let part = floats.skip(from).take(length).copied();
+                (count, part.map(digits).fold(0, u64::saturating_add))
+            }
+            Self::Values(array) => {
+                let short = match array.data_type() {
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 0,
+                    _ => SHORT_TEXT,
+                };
+                let bytes = sizes::bytes(*array, from, length);
+                (count, bytes.saturating_add(count.saturating_mul(short)))
+            }
+        }
+    }
+}
+
+/// The most characters of a float that is written without an exponent.
+fn digits(float: f64) -> u64 {
+    if float == 0.0 || !float.is_finite() {
+        return FLOAT_DIGITS;
+    }
+    // The exponent of two, whose third is more than the exponent of ten.
+    let exponent = (float.to_bits() >> 52 & 0x7ff).abs_diff(1023);
+    FLOAT_DIGITS + exponent / 3
+}

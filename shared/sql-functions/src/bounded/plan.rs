@@ -1,0 +1,262 @@
+//! Puts functions with a bound in place of those without, wherever a plan has them.
+
+use std::sync::Arc;
+
+use arrow::compute::kernels::concat_elements::concat_elements_dyn;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::utils::take_function_args;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::function::{Bounded, Stage};
+use super::growth::Growth;
+use super::{CONSTANT_BYTES, Limits};
+
+/// The name of [`Concatenation`].
+pub(super) const CONCATENATION: &str = "||";
+
+/// The name of what looks at a large constant.
+pub(super) const CONSTANT: &str = "constant";
+
+/// The name of what looks at the patterns of an operator.
+pub(super) const PATTERN: &str = "pattern";
+
+/// Bounds the functions that SQL's syntax stands for, before the optimizer computes them.
+#[derive(Debug)]
+pub(crate) struct BoundFunctions(pub(crate) Limits);
+
+impl AnalyzerRule for BoundFunctions {
+    fn name(&self) -> &str {
+        "bound_functions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        bound_all(plan, Stage::Planning, self.0)
+    }
+}
+
+/// The plan with the functions that are meant to run.
+pub(crate) fn for_execution(plan: &LogicalPlan, limits: Limits) -> Result<LogicalPlan> {
+    bound_all(plan.clone(), Stage::Execution, limits)
+}
+
+fn bound_all(plan: LogicalPlan, stage: Stage, limits: Limits) -> Result<LogicalPlan> {
+    // What is to be explained does not run, and is shown as it was planned.
+    if stage == Stage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(plan);
+    }
+    let plan = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| bound(expr, stage, limits))
+    })?;
+    Ok(plan.data)
+}
+
+/// The expression with functions for this stage.
+pub(super) fn bound(expr: Expr, stage: Stage, limits: Limits) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::ScalarFunction(call) => {
+                bound_call(call, stage, limits).update_data(Expr::ScalarFunction)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if op == Operator::StringConcat && stage == Stage::Execution =>
+            {
+                Transformed::yes(execution(Concatenation::new(), vec![*left, *right], limits))
+            }
+            Expr::Literal(value, metadata) if stage == Stage::Execution && is_large(&value) => {
+                Transformed::yes(execution(
+                    Same::new(CONSTANT),
+                    vec![Expr::Literal(value, metadata)],
+                    limits,
+                ))
+            }
+            expr if stage == Stage::Execution => bound_comparison(expr, limits)?,
+            expr => Transformed::no(expr),
+        })
+    })
+}
+
+fn bound_call(call: ScalarFunction, stage: Stage, limits: Limits) -> Transformed<ScalarFunction> {
+    let function = match call.func.inner().downcast_ref::<Bounded>() {
+        Some(function) if function.stage() == stage => None,
+        Some(function) => Some(function.at(stage)),
+        None if stage == Stage::Planning && Growth::is_written_out(call.func.name()) => None,
+        None => Growth::of(call.func.name())
+            .map(|growth| Bounded::new(Arc::clone(&call.func), growth, stage, limits)),
+    };
+    match function {
+        Some(function) => Transformed::yes(ScalarFunction::new_udf(function.into(), call.args)),
+        None => Transformed::no(call),
+    }
+}
+
+fn execution(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>, limits: Limits) -> Expr {
+    let call = ScalarFunction::new_udf(Arc::new(function.into()), args);
+    Expr::ScalarFunction(bound_call(call, Stage::Execution, limits).data)
+}
+
+/// Whether a constant is too large to be repeated for every row without a look at how many there are.
+fn is_large(value: &ScalarValue) -> bool {
+    value.size() as u64 > CONSTANT_BYTES
+}
+
+/// Looks at patterns, and doesn't look at constants: comparing with one doesn't repeat it.
+fn bound_comparison(expr: Expr, limits: Limits) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_regex(op) => {
+            let right = Box::new(looked_at(*right, limits));
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+        }
+        Expr::SimilarTo(mut like) => {
+            like.pattern = Box::new(looked_at(*like.pattern, limits));
+            Transformed::yes(Expr::SimilarTo(like))
+        }
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if !op.supports_propagation() => {
+            Transformed::no(expr)
+        }
+        Expr::BinaryExpr(_) | Expr::Like(_) | Expr::InList(_) | Expr::Between(_) => {
+            expr.map_children(|operand| Ok(unbound(operand)))?
+        }
+        expr => Transformed::no(expr),
+    })
+}
+
+fn is_regex(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+    )
+}
+
+/// The pattern, which is looked at unless it is a constant.
+fn looked_at(pattern: Expr, limits: Limits) -> Expr {
+    match unbound(pattern).data {
+        constant @ Expr::Literal(..) => constant,
+        pattern => execution(Same::new(PATTERN), vec![pattern], limits),
+    }
+}
+
+/// A constant that is not looked at, if it is one.
+fn unbound(operand: Expr) -> Transformed<Expr> {
+    match operand {
+        Expr::ScalarFunction(mut call) if is_constant(&call) => match call.args.pop() {
+            Some(constant) => Transformed::yes(constant),
+            None => Transformed::no(Expr::ScalarFunction(call)),
+        },
+        operand => Transformed::no(operand),
+    }
+}
+
+fn is_constant(call: &ScalarFunction) -> bool {
+    call.func.name() == CONSTANT && call.args.len() == 1
+}
+
+/// The operator `||` for texts, as a function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Concatenation {
+    signature: Signature,
+}
+
+impl Concatenation {
+    fn new() -> Self {
+        Self {
+            signature: Signature::any(2, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Concatenation {
+    fn name(&self) -> &str {
+        CONCATENATION
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let [left, right] = take_function_args(CONCATENATION, args)?;
+        let [left, right] = [left.clone(), right.clone()].map(Box::new);
+        let operator = BinaryExpr::new(left, Operator::StringConcat, right);
+        Ok(Expr::BinaryExpr(operator).schema_name().to_string())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let [left, right] = take_function_args(CONCATENATION, types)?;
+        BinaryTypeCoercer::new(left, &Operator::StringConcat, right).get_result_type()
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone());
+        let result = self.return_type(&types.collect::<Vec<_>>())?;
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(CONCATENATION, result, nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [left, right] = take_function_args(CONCATENATION, args.args)?;
+        let left = left.into_array(args.number_rows)?;
+        let right = right.into_array(args.number_rows)?;
+        Ok(ColumnarValue::Array(concat_elements_dyn(&left, &right)?))
+    }
+}
+
+/// Gives its argument: something that is looked at for every batch.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Same {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl Same {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Same {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let [value] = take_function_args(self.name, args)?;
+        Ok(value.schema_name().to_string())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let [value] = take_function_args(self.name, types)?;
+        Ok(value.clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let [value] = take_function_args(self.name, args.arg_fields)?;
+        Ok(Arc::clone(value))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [value] = take_function_args(self.name, args.args)?;
+        Ok(value)
+    }
+}

@@ -1,0 +1,132 @@
+//! What `range` and `generate_series` make.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, TimeUnit,
+    TimestampNanosecondType,
+};
+use datafusion::common::Result;
+
+use super::operands::Args;
+
+/// The bytes of a number or a time. A date takes half of it, and as much while the list grows.
+const VALUE: u64 = 8;
+
+const DAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
+
+/// The days of the shortest month.
+const MONTH_DAYS: i128 = 28;
+
+/// The bytes of the lists for all rows.
+pub(super) fn bytes(args: &Args, inclusive: bool) -> Result<u64> {
+    let first = args.column(0).map(|(array, _)| array.data_type());
+    let count = match first {
+        Some(DataType::Date32 | DataType::Date64) => steps(args, Times::Dates)?,
+        Some(DataType::Timestamp(..)) => steps(args, Times::Timestamps)?,
+        Some(DataType::Int64) => integers(args, inclusive),
+        _ => 0,
+    };
+    Ok(count.saturating_mul(VALUE))
+}
+
+fn integers(args: &Args, inclusive: bool) -> u64 {
+    args.sum(|row| {
+        let (start, stop) = match row.len() {
+            1 => (Some(0), row.primitive::<Int64Type>(0)),
+            _ => (row.primitive::<Int64Type>(0), row.primitive::<Int64Type>(1)),
+        };
+        let step = match row.len() {
+            3 => row.primitive::<Int64Type>(2),
+            _ => Some(1),
+        };
+        let (Some(start), Some(stop), Some(step)) = (start, stop, step) else {
+            return 0;
+        };
+        let (distance, step) = (i128::from(stop) - i128::from(start), i128::from(step));
+        match inclusive {
+            true => values(distance, step),
+            // The end itself doesn't belong to it.
+            false if distance.signum() == step.signum() => {
+                values(distance - distance.signum(), step)
+            }
+            false => 0,
+        }
+    })
+}
+
+/// What the arguments are.
+enum Times {
+    Dates,
+    Timestamps,
+}
+
+/// The values from one time to another. Whether the last one belongs to them is not looked at.
+fn steps(args: &Args, times: Times) -> Result<u64> {
+    let nanos = |argument| -> Result<Option<(ArrayRef, _)>> {
+        let Some((array, index)) = args.column(argument) else {
+            return Ok(None);
+        };
+        let as_nanos = match (&times, array.data_type()) {
+            (Times::Dates, _) => DataType::Date32,
+            (Times::Timestamps, DataType::Timestamp(_, zone)) => {
+                DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())
+            }
+            (Times::Timestamps, other) => other.clone(),
+        };
+        Ok(Some((cast(array, &as_nanos)?, index)))
+    };
+    let (Some((start, start_at)), Some((stop, stop_at))) = (nanos(0)?, nanos(1)?) else {
+        return Ok(0);
+    };
+    let at = |array: &ArrayRef, index| match times {
+        Times::Dates => {
+            let days = array.as_primitive_opt::<Date32Type>()?;
+            days.is_valid(index)
+                .then(|| i128::from(days.value(index)) * DAY_NANOS)
+        }
+        Times::Timestamps => {
+            let nanos = array.as_primitive_opt::<TimestampNanosecondType>()?;
+            nanos
+                .is_valid(index)
+                .then(|| i128::from(nanos.value(index)))
+        }
+    };
+    Ok(args.sum(|row| {
+        let start = at(&start, start_at(row.number()));
+        let stop = at(&stop, stop_at(row.number()));
+        let step = row.primitive::<IntervalMonthDayNanoType>(2);
+        let (Some(start), Some(stop), Some(step)) = (start, stop, step) else {
+            return 0;
+        };
+        match advance(step, &times) {
+            Some(nanos) => values(stop - start, nanos),
+            // It may go forth and back, and never arrive.
+            None => u64::MAX,
+        }
+    }))
+}
+
+/// The least that an interval advances a time, in nanoseconds; none when its parts have different
+/// signs.
+fn advance(step: IntervalMonthDayNano, times: &Times) -> Option<i128> {
+    let parts = [
+        i128::from(step.months) * MONTH_DAYS * DAY_NANOS,
+        i128::from(step.days) * DAY_NANOS,
+        match times {
+            Times::Dates => 0,
+            Times::Timestamps => i128::from(step.nanoseconds),
+        },
+    ];
+    let forth = parts.iter().any(|part| *part > 0);
+    let back = parts.iter().any(|part| *part < 0);
+    (!(forth && back)).then(|| parts.iter().sum())
+}
+
+/// How many values there are at a distance; a step of nothing is an error of the function.
+fn values(distance: i128, step: i128) -> u64 {
+    if step == 0 || (distance != 0 && distance.signum() != step.signum()) {
+        return 0;
+    }
+    u64::try_from(distance / step + 1).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What functions of texts make for a row, in bytes.
+
+use super::operands::{Args, Row};
+
+/// The most bytes of a character.
+const CHARACTER: u64 = 4;
+
+/// The most that a byte of a time's format becomes: `%+` is a whole time of 35 characters.
+const TIME_PER_BYTE: u64 = 20;
+
+/// What a part of a text takes besides its bytes.
+const PART: u64 = 16;
+
+/// What a byte of a pattern becomes when it is compiled: a class of characters is a long list.
+const COMPILED_BYTE: u64 = 1 << 10;
+
+/// The most that a pattern becomes when it is compiled, as one with counted repetitions can.
+const COMPILED: u64 = 10 << 20;
+
+/// All different patterns of a batch are kept compiled.
+pub(super) fn patterns(args: &Args, argument: usize) -> u64 {
+    let compiled = |pattern: &str| {
+        let bytes = (pattern.len() as u64).saturating_mul(COMPILED_BYTE);
+        if pattern.contains('{') {
+            COMPILED
+        } else {
+            bytes.min(COMPILED)
+        }
+    };
+    let patterns = args.different(argument).into_iter();
+    patterns.map(compiled).fold(0, u64::saturating_add)
+}
+
+pub(super) fn repeat(row: &Row) -> u64 {
+    row.length(0).saturating_mul(row.count(1))
+}
+
+pub(super) fn pad(row: &Row) -> u64 {
+    let wide = row.text(2).is_some_and(|fill| !fill.is_ascii());
+    let width = if wide { CHARACTER } else { 1 };
+    let padding = row.count(1).saturating_mul(width);
+    padding.saturating_add(row.length(0))
+}
+
+pub(super) fn concat_ws(row: &Row) -> u64 {
+    let texts = (1..row.len()).map(|i| row.length(i));
+    let separators = row.length(0).saturating_mul(row.len() as u64);
+    texts.fold(separators, u64::saturating_add)
+}
+
+pub(super) fn encode(row: &Row) -> u64 {
+    row.length(0).saturating_mul(2)
+}
+
+pub(super) fn levenshtein(row: &Row) -> u64 {
+    row.length(0).saturating_mul(row.length(1))
+}
+
+pub(super) fn to_char(row: &Row) -> u64 {
+    row.length(1).saturating_mul(TIME_PER_BYTE)
+}
+
+/// Every occurrence counts.
+pub(super) fn replace(args: &Args) -> u64 {
+    args.sum(|row| {
+        let (Some(text), Some(from), Some(to)) = (row.text(0), row.text(1), row.text(2)) else {
+            return row.length(0).saturating_add(row.length(2));
+        };
+        let length = text.len() as u64;
+        if to.len() <= from.len() {
+            return length;
+        }
+        let longer = (to.len() - from.len()) as u64;
+        let found = text.matches(from).count() as u64;
+        length.saturating_add(found.saturating_mul(longer))
+    })
+}
+
+/// The worst that a pattern can do: it finds something at every place, and every reference in the
+/// replacement is to all of it.
+pub(super) fn regexp_replace(row: &Row) -> u64 {
+    let text = row.length(0);
+    let replacement = row.text(2).unwrap_or("");
+    let references = replacement.matches(['\\', '$']).count() as u64;
+    let everywhere = row.text(3).is_some_and(|flags| flags.contains('g'));
+    let places = if everywhere {
+        text.saturating_add(1)
+    } else {
+        1
+    };
+    let added = places.saturating_mul(replacement.len() as u64);
+    let referred = references.saturating_mul(text);
+    text.saturating_add(added).saturating_add(referred)
+}
+
+/// Every part counts.
+pub(super) fn split(row: &Row) -> u64 {
+    let Some(text) = row.text(0) else { return 0 };
+    let parts = match row.text(1) {
+        Some("") => 1,
+        Some(separator) => text.matches(separator).count() + 1,
+        None => text.len(),
+    };
+    let parts = (parts as u64).saturating_mul(PART);
+    parts.saturating_add(text.len() as u64)
+}

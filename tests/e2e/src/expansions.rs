@@ -1,0 +1,67 @@
+//! Statements that make very much of little: they are refused, and the server goes on.
+
+use serde_json::json;
+
+use crate::harness::{Neap, Place, Reply};
+
+/// Statements, and what their error says.
+const STATEMENTS: &[(&str, &str)] = &[
+    (
+        "SELECT count(*) FROM (SELECT unnest(range(1,100000000)) x FROM m)",
+        "range would make",
+    ),
+    ("SELECT repeat('x', 1000000000)", "repeat would make"),
+    ("SELECT lpad('x', 2000000000)", "lpad would make"),
+    ("SELECT rpad(tag, 2000000000) FROM m", "rpad would make"),
+    (
+        "SELECT array_repeat(v, 1000000000000) FROM m",
+        "array_repeat would make",
+    ),
+    (
+        "SELECT array_resize([1], 1000000000000)",
+        "array_resize would make",
+    ),
+    (
+        "SELECT repeat(repeat('x', 30000), 30000)",
+        "repeat would make",
+    ),
+    (
+        "SELECT generate_series(1, 9000000000000000000)",
+        "generate_series would make",
+    ),
+    (
+        "SELECT generate_series(TIMESTAMP '1700-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 second')",
+        "generate_series would make",
+    ),
+    (
+        "SELECT regexp_replace(repeat('x', 20000000), 'x', repeat('y', 1000), 'g')",
+        "regexp_replace would make",
+    ),
+    (
+        "SELECT replace(repeat('x', 1000000), 'x', repeat('y', 1000))",
+        "replace would make",
+    ),
+];
+
+fn sql(neap: &Neap, statement: &str) -> Reply {
+    let body = json!({"db": "d", "q": statement, "format": "json"});
+    Reply::of(
+        neap.request("POST", "/api/v3/query_sql")
+            .header("Content-Type", "application/json")
+            .body(body.to_string()),
+    )
+    .unwrap()
+}
+
+#[test]
+fn statements_that_expand_are_refused_and_the_server_answers_the_next() {
+    let neap = Neap::serve(&Place::memory());
+    neap.write("d", "m,tag=a v=1 1\nm,tag=b v=2 2");
+    for (statement, message) in STATEMENTS {
+        let refused = sql(&neap, statement);
+        assert_eq!(refused.status, 400, "{statement}: {}", refused.text());
+        assert!(refused.text().contains(message), "{}", refused.text());
+        let next = sql(&neap, "SELECT 1 AS one");
+        assert_eq!(next.text(), r#"[{"one":1}]"#, "{statement}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Queries that would compute for ever: they end, and meanwhile others are served.
+
+use std::{thread, time::Duration};
+
+use serde_json::json;
+
+use crate::harness::{Neap, Place, Reply, pause, wait_for};
+
+/// How long the process may take until it rests.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Ticks of a second of a processor. Linux has had so many for all programs since it has counted them.
+const TICKS: u64 = 100;
+
+/// The processor time that a process has used, in ticks.
+fn ticks(neap: &Neap) -> u64 {
+    let pid = neap.pid().as_raw_nonzero();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name of the program, in brackets, may have any characters.
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let times = rest.split(' ').skip(11).take(2);
+    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+/// Waits until the process uses less than half a processor.
+fn rests(neap: &Neap) {
+    wait_for("process that rests", LIMIT, || {
+        let before = ticks(neap);
+        pause(Duration::from_secs(1));
+        (ticks(neap) - before < TICKS / 2).then_some(())
+    });
+}
+
+/// None of them ends by itself while anybody waits.
+const ENDLESS: [&str; 3] = [
+    "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) FROM m a, m b, m c",
+    "SELECT count(*) FROM m a JOIN m b ON a.k = b.k JOIN m c ON b.k = c.k JOIN m d ON c.k = d.k AND a.v + d.v < 0",
+    "SELECT count(*) FROM (SELECT unnest(range(1, 1000)) AS x FROM m a, m b)",
+];
+
+#[test]
+fn queries_that_would_compute_for_ever_end_and_hold_up_nobody() {
+    let neap = Neap::serve_with(&Place::memory(), &["--query-timeout", "4s"]);
+    let lines = (0..12_000).map(|row| format!("m,k=a v={row}i,s=\"text {row}\" {row}\n"));
+    neap.write("d", &lines.collect::<String>());
+    for sql in ENDLESS {
+        let body = json!({ "db": "d", "q": sql }).to_string();
+        let ask = || {
+            let request = neap.request("POST", "/api/v3/query_sql");
+            Reply::of(request.body(body.clone())).unwrap()
+        };
+        thread::scope(|scope| {
+            let asked = [(); 3].map(|()| scope.spawn(ask));
+            assert_eq!(neap.get("/health").status, 200);
+            neap.write("d", "other v=1i 1");
+            for asked in asked {
+                let reply = asked.join().unwrap();
+                assert_eq!(reply.status, 500, "{sql}: {}", reply.text());
+                assert!(
+                    reply.text().contains("took longer"),
+                    "{sql}: {}",
+                    reply.text()
+                );
+            }
+        });
+        assert_eq!(neap.get("/health").status, 200);
+        rests(&neap);
+        assert_eq!(neap.query("d", "SELECT 1 AS n"), [json!({ "n": 1 })]);
+    }
+}
