@@ -3,7 +3,7 @@
 mod events;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -17,18 +17,20 @@ use neap_catalog::Catalog;
 use neap_engine::{Delivered, Engine, WorkReport};
 use neap_http::{ApiError, BodyLimits};
 use neap_row_delete::RowDeleter;
+use neap_write::WriteService;
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
-pub use self::events::{EngineEvent, Message, Named};
+pub use self::events::{EngineEvent, Home, Message, Named};
 use crate::{
     http::{HttpFunction, HttpParts, Served},
     interface::{Access, Action, Interface, Route, ScheduleInput, Source},
     options::{AccessOptions, CommonOptions, HttpOptions, OptionsError, PluginOptions},
     query::{Querying, QueryingOptions, fault_of_body},
+    serving::{CARE_ROUTES, finished, unopened},
     start::{Failure, Function, Output, Program, Reply},
     store::Opened,
-    write::{CARE_ROUTES, WritingOptions, finished, unopened},
+    write::WritingOptions,
 };
 
 /// How long before the end of an invocation plugins end: what they have seen and logged is saved then.
@@ -72,14 +74,30 @@ impl AsRef<CommonOptions> for EngineOptions {
 
 /// What runs plugins, once the catalog is there.
 #[derive(Debug)]
-struct Parts {
+pub(crate) struct Parts {
     options: EngineOptions,
     opened: Opened,
     catalog: Arc<Catalog>,
+    service: OnceLock<Arc<WriteService>>,
     processing: OnceCell<Processing>,
 }
 
 impl Parts {
+    pub(crate) fn new(options: &EngineOptions, opened: Opened) -> Self {
+        Self {
+            catalog: options.writes.catalog(&opened),
+            options: options.clone(),
+            opened,
+            service: OnceLock::new(),
+            processing: OnceCell::new(),
+        }
+    }
+
+    /// The routes that are its own.
+    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+        Ok(self.processing().await?.routes())
+    }
+
     async fn processing(&self) -> Result<&Processing, ApiError> {
         self.processing.get_or_try_init(|| self.assemble()).await
     }
@@ -103,9 +121,11 @@ impl Parts {
             catalog: &self.catalog,
         };
         let tail = querying.tail();
-        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
+        let service = self
+            .service
+            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
         let engine = querying.engine(tail.clone(), rules)?;
-        let engine = engine.with_deleter(Arc::clone(&service) as Arc<dyn RowDeleter>);
+        let engine = engine.with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>);
         let body = BodyLimits {
             max_bytes: writes.limits.max_http_request_size,
             timeout: writes.http_timeout,
@@ -114,7 +134,7 @@ impl Parts {
             catalog: Arc::clone(&self.catalog),
             rules,
             tail,
-            writes: service,
+            writes: Arc::clone(service),
             queries: Arc::new(engine),
             metrics: self.opened.metrics.clone(),
             settings: plugins.settings(body),
@@ -125,13 +145,23 @@ impl Parts {
 #[async_trait]
 impl Served for Parts {
     async fn router(&self) -> Result<Router, ApiError> {
-        let routes = self.processing().await?.routes();
         Ok(finished(
-            routes,
+            self.routes().await?,
             &self.opened,
             &self.catalog,
             &self.options.access,
         ))
+    }
+
+    fn care(&self) -> Router {
+        let access = &self.options.access;
+        finished(Router::new(), &self.opened, &self.catalog, access)
+    }
+
+    fn begin_shutdown(&self) {
+        if let Some(service) = self.service.get() {
+            service.begin_shutdown();
+        }
     }
 }
 
@@ -140,7 +170,7 @@ impl Served for Parts {
 pub struct EngineFunction {
     parts: Arc<Parts>,
     http: HttpFunction,
-    prefix: String,
+    home: Home,
     /// When what plugins logged was saved last, by the monotonic clock.
     saved: Mutex<Option<Duration>>,
 }
@@ -153,23 +183,27 @@ impl EngineFunction {
     pub fn new(options: &EngineOptions, world: &World) -> Result<Self, OptionsError> {
         options.writes.check()?;
         let opened = Opened::open(&options.common.store, world)?;
-        let parts = Arc::new(Parts {
-            catalog: options.writes.catalog(&opened),
-            options: options.clone(),
-            opened,
-            processing: OnceCell::new(),
-        });
+        let parts = Arc::new(Parts::new(options, opened));
         let http = HttpFunction::new(HttpParts {
             options: options.http.clone(),
             bucket: parts.opened.bucket.clone(),
             links: parts.opened.links.clone(),
+            metrics: parts.opened.metrics.clone(),
             served: Arc::clone(&parts) as Arc<dyn Served>,
             fault_of_body,
         });
         Ok(Self {
             parts,
             http,
-            prefix: options.common.store.key_prefix()?,
+            home: Home {
+                bucket: options
+                    .common
+                    .store
+                    .bucket
+                    .clone()
+                    .filter(|bucket| has_own_name(bucket)),
+                prefix: options.common.store.key_prefix()?,
+            },
             saved: Mutex::default(),
         })
     }
@@ -296,6 +330,11 @@ impl EngineFunction {
     }
 }
 
+/// Whether notifications call a bucket by this name: an access point has others.
+fn has_own_name(bucket: &str) -> bool {
+    !bucket.is_empty() && !bucket.starts_with("arn:") && !bucket.ends_with("-s3alias")
+}
+
 /// The answer to a queue all of whose messages are to come again.
 fn unfinished(ids: Vec<String>) -> Value {
     let failed = ids.into_iter().map(|id| json!({ "itemIdentifier": id }));
@@ -357,13 +396,21 @@ impl Function for EngineFunction {
     }
 
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
-        match EngineEvent::parse(event.get(), &self.prefix)? {
+        match EngineEvent::parse(event.get(), &self.home)? {
             EngineEvent::Request => self.request(event, left).await,
             work => {
                 let said = self.run(work, left).await?;
                 Ok(FunctionResponse::BufferedResponse(Output::Json(said)))
             }
         }
+    }
+
+    fn streams(&self) -> bool {
+        self.http.streams()
+    }
+
+    fn begin_shutdown(&self) {
+        self.http.begin_shutdown();
     }
 
     async fn stop(&self) {
@@ -441,35 +488,32 @@ const ENGINE_ACCESS: &[Access] = &[
     },
 ];
 
-const fn route(method: &'static str, path: &'static str) -> Route {
-    Route { method, path }
-}
-
 const ENGINE_ROUTES: &[Route] = &[
     CARE_ROUTES[0],
     CARE_ROUTES[1],
     CARE_ROUTES[2],
     CARE_ROUTES[3],
     CARE_ROUTES[4],
-    route("POST", "/api/v3/configure/processing_engine_trigger"),
-    route("DELETE", "/api/v3/configure/processing_engine_trigger"),
-    route("POST", "/api/v3/configure/processing_engine_trigger/enable"),
-    route(
+    Route::new("POST", "/api/v3/configure/processing_engine_trigger"),
+    Route::new("DELETE", "/api/v3/configure/processing_engine_trigger"),
+    Route::new("POST", "/api/v3/configure/processing_engine_trigger/enable"),
+    Route::new(
         "POST",
         "/api/v3/configure/processing_engine_trigger/disable",
     ),
-    route(
+    Route::new(
         "POST",
         "/api/v3/configure/plugin_environment/install_packages",
     ),
-    route(
+    Route::new(
         "POST",
         "/api/v3/configure/plugin_environment/install_requirements",
     ),
-    route("POST", "/api/v3/plugins/files"),
-    route("PUT", "/api/v3/plugins/files"),
-    route("PUT", "/api/v3/plugins/directory"),
-    route("POST", "/api/v3/plugin_test/wal"),
-    route("POST", "/api/v3/plugin_test/schedule"),
-    route("ANY", "/api/v3/engine/{proxy+}"),
+    Route::new("POST", "/api/v3/plugins/files"),
+    Route::new("PUT", "/api/v3/plugins/files"),
+    Route::new("DELETE", "/api/v3/plugins/files"),
+    Route::new("PUT", "/api/v3/plugins/directory"),
+    Route::new("POST", "/api/v3/plugin_test/wal"),
+    Route::new("POST", "/api/v3/plugin_test/schedule"),
+    Route::new("ANY", "/api/v3/engine/{proxy+}"),
 ];

@@ -16,6 +16,13 @@ pub struct Route {
     pub path: &'static str,
 }
 
+impl Route {
+    /// A route.
+    pub const fn new(method: &'static str, path: &'static str) -> Self {
+        Self { method, path }
+    }
+}
+
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "source", rename_all = "lowercase")]
@@ -176,3 +183,8 @@ fn variable(arg: &Arg) -> Option<String> {
     let own = || variables_of(arg).into_iter().next();
     declared.map(str::to_owned).or_else(own)
 }
+
+#[cfg(feature = "engine")]
+#[cfg(test)]
+#[path = "interface_tests.rs"]
+mod tests;

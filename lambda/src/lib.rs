@@ -20,6 +20,9 @@ pub mod logging;
 pub mod options;
 #[cfg(feature = "query")]
 pub mod query;
+#[cfg(feature = "write")]
+mod serving;
+mod shutdown;
 pub mod start;
 pub mod store;
 #[cfg(feature = "write")]

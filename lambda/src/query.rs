@@ -1,6 +1,10 @@
 //! The query function.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use axum::{BoxError, Router};
@@ -9,9 +13,10 @@ use neap_bucket::{Rules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_http::ApiError;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
-use neap_query::{QueryEngine, QueryError, QuerySettings};
+use neap_query::{Executor, QueryEngine, QueryError, QuerySettings};
 use neap_row_delete::RowDeleter;
 use neap_wal::{TailReader, TailSettings};
+use neap_write::WriteService;
 
 use crate::{
     http::{HttpFunction, HttpParts, Served},
@@ -20,9 +25,10 @@ use crate::{
         AccessOptions, CommonOptions, HttpOptions, MemoryAmount, OptionsError, parse_count,
         parse_duration, parse_time,
     },
+    serving::{self, CARE_ROUTES, OnlyHttp, finished, unopened},
     start::{Function, Program},
     store::Opened,
-    write::{CARE_ROUTES, OnlyHttp, WritingOptions, finished, unopened},
+    write::WritingOptions,
 };
 
 /// The disk that spilling may use: of the 512 MB that a function has at least.
@@ -124,6 +130,11 @@ impl Querying<'_> {
     /// The engine, without anybody who deletes rows.
     pub(crate) fn engine(&self, tail: TailReader, rules: Rules) -> Result<QueryEngine, QueryError> {
         let (bucket, catalog) = (&self.opened.bucket, self.catalog);
+        let settings = self.settings();
+        let settings = QuerySettings {
+            executor: Executor::with_threads(settings.partitions)?,
+            ..settings
+        };
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(
             manifests.clone(),
@@ -142,7 +153,7 @@ impl Querying<'_> {
             Arc::clone(catalog),
             manifests,
             snapshots,
-            self.settings(),
+            settings,
         )
     }
 
@@ -160,21 +171,31 @@ impl Querying<'_> {
 pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     match error.downcast::<QueryError>() {
         Ok(error) => ApiError::from(*error),
-        Err(error) => crate::write::fault_of_body(error),
+        Err(error) => serving::fault_of_body(error),
     }
 }
 
 /// The routes of the query function, once the catalog is there.
 #[derive(Debug)]
-struct Queries {
+pub(crate) struct Queries {
     options: QueryOptions,
     opened: Opened,
     catalog: Arc<Catalog>,
+    service: OnceLock<Arc<WriteService>>,
 }
 
-#[async_trait]
-impl Served for Queries {
-    async fn router(&self) -> Result<Router, ApiError> {
+impl Queries {
+    pub(crate) fn new(options: &QueryOptions, opened: Opened) -> Self {
+        Self {
+            catalog: options.writes.catalog(&opened),
+            options: options.clone(),
+            opened,
+            service: OnceLock::new(),
+        }
+    }
+
+    /// The routes that are its own.
+    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(unopened)?;
         let QueryOptions {
             common,
@@ -192,10 +213,34 @@ impl Served for Queries {
             catalog: &self.catalog,
         };
         let engine = querying.engine(querying.tail(), rules)?;
-        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
-        let engine = engine.with_deleter(service as Arc<dyn RowDeleter>);
-        let routes = neap_query::router(Arc::new(engine));
-        Ok(finished(routes, &self.opened, &self.catalog, access))
+        let service = self
+            .service
+            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
+        let engine = engine.with_deleter(Arc::clone(service) as Arc<dyn RowDeleter>);
+        Ok(neap_query::router(Arc::new(engine)))
+    }
+}
+
+#[async_trait]
+impl Served for Queries {
+    async fn router(&self) -> Result<Router, ApiError> {
+        Ok(finished(
+            self.routes().await?,
+            &self.opened,
+            &self.catalog,
+            &self.options.access,
+        ))
+    }
+
+    fn care(&self) -> Router {
+        let access = &self.options.access;
+        finished(Router::new(), &self.opened, &self.catalog, access)
+    }
+
+    fn begin_shutdown(&self) {
+        if let Some(service) = self.service.get() {
+            service.begin_shutdown();
+        }
     }
 }
 
@@ -221,11 +266,8 @@ impl Program for QueryProgram {
             options: options.http.clone(),
             bucket: opened.bucket.clone(),
             links: opened.links.clone(),
-            served: Arc::new(Queries {
-                catalog: options.writes.catalog(&opened),
-                options: options.clone(),
-                opened,
-            }),
+            metrics: opened.metrics.clone(),
+            served: Arc::new(Queries::new(options, opened)),
             fault_of_body,
         }))))
     }
@@ -267,21 +309,17 @@ const QUERY_ACCESS: &[Access] = &[
     },
 ];
 
-const fn route(method: &'static str, path: &'static str) -> Route {
-    Route { method, path }
-}
-
 const QUERY_ROUTES: &[Route] = &[
     CARE_ROUTES[0],
     CARE_ROUTES[1],
     CARE_ROUTES[2],
     CARE_ROUTES[3],
     CARE_ROUTES[4],
-    route("GET", "/api/v3/query_sql"),
-    route("POST", "/api/v3/query_sql"),
-    route("GET", "/api/v3/query_influxql"),
-    route("POST", "/api/v3/query_influxql"),
-    route("GET", "/query"),
-    route("POST", "/query"),
-    route("GET", "/api/v3/configure/database"),
+    Route::new("GET", "/api/v3/query_sql"),
+    Route::new("POST", "/api/v3/query_sql"),
+    Route::new("GET", "/api/v3/query_influxql"),
+    Route::new("POST", "/api/v3/query_influxql"),
+    Route::new("GET", "/query"),
+    Route::new("POST", "/query"),
+    Route::new("GET", "/api/v3/configure/database"),
 ];

@@ -7,12 +7,12 @@
 //! What fails at the start does not end the instance: an event is then answered with what is wrong, or the store
 //! is asked again. Lambda freezes an instance between events, so nothing is left under way after an answer.
 
-use std::{panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use ::http::HeaderMap;
 use async_trait::async_trait;
+use axum::response::IntoResponse;
 use clap::Parser;
-use futures::FutureExt;
 use lambda_extension::{Error, Extension};
 use lambda_runtime::{
     Context, Diagnostic, FunctionResponse, LambdaEvent, Runtime, layers::TracingLayer, service_fn,
@@ -22,20 +22,41 @@ use neap_http::{ApiError, Kind};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Instrument;
 
 use crate::{
     http::{Answer, EventError, HttpEvent, ReplyStream},
     interface::Interface,
     logging,
     options::{self, CommonOptions, OptionsError},
+    shutdown::Shutdown,
 };
 
 /// The longest that an instance waits before its first event for what that will need anyway. What is still under
 /// way then is given up, so that nothing is frozen with it.
 const WARM_LIMIT: Duration = Duration::from_secs(2);
 
-/// What Lambda leaves between SIGTERM and the end is half a second.
-const STOP_LIMIT: Duration = Duration::from_millis(400);
+/// The longest that the extension takes to be registered. Without it instances only end without a warning.
+const REGISTER_LIMIT: Duration = Duration::from_secs(2);
+
+/// What Lambda leaves between SIGTERM and the end is half a second. So long is waited for events that are on their way to the
+/// instance, ...
+const ARRIVAL: Duration = Duration::from_millis(50);
+
+/// ... so long for those under way to end, ...
+const DRAIN_LIMIT: Duration = Duration::from_millis(200);
+
+/// ... so long are those given up that are still under way, ...
+const GIVE_UP_LIMIT: Duration = Duration::from_millis(50);
+
+/// ... and so long is brought to an end what may be lost otherwise.
+const STOP_LIMIT: Duration = Duration::from_millis(100);
+
+/// What is told to whoever asked for what was given up.
+const ENDED: &str = "the instance ended; whether it was done is not known";
+
+/// How long they wait before they ask again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The extension that makes Lambda send SIGTERM.
 const EXTENSION: &str = "_neap-shutdown";
@@ -93,7 +114,15 @@ pub trait Function: Send + Sync + 'static {
     /// It is none that the function understands, or it could not be done.
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure>;
 
-    /// Brings to an end what may be lost otherwise; briefly.
+    /// Whether requests are answered in pieces, all of them: whoever waits for those can't read anything else.
+    fn streams(&self) -> bool {
+        false
+    }
+
+    /// Has no event wait for others any more: none will come.
+    fn begin_shutdown(&self) {}
+
+    /// Brings to an end what may be lost otherwise; briefly. No event is under way then that could still be answered.
     async fn stop(&self) {}
 }
 
@@ -133,9 +162,12 @@ pub fn run<P: Program>() -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime
-            .block_on(serve::<P>())
-            .map_err(|error| error.to_string()),
+        Ok(runtime) => {
+            let served = runtime.block_on(serve::<P>());
+            // What was given up may compute for a while yet.
+            runtime.shutdown_background();
+            served.map_err(|error| error.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     match served {
@@ -147,8 +179,8 @@ pub fn run<P: Program>() -> ExitCode {
     }
 }
 
-/// The threads of an instance: one more than it has processors. A query has a partition for each of these, and when all of
-/// them compute, somebody has to notice that the time is over.
+/// The threads of an instance, beside those of queries: one more than it has processors. When merges or what comes with
+/// writes compute on all of these, somebody has to notice that the time is over.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
@@ -194,28 +226,49 @@ async fn serve<P: Program>() -> Result<(), Error> {
     let function = configured::<P>(&world);
     let mut terminated = signal(SignalKind::terminate())?;
     let warm = world.timeout(WARM_LIMIT, function.warm());
-    let (registered, _) = tokio::join!(register(), warm);
-    if let Err(error) = registered {
+    let registered = world.timeout(REGISTER_LIMIT, register());
+    let (registered, _) = tokio::join!(registered, warm);
+    if let Err(error) = registered.unwrap_or_else(|| Err("it took too long".to_owned())) {
         tracing::warn!(error, "the end of the instance will come without a warning");
     }
+    let shutdown = Shutdown::new();
     let handler = {
         let (function, world) = (Arc::clone(&function), world.clone());
+        let shutdown = shutdown.clone();
         service_fn(move |event: LambdaEvent<Box<RawValue>>| {
             let (function, world) = (Arc::clone(&function), world.clone());
-            async move { handle(function.as_ref(), &world, event).await }
+            let shutdown = shutdown.clone();
+            async move { handle(function, &world, &shutdown, event).await }
         })
     };
-    let runtime = Runtime::new(handler).layer(TracingLayer::new());
+    let runtime = Runtime::new(handler)
+        .layer(TracingLayer::new())
+        .layer(shutdown.clone());
+    let terminated = async {
+        terminated.recv().await;
+        stop(function.as_ref(), &world, &shutdown).await;
+    };
     tokio::select! {
         ended = runtime.run_concurrent() => ended?,
-        _ = terminated.recv() => {
-            if world.timeout(STOP_LIMIT, function.stop()).await.is_none() {
-                tracing::warn!("the instance ended before all was done");
-            }
-            tracing::info!("stopped");
-        }
+        () = terminated => tracing::info!("stopped"),
     }
     Ok(())
+}
+
+/// Ends what is under way, as far as there is time for it.
+async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
+    shutdown.begin();
+    function.begin_shutdown();
+    world.clock.sleep(ARRIVAL).await;
+    let drained = world.timeout(DRAIN_LIMIT, shutdown.drained()).await;
+    if drained.is_none() {
+        shutdown.give_up();
+        world.timeout(GIVE_UP_LIMIT, shutdown.drained()).await;
+    }
+    let stopped = world.timeout(STOP_LIMIT, function.stop()).await;
+    if drained.is_none() || stopped.is_none() {
+        tracing::warn!("the instance ended before all was done");
+    }
 }
 
 /// Registers an extension that wants no events: only instances with one are told of their end.
@@ -236,21 +289,66 @@ async fn register() -> Result<(), String> {
     Ok(())
 }
 
-/// Handles an event, whatever it makes the function do.
+/// Handles an event, whatever it makes the function do. It has a task of its own, so that what computes without an end
+/// holds up neither the other events nor the end of the instance.
 async fn handle(
-    function: &dyn Function,
+    function: Arc<dyn Function>,
     world: &World,
+    shutdown: &Shutdown,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Reply, Failure> {
     let left = time_left(&event.context, world);
-    let handled = AssertUnwindSafe(function.handle(&event.payload, left)).catch_unwind();
-    handled.await.unwrap_or_else(|panic| {
-        let error = crate::http::panicked(panic.as_ref());
+    let streams = function.streams();
+    let event: Arc<RawValue> = event.payload.into();
+    let work = {
+        let event = Arc::clone(&event);
+        async move { function.handle(&event, left).await }
+    };
+    let mut work = tokio::spawn(work.in_current_span());
+    let handled = tokio::select! {
+        biased;
+        handled = &mut work => handled,
+        () = shutdown.given_up() => {
+            work.abort();
+            let error = ApiError::json(Kind::Unknown, ENDED).retry_after(Some(RETRY_AFTER));
+            return refused(&event, error, "Shutdown", streams).await;
+        }
+    };
+    handled.unwrap_or_else(|ended| {
+        let message = match ended.try_into_panic() {
+            Ok(panic) => crate::http::panicked(panic.as_ref()).to_string(),
+            Err(ended) => ended.to_string(),
+        };
         Err(Failure {
             kind: "Panic",
-            message: error.to_string(),
+            message,
         })
     })
+}
+
+/// Answers an event that is not handled: a request with an error, and anything else as a failure.
+async fn refused(
+    event: &RawValue,
+    error: ApiError,
+    kind: &'static str,
+    streams: bool,
+) -> Result<Reply, Failure> {
+    let request = serde_json::from_str::<HttpEvent>(event.get()).unwrap_or_default();
+    match request.source() {
+        Ok(_) if streams => {
+            let answer = crate::http::in_pieces(error.into_response()).await;
+            Ok(FunctionResponse::StreamingResponse(answer))
+        }
+        Ok(source) => {
+            let answer = Answer::of_error(source, error, HeaderMap::new()).await;
+            let answer = Output::Http(Box::new(answer));
+            Ok(FunctionResponse::BufferedResponse(answer))
+        }
+        Err(_) => Err(Failure {
+            kind,
+            message: error.to_string(),
+        }),
+    }
 }
 
 /// The time until Lambda ends an invocation.
@@ -270,19 +368,12 @@ impl Function for Unconfigured {
 
     async fn handle(&self, event: &RawValue, _: Duration) -> Result<Reply, Failure> {
         let message = "the function is not configured; its log tells why";
-        let event = serde_json::from_str::<HttpEvent>(event.get()).unwrap_or_default();
-        match event.source() {
-            Ok(source) => {
-                let error = ApiError::json(Kind::Internal, message);
-                let answer = Answer::of_error(source, error, HeaderMap::new()).await;
-                Ok(FunctionResponse::BufferedResponse(Output::Http(Box::new(
-                    answer,
-                ))))
-            }
-            Err(_) => Err(Failure {
-                kind: "Configuration",
-                message: message.to_owned(),
-            }),
-        }
+        let error = ApiError::json(Kind::Internal, message);
+        refused(event, error, "Configuration", self.streams()).await
+    }
+
+    /// As far as that can be known.
+    fn streams(&self) -> bool {
+        std::env::var("NEAP_RESPONSE_STREAMING").is_ok_and(|value| value == "true")
     }
 }

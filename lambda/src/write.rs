@@ -1,28 +1,28 @@
 //! The write function.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use axum::{BoxError, Router};
+use axum::Router;
 use clap::Parser;
 use neap_bucket::{Rules, StoreKind, World};
-use neap_catalog::{Catalog, CatalogError, HardDelete, validate_database_name};
-use neap_http::{
-    ApiError, ClusterId, Common, Kind, Metrics, Server, finish, health_routes, metrics_routes,
-};
+use neap_catalog::{Catalog, HardDelete, validate_database_name};
+use neap_http::ApiError;
 use neap_wal::{TailWriter, WriterSettings};
 use neap_write::{WriteParts, WriteService, WriteSettings};
-use serde_json::value::RawValue;
 
 use crate::{
-    REVISION, VERSION,
     http::{HttpFunction, HttpParts, Served},
     interface::{Access, Action, Interface, Route, Source},
     options::{
         AccessOptions, CommonOptions, HttpOptions, LimitOptions, OptionsError, parse_duration,
         parse_time,
     },
-    start::{Failure, Function, Program, Reply},
+    serving::{CARE_ROUTES, OnlyHttp, fault_of_body, finished, unopened},
+    start::{Function, Program},
     store::Opened,
 };
 
@@ -134,76 +134,56 @@ impl WritingOptions {
     }
 }
 
-/// Routes of a function with what every answer has, and those by which it is looked after.
-pub(crate) fn finished(
-    routes: Router,
-    opened: &Opened,
-    catalog: &Arc<Catalog>,
-    access: &AccessOptions,
-) -> Router {
-    let world = opened.bucket.world();
-    let metrics: Metrics = opened.metrics.clone();
-    let access = access.access(catalog, &metrics);
-    let routes = routes
-        .merge(health_routes(Server::new(VERSION, REVISION, world)))
-        .merge(metrics_routes(metrics.clone()));
-    let common = Common {
-        cluster: ClusterId::of(Arc::clone(catalog)),
-        world: world.clone(),
-        metrics,
-        access,
-    };
-    finish(routes, common)
-}
-
-/// What is answered while the catalog can't be read.
-pub(crate) fn unopened(error: CatalogError) -> ApiError {
-    tracing::warn!(%error, "the catalog can't be read");
-    ApiError::from(error)
-}
-
-/// What a body that ended before its end is answered with.
-pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
-    ApiError::text(Kind::Internal, error.to_string())
-}
-
 /// The routes of the write function, once the catalog is there.
 #[derive(Debug)]
-struct Writes {
+pub(crate) struct Writes {
     options: WriteOptions,
     opened: Opened,
     catalog: Arc<Catalog>,
+    service: OnceLock<Arc<WriteService>>,
+}
+
+impl Writes {
+    pub(crate) fn new(options: &WriteOptions, opened: Opened) -> Self {
+        Self {
+            catalog: options.writes.catalog(&opened),
+            options: options.clone(),
+            opened,
+            service: OnceLock::new(),
+        }
+    }
+
+    /// The routes that are its own.
+    pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
+        let rules = self.catalog.rules().await.map_err(unopened)?;
+        let (common, writes) = (&self.options.common, &self.options.writes);
+        let service = self
+            .service
+            .get_or_init(|| writes.write_service(common, &self.opened, &self.catalog, rules));
+        Ok(neap_write::router(Arc::clone(service)))
+    }
 }
 
 #[async_trait]
 impl Served for Writes {
     async fn router(&self) -> Result<Router, ApiError> {
-        let rules = self.catalog.rules().await.map_err(unopened)?;
-        let (common, writes) = (&self.options.common, &self.options.writes);
-        let service = writes.write_service(common, &self.opened, &self.catalog, rules);
-        let routes = neap_write::router(service);
         Ok(finished(
-            routes,
+            self.routes().await?,
             &self.opened,
             &self.catalog,
             &self.options.access,
         ))
     }
-}
 
-/// A function that answers requests, and nothing else.
-pub(crate) struct OnlyHttp(pub(crate) HttpFunction);
-
-#[async_trait]
-impl Function for OnlyHttp {
-    async fn warm(&self) {
-        if let Err(error) = self.0.router().await {
-            tracing::warn!(%error, "the first event will ask again");
-        }
+    fn care(&self) -> Router {
+        let access = &self.options.access;
+        finished(Router::new(), &self.opened, &self.catalog, access)
     }
 
-    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
-        self.0.handle(event, left).await
+    fn begin_shutdown(&self) {
+        if let Some(service) = self.service.get() {
+            service.begin_shutdown();
+        }
     }
 }
 
@@ -246,28 +226,12 @@ impl Program for WriteProgram {
             options: options.http.clone(),
             bucket: opened.bucket.clone(),
             links: opened.links.clone(),
-            served: Arc::new(Writes {
-                catalog: options.writes.catalog(&opened),
-                options: options.clone(),
-                opened,
-            }),
+            metrics: opened.metrics.clone(),
+            served: Arc::new(Writes::new(options, opened)),
             fault_of_body,
         }))))
     }
 }
-
-const fn route(method: &'static str, path: &'static str) -> Route {
-    Route { method, path }
-}
-
-/// The routes by which a function is looked after.
-pub(crate) const CARE_ROUTES: [Route; 5] = [
-    route("GET", "/health"),
-    route("GET", "/api/v1/health"),
-    route("GET", "/ping"),
-    route("POST", "/ping"),
-    route("GET", "/metrics"),
-];
 
 const WRITE_ROUTES: &[Route] = &[
     CARE_ROUTES[0],
@@ -275,45 +239,45 @@ const WRITE_ROUTES: &[Route] = &[
     CARE_ROUTES[2],
     CARE_ROUTES[3],
     CARE_ROUTES[4],
-    route("POST", "/api/v3/write_lp"),
-    route("POST", "/api/v2/write"),
-    route("POST", "/write"),
-    route("POST", "/api/v2/delete"),
-    route("POST", "/api/v3/delete_rows"),
-    route("GET", "/settings"),
-    route("POST", "/api/v3/configure/database"),
-    route("PUT", "/api/v3/configure/database"),
-    route("DELETE", "/api/v3/configure/database"),
-    route("POST", "/api/v3/configure/database/retention_period"),
-    route("DELETE", "/api/v3/configure/database/retention_period"),
-    route("POST", "/api/v3/configure/database/undelete"),
-    route("POST", "/api/v3/configure/table"),
-    route("DELETE", "/api/v3/configure/table"),
-    route("POST", "/api/v3/configure/table/retention_period"),
-    route("DELETE", "/api/v3/configure/table/retention_period"),
-    route(
+    Route::new("POST", "/api/v3/write_lp"),
+    Route::new("POST", "/api/v2/write"),
+    Route::new("POST", "/write"),
+    Route::new("POST", "/api/v2/delete"),
+    Route::new("POST", "/api/v3/delete_rows"),
+    Route::new("GET", "/settings"),
+    Route::new("POST", "/api/v3/configure/database"),
+    Route::new("PUT", "/api/v3/configure/database"),
+    Route::new("DELETE", "/api/v3/configure/database"),
+    Route::new("POST", "/api/v3/configure/database/retention_period"),
+    Route::new("DELETE", "/api/v3/configure/database/retention_period"),
+    Route::new("POST", "/api/v3/configure/database/undelete"),
+    Route::new("POST", "/api/v3/configure/table"),
+    Route::new("DELETE", "/api/v3/configure/table"),
+    Route::new("POST", "/api/v3/configure/table/retention_period"),
+    Route::new("DELETE", "/api/v3/configure/table/retention_period"),
+    Route::new(
         "POST",
         "/api/v3/enterprise/configure/table/retention_period",
     ),
-    route(
+    Route::new(
         "DELETE",
         "/api/v3/enterprise/configure/table/retention_period",
     ),
-    route("POST", "/api/v3/configure/table/undelete"),
-    route("GET", "/api/v3/configure/retention"),
-    route("POST", "/api/v3/configure/last_cache"),
-    route("DELETE", "/api/v3/configure/last_cache"),
-    route("POST", "/api/v3/configure/distinct_cache"),
-    route("DELETE", "/api/v3/configure/distinct_cache"),
-    route("POST", "/api/v3/configure/token/admin"),
-    route("POST", "/api/v3/configure/token/admin/regenerate"),
-    route("POST", "/api/v3/configure/token/named_admin"),
-    route("POST", "/api/v3/configure/token"),
-    route("DELETE", "/api/v3/configure/token"),
-    route("POST", "/api/v3/enterprise/configure/token"),
-    route("DELETE", "/api/v3/enterprise/configure/token"),
-    route("POST", "/api/v3/configure/file_index"),
-    route("DELETE", "/api/v3/configure/file_index"),
-    route("POST", "/api/v3/enterprise/configure/file_index"),
-    route("DELETE", "/api/v3/enterprise/configure/file_index"),
+    Route::new("POST", "/api/v3/configure/table/undelete"),
+    Route::new("GET", "/api/v3/configure/retention"),
+    Route::new("POST", "/api/v3/configure/last_cache"),
+    Route::new("DELETE", "/api/v3/configure/last_cache"),
+    Route::new("POST", "/api/v3/configure/distinct_cache"),
+    Route::new("DELETE", "/api/v3/configure/distinct_cache"),
+    Route::new("POST", "/api/v3/configure/token/admin"),
+    Route::new("POST", "/api/v3/configure/token/admin/regenerate"),
+    Route::new("POST", "/api/v3/configure/token/named_admin"),
+    Route::new("POST", "/api/v3/configure/token"),
+    Route::new("DELETE", "/api/v3/configure/token"),
+    Route::new("POST", "/api/v3/enterprise/configure/token"),
+    Route::new("DELETE", "/api/v3/enterprise/configure/token"),
+    Route::new("POST", "/api/v3/configure/file_index"),
+    Route::new("DELETE", "/api/v3/configure/file_index"),
+    Route::new("POST", "/api/v3/enterprise/configure/file_index"),
+    Route::new("DELETE", "/api/v3/enterprise/configure/file_index"),
 ];

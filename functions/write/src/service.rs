@@ -144,6 +144,11 @@ impl WriteService {
         }
     }
 
+    /// Has no write wait for others any more, those that wait already among them: for an instance that is about to end.
+    pub fn begin_shutdown(&self) {
+        self.writer.begin_shutdown();
+    }
+
     /// Room for a request whose body is about to be read.
     pub(crate) async fn reserve(&self, body_bytes: usize) -> Result<Reservation, WriteFailure> {
         self.budget

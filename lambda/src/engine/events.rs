@@ -11,12 +11,22 @@ use std::time::UNIX_EPOCH;
 use neap_bucket::{Key, SegmentName, StoreTime};
 use neap_schema::DatabaseId;
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::start::Failure;
+use crate::{http::Source, start::Failure};
 
 /// A segment that a notification names.
 pub type Named = (DatabaseId, SegmentName);
+
+/// Where new segments are put: notifications of other objects are none of the function's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The bucket; `None` where notifications have no name for it or another one.
+    pub bucket: Option<String>,
+    /// What the keys in it begin with.
+    pub prefix: String,
+}
 
 /// A message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +56,10 @@ pub enum EngineEvent {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    #[serde(rename = "Records")]
-    records: Option<Vec<Record>>,
-    request_context: Option<IgnoredAny>,
+struct Envelope<'a> {
+    /// Each is looked at by itself, so that an odd one spoils no other.
+    #[serde(rename = "Records", borrow)]
+    records: Option<Vec<&'a RawValue>>,
     event: Option<String>,
     time: Option<String>,
     source: Option<String>,
@@ -59,11 +68,22 @@ struct Envelope {
     test: Option<String>,
 }
 
+/// A message of a queue, as it comes.
+#[derive(Deserialize)]
+struct Queued {
+    body: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identified {
+    message_id: Option<String>,
+}
+
+/// What a bucket tells.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
-    message_id: Option<String>,
-    body: Option<String>,
     event_name: Option<String>,
     s3: Option<Detail>,
 }
@@ -72,7 +92,13 @@ struct Record {
 #[derive(Deserialize)]
 struct Detail {
     event: Option<String>,
+    bucket: Option<BucketName>,
     object: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct BucketName {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -81,32 +107,32 @@ struct Object {
 }
 
 impl EngineEvent {
-    /// The event in a text, in a bucket whose keys begin with `prefix`.
+    /// The event in a text.
     ///
     /// # Errors
     /// It is none of the function's.
-    pub fn parse(text: &str, prefix: &str) -> Result<Self, Failure> {
+    pub fn parse(text: &str, home: &Home) -> Result<Self, Failure> {
+        if Source::of_event(text).is_some() {
+            return Ok(Self::Request);
+        }
         let envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
-        of(envelope, prefix, true).ok_or_else(|| unknown(&"it names nothing to do"))
+        of(envelope, home, true).ok_or_else(|| unknown(&"it names nothing to do"))
     }
 }
 
-fn of(envelope: Envelope, prefix: &str, may_be_messages: bool) -> Option<EngineEvent> {
-    if envelope.request_context.is_some() {
-        return Some(EngineEvent::Request);
-    }
+fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<EngineEvent> {
     if let Some(records) = envelope.records {
-        let is_queue = records.iter().any(|record| record.message_id.is_some());
+        let is_queue = records.iter().any(|record| message_id(record).is_some());
         return match is_queue {
             true if may_be_messages => {
                 let messages = records
                     .into_iter()
-                    .filter_map(|record| message(record, prefix));
+                    .filter_map(|record| message(record, home));
                 Some(EngineEvent::Messages(messages.collect()))
             }
             true => None,
             false => {
-                let segments = records.into_iter().filter_map(|record| put(record, prefix));
+                let segments = records.into_iter().filter_map(|record| put(record, home));
                 Some(EngineEvent::Put(segments.collect()))
             }
         };
@@ -122,8 +148,8 @@ fn of(envelope: Envelope, prefix: &str, may_be_messages: bool) -> Option<EngineE
         }
         (Some("sweep"), _) => Some(EngineEvent::Sweep),
         (None, Some("aws.s3")) => {
-            let object = detail?.object?;
-            let segment = segment(&object.key, prefix);
+            let (bucket, key) = detail?.names()?;
+            let segment = segment(bucket.as_deref(), &key, home);
             Some(EngineEvent::Put(segment.into_iter().collect()))
         }
         // What a bucket says once, when notifications are switched on.
@@ -134,30 +160,64 @@ fn of(envelope: Envelope, prefix: &str, may_be_messages: bool) -> Option<EngineE
     }
 }
 
-fn message(record: Record, prefix: &str) -> Option<Message> {
-    let id = record.message_id?;
-    let body = record.body.unwrap_or_default();
-    let segments = match serde_json::from_str(&body).map(|envelope| of(envelope, prefix, false)) {
-        Ok(Some(EngineEvent::Put(segments))) => Ok(segments),
-        Ok(_) => Err("the message is no notification of a bucket".to_owned()),
-        Err(error) => Err(error.to_string()),
+impl Detail {
+    /// The bucket, if it is said, and the key.
+    fn names(self) -> Option<(Option<String>, String)> {
+        let bucket = self.bucket.map(|bucket| bucket.name);
+        Some((bucket, self.object?.key))
+    }
+}
+
+fn message_id(record: &RawValue) -> Option<String> {
+    let identified: Identified = serde_json::from_str(record.get()).ok()?;
+    identified.message_id
+}
+
+/// A message; `None` for one without an id, which nobody could ask for again.
+fn message(record: &RawValue, home: &Home) -> Option<Message> {
+    let Some(id) = message_id(record) else {
+        tracing::warn!("a message has no id, and is left out");
+        return None;
     };
+    let segments = serde_json::from_str(record.get())
+        .map_err(|error| error.to_string())
+        .and_then(|Queued { body }| segments(&body.unwrap_or_default(), home));
     Some(Message { id, segments })
 }
 
-/// The segment that a record of S3 tells of, if it does: keys are written as in a form there.
-fn put(record: Record, prefix: &str) -> Option<Named> {
-    let name = record.event_name?;
-    if !name.starts_with("ObjectCreated:") {
-        return None;
+fn segments(body: &str, home: &Home) -> Result<Vec<Named>, String> {
+    let envelope = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    match of(envelope, home, false) {
+        Some(EngineEvent::Put(segments)) => Ok(segments),
+        _ => Err("the message is no notification of a bucket".to_owned()),
     }
-    let key = record.s3?.object?.key.replace('+', " ");
-    let key = percent_decode_str(&key).decode_utf8().ok()?;
-    segment(&key, prefix)
 }
 
-fn segment(key: &str, prefix: &str) -> Option<Named> {
-    match key.strip_prefix(prefix)?.parse() {
+/// The segment that a record of S3 tells of, if it does: keys are written as in a form there.
+fn put(record: &RawValue, home: &Home) -> Option<Named> {
+    let record = serde_json::from_str::<Record>(record.get());
+    let record = record.inspect_err(|error| {
+        tracing::warn!(%error, "a record of a notification is not understood, and left out");
+    });
+    let Record { event_name, s3 } = record.ok()?;
+    if !event_name?.starts_with("ObjectCreated:") {
+        return None;
+    }
+    let (bucket, key) = s3?.names()?;
+    let key = key.replace('+', " ");
+    let key = percent_decode_str(&key).decode_utf8().ok()?;
+    segment(bucket.as_deref(), &key, home)
+}
+
+/// The segment of a key; `None` if it is none, or in another bucket.
+fn segment(bucket: Option<&str>, key: &str, home: &Home) -> Option<Named> {
+    if let (Some(bucket), Some(own)) = (bucket, home.bucket.as_deref())
+        && bucket != own
+    {
+        tracing::warn!(bucket, "a notification of another bucket is left out");
+        return None;
+    }
+    match key.strip_prefix(&home.prefix)?.parse() {
         Ok(Key::Segment(database, name)) => Some((database, name)),
         _ => None,
     }
@@ -184,8 +244,15 @@ mod tests {
 
     const KEY: &str = "tail/7/00000000000000000042-00000000000000ff.wal";
 
+    fn home() -> Home {
+        Home {
+            bucket: Some("b".to_owned()),
+            prefix: "my clusters/one/".to_owned(),
+        }
+    }
+
     fn of(event: &Value) -> EngineEvent {
-        EngineEvent::parse(&event.to_string(), "my clusters/one/").unwrap()
+        EngineEvent::parse(&event.to_string(), &home()).unwrap()
     }
 
     fn named() -> Named {
@@ -242,6 +309,46 @@ mod tests {
     }
 
     #[test]
+    fn notifications_of_another_bucket_are_left_out() {
+        let mut event = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
+        event["Records"][0]["s3"]["bucket"]["name"] = "c".into();
+        assert_eq!(of(&event), EngineEvent::Put(Vec::new()));
+        // A store that is no bucket has no name to compare.
+        let home = Home {
+            bucket: None,
+            ..home()
+        };
+        let event = EngineEvent::parse(&event.to_string(), &home).unwrap();
+        assert_eq!(event, EngineEvent::Put(vec![named()]));
+    }
+
+    #[test]
+    fn an_odd_record_fails_alone() {
+        let mut direct = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
+        let good = direct["Records"][0].clone();
+        direct["Records"] =
+            json!([7, null, {"eventName": 1}, {"s3": {"object": {"key": []}}}, good]);
+        assert_eq!(of(&direct), EngineEvent::Put(vec![named()]));
+        let queue = json!({"Records": [
+            {"messageId": "1", "body": 7},
+            {"messageId": 2, "body": "{}"},
+            null,
+            {"messageId": "3"},
+            {"messageId": "4", "body": direct.to_string()},
+        ]});
+        let EngineEvent::Messages(messages) = of(&queue) else {
+            panic!("{queue}");
+        };
+        let understood = messages
+            .iter()
+            .map(|message| (message.id.as_str(), message.segments.is_ok()));
+        assert_eq!(
+            understood.collect::<Vec<_>>(),
+            [("1", false), ("3", false), ("4", true)]
+        );
+    }
+
+    #[test]
     fn schedules_say_when_they_were_due() {
         let time = Some(StoreTime::from_micros(1_700_000_040_000_000));
         let said = json!({"event": "schedule", "time": "2023-11-14T22:14:00Z"});
@@ -260,7 +367,7 @@ mod tests {
             of(&json!({"requestContext": {"http": {}}})),
             EngineEvent::Request
         );
-        assert!(EngineEvent::parse("{}", "").is_err());
-        assert!(EngineEvent::parse(r#"{"event":"dance"}"#, "").is_err());
+        assert!(EngineEvent::parse("{}", &home()).is_err());
+        assert!(EngineEvent::parse(r#"{"event":"dance"}"#, &home()).is_err());
     }
 }

@@ -10,7 +10,7 @@ use base64::{display::Base64Display, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_ENCODING, SET_COOKIE},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE},
 };
 use neap_http::ApiError;
 use serde::{
@@ -53,8 +53,17 @@ struct Payload {
 }
 
 impl Answer {
-    /// An answer for a source.
-    pub fn new(source: Source, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Self {
+    /// An answer for a source. What has no body by its status has none, whoever wrote one.
+    pub fn new(
+        source: Source,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        mut body: Bytes,
+    ) -> Self {
+        if !has_body(status) {
+            headers.remove(CONTENT_LENGTH);
+            body = Bytes::new();
+        }
         let is_text = !headers.contains_key(CONTENT_ENCODING) && as_text(&body).is_some();
         let mut answer = Self {
             status_code: status.as_u16(),
@@ -70,9 +79,7 @@ impl Answer {
         };
         match source {
             Source::V2 => {
-                let cookies = headers.get_all(SET_COOKIE).iter();
-                answer.cookies = cookies.map(text).collect();
-                headers.remove(SET_COOKIE);
+                answer.cookies = take_cookies(&mut headers);
                 answer.headers = Some(OneEach(headers));
             }
             Source::V1 => answer.multi_value_headers = Some(All(headers)),
@@ -114,6 +121,31 @@ impl Answer {
         };
         head.saturating_add(body)
     }
+}
+
+/// Whether answers with this status have a body.
+pub(super) fn has_body(status: StatusCode) -> bool {
+    !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Headers with one value for each name, and the cookies that are set, apart: payload 2.0 has no other place for several.
+/// Without values that are no visible ASCII, for which a prelude has no place either.
+pub(super) fn one_each(mut headers: HeaderMap) -> (HeaderMap, Vec<String>) {
+    let cookies = take_cookies(&mut headers);
+    let joined = headers.keys().filter_map(|name| {
+        let values = headers.get_all(name).iter();
+        let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        let value = HeaderValue::from_str(&values.join(", ")).ok()?;
+        (!values.is_empty()).then(|| (name.clone(), value))
+    });
+    (joined.collect(), cookies)
+}
+
+fn take_cookies(headers: &mut HeaderMap) -> Vec<String> {
+    let cookies = headers.get_all(SET_COOKIE).iter().map(text).collect();
+    headers.remove(SET_COOKIE);
+    cookies
 }
 
 /// The text in a body; `None` if it is none.
@@ -214,6 +246,26 @@ mod tests {
             of(Source::LoadBalancer { multi_value: true }),
             of(Source::LoadBalancer { multi_value: false }),
         ]);
+    }
+
+    #[test]
+    fn several_values_of_a_name_are_one_before_pieces() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("set-cookie", "c=1"),
+            ("set-cookie", "d=2"),
+            ("x-b", "ü"),
+        ] {
+            map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let (headers, cookies) = one_each(map);
+        assert_eq!(
+            headers,
+            HeaderMap::from_iter([("x-a".parse().unwrap(), HeaderValue::from_static("1, 2"))])
+        );
+        assert_eq!(cookies, ["c=1", "d=2"]);
     }
 
     proptest! {

@@ -3,12 +3,18 @@
 //!
 //! | | path | query | headers |
 //! |---|---|---|---|
-//! | 2.0 | `rawPath`, with the stage | as the client sent it | values of a name joined by commas |
-//! | 1.0 | `path` | decoded | all values in `multiValueHeaders` |
-//! | load balancer | `path` | as the client sent it, cut into pairs | all values, if the target group says so |
+//! | HTTP API, 2.0 | `rawPath`, with the stage, decoded | as the client sent it | values of a name joined by commas |
+//! | HTTP API, 1.0 | `path`, with the stage, decoded | decoded | all values in `multiValueHeaders` |
+//! | function URL (2.0) | `rawPath`, as the client sent it | as the client sent it | values of a name joined by commas |
+//! | REST API (1.0) | `path`, as the client sent it | decoded | all values in `multiValueHeaders` |
+//! | load balancer | `path`, as the client sent it | as the client sent it, cut into pairs | all values, if the target group says so |
+//!
+//! What arrives of a path is not documented. Others have recorded it:
+//! <https://github.com/hotsock/voker/blob/main/vokerhttp/testdata/ingress-paths.json>,
+//! <https://github.com/fastify/aws-lambda-fastify/issues/169>. An HTTP API even decodes twice, and cuts a path off at `?`
+//! in between: what it lost nobody can bring back, but what is left must not be decoded once more.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
 };
@@ -16,12 +22,15 @@ use std::{
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header::COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header::COOKIE};
 use neap_http::Peer;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-/// What can't be in a path as it is, but for `%`: a path may be encoded already.
+use super::object::{Object, typed};
+
+/// What can't be in a path as it is, but for `%`: this path is encoded already.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -36,6 +45,9 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// What can't be in a path as it is, where `%` is nothing but a character.
+const DECODED_PATH: &AsciiSet = &PATH.add(b'%');
+
 /// What can't be in a query string that a client sent.
 const QUERY: &AsciiSet = &PATH.remove(b'?');
 
@@ -45,6 +57,9 @@ const QUERY_PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// A part of a request, for errors.
+const QUERY_STRING: &str = "query string";
 
 /// What is in the names of function URLs alone.
 const FUNCTION_URL: &str = ".lambda-url.";
@@ -72,48 +87,64 @@ pub enum EventError {
     /// A part of the request is not what HTTP allows.
     #[error("the request has no valid {0}")]
     Malformed(&'static str),
+    /// There are more headers than anybody can look up.
+    #[error("the request has too many headers")]
+    TooManyHeaders,
 }
 
 /// An event that asks with HTTP, as far as it matters. There are tokens in it: it is never shown.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+///
+/// Every object can be read as one. What no answer needs is left out where it is not as expected; what is needed makes
+/// the request malformed.
+#[derive(Default)]
 pub struct HttpEvent {
-    raw_path: Option<String>,
-    raw_query_string: Option<String>,
-    cookies: Option<Vec<String>>,
-    http_method: Option<String>,
+    source: Option<Source>,
+    malformed: Option<&'static str>,
+    method: Option<String>,
     path: Option<String>,
-    query_string_parameters: Option<BTreeMap<String, Option<String>>>,
-    multi_value_query_string_parameters: Option<BTreeMap<String, Vec<String>>>,
-    headers: Option<BTreeMap<String, String>>,
-    multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
-    is_base64_encoded: Option<bool>,
+    raw_query: Option<String>,
+    query: Vec<(String, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cookies: Option<String>,
+    is_base64_encoded: bool,
     body: Option<String>,
-    request_context: Context,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Context {
-    http: Option<HttpContext>,
-    elb: Option<serde::de::IgnoredAny>,
-    identity: Option<Identity>,
+    has_version: bool,
     stage: Option<String>,
-    path: Option<String>,
+    whole_path: Option<String>,
     domain_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HttpContext {
-    method: String,
     source_ip: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity {
-    source_ip: Option<String>,
+impl Source {
+    /// Where the request in an event came through, by the signs that it has; `None` if it is none.
+    pub fn of_event(event: &str) -> Option<Self> {
+        let event: Object<'_> = serde_json::from_str(event).ok()?;
+        Self::of(&event, &context(&event))
+    }
+
+    fn of(event: &Object<'_>, context: &Object<'_>) -> Option<Self> {
+        if context.has("elb") {
+            let multi_value = event.has("multiValueHeaders");
+            return Some(Self::LoadBalancer { multi_value });
+        }
+        if event.has("httpMethod") {
+            return Some(Self::V1);
+        }
+        if context.has("http") || event.has("rawPath") {
+            return Some(Self::V2);
+        }
+        context.has("httpMethod").then_some(Self::V1)
+    }
+}
+
+fn context<'a>(event: &Object<'a>) -> Object<'a> {
+    event.get("requestContext").unwrap_or_default()
+}
+
+impl<'de> Deserialize<'de> for HttpEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::of(&Object::deserialize(deserializer)?))
+    }
 }
 
 impl fmt::Debug for HttpEvent {
@@ -132,30 +163,85 @@ pub struct Incoming {
 }
 
 impl HttpEvent {
+    fn of(event: &Object<'_>) -> Self {
+        let context = context(event);
+        let http: Object<'_> = context.get("http").unwrap_or_default();
+        let identity: Object<'_> = context.get("identity").unwrap_or_default();
+        let mut needed = Needed::default();
+        let method = needed.get(event, "httpMethod", "method");
+        let method = method.or_else(|| needed.get(&http, "method", "method"));
+        let path = needed.get(event, "rawPath", "path");
+        let source = Source::of(event, &context);
+        let raw_query: Option<String> = match source {
+            Some(Source::V2) => needed.get(event, "rawQueryString", QUERY_STRING),
+            _ => None,
+        };
+        let query = match raw_query {
+            Some(_) => Vec::new(),
+            None => needed.query(event),
+        };
+        let cookies: Option<Vec<&RawValue>> = event.get("cookies");
+        let cookies = cookies.map(|cookies| {
+            let texts = cookies.into_iter().filter_map(typed::<String>);
+            texts.collect::<Vec<_>>().join("; ")
+        });
+        Self {
+            source,
+            method,
+            path: path.or_else(|| needed.get(event, "path", "path")),
+            raw_query,
+            query,
+            headers: headers(event),
+            cookies: cookies.filter(|cookies| !cookies.is_empty()),
+            is_base64_encoded: needed
+                .get(event, "isBase64Encoded", "isBase64Encoded")
+                .unwrap_or_default(),
+            body: needed.get(event, "body", "body"),
+            has_version: event.has("version"),
+            stage: context.get("stage"),
+            whole_path: context.get("path"),
+            domain_name: context.get("domainName"),
+            source_ip: http.get("sourceIp").or_else(|| identity.get("sourceIp")),
+            malformed: needed.malformed,
+        }
+    }
+
     /// Where the request came through.
     ///
     /// # Errors
     /// It is none.
     pub fn source(&self) -> Result<Source, EventError> {
-        let context = &self.request_context;
-        match (&self.http_method, &context.http, &context.elb) {
-            (Some(_), _, Some(_)) => Ok(Source::LoadBalancer {
-                multi_value: self.multi_value_headers.is_some(),
-            }),
-            (None, Some(_), _) => Ok(Source::V2),
-            (Some(_), _, None) => Ok(Source::V1),
-            (None, None, _) => Err(EventError::NotHttp),
-        }
+        self.source.ok_or(EventError::NotHttp)
+    }
+
+    /// The request as the log names it: its method and its path, without the query string, which may have a token in it.
+    pub fn name(&self) -> String {
+        let method = self.method.as_deref().unwrap_or("?");
+        let path = self.path.as_deref().unwrap_or("?");
+        format!("{method} {path}")
     }
 
     /// Whether API Gateway waits for the answer, which it does for so long only; a function URL and a load balancer wait
     /// for as long as the function has.
     pub fn is_through_gateway(&self) -> bool {
-        let name = self.request_context.domain_name.as_deref();
-        let is_url = name.is_some_and(|name| name.contains(FUNCTION_URL));
         match self.source() {
-            Ok(Source::V1 | Source::V2) => !is_url,
+            Ok(Source::V1 | Source::V2) => !self.is_of_function_url(),
             Ok(Source::LoadBalancer { .. }) | Err(_) => false,
+        }
+    }
+
+    fn is_of_function_url(&self) -> bool {
+        let name = self.domain_name.as_deref();
+        name.is_some_and(|name| name.contains(FUNCTION_URL))
+    }
+
+    /// Whether the path was decoded on its way, which HTTP APIs do.
+    fn has_decoded_path(&self, source: Source) -> bool {
+        match source {
+            Source::V2 => !self.is_of_function_url(),
+            // Of those with payload 1.0 only HTTP APIs say so; the events of REST APIs have no version.
+            Source::V1 => self.has_version,
+            Source::LoadBalancer { .. } => false,
         }
     }
 
@@ -165,22 +251,20 @@ impl HttpEvent {
     /// It is none, or no valid one.
     pub fn into_request(self, base_path: &str) -> Result<Incoming, EventError> {
         let source = self.source()?;
-        let uri = self.uri(source, base_path)?;
-        let context = &self.request_context;
-        let method = context.http.as_ref().map(|http| &http.method);
-        let method = self.http_method.as_ref().or(method).map(String::as_str);
-        let method = Method::from_bytes(method.unwrap_or_default().as_bytes());
+        if let Some(part) = self.malformed {
+            return Err(EventError::Malformed(part));
+        }
+        let method = self.method.as_deref().unwrap_or_default();
+        let method = Method::from_bytes(method.as_bytes());
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method.map_err(|_| EventError::Malformed("method"))?;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = self.uri(source, base_path)?;
         if let Some(address) = self.address(source) {
             request
                 .extensions_mut()
                 .insert(Peer(SocketAddr::new(address, 0)));
         }
-        for (name, value) in self.headers() {
-            request.headers_mut().append(name, value);
-        }
+        *request.headers_mut() = self.header_map()?;
         *request.body_mut() = self.body()?.into();
         Ok(Incoming { source, request })
     }
@@ -188,7 +272,11 @@ impl HttpEvent {
     fn uri(&self, source: Source, base_path: &str) -> Result<Uri, EventError> {
         let path = self.path(source);
         let path = without(path, base_path);
-        let mut text = utf8_percent_encode(path, PATH).to_string();
+        let set = match self.has_decoded_path(source) {
+            true => DECODED_PATH,
+            false => PATH,
+        };
+        let mut text = utf8_percent_encode(path, set).to_string();
         let query = self.query(source);
         if !query.is_empty() {
             text.push('?');
@@ -199,21 +287,21 @@ impl HttpEvent {
 
     /// The path without the stage, which is part of it in payload 2.0, and in 1.0 where an HTTP API sends it.
     fn path(&self, source: Source) -> &str {
-        let raw = self.raw_path.as_deref();
-        let path = raw.or(self.path.as_deref()).unwrap_or("/");
+        let path = self.path.as_deref().unwrap_or("/");
         let has_stage = match source {
             Source::V2 => true,
-            Source::V1 => self.request_context.path.as_deref() == Some(path),
+            // A REST API behind a domain of its own has the whole path without a stage.
+            Source::V1 => self.has_version && self.whole_path.as_deref() == Some(path),
             Source::LoadBalancer { .. } => false,
         };
-        match self.request_context.stage.as_deref() {
+        match self.stage.as_deref() {
             Some(stage) if has_stage && stage != "$default" => without(path, stage),
             _ => path,
         }
     }
 
     fn query(&self, source: Source) -> String {
-        if let (Source::V2, Some(query)) = (source, &self.raw_query_string) {
+        if let Some(query) = &self.raw_query {
             return utf8_percent_encode(query, QUERY).to_string();
         }
         // A load balancer leaves encoded what the client encoded.
@@ -221,72 +309,45 @@ impl HttpEvent {
             Source::LoadBalancer { .. } => QUERY,
             Source::V1 | Source::V2 => QUERY_PART,
         };
-        let mut text = String::new();
-        let mut add = |name: &str, value: &str| {
-            let between = if text.is_empty() { "" } else { "&" };
+        let pairs = self.query.iter().map(|(name, value)| {
             let name = utf8_percent_encode(name, set);
-            let value = utf8_percent_encode(value, set);
-            text.push_str(&format!("{between}{name}={value}"));
-        };
-        let all = self.multi_value_query_string_parameters.as_ref();
-        if let Some(all) = all.filter(|all| !all.is_empty()) {
-            for (name, values) in all {
-                values.iter().for_each(|value| add(name, value));
-            }
-        } else if let Some(one_each) = &self.query_string_parameters {
-            for (name, value) in one_each {
-                add(name, value.as_deref().unwrap_or_default());
-            }
-        }
-        text
+            format!("{name}={}", utf8_percent_encode(value, set))
+        });
+        pairs.collect::<Vec<_>>().join("&")
     }
 
-    /// The headers, without those that HTTP does not allow.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let mut pairs: Vec<(&str, &str)> = match (&self.multi_value_headers, &self.headers) {
-            (Some(all), _) if !all.is_empty() => all
-                .iter()
-                .flat_map(|(name, values)| {
-                    values
-                        .iter()
-                        .map(move |value| (name.as_str(), value.as_str()))
-                })
-                .collect(),
-            (_, Some(one_each)) => one_each
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect(),
-            (_, None) => Vec::new(),
-        };
-        let cookies = self.cookies.as_ref().map(|cookies| cookies.join("; "));
-        pairs.extend(cookies.as_deref().map(|cookies| (COOKIE.as_str(), cookies)));
-        let valid = pairs.into_iter().filter_map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
-        });
-        valid.collect()
+    fn header_map(&self) -> Result<HeaderMap, EventError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in &self.headers {
+            map.try_append(name, value.clone())
+                .map_err(|_| EventError::TooManyHeaders)?;
+        }
+        // An HTTP API has them here alone; a function URL among the headers, too.
+        let cookies = self.cookies.as_deref().map(HeaderValue::from_str);
+        if let (Some(Ok(cookies)), false) = (cookies, map.contains_key(COOKIE)) {
+            map.try_append(COOKIE, cookies)
+                .map_err(|_| EventError::TooManyHeaders)?;
+        }
+        Ok(map)
     }
 
     /// The address of the client: that of the connection, which it can't choose.
     fn address(&self, source: Source) -> Option<IpAddr> {
-        let context = &self.request_context;
         let text = match source {
-            Source::V2 => context.http.as_ref()?.source_ip.as_deref(),
-            Source::V1 => context.identity.as_ref()?.source_ip.as_deref(),
+            Source::V1 | Source::V2 => self.source_ip.as_deref()?,
             // The balancer adds the address behind those that the client may have sent.
             Source::LoadBalancer { .. } => {
-                let headers = self.headers();
-                let forwarded = headers.iter().rfind(|(name, _)| name == "x-forwarded-for");
-                let last = forwarded?.1.to_str().ok()?.rsplit(',').next();
-                return last?.trim().parse().ok();
+                let mut headers = self.headers.iter();
+                let forwarded = headers.rfind(|(name, _)| name == "x-forwarded-for");
+                forwarded?.1.to_str().ok()?.rsplit(',').next()?.trim()
             }
         };
-        text?.parse().ok()
+        text.parse().ok()
     }
 
     fn body(self) -> Result<Bytes, EventError> {
         let body = self.body.unwrap_or_default();
-        if self.is_base64_encoded != Some(true) {
+        if !self.is_base64_encoded {
             return Ok(body.into());
         }
         let decoded = BASE64_STANDARD.decode(body);
@@ -294,6 +355,99 @@ impl HttpEvent {
             .map(Bytes::from)
             .map_err(|_| EventError::Malformed("body in base64"))
     }
+}
+
+/// Reads what a request can't do without, and notes the first that is not what it has to be.
+#[derive(Default)]
+struct Needed {
+    malformed: Option<&'static str>,
+}
+
+impl Needed {
+    fn get<'a, T: Deserialize<'a>>(
+        &mut self,
+        object: &Object<'a>,
+        name: &str,
+        part: &'static str,
+    ) -> Option<T> {
+        self.typed(object.raw(name)?, part)
+    }
+
+    fn typed<'a, T: Deserialize<'a>>(
+        &mut self,
+        value: &'a RawValue,
+        part: &'static str,
+    ) -> Option<T> {
+        let value = typed(value);
+        if value.is_none() {
+            self.malformed.get_or_insert(part);
+        }
+        value
+    }
+
+    /// The pairs of a query string that was taken apart: with all values of a name, where there are such.
+    fn query(&mut self, event: &Object<'_>) -> Vec<(String, String)> {
+        let all = self.pairs(
+            event,
+            "multiValueQueryStringParameters",
+            |needed, values| {
+                let values: Option<Vec<Option<String>>> = needed.typed(values, QUERY_STRING)?;
+                values
+            },
+        );
+        if !all.is_empty() {
+            return all;
+        }
+        self.pairs(event, "queryStringParameters", |needed, value| {
+            let value: Option<String> = needed.typed(value, QUERY_STRING)?;
+            Some(vec![value])
+        })
+    }
+
+    fn pairs(
+        &mut self,
+        event: &Object<'_>,
+        name: &str,
+        values: fn(&mut Self, &RawValue) -> Option<Vec<Option<String>>>,
+    ) -> Vec<(String, String)> {
+        let object: Object<'_> = self.get(event, name, QUERY_STRING).unwrap_or_default();
+        let mut pairs = Vec::new();
+        for (name, value) in object.iter() {
+            let Ok(name) = str::from_utf8(name) else {
+                self.malformed.get_or_insert(QUERY_STRING);
+                continue;
+            };
+            for value in values(self, value).unwrap_or_default() {
+                pairs.push((name.to_owned(), value.unwrap_or_default()));
+            }
+        }
+        pairs
+    }
+}
+
+/// The headers, with all values of a name where there are such, without those that HTTP does not allow.
+fn headers(event: &Object<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let all: Object<'_> = event.get("multiValueHeaders").unwrap_or_default();
+    let all = all.iter().flat_map(|(name, values)| {
+        let values: Vec<&RawValue> = typed(values).unwrap_or_default();
+        let values = values.into_iter().filter_map(|value| header(name, value));
+        values.collect::<Vec<_>>()
+    });
+    let all: Vec<_> = all.collect();
+    if !all.is_empty() {
+        return all;
+    }
+    let one_each: Object<'_> = event.get("headers").unwrap_or_default();
+    let one_each = one_each.iter();
+    one_each
+        .filter_map(|(name, value)| header(name, value))
+        .collect()
+}
+
+fn header(name: &[u8], value: &RawValue) -> Option<(HeaderName, HeaderValue)> {
+    let value: String = typed(value)?;
+    let name = HeaderName::from_bytes(name).ok()?;
+    Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
 /// A path without its first parts, if they are these.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn event(value: serde_json::Value) -> HttpEvent {
-    serde_json::from_value(value).unwrap()
+    serde_json::from_str(&value.to_string()).unwrap()
 }
 
 fn uri(value: serde_json::Value) -> String {
@@ -33,8 +33,12 @@ fn stages_and_base_paths_are_no_part_of_a_route() {
         })
     };
     assert_eq!(uri(v1("/health", "/prod/health")), "/health");
+    let own_domain = v1("/prod/health", "/prod/health");
+    assert_eq!(uri(own_domain.clone()), "/prod/health");
     // An HTTP API with payload 1.0.
-    assert_eq!(uri(v1("/prod/health", "/prod/health")), "/health");
+    let mut http_api = own_domain;
+    http_api["version"] = json!("1.0");
+    assert_eq!(uri(http_api), "/health");
     let based = event(v2("$default", "/tsdb/health"))
         .into_request("/tsdb/")
         .unwrap();
@@ -61,6 +65,76 @@ fn query_strings_reach_the_router_as_the_client_meant_them() {
         "requestContext": {"http": {"method": "GET"}},
     });
     assert_eq!(uri(v2), "/query?q=a%26b&q=c%7Cd");
+}
+
+/// What each source makes of paths, as it was recorded on AWS, and what the router is to get.
+#[test]
+fn the_path_of_each_source_is_decoded_once() {
+    let http_api = |path: &str| {
+        json!({
+            "version": "2.0", "rawPath": path, "rawQueryString": "a=b",
+            "requestContext": {
+                "domainName": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com",
+                "stage": "$default", "http": {"method": "GET", "path": path},
+            },
+        })
+    };
+    for (path, expected) in [
+        ("/p/space value", "/p/space%20value"),
+        ("/p/hash#value", "/p/hash%23value"),
+        ("/p/question?value", "/p/question%3Fvalue"),
+        (
+            "/p/50% of %25 and %2F",
+            "/p/50%25%20of%20%2525%20and%20%252F",
+        ),
+        ("/p/unicode-λ-世界", "/p/unicode-%CE%BB-%E4%B8%96%E7%95%8C"),
+    ] {
+        assert_eq!(uri(http_api(path)), format!("{expected}?a=b"));
+        let first = json!({
+            "version": "1.0", "httpMethod": "GET", "path": path, "queryStringParameters": {"a": "b"},
+            "requestContext": {"stage": "$default", "path": path},
+        });
+        assert_eq!(uri(first), format!("{expected}?a=b"));
+    }
+    for path in [
+        "/p/space%20value",
+        "/p/question%3Fvalue",
+        "/p/percent%25done",
+        "/p/slash%2Fvalue",
+        "/p/literal%252Fvalue",
+        "/p/unicode-%CE%BB-%E4%B8%96%E7%95%8C",
+    ] {
+        let mut function_url = http_api(path);
+        let domain = "abcdefghijklmnop.lambda-url.eu-central-1.on.aws";
+        function_url["requestContext"]["domainName"] = domain.into();
+        assert_eq!(uri(function_url), format!("{path}?a=b"));
+        for context in [
+            json!({"stage": "prod", "path": format!("/prod{path}")}),
+            json!({"elb": {}}),
+        ] {
+            let event = json!({
+                "httpMethod": "GET", "path": path, "queryStringParameters": {"a": "b"},
+                "requestContext": context,
+            });
+            assert_eq!(uri(event), format!("{path}?a=b"));
+        }
+    }
+}
+
+#[test]
+fn cookies_come_once_wherever_they_are() {
+    let cookies = |headers: serde_json::Value| {
+        let incoming = event(json!({
+            "rawPath": "/", "cookies": ["a=1", "b=2"], "headers": headers,
+            "requestContext": {"http": {"method": "GET"}},
+        }));
+        let incoming = incoming.into_request("").unwrap();
+        let all = incoming.request.headers().get_all(COOKIE).iter();
+        all.map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(cookies(json!({})), ["a=1; b=2"]);
+    assert_eq!(cookies(json!({"cookie": "a=1; b=2"})), ["a=1; b=2"]);
 }
 
 #[test]
@@ -141,6 +215,70 @@ fn other_events_are_no_requests() {
     );
 }
 
+#[test]
+fn what_no_answer_needs_is_left_out_where_it_is_odd() {
+    let odd = event(json!({
+        "rawPath": "/", "rawQueryString": "a=b", "cookies": ["a=1", null, 7], "version": {},
+        "headers": {"x-a": null, "x-b": 7, "x-c": "c"}, "multiValueHeaders": {"x-d": null},
+        "queryStringParameters": 7, "body": null, "isBase64Encoded": null,
+        "requestContext": {
+            "stage": 7, "domainName": [], "identity": "?", "http": {"method": "GET", "sourceIp": 7},
+        },
+    }));
+    let request = odd.into_request("").unwrap().request;
+    assert_eq!(request.uri(), "/?a=b");
+    assert_eq!(request.headers().len(), 2);
+    assert_eq!(request.headers()["x-c"], "c");
+    assert_eq!(request.headers()[COOKIE], "a=1");
+}
+
+#[test]
+fn what_is_needed_and_odd_makes_a_request_malformed() {
+    let whole = json!({
+        "httpMethod": "GET", "path": "/", "requestContext": {}, "body": "",
+        "isBase64Encoded": false, "queryStringParameters": {},
+    });
+    for (name, value, part) in [
+        ("httpMethod", json!(7), "method"),
+        ("path", json!(["/"]), "path"),
+        ("body", json!({}), "body"),
+        ("isBase64Encoded", json!("no"), "isBase64Encoded"),
+        ("queryStringParameters", json!({"db": 7}), "query string"),
+        (
+            "multiValueQueryStringParameters",
+            json!({"db": [7]}),
+            "query string",
+        ),
+    ] {
+        let mut odd = whole.clone();
+        odd[name] = value;
+        assert_eq!(event(odd.clone()).source(), Ok(Source::V1), "{odd}");
+        let error = event(odd).into_request("").unwrap_err();
+        assert_eq!(error, EventError::Malformed(part));
+    }
+    // Half of a character, as JSON can write it.
+    let text = whole
+        .to_string()
+        .replace(r#""body":"""#, r#""body":"\ud800""#);
+    let half: HttpEvent = serde_json::from_str(&text).unwrap();
+    let error = half.into_request("").unwrap_err();
+    assert_eq!(error, EventError::Malformed("body"));
+}
+
+#[test]
+fn more_headers_than_can_be_looked_up_are_refused() {
+    let headers: serde_json::Map<_, _> = (0..40_000)
+        .map(|number| (format!("x-{number}"), json!("")))
+        .collect();
+    let many = event(json!({
+        "rawPath": "/", "headers": headers, "requestContext": {"http": {"method": "GET"}},
+    }));
+    assert_eq!(
+        many.into_request("").unwrap_err(),
+        EventError::TooManyHeaders
+    );
+}
+
 proptest! {
     #[test]
     fn no_event_makes_it_panic(
@@ -164,10 +302,7 @@ proptest! {
 
 #[test]
 fn only_api_gateway_gives_up_before_the_function_ends() {
-    let waits = |event: serde_json::Value| {
-        let event: HttpEvent = serde_json::from_value(event).unwrap();
-        event.is_through_gateway()
-    };
+    let waits = |event: serde_json::Value| self::event(event).is_through_gateway();
     let second = |domain: &str| serde_json::json!({"requestContext": {"http": {"method": "GET"}, "domainName": domain}});
     assert!(waits(second("a.execute-api.eu-central-1.amazonaws.com")));
     assert!(!waits(second("a.lambda-url.eu-central-1.on.aws")));

@@ -1,19 +1,24 @@
 //! A function that answers HTTP.
 
 use std::{
-    any::Any, convert::Infallible, fmt, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
+    any::Any,
+    convert::Infallible,
+    fmt,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use axum::{
     BoxError, Router,
-    body::{Body, BodyDataStream},
+    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
@@ -24,13 +29,13 @@ use http::{
 };
 use lambda_runtime::{FunctionResponse, MetadataPrelude, StreamResponse};
 use neap_bucket::{Bucket, Links, World};
-use neap_http::{ApiError, Kind, TimeLimit};
+use neap_http::{ApiError, CounterFamily, Kind, Metrics, RequestId, TimeLimit};
 use serde_json::{json, value::RawValue};
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 
 use super::{
-    Answer, EventError, HttpEvent, Incoming, Source,
+    Answer, EventError, HttpEvent, Incoming, Source, answer,
     large::{self, Collected},
 };
 use crate::{
@@ -63,6 +68,12 @@ const OF_BODY: [HeaderName; 9] = [
     LAST_MODIFIED,
 ];
 
+/// The paths by which a function is looked after. They are answered whatever the store says.
+const CARE_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
+
+/// In which header the UUID of the cluster is.
+const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
+
 /// What an answer in pieces is made of.
 pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
@@ -77,6 +88,12 @@ pub trait Served: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The store does not answer, or what it says is damaged.
     async fn router(&self) -> Result<Router, ApiError>;
+
+    /// The routes of `/health`, `/ping` and `/metrics` alone, for as long as the others are not there. Asks nothing of the store.
+    fn care(&self) -> Router;
+
+    /// Has no request wait for others any more: the instance is about to end.
+    fn begin_shutdown(&self) {}
 }
 
 /// What an [`HttpFunction`] is made of.
@@ -88,6 +105,8 @@ pub struct HttpParts {
     pub bucket: Bucket,
     /// By what clients fetch them; `None`: they get an error.
     pub links: Option<Links>,
+    /// The metrics of the instance.
+    pub metrics: Metrics,
     /// What is served.
     pub served: Arc<dyn Served>,
     /// What made a body end before its end.
@@ -98,20 +117,51 @@ pub struct HttpParts {
 #[derive(Debug)]
 pub struct HttpFunction {
     parts: HttpParts,
+    care: Router,
     router: OnceCell<Router>,
+    errors: CounterFamily,
+    /// As the routes have said it.
+    cluster: OnceLock<HeaderValue>,
+}
+
+/// A request as far as its answer has to know it.
+#[derive(Debug)]
+struct Asked {
+    source: Source,
+    /// For the log.
+    name: String,
 }
 
 impl HttpFunction {
     /// A function that has asked nothing of the store yet.
     pub fn new(parts: HttpParts) -> Self {
+        let errors = parts.metrics.counter(
+            "neap_function_errors_total",
+            "Requests that the function answered without its routes by status.",
+            &["status"],
+        );
         Self {
+            // Before the others: what both count is that of the others, once they are there.
+            care: parts.served.care(),
             parts,
             router: OnceCell::new(),
+            errors,
+            cluster: OnceLock::new(),
         }
     }
 
     fn world(&self) -> &World {
         self.parts.bucket.world()
+    }
+
+    /// Whether answers are in pieces.
+    pub fn streams(&self) -> bool {
+        self.parts.options.response_streaming
+    }
+
+    /// Has no request wait for others any more: the instance is about to end.
+    pub fn begin_shutdown(&self) {
+        self.parts.served.begin_shutdown();
     }
 
     /// The routes, for which the store is asked the first time.
@@ -150,58 +200,89 @@ impl HttpFunction {
         event: HttpEvent,
         left: Duration,
     ) -> Result<FunctionResponse<Answer, ReplyStream>, EventError> {
-        let source = event.source()?;
+        let asked = Asked {
+            source: event.source()?,
+            name: event.name(),
+        };
         let left = match event.is_through_gateway() {
             true => left.min(self.parts.options.request_timeout),
             false => left,
         };
         let Incoming { request, .. } = match event.into_request(&self.parts.options.base_path) {
             Ok(incoming) => incoming,
-            Err(error) => {
-                let error = ApiError::text(Kind::Invalid, error.to_string());
-                return Ok(self.whole(source, error).await);
-            }
+            Err(error) => return Ok(self.refuse(&asked, &error, refusal(&error)).await),
         };
-        let work = AssertUnwindSafe(self.serve(source, request, left)).catch_unwind();
+        let work = AssertUnwindSafe(self.serve(&asked, request, left)).catch_unwind();
         let limit = left.saturating_sub(LAST_RESERVE);
         let error = match self.world().timeout(limit, work).await {
             Some(Ok(reply)) => return Ok(reply),
             Some(Err(panic)) => panicked(panic.as_ref()),
             None => out_of_time(),
         };
-        Ok(self.whole(source, error).await)
+        Ok(self.fail(&asked, error).await)
     }
 
     async fn serve(
         &self,
-        source: Source,
+        asked: &Asked,
         mut request: Request,
         left: Duration,
     ) -> FunctionResponse<Answer, ReplyStream> {
         let now = self.world().clock.monotonic();
         let ends = now.saturating_add(left.saturating_sub(RESERVE));
         request.extensions_mut().insert(TimeLimit { ends });
-        let router = match self.router().await {
-            Ok(router) => router.clone(),
-            Err(error) => return self.whole(source, error).await,
+        let is_care = CARE_PATHS.contains(&request.uri().path());
+        let router = if is_care && !self.router.initialized() {
+            &self.care
+        } else {
+            match self.router().await {
+                Ok(router) => router,
+                Err(error) => return self.fail(asked, error).await,
+            }
         };
-        let answered: Result<Response, Infallible> = router.oneshot(request).await;
+        let answered: Result<Response, Infallible> = router.clone().oneshot(request).await;
         let Ok(response) = answered;
-        match self.parts.options.response_streaming {
-            true => FunctionResponse::StreamingResponse(streamed(response)),
-            false => FunctionResponse::BufferedResponse(self.buffered(source, response).await),
+        if let Some(cluster) = response.headers().get(CLUSTER_HEADER) {
+            self.cluster.get_or_init(|| cluster.clone());
         }
+        self.reply(asked.source, response).await
     }
 
-    /// An answer that is small for sure.
-    async fn whole(
+    async fn fail(&self, asked: &Asked, error: ApiError) -> FunctionResponse<Answer, ReplyStream> {
+        let response = error.clone().into_response();
+        self.refuse(asked, &error, response).await
+    }
+
+    /// An error that the routes have not answered, with what every answer has: it is small for sure.
+    async fn refuse(
+        &self,
+        asked: &Asked,
+        error: &(dyn fmt::Display + Sync),
+        mut response: Response,
+    ) -> FunctionResponse<Answer, ReplyStream> {
+        let id = RequestId::draw(self.world());
+        let status = response.status();
+        let headers = response.headers_mut();
+        headers.insert(RequestId::HEADER, id.header_value());
+        if let Some(cluster) = self.cluster.get() {
+            headers.insert(CLUSTER_HEADER, cluster.clone());
+        }
+        tracing::warn!(%id, request = asked.name, status = status.as_u16(), %error, "not answered by a route");
+        self.errors.add(&[status.as_str()], 1);
+        self.reply(asked.source, response).await
+    }
+
+    /// An answer in pieces, where the function is invoked so, or in one.
+    async fn reply(
         &self,
         source: Source,
-        error: ApiError,
+        response: Response,
     ) -> FunctionResponse<Answer, ReplyStream> {
-        let response = error.into_response();
         match self.parts.options.response_streaming {
-            true => FunctionResponse::StreamingResponse(streamed(response)),
+            true => {
+                let fault = self.parts.fault_of_body;
+                FunctionResponse::StreamingResponse(streamed(response, fault).await)
+            }
             false => FunctionResponse::BufferedResponse(self.buffered(source, response).await),
         }
     }
@@ -262,7 +343,8 @@ impl HttpFunction {
 
     /// An error in place of an answer that was begun, with the headers that every answer has.
     async fn fault(&self, source: Source, begun: &Parts, error: ApiError) -> Answer {
-        tracing::warn!(%error, "an answer was not completed");
+        let status = error.kind().status().as_u16();
+        tracing::warn!(%error, status, "an answer was not completed");
         Answer::of_error(source, error, without_body(&begun.headers)).await
     }
 
@@ -306,17 +388,69 @@ fn without_body(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// An answer in pieces.
-fn streamed(response: Response) -> StreamResponse<ReplyStream> {
-    let (head, body) = response.into_parts();
-    let pieces: BodyDataStream = body.into_data_stream();
+/// What comes before the pieces of an answer.
+/// An answer in pieces. When an error comes up its status has gone, and nothing would cut the connection off:
+/// `lambda_runtime` writes errors into the body, in words of its own, and a function URL completes that as if it were all
+/// (<https://github.com/by-nir/aws-lambda-zig/issues/3>). So the last piece says what happened: JSON and Parquet are not
+/// valid then, and a CSV ends with the line.
+async fn streamed(response: Response, fault_of_body: FaultOfBody) -> StreamResponse<ReplyStream> {
+    let (mut head, body) = response.into_parts();
+    let pieces = body.into_data_stream().map(move |piece| {
+        Ok::<_, BoxError>(piece.unwrap_or_else(|error| {
+            let error = fault_of_body(error.into_inner());
+            tracing::warn!(%error, "an answer was not completed");
+            Bytes::from(format!("\n{error}\n"))
+        }))
+    });
+    let mut pieces: ReplyStream = Box::pin(pieces);
+    if !answer::has_body(head.status) {
+        head.headers.remove(CONTENT_LENGTH);
+        pieces = Box::pin(stream::empty());
+    }
+    if !head.headers.contains_key(CONTENT_TYPE) {
+        // Without one, a browser would offer an error as a file. Errors are in memory: nothing is waited for.
+        let first = pieces.next().await.and_then(Result::ok).unwrap_or_default();
+        let kind = match first.first() {
+            Some(b'{') => "application/json",
+            _ => "text/plain; charset=utf-8",
+        };
+        let kind = HeaderValue::from_static(kind);
+        head.headers.insert(CONTENT_TYPE, kind);
+        pieces = Box::pin(stream::iter([Ok(first)]).chain(pieces));
+    }
     StreamResponse {
-        metadata_prelude: MetadataPrelude {
-            status_code: head.status,
-            headers: head.headers,
-            cookies: Vec::new(),
-        },
-        stream: Box::pin(pieces.map(|piece| piece.map_err(axum::Error::into_inner))),
+        metadata_prelude: prelude(head),
+        stream: pieces,
+    }
+}
+
+/// An answer in pieces whose body is in memory.
+pub(crate) async fn in_pieces(response: Response) -> StreamResponse<ReplyStream> {
+    streamed(response, |_| {
+        ApiError::json(Kind::Internal, "the answer broke off")
+    })
+    .await
+}
+
+fn prelude(head: Parts) -> MetadataPrelude {
+    let (headers, cookies) = answer::one_each(head.headers);
+    MetadataPrelude {
+        status_code: head.status,
+        headers,
+        cookies,
+    }
+}
+
+/// The answer to what can't be understood, in the form that the contract has for it.
+fn refusal(error: &EventError) -> Response {
+    match error {
+        EventError::TooManyHeaders => {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            (status, Body::from(error.to_string())).into_response()
+        }
+        EventError::NotHttp | EventError::Malformed(_) => {
+            ApiError::text(Kind::Invalid, error.to_string()).into_response()
+        }
     }
 }
 

@@ -14,8 +14,9 @@ mod answer;
 mod event;
 mod function;
 mod large;
+mod object;
 
-pub(crate) use self::function::panicked;
+pub(crate) use self::function::{in_pieces, panicked};
 pub use self::{
     answer::Answer,
     event::{EventError, HttpEvent, Incoming, Source},

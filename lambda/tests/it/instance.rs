@@ -65,7 +65,16 @@ impl Instance {
     /// What it says to an event, whatever that is.
     pub(crate) async fn try_say(&self, event: &Value, left: Duration) -> Result<Value, Failure> {
         let event = RawValue::from_string(event.to_string()).unwrap();
-        Ok(match self.0.handle(&event, left).await? {
+        self.try_say_raw(&event, left).await
+    }
+
+    /// What it says to an event as text.
+    pub(crate) async fn try_say_raw(
+        &self,
+        event: &RawValue,
+        left: Duration,
+    ) -> Result<Value, Failure> {
+        Ok(match self.0.handle(event, left).await? {
             FunctionResponse::BufferedResponse(output) => serde_json::to_value(output).unwrap(),
             FunctionResponse::StreamingResponse(response) => {
                 let head = serde_json::to_value(&response.metadata_prelude).unwrap();

@@ -1,6 +1,6 @@
 //! What binaries say of themselves is true.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use neap_lambda::{
     compact::CompactProgram, engine::EngineProgram, options, query::QueryProgram, start::Program,
@@ -31,88 +31,6 @@ fn interfaces_change_on_purpose_only() {
     insta::assert_json_snapshot!("interface-query", shown::<QueryProgram>());
     insta::assert_json_snapshot!("interface-compact", shown::<CompactProgram>());
     insta::assert_json_snapshot!("interface-engine", shown::<EngineProgram>());
-}
-
-/// Every declared route is there: only an unknown one is answered like this.
-async fn are_served<P: Program>() {
-    let place = Place::new();
-    let instance = place.open::<P>(&["--without-auth"]);
-    for route in P::INTERFACE.routes {
-        let method = if route.method == "ANY" {
-            "GET"
-        } else {
-            route.method
-        };
-        let path = route.path.replace("{proxy+}", "some/path");
-        let answer = instance.say(&request(method, &path, "", "")).await;
-        let is_unknown = answer["statusCode"] == 404 && answer["body"] == "Not found";
-        assert!(!is_unknown, "{method} {path}: {answer}");
-    }
-    let answer = instance.say(&request("GET", "/no/such/path", "", "")).await;
-    assert_eq!(
-        (&answer["statusCode"], &answer["body"]),
-        (&404.into(), &"Not found".into())
-    );
-}
-
-#[tokio::test]
-async fn declared_routes_are_served() {
-    are_served::<WriteProgram>().await;
-    are_served::<QueryProgram>().await;
-    are_served::<EngineProgram>().await;
-}
-
-/// The paths in quotes in the sources of a function.
-fn paths(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && name != "tests" {
-            paths(&path, found);
-        } else if name.ends_with(".rs") && !name.contains("tests") {
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
-            for line in code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-            {
-                let quoted = line.split('"').skip(1).step_by(2);
-                let routes = [
-                    "/api/v",
-                    "/write",
-                    "/query",
-                    "/settings",
-                    "/ping",
-                    "/health",
-                ];
-                let is_route = |text: &&str| routes.iter().any(|route| text.starts_with(route));
-                found.extend(quoted.filter(is_route).map(str::to_owned));
-            }
-        }
-    }
-}
-
-fn are_declared<P: Program>(function: &str) {
-    let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
-    let mut found = BTreeSet::new();
-    paths(&functions.join(function).join("src"), &mut found);
-    assert!(found.len() > 2, "{function}: {found:?}");
-    let declared: BTreeSet<&str> = P::INTERFACE.routes.iter().map(|route| route.path).collect();
-    for path in found {
-        let path = path.replace("{*path}", "{proxy+}");
-        let is_beginning = declared.iter().any(|declared| declared.starts_with(&path));
-        assert!(
-            is_beginning,
-            "{function} serves {path}, which its interface lacks"
-        );
-    }
-}
-
-#[test]
-fn served_routes_are_declared() {
-    are_declared::<WriteProgram>("write");
-    are_declared::<QueryProgram>("query");
-    are_declared::<EngineProgram>("engine");
 }
 
 /// What an instance has asked its store, as its metrics tell: operations with the beginnings of keys.

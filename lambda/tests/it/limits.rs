@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use neap_lambda::{compact::CompactProgram, query::QueryProgram, write::WriteProgram};
 use neap_s3_server::{Faults, Options, S3Server};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     instance::{Instance, LONG, Place, request},
@@ -64,6 +64,38 @@ async fn what_comes_too_late_is_told_that_nothing_is_known() {
 }
 
 #[tokio::test]
+async fn only_what_comes_through_api_gateway_has_the_time_of_a_request() {
+    let place = Place::new();
+    // Not more than what is kept for the answer.
+    let writes = place.open::<WriteProgram>(&["--without-auth", "--request-timeout", "300ms"]);
+    let status = async |change: fn(&mut Value)| {
+        let mut event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
+        change(&mut event);
+        writes.say(&event).await["statusCode"].clone()
+    };
+    let http_api = status(|event| {
+        event["requestContext"]["domainName"] = "a.execute-api.eu-central-1.amazonaws.com".into();
+    });
+    assert_eq!(http_api.await, 503);
+    let rest_api = status(|event| {
+        event["httpMethod"] = "POST".into();
+        event["requestContext"] = json!({});
+    });
+    assert_eq!(rest_api.await, 503);
+    let function_url = status(|event| {
+        event["requestContext"]["domainName"] = "a.lambda-url.eu-central-1.on.aws".into();
+    });
+    assert_eq!(function_url.await, 204);
+    let balancer = status(|event| {
+        event["httpMethod"] = "POST".into();
+        event["path"] = event["rawPath"].take();
+        event["queryStringParameters"] = json!({"db": "d"});
+        event["requestContext"] = json!({"elb": {}});
+    });
+    assert_eq!(balancer.await, 204);
+}
+
+#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_in_the_words_of_the_contract() {
     let place = Place::new();
     let flags = ["--without-auth", "--max-http-request-size", "100"];
@@ -115,4 +147,43 @@ async fn maintenance_that_fails_for_a_database_is_a_failure() {
     let failure = compact.try_say(&collect, LONG).await.unwrap_err();
     assert_eq!(failure.kind, "Compaction");
     assert!(failure.message.starts_with("database 2: "), "{failure}");
+}
+
+#[tokio::test]
+async fn maintenance_ends_before_the_time_of_the_function_is_over_though_the_store_does_not_answer()
+{
+    let server = S3Server::start(Options::default()).await.unwrap();
+    let mut flags = large::flags(&server);
+    // Nobody asks the compact function by HTTP.
+    flags.retain(|flag| flag != "--without-auth");
+    let open = || Instance::open::<CompactProgram>(&large::open(&flags, &[]));
+    let ready = open();
+    ready.say(&json!({"event": "collect"})).await;
+    server.set_faults(Faults {
+        delay: LONG,
+        ..Faults::default()
+    });
+    // Five seconds are kept for what is under way.
+    let left = Duration::from_millis(5_500);
+    let record =
+        |id: &str| json!({"messageId": id, "body": json!({"event": "collect"}).to_string()});
+    let batch = json!({"Records": [record("1"), record("2")]});
+    let scheduled = json!({"event": "scheduled"});
+    // The one has read the rules of the cluster, the other can't.
+    let new = open();
+    let (of_ready, of_new, answer) = tokio::join!(
+        ready.try_say(&scheduled, left),
+        new.try_say(&scheduled, left),
+        ready.try_say(&batch, left),
+    );
+    for failure in [of_ready, of_new] {
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.kind, "OutOfTime", "{failure}");
+        assert!(
+            failure.message.contains("the store is too slow"),
+            "{failure}"
+        );
+    }
+    let failures = json!([{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]);
+    assert_eq!(answer.unwrap(), json!({ "batchItemFailures": failures }));
 }

@@ -9,8 +9,14 @@ mod large;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod shutdown;

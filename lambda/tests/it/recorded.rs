@@ -72,6 +72,12 @@ async fn writes_are_answered_as_each_source_takes_it() {
             "write-no-route",
             "write-preflight",
             "health-rest-api",
+            "write-http-api-1.0",
+            "write-load-balancer-one-value",
+            "write-odd-headers",
+            "write-odd-body",
+            "write-odd-query",
+            "write-odd-method",
         ],
     )
     .await;
@@ -133,6 +139,8 @@ async fn schedules_and_queues_make_the_compact_function_work() {
             "compact-scheduler-collect",
             "compact-rule",
             "compact-queue",
+            "compact-queue-again",
+            "compact-queue-fifo",
         ],
     )
     .await;

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,8 @@ struct Inner {
     settings: WriterSettings,
     in_flight_bytes: Arc<AtomicUsize>,
     lanes: Mutex<Lanes>,
+    /// Nobody waits for an interval to end any more.
+    is_ending: AtomicBool,
 }
 
 /// What is kept of databases that were ever written to: small entries, one for each depth of their rows.
@@ -135,6 +137,7 @@ impl TailWriter {
                 settings,
                 in_flight_bytes: Arc::default(),
                 lanes: Mutex::default(),
+                is_ending: AtomicBool::default(),
             }),
         }
     }
@@ -195,6 +198,15 @@ impl TailWriter {
     ) -> Result<Acknowledged, WriteError> {
         let answer = self.inner.join(lane, terms, load)?;
         answer.await.unwrap_or(Err(WriteError::Abandoned))
+    }
+
+    /// Puts what waits for the end of an interval at once, and likewise what comes from now on: for whoever is about to
+    /// end and takes no more requests.
+    pub fn begin_shutdown(&self) {
+        self.inner.is_ending.store(true, Ordering::Relaxed);
+        for lane in self.inner.lanes().lanes.values() {
+            lane.is_full.notify_one();
+        }
     }
 
     /// Sets how much the tail of a database is behind.
@@ -272,6 +284,9 @@ impl Inner {
     }
 
     fn flush_interval(&self, pressure: Pressure) -> Duration {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
         let interval = self.settings.flush_interval;
         let interval = match pressure {
             Pressure::None => interval,

@@ -173,6 +173,21 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_an_interval_once_the_end_has_begun() {
+    let setup = Setup::new(WriterSettings::NETWORK).await;
+    setup.write(setup.world.request(1)).await.unwrap();
+    let began = setup.world.bucket.world().clock.monotonic();
+    let waiting = setup.begin(setup.world.request(2)).await;
+    assert_eq!(setup.puts(), 1);
+    setup.writer.begin_shutdown();
+    waiting.await.unwrap().unwrap();
+    setup.write(setup.world.request(3)).await.unwrap();
+    assert_eq!(setup.times().await, [[1], [2], [3]]);
+    let now = setup.world.bucket.world().clock.monotonic();
+    assert!(now - began < WriterSettings::NETWORK.flush_interval);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_after_the_flush_interval_is_put_at_once() {
     let setup = Setup::new(WriterSettings::NETWORK).await;
     setup.write(setup.world.request(0)).await.unwrap();

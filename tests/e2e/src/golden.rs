@@ -51,6 +51,16 @@ fn compare(suite: &str) {
 
 /// Compares the answers of a server with further flags.
 fn compare_with(suite: &str, flags: &str) {
+    let server = format!(
+        "'{}' serve --node-id n1 --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
+         --http-bind 127.0.0.1:{{port}} {flags} {{noauth}}",
+        neap_binary().display()
+    );
+    compare_on(suite, &["--spawn", &server]);
+}
+
+/// Compares the answers of a server that `capture.py` starts, or finds, by these arguments.
+pub(crate) fn compare_on(suite: &str, server: &[&str]) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {
         println!("skipped: no recorded answers in {}", golden.display());
@@ -59,17 +69,13 @@ fn compare_with(suite: &str, flags: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (report, log) = (folder.path().join("report.json"), folder.path().join("log"));
     let log_file = File::create(&log).unwrap();
-    let server = format!(
-        "'{}' serve --node-id n1 --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
-         --http-bind 127.0.0.1:{{port}} {flags} {{noauth}}",
-        neap_binary().display()
-    );
     let mut check = Command::new("python3")
         .arg(golden.join("capture.py"))
         .arg("--check")
         .arg(golden.join("influxdb3-core.json"))
-        .args(["--suite", suite, "--spawn", &server, "--report"])
+        .args(["--suite", suite, "--report"])
         .arg(&report)
+        .args(server)
         .current_dir(folder.path())
         .stdout(log_file.try_clone().unwrap())
         .stderr(log_file)

@@ -9,6 +9,7 @@
 //! | `GET /functions/{f}/logs` | what the instances have printed, by number |
 //! | `POST /2015-03-31/functions/{f}/invocations` | has an event handled |
 //! | `GET /store/requests`, `GET /store/refusals` | what functions asked of the bucket, and were refused |
+//! | `PUT`, `GET`, `DELETE /store/traps/{f}` | kills or freezes an instance after so many requests to the bucket: `{"after": 3}`; tells how often it has |
 //! | `GET`, `DELETE /notifications` | those that are held; forgets them |
 //! | `PUT /notifications/faults` | what happens to notifications from now on |
 //! | `POST /notifications/deliver` | delivers held ones by number: `[2, 0, 0]` |
@@ -33,6 +34,7 @@ use crate::{
     events::{Notifications, Queue, sqs},
     runtime::{FailureKind, Function, Reply},
     store::Journal,
+    trap::{Trap, TrapReport, TrapSettings},
 };
 
 /// The most bytes of a command: an event that is too large for Lambda is refused by the function.
@@ -85,6 +87,10 @@ pub fn routes(control: Control) -> Router {
         .route("/2015-03-31/functions/{function}/invocations", post(invoke))
         .route("/store/requests", get(store_requests))
         .route("/store/refusals", get(store_refusals))
+        .route(
+            "/store/traps/{function}",
+            put(set_trap).get(trap).delete(take_trap),
+        )
         .route("/notifications", get(held).delete(forget))
         .route("/notifications/faults", put(set_faults))
         .route("/notifications/deliver", post(deliver))
@@ -175,6 +181,30 @@ async fn store_requests(State(control): State<Control>) -> impl IntoResponse {
 
 async fn store_refusals(State(control): State<Control>) -> impl IntoResponse {
     Json(control.journal.refusals())
+}
+
+async fn set_trap(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+    Json(settings): Json<TrapSettings>,
+) -> Result<StatusCode, Refused> {
+    let trap = Trap::new(settings, Arc::clone(control.function(&function)?));
+    control.journal.set_trap(&function, Some(trap));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn trap(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+) -> Json<Option<TrapReport>> {
+    Json(control.journal.trap(&function))
+}
+
+async fn take_trap(
+    State(control): State<Control>,
+    Path(function): Path<String>,
+) -> Json<Option<TrapReport>> {
+    Json(control.journal.set_trap(&function, None))
 }
 
 async fn held(State(control): State<Control>) -> Result<Response, Refused> {

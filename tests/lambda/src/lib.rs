@@ -20,6 +20,7 @@
 //! | [`gateway`] | turns HTTP requests into events and answers into HTTP responses |
 //! | [`events`] | schedules, notifications of the bucket, queues |
 //! | [`store`] | the S3 server, with a policy for each function and a count of its requests |
+//! | [`trap`] | instances that are killed or frozen in the middle of their work |
 //! | [`control`] | the interface for tests and people |
 //! | [`deployment`] | the routes and permissions of the Terraform configuration |
 //! | [`local`] | all of it together |
@@ -34,6 +35,7 @@ pub mod runtime;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod trap;
 mod world;
 
 pub use configuration::Configuration;

@@ -12,8 +12,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
-    Configuration, configuration::PolicySource, deployment::Deployment, events::Put,
+    Configuration,
+    configuration::PolicySource,
+    deployment::Deployment,
+    events::Put,
     runtime::Identity,
+    trap::{Trap, TrapReport},
 };
 
 /// The notifications that wait to be passed on.
@@ -39,6 +43,7 @@ pub struct Refusal {
 pub struct Journal {
     counts: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
     refusals: Mutex<Vec<Refusal>>,
+    traps: Mutex<BTreeMap<String, Trap>>,
     puts: Option<mpsc::Sender<Put>>,
 }
 
@@ -54,6 +59,37 @@ impl Journal {
         let refusals = self.refusals.lock();
         refusals.unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Sets a trap for a function in the place of the one that it has, or takes that away, and gives what has become
+    /// of that one.
+    pub fn set_trap(&self, function: &str, trap: Option<Trap>) -> Option<TrapReport> {
+        let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match trap {
+            Some(trap) => traps.insert(function.to_owned(), trap),
+            None => traps.remove(function),
+        };
+        before.map(|trap| trap.report())
+    }
+
+    /// What has become of the trap of a function.
+    pub fn trap(&self, function: &str) -> Option<TrapReport> {
+        let traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
+        traps.get(function).map(Trap::report)
+    }
+
+    fn count(&self, function: &str, kind: String) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(function.to_owned()).or_default();
+        *counts.entry(kind).or_default() += 1;
+    }
+
+    /// Counts a request where the function has a trap.
+    fn spring(&self, function: &str) {
+        let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trap) = traps.get_mut(function) {
+            trap.count();
+        }
+    }
 }
 
 impl Observer for Journal {
@@ -62,9 +98,7 @@ impl Observer for Journal {
         let function = user.strip_prefix(KEY_PREFIX).unwrap_or(user);
         let operation = request.operation.name();
         let kind = format!("{operation} {}", class_name(request.key));
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = counts.entry(function.to_owned()).or_default();
-        *counts.entry(kind).or_default() += 1;
+        self.count(function, kind);
         if request.status == 403 {
             let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             if refusals.len() < REFUSALS {
@@ -88,6 +122,7 @@ impl Observer for Journal {
             // S3 promises nothing about notifications that it has no room for, either.
             puts.try_send(put).ok();
         }
+        self.spring(function);
     }
 }
 

@@ -120,7 +120,7 @@ async fn local(more: &Value) -> (Local, TempDir) {
         "program": bootstrap(),
         "environment": {
             "ENDPOINT": "${STORE_ENDPOINT}/${BUCKET}",
-            "QUEUE": "${QUEUE_URL:work}",
+            "QUEUE": "${QUEUE_URL:orders}",
         },
         "limits": { "max_instances": 2, "init_seconds": 60, "retry_seconds": 0 },
     });

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// A last value or distinct value cache of a table.
 #[derive(Clone, Debug)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     pub(super) table: &'static str,
     pub(super) name: &'static str,
     rows: Rows,
@@ -39,7 +39,7 @@ const AGE: u64 = 3_600;
 
 impl Cache {
     /// The newest row of each key, all columns.
-    pub(super) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
+    pub(crate) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
         let rows = Rows::Last {
             keys: keys.to_vec(),
             values: None,
@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// The combinations of values of columns.
-    pub(super) fn distinct(
+    pub(crate) fn distinct(
         table: &'static str,
         name: &'static str,
         columns: &[&'static str],
@@ -72,7 +72,7 @@ impl Cache {
     }
 
     /// Only these columns beside the key.
-    pub(super) fn of(mut self, columns: &[&'static str]) -> Self {
+    pub(crate) fn of(mut self, columns: &[&'static str]) -> Self {
         if let Rows::Last { values, .. } = &mut self.rows {
             *values = Some(columns.to_vec());
         }
@@ -80,7 +80,7 @@ impl Cache {
     }
 
     /// So many rows of each key, or combinations.
-    pub(super) fn most(mut self, number: u64) -> Self {
+    pub(crate) fn most(mut self, number: u64) -> Self {
         match &mut self.rows {
             Rows::Last { count, .. } => *count = number,
             Rows::Distinct { most, .. } => *most = number,

@@ -8,7 +8,7 @@ use super::definition::{Cache, Columns};
 use crate::harness::{Neap, Output, Place, Reply, Server, neap, pause};
 
 /// The database of the tests.
-pub(super) const DB: &str = "db";
+pub(crate) const DB: &str = "db";
 
 /// How often it is compared again when a row has become too old meanwhile.
 const ATTEMPTS: usize = 20;
@@ -102,13 +102,13 @@ fn querier(place: &Place) -> Neap {
 }
 
 /// The store's time in seconds.
-pub(super) fn now(server: &Server) -> u64 {
+pub(crate) fn now(server: &Server) -> u64 {
     let rows = server.query(DB, "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now");
     rows[0]["now"].as_u64().unwrap()
 }
 
 /// Lines with their times, which are seconds, moved by so many.
-pub(super) fn since(begin: u64, lines: &str) -> String {
+pub(crate) fn since(begin: u64, lines: &str) -> String {
     let moved = lines.lines().map(|line| {
         let (point, time) = line.trim().rsplit_once(' ').unwrap();
         let time = begin.checked_add_signed(time.parse().unwrap()).unwrap();
@@ -118,7 +118,7 @@ pub(super) fn since(begin: u64, lines: &str) -> String {
 }
 
 /// Creates a cache over HTTP.
-pub(super) fn create(server: &Server, cache: &Cache) {
+pub(crate) fn create(server: &Server, cache: &Cache) {
     let path = format!("/api/v3/configure/{}", cache.kind());
     let request = server.request("POST", &path);
     let request = request.header("content-type", "application/json");
@@ -169,7 +169,7 @@ pub(super) fn columns(server: &Server, table: &str) -> Columns {
 }
 
 /// What a cache shows, which is what its definition says, with what is kept and without.
-pub(super) fn check(server: &Server, cache: &Cache, step: &str) -> String {
+pub(crate) fn check(server: &Server, cache: &Cache, step: &str) -> String {
     let definition = cache.definition(&columns(server, cache.table));
     for _ in 0..ATTEMPTS {
         let before = csv_with(server, &definition, &[OFF]);

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    harness::{neap, wait_for},
+    caches::{
+        definition::Cache,
+        stage::{self, DB},
+    },
+    golden,
+    harness::{neap, pause, wait_for},
     life_of_data, malformed, real_input,
 };
 
@@ -75,4 +80,61 @@ fn what_was_dropped_comes_back_with_all_its_rows() {
     let stage = stage();
     life_of_data::drop_and_undrop(&stage);
     stage.into_server().finish();
+}
+
+#[test]
+fn answers_to_sql_are_those_recorded() {
+    let stack = Stack::start();
+    golden::compare_on("sql", &["--url", stack.url()]);
+    stack.finish();
+}
+
+#[test]
+fn answers_to_influxql_are_those_recorded() {
+    let stack = Stack::start();
+    golden::compare_on("influxql", &["--url", stack.url()]);
+    stack.finish();
+}
+
+#[test]
+fn caches_show_what_their_definitions_say() {
+    let stack = Stack::start();
+    stack.write(DB, "clock v=1");
+    let begun = stage::now(&stack);
+    let write = |lines: &str| stack.write(DB, &stage::since(begun, lines));
+    write(
+        "m,host=a,room=x v=1,w=1i -60
+         m,host=a,room=y v=2 -50
+         m,host=b,room=x v=3,w=3i -40
+         m,host=c v=4 -30",
+    );
+    let caches = [
+        Cache::last("m", "latest", &["host"]),
+        Cache::last("m", "two", &["room"])
+            .of(&["host", "v"])
+            .most(2),
+        Cache::distinct("m", "pairs", &["room", "host"]),
+    ];
+    for cache in &caches {
+        stage::create(&stack, cache);
+    }
+    // Each querier in turn, and those that start now.
+    let check = |step: &str| {
+        for cache in &caches {
+            for _ in 0..2 {
+                stage::check(&stack, cache, step);
+            }
+        }
+        stack.kill_all("query");
+        for cache in &caches {
+            stage::check(&stack, cache, step);
+        }
+    };
+    check("in the tail");
+    pause(FLUSH_LAG + Duration::from_secs(1));
+    neap(&stack.place.after(&["compact"])).succeeded();
+    check("flushed");
+    write("m,host=a,room=z w=5i -20\nm,host=d,room=x v=6 -10");
+    check("both");
+    stack.finish();
 }

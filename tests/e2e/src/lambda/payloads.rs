@@ -1,6 +1,6 @@
 //! What is too large for an event or an answer.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io::Read};
 
 use serde_json::{Value, json};
 
@@ -97,15 +97,21 @@ fn a_request_that_is_too_large_is_refused_before_it_gets_anywhere() {
     stack.finish();
 }
 
-#[test]
-fn a_large_result_is_streamed_where_the_service_lets_it() {
-    let stack = Stack::start_with(|configuration| {
+/// Functions behind URLs with `RESPONSE_STREAM`.
+fn streaming(change: impl FnOnce(&mut Value)) -> Stack {
+    Stack::start_with(|configuration| {
         configuration["gateway"] = json!({ "event": "function_url", "streaming": true });
         for function in ["write", "query"] {
             let environment = &mut configuration["functions"][function]["environment"];
             environment["NEAP_RESPONSE_STREAMING"] = json!("true");
         }
-    });
+        change(configuration);
+    })
+}
+
+#[test]
+fn a_large_result_is_streamed_where_the_service_lets_it() {
+    let stack = streaming(|_| {});
     let rows = 4_000;
     for first in [0, rows] {
         let lines = (first..first + rows).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
@@ -125,18 +131,74 @@ fn a_large_result_is_streamed_where_the_service_lets_it() {
 }
 
 #[test]
-fn a_query_ends_before_lambda_ends_its_instance() {
+fn the_first_rows_of_a_stream_arrive_while_the_query_runs() {
+    let stack = streaming(|configuration| {
+        configuration["functions"]["query"]["limits"]["max_instances"] = json!(1);
+    });
+    let lines = (0..3_000).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
+    stack.write("large", &lines.collect::<String>());
+    // Nine gigabytes: more than anything on the way could hold.
+    let sql = "SELECT a.text FROM m a CROSS JOIN m b";
+    let body = json!({ "db": "large", "q": sql, "format": "jsonl" }).to_string();
+    let request = stack.request("POST", "/api/v3/query_sql").body(body);
+    let mut response = request.send().unwrap();
+    assert_eq!(response.status(), 200);
+    let mut begun = [0; 100];
+    response.read_exact(&mut begun).unwrap();
+    assert!(begun.starts_with(br#"{"text":""#));
+    assert_eq!(stack.phases("query"), ["running"]);
+    // Who does not want the rest is not sent it, and others are served.
+    drop(response);
+    let rows = stack.query("large", "SELECT count(*) AS n FROM m");
+    assert_eq!(rows, [json!({ "n": 3_000 })]);
+    assert_eq!(stack.instances("query"), [1]);
+    stack.finish();
+}
+
+#[test]
+fn a_stream_that_breaks_off_says_so_and_is_no_valid_document() {
+    let stack = streaming(|configuration| {
+        let environment = &mut configuration["functions"]["query"]["environment"];
+        environment["NEAP_MAX_RESULT_ROWS"] = json!("20000");
+    });
+    let lines = (0..50_000).map(|row| format!("m v={row}i {row}\n"));
+    stack.write("large", &lines.collect::<String>());
+    let ask = |format: &str| {
+        let body = json!({ "db": "large", "q": "SELECT v FROM m", "format": format }).to_string();
+        let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+        assert_eq!(reply.status, 200, "{format}: {}", reply.text());
+        reply.text()
+    };
+    let csv = ask("csv");
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!((3..=20_002).contains(&lines.len()), "{}", lines.len());
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("query error: "), "{last}");
+    assert!(serde_json::from_str::<Value>(&ask("json")).is_err());
+    let is_valid = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+    assert!(!ask("jsonl").lines().all(is_valid));
+    assert!(stack.log("query").contains("an answer was not completed"));
+    stack.finish();
+}
+
+#[test]
+fn queries_end_before_lambda_ends_their_instance_however_many_there_were() {
     let stack = Stack::start_with(|configuration| {
-        configuration["functions"]["query"]["limits"]["timeout_seconds"] = json!(4);
+        let limits = &mut configuration["functions"]["query"]["limits"];
+        limits["timeout_seconds"] = json!(4);
+        limits["max_instances"] = json!(1);
     });
     let lines = (0..3_000).map(|row| format!("m v={row}i {row}\n"));
     stack.write("large", &lines.collect::<String>());
     stack.query("large", "SELECT count(*) AS n FROM m");
     let instances = stack.instances("query");
+    // This one computes for long without ever waiting for anything.
+    let cross = "SELECT sum(a.v * b.v + c.v) FROM m a, m b, m c";
     for sql in [
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 AS n FROM t) SELECT max(n) FROM t",
-        // This one computes for long without ever waiting for anything.
-        "SELECT sum(a.v * b.v + c.v) FROM m a, m b, m c",
+        cross,
+        cross,
+        cross,
     ] {
         let body = json!({ "db": "large", "q": sql }).to_string();
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
@@ -150,6 +212,9 @@ fn a_query_ends_before_lambda_ends_its_instance() {
         assert!(matches!(reply.status, 400..=504), "{}", reply.status);
         assert!(reply.text().contains("took longer"), "{}", reply.text());
     }
+    // Nothing of them is left on the instance.
+    let rows = stack.query("large", "SELECT 1 AS n");
+    assert_eq!(rows, [json!({ "n": 1 })]);
     let left = stack.instances("query");
     assert!(
         instances.iter().all(|instance| left.contains(instance)),

@@ -10,10 +10,10 @@ use crate::harness::{Reply, wait_for};
 use super::Stack;
 
 /// The longest wait for a plugin: a sweep takes what is older than the flush lag.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
 /// Copies rows, so that it may do so twice, and counts its runs.
-const COPY: &str = r#"
+pub(super) const COPY: &str = r#"
 import time
 
 def process_writes(influxdb3_local, table_batches, args=None):
@@ -47,7 +47,7 @@ fn send(stack: &Stack, path: &str, body: &Value) {
 }
 
 /// Uploads a plugin and creates a trigger for it.
-fn create(stack: &Stack, name: &str, code: &str, specification: &str) {
+pub(super) fn create(stack: &Stack, name: &str, code: &str, specification: &str) {
     let file = format!("{name}.py");
     send(
         stack,
@@ -75,7 +75,7 @@ fn stack(shape: &str, hold: bool) -> Stack {
     })
 }
 
-fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack {
+pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack {
     let target = if shape == "queue" {
         "segments"
     } else {
@@ -95,7 +95,7 @@ fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack {
 }
 
 /// The rows that were copied; none as long as there is no table.
-fn copies(stack: &Stack) -> BTreeSet<u64> {
+pub(super) fn copies(stack: &Stack) -> BTreeSet<u64> {
     let sql = "SELECT v FROM copies";
     let body = json!({ "db": "plants", "q": sql }).to_string();
     let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
@@ -220,5 +220,32 @@ fn plugins_answer_requests_and_run_on_schedule() {
         let reply = Reply::of(stack.request("POST", "/api/v3/query_sql").body(body)).unwrap();
         (reply.status == 200 && reply.bytes.len() > 2).then_some(())
     });
+    stack.finish();
+}
+
+#[test]
+fn requests_reach_a_plugin_at_any_path_by_every_service() {
+    let stack = stack("queue", false);
+    stack.write("plants", "samples id=1i 1");
+    // With what a client has to encode, encoded.
+    let path = ("grün & gut/a+b", "gr%C3%BCn%20%26%20gut/a%2Bb");
+    let percent = ("100%", "100%25");
+    create(&stack, "words", ANSWER, &format!("request:{}", path.0));
+    create(&stack, "percent", ANSWER, &format!("request:{}", percent.0));
+    for service in ["http_api", "rest_api", "load_balancer", "function_url"] {
+        for (path, encoded) in [path, percent] {
+            // An HTTP API decodes twice.
+            let encoded = match service {
+                "http_api" => encoded.replace("%25", "%2525"),
+                _ => encoded.to_owned(),
+            };
+            let request = stack.request("POST", &format!("/api/v3/engine/{encoded}?a=%2525"));
+            let request = request.header("x-lambda-local-event", service);
+            let reply = Reply::of(request.body("hello")).unwrap();
+            assert_eq!(reply.status, 200, "{service} {path}: {}", reply.text());
+            let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
+            assert_eq!(answer["asked"], json!({ "a": "%25" }), "{service} {path}");
+        }
+    }
     stack.finish();
 }

@@ -13,15 +13,15 @@ const DUE: usize = 300;
 /// Writers at the same time.
 const WRITERS: usize = 3;
 /// The longest wait for a flush: the flush lag of a store behind a network, and a slow machine.
-const FLUSH: Duration = Duration::from_secs(120);
+pub(super) const FLUSH: Duration = Duration::from_secs(120);
 /// What a segment waits for on a store behind a network, and a second.
-const FLUSH_LAG: Duration = Duration::from_secs(21);
+pub(super) const FLUSH_LAG: Duration = Duration::from_secs(21);
 /// Days that the rows are of.
 const DAYS: usize = 12;
 const DAY: usize = 86_400;
 
 /// What a scheduler sends.
-fn scheduled() -> Value {
+pub(super) fn scheduled() -> Value {
     json!({ "event": "scheduled" })
 }
 
@@ -79,7 +79,7 @@ fn a_tail_of_many_segments_is_flushed_by_schedule() {
 }
 
 /// Text that does not get much smaller.
-fn noise(seed: &mut u64, length: usize) -> String {
+pub(super) fn noise(seed: &mut u64, length: usize) -> String {
     let characters = (0..length).map(|_| {
         *seed ^= *seed << 13;
         *seed ^= *seed >> 7;
@@ -89,29 +89,66 @@ fn noise(seed: &mut u64, length: usize) -> String {
     characters.filter(|character| *character != '\\').collect()
 }
 
-#[test]
-fn a_large_tail_is_flushed_in_parts_which_are_merged_by_way_of_the_queue() {
-    // With little memory, a flush takes little at a time, and nothing is merged.
-    let stack = Stack::start_with(|configuration| {
-        let mut small = configuration["functions"]["compact"].clone();
-        small["limits"]["memory_mib"] = json!(128);
-        configuration["functions"]["small"] = small;
-    });
+/// Adds a function that compacts with so little memory that it flushes little at a time, and merges nothing.
+pub(super) fn add_small(configuration: &mut Value) {
+    let mut small = configuration["functions"]["compact"].clone();
+    small["limits"]["memory_mib"] = json!(128);
+    configuration["functions"]["small"] = small;
+}
+
+/// Segments so large that such a function takes one at a time.
+const LARGE_WRITES: usize = 13;
+/// Rows of such a write.
+const LARGE_ROWS: usize = 32;
+/// Tables to which each write adds a row, so that there is something to merge in several.
+const SMALL_TABLES: usize = 4;
+
+/// Writes large segments, each of which also writes to the same point.
+pub(super) fn write_large(stack: &Stack) {
     let mut seed = 88_172_645_463_325_252;
-    let writes = 12_usize;
-    for write in 0..writes {
-        let rows = (0..40).map(|row| {
+    let mut last = None;
+    for write in 0..LARGE_WRITES {
+        let rows = (0..LARGE_ROWS).map(|row| {
             format!(
                 "m,write=w{write} text=\"{}\" {row}\n",
                 noise(&mut seed, 100_000)
             )
         });
-        stack.write("scheduled", &rows.collect::<String>());
+        let mut lines = rows.collect::<String>();
+        lines += &format!("newest v={write}i,of_{write}={write}i 1\n");
+        for table in 0..SMALL_TABLES {
+            lines += &format!("small_{table} v={write}i {write}\n");
+        }
+        last = Some(stack.write_after("scheduled", &lines, last));
     }
+}
+
+/// What is to be seen of large segments: the rows of each and what they hold, and the newest version of a point.
+pub(super) fn ask_large(stack: &Stack) -> Vec<Value> {
     let sql = "SELECT write, count(*) AS n, sum(length(text)) AS l, min(text) AS t FROM m GROUP BY write ORDER BY write";
-    let ask = || stack.query("scheduled", sql);
+    let mut rows = stack.query("scheduled", sql);
+    assert_eq!(rows.len(), LARGE_WRITES);
+    let are_whole = rows.iter().all(|row| row["n"] == LARGE_ROWS);
+    assert!(are_whole, "{rows:?}");
+    let newest = stack.query("scheduled", "SELECT * FROM newest");
+    assert_eq!(newest[0]["v"], LARGE_WRITES - 1);
+    rows.extend(newest);
+    for table in 0..SMALL_TABLES {
+        let sql = format!("SELECT v FROM small_{table} ORDER BY v");
+        let small = stack.query("scheduled", &sql);
+        let expected = (0..LARGE_WRITES).map(|write| json!({ "v": write }));
+        assert_eq!(small, expected.collect::<Vec<_>>());
+    }
+    rows
+}
+
+#[test]
+fn a_large_tail_is_flushed_in_parts_which_are_merged_by_way_of_the_queue() {
+    // With little memory, a flush takes little at a time, and nothing is merged.
+    let stack = Stack::start_with(add_small);
+    write_large(&stack);
+    let ask = || ask_large(&stack);
     let written = ask();
-    assert_eq!(written.len(), writes);
     flush(&stack, "small");
     stack.invoke("compact", &json!({ "event": "collect" }));
     wait_for("merges", FLUSH, || {

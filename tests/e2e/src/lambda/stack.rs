@@ -148,12 +148,37 @@ impl Stack {
 
     /// Has an event handled, and gives what the function answered.
     pub(super) fn invoke(&self, function: &str, event: &Value) -> Value {
+        let said = self.try_invoke(function, event);
+        said.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, or why there is no answer.
+    pub(super) fn try_invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let request = self.control.request("POST", &path).body(event.to_string());
         let reply = Reply::of(request).unwrap();
-        let error = reply.header("x-amz-function-error");
-        assert!(reply.status == 200 && error.is_none(), "{}", reply.text());
-        serde_json::from_slice(&reply.bytes).unwrap()
+        match reply.header("x-amz-function-error") {
+            None if reply.status == 200 => Ok(serde_json::from_slice(&reply.bytes).unwrap()),
+            _ => Err(reply.text()),
+        }
+    }
+
+    /// From now on an instance of a function is killed, or frozen, after so many requests to the store.
+    pub(super) fn set_trap(&self, function: &str, trap: &Value) {
+        self.command("PUT", &format!("/store/traps/{function}"), trap);
+    }
+
+    /// How often the trap of a function has caught an instance so far.
+    pub(super) fn caught(&self, function: &str) -> u64 {
+        let trap = self.look(&format!("/store/traps/{function}"));
+        trap["caught"].as_u64().unwrap()
+    }
+
+    /// Takes the trap of a function away, and tells how often it has caught an instance.
+    pub(super) fn take_trap(&self, function: &str) -> u64 {
+        let path = format!("/store/traps/{function}");
+        let trap = self.command("DELETE", &path, &Value::Null);
+        trap["caught"].as_u64().unwrap()
     }
 
     /// The numbers of the living instances of a function.
@@ -161,6 +186,23 @@ impl Stack {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap();
         let numbers = instances.iter().map(|one| one["number"].as_u64().unwrap());
+        numbers.collect()
+    }
+
+    /// What the living instances of a function are doing: `starting`, `idle` or `running`.
+    pub(super) fn phases(&self, function: &str) -> Vec<String> {
+        let functions = self.look("/functions");
+        let instances = functions[function].as_array().unwrap();
+        let phases = instances.iter().map(|one| one["phase"].as_str().unwrap());
+        phases.map(str::to_owned).collect()
+    }
+
+    /// The numbers of the instances of a function that are frozen in the middle of an event.
+    pub(super) fn frozen_at_work(&self, function: &str) -> Vec<u64> {
+        let functions = self.look("/functions");
+        let instances = functions[function].as_array().unwrap().iter();
+        let frozen = instances.filter(|one| one["phase"] == "running" && one["frozen"] == true);
+        let numbers = frozen.map(|one| one["number"].as_u64().unwrap());
         numbers.collect()
     }
 

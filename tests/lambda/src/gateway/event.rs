@@ -1,4 +1,7 @@
 //! The events that the services make of an HTTP request.
+//!
+//! Only an HTTP API decodes the path, as events that others recorded show:
+//! <https://github.com/hotsock/voker/blob/main/vokerhttp/testdata/ingress-paths.json>.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -17,11 +20,20 @@ use crate::{
 /// The address that every client seems to have.
 const CLIENT: &str = "127.0.0.1";
 
+/// The service refuses the path of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path is not encoded as the service wants it")]
+pub(super) struct RefusedPath;
+
 /// The event for a request.
-pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Value {
+pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Value, RefusedPath> {
+    let sent = parts.uri.path();
     let request = Request {
         method: &parts.method,
-        path: parts.uri.path(),
+        path: match kind {
+            EventKind::HttpApi => decode_path(sent)?.into(),
+            EventKind::FunctionUrl | EventKind::RestApi | EventKind::LoadBalancer => sent.into(),
+        },
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
     };
@@ -42,7 +54,7 @@ pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Value {
         }
         event.insert("isBase64Encoded".to_owned(), is_base64.into());
     }
-    event
+    Ok(event)
 }
 
 /// Text stays text where the service takes the type for text; everything else is encoded.
@@ -72,7 +84,8 @@ fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
 
 struct Request<'a> {
     method: &'a Method,
-    path: &'a str,
+    /// As the function gets it.
+    path: Cow<'a, str>,
     query: &'a str,
     headers: &'a HeaderMap,
 }
@@ -80,28 +93,35 @@ struct Request<'a> {
 impl Request<'_> {
     /// Payload format 2.0.
     fn version_2(&self, kind: EventKind) -> Value {
-        // An HTTP API decodes the path, the URL of a function does not.
-        let path = match kind {
-            EventKind::HttpApi => decode(self.path),
-            _ => self.path.into(),
+        let is_function_url = kind == EventKind::FunctionUrl;
+        // What a function URL leaves encoded in the one place it decodes in the other.
+        let (domain, decoded) = match is_function_url {
+            true => (
+                format!("local.lambda-url.{REGION}.on.aws"),
+                decode(&self.path),
+            ),
+            false => (self.host(), self.path.as_ref().into()),
         };
         let mut headers = self.joined_headers(",");
-        let cookies = headers.remove("cookie");
+        let cookies = headers.get("cookie").cloned();
+        if !is_function_url {
+            headers.remove("cookie");
+        }
         let date = world::date();
         let mut event = json!({
             "version": "2.0",
             "routeKey": "$default",
-            "rawPath": path,
+            "rawPath": self.path,
             "rawQueryString": self.query,
             "headers": headers,
             "requestContext": {
                 "accountId": ACCOUNT,
                 "apiId": "local",
-                "domainName": self.host(),
+                "domainName": domain,
                 "domainPrefix": "local",
                 "http": {
                     "method": self.method.as_str(),
-                    "path": path,
+                    "path": decoded,
                     "protocol": "HTTP/1.1",
                     "sourceIp": CLIENT,
                     "userAgent": self.header("user-agent"),
@@ -133,17 +153,16 @@ impl Request<'_> {
     /// Payload format 1.0 of a REST API.
     fn version_1(&self) -> Value {
         let date = world::date();
-        let path = decode(self.path);
         let parameters = self.parameters(decode_form);
         json!({
             "resource": "/{proxy+}",
-            "path": path,
+            "path": self.path,
             "httpMethod": self.method.as_str(),
             "headers": self.last_headers(),
             "multiValueHeaders": self.all_headers(),
             "queryStringParameters": last_of(&parameters),
             "multiValueQueryStringParameters": all_of(&parameters),
-            "pathParameters": { "proxy": path.trim_start_matches('/') },
+            "pathParameters": { "proxy": self.path.trim_start_matches('/') },
             "stageVariables": null,
             "requestContext": {
                 "accountId": ACCOUNT,
@@ -152,7 +171,7 @@ impl Request<'_> {
                 "domainPrefix": "local",
                 "httpMethod": self.method.as_str(),
                 "identity": { "sourceIp": CLIENT, "userAgent": self.header("user-agent") },
-                "path": path,
+                "path": self.path,
                 "protocol": "HTTP/1.1",
                 "requestId": world::fresh_id(),
                 "requestTime": date.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
@@ -253,6 +272,26 @@ fn last_of(parameters: &[(String, Vec<String>)]) -> Value {
     Value::Object(last.collect())
 }
 
+/// What an HTTP API makes of a path: it decodes it, cuts it off at a question mark, and decodes it once more.
+fn decode_path(sent: &str) -> Result<String, RefusedPath> {
+    let once = unescape(sent)?;
+    let path = once.split('?').next().unwrap_or_default();
+    unescape(path)
+}
+
+/// Text without escapes; every percent sign has to be one.
+fn unescape(text: &str) -> Result<String, RefusedPath> {
+    let are_escapes = text.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    let decoded = percent_decode_str(text).decode_utf8();
+    match decoded {
+        Ok(decoded) if are_escapes => Ok(decoded.into_owned()),
+        _ => Err(RefusedPath),
+    }
+}
+
 /// A part of a query, in which a plus is a space.
 fn decode_form(text: &str) -> Cow<'_, str> {
     match text.contains('+') {
@@ -272,12 +311,15 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use neap_lambda::http::HttpEvent;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
 
     use super::*;
 
     const TARGET: &str = "/api/v3/engine/a%20b?db=my-db&q=SELECT%20*%20FROM%20%22t%22&x=1&x=2%2B3";
 
-    /// What the library of the functions reads from an event.
+    /// What AWS's own library for functions reads from an event.
     async fn read(kind: EventKind, content_type: &str, body: &[u8]) -> http::Request<Bytes> {
         let (parts, ()) = http::Request::builder()
             .method("POST")
@@ -290,7 +332,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        let event = event(kind, &parts, &Bytes::copy_from_slice(body));
+        let event = event(kind, &parts, &Bytes::copy_from_slice(body)).unwrap();
         let request = lambda_http::request::from_str(&event.to_string()).unwrap();
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -320,6 +362,62 @@ mod tests {
                 assert_eq!(headers["authorization"], "Bearer apiv3_x", "{kind:?}");
                 assert_eq!(headers["content-type"], content_type, "{kind:?}");
                 assert_eq!(request.body(), body, "{kind:?} {content_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_http_api_decodes_paths_twice_and_cuts_them_off() {
+        for (sent, arrived) in [
+            ("/p/plain", Ok("/p/plain")),
+            ("/p/space%20value", Ok("/p/space value")),
+            ("/p/question%3Fvalue", Ok("/p/question")),
+            ("/p/percent%25done", Err(RefusedPath)),
+            ("/p/slash%2Fvalue", Ok("/p/slash/value")),
+            ("/p/unicode-%CE%BB", Ok("/p/unicode-λ")),
+            ("/p/literal%252Fvalue", Ok("/p/literal/value")),
+            ("/p/literal%253Fvalue", Ok("/p/literal?value")),
+            ("/p/literal%2525value", Ok("/p/literal%value")),
+        ] {
+            let arrived = arrived.map(str::to_owned);
+            assert_eq!(decode_path(sent), arrived, "{sent}");
+        }
+    }
+
+    /// The path that a function routes by; none if the service refuses it.
+    fn routed(kind: EventKind, sent: &str) -> Option<String> {
+        let request = http::Request::builder().uri(sent).body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let event = event(kind, &parts, &Bytes::new()).ok()?;
+        let event: HttpEvent = serde_json::from_str(&event.to_string()).unwrap();
+        let incoming = event.into_request("").unwrap();
+        Some(incoming.request.uri().path().to_owned())
+    }
+
+    fn encode(text: &str) -> String {
+        utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_puts_into_a_path_reaches_the_routes(
+            segment in prop_oneof!["\\PC{1,12}", "[ %/?#+&=;.a2Füλ世\\x00-\\x1f]{1,12}"],
+        ) {
+            let prefix = "/api/v3/engine/";
+            let sent = format!("{prefix}{}", encode(&segment));
+            for kind in EventKind::ALL {
+                // An HTTP API passes on everything that was encoded twice, and of the rest what it does not decode again.
+                let sent = match kind {
+                    EventKind::HttpApi if segment.contains(['%', '?']) => {
+                        format!("{prefix}{}", encode(&encode(&segment)))
+                    }
+                    _ => sent.clone(),
+                };
+                let path = routed(kind, &sent).unwrap();
+                let rest = path.strip_prefix(prefix).unwrap();
+                prop_assert_eq!(&decode(rest), &segment, "{:?}", kind);
+                let is_one = !rest.contains('/');
+                prop_assert!(is_one || kind == EventKind::HttpApi, "{:?}: {}", kind, rest);
             }
         }
     }

@@ -68,7 +68,14 @@ impl Gateway {
                 return answer::said(StatusCode::BAD_REQUEST, "Bad Request", "Gateway.BrokenBody");
             }
         };
-        let event = event(kind, &parts, &body).to_string();
+        let Ok(event) = event(kind, &parts, &body) else {
+            return answer::said(
+                StatusCode::BAD_REQUEST,
+                "Bad Request",
+                "Gateway.RefusedPath",
+            );
+        };
+        let event = event.to_string();
         let outcome = self.invoke(kind, &parts, event.into(), instance).await;
         answer::response(kind, outcome).await
     }

@@ -215,6 +215,27 @@ impl Function {
         Ok(())
     }
 
+    /// Kills the instance that has been at work for longest, and does not wait until it has gone. Whether there was one.
+    pub(crate) fn kill_busy(&self) -> bool {
+        let failure = Failure::new(FailureKind::Exited, "the instance was killed");
+        let mut state = self.state();
+        let busy = state.busy();
+        if let Some(instance) = busy.and_then(|number| state.instances.get_mut(&number)) {
+            instance.kill(failure);
+        }
+        busy.is_some()
+    }
+
+    /// Freezes the instance that has been at work for longest, as [`Function::freeze`] does, and gives its number.
+    pub(crate) fn freeze_busy(&self) -> Option<u32> {
+        let mut state = self.state();
+        let number = state.busy()?;
+        let instance = state.instances.get_mut(&number)?;
+        instance.held = true;
+        instance.freeze();
+        Some(number)
+    }
+
     /// Ends an instance as Lambda does: it is told before, if it has registered an extension.
     ///
     /// # Errors

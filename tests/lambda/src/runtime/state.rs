@@ -27,6 +27,17 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
+impl State {
+    /// The instance that has been at work for longest, of those that are not frozen.
+    pub(super) fn busy(&self) -> Option<u32> {
+        let busy = self.instances.iter().filter(|(_, instance)| {
+            instance.ending.is_none() && !instance.frozen && instance.load() > 0
+        });
+        let longest = busy.min_by_key(|(_, instance)| instance.last_turn);
+        longest.map(|(number, _)| *number)
+    }
+}
+
 /// An instance that lives.
 #[derive(Debug)]
 pub(super) struct Instance {

@@ -36,7 +36,7 @@ async fn until_said(local: &Local, path: &str, pointer: &str, expected: Value) {
 fn queues() -> Value {
     json!({
         "queues": {
-            "work": { "function": "write", "visibility_seconds": 0.2, "batch_size": 10,
+            "orders": { "function": "write", "visibility_seconds": 0.2, "batch_size": 10,
                 "max_receives": 3, "dead_letters": "dead" },
             "dead": {},
         },
@@ -48,10 +48,10 @@ fn queues() -> Value {
 async fn messages_that_fail_come_again_and_then_go_to_the_dead() {
     let (local, _folder) = local(&queues()).await;
     for body in ["good 1", "bad 2", "good 3"] {
-        assert_eq!(send(&local, "POST", "/queues/work", body).await, 204);
+        assert_eq!(send(&local, "POST", "/queues/orders", body).await, 204);
     }
     until_said(&local, "/queues", "/dead/bodies", json!(["bad 2"])).await;
-    until_said(&local, "/queues", "/work/bodies", json!([])).await;
+    until_said(&local, "/queues", "/orders/bodies", json!([])).await;
     local.stop().await;
 }
 

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 
 use super::*;
-use crate::{configuration::Placement, runtime::FailureKind};
+use crate::{
+    configuration::Placement,
+    runtime::FailureKind,
+    trap::{Trap, TrapSettings},
+};
 
 #[tokio::test]
 async fn an_instance_is_frozen_between_two_events() {
@@ -259,5 +263,59 @@ async fn an_event_that_nobody_waits_for_is_tried_three_times() {
     assert_eq!(failure.kind, FailureKind::Exited);
     assert_eq!(stage.function.logs().len(), 3);
     assert!(stage.folder.path().join("logs/echo-3.log").is_file());
+    stage.close().await;
+}
+
+/// A trap for the function that springs after two requests, again and again.
+fn trap(stage: &Stage, freeze_seconds: Option<f64>) -> Trap {
+    let settings = TrapSettings {
+        after: 2,
+        again: true,
+        freeze_seconds,
+    };
+    Trap::new(settings, Arc::clone(&stage.function))
+}
+
+#[tokio::test]
+async fn a_trap_kills_an_instance_that_is_at_work() {
+    let stage = Stage::new(limits());
+    let mut trap = trap(&stage, None);
+    stage.pid().await;
+    (0..2).for_each(|_| trap.count());
+    assert_eq!((trap.report().requests, trap.report().caught), (2, 0));
+    assert_eq!(
+        stage.function.report().len(),
+        1,
+        "who has nothing to do is spared"
+    );
+    let asked = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
+    let catch = async {
+        until("running", || stage.function.report()[0].phase == "running").await;
+        trap.count();
+        assert_eq!(trap.report().caught, 0);
+        trap.count();
+        assert_eq!(trap.report().caught, 1);
+    };
+    let (answer, ()) = tokio::join!(asked, catch);
+    assert_eq!(answer.unwrap_err().kind, FailureKind::Exited);
+    assert_eq!(trap.report().requests, 4);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_trap_freezes_an_instance_that_is_at_work_for_a_while() {
+    let stage = Stage::new(limits());
+    let mut trap = trap(&stage, Some(0.2));
+    let pid = stage.pid().await;
+    let asked = stage.ask(json!({ "do": "sleep", "ms": 100 }));
+    let catch = async {
+        until("running", || stage.function.report()[0].phase == "running").await;
+        (0..2).for_each(|_| trap.count());
+        assert!(stage.function.report()[0].frozen);
+        until("stopped", || state_of(pid) == Some('T')).await;
+    };
+    let (answer, ()) = tokio::join!(asked, catch);
+    assert_eq!(answer.unwrap(), json!("slept"));
+    assert_eq!(trap.report().caught, 1);
     stage.close().await;
 }

@@ -1,0 +1,132 @@
+//! Objects in JSON of which each value is looked at by itself, so that one that nobody expects spoils no other.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// The text of a value of nothing.
+const NULL: &str = "null";
+
+/// An object in JSON. Of values with the same name the last one counts.
+#[derive(Default)]
+pub(super) struct Object<'a>(BTreeMap<Name, &'a RawValue>);
+
+impl<'a> Object<'a> {
+    /// The value of a name; `None` if there is none, or `null`.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let value = self.0.get(name.as_bytes()).copied();
+        value.filter(|value| value.get() != NULL)
+    }
+
+    /// Whether a name has a value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// The value of a name, if it is of this type.
+    pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        self.raw(name).and_then(typed)
+    }
+
+    /// All names and values. A name need not be valid UTF-8: JSON can write halves of characters.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+}
+
+/// A value, if it is of this type.
+pub(super) fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+impl<'a, 'de: 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Objects)
+    }
+}
+
+struct Objects;
+
+impl<'de> Visitor<'de> for Objects {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = Object::default();
+        while let Some((name, value)) = map.next_entry()? {
+            object.0.insert(name, value);
+        }
+        Ok(object)
+    }
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Name(Vec<u8>);
+
+impl std::borrow::Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Name {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Text would have to be valid.
+        deserializer.deserialize_bytes(Names)
+    }
+}
+
+struct Names;
+
+impl Visitor<'_> for Names {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Name, E> {
+        Ok(Name(name.to_vec()))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(Name(name.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object<'_> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_value_that_is_odd_spoils_no_other() {
+        let text =
+            r#"{"a": 1, "b": "\ud800", "\udfff": [], "c": null, "d": 1e999, "e": "x", "a": 2}"#;
+        let object = object(text);
+        assert_eq!(object.get::<u8>("a"), Some(2));
+        assert_eq!(object.get::<String>("b"), None);
+        assert_eq!(object.get::<f64>("d"), None);
+        assert_eq!(object.get::<String>("e").as_deref(), Some("x"));
+        let there = ["a", "b", "c", "d", "e", "f"].map(|name| object.has(name));
+        assert_eq!(there, [true, true, false, true, true, false]);
+        assert_eq!(object.iter().count(), 6);
+        assert!(serde_json::from_str::<Object<'_>>("[1]").is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! What is declared is what the routers serve.
+
+use std::collections::BTreeSet;
+
+use axum::{Extension, Router, body::Body, response::IntoResponse};
+use http::Request;
+use neap_bucket::World;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::*;
+use crate::{
+    engine::{EngineProgram, Parts},
+    options,
+    query::{Queries, QueryProgram},
+    serving::care_routes,
+    start::Program,
+    store::Opened,
+    write::{WriteProgram, Writes},
+};
+
+/// The methods that a route may have. `HEAD` comes with `GET`, and `OPTIONS` is answered for all routes.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
+
+/// Methods and paths.
+type Routes = BTreeSet<(&'static str, String)>;
+
+/// Marks an answer as that to a request which no route takes.
+#[derive(Clone, Copy, Debug)]
+struct NoRoute;
+
+/// The options of a function over a directory, and its store.
+fn open<P: Program>(place: &TempDir) -> (P::Options, Opened) {
+    let path = place.path().display().to_string();
+    let arguments = ["neap", "--object-store", "file", "--data-dir", &path];
+    let options = options::parse::<P::Options>(&arguments).unwrap();
+    let common: &options::CommonOptions = options.as_ref();
+    let opened = Opened::open(&common.store, &World::system()).unwrap();
+    (options, opened)
+}
+
+/// The paths of a router, as API Gateway writes them. axum shows them for debugging, and nowhere else.
+fn paths(router: &Router) -> BTreeSet<String> {
+    let shown = format!("{router:?}");
+    let quoted = shown.split("): \"/").skip(1);
+    let paths = quoted.map(|rest| format!("/{}", rest.split('"').next().unwrap()));
+    let paths: BTreeSet<String> = paths
+        .map(|path| path.replace("{*path}", "{proxy+}"))
+        .collect();
+    assert!(paths.contains("/health"), "axum shows routers otherwise");
+    paths
+}
+
+/// The routes of a router.
+async fn served(routes: Router, opened: &Opened) -> Routes {
+    let routes = routes.merge(care_routes(opened));
+    let paths = paths(&routes);
+    let no_route = async || Extension(NoRoute).into_response();
+    let router = routes
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_route);
+    let mut served = Routes::new();
+    for path in paths {
+        for method in METHODS {
+            let request = Request::builder()
+                .method(method)
+                .uri(path.replace("{proxy+}", "some/path"))
+                .body(Body::empty());
+            let answer = router.clone().oneshot(request.unwrap()).await.unwrap();
+            if answer.extensions().get::<NoRoute>().is_none() {
+                served.insert((method, path.clone()));
+            }
+        }
+    }
+    served
+}
+
+/// The routes that a function declares.
+fn declared(routes: &[Route]) -> Routes {
+    let mut declared = Routes::new();
+    for route in routes {
+        for method in METHODS {
+            if [method, "ANY"].contains(&route.method) {
+                declared.insert((method, route.path.to_owned()));
+            }
+        }
+    }
+    declared
+}
+
+#[tokio::test]
+async fn declared_routes_are_those_that_are_served() {
+    let place = tempfile::tempdir().unwrap();
+    let (options, opened) = open::<WriteProgram>(&place);
+    let routes = Writes::new(&options, opened.clone())
+        .routes()
+        .await
+        .unwrap();
+    let write = (WriteProgram::INTERFACE, served(routes, &opened).await);
+
+    let (options, opened) = open::<QueryProgram>(&place);
+    let routes = Queries::new(&options, opened.clone())
+        .routes()
+        .await
+        .unwrap();
+    let query = (QueryProgram::INTERFACE, served(routes, &opened).await);
+
+    let (options, opened) = open::<EngineProgram>(&place);
+    let routes = Parts::new(&options, opened.clone()).routes().await.unwrap();
+    let engine = (EngineProgram::INTERFACE, served(routes, &opened).await);
+
+    for (interface, served) in [write, query, engine] {
+        let declared = declared(interface.routes);
+        let unserved: Vec<_> = declared.difference(&served).collect();
+        let undeclared: Vec<_> = served.difference(&declared).collect();
+        assert!(
+            unserved.is_empty() && undeclared.is_empty(),
+            "{}: {unserved:?} are not served, {undeclared:?} not declared",
+            interface.function
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! What all functions that answer HTTP have in common: what is put around their routes, and how they begin.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{BoxError, Router};
+use neap_catalog::{Catalog, CatalogError};
+use neap_http::{ApiError, ClusterId, Common, Kind, Server, finish, health_routes, metrics_routes};
+use serde_json::value::RawValue;
+
+use crate::{
+    REVISION, VERSION,
+    http::HttpFunction,
+    interface::Route,
+    options::AccessOptions,
+    start::{Failure, Function, Reply},
+    store::Opened,
+};
+
+/// The routes by which a function is looked after: those of [`care_routes`].
+pub(crate) const CARE_ROUTES: [Route; 5] = [
+    Route::new("GET", "/health"),
+    Route::new("GET", "/api/v1/health"),
+    Route::new("GET", "/ping"),
+    Route::new("POST", "/ping"),
+    Route::new("GET", "/metrics"),
+];
+
+/// The routes by which a function is looked after.
+pub(crate) fn care_routes(opened: &Opened) -> Router {
+    let server = Server::new(VERSION, REVISION, opened.bucket.world());
+    health_routes(server).merge(metrics_routes(opened.metrics.clone()))
+}
+
+/// Routes of a function with what every answer has, and those by which it is looked after.
+pub(crate) fn finished(
+    routes: Router,
+    opened: &Opened,
+    catalog: &Arc<Catalog>,
+    access: &AccessOptions,
+) -> Router {
+    let metrics = opened.metrics.clone();
+    let access = access.access(catalog, &metrics);
+    let common = Common {
+        cluster: ClusterId::of(Arc::clone(catalog)),
+        world: opened.bucket.world().clone(),
+        metrics,
+        access,
+    };
+    finish(routes.merge(care_routes(opened)), common)
+}
+
+/// What is answered while the catalog can't be read.
+pub(crate) fn unopened(error: CatalogError) -> ApiError {
+    tracing::warn!(%error, "the catalog can't be read");
+    ApiError::from(error)
+}
+
+/// What a body that ended before its end is answered with.
+pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
+    ApiError::text(Kind::Internal, error.to_string())
+}
+
+/// A function that answers requests, and nothing else.
+pub(crate) struct OnlyHttp(pub(crate) HttpFunction);
+
+#[async_trait]
+impl Function for OnlyHttp {
+    async fn warm(&self) {
+        if let Err(error) = self.0.router().await {
+            tracing::warn!(%error, "the first event will ask again");
+        }
+    }
+
+    async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
+        self.0.handle(event, left).await
+    }
+
+    fn streams(&self) -> bool {
+        self.0.streams()
+    }
+
+    fn begin_shutdown(&self) {
+        self.0.begin_shutdown();
+    }
+}

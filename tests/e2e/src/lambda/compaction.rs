@@ -1,0 +1,155 @@
+//! The compact function, killed and frozen in the middle of flushes and merges, alone and beside others of its kind:
+//! what was acknowledged is there once, and the bucket is in order.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{neap, pause, wait_for};
+
+use super::{
+    Stack,
+    schedules::{FLUSH, FLUSH_LAG, add_small, ask_large, scheduled, write_large},
+};
+
+/// Compact instances that work at the same time.
+const TOGETHER: usize = 3;
+
+fn collect() -> Value {
+    json!({ "event": "collect" })
+}
+
+/// A stack with large segments that may be flushed, and what is to be seen of them.
+fn stage(change: impl FnOnce(&mut Value)) -> (Stack, Vec<Value>) {
+    let stack = Stack::start_with(|configuration| {
+        for name in ["write", "query"] {
+            configuration["functions"][name]["limits"]["max_instances"] = json!(1);
+        }
+        change(configuration);
+        add_small(configuration);
+    });
+    write_large(&stack);
+    let written = ask_large(&stack);
+    pause(FLUSH_LAG);
+    (stack, written)
+}
+
+/// A querier that starts now sees what is to be seen, and the bucket is in order.
+fn check(stack: &Stack, written: &[Value]) {
+    stack.kill_all("query");
+    assert_eq!(ask_large(stack), written);
+    let report = neap(&stack.place.after(&["fsck", "--full"]));
+    assert_eq!(
+        (report.status, report.err.as_str()),
+        (Some(0), ""),
+        "{}",
+        report.out
+    );
+}
+
+/// What all instances of the functions that compact have done, by the lines of their logs.
+fn done(stack: &Stack, what: &str) -> u64 {
+    let log = stack.log("small") + &stack.log("compact");
+    let counts = log.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        line[what].as_u64()
+    });
+    counts.sum()
+}
+
+fn sections(stack: &Stack) -> usize {
+    let sql = "SELECT row_count FROM system.parquet_files WHERE table_name = 'm'";
+    stack.query("scheduled", sql).len()
+}
+
+/// Has an event handled by instances that are killed after ever more requests, beginning with so many, until one is not
+/// killed. How many were.
+fn kill_ever_later(
+    stack: &Stack,
+    function: &str,
+    event: &Value,
+    (first, step): (usize, usize),
+) -> usize {
+    let mut after = first;
+    for kills in 0.. {
+        stack.set_trap(function, &json!({ "after": after }));
+        let answer = stack.try_invoke(function, event);
+        if stack.take_trap(function) == 0 {
+            answer.unwrap();
+            return kills;
+        }
+        after += step;
+    }
+    unreachable!("an event takes a finite number of requests")
+}
+
+#[test]
+fn flushes_and_merges_that_are_killed_at_any_request_lose_nothing_and_double_nothing() {
+    let (stack, written) = stage(|configuration| {
+        // Orders stay in the queue, so that the test hands them out.
+        configuration["queues"]["merges"] = json!({});
+    });
+    let flushes = kill_ever_later(&stack, "small", &scheduled(), (1, 1));
+    check(&stack, &written);
+    let flushed = sections(&stack);
+    stack.invoke("compact", &collect());
+    let orders = stack.queue("merges");
+    assert!(orders.len() >= 3, "{orders:?}");
+    // Each at other requests, all together at every one.
+    let kills = orders.iter().enumerate().map(|(number, order)| {
+        let order: Value = serde_json::from_str(order).unwrap();
+        let at = (number + 1, orders.len());
+        kill_ever_later(&stack, "compact", &order, at)
+    });
+    let merges: Vec<_> = kills.collect();
+    check(&stack, &written);
+    println!("{flushes} and {merges:?} kills, {flushed} sections");
+    let is_each_killed = merges.iter().all(|kills| *kills > 0);
+    assert!(flushes > 5 && is_each_killed, "{flushes} {merges:?}");
+    assert!(sections(&stack) < flushed);
+    stack.finish();
+}
+
+/// Has an event handled by several instances at the same time, one of which is frozen or killed again and again.
+fn together(stack: &Stack, function: &str, event: &Value, trap: &Value) -> u64 {
+    stack.set_trap(function, trap);
+    thread::scope(|scope| {
+        for _ in 0..TOGETHER {
+            // Some are killed, and some find that another one was faster.
+            scope.spawn(|| (0..2).for_each(|_| drop(stack.try_invoke(function, event))));
+        }
+    });
+    stack.take_trap(function)
+}
+
+#[test]
+fn compactors_that_are_frozen_and_killed_beside_others_lose_nothing_and_double_nothing() {
+    let (stack, written) = stage(|configuration| {
+        configuration["functions"]["compact"]["limits"]["max_instances"] = json!(TOGETHER);
+    });
+    let freeze = json!({ "after": 7, "again": true, "freeze_seconds": 0.4 });
+    let frozen = together(&stack, "small", &scheduled(), &freeze);
+    check(&stack, &written);
+    assert!(frozen >= 3, "{frozen}");
+    let flushed = sections(&stack);
+
+    // Merges come by the queue to several instances, one of which is killed now and then.
+    stack.invoke("compact", &collect());
+    let is_over = || stack.queue("merges").is_empty();
+    let mut killed = 0;
+    for after in [2, 5, 9, 14, 20] {
+        stack.set_trap("compact", &json!({ "after": after }));
+        wait_for("merges", FLUSH, || {
+            (stack.caught("compact") > 0 || is_over()).then_some(())
+        });
+        killed += stack.take_trap("compact");
+    }
+    wait_for("merges", FLUSH, || is_over().then_some(()));
+    check(&stack, &written);
+    let merges = done(&stack, "merges");
+    println!("{frozen} frozen, {killed} killed, {flushed} sections, {merges} merges");
+    assert!(killed >= 2 && merges >= 3, "{killed} {merges}");
+    assert!(sections(&stack) < flushed);
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}

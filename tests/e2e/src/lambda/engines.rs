@@ -1,0 +1,148 @@
+//! Several engines at the same time, frozen and killed in the middle of their work: each row is given to a plugin at
+//! least once, and each tick runs once.
+
+use std::{collections::BTreeSet, thread};
+
+use serde_json::{Value, json};
+
+use crate::harness::wait_for;
+
+use super::{
+    Stack,
+    plugins::{self, COPY, LIMIT},
+};
+
+/// Engines that work at the same time.
+const TOGETHER: usize = 3;
+/// Writes, each of which is a segment.
+const WRITES: u64 = 30;
+/// Seconds between two ticks.
+const STEP: u64 = 10;
+
+/// Leaves a row for each of its runs.
+const TICK: &str = r#"
+import uuid
+
+def process_scheduled_call(influxdb3_local, call_time, args=None):
+    line = LineBuilder("ticks").tag("run", uuid.uuid4().hex).int64_field("called", int(call_time.timestamp()))
+    influxdb3_local.write(line.time_ns(1))
+"#;
+
+/// A stack with several engines, each of which gets one message at a time.
+fn stack() -> Stack {
+    plugins::stack_with("queue", |configuration| {
+        configuration["functions"]["engine"]["limits"]["max_instances"] = json!(TOGETHER);
+        configuration["queues"]["segments"]["batch_size"] = json!(1);
+    })
+}
+
+/// Writes segments, and waits until the rows of all are copied. Rows of segments whose notification came to nothing are
+/// found by the scheduler's event.
+fn copy_all(stack: &Stack) {
+    for id in 1..=WRITES {
+        stack.write("plants", &format!("samples id={id}i {id}"));
+    }
+    let expected: BTreeSet<u64> = (1..=WRITES).collect();
+    wait_for("copies", LIMIT, || {
+        let is_all = plugins::copies(stack) == expected;
+        if !is_all {
+            stack
+                .try_invoke("engine", &json!({ "event": "sweep" }))
+                .ok();
+        }
+        is_all.then_some(())
+    });
+}
+
+/// The runs for each batch.
+fn runs(stack: &Stack) -> Vec<Value> {
+    stack.query(
+        "plants",
+        "SELECT batch, count(*) AS n FROM runs GROUP BY batch",
+    )
+}
+
+#[test]
+fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_frozen() {
+    let stack = stack();
+    plugins::create(&stack, "copy", COPY, "table:samples");
+    let freeze = json!({ "after": 11, "again": true, "freeze_seconds": 0.5 });
+    stack.set_trap("engine", &freeze);
+    copy_all(&stack);
+    let frozen = stack.take_trap("engine");
+    println!(
+        "{frozen} frozen, {} engines",
+        stack.instances("engine").len()
+    );
+    assert!(frozen >= 3, "{frozen}");
+    // Nobody had the lease of another one for so long that a run could come twice.
+    let twice: Vec<_> = runs(&stack)
+        .into_iter()
+        .filter(|run| run["n"] != 1)
+        .collect();
+    assert_eq!(twice, Vec::<Value>::new());
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+#[test]
+fn an_engine_that_is_frozen_for_longer_than_its_lease_leaves_its_work_to_others_and_spoils_nothing()
+{
+    let stack = stack();
+    plugins::create(&stack, "copy", COPY, "table:samples");
+    // It goes on when others have done what it had begun.
+    let freeze = json!({ "after": 12, "freeze_seconds": LIMIT.as_secs() });
+    stack.set_trap("engine", &freeze);
+    copy_all(&stack);
+    let frozen = stack.frozen_at_work("engine");
+    assert_eq!((stack.take_trap("engine"), frozen.len()), (1, 1));
+    stack.treat("engine", frozen[0], "thaw");
+    wait_for("rest", LIMIT, || {
+        let phases = stack.phases("engine");
+        phases.iter().all(|phase| phase == "idle").then_some(())
+    });
+    copy_all(&stack);
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+#[test]
+fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_killed() {
+    let stack = stack();
+    plugins::create(&stack, "copy", COPY, "table:samples");
+    stack.set_trap("engine", &json!({ "after": 17 }));
+    copy_all(&stack);
+    assert_eq!(stack.take_trap("engine"), 1);
+    assert_eq!(stack.queue("dead"), Vec::<String>::new());
+    stack.finish();
+}
+
+/// The times of all runs, in order.
+fn ticks(stack: &Stack) -> Vec<u64> {
+    let rows = stack.query("plants", "SELECT called FROM ticks ORDER BY called");
+    let times = rows.iter().map(|row| row["called"].as_u64().unwrap());
+    times.collect()
+}
+
+#[test]
+fn every_tick_runs_once_though_several_engines_are_told_of_it_and_frozen() {
+    let stack = stack();
+    plugins::create(&stack, "tick", TICK, &format!("every:{STEP}s"));
+    let soon = "SELECT now() + INTERVAL '60 seconds' AS soon";
+    let soon = stack.query("plants", soon)[0]["soon"].clone();
+    let event = json!({ "event": "schedule", "time": soon });
+    let freeze = json!({ "after": 7, "again": true, "freeze_seconds": 0.5 });
+    stack.set_trap("engine", &freeze);
+    thread::scope(|scope| {
+        for _ in 0..2 * TOGETHER {
+            scope.spawn(|| stack.invoke("engine", &event));
+        }
+    });
+    let frozen = stack.take_trap("engine");
+    assert!(frozen >= 1, "{frozen}");
+    let times = ticks(&stack);
+    let first = times[0];
+    let expected = (0..60 / STEP).map(|number| first + number * STEP);
+    assert_eq!(times, expected.collect::<Vec<_>>());
+    stack.finish();
+}
