@@ -5,7 +5,7 @@
     bench/cost.py --check    fails if docs/cost.md is not what this program makes
 
 The requests of an operation are those that docs/operations.md lists and tests assert; the program reads its table, and
-stops where it says something else than it expects. Memory, time-outs and schedules are those of infra/terraform.
+stops where it says something else than it expects. Memory, schedules, batches and sizes are those of infra/terraform.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import pathlib
 import re
 import sys
 
-from prices import PRICES, PRICES_OF, REGION, price, source
+from prices import PRICES, PRICES_OF, REGION, Bill, price, source
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cost.md"
@@ -34,38 +34,58 @@ BUDGETS = {
     "scheduled run that flushes n segments of a database": "4 LIST for each 1,000, 6 GET, n GET, 2 PUT",
     "merge of k sections": "1 GET of each (small), or 1 GET of its footer and coalesced reads; 2 PUT",
     "plan of all merges of a database": "2 GET, 1 GET for each page looked at, 1 PUT if there are any",
+    "flush of n segments, any number of tables": "1 LIST for each 1,000, 2 GET, n GET, 2 PUT",
     "scheduled run, nothing to do, any number of databases": "1 LIST",
+    "collection (`--retention-check-interval`), beside what it does for each database": "2 LIST, for query results and [processes](system-tables.md#nodes)",
+    "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes)",
 }
 
 # How long it takes, in seconds: one trip to S3 for a PUT of a segment, for a LIST, for a GET; and in S3 Express.
 PUT_SECONDS, LIST_SECONDS, GET_SECONDS = 0.070, 0.030, 0.025
 EXPRESS_SECONDS = 0.008
+# From the start of an instance to its first event, which is billed like any other time.
+START_SECONDS = 0.2
 # The work of a function besides waiting.
 WRITE_SECONDS, QUERY_SECONDS, ENGINE_SECONDS = 0.005, 0.040, 0.010
 # Segments that are read at once, names that a LIST gives, messages in a request to SQS.
 READS_AT_ONCE, NAMES_OF_A_PAGE, MESSAGES_AT_ONCE = 16, 1_000, 10
 # For so long segments stay that were flushed. S3 lists from a name on; S3 Express lists them, too.
 SEGMENT_GRACE_SECONDS = 120
+# S3 Express bills by the hour.
+LEAST_BILLED_SECONDS = 3600
 # An instance lives for some hours; what a cold query reads of sections is bounded by what dashboards look at.
 INSTANCE_HOURS = 2
 COLD_GETS = 20
 # Lambda asks a queue with five requests at a time, which wait for 20 s if there is nothing.
 IDLE_POLLS_PER_SECOND = 5 / 20
-ALARMS, METRICS = 17, 5
+# As infra/terraform has them; two of the alarms are for the queue of notifications.
+ALARMS, ALARMS_OF_NOTIFICATIONS, METRICS = 17, 2, 5
 
 # What settling writes for each byte that stays, and how much of it a core does, as bench/README.md says.
 AMPLIFICATION, MERGE_BYTES_PER_SECOND = 2.18, 9.1e6
 # Of values that are noisy. Those of bench/settle.py, which are less so, take a tenth.
 BYTES_PER_VALUE = 4
 
-# The line of the gateway. The functions log none, unless they are told to; a server does.
-LOG_BYTES_PER_REQUEST = 350
+# A line of the gateway for each request, and one of each scheduled run. The functions log no requests, unless they are
+# told to; a server does.
+LOG_LINE_BYTES = 350
 
 # A dashboard: panels, seconds between two refreshes, hours and days on which somebody looks, bytes of an answer.
 PANELS, REFRESH_SECONDS, HOURS_A_DAY, DAYS_A_MONTH = 6, 30, 8, 22
 ANSWER_BYTES = 4_000
+# A write is answered by a head.
+WRITE_ANSWER_BYTES = 300
+# A segment, and what compression leaves of each value in it.
+SEGMENT_BYTES, SEGMENT_BYTES_PER_VALUE = 600, 6
 
 RETENTION_DAYS = 365
+
+# Where others measured how long S3 takes, and where Amazon says what it bills.
+LATENCIES = (
+    "https://github.com/semistrict/sproutfs/blob/9bbb874e92a8ac36902547c6848d785ed2465e4e/docs/measurements/"
+    "aws-hot-tier-2026-10-04.md"
+)
+STARTS_ARE_BILLED = "https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/"
 
 
 @dataclasses.dataclass
@@ -106,18 +126,25 @@ WORKLOADS = [
 ]
 
 
-def settings():
-    """What infra/terraform sets: memory, seconds of schedules, the engine's window in seconds and messages of a batch."""
-    deployment = json.loads((ROOT / "tests" / "terraform" / "deployment.json").read_text())
-    variables = (ROOT / "infra" / "terraform" / "variables.tf").read_text()
-    every = dict(re.findall(r'(\w+) += optional\(string, "rate\((\d+) minutes?\)"\)', variables))
-    memory = {name: it["memory_mib"] / 1024 for name, it in deployment["functions"].items()}
-    (window,) = re.findall(r"batching_window += optional\(number, (\d+)\)", variables)
-    batches = re.findall(r"batch_size += (\d+)", (ROOT / "infra" / "terraform" / "schedules.tf").read_text())
-    return memory, {name: int(minutes) * 60 for name, minutes in every.items()}, int(window), max(map(int, batches))
+def number(text, setting):
+    """A setting of infra/terraform that is a number."""
+    (found,) = set(re.findall(rf"\b{setting} += (?:optional\(number, )?(\d+)", text))
+    return int(found)
 
 
-MEMORY_GB, EVERY_SECONDS, WINDOW_SECONDS, BATCH = settings()
+VARIABLES = (ROOT / "infra" / "terraform" / "variables.tf").read_text()
+DEPLOYMENT = json.loads((ROOT / "tests" / "terraform" / "deployment.json").read_text())
+
+MEMORY_GB = {name: it["memory_mib"] / 1024 for name, it in DEPLOYMENT["functions"].items()}
+EVERY_SECONDS = {
+    name: int(minutes) * 60
+    for name, minutes in re.findall(r'(\w+) += optional\(string, "rate\((\d+) minutes?\)"\)', VARIABLES)
+}
+WINDOW_SECONDS = number(VARIABLES, "batching_window")
+BATCH = max(map(int, re.findall(r"batch_size += (\d+)", (ROOT / "infra" / "terraform" / "schedules.tf").read_text())))
+PROCESSORS, CONTAINER_GB = number(VARIABLES, "cpu_units") / 1024, number(VARIABLES, "memory_mib") / 1024
+ZONES = number(VARIABLES, "zones")
+(LOG_DAYS,) = map(int, re.findall(r'"log_retention_days".*?default += (\d+)', VARIABLES, re.S))
 
 
 @dataclasses.dataclass
@@ -127,9 +154,15 @@ class Requests:
     puts: float = 0
     gets: float = 0
 
-    def cost(self, store):
-        """In dollars. A LIST costs as much as a PUT."""
-        return self.puts / 1000 * price(f"{store}: a thousand PUT") + self.gets / 1000 * price(f"{store}: a thousand GET")
+    def bill(self, bill, item, store):
+        """Puts them on a bill. A LIST costs as much as a PUT."""
+        bill.add(item, f"{store}: a thousand PUT", self.puts / 1000)
+        bill.add(item, f"{store}: a thousand GET", self.gets / 1000)
+
+
+def flushes_due(segments, segment_bytes):
+    """Flushes in a month: when there are 300 segments, 8 MiB of them, or the oldest is 10 minutes old."""
+    return max(segments / 300, segments * segment_bytes / (8 << 20), SECONDS / 600)
 
 
 @dataclasses.dataclass
@@ -146,10 +179,11 @@ class Month:
         looked_at = HOURS_A_DAY * 3600 * DAYS_A_MONTH
         self.queries = self.users * PANELS * looked_at / REFRESH_SECONDS
         self.runs = SECONDS / EVERY_SECONDS["flush"]
-        # A flush when there are 300 segments, 8 MiB of them, or the oldest is 10 minutes old, at most one in a run.
-        tail_bytes = self.segments * self.segment_bytes()
-        due = max(self.segments / 300, tail_bytes / (8 << 20), SECONDS / 600)
-        self.flushes = min(due, self.runs)
+        self.looks = SECONDS / EVERY_SECONDS["collect"]
+        # At most one flush in a run.
+        self.flushes = min(flushes_due(self.segments, self.segment_bytes()), self.runs)
+        # About one merge for each seven flushes on the first tier, and a seventh of that on each further one.
+        self.merges = self.flushes / 6
         self.pages = self.pages_of_tail()
         # Instances that answer queries while somebody looks: one for each panel, as those of a refresh come at once and an
         # instance has one at a time, and no fewer than by Little's law. With more of them each meets more new segments.
@@ -180,10 +214,28 @@ class Month:
         reads = new if new < 1 else math.ceil(new / READS_AT_ONCE)
         return self.pages * page + reads * self.get_seconds() + QUERY_SECONDS
 
+    def write_seconds(self):
+        """How long a write takes."""
+        return (EXPRESS_SECONDS if self.express else PUT_SECONDS) + WRITE_SECONDS
+
+    def engine_invocations(self):
+        """Invocations of an engine that has nothing to do: by its schedule, and for segments that were gathered."""
+        ticks = SECONDS / EVERY_SECONDS["tick"]
+        if self.express:
+            return ticks
+        return ticks + max(self.segments / BATCH, min(self.segments, SECONDS / WINDOW_SECONDS))
+
+    def starts(self):
+        """How many instances of each function are started."""
+        looked_at = HOURS_A_DAY * DAYS_A_MONTH
+        writing = max(1, math.ceil(self.workload.requests_per_second * self.write_seconds()))
+        hours = {"write": writing * HOURS, "query": self.instances * looked_at, "compact": HOURS, "engine": HOURS}
+        return {name: it / INSTANCE_HOURS for name, it in hours.items()}
+
     def segment_bytes(self):
-        """A segment: some 600 bytes, and what is left of the values after compression."""
+        """The bytes of a segment."""
         values = self.workload.values_per_second / self.workload.requests_per_second
-        return 600 + values * 6
+        return SEGMENT_BYTES + values * SEGMENT_BYTES_PER_VALUE
 
     def stored_gb(self):
         """What there is in the bucket after a year."""
@@ -209,12 +261,10 @@ class Month:
         listed = max(1, math.ceil(self.segments / self.flushes / NAMES_OF_A_PAGE))
         lists = self.runs + (4 * max(listed, self.pages) - 1) * self.flushes
         tail = Requests(puts=lists, gets=self.segments)
-        # About one merge for each seven flushes on the first tier, and a seventh of that on each further one.
-        merges = self.flushes / 6
-        looks = SECONDS / EVERY_SECONDS["collect"]
+        # A merge reads some seven sections, beside what plans it. A look lists query results and processes, and the tail.
         rest = Requests(
-            puts=2 * self.flushes + 3 * merges + 3 * looks,
-            gets=6 * self.flushes + 10 * merges + 6 * looks,
+            puts=2 * self.flushes + 3 * self.merges + 3 * self.looks,
+            gets=6 * self.flushes + 10 * self.merges + 6 * self.looks,
         )
         return tail, rest
 
@@ -223,113 +273,125 @@ class Month:
         new_bytes = self.workload.values_per_second * SECONDS * BYTES_PER_VALUE
         idle = self.runs * 2 * LIST_SECONDS
         reading = self.segments * self.get_seconds() / READS_AT_ONCE + self.flushes * 8 * GET_SECONDS
-        looks = SECONDS / EVERY_SECONDS["collect"] * 0.5
-        return idle + reading + looks + new_bytes * AMPLIFICATION / MERGE_BYTES_PER_SECOND
+        return idle + reading + self.looks * 0.5 + new_bytes * AMPLIFICATION / MERGE_BYTES_PER_SECOND
 
 
-def engine(month):
-    """What the engine costs that has nothing to do: no trigger on writes, none on times."""
-    ticks = SECONDS / EVERY_SECONDS["tick"]
-    invocations, messages = ticks, 0
+def bill_invocations(bill, month):
+    """Functions but the engine: invocations, and the time of those and of starts."""
+    invocations = month.writes + month.queries + month.runs + month.looks + month.merges
+    bill.add("Lambda, requests", "Lambda: a million requests", invocations / 1e6)
+    seconds = {
+        "write": month.writes * month.write_seconds(),
+        "query": month.queries * month.query_seconds,
+        "compact": month.compact_seconds(),
+    }
+    starts = month.starts()
+    for name, it in seconds.items():
+        gb_seconds = (it + starts[name] * START_SECONDS) * MEMORY_GB[name]
+        bill.add("Lambda, time", "Lambda: a GB-second, arm64", gb_seconds)
+
+
+def bill_engine(bill, month):
+    """The engine that has nothing to do: no trigger on writes, none on times."""
+    invocations = month.engine_invocations()
+    # It asks whether the catalog has changed.
+    seconds = invocations * (2 * GET_SECONDS + ENGINE_SECONDS) + month.starts()["engine"] * START_SECONDS
+    bill.add("Engine", "EventBridge", SECONDS / EVERY_SECONDS["tick"] / 1e6)
+    bill.add("Engine", "Lambda: a million requests", invocations / 1e6)
+    bill.add("Engine", "Lambda: a GB-second, arm64", seconds * MEMORY_GB["engine"])
+    Requests(gets=2 * invocations).bill(bill, "Engine", "S3 Standard")
     if not month.express:
-        invocations += max(month.segments / BATCH, min(month.segments, SECONDS / WINDOW_SECONDS))
         together = min(MESSAGES_AT_ONCE, max(1, month.workload.requests_per_second * WINDOW_SECONDS))
         # S3 sends each notification by itself; Lambda fetches and deletes several.
         fetched = max(SECONDS * IDLE_POLLS_PER_SECOND, month.segments / together)
-        messages = month.segments + fetched + month.segments / together
-    # It asks whether the catalog has changed.
-    seconds = 2 * GET_SECONDS + ENGINE_SECONDS
-    return (
-        ticks / 1e6 * price("EventBridge")
-        + messages / 1e6 * price("SQS")
-        + invocations / 1e6 * price("Lambda: a million")
-        + invocations * seconds * MEMORY_GB["engine"] * price("Lambda: a GB-second")
-        + Requests(gets=2 * invocations).cost("S3 Standard")
-    )
+        bill.add("Engine", "SQS", (month.segments + fetched + month.segments / together) / 1e6)
+
+
+def bill_tail(bill, month):
+    """New data: who puts, lists and reads segments."""
+    store = "S3 Express" if month.express else "S3 Standard"
+    written, asked, flushed = month.write_requests()[0], month.query_requests()[0], month.compact_requests()[0]
+    for requests in (written, asked, flushed):
+        requests.bill(bill, "S3, requests on new data", store)
+    if month.express:
+        gb = month.segment_bytes() / 1e9
+        kept_seconds = max(LEAST_BILLED_SECONDS, 1.5 * SECONDS / month.flushes + SEGMENT_GRACE_SECONDS)
+        bill.add("S3, requests on new data", "S3 Express: a GB uploaded", month.writes * gb)
+        bill.add("S3, requests on new data", "S3 Express: a GB retrieved", (asked.gets + flushed.gets) * gb)
+        bill.add("S3, requests on new data", "S3 Express: a GB for a month", month.writes * gb * kept_seconds / SECONDS)
+
+
+def bill_logs(bill, lines):
+    """Lines of logs: taken in, and kept for some days, as if they were not compressed."""
+    gb = lines * LOG_LINE_BYTES / 1e9
+    bill.add("CloudWatch", "CloudWatch: a GB of logs", gb)
+    bill.add("CloudWatch", "CloudWatch: a GB of logs kept for a month", gb * LOG_DAYS / DAYS)
+
+
+def bill_answers(bill, month):
+    """What goes out: answers to queries and to writes."""
+    bill.add("Data out", "Data out", (month.queries * ANSWER_BYTES + month.writes * WRITE_ANSWER_BYTES) / 1e9)
 
 
 def functions(month):
-    """What the functions cost, by item."""
-    tail_put, proofs = month.write_requests()
-    tail_query, rest_query = month.query_requests()
-    tail_compact, rest_compact = month.compact_requests()
-    tail_store = "S3 Express" if month.express else "S3 Standard"
-    put_seconds = EXPRESS_SECONDS if month.express else PUT_SECONDS
-    gb_seconds = (
-        month.writes * (put_seconds + WRITE_SECONDS) * MEMORY_GB["write"]
-        + month.queries * month.query_seconds * MEMORY_GB["query"]
-        + month.compact_seconds() * MEMORY_GB["compact"]
-    )
-    looks = SECONDS / EVERY_SECONDS["collect"]
-    started = month.runs + looks
-    # A merge is handed out by a message, taken and deleted; somebody asks the queue all the time.
-    messages = 3 * month.flushes / 6 + SECONDS * IDLE_POLLS_PER_SECOND
+    """What the functions cost."""
+    bill = Bill()
     requests = month.writes + month.queries
-    tail_gb = month.writes * month.segment_bytes() / 1e9
-    tail_cost = tail_put.cost(tail_store) + tail_query.cost(tail_store) + tail_compact.cost(tail_store)
-    if month.express:
-        read = tail_query.gets + tail_compact.gets
-        tail_cost += tail_gb * price("S3 Express: a GB uploaded")
-        tail_cost += read * month.segment_bytes() / 1e9 * price("S3 Express: a GB retrieved")
-        kept_seconds = 1.5 * SECONDS / month.flushes + SEGMENT_GRACE_SECONDS
-        tail_cost += tail_gb * kept_seconds / SECONDS * price("S3 Express: a GB for a month")
-    return {
-        "API Gateway": requests / 1e6 * price("API Gateway"),
-        "Lambda, requests": (requests + started + month.flushes / 6) / 1e6 * price("Lambda: a million"),
-        "Lambda, time": gb_seconds * price("Lambda: a GB-second"),
-        "S3, requests on new data": tail_cost,
-        "S3, other requests": (
-            proofs.cost("S3 Standard") + rest_query.cost("S3 Standard") + rest_compact.cost("S3 Standard")
-        ),
-        "S3, storage": month.stored_gb() * price("S3 Standard: a GB"),
-        "Scheduler, SQS": started / 1e6 * price("EventBridge") + messages / 1e6 * price("SQS"),
-        "Engine": engine(month),
-        "CloudWatch": (
-            requests * LOG_BYTES_PER_REQUEST / 1e9 * price("CloudWatch: a GB")
-            + ALARMS * price("CloudWatch: an alarm")
-            + METRICS * price("CloudWatch: a metric")
-            + price("CloudWatch: a dashboard")
-        ),
-        "Data out": month.queries * ANSWER_BYTES / 1e9 * price("Data out"),
-        "Servers": 0.0,
-        "Disks": 0.0,
-    }
+    bill.add("API Gateway", "API Gateway", requests / 1e6)
+    bill_invocations(bill, month)
+    bill_tail(bill, month)
+    for others in (month.write_requests()[1], month.query_requests()[1], month.compact_requests()[1]):
+        others.bill(bill, "S3, other requests", "S3 Standard")
+    bill.add("S3, storage", "S3 Standard: a GB", month.stored_gb())
+    bill.add("Scheduler, SQS", "EventBridge", (month.runs + month.looks) / 1e6)
+    # A merge is handed out by a message, taken and deleted; somebody asks the queue all the time.
+    bill.add("Scheduler, SQS", "SQS", (3 * month.merges + SECONDS * IDLE_POLLS_PER_SECOND) / 1e6)
+    bill_engine(bill, month)
+    bill_logs(bill, requests + month.runs + month.looks)
+    bill.add("CloudWatch", "CloudWatch: an alarm", ALARMS - (ALARMS_OF_NOTIFICATIONS if month.express else 0))
+    bill.add("CloudWatch", "CloudWatch: a metric", METRICS)
+    bill.add("CloudWatch", "CloudWatch: a dashboard", 1)
+    bill_answers(bill, month)
+    return bill
 
 
-def server_requests(month):
-    """Requests of one `neap serve --sole-writer` over S3: a segment a second at most, and no question for queries."""
+def bill_server_requests(bill, month):
+    """Requests of one `neap serve --sole-writer` over S3: a segment a second at most, no LIST and two GET for a query."""
     segments = min(month.writes, SECONDS)
+    flushes = flushes_due(segments, month.writes / segments * month.segment_bytes())
+    merges = flushes / 6
     proofs = min(month.writes, SECONDS / 5)
-    merges = month.flushes / 6
-    tail = Requests(puts=segments)
-    flushed = Requests(puts=3 * month.flushes, gets=2 * month.flushes + segments)
-    others = Requests(puts=3 * merges, gets=3 * proofs + 10 * merges + 2 * month.flushes)
-    return tail, flushed, others
+    Requests(puts=segments).bill(bill, "S3, requests on new data", "S3 Standard")
+    others = Requests(
+        puts=3 * flushes + 3 * merges + SECONDS / 600,
+        gets=2 * month.queries + 3 * proofs + segments + 4 * flushes + 10 * merges,
+    )
+    others.bill(bill, "S3, other requests", "S3 Standard")
 
 
 def container(month):
-    """Half a processor and 2 GB of Fargate behind a load balancer, over S3."""
-    tail, flushed, others = server_requests(month)
-    hourly = 0.5 * price("Fargate: a processor") + 2 * price("Fargate: a GB") + price("Network load balancer")
-    requests = month.writes + month.queries
-    return {
-        "S3, requests on new data": tail.cost("S3 Standard"),
-        "S3, other requests": flushed.cost("S3 Standard") + others.cost("S3 Standard"),
-        "S3, storage": month.stored_gb() * price("S3 Standard: a GB"),
-        "CloudWatch": requests * LOG_BYTES_PER_REQUEST / 1e9 * price("CloudWatch: a GB"),
-        "Data out": month.queries * ANSWER_BYTES / 1e9 * price("Data out"),
-        "Servers": hourly * HOURS,
-    }
+    """A container of Fargate behind a load balancer with addresses of the internet, over S3."""
+    bill = Bill()
+    bill_server_requests(bill, month)
+    bill.add("S3, storage", "S3 Standard: a GB", month.stored_gb())
+    bill_logs(bill, month.writes + month.queries)
+    bill_answers(bill, month)
+    bill.add("Servers", "Fargate: a processor", PROCESSORS * HOURS)
+    bill.add("Servers", "Fargate: a GB", CONTAINER_GB * HOURS)
+    bill.add("Servers", "Network load balancer", HOURS)
+    # The load balancer has one in each zone, the container one.
+    bill.add("Servers", "A public IPv4", (ZONES + 1) * HOURS)
+    return bill
 
 
 def machine(month):
     """A t4g.small with its data on a disk of its own."""
-    disk_gb = max(20, math.ceil(month.stored_gb() * 1.5))
-    return {
-        "Data out": month.queries * ANSWER_BYTES / 1e9 * price("Data out"),
-        "Servers": (price("EC2") + price("A public IPv4")) * HOURS,
-        "Disks": disk_gb * price("EBS"),
-    }
+    bill = Bill()
+    bill_answers(bill, month)
+    bill.add("Servers", "EC2", HOURS)
+    bill.add("Servers", "A public IPv4", HOURS)
+    bill.add("Disks", "EBS", max(20, math.ceil(month.stored_gb() * 1.5)))
+    return bill
 
 
 SETUPS = [
@@ -349,17 +411,37 @@ def dollars(value):
     return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
+ITEMS = [
+    "API Gateway",
+    "Lambda, requests",
+    "Lambda, time",
+    "S3, requests on new data",
+    "S3, other requests",
+    "S3, storage",
+    "Scheduler, SQS",
+    "Engine",
+    "CloudWatch",
+    "Data out",
+    "Servers",
+    "Disks",
+]
+
+
 def table(workload):
     """What a workload costs, by item."""
     columns = [(name, users, make(workload, users)) for name, make in SETUPS for users in USERS]
-    items = list(columns[0][2])
+    bills = [bill for _, _, bill in columns]
+    rows = [(item, [bill.item(item) for bill in bills]) for item in ITEMS]
+    rows.append(("**all**", [bill.total() for bill in bills]))
+    rows.append(("of it free each month", [bill.free() for bill in bills]))
+    rows.append(("**to pay**", [bill.total() - bill.free() for bill in bills]))
     lines = [
         "| $ a month | " + " | ".join(f"{name}, {users} users" for name, users, _ in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for item in items:
-        lines.append(f"| {item} | " + " | ".join(dollars(costs.get(item, 0)) for _, _, costs in columns) + " |")
-    lines.append("| **all** | " + " | ".join(f"**{dollars(sum(costs.values()))}**" for _, _, costs in columns) + " |")
+    for title, amounts in rows:
+        mark = "**" if title.startswith("**") else ""
+        lines.append(f"| {title} | " + " | ".join(f"{mark}{dollars(it)}{mark}" for it in amounts) + " |")
     return "\n".join(lines)
 
 
@@ -377,20 +459,38 @@ def check_budgets():
             sys.exit(f"docs/operations.md says of '{operation}': {rows.get(operation)!r}; bench/cost.py counts {requests!r}")
 
 
+def price_rows():
+    """The table of prices."""
+    return "\n".join(
+        f"| {name} | {plain(it.dollars)} | {f'{it.free:,}' if it.free else ''} | [list]({source(name)}) "
+        f"| [{it.seen.date}]({it.seen.address}) |"
+        for name, it in PRICES.items()
+    )
+
+
 def page():
     """The page."""
     check_budgets()
-    prices = "\n".join(f"| {name} | {plain(value)} | [list]({source(name)}) |" for name, value in PRICES.items())
-    engine_idle = dollars(engine(Month(WORKLOADS[0], USERS[0], express=True)))
+    engine_idle = Bill()
+    bill_engine(engine_idle, Month(WORKLOADS[0], USERS[0], express=True))
+    watching = ALARMS * price("CloudWatch: an alarm") + METRICS * price("CloudWatch: a metric")
+    watching += price("CloudWatch: a dashboard")
+    asked = Month(WORKLOADS[0], USERS[-1]).queries
+    shared = asked / 1000 * price("S3 Standard: a thousand PUT")
+    addresses = (ZONES + 1) * HOURS * price("A public IPv4")
+    endpoints = 3 * ZONES * HOURS * price("VPC endpoint")
+    kept_started = MEMORY_GB["query"] * SECONDS * price("Lambda: a GB-second kept started")
     sections = "\n".join(f"### {it.title}\n\n{it.about}\n\n{table(it)}\n" for it in WORKLOADS)
     return f"""# What it costs
 
 Made by `bench/cost.py` from the [requests that tests assert](operations.md#what-it-costs), the settings of
-`infra/terraform`, and Amazon's list [prices](#prices) as of {PRICES_OF} in {REGION}. They were written down by hand, and nothing
-here asks Amazon: before you rely on a sum, compare them with the lists that are linked below, change what is no longer true
-in `bench/prices.py`, and run the program again.
+`infra/terraform`, and Amazon's list [prices](#prices) of {PRICES_OF} in {REGION}. Latencies, sizes and habits are
+[assumed](#what-is-assumed): the sums tell orders and proportions, not a bill. Before you rely on one, compare the prices with
+the lists that are linked below, change what is no longer true in `bench/prices.py`, and run the program again.
 
 {sections}
+What is free each month is what every account has for ever, if nothing else in the account uses it.
+
 What to take from it:
 
 * What writes cost is the number of requests, not of values: gather them before they are sent. A function has one request
@@ -398,43 +498,52 @@ What to take from it:
 * What dashboards cost on functions is a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an
   allowed staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request) an instance asks once for many.
 * The engine costs a message, and often an invocation, for each write, whether or not there is a plugin. Who has no trigger
-  on writes says `engine = {{ notifications = false }}`, which leaves its schedule ($ {engine_idle}), and who has no plugins
+  on writes says `engine = {{ notifications = false }}`, which leaves its schedule ($ {dollars(engine_idle.total())}), and who has no plugins
   `engine = {{ enabled = false }}`.
 * New data in S3 Express costs a fifth of the requests, and less time. It is in one availability zone until it is flushed.
-* A server costs the same whether somebody asks or not. Functions cost next to nothing while nobody does, and answer any
-  number at once.
+* A server costs the same whether somebody asks or not. Functions cost little more than their alarms, metrics and dashboard
+  ($ {dollars(watching)}, most of it free) while nobody does, and answer any number at once. An instance of the query function that is
+  kept started (`provisioned_concurrency`) costs $ {dollars(kept_started)} a month beside what it does.
 
 ## What is assumed
 
 * A month of {DAYS} days; data of {RETENTION_DAYS} days, {BYTES_PER_VALUE} bytes a value: noisy ones, for those that
-  change little take [a tenth](../bench/README.md#once-measured).
-* A user looks at {PANELS} panels, refreshed every {REFRESH_SECONDS} s, {HOURS_A_DAY} hours on {DAYS_A_MONTH} days; an answer has {ANSWER_BYTES:,} bytes.
+  change little take [a tenth](../bench/README.md#once-measured). A segment has {SEGMENT_BYTES} bytes and {SEGMENT_BYTES_PER_VALUE} for each value, a request
+  no more than the 512 KiB that are billed as one.
+* A user looks at {PANELS} panels, refreshed every {REFRESH_SECONDS} s, {HOURS_A_DAY} hours on {DAYS_A_MONTH} days; an answer has {ANSWER_BYTES:,} bytes, that to a write
+  {WRITE_ANSWER_BYTES}, over connections that stay open. What is sent to AWS is free.
   Nobody allows stale answers. The panels of a refresh ask at once, each another instance; each instance reads each new
-  segment. S3 Express lists segments also after they were flushed, until they are deleted {SEGMENT_GRACE_SECONDS // 60} minutes later.
+  segment. S3 Express lists segments also after they were flushed, until they are deleted {SEGMENT_GRACE_SECONDS // 60} minutes later, and bills
+  an hour for each at least.
 * Memory: {MEMORY_GB["write"]:g} GB for writes, {MEMORY_GB["query"]:.2f} GB for queries and compaction. A PUT takes {PUT_SECONDS * 1000:.0f} ms, a LIST {LIST_SECONDS * 1000:.0f} ms, a GET {GET_SECONDS * 1000:.0f} ms,
-  either in S3 Express {EXPRESS_SECONDS * 1000:.0f} ms; beside that a write takes {WRITE_SECONDS * 1000:.0f} ms, a query {QUERY_SECONDS * 1000:.0f} ms, a look of the engine
-  {ENGINE_SECONDS * 1000:.0f} ms. {READS_AT_ONCE} segments are read at once. An instance lives for {INSTANCE_HOURS} hours.
+  either in S3 Express {EXPRESS_SECONDS * 1000:.0f} ms ([measured by others]({LATENCIES}): 26 and 4 ms for a small GET); beside that a write takes
+  {WRITE_SECONDS * 1000:.0f} ms, a query {QUERY_SECONDS * 1000:.0f} ms, a look of the engine {ENGINE_SECONDS * 1000:.0f} ms. {READS_AT_ONCE} segments are read at once. None of this was measured on AWS.
+* An instance lives for {INSTANCE_HOURS} hours. Its start takes {START_SECONDS * 1000:.0f} ms, which AWS bills as it bills what follows: always did of
+  `provided.al2023`, and since [August 2025]({STARTS_ARE_BILLED}) of the engine's Python, too.
 * A flush every 10 minutes, or when there are 300 segments or 8 MiB, looked for every {EVERY_SECONDS["flush"] // 60} minute; everything looked at every
   {EVERY_SECONDS["collect"] // 60} minutes. Settling writes {AMPLIFICATION} bytes for each that stays, {MERGE_BYTES_PER_SECOND / 1e6:g} MB/s for each core.
-* {LOG_BYTES_PER_REQUEST} bytes of logs for each request. {ALARMS} alarms, {METRICS} metrics, a dashboard.
+* {LOG_LINE_BYTES} bytes of logs for each request and scheduled run, kept for {LOG_DAYS} days as if nothing compressed them: the line of the
+  gateway, or of the server; Lambda's own lines are turned off but for warnings. {ALARMS} alarms ({ALARMS - ALARMS_OF_NOTIFICATIONS} with S3 Express), {METRICS} metrics, a
+  dashboard for the functions; none for the servers.
 * The engine as it is by default, and no plugins: an invocation a minute; a message for each segment in S3, gathered for
   {WINDOW_SECONDS} s and up to {BATCH} for an invocation, fetched and deleted up to {MESSAGES_AT_ONCE} at a time. The time of plugins, and what they read,
   write and call, come on top.
-* The container: half a processor and 2 GB of Fargate behind a load balancer (its hours, not its units of load), with
-  `--sole-writer`. The machine: a `t4g.small` that keeps its data on a disk of its own, half as large again as the data and at
-  least 20 GB. Neither is there twice.
-* No network of one's own, key of KMS, name, tracing or backup; nothing between zones and regions. No starts of new
-  instances but for what they read.
-* No free tiers. Each month a million requests and 400,000 GB-seconds of Lambda, a million requests of SQS, 14 million starts
-  of the Scheduler and 100 GB of data out are free: most of the first workload but for the store.
+* The container: {PROCESSORS:g} of a processor and {CONTAINER_GB:g} GB of Fargate with `--sole-writer`, a load balancer (its hours, not its units of load), and
+  {ZONES + 1} addresses of the internet ($ {dollars(addresses)}); in a network without a way there, {3 * ZONES} endpoints in their place ($ {dollars(endpoints)}). Without
+  `--sole-writer` each query costs a LIST: $ {dollars(shared)} for {USERS[-1]} users. The machine: a `t4g.small` that keeps its data on a disk of its
+  own, half as large again as the data and at least 20 GB. Neither is there twice.
+* No network of the functions' own, key of KMS, name, tracing, Container Insights or backup; nothing between zones and regions.
+* What is free for a year or in the first months of an account is not counted.
 
 ## Prices
 
-As of {PRICES_OF}, in {REGION}, and not compared with Amazon's lists since: that is left to whoever relies on them.
+Of {PRICES_OF}, in {REGION}, in dollars without discounts and tax. "Seen" is where each was last seen, and when: most in what
+programs made of Amazon's price list, those of Fargate, of dashboards and of instances that are kept started in what people
+wrote down. Amazon was not asked.
 
-| what | $ | from |
-|---|---:|---|
-{prices}
+| what | $ | free each month | from | seen |
+|---|---:|---:|---|---|
+{price_rows()}
 """
 
 

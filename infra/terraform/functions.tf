@@ -16,6 +16,13 @@ locals {
       reserved_concurrency = -1
       temporary_mib        = 1024
     }
+    stream = {
+      about                = "Answers SQL and InfluxQL in pieces, as they come."
+      memory_mib           = 1769
+      timeout_seconds      = 900
+      reserved_concurrency = -1
+      temporary_mib        = 1024
+    }
     compact = {
       about                = "Flushes, merges and deletes."
       memory_mib           = 1769
@@ -32,6 +39,12 @@ locals {
     }
   }
 
+  # What each function runs: the stream function is the query function that answers in another way, and may do the same.
+  programs = { for name in keys(local.defaults) : name => name == "stream" ? "query" : name }
+
+  # The gateway counts from the request, a function from its first line: in between is the start of an instance.
+  request_timeout = "${var.request_timeout_seconds - 2}s"
+
   # The variables of the environment that say where the data are, for all functions.
   store_environment = {
     for name, value in {
@@ -42,28 +55,31 @@ locals {
   }
 
   function_environment = {
-    write   = {}
-    query   = {}
+    write = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
+    query = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
+    # A query ends with its function at the latest.
+    stream  = { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }
     compact = { NEAP_MERGE_QUEUE_URL = module.merges.url }
-    engine  = {}
+    engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
   }
 
   functions = {
     for name, it in local.defaults : name => {
-      about                = it.about
-      memory_mib           = coalesce(try(var.functions[name].memory_mib, null), it.memory_mib)
-      timeout_seconds      = coalesce(try(var.functions[name].timeout_seconds, null), it.timeout_seconds)
-      reserved_concurrency = coalesce(try(var.functions[name].reserved_concurrency, null), it.reserved_concurrency)
-      temporary_mib        = coalesce(try(var.functions[name].temporary_mib, null), it.temporary_mib)
-      environment          = try(var.functions[name].environment, {})
-    } if name != "engine" || var.engine.enabled
+      about                   = it.about
+      memory_mib              = coalesce(try(var.functions[name].memory_mib, null), it.memory_mib)
+      timeout_seconds         = coalesce(try(var.functions[name].timeout_seconds, null), it.timeout_seconds)
+      reserved_concurrency    = coalesce(try(var.functions[name].reserved_concurrency, null), it.reserved_concurrency)
+      provisioned_concurrency = try(var.functions[name].provisioned_concurrency, 0)
+      temporary_mib           = coalesce(try(var.functions[name].temporary_mib, null), it.temporary_mib)
+      environment             = try(var.functions[name].environment, {})
+    } if(name != "engine" || var.engine.enabled) && (name != "stream" || var.streaming.enabled)
   }
 
   code = {
-    for name in keys(local.functions) : name => {
-      file      = var.packages.directory == null ? null : "${var.packages.directory}/neap-lambda-${name}-${var.architecture}.zip"
+    for name, program in local.programs : name => {
+      file      = var.packages.directory == null ? null : "${var.packages.directory}/neap-lambda-${program}-${var.architecture}.zip"
       bucket    = var.packages.bucket
-      key       = var.packages.bucket == null ? null : "${var.packages.key_prefix}neap-lambda-${name}-${var.architecture}.zip"
+      key       = var.packages.bucket == null ? null : "${var.packages.key_prefix}neap-lambda-${program}-${var.architecture}.zip"
       image_uri = null
     }
   }
@@ -80,22 +96,28 @@ module "function" {
   source   = "./modules/function"
   for_each = local.functions
 
-  name                 = "${var.name}-${each.key}"
-  description          = each.value.about
-  code                 = each.key == "engine" && var.engine.image_uri != null ? local.engine_image : local.code[each.key]
-  runtime              = each.key == "engine" ? var.engine.runtime : "provided.al2023"
-  layers               = each.key == "engine" ? var.engine.layers : []
-  architecture         = var.architecture
-  memory_mib           = each.value.memory_mib
-  timeout_seconds      = each.value.timeout_seconds
-  temporary_mib        = each.value.temporary_mib
-  reserved_concurrency = each.value.reserved_concurrency
-  statements           = concat(local.store_statements[each.key], local.queue_statements[each.key], local.key_statements)
-  log_retention_days   = var.log_retention_days
-  kms_key_arn          = var.kms_key_arn
-  subnet_ids           = local.function_subnet_ids
-  security_group_ids   = local.function_security_group_ids
-  tracing              = var.tracing
+  name                    = "${var.name}-${each.key}"
+  description             = each.value.about
+  code                    = each.key == "engine" && var.engine.image_uri != null ? local.engine_image : local.code[each.key]
+  runtime                 = each.key == "engine" ? var.engine.runtime : "provided.al2023"
+  layers                  = each.key == "engine" ? var.engine.layers : []
+  architecture            = var.architecture
+  memory_mib              = each.value.memory_mib
+  timeout_seconds         = each.value.timeout_seconds
+  temporary_mib           = each.value.temporary_mib
+  reserved_concurrency    = each.value.reserved_concurrency
+  provisioned_concurrency = each.value.provisioned_concurrency
+  log_retention_days      = var.log_retention_days
+  kms_key_arn             = var.kms_key_arn
+  subnet_ids              = local.function_subnet_ids
+  security_group_ids      = local.function_security_group_ids
+  tracing                 = var.tracing
+
+  statements = concat(
+    local.store_statements[local.programs[each.key]],
+    local.queue_statements[local.programs[each.key]],
+    local.key_statements,
+  )
 
   environment = merge(
     local.store_environment,

@@ -6,6 +6,8 @@ module "monitoring" {
   api_id               = module.api.id
   state_log_group_name = module.function["compact"].log_group_name
   notify               = var.alarms.notify
+  url_functions        = { for name, it in module.function : name => it.name if name == "stream" }
+  service              = one(module.service[*].metric_dimensions)
 
   queues = merge(
     { merges = module.merges.name },

@@ -3,6 +3,11 @@ output "url" {
   value       = module.api.url
 }
 
+output "query_url" {
+  description = "Where clients send queries whose answers stream, or null."
+  value       = one([for it in aws_lambda_function_url.stream : trimsuffix(it.function_url, "/")])
+}
+
 output "domain_target" {
   description = "What the name of your own has to point to, if its zone was not given."
   value       = module.api.domain_target

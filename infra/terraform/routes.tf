@@ -68,11 +68,15 @@ module "api" {
   source = "./modules/api"
 
   name                = var.name
-  functions           = { for name, it in module.function : name => { name = it.name, invoke_arn = it.invoke_arn } }
+  timeout_seconds     = var.request_timeout_seconds
   routes              = local.routes
   domain              = var.domain
   requests_per_second = var.throttling.requests_per_second
   burst_requests      = var.throttling.burst_requests
   log_retention_days  = var.log_retention_days
   kms_key_arn         = var.kms_key_arn
+
+  functions = {
+    for name, it in module.function : name => { name = it.name, invoke_arn = it.invoke_arn, qualifier = it.qualifier }
+  }
 }

@@ -40,22 +40,67 @@ variable "architecture" {
 
 variable "functions" {
   description = <<-EOT
-    What differs from the defaults for `write`, `query`, `compact` or `engine`: memory, the longest time of an
-    invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function), space
-    for temporary files, and variables of the environment as for `neap serve` (docs/deployment.md).
+    What differs from the defaults for `write`, `query`, `stream`, `compact` or `engine`: memory, the longest time of an
+    invocation, invocations at once (-1 shares those of the account; a number is also kept free for the function),
+    instances that are kept started and paid for by the hour (of `write`, `query` and `stream`), space for temporary
+    files, and variables of the environment as for `neap serve` (docs/deployment.md).
   EOT
   type = map(object({
-    memory_mib           = optional(number)
-    timeout_seconds      = optional(number)
-    reserved_concurrency = optional(number)
-    temporary_mib        = optional(number)
-    environment          = optional(map(string), {})
+    memory_mib              = optional(number)
+    timeout_seconds         = optional(number)
+    reserved_concurrency    = optional(number)
+    provisioned_concurrency = optional(number, 0)
+    temporary_mib           = optional(number)
+    environment             = optional(map(string), {})
   }))
   default = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.functions), ["write", "query", "compact", "engine"])) == 0
-    error_message = "The functions are write, query, compact and engine."
+    condition     = length(setsubtract(keys(var.functions), ["write", "query", "stream", "compact", "engine"])) == 0
+    error_message = "The functions are write, query, stream, compact and engine."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, it in var.functions : it.provisioned_concurrency == 0 || contains(["write", "query", "stream"], name)
+    ])
+    error_message = "provisioned_concurrency is for write, query and stream, which answer requests."
+  }
+
+  # Without a number of its own, or with -1, a function shares the account's.
+  validation {
+    condition = alltrue([
+      for it in values(var.functions) :
+      it.reserved_concurrency == null ? true : it.reserved_concurrency < 0 || it.provisioned_concurrency <= it.reserved_concurrency
+    ])
+    error_message = "provisioned_concurrency is at most reserved_concurrency."
+  }
+}
+
+variable "streaming" {
+  description = <<-EOT
+    Whether there is a second query function, `stream`, with a URL of its own: its answers come in pieces, up to 200 MB of
+    them, and may take 15 minutes. Lambda doesn't stream out of a network.
+  EOT
+  type = object({
+    enabled = optional(bool, false)
+  })
+  default = {}
+
+  validation {
+    condition     = !(var.streaming.enabled && try(var.network.functions, false))
+    error_message = "Lambda does not stream out of a network: set functions = false in network."
+  }
+}
+
+variable "request_timeout_seconds" {
+  description = "How long the API waits for an answer, from 4 to 30. Work on a request ends 2 seconds earlier (`NEAP_REQUEST_TIMEOUT`), since the start of an instance counts."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains(range(4, 31), var.request_timeout_seconds)
+    error_message = "request_timeout_seconds is a whole number from 4 to 30."
   }
 }
 
@@ -138,6 +183,17 @@ variable "results_days" {
   description = "After how many days results that were too large for an answer, and were answered with a link, expire."
   type        = number
   default     = 1
+}
+
+variable "cors_origins" {
+  description = "Where web pages come from that may follow an answer to such a result, such as `https://app.example.org`, or `*` for all. Browsers don't name the page after a redirect from another host: a page that is not at the API's own name needs `*`."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for it in var.cors_origins : can(regex("^(\\*|https?://[A-Za-z0-9.*-]+(:[0-9]+)?)$", it))])
+    error_message = "An origin is `*`, or https:// and a host, without a path."
+  }
 }
 
 variable "kms_key_arn" {

@@ -1,9 +1,9 @@
 """The arguments, blocks and attributes of the AWS provider, read from the bindings that npm has of it.
 
 Terraform learns them from the provider itself, which comes from a registry that is not everywhere within reach.
-`@cdktf/provider-aws` is generated from the same schema; each of its files has, for every block, a list of
+`@cdktn/provider-aws` is generated from the same schema; each of its files has, for every block, a list of
 
-    name: { value: cdktf.stringToHclTerraform(...), isBlock: false, type: "simple", storageClassType: "string" }
+    name: { value: cdktn.stringToHclTerraform(...), isBlock: false, type: "simple", storageClassType: "string" }
 
 and beside each attribute a comment that says whether it is computed, optional or required. The package is fetched
 once, checked against its hash, and what was read of it is kept as JSON.
@@ -20,11 +20,12 @@ import subprocess
 import tarfile
 import tempfile
 
-PACKAGE = "@cdktf/provider-aws"
-VERSION = "21.22.1"
-# What `npm view @cdktf/provider-aws@21.22.1 dist.integrity` says.
-INTEGRITY = "BuSHeaQFUL9l33pBzIMRT7cTQ69AM2mLtijjteCPhVQRmvuhuj9Lvfymf7knAMhYqAT6+Lrls9jiGVW/Us3zrQ=="
-PROVIDER_VERSION = "6.25.0"
+PACKAGE = "@cdktn/provider-aws"
+VERSION = "23.7.0"
+# What `npm view @cdktn/provider-aws@23.7.0 dist.integrity` says.
+INTEGRITY = "/0vDvPtwqCDqh/o7jQJ30yA/CrnybHb6X4Fnsi7aCIo2Qb3DI61RLQkrckqbSnfu7CW64VhSxjE6Y2eizChOqw=="
+# The oldest version of the provider that the configuration asks for is the one whose schema this is.
+PROVIDER_VERSION = "6.40.0"
 
 # Changed with this program, so that what an earlier one kept is not used.
 CACHE_FORMAT = 1
@@ -98,7 +99,7 @@ ENTRY = re.compile(
     re.M,
 )
 ATTRIBUTES = re.compile(r"^    synthesizeHclAttributes\(\) \{\n(.*?)^    \}\n", re.M | re.S)
-CLASS = re.compile(r"^class (\w+) extends (cdktf\.\w+) \{\n(.*?)^\}\n", re.M | re.S)
+CLASS = re.compile(r"^class (\w+) extends (cdktn\.\w+) \{\n(.*?)^\}\n", re.M | re.S)
 FLAGS = re.compile(
     r"^ +// (\w+) - computed: (true|false), optional: (true|false), required: (true|false)\n(.*)\n(.*)\n",
     re.M,
@@ -124,7 +125,7 @@ class Bindings:
     def __init__(self, text):
         self.functions = dict(FUNCTION.findall(text))
         self.classes = {name: body for name, _, body in CLASS.findall(text)}
-        kinds = {"cdktf.TerraformResource", "cdktf.TerraformDataSource", "cdktf.TerraformProvider"}
+        kinds = {"cdktn.TerraformResource", "cdktn.TerraformDataSource", "cdktn.TerraformProvider"}
         roots = [(name, body) for name, kind, body in CLASS.findall(text) if kind in kinds]
         if len(roots) != 1:
             raise ValueError(f"{len(roots)} resources in one file")
@@ -149,7 +150,7 @@ class Bindings:
                 optional = plain(name) in {plain(it) for it in resettable}
                 required = not optional
             if is_block == "true":
-                kind = re.search(r"cdktf\.listMapperHcl\((\w+)ToHclTerraform|(\w+)ToHclTerraform\(", value)
+                kind = re.search(r"cdktn\.listMapperHcl\((\w+)ToHclTerraform|(\w+)ToHclTerraform\(", value)
                 nested = self._nested(kind.group(1) or kind.group(2))
                 one = f'OutputReference(this, "{name}")' in body
                 mode = "single" if shape == "struct" else shape

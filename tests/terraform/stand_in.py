@@ -192,6 +192,8 @@ class Inventor:
         given = [value.get(key) for key in ("function_name", "bucket", "name", "identifier", "domain_name")]
         nameless = f"{rest.replace('_', '-') or service}-{serial}"
         self.name = next((it for it in given if isinstance(it, str)), nameless)
+        if kind == "aws_lambda_alias":
+            self.name = f"{value['function_name']}:{value['name']}"
         self.service = service
 
     def fill(self, block, value):
@@ -214,6 +216,8 @@ class Inventor:
             return f"arn:aws:iam::{ACCOUNT}:role/{self.name}"
         if name == "arn" and self.kind == "aws_sqs_queue":
             return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"
+        if name == "arn_suffix":
+            return f"{self.kind}/{self.name}"
         if name.endswith("arn"):
             return f"arn:aws:{self.service}:{REGION}:{ACCOUNT}:{self.name}"
         if name.endswith("url"):

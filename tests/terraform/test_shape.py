@@ -30,10 +30,8 @@ class Shape(unittest.TestCase):
         reserved = {name: it["reserved_concurrent_executions"] for name, it in production.items()}
         self.assertEqual(reserved, {"write": 200, "query": 100, "compact": 12, "engine": 50})
 
-    def test_no_answer_takes_longer_than_the_gateway_waits(self):
+    def test_what_answers_requests_alone_has_no_more_time_than_the_gateway_waits(self):
         for applied in EXAMPLES.values():
-            for integration in applied.of_kind("aws_apigatewayv2_integration").values():
-                self.assertEqual(integration["timeout_milliseconds"], 30_000)
             for name in ("write", "query"):
                 self.assertEqual(applied.function(name)["timeout"], 30)
 
@@ -126,11 +124,36 @@ class Shape(unittest.TestCase):
         (group,) = EXAMPLES["production"].of_kind("aws_lb_target_group").values()
         self.assertEqual(group["preserve_client_ip"], "true")
 
+    def test_containers_may_write_where_the_image_has_volumes_and_nowhere_else(self):
+        (task,) = EXAMPLES["production"].of_kind("aws_ecs_task_definition").values()
+        (container,) = json.loads(task["container_definitions"])
+        image = (interfaces.REPOSITORY / "infra" / "docker" / "Dockerfile").read_text()
+        (volumes,) = re.findall(r"^VOLUME (.*)$", image, re.M)
+        self.assertTrue(container["readonlyRootFilesystem"])
+        self.assertCountEqual([it["containerPath"] for it in container["mountPoints"]], json.loads(volumes))
+        self.assertCountEqual(
+            [it["sourceVolume"] for it in container["mountPoints"]], [it["name"] for it in task["volume"]]
+        )
+
+    def test_somebody_is_told_when_no_container_answers(self):
+        applied = EXAMPLES["production"]
+        (alarm,) = [it for it in applied.alarms().values() if it["metric_name"] == "HealthyHostCount"]
+        (balancer,) = applied.of_kind("aws_lb").values()
+        (group,) = applied.of_kind("aws_lb_target_group").values()
+        self.assertEqual(
+            alarm["dimensions"], {"LoadBalancer": balancer["arn_suffix"], "TargetGroup": group["arn_suffix"]}
+        )
+        self.assertEqual(alarm["treat_missing_data"], "breaching")
+        self.assertNotIn("HealthyHostCount", {it["metric_name"] for it in EXAMPLES["minimal"].alarms().values()})
+
     def test_the_page_of_costs_counts_the_alarms_and_metrics_that_there_are(self):
         applied = EXAMPLES["minimal"]
-        page = (interfaces.REPOSITORY / "docs" / "cost.md").read_text()
-        (counted,) = re.findall(r"(\d+) alarms, (\d+) metrics, a dashboard", page)
-        made = (len(applied.alarms()), len(applied.of_kind("aws_cloudwatch_log_metric_filter")))
+        page = " ".join((interfaces.REPOSITORY / "docs" / "cost.md").read_text().split())
+        (counted,) = re.findall(r"(\d+) alarms \((\d+) with S3 Express\), (\d+) metrics, a dashboard", page)
+        alarms = applied.alarms().values()
+        of_notifications = [it for it in alarms if "segments" in (it["dimensions"] or {}).get("QueueName", "")]
+        metrics = applied.of_kind("aws_cloudwatch_log_metric_filter")
+        made = (len(alarms), len(alarms) - len(of_notifications), len(metrics))
         self.assertEqual(tuple(map(int, counted)), made)
         for stage in applied.of_kind("aws_apigatewayv2_stage").values():
             self.assertFalse(stage["default_route_settings"][0]["detailed_metrics_enabled"])

@@ -1,4 +1,6 @@
-# The API before the functions. Neap checks tokens itself, so the routes have no authorizers.
+# The API before the functions. Neap checks tokens itself, so the routes have no authorizers. It answers web pages itself,
+# too: with `cors_configuration` the gateway would drop what Neap says to them, and say the same about every path, also
+# those that give out tokens and are not for pages.
 
 resource "aws_apigatewayv2_api" "main" {
   name                         = var.name
@@ -15,7 +17,7 @@ resource "aws_apigatewayv2_integration" "main" {
   integration_method     = "POST"
   integration_uri        = var.functions[each.key].invoke_arn
   payload_format_version = "2.0"
-  timeout_milliseconds   = 30000
+  timeout_milliseconds   = var.timeout_seconds * 1000
 }
 
 resource "aws_apigatewayv2_route" "main" {
@@ -33,6 +35,7 @@ resource "aws_lambda_permission" "main" {
   statement_id  = "api"
   action        = "lambda:InvokeFunction"
   function_name = var.functions[each.key].name
+  qualifier     = var.functions[each.key].qualifier
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/*"
 }

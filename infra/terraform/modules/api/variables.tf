@@ -4,8 +4,13 @@ variable "name" {
 }
 
 variable "functions" {
-  description = "The functions that answer, by their keys in `routes`."
-  type        = map(object({ name = string, invoke_arn = string }))
+  description = "The functions that answer, by their keys in `routes`, and the alias to call them by, if they have one."
+  type        = map(object({ name = string, invoke_arn = string, qualifier = string }))
+}
+
+variable "timeout_seconds" {
+  description = "How long the API waits for an answer, up to 30."
+  type        = number
 }
 
 variable "routes" {

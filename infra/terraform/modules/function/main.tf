@@ -4,6 +4,7 @@ locals {
   is_image       = var.code.image_uri != null
   in_vpc         = length(var.subnet_ids) > 0
   is_os_only     = startswith(var.runtime, "provided")
+  is_warm        = var.provisioned_concurrency > 0
   log_group_name = "/aws/lambda/${var.name}"
 
   log_statements = [{
@@ -90,6 +91,7 @@ resource "aws_lambda_function" "main" {
   handler          = local.is_image ? null : "bootstrap"
   layers           = local.is_image ? null : var.layers
   architectures    = [var.architecture]
+  publish          = local.is_warm
 
   memory_size                    = var.memory_mib
   timeout                        = var.timeout_seconds
@@ -125,6 +127,24 @@ resource "aws_lambda_function" "main" {
   }
 
   depends_on = [aws_iam_role_policy.main]
+}
+
+# Instances that are kept started are those of a version: this names the newest, and whoever sends requests calls it so.
+resource "aws_lambda_alias" "warm" {
+  count = local.is_warm ? 1 : 0
+
+  name             = "warm"
+  description      = "The version that is kept started."
+  function_name    = aws_lambda_function.main.function_name
+  function_version = aws_lambda_function.main.version
+}
+
+resource "aws_lambda_provisioned_concurrency_config" "main" {
+  count = local.is_warm ? 1 : 0
+
+  function_name                     = aws_lambda_function.main.function_name
+  qualifier                         = aws_lambda_alias.warm[0].name
+  provisioned_concurrent_executions = var.provisioned_concurrency
 }
 
 # What the scheduler starts is not repeated: the next run does what one has left.

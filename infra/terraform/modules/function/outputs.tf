@@ -5,7 +5,12 @@ output "arn" {
 
 output "invoke_arn" {
   description = "How API Gateway calls the function."
-  value       = aws_lambda_function.main.invoke_arn
+  value       = local.is_warm ? aws_lambda_alias.warm[0].invoke_arn : aws_lambda_function.main.invoke_arn
+}
+
+output "qualifier" {
+  description = "The alias to send requests to, or null if there is none."
+  value       = one(aws_lambda_alias.warm[*].name)
 }
 
 output "name" {

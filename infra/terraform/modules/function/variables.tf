@@ -55,6 +55,12 @@ variable "reserved_concurrency" {
   type        = number
 }
 
+variable "provisioned_concurrency" {
+  description = "How many instances are kept started, for those who call the function by its alias; 0 keeps none."
+  type        = number
+  default     = 0
+}
+
 variable "environment" {
   description = "Variables of the environment."
   type        = map(string)

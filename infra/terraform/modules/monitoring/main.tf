@@ -118,6 +118,43 @@ resource "aws_cloudwatch_metric_alarm" "server_errors" {
   ok_actions          = var.notify
 }
 
+resource "aws_cloudwatch_metric_alarm" "url_errors" {
+  for_each = var.url_functions
+
+  alarm_name          = "${var.name}-${each.key}-url-errors"
+  alarm_description   = "The URL of ${each.value} answers with 5xx."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Url5xxCount"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.limits.errors
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.notify
+  ok_actions          = var.notify
+}
+
+resource "aws_cloudwatch_metric_alarm" "service" {
+  count = var.service == null ? 0 : 1
+
+  alarm_name          = "${var.name}-service"
+  alarm_description   = "No container answers: see the log of the service, and the events of its tasks."
+  namespace           = "AWS/NetworkELB"
+  metric_name         = "HealthyHostCount"
+  dimensions          = var.service
+  statistic           = "Maximum"
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  period              = 60
+  evaluation_periods  = 3
+  # Where no container is registered, nothing is counted.
+  treat_missing_data = "breaching"
+  alarm_actions      = var.notify
+  ok_actions         = var.notify
+}
+
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each = var.dead_queues
 

@@ -8,6 +8,16 @@ variable "functions" {
   type        = map(string)
 }
 
+variable "url_functions" {
+  description = "The names of those that have a URL of their own."
+  type        = map(string)
+}
+
+variable "service" {
+  description = "The dimensions of the load balancer's metrics, or null where no containers run."
+  type        = map(string)
+}
+
 variable "api_id" {
   description = "The id of the API."
   type        = string

@@ -107,9 +107,14 @@ resource "aws_ecs_task_definition" "main" {
     cpu_architecture        = var.architecture == "arm64" ? "ARM64" : "X86_64"
   }
 
-  # For what spills, and for plugins.
+  # What the image declares as its volumes, which keep the owner that the folders have there: for what spills, and for
+  # plugins with their packages.
   volume {
     name = "temporary"
+  }
+
+  volume {
+    name = "state"
   }
 
   container_definitions = jsonencode([{
@@ -120,8 +125,11 @@ resource "aws_ecs_task_definition" "main" {
 
     user                   = "10001:10001"
     readonlyRootFilesystem = true
-    mountPoints            = [{ sourceVolume = "temporary", containerPath = "/tmp", readOnly = false }]
     ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
+    mountPoints = [
+      { sourceVolume = "temporary", containerPath = "/tmp", readOnly = false },
+      { sourceVolume = "state", containerPath = "/var/lib/neap", readOnly = false },
+    ]
     # What is under way is finished, and what is old enough flushed.
     stopTimeout  = 110
     portMappings = [{ containerPort = local.port, protocol = "tcp" }]

@@ -74,6 +74,22 @@ resource "aws_s3_bucket_lifecycle_configuration" "main" {
   }
 }
 
+# A page that is sent to a result in the bucket reads it from another host than the API's. The rule is for all of the
+# bucket and gives nobody access: what can be read is what a link was signed for.
+resource "aws_s3_bucket_cors_configuration" "main" {
+  count = length(var.cors_origins) == 0 ? 0 : 1
+
+  bucket = aws_s3_bucket.main.id
+
+  cors_rule {
+    allowed_origins = var.cors_origins
+    allowed_methods = ["GET", "HEAD"]
+    # Browsers send those of the first request along, but for `Authorization`.
+    allowed_headers = ["*"]
+    max_age_seconds = 3600
+  }
+}
+
 resource "aws_s3_bucket_logging" "main" {
   count = var.log_bucket == null ? 0 : 1
 

@@ -18,6 +18,11 @@ variable "results_days" {
   type        = number
 }
 
+variable "cors_origins" {
+  description = "Where pages come from that may read what a link was signed for, such as `https://app.example.org`, or `*`."
+  type        = list(string)
+}
+
 variable "log_bucket" {
   description = "The bucket for S3's access log; without one there is no log."
   type        = string
