@@ -1,19 +1,22 @@
 # Everyday commands. `just` lists them; each is a script or a command that also works without it.
 
+# Arguments arrive as they were given, spaces and parentheses included.
+set positional-arguments
+
 _list:
-    @just --list --unsorted
+    @{{ just_executable() }} --list --unsorted
 
 # Builds, starts a server on a directory, writes a sample and asks for it
 quickstart *arguments:
-    scripts/quickstart {{ arguments }}
+    scripts/quickstart "$@"
 
 # Runs a server: `just serve --data-dir /tmp/garden`
 serve *arguments:
-    cargo run --package neap --bin neap -- serve {{ arguments }}
+    cargo run --package neap --bin neap -- serve "$@"
 
 # All tests, or those of a package: `just test -p neap-wal`
 test *arguments:
-    scripts/test {{ arguments }}
+    scripts/test "$@"
 
 # Everything that must pass
 ci:
@@ -30,7 +33,11 @@ lint:
 
 # Checks infra/terraform; --update writes down what tests of the functions know of it
 terraform *arguments:
-    scripts/check-terraform {{ arguments }}
+    scripts/check-terraform "$@"
+
+# Checks what the images and the Debian package are made of
+packages:
+    python3 -m unittest discover --start-directory tests/packages
 
 # One schedule of the simulation, step by step
 simulate seed:
@@ -39,16 +46,17 @@ simulate seed:
 # A benchmark of bench/: `just bench ingest --scale small`
 bench name *arguments:
     cargo build --release --bin neap --bin neap-s3-server
-    bench/{{ name }}.py {{ arguments }}
+    shift && bench/{{ name }}.py "$@"
 
 # Writes docs/cost.md
 cost:
     bench/cost.py
 
-# The container's image
-image tag="neap":
-    docker build --file infra/docker/Dockerfile --build-arg NEAP_REVISION="$(git rev-parse --short=9 HEAD)" --tag {{ tag }} .
+# The container's image: `just image neap --build-arg PROFILE=dev`
+image tag="neap" *arguments:
+    shift; docker build --file infra/docker/Dockerfile --build-arg NEAP_REVISION="$(git rev-parse --short=9 HEAD)" \
+        --tag {{ tag }} "$@" .
 
 # Everything that a release consists of, into dist/: `just release aarch64`
 release *arguments:
-    scripts/release {{ arguments }}
+    scripts/release "$@"
