@@ -6,13 +6,16 @@
 | part | what is measured |
 |---|---|
 | `copy` | rows/s from the first write to the last copy, of a trigger that builds a line of each row and writes it to another table |
-| `overhead` | rows/s of writers with 0, 1 and 10 triggers on the table that only count their rows, as a ratio to none; each figure is the median of three runs that take turns |
+| `overhead` | rows/s of writers with 0, 1 and 10 triggers on the table that only count their rows, as a ratio to none; each figure is the median of three runs that take turns, with Python started before |
 | `request` | p50 and p99 of a request trigger over one connection, and the first call, which starts Python |
 
-Prints Markdown. The servers are on a directory, with Python as it is found.
+Without `--neap` the program is the first `neap` in PATH, else `release/neap` in CARGO_TARGET_DIR or `target`. Prints
+Markdown, and what the clients have computed, which share the cores. The servers are on a directory, with Python as it
+is found.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -102,6 +105,32 @@ def count(client, table):
     return json.loads(client.query(f"SELECT count(*) AS n FROM {table}"))[0]["n"]
 
 
+def settled(server):
+    """Waits until no trigger has anything left to do, and gives the seconds that it took."""
+    began = time.perf_counter()
+    while metric(server, "neap_plugin_pending_segments") > 0 and time.perf_counter() - began < 300:
+        time.sleep(0.1)
+    return time.perf_counter() - began
+
+
+def plugin_cpu_seconds(server):
+    """The processor time of the processes of plugins so far."""
+    parents, used = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            number = int(stat.parent.name)
+            parents[number] = int(fields[1])
+            used[number] = (int(fields[11]) + int(fields[12])) / servers.TICKS
+
+    def is_below(number):
+        while number and number != server.process.pid:
+            number = parents.get(number)
+        return bool(number)
+
+    return sum(seconds for number, seconds in used.items() if number != server.process.pid and is_below(number))
+
+
 def copy(arguments, binary, work):
     with serve(binary, work, "copy") as server:
         client = Client(server)
@@ -112,14 +141,15 @@ def copy(arguments, binary, work):
         while count(client, "copied") < 2:
             time.sleep(0.02)
         parts = list(bodies(arguments.rows))
-        began, used = time.perf_counter(), server.cpu_seconds()
+        began, used, of_plugins = time.perf_counter(), server.cpu_seconds(), plugin_cpu_seconds(server)
         written = write_all(server, parts)
         while count(client, "copied") < arguments.rows + 2:
             time.sleep(0.1)
         took = time.perf_counter() - began
         print(f"\nA trigger copied {arguments.rows / took:,.0f} rows/s ({arguments.rows:,} rows, acknowledged at "
-              f"{arguments.rows / written:,.0f} rows/s meanwhile); {server.cpu_seconds() - used:.1f} s of the server's "
-              f"CPU, {server.peak_kib / 1024:.0f} MiB at most", flush=True)
+              f"{arguments.rows / written:,.0f} rows/s meanwhile); {server.cpu_seconds() - used:.1f} s of CPU in the "
+              f"server, {server.peak_kib / 1024:.0f} MiB at most, and "
+              f"{plugin_cpu_seconds(server) - of_plugins:.1f} s in Python", flush=True)
 
 
 def rate(arguments, binary, work, triggers, number):
@@ -129,13 +159,16 @@ def rate(arguments, binary, work, triggers, number):
         client.write("cpu,host=h00 usage=0,load=0i 1")
         for name in range(triggers):
             trigger(client, f"count{name}", "count.py", "table:cpu")
-        parts = list(bodies(arguments.rows))
+        # The first run of a trigger starts Python.
+        client.write("cpu,host=h00 usage=0,load=0i 2")
+        time.sleep(1)
+        settled(server)
+        parts, computed = list(bodies(arguments.rows)), time.process_time()
         took = write_all(server, parts)
-        began = time.perf_counter()
-        while triggers and metric(server, "neap_plugin_pending_segments") > 0 and time.perf_counter() - began < 300:
-            time.sleep(0.1)
-        print(f"{triggers} triggers: {arguments.rows / took:,.0f} rows/s, the triggers done {time.perf_counter() - began:.1f} s later",
-              file=sys.stderr, flush=True)
+        computed = time.process_time() - computed
+        later = settled(server) if triggers else 0
+        print(f"{triggers} triggers: {arguments.rows / took:,.0f} rows/s, the clients computed {computed / took:.0%} "
+              f"of the time, the triggers were done {later:.1f} s later", file=sys.stderr, flush=True)
         return arguments.rows / took
 
 
