@@ -4,9 +4,6 @@ use std::process::ExitCode;
 
 use neap_lambda::{start, write::WriteProgram};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     start::run::<WriteProgram>()
 }

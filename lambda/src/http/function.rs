@@ -68,7 +68,7 @@ const OF_BODY: [HeaderName; 9] = [
     LAST_MODIFIED,
 ];
 
-/// The paths by which a function is looked after. They are answered whatever the store says.
+/// The paths by which a function is looked after. They are answered whatever the store says, where they ask for no token.
 const CARE_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
 
 /// In which header the UUID of the cluster is.
