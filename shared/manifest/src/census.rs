@@ -6,12 +6,12 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 
 use crate::{
     Condemned, Manifest, ManifestError, ManifestStore, ObjectName, Section, SectionWithFooter,
     condemned::{Dropped, EntryKey},
+    deletes::DeleteSet,
     page::PagePlace,
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
@@ -30,7 +30,7 @@ pub struct Census {
     /// The live pages that were read.
     pub(crate) examined: BTreeSet<PagePlace>,
     /// Deletes that apply to no live section.
-    pub(crate) unmet: BTreeSet<Stamp>,
+    pub(crate) unmet: DeleteSet,
     /// Objects of other databases, by the database.
     origins: BTreeSet<DatabaseId>,
 }
@@ -140,7 +140,7 @@ impl ManifestStore {
             census.live.insert(ObjectName::Page(page.object));
             census.examined.insert(page.place());
         }
-        census.unmet = pending.iter().map(|recorded| recorded.stamp).collect();
+        census.unmet = pending.into_iter().collect();
         let condemned = manifest.condemned.clone();
         let mut condemned = pin!(
             stream::iter(condemned)

@@ -57,7 +57,9 @@ impl Manifest {
         let is_known = |page: &PageRef| by.census.examined.contains(&page.place());
         if next.pages.iter().all(is_known) {
             next.condemn_orphans(by, base.version + 1);
-            next.settle_deletes(base.version + 1, |stamp| by.census.unmet.contains(&stamp));
+            next.settle_deletes(base.version + 1, |recorded| {
+                by.census.unmet.contains(recorded)
+            });
         }
         next.forget_deletes(now, by.time_travel);
         next.forget_marks();

@@ -1,5 +1,7 @@
 //! Row deletes that are not yet applied to all sections, and rows that are gone because they have expired.
 
+use std::collections::BTreeMap;
+
 use neap_bucket::Stamp;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::TableId;
@@ -32,6 +34,12 @@ impl RecordedDelete {
             && section.may_hold(&self.delete.condition)
     }
 
+    /// Whether both are the same delete.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.stamp, self.added, self.expiry) == (other.stamp, other.added, other.expiry)
+            && self.delete == other.delete
+    }
+
     fn may_apply_to_page(&self, page: &PageRef) -> bool {
         let hull = self.delete.condition.time_hull();
         self.delete.table == page.table
@@ -41,6 +49,31 @@ impl RecordedDelete {
 
     pub(crate) fn is_in_version(&self, version: u64) -> bool {
         self.added <= version && self.dropped.is_none_or(|dropped| version < dropped)
+    }
+}
+
+/// Recorded deletes by their identity: stamp, table, condition and origin. A stamp alone identifies none, because one
+/// request deletes from several tables with one stamp, and so do the expiries of several tables.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeleteSet {
+    by_stamp: BTreeMap<Stamp, Vec<RecordedDelete>>,
+}
+
+impl DeleteSet {
+    pub(crate) fn contains(&self, recorded: &RecordedDelete) -> bool {
+        let same_stamp = self.by_stamp.get(&recorded.stamp);
+        same_stamp.is_some_and(|deletes| deletes.iter().any(|one| one.is_same(recorded)))
+    }
+}
+
+impl<'a> FromIterator<&'a RecordedDelete> for DeleteSet {
+    fn from_iter<I: IntoIterator<Item = &'a RecordedDelete>>(deletes: I) -> Self {
+        let mut set = Self::default();
+        for recorded in deletes {
+            let same_stamp = set.by_stamp.entry(recorded.stamp).or_default();
+            same_stamp.push(recorded.clone());
+        }
+        set
     }
 }
 
@@ -91,9 +124,9 @@ impl Manifest {
         });
     }
 
-    /// Notes in what becomes version `version` which deletes no section needs any more, and forgets those that
-    /// none ever needed. `unmet` are stamps of deletes that apply to no section of any page.
-    pub(crate) fn settle_deletes(&mut self, version: u64, unmet: impl Fn(Stamp) -> bool) {
+    /// Marks the deletes that no section needs any more as dropped in version `version`, and removes those that no
+    /// section ever needed. `unmet` tells whether a delete applies to no section of any page.
+    pub(crate) fn settle_deletes(&mut self, version: u64, unmet: impl Fn(&RecordedDelete) -> bool) {
         let Self {
             deletes,
             sections,
@@ -102,8 +135,7 @@ impl Manifest {
         } = self;
         for recorded in deletes.iter_mut().filter(|one| one.dropped.is_none()) {
             let needed = sections.iter().any(|section| recorded.applies_to(section))
-                || !unmet(recorded.stamp)
-                    && pages.iter().any(|page| recorded.may_apply_to_page(page));
+                || !unmet(recorded) && pages.iter().any(|page| recorded.may_apply_to_page(page));
             if !needed {
                 recorded.dropped = Some(version);
             }

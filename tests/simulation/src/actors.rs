@@ -26,7 +26,7 @@ use crate::{
     instance::{DATABASE, DATABASE_NAME, Instance, Place},
     network::World,
     query::Question,
-    rows::{BEGIN_NANOS, DAY, HOSTS, SECOND},
+    rows::{BEGIN_NANOS, DAY, HOSTS, OTHER_TABLE, SECOND, TABLE},
     schedule::Mix,
     write::{Content, Erasure},
 };
@@ -120,9 +120,14 @@ impl Stage {
                 .collect(),
         };
         cells.dedup_by_key(|(point, _)| *point);
+        let request = self.draw_request();
         Content {
+            request,
+            table: match request % 3 {
+                0 => OTHER_TABLE,
+                _ => TABLE,
+            },
             cells,
-            request: self.draw_request(),
             new_column: chance.happens(self.mix.new_column),
         }
     }
@@ -140,8 +145,15 @@ impl Stage {
             0 => HOSTS.to_vec(),
             _ => vec![chance.pick(&HOSTS)],
         };
+        let request = self.draw_request();
         Erasure {
-            request: self.draw_request(),
+            request,
+            // Of two requests one is by name and one by id.
+            table: match request / 2 % 4 {
+                0 => Some(TABLE),
+                1 => Some(OTHER_TABLE),
+                _ => None,
+            },
             hosts,
             times,
         }

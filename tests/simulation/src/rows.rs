@@ -17,6 +17,9 @@ use crate::machine::BEGIN_MICROS;
 /// The table that everything is done to.
 pub(crate) const TABLE: &str = "t";
 
+/// A second table with rows that clients delete. It has the same shared points.
+pub(crate) const OTHER_TABLE: &str = "u";
+
 /// The table of the witnesses: every write has a row there, at a time of its own, so that the data tell
 /// which writes they hold. Nobody deletes from it, drops it, or lets it expire.
 pub(crate) const WITNESSES: &str = "w";

@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) request: u64,
+    /// The table of the shared points.
+    pub(crate) table: &'static str,
     /// Shared points and fields; the values are unique.
     pub(crate) cells: Vec<(usize, &'static str)>,
     /// A column that nobody had before.
@@ -30,6 +32,7 @@ impl Content {
     pub(crate) fn of(request: u64, point: usize, field: &'static str) -> Self {
         Self {
             request,
+            table: TABLE,
             cells: vec![(point, field)],
             new_column: false,
         }
@@ -48,7 +51,7 @@ impl Content {
             if self.new_column && cell == 0 {
                 fields.insert(format!("f{}", self.request), self.value(cell));
             }
-            rows.push((TABLE, (shared_point(*point), fields)));
+            rows.push((self.table, (shared_point(*point), fields)));
         }
         let witness = (WITNESS.to_owned(), witness_time(self.request));
         let id = Fields::from([("id".to_owned(), self.value(0))]);
@@ -76,6 +79,8 @@ const ERASED_BY: &str = "erased by ";
 #[derive(Clone, Debug)]
 pub(crate) struct Erasure {
     pub(crate) request: u64,
+    /// The table; `None`: all tables with the tag, with one stamp.
+    pub(crate) table: Option<&'static str>,
     pub(crate) hosts: Vec<&'static str>,
     /// The first and the last time.
     pub(crate) times: (i64, i64),
@@ -109,7 +114,7 @@ impl Erasure {
             .collect();
         let (min_time, max_time) = self.times;
         RowSelection {
-            table: Some(TABLE.to_owned()),
+            table: self.table.map(str::to_owned),
             predicate: Predicate::parse(&hosts.join(" OR ")).unwrap(),
             min_time,
             max_time,
@@ -203,18 +208,21 @@ impl Instance {
             retry_after: None,
             stamp: None,
         })?;
-        let table = catalog.value.table(TABLE);
-        let table = table.filter(|table| table.column(TAG).is_some());
-        let Some(table) = table.map(|table| table.id()) else {
+        let tables = catalog.value.tables();
+        let tables = tables.filter(|table| erasure.table.is_none_or(|name| table.name() == name));
+        let deletes: Vec<_> = tables
+            .filter(|table| table.column(TAG).is_some())
+            .map(|table| RowDelete {
+                table: table.id(),
+                condition: erasure.condition(),
+            })
+            .collect();
+        if deletes.is_empty() {
             return Ok(None);
-        };
-        let delete = RowDelete {
-            table,
-            condition: erasure.condition(),
-        };
+        }
         // Not the method of the service for selections.
         let deleter: &dyn RowDeleter = &self.writer;
-        let stamp = deleter.delete_rows(database, vec![delete], arrived, after);
+        let stamp = deleter.delete_rows(database, deletes, arrived, after);
         Ok(Some(stamp.await?))
     }
 }

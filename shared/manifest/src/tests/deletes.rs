@@ -121,6 +121,78 @@ async fn a_delete_that_only_the_hull_of_a_page_meets_leaves_by_a_collection() {
     assert_eq!(pending(&site.collect(Duration::ZERO).await.value), 0);
 }
 
+/// Two tables whose sections are all in pages: table 1 has days 0 and 10, table 2 has day 5.
+async fn paged() -> Site {
+    let site = Site::new(16);
+    for number in 0..40 {
+        site.flush(&[(1, number % 2 * 10), (2, 5)]).await;
+    }
+    loop {
+        let current = site.flush(&[(3, 0)]).await;
+        let mut inline = current.value.sections.iter();
+        if inline.all(|section| section.table == TableId::new(3)) {
+            return site;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_drops_the_delete_of_one_table_and_keeps_that_of_another_with_the_same_stamp()
+{
+    let site = paged().await;
+    // Pages of table 1 have sections before and after the day, and none of it.
+    let deletes = vec![delete_of(1, 5, 5), delete_of(2, 5, 5)];
+    let current = site.flush_with(&[], deletes).await;
+    assert_eq!(pending(&current.value), 2);
+    let [one, two] = current.value.deletes.as_slice() else {
+        panic!("{:?}", current.value.deletes);
+    };
+    assert_eq!(one.stamp, two.stamp);
+
+    let current = site.collect(Duration::ZERO).await;
+    let tables = current.value.pending_deletes();
+    let tables: Vec<_> = tables.map(|recorded| recorded.delete.table).collect();
+    assert_eq!(tables, [TableId::new(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_tells_deletes_of_one_table_with_the_same_stamp_apart_by_their_conditions() {
+    let site = paged().await;
+    let deletes = vec![delete_of(1, 5, 5), delete_of(1, 10, 10)];
+    let current = site.flush_with(&[], deletes).await;
+    assert_eq!(pending(&current.value), 2);
+    let current = site.collect(Duration::ZERO).await;
+    let conditions = current.value.pending_deletes();
+    let conditions: Vec<_> = conditions.map(|one| one.delete.clone()).collect();
+    assert_eq!(conditions, [delete_of(1, 10, 10)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_keeps_an_expiry_whose_stamp_is_that_of_a_delete_that_it_drops() {
+    let site = paged().await;
+    let old = site.table(2).await;
+    let base = site.read().await;
+    let removal = Replacement {
+        floor: Some(6 * DAY_NANOS),
+        job: job(JobKind::Expire),
+        ..Site::removal(&old[..1])
+    };
+    let base = site.replaced(base, &removal).await;
+    let stamp = base.value.deletes[0].stamp;
+    let mut flush = site.next_flush(&base, &[]).await;
+    flush.deletes = vec![(stamp, delete_of(1, 5, 5))];
+    site.commit_flush(base, flush).await;
+    assert_eq!(pending(&site.read().await.value), 2);
+
+    let current = site.collect(Duration::ZERO).await;
+    let mut left = current.value.pending_deletes();
+    assert!(
+        left.next()
+            .is_some_and(|one| one.expiry && one.applies_to(&old[1]))
+    );
+    assert!(left.next().is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes() {
     let site = Site::new(16);
