@@ -17,7 +17,7 @@ use neap_schema::DatabaseId;
 use crate::{
     Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals,
     caches::CacheInventory,
-    messages,
+    forgotten_deletes, messages,
     named::Named,
     references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
     repair::Repairs,
@@ -123,6 +123,16 @@ impl Target<'_> {
             checked
                 .findings
                 .extend(self.mark_ahead(&manifest.value, now));
+            let forgotten = forgotten_deletes::find(
+                bucket,
+                self.id,
+                &manifest.value,
+                &named.live,
+                &catalog.value,
+            );
+            let forgotten = forgotten.await?;
+            checked.findings.extend(forgotten.findings);
+            checked.repairs.deletes = forgotten.deletes;
             let found = caches
                 .check(bucket, self.id, &manifest.value, &catalog.value, self.full)
                 .await?;

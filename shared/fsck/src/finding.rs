@@ -54,6 +54,8 @@ pub enum FindingKind {
     Unsorted,
     /// A section has a point twice.
     DuplicatePoint,
+    /// A row delete is not applied any more, and rows that it removes are visible.
+    ForgottenDelete,
     /// A stamp or mark is ahead of the store's clock.
     ClockAhead,
     /// An object that nothing names.

@@ -24,6 +24,7 @@ mod content;
 mod database;
 mod error;
 mod finding;
+mod forgotten_deletes;
 mod fsck;
 mod messages;
 mod named;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use neap_bucket::Versioned;
 use neap_manifest::{
     CacheCommit, CacheOutcome, Collection, Corrections, Manifest, ManifestError, ManifestStore,
-    ObjectName, PageRef, Section,
+    ObjectName, PageRef, RecordedDelete, Section,
 };
 use neap_schema::{CacheId, DatabaseId};
 
@@ -21,6 +21,8 @@ pub(crate) struct Repairs {
     pub(crate) sections: Vec<Section>,
     /// True references to pages.
     pub(crate) pages: Vec<PageRef>,
+    /// Row deletes that were dropped too early.
+    pub(crate) deletes: Vec<RecordedDelete>,
     /// Objects that nothing names.
     pub(crate) orphans: BTreeSet<ObjectName>,
     /// Caches whose objects are gone or damaged.
@@ -49,6 +51,15 @@ impl Repairs {
             done.push(format!(
                 "{name:?}: the statistics of {} sections and {} pages",
                 corrected.sections, corrected.pages
+            ));
+        }
+        if !self.deletes.is_empty() {
+            base = manifests
+                .reinstate_deletes(database, base, &self.deletes)
+                .await?;
+            done.push(format!(
+                "{name:?}: {} row deletes are applied again",
+                self.deletes.len()
             ));
         }
         if !self.caches.is_empty() {

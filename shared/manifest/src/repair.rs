@@ -7,15 +7,15 @@
 //!     |-- commit: entries corrected --------------> |   the same sections, in the same versions
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use bytes::BytesMut;
 use neap_bucket::{Change, Commit, Key, PutMode, Versioned};
 use neap_schema::DatabaseId;
 
 use crate::{
-    DrawnObject, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, Section,
-    SectionWithFooter, condemned::Dropped, replace::no_date,
+    DrawnObject, Manifest, ManifestError, ManifestStore, ObjectName, PageRef, RecordedDelete,
+    Section, SectionWithFooter, condemned::Dropped, deletes::DeleteSet, replace::no_date,
 };
 
 /// How often pages may be replaced by others while corrected ones are written.
@@ -168,6 +168,42 @@ impl ManifestStore {
         }
         let reason = "others keep changing the pages".to_owned();
         Err(ManifestError::Unsettled { reason })
+    }
+
+    /// Applies row deletes again that were dropped too early. Deletes that the manifest no longer remembers stay
+    /// dropped.
+    ///
+    /// # Errors
+    /// What the store answers; `Unsettled` if it can't be told whether the change was committed.
+    pub async fn reinstate_deletes(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        deletes: &[RecordedDelete],
+    ) -> Result<Versioned<Manifest>, ManifestError> {
+        let dropped: DeleteSet = deletes.iter().collect();
+        let change = |base: &Versioned<Manifest>| {
+            let mut next = Manifest::successor(base);
+            let mut tables = BTreeSet::new();
+            for recorded in &mut next.deletes {
+                if recorded.dropped.is_some() && dropped.contains(recorded) {
+                    recorded.dropped = None;
+                    tables.insert(recorded.delete.table);
+                }
+            }
+            for table in &tables {
+                next.distrust_caches_of(*table, base.version + 1);
+            }
+            Ok::<_, Infallible>(match tables.is_empty() {
+                true => Change::Keep(()),
+                false => Change::Put(next, ()),
+            })
+        };
+        match self.register(database).commit(Some(base), change).await? {
+            Commit::Committed { current, .. } => Ok(current),
+            Commit::Refused(never) => match never {},
+            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }),
+        }
     }
 
     /// Writes new pages in the place of those with sections to correct.

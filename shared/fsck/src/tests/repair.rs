@@ -33,6 +33,48 @@ async fn wrong_statistics_become_what_the_rows_say() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delete_that_was_dropped_while_its_rows_live_is_found_and_applied_again() {
+    for stage in Stage::filled().await {
+        let host = |value: &str| Condition::Tag {
+            name: "host".to_owned(),
+            value: Some(value.to_owned()),
+        };
+        stage.delete_rows(CPU, host("b")).await;
+        stage.flush().await;
+        let before = stage.manifest().await.value;
+        assert_eq!(before.pending_deletes().count(), 1);
+        assert_eq!(lines(&stage.quick().await), "");
+        stage
+            .tamper(|manifest| manifest.deletes[0].dropped = Some(manifest.deletes[0].added + 1))
+            .await;
+        let report = stage.quick().await;
+        let kinds: Vec<_> = report.findings.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, [FindingKind::ForgottenDelete; 2], "{report}");
+
+        let report = stage.repair(false).await;
+        assert_eq!(
+            report.repaired,
+            [r#""db": 1 row deletes are applied again"#]
+        );
+        assert_eq!(stage.manifest().await.value.deletes, before.deletes);
+        assert_eq!(lines(&stage.quick().await), "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_delete_whose_rows_a_pending_one_hides_is_not_forgotten() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    stage.delete_rows(CPU, Condition::EVERYTHING).await;
+    stage.delete_rows(CPU, Condition::between(5, 6)).await;
+    stage.flush().await;
+    stage
+        .tamper(|manifest| manifest.deletes[1].dropped = Some(manifest.deletes[1].added + 1))
+        .await;
+    assert_eq!(lines(&stage.quick().await), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn statistics_in_a_page_are_mended_and_earlier_versions_stay_readable() {
     let stage = Stage::paged().await;
     let early = stage.sections(CPU).await[3].clone();
