@@ -100,7 +100,8 @@ def sections(server):
 def settle(binary, directory):
     """Runs `neap compact` until nothing is left to merge; seconds, CPU seconds and peak MiB."""
     command = [binary, "compact", "--object-store", "file", "--data-dir", str(directory),
-               "--settle-after", "0s", "--time-travel", "0s"]
+               "--settle-after", "0s", "--time-travel", "0s",
+               "--query-timeout", "0s"]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)

@@ -65,6 +65,11 @@ pub struct CompactionOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
     time_travel: Duration,
 
+    /// The longest time of a query on this store, the greatest `NEAP_QUERY_TIMEOUT` of its functions;
+    /// the time-travel period must be at least twice as long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5m")]
+    query_timeout: Duration,
+
     /// Believe the store's clock even if this machine's differs from it by more than five minutes
     #[arg(long, value_parser = BoolishValueParser::new())]
     trust_store_clock: bool,
@@ -88,6 +93,7 @@ pub struct CompactFunction {
     options: CompactOptions,
     opened: Opened,
     dispatcher: Option<Arc<dyn Dispatch>>,
+    collects: CollectSettings,
     compactor: OnceCell<Compactor>,
 }
 
@@ -99,6 +105,12 @@ impl CompactFunction {
     pub fn new(options: &CompactOptions, world: &World) -> Result<Self, OptionsError> {
         let opened = Opened::open(&options.common.store, world)?;
         let compaction = &options.compaction;
+        let collects =
+            CollectSettings::for_queries(compaction.time_travel, compaction.query_timeout);
+        let collects = collects.map_err(|error| OptionsError::Unusable {
+            option: "time-travel",
+            reason: error.to_string(),
+        })?;
         let url = compaction.merge_queue_url.as_deref();
         let dispatcher = url.filter(|url| !url.is_empty()).map(|url| {
             let endpoint = compaction.sqs_endpoint.as_deref();
@@ -109,6 +121,7 @@ impl CompactFunction {
             dispatcher: dispatcher.map(|queue| Arc::new(queue) as Arc<dyn Dispatch>),
             options: options.clone(),
             opened,
+            collects,
             compactor: OnceCell::new(),
         })
     }
@@ -157,10 +170,7 @@ impl CompactFunction {
                 max_inputs: inputs_within(merge_memory),
                 ..MergePolicy::default()
             },
-            collect: CollectSettings {
-                time_travel: compaction.time_travel,
-                ..CollectSettings::default()
-            },
+            collect: self.collects,
             settings: CompactorSettings {
                 merge_memory_bytes: merge_memory,
                 parallel_merges: compaction.compaction_jobs,

@@ -64,6 +64,44 @@ impl Default for CollectSettings {
     }
 }
 
+/// A time-travel period within which a query may miss the objects that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--time-travel {} s is too short for queries of up to {} s (--query-timeout): it must be at least twice as long",
+    time_travel.as_secs(),
+    query_timeout.as_secs()
+)]
+pub struct TimeTravelTooShort {
+    /// The period.
+    pub time_travel: Duration,
+    /// The longest time of a query.
+    pub query_timeout: Duration,
+}
+
+impl CollectSettings {
+    /// The settings for a bucket whose queries end after `query_timeout`. A query reads the objects of its snapshot
+    /// until it ends, so they must be kept for longer: once more that time covers the age of the snapshot and the
+    /// difference of the store's clocks.
+    ///
+    /// # Errors
+    /// `time_travel` is less than twice `query_timeout`.
+    pub fn for_queries(
+        time_travel: Duration,
+        query_timeout: Duration,
+    ) -> Result<Self, TimeTravelTooShort> {
+        if time_travel < query_timeout.saturating_mul(2) {
+            return Err(TimeTravelTooShort {
+                time_travel,
+                query_timeout,
+            });
+        }
+        Ok(Self {
+            time_travel,
+            ..Self::default()
+        })
+    }
+}
+
 /// What was deleted, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {

@@ -37,7 +37,7 @@ mod tests;
 mod unseen;
 
 pub use caches::CacheBackfill;
-pub use collect::{CollectSettings, Collected, Collector};
+pub use collect::{CollectSettings, Collected, Collector, TimeTravelTooShort};
 pub use debt::Debt;
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;

@@ -39,6 +39,11 @@ pub(super) struct CompactArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1h")]
     time_travel: Duration,
 
+    /// The longest time of a query on this store, the greatest `--query-timeout` of its servers; 0s if nothing
+    /// queries it. --time-travel must be at least twice as long.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5m")]
+    query_timeout: Duration,
+
     /// Days to which nothing was written for so long are merged down to one or two sections.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30m")]
     settle_after: Duration,
@@ -177,9 +182,8 @@ async fn compactor(
             ..MergePolicy::default()
         },
         collect: CollectSettings {
-            time_travel: args.time_travel,
             dry_run: args.dry_run,
-            ..CollectSettings::default()
+            ..CollectSettings::for_queries(args.time_travel, args.query_timeout)?
         },
         settings: CompactorSettings::default(),
     };

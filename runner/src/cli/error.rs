@@ -8,7 +8,7 @@ use neap_manifest::{ManifestError, RestoreError};
 use reqwest::StatusCode;
 
 use super::{config::ConfigError, copier::CopyError};
-use neap_compact::CompactError;
+use neap_compact::{CompactError, TimeTravelTooShort};
 
 use crate::{
     client::{ClientError, UploadError},
@@ -95,6 +95,9 @@ pub enum CommandError {
     /// A database can't be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// What was dropped would be deleted while queries read it.
+    #[error(transparent)]
+    TimeTravel(#[from] TimeTravelTooShort),
     /// The version that was asked for can't be read any more.
     #[error("the data as of then are gone{}", oldest_text(oldest.as_deref()))]
     VersionGone {

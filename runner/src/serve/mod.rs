@@ -46,6 +46,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use futures::future::OptionFuture;
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog, CatalogError};
+use neap_compact::TimeTravelTooShort;
 use neap_query::QueryError;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,9 @@ pub enum ServeError {
     /// The process has no function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,
+    /// What was dropped would be deleted while queries read it.
+    #[error(transparent)]
+    TimeTravel(#[from] TimeTravelTooShort),
     /// The file has no admin token.
     #[error("--admin-token-file {path}: {reason}")]
     AdminToken {

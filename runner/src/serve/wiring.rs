@@ -83,19 +83,20 @@ impl App {
         let functions = Functions::new(args, &base)?;
         let router = router(args, &base, functions.routes, stop);
         let flushed = Arc::new(Flushed::default());
-        let maintenance = maintained.map(|bucket| {
+        let maintain = |bucket| {
             let stats = Arc::new(MaintenanceStats::default());
-            let compactor = compactor(args, stores, bucket, base.rules, base.shares);
+            let compactor = compactor(args, stores, bucket, base.rules, base.shares)?;
             observe::register_maintenance(&base.metrics, &stats, &compactor);
-            Maintenance {
+            Ok::<_, ServeError>(Maintenance {
                 compactor,
                 flushed: Arc::clone(&flushed),
                 catalog: Arc::clone(&base.catalog),
                 stats,
                 interval: args.retention_check_interval,
                 world: world.clone(),
-            }
-        });
+            })
+        };
+        let maintenance = maintained.map(maintain).transpose()?;
         Ok(Self {
             router,
             catalog: Arc::clone(&base.catalog),
@@ -279,7 +280,7 @@ fn compactor(
     bucket: Bucket,
     rules: Rules,
     shares: Shares,
-) -> Compactor {
+) -> Result<Compactor, ServeError> {
     let parts = CompactParts {
         bucket,
         margins: stores.margins,
@@ -289,17 +290,14 @@ fn compactor(
             ..FlushLimits::default()
         },
         merge: MergePolicy::default(),
-        collect: CollectSettings {
-            time_travel: args.time_travel,
-            ..CollectSettings::default()
-        },
+        collect: CollectSettings::for_queries(args.time_travel, args.limits.query_timeout)?,
         settings: CompactorSettings {
             merge_memory_bytes: shares.percent(10).clamp(256 << 20, 1 << 30) as u64,
             parallel_merges: args.compaction_jobs,
             ..CompactorSettings::default()
         },
     };
-    parts.assemble(None)
+    Ok(parts.assemble(None))
 }
 
 fn write_settings(args: &ServeArgs, shares: Shares) -> WriteSettings {

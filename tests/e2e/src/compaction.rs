@@ -94,7 +94,14 @@ fn compact_rounds(place: &Place, over: &AtomicBool) {
 }
 
 fn compact(place: &Place) {
-    let settle = ["--settle-after", "0s", "--time-travel", "1m"];
+    let settle = [
+        "--settle-after",
+        "0s",
+        "--time-travel",
+        "1m",
+        "--query-timeout",
+        "30s",
+    ];
     let arguments = [place.after(&["compact"]), settle.to_vec()].concat();
     let output = neap(&arguments);
     assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);

@@ -7,6 +7,9 @@ use tempfile::TempDir;
 
 use crate::harness::{Neap, Output, Place, Reply, neap, pause};
 
+/// Compaction that keeps nothing for queries: none is under way meanwhile.
+const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-timeout", "0s"];
+
 const COUNT: &str = "SELECT count(*) AS n FROM m";
 
 /// A server on a directory.
@@ -116,12 +119,8 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
         (stage.count("before"), stage.count("db")),
         (rows(6), rows(1))
     );
-    stage
-        .on_store(&["compact", "--time-travel", "0s"])
-        .succeeded();
-    stage
-        .on_store(&["compact", "--time-travel", "0s"])
-        .succeeded();
+    stage.on_store(&COMPACT_AT_ONCE).succeeded();
+    stage.on_store(&COMPACT_AT_ONCE).succeeded();
     assert_eq!(stage.count("before"), rows(6), "its objects are kept");
     stage.on_store(&["fsck", "--full"]).succeeded();
 }
@@ -194,6 +193,25 @@ fn damage_is_found_and_queries_that_do_not_need_it_go_on() {
 }
 
 #[test]
+fn a_time_travel_period_that_queries_may_outlive_is_refused() {
+    let stage = Stage::new();
+    let refused = stage
+        .on_store(&["compact", "--time-travel", "9m"])
+        .failed(1);
+    assert!(
+        refused.contains("--time-travel 540 s is too short for queries of up to 300 s"),
+        "{refused}"
+    );
+    let serve = ["serve", "--time-travel", "1m", "--query-timeout", "31s"];
+    let refused = neap(&Place::directory().after(&serve)).failed(1);
+    assert!(
+        refused.contains("--time-travel 60 s is too short"),
+        "{refused}"
+    );
+    stage.on_store(&COMPACT_AT_ONCE).succeeded();
+}
+
+#[test]
 fn alien_files_are_reported_and_left_alone() {
     let stage = Stage::new();
     stage.flush(1..2);
@@ -201,9 +219,7 @@ fn alien_files_are_reported_and_left_alone() {
     fs::write(&alien, "mine").unwrap();
     let report = stage.on_store(&["fsck"]).succeeded();
     assert!(report.contains("notes.txt"), "{report}");
-    stage
-        .on_store(&["compact", "--time-travel", "0s"])
-        .succeeded();
+    stage.on_store(&COMPACT_AT_ONCE).succeeded();
     stage.on_store(&["fsck", "--repair"]).succeeded();
     assert_eq!(fs::read(&alien).unwrap(), b"mine");
 }

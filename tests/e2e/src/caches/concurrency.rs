@@ -79,7 +79,15 @@ fn compare(server: &Server, columns: &Columns, rounds: &[AtomicI64]) {
 }
 
 fn compact(stage: &Stage) {
-    let settle = ["compact", "--settle-after", "0s", "--time-travel", "1m"];
+    let settle = [
+        "compact",
+        "--settle-after",
+        "0s",
+        "--time-travel",
+        "1m",
+        "--query-timeout",
+        "30s",
+    ];
     let output = stage.on_store(&settle);
     assert_eq!(output.status, Some(0), "{}{}", output.out, output.err);
     pause(Duration::from_secs(1));
