@@ -483,6 +483,31 @@ impl Collector {
         ))
     }
 
+    /// Deletes all objects of a database whose data was removed long ago, its registers last: what requests that
+    /// were under way then have put since, and what commits of frozen processes named.
+    pub(crate) async fn erase(&self, database: DatabaseId) -> Result<Collected, CompactError> {
+        let mut collected = Collected::default();
+        let prefixes = [
+            Key::tail_prefix(database),
+            Key::data_prefix(database),
+            Key::cache_prefix(database),
+            Key::engine_prefix(database),
+        ];
+        for prefix in prefixes {
+            let mut pages = Pages::of(&self.bucket, &prefix);
+            while let Some(page) = pages.next().await? {
+                let own = page.entries.into_iter().map(|entry| entry.key);
+                let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
+                collected.objects += own.len();
+                self.delete(own, &mut collected).await?;
+            }
+        }
+        let registers = [Key::Manifest(database), Key::DatabaseCatalog(database)];
+        let registers = registers.map(|key| key.to_string()).to_vec();
+        self.delete(registers, &mut collected).await?;
+        Ok(collected)
+    }
+
     /// Deletes expired query results, and what processes said of themselves that have been silent since.
     pub async fn collect_results(&self) -> Result<Collected, CompactError> {
         let results = self.collect_expired(RESULTS_PREFIX, self.settings.result_age);

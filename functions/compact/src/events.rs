@@ -514,11 +514,15 @@ impl Compactor {
     /// time is never enough for all, each has its turn.
     async fn collect(&self, time: &Time<'_>, report: &mut Report) -> Result<(), CompactError> {
         let root = self.collector.catalog().root(Duration::ZERO).await?;
-        let due = self.bucket.clock().now();
-        let due = due.map(|now| root.value.due_databases(now).collect::<Vec<_>>());
-        for database in due.unwrap_or_default() {
-            let outcome = self.remove_database(database, report).await;
-            report.note(database, outcome);
+        if let Some(now) = self.bucket.clock().now() {
+            for database in root.value.due_databases(now) {
+                let outcome = self.remove_database(database, report).await;
+                report.note(database, outcome);
+            }
+            for database in root.value.obsolete_databases(now) {
+                let outcome = self.erase_database(database, report).await;
+                report.note(database, outcome);
+            }
         }
         let results = self.collector.collect_results().await?;
         let code = self.collector.collect_code().await?;
@@ -555,6 +559,21 @@ impl Compactor {
             report.collected = std::mem::take(&mut report.collected).and(collected);
         }
         Ok(())
+    }
+
+    /// Deletes what is left of a database whose removal was finished long ago, then its entry in the catalog.
+    async fn erase_database(
+        &self,
+        database: DatabaseId,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        let collected = self.collector.erase(database).await?;
+        report.collected = std::mem::take(&mut report.collected).and(collected);
+        if self.collector.is_dry_run() {
+            return Ok(());
+        }
+        let catalog = self.collector.catalog();
+        Ok(catalog.remove_obsolete_database(database).await?)
     }
 
     /// Takes a further step in the removal of a dropped database.

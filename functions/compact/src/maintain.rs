@@ -170,6 +170,10 @@ impl Maintainer {
             .removal
             .drop_tables(database, &mut state.manifest, &catalog, now);
         let mut removed = dropped.await?;
+        let obsolete =
+            self.removal
+                .remove_obsolete_tables(database, &state.manifest.value, &catalog, now);
+        obsolete.await?;
         let mut jobs = Vec::new();
         for table in tables_of(&state.manifest.value) {
             let is_live = catalog

@@ -77,6 +77,29 @@ impl Removal {
         Ok(removed)
     }
 
+    /// Removes the catalog's entries of tables whose data was removed long ago, once neither the manifest nor the
+    /// tail names them: every segment that can hold their rows is at or below the mark.
+    pub(crate) async fn remove_obsolete_tables(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        catalog: &DatabaseCatalog,
+        now: StoreTime,
+    ) -> Result<(), CompactError> {
+        let named = manifest.named_tables();
+        let flushed = manifest.low_water_mark.time();
+        let obsolete = catalog.all_tables().filter(|table| {
+            let is_obsolete = |it: Deletion| it.is_obsolete(now) && it.deleted_at < flushed;
+            table.deletion().is_some_and(is_obsolete) && !named.contains(&table.id())
+        });
+        let obsolete: Vec<TableId> = obsolete.map(|table| table.id()).collect();
+        if obsolete.is_empty() {
+            return Ok(());
+        }
+        let removed = self.catalog.remove_obsolete_tables(database, &obsolete);
+        Ok(removed.await?)
+    }
+
     /// Takes out everything of a database.
     pub(crate) async fn drop_all(&self, database: DatabaseId) -> Result<usize, CompactError> {
         let mut manifest = self.manifests.read(database, None).await?;

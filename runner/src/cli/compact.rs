@@ -67,10 +67,14 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
+    let collect = CollectSettings {
+        dry_run: args.dry_run,
+        ..CollectSettings::for_queries(args.time_travel, args.query_timeout)?
+    };
     let stores = Stores::open(&args.store, &world)?;
     let catalog = Arc::new(Catalog::new(stores.bucket.clone(), stores.margins, None));
     let databases = chosen(&catalog, args.database.as_deref()).await?;
-    let compactor = compactor(args, &stores, &catalog).await?;
+    let compactor = compactor(args, collect, &stores, &catalog).await?;
     let mut failed = 0;
     if !args.dry_run {
         for (database, name) in &databases {
@@ -166,6 +170,7 @@ async fn chosen(
 
 async fn compactor(
     args: &CompactArgs,
+    collect: CollectSettings,
     stores: &Stores,
     catalog: &Arc<Catalog>,
 ) -> Result<Compactor, CommandError> {
@@ -181,10 +186,7 @@ async fn compactor(
             settle_after: args.settle_after,
             ..MergePolicy::default()
         },
-        collect: CollectSettings {
-            dry_run: args.dry_run,
-            ..CollectSettings::for_queries(args.time_travel, args.query_timeout)?
-        },
+        collect,
         settings: CompactorSettings::default(),
     };
     Ok(parts.assemble(None))

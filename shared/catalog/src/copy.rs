@@ -125,6 +125,7 @@ impl DatabaseCatalog {
             // The copy has the data of the time before.
             if let Some(deletion) = table.deletion_mut() {
                 deletion.purge = Purge::Waiting;
+                deletion.purged_at = None;
             }
         }
         let Some(time) = options.as_of else {

@@ -291,6 +291,18 @@ impl DatabaseCatalog {
         Ok(changed)
     }
 
+    /// Removes the entries of those of the tables that are obsolete; whether that is a change. Their ids are not
+    /// given again.
+    pub(crate) fn remove_obsolete(&mut self, tables: &[TableId], now: StoreTime) -> bool {
+        let before = self.tables.len();
+        self.tables.retain(|id, table| {
+            let deletion = table.deletion();
+            !tables.contains(id) || !deletion.is_some_and(|it| it.is_obsolete(now))
+        });
+        self.live.reset();
+        self.tables.len() < before
+    }
+
     /// Sets how long rows of a table are kept, whatever is set for the database; whether that is a change.
     pub(crate) fn set_table_retention(
         &mut self,

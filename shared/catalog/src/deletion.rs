@@ -19,6 +19,9 @@ pub struct Deletion {
     /// How far the removal of its data has come.
     #[serde(default, skip_serializing_if = "Purge::has_not_begun")]
     pub purge: Purge,
+    /// When the removal of its data was finished, by the store's clock. Earlier releases did not write it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_at: Option<StoreTime>,
 }
 
 /// How far the removal of the data of something dropped has come.
@@ -47,7 +50,17 @@ impl Purge {
 /// any commit that undeletes it takes, and than clocks of one store's hosts differ.
 const PURGE_DELAY: Duration = Duration::from_secs(60);
 
+/// For how long a catalog keeps the entry of something whose data was removed: longer than a request that was
+/// under way then takes to reach the store.
+const PURGED_ENTRY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Deletion {
+    /// Whether its data was removed so long ago that the entry can leave the catalog.
+    pub fn is_obsolete(&self, now: StoreTime) -> bool {
+        let purged = self.purged_at.or(self.hard_delete_at);
+        self.purge == Purge::Done && purged.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
+    }
+
     /// Whether the data is to be removed, or its removal to be finished, at this time of the store.
     pub fn is_due(&self, now: StoreTime) -> bool {
         let begins = self.hard_delete_at.map(|at| at.plus(PURGE_DELAY));
@@ -189,6 +202,7 @@ mod tests {
             deleted_at: at(0),
             hard_delete_at: Some(at(100)),
             purge: Purge::Waiting,
+            purged_at: None,
         };
         let judged = |deletion: Deletion, now| (deletion.can_be_undone(now), deletion.is_due(now));
         assert_eq!(judged(deletion, at(100)), (true, false));

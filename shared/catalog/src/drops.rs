@@ -218,6 +218,32 @@ impl Catalog {
         Ok(())
     }
 
+    /// Removes the entry of a database whose data was removed long ago, so that the catalog does not grow with each
+    /// drop. A database that is not obsolete stays.
+    ///
+    /// # Errors
+    /// What a commit can end with.
+    pub async fn remove_obsolete_database(&self, database: DatabaseId) -> Result<(), CatalogError> {
+        self.change_root(|root| Ok((root.remove_obsolete(database, self.now()?), ())))
+            .await
+    }
+
+    /// Removes the entries of tables whose data was removed long ago. Tables that are not obsolete stay.
+    ///
+    /// # Errors
+    /// What a commit can end with.
+    pub async fn remove_obsolete_tables(
+        &self,
+        database: DatabaseId,
+        tables: &[TableId],
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, ANY_AGE).await?;
+        let change =
+            |catalog: &mut DatabaseCatalog| Ok((catalog.remove_obsolete(tables, self.now()?), ()));
+        let (_, ()) = self.change(database, Some(known), change).await?;
+        Ok(())
+    }
+
     /// Commits a change to the root catalog, judged by a fresh one; the closure says whether it changed
     /// anything.
     pub(crate) async fn change_root<R>(

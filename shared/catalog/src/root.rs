@@ -186,6 +186,21 @@ impl RootCatalog {
         due.map(|(id, _)| *id)
     }
 
+    /// The databases whose data was removed so long ago that their entries can leave, by id.
+    pub fn obsolete_databases(&self, now: StoreTime) -> impl Iterator<Item = DatabaseId> {
+        let obsolete = self.databases.iter().filter(move |(_, entry)| {
+            let deletion = entry.deletion.as_ref();
+            deletion.is_some_and(|deletion| deletion.is_obsolete(now))
+        });
+        obsolete.map(|(id, _)| *id)
+    }
+
+    /// Removes the entry of a database if it is obsolete; whether that is a change. The id is not given again.
+    pub(crate) fn remove_obsolete(&mut self, id: DatabaseId, now: StoreTime) -> bool {
+        let is_obsolete = self.obsolete_databases(now).any(|obsolete| obsolete == id);
+        is_obsolete && self.databases.remove(&id).is_some()
+    }
+
     /// Whether a new database can't have this name, because another one has it or was given it by its drop.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
         self.database(name).is_some() || self.deleted_database(name).is_some()
@@ -227,6 +242,7 @@ impl RootCatalog {
                 deleted_at: now,
                 hard_delete_at: Some(now.plus(hidden_for)),
                 purge: Purge::Waiting,
+                purged_at: None,
             }),
             original_name: Some(name.to_owned()),
             has_triggers: false,
@@ -347,6 +363,9 @@ pub(crate) fn note_purge(
     let deletion = deletion.filter(|it| it.is_due(now) || it.purge == Purge::Done)?;
     let before = deletion.purge;
     deletion.purge = before.max(purge);
+    if deletion.purge == Purge::Done {
+        deletion.purged_at.get_or_insert(now);
+    }
     Some(deletion.purge != before)
 }
 
@@ -365,6 +384,7 @@ pub(crate) fn delete(
                 deleted_at: now,
                 hard_delete_at,
                 purge: Purge::Waiting,
+                purged_at: None,
             };
             Ok((deleted_name(&name, now), deletion))
         }

@@ -125,6 +125,21 @@ impl Manifest {
         self.condemned.extend(entries);
     }
 
+    /// The tables that it names: of sections and pages, also of those that can only be read as of earlier versions,
+    /// and of row deletes.
+    pub fn named_tables(&self) -> BTreeSet<TableId> {
+        let sections = self.sections.iter().map(|section| section.table);
+        let pages = self.pages.iter().map(|page| page.table);
+        let deletes = self.deletes.iter().map(|recorded| recorded.delete.table);
+        let condemned = self.condemned.iter().filter_map(|entry| match &entry.what {
+            Dropped::Section(section) => Some(section.table),
+            Dropped::Page(page) => Some(page.table),
+            Dropped::Object(_) => None,
+        });
+        let live = sections.chain(pages);
+        live.chain(deletes).chain(condemned).collect()
+    }
+
     /// Whether it names all of these pages.
     pub(crate) fn has_pages<'a>(&self, pages: impl IntoIterator<Item = &'a PageRef>) -> bool {
         let wanted: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PutMode, Store};
+use neap_bucket::{Get, GetOptions, Key, KeyClass, Operation, PutMode, SegmentName, Stamp, Store};
 use neap_catalog::{CopyOptions, HardDelete};
 use neap_manifest::{JobKind, Manifest, Section};
+use ulid::Ulid;
 
 use super::stage::{DAY, NOW, Stage};
 use crate::Event;
@@ -175,6 +176,72 @@ async fn a_dropped_database_leaves_nothing_but_its_registers() {
         root.value.databases().contains_key(&id),
         "its id is not given again"
     );
+}
+
+#[tokio::test]
+async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_late() {
+    let stage = Stage::new().await;
+    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    let id = stage.id("db").await;
+    let catalog = &stage.catalog;
+    catalog
+        .delete_database("db", HardDelete::NOW)
+        .await
+        .unwrap();
+    for _ in 0..4 {
+        stage.look(2 * HOUR).await;
+    }
+    // A process that was frozen over its put.
+    let name = SegmentName {
+        stamp: Stamp::from_u64(7),
+        nonce: 7,
+    };
+    let late = [
+        Key::Segment(id, name).to_string(),
+        Key::Bundle(id, Ulid::from_parts(1, 1)).to_string(),
+        format!("data/{id}/notes.txt"),
+    ];
+    for key in &late {
+        let put = stage.store.put(key, "late".into(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    stage.look(HOUR).await;
+    assert!(stage.keys("tail/").await.contains(&late[0]));
+
+    stage.look(24 * HOUR).await;
+    let root = catalog.root(Duration::ZERO).await.unwrap();
+    assert!(!root.value.databases().contains_key(&id));
+    assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
+    assert_eq!(stage.keys("data/").await, [late[2].clone()], "not Neap's");
+    assert_eq!(stage.keys("db/").await, [] as [String; 0]);
+    stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
+    assert!(stage.id("db").await > id, "its id is not given again");
+}
+
+#[tokio::test]
+async fn a_removed_table_leaves_the_catalog_when_nothing_names_it_any_more() {
+    let stage = Stage::new().await;
+    let lines = format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}");
+    stage.write("db", &lines).await;
+    stage.flush("db").await;
+    let id = stage.id("db").await;
+    let catalog = &stage.catalog;
+    let dropped = catalog.delete_table(id, "old", HardDelete::NOW);
+    let table = dropped.await.unwrap();
+    let is_known = async || {
+        let known = catalog.database(id, Duration::ZERO).await.unwrap();
+        known.value.table_by_id(table).is_some()
+    };
+    stage.look(2 * HOUR).await;
+    stage.look(25 * HOUR).await;
+    assert!(is_known().await, "the tail may have rows of it");
+    stage.write("db", &format!("new,host=a v=2 {NOW}")).await;
+    stage.flush("db").await;
+    stage.look(HOUR).await;
+    assert!(!is_known().await);
+    stage.write("db", &lines).await;
+    let known = catalog.database(id, Duration::ZERO).await.unwrap();
+    assert!(known.value.table("old").unwrap().id() > table);
 }
 
 /// Makes the present state of a database a new one.
