@@ -6,6 +6,7 @@ use neap_bucket::World;
 use neap_s3_server::{Faults, Options, S3Server};
 
 use neap_lambda::{engine::EngineProgram, query::QueryProgram, write::WriteProgram};
+use neap_test_inputs::{Input, skip};
 use serde_json::{Value, json};
 
 use crate::{
@@ -32,7 +33,7 @@ fn has_python() -> bool {
     let asked = Command::new("python3").arg("--version").output();
     let has_python = asked.is_ok_and(|output| output.status.success());
     if !has_python {
-        println!("skipped: there is no python3");
+        skip(Input::Installed, "there is no python3");
     }
     has_python
 }

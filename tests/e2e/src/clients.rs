@@ -8,6 +8,7 @@ mod telegraf;
 use std::{fs::File, time::Duration};
 
 use crate::harness::{Neap, Place, program, repository, wait_for};
+use neap_test_inputs::{Input, skip};
 
 /// The longest that the tests of a library may take.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -30,7 +31,10 @@ fn serve(place: &Place, flags: &[&str]) -> (Neap, String) {
 /// Runs a module of tests in Python.
 fn run(module: &str) {
     let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
-        println!("skipped: NEAP_CLIENTS_PYTHON names no interpreter that has the client libraries");
+        skip(
+            Input::Installed,
+            "NEAP_CLIENTS_PYTHON names no interpreter that has the client libraries",
+        );
         return;
     };
     let place = Place::memory();

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use neap_test_inputs::{Input, skip};
 use serde_json::Value;
 
 use crate::harness::{neap_binary, repository, wait_for};
@@ -63,7 +64,7 @@ fn compare_with(suite: &str, flags: &str) {
 pub(crate) fn compare_on(suite: &str, server: &[&str]) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {
-        println!("skipped: no recorded answers in {}", golden.display());
+        skip(Input::External, "shared/golden: no recorded answers");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

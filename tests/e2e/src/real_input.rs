@@ -5,6 +5,7 @@ mod points;
 
 use std::{fs, path::Path, time::Duration};
 
+use neap_test_inputs::{Input, skip};
 use serde_json::Value;
 
 use crate::harness::{Neap, Place, Server, neap, repository, wait_for};
@@ -32,7 +33,7 @@ pub(crate) fn inputs() -> Vec<(String, String)> {
     for name in RECORDED {
         match fs::read_to_string(folder.join(name)) {
             Ok(text) => inputs.push((name.trim_end_matches(".lp").to_owned(), text)),
-            Err(error) => println!("skipped: {name}: {error}"),
+            Err(error) => skip(Input::External, format_args!("shared/data/{name}: {error}")),
         }
     }
     inputs

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 
 use super::{definition, shell};
+use neap_test_inputs::{Input, skip};
 
 /// Where the guides are, if they are.
 const GUIDES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/guides");
@@ -79,7 +80,7 @@ fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
 #[test]
 fn command_lines_of_the_guides_are_understood() {
     if !Path::new(GUIDES).is_dir() {
-        eprintln!("skipped: the guides are not at {GUIDES}");
+        skip(Input::External, "shared/guides: no guides");
         return;
     }
     let mut slips_found = [false; SLIPS.len()];

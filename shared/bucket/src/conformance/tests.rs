@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use neap_s3_server::{Options, S3Server};
+use neap_test_inputs::{Input, skip};
 use object_store::aws::AmazonS3Builder;
 
 use super::*;
@@ -130,7 +131,10 @@ async fn conformance_over_external_s3() {
         variable("NEAP_TEST_S3_ENDPOINT"),
         variable("NEAP_TEST_S3_BUCKET"),
     ) else {
-        println!("skipped: NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET are not set");
+        skip(
+            Input::Installed,
+            "NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET name no second S3 server",
+        );
         return;
     };
     let key = variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());

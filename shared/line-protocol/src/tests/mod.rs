@@ -19,6 +19,7 @@ use std::{
 use neap_schema::ColumnType;
 
 use crate::{Options, Parsed, SchemaView, TableView, parse};
+use neap_test_inputs::{Input, skip};
 
 /// The tables of a database, which grow with what is written.
 #[derive(Debug, Default)]
@@ -77,11 +78,12 @@ fn read_outside(path: &str) -> Option<serde_json::Value> {
 
 /// A file beside the repository, if it is there.
 fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
+    let name = std::path::Path::new("shared").join(path);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared")
         .join(path);
     std::fs::read(&path)
-        .inspect_err(|error| println!("skipped: cannot read {}: {error}", path.display()))
+        .inspect_err(|error| skip(Input::External, format_args!("{}: {error}", name.display())))
         .ok()
 }
 

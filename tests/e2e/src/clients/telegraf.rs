@@ -11,6 +11,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use neap_test_inputs::{Input, skip};
 use serde_json::{Value, json};
 
 use super::serve;
@@ -228,7 +229,10 @@ fn write_in_halves(server: &Server, path: &str, lines: &[&str], sent: &mut usize
 fn what_telegraf_collects_is_stored_though_requests_must_be_halved() {
     let path = repository().join("../shared/data/telegraf-metrics.lp");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: no recorded metrics in {}", path.display());
+        skip(
+            Input::External,
+            "shared/data/telegraf-metrics.lp: no recorded metrics",
+        );
         return;
     };
     let place = Place::memory();

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use neap_test_inputs::{Input, skip};
 use tempfile::TempDir;
 
 use super::{program, s3_server_binary};
@@ -151,7 +152,10 @@ impl Place {
     pub(crate) fn other_s3() -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("NEAP_TEST_S3_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
-            println!("skipped: NEAP_TEST_S3_ENDPOINT names no second S3 server");
+            skip(
+                Input::Installed,
+                "NEAP_TEST_S3_ENDPOINT and NEAP_TEST_S3_BUCKET name no second S3 server",
+            );
             return None;
         };
         let names = ["BUCKET", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"];

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use neap_test_inputs::{Input, skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,8 +41,9 @@ impl Stage {
     /// them (`scripts/test` makes one).
     pub(super) fn with_packages() -> Option<Self> {
         let Ok(environment) = std::env::var("NEAP_PLUGINS_ENVIRONMENT") else {
-            println!(
-                "skipped: NEAP_PLUGINS_ENVIRONMENT names no virtual environment that has the packages"
+            skip(
+                Input::Installed,
+                "NEAP_PLUGINS_ENVIRONMENT names no virtual environment that has the packages",
             );
             return None;
         };

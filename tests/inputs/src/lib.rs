@@ -1,0 +1,104 @@
+//! Inputs of tests that may be missing: a test without one passes, and the run of all tests says so at its end.
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `NEAP_TEST_SKIPPED` | the file to which each test without an input adds a line; `scripts/test` sets and shows it |
+//! | `NEAP_REQUIRE_TEST_INPUTS` | set to anything: a missing [`Input::Installed`] is a failure |
+
+use std::{fmt, fs::OpenOptions, io::Write};
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A part of the project, or something that `scripts/test` installs by name or starts.
+    Installed,
+    /// Recorded answers, guides and data of others, which lie beside the project on some machines.
+    External,
+}
+
+/// Reports that a test does nothing because its input is missing.
+///
+/// # Panics
+/// The input is an installed one and `NEAP_REQUIRE_TEST_INPUTS` is set, or the file that `NEAP_TEST_SKIPPED` names
+/// can't be written.
+#[expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "it reports to people, within a test"
+)]
+pub fn skip(input: Input, missing: impl fmt::Display) {
+    let test = std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| thread_name());
+    if input == Input::Installed && std::env::var_os("NEAP_REQUIRE_TEST_INPUTS").is_some() {
+        panic!("{test} has no input: {missing}");
+    }
+    println!("skipped: {missing}");
+    let Some(path) = std::env::var_os("NEAP_TEST_SKIPPED") else {
+        return;
+    };
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    // One write a line: tests of other processes add theirs at the same time.
+    let line = format!("{missing}\t{test}\n");
+    if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+        panic!("{}: {error}", path.display());
+    }
+}
+
+fn thread_name() -> String {
+    let thread = std::thread::current();
+    thread.name().unwrap_or("a test").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use super::*;
+
+    #[test]
+    #[ignore = "the other tests start it"]
+    fn a_test_without_an_installed_input() {
+        skip(Input::Installed, "no such program");
+    }
+
+    #[test]
+    #[ignore = "the other tests start it"]
+    fn a_test_without_an_external_input() {
+        skip(Input::External, "no such data");
+    }
+
+    /// Runs one of the tests above with variables; whether it passes.
+    fn passes(test: &str, variables: &[(&str, &str)]) -> bool {
+        let test = format!("tests::{test}");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "--ignored", &test])
+            .env_remove("NEAP_REQUIRE_TEST_INPUTS")
+            .env_remove("NEAP_TEST_SKIPPED")
+            .env("NEXTEST_TEST_NAME", &test)
+            .envs(variables.iter().copied());
+        command.output().unwrap().status.success()
+    }
+
+    #[test]
+    fn a_missing_input_is_a_failure_where_it_is_installed_and_required() {
+        let required = [("NEAP_REQUIRE_TEST_INPUTS", "1")];
+        assert!(passes("a_test_without_an_installed_input", &[]));
+        assert!(!passes("a_test_without_an_installed_input", &required));
+        assert!(passes("a_test_without_an_external_input", &required));
+    }
+
+    #[test]
+    fn each_test_without_an_input_adds_a_line_to_the_list() {
+        let list = std::env::temp_dir().join(format!("neap-skipped-{}", std::process::id()));
+        let variables = [("NEAP_TEST_SKIPPED", list.to_str().unwrap())];
+        assert!(passes("a_test_without_an_installed_input", &variables));
+        assert!(passes("a_test_without_an_external_input", &variables));
+        let lines = fs::read_to_string(&list).unwrap();
+        fs::remove_file(&list).unwrap();
+        assert_eq!(
+            lines,
+            "no such program\ttests::a_test_without_an_installed_input\n\
+             no such data\ttests::a_test_without_an_external_input\n"
+        );
+    }
+}
