@@ -156,6 +156,7 @@ impl Place {
             caches: Vec::new(),
             gone_caches: Default::default(),
             deletes: Vec::new(),
+            tail: None,
             job: JobRecord {
                 id: object.ulid,
                 kind: JobKind::Flush,

@@ -3,18 +3,21 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Bucket, Key, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{
+    Bucket, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned,
+};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, ManifestStore,
+    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, Manifest, ManifestStore,
 };
 use neap_schema::{DatabaseId, TableId};
-use neap_wal::{ListedSegment, Segment, TailReader};
+use neap_wal::{ListedSegment, PressureLimits, Segment, TailListing, TailReader, TailState};
 
 use crate::{
     CompactError,
     bundle::{Bundle, bundle, deletes_of},
     caches::{CacheObjects, Kept, advance},
+    publish::{listed_segments, publish_tail},
 };
 
 /// A flush gives up when the store's clock and this machine's differ by more than this: one of them is
@@ -36,6 +39,8 @@ pub struct FlushLimits {
     pub cached_bytes: u64,
     /// Believe the store's clock even if this machine's differs by more than five minutes.
     pub trust_store_clock: bool,
+    /// From which lengths of the tail on its writers are held back.
+    pub pressure: PressureLimits,
 }
 
 impl Default for FlushLimits {
@@ -46,6 +51,7 @@ impl Default for FlushLimits {
             values: 32 << 20,
             cached_bytes: 64 << 20,
             trust_store_clock: false,
+            pressure: PressureLimits::DEFAULT,
         }
     }
 }
@@ -72,7 +78,11 @@ pub enum GaveUp {
     #[error("the store's answers have no date")]
     NoDate,
     /// The store's clock and this machine's differ too much.
-    #[error("the clocks of the store and of this machine differ by {} s", .0.as_secs())]
+    #[error(
+        "the clocks of the store and of this machine differ by {} s: set the one that is wrong, or pass \
+         --trust-store-clock if it is this machine's",
+        .0.as_secs()
+    )]
     Clocks(Duration),
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
@@ -100,6 +110,10 @@ pub enum Flushed {
         bytes: u64,
         /// Whether there are segments that could have been taken in but for the limits.
         more: bool,
+        /// The low-water mark now.
+        mark: Stamp,
+        /// What is left above it, if the store's answers have dates.
+        tail: Option<TailState>,
     },
     /// Nothing was changed.
     Nothing(GaveUp),
@@ -180,13 +194,37 @@ impl Flusher {
         }
     }
 
-    /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow.
+    /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow, and
+    /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
+    /// longer do.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
         let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, None).await?;
         let mark = manifest.value.low_water_mark;
-        let listing = self.tail.list(database, mark).await?;
-        let plan = match self.plan(mark, listing.first_page_date, &listing.segments) {
+        let number = listed_segments(self.limits.segments, &self.limits.pressure);
+        let listing = self.tail.list_oldest(database, mark, number).await?;
+        let base = manifest.clone();
+        let flushed = self.flush_listed(database, begun, base, &listing).await;
+        match flushed {
+            Ok(Flushed::Done { .. } | Flushed::Nothing(GaveUp::Overtaken | GaveUp::Unknown(_))) => {
+            }
+            Ok(Flushed::Nothing(_)) | Err(_) => {
+                let limits = &self.limits.pressure;
+                publish_tail(&self.manifests, limits, database, manifest, &listing).await;
+            }
+        }
+        flushed
+    }
+
+    async fn flush_listed(
+        &self,
+        database: DatabaseId,
+        begun: Moment,
+        manifest: Versioned<Manifest>,
+        listing: &TailListing,
+    ) -> Result<Flushed, CompactError> {
+        let mark = manifest.value.low_water_mark;
+        let plan = match self.plan(mark, listing) {
             Ok(plan) => plan,
             Err(reason) => return Ok(Flushed::Nothing(reason)),
         };
@@ -236,6 +274,8 @@ impl Flusher {
             sections: sections.len(),
             bytes,
             more: plan.more,
+            mark: plan.cut,
+            tail: listing.state_above(plan.cut),
         };
         let taken = fetched.segments.iter().take(plan.names.len());
         let deletes = deletes_of(taken.clone());
@@ -272,6 +312,7 @@ impl Flusher {
             deletes,
             caches,
             gone_caches,
+            tail: listing.state_above(plan.cut),
         };
         Ok(
             match self
@@ -303,14 +344,10 @@ impl Flusher {
         Ok(put.await?.value != Put::Refused)
     }
 
-    /// Which segments to take in: rule F.
-    fn plan(
-        &self,
-        mark: Stamp,
-        date: Option<StoreTime>,
-        listed: &[ListedSegment],
-    ) -> Result<Plan, GaveUp> {
-        let date = date.ok_or(GaveUp::NoDate)?;
+    /// Which segments to take in: rule F. Of a tail of which only the oldest segments are listed, the cut is below the
+    /// first that is not.
+    fn plan(&self, mark: Stamp, listing: &TailListing) -> Result<Plan, GaveUp> {
+        let date = listing.first_page_date.ok_or(GaveUp::NoDate)?;
         let wall = StoreTime::from_micros(self.bucket.world().clock.wall_micros());
         let difference = date.distance(wall);
         if difference > CLOCK_DIFFERENCE && !self.limits.trust_store_clock {
@@ -320,9 +357,11 @@ impl Flusher {
         if cut <= mark {
             return Err(GaveUp::NothingToFlush);
         }
-        let due: Vec<&ListedSegment> = listed
+        let is_listed = |stamp: Stamp| listing.beyond.is_none_or(|beyond| stamp < beyond);
+        let due: Vec<&ListedSegment> = listing
+            .segments
             .iter()
-            .filter(|segment| segment.name.stamp <= cut)
+            .filter(|segment| segment.name.stamp <= cut && is_listed(segment.name.stamp))
             .collect();
         let mut bytes = 0;
         let mut names: Vec<SegmentName> = Vec::new();
@@ -338,7 +377,7 @@ impl Flusher {
             }
             names.push(segment.name);
         }
-        let more = names.len() < due.len();
+        let more = names.len() < due.len() || !is_listed(cut);
         let cut = match names.last() {
             None => return Err(GaveUp::NothingToFlush),
             Some(last) if more => last.stamp,

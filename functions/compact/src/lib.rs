@@ -29,6 +29,7 @@ mod listing;
 mod maintain;
 mod merge;
 mod parts;
+mod publish;
 mod removal;
 mod report;
 mod split;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
+use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
 use neap_manifest::{ManifestError, SnapshotError, VersionGone};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
@@ -73,17 +74,24 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// Of a state that can't be read any more, which one still can.
+/// Of a state that can't be read, or not yet, which one can.
 fn what_remains(error: &SnapshotError) -> String {
-    let SnapshotError::VersionGone(VersionGone {
-        oldest: Some(oldest),
-    }) = error
-    else {
-        return String::new();
+    let time = |stamp: &Stamp| {
+        let time = DateTime::from_timestamp_micros(stamp.time().micros()).unwrap_or_default();
+        time.to_rfc3339_opts(SecondsFormat::Micros, true)
     };
-    let time = DateTime::from_timestamp_micros(oldest.time().micros()).unwrap_or_default();
-    let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    format!("; the oldest that can be read is {time}")
+    match error {
+        SnapshotError::VersionGone(VersionGone {
+            oldest: Some(oldest),
+        }) => format!("; the oldest that can be read is {}", time(oldest)),
+        SnapshotError::TailTooLong { mark, .. } | SnapshotError::TailTooLarge { mark, .. }
+            if *mark > Stamp::ZERO =>
+        {
+            let time = time(mark);
+            format!("; the state of {time} can be read (x-neap-as-of: {mark})")
+        }
+        _ => String::new(),
+    }
 }
 
 /// What a failure asks of the caller.
@@ -104,6 +112,14 @@ pub enum QueryErrorKind {
 }
 
 impl QueryError {
+    /// How long to wait before the query is sent again, if something is known of it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Snapshot(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> QueryErrorKind {
         match self {

@@ -278,13 +278,14 @@ async fn list_databases(
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let text = error.to_string();
+        let wait = error.retry_after().unwrap_or(RETRY_AFTER);
         let answer = match error.kind() {
             QueryErrorKind::NotFound => Self::json(Kind::NotFound, text),
             QueryErrorKind::Invalid => Self::text(Kind::Invalid, text),
             QueryErrorKind::Gone => Self::text(Kind::Gone, text),
             QueryErrorKind::NotImplemented => Self::text(Kind::NotAllowed, text),
             QueryErrorKind::Unavailable => {
-                Self::text(Kind::Unavailable, text).retry_after(Some(RETRY_AFTER))
+                Self::text(Kind::Unavailable, text).retry_after(Some(wait))
             }
             QueryErrorKind::Internal => Self::text(Kind::Internal, text),
         };

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use neap_bucket::{Moment, Stamp};
 use neap_catalog::{ANY_AGE, CatalogError, DatabaseCatalog, validate_database_name};
 use neap_http::Kind;
-use neap_manifest::Manifest;
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{DeleteRequest, WriteError};
@@ -24,10 +23,6 @@ use crate::{
 
 /// How long a client waits unless something better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// A database with more deletes than this that are waiting to be applied takes no more: every query of its
-/// tables asks each of them.
-const MAX_PENDING: usize = 1_000;
 
 /// Which rows of which tables of a database are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,12 +105,13 @@ impl WriteService {
                 let stamp = None;
                 return Ok(Deleted { tables, stamp });
             }
-            check_pending(&proven.manifest.value)?;
+            let recorded = proven.manifest.value.pending_requests().count();
             let request = DeleteRequest {
                 arrived,
                 deletes,
                 proof: proven.proof(&proven.catalog),
                 after,
+                recorded: u64::try_from(recorded).unwrap_or(u64::MAX),
             };
             match self.writer.delete(id, request).await {
                 Ok(acknowledged) => {
@@ -145,16 +141,6 @@ impl WriteService {
         }
         found.ok_or_else(|| DeleteFailure::NoDatabase(name.to_owned()))
     }
-}
-
-/// Refuses a delete when merges have not applied those before it.
-fn check_pending(manifest: &Manifest) -> Result<(), DeleteFailure> {
-    let pending = manifest.pending_requests().count();
-    if pending > MAX_PENDING {
-        let limit = MAX_PENDING;
-        return Err(DeleteFailure::TooManyPending { pending, limit });
-    }
-    Ok(())
 }
 
 /// The name of a database; `None` when the name that was asked for means another one by now.

@@ -10,9 +10,6 @@ use neap_wal::WriteError;
 
 use crate::WriteFailure;
 
-/// How long a client waits while too many deletes are pending: about the time that a merge takes.
-const RETRY_AFTER_MERGE: Duration = Duration::from_secs(60);
-
 /// Why rows are not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteFailure {
@@ -55,14 +52,6 @@ pub enum DeleteFailure {
     /// The condition asks for a tag that no table has.
     #[error("no table has a tag '{0}'")]
     NoTagAnywhere(String),
-    /// Deletes are asked for faster than merges apply them.
-    #[error("{pending} deletes are waiting to be applied, of at most {limit}")]
-    TooManyPending {
-        /// The number of deletes in the manifest.
-        pending: usize,
-        /// The greatest number to which one is added.
-        limit: usize,
-    },
     /// What fails as a write does.
     #[error(transparent)]
     Write(#[from] WriteFailure),
@@ -93,7 +82,6 @@ impl DeleteFailure {
     /// known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyPending { .. } => Some(RETRY_AFTER_MERGE),
             Self::Write(failure) => failure.retry_after(),
             _ => None,
         }

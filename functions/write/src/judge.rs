@@ -61,6 +61,9 @@ impl WriteService {
             .within_table_limit(request, database, &proven, parsed)
             .await?;
         let parsed = check(request, parsed)?;
+        // Before anything is changed, and before a request is answered whose rows are put later.
+        self.writer
+            .check_tail(database, &proven.proof(&proven.catalog))?;
         self.complete(database, proven, parsed).await
     }
 

@@ -31,6 +31,7 @@ impl Proven {
             catalog_version: catalog.version,
             mark: self.manifest.value.low_water_mark,
             proven: self.at,
+            tail: self.manifest.value.tail,
         }
     }
 }

@@ -7,6 +7,7 @@ mod delete;
 mod delete_refused;
 mod file_index;
 mod malformed;
+mod pressure;
 mod questdb;
 mod races;
 mod stage;

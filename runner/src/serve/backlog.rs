@@ -30,6 +30,10 @@ struct Pile {
     spans: VecDeque<Span>,
     /// A flush failed: the next one is not before this.
     not_before: Duration,
+    /// When it was flushed last, by whatever cause.
+    last_flush: Option<Duration>,
+    /// The next flush is then, because other processes write as well.
+    next_flush: Option<Duration>,
 }
 
 impl Pile {
@@ -107,10 +111,12 @@ impl Backlog {
             age,
         } = self.triggers;
         let is_due = |pile: &Pile| {
-            pile.before(ripe).is_some_and(|span| {
+            let is_worth = pile.before(ripe).is_some_and(|span| {
                 let is_old = now.saturating_sub(Duration::from_secs(span.second)) >= age;
                 span.bytes >= bytes || span.segments >= segments || is_old
-            }) && pile.not_before <= now
+            });
+            let is_time = pile.next_flush.is_some_and(|next| next <= now);
+            (is_worth || is_time) && pile.not_before <= now
         };
         let piles = self.piles();
         let due = piles.iter().filter(|(_, pile)| is_due(pile));
@@ -135,6 +141,32 @@ impl Backlog {
         if let Some(pile) = self.piles().get_mut(&database) {
             pile.spans.retain(|span| span.second >= begin.0);
         }
+    }
+
+    /// The number of segments of this process that can be flushed now.
+    pub(super) fn ripe_segments(&self, database: DatabaseId) -> usize {
+        let ripe = self.ripe_second();
+        let piles = self.piles();
+        let pile = piles.get(&database).and_then(|pile| pile.before(ripe));
+        pile.map_or(0, |span| span.segments)
+    }
+
+    /// Plans the next flush of a database of which the last one took in so many segments of other processes: when they
+    /// are likely to be as many again as are worth a flush. `most` is the time within which it is flushed anyway.
+    pub(super) fn plan_next(&self, database: DatabaseId, taken: usize, most: Duration) {
+        let now = self.clock.monotonic();
+        let mut piles = self.piles();
+        let pile = piles.entry(database).or_default();
+        let since = pile.last_flush.map(|last| now.saturating_sub(last));
+        pile.last_flush = Some(now);
+        let worth = u32::try_from(self.triggers.segments).unwrap_or(u32::MAX);
+        pile.next_flush = u32::try_from(taken)
+            .ok()
+            .filter(|taken| *taken > worth)
+            .map(|taken| {
+                let wait = since.unwrap_or(most).min(most).saturating_mul(worth) / taken;
+                now + wait.max(self.lag)
+            });
     }
 
     /// A flush failed; the next one is not before `pause` is over.
@@ -299,6 +331,32 @@ mod tests {
         assert_eq!(backlog.due(), []);
         clock.to(1040);
         assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
+    fn what_other_processes_write_is_flushed_about_as_often_as_it_is_worth_it() {
+        let (clock, backlog, database) = backlog();
+        let most = Duration::from_secs(600);
+        // Ten times as many in ten minutes: the next ones in one.
+        backlog.plan_next(database, 100, most);
+        clock.to(1059);
+        assert_eq!(backlog.due(), []);
+        clock.to(1060);
+        assert_eq!(backlog.due(), [database]);
+        backlog.plan_next(database, 20, most);
+        clock.to(1089);
+        assert_eq!(backlog.due(), []);
+        clock.to(1090);
+        assert_eq!(backlog.due(), [database]);
+        // Never before segments are old enough.
+        backlog.plan_next(database, 4_000, most);
+        clock.to(1094);
+        assert_eq!(backlog.due(), []);
+        clock.to(1095);
+        assert_eq!(backlog.due(), [database]);
+        backlog.plan_next(database, 10, most);
+        clock.to(2000);
+        assert_eq!(backlog.due(), []);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use super::{
     ServeError,
     backlog::{Backlog, Handover},
+    blocked_flushes::BlockedFlushes,
     feeding::Changed,
     memory,
     options::ServeArgs,
@@ -47,6 +48,8 @@ pub(super) struct Base {
     pub(super) is_sole_writer: bool,
     /// What was written and nobody has flushed.
     pub(super) backlog: Arc<Backlog>,
+    /// Databases whose flushes give up.
+    pub(super) blocked: Arc<BlockedFlushes>,
     /// Databases whose caches are to be fed.
     pub(super) changed: Arc<Changed>,
     /// Who is told of segments for triggers.
@@ -115,6 +118,7 @@ impl Base {
             writer,
             is_sole_writer,
             backlog,
+            blocked: Arc::default(),
             changed,
             triggers,
             metrics: stores.metrics.clone(),

@@ -1,7 +1,8 @@
 //! The task that flushes tails while the process runs, and once more when it stops.
 //!
 //! It goes by what this process has written. What others have written, or this one before it was started
-//! again, is found by a sweep over all databases: at the start, and from time to time.
+//! again, is found by a sweep over all databases: at the start, and from time to time. A database to which others write
+//! much is flushed more often than that.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +11,12 @@ use neap_catalog::Catalog;
 use neap_compact::{CompactError, Flushed, Flusher, GaveUp};
 use neap_manifest::SnapshotReader;
 use neap_schema::DatabaseId;
-use neap_wal::{Pressure, TailWriter};
+use neap_wal::TailWriter;
 use tokio_util::sync::CancellationToken;
 
-use super::{backlog::Backlog, feeding::Changed, maintenance, plugins::Told};
+use super::{
+    backlog::Backlog, blocked_flushes::BlockedFlushes, feeding::Changed, maintenance, plugins::Told,
+};
 
 /// How often the tails that this process writes are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +33,7 @@ pub(super) struct Flushing {
     pub(super) flusher: Flusher,
     pub(super) catalog: Arc<Catalog>,
     pub(super) backlog: Arc<Backlog>,
+    pub(super) blocked: Arc<BlockedFlushes>,
     pub(super) flushed: Arc<maintenance::Flushed>,
     pub(super) changed: Arc<Changed>,
     pub(super) snapshots: Arc<SnapshotReader>,
@@ -51,7 +55,6 @@ impl Flushing {
             for database in self.backlog.due() {
                 self.flush(database, stop).await;
             }
-            self.push_back();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.world.clock.sleep(CHECK_INTERVAL) => {}
@@ -83,9 +86,15 @@ impl Flushing {
 
     /// Flushes a database until nothing is left that is old enough.
     async fn flush(&self, database: DatabaseId, stop: &CancellationToken) {
+        let own = self.backlog.ripe_segments(database);
+        let mut taken: usize = 0;
         loop {
             let begin = self.backlog.now();
             let flushed = self.flusher.flush(database).await;
+            if let Ok(Flushed::Done { segments, .. }) = &flushed {
+                taken += segments;
+            }
+            self.blocked.record(database, &flushed);
             let more = self.note(database, &flushed);
             if more && !stop.is_cancelled() {
                 continue;
@@ -99,6 +108,8 @@ impl Flushing {
                     self.backlog.postpone(database, PAUSE_AFTER_FAILURE);
                 }
             }
+            let of_others = taken.saturating_sub(own);
+            self.backlog.plan_next(database, of_others, SWEEP_INTERVAL);
             return;
         }
     }
@@ -112,7 +123,11 @@ impl Flushing {
                 sections,
                 bytes,
                 more,
+                mark,
+                tail,
             }) => {
+                // Otherwise it would be known with the next look at the manifest.
+                self.writer.observe_tail(database, *mark, *tail);
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
                 self.flushed.note(database, self.world.clock.monotonic());
                 self.changed.note(database);
@@ -130,13 +145,5 @@ impl Flushing {
             Err(error) => tracing::warn!(%database, %error, "not flushed"),
         }
         false
-    }
-
-    /// Slows the writers of databases whose tails grow faster than they are flushed.
-    fn push_back(&self) {
-        for (database, segments) in self.backlog.segments() {
-            self.writer
-                .set_pressure(database, Pressure::of_tail(segments));
-        }
     }
 }

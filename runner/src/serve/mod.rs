@@ -15,6 +15,7 @@ mod access;
 mod admin_token;
 mod backlog;
 mod base;
+mod blocked_flushes;
 mod crowding;
 mod delivery;
 mod feeding;

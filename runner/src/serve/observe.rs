@@ -16,7 +16,7 @@ use neap_manifest::SnapshotReader;
 use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
 
 pub(super) use self::connections::register as register_connections;
-use super::{backlog::Backlog, maintenance::MaintenanceStats};
+use super::{backlog::Backlog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats};
 use crate::stores::Requests;
 
 /// What is shown.
@@ -24,6 +24,7 @@ use crate::stores::Requests;
 pub(super) struct Observed {
     pub(super) requests: Requests,
     pub(super) backlog: Arc<Backlog>,
+    pub(super) blocked: Arc<BlockedFlushes>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) world: World,
     /// The version and the revision of the program.

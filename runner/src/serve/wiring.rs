@@ -75,6 +75,7 @@ impl App {
             &Observed {
                 requests: stores.requests(),
                 backlog: Arc::clone(&base.backlog),
+                blocked: Arc::clone(&base.blocked),
                 snapshots: Arc::clone(&base.snapshots),
                 world: world.clone(),
                 build: [VERSION, REVISION],
@@ -235,6 +236,7 @@ fn router(args: &ServeArgs, base: &Base, routes: Router, stop: &CancellationToke
             catalog: Arc::clone(&base.catalog),
             stop: stop.clone(),
             world: world.clone(),
+            conditions: vec![Arc::clone(&base.blocked) as _],
         }));
     let common = Common {
         cluster: ClusterId::of(Arc::clone(&base.catalog)),
@@ -264,6 +266,7 @@ fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
         ),
         catalog: base.catalog,
         backlog: base.backlog,
+        blocked: base.blocked,
         flushed,
         changed: base.changed,
         snapshots: base.snapshots,

@@ -95,4 +95,8 @@ impl Store for TimedStore {
         self.note(Operation::Delete, begun, &outcome);
         outcome
     }
+
+    fn is_sorted(&self) -> bool {
+        self.inner.is_sorted()
+    }
 }

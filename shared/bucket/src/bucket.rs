@@ -126,6 +126,11 @@ impl Bucket {
         self.seen(self.store(request.prefix).list(request).await)
     }
 
+    /// Whether listings of segments are sorted by key.
+    pub fn sorts_segments(&self) -> bool {
+        self.tail.is_sorted()
+    }
+
     /// Deletes objects, all of them segments or none.
     pub async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
         let Some(first) = keys.first() else {

@@ -162,6 +162,10 @@ impl Store for CountingStore {
         self.add(Operation::Delete, first, 1, 0);
         self.inner.delete(keys).await
     }
+
+    fn is_sorted(&self) -> bool {
+        self.inner.is_sorted()
+    }
 }
 
 #[cfg(test)]

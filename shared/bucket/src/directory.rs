@@ -275,6 +275,10 @@ impl Store for DirectoryStore {
         })
         .await
     }
+
+    fn is_sorted(&self) -> bool {
+        true
+    }
 }
 
 fn read(path: &Path, options: &GetOptions) -> io::Result<Get> {

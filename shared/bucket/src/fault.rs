@@ -310,6 +310,10 @@ impl Store for FaultyStore {
         self.call(Operation::Delete, first, effect, Some(late))
             .await
     }
+
+    fn is_sorted(&self) -> bool {
+        self.inner.is_sorted()
+    }
 }
 
 #[cfg(test)]

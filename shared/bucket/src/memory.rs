@@ -163,4 +163,8 @@ impl Store for MemoryStore {
             }
         }))
     }
+
+    fn is_sorted(&self) -> bool {
+        true
+    }
 }

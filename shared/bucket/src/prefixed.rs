@@ -63,6 +63,10 @@ impl Store for Prefixed {
         let keys: Vec<_> = keys.iter().map(|key| self.outer(key)).collect();
         self.inner.delete(&keys).await
     }
+
+    fn is_sorted(&self) -> bool {
+        self.inner.is_sorted()
+    }
 }
 
 #[cfg(test)]

@@ -56,8 +56,9 @@ pub struct ObjectStoreAdapter {
     /// The same for large requests.
     patient: Arc<dyn Backend>,
     versions: Versions,
-    /// Whether listings can start behind a key; the directory buckets of S3 Express can't.
-    starts_after: bool,
+    /// Whether listings are sorted, and can start behind a key. Those of the directory buckets of S3 Express
+    /// are not.
+    is_sorted: bool,
     requests: Semaphore,
 }
 
@@ -90,7 +91,7 @@ impl ObjectStoreAdapter {
     ) -> Result<Self, object_store::Error> {
         let adapter = Self::s3(builder.with_s3_express(true), options)?;
         Ok(Self {
-            starts_after: false,
+            is_sorted: false,
             ..adapter
         })
     }
@@ -135,7 +136,7 @@ impl ObjectStoreAdapter {
             backend: Arc::new(backend),
             patient: Arc::new(patient),
             versions,
-            starts_after: true,
+            is_sorted: true,
             requests: Semaphore::new(options.connection_limit.max(1)),
         }
     }
@@ -309,7 +310,7 @@ impl Store for ObjectStoreAdapter {
 
     async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
         let task = Task(Operation::List, request.prefix);
-        let start_after = request.start_after.filter(|_| self.starts_after);
+        let start_after = request.start_after.filter(|_| self.is_sorted);
         let options = PaginatedListOptions {
             offset: start_after.map(str::to_owned),
             page_token: request.page_token,
@@ -354,6 +355,10 @@ impl Store for ObjectStoreAdapter {
         };
         let deleted = self.call(task, delete).await;
         deleted.map_err(|failure| failure.into_error(task))
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.is_sorted
     }
 }
 

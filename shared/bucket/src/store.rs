@@ -201,4 +201,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes objects; those that don't exist count as deleted. At most [`MAX_DELETE_KEYS`].
     async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError>;
+
+    /// Whether listings are sorted by key over all their pages, so that a caller that wants the first keys may
+    /// stop after some pages. A wrapper passes on the answer of the store that it wraps.
+    fn is_sorted(&self) -> bool {
+        false
+    }
 }

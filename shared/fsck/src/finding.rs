@@ -58,6 +58,8 @@ pub enum FindingKind {
     ForgottenDelete,
     /// A stamp or mark is ahead of the store's clock.
     ClockAhead,
+    /// The tail of a database is long or old: flushes are behind, or give up.
+    NotFlushed,
     /// An object that nothing names.
     Orphan,
     /// Objects of a database that the root catalog lacks.

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{Bucket, HEADER_BYTES, Key, SegmentName, Stamp, StoreTime};
 use neap_catalog::DatabaseCatalog;
 use neap_schema::DatabaseId;
-use neap_wal::Segment;
+use neap_wal::{Pressure, PressureLimits, Segment};
 
 use crate::{
     Finding, FindingKind, FsckError, messages,
@@ -16,6 +16,9 @@ use crate::{
 
 /// How far a stamp may be ahead of the store's clock: its hosts differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// A segment is flushed long before it is so old.
+const FLUSHED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Segments that are read at once.
 const SEGMENTS_AT_ONCE: usize = 8;
@@ -65,7 +68,27 @@ impl TailInventory {
                 findings.push(Finding::warning(FindingKind::ClockAhead, message).at(&key));
             }
         }
+        findings.extend(now.and_then(|now| self.backlog(database, now)));
         findings
+    }
+
+    /// A tail that holds its writers back, or that is older than it gets where flushes work.
+    fn backlog(&self, database: DatabaseId, now: StoreTime) -> Option<Finding> {
+        let (oldest, _) = self.segments.first()?;
+        let (segments, age) = (self.segments.len() as u64, now.since(oldest.stamp.time()));
+        let limits = PressureLimits::DEFAULT;
+        let consequence = match limits.pressure_of(segments) {
+            Pressure::None if age <= FLUSHED_AFTER => return None,
+            Pressure::None => "see why flushes give up, or run `neap compact`",
+            Pressure::Slow => "its writers slow down until flushes have caught up",
+            Pressure::Stop => "its writers refuse writes until flushes have caught up",
+        };
+        let message = format!(
+            "{segments} segments are not flushed, the oldest for {} minutes: {consequence}",
+            age.as_secs() / 60
+        );
+        let finding = Finding::warning(FindingKind::NotFlushed, message);
+        Some(finding.at(Key::tail_prefix(database)))
     }
 
     /// Reads all segments. Those that are gone meanwhile are given back: a flush may have taken them in.

@@ -1,5 +1,6 @@
 //! Buckets to check: written to, flushed, and damaged.
 
+mod backlog;
 mod caches;
 mod clean;
 mod damage;
@@ -163,6 +164,7 @@ impl Stage {
             arrived: self.bucket.world().moment(),
             rows: vec![EncodedRows::encode(id, &batch(rows)).unwrap()],
             proof: Proof {
+                tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
@@ -180,11 +182,13 @@ impl Stage {
             arrived: self.bucket.world().moment(),
             deletes: vec![RowDelete { table, condition }],
             proof: Proof {
+                tail: None,
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
             },
             after: None,
+            recorded: 0,
         };
         self.writer.delete(self.database, request).await.unwrap();
     }

@@ -154,6 +154,7 @@ impl Site {
             caches: Vec::new(),
             gone_caches: Default::default(),
             deletes: Vec::new(),
+            tail: None,
             job: self.job(JobKind::Flush),
         }
     }

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 use neap_bucket::{Bucket, Change, Commit, Stamp, StoreTime, Versioned};
 use neap_row_delete::RowDelete;
 use neap_schema::{CacheId, DatabaseId, TableId};
+use neap_wal::TailState;
 use ulid::Ulid;
 
 use crate::{
@@ -81,6 +82,8 @@ pub struct FlushCommit {
     pub caches: Vec<CacheUpdate>,
     /// The caches that are dropped, or whose tables are.
     pub gone_caches: BTreeSet<CacheId>,
+    /// What it leaves in the tail.
+    pub tail: Option<TailState>,
     /// What is remembered of the job.
     pub job: JobRecord,
 }
@@ -183,6 +186,7 @@ impl FlushCommit {
         next.advance_caches(base, &self.touched(), &self.caches, &self.gone_caches);
         next.needs_catalog = next.needs_catalog.max(self.needs_catalog);
         next.raise_mark(self.cut, version);
+        next.tail = self.tail;
         next.record_job(self.job, version);
         debug_assert_eq!(next.check(), Ok(()));
         Ok(next)

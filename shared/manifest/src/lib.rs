@@ -39,6 +39,7 @@ mod snapshot;
 mod span;
 mod spill;
 mod store;
+mod tail_state;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use std::{
 
 use neap_bucket::{Format, RegisterValue, Stamp, Versioned};
 use neap_schema::TableId;
+use neap_wal::TailState;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -55,6 +56,10 @@ pub struct Manifest {
     /// The last jobs that were committed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobRecord>,
+    /// The tail above the mark as a flusher has left it. A release that does not know it loses it, and the next flush
+    /// of one that does writes it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailState>,
     /// The version that this is a view of, if it was made by [`Manifest::at`].
     #[serde(skip)]
     pub as_of: Option<u64>,

@@ -28,7 +28,7 @@ use std::{
 use neap_bucket::{Bucket, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_schema::DatabaseId;
-use neap_wal::{Segment, SegmentObserver, StampSource, TailListing, TailReader};
+use neap_wal::{Segment, SegmentObserver, StampSource, TailError, TailListing, TailReader};
 
 use crate::{
     Manifest, ManifestStore, Snapshot, SnapshotError, SnapshotOptions, Unfit,
@@ -122,9 +122,16 @@ impl SnapshotReader {
     ) -> Result<Arc<Snapshot>, SnapshotError> {
         let limit = self.settings.timeout;
         let read = self.read_in_turn(database, options);
-        let snapshot = match self.bucket.world().timeout(limit, read).await {
-            Some(outcome) => outcome?,
-            None => return Err(SnapshotError::TimedOut { limit }),
+        let read = self.bucket.world().timeout(limit, read).await;
+        let read = read.unwrap_or(Err(SnapshotError::TimedOut { limit }));
+        let snapshot = match (read, options.as_of) {
+            (Ok(snapshot), _) => snapshot,
+            (Err(error), Some(as_of)) if error.is_of_tail() => {
+                let flushed = self.read_flushed(database, as_of);
+                let flushed = self.bucket.world().timeout(limit, flushed).await;
+                flushed.transpose()?.flatten().ok_or(error)?
+            }
+            (Err(error), _) => return Err(error),
         };
         if let Some((stamp, now)) = options.at_least.zip(self.bucket.clock().now()) {
             self.stamps.admit(now, stamp)?;
@@ -133,6 +140,30 @@ impl SnapshotReader {
             Some(as_of) => Ok(Arc::new(snapshot.at(as_of)?)),
             None => Ok(snapshot),
         }
+    }
+
+    /// A snapshot without its tail, if that holds nothing of the state that is asked for.
+    async fn read_flushed(
+        &self,
+        database: DatabaseId,
+        as_of: Stamp,
+    ) -> Result<Option<Arc<Snapshot>>, SnapshotError> {
+        let taken = self.bucket.world().moment();
+        let manifest = self.manifests.read(database, None).await?;
+        let catalog = self.catalog.database(database, Duration::ZERO).await?;
+        let shown = manifest.proven.zip(catalog.proven);
+        let Some((shown, _)) = shown.filter(|_| as_of <= manifest.value.low_water_mark) else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Snapshot {
+            database,
+            catalog,
+            manifest,
+            tail: Arc::default(),
+            taken,
+            shown,
+            as_of: None,
+        })))
     }
 
     /// A segment exists, acknowledged or not.
@@ -247,7 +278,7 @@ impl SnapshotReader {
         source: &TailSource,
     ) -> Result<Answers, SnapshotError> {
         let known = held.manifest();
-        let above = known
+        let mut above = known
             .as_ref()
             .map_or(Stamp::ZERO, |known| known.value.low_water_mark);
         let begun = self.bucket.world().moment();
@@ -262,13 +293,42 @@ impl SnapshotReader {
             self.manifests.read(database, known.as_ref()),
             self.catalog.database(database, Duration::ZERO),
         );
+        let manifest = manifest?;
+        let mark = manifest.value.low_water_mark;
+        let listing = match listing {
+            // Much of it may be flushed.
+            Err(TailError::TooLong { .. }) if mark > above => {
+                above = mark;
+                self.tail.list(database, mark).await.map(Some)
+            }
+            listing => listing,
+        };
         Ok(Answers {
             above,
             begun,
-            listing: listing?,
-            manifest: manifest?,
+            listing: listing.map_err(|error| self.of_listing(error, &manifest))?,
+            manifest,
             catalog: catalog?,
         })
+    }
+
+    /// What is told of a tail that could not be listed.
+    fn of_listing(&self, error: TailError, manifest: &Versioned<Manifest>) -> SnapshotError {
+        match error {
+            TailError::TooLong {
+                segments, oldest, ..
+            } => SnapshotError::TailTooLong {
+                segments,
+                oldest: self.age_of(oldest),
+                mark: manifest.value.low_water_mark,
+            },
+            error => error.into(),
+        }
+    }
+
+    fn age_of(&self, time: StoreTime) -> Duration {
+        let now = self.bucket.clock().now();
+        now.map_or(Duration::ZERO, |now| now.since(time))
     }
 
     /// Makes a snapshot of the answers, with what else it needs, or tells why they make none.
@@ -347,13 +407,20 @@ impl SnapshotReader {
     /// Whether what was listed above the mark fits in memory, before anything is fetched.
     fn check_size(&self, listing: &TailListing, mark: Stamp) -> Result<(), SnapshotError> {
         let segments = listing.segments.iter();
-        let above = segments.filter(|segment| segment.name.stamp > mark);
-        let bytes = above.fold(0_u64, |sum, segment| sum.saturating_add(segment.size_bytes));
+        let above = || segments.clone().filter(|one| one.name.stamp > mark);
+        let bytes = above().fold(0_u64, |sum, segment| sum.saturating_add(segment.size_bytes));
         let limit = self.settings.max_tail_bytes;
-        match usize::try_from(bytes) {
-            Ok(fitting) if fitting <= limit => Ok(()),
-            _ => Err(SnapshotError::TailTooLarge { bytes, limit }),
+        if usize::try_from(bytes).is_ok_and(|fitting| fitting <= limit) {
+            return Ok(());
         }
+        let oldest = above().next().map(|first| first.name.stamp.time());
+        Err(SnapshotError::TailTooLarge {
+            segments: above().count(),
+            oldest: oldest.map_or(Duration::ZERO, |oldest| self.age_of(oldest)),
+            bytes,
+            limit,
+            mark,
+        })
     }
 
     /// The listed segments above the mark. One that is gone makes it read the manifest again, which has

@@ -112,13 +112,34 @@ pub enum SnapshotError {
     },
     /// The tail does not fit in memory: nobody flushes, or not fast enough.
     #[error(
-        "the tail has {bytes} bytes, more than the {limit} that a query may hold; wait for the next flush"
+        "{segments} segments of {bytes} bytes wait for a flush, the oldest for {} s; a query holds at most {limit} \
+         bytes of them",
+        oldest.as_secs()
     )]
     TailTooLarge {
+        /// The number of segments above the mark.
+        segments: usize,
+        /// The age of the oldest of them.
+        oldest: Duration,
         /// The bytes of the objects above the mark.
         bytes: u64,
         /// The most bytes that a snapshot may have.
         limit: usize,
+        /// The low-water mark: up to it, earlier states can be read.
+        mark: Stamp,
+    },
+    /// The tail has more segments than are read for a query.
+    #[error(
+        "more than {segments} segments wait for a flush, which is all that a query reads, the oldest for {} s",
+        oldest.as_secs()
+    )]
+    TailTooLong {
+        /// The greatest number of segments that are read.
+        segments: usize,
+        /// The age of the oldest of them.
+        oldest: Duration,
+        /// The low-water mark: up to it, earlier states can be read.
+        mark: Stamp,
     },
     /// The state that was asked for can't be read any more.
     #[error(transparent)]
@@ -129,6 +150,26 @@ pub enum SnapshotError {
         /// The time allowed.
         limit: Duration,
     },
+}
+
+impl SnapshotError {
+    /// How long the flushes take, if it is the tail that is too long to be read: about 4,000 segments or 32 MiB in ten
+    /// seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = match self {
+            Self::TailTooLong { segments, .. } => *segments as u64 / 400,
+            Self::TailTooLarge {
+                segments, bytes, ..
+            } => (*segments as u64 / 400).max(bytes / (3 << 20)),
+            _ => return None,
+        };
+        Some(Duration::from_secs(seconds.clamp(5, 300)))
+    }
+
+    /// Whether earlier states can be read although this one can't.
+    pub(crate) fn is_of_tail(&self) -> bool {
+        matches!(self, Self::TailTooLong { .. } | Self::TailTooLarge { .. })
+    }
 }
 
 /// Why the answers of one attempt make no snapshot.

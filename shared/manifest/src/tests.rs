@@ -15,6 +15,7 @@ mod replace;
 mod restore;
 mod site;
 mod spill;
+mod tail_state;
 
 use std::{
     collections::VecDeque,
@@ -235,6 +236,10 @@ impl Store for StageStore {
     async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
         self.inner.delete(keys).await
     }
+
+    fn is_sorted(&self) -> bool {
+        self.inner.is_sorted()
+    }
 }
 
 /// A store with the clock of all machines and its own.
@@ -368,6 +373,7 @@ impl Instance {
             arrived,
             rows: vec![rows()],
             proof: Proof {
+                tail: None,
                 catalog_version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
@@ -405,6 +411,7 @@ impl Instance {
             caches: Vec::new(),
             gone_caches: Default::default(),
             deletes: Vec::new(),
+            tail: None,
             job: job(JobKind::Flush),
         };
         let committed = self.manifests.commit_flush(DATABASE, base, flush);

@@ -5,7 +5,7 @@ use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
 use crate::{
-    EncodedRows, MAX_SEGMENT_BYTES, WriteError,
+    EncodedRows, MAX_SEGMENT_BYTES, TailState, WriteError,
     segment::{ENTRY_BYTES, MAX_DELETES_BYTES, SEGMENT_OVERHEAD_BYTES},
 };
 
@@ -18,6 +18,8 @@ pub struct Proof {
     pub mark: Stamp,
     /// The earliest `Date` of the answers that proved catalogs and mark current.
     pub proven: StoreTime,
+    /// The tail of the database as a flusher has left it, by the same manifest.
+    pub tail: Option<TailState>,
 }
 
 /// The rows of one request, with what must hold when they are put.
@@ -46,6 +48,8 @@ pub struct DeleteRequest {
     pub proof: Proof,
     /// The stamp after which the request is to be ordered (`x-neap-stamp`).
     pub after: Option<Stamp>,
+    /// The row deletes in the manifest that are waiting to be applied.
+    pub recorded: u64,
 }
 
 /// A write that every later snapshot has.
@@ -134,6 +138,14 @@ impl Load {
         match self {
             Self::Rows(rows) => rows.len(),
             Self::Deletes(_) => 1,
+        }
+    }
+
+    /// The number of row deletes.
+    pub(crate) fn deletes(&self) -> u64 {
+        match self {
+            Self::Rows(_) => 0,
+            Self::Deletes(deletes) => deletes.len() as u64,
         }
     }
 

@@ -15,8 +15,9 @@ use neap_bucket::{
 use neap_schema::DatabaseId;
 
 use crate::{
-    Doubt, EncodedRows, MAX_SEGMENT_BYTES, Segment, StampSource, WriteError,
+    Doubt, EncodedRows, MAX_SEGMENT_BYTES, PressureLimits, Segment, StampSource, WriteError,
     batch::{Load, Pending, Share, Terms},
+    pressure::KnownTails,
 };
 
 /// No put is acknowledged that took longer than this by any clock.
@@ -34,6 +35,11 @@ pub struct WriterSettings {
     pub max_in_flight_bytes: usize,
     /// After this time a put counts as unanswered. More than 10 s is of no use.
     pub put_timeout: Duration,
+    /// From which lengths of the tail on writes wait for each other longer, and are refused.
+    pub pressure: PressureLimits,
+    /// A database with more row deletes than this that are waiting to be applied takes no more: every query of its
+    /// tables asks each of them.
+    pub max_pending_deletes: u64,
 }
 
 impl WriterSettings {
@@ -44,6 +50,8 @@ impl WriterSettings {
         full_batch_bytes: 1 << 20,
         max_in_flight_bytes: 128 << 20,
         put_timeout: PUT_LIMIT,
+        pressure: PressureLimits::DEFAULT,
+        max_pending_deletes: 1_000,
     };
 
     /// For a directory or memory.
@@ -101,6 +109,7 @@ pub(crate) struct Committer {
     put_timeout: Duration,
     observer: Option<Arc<dyn SegmentObserver>>,
     stamps: StampSource,
+    tails: KnownTails,
     counters: Counters,
 }
 
@@ -125,8 +134,13 @@ impl Committer {
             put_timeout: settings.put_timeout,
             observer,
             stamps,
+            tails: KnownTails::new(settings.pressure),
             counters: Counters::default(),
         }
+    }
+
+    pub(crate) fn tails(&self) -> &KnownTails {
+        &self.tails
     }
 
     pub(crate) fn bucket(&self) -> &Bucket {
@@ -293,11 +307,15 @@ impl Committer {
     async fn store(&self, segment: Segment, begun: Moment) -> Result<(), WriteError> {
         let (database, stamp) = (segment.database(), segment.name().stamp);
         self.counters.puts.fetch_add(1, Ordering::Relaxed);
-        match self.put_object(&segment, begun).await {
+        let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
+        let outcome = self.put_object(&segment, begun).await;
+        if !matches!(outcome, Outcome::Refused(_)) {
+            self.tails.record_put(database, stamp, deletes);
+        }
+        match outcome {
             Outcome::Stored(judgement) => {
                 let bytes = u64::try_from(segment.size_bytes()).unwrap_or(u64::MAX);
                 let rows = segment.tables().map(|table| table.rows).sum();
-                let deletes = u64::try_from(segment.deletes().len()).unwrap_or(u64::MAX);
                 self.counters.deletes.fetch_add(deletes, Ordering::Relaxed);
                 self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.counters.rows.fetch_add(rows, Ordering::Relaxed);

@@ -12,6 +12,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a client waits while the tail is too long: about the time that a flush takes.
 const RETRY_AFTER_FLUSH: Duration = Duration::from_secs(5);
 
+/// How long a client waits while too many deletes are pending: about the time that a merge takes.
+const RETRY_AFTER_MERGE: Duration = Duration::from_secs(60);
+
 /// Why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
@@ -45,6 +48,14 @@ pub enum WriteError {
     /// The tail of the database is too long ([`crate::Pressure::Stop`]).
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
+    /// Row deletes are asked for faster than they are applied; nothing was put.
+    #[error("{pending} deletes are waiting to be applied, of at most {limit}")]
+    TooManyDeletes {
+        /// The number of deletes in the manifest and, of this writer, in the tail.
+        pending: u64,
+        /// The greatest number to which one is added.
+        limit: u64,
+    },
     /// The store has not told its time yet.
     #[error("the time of the store is not known yet")]
     NoClock,
@@ -156,6 +167,7 @@ impl WriteError {
             | Self::DeletesTooLarge { .. }
             | Self::Overloaded { .. }
             | Self::TailTooLong
+            | Self::TooManyDeletes { .. }
             | Self::NoClock
             | Self::Stamp(_)
             | Self::Abandoned => None,
@@ -177,6 +189,7 @@ impl WriteError {
             _ if self.kind() != WriteErrorKind::Unavailable => None,
             Self::Stamp(StampError::Ahead { wait, .. }) => Some((*wait).max(RETRY_AFTER)),
             Self::TailTooLong => Some(RETRY_AFTER_FLUSH),
+            Self::TooManyDeletes { .. } => Some(RETRY_AFTER_MERGE),
             _ => Some(RETRY_AFTER),
         }
     }

@@ -26,6 +26,7 @@
 //! | [`Segment`] | one object of the tail: a directory and the streams of rows that it names, or row deletes |
 //! | [`StampSource`] | an instance's places in the order of all writes |
 //! | [`TailWriter`] | group commit and the rules of a put |
+//! | [`TailState`] | the length of the tail, as flushers publish it for writers |
 //! | [`TailReader`] | listing and fetching what lies above a mark |
 //! | [`Checkpoint`] | what a trigger of the processing engine has seen |
 
@@ -33,6 +34,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod error;
+mod pressure;
 mod rows;
 mod segment;
 mod stamps;
@@ -45,8 +47,9 @@ pub use batch::{Acknowledged, DeleteRequest, Proof, WriteRequest};
 pub use checkpoint::{Checkpoint, Lease, TRIGGER_PATIENCE, floor_of};
 pub use commit::{SegmentObserver, WriterSettings, WriterStats};
 pub use error::{Doubt, WriteError, WriteErrorKind};
+pub use pressure::{Pressure, PressureLimits, TailState};
 pub use rows::{EncodeError, EncodedRows};
 pub use segment::{Entry, MAX_SEGMENT_BYTES, Segment, SegmentError, TableRows};
 pub use stamps::{StampError, StampSource};
 pub use tail::{Fetched, ListedSegment, TailError, TailListing, TailReader, TailSettings};
-pub use writer::{Pressure, TailWriter};
+pub use writer::TailWriter;

@@ -32,8 +32,8 @@ const MAX_PAGES: usize = 100_000;
 pub struct TailSettings {
     /// The most bytes of segments that are kept, over all databases.
     pub cache_bytes: u64,
-    /// The most segments above the mark. A tail longer than that is one that nobody flushes. What lies at or
-    /// below the mark does not count: stores that can't start after a key list it, too.
+    /// The greatest number of segments above the mark that [`TailReader::list`] lists, for readers of the whole tail.
+    /// What lies at or below the mark does not count: stores that can't start after a key list it, too.
     pub max_segments: usize,
     /// After this time a request counts as unanswered.
     pub request_timeout: Duration,
@@ -66,6 +66,8 @@ pub enum TailError {
         database: DatabaseId,
         /// The most segments that are listed.
         segments: usize,
+        /// When the oldest of those listed was stamped.
+        oldest: StoreTime,
     },
     /// The listing has more pages than are read.
     #[error("the listing of the tail of database {database} has more than {pages} pages")]
@@ -110,14 +112,21 @@ impl TailListing {
         self.segments.iter().map(|segment| segment.name).collect()
     }
 
-    /// Keeps the oldest segments only.
+    /// Keeps the oldest segments only, and with the last of them those of the same stamp.
     fn keep(&mut self, oldest: usize) {
         self.segments.sort_by_key(|segment| segment.name);
         self.segments.dedup_by_key(|segment| segment.name);
-        if let Some(first) = self.segments.get(oldest) {
+        let last = oldest
+            .checked_sub(1)
+            .and_then(|last| self.segments.get(last));
+        let end = match last.map(|last| last.name.stamp) {
+            Some(stamp) => self.segments.partition_point(|one| one.name.stamp <= stamp),
+            None => oldest,
+        };
+        if let Some(first) = self.segments.get(end) {
             let stamp = first.name.stamp;
             self.beyond = Some(self.beyond.map_or(stamp, |beyond| beyond.min(stamp)));
-            self.segments.truncate(oldest);
+            self.segments.truncate(end);
         }
     }
 
@@ -148,6 +157,30 @@ pub struct Fetched {
     pub segments: Vec<Arc<Segment>>,
     /// Those that are gone: a flush has taken them in and they were collected, or they were never there.
     pub missing: Vec<SegmentName>,
+}
+
+/// Whether the keys of a listing have come in order until now. A store that does not keep the order that it
+/// promises is not believed: a segment that a flush overlooks would be lost.
+#[derive(Debug)]
+struct PageOrder {
+    is_sorted: bool,
+    last: String,
+}
+
+impl PageOrder {
+    fn new(is_promised: bool) -> Self {
+        Self {
+            is_sorted: is_promised,
+            last: String::new(),
+        }
+    }
+
+    fn check(&mut self, entry: &ListEntry) {
+        if self.is_sorted {
+            self.is_sorted = self.last < entry.key;
+            self.last.clone_from(&entry.key);
+        }
+    }
 }
 
 type SegmentCache =
@@ -191,7 +224,9 @@ impl TailReader {
         self.list_within(database, above, None).await
     }
 
-    /// Lists the oldest segments of a database above a mark, however many there are.
+    /// Lists the oldest segments of a database above a mark, however many there are: at least `number` of them, if
+    /// there are so many, and all that have the stamp of the last one. A listing that is sorted ends with the page
+    /// that has the first segment beyond them.
     ///
     /// # Errors
     ///
@@ -215,6 +250,7 @@ impl TailReader {
         let prefix = Key::tail_prefix(database);
         let start_after = Key::tail_after(database, above);
         let mut listing = TailListing::default();
+        let mut order = PageOrder::new(self.bucket.sorts_segments());
         let mut page_token = None;
         for page_number in 0..MAX_PAGES {
             let page = self.page(ListRequest {
@@ -232,15 +268,21 @@ impl TailReader {
                 .zip(date)
                 .map(|((first, last), date)| (first.min(date), last.max(date)));
             for entry in page.entries {
+                order.check(&entry);
                 listing.add(database, above, entry);
             }
             if let Some(oldest) = oldest {
-                // A store that does not sort may have older ones on its next page.
                 listing.keep(oldest);
+                // A store that does not sort may have older ones on its next page.
+                if listing.beyond.is_some() && order.is_sorted {
+                    return Ok(listing);
+                }
             } else if listing.segments.len() > self.settings.max_segments {
+                let stamps = listing.segments.iter().map(|one| one.name.stamp);
                 return Err(TailError::TooLong {
                     database,
                     segments: self.settings.max_segments,
+                    oldest: stamps.min().unwrap_or(above).time(),
                 });
             }
             page_token = page.next_page_token;

@@ -125,6 +125,71 @@ async fn a_tail_that_nobody_flushes_is_given_up_whatever_lies_below_the_mark() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the_store_sorts() {
+    let world = TestWorld::unproven(10);
+    for stamp in 1..=100 {
+        put(&world, DATABASE, &segment(stamp)).await;
+    }
+    let pages = async |is_sorted, oldest| {
+        world.store.set_sorted(is_sorted);
+        let before = world.store.count(Operation::List);
+        let reader = reader(&world);
+        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, oldest);
+        let listing = listing.await.unwrap();
+        assert_eq!(listing.beyond, Some(Stamp::from_u64(oldest as u64 + 1)));
+        world.store.count(Operation::List) - before
+    };
+    assert_eq!(pages(true, 19).await, 2);
+    assert_eq!(pages(true, 20).await, 3);
+    assert_eq!(pages(false, 20).await, 10);
+    // A store that promises an order and does not keep it.
+    world.store.break_promise();
+    assert_eq!(pages(false, 20).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_segments_of_a_tail_of_any_length_are_listed() {
+    let world = TestWorld::new().await;
+    for stamp in 1..=101_000 {
+        let key = Key::Segment(DATABASE, name(stamp));
+        let put = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    let reader = reader(&world);
+    let error = reader.list(DATABASE, Stamp::ZERO).await.unwrap_err();
+    assert!(matches!(error, TailError::TooLong { .. }), "{error}");
+    let before = world.store.count(Operation::List);
+    let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 14_999);
+    let listing = listing.await.unwrap();
+    assert_eq!(listing.segments.len(), 14_999);
+    assert_eq!(listing.beyond, Some(Stamp::from_u64(15_000)));
+    assert_eq!(world.store.count(Operation::List) - before, 15);
+    let state = listing.state_above(Stamp::from_u64(4_000)).unwrap();
+    assert_eq!(state.segments, 10_999);
+    assert_eq!(state.oldest, Some(Stamp::from_u64(4_001).time()));
+    assert_eq!(Some(state.listed), listing.first_page_date);
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_of_one_stamp_are_listed_together() {
+    let world = TestWorld::unproven(2);
+    for (stamp, nonce) in [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1)] {
+        let stamp = Stamp::from_u64(stamp);
+        let key = Key::Segment(DATABASE, SegmentName { stamp, nonce });
+        let put = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    for is_sorted in [true, false] {
+        world.store.set_sorted(is_sorted);
+        let reader = reader(&world);
+        let listing = reader.list_oldest(DATABASE, Stamp::ZERO, 2);
+        let listing = listing.await.unwrap();
+        assert_eq!(stamps(&listing.names()), [1, 2, 2, 2]);
+        assert_eq!(listing.beyond, Some(Stamp::from_u64(3)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listing_that_is_not_answered_is_given_up() {
     let world = TestWorld::new().await;
     world.store.delay_lists(Duration::from_secs(3600));

@@ -224,6 +224,7 @@ pub(crate) struct TestStore {
     deeds: Mutex<VecDeque<Deed>>,
     requests: Mutex<Vec<Operation>>,
     is_unsorted: AtomicBool,
+    breaks_promise: AtomicBool,
     list_delay: Mutex<Duration>,
     gets: AtomicUsize,
     most_gets: AtomicUsize,
@@ -238,6 +239,7 @@ impl TestStore {
             deeds: Mutex::default(),
             requests: Mutex::default(),
             is_unsorted: AtomicBool::default(),
+            breaks_promise: AtomicBool::default(),
             list_delay: Mutex::default(),
             gets: AtomicUsize::default(),
             most_gets: AtomicUsize::default(),
@@ -259,6 +261,11 @@ impl TestStore {
     /// A store that does not sort does not start after a key either.
     pub(crate) fn set_sorted(&self, is_sorted: bool) {
         self.is_unsorted.store(!is_sorted, Ordering::Relaxed);
+    }
+
+    /// From now on it says that it sorts, whether it does or not.
+    pub(crate) fn break_promise(&self) {
+        self.breaks_promise.store(true, Ordering::Relaxed);
     }
 
     /// Each page of a listing takes this time.
@@ -373,6 +380,10 @@ impl Store for TestStore {
     async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
         self.memory.delete(keys).await
     }
+
+    fn is_sorted(&self) -> bool {
+        !self.is_unsorted.load(Ordering::Relaxed) || self.breaks_promise.load(Ordering::Relaxed)
+    }
 }
 
 /// A store, a bucket on it, and an instance's own clock.
@@ -449,6 +460,7 @@ impl TestWorld {
             }],
             proof: self.proof(),
             after: None,
+            recorded: 0,
         }
     }
 
@@ -457,6 +469,7 @@ impl TestWorld {
             catalog_version: 1,
             mark: Stamp::ZERO,
             proven: self.bucket.clock().now().unwrap_or_default(),
+            tail: None,
         }
     }
 }

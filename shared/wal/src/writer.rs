@@ -20,37 +20,15 @@ use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Acknowledged, DeleteRequest, SegmentObserver, WriteError, WriteRequest, WriterSettings,
-    WriterStats,
+    Acknowledged, DeleteRequest, Pressure, Proof, SegmentObserver, TailState, WriteError,
+    WriteRequest, WriterSettings, WriterStats,
     batch::{Load, Pending, SEGMENT_PARTS_BYTES, Terms, lay_out},
     commit::Committer,
+    pressure::DeleteReservation,
 };
 
 /// The flush interval of a database under pressure where it is shorter otherwise.
 const SLOW_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How much the tail of a database is behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pressure {
-    /// Compaction keeps up.
-    #[default]
-    None,
-    /// Writers double their flush interval, so that fewer and larger segments arise.
-    Slow,
-    /// Writes are refused until the tail is shorter.
-    Stop,
-}
-
-impl Pressure {
-    /// The pressure of a tail with this number of segments.
-    pub fn of_tail(segments: usize) -> Self {
-        match segments {
-            0..=3_000 => Self::None,
-            3_001..=10_000 => Self::Slow,
-            _ => Self::Stop,
-        }
-    }
-}
 
 /// Writes segments. Cloning is cheap and shares everything.
 #[derive(Clone, Debug)]
@@ -72,16 +50,11 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Lanes {
     lanes: BTreeMap<LaneKey, Lane>,
-    pressures: BTreeMap<DatabaseId, Pressure>,
 }
 
 impl Lanes {
     fn lane(&mut self, key: LaneKey) -> &mut Lane {
         self.lanes.entry(key).or_default()
-    }
-
-    fn pressure(&self, database: DatabaseId) -> Pressure {
-        self.pressures.get(&database).copied().unwrap_or_default()
     }
 }
 
@@ -109,11 +82,12 @@ struct Queued {
     load: Load,
 }
 
-/// A request's share of the bytes in flight, given back when it is answered.
+/// A request's share of the bytes in flight and of the pending deletes, given back when it is answered.
 #[derive(Debug)]
 struct Reservation {
     bytes: usize,
     of: Arc<AtomicUsize>,
+    _deletes: Option<DeleteReservation>,
 }
 
 impl Drop for Reservation {
@@ -165,7 +139,9 @@ impl TailWriter {
             database,
             depth: request.depth,
         };
-        self.put(lane, terms, Load::Rows(request.rows)).await
+        let load = Load::Rows(request.rows);
+        self.check_tail(database, &request.proof)?;
+        self.put(lane, terms, load, None).await
     }
 
     /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They
@@ -187,7 +163,11 @@ impl TailWriter {
         };
         let load = Load::Deletes(request.deletes);
         let lane = LaneKey { database, depth: 0 };
-        self.put(lane, terms, load).await
+        self.check_tail(database, &request.proof)?;
+        let limit = self.inner.settings.max_pending_deletes;
+        let tails = self.inner.committer.tails();
+        let deletes = tails.reserve_deletes(database, load.deletes(), request.recorded, limit)?;
+        self.put(lane, terms, load, Some(deletes)).await
     }
 
     async fn put(
@@ -195,8 +175,9 @@ impl TailWriter {
         lane: LaneKey,
         terms: Terms,
         load: Load,
+        deletes: Option<DeleteReservation>,
     ) -> Result<Acknowledged, WriteError> {
-        let answer = self.inner.join(lane, terms, load)?;
+        let answer = self.inner.join(lane, terms, load, deletes)?;
         answer.await.unwrap_or(Err(WriteError::Abandoned))
     }
 
@@ -209,9 +190,23 @@ impl TailWriter {
         }
     }
 
-    /// Sets how much the tail of a database is behind.
-    pub fn set_pressure(&self, database: DatabaseId, pressure: Pressure) {
-        self.inner.lanes().pressures.insert(database, pressure);
+    /// Takes over how long the tail of a database is, as its manifest says, together with the low-water mark.
+    pub fn observe_tail(&self, database: DatabaseId, mark: Stamp, tail: Option<TailState>) {
+        self.inner.committer.tails().observe(database, mark, tail);
+    }
+
+    /// Whether a write may be put as far as the tail of its database goes: by what its proof and the puts of this
+    /// writer tell.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::TailTooLong`].
+    pub fn check_tail(&self, database: DatabaseId, proof: &Proof) -> Result<(), WriteError> {
+        let tails = self.inner.committer.tails();
+        match tails.observe(database, proof.mark, proof.tail) {
+            Pressure::Stop => Err(WriteError::TailTooLong),
+            Pressure::None | Pressure::Slow => Ok(()),
+        }
     }
 
     /// Orders later writes after a stamp that was seen elsewhere, as in a listing, unless it is too far ahead
@@ -243,15 +238,13 @@ impl Inner {
         key: LaneKey,
         terms: Terms,
         load: Load,
+        deletes: Option<DeleteReservation>,
     ) -> Result<oneshot::Receiver<Result<Acknowledged, WriteError>>, WriteError> {
         let bytes = load.measure()?;
-        let reservation = self.reserve(bytes)?;
+        let reservation = self.reserve(bytes, deletes)?;
         let (reply, answer) = oneshot::channel();
         let pending = Pending::new(terms, load.parts(), reply, reservation);
         let mut lanes = self.lanes();
-        if lanes.pressure(key.database) == Pressure::Stop {
-            return Err(WriteError::TailTooLong);
-        }
         let lane = lanes.lane(key);
         lane.queue.push_back(Queued { pending, load });
         lane.queued_bytes = lane.queued_bytes.saturating_add(bytes);
@@ -270,7 +263,11 @@ impl Inner {
         Ok(answer)
     }
 
-    fn reserve(&self, bytes: usize) -> Result<Reservation, WriteError> {
+    fn reserve(
+        &self,
+        bytes: usize,
+        deletes: Option<DeleteReservation>,
+    ) -> Result<Reservation, WriteError> {
         let limit = self.settings.max_in_flight_bytes;
         self.in_flight_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
@@ -280,6 +277,7 @@ impl Inner {
         Ok(Reservation {
             bytes,
             of: Arc::clone(&self.in_flight_bytes),
+            _deletes: deletes,
         })
     }
 
@@ -334,7 +332,8 @@ impl RunningLane {
     fn next_step(&self) -> Step {
         let now = self.inner.committer.bucket().world().clock.monotonic();
         let mut lanes = self.inner.lanes();
-        let pressure = lanes.pressure(self.key.database);
+        let tails = self.inner.committer.tails();
+        let pressure = tails.pressure(self.key.database);
         let interval = self.inner.flush_interval(pressure);
         let lane = lanes.lane(self.key);
         if lane.queue.is_empty() {

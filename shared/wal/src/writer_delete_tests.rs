@@ -100,10 +100,41 @@ async fn a_delete_is_put_by_the_rules_of_writes() {
     let written = setup.writer.delete(DATABASE, request).await;
     assert!(matches!(doubt(written), Doubt::DateApart { .. }));
 
-    setup.writer.set_pressure(DATABASE, Pressure::Stop);
-    let request = setup.world.delete_request(1);
+    let mut request = setup.world.delete_request(1);
+    request.proof.tail = Some(TailState {
+        segments: 10_001,
+        oldest: None,
+        listed: request.proof.proven,
+    });
     let error = setup.writer.delete(DATABASE, request).await.unwrap_err();
     assert!(matches!(error, WriteError::TailTooLong), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_in_the_tail_count_as_waiting_until_a_flush_takes_them_in() {
+    let setup = Setup::local().await;
+    let request = |recorded, mark| {
+        let mut request = setup.world.delete_request(1);
+        request.recorded = recorded;
+        request.proof.mark = mark;
+        request
+    };
+    let delete = |request| setup.writer.delete(DATABASE, request);
+    let put: Vec<_> = (0..3).map(|_| delete(request(998, Stamp::ZERO))).collect();
+    let put = futures::future::try_join_all(put).await.unwrap();
+    let error = delete(request(998, Stamp::ZERO)).await.unwrap_err();
+    let WriteError::TooManyDeletes { pending, limit } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((pending, limit), (1_001, 1_000));
+    assert_eq!(setup.segments().await.len(), 3);
+    let last = put.iter().map(|put| put.stamp).max().unwrap();
+    setup.wait(SECOND).await;
+    delete(request(1_000, last)).await.unwrap();
+    let at_once = (0..3).map(|_| delete(request(998, last)));
+    let refused = futures::future::join_all(at_once).await;
+    let refused = refused.iter().filter(|one| one.is_err()).count();
+    assert_eq!(refused, 1);
 }
 
 #[tokio::test(start_paused = true)]

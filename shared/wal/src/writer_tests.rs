@@ -14,7 +14,7 @@ use neap_schema::{DatabaseId, TableId};
 
 use super::*;
 use crate::{
-    Doubt, Segment, StampError, WriteErrorKind,
+    Doubt, PressureLimits, Segment, StampError, WriteErrorKind,
     test_world::{DATABASE, Deed, Freeze, TestWorld, batch_of_times, random_rows},
 };
 
@@ -199,20 +199,44 @@ async fn a_write_after_the_flush_interval_is_put_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn pressure_doubles_the_interval_and_then_stops_writes() {
-    assert_eq!(Pressure::of_tail(3_000), Pressure::None);
-    assert_eq!(Pressure::of_tail(10_000), Pressure::Slow);
-    assert_eq!(Pressure::of_tail(10_001), Pressure::Stop);
     let setup = Setup::new(WriterSettings::NETWORK).await;
-    setup.writer.set_pressure(DATABASE, Pressure::Slow);
-    let first = setup.write(setup.world.request(0)).await.unwrap().stamp;
-    let second = setup.write(setup.world.request(1)).await.unwrap().stamp;
+    let publish = |segments| {
+        let mut request = setup.world.request(0);
+        request.proof.tail = Some(TailState {
+            segments,
+            oldest: None,
+            listed: request.proof.proven,
+        });
+        request
+    };
+    let first = setup.write(publish(3_001)).await.unwrap().stamp;
+    let second = setup.write(publish(3_001)).await.unwrap().stamp;
     assert!(second.time().since(first.time()) >= 2 * SECOND);
-    setup.writer.set_pressure(DATABASE, Pressure::Stop);
-    let error = setup.write(setup.world.request(2)).await.unwrap_err();
+    let error = setup.write(publish(10_001)).await.unwrap_err();
     assert!(matches!(error, WriteError::TailTooLong), "{error}");
+    assert_eq!(error.retry_after(), Some(5 * SECOND));
     assert_eq!(setup.writer.stats().in_flight_bytes, 0);
-    setup.writer.set_pressure(DATABASE, Pressure::None);
-    setup.write(setup.world.request(3)).await.unwrap();
+    setup.wait(SECOND).await;
+    setup.write(publish(3_000)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_whose_puts_nobody_flushes_stops_and_goes_on_after_a_flush() {
+    let setup = Setup::new(WriterSettings {
+        pressure: PressureLimits { slow: 2, stop: 3 },
+        ..WriterSettings::LOCAL
+    })
+    .await;
+    let mut last = Stamp::ZERO;
+    for time in 0..4 {
+        last = setup.write(setup.world.request(time)).await.unwrap().stamp;
+        setup.wait(SECOND).await;
+    }
+    let error = setup.write(setup.world.request(4)).await.unwrap_err();
+    assert!(matches!(error, WriteError::TailTooLong), "{error}");
+    let mut request = setup.world.request(5);
+    request.proof.mark = last;
+    setup.write(request).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,9 +269,13 @@ async fn rows_of_plugins_have_segments_of_their_own_by_depth() {
     for (depth, number) in [(0, 2), (1, 2), (2, 1)] {
         assert_eq!(of(depth).map(rows).sum::<u64>(), number);
     }
-    setup.writer.set_pressure(DATABASE, Pressure::Stop);
     let mut request = setup.world.request(5);
     request.depth = 1;
+    request.proof.tail = Some(TailState {
+        segments: 10_001,
+        oldest: None,
+        listed: request.proof.proven,
+    });
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::TailTooLong), "{error}");
 }

@@ -18,6 +18,7 @@
 //! | `request_budget` | the requests to the store that an operation costs, exactly |
 //! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
 //! | `runaway` | queries that would compute for ever end, and hold up nobody |
+//! | `backpressure` | writers that stop beside a tail that is not flushed, and go on after it |
 //! | `compaction` | compactors beside writers and queriers: nobody notices |
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
 //! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
@@ -34,6 +35,8 @@
 //! | `terminal` | the shell of `neap query`, and progress bars |
 //! | `golden` | recorded answers of InfluxDB 3 Core, and where Neap differs from them |
 
+#[cfg(test)]
+mod backpressure;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]

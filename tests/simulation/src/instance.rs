@@ -14,7 +14,9 @@ use neap_compact::{
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
 use neap_schema::DatabaseId;
-use neap_wal::{SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings};
+use neap_wal::{
+    PressureLimits, SegmentObserver, TailReader, TailSettings, TailWriter, WriterSettings,
+};
 use neap_write::{WriteParts, WriteService, WriteSettings};
 
 use crate::{
@@ -302,12 +304,19 @@ impl Place {
         );
         let machine = Machine::new(name, self.world.time, suspension, skew);
         let cast = &self.world.choices.cast;
+        let segments = chance.pick(&[1, 3, 1000, 1000]);
+        // Small flushes list a part of the tail only, and often publish it by a commit of its own.
+        let pressure = match segments {
+            1000 => PressureLimits::DEFAULT,
+            _ => PressureLimits { slow: 1, stop: 2 },
+        };
         let start = Start {
             rules: self.rules,
             faulty: true,
             sole_writer: self.sole_writer,
             flush_limits: FlushLimits {
-                segments: chance.pick(&[1, 3, 1000, 1000]),
+                segments,
+                pressure,
                 trust_store_clock: self.mix.trust_store_clock,
                 ..FlushLimits::default()
             },

@@ -357,4 +357,8 @@ impl Store for Connection {
         let first = keys.first().map_or("", String::as_str);
         self.change(Operation::Delete, first, None, effect).await
     }
+
+    fn is_sorted(&self) -> bool {
+        self.world.truth.is_sorted()
+    }
 }

@@ -159,6 +159,10 @@ impl Truth {
         self.answer(&state, Put::Done(etag))
     }
 
+    pub(crate) fn is_sorted(&self) -> bool {
+        self.habits.sorted
+    }
+
     pub(crate) fn list(&self, request: &ListRequest<'_>) -> Answer<ListPage> {
         let state = self.state();
         let place = |key: &str| -> String {

@@ -23,7 +23,7 @@ use neap_manifest::{Manifest, ManifestSettings, ManifestStore};
 use neap_row_delete::{Condition, RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriterSettings};
-use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
+use neap_write::{Accepted, WriteFailure, WriteOptions, WriteParts, WriteService, WriteSettings};
 use tokio::sync::watch;
 
 use crate::{
@@ -63,6 +63,24 @@ impl Clock for HandClock {
                 std::future::pending().await
             }
         })
+    }
+}
+
+/// The clock of the test on a machine whose wall clock is ahead.
+#[derive(Debug)]
+struct ClockAhead(Arc<HandClock>, Duration);
+
+impl Clock for ClockAhead {
+    fn wall_micros(&self) -> i64 {
+        self.0.wall_micros() + i64::try_from(self.1.as_micros()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
     }
 }
 
@@ -135,10 +153,18 @@ impl Stage {
     }
 
     pub(crate) async fn write(&self, database: &str, lines: &str) {
+        self.try_write(database, lines).await.unwrap();
+    }
+
+    pub(super) async fn try_write(
+        &self,
+        database: &str,
+        lines: &str,
+    ) -> Result<Accepted, WriteFailure> {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
-        let written = self.writer.write(database, body, WriteOptions::default());
-        written.await.unwrap();
+        let options = WriteOptions::default();
+        self.writer.write(database, body, options).await
     }
 
     /// Deletes rows of the table `m`.
@@ -245,11 +271,30 @@ impl Stage {
     }
 
     fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
+        self.assembled_with(bucket, dispatcher, FlushLimits::default())
+    }
+
+    /// A function that flushes within these limits, on a machine whose wall clock is off by this time.
+    pub(super) fn compactor_of_limits(&self, flush: FlushLimits, off: Duration) -> Compactor {
+        let world = World {
+            clock: Arc::new(ClockAhead(Arc::clone(&self.clock), off)),
+            ..self.bucket.world().clone()
+        };
+        let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
+        self.assembled_with(bucket, None, flush)
+    }
+
+    fn assembled_with(
+        &self,
+        bucket: Bucket,
+        dispatcher: Option<Arc<dyn Dispatch>>,
+        flush: FlushLimits,
+    ) -> Compactor {
         let parts = CompactParts {
             bucket,
             margins: Margins::LOCAL,
             rules: self.rules,
-            flush: FlushLimits::default(),
+            flush,
             merge: self.policy,
             collect: self.collect,
             settings: CompactorSettings::default(),

@@ -66,7 +66,6 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
         DeleteFailure::NoDatabase(_) | DeleteFailure::NoTable(_) | DeleteFailure::TableGone(_) => {
             Kind::NotFound
         }
-        DeleteFailure::TooManyPending { .. } => Kind::Unavailable,
         DeleteFailure::Predicate(_)
         | DeleteFailure::TooComplex(_)
         | DeleteFailure::OtherTable(_)

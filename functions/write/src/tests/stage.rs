@@ -103,7 +103,22 @@ impl Stage {
         self.build(store, settings, Limits::default())
     }
 
+    pub(super) fn instance_of_writer(&self, writer: WriterSettings) -> Instance {
+        let settings = WriteSettings::default();
+        self.build_with(self.store(), settings, Limits::default(), writer)
+    }
+
     fn build(&self, store: Arc<dyn Store>, settings: WriteSettings, limits: Limits) -> Instance {
+        self.build_with(store, settings, limits, WriterSettings::LOCAL)
+    }
+
+    fn build_with(
+        &self,
+        store: Arc<dyn Store>,
+        settings: WriteSettings,
+        limits: Limits,
+        writer: WriterSettings,
+    ) -> Instance {
         let world = self.world();
         let counting = Arc::new(CountingStore::new(store));
         let bucket = Bucket::new(Arc::clone(&counting) as _, world.clone());
@@ -113,7 +128,7 @@ impl Stage {
         let metrics = Metrics::default();
         let service = Arc::new(WriteService::new(WriteParts {
             catalog: Arc::clone(&catalog),
-            writer: TailWriter::new(bucket, rules, WriterSettings::LOCAL, None),
+            writer: TailWriter::new(bucket, rules, writer, None),
             rules,
             metrics: metrics.clone(),
             settings,

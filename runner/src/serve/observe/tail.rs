@@ -50,6 +50,13 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
         ),
     ];
     collect(metrics, &observed.backlog, Tail::of, tail);
+    let blocked = Arc::clone(&observed.blocked);
+    let help = "Databases whose last flush by this process gave up, by reason.";
+    metrics.collect("neap_flush_blocked", help, Gauge, move |samples| {
+        for (reason, databases) in blocked.counts() {
+            samples.add(&[("reason", reason.as_str())], databases);
+        }
+    });
     let bytes: [Shown<usize>; 1] = [(
         "neap_snapshot_bytes",
         "Bytes of tails and manifests kept between queries.",

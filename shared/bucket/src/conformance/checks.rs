@@ -372,6 +372,9 @@ impl<'a> Suite<'a> {
         }
         let entries = self.list(&prefix, None).await?;
         let mut found: Vec<_> = entries.into_iter().map(|entry| entry.key).collect();
+        ensure(!self.store.is_sorted() || found.is_sorted(), || {
+            "a listing is not sorted by key".to_owned()
+        })?;
         found.sort();
         ensure(found == keys, || {
             format!("of {PAGED_KEYS} objects, {} are listed", found.len())

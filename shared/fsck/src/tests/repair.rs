@@ -153,6 +153,7 @@ async fn orphans_are_condemned_when_they_are_old_and_nothing_is_deleted() {
             "its commit may still come"
         );
         stage.advance(Duration::from_secs(25 * 3_600));
+        stage.flush().await;
         let report = stage.repair(false).await;
         assert!(report.clean);
         insta::allow_duplicates! {

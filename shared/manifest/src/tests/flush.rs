@@ -37,6 +37,7 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
         caches: Vec::new(),
         gone_caches: Default::default(),
         deletes: Vec::new(),
+        tail: None,
         job: job(JobKind::Flush),
     }
 }

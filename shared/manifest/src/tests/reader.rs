@@ -6,10 +6,12 @@ use futures::future::join_all;
 use neap_bucket::{Operation, Stamp, StoreTime};
 use neap_catalog::{ANY_AGE, TableAddition};
 use neap_schema::ColumnType;
-use neap_wal::{SegmentObserver, StampError};
+use neap_wal::{SegmentObserver, StampError, TailReader, TailSettings};
 
 use super::{DATABASE, Instance, Requests, Stage, stamps_of};
-use crate::{ManifestError, SnapshotError, SnapshotOptions, SnapshotSettings, Unfit};
+use crate::{
+    ManifestError, SnapshotError, SnapshotOptions, SnapshotReader, SnapshotSettings, Unfit,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -479,10 +481,59 @@ async fn a_tail_that_does_not_fit_in_memory_is_refused_before_it_is_fetched() {
     stage.taken();
     let error = reader.read().await.unwrap_err();
     assert_eq!(stage.taken(), requests(1, 2));
-    let SnapshotError::TailTooLarge { bytes, limit } = error else {
+    let SnapshotError::TailTooLarge {
+        segments,
+        bytes,
+        limit,
+        ..
+    } = error
+    else {
         panic!("{error}");
     };
-    assert_eq!((bytes, limit), (2 * one as u64, one));
+    assert_eq!((segments, bytes, limit), (2, 2 * one as u64, one));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_tail_that_is_too_long_the_flushed_state_is_read_and_the_rest_is_for_later() {
+    let (stage, writer, _) = stage();
+    writer.write(0).await.unwrap();
+    stage.sleep(MINUTE).await;
+    let mark = Stamp::end_of(writer.bucket.clock().now().unwrap());
+    writer.flush(mark).await;
+    for _ in 0..3 {
+        stage.sleep(MINUTE).await;
+        writer.write(0).await.unwrap();
+    }
+    stage.sleep(MINUTE).await;
+    let settings = TailSettings {
+        max_segments: 2,
+        ..TailSettings::default()
+    };
+    let reader = SnapshotReader::new(
+        writer.manifests.clone(),
+        Arc::clone(&writer.catalog),
+        TailReader::new(writer.bucket.clone(), settings),
+        writer.rules,
+        SnapshotSettings::default(),
+    );
+    let error = reader.read(DATABASE, SnapshotOptions::default()).await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "more than 2 segments wait for a flush, which is all that a query reads, the oldest for 180 s"
+    );
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
+    stage.taken();
+    let snapshot = reader.read(DATABASE, as_of(mark)).await.unwrap();
+    assert_eq!((snapshot.mark(), snapshot.as_of), (mark, Some(mark)));
+    assert_eq!(snapshot.manifest.value.sections.len(), 1);
+    assert_eq!(stamps_of(&snapshot), []);
+    let later = Stamp::from_u64(mark.as_u64() + 1);
+    let error = reader.read(DATABASE, as_of(later)).await.unwrap_err();
+    assert!(
+        matches!(error, SnapshotError::TailTooLong { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

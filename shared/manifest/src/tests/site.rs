@@ -142,6 +142,7 @@ impl Site {
             caches: Vec::new(),
             gone_caches: Default::default(),
             deletes: Vec::new(),
+            tail: None,
             job: job(JobKind::Flush),
         }
     }

@@ -54,6 +54,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         caches: Vec::new(),
         gone_caches: Default::default(),
         deletes: Vec::new(),
+        tail: None,
         job: job(JobKind::Flush),
     };
     let committed = instance.manifests.commit_flush(DATABASE, base, flush);

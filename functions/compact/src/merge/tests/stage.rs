@@ -123,6 +123,7 @@ impl Stage {
                 .map(|condition| (upto, RowDelete { table, condition }))
                 .into_iter()
                 .collect(),
+            tail: None,
             job: JobRecord {
                 id: object.ulid,
                 kind: JobKind::Flush,

@@ -1,0 +1,160 @@
+//! Tails that are longer than a flush takes, and what writers are told of them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use neap_bucket::{Key, KeyClass, Operation, PutMode, SegmentName, Stamp};
+use neap_wal::{PressureLimits, TailState, WriteError};
+use neap_write::WriteFailure;
+
+use super::stage::{NOW, Stage};
+use crate::{FlushLimits, Flushed, GaveUp};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Flushes of two segments, of which four are too many.
+const SMALL: FlushLimits = FlushLimits {
+    segment_bytes: 32 << 20,
+    segments: 2,
+    values: 32 << 20,
+    cached_bytes: 64 << 20,
+    trust_store_clock: false,
+    pressure: PressureLimits { slow: 1, stop: 3 },
+};
+
+async fn write(stage: &Stage, segments: usize) {
+    for number in 0..segments {
+        let line = format!("m,host=a v={number} {NOW}");
+        stage.write("db", &line).await;
+    }
+}
+
+async fn left(stage: &Stage) -> Option<u64> {
+    let tail = stage.manifest("db").await.tail;
+    tail.map(|tail| tail.segments)
+}
+
+#[tokio::test]
+async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
+    let stage = Stage::new().await;
+    write(&stage, 7).await;
+    stage.pass(MINUTE);
+    write(&stage, 1).await;
+    let id = stage.id("db").await;
+    let compactor = stage.compactor_of_limits(SMALL, Duration::ZERO);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let flushed = compactor.flush(id).await.unwrap();
+        let Flushed::Done {
+            segments,
+            more,
+            mark,
+            tail,
+            ..
+        } = flushed
+        else {
+            panic!("{flushed:?}");
+        };
+        let manifest = stage.manifest("db").await;
+        assert_eq!((manifest.low_water_mark, manifest.tail), (mark, tail));
+        seen.push((segments, more, tail.unwrap().segments));
+    }
+    // More than these are not listed; the last one is too young.
+    let expected = [(2, true, 4), (2, true, 4), (2, true, 2), (1, false, 1)];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
+    let stage = Stage::new().await;
+    write(&stage, 1).await;
+    stage.pass(MINUTE);
+    let id = stage.id("db").await;
+    let blocked = stage.compactor_of_limits(SMALL, 10 * MINUTE);
+    let mut published = Vec::new();
+    for _ in 0..4 {
+        let (flushed, counts) = stage.counted(blocked.flush(id)).await;
+        let flushed = flushed.unwrap();
+        assert!(
+            matches!(flushed, Flushed::Nothing(GaveUp::Clocks(_))),
+            "{flushed:?}"
+        );
+        let reason = GaveUp::Clocks(10 * MINUTE).to_string();
+        assert!(reason.contains("--trust-store-clock"), "{reason}");
+        assert_eq!(counts.requests(Operation::List), 1);
+        published.push((counts.requests(Operation::Put), left(&stage).await));
+        write(&stage, 1).await;
+        stage.pass(MINUTE);
+    }
+    // Where it begins to slow them down, and where it stops them.
+    let expected = [(0, None), (1, Some(2)), (0, Some(2)), (1, Some(4))];
+    assert_eq!(published, expected);
+    let flusher = stage.compactor_of_limits(SMALL, Duration::ZERO);
+    while let Flushed::Done { .. } = flusher.flush(id).await.unwrap() {}
+    assert_eq!(left(&stage).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_until_it_is_short() {
+    let stage = Stage::new().await;
+    write(&stage, 10).await;
+    let id = stage.id("db").await;
+    stage.pass(Duration::from_secs(1));
+    let after = stage.bucket.clock().now().unwrap();
+    let later = |number: u64| {
+        let stamp = Stamp::from_u64(Stamp::new(after, 0).as_u64() + number);
+        Key::Segment(id, SegmentName { stamp, nonce: 0 })
+    };
+    for number in 0..101_000 {
+        let key = later(number);
+        let put = stage.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+    stage.pass(MINUTE);
+    let limits = FlushLimits {
+        segments: 10,
+        ..FlushLimits::default()
+    };
+    let flusher = stage.compactor_of_limits(limits, Duration::ZERO);
+    let (flushed, counts) = stage.counted(flusher.flush(id)).await;
+    let flushed = flushed.unwrap();
+    let Flushed::Done {
+        segments: 10,
+        more: true,
+        tail:
+            Some(TailState {
+                segments: 10_001,
+                oldest,
+                ..
+            }),
+        ..
+    } = flushed
+    else {
+        panic!("{flushed:?}");
+    };
+    assert_eq!(oldest, Some(after));
+    // As many as stop writers, and those that it takes.
+    assert_eq!(counts.requests(Operation::List), 11);
+    assert_eq!(counts.of(Operation::Get, KeyClass::Tail).requests, 10);
+    assert_eq!(counts.requests(Operation::Get), 12);
+    assert_eq!(counts.requests(Operation::Put), 2);
+
+    stage.pass(Duration::from_secs(5));
+    let line = format!("m,host=a v=1 {NOW}");
+    let refused = stage.try_write("db", &line).await;
+    assert!(
+        matches!(refused, Err(WriteFailure::Tail(WriteError::TailTooLong))),
+        "{refused:?}"
+    );
+    let keys: Vec<_> = (0..101_000)
+        .map(|number| later(number).to_string())
+        .collect();
+    for keys in keys.chunks(1_000) {
+        stage.bucket.delete(keys).await.unwrap();
+    }
+    // A flusher that finds nothing tells writers that they may go on.
+    let flushed = flusher.flush(id).await.unwrap();
+    assert_eq!(flushed, Flushed::Nothing(GaveUp::NothingToFlush));
+    stage.pass(Duration::from_secs(5));
+    stage.write("db", &line).await;
+}

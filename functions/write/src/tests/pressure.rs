@@ -1,0 +1,126 @@
+//! Writers that are held back by the length of the tail, as flushers publish it and as they know it themselves.
+
+use std::{convert::Infallible, time::Duration};
+
+use neap_bucket::{Change, Commit, Key, KeyClass, Operation, Register, Stamp};
+use neap_manifest::Manifest;
+use neap_wal::{PressureLimits, TailState, WriterSettings};
+
+use super::stage::{Instance, Stage};
+use crate::WriteSettings;
+
+/// Publishes a tail of so many segments above a mark, as a flusher does.
+async fn publish(instance: &Instance, mark: Option<Stamp>, segments: u64) {
+    let root = instance.catalog.root(Duration::ZERO).await.unwrap();
+    let database = root.value.database("d").unwrap();
+    let bucket = instance.catalog.bucket().clone();
+    let listed = bucket.clock().now().unwrap();
+    let register = Register::<Manifest>::new(bucket, Key::Manifest(database), 64);
+    let commit = register.commit(None, |base| {
+        let mut manifest = Manifest::successor(base);
+        manifest.low_water_mark = mark.unwrap_or(manifest.low_water_mark);
+        manifest.tail = Some(TailState {
+            segments,
+            oldest: None,
+            listed,
+        });
+        Ok::<_, Infallible>(Change::Put(manifest, ()))
+    });
+    assert!(matches!(commit.await, Ok(Commit::Committed { .. })));
+}
+
+const LINE: &str = "cpu,host=a usage=1 1";
+
+#[tokio::test(start_paused = true)]
+async fn every_instance_stops_within_five_seconds_of_a_published_backlog_and_goes_on_after_it() {
+    let stage = Stage::new();
+    let flusher = stage.instance();
+    assert_eq!(flusher.write("d", LINE).await.status, 204);
+    let writers = [stage.instance(), stage.instance()];
+    for writer in &writers {
+        assert_eq!(writer.write("d", LINE).await.status, 204);
+    }
+    publish(&flusher, None, 10_001).await;
+    stage.sleep(Duration::from_secs(5)).await;
+    for writer in &writers {
+        let (reply, counts) = writer.counted(writer.write("d", LINE)).await;
+        assert_eq!(reply.status, 503, "{}", reply.body);
+        assert_eq!(reply.headers["retry-after"], "5");
+        assert!(reply.body.contains("too many segments"), "{}", reply.body);
+        // The manifest is read for the proof, and for nothing else.
+        assert_eq!(counts.of(Operation::Get, KeyClass::Manifest).requests, 1);
+        assert_eq!(counts.requests(Operation::Put), 0);
+        // The next request knows it already.
+        let (reply, counts) = writer.counted(writer.write("d", LINE)).await;
+        assert_eq!(
+            (reply.status, counts.to_string().as_str()),
+            (503, "nothing")
+        );
+    }
+    publish(&flusher, None, 20).await;
+    stage.sleep(Duration::from_secs(5)).await;
+    for writer in &writers {
+        assert_eq!(writer.write("d", LINE).await.status, 204);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_creates_no_table_and_is_refused_with_no_sync_as_well() {
+    let stage = Stage::new();
+    let writer = stage.instance();
+    assert_eq!(writer.write("d", LINE).await.status, 204);
+    publish(&writer, None, 10_001).await;
+    stage.sleep(Duration::from_secs(5)).await;
+    assert_eq!(writer.write("d", "new,host=a v=1 1").await.status, 503);
+    assert_eq!(writer.tables("d").await, ["cpu host,usage"]);
+    let path = "/api/v3/write_lp?precision=second&db=d&no_sync=true";
+    let reply = writer.post(path, LINE).await;
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    let path = "/api/v3/write_lp?precision=second&db=other";
+    assert_eq!(writer.post(path, LINE).await.status, 204);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_segments_nobody_flushes_stops_by_itself() {
+    let stage = Stage::new();
+    let writer = stage.instance_of_writer(WriterSettings {
+        pressure: PressureLimits { slow: 2, stop: 4 },
+        ..WriterSettings::LOCAL
+    });
+    let mut last = None;
+    for _ in 0..5 {
+        let reply = writer.write("d", LINE).await;
+        assert_eq!(reply.status, 204, "{}", reply.body);
+        last = reply.stamp();
+        stage.sleep(Duration::from_secs(1)).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(writer.write("d", LINE).await.status, 503);
+        stage.sleep(Duration::from_secs(5)).await;
+    }
+    publish(&writer, last.map(Stamp::from_u64), 0).await;
+    stage.sleep(Duration::from_secs(5)).await;
+    assert_eq!(writer.write("d", LINE).await.status, 204);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_that_wait_in_the_tail_are_counted() {
+    let stage = Stage::new();
+    let writer = stage.instance_with(WriteSettings::default());
+    assert_eq!(writer.write("d", LINE).await.status, 204);
+    let body = r#"{"start": "1970-01-01T00:00:00Z", "stop": "1970-01-01T00:00:01Z", "predicate": "_measurement=cpu"}"#;
+    let mut last = None;
+    for number in 0..1_001 {
+        let reply = writer.post("/api/v2/delete?bucket=d", body).await;
+        assert_eq!(reply.status, 204, "{number}: {}", reply.body);
+        last = reply.stamp();
+    }
+    let reply = writer.post("/api/v2/delete?bucket=d", body).await;
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    assert_eq!(reply.headers["retry-after"], "60");
+    assert!(reply.body.contains("1001 deletes"), "{}", reply.body);
+    publish(&writer, last.map(Stamp::from_u64), 0).await;
+    stage.sleep(Duration::from_secs(1)).await;
+    let reply = writer.post("/api/v2/delete?bucket=d", body).await;
+    assert_eq!(reply.status, 204, "{}", reply.body);
+}

@@ -1,0 +1,137 @@
+//! Databases whose flushes give up, and why: for `/metrics` and `/ready`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use neap_compact::{CompactError, Flushed, GaveUp};
+use neap_schema::DatabaseId;
+use neap_wal::TailError;
+
+use super::ready::{Condition, Conditions};
+
+/// Why flushes of a database give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum BlockReason {
+    /// The clocks of the store and of this machine differ.
+    Clocks,
+    /// The catalog lacks what the segments need.
+    Catalog,
+    /// A segment or another object is damaged.
+    Damage,
+    /// The store does not answer, or something else failed.
+    Failure,
+}
+
+impl BlockReason {
+    const ALL: [Self; 4] = [Self::Clocks, Self::Catalog, Self::Damage, Self::Failure];
+
+    /// The name in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Clocks => "clocks",
+            Self::Catalog => "catalog",
+            Self::Damage => "damage",
+            Self::Failure => "failure",
+        }
+    }
+
+    /// The reason, if a flush gave up because of something that has to be mended.
+    fn of(flushed: &Result<Flushed, CompactError>) -> Option<Self> {
+        match flushed {
+            Ok(
+                Flushed::Done { .. } | Flushed::Nothing(GaveUp::NothingToFlush | GaveUp::Overtaken),
+            ) => None,
+            Ok(Flushed::Nothing(GaveUp::Clocks(_))) => Some(Self::Clocks),
+            Ok(Flushed::Nothing(GaveUp::CatalogBehind { .. })) => Some(Self::Catalog),
+            Err(
+                CompactError::Segment(_)
+                | CompactError::Format(_)
+                | CompactError::Tail(TailError::Segment(_)),
+            ) => Some(Self::Damage),
+            Ok(Flushed::Nothing(_)) | Err(_) => Some(Self::Failure),
+        }
+    }
+}
+
+/// The last reason of each database whose flush gave up, with the text for people.
+#[derive(Debug, Default)]
+pub(super) struct BlockedFlushes(Mutex<BTreeMap<DatabaseId, (BlockReason, String)>>);
+
+impl BlockedFlushes {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, (BlockReason, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how a flush of a database ended.
+    pub(super) fn record(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) {
+        let text = match flushed {
+            Ok(Flushed::Nothing(reason)) => reason.to_string(),
+            Err(error) => error.to_string(),
+            Ok(Flushed::Done { .. }) => String::new(),
+        };
+        match BlockReason::of(flushed) {
+            Some(reason) => self.lock().insert(database, (reason, text)),
+            None => self.lock().remove(&database),
+        };
+    }
+
+    /// The number of databases by reason.
+    pub(super) fn counts(&self) -> [(BlockReason, u64); 4] {
+        let blocked = self.lock();
+        BlockReason::ALL.map(|reason| {
+            let of_reason = blocked.values().filter(|(known, _)| *known == reason);
+            (reason, of_reason.count() as u64)
+        })
+    }
+}
+
+impl Conditions for BlockedFlushes {
+    /// One condition for each reason, with the text of one of its databases.
+    fn conditions(&self) -> Vec<Condition> {
+        let blocked = self.lock();
+        let of = |reason: BlockReason| {
+            let mut of_reason = blocked.iter().filter(|(_, (known, _))| *known == reason);
+            let (database, (_, text)) = of_reason.next()?;
+            let others = match of_reason.count() {
+                0 => String::new(),
+                others => format!(" (and {others} more)"),
+            };
+            Some(Condition {
+                name: "flush",
+                text: format!("database {database}{others} is not flushed: {text}"),
+            })
+        };
+        BlockReason::ALL.into_iter().filter_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_flush_that_gives_up_is_shown_until_one_does_not() {
+        let blocked = BlockedFlushes::default();
+        let clocks = || Ok(Flushed::Nothing(GaveUp::Clocks(Duration::from_secs(400))));
+        let nothing = Ok(Flushed::Nothing(GaveUp::NothingToFlush));
+        assert_eq!(blocked.conditions(), []);
+        for database in [3, 5] {
+            blocked.record(DatabaseId::new(database), &clocks());
+        }
+        assert_eq!(blocked.counts()[0], (BlockReason::Clocks, 2));
+        let [condition] = blocked.conditions().try_into().unwrap();
+        assert_eq!(
+            condition.to_string(),
+            "flush: database 3 (and 1 more) is not flushed: the clocks of the store and of this machine differ by \
+             400 s: set the one that is wrong, or pass --trust-store-clock if it is this machine's"
+        );
+        blocked.record(DatabaseId::new(3), &nothing);
+        assert_eq!(blocked.counts()[0], (BlockReason::Clocks, 1));
+        blocked.record(DatabaseId::new(5), &nothing);
+        assert_eq!(blocked.conditions(), []);
+    }
+}

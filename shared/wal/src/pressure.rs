@@ -1,0 +1,306 @@
+//! Backpressure: how long the tail of a database is, as far as its writers know without a request of their own.
+//!
+//! ```text
+//!   flusher                          manifest                       writer
+//!     |-- TailState: n segments left --> |                            |
+//!     |                                  | <-- read for the proof --- |   at most every 5 s
+//!     |                                  |       n + its own puts since then: slow down, or refuse
+//! ```
+//!
+//! A writer counts its own puts above the mark, so that it also stops where no flusher runs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use neap_bucket::{Stamp, StoreTime};
+use neap_schema::DatabaseId;
+use serde::{Deserialize, Serialize};
+
+use crate::{TailListing, WriteError};
+
+/// The greatest number of spans of time in which the puts of a database are counted apart.
+const MAX_SPANS: usize = 1_000;
+
+/// The length of a span as long as they are few.
+const SPAN: Duration = Duration::from_secs(1);
+
+/// The tail of a database as a flusher has left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TailState {
+    /// The number of segments above the mark. A flusher lists only a part of a very long tail: then there are at
+    /// least as many.
+    pub segments: u64,
+    /// When the oldest of them was stamped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<StoreTime>,
+    /// When they were listed, by the store's clock. Later puts are not among them.
+    pub listed: StoreTime,
+}
+
+impl TailListing {
+    /// The state of the tail above a mark; `None` if the listing has no `Date`.
+    pub fn state_above(&self, mark: Stamp) -> Option<TailState> {
+        let first = self.segments.partition_point(|one| one.name.stamp <= mark);
+        let above = self.segments.get(first..).unwrap_or_default();
+        Some(TailState {
+            segments: above.len() as u64,
+            oldest: above.first().map(|one| one.name.stamp.time()),
+            listed: self.first_page_date?,
+        })
+    }
+}
+
+/// How much the tail of a database is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// Compaction keeps up.
+    #[default]
+    None,
+    /// Writers double their flush interval, so that fewer and larger segments arise.
+    Slow,
+    /// Writes are refused until the tail is shorter.
+    Stop,
+}
+
+/// From which lengths of a tail on its writers are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PressureLimits {
+    /// Writers slow down above this number of segments.
+    pub slow: u64,
+    /// Writers refuse writes above this number of segments.
+    pub stop: u64,
+}
+
+impl PressureLimits {
+    /// 3,000 and 10,000 segments.
+    pub const DEFAULT: Self = Self {
+        slow: 3_000,
+        stop: 10_000,
+    };
+
+    /// The pressure of a tail with this number of segments.
+    pub fn pressure_of(&self, segments: u64) -> Pressure {
+        if segments > self.stop {
+            Pressure::Stop
+        } else if segments > self.slow {
+            Pressure::Slow
+        } else {
+            Pressure::None
+        }
+    }
+}
+
+impl Default for PressureLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The puts of one writer within a span of time.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: StoreTime,
+    last: StoreTime,
+    segments: u64,
+    deletes: u64,
+}
+
+/// The puts of one writer to a database that no mark has passed.
+#[derive(Debug)]
+struct UnflushedPuts {
+    spans: VecDeque<Span>,
+    length: Duration,
+}
+
+impl Default for UnflushedPuts {
+    fn default() -> Self {
+        Self {
+            spans: VecDeque::new(),
+            length: SPAN,
+        }
+    }
+}
+
+impl UnflushedPuts {
+    fn add(&mut self, time: StoreTime, deletes: u64) {
+        let length = self.length;
+        match self.spans.back_mut() {
+            Some(span) if time.since(span.first) < length => {
+                span.last = span.last.max(time);
+                span.segments += 1;
+                span.deletes += deletes;
+            }
+            _ => self.spans.push_back(Span {
+                first: time,
+                last: time,
+                segments: 1,
+                deletes,
+            }),
+        }
+        if self.spans.len() > MAX_SPANS {
+            self.halve();
+        }
+    }
+
+    /// Joins each span with the next one.
+    fn halve(&mut self) {
+        self.length = self.length.saturating_mul(2);
+        let spans: Vec<_> = self.spans.drain(..).collect();
+        let joined = spans.chunks(2).filter_map(|pair| {
+            let (first, rest) = pair.split_first()?;
+            Some(rest.iter().fold(*first, |sum, span| Span {
+                first: sum.first,
+                last: sum.last.max(span.last),
+                segments: sum.segments.saturating_add(span.segments),
+                deletes: sum.deletes.saturating_add(span.deletes),
+            }))
+        });
+        self.spans.extend(joined);
+    }
+
+    fn remove_up_to(&mut self, mark: StoreTime) {
+        while self.spans.front().is_some_and(|span| span.last <= mark) {
+            self.spans.pop_front();
+        }
+        if self.spans.is_empty() {
+            self.length = SPAN;
+        }
+    }
+
+    fn segments_since(&self, time: StoreTime) -> u64 {
+        let since = self.spans.iter().filter(|span| span.last >= time);
+        since.map(|span| span.segments).sum()
+    }
+
+    fn deletes(&self) -> u64 {
+        self.spans.iter().map(|span| span.deletes).sum()
+    }
+}
+
+/// The tail of a database as a writer knows it.
+#[derive(Debug, Default)]
+struct KnownTail {
+    mark: Stamp,
+    published: Option<TailState>,
+    own: UnflushedPuts,
+    /// Row deletes of requests that are not answered.
+    deletes_in_flight: Arc<AtomicU64>,
+}
+
+impl KnownTail {
+    fn observe(&mut self, mark: Stamp, published: Option<TailState>) {
+        let order = |mark, state: Option<TailState>| (mark, state.map(|state| state.listed));
+        if order(mark, published) < order(self.mark, self.published) {
+            return;
+        }
+        (self.mark, self.published) = (mark, published);
+        self.own.remove_up_to(mark.time());
+    }
+
+    fn segments(&self) -> u64 {
+        let published = self.published.map_or(0, |state| state.segments);
+        let listed = self.published.map(|state| state.listed);
+        published.saturating_add(self.own.segments_since(listed.unwrap_or_default()))
+    }
+}
+
+/// The tails of the databases that a writer writes to: small entries.
+#[derive(Debug)]
+pub(crate) struct KnownTails {
+    limits: PressureLimits,
+    tails: Mutex<BTreeMap<DatabaseId, KnownTail>>,
+}
+
+impl KnownTails {
+    pub(crate) fn new(limits: PressureLimits) -> Self {
+        Self {
+            limits,
+            tails: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, KnownTail>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over the mark of a manifest and the state that a flusher has published in it, unless they are older
+    /// than those known.
+    pub(crate) fn observe(
+        &self,
+        database: DatabaseId,
+        mark: Stamp,
+        published: Option<TailState>,
+    ) -> Pressure {
+        let mut tails = self.lock();
+        let tail = tails.entry(database).or_default();
+        tail.observe(mark, published);
+        self.limits.pressure_of(tail.segments())
+    }
+
+    /// The pressure on a database.
+    pub(crate) fn pressure(&self, database: DatabaseId) -> Pressure {
+        let tails = self.lock();
+        let segments = tails.get(&database).map_or(0, KnownTail::segments);
+        self.limits.pressure_of(segments)
+    }
+
+    /// Counts a segment that this writer has put, or may have put.
+    pub(crate) fn record_put(&self, database: DatabaseId, stamp: Stamp, deletes: u64) {
+        let mut tails = self.lock();
+        let tail = tails.entry(database).or_default();
+        if stamp > tail.mark {
+            tail.own.add(stamp.time(), deletes);
+        }
+    }
+
+    /// Counts the row deletes of a request until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// With those that are waiting to be applied, `recorded` in the manifest and the others in the tail, they would
+    /// be more than `limit`.
+    pub(crate) fn reserve_deletes(
+        &self,
+        database: DatabaseId,
+        deletes: u64,
+        recorded: u64,
+        limit: u64,
+    ) -> Result<DeleteReservation, WriteError> {
+        let mut tails = self.lock();
+        let tail = tails.entry(database).or_default();
+        let in_flight = tail.deletes_in_flight.load(Ordering::Relaxed);
+        let pending = [recorded, tail.own.deletes(), in_flight];
+        let pending = pending.into_iter().fold(0, u64::saturating_add);
+        if pending > limit {
+            return Err(WriteError::TooManyDeletes { pending, limit });
+        }
+        tail.deletes_in_flight.fetch_add(deletes, Ordering::Relaxed);
+        Ok(DeleteReservation {
+            deletes,
+            of: Arc::clone(&tail.deletes_in_flight),
+        })
+    }
+}
+
+/// The row deletes of a request that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct DeleteReservation {
+    deletes: u64,
+    of: Arc<AtomicU64>,
+}
+
+impl Drop for DeleteReservation {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.deletes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[path = "pressure_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a writer makes of a published tail and of its own puts.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::test_world::DATABASE;
+
+fn at(seconds: i64) -> StoreTime {
+    StoreTime::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+}
+
+fn stamp(seconds: i64) -> Stamp {
+    Stamp::new(at(seconds), 7)
+}
+
+fn state(segments: u64, listed: i64) -> Option<TailState> {
+    Some(TailState {
+        segments,
+        oldest: None,
+        listed: at(listed),
+    })
+}
+
+fn tails() -> KnownTails {
+    KnownTails::new(PressureLimits { slow: 3, stop: 6 })
+}
+
+#[test]
+fn a_tail_slows_writers_above_3_000_segments_and_stops_them_above_10_000() {
+    let limits = PressureLimits::default();
+    assert_eq!(limits.pressure_of(3_000), Pressure::None);
+    assert_eq!(limits.pressure_of(3_001), Pressure::Slow);
+    assert_eq!(limits.pressure_of(10_000), Pressure::Slow);
+    assert_eq!(limits.pressure_of(10_001), Pressure::Stop);
+}
+
+#[test]
+fn puts_above_a_mark_that_does_not_move_stop_the_writer_even_if_nothing_was_ever_flushed() {
+    let tails = tails();
+    let mut seen = Vec::new();
+    for second in 0..7 {
+        tails.record_put(DATABASE, stamp(second), 0);
+        seen.push(tails.observe(DATABASE, Stamp::ZERO, None));
+    }
+    let (none, slow) = ([Pressure::None; 3], [Pressure::Slow; 3]);
+    assert_eq!(seen, [&none[..], &slow, &[Pressure::Stop]].concat());
+    let flushed = tails.observe(DATABASE, stamp(3), None);
+    assert_eq!(flushed, Pressure::None);
+}
+
+#[test]
+fn a_published_tail_counts_with_the_puts_that_came_after_it_was_listed() {
+    let tails = tails();
+    for second in 0..4 {
+        tails.record_put(DATABASE, stamp(second), 0);
+    }
+    let mark = Stamp::ZERO;
+    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Pressure::Slow);
+    for second in 11..14 {
+        tails.record_put(DATABASE, stamp(second), 0);
+    }
+    assert_eq!(tails.pressure(DATABASE), Pressure::Stop);
+    // A flush that has caught up.
+    let caught_up = tails.observe(DATABASE, stamp(13), state(0, 20));
+    assert_eq!(caught_up, Pressure::None);
+    // A manifest that was read before it.
+    assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Pressure::None);
+    // The next count, by a flusher that could not flush.
+    let blocked = tails.observe(DATABASE, stamp(13), state(9, 30));
+    assert_eq!(blocked, Pressure::Stop);
+}
+
+#[test]
+fn what_is_counted_of_puts_that_nobody_flushes_is_bounded() {
+    let mut own = UnflushedPuts::default();
+    for second in 0..100_000 {
+        own.add(at(second), 1);
+        assert!(own.spans.len() <= MAX_SPANS);
+    }
+    assert_eq!(
+        (own.segments_since(at(0)), own.deletes()),
+        (100_000, 100_000)
+    );
+    own.remove_up_to(at(99_999));
+    assert_eq!((own.segments_since(at(0)), own.length), (0, SPAN));
+}
+
+#[test]
+fn deletes_count_from_the_request_until_they_are_flushed() {
+    let tails = tails();
+    let reserve = |number| tails.reserve_deletes(DATABASE, number, 2, 4);
+    let first = reserve(2).unwrap();
+    let second = reserve(1).unwrap();
+    let Err(WriteError::TooManyDeletes { pending, limit }) = reserve(1) else {
+        panic!("too many deletes are admitted");
+    };
+    assert_eq!((pending, limit), (5, 4));
+    drop(second);
+    tails.record_put(DATABASE, stamp(1), 2);
+    drop(first);
+    drop(reserve(1).unwrap());
+    tails.record_put(DATABASE, stamp(2), 1);
+    assert!(reserve(1).is_err());
+    tails.observe(DATABASE, stamp(2), None);
+    assert!(reserve(1).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_put_above_the_mark_is_forgotten(
+        steps in proptest::collection::vec(0_i64..4, 1..200),
+        mark in 0_i64..400,
+    ) {
+        let mut own = UnflushedPuts::default();
+        let mut second = 0;
+        let mut times = Vec::new();
+        for step in steps {
+            second += step;
+            times.push(second);
+            own.add(at(second), 1);
+        }
+        let above = times.iter().filter(|time| **time > mark).count() as u64;
+        own.remove_up_to(at(mark));
+        prop_assert_eq!(own.segments_since(at(0)), above);
+    }
+}

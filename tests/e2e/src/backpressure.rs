@@ -1,0 +1,90 @@
+//! Writers without a flusher of their own stop when a flusher tells them that their tail is too long, and go on when
+//! it is flushed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::harness::{Neap, Place, Reply, Server, neap, pause, wait_for};
+
+/// After this a segment in a directory is old enough for a flush.
+const LAG: Duration = Duration::from_secs(10);
+
+/// Writers know within this time what a flusher has published.
+const KNOWN: Duration = Duration::from_secs(15);
+
+/// An hour, as it is counted in stamps.
+const HOUR: u64 = (3_600 * 1_000_000) << 12;
+
+fn write(server: &Server, database: &str) -> Reply {
+    server.try_write(database, "m v=1i 1", None).unwrap()
+}
+
+/// The segments of the only database that has any.
+fn segments(place: &Place) -> (PathBuf, Vec<String>) {
+    let tails = fs::read_dir(place.folder().join("tail")).unwrap();
+    let tails: Vec<_> = tails.map(|entry| entry.unwrap().path()).collect();
+    let [tail] = <[PathBuf; 1]>::try_from(tails).unwrap();
+    let names = fs::read_dir(&tail).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.collect();
+    (tail, names)
+}
+
+/// Puts segments that no flush takes in for an hour, for their stamps are ahead. Their files.
+fn put_ahead(tail: &Path, name: &str, number: u64) -> Vec<PathBuf> {
+    let (stamp, rest) = name.split_once('-').unwrap();
+    let stamp: u64 = stamp.parse().unwrap();
+    let files = (0..number).map(|number| {
+        let file = tail.join(format!("{:020}-{rest}", stamp + HOUR + number));
+        fs::write(&file, "not read").unwrap();
+        file
+    });
+    files.collect()
+}
+
+#[test]
+fn processes_that_only_write_stop_beside_a_backlog_and_go_on_when_it_is_flushed() {
+    let place = Place::directory();
+    let ingest = ["--mode", "ingest"];
+    let writers = [
+        Neap::serve_with(&place, &ingest),
+        Neap::serve_with(&place, &ingest),
+    ];
+    for writer in &writers {
+        assert_eq!(write(writer, "busy").status, 204);
+    }
+    let (tail, names) = segments(&place);
+    let ahead = put_ahead(&tail, &names[0], 10_001);
+    pause(LAG);
+    // It takes in what was written, and tells how much it leaves.
+    neap(&place.after(&["compact"])).succeeded();
+    for writer in &writers {
+        let refused = wait_for("writes that are refused", KNOWN, || {
+            Some(write(writer, "busy")).filter(|reply| reply.status != 204)
+        });
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        assert!(
+            refused.text().contains("too many segments"),
+            "{}",
+            refused.text()
+        );
+        let delete = writer.request("POST", "/api/v3/delete_rows");
+        let delete = delete.header("content-type", "application/json");
+        let delete = Reply::of(delete.body(r#"{"db":"busy","table":"m"}"#)).unwrap();
+        assert_eq!(delete.status, 503, "{}", delete.text());
+        assert_eq!(write(writer, "calm").status, 204);
+    }
+    for file in ahead {
+        fs::remove_file(file).unwrap();
+    }
+    neap(&place.after(&["compact"])).succeeded();
+    for writer in &writers {
+        wait_for("writes that are taken", KNOWN, || {
+            (write(writer, "busy").status == 204).then_some(())
+        });
+    }
+}
