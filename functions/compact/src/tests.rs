@@ -4,6 +4,7 @@ mod cache_history;
 mod cache_limits;
 mod caches;
 mod collecting;
+mod damage;
 mod overtaken;
 mod scheduled;
 pub(crate) mod stage;

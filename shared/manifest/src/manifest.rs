@@ -10,8 +10,8 @@ use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheEntry, Claim, Condemned, Expiry, JobRecord, MarkRecord, ObjectName, PageRef, Pin,
-    RecordedDelete, Section, condemned::Dropped, section::day_of,
+    CacheEntry, Claim, Condemned, DamageRecord, Expiry, JobRecord, MarkRecord, ObjectName, PageRef,
+    Pin, RecordedDelete, Section, condemned::Dropped, section::day_of,
 };
 
 /// The register with the sections of a database.
@@ -37,6 +37,9 @@ pub struct Manifest {
     /// What was dropped and can still be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Condemned>,
+    /// Damaged objects whose rows are missing, and those that operators have set aside. All of them are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<DamageRecord>,
     /// What the caches of tables hold at the mark; none of a cache that has no object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheEntry>,
@@ -64,8 +67,9 @@ impl RegisterValue for Manifest {
     const FORMAT: Format = Format {
         magic: *b"NMAN",
         kind: "manifest",
-        // A release that knows no condemned sections and no row deletes would lose them.
-        version: 2,
+        // 2: a release that knows no condemned sections and no row deletes would lose them. 3: one that knows
+        // no damage would answer without the rows, and delete the objects.
+        version: 3,
     };
 }
 

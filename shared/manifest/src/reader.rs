@@ -303,7 +303,7 @@ impl SnapshotReader {
                 }
             }
             None => match held.handed_above(manifest.value.low_water_mark) {
-                Some(handed) => handed,
+                Some(handed) => admitted(&manifest.value, handed.iter()),
                 None => return Ok(Err(Unfit::InDoubt)),
             },
         };
@@ -368,11 +368,15 @@ impl SnapshotReader {
         let known = held.snapshot();
         let known = known.iter().flat_map(|snapshot| snapshot.tail.iter());
         let mut segments: Segments = known
+            // A damaged one may have been mended.
+            .filter(|segment| !segment.is_damaged())
             .map(|segment| (segment.name(), Arc::clone(segment)))
             .collect();
         for _ in 0..MAX_ATTEMPTS {
             let mark = manifest.value.low_water_mark;
-            let above = || names.iter().filter(|name| name.stamp > mark);
+            let is_wanted =
+                |name: &&SegmentName| name.stamp > mark && !manifest.value.is_quarantined(**name);
+            let above = || names.iter().filter(is_wanted);
             let unseen: Vec<_> = above()
                 .filter(|name| !segments.contains_key(name))
                 .copied()
@@ -381,13 +385,23 @@ impl SnapshotReader {
             let fetched_segments = fetched.segments.into_iter();
             segments.extend(fetched_segments.map(|segment| (segment.name(), segment)));
             if fetched.missing.is_empty() {
-                let tail = above().filter_map(|name| segments.get(name).cloned());
-                return Ok(Some(tail.collect()));
+                let tail = above().filter_map(|name| segments.get(name));
+                return Ok(Some(admitted(&manifest.value, tail)));
             }
             *manifest = self.manifests.read(database, Some(manifest)).await?;
         }
         Ok(None)
     }
+}
+
+/// The segments without what a manifest has set aside.
+fn admitted<'a>(
+    manifest: &Manifest,
+    segments: impl Iterator<Item = &'a Arc<Segment>>,
+) -> Arc<[Arc<Segment>]> {
+    segments
+        .filter_map(|segment| manifest.admit(segment))
+        .collect()
 }
 
 impl SegmentObserver for SnapshotReader {

@@ -404,6 +404,7 @@ impl Instance {
             object: Some(object),
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: Vec::new(),
             job: job(JobKind::Flush),
         };

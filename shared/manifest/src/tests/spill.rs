@@ -53,6 +53,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         object: Some(object),
         caches: Vec::new(),
         gone_caches: Default::default(),
+        damage: Vec::new(),
         deletes: Vec::new(),
         job: job(JobKind::Flush),
     };
