@@ -3,6 +3,7 @@
 mod caches;
 mod clean;
 mod damage;
+mod quarantine;
 mod repair;
 
 use std::{

@@ -158,6 +158,11 @@ impl DamageRecord {
         }
     }
 
+    /// Whether nothing of a segment can be read, so that its rows are only what its damaged header claims.
+    pub fn is_claim(&self) -> bool {
+        matches!(self.part, DamagedPart::Segment(_)) && self.streams.is_empty()
+    }
+
     /// The key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         self.part.key(self.origin.unwrap_or(database))
@@ -262,6 +267,12 @@ impl Manifest {
     /// Whether a collector keeps a segment because it is damaged.
     pub fn keeps_segment(&self, name: SegmentName) -> bool {
         self.damage_of(DamagedPart::Segment(name)).is_some()
+    }
+
+    /// The bundles and pages of this database that are kept because they are damaged.
+    pub fn damaged_objects(&self) -> impl Iterator<Item = ObjectName> {
+        let own = self.damage.iter().filter(|one| one.origin.is_none());
+        own.filter_map(|one| one.part.object())
     }
 
     /// How many damaged objects can still be recorded.
@@ -390,7 +401,15 @@ impl Manifest {
                 return Err(QuarantineError::Changed);
             }
         }
-        self.set_aside(record.clone(), version, time);
+        let record = DamageRecord {
+            // A segment above the mark is in no earlier version.
+            since: match record.part {
+                DamagedPart::Segment(_) => version,
+                DamagedPart::Section(..) | DamagedPart::Page(..) => record.since,
+            },
+            ..record.clone()
+        };
+        self.set_aside(record, version, time);
         self.settle_deletes(version, |_| false);
         Ok(self)
     }

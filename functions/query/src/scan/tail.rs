@@ -90,6 +90,8 @@ struct Tail {
     builder: TailImageBuilder,
     /// The low-water mark above which they are.
     mark: Stamp,
+    /// The version of the manifest in which an operator had last set damaged objects aside.
+    quarantine: u64,
     taken: Vec<SegmentName>,
     /// The indexes of caches that were asked for since the builder began.
     overlays: BTreeMap<CacheId, TailIndex>,
@@ -115,6 +117,7 @@ impl Tail {
         Self {
             builder: TailImageBuilder::new(&table.tag_names(), table.arrow_schema()),
             mark: snapshot.mark(),
+            quarantine: snapshot.manifest.value.last_quarantine(),
             taken: Vec::new(),
             overlays: BTreeMap::new(),
             without_room: BTreeSet::new(),
@@ -165,7 +168,8 @@ impl Tail {
 
     /// Whether the snapshot's tail is what was taken in, or goes on from there.
     fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
-        *self.builder.schema() == table.arrow_schema()
+        self.quarantine == snapshot.manifest.value.last_quarantine()
+            && *self.builder.schema() == table.arrow_schema()
             && self
                 .builder
                 .tags()
@@ -181,9 +185,13 @@ impl Tail {
 
     /// Whether it was made for a later state of the database than the snapshot.
     fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+        let quarantine = snapshot.manifest.value.last_quarantine();
         snapshot.as_of.is_some()
             || snapshot.mark() < self.mark
-            || snapshot.mark() == self.mark && snapshot.tail.len() < self.taken.len()
+            || quarantine < self.quarantine
+            || quarantine == self.quarantine
+                && snapshot.mark() == self.mark
+                && snapshot.tail.len() < self.taken.len()
     }
 
     /// Takes in what the snapshot has beyond what was taken in. For want of room the indexes of caches go.
