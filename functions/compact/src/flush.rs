@@ -82,8 +82,8 @@ pub enum GaveUp {
     #[error("the bundle could not be stored")]
     NotStored,
     /// The oldest segment can't be read at all. The flush does not pass it, because it does not know what it holds.
-    #[error("{0}; `neap fsck --repair --quarantine` takes it out")]
-    Damaged(SegmentError),
+    #[error("{0}; no flush passes it, see `neap fsck`")]
+    Unreadable(SegmentError),
     /// The manifest can't hold more records of damaged segments.
     #[error("the manifest has no room for further damaged segments; the next one is '{0}'")]
     TooMuchDamage(Key),
@@ -346,15 +346,13 @@ impl Flusher {
             self.damaged.note_flush(database, None);
         }
         if let Some((name, error)) = unreadable {
-            if !is_damage(&error) {
-                return Err(error.into());
-            }
-            let key = Key::Segment(database, name);
             tracing::error!(%database, %error, "the flush stops below a segment that can't be read");
-            self.damaged.note_flush(database, Some(key.to_string()));
+            let key = Key::Segment(database, name).to_string();
+            self.damaged
+                .note_flush(database, is_damage(&error).then_some(key));
             plan = match plan.below(name.stamp) {
                 Some(plan) => plan,
-                None => return Ok(Err(GaveUp::Damaged(error))),
+                None => return Ok(Err(GaveUp::Unreadable(error))),
             };
         }
         let (segments, damage) = readable(manifest, &fetched.segments);

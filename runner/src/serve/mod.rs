@@ -16,6 +16,7 @@ mod admin_token;
 mod backlog;
 mod base;
 mod crowding;
+mod damage;
 mod delivery;
 mod feeding;
 mod flushing;

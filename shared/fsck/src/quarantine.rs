@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
-use neap_bucket::{Key, Register, SegmentName, Versioned};
+use neap_bucket::{FormatError, Key, Register, RegisterError, SegmentName, Versioned};
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{
     DamageRecord, DamagedPart, Dropped, JobKind, JobRecord, LostRows, Manifest, PageRef,
@@ -221,6 +222,22 @@ impl Fsck {
     }
 }
 
+/// Whether a segment would be whole with another version in its envelope.
+fn is_of_known_version(
+    database: DatabaseId,
+    name: SegmentName,
+    object: &Bytes,
+    known: u16,
+) -> bool {
+    (1..=known).any(|version| {
+        let mut bytes = object.to_vec();
+        if let Some(place) = bytes.get_mut(4..6) {
+            place.copy_from_slice(&u16::to_le_bytes(version));
+        }
+        Segment::decode(database, name, bytes.into()).is_ok()
+    })
+}
+
 impl Target<'_> {
     async fn quarantine(
         &self,
@@ -258,7 +275,7 @@ impl Target<'_> {
             Register::new(self.fsck.bucket.clone(), key, neap_bucket::RECENT_PUT_IDS);
         match register.read(None).await {
             Ok(catalog) => Ok(catalog.value),
-            Err(neap_bucket::RegisterError::Format(_)) => Ok(Arc::default()),
+            Err(RegisterError::Format(_)) => Ok(Arc::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -294,7 +311,10 @@ impl Target<'_> {
                 Ok(Some(DamageRecord::of_streams(&segment).into()))
             }
             Ok(_) => Ok(None),
-            Err(SegmentError::Format(error @ neap_bucket::FormatError::Newer { .. })) => {
+            // Unless it is only the number of the version that is damaged.
+            Err(SegmentError::Format(ref error @ FormatError::Newer { known, .. }))
+                if !is_of_known_version(self.id, name, &object, known) =>
+            {
                 Err(FsckError::BrokenOff(error.to_string()))
             }
             Err(_) => {

@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{Bucket, Key, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver, StampSource, TailListing, TailReader};
@@ -170,6 +170,19 @@ impl SnapshotReader {
         snapshots
             .map(|snapshot| world.elapsed(&snapshot.taken))
             .collect()
+    }
+
+    /// The damaged objects of the snapshots that are kept, as operators name them.
+    pub fn damaged_objects(&self) -> Vec<String> {
+        let databases = self.databases();
+        let objects = databases.snapshots().flat_map(|snapshot| {
+            let recorded = snapshot.manifest.value.reported_damage();
+            let recorded = recorded.map(|record| record.name(snapshot.database));
+            let tail = snapshot.tail.iter().filter(|one| one.is_damaged());
+            let tail = tail.map(|one| Key::Segment(snapshot.database, one.name()).to_string());
+            recorded.chain(tail).collect::<Vec<_>>()
+        });
+        objects.collect()
     }
 
     fn databases(&self) -> MutexGuard<'_, HeldDatabases> {

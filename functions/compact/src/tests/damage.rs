@@ -181,7 +181,7 @@ async fn a_flush_stops_below_a_segment_that_can_not_be_read_until_it_is_set_asid
         "{flushed:?}"
     );
     let stopped = compactor.flush(id).await.unwrap();
-    let Flushed::Nothing(GaveUp::Damaged(error)) = &stopped else {
+    let Flushed::Nothing(GaveUp::Unreadable(error)) = &stopped else {
         panic!("{stopped:?}");
     };
     assert!(error.to_string().contains(&keys[1]), "{error}");

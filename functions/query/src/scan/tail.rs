@@ -24,8 +24,13 @@ const SMALL_INDEX_BYTES: usize = 128 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TailError {
     /// A segment is damaged.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
+    #[error("table '{table}' can't be read: {source}")]
+    Segment {
+        /// The table.
+        table: String,
+        /// The damage.
+        source: SegmentError,
+    },
     /// The rows are not those of the table.
     #[error(transparent)]
     Points(#[from] PointsError),
@@ -61,6 +66,11 @@ pub(crate) fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
         next = error.source();
     }
     false
+}
+
+fn damaged(table: &Table, source: SegmentError) -> TailError {
+    let table = table.name().to_owned();
+    TailError::Segment { table, source }
 }
 
 /// Whether the error is that the index of a cache has no room beside the tail.
@@ -202,7 +212,8 @@ impl Tail {
         limit: usize,
     ) -> Result<(), TailError> {
         for segment in snapshot.tail.iter().skip(self.taken.len()) {
-            for batch in segment.rows(table.id())? {
+            let rows = segment.rows(table.id());
+            for batch in rows.map_err(|source| damaged(table, source))? {
                 self.builder.push(&batch)?;
             }
             for delete in segment.deletes() {

@@ -105,6 +105,20 @@ async fn a_segment_with_a_damaged_header_is_set_aside_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_segment_with_a_damaged_version_is_set_aside_and_one_of_a_newer_release_is_not() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let key = stage.segment().await;
+    stage.flip_bit(&key, 4).await;
+    stage.flip_bit(&key, 50).await;
+    let error = stage.quarantine(&key.to_string(), true).await;
+    assert!(matches!(error, Err(FsckError::BrokenOff(_))), "{error:?}");
+    stage.flip_bit(&key, 50).await;
+    stage.lose(&key.to_string()).await;
+    assert!(stage.quick().await.clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_is_damaged_is_set_aside() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
