@@ -59,9 +59,14 @@ impl DamageMonitor {
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
         let monitor = Arc::clone(self);
         let help = "Damaged objects that this process has met and that no operator has set aside.";
-        metrics.collect("neap_damaged_objects", help, MetricKind::Gauge, move |samples| {
-            let count = u32::try_from(monitor.names().len()).unwrap_or(u32::MAX);
-            samples.add(&[], count);
-        });
+        metrics.collect(
+            "neap_damaged_objects",
+            help,
+            MetricKind::Gauge,
+            move |samples| {
+                let count = u32::try_from(monitor.names().len()).unwrap_or(u32::MAX);
+                samples.add(&[], count);
+            },
+        );
     }
 }

@@ -113,7 +113,8 @@ async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
     let set_aside = site.store().quarantine(site.database, current, &record);
     let source = set_aside.await.unwrap();
     let table = (TableId::new(1), "t");
-    let check = |manifest: &Manifest, database| manifest.check_intact(database, table, TimeRange::ALL);
+    let check =
+        |manifest: &Manifest, database| manifest.check_intact(database, table, TimeRange::ALL);
     assert_eq!(check(&source.value, site.database), Ok(()));
 
     // As of then the rows were missing, and nobody had given them up.
