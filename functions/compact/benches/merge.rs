@@ -155,6 +155,7 @@ impl Place {
             object: Some(object),
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: Vec::new(),
             tail: None,
             job: JobRecord {

@@ -115,7 +115,7 @@ pub struct Collected {
     pub results: usize,
     /// What the processing engine needs no more: claims, logs, checkpoints and code.
     pub engine: usize,
-    /// Settled segments that are kept because a trigger has not seen them.
+    /// Settled segments that are kept because a trigger has not seen them, or because they are damaged.
     pub kept: usize,
     /// Of the segments that were deleted, those that a trigger has not seen.
     pub unseen: usize,
@@ -185,9 +185,10 @@ impl Collector {
         // At once: an object that is named after the manifest was read must not have become old meanwhile.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
-        let objects = self.collect_objects(database, manifest).await?;
+        let objects = self.collect_objects(database, manifest).await;
+        // What is wrong with data has no part in it.
         let engine = self.collect_engine(database, false).await?;
-        Ok(segments.and(caches).and(objects).and(engine))
+        Ok(segments.and(caches).and(objects?).and(engine))
     }
 
     /// Deletes the objects of caches that others have superseded, if the database ever had a cache. The entries of
@@ -263,16 +264,22 @@ impl Collector {
             .proven
             .and_then(|now| Manifest::settled_mark(manifest, now, grace));
         match settled {
-            Some(mark) => self.delete_segments(database, mark, Triggers::Count).await,
+            Some(mark) => {
+                let is_damaged = |name| manifest.value.keeps_segment(name);
+                self.delete_segments(database, mark, Triggers::Count, is_damaged)
+                    .await
+            }
             None => Ok(Collected::default()),
         }
     }
 
+    /// Deletes the segments up to a mark, but those that are `kept`.
     async fn delete_segments(
         &self,
         database: DatabaseId,
         upto: Stamp,
         triggers: Triggers,
+        kept: impl Fn(SegmentName) -> bool,
     ) -> Result<Collected, CompactError> {
         let mut collected = Collected::default();
         let mut unseen = match triggers {
@@ -282,7 +289,10 @@ impl Collector {
         let prefix = Key::tail_prefix(database);
         let mut pages = Pages::of(&self.bucket, &prefix);
         while let Some(page) = pages.next().await? {
-            let settled = settled(database, upto, page.entries);
+            let mut settled = settled(database, upto, page.entries);
+            let before = settled.len();
+            settled.retain(|(name, _)| !kept(*name));
+            collected.kept += before - settled.len();
             if settled.is_empty() {
                 continue;
             }
@@ -449,8 +459,11 @@ impl Collector {
         if restored.version == 0 {
             return Ok(is_late);
         }
-        let census = self.manifests.census(pin.database, &restored.value);
-        let origins = census.await?.origins().clone();
+        let census = self.manifests.census(pin.database, &restored.value).await?;
+        if !(census.is_complete() && own.is_complete()) {
+            return Ok(false);
+        }
+        let origins = census.origins();
         // What this database was itself restored from is kept for as long as this one names it.
         Ok(!origins.contains(&database) && origins.is_disjoint(own.origins()))
     }
@@ -470,15 +483,24 @@ impl Collector {
             return Ok((collected, false));
         }
         let segments = self
-            .delete_segments(database, Stamp::from_u64(u64::MAX), Triggers::AreGone)
+            .delete_segments(
+                database,
+                Stamp::from_u64(u64::MAX),
+                Triggers::AreGone,
+                |_| false,
+            )
             .await?;
         let engine = self.collect_engine(database, true).await?;
         let caches = sweep(&self.bucket, database, None).await?;
         let caches = self.delete_objects(caches.superseded).await?;
         // A flush may have been under way.
         let left = self.manifests.read(database, None).await?.value;
+        let damaged = match manifest.damage.is_empty() {
+            true => Collected::default(),
+            false => self.collect_all_data(database).await?,
+        };
         Ok((
-            collected.and(segments).and(caches).and(engine),
+            collected.and(segments).and(caches).and(engine).and(damaged),
             left.section_count() == 0,
         ))
     }
@@ -506,6 +528,22 @@ impl Collector {
         let registers = registers.map(|key| key.to_string()).to_vec();
         self.delete(registers, &mut collected).await?;
         Ok(collected)
+    }
+
+    /// Deletes the bundles and pages that were kept because they are damaged, or may be named by damaged pages.
+    async fn collect_all_data(&self, database: DatabaseId) -> Result<Collected, CompactError> {
+        let mut keys = Vec::new();
+        let prefix = Key::data_prefix(database);
+        let mut pages = Pages::of(&self.bucket, &prefix);
+        while let Some(page) = pages.next().await? {
+            let is_data = |entry: &ListEntry| {
+                let name = entry.key.parse().ok();
+                name.and_then(|key| ObjectName::of_key(&key)).is_some()
+            };
+            let data = page.entries.into_iter().filter(is_data);
+            keys.extend(data.map(|entry| entry.key));
+        }
+        self.delete_objects(keys).await
     }
 
     /// Deletes expired query results, and what processes said of themselves that have been silent since.

@@ -50,6 +50,22 @@ pub enum CompactError {
 }
 
 impl CompactError {
+    /// The key of the page, bundle or segment that is damaged or missing, if that is why the job failed.
+    pub(crate) fn damaged_object(&self) -> Option<&str> {
+        match self {
+            Self::Format(error)
+            | Self::Manifest(ManifestError::Format(error))
+            | Self::Merge(
+                MergeError::Format(error) | MergeError::Manifest(ManifestError::Format(error)),
+            ) => match error {
+                FormatError::Damaged { key, .. } | FormatError::Magic { key, .. } => Some(key),
+                FormatError::Newer { .. } => None,
+            },
+            Self::Merge(MergeError::Missing(key) | MergeError::NotSorted(key)) => Some(key),
+            _ => None,
+        }
+    }
+
     /// Whether a commit was given up because others have always been faster, or because the store did not say
     /// in time what became of it. Whoever tries again begins with what is there.
     pub(crate) fn is_unsettled(&self) -> bool {

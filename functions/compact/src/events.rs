@@ -18,8 +18,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheBackfill, Collector, CompactError, Debt, Flushed, Flusher, Maintainer, MergeOrder,
-    PlanLimits, Report, Scope,
+    CacheBackfill, Collector, CompactError, DamagedObjects, Debt, Flushed, Flusher, Maintainer,
+    MergeOrder, PlanLimits, Report, Scope,
     kept::KeptSegments,
     listing::Pages,
     merge::{JobLimits, MergeOutcome},
@@ -254,6 +254,11 @@ impl Compactor {
         Ok(report)
     }
 
+    /// The damaged objects that the jobs of this function have met.
+    pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
+        self.flusher.damaged_objects()
+    }
+
     /// The merges that were due when the databases were last looked at, and that are not done.
     pub fn debt(&self) -> Debt {
         self.maintainer.debt()
@@ -440,6 +445,9 @@ impl Compactor {
                 return Ok(());
             };
             report.removed += planned.removed;
+            for failure in planned.failures {
+                report.note_failure(database, failure);
+            }
             if let Some(dispatcher) = &self.dispatcher {
                 for order in planned.orders {
                     match dispatcher.dispatch(order).await {

@@ -4,19 +4,23 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned,
+    Bucket, FormatError, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreTime, Versioned,
 };
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_manifest::{
-    DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord, Manifest, ManifestStore,
+    DamageRecord, DamagedPart, DrawnObject, FlushCommit, FlushOutcome, GivenUp, JobKind, JobRecord,
+    Manifest, ManifestStore,
 };
 use neap_schema::{DatabaseId, TableId};
-use neap_wal::{ListedSegment, PressureLimits, Segment, TailListing, TailReader, TailState};
+use neap_wal::{
+    ListedSegment, PressureLimits, Segment, SegmentError, TailListing, TailReader, TailState,
+};
 
 use crate::{
     CompactError,
     bundle::{Bundle, bundle, deletes_of},
     caches::{CacheObjects, Kept, advance},
+    damage::{DamagedObjects, readable},
     publish::{listed_segments, publish_tail},
 };
 
@@ -87,6 +91,12 @@ pub enum GaveUp {
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
+    /// The oldest segment can't be read at all. The flush does not pass it, because it does not know what it holds.
+    #[error("{0}; no flush passes it, see `neap fsck`")]
+    Unreadable(SegmentError),
+    /// The manifest can't hold more records of damaged segments.
+    #[error("the manifest has no room for further damaged segments; the next one is '{0}'")]
+    TooMuchDamage(Key),
     /// It took so long that the bundle may count as an orphan.
     #[error("it took too long")]
     TooOld,
@@ -133,6 +143,27 @@ impl Plan {
         })
     }
 
+    /// The segments below a stamp; `None` if there is nothing to flush then.
+    fn below(&self, stamp: Stamp) -> Option<Self> {
+        let cut = Stamp::from_u64(stamp.as_u64().checked_sub(1)?);
+        let count = self.names.partition_point(|name| name.stamp <= cut);
+        (cut > self.mark && count > 0).then(|| Self {
+            mark: self.mark,
+            cut: self.cut.min(cut),
+            names: self.names.iter().take(count).copied().collect(),
+            more: true,
+        })
+    }
+
+    /// The records of segments up to the cut.
+    fn passed(&self, damage: Vec<DamageRecord>) -> Vec<DamageRecord> {
+        let is_passed = |record: &DamageRecord| match record.part {
+            DamagedPart::Segment(name) => name.stamp <= self.cut,
+            DamagedPart::Section(..) | DamagedPart::Page(..) => false,
+        };
+        damage.into_iter().filter(is_passed).collect()
+    }
+
     /// As many segments as have at most so many values together; at least one.
     fn within(self, limit: u64, catalog: &DatabaseCatalog, segments: &[Arc<Segment>]) -> Self {
         let values_of = |segment: &Arc<Segment>| -> u64 {
@@ -163,7 +194,11 @@ pub struct Flusher {
     rules: Rules,
     limits: FlushLimits,
     caches: CacheObjects,
+    damaged: Arc<DamagedObjects>,
 }
+
+/// A plan, its segments without damaged streams, at least those that it takes in, and the records of these streams.
+type Readable = (Plan, Vec<Arc<Segment>>, Vec<DamageRecord>);
 
 /// What a flush has decided to take in.
 struct Plan {
@@ -185,6 +220,7 @@ impl Flusher {
     ) -> Self {
         Self {
             caches: CacheObjects::new(bucket.clone(), limits.cached_bytes),
+            damaged: Arc::default(),
             bucket,
             catalog,
             manifests,
@@ -194,6 +230,11 @@ impl Flusher {
         }
     }
 
+    /// The damaged objects that flushes have met, for all clones of this flusher.
+    pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
+        Arc::clone(&self.damaged)
+    }
+
     /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow, and
     /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
     /// longer do.
@@ -201,6 +242,7 @@ impl Flusher {
         let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, None).await?;
         let mark = manifest.value.low_water_mark;
+        self.damaged.note_manifest(database, &manifest.value);
         let number = listed_segments(self.limits.segments, &self.limits.pressure);
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
@@ -228,15 +270,11 @@ impl Flusher {
             Ok(plan) => plan,
             Err(reason) => return Ok(Flushed::Nothing(reason)),
         };
-        let fetched = self.tail.fetch(database, &plan.names).await?;
-        if !fetched.missing.is_empty() {
-            return Ok(Flushed::Nothing(GaveUp::Overtaken));
-        }
-        let needs = fetched
-            .segments
-            .iter()
-            .map(|segment| segment.needs_catalog())
-            .max();
+        let (plan, segments, damage) = match self.fetch(database, &manifest.value, plan).await? {
+            Ok(fetched) => fetched,
+            Err(reason) => return Ok(Flushed::Nothing(reason)),
+        };
+        let needs = segments.iter().map(|segment| segment.needs_catalog()).max();
         let needs_catalog = needs.unwrap_or(0);
         let value = &manifest.value;
         let wanted = match value.caches.is_empty() {
@@ -254,11 +292,11 @@ impl Flusher {
             return Ok(Flushed::Nothing(GaveUp::NoDate));
         };
         let job = object.ulid;
-        let tables = tables_of(&fetched.segments);
+        let tables = tables_of(&segments);
         let kept = Kept::of(value, &catalog, &tables, object.drawn);
         let catalog = catalog.value.as_ref();
-        let plan = plan.within(self.limits.values, catalog, &fetched.segments);
-        let (plan, bundle) = fitting_bundle(catalog, &fetched.segments, object, plan, &kept)?;
+        let plan = plan.within(self.limits.values, catalog, &segments);
+        let (plan, bundle) = fitting_bundle(catalog, &segments, object, plan, &kept)?;
         let Bundle {
             bytes: bundle,
             sections,
@@ -277,7 +315,7 @@ impl Flusher {
             mark: plan.cut,
             tail: listing.state_above(plan.cut),
         };
-        let taken = fetched.segments.iter().take(plan.names.len());
+        let taken = segments.iter().take(plan.names.len());
         let deletes = deletes_of(taken.clone());
         let gone_caches = kept.gone.clone();
         let caches = advance(&self.caches, database, kept, interval, &deletes, object);
@@ -313,6 +351,7 @@ impl Flusher {
             caches,
             gone_caches,
             tail: listing.state_above(plan.cut),
+            damage: plan.passed(damage),
         };
         Ok(
             match self
@@ -320,11 +359,56 @@ impl Flusher {
                 .commit_flush(database, manifest, commit)
                 .await?
             {
-                FlushOutcome::Committed(_) => done,
+                FlushOutcome::Committed(current) => {
+                    self.damaged.note_manifest(database, &current.value);
+                    done
+                }
                 FlushOutcome::GivenUp(reason) => Flushed::Nothing(reason.into()),
                 FlushOutcome::Unknown { reason } => Flushed::Nothing(GaveUp::Unknown(reason)),
             },
         )
+    }
+
+    /// Reads what a plan takes in, without damaged streams, and tells these. A plan ends below a segment of which
+    /// nothing can be read.
+    async fn fetch(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        mut plan: Plan,
+    ) -> Result<Result<Readable, GaveUp>, CompactError> {
+        plan.names.retain(|name| !manifest.is_quarantined(*name));
+        let fetched = self.tail.fetch_readable(database, &plan.names).await?;
+        if !fetched.missing.is_empty() {
+            return Ok(Err(GaveUp::Overtaken));
+        }
+        let unreadable = fetched.unreadable.into_iter().next();
+        if unreadable.is_none() {
+            self.damaged.note_flush(database, None);
+        }
+        if let Some((name, error)) = unreadable {
+            tracing::error!(%database, %error, "the flush stops below a segment that can't be read");
+            let key = Key::Segment(database, name).to_string();
+            self.damaged
+                .note_flush(database, is_damage(&error).then_some(key));
+            plan = match plan.below(name.stamp) {
+                Some(plan) => plan,
+                None => return Ok(Err(GaveUp::Unreadable(error))),
+            };
+        }
+        let (segments, damage) = readable(manifest, &fetched.segments);
+        if let Some(record) = damage.get(manifest.room_for_damage()) {
+            let key = record.key(database);
+            let place = plan
+                .names
+                .iter()
+                .find(|name| Key::Segment(database, **name) == key);
+            plan = match place.and_then(|name| plan.below(name.stamp)) {
+                Some(plan) => plan,
+                None => return Ok(Err(GaveUp::TooMuchDamage(key))),
+            };
+        }
+        Ok(Ok((plan, segments, damage)))
     }
 
     /// Puts the bundle, if there is anything in it; whether it is there.
@@ -401,6 +485,14 @@ impl Flusher {
             Some(known) => Ok(known),
             None => Ok(self.catalog.database(database, Duration::ZERO).await?),
         }
+    }
+}
+
+/// Whether nothing can be read of a segment because its bytes are not those that were written.
+fn is_damage(error: &SegmentError) -> bool {
+    match error {
+        SegmentError::Format(error) => !matches!(error, FormatError::Newer { .. }),
+        SegmentError::Rows { .. } => true,
     }
 }
 

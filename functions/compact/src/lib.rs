@@ -18,6 +18,7 @@
 mod bundle;
 mod caches;
 mod collect;
+mod damage;
 mod debt;
 mod encode;
 mod engine_objects;
@@ -39,6 +40,7 @@ mod unseen;
 
 pub use caches::CacheBackfill;
 pub use collect::{CollectSettings, Collected, Collector, TimeTravelTooShort};
+pub use damage::DamagedObjects;
 pub use debt::Debt;
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use crate::{
-    CompactError, Debt,
+    CompactError, DamagedObjects, Debt,
     debt::Debts,
     merge::{
         Hull, InputRef, JobLimits, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
@@ -81,6 +81,8 @@ pub struct Planned {
     pub orders: Vec<MergeOrder>,
     /// Sections that left without being read.
     pub removed: usize,
+    /// Tables that were not looked at because of damaged pages, with these pages.
+    pub failures: Vec<String>,
 }
 
 /// Plans and runs the maintenance of databases.
@@ -93,6 +95,7 @@ pub struct Maintainer {
     merger: Merger,
     policy: MergePolicy,
     debts: Arc<Debts>,
+    damaged: Arc<DamagedObjects>,
 }
 
 /// What the plan of a database goes by.
@@ -126,7 +129,14 @@ impl Maintainer {
             merger,
             policy,
             debts: Arc::default(),
+            damaged: Arc::default(),
         }
+    }
+
+    /// The same, noting damaged objects in `damaged`.
+    #[must_use]
+    pub fn noting(self, damaged: Arc<DamagedObjects>) -> Self {
+        Self { damaged, ..self }
     }
 
     /// The merges that the last plans found due and that are not done.
@@ -166,9 +176,11 @@ impl Maintainer {
             limits,
         };
         let catalog = Arc::clone(&state.catalog.value);
-        let dropped = self
-            .removal
-            .drop_tables(database, &mut state.manifest, &catalog, now);
+        self.damaged.note_manifest(database, &state.manifest.value);
+        let mut failures = Vec::new();
+        let dropped =
+            self.removal
+                .drop_tables(database, &mut state.manifest, &catalog, now, &mut failures);
         let mut removed = dropped.await?;
         let obsolete =
             self.removal
@@ -180,7 +192,13 @@ impl Maintainer {
                 .table_by_id(table)
                 .is_some_and(|table| table.deletion().is_none());
             if is_live {
-                let plan = self.plan_table(database, &state, table).await?;
+                let plan = match self.plan_table(database, &state, table).await {
+                    Err(error) if error.damaged_object().is_some() => {
+                        failures.push(error);
+                        continue;
+                    }
+                    plan => plan?,
+                };
                 let expired = self
                     .removal
                     .expire(database, &mut state.manifest, plan.expired);
@@ -192,7 +210,21 @@ impl Maintainer {
         jobs.sort_by_cached_key(urgency);
         jobs.truncate(limits.jobs);
         let orders = self.claim(database, &state, &jobs).await?;
-        Ok(Planned { orders, removed })
+        for error in &failures {
+            tracing::error!(%database, %error, "a table is not maintained");
+            self.note_damage(database, error);
+        }
+        Ok(Planned {
+            orders,
+            removed,
+            failures: failures.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn note_damage(&self, database: DatabaseId, error: &CompactError) {
+        if let Some(key) = error.damaged_object() {
+            self.damaged.note_data(database, key.to_owned());
+        }
     }
 
     async fn plan_table(
@@ -344,7 +376,11 @@ impl Maintainer {
         let merge = self
             .merger
             .run(order.database, &order.merge, Some(order.job), limits);
-        let outcome = merge.await?;
+        let outcome = merge.await.map_err(CompactError::from);
+        if let Err(error) = &outcome {
+            self.note_damage(order.database, error);
+        }
+        let outcome = outcome?;
         if matches!(
             outcome,
             MergeOutcome::Nothing(

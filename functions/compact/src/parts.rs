@@ -66,7 +66,8 @@ impl CompactParts {
             manifests.clone(),
             merger,
             merge,
-        );
+        )
+        .noting(flusher.damaged_objects());
         let backfill = CacheBackfill::new(bucket.clone(), Arc::clone(&catalog), manifests.clone());
         let collector = Collector::new(bucket.clone(), catalog, manifests, collect);
         Compactor::new(

@@ -42,24 +42,35 @@ impl Removal {
             .await
     }
 
-    /// Takes out the sections of tables whose time to be undeleted is over.
+    /// Takes out the sections of tables whose time to be undeleted is over. A table with a damaged page waits, and
+    /// the damage is added to `failures`.
     pub(crate) async fn drop_tables(
         &self,
         database: DatabaseId,
         manifest: &mut Versioned<Manifest>,
         catalog: &DatabaseCatalog,
         now: StoreTime,
+        failures: &mut Vec<CompactError>,
     ) -> Result<usize, CompactError> {
-        let due: Vec<TableId> = catalog.due_tables(now).collect();
-        let gone = catalog
-            .all_tables()
-            .filter(|table| is_being_removed(table.deletion()) || due.contains(&table.id()));
+        let mut due: Vec<TableId> = catalog.due_tables(now).collect();
+        let is_gone = |table: &&Arc<neap_catalog::Table>| {
+            is_being_removed(table.deletion()) || due.contains(&table.id())
+        };
+        let gone: Vec<_> = catalog.all_tables().filter(is_gone).collect();
         let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
         for table in gone {
             let found = self
                 .manifests
                 .load_sections(database, &manifest.value, table.id(), TimeRange::ALL)
-                .await?;
+                .await;
+            let found = match found {
+                Err(error) if error.is_damage() => {
+                    due.retain(|waiting| *waiting != table.id());
+                    failures.push(error.into());
+                    continue;
+                }
+                found => found?,
+            };
             let sections = found.into_iter().map(|found| found.section);
             by_table.insert(table.id(), sections.collect());
         }

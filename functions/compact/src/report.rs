@@ -74,6 +74,14 @@ impl Report {
         }
     }
 
+    /// Takes down a failure, once.
+    pub(crate) fn note_failure(&mut self, database: DatabaseId, reason: String) {
+        let failure = (database, reason);
+        if !self.failures.contains(&failure) {
+            self.failures.push(failure);
+        }
+    }
+
     /// Why a flush did nothing.
     pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &GaveUp) {
         match reason {

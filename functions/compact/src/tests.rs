@@ -4,6 +4,7 @@ mod cache_history;
 mod cache_limits;
 mod caches;
 mod collecting;
+mod damage;
 mod long_tails;
 mod overtaken;
 mod scheduled;

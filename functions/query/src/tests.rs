@@ -5,6 +5,7 @@ mod as_of;
 mod cache_faults;
 mod cache_histories;
 mod caches;
+mod damage;
 mod delete_statements;
 mod deletes;
 mod giving_up;

@@ -205,6 +205,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "fsck --data-dir ./data",
             "fsck --object-store s3 --bucket my-bucket --full --json",
+            "fsck --data-dir ./data --repair --quarantine tail/1/07198764011520004076-f28d9bf93eccae03.wal",
         ],
     ),
     (

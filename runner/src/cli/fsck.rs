@@ -3,7 +3,8 @@
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neap_bucket::{StoreConfig, World};
-use neap_fsck::{Fsck, FsckOptions, Progress, Report};
+use neap_catalog::Catalog;
+use neap_fsck::{Fsck, FsckOptions, LostObject, ObjectPart, Progress, Report};
 
 use super::{CommandError, opened::check_used};
 use crate::{console::Console, stores::Stores};
@@ -11,13 +12,18 @@ use crate::{console::Console, stores::Stores};
 /// The options of `neap fsck`.
 #[derive(Debug, Args)]
 pub(super) struct FsckArgs {
-    /// Read every row. Without it, registers and pages are read and objects listed.
+    /// Read every row. Without it, registers, pages and the tail are read and objects listed.
     #[arg(long)]
     full: bool,
 
     /// Correct wrong statistics, and condemn objects that nothing names. Nothing is deleted.
     #[arg(long)]
     repair: bool,
+
+    /// Show what is lost with a damaged segment, bundle or page, or with the section or page at a byte of one; with
+    /// --repair, set it aside, so that queries go on without its rows. The object is kept. May be repeated.
+    #[arg(long, value_name = "KEY[@BYTE]")]
+    quarantine: Vec<ObjectPart>,
 
     /// Print the report as JSON.
     #[arg(long)]
@@ -50,7 +56,10 @@ pub(super) async fn run(
         database: args.database.clone(),
         repair: args.repair,
     };
-    let report = check(&Fsck::new(stores.bucket), &options, console).await?;
+    let fsck = Fsck::new(stores.bucket.clone());
+    let lost = quarantine(args, &fsck, &stores, console).await?;
+    let report = check(&fsck, &options, console).await?;
+    let report = Report { lost, ..report };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report)
             .map_err(|error| CommandError::Output(error.into()))?,
@@ -63,6 +72,37 @@ pub(super) async fn run(
             errors: report.errors,
         }),
     }
+}
+
+/// Shows what is lost with the objects that were named, and sets them aside if that was asked for.
+async fn quarantine(
+    args: &FsckArgs,
+    fsck: &Fsck,
+    stores: &Stores,
+    console: &mut Console,
+) -> Result<Vec<LostObject>, CommandError> {
+    let database = args.database.as_deref();
+    let mut all = Vec::new();
+    for part in &args.quarantine {
+        let lost = fsck.quarantine(part, database, false).await?;
+        if !args.repair {
+            all.extend(lost);
+            continue;
+        }
+        // A program reads it in the report.
+        for one in lost.iter().filter(|_| !args.json) {
+            console.print(one).map_err(CommandError::Output)?;
+        }
+        let set_aside = fsck.quarantine(part, database, true).await?;
+        let catalog = Catalog::new(stores.bucket.clone(), stores.margins, None);
+        let is_new = |one: &&LostObject| !lost.iter().any(|before| before == *one);
+        for one in set_aside.iter().filter(is_new) {
+            let noted = catalog.note_quarantine(one.id, &one.object, one.rows());
+            noted.await?;
+        }
+        all.extend(set_aside);
+    }
+    Ok(all)
 }
 
 /// Checks a bucket with a progress bar for whoever waits.

@@ -45,7 +45,8 @@ impl BlockReason {
             ) => None,
             Ok(Flushed::Nothing(GaveUp::Clocks(_))) => Some(Self::Clocks),
             Ok(Flushed::Nothing(GaveUp::CatalogBehind { .. })) => Some(Self::Catalog),
-            Err(
+            Ok(Flushed::Nothing(GaveUp::Unreadable(_) | GaveUp::TooMuchDamage(_)))
+            | Err(
                 CompactError::Segment(_)
                 | CompactError::Format(_)
                 | CompactError::Tail(TailError::Segment(_)),

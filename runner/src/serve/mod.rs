@@ -17,6 +17,7 @@ mod backlog;
 mod base;
 mod blocked_flushes;
 mod crowding;
+mod damage;
 mod delivery;
 mod feeding;
 mod flushing;

@@ -19,6 +19,7 @@ use super::{
     ServeError,
     base::{Base, Shares},
     crowding,
+    damage::DamageMonitor,
     feeding::Feeding,
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
@@ -82,12 +83,15 @@ impl App {
             },
         );
         let functions = Functions::new(args, &base)?;
-        let router = router(args, &base, functions.routes, stop);
+        let damage = Arc::new(DamageMonitor::new(Arc::clone(&base.snapshots)));
+        damage.register(&base.metrics);
+        let router = router(args, &base, functions.routes, stop, &damage);
         let flushed = Arc::new(Flushed::default());
         let maintain = |bucket| {
             let stats = Arc::new(MaintenanceStats::default());
             let compactor = compactor(args, stores, bucket, base.rules, base.shares)?;
             observe::register_maintenance(&base.metrics, &stats, &compactor);
+            damage.add(compactor.damaged_objects());
             Ok::<_, ServeError>(Maintenance {
                 compactor,
                 flushed: Arc::clone(&flushed),
@@ -98,16 +102,21 @@ impl App {
             })
         };
         let maintenance = maintained.map(maintain).transpose()?;
+        let catalog = Arc::clone(&base.catalog);
+        let flushing = args
+            .does(Mode::Compact)
+            .then(|| flushing(args, base, flushed));
+        if let Some(flushing) = &flushing {
+            damage.add(flushing.flusher.damaged_objects());
+        }
         Ok(Self {
             router,
-            catalog: Arc::clone(&base.catalog),
+            catalog,
             recovery: functions.recovery,
             feeding: functions.feeding,
             maintenance,
             processing: functions.processing,
-            flushing: args
-                .does(Mode::Compact)
-                .then(|| flushing(args, base, flushed)),
+            flushing,
         })
     }
 }
@@ -225,7 +234,13 @@ fn processing(
 }
 
 /// All routes, with what stands before them.
-fn router(args: &ServeArgs, base: &Base, routes: Router, stop: &CancellationToken) -> Router {
+fn router(
+    args: &ServeArgs,
+    base: &Base,
+    routes: Router,
+    stop: &CancellationToken,
+    damage: &Arc<DamageMonitor>,
+) -> Router {
     let (metrics, world) = (&base.metrics, &base.world);
     let most = args.limits.max_concurrent_requests;
     // Whoever looks after the process is answered however much there is to do.
@@ -236,7 +251,7 @@ fn router(args: &ServeArgs, base: &Base, routes: Router, stop: &CancellationToke
             catalog: Arc::clone(&base.catalog),
             stop: stop.clone(),
             world: world.clone(),
-            conditions: vec![Arc::clone(&base.blocked) as _],
+            conditions: vec![Arc::clone(&base.blocked) as _, Arc::clone(damage) as _],
         }));
     let common = Common {
         cluster: ClusterId::of(Arc::clone(&base.catalog)),

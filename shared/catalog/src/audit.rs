@@ -198,6 +198,8 @@ mod tests {
         catalog.delete_last_cache(id, "t", "c").await?;
         catalog.delete_table(id, "t", HardDelete::Never).await?;
         catalog.undelete_table(id, "t", Some("u")).await?;
+        let lost = "3 rows".to_owned();
+        catalog.note_quarantine(id, "tail/1/x", lost).await?;
         catalog.delete_database("db", HardDelete::Never).await?;
         catalog.undelete_database("db", None).await?;
         catalog.create_admin_token().await?;
@@ -233,6 +235,7 @@ mod tests {
         ops: delete last cache 'c' (of table t)
         ops: delete table 't' (its data is kept)
         ops: undelete table 't' (as u)
+        ops: quarantine 'tail/1/x' (3 rows)
         ");
     }
 

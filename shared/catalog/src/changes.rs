@@ -245,6 +245,26 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Notes that an operator has set a damaged object aside, with the rows that are lost. The catalog itself stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// What a commit can end with.
+    pub async fn note_quarantine(
+        &self,
+        database: DatabaseId,
+        object: &str,
+        lost: String,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let change = |catalog: &mut DatabaseCatalog| {
+            catalog.note(self.now()?, "quarantine", object, Some(lost.clone()));
+            Ok((true, ()))
+        };
+        self.change(database, Some(known), change).await?;
+        Ok(())
+    }
+
     /// Commits a change to a database catalog; the closure says whether it changed anything.
     pub(crate) async fn change<R>(
         &self,

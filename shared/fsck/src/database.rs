@@ -17,13 +17,13 @@ use neap_schema::DatabaseId;
 use crate::{
     Finding, FindingKind, Fsck, FsckError, Progress, Severity, Totals,
     caches::CacheInventory,
-    forgotten_deletes, messages,
+    damage, forgotten_deletes, messages,
     named::Named,
     references::{lacking, of_catalog, out_of_order, overlaps, plausible, table_name},
     repair::Repairs,
     sections::{self, Wanted},
     store::{Inventory, inventory},
-    tail::{self, TailInventory},
+    tail::{self, Known, TailInventory},
 };
 
 /// How often a database is looked at while others keep changing it.
@@ -104,10 +104,13 @@ impl Target<'_> {
         let own = inventories.get(&self.id);
         checked.findings.extend(named.findings(own));
         let mark = manifest.as_ref().map(|it| it.value.low_water_mark);
-        let tail = match mark {
+        let mut tail = match mark {
             Some(mark) => tail::inventory(bucket, self.id, mark).await?,
             None => TailInventory::default(),
         };
+        if let Some(manifest) = &manifest {
+            tail.leave_out(|name| manifest.value.is_quarantined(name));
+        }
         // Last of all: it has what was written before.
         let catalog = self.catalog(&mut checked.findings).await?;
         let now = bucket.clock().now();
@@ -120,6 +123,8 @@ impl Target<'_> {
                     .map(|found| found.at(Key::DatabaseCatalog(self.id))),
             );
             self.judge(&manifest, &catalog, &named, &inventories, &mut checked);
+            let known = damage::recorded(self.id, &manifest.value, &catalog.value);
+            checked.findings.extend(known);
             checked
                 .findings
                 .extend(self.mark_ahead(&manifest.value, now));
@@ -158,6 +163,9 @@ impl Target<'_> {
                     progress,
                 )
                 .await?;
+            } else {
+                self.read_tail(&manifest, &catalog, &tail, &mut checked, &|_| {})
+                    .await?;
             }
             checked.repairs.base = Some(manifest);
         }
@@ -332,8 +340,26 @@ impl Target<'_> {
             checked.findings.extend(found.findings);
             checked.repairs.sections.extend(found.corrected);
         }
-        let known = (catalog.value.as_ref(), catalog.version);
-        let (findings, gone) = tail.read(bucket, self.id, known, &read).await?;
+        self.read_tail(manifest, catalog, tail, checked, &read)
+            .await
+    }
+
+    /// Reads the tail: its checksums, and in a full check its rows.
+    async fn read_tail(
+        &self,
+        manifest: &Versioned<Manifest>,
+        catalog: &Versioned<DatabaseCatalog>,
+        tail: &TailInventory,
+        checked: &mut Checked,
+        read: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), FsckError> {
+        let known = Known {
+            manifest: &manifest.value,
+            catalog: &catalog.value,
+            catalog_version: catalog.version,
+            full: self.full,
+        };
+        let (findings, gone) = tail.read(&self.fsck.bucket, self.id, &known, read).await?;
         checked.findings.extend(findings);
         if gone.is_empty() {
             return Ok(());

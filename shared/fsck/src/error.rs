@@ -1,7 +1,7 @@
 //! Why a check could not be finished.
 
 use neap_bucket::{RegisterError, StoreError};
-use neap_manifest::ManifestError;
+use neap_manifest::{ManifestError, QuarantineError};
 
 /// Why a check or a repair could not be finished. Damage is no error but a finding.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -15,6 +15,15 @@ pub enum FsckError {
     /// A repair could not be committed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// An object that was to be set aside is whole.
+    #[error("'{0}' is not damaged")]
+    NotDamaged(String),
+    /// No database needs the object that was to be set aside.
+    #[error("the manifest of its database does not name '{0}'")]
+    NotNamed(String),
+    /// An object could not be set aside.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
     /// A register could not be written.
     #[error(transparent)]
     Register(#[from] RegisterError),

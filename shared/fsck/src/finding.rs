@@ -36,6 +36,8 @@ pub enum FindingKind {
     Truncated,
     /// The bytes of an object are not those that were written.
     Damaged,
+    /// A damaged object that an operator has set aside.
+    Quarantined,
     /// An object was written by a newer release.
     Newer,
     /// Data names a table that the catalog lacks.

@@ -14,7 +14,7 @@ use crate::{Finding, FindingKind, FsckError, Report, database::Target, messages,
 /// What to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FsckOptions {
-    /// Read every row, and not only registers, pages and listings.
+    /// Read every row, and not only registers, pages, the tail and listings.
     pub full: bool,
     /// Only the database of this name, be it one that it has since it was dropped.
     pub database: Option<String>,
@@ -41,9 +41,9 @@ pub struct Fsck {
 }
 
 /// A database that the root catalog has.
-struct Entry {
-    id: DatabaseId,
-    name: String,
+pub(crate) struct Entry {
+    pub(crate) id: DatabaseId,
+    pub(crate) name: String,
     /// Whether it may have data.
     has_data: bool,
 }
@@ -145,7 +145,7 @@ impl Fsck {
     }
 
     /// The root catalog, or what is wrong with it.
-    async fn root(&self) -> Result<Result<Versioned<RootCatalog>, Finding>, FsckError> {
+    pub(crate) async fn root(&self) -> Result<Result<Versioned<RootCatalog>, Finding>, FsckError> {
         let register: Register<RootCatalog> =
             Register::new(self.bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
         match register.read(None).await {
@@ -156,7 +156,7 @@ impl Fsck {
     }
 }
 
-fn entries(root: &RootCatalog) -> Vec<Entry> {
+pub(crate) fn entries(root: &RootCatalog) -> Vec<Entry> {
     let databases = root.databases().iter();
     databases
         .map(|(id, entry)| Entry {
@@ -168,7 +168,10 @@ fn entries(root: &RootCatalog) -> Vec<Entry> {
 }
 
 /// The databases of a name, or all that may have data.
-fn choose<'a>(entries: &'a [Entry], name: Option<&str>) -> Result<Vec<&'a Entry>, FsckError> {
+pub(crate) fn choose<'a>(
+    entries: &'a [Entry],
+    name: Option<&str>,
+) -> Result<Vec<&'a Entry>, FsckError> {
     let Some(name) = name else {
         return Ok(entries.iter().filter(|entry| entry.has_data).collect());
     };

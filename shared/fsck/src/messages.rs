@@ -28,6 +28,14 @@ pub(crate) fn of_format(error: &FormatError) -> Finding {
     }
 }
 
+/// Whether a finding is that bytes are not those that were written, or not there.
+pub(crate) fn is_damage(finding: &Finding) -> bool {
+    matches!(
+        finding.kind,
+        FindingKind::Damaged | FindingKind::Missing | FindingKind::Truncated
+    )
+}
+
 /// The finding about a segment.
 pub(crate) fn of_segment(error: &SegmentError) -> Finding {
     match error {

@@ -95,6 +95,7 @@ impl Target<'_> {
                 Err(finding) => named.unreadable.push((page.clone(), finding)),
             }
         }
+        named.objects.extend(manifest.damaged_objects());
         for entry in &manifest.condemned {
             self.load_condemned(entry, &mut named).await?;
         }
@@ -130,7 +131,7 @@ impl Target<'_> {
     }
 
     /// The sections of a page, or what is wrong with it.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         page: &PageRef,
     ) -> Result<Result<Vec<SectionWithFooter>, Finding>, FsckError> {

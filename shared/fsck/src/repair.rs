@@ -71,9 +71,12 @@ impl Repairs {
         }
         if !self.orphans.is_empty() {
             let census = manifests.census(database, &base.value).await?;
+            let mut orphans = self.orphans;
+            // A damaged page may name them.
+            orphans.retain(|orphan| !census.names(*orphan));
             let collection = Collection {
                 census,
-                orphans: self.orphans,
+                orphans,
                 // Only the collector knows how long earlier versions are to be kept.
                 time_travel: Duration::MAX,
                 ..Collection::default()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Finding, Severity};
+use crate::{Finding, LostObject, Severity};
 
 /// The most findings that a report lists; of those beyond it has the number.
 const MAX_FINDINGS: usize = 10_000;
@@ -46,7 +46,7 @@ impl Totals {
 /// What was looked at and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether everything was read, and not only registers, pages and listings.
+    /// Whether everything was read, and not only registers, pages, the tail and listings.
     pub full: bool,
     /// Whether there is no error.
     pub clean: bool,
@@ -60,6 +60,9 @@ pub struct Report {
     pub checked: Totals,
     /// What was found, worst first; not all of it if it is very much.
     pub findings: Vec<Finding>,
+    /// What is lost with the objects that an operator named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostObject>,
     /// What was repaired, for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<String>,
@@ -106,6 +109,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for lost in &self.lost {
+            writeln!(f, "{lost}")?;
+        }
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
         }

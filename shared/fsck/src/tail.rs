@@ -1,15 +1,18 @@
 //! The tail of a database: the segments that no section has taken in yet.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{Bucket, HEADER_BYTES, Key, SegmentName, Stamp, StoreTime};
 use neap_catalog::DatabaseCatalog;
+use neap_manifest::{LostRows, Manifest};
 use neap_schema::DatabaseId;
-use neap_wal::{Pressure, PressureLimits, Segment};
+use neap_wal::{Pressure, PressureLimits, Segment, TableRows};
 
 use crate::{
-    Finding, FindingKind, FsckError, messages,
+    Finding, FindingKind, FsckError,
+    damage::lost_text,
+    messages,
     references::table_name,
     store::{fetch, list},
 };
@@ -22,6 +25,15 @@ const FLUSHED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Segments that are read at once.
 const SEGMENTS_AT_ONCE: usize = 8;
+
+/// What segments are judged by.
+pub(crate) struct Known<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) catalog: &'a DatabaseCatalog,
+    pub(crate) catalog_version: u64,
+    /// Whether rows are decoded, and not only checksums are verified.
+    pub(crate) full: bool,
+}
 
 /// The segments of a database that are in the bucket.
 #[derive(Debug, Default)]
@@ -91,15 +103,23 @@ impl TailInventory {
         Some(finding.at(Key::tail_prefix(database)))
     }
 
+    /// Leaves segments out.
+    pub(crate) fn leave_out(&mut self, is_out: impl Fn(SegmentName) -> bool) {
+        self.segments.retain(|(name, _)| !is_out(*name));
+        self.bytes = self.segments.iter().map(|(_, bytes)| bytes).sum();
+    }
+
     /// Reads all segments. Those that are gone meanwhile are given back: a flush may have taken them in.
     pub(crate) async fn read(
         &self,
         bucket: &Bucket,
         database: DatabaseId,
-        catalog: (&DatabaseCatalog, u64),
+        known: &Known<'_>,
         read: &(dyn Fn(u64) + Sync),
     ) -> Result<(Vec<Finding>, BTreeSet<SegmentName>), FsckError> {
-        let outcomes: Vec<_> = stream::iter(&self.segments)
+        // The listing has told of those that are too short.
+        let whole = |(_, size_bytes): &&(SegmentName, u64)| *size_bytes > HEADER_BYTES as u64;
+        let outcomes: Vec<_> = stream::iter(self.segments.iter().filter(whole))
             .map(|(name, size_bytes)| async move {
                 let key = Key::Segment(database, *name);
                 let object = fetch(bucket, &key, None).await?;
@@ -109,9 +129,17 @@ impl TailInventory {
             .buffered(SEGMENTS_AT_ONCE)
             .map_ok(|(name, object)| match object {
                 None => (Vec::new(), Some(name)),
-                Some(object) => match Segment::decode(database, name, object) {
-                    Ok(segment) => (of_segment(&segment, catalog), None),
-                    Err(error) => (vec![messages::of_segment(&error)], None),
+                Some(object) => match Segment::decode(database, name, object.clone()) {
+                    Ok(segment) => (known.judge(segment), None),
+                    Err(error) => {
+                        let mut finding = messages::of_segment(&error);
+                        let claimed = Segment::claimed_tables(&object);
+                        if messages::is_damage(&finding) && !claimed.is_empty() {
+                            let lost = lost_text(&lost_rows(claimed), known.catalog);
+                            finding.message += &format!("; by its damaged header it held {lost}");
+                        }
+                        (vec![finding], None)
+                    }
                 },
             })
             .try_collect()
@@ -123,6 +151,39 @@ impl TailInventory {
             gone.extend(name);
         }
         Ok((findings, gone))
+    }
+}
+
+fn lost_rows(tables: Vec<TableRows>) -> Vec<LostRows> {
+    tables.into_iter().map(LostRows::from).collect()
+}
+
+impl Known<'_> {
+    /// What is wrong with a segment, without what is set aside of it.
+    fn judge(&self, segment: Segment) -> Vec<Finding> {
+        let segment = Arc::new(segment);
+        let Some(segment) = self.manifest.admit(&segment) else {
+            return Vec::new();
+        };
+        let key = Key::Segment(segment.database(), segment.name());
+        let damaged = lost_rows(segment.damaged_rows());
+        let mut findings: Vec<_> = damaged
+            .iter()
+            .map(|rows| {
+                let lost = lost_text(std::slice::from_ref(rows), self.catalog);
+                let message = format!("{lost} can't be read: their checksum does not match");
+                let name = table_name(self.catalog, rows.table);
+                Finding::error(FindingKind::Damaged, message)
+                    .at(&key)
+                    .of_table(name)
+            })
+            .collect();
+        if self.full {
+            let streams = segment.damaged_streams().map(|entry| entry.offset);
+            let rest = segment.without_streams(&streams.collect::<Vec<_>>());
+            findings.extend(of_segment(&rest, (self.catalog, self.catalog_version)));
+        }
+        findings
     }
 }
 

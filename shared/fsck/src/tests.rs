@@ -4,6 +4,7 @@ mod backlog;
 mod caches;
 mod clean;
 mod damage;
+mod quarantine;
 mod repair;
 
 use std::{

@@ -153,6 +153,7 @@ impl Site {
             object: Some(object),
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: Vec::new(),
             tail: None,
             job: self.job(JobKind::Flush),

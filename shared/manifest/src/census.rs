@@ -7,9 +7,11 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_schema::DatabaseId;
+use ulid::Ulid;
 
 use crate::{
-    Condemned, Manifest, ManifestError, ManifestStore, ObjectName, Section, SectionWithFooter,
+    Condemned, DamagedPart, Manifest, ManifestError, ManifestStore, ObjectName, Section,
+    SectionWithFooter,
     condemned::{Dropped, EntryKey},
     deletes::DeleteSet,
     page::PagePlace,
@@ -33,6 +35,8 @@ pub struct Census {
     pub(crate) unmet: DeleteSet,
     /// Objects of other databases, by the database.
     origins: BTreeSet<DatabaseId>,
+    /// The newest page of which it is not known which bundles it names. It can name those that are older.
+    unreadable: Option<Ulid>,
 }
 
 impl Census {
@@ -41,6 +45,27 @@ impl Census {
         [&self.live, &self.readable, &self.doomed]
             .iter()
             .any(|named| named.contains(&object))
+            || self.may_be_in_unreadable(&object)
+    }
+
+    /// Whether a damaged page may name an object.
+    fn may_be_in_unreadable(&self, object: &ObjectName) -> bool {
+        match (object, &self.unreadable) {
+            (ObjectName::Bundle(bundle), Some(page)) => {
+                bundle.timestamp_ms() <= page.timestamp_ms()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether all pages could be read.
+    pub fn is_complete(&self) -> bool {
+        self.unreadable.is_none()
+    }
+
+    /// Notes a page that is damaged.
+    fn note_unreadable(&mut self, page: Ulid) {
+        self.unreadable = self.unreadable.max(Some(page));
     }
 
     /// Whether live sections or pages lie in an object.
@@ -50,7 +75,9 @@ impl Census {
 
     /// Whether something lies in an object that can be read, now or as of an earlier version.
     pub(crate) fn is_needed(&self, object: &ObjectName) -> bool {
-        self.live.contains(object) || self.readable.contains(object)
+        self.live.contains(object)
+            || self.readable.contains(object)
+            || self.may_be_in_unreadable(object)
     }
 
     /// The objects that may be deleted: only doomed entries name them.
@@ -111,7 +138,8 @@ impl Census {
 }
 
 impl ManifestStore {
-    /// Finds out which objects a manifest names: reads the heads of all its pages.
+    /// Finds out which objects a manifest names: reads the heads of all its pages. What damaged pages may name counts
+    /// as named.
     ///
     /// # Errors
     /// `PageGone`: the manifest is too old; and what the store answers.
@@ -129,16 +157,30 @@ impl ManifestStore {
         for section in &manifest.sections {
             look(&mut census, section);
         }
-        let mut pages = self.heads_in_turn(database, manifest.pages.clone());
-        while let Some(page) = pages.try_next().await? {
-            for found in page.iter() {
-                look(&mut census, &found.section);
-            }
-        }
-        drop(pages);
+        let mut heads = self.heads_in_turn(database, manifest.pages.clone());
         for page in &manifest.pages {
             census.live.insert(ObjectName::Page(page.object));
-            census.examined.insert(page.place());
+            match heads.try_next().await {
+                Ok(Some(found)) => {
+                    for found in found.iter() {
+                        look(&mut census, &found.section);
+                    }
+                    census.examined.insert(page.place());
+                }
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(%database, %error, "bundles that are older are kept");
+                    census.note_unreadable(page.object);
+                }
+                Err(error) => return Err(error),
+                Ok(None) => break,
+            }
+        }
+        drop(heads);
+        for part in manifest.damage.iter().map(|record| record.part) {
+            census.live.extend(part.object());
+            if let DamagedPart::Page(object, _) = part {
+                census.note_unreadable(object);
+            }
         }
         census.unmet = pending.into_iter().collect();
         let condemned = manifest.condemned.clone();
@@ -151,24 +193,28 @@ impl ManifestStore {
                 .buffered(PARALLEL_REQUESTS)
         );
         while let Some((entry, sections)) = condemned.try_next().await? {
-            census.count_condemned(&entry, &sections);
+            if let (None, Dropped::Page(page)) = (&sections, &entry.what) {
+                census.note_unreadable(page.object);
+            }
+            census.count_condemned(&entry, &sections.unwrap_or_default());
         }
         Ok(census)
     }
 
-    /// The sections of a condemned page; none of anything else.
+    /// The sections of a condemned page, `None` if it is damaged; none of anything else.
     async fn sections_of(
         &self,
         database: DatabaseId,
         entry: &Condemned,
-    ) -> Result<DecodedPage, ManifestError> {
+    ) -> Result<Option<DecodedPage>, ManifestError> {
         let Dropped::Page(page) = &entry.what else {
-            return Ok(DecodedPage::default());
+            return Ok(Some(DecodedPage::default()));
         };
         match self.head(database, page).await {
             // Pages are deleted after what is in them.
-            Err(ManifestError::PageGone { .. }) if entry.doomed => Ok(DecodedPage::default()),
-            found => found,
+            Err(ManifestError::PageGone { .. }) if entry.doomed => Ok(Some(DecodedPage::default())),
+            Err(error) if error.is_damage() => Ok(None),
+            found => found.map(Some),
         }
     }
 }

@@ -107,6 +107,11 @@ impl Condemned {
         added.is_some_and(|added| added <= version && version < self.version)
     }
 
+    /// Whether it is the page at this place.
+    pub(crate) fn is_page(&self, place: PagePlace) -> bool {
+        matches!(&self.what, Dropped::Page(page) if page.place() == place)
+    }
+
     pub(crate) fn new(what: Dropped, version: u64) -> Self {
         Self {
             what,

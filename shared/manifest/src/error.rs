@@ -31,6 +31,16 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    /// Whether an object is not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Format(FormatError::Damaged { .. } | FormatError::Magic { .. })
+        )
+    }
+}
+
 impl From<RegisterError> for ManifestError {
     fn from(error: RegisterError) -> Self {
         match error {

@@ -19,8 +19,8 @@ use neap_wal::TailState;
 use ulid::Ulid;
 
 use crate::{
-    CacheUpdate, JobRecord, Manifest, ManifestError, ManifestStore, ObjectName, RecordedDelete,
-    Section, condemned::Dropped, graves::Burial, spill::Spill,
+    CacheUpdate, DamageRecord, JobRecord, Manifest, ManifestError, ManifestStore, ObjectName,
+    RecordedDelete, Section, condemned::Dropped, graves::Burial, spill::Spill,
 };
 
 /// How long before a commit reads its base the name of an object in it may have been drawn. An older
@@ -77,6 +77,8 @@ pub struct FlushCommit {
     pub object: Option<DrawnObject>,
     /// The row deletes among the segments, with their stamps, in their order. They are applied to the sections.
     pub deletes: Vec<(Stamp, RowDelete)>,
+    /// The segments of which streams are damaged: their rows are in no section.
+    pub damage: Vec<DamageRecord>,
     /// What it makes of the caches of tables that have rows or deletes among the segments. Those that it leaves
     /// out lose their objects.
     pub caches: Vec<CacheUpdate>,
@@ -181,6 +183,7 @@ impl FlushCommit {
             expiry: false,
         });
         next.deletes.extend(deletes);
+        next.record_damage(self.damage.iter().cloned(), version);
         next.settle_deletes(version, |_| false);
         next.add_sections(self.sections.iter().cloned(), version);
         next.advance_caches(base, &self.touched(), &self.caches, &self.gone_caches);

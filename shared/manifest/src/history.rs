@@ -182,6 +182,7 @@ impl Manifest {
             low_water_mark: of.mark,
             needs_catalog: self.needs_catalog,
             as_of: Some(version),
+            damage: self.damage_in(version),
             ..Self::default()
         };
         let live = self.sections.iter();

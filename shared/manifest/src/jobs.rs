@@ -59,6 +59,8 @@ pub enum JobKind {
     Drop,
     /// Sections are read for a new cache.
     Cache,
+    /// A damaged section leaves.
+    Quarantine,
 }
 
 impl JobKind {
@@ -70,6 +72,7 @@ impl JobKind {
             Self::Expire => "expire",
             Self::Drop => "drop",
             Self::Cache => "cache",
+            Self::Quarantine => "quarantine",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older ones |
 //! | [`ManifestStore`] | reads manifests and pages, commits flushes and replacements, moves old sections to pages |
 //! | [`CacheEntry`] | the object of a cache of a table, as it is at the mark |
+//! | [`DamageRecord`] | a damaged object: which rows it held, and whether an operator has set it aside |
 //! | [`Condemned`] | what was dropped: earlier versions are read with it, then its objects go |
 //! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them |
 //!
@@ -21,6 +22,7 @@ mod caches;
 mod census;
 mod collect;
 mod condemned;
+mod damage;
 mod deletes;
 mod error;
 mod flush;
@@ -49,6 +51,10 @@ pub use caches::{
 pub use census::Census;
 pub use collect::Collection;
 pub use condemned::{Condemned, Dropped, ObjectName};
+pub use damage::{
+    DamageError, DamageRecord, DamagedPart, LostRows, MAX_DAMAGE_RECORDS, Quarantine,
+    QuarantineError,
+};
 pub use deletes::RecordedDelete;
 pub use error::ManifestError;
 pub use flush::{DrawnObject, FlushCommit, FlushOutcome, GivenUp, OBJECT_NAME_AGE};

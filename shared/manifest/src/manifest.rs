@@ -11,8 +11,8 @@ use neap_wal::TailState;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheEntry, Claim, Condemned, Expiry, JobRecord, MarkRecord, ObjectName, PageRef, Pin,
-    RecordedDelete, Section, condemned::Dropped, section::day_of,
+    CacheEntry, Claim, Condemned, DamageRecord, Expiry, JobRecord, MarkRecord, ObjectName, PageRef,
+    Pin, RecordedDelete, Section, condemned::Dropped, section::day_of,
 };
 
 /// The register with the sections of a database.
@@ -38,6 +38,9 @@ pub struct Manifest {
     /// What was dropped and can still be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Condemned>,
+    /// Damaged objects whose rows are missing, and those that operators have set aside. All of them are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<DamageRecord>,
     /// What the caches of tables hold at the mark; none of a cache that has no object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheEntry>,
@@ -69,8 +72,9 @@ impl RegisterValue for Manifest {
     const FORMAT: Format = Format {
         magic: *b"NMAN",
         kind: "manifest",
-        // A release that knows no condemned sections and no row deletes would lose them.
-        version: 2,
+        // 2: a release that knows no condemned sections and no row deletes would lose them. 3: one that knows
+        // no damage would answer without the rows, and delete the objects.
+        version: 3,
     };
 }
 
@@ -131,7 +135,7 @@ impl Manifest {
     }
 
     /// The tables that it names: of sections and pages, also of those that can only be read as of earlier versions,
-    /// and of row deletes.
+    /// of row deletes, and of damaged objects.
     pub fn named_tables(&self) -> BTreeSet<TableId> {
         let sections = self.sections.iter().map(|section| section.table);
         let pages = self.pages.iter().map(|page| page.table);
@@ -141,8 +145,11 @@ impl Manifest {
             Dropped::Page(page) => Some(page.table),
             Dropped::Object(_) => None,
         });
+        let damaged = self.damage.iter().flat_map(|record| &record.lost);
+        let damaged = damaged.map(|lost| lost.table);
         let live = sections.chain(pages);
-        live.chain(deletes).chain(condemned).collect()
+        let named = live.chain(deletes).chain(condemned);
+        named.chain(damaged).collect()
     }
 
     /// Whether it names all of these pages.

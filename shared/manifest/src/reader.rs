@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
+use neap_bucket::{Bucket, Key, Moment, Rules, SegmentName, Stamp, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_schema::DatabaseId;
 use neap_wal::{Segment, SegmentObserver, StampSource, TailError, TailListing, TailReader};
@@ -203,6 +203,19 @@ impl SnapshotReader {
             .collect()
     }
 
+    /// The damaged objects of the snapshots that are kept, as operators name them.
+    pub fn damaged_objects(&self) -> Vec<String> {
+        let databases = self.databases();
+        let objects = databases.snapshots().flat_map(|snapshot| {
+            let recorded = snapshot.manifest.value.reported_damage();
+            let recorded = recorded.map(|record| record.name(snapshot.database));
+            let tail = snapshot.tail.iter().filter(|one| one.is_damaged());
+            let tail = tail.map(|one| Key::Segment(snapshot.database, one.name()).to_string());
+            recorded.chain(tail).collect::<Vec<_>>()
+        });
+        objects.collect()
+    }
+
     fn databases(&self) -> MutexGuard<'_, HeldDatabases> {
         self.databases
             .lock()
@@ -363,7 +376,7 @@ impl SnapshotReader {
                 }
             }
             None => match held.handed_above(manifest.value.low_water_mark) {
-                Some(handed) => handed,
+                Some(handed) => admitted(&manifest.value, handed.iter()),
                 None => return Ok(Err(Unfit::InDoubt)),
             },
         };
@@ -435,11 +448,15 @@ impl SnapshotReader {
         let known = held.snapshot();
         let known = known.iter().flat_map(|snapshot| snapshot.tail.iter());
         let mut segments: Segments = known
+            // A damaged one may have been mended.
+            .filter(|segment| !segment.is_damaged())
             .map(|segment| (segment.name(), Arc::clone(segment)))
             .collect();
         for _ in 0..MAX_ATTEMPTS {
             let mark = manifest.value.low_water_mark;
-            let above = || names.iter().filter(|name| name.stamp > mark);
+            let is_wanted =
+                |name: &&SegmentName| name.stamp > mark && !manifest.value.is_quarantined(**name);
+            let above = || names.iter().filter(is_wanted);
             let unseen: Vec<_> = above()
                 .filter(|name| !segments.contains_key(name))
                 .copied()
@@ -448,13 +465,23 @@ impl SnapshotReader {
             let fetched_segments = fetched.segments.into_iter();
             segments.extend(fetched_segments.map(|segment| (segment.name(), segment)));
             if fetched.missing.is_empty() {
-                let tail = above().filter_map(|name| segments.get(name).cloned());
-                return Ok(Some(tail.collect()));
+                let tail = above().filter_map(|name| segments.get(name));
+                return Ok(Some(admitted(&manifest.value, tail)));
             }
             *manifest = self.manifests.read(database, Some(manifest)).await?;
         }
         Ok(None)
     }
+}
+
+/// The segments without what a manifest has set aside.
+fn admitted<'a>(
+    manifest: &Manifest,
+    segments: impl Iterator<Item = &'a Arc<Segment>>,
+) -> Arc<[Arc<Segment>]> {
+    segments
+        .filter_map(|segment| manifest.admit(segment))
+        .collect()
 }
 
 impl SegmentObserver for SnapshotReader {

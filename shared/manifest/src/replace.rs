@@ -15,13 +15,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
-use neap_bucket::{Change, Commit, Key, PutMode, Versioned};
+use neap_bucket::{Change, Commit, Key, PutMode, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
-    DrawnObject, JobKind, JobRecord, Manifest, ManifestError, ManifestStore, PageRef, Section,
-    SectionWithFooter,
+    DamageRecord, DamagedPart, DrawnObject, JobKind, JobRecord, LostRows, MAX_DAMAGE_RECORDS,
+    Manifest, ManifestError, ManifestStore, PageRef, Section, SectionWithFooter,
     condemned::Dropped,
     page::{self, PagePlace},
     section::SectionPlace,
@@ -113,6 +113,8 @@ enum Refusal {
 /// A replacement whose parts fit each other.
 struct Checked<'a> {
     what: &'a Replacement,
+    /// The sections that leave because they are damaged, and when.
+    damage: &'a [(DamageRecord, StoreTime)],
     inputs: BTreeSet<SectionPlace>,
     hull: Hull,
 }
@@ -156,7 +158,10 @@ impl Hull {
 }
 
 impl Replacement {
-    fn check(&self) -> Result<Checked<'_>, ManifestError> {
+    fn check<'a>(
+        &'a self,
+        damage: &'a [(DamageRecord, StoreTime)],
+    ) -> Result<Checked<'a>, ManifestError> {
         let impossible = |reason: String| ManifestError::Impossible { reason };
         let hull = Hull::of(&self.remove)
             .ok_or_else(|| impossible("a replacement of nothing".to_owned()))?;
@@ -176,6 +181,7 @@ impl Replacement {
         }
         Ok(Checked {
             what: self,
+            damage,
             inputs,
             hull,
         })
@@ -221,6 +227,10 @@ impl Checked<'_> {
         }
         if self.what.job.kind == JobKind::Drop {
             next.drop_caches_of(self.what.table);
+        }
+        for (record, time) in self.damage {
+            next.set_aside(record.clone(), version, *time);
+            next.distrust_caches_of(self.what.table, version);
         }
         next.settle_deletes(version, |_| false);
         next.claims
@@ -275,7 +285,43 @@ impl ManifestStore {
         base: Versioned<Manifest>,
         replacement: &Replacement,
     ) -> Result<ReplaceOutcome, ManifestError> {
-        let checked = replacement.check()?;
+        self.replace_checked(database, base, replacement.check(&[])?)
+            .await
+    }
+
+    /// Sets damaged sections of one table aside: they leave, and their bundles are kept.
+    ///
+    /// # Errors
+    /// What the store answers, and `Impossible` for sections that don't fit each other.
+    pub async fn quarantine_sections(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        replacement: &Replacement,
+    ) -> Result<ReplaceOutcome, ManifestError> {
+        let time = self.bucket.clock().now().ok_or_else(no_date)?;
+        if base.value.room_for_damage() < replacement.remove.len() {
+            let reason = format!("more than {MAX_DAMAGE_RECORDS} records of damage");
+            return Err(ManifestError::Impossible { reason });
+        }
+        let records = replacement.remove.iter().map(|section| {
+            let part = DamagedPart::Section(section.object, section.offset);
+            let lost = vec![LostRows::of_section(section)];
+            let record = DamageRecord::of_object(part, lost, section.added);
+            let origin = section.origin;
+            (DamageRecord { origin, ..record }, time)
+        });
+        let records: Vec<_> = records.collect();
+        self.replace_checked(database, base, replacement.check(&records)?)
+            .await
+    }
+
+    async fn replace_checked(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        checked: Checked<'_>,
+    ) -> Result<ReplaceOutcome, ManifestError> {
         let mut base = base;
         let mut is_fresh = false;
         for _ in 0..MAX_ATTEMPTS {

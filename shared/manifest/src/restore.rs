@@ -21,7 +21,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DrawnObject, Manifest, ManifestError, ManifestStore, Section, SectionWithFooter, VersionGone,
+    DamageRecord, DrawnObject, Manifest, ManifestError, ManifestStore, Section, SectionWithFooter,
+    VersionGone,
     replace::no_date,
     spill::{MIN_PAGE_SECTIONS, divide},
 };
@@ -155,6 +156,14 @@ impl ManifestStore {
         let mut first = Manifest {
             needs_catalog,
             deletes: view.pending_deletes().cloned().collect(),
+            damage: view
+                .reported_damage()
+                .map(|record| DamageRecord {
+                    origin: Some(record.origin.unwrap_or(source)),
+                    since: 1,
+                    ..record.clone()
+                })
+                .collect(),
             // What was before can be read in the source only.
             oldest_readable: 1,
             ..Manifest::default()

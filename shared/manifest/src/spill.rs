@@ -198,7 +198,19 @@ impl ManifestStore {
         if batches.is_empty() {
             return None;
         }
-        match self.write_pages(database, batches).await {
+        let written = match self.write_pages(database, batches).await {
+            // A damaged page stays as it is.
+            Err(error) if error.is_damage() => {
+                tracing::error!(%database, %error, "no page is written anew");
+                let mut batches = choose(&successor, arriving, self.settings.inline_sections);
+                for batch in &mut batches {
+                    batch.absorbed.clear();
+                }
+                self.write_pages(database, batches).await
+            }
+            written => written,
+        };
+        match written {
             Ok(spill) => spill,
             Err(error) => {
                 tracing::warn!(%database, %error, "sections stay in the manifest: no pages for them");

@@ -410,6 +410,7 @@ impl Instance {
             object: Some(object),
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: Vec::new(),
             tail: None,
             job: job(JobKind::Flush),

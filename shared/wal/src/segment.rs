@@ -13,8 +13,13 @@
 //! led to them: a release that overlooked it would run plugins in a circle for ever.
 //!
 //! An entry of the directory names the table, the range of bytes counted from the first stream, the number
-//! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it;
-//! those of the entries tell which table is damaged.
+//! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it.
+//!
+//! If the checksum of the envelope does not hold, the header can still be proven intact. The CRC-32C of a
+//! concatenation follows from the CRC-32Cs and lengths of its parts, so the CRC-32C of the header as it was read,
+//! combined with those of the streams as the directory has them, must give the checksum of the envelope. Then
+//! exactly the streams are damaged whose own checksums do not hold, and the others are served. Otherwise the
+//! whole segment is damaged.
 
 use std::ops::Range;
 
@@ -144,6 +149,26 @@ impl Header {
             _ => None,
         }
     }
+
+    /// Whether this header, of the bytes `head`, is the one over which the checksum of the envelope was computed.
+    fn is_proven(&self, head: &Bytes, checksum: u32) -> bool {
+        let streams = self.directory.iter();
+        let combined = streams.fold(crc32c::crc32c(head), |crc, entry| {
+            let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
+            crc32c::crc32c_combine(crc, entry.crc32c, length)
+        });
+        combined == checksum
+    }
+
+    /// The offsets of the streams whose checksums do not hold.
+    fn damaged_streams(&self, streams: &Bytes) -> Vec<u32> {
+        let is_damaged = |entry: &&Entry| {
+            let stream = entry.range().and_then(|range| streams.get(range));
+            stream.is_none_or(|stream| crc32c::crc32c(stream) != entry.crc32c)
+        };
+        let damaged = self.directory.iter().filter(is_damaged);
+        damaged.map(|entry| entry.offset).collect()
+    }
 }
 
 /// What a segment holds of one table.
@@ -159,7 +184,8 @@ pub struct TableRows {
     pub max_time: i64,
 }
 
-/// A segment whose checksums hold. Rows are decoded when they are asked for.
+/// A segment whose header is intact. Rows are decoded when they are asked for; those of damaged streams are an
+/// error.
 #[derive(Clone, Debug)]
 pub struct Segment {
     database: DatabaseId,
@@ -168,6 +194,8 @@ pub struct Segment {
     deletes: Vec<RowDelete>,
     depth: u8,
     directory: Vec<Entry>,
+    /// The offsets of the damaged streams, in their order.
+    damaged: Vec<u32>,
     object: Bytes,
     streams: Bytes,
 }
@@ -239,35 +267,57 @@ impl Segment {
             deletes: header.deletes,
             depth: header.depth,
             directory: header.directory,
+            damaged: Vec::new(),
             streams: object.slice(HEADER_BYTES + 4 + text.len()..),
             object,
         })
     }
 
-    /// Reads a segment and verifies all of it but the meaning of its streams.
+    /// Reads a segment and verifies all of it but the meaning of its streams. If only streams are damaged, the
+    /// segment is read and names them ([`Segment::damaged_streams`]).
     ///
     /// # Errors
     ///
-    /// The object is not exactly what was put under this name.
+    /// The object is not what was put under this name, and more than streams may be damaged.
     pub fn decode(
         database: DatabaseId,
         name: SegmentName,
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let (put_id_found, payload) = match PLUGIN_ROWS_FORMAT.decode(&key, &object) {
-            Ok(decoded) => decoded,
-            Err(error) => return Err(damaged_table(&key, &object).unwrap_or(error.into())),
+        let checksum = match PLUGIN_ROWS_FORMAT.decode(&key, &object) {
+            Ok(_) => Checksum::Holds,
+            Err(error) => match stored_checksum(&object) {
+                Some(stored) => Checksum::Fails { stored, error },
+                None => return Err(error.into()),
+            },
         };
         let damaged = |reason: &str| damaged(&key, reason);
-        let (header, streams) = split(&payload).ok_or_else(|| damaged("its header is cut"))?;
+        let payload = object.slice(HEADER_BYTES..);
+        let (header, streams) = match (split(&payload), &checksum) {
+            (Some(parts), _) => parts,
+            (None, Checksum::Holds) => return Err(damaged("its header is cut")),
+            (None, Checksum::Fails { error, .. }) => return Err(error.clone().into()),
+        };
+        let damaged_streams = match checksum {
+            Checksum::Holds => Vec::new(),
+            Checksum::Fails { stored, error } => {
+                let head = payload.slice(..payload.len() - streams.len());
+                header
+                    .is_proven(&head, stored)
+                    .then(|| header.damaged_streams(&streams))
+                    .filter(|damaged| !damaged.is_empty())
+                    .ok_or(error)?
+            }
+        };
         let format = header.format();
         let format = format.ok_or_else(|| damaged("its header is not one of a segment"))?;
         // The checksum does not cover the envelope itself.
         if object.get(4..8) != Some(&version_and_reserved(&format)) {
             return Err(damaged("its envelope is not one of its version"));
         }
-        if (header.stamp, header.nonce) != (name.stamp, name.nonce) || put_id_found != put_id(name)
+        if (header.stamp, header.nonce) != (name.stamp, name.nonce)
+            || object.get(8..24) != Some(&put_id(name).to_le_bytes())
         {
             return Err(damaged("it was written under another name"));
         }
@@ -275,7 +325,10 @@ impl Segment {
             let range = entry.range()?;
             (range.start == end).then_some(range.end)
         });
-        if end != Some(streams.len()) {
+        // What is cut off belongs to damaged streams.
+        if end.is_none_or(|end| end < streams.len())
+            || damaged_streams.is_empty() && end != Some(streams.len())
+        {
             return Err(damaged("its directory does not fit its streams"));
         }
         Ok(Self {
@@ -285,9 +338,18 @@ impl Segment {
             deletes: header.deletes,
             depth: header.depth,
             directory: header.directory,
+            damaged: damaged_streams,
             object,
             streams,
         })
+    }
+
+    /// The rows that an object says that it holds, whether its header is intact or not: a hint for people. Empty
+    /// if the header can't be decoded.
+    pub fn claimed_tables(object: &Bytes) -> Vec<TableRows> {
+        let payload = object.slice(HEADER_BYTES.min(object.len())..);
+        let header = split(&payload).map(|(header, _)| header);
+        header.map_or_else(Vec::new, |header| sum_up(&header.directory))
     }
 
     /// The database.
@@ -331,28 +393,36 @@ impl Segment {
         &self.directory
     }
 
-    /// The rows that the segment holds, one item for each table, by id. Nothing of a segment with deletes.
+    /// The streams whose bytes are not those that were written, in their order.
+    pub fn damaged_streams(&self) -> impl Iterator<Item = &Entry> {
+        let streams = self.directory.iter();
+        streams.filter(|entry| self.damaged.contains(&entry.offset))
+    }
+
+    /// Whether a stream is damaged.
+    pub fn is_damaged(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
+    /// The rows of the damaged streams, one item for each table, by id.
+    pub fn damaged_rows(&self) -> Vec<TableRows> {
+        sum_up(self.damaged_streams())
+    }
+
+    /// The segment without the streams that start at these offsets.
+    #[must_use]
+    pub fn without_streams(&self, offsets: &[u32]) -> Self {
+        let mut rest = self.clone();
+        rest.directory
+            .retain(|entry| !offsets.contains(&entry.offset));
+        rest.damaged.retain(|offset| !offsets.contains(offset));
+        rest
+    }
+
+    /// The rows that the segment holds, those of damaged streams too, one item for each table, by id. Nothing
+    /// of a segment with deletes.
     pub fn tables(&self) -> impl Iterator<Item = TableRows> {
-        let mut entries: Vec<&Entry> = self.directory.iter().collect();
-        entries.sort_by_key(|entry| entry.table);
-        let mut tables: Vec<TableRows> = Vec::new();
-        for entry in entries {
-            let rows = u64::from(entry.rows);
-            match tables.last_mut() {
-                Some(last) if last.table == entry.table => {
-                    last.rows += rows;
-                    last.min_time = last.min_time.min(entry.min_time);
-                    last.max_time = last.max_time.max(entry.max_time);
-                }
-                _ => tables.push(TableRows {
-                    table: entry.table,
-                    rows,
-                    min_time: entry.min_time,
-                    max_time: entry.max_time,
-                }),
-            }
-        }
-        tables.into_iter()
+        sum_up(&self.directory).into_iter()
     }
 
     /// Decodes the rows of a table: a batch per stream, in the order in which the requests arrived, so that
@@ -373,6 +443,9 @@ impl Segment {
             .range()
             .filter(|range| range.end <= self.streams.len());
         let range = range.ok_or_else(|| failed("they are cut".to_owned()))?;
+        if self.damaged.contains(&entry.offset) {
+            return Err(failed("their checksum does not match".to_owned()));
+        }
         let batch =
             read_stream(self.streams.slice(range)).map_err(|error| failed(error.to_string()))?;
         if u32::try_from(batch.num_rows()) != Ok(entry.rows) {
@@ -430,32 +503,46 @@ fn damaged(key: &str, reason: &str) -> SegmentError {
     })
 }
 
-/// Of an object whose checksum does not hold: the first table whose own does not hold either, when the
-/// header is well enough to tell. Never one of a segment with deletes, which has no streams.
-fn damaged_table(key: &str, object: &Bytes) -> Option<SegmentError> {
+/// Whether the checksum of an envelope holds.
+enum Checksum {
+    Holds,
+    Fails { stored: u32, error: FormatError },
+}
+
+/// The checksum in the envelope of an object whose checksum may not hold; `None` for an object that is no
+/// segment, or of a newer release.
+fn stored_checksum(object: &Bytes) -> Option<u32> {
+    let (envelope, _) = object.split_first_chunk::<HEADER_BYTES>()?;
     let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT].iter().any(|format| {
         let known = [format.magic, version_and_reserved(format)].concat();
-        object.starts_with(&known)
+        envelope.starts_with(&known)
     });
-    if object.len() < HEADER_BYTES || !is_known {
-        return None;
-    }
-    let (header, streams) = split(&object.slice(HEADER_BYTES..))?;
-    header.directory.iter().find_map(|entry| {
-        let stream = streams.get(entry.range()?);
-        let reason = match stream {
-            None => "they are cut",
-            Some(stream) if crc32c::crc32c(stream) != entry.crc32c => {
-                "their checksum does not match"
+    let checksum = envelope.last_chunk::<4>().filter(|_| is_known)?;
+    Some(u32::from_le_bytes(*checksum))
+}
+
+/// The rows of streams, one item for each table, by id.
+fn sum_up<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<TableRows> {
+    let mut entries: Vec<&Entry> = streams.into_iter().collect();
+    entries.sort_by_key(|entry| entry.table);
+    let mut tables: Vec<TableRows> = Vec::new();
+    for entry in entries {
+        let rows = u64::from(entry.rows);
+        match tables.last_mut() {
+            Some(last) if last.table == entry.table => {
+                last.rows += rows;
+                last.min_time = last.min_time.min(entry.min_time);
+                last.max_time = last.max_time.max(entry.max_time);
             }
-            Some(_) => return None,
-        };
-        Some(SegmentError::Rows {
-            key: key.to_owned(),
-            table: entry.table,
-            reason: reason.to_owned(),
-        })
-    })
+            _ => tables.push(TableRows {
+                table: entry.table,
+                rows,
+                min_time: entry.min_time,
+                max_time: entry.max_time,
+            }),
+        }
+    }
+    tables
 }
 
 #[cfg(test)]

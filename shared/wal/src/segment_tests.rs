@@ -215,42 +215,147 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
     assert!(Segment::build(DATABASE, header, &rows).is_none());
 }
 
+/// Whether a damaged object is refused by its name, or gives what was written but for the streams that it names.
+/// Returns the offsets of these streams, all of them if it is refused.
+fn read_damaged(written: &Segment, object: Bytes, damage: &str) -> Vec<u32> {
+    let read = match Segment::decode(DATABASE, NAME, object) {
+        Ok(read) => read,
+        Err(error) => {
+            assert!(error.to_string().contains(KEY), "{damage}: {error}");
+            return offsets(written.directory());
+        }
+    };
+    let damaged = offsets(read.damaged_streams());
+    assert!(!damaged.is_empty(), "{damage} is not noticed");
+    assert_eq!(read.directory(), written.directory(), "{damage}");
+    assert_eq!(read.needs_catalog(), written.needs_catalog(), "{damage}");
+    assert_eq!(read.depth(), written.depth(), "{damage}");
+    for table in written.tables().map(|rows| rows.table) {
+        let is_damaged = read.damaged_streams().any(|entry| entry.table == table);
+        match read.rows(table) {
+            Ok(rows) => assert_eq!((rows, is_damaged), (written.rows(table).unwrap(), false)),
+            Err(error) => {
+                assert!(is_damaged, "{damage}: {error}");
+                let text = format!("'{KEY}' is damaged: rows of table {table}: ");
+                assert!(error.to_string().starts_with(&text), "{damage}: {error}");
+            }
+        }
+        let rest = read.without_streams(&damaged);
+        let expected = written.without_streams(&damaged);
+        assert_eq!(rest.rows(table).unwrap(), expected.rows(table).unwrap());
+        assert!(!rest.is_damaged());
+    }
+    damaged
+}
+
+fn offsets<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<u32> {
+    streams.into_iter().map(|entry| entry.offset).collect()
+}
+
+/// Where the streams begin in the object.
+fn first_stream(segment: &Segment) -> usize {
+    segment.size_bytes() - segment.streams.len()
+}
+
 #[test]
-fn every_flipped_bit_is_reported_by_name() {
+fn a_flipped_bit_costs_its_stream_or_the_segment_and_never_changes_an_answer() {
     for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for bit in 0..object.len() * 8 {
             let mut bytes = object.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
-            assert!(error.to_string().contains(KEY), "bit {bit}: {error}");
+            let damaged = read_damaged(&segment, bytes.into(), &format!("bit {bit}"));
+            let in_streams = (bit / 8).checked_sub(first_stream(&segment));
+            let hit = segment.directory().iter().find(|entry| {
+                let range = entry.range().unwrap();
+                in_streams.is_some_and(|byte| range.contains(&byte))
+            });
+            let expected = match hit {
+                Some(entry) => vec![entry.offset],
+                None => offsets(segment.directory()),
+            };
+            assert_eq!(damaged, expected, "bit {bit}");
         }
     }
 }
 
 #[test]
-fn every_truncation_is_reported_by_name() {
+fn a_cut_costs_the_streams_behind_it() {
     for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for length in 0..object.len() {
-            let error = Segment::decode(DATABASE, NAME, object.slice(..length)).unwrap_err();
-            assert!(error.to_string().contains(KEY), "{length} bytes: {error}");
+            let text = format!("{length} bytes");
+            let damaged = read_damaged(&segment, object.slice(..length), &text);
+            let cut = |entry: &&Entry| {
+                let end = first_stream(&segment) + entry.range().unwrap().end;
+                length < first_stream(&segment) || length < end
+            };
+            let expected = offsets(segment.directory().iter().filter(cut));
+            assert_eq!(damaged, expected, "{text}");
+        }
+        let longer = [object.as_ref(), b"x"].concat();
+        Segment::decode(DATABASE, NAME, longer.into()).unwrap_err();
+    }
+}
+
+proptest! {
+    #[test]
+    fn flipped_bits_in_several_places_never_change_an_answer(
+        bits in proptest::collection::vec(any::<proptest::sample::Index>(), 1..20),
+    ) {
+        let segment = small();
+        let mut bytes = segment.object().to_vec();
+        for bit in bits {
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        if bytes != *segment.object() {
+            read_damaged(&segment, bytes.into(), "several bits");
         }
     }
 }
 
 #[test]
-fn the_damaged_table_is_named() {
+fn the_rows_of_a_damaged_stream_are_named_and_the_others_are_read() {
     let segment = small();
     let mut bytes = segment.object().to_vec();
-    let second = segment.directory()[1];
-    let streams = segment.size_bytes() - segment.streams.len();
-    bytes[streams + second.offset as usize + 100] ^= 4;
-    let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
+    let third = segment.directory()[2];
+    bytes[first_stream(&segment) + third.offset as usize + 100] ^= 4;
+    let read = Segment::decode(DATABASE, NAME, Bytes::from(bytes.clone())).unwrap();
     insta::assert_snapshot!(
-        error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' is damaged: rows of table 2: their checksum does not match"
+        read.rows(TableId::new(1)).unwrap_err(),
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' is damaged: rows of table 1: their checksum does not match"
     );
+    assert_eq!(read.rows(TableId::new(2)).unwrap().len(), 1);
+    let lost = TableRows {
+        table: TableId::new(1),
+        rows: 1,
+        min_time: -4,
+        max_time: -4,
+    };
+    assert_eq!(read.damaged_rows(), [lost]);
+    let rest = read.without_streams(&[third.offset]);
+    assert_eq!(
+        rest.rows(TableId::new(1)).unwrap(),
+        [batch_of_times(&[1, 2])]
+    );
+    assert_eq!(rest.tables().map(|rows| rows.rows).sum::<u64>(), 3);
+    // In the header too: nothing is known for sure.
+    bytes[HEADER_BYTES + 10] ^= 1;
+    Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
+}
+
+#[test]
+fn a_damaged_header_says_what_it_claims() {
+    let segment = small();
+    let tables: Vec<_> = segment.tables().collect();
+    let mut bytes = segment.object().to_vec();
+    bytes[HEADER_BYTES - 1] ^= 1;
+    assert_eq!(Segment::claimed_tables(&bytes.into()), tables);
+    for length in [0, 10, HEADER_BYTES + 20] {
+        let cut = segment.object().slice(..length);
+        assert_eq!(Segment::claimed_tables(&cut), []);
+    }
 }
 
 #[test]

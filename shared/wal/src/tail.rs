@@ -7,8 +7,8 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use neap_bucket::{
-    Answer, Bucket, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, Operation, SegmentName,
-    Stamp, StoreError, StoreTime,
+    Answer, Bucket, FormatError, Get, GetOptions, Key, ListEntry, ListPage, ListRequest, Operation,
+    SegmentName, Stamp, StoreError, StoreTime,
 };
 use neap_schema::DatabaseId;
 
@@ -157,6 +157,8 @@ pub struct Fetched {
     pub segments: Vec<Arc<Segment>>,
     /// Those that are gone: a flush has taken them in and they were collected, or they were never there.
     pub missing: Vec<SegmentName>,
+    /// Those of which nothing can be read, in the order in which they were asked for.
+    pub unreadable: Vec<(SegmentName, SegmentError)>,
 }
 
 /// Whether the keys of a listing have come in order until now. A store that does not keep the order that it
@@ -308,28 +310,57 @@ impl TailReader {
     ///
     /// # Errors
     ///
-    /// A segment was not answered, or it is damaged. There are no partial answers, but what was read stays
-    /// in the cache.
+    /// A segment was not answered, or nothing can be read of it. There are no partial answers, but what was read
+    /// stays in the cache.
     pub async fn fetch(
         &self,
         database: DatabaseId,
         names: &[SegmentName],
     ) -> Result<Fetched, TailError> {
+        let fetched = self.fetch_readable(database, names).await?;
+        match fetched.unreadable.into_iter().next() {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(Fetched {
+                unreadable: Vec::new(),
+                ..fetched
+            }),
+        }
+    }
+
+    /// Reads segments like [`Self::fetch`], and names those of which nothing can be read.
+    ///
+    /// # Errors
+    ///
+    /// A segment was not answered.
+    pub async fn fetch_readable(
+        &self,
+        database: DatabaseId,
+        names: &[SegmentName],
+    ) -> Result<Fetched, TailError> {
         let segments: Vec<_> = stream::iter(names.iter().copied())
-            .map(|name| self.segment(database, name))
+            .map(|name| async move {
+                match self.segment(database, name).await {
+                    Err(TailError::Segment(error)) => Ok(Err(error)),
+                    Ok(segment) => Ok(Ok(segment)),
+                    Err(error) => Err(error),
+                }
+            })
             .buffered(FETCHES_AT_ONCE)
             .try_collect()
             .await?;
         let mut fetched = Fetched::default();
         for (name, segment) in names.iter().zip(segments) {
             match segment {
-                Some(segment) => fetched.segments.push(segment),
-                None => fetched.missing.push(*name),
+                Ok(Some(segment)) => fetched.segments.push(segment),
+                Ok(None) => fetched.missing.push(*name),
+                Err(error) => fetched.unreadable.push((*name, error)),
             }
         }
         Ok(fetched)
     }
 
+    /// A segment, out of the cache or the store. Damaged bytes are read once more, because they may have been
+    /// damaged on their way, and are not kept, because the object may be mended.
     async fn segment(
         &self,
         database: DatabaseId,
@@ -338,13 +369,29 @@ impl TailReader {
         if let Some(segment) = self.cache.get(&(database, name)) {
             return Ok(Some(segment));
         }
+        match self.read(database, name).await {
+            Ok(Some(segment)) if segment.is_damaged() => self.read(database, name).await,
+            Err(TailError::Segment(SegmentError::Format(FormatError::Damaged { .. }))) => {
+                self.read(database, name).await
+            }
+            read => read,
+        }
+    }
+
+    async fn read(
+        &self,
+        database: DatabaseId,
+        name: SegmentName,
+    ) -> Result<Option<Arc<Segment>>, TailError> {
         let key = Key::Segment(database, name);
         let text = key.to_string();
         let get = self.bucket.get(&key, GetOptions::default());
         match self.in_time(Operation::Get, &text, get).await?.value {
             Get::Found(object) => {
                 let segment = Arc::new(Segment::decode(database, name, object.bytes)?);
-                self.insert(Arc::clone(&segment));
+                if !segment.is_damaged() {
+                    self.insert(Arc::clone(&segment));
+                }
                 Ok(Some(segment))
             }
             Get::Missing | Get::Unchanged => Ok(None),

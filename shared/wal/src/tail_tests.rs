@@ -240,14 +240,45 @@ async fn segments_that_are_gone_are_named() {
 async fn a_damaged_segment_is_an_error_with_its_name() {
     let world = TestWorld::new().await;
     let key = Key::Segment(DATABASE, name(1));
-    let put = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
-    put.await.unwrap();
+    let empty = world.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+    empty.await.unwrap();
     let error = reader(&world)
         .fetch(DATABASE, &[name(1)])
         .await
         .unwrap_err();
     assert!(error.to_string().contains(&key.to_string()), "{error}");
     assert!(matches!(error, TailError::Segment(_)));
+    put(&world, DATABASE, &segment(2)).await;
+    let names = [name(1), name(2), name(3)];
+    let fetched = reader(&world).fetch_readable(DATABASE, &names).await;
+    let fetched = fetched.unwrap();
+    assert_eq!(fetched.segments.len(), 1);
+    assert_eq!(fetched.missing, [name(3)]);
+    let [(unreadable, error)] = &fetched.unreadable[..] else {
+        panic!("{:?}", fetched.unreadable);
+    };
+    assert_eq!(*unreadable, name(1));
+    assert!(error.to_string().contains(&key.to_string()), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_segment_is_read_once_more_and_again_when_it_is_asked_for() {
+    let world = TestWorld::new().await;
+    let whole = segment(1);
+    let key = Key::Segment(DATABASE, name(1));
+    let mut bytes = whole.object().to_vec();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let flipped = world.bucket.put(&key, bytes.into(), PutMode::Overwrite);
+    flipped.await.unwrap();
+    let reader = reader(&world);
+    let before = world.store.count(Operation::Get);
+    let fetched = reader.fetch(DATABASE, &[name(1)]).await.unwrap();
+    assert!(fetched.segments[0].is_damaged());
+    assert_eq!(world.store.count(Operation::Get) - before, 2);
+    put(&world, DATABASE, &whole).await;
+    let fetched = reader.fetch(DATABASE, &[name(1)]).await.unwrap();
+    assert!(!fetched.segments[0].is_damaged());
 }
 
 #[tokio::test(start_paused = true)]

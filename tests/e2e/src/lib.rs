@@ -21,6 +21,7 @@
 //! | `backpressure` | writers that stop beside a tail that is not flushed, and go on after it |
 //! | `compaction` | compactors beside writers and queriers: nobody notices |
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
+//! | `damage` | damaged objects: what is lost is named, the rest is served |
 //! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
 //! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
 //! | `expansions` | statements that make very much of little are refused |
@@ -45,6 +46,8 @@ mod clients;
 mod command_line;
 #[cfg(test)]
 mod compaction;
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod earlier_states;
 #[cfg(test)]

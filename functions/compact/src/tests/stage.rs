@@ -109,7 +109,7 @@ pub(crate) struct Stage {
     pub(crate) catalog: Arc<Catalog>,
     pub(super) manifests: ManifestStore,
     writer: WriteService,
-    rules: Rules,
+    pub(super) rules: Rules,
     pub(super) policy: MergePolicy,
     pub(super) collect: CollectSettings,
 }

@@ -12,6 +12,7 @@ use datafusion::{
 };
 use neap_cache::{KeyFilter, Layer, Shape};
 use neap_catalog::Table;
+use neap_manifest::TimeRange;
 use neap_schema::TIME_COLUMN;
 
 use super::{
@@ -148,6 +149,11 @@ impl CacheTable {
         from: i64,
         request: Option<&Excerpt<'_>>,
     ) -> Result<Option<Layer>> {
+        let times = TimeRange {
+            first: from,
+            last: i64::MAX,
+        };
+        self.rows.check_intact(times)?;
         let session = || self.scope.full_session();
         let wanted = BaseWanted {
             rows: &self.rows,

@@ -126,11 +126,20 @@ impl SnapshotTable {
             })
     }
 
+    /// Checks that no damaged object held rows of these times.
+    pub(crate) fn check_intact(&self, times: neap_manifest::TimeRange) -> Result<()> {
+        let manifest = &self.snapshot.manifest.value;
+        let table = (self.table.id(), self.table.name());
+        let checked = manifest.check_intact(self.snapshot.database, table, times);
+        checked.map_err(external)
+    }
+
     /// The sections that may have rows of these times.
     pub(crate) async fn sections(
         &self,
         times: neap_manifest::TimeRange,
     ) -> Result<Vec<SectionWithFooter>> {
+        self.check_intact(times)?;
         let sections = self.shared.sections(&self.snapshot, self.table.id(), times);
         sections.await.map_err(external)
     }

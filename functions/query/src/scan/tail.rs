@@ -24,8 +24,13 @@ const SMALL_INDEX_BYTES: usize = 128 << 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TailError {
     /// A segment is damaged.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
+    #[error("table '{table}' can't be read: {source}")]
+    Segment {
+        /// The table.
+        table: String,
+        /// The damage.
+        source: SegmentError,
+    },
     /// The rows are not those of the table.
     #[error(transparent)]
     Points(#[from] PointsError),
@@ -63,6 +68,11 @@ pub(crate) fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+fn damaged(table: &Table, source: SegmentError) -> TailError {
+    let table = table.name().to_owned();
+    TailError::Segment { table, source }
+}
+
 /// Whether the error is that the index of a cache has no room beside the tail.
 fn has_no_room(error: &TailError) -> bool {
     matches!(error, TailError::Cache(CacheError::TooLarge { .. }))
@@ -90,6 +100,8 @@ struct Tail {
     builder: TailImageBuilder,
     /// The low-water mark above which they are.
     mark: Stamp,
+    /// The version of the manifest in which an operator had last set damaged objects aside.
+    quarantine: u64,
     taken: Vec<SegmentName>,
     /// The indexes of caches that were asked for since the builder began.
     overlays: BTreeMap<CacheId, TailIndex>,
@@ -115,6 +127,7 @@ impl Tail {
         Self {
             builder: TailImageBuilder::new(&table.tag_names(), table.arrow_schema()),
             mark: snapshot.mark(),
+            quarantine: snapshot.manifest.value.last_quarantine(),
             taken: Vec::new(),
             overlays: BTreeMap::new(),
             without_room: BTreeSet::new(),
@@ -165,7 +178,8 @@ impl Tail {
 
     /// Whether the snapshot's tail is what was taken in, or goes on from there.
     fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
-        *self.builder.schema() == table.arrow_schema()
+        self.quarantine == snapshot.manifest.value.last_quarantine()
+            && *self.builder.schema() == table.arrow_schema()
             && self
                 .builder
                 .tags()
@@ -181,9 +195,13 @@ impl Tail {
 
     /// Whether it was made for a later state of the database than the snapshot.
     fn is_ahead_of(&self, snapshot: &Snapshot) -> bool {
+        let quarantine = snapshot.manifest.value.last_quarantine();
         snapshot.as_of.is_some()
             || snapshot.mark() < self.mark
-            || snapshot.mark() == self.mark && snapshot.tail.len() < self.taken.len()
+            || quarantine < self.quarantine
+            || quarantine == self.quarantine
+                && snapshot.mark() == self.mark
+                && snapshot.tail.len() < self.taken.len()
     }
 
     /// Takes in what the snapshot has beyond what was taken in. For want of room the indexes of caches go.
@@ -194,7 +212,8 @@ impl Tail {
         limit: usize,
     ) -> Result<(), TailError> {
         for segment in snapshot.tail.iter().skip(self.taken.len()) {
-            for batch in segment.rows(table.id())? {
+            let rows = segment.rows(table.id());
+            for batch in rows.map_err(|source| damaged(table, source))? {
                 self.builder.push(&batch)?;
             }
             for delete in segment.deletes() {

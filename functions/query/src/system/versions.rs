@@ -1,7 +1,8 @@
 //! `system.versions`: the versions of the manifest that are remembered, oldest first.
 //!
 //! One that is readable answers queries as of its mark (`x-neap-as-of`), with all that was flushed until
-//! then; the last one also answers with what is in the tail.
+//! then; the last one also answers with what is in the tail. Objects that an operator has set aside are shown with the
+//! first of these versions that lacks their rows.
 
 use std::sync::Arc;
 
@@ -9,7 +10,10 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampNanosecondArray
 use datafusion::common::Result;
 use neap_manifest::{Manifest, Snapshot, VersionInfo};
 
-use super::{columns::table, nanoseconds};
+use super::{
+    columns::{table, utf8_or_null},
+    nanoseconds,
+};
 
 /// The versions that a snapshot's manifest remembers, one for each mark.
 pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
@@ -24,6 +28,8 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         let known = found.map(|found| found.version);
         known.or(record.last).unwrap_or(record.version)
     });
+    let versions: Vec<u64> = versions.collect();
+    let quarantined = quarantined(snapshot, &versions);
     let committed = marks.iter().zip(&found).map(|(record, found)| {
         let known = found.and_then(|found| found.committed);
         known.or(record.committed).and_then(nanoseconds)
@@ -32,7 +38,7 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
         (
             "version",
             false,
-            Arc::new(UInt64Array::from_iter_values(versions)),
+            Arc::new(UInt64Array::from_iter_values(versions.iter().copied())),
         ),
         (
             "low_water_mark",
@@ -53,6 +59,25 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch> {
                 found.iter().map(|found| Some(found.is_some())),
             )),
         ),
+        ("quarantined", true, utf8_or_null(quarantined.into_iter())),
     ];
     table(columns)
+}
+
+/// The objects that were set aside after the version before and up to each version.
+fn quarantined(snapshot: &Snapshot, versions: &[u64]) -> Vec<Option<String>> {
+    let mut all = vec![Vec::new(); versions.len()];
+    for record in &snapshot.manifest.value.damage {
+        let Some(quarantine) = record.quarantine else {
+            continue;
+        };
+        let place = versions.iter().position(|it| *it >= quarantine.version);
+        if let Some(names) = place.and_then(|place| all.get_mut(place)) {
+            names.push(record.name(snapshot.database));
+        }
+    }
+    let joined = all
+        .into_iter()
+        .map(|names| (!names.is_empty()).then(|| names.join(", ")));
+    joined.collect()
 }

@@ -112,6 +112,7 @@ async fn the_metrics_and_their_labels_are_these() {
     neap_compaction_filled_caches_total counter
     neap_compaction_merges_total counter
     neap_compaction_removed_sections_total counter
+    neap_damaged_objects gauge
     neap_data_cache_chunk_bytes gauge
     neap_data_cache_footer_bytes gauge
     neap_data_cache_hits_total counter

@@ -36,6 +36,7 @@ fn flush(instance: &Instance, read_mark: Stamp, cut: Stamp) -> FlushCommit {
         object: Some(object),
         caches: Vec::new(),
         gone_caches: Default::default(),
+        damage: Vec::new(),
         deletes: Vec::new(),
         tail: None,
         job: job(JobKind::Flush),

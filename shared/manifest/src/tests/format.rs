@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use neap_bucket::{RegisterValue, StoreTime};
+use neap_bucket::{RegisterValue, SegmentName, StoreTime};
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
 use super::{job, section, stamp};
 use crate::{
-    CacheEntry, Claim, Condemned, Dropped, Expiry, JobKind, Manifest, ObjectName, PageRef, Pin,
-    RecordedDelete, TagRange,
+    CacheEntry, Claim, Condemned, DamageRecord, DamagedPart, Dropped, Expiry, JobKind, LostRows,
+    Manifest, ObjectName, PageRef, Pin, RecordedDelete, TagRange,
 };
 
 fn page() -> PageRef {
@@ -39,8 +39,44 @@ fn condemned(what: Dropped, version: u64) -> Condemned {
 }
 
 #[test]
-fn version_two() {
-    assert_eq!(Manifest::FORMAT.version, 2);
+fn damage() {
+    let segment = SegmentName {
+        stamp: stamp(7),
+        nonce: 3,
+    };
+    let lost = LostRows {
+        table: TableId::new(3),
+        rows: 4,
+        min_time: -5,
+        max_time: 6,
+    };
+    let object = Ulid::from_parts(1, 3);
+    let mut manifest = Manifest {
+        damage: vec![DamageRecord {
+            origin: Some(DatabaseId::new(4)),
+            streams: vec![0, 900],
+            ..DamageRecord::of_object(DamagedPart::Segment(segment), vec![lost], 2)
+        }],
+        ..Manifest::default()
+    };
+    for part in [
+        DamagedPart::Section(object, 8),
+        DamagedPart::Page(object, 9),
+    ] {
+        let record = DamageRecord::of_object(part, Vec::new(), 2);
+        manifest.set_aside(record, 5, StoreTime::from_micros(9));
+    }
+    insta::assert_snapshot!(
+        serde_json::to_string(&manifest.damage).unwrap(),
+        @r#"[{"part":{"segment":{"stamp":7,"nonce":3}},"origin":4,"lost":[{"table":3,"rows":4,"min_time":-5,"max_time":6}],"streams":[0,900],"since":2},{"part":{"section":["00000000010000000000000003",8]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}},{"part":{"page":["00000000010000000000000003",9]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}}]"#
+    );
+    let json = serde_json::to_string(&manifest).unwrap();
+    assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+}
+
+#[test]
+fn version_three() {
+    assert_eq!(Manifest::FORMAT.version, 3);
     let range = TagRange {
         min: Some("a".to_owned()),
         max: None,

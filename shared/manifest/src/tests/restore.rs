@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Change, Versioned};
+use neap_bucket::{Change, Key, SegmentName, Stamp, Versioned};
 use neap_schema::{DatabaseId, TableId};
 
 use super::site::{Site, delete_of, mark};
 use crate::{
-    Manifest, ManifestError, ObjectName, Replacement, RestoreError, Section, section::SectionPlace,
+    DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, ObjectName, Replacement,
+    RestoreError, Section, TimeRange, section::SectionPlace,
 };
 
 const RESTORED: DatabaseId = DatabaseId::new(2);
@@ -84,6 +85,50 @@ async fn a_restored_database_has_what_the_version_had() {
         // What was before is known to the source only.
         assert!(Manifest::at(&restored, mark(1)).is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
+    let site = Site::new(1_000);
+    site.flush(&[(1, 0)]).await;
+    let lost = |table| LostRows {
+        table: TableId::new(table),
+        rows: 2,
+        min_time: 3,
+        max_time: 4,
+    };
+    let name = SegmentName {
+        stamp: Stamp::from_u64(7),
+        nonce: 1,
+    };
+    let record = DamageRecord::of_object(DamagedPart::Segment(name), vec![lost(1)], 0);
+    let change = |base: &Versioned<Manifest>| {
+        let mut next = Manifest::successor(base);
+        next.record_damage([record.clone()], base.version + 1);
+        Ok::<_, ()>(Change::Put(next, ()))
+    };
+    let register = site.store().register(site.database);
+    register.commit(None, change).await.unwrap();
+    let current = site.flush(&[(1, 0)]).await;
+    let set_aside = site.store().quarantine(site.database, current, &record);
+    let source = set_aside.await.unwrap();
+    let table = (TableId::new(1), "t");
+    let check =
+        |manifest: &Manifest, database| manifest.check_intact(database, table, TimeRange::ALL);
+    assert_eq!(check(&source.value, site.database), Ok(()));
+
+    // As of then the rows were missing, and nobody had given them up.
+    let restored = restore(&site, source, 2).await;
+    let error = check(&restored.value, RESTORED).unwrap_err();
+    assert_eq!(error.name, Key::Segment(site.database, name).to_string());
+    let [copied] = &restored.value.damage[..] else {
+        panic!("{:?}", restored.value.damage);
+    };
+    let set_aside = site.store().quarantine(RESTORED, restored.clone(), copied);
+    let restored = set_aside.await.unwrap();
+    assert_eq!(check(&restored.value, RESTORED), Ok(()));
+    assert_eq!(restored.value.damage.len(), 1);
+    assert!(!restored.value.keeps_segment(name), "it is the source's");
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,6 +141,7 @@ impl Site {
             object,
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: Vec::new(),
             tail: None,
             job: job(JobKind::Flush),

@@ -119,6 +119,7 @@ impl Stage {
             needs_catalog: 1,
             caches: Vec::new(),
             gone_caches: Default::default(),
+            damage: Vec::new(),
             deletes: delete
                 .map(|condition| (upto, RowDelete { table, condition }))
                 .into_iter()

@@ -1,0 +1,108 @@
+//! Damaged objects that jobs have met: what of a tail can be read all the same, and what an operator is told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use neap_manifest::{DamageRecord, Manifest};
+use neap_schema::DatabaseId;
+use neap_wal::Segment;
+
+/// The maximum number of damaged objects of a database that are remembered beside those of its manifest.
+const MAX_OBJECTS: usize = 100;
+
+/// The damaged objects of one database.
+#[derive(Debug, Default)]
+struct OfDatabase {
+    /// Those that the manifest records and no operator has set aside.
+    recorded: BTreeSet<String>,
+    /// The segment that stopped the last flush.
+    segment: Option<String>,
+    /// Pages and bundles that plans and merges could not read since then.
+    data: BTreeSet<String>,
+    /// The version of the manifest in which an operator has set something aside at last.
+    quarantine: u64,
+}
+
+impl OfDatabase {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let unreadable = self.segment.iter().chain(&self.data);
+        self.recorded.iter().chain(unreadable)
+    }
+}
+
+/// The damaged objects of a bucket as far as the jobs of this process know, for metrics and `/ready`.
+#[derive(Debug, Default)]
+pub struct DamagedObjects(Mutex<BTreeMap<DatabaseId, OfDatabase>>);
+
+impl DamagedObjects {
+    fn databases(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, OfDatabase>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, database: DatabaseId, change: impl FnOnce(&mut OfDatabase)) {
+        let mut databases = self.databases();
+        let of_database = databases.entry(database).or_default();
+        change(of_database);
+        if of_database.names().next().is_none() && of_database.quarantine == 0 {
+            databases.remove(&database);
+        }
+    }
+
+    /// Takes over what a manifest records. After a quarantine, what jobs could not read before is forgotten.
+    pub(crate) fn note_manifest(&self, database: DatabaseId, manifest: &Manifest) {
+        let reported = manifest.reported_damage();
+        let recorded = reported.map(|record| record.name(database)).collect();
+        let quarantine = manifest.last_quarantine();
+        self.change(database, |one| {
+            one.recorded = recorded;
+            if quarantine != one.quarantine {
+                one.quarantine = quarantine;
+                // What is left of it is met again.
+                one.data.clear();
+            }
+        });
+    }
+
+    /// Takes over the segment that stops a flush, if one does.
+    pub(crate) fn note_flush(&self, database: DatabaseId, segment: Option<String>) {
+        self.change(database, |one| one.segment = segment);
+    }
+
+    /// Adds a page or bundle that a plan or merge could not read.
+    pub(crate) fn note_data(&self, database: DatabaseId, name: String) {
+        self.change(database, |one| {
+            if one.data.len() < MAX_OBJECTS {
+                one.data.insert(name);
+            }
+        });
+    }
+
+    /// The names of the objects, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let databases = self.databases();
+        let names: BTreeSet<_> = databases.values().flat_map(OfDatabase::names).collect();
+        names.into_iter().cloned().collect()
+    }
+}
+
+/// Segments without what can't be read of them or is set aside, in their order, and the records of streams whose
+/// damage the manifest does not record yet.
+pub(crate) fn readable(
+    manifest: &Manifest,
+    segments: &[Arc<Segment>],
+) -> (Vec<Arc<Segment>>, Vec<DamageRecord>) {
+    let mut damage = Vec::new();
+    let rest = segments.iter().filter_map(|segment| {
+        let segment = manifest.admit(segment)?;
+        if !segment.is_damaged() {
+            return Some(segment);
+        }
+        let record = DamageRecord::of_streams(&segment);
+        let rest = segment.without_streams(&record.streams);
+        damage.push(record);
+        Some(Arc::new(rest))
+    });
+    (rest.collect(), damage)
+}

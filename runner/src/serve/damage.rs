@@ -1,0 +1,76 @@
+//! Damaged objects that the parts of this process have met, for `/ready` and the metrics.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use neap_compact::DamagedObjects;
+use neap_http::{MetricKind, Metrics};
+use neap_manifest::SnapshotReader;
+
+use super::ready::{Condition, Conditions};
+
+/// The maximum number of objects that `/ready` names.
+const MAX_NAMES: usize = 10;
+
+/// The damaged objects that flushes, maintenance and queries have met and that no operator has set aside.
+#[derive(Debug)]
+pub(super) struct DamageMonitor {
+    jobs: Mutex<Vec<Arc<DamagedObjects>>>,
+    snapshots: Arc<SnapshotReader>,
+}
+
+impl DamageMonitor {
+    /// A monitor of what queries read.
+    pub(super) fn new(snapshots: Arc<SnapshotReader>) -> Self {
+        Self {
+            jobs: Mutex::default(),
+            snapshots,
+        }
+    }
+
+    /// Adds what jobs meet.
+    pub(super) fn add(&self, objects: Arc<DamagedObjects>) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.push(objects);
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_jobs = jobs.iter().flat_map(|objects| objects.names());
+        of_jobs.chain(self.snapshots.damaged_objects()).collect()
+    }
+
+    /// Adds the metric.
+    pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
+        let monitor = Arc::clone(self);
+        let help = "Damaged objects that this process has met and that no operator has set aside.";
+        metrics.collect(
+            "neap_damaged_objects",
+            help,
+            MetricKind::Gauge,
+            move |samples| {
+                let count = u32::try_from(monitor.names().len()).unwrap_or(u32::MAX);
+                samples.add(&[], count);
+            },
+        );
+    }
+}
+
+impl Conditions for DamageMonitor {
+    /// One condition, with the names of some of the objects.
+    fn conditions(&self) -> Vec<Condition> {
+        let names = self.names();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let count = names.len();
+        let first: Vec<_> = names.into_iter().take(MAX_NAMES).collect();
+        let more = if count > MAX_NAMES { ", …" } else { "" };
+        let first = first.join(", ");
+        let text = format!("{count} damaged objects, see `neap fsck`: {first}{more}");
+        let name = "damage";
+        vec![Condition { name, text }]
+    }
+}

@@ -1,0 +1,50 @@
+//! Findings of damage that a manifest records.
+
+use neap_catalog::DatabaseCatalog;
+use neap_manifest::{LostRows, Manifest};
+use neap_schema::DatabaseId;
+
+use crate::{Finding, FindingKind, quarantine::LostTable, references::table_name};
+
+/// The findings of what flushes have passed by and operators have set aside.
+pub(crate) fn recorded(
+    database: DatabaseId,
+    manifest: &Manifest,
+    catalog: &DatabaseCatalog,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for record in &manifest.damage {
+        let state = |lost: &str| match &record.quarantine {
+            Some(quarantine) => {
+                let version = quarantine.version;
+                let message =
+                    format!("it is set aside since version {version} of the manifest: {lost}");
+                Finding::note(FindingKind::Quarantined, message)
+            }
+            None => {
+                let message = format!("{lost} can't be read, and a flush has passed them");
+                Finding::error(FindingKind::Damaged, message)
+            }
+        };
+        let key = record.name(database);
+        if record.lost.is_empty() {
+            findings.push(state(&lost_text(&[], catalog)).at(&key));
+        }
+        findings.extend(record.lost.iter().map(|rows| {
+            let lost = lost_text(std::slice::from_ref(rows), catalog);
+            let table = table_name(catalog, rows.table);
+            state(&lost).at(&key).of_table(table)
+        }));
+    }
+    findings
+}
+
+/// Lost rows, for people.
+pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String {
+    let tables = lost.iter().map(|rows| LostTable::of(rows, catalog));
+    let tables: Vec<_> = tables.map(|table| table.to_string()).collect();
+    match tables.is_empty() {
+        true => "all that it held".to_owned(),
+        false => tables.join(", "),
+    }
+}

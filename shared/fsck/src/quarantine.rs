@@ -1,0 +1,463 @@
+//! Setting damaged objects aside, so that queries go on without their rows. The objects are kept.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat};
+use neap_bucket::{FormatError, Key, Register, RegisterError, SegmentName, Versioned};
+use neap_catalog::DatabaseCatalog;
+use neap_manifest::{
+    DamageRecord, DamagedPart, Dropped, JobKind, JobRecord, LostRows, Manifest, PageRef,
+    ReplaceOutcome, Replacement, Section,
+};
+use neap_schema::{DatabaseId, TableId};
+use neap_wal::{Segment, SegmentError};
+use serde::Serialize;
+
+use crate::{
+    Fsck, FsckError,
+    database::Target,
+    fsck::{choose, entries},
+    messages,
+    references::table_name,
+    sections::read_all,
+    store::fetch,
+};
+
+/// An object as an operator names it: its key, and of a single section or page its first byte after `@` or `:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectPart {
+    key: Key,
+    offset: Option<u64>,
+}
+
+impl FromStr for ObjectPart {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (key, offset) = match text.split_once(['@', ':']) {
+            None => (text, None),
+            Some((key, offset)) => {
+                let offset = offset.parse();
+                let offset = offset.map_err(|_| "a byte is expected after '@'".to_owned())?;
+                (key, Some(offset))
+            }
+        };
+        let key: Option<Key> = key.parse().ok();
+        match (key, offset) {
+            (Some(key @ Key::Segment(..)), None) => Ok(Self { key, offset }),
+            (Some(key @ (Key::Bundle(..) | Key::Page(..))), _) => Ok(Self { key, offset }),
+            _ => Err("the key of a segment, a bundle or a page is expected".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for ObjectPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.offset {
+            None => write!(f, "{}", self.key),
+            Some(offset) => write!(f, "{}@{offset}", self.key),
+        }
+    }
+}
+
+impl ObjectPart {
+    /// The database whose object it is.
+    fn database(&self) -> Option<DatabaseId> {
+        match self.key {
+            Key::Segment(database, _) | Key::Bundle(database, _) | Key::Page(database, _) => {
+                Some(database)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_at(&self, key: &Key, offset: u64) -> bool {
+        self.key == *key && self.offset.is_none_or(|wanted| wanted == offset)
+    }
+
+    fn names(&self, record: &DamageRecord, database: DatabaseId) -> bool {
+        let key = record.key(database);
+        match record.part {
+            DamagedPart::Segment(_) => self.key == key,
+            DamagedPart::Section(_, offset) | DamagedPart::Page(_, offset) => {
+                self.is_at(&key, offset)
+            }
+        }
+    }
+}
+
+/// Rows of a table that are lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostTable {
+    /// The name of the table.
+    pub table: String,
+    /// The number of rows.
+    pub rows: u64,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+}
+
+impl LostTable {
+    pub(crate) fn of(rows: &LostRows, catalog: &DatabaseCatalog) -> Self {
+        Self {
+            table: table_name(catalog, rows.table),
+            rows: rows.rows,
+            min_time: rows.min_time,
+            max_time: rows.max_time,
+        }
+    }
+}
+
+impl fmt::Display for LostTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, last] = [self.min_time, self.max_time].map(|time| {
+            DateTime::from_timestamp_nanos(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        });
+        let (rows, table) = (self.rows, &self.table);
+        write!(f, "{rows} rows of table {table:?} from {first} to {last}")
+    }
+}
+
+/// What is lost with a damaged object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostObject {
+    /// The database.
+    pub database: String,
+    /// The id of the database.
+    #[serde(skip)]
+    pub id: DatabaseId,
+    /// The object, and of a section or page its first byte.
+    pub object: String,
+    /// The rows.
+    pub tables: Vec<LostTable>,
+    /// Whether the rows are only what the damaged header of a segment claims. Such a segment may also have had row
+    /// deletes.
+    pub is_claim: bool,
+    /// Whether the object is set aside now.
+    pub quarantined: bool,
+}
+
+impl LostObject {
+    /// The rows, for people.
+    pub fn rows(&self) -> String {
+        let tables: Vec<_> = self.tables.iter().map(ToString::to_string).collect();
+        match (self.is_claim, tables.is_empty()) {
+            (true, true) => "all that it held, which its damaged header does not tell".to_owned(),
+            (true, false) => format!(
+                "all that it held, by its damaged header {}",
+                tables.join(", ")
+            ),
+            (false, _) => tables.join(", "),
+        }
+    }
+}
+
+impl fmt::Display for LostObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.quarantined {
+            true => "quarantined",
+            false => "damaged",
+        };
+        let (object, database) = (&self.object, &self.database);
+        write!(
+            f,
+            "{state} {object} ({database:?}): lost are {}",
+            self.rows()
+        )
+    }
+}
+
+/// A damaged object that can be set aside.
+struct Found {
+    record: DamageRecord,
+    /// The section, if it is one that the manifest names.
+    section: Option<Arc<Section>>,
+}
+
+impl From<DamageRecord> for Found {
+    fn from(record: DamageRecord) -> Self {
+        Self {
+            section: None,
+            record,
+        }
+    }
+}
+
+impl Fsck {
+    /// Finds what is lost with a damaged object, in the database that it belongs to or in the one of a name, and
+    /// sets it aside if `commit`. The object is read first: one that is whole is refused.
+    ///
+    /// # Errors
+    /// `NotDamaged`; `NotNamed`: the database needs no such object; and what the store answers.
+    pub async fn quarantine(
+        &self,
+        part: &ObjectPart,
+        database: Option<&str>,
+        commit: bool,
+    ) -> Result<Vec<LostObject>, FsckError> {
+        let root = self.root().await?;
+        let root = root.map_err(|finding| FsckError::BrokenOff(finding.to_string()))?;
+        let entries = entries(&root.value);
+        let chosen = choose(&entries, database)?;
+        let chosen = chosen
+            .into_iter()
+            .filter(|entry| database.is_some() || Some(entry.id) == part.database());
+        let mut lost = Vec::new();
+        for entry in chosen {
+            let target = Target {
+                fsck: self,
+                id: entry.id,
+                name: &entry.name,
+                full: false,
+            };
+            lost.extend(target.quarantine(part, commit).await?);
+        }
+        match lost.is_empty() {
+            true => Err(FsckError::NotNamed(part.to_string())),
+            false => Ok(lost),
+        }
+    }
+}
+
+/// Whether a segment would be whole with another version in its envelope.
+fn is_of_known_version(
+    database: DatabaseId,
+    name: SegmentName,
+    object: &Bytes,
+    known: u16,
+) -> bool {
+    (1..=known).any(|version| {
+        let mut bytes = object.to_vec();
+        if let Some(place) = bytes.get_mut(4..6) {
+            place.copy_from_slice(&u16::to_le_bytes(version));
+        }
+        Segment::decode(database, name, bytes.into()).is_ok()
+    })
+}
+
+impl Target<'_> {
+    async fn quarantine(
+        &self,
+        part: &ObjectPart,
+        commit: bool,
+    ) -> Result<Vec<LostObject>, FsckError> {
+        let manifest = self.fsck.manifests.read(self.id, None).await?;
+        let catalog = self.known_catalog().await?;
+        let mut recorded = manifest.value.damage.iter();
+        let found = match recorded.find(|record| part.names(record, self.id)) {
+            Some(record) => vec![Found::from(record.clone())],
+            None => self.find_damage(part, &manifest.value, &catalog).await?,
+        };
+        if commit {
+            self.commit(manifest, &found).await?;
+        }
+        let lost = found.iter().map(|one| {
+            let tables = one.record.lost.iter();
+            LostObject {
+                database: self.name.to_owned(),
+                id: self.id,
+                object: one.record.name(self.id),
+                tables: tables.map(|rows| LostTable::of(rows, &catalog)).collect(),
+                is_claim: one.record.is_claim(),
+                quarantined: commit || one.record.quarantine.is_some(),
+            }
+        });
+        Ok(lost.collect())
+    }
+
+    /// The catalog, for names of tables; an empty one if it is damaged.
+    async fn known_catalog(&self) -> Result<Arc<DatabaseCatalog>, FsckError> {
+        let key = Key::DatabaseCatalog(self.id);
+        let register: Register<DatabaseCatalog> =
+            Register::new(self.fsck.bucket.clone(), key, neap_bucket::RECENT_PUT_IDS);
+        match register.read(None).await {
+            Ok(catalog) => Ok(catalog.value),
+            Err(RegisterError::Format(_)) => Ok(Arc::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what the manifest does not record as damaged yet.
+    async fn find_damage(
+        &self,
+        part: &ObjectPart,
+        manifest: &Manifest,
+        catalog: &DatabaseCatalog,
+    ) -> Result<Vec<Found>, FsckError> {
+        let found = match part.key {
+            Key::Segment(of, name) if of == self.id && name.stamp > manifest.low_water_mark => {
+                self.damaged_segment(name).await?.into_iter().collect()
+            }
+            Key::Bundle(..) => self.damaged_sections(part, manifest, catalog).await?,
+            Key::Page(..) => self.damaged_pages(part, manifest).await?,
+            _ => return Err(FsckError::NotNamed(part.to_string())),
+        };
+        match found.is_empty() {
+            true => Err(FsckError::NotDamaged(part.to_string())),
+            false => Ok(found),
+        }
+    }
+
+    async fn damaged_segment(&self, name: SegmentName) -> Result<Option<Found>, FsckError> {
+        let key = Key::Segment(self.id, name);
+        let Some(object) = fetch(&self.fsck.bucket, &key, None).await? else {
+            return Err(FsckError::NotNamed(key.to_string()));
+        };
+        match Segment::decode(self.id, name, object.clone()) {
+            Ok(segment) if segment.is_damaged() => {
+                Ok(Some(DamageRecord::of_streams(&segment).into()))
+            }
+            Ok(_) => Ok(None),
+            // Unless it is only the number of the version that is damaged.
+            Err(SegmentError::Format(ref error @ FormatError::Newer { known, .. }))
+                if !is_of_known_version(self.id, name, &object, known) =>
+            {
+                Err(FsckError::BrokenOff(error.to_string()))
+            }
+            Err(_) => {
+                let claimed = Segment::claimed_tables(&object);
+                let lost = claimed.into_iter().map(LostRows::from).collect();
+                let part = DamagedPart::Segment(name);
+                Ok(Some(DamageRecord::of_object(part, lost, 0).into()))
+            }
+        }
+    }
+
+    async fn damaged_sections(
+        &self,
+        part: &ObjectPart,
+        manifest: &Manifest,
+        catalog: &DatabaseCatalog,
+    ) -> Result<Vec<Found>, FsckError> {
+        let named = self.load(manifest, &mut Vec::new()).await?;
+        let mut is_named = false;
+        let mut found = Vec::new();
+        for one in named.live {
+            let section = Arc::clone(&one.section);
+            if !part.is_at(&section.key(self.id), section.offset) {
+                continue;
+            }
+            is_named = true;
+            let is_damaged = match catalog.table_by_id(section.table) {
+                Some(table) => {
+                    let wanted = vec![(one, Arc::clone(table))];
+                    let read = read_all(&self.fsck.bucket, self.id, wanted, &|_| {}).await?;
+                    let mut findings = read.iter().flat_map(|read| &read.findings);
+                    findings.any(messages::is_damage)
+                }
+                None => !self.is_whole(&section).await?,
+            };
+            if is_damaged {
+                let part = DamagedPart::Section(section.object, section.offset);
+                let lost = vec![LostRows::of_section(&section)];
+                found.push(Found {
+                    section: Some(section),
+                    ..DamageRecord::of_object(part, lost, 0).into()
+                });
+            }
+        }
+        match is_named {
+            true => Ok(found),
+            false => Err(FsckError::NotNamed(part.to_string())),
+        }
+    }
+
+    /// Whether the bytes of a section are those that were written, as far as its checksum tells.
+    async fn is_whole(&self, section: &Section) -> Result<bool, FsckError> {
+        let key = section.key(self.id);
+        let bytes = fetch(&self.fsck.bucket, &key, Some(section.range())).await?;
+        Ok(bytes.is_some_and(|bytes| {
+            let checksum = section.crc32c.unwrap_or_else(|| crc32c::crc32c(&bytes));
+            bytes.len() as u64 == section.length && crc32c::crc32c(&bytes) == checksum
+        }))
+    }
+
+    async fn damaged_pages(
+        &self,
+        part: &ObjectPart,
+        manifest: &Manifest,
+    ) -> Result<Vec<Found>, FsckError> {
+        let dropped = manifest
+            .condemned
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                Dropped::Page(page) => Some(page),
+                Dropped::Section(_) | Dropped::Object(_) => None,
+            });
+        let pages = manifest.pages.iter().chain(dropped);
+        let named: Vec<&PageRef> = pages
+            .filter(|page| part.is_at(&page.key(self.id), page.offset))
+            .collect();
+        if named.is_empty() {
+            return Err(FsckError::NotNamed(part.to_string()));
+        }
+        let mut found = Vec::new();
+        for page in named {
+            if self.page(page).await?.is_err() {
+                let part = DamagedPart::Page(page.object, page.offset);
+                let lost = vec![LostRows::of_page(page)];
+                found.push(DamageRecord::of_object(part, lost, page.first_added).into());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sets aside what is not yet.
+    async fn commit(
+        &self,
+        mut base: Versioned<Manifest>,
+        found: &[Found],
+    ) -> Result<(), FsckError> {
+        let manifests = &self.fsck.manifests;
+        let mut sections: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
+        for one in found {
+            match &one.section {
+                Some(section) => {
+                    let of_table = sections.entry(section.table).or_default();
+                    of_table.push(Arc::clone(section));
+                }
+                None if one.record.quarantine.is_some() => {}
+                None => base = manifests.quarantine(self.id, base, &one.record).await?,
+            }
+        }
+        for (table, remove) in sections {
+            let replacement = self.removal(table, remove);
+            let outcome = manifests.quarantine_sections(self.id, base.clone(), &replacement);
+            base = match outcome.await? {
+                ReplaceOutcome::Committed(current) => current,
+                ReplaceOutcome::GivenUp(reason) => {
+                    return Err(FsckError::BrokenOff(reason.to_string()));
+                }
+                ReplaceOutcome::Unknown { reason } => return Err(FsckError::BrokenOff(reason)),
+            };
+        }
+        Ok(())
+    }
+
+    fn removal(&self, table: TableId, remove: Vec<Arc<Section>>) -> Replacement {
+        Replacement {
+            table,
+            add: Vec::new(),
+            object: None,
+            floor: None,
+            claim: None,
+            job: JobRecord {
+                id: self.fsck.bucket.draw_ulid(),
+                kind: JobKind::Quarantine,
+                table: Some(table),
+                inputs: u32::try_from(remove.len()).unwrap_or(u32::MAX),
+                outputs: 0,
+                rows: 0,
+                bytes_in: remove.iter().map(|section| section.length).sum(),
+                bytes_out: 0,
+                duration_ms: 0,
+                finished: self.fsck.bucket.clock().now().unwrap_or_default(),
+                version: 0,
+            },
+            remove,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Damaged objects that an operator sets aside.
+
+use neap_bucket::Key;
+use neap_manifest::Section;
+use neap_wal::Segment;
+
+use super::{CPU, MEM, Stage, lines};
+use crate::{Fsck, FsckError, FsckOptions, LostObject, ObjectPart, Report};
+
+impl Stage {
+    async fn quarantine(&self, part: &str, commit: bool) -> Result<Vec<LostObject>, FsckError> {
+        let fsck = Fsck::new(self.bucket.clone());
+        fsck.quarantine(&part.parse().unwrap(), None, commit).await
+    }
+
+    /// What is shown before anything changes, and then done.
+    async fn lose(&self, part: &str) -> String {
+        let version = self.manifest().await.version;
+        let shown = self.quarantine(part, false).await.unwrap();
+        assert_eq!(self.manifest().await.version, version);
+        let done = self.quarantine(part, true).await.unwrap();
+        assert!(shown.iter().all(|one| !one.quarantined));
+        assert!(done.iter().all(|one| one.quarantined));
+        let report = Report {
+            lost: done,
+            ..Report::default()
+        };
+        let again = self.quarantine(part, true).await.unwrap();
+        assert_eq!(again, report.lost);
+        let text = report.lost.iter().map(ToString::to_string);
+        text.collect::<Vec<_>>()
+            .join("\n")
+            .replace(part, "<object>")
+    }
+}
+
+fn offset_of_rows(segment: &Segment) -> usize {
+    let streams: usize = segment
+        .directory()
+        .iter()
+        .map(|stream| stream.length as usize)
+        .sum();
+    segment.size_bytes() - streams
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_set_aside() {
+    for stage in Stage::filled().await {
+        let key = stage.segment().await;
+        let Key::Segment(database, name) = key else {
+            panic!("{key}");
+        };
+        let bytes = stage.bytes(&key).await;
+        let segment = Segment::decode(database, name, bytes.into()).unwrap();
+        stage.flip_bit(&key, offset_of_rows(&segment) + 40).await;
+        let found = lines(&stage.quick().await);
+        assert_eq!(found, lines(&stage.full().await));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(found, @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read: their checksum does not match"#);
+        }
+        let lost = stage.lose(&key.to_string()).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+        }
+        let report = stage.quick().await;
+        assert!(report.clean);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(lines(&report), @r#"note     <tail> ("db"."cpu"): it is set aside since version 3 of the manifest: 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+        }
+        stage.flush().await;
+        assert!(stage.full().await.clean);
+        stage.bytes(&key).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_that_a_flush_has_passed_is_an_error_until_it_is_set_aside() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let key = stage.segment().await;
+    let end = stage.bytes(&key).await.len();
+    stage.flip_bit(&key, end - 20).await;
+    stage.flush().await;
+    let report = stage.quick().await;
+    assert_eq!(report.errors, 1);
+    insta::assert_snapshot!(lines(&report), @r#"error    <tail> ("db"."cpu"): 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z can't be read, and a flush has passed them"#);
+    stage.lose(&key.to_string()).await;
+    assert!(stage.full().await.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_with_a_damaged_header_is_set_aside_as_a_whole() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let key = stage.segment().await;
+    // The checksum of the envelope.
+    stage.flip_bit(&key, 25).await;
+    insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <tail> ("db"): its checksum does not match; by its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+    let lost = stage.lose(&key.to_string()).await;
+    insta::assert_snapshot!(lost, @r#"quarantined <object> ("db"): lost are all that it held, by its damaged header 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
+    assert!(stage.quick().await.clean);
+    stage.flush().await;
+    assert!(stage.full().await.clean);
+    stage.bytes(&key).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_with_a_damaged_version_is_set_aside_and_one_of_a_newer_release_is_not() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let key = stage.segment().await;
+    stage.flip_bit(&key, 4).await;
+    stage.flip_bit(&key, 50).await;
+    let error = stage.quarantine(&key.to_string(), true).await;
+    assert!(matches!(error, Err(FsckError::BrokenOff(_))), "{error:?}");
+    stage.flip_bit(&key, 50).await;
+    stage.lose(&key.to_string()).await;
+    assert!(stage.quick().await.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_damaged_is_set_aside() {
+    let stage = Stage::in_memory().await;
+    stage.fill().await;
+    let segment = stage.segment().await.to_string();
+    let section = stage.sections(CPU).await.remove(0);
+    let bundle = section.key(stage.database).to_string();
+    for (part, expected) in [
+        (segment.clone(), format!("'{segment}' is not damaged")),
+        (bundle.clone(), format!("'{bundle}' is not damaged")),
+        (
+            format!("{bundle}@99999"),
+            format!("the manifest of its database does not name '{bundle}@99999'"),
+        ),
+        (
+            "data/9/01K4S2GX8P0000000000000000.page".to_owned(),
+            "the manifest of its database does not name 'data/9/01K4S2GX8P0000000000000000.page'"
+                .to_owned(),
+        ),
+    ] {
+        let error = stage.quarantine(&part, true).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    for part in ["catalog", "x", "db/1/manifest", "data/1/x.page@y"] {
+        part.parse::<ObjectPart>().unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_section_is_set_aside_alone() {
+    for stage in Stage::filled().await {
+        let (section, other) = (
+            stage.sections(CPU).await.remove(0),
+            stage.sections(MEM).await.remove(0),
+        );
+        assert_eq!(section.object, other.object);
+        let key = section.key(stage.database);
+        stage.flip_bit(&key, section.offset as usize + 30).await;
+        let found = stage.full().await;
+        assert!(!found.clean);
+        let name = key.to_string();
+        let lost = stage.quarantine(&name, true).await.unwrap();
+        let [lost] = &lost[..] else {
+            panic!("{lost:?}");
+        };
+        assert_eq!(lost.object, format!("{name}@{}", section.offset));
+        assert_eq!(
+            lost.rows(),
+            "2 rows of table \"cpu\" from 1970-01-01T00:00:00.000000005Z to 1970-01-01T00:00:00.000000007Z"
+        );
+        let report = stage.full().await;
+        assert!(report.clean, "{}", lines(&report));
+        assert_eq!(stage.sections(CPU).await.len(), 1);
+        assert_eq!(stage.sections(MEM).await.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_page_is_set_aside_and_repairs_condemn_nothing_that_it_may_name() {
+    let stage = Stage::paged().await;
+    let page = stage.manifest().await.value.pages[0].clone();
+    let before: Vec<Section> = stage.sections(CPU).await;
+    let key = page.key(stage.database);
+    stage.flip_bit(&key, page.offset as usize + 40).await;
+    let error = stage.quick().await;
+    assert!(!error.clean);
+    let lost = stage.lose(&format!("{key}@{}", page.offset)).await;
+    let rows = format!("lost are {} rows of table \"cpu\" from ", page.rows);
+    assert!(lost.contains(&rows), "{lost}");
+    stage.advance(std::time::Duration::from_secs(48 * 3600));
+    let report = stage.repair(true).await;
+    assert!(report.clean, "{}", lines(&report));
+    let left = stage.sections(CPU).await;
+    assert_eq!(left.len(), before.len() - page.sections as usize);
+    let manifest = stage.manifest().await;
+    assert_eq!(manifest.value.condemned, []);
+    let options = FsckOptions::default();
+    assert!(stage.check_with(&options).await.clean);
+}

@@ -1,0 +1,416 @@
+//! Damaged objects that a manifest remembers: which rows they held, and whether an operator has set them aside.
+//!
+//! ```text
+//!   a flush meets a damaged stream --> reported --- an operator quarantines it ---> quarantined
+//!        (the mark passes it)              |                                            |
+//!                    queries of these rows fail by name               queries go on without these rows
+//! ```
+//!
+//! The object is kept in both states: a collector never deletes it. A segment above the mark, a section or a page
+//! that is damaged and not recorded is reported by the reads that meet it.
+
+use std::{fmt, sync::Arc};
+
+use neap_bucket::{Change, Commit, Key, SegmentName, StoreTime, Versioned};
+use neap_schema::{DatabaseId, TableId};
+use neap_wal::{Segment, TableRows};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::{
+    Manifest, ManifestError, ManifestStore, ObjectName, PageRef, Section, TimeRange,
+    replace::no_date,
+};
+
+/// The maximum number of records of a manifest. A flush stops below the damage that it can't record any more.
+pub const MAX_DAMAGE_RECORDS: usize = 1_000;
+
+/// A damaged object, or the damaged part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DamagedPart {
+    /// A segment.
+    Segment(SegmentName),
+    /// A section: its bundle and its first byte.
+    Section(Ulid, u64),
+    /// A page: its object and its first byte.
+    Page(Ulid, u64),
+}
+
+impl DamagedPart {
+    /// The key of the object.
+    pub fn key(self, database: DatabaseId) -> Key {
+        match self {
+            Self::Segment(name) => Key::Segment(database, name),
+            Self::Section(object, _) => Key::Bundle(database, object),
+            Self::Page(object, _) => Key::Page(database, object),
+        }
+    }
+
+    /// The object, if it is one of sections or pages.
+    pub(crate) fn object(self) -> Option<ObjectName> {
+        match self {
+            Self::Segment(_) => None,
+            Self::Section(object, _) => Some(ObjectName::Bundle(object)),
+            Self::Page(object, _) => Some(ObjectName::Page(object)),
+        }
+    }
+}
+
+/// Rows of one table that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostRows {
+    /// The table.
+    pub table: TableId,
+    /// The number of rows.
+    pub rows: u64,
+    /// The earliest time of a row, in nanoseconds since the Unix epoch.
+    pub min_time: i64,
+    /// The latest time of a row, in nanoseconds since the Unix epoch.
+    pub max_time: i64,
+}
+
+impl LostRows {
+    /// The rows of a section.
+    pub fn of_section(section: &Section) -> Self {
+        Self {
+            table: section.table,
+            rows: section.rows,
+            min_time: section.min_time,
+            max_time: section.max_time,
+        }
+    }
+
+    /// The rows of a page.
+    pub fn of_page(page: &PageRef) -> Self {
+        Self {
+            table: page.table,
+            rows: page.rows,
+            min_time: page.min_time,
+            max_time: page.max_time,
+        }
+    }
+}
+
+impl From<TableRows> for LostRows {
+    fn from(rows: TableRows) -> Self {
+        Self {
+            table: rows.table,
+            rows: rows.rows,
+            min_time: rows.min_time,
+            max_time: rows.max_time,
+        }
+    }
+}
+
+/// What an operator has decided on a damaged object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// The version of the manifest that set it aside.
+    pub version: u64,
+    /// When, by the store's clock.
+    pub time: StoreTime,
+}
+
+/// Damage that a manifest remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamageRecord {
+    /// The object.
+    pub part: DamagedPart,
+    /// The database whose object it is, if that is another one: a restored database begins with the damage of the
+    /// one that it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<DatabaseId>,
+    /// The rows that can't be read. Of a segment with a damaged header, what the header claims.
+    pub lost: Vec<LostRows>,
+    /// The offsets of the damaged streams of a segment. None: nothing of the object can be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<u32>,
+    /// The first version of the manifest from which the rows are missing.
+    pub since: u64,
+    /// Set when an operator has set the object aside: its rows are gone, and queries go on without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+}
+
+impl DamageRecord {
+    /// The damaged streams of a segment.
+    pub fn of_streams(segment: &Segment) -> Self {
+        Self {
+            part: DamagedPart::Segment(segment.name()),
+            origin: None,
+            lost: segment.damaged_rows().into_iter().map(From::from).collect(),
+            streams: segment.damaged_streams().map(|one| one.offset).collect(),
+            since: 0,
+            quarantine: None,
+        }
+    }
+
+    /// A whole object.
+    pub fn of_object(part: DamagedPart, lost: Vec<LostRows>, since: u64) -> Self {
+        Self {
+            part,
+            origin: None,
+            lost,
+            streams: Vec::new(),
+            since,
+            quarantine: None,
+        }
+    }
+
+    /// Whether nothing of a segment can be read, so that its rows are only what its damaged header claims.
+    pub fn is_claim(&self) -> bool {
+        matches!(self.part, DamagedPart::Segment(_)) && self.streams.is_empty()
+    }
+
+    /// The key of the object.
+    pub fn key(&self, database: DatabaseId) -> Key {
+        self.part.key(self.origin.unwrap_or(database))
+    }
+
+    /// The object as operators name it: the key, and the first byte of a section or page.
+    pub fn name(&self, database: DatabaseId) -> String {
+        match self.part {
+            DamagedPart::Segment(_) => self.key(database).to_string(),
+            DamagedPart::Section(_, offset) | DamagedPart::Page(_, offset) => {
+                format!("{}@{offset}", self.key(database))
+            }
+        }
+    }
+
+    fn lacks(&self, table: TableId, times: TimeRange) -> bool {
+        let mut lost = self.lost.iter();
+        lost.any(|rows| rows.table == table && times.meets(rows.min_time, rows.max_time))
+    }
+}
+
+/// Rows that are asked for can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamageError {
+    /// The object as operators name it.
+    pub name: String,
+    /// The name of the table.
+    pub table: String,
+    /// The number of rows that can't be read.
+    pub rows: u64,
+}
+
+impl fmt::Display for DamageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, table, rows } = self;
+        write!(
+            f,
+            "'{name}' is damaged: {rows} rows of table '{table}' can't be read; `neap fsck --quarantine {name}` \
+             shows what is lost"
+        )
+    }
+}
+
+impl std::error::Error for DamageError {}
+
+impl Manifest {
+    /// Whether all rows of a table with times in `times` can be read.
+    ///
+    /// # Errors
+    /// Some were in a damaged object that no operator has set aside.
+    pub fn check_intact(
+        &self,
+        database: DatabaseId,
+        (table, name): (TableId, &str),
+        times: TimeRange,
+    ) -> Result<(), DamageError> {
+        let mut reported = self.damage.iter().filter(|one| one.quarantine.is_none());
+        let Some(record) = reported.find(|one| one.lacks(table, times)) else {
+            return Ok(());
+        };
+        let lost = record.lost.iter().filter(|rows| rows.table == table);
+        Err(DamageError {
+            name: record.name(database),
+            table: name.to_owned(),
+            rows: lost.map(|rows| rows.rows).sum(),
+        })
+    }
+
+    /// The record of a damaged object of this database.
+    pub fn damage_of(&self, part: DamagedPart) -> Option<&DamageRecord> {
+        let own = self.damage.iter().filter(|one| one.origin.is_none());
+        own.into_iter().find(|one| one.part == part)
+    }
+
+    /// The damaged objects that no operator has set aside.
+    pub fn reported_damage(&self) -> impl Iterator<Item = &DamageRecord> {
+        self.damage.iter().filter(|one| one.quarantine.is_none())
+    }
+
+    /// Whether a segment is set aside as a whole.
+    pub fn is_quarantined(&self, name: SegmentName) -> bool {
+        let record = self.damage_of(DamagedPart::Segment(name));
+        record.is_some_and(|one| one.quarantine.is_some() && one.streams.is_empty())
+    }
+
+    /// A segment without what is set aside of it; `None` if that is all of it.
+    pub fn admit(&self, segment: &Arc<Segment>) -> Option<Arc<Segment>> {
+        let record = self.damage_of(DamagedPart::Segment(segment.name()));
+        match record.filter(|one| one.quarantine.is_some()) {
+            None => Some(Arc::clone(segment)),
+            Some(record) if record.streams.is_empty() => None,
+            Some(record) => Some(Arc::new(segment.without_streams(&record.streams))),
+        }
+    }
+
+    /// The newest version in which an operator set something aside; 0 if none did.
+    pub fn last_quarantine(&self) -> u64 {
+        let versions = self.damage.iter().filter_map(|one| one.quarantine);
+        versions.map(|one| one.version).max().unwrap_or(0)
+    }
+
+    /// Whether a collector keeps a segment because it is damaged.
+    pub fn keeps_segment(&self, name: SegmentName) -> bool {
+        self.damage_of(DamagedPart::Segment(name)).is_some()
+    }
+
+    /// The bundles and pages of this database that are kept because they are damaged.
+    pub fn damaged_objects(&self) -> impl Iterator<Item = ObjectName> {
+        let own = self.damage.iter().filter(|one| one.origin.is_none());
+        own.filter_map(|one| one.part.object())
+    }
+
+    /// How many damaged objects can still be recorded.
+    pub fn room_for_damage(&self) -> usize {
+        MAX_DAMAGE_RECORDS.saturating_sub(self.damage.len())
+    }
+
+    /// Records damage, in what becomes version `version`. What is set aside already stays so.
+    pub(crate) fn record_damage(
+        &mut self,
+        records: impl IntoIterator<Item = DamageRecord>,
+        version: u64,
+    ) {
+        for record in records {
+            if self.damage_of(record.part).is_none() {
+                self.damage.push(DamageRecord {
+                    since: version,
+                    ..record
+                });
+            }
+        }
+    }
+
+    /// Sets an object aside, in what becomes version `version`.
+    pub(crate) fn set_aside(&mut self, record: DamageRecord, version: u64, time: StoreTime) {
+        let quarantine = Some(Quarantine { version, time });
+        let known = self
+            .damage
+            .iter_mut()
+            .find(|one| one.part == record.part && one.origin == record.origin);
+        match known {
+            Some(known) => known.quarantine = known.quarantine.or(quarantine),
+            None => self.damage.push(DamageRecord {
+                quarantine,
+                ..record
+            }),
+        }
+    }
+
+    /// The damage that version `version` knew of, as it was then.
+    pub(crate) fn damage_in(&self, version: u64) -> Vec<DamageRecord> {
+        let known = self.damage.iter().filter(|one| one.since <= version);
+        let as_then = known.map(|one| DamageRecord {
+            quarantine: one.quarantine.filter(|it| it.version <= version),
+            ..one.clone()
+        });
+        as_then.collect()
+    }
+}
+
+/// Why nothing was set aside.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QuarantineError {
+    /// The manifest does not name it any more, or others keep changing it.
+    #[error("the manifest does not name it any more; check the bucket again")]
+    Changed,
+    /// The manifest can't hold more records.
+    #[error("the manifest has {MAX_DAMAGE_RECORDS} records of damage, which is the limit")]
+    Full,
+    /// The manifest could not be read or changed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+impl ManifestStore {
+    /// Sets a damaged segment or page aside, or an object of which the manifest has a record: queries go on without
+    /// its rows, and the object is kept.
+    ///
+    /// # Errors
+    /// `Changed`: the manifest does not name the page, or a flush has taken the segment in. Also what the store
+    /// answers.
+    pub async fn quarantine(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        record: &DamageRecord,
+    ) -> Result<Versioned<Manifest>, QuarantineError> {
+        let time = self.bucket.clock().now().ok_or_else(no_date)?;
+        let change = |base: &Versioned<Manifest>| {
+            let (next, version) = (Manifest::successor(base), base.version + 1);
+            match next.set_part_aside(record, version, time) {
+                Ok(next) => Ok(Change::Put(next, ())),
+                Err(error) => Err(error),
+            }
+        };
+        let register = self.register(database);
+        let commit = register.commit(Some(base), change).await;
+        match commit.map_err(ManifestError::from)? {
+            Commit::Committed { current, .. } => Ok(current),
+            Commit::Refused(error) => Err(error),
+            Commit::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
+        }
+    }
+}
+
+impl Manifest {
+    fn set_part_aside(
+        mut self,
+        record: &DamageRecord,
+        version: u64,
+        time: StoreTime,
+    ) -> Result<Self, QuarantineError> {
+        let is_recorded = self
+            .damage
+            .iter()
+            .any(|one| one.part == record.part && one.origin == record.origin);
+        if !is_recorded && self.room_for_damage() == 0 {
+            return Err(QuarantineError::Full);
+        }
+        match record.part {
+            _ if is_recorded => {}
+            DamagedPart::Segment(name) if name.stamp > self.low_water_mark => {}
+            DamagedPart::Page(object, offset) => {
+                let place = (object, offset);
+                let before = self.pages.len() + self.condemned.len();
+                self.pages.retain(|page| page.place() != place);
+                self.condemned.retain(|entry| !entry.is_page(place));
+                if before == self.pages.len() + self.condemned.len() {
+                    return Err(QuarantineError::Changed);
+                }
+                for rows in &record.lost {
+                    self.distrust_caches_of(rows.table, version);
+                }
+            }
+            DamagedPart::Segment(_) | DamagedPart::Section(..) => {
+                return Err(QuarantineError::Changed);
+            }
+        }
+        let record = DamageRecord {
+            // A segment above the mark is in no earlier version.
+            since: match record.part {
+                DamagedPart::Segment(_) => version,
+                DamagedPart::Section(..) | DamagedPart::Page(..) => record.since,
+            },
+            ..record.clone()
+        };
+        self.set_aside(record, version, time);
+        self.settle_deletes(version, |_| false);
+        Ok(self)
+    }
+}

@@ -1,0 +1,212 @@
+//! Damaged objects: what they do not hold is answered and flushed, and what they held is named until an operator
+//! sets them aside.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Neap, Output, Place, Reply, neap, pause};
+
+/// Segments are old enough for a flush after 8 s.
+const FLUSH_LAG: Duration = Duration::from_secs(10);
+
+/// The bytes of a segment before its header: the envelope, and the length of the header.
+const ENVELOPE: usize = 28;
+
+/// A server on a directory, in which the first segment has rows of the tables `a`, with the id 1, and `b`.
+struct Stage {
+    place: Place,
+    server: Option<Neap>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let place = Place::directory();
+        let server = Neap::serve(&place);
+        server.write("db", "a,k=x v=1 1\na,k=x v=2 2\nb,k=x v=1 1\n");
+        server.write("db", "a,k=y v=3 3\nb,k=y v=2 2\n");
+        Self {
+            place,
+            server: Some(server),
+        }
+    }
+
+    /// Flips a bit while no server runs, and starts one that knows nothing of what was there before.
+    fn flip(&mut self, path: &Path, byte: usize) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        let mut bytes = fs::read(path).unwrap();
+        bytes[byte] ^= 8;
+        fs::write(path, bytes).unwrap();
+        self.server = Some(Neap::serve(&self.place));
+    }
+
+    fn server(&self) -> &Neap {
+        self.server.as_ref().unwrap()
+    }
+
+    fn on_store(&self, arguments: &[&str]) -> Output {
+        neap(&self.place.after(arguments))
+    }
+
+    /// What a check prints that finds damage.
+    fn damage(&self, arguments: &[&str]) -> String {
+        let output = self.on_store(&[&["fsck"], arguments].concat());
+        assert_eq!(output.status, Some(1), "{}", output.err);
+        output.out
+    }
+
+    fn objects(&self, folder: &str) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.place.folder().join(folder)).unwrap();
+        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    fn key(&self, path: &Path) -> String {
+        let key = path.strip_prefix(self.place.folder()).unwrap();
+        key.to_str().unwrap().to_owned()
+    }
+
+    fn count(&self, table: &str) -> u64 {
+        let sql = format!("SELECT count(*) AS n FROM {table}");
+        self.server().query("db", &sql)[0]["n"].as_u64().unwrap()
+    }
+
+    /// The error of a query of a table.
+    fn failure(&self, table: &str) -> String {
+        let sql = format!("SELECT count(*) AS n FROM {table}");
+        let body = json!({ "db": "db", "q": sql, "format": "json" });
+        let request = self.server().request("POST", "/api/v3/query_sql");
+        let reply = Reply::of(request.body(body.to_string())).unwrap();
+        assert_eq!(reply.status, 500, "{}", reply.text());
+        reply.text()
+    }
+
+    fn damaged_objects(&self) -> String {
+        let metrics = self.server().get("/metrics").text();
+        let mut lines = metrics.lines();
+        let line = lines.find(|line| line.starts_with("neap_damaged_objects "));
+        line.unwrap().to_owned()
+    }
+}
+
+/// Where the rows of a table begin in a segment.
+fn rows_of(path: &Path, table: u64) -> usize {
+    let bytes = fs::read(path).unwrap();
+    let length = bytes[ENVELOPE..ENVELOPE + 4].try_into().unwrap();
+    let first = ENVELOPE + 4 + u32::from_le_bytes(length) as usize;
+    let header: Value = serde_json::from_slice(&bytes[ENVELOPE + 4..first]).unwrap();
+    let directory = header["directory"].as_array().unwrap();
+    let of_table = directory.iter().find(|entry| entry["table"] == table);
+    first + of_table.unwrap()["offset"].as_u64().unwrap() as usize
+}
+
+#[test]
+fn a_flipped_bit_in_the_rows_of_a_table_costs_these_rows_and_stops_nothing() {
+    let mut stage = Stage::new();
+    let path = stage.objects("tail/1").remove(0);
+    let key = stage.key(&path);
+    stage.flip(&path, rows_of(&path, 1) + 50);
+    assert_eq!(stage.count("b"), 2);
+    let error = stage.failure("a");
+    assert!(error.contains(&key) && error.contains("'a'"), "{error}");
+    let found = stage.damage(&[]);
+    assert!(found.contains(&key), "{found}");
+
+    pause(FLUSH_LAG);
+    stage.on_store(&["compact"]).succeeded();
+    stage.server().write("db", "a,k=z v=9 9\nb,k=z v=9 9\n");
+    assert_eq!(stage.count("b"), 3);
+    let error = stage.failure("a");
+    let expected = format!("'{key}' is damaged: 2 rows of table 'a'");
+    assert!(error.contains(&expected), "{error}");
+    let ready = stage.server().get("/ready");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains(&key), "{}", ready.text());
+    assert_eq!(stage.damaged_objects(), "neap_damaged_objects 1");
+    let found = stage.damage(&[]);
+    assert!(found.contains(&key), "{found}");
+
+    let shown = stage.damage(&["--quarantine", &key]);
+    let lost = "2 rows of table \"a\" from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z";
+    assert!(shown.contains(lost), "{shown}");
+    stage.failure("a");
+    let done = stage.on_store(&["fsck", "--repair", "--quarantine", &key]);
+    let done = done.succeeded();
+    assert!(done.contains(&format!("quarantined {key}")), "{done}");
+    assert_eq!((stage.count("a"), stage.count("b")), (2, 3));
+    let versions = "SELECT quarantined FROM system.versions WHERE quarantined IS NOT NULL";
+    assert_eq!(
+        stage.server().query("db", versions),
+        [json!({ "quarantined": key })]
+    );
+    let audit = "SELECT target, detail FROM system.audit WHERE action = 'quarantine'";
+    assert_eq!(
+        stage.server().query("db", audit),
+        [json!({ "target": key, "detail": lost })]
+    );
+    assert_eq!(stage.server().get("/ready").text(), "OK");
+    assert_eq!(stage.damaged_objects(), "neap_damaged_objects 0");
+    for _ in 0..2 {
+        stage
+            .on_store(&["compact", "--time-travel", "0s"])
+            .succeeded();
+    }
+    stage.on_store(&["fsck", "--full"]).succeeded();
+    assert!(path.exists());
+}
+
+#[test]
+fn a_segment_that_can_not_be_read_at_all_stops_its_database_until_it_is_set_aside() {
+    let mut stage = Stage::new();
+    let path = stage.objects("tail/1").remove(1);
+    let key = stage.key(&path);
+    stage.flip(&path, ENVELOPE + 10);
+    for table in ["a", "b"] {
+        let error = stage.failure(table);
+        assert!(error.contains(&key), "{error}");
+    }
+    pause(FLUSH_LAG);
+    let stopped = stage.on_store(&["compact"]);
+    assert!(stopped.err.contains(&key), "{}", stopped.err);
+    let found = stage.damage(&[]);
+    assert!(found.contains(&key), "{found}");
+
+    stage
+        .on_store(&["fsck", "--repair", "--quarantine", &key])
+        .succeeded();
+    assert_eq!((stage.count("a"), stage.count("b")), (2, 1));
+    stage.on_store(&["compact"]).succeeded();
+    assert_eq!((stage.count("a"), stage.count("b")), (2, 1));
+    stage.on_store(&["fsck", "--full"]).succeeded();
+    assert!(path.exists());
+}
+
+#[test]
+fn a_damaged_section_is_set_aside_alone() {
+    let mut stage = Stage::new();
+    pause(FLUSH_LAG);
+    stage.on_store(&["compact"]).succeeded();
+    let path = stage.objects("data/1").remove(0);
+    let key = stage.key(&path);
+    // The sections lie in the order of their tables.
+    stage.flip(&path, 10);
+    assert_eq!(stage.count("b"), 2);
+    let found = stage.damage(&["--full"]);
+    assert!(found.contains(&key), "{found}");
+    let done = stage.on_store(&["fsck", "--full", "--repair", "--quarantine", &key]);
+    let done = done.succeeded();
+    let lost = format!("quarantined {key}@0 (\"db\"): lost are 3 rows of table \"a\"");
+    assert!(done.contains(&lost), "{done}");
+    assert_eq!((stage.count("a"), stage.count("b")), (0, 2));
+    let other = stage.key(&stage.objects("tail/1").remove(0));
+    let refused = stage.on_store(&["fsck", "--repair", "--quarantine", &other]);
+    assert!(refused.err.contains("does not name"), "{}", refused.err);
+    assert!(path.exists());
+}
