@@ -249,7 +249,10 @@ async fn a_damaged_page_stops_only_its_table_and_no_bundle_that_it_may_name_goes
     let page = manifest.pages.iter().find(|page| page.table == a).unwrap();
     let page = page.clone();
     stage
-        .flip(&page.key(id).to_string(), page.offset as usize + 40)
+        .flip(
+            &page.key(id).to_string(),
+            usize::try_from(page.offset).unwrap() + 40,
+        )
         .await;
     // Those that the page may name: they were there before it.
     let bundles: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
@@ -345,8 +348,10 @@ async fn a_section_that_is_set_aside_leaves_and_its_bundle_stays() {
     let base = stage.manifests.read(id, None).await.unwrap();
     let section = Arc::clone(&removal(&base.value, a).remove[0]);
     let bundle = section.key(id).to_string();
-    let end = section.range().end as usize;
-    stage.flip(&bundle, section.offset as usize + 10).await;
+    let end = usize::try_from(section.range().end).unwrap();
+    stage
+        .flip(&bundle, usize::try_from(section.offset).unwrap() + 10)
+        .await;
     stage.flip(&bundle, end - 1).await;
     stage.pass(HOUR);
     let compactor = stage.compactor();

@@ -155,7 +155,9 @@ async fn a_damaged_section_is_set_aside_alone() {
         );
         assert_eq!(section.object, other.object);
         let key = section.key(stage.database);
-        stage.flip_bit(&key, section.offset as usize + 30).await;
+        stage
+            .flip_bit(&key, usize::try_from(section.offset).unwrap() + 30)
+            .await;
         let found = stage.full().await;
         assert!(!found.clean);
         let name = key.to_string();
@@ -181,7 +183,9 @@ async fn a_damaged_page_is_set_aside_and_repairs_condemn_nothing_that_it_may_nam
     let page = stage.manifest().await.value.pages[0].clone();
     let before: Vec<Section> = stage.sections(CPU).await;
     let key = page.key(stage.database);
-    stage.flip_bit(&key, page.offset as usize + 40).await;
+    stage
+        .flip_bit(&key, usize::try_from(page.offset).unwrap() + 40)
+        .await;
     let error = stage.quick().await;
     assert!(!error.clean);
     let lost = stage.lose(&format!("{key}@{}", page.offset)).await;

@@ -110,15 +110,10 @@ async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
     let register = site.store().register(site.database);
     register.commit(None, change).await.unwrap();
     let current = site.flush(&[(1, 0)]).await;
-    let set_aside = site.store().quarantine(site.database, current, &record);
-    let source = set_aside.await.unwrap();
     let table = (TableId::new(1), "t");
     let check =
         |manifest: &Manifest, database| manifest.check_intact(database, table, TimeRange::ALL);
-    assert_eq!(check(&source.value, site.database), Ok(()));
-
-    // As of then the rows were missing, and nobody had given them up.
-    let restored = restore(&site, source, 2).await;
+    let restored = restore(&site, current, 2).await;
     let error = check(&restored.value, RESTORED).unwrap_err();
     assert_eq!(error.name, Key::Segment(site.database, name).to_string());
     let [copied] = &restored.value.damage[..] else {
@@ -129,6 +124,9 @@ async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
     assert_eq!(check(&restored.value, RESTORED), Ok(()));
     assert_eq!(restored.value.damage.len(), 1);
     assert!(!restored.value.keeps_segment(name), "it is the source's");
+    let source = site.read().await;
+    assert!(source.value.keeps_segment(name));
+    check(&source.value, site.database).unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

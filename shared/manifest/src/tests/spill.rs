@@ -106,12 +106,11 @@ async fn old_sections_move_to_pages_with_their_footers_and_are_found_again() {
 async fn a_damaged_page_does_not_keep_sections_in_the_manifest() {
     let (_, instance) = stage(16);
     for n in 0..120 {
-        flush(&instance, n, 2).await;
+        flush(&instance, n, 1).await;
         if n == 90 {
             // The newest page is the first to be written anew.
             let manifest = read(&instance).await.value;
-            let of_table = manifest.pages.iter().filter(|page| page.table.get() == 1);
-            let page = of_table.max_by_key(|page| page.upto).unwrap();
+            let page = manifest.pages.iter().max_by_key(|page| page.upto).unwrap();
             let bytes = Bytes::from_static(b"damaged");
             let key = page.key(DATABASE);
             let put = instance.bucket.put(&key, bytes, PutMode::Overwrite);
@@ -119,9 +118,8 @@ async fn a_damaged_page_does_not_keep_sections_in_the_manifest() {
         }
         let manifest = read(&instance).await.value;
         assert!(manifest.sections.len() <= 16, "{n}");
-        assert_eq!(manifest.section_count(), 2 * (n + 1));
+        assert_eq!(manifest.section_count(), n + 1);
     }
-    assert_eq!(load(&instance, 2, TimeRange::ALL).await.len(), 120);
 }
 
 #[tokio::test(start_paused = true)]
