@@ -185,7 +185,7 @@ impl Data {
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
-        let expected = range.end - range.start;
+        let expected = range.end.saturating_sub(range.start);
         let options = GetOptions {
             range: Some(range),
             if_none_match: None,
@@ -213,8 +213,10 @@ impl Data {
         footer: &SectionFooter,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, DataError> {
-        let offset = file.section.offset;
-        let id = |range: &Range<u64>| (file.key.clone(), offset + range.start, range.end);
+        let id = |range: &Range<u64>| {
+            let start = file.in_object(range).start;
+            (file.key.clone(), start, range.end)
+        };
         let mut found: Vec<Option<Bytes>> = ranges
             .iter()
             .map(|range| self.chunks.get(&id(range)))

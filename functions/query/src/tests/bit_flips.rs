@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,12 +13,12 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
 use neap_bucket::{
-    Answer, Bucket, Clock, Entropy, Get, GetOptions, KeyClass, ListPage, ListRequest, Margins,
-    MemoryStore, Put, PutMode, Store, StoreError, World,
+    Answer, Bucket, Change, Clock, Commit, Entropy, Get, GetOptions, KeyClass, ListPage,
+    ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, World,
 };
 use neap_catalog::Catalog;
 use neap_compact::{FlushLimits, Flushed, Flusher};
-use neap_manifest::{ManifestSettings, ManifestStore, Section};
+use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
 use neap_wal::{TailReader, TailSettings};
 use tower::ServiceExt;
 
@@ -29,6 +30,9 @@ use super::{
 use crate::QuerySettings;
 
 const DAY: i64 = 86_400_000_000_000;
+
+/// The period of caches: longer than the rows reach back.
+const PERIOD: Duration = Duration::from_secs(1_000 * 3_600);
 
 /// Flips that are tried of each class of objects.
 const FLIPS: u64 = 60;
@@ -116,16 +120,8 @@ impl Stage {
             one.flush().await;
         }
         assert!(one.merge().await > 0);
-        create_last(
-            &one,
-            "latest",
-            &["room"],
-            None,
-            1,
-            Duration::from_secs(HOURS),
-        )
-        .await;
-        create_distinct(&one, "rooms", &["room"], 100, Duration::from_secs(HOURS)).await;
+        create_last(&one, "latest", &["room"], None, 1, PERIOD).await;
+        create_distinct(&one, "rooms", &["room"], 100, PERIOD).await;
         let flusher = paging_flusher(&one);
         for day in 1..12 {
             one.write(&stations(day, 0)).await;
@@ -133,6 +129,7 @@ impl Stage {
             let flushed = flusher.flush(DATABASE).await.unwrap();
             assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
         }
+        one.fill_caches().await;
         one.write(&stations(12, 0)).await;
         one.sql("DELETE FROM home WHERE room = 'r3'").await;
         let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
@@ -198,15 +195,13 @@ impl Stage {
     }
 }
 
-const HOURS: u64 = 1_000 * 3_600;
-
 /// A flusher that keeps few sections in the manifest.
 fn paging_flusher(one: &Instance) -> Flusher {
     let settings = ManifestSettings {
         inline_sections: 4,
         ..ManifestSettings::default()
     };
-    let rules = neap_bucket::Rules::default();
+    let rules = Rules::new(Margins::LOCAL);
     Flusher::new(
         one.bucket.clone(),
         Arc::clone(&one.catalog),
@@ -368,4 +363,64 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
             assert_eq!(reader.engine.data_cache_stats().checksum_failures, failures);
         }
     }
+}
+
+/// Makes all sections of the manifest those of a release without checksums of pages.
+async fn remove_checksums(one: &Instance) {
+    let register = one.manifests.register(DATABASE);
+    let old = register.commit(None, |base| {
+        let mut next = Manifest::successor(base);
+        for section in &mut next.sections {
+            Arc::make_mut(section).footer_crc32c = None;
+            Arc::make_mut(section).crc32c = None;
+        }
+        Ok::<_, Infallible>(Change::Put(next.clone(), next.sections))
+    });
+    let Commit::Committed { result, .. } = old.await.unwrap() else {
+        panic!("not committed");
+    };
+    for section in result {
+        let key = section.key(DATABASE);
+        let object = one.bucket.get(&key, GetOptions::default()).await.unwrap();
+        let Get::Found(object) = object.value else {
+            panic!("{key}");
+        };
+        let mut bytes = object.bytes.to_vec();
+        let at = bytes.windows(4).position(|bytes| bytes == b"NPCS").unwrap();
+        bytes[at] = 0;
+        let put = one.bucket.put(&key, bytes.into(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sections_of_earlier_releases_are_read_and_get_checksums_by_a_merge() {
+    let (stage, inner) = Stage::new();
+    let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+    for flush in 0..3 {
+        one.write(&format!("first,k=a v={flush} 170000000000000000{flush}"))
+            .await;
+        one.flush().await;
+    }
+    remove_checksums(&one).await;
+    let sql = "SELECT sum(v) AS v FROM first";
+    let right = vec![Ok("v\n3.0\n".to_owned())];
+    assert_eq!(stage.answers(None, &[sql]).await, right);
+    assert!(one.merge().await > 0);
+    assert_eq!(stage.answers(None, &[sql]).await, right);
+    let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
+    assert!(
+        manifest
+            .sections
+            .iter()
+            .all(|one| one.footer_crc32c.is_some())
+    );
+    let section = &manifest.sections[0];
+    let flip = Flip {
+        key: section.key(DATABASE).to_string(),
+        byte: section.offset + 4,
+        bit: 0,
+        reads: usize::MAX,
+    };
+    assert!(stage.answers(Some(flip), &["SELECT * FROM first"]).await[0].is_err());
 }
