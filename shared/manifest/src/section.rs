@@ -147,8 +147,7 @@ impl Section {
         end.saturating_sub(u64::from(self.footer_length))..end
     }
 
-    /// Whether these are the bytes of [`Section::footer_range`], as far as the manifest knows them: their number, and
-    /// their checksum if it has one.
+    /// Whether bytes have the length of the footer, and its checksum if the manifest has one.
     pub fn matches_footer(&self, footer: &[u8]) -> bool {
         let is_right = |checksum| crc32c::crc32c(footer) == checksum;
         footer.len() as u64 == u64::from(self.footer_length)

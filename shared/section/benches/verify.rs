@@ -43,7 +43,7 @@ fn noise(at: i64) -> i64 {
     i64::try_from(bits >> 33).unwrap()
 }
 
-/// A column by a name that says how it compresses.
+/// The columns, each named by how it compresses, with its encoding.
 fn columns() -> Vec<(&'static str, ArrayRef, Encoding)> {
     let hosts: Vec<String> = (0..1_000).map(|host| format!("host_{host}")).collect();
     let host: DictionaryArray<Int32Type> = (0..ROWS)

@@ -44,7 +44,7 @@ pub fn add_checksums(
     let start = usize::try_from(start)?;
     let checksums = encode(&file, &parts_of(metadata))?;
     file.truncate(start);
-    let mut end = AfterPrefix {
+    let mut end = SuffixBuffer {
         prefix_bytes: start,
         bytes: Vec::new(),
     };
@@ -57,13 +57,13 @@ pub fn add_checksums(
     Ok(file)
 }
 
-/// Keeps the bytes after a prefix.
-struct AfterPrefix {
+/// A writer that keeps the bytes after a prefix.
+struct SuffixBuffer {
     prefix_bytes: usize,
     bytes: Vec<u8>,
 }
 
-impl Write for AfterPrefix {
+impl Write for SuffixBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skipped = self.prefix_bytes.min(bytes.len());
         self.prefix_bytes -= skipped;

@@ -10,7 +10,7 @@ use parquet::{
 
 use crate::checksums::{self, CheckedPart};
 
-/// Why bytes of a section are not to be believed.
+/// Why bytes of a section can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
     /// They are not those that were written.
@@ -19,9 +19,9 @@ pub enum PartError {
         /// The column.
         column: String,
     },
-    /// They are not the bytes of whole pages or bloom filters, so no checksum is of them.
-    #[error("no checksum is of its bytes {start} to {end}")]
-    NotWhole {
+    /// They are not the bytes of whole pages or bloom filters, so they have no checksum.
+    #[error("its bytes {start} to {end} have no checksum")]
+    Unaligned {
         /// Where they start in the section.
         start: u64,
         /// Where they end.
@@ -38,8 +38,8 @@ pub struct SectionFooter {
 }
 
 impl SectionFooter {
-    /// Decodes the last bytes of a section of `length` bytes. The caller verifies them before. The policy is for
-    /// the column index; the offset index is always decoded, because it says where the parts are.
+    /// Decodes the last bytes of a section of `length` bytes, which the caller has verified. The policy is for the
+    /// column index; the offset index is always decoded, because it says where the parts are.
     ///
     /// # Errors
     /// The bytes are not the end of a Parquet file.
@@ -77,7 +77,7 @@ impl SectionFooter {
     }
 
     /// Verifies bytes of the section, which start at `start` in it and are one or more whole parts that follow
-    /// each other. Everything is right of a section without checksums.
+    /// each other. Bytes of a section without checksums pass.
     ///
     /// # Errors
     /// The bytes are damaged, or are not whole parts.
@@ -86,7 +86,7 @@ impl SectionFooter {
             return Ok(());
         };
         let end = start.saturating_add(bytes.len() as u64);
-        let not_whole = || PartError::NotWhole { start, end };
+        let unaligned = || PartError::Unaligned { start, end };
         let first = parts.partition_point(|checked| checked.part.range.start < start);
         let mut rest = bytes;
         let mut at = start;
@@ -95,11 +95,11 @@ impl SectionFooter {
                 break;
             }
             let Range { start, end } = checked.part.range;
-            let length = usize::try_from(end.saturating_sub(start)).map_err(|_| not_whole())?;
+            let length = usize::try_from(end.saturating_sub(start)).map_err(|_| unaligned())?;
             let (part, after) = rest
                 .split_at_checked(length)
                 .filter(|_| start == at)
-                .ok_or_else(not_whole)?;
+                .ok_or_else(unaligned)?;
             if crc32c::crc32c(part) != checked.crc32c {
                 return Err(PartError::Checksum {
                     column: self.column_name(checked.part.column),
@@ -107,7 +107,7 @@ impl SectionFooter {
             }
             (rest, at) = (after, end);
         }
-        if at == end { Ok(()) } else { Err(not_whole()) }
+        if at == end { Ok(()) } else { Err(unaligned()) }
     }
 
     /// Verifies all parts of a section that was read whole.
@@ -119,7 +119,7 @@ impl SectionFooter {
         for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {
             let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             let bytes = range.and_then(|(start, end)| section.get(start..end));
-            let bytes = bytes.ok_or(PartError::NotWhole { start, end })?;
+            let bytes = bytes.ok_or(PartError::Unaligned { start, end })?;
             self.verify(start, bytes)?;
         }
         Ok(())

@@ -144,7 +144,7 @@ fn pages_chunks_and_bloom_filters_are_parts() {
         for part in [short, late] {
             let verified = footer.verify(part.start, &cut(&section, &part));
             let (start, end) = (part.start, part.end);
-            assert_eq!(verified, Err(PartError::NotWhole { start, end }));
+            assert_eq!(verified, Err(PartError::Unaligned { start, end }));
         }
     }
     for filter in bloom_filters_of(&footer) {

@@ -26,7 +26,7 @@ pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<Part> {
                 let length = u64::try_from(page.compressed_page_size).ok()?;
                 Some(start..start.saturating_add(length))
             });
-            let ranges = within_chunk(&chunk_range(chunk), pages);
+            let ranges = split_chunk(&chunk_range(chunk), pages);
             let ranges = ranges.into_iter().chain(bloom_filter_range(chunk));
             parts.extend(ranges.map(|range| Part { range, column }));
         }
@@ -58,8 +58,8 @@ fn bloom_filter_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
     (length > 0).then_some(start..start.saturating_add(length))
 }
 
-/// The pages of a chunk, and before, between and after them its other bytes, such as a dictionary page.
-fn within_chunk(chunk: &Range<u64>, pages: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+/// Divides a chunk into its pages and the other bytes before, between and after them, such as a dictionary page.
+fn split_chunk(chunk: &Range<u64>, pages: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut ranges = Vec::new();
     let mut end = chunk.start;
     let rest = chunk.end..chunk.end;
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn parts_cover_a_chunk_without_gaps() {
-        let of = |pages: &[Range<u64>]| within_chunk(&(10..50), pages.iter().cloned());
+        let of = |pages: &[Range<u64>]| split_chunk(&(10..50), pages.iter().cloned());
         assert_eq!(of(&[]), std::iter::once(10..50).collect::<Vec<_>>());
         assert_eq!(of(&[10..30, 30..50]), [10..30, 30..50]);
         assert_eq!(of(&[15..30, 30..50]), [10..15, 15..30, 30..50]);

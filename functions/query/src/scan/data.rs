@@ -173,7 +173,7 @@ impl Data {
                 let length = file.section.length;
                 return SectionFooter::decode(&footer, length, PageIndexPolicy::Optional)
                     .map(Arc::new)
-                    .map_err(|error| file.undecodable(&error));
+                    .map_err(|error| file.decode_error(&error));
             }
             self.count_checksum_failure();
         }
@@ -214,7 +214,7 @@ impl Data {
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, DataError> {
         let id = |range: &Range<u64>| {
-            let start = file.in_object(range).start;
+            let start = file.object_range(range).start;
             (file.key.clone(), start, range.end)
         };
         let mut found: Vec<Option<Bytes>> = ranges
@@ -234,7 +234,7 @@ impl Data {
         let reads = coalesced(missing);
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
-                let bytes = self.get(&file.key, file.in_object(&read)).await?;
+                let bytes = self.get(&file.key, file.object_range(&read)).await?;
                 Ok::<_, DataError>((read.start, bytes))
             })
             .buffered(PARALLEL_READS)
@@ -245,7 +245,9 @@ impl Data {
                 let bytes = cut(&blocks, range).ok_or_else(|| {
                     DataError::Missing(format!("{} from byte {}", file.key, range.start))
                 })?;
-                let bytes = self.verified(file, footer, range, bytes).await?;
+                let bytes = self
+                    .verify_or_read_again(file, footer, range, bytes)
+                    .await?;
                 self.chunks.insert(id(range), bytes.clone());
                 *slot = Some(bytes);
             }
@@ -254,7 +256,7 @@ impl Data {
     }
 
     /// The bytes of a range if its checksums match, or what the store has there when it is read once more.
-    async fn verified(
+    async fn verify_or_read_again(
         &self,
         file: &SectionFile,
         footer: &SectionFooter,
@@ -265,7 +267,7 @@ impl Data {
             return Ok(bytes);
         }
         self.count_checksum_failure();
-        let again = self.get(&file.key, file.in_object(range)).await?;
+        let again = self.get(&file.key, file.object_range(range)).await?;
         match footer.verify(range.start, &again) {
             Ok(()) => Ok(again),
             Err(error) => {
@@ -349,7 +351,7 @@ impl SectionFile {
     }
 
     /// A range of the section as one of its object.
-    fn in_object(&self, range: &Range<u64>) -> Range<u64> {
+    fn object_range(&self, range: &Range<u64>) -> Range<u64> {
         let offset = self.section.offset;
         offset.saturating_add(range.start)..offset.saturating_add(range.end)
     }
@@ -363,7 +365,7 @@ impl SectionFile {
         }
     }
 
-    fn undecodable(&self, error: &ParquetError) -> DataError {
+    fn decode_error(&self, error: &ParquetError) -> DataError {
         FormatError::Damaged {
             key: self.key.to_string(),
             reason: error.to_string(),
