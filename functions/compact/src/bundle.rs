@@ -72,7 +72,8 @@ pub(crate) fn bundle(
                 min_time: encoded.min_time,
                 max_time: encoded.max_time,
                 tags: encoded.tags,
-                crc32c: Some(crc32c::crc32c(&encoded.bytes)),
+                crc32c: Some(encoded.crc32c),
+                footer_crc32c: Some(encoded.footer_crc32c),
             });
             bundle.extend_from_slice(&encoded.bytes);
         }

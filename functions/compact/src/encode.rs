@@ -10,6 +10,7 @@ use arrow_schema::SchemaRef;
 use neap_manifest::TagRange;
 use neap_points::PointsError;
 use neap_schema::TIME_COLUMN;
+use neap_section::add_checksums;
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -84,8 +85,12 @@ impl SectionProfile {
 pub struct EncodedSection {
     /// The Parquet file.
     pub bytes: Vec<u8>,
-    /// The number of bytes at its end that hold bloom filters, page index and footer.
+    /// The number of bytes at its end that hold bloom filters, checksums, page index and Parquet footer.
     pub footer_length: u32,
+    /// The CRC-32C of all bytes.
+    pub crc32c: u32,
+    /// The CRC-32C of these last bytes.
+    pub footer_crc32c: u32,
     /// The number of rows.
     pub rows: u64,
     /// The earliest time, in nanoseconds since the Unix epoch.
@@ -203,10 +208,14 @@ impl SectionWriter {
             State::Open(mut writer) => (writer.finish()?, mem::take(writer.inner_mut())),
             State::Empty(_) => return Err(ParquetError::General("no writer".to_owned()).into()),
         };
-        let footer_length = bytes.len() - footer_start(&metadata, bytes.len());
+        let bytes = add_checksums(bytes, &metadata)?;
+        let (data, footer) = bytes.split_at(footer_start(&metadata, bytes.len()));
+        let footer_crc32c = crc32c::crc32c(footer);
         Ok(EncodedSection {
-            footer_length: u32::try_from(footer_length)
+            footer_length: u32::try_from(footer.len())
                 .map_err(|_| ParquetError::General("a footer of more than 4 GiB".to_owned()))?,
+            crc32c: crc32c::crc32c_combine(crc32c::crc32c(data), footer_crc32c, footer.len()),
+            footer_crc32c,
             rows: self.extent.rows,
             min_time: self.extent.min_time(),
             max_time: self.extent.max_time(),

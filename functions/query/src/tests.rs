@@ -2,6 +2,7 @@
 //! tests move.
 
 mod as_of;
+mod bit_flips;
 mod cache_faults;
 mod cache_histories;
 mod caches;

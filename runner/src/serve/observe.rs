@@ -101,7 +101,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
         ),
     ];
     collect(metrics, engine, |engine| engine.query_stats(), shown);
-    let data: [Shown<DataCacheStats>; 4] = [
+    let data: [Shown<DataCacheStats>; 5] = [
         (
             "neap_data_cache_hits_total",
             "Column chunks of sections that queries found in memory.",
@@ -113,6 +113,12 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
             "Column chunks of sections that queries read from the store.",
             MetricKind::Counter,
             |stats| number(stats.misses),
+        ),
+        (
+            "neap_data_checksum_failures_total",
+            "Reads of footers, pages and bloom filters of sections whose checksum did not match.",
+            MetricKind::Counter,
+            |stats| number(stats.checksum_failures),
         ),
         (
             "neap_data_cache_chunk_bytes",

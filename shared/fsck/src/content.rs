@@ -11,9 +11,10 @@ use bytes::Bytes;
 use neap_catalog::Table;
 use neap_manifest::{Section, TagRange};
 use neap_schema::TIME_COLUMN;
+use neap_section::SectionFooter;
 use parquet::{
     arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
-    file::metadata::{PageIndexPolicy, ParquetMetaData},
+    file::metadata::PageIndexPolicy,
 };
 
 use crate::FindingKind;
@@ -28,8 +29,10 @@ pub(crate) struct Content {
     /// The earliest and the latest time; `None` without rows.
     pub(crate) times: Option<(i64, i64)>,
     pub(crate) tags: BTreeMap<String, TagRange>,
-    /// The bytes at the end without which the file can't be planned.
+    /// The bytes at the end without which the file can't be planned, or its pages not be verified.
     pub(crate) footer_bytes: u64,
+    /// The CRC-32C of the footer, of these bytes at least.
+    pub(crate) footer_crc32c: u32,
     /// What is wrong with the rows themselves.
     pub(crate) flaws: Vec<Flaw>,
 }
@@ -50,6 +53,16 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
         return Err("its checksum does not match".to_owned());
     }
     let damaged = |error: &dyn std::fmt::Display| format!("it can't be decoded: {error}");
+    let length = bytes.len() as u64;
+    let footer = SectionFooter::decode(bytes, length, PageIndexPolicy::Optional)
+        .map_err(|error| damaged(&error))?;
+    footer
+        .verify_all(bytes)
+        .map_err(|error| error.to_string())?;
+    let footer_bytes = footer_bytes(&footer, length);
+    let footer_start = length.saturating_sub(footer_bytes.max(section.footer_length.into()));
+    let footer = usize::try_from(footer_start).map(|start| bytes.slice(start..));
+    let footer = footer.map_err(|error| damaged(&error))?;
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options)
         .map_err(|error| damaged(&error))?;
@@ -57,7 +70,8 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
         rows: 0,
         times: None,
         tags: BTreeMap::new(),
-        footer_bytes: footer_bytes(builder.metadata(), bytes.len() as u64),
+        footer_bytes,
+        footer_crc32c: crc32c::crc32c(&footer),
         flaws: strange_columns(builder.schema(), table),
     };
     let reader = builder
@@ -76,12 +90,17 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
     Ok(content)
 }
 
-/// The bytes at the end of the file that hold its page index and metadata.
-fn footer_bytes(metadata: &ParquetMetaData, length: u64) -> u64 {
-    let columns = metadata
-        .row_groups()
-        .iter()
-        .flat_map(|group| group.columns());
+/// The bytes at the end of the file that hold its page index and metadata, and its checksums if it has any.
+fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
+    let groups = footer.metadata().row_groups().iter();
+    let columns = groups.flat_map(|group| group.columns());
+    if footer.has_checksums() {
+        let ends = columns.map(|column| {
+            let (start, size) = column.byte_range();
+            start.saturating_add(size)
+        });
+        return ends.max().map_or(0, |end| length.saturating_sub(end));
+    }
     let indexes =
         columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
     let first = indexes

@@ -50,6 +50,15 @@ pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction
         findings.push(wrong(format!("its footer has {found} bytes, not {said}")));
         correct.footer_length = u32::try_from(found).unwrap_or(u32::MAX);
     }
+    if section
+        .footer_crc32c
+        .is_some_and(|said| said != content.footer_crc32c)
+    {
+        if correct.footer_length == section.footer_length {
+            findings.push(wrong("its footer has another checksum".to_owned()));
+        }
+        correct.footer_crc32c = Some(content.footer_crc32c);
+    }
     (!findings.is_empty()).then_some(Correction {
         findings,
         section: correct,
@@ -132,6 +141,7 @@ mod tests {
             max_time: 20,
             tags: BTreeMap::from([("host".to_owned(), range("b", "d", false))]),
             crc32c: None,
+            footer_crc32c: Some(7),
             cleaned: Stamp::ZERO,
             added: 1,
             dropped: None,
@@ -145,6 +155,7 @@ mod tests {
             times: Some((10, 20)),
             tags: BTreeMap::from([("host".to_owned(), range("b", "c", false))]),
             footer_bytes: 10,
+            footer_crc32c: 7,
             flaws: Vec::new(),
         }
     }
@@ -171,6 +182,10 @@ mod tests {
         );
         assert_eq!(
             worst(|content| content.footer_bytes = 11),
+            Some(Severity::Error)
+        );
+        assert_eq!(
+            worst(|content| content.footer_crc32c = 8),
             Some(Severity::Error)
         );
         let with = |tag: &str, range: TagRange| {

@@ -138,6 +138,7 @@ impl Site {
             max_time: (i64::from(day) + 1) * DAY_NANOS - 1,
             tags: tags(u64::from(table)),
             crc32c: Some(table.wrapping_mul(2_654_435_761)),
+            footer_crc32c: Some(table.wrapping_mul(2_246_822_519)),
             cleaned: Stamp::ZERO,
             added: 0,
             dropped: None,

@@ -24,8 +24,8 @@ const MAX_ATTEMPTS: usize = 8;
 /// The truth about sections and pages.
 #[derive(Clone, Debug, Default)]
 pub struct Corrections {
-    /// Sections with true statistics: rows, times, tags and the length of the footer. Nothing else is taken
-    /// over of them.
+    /// Sections with true statistics: rows, times, tags, and length and checksum of the footer. Nothing
+    /// else is taken over of them.
     pub sections: Vec<Section>,
     /// References with the truth about their pages.
     pub pages: Vec<PageRef>,
@@ -45,6 +45,7 @@ impl Corrections {
             max_time: truth.max_time,
             tags: truth.tags.clone(),
             footer_length: truth.footer_length,
+            footer_crc32c: truth.footer_crc32c,
             ..section.clone()
         })
     }
@@ -234,12 +235,12 @@ impl ManifestStore {
                 .iter()
                 .map(|one| match corrections.of(&one.section) {
                     None => one.clone(),
-                    // A footer of another length is read from the bundle.
+                    // Another footer is read from the bundle.
                     Some(section) => SectionWithFooter {
                         footer: one
                             .footer
                             .clone()
-                            .filter(|_| section.footer_length == one.section.footer_length),
+                            .filter(|footer| section.matches_footer(footer)),
                         section: Arc::new(section),
                     },
                 })

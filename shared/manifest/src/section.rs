@@ -64,6 +64,9 @@ pub struct Section {
     /// The CRC-32C of its bytes; sections of the first release have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32c: Option<u32>,
+    /// The CRC-32C of the bytes of [`Section::footer_range`]. Sections that earlier releases wrote have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer_crc32c: Option<u32>,
     /// Row deletes up to this stamp have been applied to the rows; those up to [`Section::upto`] in any case.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cleaned: Stamp,
@@ -144,6 +147,13 @@ impl Section {
         end.saturating_sub(u64::from(self.footer_length))..end
     }
 
+    /// Whether bytes have the length of the footer, and its checksum if the manifest has one.
+    pub fn matches_footer(&self, footer: &[u8]) -> bool {
+        let is_right = |checksum| crc32c::crc32c(footer) == checksum;
+        footer.len() as u64 == u64::from(self.footer_length)
+            && self.footer_crc32c.is_none_or(is_right)
+    }
+
     /// Whether a row may have a time in `times`.
     pub fn meets(&self, times: TimeRange) -> bool {
         times.meets(self.min_time, self.max_time)
@@ -212,6 +222,17 @@ mod tests {
         (section.offset, section.length, section.footer_length) = (100, 50, 8);
         assert_eq!(section.range(), 100..150);
         assert_eq!(section.footer_range(), 142..150);
+    }
+
+    #[test]
+    fn a_footer_with_another_length_or_a_flipped_bit_does_not_match() {
+        let mut section = section(1, 0, 0, 10);
+        (section.length, section.footer_length) = (50, 4);
+        assert!(section.matches_footer(b"any4"));
+        assert!(!section.matches_footer(b"any"));
+        section.footer_crc32c = Some(crc32c::crc32c(b"PAR1"));
+        assert!(section.matches_footer(b"PAR1"));
+        assert!(!section.matches_footer(b"QAR1"));
     }
 
     #[test]

@@ -303,7 +303,9 @@ impl ManifestStore {
                 })?);
             }
             sections.extend(batch.sections.into_iter().map(|section| {
+                // A damaged footer is not made part of a page, whose checksum would be right.
                 let footer = footers.remove(&section.place());
+                let footer = footer.filter(|footer| section.matches_footer(footer));
                 SectionWithFooter { section, footer }
             }));
             sections.sort_by_key(|one| (one.section.first_day, one.section.order()));

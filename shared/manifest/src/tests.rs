@@ -75,6 +75,7 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
         max_time: time,
         tags: Default::default(),
         crc32c: None,
+        footer_crc32c: None,
         cleaned: Stamp::ZERO,
         added: 1,
         dropped: None,

@@ -383,7 +383,8 @@ impl Task {
             min_time: encoded.min_time,
             max_time: encoded.max_time,
             tags: encoded.tags.clone(),
-            crc32c: Some(crc32c::crc32c(&encoded.bytes)),
+            crc32c: Some(encoded.crc32c),
+            footer_crc32c: Some(encoded.footer_crc32c),
             // Every delete at or below the mark was known, and was applied to the inputs that it applies to.
             cleaned: self.manifest.value.low_water_mark,
             added: 0,

@@ -1,16 +1,18 @@
 //! The bytes of an input: its footer first, then window by window.
 //!
-//! They are checked against the section's checksum on the way: a merge would give damaged rows a checksum that
-//! is right, and nobody would ever find them.
+//! A merge would give damaged rows a checksum that is right, and no check would ever find them. So the footer and
+//! each window are verified before they are decoded. What an earlier release wrote has no checksums for that; the
+//! checksum of the whole section is verified at the end.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, Operation, StoreError};
 use neap_manifest::{Section, SectionWithFooter};
 use neap_schema::DatabaseId;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use neap_section::SectionFooter;
+use parquet::file::metadata::PageIndexPolicy;
 
 use super::{
     MergeError,
@@ -70,11 +72,8 @@ impl Place {
         Ok(object.bytes)
     }
 
-    /// The bytes of a window, by one request for each of its ranges.
-    pub(super) async fn fetch(self, window: Window) -> Result<Fetched, MergeError> {
-        let reads = window.ranges.iter().map(|range| self.read(range.clone()));
-        let bytes = try_join_all(reads).await?;
-        Ok(Fetched { window, bytes })
+    fn damaged(&self, reason: &impl fmt::Display) -> MergeError {
+        MergeError::damaged(&self.name(), reason)
     }
 }
 
@@ -89,7 +88,7 @@ pub(super) struct Fetched {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) place: Place,
-    pub(super) metadata: Arc<ParquetMetaData>,
+    pub(super) footer: Arc<SectionFooter>,
     /// What is still to be read.
     pub(super) windows: VecDeque<Window>,
     /// What was read and not yet handed on.
@@ -160,45 +159,82 @@ impl Source {
             offset: section.offset,
         };
         if section.length <= sizes.whole_bytes {
-            let (start, end) = (0, section.length);
-            let all = Window {
-                ranges: Vec::from([Range { start, end }]),
-            };
-            let fetched = place.clone().fetch(all).await?;
-            let bytes = fetched.bytes.first().cloned().unwrap_or_default();
-            // All of it is the footer, as far as the checksum goes.
-            let checksum = Checksum {
-                crc: 0,
-                end: 0,
-                ..Checksum::new(&section, &bytes)
-            };
-            return Ok(Self {
-                metadata: decode_footer(&place, &bytes, section.length)?,
-                place,
-                windows: VecDeque::new(),
-                ready: Some(fetched),
-                is_fetching: false,
-                checksum,
-            });
+            return Self::open_whole(place, &section).await;
         }
-        let footer = match found.footer {
-            Some(footer) => footer,
-            None => {
-                let start = section
-                    .length
-                    .saturating_sub(u64::from(section.footer_length));
+        let bytes = match found.footer {
+            Some(bytes) if section.matches_footer(&bytes) => bytes,
+            _ => {
+                let length = u64::from(section.footer_length);
+                let start = section.length.saturating_sub(length);
                 place.read(start..section.length).await?
             }
         };
-        let metadata = decode_footer(&place, &footer, section.length)?;
+        if !section.matches_footer(&bytes) {
+            return Err(place.damaged(&"the checksum of its footer is wrong"));
+        }
+        let footer = decode_footer(&place, &bytes, section.length)?;
         Ok(Self {
-            windows: windows(&metadata, sizes.window_bytes),
+            windows: windows(footer.metadata(), sizes.window_bytes),
             place,
-            metadata,
+            footer,
             ready: None,
             is_fetching: false,
-            checksum: Checksum::new(&section, &footer),
+            checksum: Checksum::new(&section, &bytes),
         })
+    }
+
+    /// Reads all of a section by one request.
+    async fn open_whole(place: Place, section: &Section) -> Result<Self, MergeError> {
+        let bytes = place.read(0..section.length).await?;
+        let data_length = section.length.saturating_sub(section.footer_length.into());
+        let end = usize::try_from(data_length).ok();
+        let end = end.and_then(|start| bytes.get(start..));
+        if !end.is_some_and(|end| section.matches_footer(end)) {
+            return Err(place.damaged(&"the checksum of its footer is wrong"));
+        }
+        let footer = decode_footer(&place, &bytes, section.length)?;
+        footer
+            .verify_all(&bytes)
+            .map_err(|error| place.damaged(&error))?;
+        // All of it is the footer, as far as the checksum goes.
+        let checksum = Checksum {
+            crc: 0,
+            end: 0,
+            ..Checksum::new(section, &bytes)
+        };
+        let (start, end) = (0, section.length);
+        let window = Window {
+            ranges: Vec::from([Range { start, end }]),
+        };
+        Ok(Self {
+            footer,
+            place,
+            windows: VecDeque::new(),
+            ready: Some(Fetched {
+                window,
+                bytes: Vec::from([bytes]),
+            }),
+            is_fetching: false,
+            checksum,
+        })
+    }
+
+    /// Reads the bytes of a window, by one request for each of its ranges, and verifies them.
+    pub(super) fn fetch(
+        &self,
+        window: Window,
+    ) -> impl Future<Output = Result<Fetched, MergeError>> + Send + 'static {
+        let (place, footer) = (self.place.clone(), Arc::clone(&self.footer));
+        async move {
+            let reads = window.ranges.iter().map(|range| place.read(range.clone()));
+            let bytes = try_join_all(reads).await?;
+            for (range, bytes) in window.ranges.iter().zip(&bytes) {
+                footer
+                    .verify(range.start, bytes)
+                    .map_err(|error| place.damaged(&error))?;
+            }
+            Ok(Fetched { window, bytes })
+        }
     }
 
     /// Takes in what was read.
@@ -213,10 +249,7 @@ impl Source {
         if self.checksum.is_right() {
             return Ok(());
         }
-        Err(MergeError::damaged(
-            &self.place.name(),
-            &"its checksum is wrong",
-        ))
+        Err(self.place.damaged(&"its checksum is wrong"))
     }
 }
 
@@ -224,11 +257,8 @@ fn decode_footer(
     place: &Place,
     end: &Bytes,
     length: u64,
-) -> Result<Arc<ParquetMetaData>, MergeError> {
-    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
-    reader
-        .try_parse_sized(end, length)
-        .and_then(|()| reader.finish())
+) -> Result<Arc<SectionFooter>, MergeError> {
+    SectionFooter::decode(end, length, PageIndexPolicy::Skip)
         .map(Arc::new)
-        .map_err(|error| MergeError::damaged(&place.name(), &error))
+        .map_err(|error| place.damaged(&error))
 }

@@ -131,7 +131,7 @@ impl<S: RowSink> MergeStream<S> {
         let mut sources = Vec::with_capacity(inputs.len());
         let mut decoders = Vec::with_capacity(inputs.len());
         for (source, filter) in inputs {
-            let (name, metadata) = (source.place.name(), Arc::clone(&source.metadata));
+            let (name, metadata) = (source.place.name(), Arc::clone(source.footer.metadata()));
             let tags = Arc::clone(&shared);
             decoders.push(Input::new(name, tags, metadata, batch_rows, filter)?);
             sources.push(source);
@@ -242,7 +242,7 @@ fn start_fetch(at: usize, source: &mut Source, fetches: &mut FuturesUnordered<Fe
     }
     if let Some(window) = source.windows.pop_front() {
         source.is_fetching = true;
-        let fetch = source.place.clone().fetch(window);
+        let fetch = source.fetch(window);
         fetches.push(fetch.map(move |fetched| (at, fetched)).boxed());
     }
 }
@@ -276,7 +276,7 @@ fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef,
     let mut stored = vec![false; all.fields().len()];
     for (source, _) in inputs {
         let section = source.place.name();
-        let schema = Input::schema_of(&section, &source.metadata)?;
+        let schema = Input::schema_of(&section, source.footer.metadata())?;
         for field in schema.fields() {
             let place = all.index_of(field.name()).ok();
             let place = place.filter(|place| all.field(*place).data_type() == field.data_type());
@@ -301,7 +301,7 @@ fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef,
 
 /// The rows of all inputs, and how many of them a batch may have.
 fn expected(inputs: &[(Source, RowFilter)]) -> (u64, usize) {
-    let metadata = || inputs.iter().map(|(source, _)| &source.metadata);
+    let metadata = || inputs.iter().map(|(source, _)| source.footer.metadata());
     let rows = metadata().map(|metadata| metadata.file_metadata().num_rows());
     let rows = rows.filter_map(|rows| u64::try_from(rows).ok()).sum();
     let row_bytes = metadata().map(|metadata| row_bytes(metadata)).max();

@@ -1,6 +1,14 @@
-//! Bytes of sections: read by exact ranges, coalesced, and kept in bounded caches.
+//! Bytes of sections: read by exact ranges, coalesced, verified, and kept in bounded caches.
+//!
+//! ```text
+//!   footer    its checksum is in the manifest; from a page of the manifest, or by one request
+//!     |       has the checksums of pages and bloom filters
+//!   ranges    one or more pages each, verified before they are decompressed or kept
+//!     |       a checksum that does not match: read once more, then an error
+//! ```
 
 use std::{
+    error::Error,
     ops::Range,
     sync::{
         Arc,
@@ -12,11 +20,12 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use moka::{future, sync};
 use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
-use neap_manifest::SectionWithFooter;
+use neap_manifest::{Section, SectionWithFooter};
 use neap_schema::DatabaseId;
+use neap_section::{PartError, SectionFooter};
 use parquet::{
     errors::ParquetError,
-    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+    file::metadata::{PageIndexPolicy, ParquetMetaData},
 };
 
 use crate::executor::Home;
@@ -30,6 +39,9 @@ const MAX_READ_BYTES: u64 = 16 << 20;
 /// The number of requests of one reader that are under way at once.
 const PARALLEL_READS: usize = 16;
 
+/// How often a footer is read that does not arrive as it was written.
+const READS: usize = 2;
+
 /// Why bytes of a section could not be had.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DataError {
@@ -39,9 +51,32 @@ pub(crate) enum DataError {
     /// The object is not what the manifest says.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The object's bytes are not those that were written, and were not when they were read again.
+    #[error("'{object}' is damaged: the section of table '{table}' at byte {offset}: {part}")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// The table.
+        table: Arc<str>,
+        /// Where its section starts in the object.
+        offset: u64,
+        /// The part of the section.
+        part: DamagedPart,
+    },
     /// The object is gone.
     #[error("'{0}' is missing from the bucket")]
     Missing(String),
+}
+
+/// The part of a section that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DamagedPart {
+    /// Its footer.
+    #[error("the checksum of its footer does not match")]
+    Footer,
+    /// A page or a bloom filter.
+    #[error(transparent)]
+    Column(#[from] PartError),
 }
 
 /// What the caches of a process may hold.
@@ -60,6 +95,8 @@ pub struct DataCacheStats {
     pub hits: u64,
     /// Column chunks that had to be read from the store.
     pub misses: u64,
+    /// Reads of footers, pages and bloom filters whose checksum did not match.
+    pub checksum_failures: u64,
     /// Bytes of column chunks in memory.
     pub chunk_bytes: u64,
     /// Bytes of decoded footers in memory.
@@ -71,7 +108,7 @@ pub struct DataCacheStats {
 pub(crate) struct Data {
     bucket: Bucket,
     home: Home,
-    metadata: future::Cache<(Key, u64), Arc<ParquetMetaData>>,
+    footers: future::Cache<(Key, u64), Arc<SectionFooter>>,
     chunks: sync::Cache<(Key, u64, u64), Bytes>,
     looks: Arc<Looks>,
 }
@@ -81,14 +118,15 @@ pub(crate) struct Data {
 struct Looks {
     hits: AtomicU64,
     misses: AtomicU64,
+    checksum_failures: AtomicU64,
 }
 
 impl Data {
     /// Empty caches over a bucket, which is asked at `home`.
     pub(crate) fn new(bucket: Bucket, home: Home, limits: DataCacheLimits) -> Self {
-        let metadata = future::Cache::builder()
+        let footers = future::Cache::builder()
             .max_capacity(limits.metadata_bytes)
-            .weigher(|_, metadata: &Arc<ParquetMetaData>| weight(metadata.memory_size()))
+            .weigher(|_, footer: &Arc<SectionFooter>| weight(footer.size_bytes()))
             .build();
         let chunks = sync::Cache::builder()
             .max_capacity(limits.chunk_bytes)
@@ -97,7 +135,7 @@ impl Data {
         Self {
             bucket,
             home,
-            metadata,
+            footers,
             chunks,
             looks: Arc::default(),
         }
@@ -108,39 +146,46 @@ impl Data {
         DataCacheStats {
             hits: self.looks.hits.load(Ordering::Relaxed),
             misses: self.looks.misses.load(Ordering::Relaxed),
+            checksum_failures: self.looks.checksum_failures.load(Ordering::Relaxed),
             chunk_bytes: self.chunks.weighted_size(),
-            footer_bytes: self.metadata.weighted_size(),
+            footer_bytes: self.footers.weighted_size(),
         }
     }
 
     /// The decoded footer of a section with its page index: from the cache, from the manifest's page, or
     /// by one request of the range that the manifest names.
-    pub(crate) async fn metadata(
+    pub(crate) async fn footer(
         &self,
         file: &SectionFile,
-    ) -> Result<Arc<ParquetMetaData>, Arc<DataError>> {
-        let id = (file.key.clone(), file.offset);
-        self.metadata
-            .try_get_with(id, self.load_metadata(file))
-            .await
+    ) -> Result<Arc<SectionFooter>, Arc<DataError>> {
+        let id = (file.key.clone(), file.section.offset);
+        self.footers.try_get_with(id, self.load_footer(file)).await
     }
 
-    async fn load_metadata(&self, file: &SectionFile) -> Result<Arc<ParquetMetaData>, DataError> {
-        let footer = match &file.footer {
-            Some(footer) => footer.clone(),
-            None => self.get(&file.key, file.footer_range()).await?,
-        };
-        let mut reader =
-            ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        reader
-            .try_parse_sized(&footer, file.length)
-            .and_then(|()| reader.finish())
-            .map(Arc::new)
-            .map_err(|error| file.damaged(&error))
+    async fn load_footer(&self, file: &SectionFile) -> Result<Arc<SectionFooter>, DataError> {
+        let mut of_page = file.footer.clone();
+        for _ in 0..READS {
+            let footer = match of_page.take() {
+                Some(footer) => footer,
+                None => self.get(&file.key, file.section.footer_range()).await?,
+            };
+            if file.section.matches_footer(&footer) {
+                let length = file.section.length;
+                return SectionFooter::decode(&footer, length, PageIndexPolicy::Optional)
+                    .map(Arc::new)
+                    .map_err(|error| file.decode_error(&error));
+            }
+            self.count_checksum_failure();
+        }
+        Err(file.damaged(DamagedPart::Footer))
+    }
+
+    fn count_checksum_failure(&self) {
+        self.looks.checksum_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
-        let expected = range.end - range.start;
+        let expected = range.end.saturating_sub(range.start);
         let options = GetOptions {
             range: Some(range),
             if_none_match: None,
@@ -165,9 +210,13 @@ impl Data {
     async fn ranges(
         &self,
         file: &SectionFile,
+        footer: &SectionFooter,
         ranges: &[Range<u64>],
     ) -> Result<Vec<Bytes>, DataError> {
-        let id = |range: &Range<u64>| (file.key.clone(), file.offset + range.start, range.end);
+        let id = |range: &Range<u64>| {
+            let start = file.object_range(range).start;
+            (file.key.clone(), start, range.end)
+        };
         let mut found: Vec<Option<Bytes>> = ranges
             .iter()
             .map(|range| self.chunks.get(&id(range)))
@@ -185,8 +234,8 @@ impl Data {
         let reads = coalesced(missing);
         let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
             .map(|read| async move {
-                let at = file.offset + read.start..file.offset + read.end;
-                Ok::<_, DataError>((read.start, self.get(&file.key, at).await?))
+                let bytes = self.get(&file.key, file.object_range(&read)).await?;
+                Ok::<_, DataError>((read.start, bytes))
             })
             .buffered(PARALLEL_READS)
             .try_collect()
@@ -196,11 +245,36 @@ impl Data {
                 let bytes = cut(&blocks, range).ok_or_else(|| {
                     DataError::Missing(format!("{} from byte {}", file.key, range.start))
                 })?;
+                let bytes = self
+                    .verify_or_read_again(file, footer, range, bytes)
+                    .await?;
                 self.chunks.insert(id(range), bytes.clone());
                 *slot = Some(bytes);
             }
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The bytes of a range if its checksums match, or what the store has there when it is read once more.
+    async fn verify_or_read_again(
+        &self,
+        file: &SectionFile,
+        footer: &SectionFooter,
+        range: &Range<u64>,
+        bytes: Bytes,
+    ) -> Result<Bytes, DataError> {
+        if footer.verify(range.start, &bytes).is_ok() {
+            return Ok(bytes);
+        }
+        self.count_checksum_failure();
+        let again = self.get(&file.key, file.object_range(range)).await?;
+        match footer.verify(range.start, &again) {
+            Ok(()) => Ok(again),
+            Err(error) => {
+                self.count_checksum_failure();
+                Err(file.damaged(error.into()))
+            }
+        }
     }
 }
 
@@ -250,41 +324,48 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
 #[derive(Clone, Debug)]
 pub(crate) struct SectionFile {
     key: Key,
-    offset: u64,
-    length: u64,
-    footer_length: u64,
+    table: Arc<str>,
+    section: Arc<Section>,
     footer: Option<Bytes>,
 }
 
 impl SectionFile {
-    /// The file of a section.
-    pub(crate) fn new(database: DatabaseId, loaded: &SectionWithFooter) -> Self {
-        let section = &loaded.section;
+    /// The file of a section of a table.
+    pub(crate) fn new(database: DatabaseId, table: Arc<str>, loaded: &SectionWithFooter) -> Self {
         Self {
-            key: section.key(database),
-            offset: section.offset,
-            length: section.length,
-            footer_length: u64::from(section.footer_length),
+            key: loaded.section.key(database),
+            table,
+            section: Arc::clone(&loaded.section),
             footer: loaded.footer.clone(),
         }
     }
 
     /// The number of bytes.
     pub(crate) fn length(&self) -> u64 {
-        self.length
+        self.section.length
     }
 
     /// A name for plans and messages.
     pub(crate) fn name(&self) -> String {
-        format!("{}@{}", self.key, self.offset)
+        format!("{}@{}", self.key, self.section.offset)
     }
 
-    fn footer_range(&self) -> Range<u64> {
-        let end = self.offset + self.length;
-        end.saturating_sub(self.footer_length).max(self.offset)..end
+    /// A range of the section as one of its object.
+    fn object_range(&self, range: &Range<u64>) -> Range<u64> {
+        let offset = self.section.offset;
+        offset.saturating_add(range.start)..offset.saturating_add(range.end)
     }
 
-    fn damaged(&self, error: &ParquetError) -> DataError {
+    fn damaged(&self, part: DamagedPart) -> DataError {
+        DataError::Damaged {
+            object: self.key.to_string(),
+            table: Arc::clone(&self.table),
+            offset: self.section.offset,
+            part,
+        }
+    }
+
+    fn decode_error(&self, error: &ParquetError) -> DataError {
         FormatError::Damaged {
             key: self.key.to_string(),
             reason: error.to_string(),
@@ -297,9 +378,34 @@ impl SectionFile {
 #[derive(Clone, Debug)]
 pub(crate) struct SectionReader {
     /// Where the bytes are.
-    pub(crate) data: Data,
+    data: Data,
     /// Which section.
-    pub(crate) file: SectionFile,
+    file: SectionFile,
+    /// Its footer, once it was asked for: the cache may drop it before the ranges are read.
+    footer: Option<Arc<SectionFooter>>,
+}
+
+impl SectionReader {
+    /// A reader of a section.
+    pub(crate) fn new(data: Data, file: SectionFile) -> Self {
+        Self {
+            data,
+            file,
+            footer: None,
+        }
+    }
+
+    async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
+        if let Some(footer) = &self.footer {
+            return Ok(Arc::clone(footer));
+        }
+        let footer = self.data.footer(&self.file).await.map_err(external)?;
+        Ok(Arc::clone(self.footer.insert(footer)))
+    }
+}
+
+fn external(error: impl Error + Send + Sync + 'static) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }
 
 impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
@@ -316,8 +422,9 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         Box::pin(async move {
-            let bytes = self.data.ranges(&self.file, &ranges).await;
-            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+            let footer = self.footer().await?;
+            let bytes = self.data.ranges(&self.file, &footer, &ranges).await;
+            bytes.map_err(external)
         })
     }
 
@@ -325,10 +432,7 @@ impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
         &'a mut self,
         _: Option<&'a parquet::arrow::arrow_reader::ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        Box::pin(async move {
-            let metadata = self.data.metadata(&self.file).await;
-            metadata.map_err(|error| ParquetError::External(Box::new(error)))
-        })
+        Box::pin(async move { Ok(Arc::clone(self.footer().await?.metadata())) })
     }
 }
 

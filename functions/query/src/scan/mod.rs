@@ -66,7 +66,8 @@ pub(crate) fn external(error: impl Error + Send + Sync + 'static) -> DataFusionE
 /// Whether an error of a scan passes with time: a store that did not answer, a tail that is to be flushed,
 /// an object that a newer snapshot does not name any more.
 pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
-    let of_data = |error: &DataError| !matches!(error, DataError::Format(_));
+    let of_data =
+        |error: &DataError| !matches!(error, DataError::Format(_) | DataError::Damaged { .. });
     let mut next = Some(error);
     while let Some(error) = next {
         let is_temporary = error.downcast_ref::<DataError>().is_some_and(of_data)

@@ -469,9 +469,9 @@ impl ParquetFileReaderFactory for Readers {
         let section = file
             .extension::<SectionFile>()
             .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
-        Ok(Box::new(SectionReader {
-            data: self.0.clone(),
-            file: section.clone(),
-        }))
+        Ok(Box::new(SectionReader::new(
+            self.0.clone(),
+            section.clone(),
+        )))
     }
 }

@@ -168,6 +168,8 @@ impl SnapshotTable {
         let tail = self.tail().await?;
         let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
+        let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
+        let file = |loaded| SectionFile::new(database, Arc::clone(&table), loaded);
         let mut sources: Vec<Source> = sections
             .iter()
             .map(|loaded| Source {
@@ -175,7 +177,7 @@ impl SnapshotTable {
                     min: loaded.section.min_time,
                     max: loaded.section.max_time,
                 },
-                rows: SourceRows::Section(SectionFile::new(self.snapshot.database, loaded)),
+                rows: SourceRows::Section(file(loaded)),
                 hidden: hiding.of_section(&loaded.section),
             })
             .collect();

@@ -117,6 +117,7 @@ async fn the_metrics_and_their_labels_are_these() {
     neap_data_cache_footer_bytes gauge
     neap_data_cache_hits_total counter
     neap_data_cache_misses_total counter
+    neap_data_checksum_failures_total counter
     neap_flush_blocked gauge reason
     neap_http_connections gauge
     neap_http_connections_total counter

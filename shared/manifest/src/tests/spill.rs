@@ -38,6 +38,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         section.object = object.ulid;
         section.offset = bundle.len() as u64;
         let footer = format!("{table:04}{n:04}");
+        section.footer_crc32c = Some(crc32c::crc32c(footer.as_bytes()));
         bundle.extend_from_slice(&[0; 24]);
         bundle.extend_from_slice(footer.as_bytes());
         sections.push(section);
@@ -235,6 +236,22 @@ async fn sections_whose_bundle_is_gone_are_moved_without_footers() {
     }
     let oldest = read(&instance).await.value.sections[0].key(DATABASE);
     instance.bucket.delete(&[oldest.to_string()]).await.unwrap();
+    flush(&instance, 20, 1).await;
+    let sections = load(&instance, 1, TimeRange::ALL).await;
+    assert_eq!(sections[0].footer, None);
+    assert!(sections[1].footer.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_footers_do_not_come_into_pages() {
+    let (_, instance) = stage(20);
+    for n in 0..20 {
+        flush(&instance, n, 1).await;
+    }
+    let oldest = read(&instance).await.value.sections[0].key(DATABASE);
+    let damaged = Bytes::from_static(b"........................00010001");
+    let put = instance.bucket.put(&oldest, damaged, PutMode::Overwrite);
+    put.await.unwrap();
     flush(&instance, 20, 1).await;
     let sections = load(&instance, 1, TimeRange::ALL).await;
     assert_eq!(sections[0].footer, None);

@@ -264,21 +264,30 @@ async fn damage_is_found_and_named_and_not_merged() {
         let damaged = Arc::clone(&job.inputs[0]);
         let key = damaged.key(stage.database);
         let whole = stage.object(&damaged).await;
-        // A bit of a value: Parquet itself would not notice. A part is missing. All of it is.
-        let mut flipped = whole.to_vec();
-        flipped[40_usize.max(whole.len() / 2)] ^= 1;
+        // A bit of a value: Parquet itself would not notice. A bit of the footer. A part is missing. All of it is.
+        let flipped = |at: usize| {
+            let mut flipped = whole.to_vec();
+            flipped[at] ^= 1;
+            Bytes::from(flipped)
+        };
+        let page = flipped(40_usize.max(whole.len() / 2));
+        let end = usize::try_from(damaged.range().end).unwrap();
+        let footer = flipped(end - 20);
         let cut = whole.slice(..whole.len() / 2);
-        for body in [Bytes::from(flipped), cut] {
+        for (body, found) in [
+            (page, "the checksum of column"),
+            (footer, "the checksum of its footer"),
+            (cut, "shorter"),
+        ] {
             stage
                 .bucket
                 .put(&key, body, PutMode::Overwrite)
                 .await
                 .unwrap();
             let error = stage.merge(&job, &limits()).await.unwrap_err();
-            assert!(
-                error.to_string().contains(&damaged.object.to_string()),
-                "{error}"
-            );
+            let error = error.to_string();
+            let names = [damaged.object.to_string(), found.to_owned()];
+            assert!(names.iter().all(|name| error.contains(name)), "{error}");
         }
         stage.bucket.delete(&[key.to_string()]).await.unwrap();
         let error = stage.merge(&job, &limits()).await.unwrap_err();

@@ -47,6 +47,7 @@ fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Secti
         max_time: (i64::from(last_day) + 1) * DAY - 1,
         tags: Default::default(),
         crc32c: None,
+        footer_crc32c: None,
         cleaned: Stamp::ZERO,
         added: 1,
         dropped: None,

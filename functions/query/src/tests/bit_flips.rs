@@ -1,0 +1,426 @@
+//! A bit of an object is not what was written: a query gives the right answer or an error.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use neap_bucket::{
+    Answer, Bucket, Change, Clock, Commit, Entropy, Get, GetOptions, KeyClass, ListPage,
+    ListRequest, Margins, MemoryStore, Put, PutMode, Rules, Store, StoreError, World,
+};
+use neap_catalog::Catalog;
+use neap_compact::{FlushLimits, Flushed, Flusher};
+use neap_manifest::{Manifest, ManifestSettings, ManifestStore, Section};
+use neap_wal::{TailReader, TailSettings};
+use tower::ServiceExt;
+
+use super::{
+    DATABASE, HandClock, Instance,
+    caches::{create_distinct, create_last},
+    instance::Deleter,
+};
+use crate::QuerySettings;
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// The period of caches: longer than the rows reach back.
+const PERIOD: Duration = Duration::from_secs(1_000 * 3_600);
+
+/// Flips that are tried of each class of objects.
+const FLIPS: u64 = 60;
+
+/// A bit of an object.
+#[derive(Clone, Debug)]
+struct Flip {
+    key: String,
+    byte: u64,
+    bit: u8,
+    /// The number of reads of the byte that bring the flipped bit.
+    reads: usize,
+}
+
+/// A store that reads one bit wrong.
+#[derive(Debug)]
+struct FlippedStore {
+    inner: Arc<MemoryStore>,
+    flip: Mutex<Option<Flip>>,
+}
+
+#[async_trait]
+impl Store for FlippedStore {
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError> {
+        let start = options.range.as_ref().map_or(0, |range| range.start);
+        let mut answer = self.inner.get(key, options).await?;
+        let mut flip = self.flip.lock().unwrap();
+        if let (Get::Found(object), Some(flip)) = (&mut answer.value, flip.as_mut())
+            && flip.key == key
+            && flip.byte >= start
+            && flip.byte - start < object.bytes.len() as u64
+            && flip.reads > 0
+        {
+            flip.reads -= 1;
+            let mut bytes = object.bytes.to_vec();
+            bytes[usize::try_from(flip.byte - start).unwrap()] ^= 1 << flip.bit;
+            object.bytes = bytes.into();
+        }
+        Ok(answer)
+    }
+
+    async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError> {
+        self.inner.put(key, body, mode).await
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError> {
+        self.inner.list(request).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError> {
+        self.inner.delete(keys).await
+    }
+}
+
+/// A bucket that is written, and is read with a flipped bit.
+struct Stage {
+    clock: Arc<HandClock>,
+    store: Arc<FlippedStore>,
+    entropy: Entropy,
+}
+
+impl Stage {
+    fn new() -> (Self, Arc<MemoryStore>) {
+        let clock = Arc::new(HandClock::default());
+        let inner = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let store = FlippedStore {
+            inner: Arc::clone(&inner),
+            flip: Mutex::default(),
+        };
+        let stage = Self {
+            clock,
+            store: Arc::new(store),
+            entropy: Entropy::from_seed(20),
+        };
+        (stage, inner)
+    }
+
+    /// A bucket with merged sections that have bloom filters, sections in pages and in the manifest, objects of
+    /// caches, and a tail with rows and a delete.
+    async fn filled() -> Self {
+        let (stage, inner) = Self::new();
+        let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+        for flush in 0..3 {
+            one.write(&stations(0, flush)).await;
+            one.flush().await;
+        }
+        assert!(one.merge().await > 0);
+        create_last(&one, "latest", &["room"], None, 1, PERIOD).await;
+        create_distinct(&one, "rooms", &["room"], 100, PERIOD).await;
+        let flusher = paging_flusher(&one);
+        for day in 1..12 {
+            one.write(&stations(day, 0)).await;
+            one.pass(Duration::from_secs(10));
+            let flushed = flusher.flush(DATABASE).await.unwrap();
+            assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
+        }
+        one.fill_caches().await;
+        one.write(&stations(12, 0)).await;
+        one.sql("DELETE FROM home WHERE room = 'r3'").await;
+        let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
+        assert!(!manifest.pages.is_empty() && !manifest.sections.is_empty());
+        assert_eq!(manifest.caches.len(), 2);
+        stage
+    }
+
+    /// Answers with a bit flipped, each from an instance that knows nothing. An error has no rows.
+    async fn answers(&self, flip: Option<Flip>, queries: &[&str]) -> Vec<Result<String, String>> {
+        *self.store.flip.lock().unwrap() = flip;
+        let reader = self.reader().await;
+        let mut answers = Vec::new();
+        for query in queries {
+            answers.push(match &reader {
+                Ok(reader) => ask(reader, query).await,
+                Err(error) => Err(error.clone()),
+            });
+        }
+        answers
+    }
+
+    async fn reader(&self) -> Result<Instance, String> {
+        let world = World {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Entropy::from_seed(7)),
+        };
+        // An instance does not start without the rules of the cluster.
+        let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
+        let catalog = Catalog::new(bucket, Margins::LOCAL, None);
+        catalog.rules().await.map_err(|error| error.to_string())?;
+        let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.clock));
+        Ok(Instance::over(store, clock, QuerySettings::default(), Deleter::None).await)
+    }
+
+    /// The objects with their lengths, by class.
+    async fn objects(&self) -> BTreeMap<String, Vec<(String, u64)>> {
+        let request = ListRequest {
+            prefix: "",
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.store.list(request).await.unwrap().value;
+        assert!(page.next_page_token.is_none());
+        let mut objects: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for entry in page.entries {
+            let class = format!("{:?}", KeyClass::of(&entry.key));
+            let object = (entry.key, entry.size_bytes);
+            objects.entry(class).or_default().push(object);
+        }
+        objects
+    }
+
+    fn random_flip(&self, objects: &[(String, u64)]) -> Flip {
+        let object = self.entropy.next_u64() % objects.len() as u64;
+        let (key, length) = &objects[usize::try_from(object).unwrap()];
+        Flip {
+            key: key.clone(),
+            byte: self.entropy.next_u64() % length,
+            bit: u8::try_from(self.entropy.next_u64() % 8).unwrap(),
+            reads: usize::MAX,
+        }
+    }
+}
+
+/// A flusher that keeps few sections in the manifest.
+fn paging_flusher(one: &Instance) -> Flusher {
+    let settings = ManifestSettings {
+        inline_sections: 4,
+        ..ManifestSettings::default()
+    };
+    let rules = Rules::new(Margins::LOCAL);
+    Flusher::new(
+        one.bucket.clone(),
+        Arc::clone(&one.catalog),
+        ManifestStore::new(one.bucket.clone(), &rules, settings),
+        TailReader::new(one.bucket.clone(), TailSettings::default()),
+        rules,
+        FlushLimits::default(),
+    )
+}
+
+/// Lines of two tables on one day.
+fn stations(day: i64, flush: i64) -> String {
+    let lines = (0..40).map(|at| {
+        let time = 1_699_000_000_000_000_000 - (12 - day) * DAY + flush * 1_000 + at;
+        let (host, room, value) = (at % 40, at % 5, at * 31 % 97 + flush + day);
+        format!(
+            "weather,country=c{},station=s{host} temp={value}.25,wind={value}i,note=\"n{value}\" {time}\n\
+             home,room=r{room} temp={value}.5 {time}\n",
+            at % 3
+        )
+    });
+    lines.collect()
+}
+
+/// The answer to a query, or the error, which may come after a part of the answer.
+async fn ask(one: &Instance, sql: &str) -> Result<String, String> {
+    let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
+    let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
+    let answer = one.router.clone().oneshot(request.unwrap()).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    match head.status.as_u16() {
+        200 => Ok(text),
+        _ => Err(text),
+    }
+}
+
+const QUERIES: [&str; 6] = [
+    "SELECT count(*) AS n, sum(temp) AS t, sum(wind) AS w, min(time) AS a, max(time) AS z FROM weather",
+    "SELECT country, note, temp, time FROM weather WHERE station = 's7' ORDER BY time, note",
+    "SELECT station, note FROM weather WHERE wind > 90 ORDER BY time, station",
+    "SELECT room, sum(temp) AS t, count(*) AS n FROM home GROUP BY room ORDER BY room",
+    "SELECT room, temp, time FROM last_cache('home', 'latest') ORDER BY room",
+    "SELECT room FROM distinct_cache('home', 'rooms') ORDER BY room",
+];
+
+#[tokio::test]
+async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
+    let stage = Stage::filled().await;
+    let right = stage.answers(None, &QUERIES).await;
+    assert!(right.iter().all(Result::is_ok), "{right:?}");
+    let objects = stage.objects().await;
+    let mut errors = BTreeMap::new();
+    for (class, objects) in &objects {
+        for _ in 0..FLIPS {
+            let flip = stage.random_flip(objects);
+            let answers = stage.answers(Some(flip.clone()), &QUERIES).await;
+            for (query, (answer, right)) in QUERIES.iter().zip(answers.iter().zip(&right)) {
+                assert!(
+                    answer.is_err() || answer == right,
+                    "{flip:?}: {query}: {answer:?}, not {right:?}"
+                );
+            }
+            let failed = answers.iter().filter(|answer| answer.is_err()).count();
+            *errors.entry(class.as_str()).or_insert(0) += failed;
+        }
+    }
+    let found: Vec<_> = errors.iter().filter(|(_, count)| **count > 0).collect();
+    let classes: Vec<_> = found.iter().map(|(class, _)| **class).collect();
+    // What is wrong with an object of a cache is made good from the sections.
+    assert_eq!(
+        classes,
+        [
+            "Data",
+            "DatabaseCatalog",
+            "Manifest",
+            "Page",
+            "RootCatalog",
+            "Tail"
+        ]
+    );
+    let all: Vec<_> = errors.keys().copied().collect();
+    assert!(all.contains(&"Cache"), "{all:?}");
+}
+
+/// A bucket with one section of each of two tables, in one bundle, and the section of the first.
+async fn two_tables() -> (Stage, Section) {
+    let (stage, inner) = Stage::new();
+    let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+    one.write(
+        "first,k=a v=1.5,s=\"one\" 1700000000000000000\n\
+         first,k=b v=2.5,s=\"two\" 1700000060000000000\n\
+         second,k=a v=4 1700000000000000000",
+    )
+    .await;
+    one.flush().await;
+    let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
+    let section = manifest.sections.iter().find(|one| one.offset == 0);
+    (stage, Section::clone(section.unwrap()))
+}
+
+const OF_FIRST: &str = "SELECT k, s, v, time FROM first ORDER BY k";
+const OF_SECOND: &str = "SELECT k, v FROM second";
+
+#[tokio::test]
+async fn a_flipped_bit_of_each_byte_of_a_section_is_an_error_of_its_table_alone() {
+    let (stage, section) = two_tables().await;
+    let queries = [OF_FIRST, OF_SECOND];
+    let right = stage.answers(None, &queries).await;
+    assert_eq!(right[1].as_deref(), Ok("k,v\na,4.0\n"));
+    let key = section.key(DATABASE).to_string();
+    let data = 4..section.footer_range().start;
+    for byte in section.range() {
+        let flip = Flip {
+            key: key.clone(),
+            byte,
+            bit: u8::try_from(byte % 8).unwrap(),
+            reads: usize::MAX,
+        };
+        let answers = stage.answers(Some(flip), &queries).await;
+        assert_eq!(answers[1], right[1], "{byte}");
+        if byte < 4 {
+            // The magic of the file, which no query reads.
+            assert_eq!(answers[0], right[0], "{byte}");
+            continue;
+        }
+        let error = answers[0].as_ref().unwrap_err();
+        assert!(error.contains(&key) && error.contains("'first'"), "{error}");
+        let part = if data.contains(&byte) {
+            "column '"
+        } else {
+            "its footer"
+        };
+        assert!(error.contains(part), "{byte}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_arrives_damaged_is_read_once_more() {
+    let (stage, section) = two_tables().await;
+    let right = stage.answers(None, &[OF_FIRST]).await;
+    let footer = section.footer_range();
+    for byte in [footer.start - 1, footer.start, footer.end - 1] {
+        for reads in [1, 2] {
+            *stage.store.flip.lock().unwrap() = Some(Flip {
+                key: section.key(DATABASE).to_string(),
+                byte,
+                bit: 3,
+                reads,
+            });
+            let reader = stage.reader().await.unwrap();
+            let answer = ask(&reader, OF_FIRST).await;
+            assert_eq!(answer.is_ok(), reads == 1, "{byte}: {answer:?}");
+            let failures = reader.engine.data_cache_stats().checksum_failures;
+            assert_eq!(failures, reads as u64);
+            // The damaged bytes were not kept.
+            assert_eq!(ask(&reader, OF_FIRST).await, right[0]);
+            assert_eq!(reader.engine.data_cache_stats().checksum_failures, failures);
+        }
+    }
+}
+
+/// Makes all sections of the manifest those of a release without checksums of pages.
+async fn remove_checksums(one: &Instance) {
+    let register = one.manifests.register(DATABASE);
+    let old = register.commit(None, |base| {
+        let mut next = Manifest::successor(base);
+        for section in &mut next.sections {
+            Arc::make_mut(section).footer_crc32c = None;
+            Arc::make_mut(section).crc32c = None;
+        }
+        Ok::<_, Infallible>(Change::Put(next.clone(), next.sections))
+    });
+    let Commit::Committed { result, .. } = old.await.unwrap() else {
+        panic!("not committed");
+    };
+    for section in result {
+        let key = section.key(DATABASE);
+        let object = one.bucket.get(&key, GetOptions::default()).await.unwrap();
+        let Get::Found(object) = object.value else {
+            panic!("{key}");
+        };
+        let mut bytes = object.bytes.to_vec();
+        let at = bytes.windows(4).position(|bytes| bytes == b"NPCS").unwrap();
+        bytes[at] = 0;
+        let put = one.bucket.put(&key, bytes.into(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sections_of_earlier_releases_are_read_and_get_checksums_by_a_merge() {
+    let (stage, inner) = Stage::new();
+    let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
+    for flush in 0..3 {
+        one.write(&format!("first,k=a v={flush} 170000000000000000{flush}"))
+            .await;
+        one.flush().await;
+    }
+    remove_checksums(&one).await;
+    let sql = "SELECT sum(v) AS v FROM first";
+    let right = vec![Ok("v\n3.0\n".to_owned())];
+    assert_eq!(stage.answers(None, &[sql]).await, right);
+    assert!(one.merge().await > 0);
+    assert_eq!(stage.answers(None, &[sql]).await, right);
+    let manifest = one.manifests.read(DATABASE, None).await.unwrap().value;
+    assert!(
+        manifest
+            .sections
+            .iter()
+            .all(|one| one.footer_crc32c.is_some())
+    );
+    let section = &manifest.sections[0];
+    let flip = Flip {
+        key: section.key(DATABASE).to_string(),
+        byte: section.offset + 4,
+        bit: 0,
+        reads: usize::MAX,
+    };
+    assert!(stage.answers(Some(flip), &["SELECT * FROM first"]).await[0].is_err());
+}

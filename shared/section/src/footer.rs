@@ -1,0 +1,137 @@
+//! The decoded footer of a section, which verifies the ranges that are read of it.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use parquet::{
+    errors::ParquetError,
+    file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
+};
+
+use crate::checksums::{self, CheckedPart};
+
+/// Why bytes of a section can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PartError {
+    /// They are not those that were written.
+    #[error("the checksum of column '{column}' does not match")]
+    Checksum {
+        /// The column.
+        column: String,
+    },
+    /// They are not the bytes of whole pages or bloom filters, so they have no checksum.
+    #[error("its bytes {start} to {end} have no checksum")]
+    Unaligned {
+        /// Where they start in the section.
+        start: u64,
+        /// Where they end.
+        end: u64,
+    },
+}
+
+/// The metadata of a section, and the checksums of its pages and bloom filters.
+#[derive(Clone, Debug)]
+pub struct SectionFooter {
+    metadata: Arc<ParquetMetaData>,
+    /// `None`: the section is of a release that wrote none.
+    checksums: Option<Box<[CheckedPart]>>,
+}
+
+impl SectionFooter {
+    /// Decodes the last bytes of a section of `length` bytes, which the caller has verified. The policy is for the
+    /// column index; the offset index is always decoded, because it says where the parts are.
+    ///
+    /// # Errors
+    /// The bytes are not the end of a Parquet file.
+    pub fn decode(
+        footer: &Bytes,
+        length: u64,
+        column_index: PageIndexPolicy,
+    ) -> Result<Self, ParquetError> {
+        let mut reader = ParquetMetaDataReader::new()
+            .with_column_index_policy(column_index)
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        reader.try_parse_sized(footer, length)?;
+        let metadata = reader.finish()?;
+        let start = length.saturating_sub(footer.len() as u64);
+        Ok(Self {
+            checksums: checksums::decode(footer, start, &metadata),
+            metadata: Arc::new(metadata),
+        })
+    }
+
+    /// The Parquet metadata.
+    pub fn metadata(&self) -> &Arc<ParquetMetaData> {
+        &self.metadata
+    }
+
+    /// Whether the section has checksums of its parts.
+    pub fn has_checksums(&self) -> bool {
+        self.checksums.is_some()
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn size_bytes(&self) -> usize {
+        let parts = self.checksums.as_ref().map_or(0, |parts| parts.len());
+        self.metadata.memory_size() + parts * size_of::<CheckedPart>()
+    }
+
+    /// Verifies bytes of the section, which start at `start` in it and are one or more whole parts that follow
+    /// each other. Bytes of a section without checksums pass.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or are not whole parts.
+    pub fn verify(&self, start: u64, bytes: &[u8]) -> Result<(), PartError> {
+        let Some(parts) = &self.checksums else {
+            return Ok(());
+        };
+        let end = start.saturating_add(bytes.len() as u64);
+        let unaligned = || PartError::Unaligned { start, end };
+        let first = parts.partition_point(|checked| checked.part.range.start < start);
+        let mut rest = bytes;
+        let mut at = start;
+        for checked in parts.iter().skip(first) {
+            if at == end {
+                break;
+            }
+            let Range { start, end } = checked.part.range;
+            let length = usize::try_from(end.saturating_sub(start)).map_err(|_| unaligned())?;
+            let (part, after) = rest
+                .split_at_checked(length)
+                .filter(|_| start == at)
+                .ok_or_else(unaligned)?;
+            if crc32c::crc32c(part) != checked.crc32c {
+                return Err(PartError::Checksum {
+                    column: self.column_name(checked.part.column),
+                });
+            }
+            (rest, at) = (after, end);
+        }
+        if at == end { Ok(()) } else { Err(unaligned()) }
+    }
+
+    /// Verifies all parts of a section that was read whole.
+    ///
+    /// # Errors
+    /// A part is damaged, or the section is cut.
+    pub fn verify_all(&self, section: &[u8]) -> Result<(), PartError> {
+        let parts = self.checksums.iter().flat_map(|parts| parts.iter());
+        for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {
+            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            let bytes = range.and_then(|(start, end)| section.get(start..end));
+            let bytes = bytes.ok_or(PartError::Unaligned { start, end })?;
+            self.verify(start, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn column_name(&self, column: usize) -> String {
+        let columns = self.metadata.file_metadata().schema_descr().columns();
+        let column = columns.get(column);
+        column.map_or_else(String::new, |column| column.path().string())
+    }
+}
+
+#[cfg(test)]
+#[path = "footer_tests.rs"]
+mod tests;
