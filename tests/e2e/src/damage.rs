@@ -104,7 +104,8 @@ fn rows_of(path: &Path, table: u64) -> usize {
     let header: Value = serde_json::from_slice(&bytes[ENVELOPE + 4..first]).unwrap();
     let directory = header["directory"].as_array().unwrap();
     let of_table = directory.iter().find(|entry| entry["table"] == table);
-    first + of_table.unwrap()["offset"].as_u64().unwrap() as usize
+    let offset = of_table.unwrap()["offset"].as_u64().unwrap();
+    first + usize::try_from(offset).unwrap()
 }
 
 #[test]

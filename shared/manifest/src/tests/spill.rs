@@ -106,7 +106,7 @@ async fn old_sections_move_to_pages_with_their_footers_and_are_found_again() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_page_does_not_keep_sections_in_the_manifest() {
     let (_, instance) = stage(16);
-    for n in 0..120 {
+    for n in 0..300 {
         flush(&instance, n, 1).await;
         if n == 90 {
             // The newest page is the first to be written anew.
