@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Rules, Stamp};
+use neap_bucket::{Bucket, Rules, WriteOrder};
 use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
@@ -160,6 +160,7 @@ impl TailWriter {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
+            order: request.order,
         };
         let lane = LaneKey {
             database,
@@ -184,6 +185,7 @@ impl TailWriter {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
+            order: WriteOrder::Strict,
         };
         let load = Load::Deletes(request.deletes);
         let lane = LaneKey { database, depth: 0 };
@@ -212,14 +214,6 @@ impl TailWriter {
     /// Sets how much the tail of a database is behind.
     pub fn set_pressure(&self, database: DatabaseId, pressure: Pressure) {
         self.inner.lanes().pressures.insert(database, pressure);
-    }
-
-    /// Orders later writes after a stamp that was seen elsewhere, as in a listing, unless it is too far ahead
-    /// of the store's clock.
-    pub fn saw(&self, stamp: Stamp) {
-        if let Some(now) = self.inner.committer.bucket().clock().now() {
-            self.inner.committer.stamps().saw(stamp, now);
-        }
     }
 
     /// What this writer has done.
@@ -356,9 +350,10 @@ impl RunningLane {
         let open = queued.into_iter().filter(|queued| queued.pending.is_open());
         let (mut requests, loads): (Vec<_>, Vec<_>) =
             open.map(|queued| (queued.pending, queued.load)).unzip();
+        let committer = &self.inner.committer;
+        let LaneKey { database, depth } = self.key;
+        committer.follow_tail(database, &mut requests).await;
         for shares in lay_out(loads, SEGMENT_PARTS_BYTES) {
-            let committer = &self.inner.committer;
-            let LaneKey { database, depth } = self.key;
             committer.put(database, depth, shares, &mut requests).await;
         }
     }

@@ -90,7 +90,14 @@ impl Stage {
     }
 
     pub(super) fn instance_with_limits(&self, limits: Limits) -> Instance {
-        self.build(self.store(), WriteSettings::default(), limits)
+        let catalog = |catalog: Catalog| catalog.with_limits(limits);
+        self.build(self.store(), WriteSettings::default(), catalog)
+    }
+
+    /// The only instance on the store, which answers drops at once.
+    pub(super) fn sole_instance(&self) -> Instance {
+        let catalog = |catalog: Catalog| catalog.of_sole_process(true);
+        self.build(self.store(), WriteSettings::default(), catalog)
     }
 
     /// An instance between which and the store these things go wrong.
@@ -100,16 +107,21 @@ impl Stage {
     }
 
     pub(super) fn instance_on(&self, store: Arc<dyn Store>, settings: WriteSettings) -> Instance {
-        self.build(store, settings, Limits::default())
+        self.build(store, settings, |catalog| catalog)
     }
 
-    fn build(&self, store: Arc<dyn Store>, settings: WriteSettings, limits: Limits) -> Instance {
+    fn build(
+        &self,
+        store: Arc<dyn Store>,
+        settings: WriteSettings,
+        prepare: impl FnOnce(Catalog) -> Catalog,
+    ) -> Instance {
         let world = self.world();
         let counting = Arc::new(CountingStore::new(store));
         let bucket = Bucket::new(Arc::clone(&counting) as _, world.clone());
         let rules = Rules::new(Margins::LOCAL);
         let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_limits(limits));
+        let catalog = Arc::new(prepare(catalog));
         let metrics = Metrics::default();
         let service = Arc::new(WriteService::new(WriteParts {
             catalog: Arc::clone(&catalog),
