@@ -209,7 +209,7 @@ impl Program for WriteProgram {
             },
             Access {
                 prefix: "tail/",
-                actions: &[Action::Put],
+                actions: &[Action::List, Action::Put],
             },
             Access {
                 prefix: "results/",

@@ -38,7 +38,8 @@ impl Instance {
         let world = World::system();
         let store = MemoryStore::new(Arc::clone(&world.clock));
         let bucket = Bucket::new(Arc::new(store), world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let snapshots = SnapshotReader::new(

@@ -9,7 +9,7 @@ use arrow::{
     array::{RecordBatch, UInt64Array},
     datatypes::{DataType, Field, Schema},
 };
-use neap_bucket::{Bucket, Stamp, StoreTime, Versioned, World};
+use neap_bucket::{Bucket, MAX_CATALOG_AGE, Stamp, StoreTime, Versioned, World};
 use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID};
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
@@ -31,8 +31,8 @@ use crate::{
     system::Cluster,
 };
 
-/// The age up to which the name of a database is taken from memory.
-const NAME_AGE: Duration = Duration::from_secs(5);
+/// The age up to which the name of a database is taken from memory. A drop is answered after that time.
+const NAME_AGE: Duration = MAX_CATALOG_AGE;
 
 /// The longest that a query waits for others to end.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! Row deletes, without HTTP.
 //!
 //! A delete proves catalogs and mark by requests that begin after it arrived: it must know every table and tag
-//! of the writes that were acknowledged before.
+//! of the writes that were acknowledged before. Its order is strict: it lists the tail, and comes after them all.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ enum Database<'a> {
 }
 
 impl WriteService {
-    /// Deletes rows of a database: those of every write with a smaller stamp. That is every write that this
-    /// instance acknowledged before, and every other whose stamp is not above [`DeleteOptions::after`].
+    /// Deletes rows of a database: those of every write with a smaller stamp. That is every write that any instance
+    /// acknowledged before, and every other whose stamp is not above [`DeleteOptions::after`].
     ///
     /// # Errors
     /// See [`DeleteFailure`]. The delete may exist all the same when nothing is known of a put

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::TryFutureExt;
-use neap_bucket::{Rules, StoreTime, Versioned};
+use neap_bucket::{Moment, Rules, StoreTime, Versioned};
 use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RootCatalog};
 use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
@@ -22,6 +22,8 @@ pub(crate) struct Proven {
     pub(crate) catalog: Versioned<DatabaseCatalog>,
     pub(crate) manifest: Versioned<Manifest>,
     pub(crate) at: StoreTime,
+    /// When the earliest of the requests that proved them began.
+    pub(crate) asked: Moment,
 }
 
 impl Proven {
@@ -32,6 +34,7 @@ impl Proven {
             mark: self.manifest.value.low_water_mark,
             proven: self.at,
             tail: self.manifest.value.tail,
+            asked: self.asked,
         }
     }
 }
@@ -53,6 +56,7 @@ pub(crate) async fn prove(
     let manifest = marks
         .manifest(database, max_age)
         .map_err(CatalogError::from);
+    let world = catalog.bucket().world();
     let (root, catalog, manifest) = futures::try_join!(
         catalog.root(max_age),
         catalog.database(database, max_age),
@@ -60,8 +64,12 @@ pub(crate) async fn prove(
     )?;
     let times = [root.proven, catalog.proven, manifest.proven];
     let earliest = times.into_iter().min().flatten();
+    let moments = [root.asked, catalog.asked, manifest.asked];
+    let oldest = |moment: &Option<Moment>| moment.map_or(Duration::MAX, |it| world.elapsed(&it));
+    let asked = moments.into_iter().max_by_key(oldest).flatten();
     Ok(Proven {
         at: earliest.ok_or(CatalogError::NoStoreTime)?,
+        asked: asked.ok_or(CatalogError::NoStoreTime)?,
         root,
         catalog,
         manifest,

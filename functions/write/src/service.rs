@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use neap_bucket::{Moment, Rules, Stamp, World};
+use neap_bucket::{Moment, Rules, Stamp, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
 use neap_line_protocol::{Dialect, Parsed, Precision};
@@ -58,6 +58,9 @@ pub struct WriteOptions {
     pub no_sync: bool,
     /// The stamp to be ordered after.
     pub after: Option<Stamp>,
+    /// How the rows are to be ordered among those of other instances. Where the database has the strict order, they are
+    /// in any case.
+    pub order: WriteOrder,
     /// The only database that may be written to, whatever its name means by now; `None`: any of the name, and
     /// a missing one is created.
     pub only: Option<DatabaseId>,
@@ -74,6 +77,7 @@ impl Default for WriteOptions {
             accept_partial: true,
             no_sync: false,
             after: None,
+            order: WriteOrder::default(),
             only: None,
             depth: 0,
         }
@@ -268,6 +272,10 @@ impl WriteService {
             rows,
             proof: proven.proof(&judged.catalog),
             after: request.options.after,
+            order: request
+                .options
+                .order
+                .max(judged.catalog.value.write_order()),
             depth: request.options.depth,
         };
         let stamp = if request.options.no_sync && self.settings.no_sync_allowed {

@@ -1,7 +1,7 @@
 //! `neap create`: databases, tables, caches, tokens, triggers and indexes.
 
 use clap::{Args, Subcommand};
-use neap_bucket::World;
+use neap_bucket::{World, WriteOrder};
 use neap_options::{ValueError, parse_duration};
 use reqwest::StatusCode;
 use serde::Serialize;
@@ -46,6 +46,12 @@ pub(super) struct CreateDatabaseArgs {
     #[arg(long, value_name = "DURATION", value_parser = check_duration)]
     retention_period: Option<String>,
 
+    /// How writes to different instances are ordered: `clock` by the store's clock, which may change the places of
+    /// writes that follow each other at once, `strict` as they were acknowledged, for one more request to the store for
+    /// each put. `clock` by default.
+    #[arg(long, value_name = "clock|strict")]
+    order: Option<WriteOrder>,
+
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -88,6 +94,8 @@ struct CreateDatabase<'a> {
     db: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_period: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<WriteOrder>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +161,7 @@ async fn create_database(
     let body = CreateDatabase {
         db: &args.name,
         retention_period: args.retention_period.as_deref(),
+        order: args.order,
     };
     let client = args.connection.client(None)?;
     client

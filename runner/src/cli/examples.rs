@@ -130,6 +130,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "update database -d home --retention-period 1y",
             "update database -d home --retention-period none",
+            "update database -d home --order strict",
         ],
     ),
     (

@@ -1,6 +1,8 @@
-//! `neap update`: how long databases and tables keep rows, and the plugins of triggers.
+//! `neap update`: how long databases and tables keep rows, how the writes of databases are ordered, and the plugins of
+//! triggers.
 
 use clap::{Args, Subcommand};
+use neap_bucket::WriteOrder;
 use neap_options::{ValueError, parse_duration};
 use serde::Serialize;
 
@@ -14,7 +16,7 @@ use crate::console::Console;
 /// What to update.
 #[derive(Debug, Subcommand)]
 pub(super) enum UpdateCommand {
-    /// Change how long a database keeps rows.
+    /// Change how long a database keeps rows, and how its writes are ordered.
     Database(UpdateDatabaseArgs),
     /// Change how long a table keeps rows, whatever its database says.
     Table(UpdateTableArgs),
@@ -49,8 +51,15 @@ pub(super) struct UpdateDatabaseArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    #[command(flatten)]
-    retention: RetentionArgs,
+    /// How long rows are kept: `7d`, `1 year`. `none`: for ever.
+    #[arg(short = 'r', long, value_name = "DURATION|none", value_parser = parse_retention, required_unless_present = "order")]
+    retention_period: Option<Retention>,
+
+    /// How writes to different instances are ordered: `clock` by the store's clock, which may change the places of
+    /// writes that follow each other at once, `strict` as they were acknowledged, for one more request to the store for
+    /// each put.
+    #[arg(long, value_name = "clock|strict")]
+    order: Option<WriteOrder>,
 
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -76,7 +85,10 @@ pub(super) struct UpdateTableArgs {
 #[derive(Serialize)]
 struct UpdateDatabase<'a> {
     db: &'a str,
-    retention_period: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_period: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<WriteOrder>,
 }
 
 /// Updates what was named.
@@ -98,10 +110,11 @@ pub(super) async fn run(
 
 async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandError> {
     let db = &args.database.database;
-    let Retention(retention) = &args.retention.retention_period;
+    let retention = args.retention_period.as_ref();
     let body = UpdateDatabase {
         db,
-        retention_period: retention.as_deref(),
+        retention_period: retention.map(|Retention(retention)| retention.as_deref()),
+        order: args.order,
     };
     let client = args.connection.client(None)?;
     client.put_json("/api/v3/configure/database", &body).await?;

@@ -69,8 +69,10 @@ impl Base {
             total: memory::total_bytes(),
         };
         let bucket = stores.bucket.clone();
+        let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Catalog::new(bucket.clone(), stores.margins, None);
-        let catalog = Arc::new(catalog.with_limits(args.limits.of_catalog()));
+        let catalog = catalog.with_limits(args.limits.of_catalog());
+        let catalog = Arc::new(catalog.of_sole_process(is_sole_writer));
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailSettings {
@@ -78,7 +80,6 @@ impl Base {
             ..TailSettings::default()
         };
         let tail = TailReader::new(bucket.clone(), tail_settings);
-        let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let snapshots = Arc::new(SnapshotReader::new(
             manifests.clone(),
             Arc::clone(&catalog),

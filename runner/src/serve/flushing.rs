@@ -137,6 +137,7 @@ impl Flushing {
             Ok(Flushed::Nothing(reason)) => {
                 if *reason == GaveUp::Overtaken {
                     // Whoever that was may write, too.
+                    self.catalog.end_sole_process();
                     self.snapshots.end_sole_writer();
                     self.triggers.end_sole_writer();
                 }

@@ -92,8 +92,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(super) compaction_jobs: usize,
 
-    /// Promise that no other process writes to this store, which saves queries a listing each. Always so in
-    /// memory.
+    /// Promise that no other process writes to this store, which saves queries a listing each, and drops the time
+    /// until other processes know of them: those that only answer queries may show what was dropped for 5s. Always so
+    /// in memory.
     #[arg(long)]
     pub(super) sole_writer: bool,
 

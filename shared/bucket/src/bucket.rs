@@ -1,49 +1,14 @@
 //! The bucket as all components hold it: its stores, the store's clock, and the world around it.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::{
-    Answer, Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreError,
-    StoreTime, World,
+    Answer, Get, GetOptions, Key, ListPage, ListRequest, Put, PutMode, Store, StoreClock,
+    StoreError, World,
 };
-
-/// The store's clock as an instance knows it: the `Date` of the newest answer plus the monotonic time since.
-///
-/// The wall clock has no part in it, so it is never ahead of the store by more than the store's hosts
-/// differ. A monotonic clock that stood still makes it old, which the acknowledgement limit refuses.
-#[derive(Debug)]
-pub struct StoreClock {
-    world: World,
-    anchor: Mutex<Option<(StoreTime, Duration)>>,
-}
-
-impl StoreClock {
-    fn new(world: World) -> Self {
-        Self {
-            world,
-            anchor: Mutex::new(None),
-        }
-    }
-
-    /// The present time of the store; `None` before its first answer.
-    pub fn now(&self) -> Option<StoreTime> {
-        let (date, at) = (*self.anchor.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(date.plus(self.world.clock.monotonic().saturating_sub(at)))
-    }
-
-    fn saw(&self, date: Option<StoreTime>) {
-        if let Some(date) = date {
-            let at = self.world.clock.monotonic();
-            *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, at));
-        }
-    }
-}
 
 /// A bucket: a store for everything, or one for the tail and one for the rest.
 ///

@@ -36,9 +36,11 @@ mod remote;
 mod rules;
 mod stamp;
 mod store;
+mod store_clock;
+mod tail_order;
 mod world;
 
-pub use bucket::{Bucket, StoreClock};
+pub use bucket::Bucket;
 pub use code_hash::{CodeHash, CodeHashError};
 pub use config::{
     AwsConfig, ConnectionConfig, ObjectStoreKind, OpenedStore, Secret, StoreConfig,
@@ -56,10 +58,12 @@ pub use memory::MemoryStore;
 pub use prefixed::Prefixed;
 pub use register::{Change, Commit, Register, RegisterError, RegisterValue, Versioned};
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
-pub use rules::{Margins, RECENT_PUT_IDS, Rules};
-pub use stamp::{Stamp, StoreTime};
+pub use rules::{MAX_CATALOG_AGE, Margins, RECENT_PUT_IDS, Rules};
+pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};
 pub use store::{
     Answer, ETag, Get, GetOptions, ListEntry, ListPage, ListRequest, MAX_DELETE_KEYS, Object,
     Operation, Put, PutMode, Store, StoreError,
 };
+pub use store_clock::StoreClock;
+pub use tail_order::PLAUSIBLE_AHEAD;
 pub use world::{Clock, Entropy, Moment, SystemClock, World};

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Answer, Bucket, ETag, Format, FormatError, Get, GetOptions, Key, Object, Put, PutMode,
+    Answer, Bucket, ETag, Format, FormatError, Get, GetOptions, Key, Moment, Object, Put, PutMode,
     StoreError, StoreTime,
 };
 
@@ -66,6 +66,9 @@ pub struct Versioned<T> {
     pub committed: Option<StoreTime>,
     /// The store's time of the answer that proved it current.
     pub proven: Option<StoreTime>,
+    /// When the request that proved it current began, on this machine's clocks: the value was current then or later.
+    /// `None` when no request proved it.
+    pub asked: Option<Moment>,
     etag: Option<ETag>,
     put_id: u128,
     recent: Arc<Vec<String>>,
@@ -79,6 +82,7 @@ impl<T: Default> Versioned<T> {
             version: 0,
             committed: None,
             proven,
+            asked: None,
             etag: None,
             put_id: 0,
             recent: Arc::default(),
@@ -95,6 +99,7 @@ impl<T> Versioned<T> {
             version,
             committed: self.committed,
             proven: self.proven,
+            asked: self.asked,
             etag: self.etag.clone(),
             put_id: self.put_id,
             recent: Arc::clone(&self.recent),
@@ -185,15 +190,17 @@ impl<T: RegisterValue> Register<T> {
             range: None,
             if_none_match: etag,
         };
+        let asked = Some(self.bucket.world().moment());
         let Answer { value, date } = self.bucket.get(&self.key, options).await?;
-        match (value, known) {
-            (Get::Found(object), _) => Ok(self.decode(object, date)?),
-            (Get::Missing, _) | (Get::Unchanged, None) => Ok(Versioned::absent(date)),
-            (Get::Unchanged, Some(known)) => Ok(Versioned {
+        let found = match (value, known) {
+            (Get::Found(object), _) => self.decode(object, date)?,
+            (Get::Missing, _) | (Get::Unchanged, None) => Versioned::absent(date),
+            (Get::Unchanged, Some(known)) => Versioned {
                 proven: date,
                 ..known.clone()
-            }),
-        }
+            },
+        };
+        Ok(Versioned { asked, ..found })
     }
 
     fn decode(
@@ -216,6 +223,7 @@ impl<T: RegisterValue> Register<T> {
             version: body.version,
             committed: Some(object.last_modified),
             proven,
+            asked: None,
             etag: Some(object.etag),
             put_id,
             recent: Arc::new(body.recent),
@@ -281,13 +289,14 @@ impl<T: RegisterValue> Register<T> {
         &self,
         base: &Versioned<T>,
         value: T,
-        begun: &crate::Moment,
+        begun: &Moment,
     ) -> Result<Attempt<T>, RegisterError> {
         let put_id = self.bucket.world().entropy.next_u128();
         let (bytes, mut next) = self.encode(base, value, put_id)?;
         let mut etag = base.etag.clone();
         for attempt in 0.. {
             let mode = etag.map_or(PutMode::Create, PutMode::Update);
+            let asked = self.bucket.world().moment();
             match self.bucket.put(&self.key, bytes.clone(), mode).await {
                 Ok(Answer {
                     value: Put::Done(etag),
@@ -295,6 +304,7 @@ impl<T: RegisterValue> Register<T> {
                 }) => {
                     next.etag = Some(etag);
                     next.proven = date;
+                    next.asked = Some(asked);
                     next.committed = date;
                     return Ok(Attempt::Committed(next));
                 }
@@ -367,6 +377,7 @@ impl<T: RegisterValue> Register<T> {
             version: body.version,
             committed: None,
             proven: None,
+            asked: None,
             etag: None,
             put_id,
             recent: Arc::new(body.recent),
@@ -376,7 +387,7 @@ impl<T: RegisterValue> Register<T> {
 
     /// Reads the register, again and again while the store does not answer. The reason when the deadline
     /// is over, or when the register can't be read however long one waits.
-    async fn read_until_deadline(&self, begun: &crate::Moment) -> Result<Versioned<T>, String> {
+    async fn read_until_deadline(&self, begun: &Moment) -> Result<Versioned<T>, String> {
         for attempt in 0.. {
             match self.read(None).await {
                 Ok(found) => return Ok(found),

@@ -42,10 +42,16 @@ pub struct Rules {
     pub flush_lag: Duration,
     /// The answers of a snapshot lie within this.
     pub snapshot_span: Duration,
-    /// Catalogs and mark are proven current at most this long before a stamp.
+    /// Catalogs and mark are proven current at most this long before a stamp, by the store's clock and, from the begin
+    /// of the request that proved them, by the writer's.
     pub proof_age: Duration,
+    /// Rule D: a drop, and what takes one back, is answered so long after its commit. By then no instance acts on a
+    /// catalog of before it.
+    pub settling_time: Duration,
     /// A segment is put only above the low-water mark that was read before.
     pub mark_is_checked: bool,
+    /// Rule O: deletes, and writes of strict order, follow the newest stamp in the tail.
+    pub tail_is_followed: bool,
     /// The number of `put_id`s that a register remembers.
     pub recent_put_ids: usize,
 }
@@ -59,12 +65,21 @@ impl Rules {
             acknowledgement_limit,
             flush_lag: Duration::from_millis(margins.flush_lag_ms),
             snapshot_span: Duration::from_secs(30),
-            proof_age: Duration::from_secs(5),
+            proof_age: MAX_CATALOG_AGE,
+            settling_time: MAX_CATALOG_AGE + SETTLING_SLACK,
             mark_is_checked: true,
+            tail_is_followed: true,
             recent_put_ids: RECENT_PUT_IDS,
         }
     }
 }
+
+/// The greatest age of a catalog by which an instance writes rows, or finds the database that a query names. The age is
+/// measured from the begin of the request that proved the catalog current.
+pub const MAX_CATALOG_AGE: Duration = Duration::from_secs(5);
+
+/// How much longer a drop waits than catalogs are used: more than the clocks of two machines drift in that time.
+const SETTLING_SLACK: Duration = Duration::from_millis(100);
 
 /// The number of `put_id`s in a register: a writer whose answer was lost finds its own put unless more
 /// than this many commits came after it.

@@ -117,6 +117,43 @@ impl fmt::Display for Stamp {
     }
 }
 
+/// How a write is ordered among those of other instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOrder {
+    /// By the store's clock: writes to different instances that follow each other at once may change places.
+    #[default]
+    Clock,
+    /// After every write and delete that any instance acknowledged before the request arrived.
+    Strict,
+}
+
+/// A text names no order of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`clock` or `strict` is expected")]
+pub struct UnknownWriteOrder;
+
+impl FromStr for WriteOrder {
+    type Err = UnknownWriteOrder;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "clock" => Ok(Self::Clock),
+            "strict" => Ok(Self::Strict),
+            _ => Err(UnknownWriteOrder),
+        }
+    }
+}
+
+impl fmt::Display for WriteOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clock => "clock",
+            Self::Strict => "strict",
+        })
+    }
+}
+
 impl FromStr for Stamp {
     type Err = std::num::ParseIntError;
 

@@ -1,7 +1,7 @@
 //! The catalogs as an instance reads them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -25,8 +25,10 @@ pub struct Catalog {
     pub(crate) bucket: Bucket,
     pub(crate) limits: Limits,
     pub(crate) root: CachedRegister<RootCatalog>,
-    margins: Margins,
-    rules: Option<Rules>,
+    pub(crate) margins: Margins,
+    pub(crate) rules: Option<Rules>,
+    /// Whether no other process is known on the bucket.
+    pub(crate) is_sole: AtomicBool,
     databases: Mutex<DatabaseCache>,
 }
 
@@ -41,6 +43,7 @@ impl Catalog {
             limits: Limits::default(),
             margins: margins_for_new_cluster,
             rules,
+            is_sole: AtomicBool::default(),
             databases: Mutex::default(),
         }
     }

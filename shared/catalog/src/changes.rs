@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use neap_bucket::{Change, Versioned};
+use neap_bucket::{Change, Versioned, WriteOrder};
 use neap_schema::{ColumnType, DatabaseId, TIME_COLUMN, TableId};
 
 use crate::{
@@ -262,6 +262,29 @@ impl Catalog {
             Ok((true, ()))
         };
         self.change(database, Some(known), change).await?;
+        Ok(())
+    }
+
+    /// Sets how the writes of a database are ordered. Returns when every instance orders them so.
+    pub async fn set_write_order(
+        &self,
+        database: DatabaseId,
+        order: WriteOrder,
+    ) -> Result<(), CatalogError> {
+        let known = self.database(database, Duration::ZERO).await?;
+        let root = self.root(ANY_AGE).await?;
+        let entry = root.value.databases().get(&database);
+        let name = entry.map(|entry| entry.name.as_str()).unwrap_or_default();
+        let change = |catalog: &mut DatabaseCatalog| {
+            let changed = catalog.set_write_order(order);
+            if changed {
+                let detail = Some(order.to_string());
+                catalog.note(self.now()?, "set order of writes", name, detail);
+            }
+            Ok((changed, ()))
+        };
+        self.change(database, Some(known), change).await?;
+        self.settle().await;
         Ok(())
     }
 

@@ -98,13 +98,16 @@ impl Catalog {
     /// `AlreadyExists` when the name was taken meanwhile: the copy can still be undeleted under another one.
     /// `Purged` after a day, `NotFound`, `Limit`, and what a commit can end with.
     pub async fn publish_copy(&self, copy: DatabaseId) -> Result<String, CatalogError> {
-        self.change_root(|root| {
-            let now = self.now()?;
-            let name = root.undelete(copy, None, now, &self.limits)?;
-            root.note(now, "publish restored database", &name, None);
-            Ok((true, name))
-        })
-        .await
+        let name = self
+            .change_root(|root| {
+                let now = self.now()?;
+                let name = root.undelete(copy, None, now, &self.limits)?;
+                root.note(now, "publish restored database", &name, None);
+                Ok((true, name))
+            })
+            .await?;
+        self.settle().await;
+        Ok(name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use neap_bucket::{Format, RegisterValue, StoreTime};
+use neap_bucket::{Format, RegisterValue, StoreTime, WriteOrder};
 use neap_schema::{CacheId, ColumnType, TableId, TriggerId};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub struct DatabaseCatalog {
     pub(crate) tables: BTreeMap<TableId, Arc<Table>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default_order")]
+    write_order: WriteOrder,
     /// The id of the next cache. Absent in a database that never had one.
     #[serde(
         default = "caches::first_id",
@@ -60,8 +62,8 @@ impl RegisterValue for DatabaseCatalog {
         magic: *b"NDCT",
         kind: "database catalog",
         // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches. 4: audit,
-        // file indexes. 5: triggers.
-        version: 5,
+        // file indexes. 5: triggers. 6: the order of writes.
+        version: 6,
     };
 }
 
@@ -71,6 +73,7 @@ impl Default for DatabaseCatalog {
             next_table: TableId::new(1),
             tables: BTreeMap::new(),
             retention_ns: None,
+            write_order: WriteOrder::default(),
             next_cache: caches::first_id(),
             file_index: Vec::new(),
             triggers: BTreeMap::new(),
@@ -115,6 +118,16 @@ impl DatabaseCatalog {
     /// How long rows are kept where nothing is set for their table; `None`: for ever.
     pub fn retention(&self) -> Option<Duration> {
         self.retention_ns.map(Duration::from_nanos)
+    }
+
+    /// How writes are ordered that don't ask for an order of their own.
+    pub fn write_order(&self) -> WriteOrder {
+        self.write_order
+    }
+
+    /// Sets how writes are ordered; whether that is a change.
+    pub(crate) fn set_write_order(&mut self, order: WriteOrder) -> bool {
+        std::mem::replace(&mut self.write_order, order) != order
     }
 
     /// The table of an id, a dropped one too.
@@ -329,6 +342,11 @@ impl DatabaseCatalog {
         let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
         tables.sum::<usize>() + triggers.sum::<usize>() + self.audit.size_bytes()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_default_order(order: &WriteOrder) -> bool {
+    *order == WriteOrder::default()
 }
 
 /// The longest retention is 584 years.

@@ -8,6 +8,8 @@
 //!                                                      |-- finish purge: a commit to the catalog
 //! ```
 //!
+//! A drop, and what takes one back, is answered when no instance acts on a catalog of before it ([`crate::settling`]).
+//!
 //! A job that crashes in between is begun again: what is due stays due until it is finished. From its first
 //! commit on an undeletion fails, also that of an instance which was frozen since it looked at the clock.
 
@@ -55,7 +57,29 @@ impl Catalog {
             root.note(now, "delete database", name, Some(shown(hard_delete, now)));
             Ok((true, id))
         };
-        self.change_known_root(known, change).await
+        match self.change_known_root(known, change).await {
+            Err(missing @ CatalogError::NotFound { .. }) => {
+                self.settle_missing_database(name).await?;
+                Err(missing)
+            }
+            dropped => {
+                let id = dropped?;
+                self.settle().await;
+                Ok(id)
+            }
+        }
+    }
+
+    /// Waits if a database that is missing was dropped a moment ago. For a drop that finds none and counts as done.
+    ///
+    /// # Errors
+    /// The catalog can't be read.
+    pub async fn settle_missing_database(&self, name: &str) -> Result<(), CatalogError> {
+        let root = self.root(Duration::ZERO).await?.value;
+        let known = root.databases().values();
+        let known = known.map(|entry| (entry.original_name(), entry.deletion));
+        self.settle_missing(name, known).await;
+        Ok(())
     }
 
     /// Drops a table: renames and hides it. A dropped one, named by its new name, gets another time.
@@ -69,14 +93,27 @@ impl Catalog {
         hard_delete: HardDelete,
     ) -> Result<TableId, CatalogError> {
         let known = self.database(database, ANY_AGE).await?;
-        let now = self.now()?;
+        // Versions as of a write that was acknowledged before have the table.
+        let now = self.time_after_writes(database).await?;
         let change = |catalog: &mut DatabaseCatalog| {
             let id = catalog.delete_table(name, now, hard_delete)?;
             catalog.note(now, "delete table", name, Some(shown(hard_delete, now)));
             Ok((true, id))
         };
-        let (_, id) = self.change(database, Some(known), change).await?;
-        Ok(id)
+        match self.change(database, Some(known), change).await {
+            Err(missing @ CatalogError::NotFound { .. }) => {
+                let catalog = self.database(database, Duration::ZERO).await?.value;
+                let known = catalog.all_tables();
+                let known = known.map(|table| (table.original_name(), table.deletion()));
+                self.settle_missing(name, known).await;
+                Err(missing)
+            }
+            dropped => {
+                let (_, id) = dropped?;
+                self.settle().await;
+                Ok(id)
+            }
+        }
     }
 
     /// Takes back the drop of a database. It is named by the name that it has since then, or by the one that
@@ -109,7 +146,7 @@ impl Catalog {
         if let Some(name) = name {
             validate_database_name(name)?;
         }
-        self.change_root(|root| {
+        let change = |root: &mut RootCatalog| {
             let now = self.now()?;
             let id = root.find_dropped(dropped, now);
             check(id.as_ref().ok().copied(), |found| {
@@ -128,8 +165,10 @@ impl Catalog {
                 Some(format!("as {name}")),
             );
             Ok((true, (id, name)))
-        })
-        .await
+        };
+        let undeleted = self.change_root(change).await?;
+        self.settle().await;
+        Ok(undeleted)
     }
 
     /// Takes back the drop of a table, named as by [`undelete_database`](Self::undelete_database).
@@ -154,6 +193,7 @@ impl Catalog {
             Ok((true, undeleted))
         };
         let (_, undeleted) = self.change(database, Some(known), change).await?;
+        self.settle().await;
         Ok(undeleted)
     }
 

@@ -40,6 +40,7 @@ pub mod origin;
 mod plugins;
 mod register;
 mod root;
+mod settling;
 mod table;
 mod tokens;
 mod trigger_changes;

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use neap_bucket::{
     Bucket, Change, Clock, Commit, DirectoryStore, Entropy, Get, GetOptions, Key, Margins,
-    MemoryStore, PutMode, Rules, Store, Versioned, World,
+    MemoryStore, PutMode, Rules, Store, Versioned, World, WriteOrder,
 };
 use neap_catalog::{ANY_AGE, Catalog, TableAddition};
 use neap_compact::{FlushLimits, Flushed, Flusher};
@@ -169,8 +169,10 @@ impl Stage {
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
+                asked: manifest.asked.unwrap(),
             },
             after: None,
+            order: WriteOrder::Clock,
         };
         self.writer.write(self.database, request).await.unwrap();
     }
@@ -187,6 +189,7 @@ impl Stage {
                 catalog_version: catalog.version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
+                asked: manifest.asked.unwrap(),
             },
             after: None,
             recorded: 0,

@@ -41,5 +41,5 @@ pub use metrics::{
 };
 pub use query::{parse_query, read_json};
 pub use request_id::RequestId;
-pub use stamp::{STAMP_HEADER, requested_stamp};
+pub use stamp::{ORDER_HEADER, STAMP_HEADER, requested_order, requested_stamp};
 pub use time_limit::TimeLimit;

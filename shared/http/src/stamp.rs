@@ -1,7 +1,8 @@
-//! The header that orders requests: a client sends back the stamp of an answer to come after it.
+//! The headers that order requests: a client sends back the stamp of an answer to come after it, or asks for the strict
+//! order of its writes.
 
 use http::{HeaderMap, HeaderName};
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, WriteOrder};
 
 use crate::{ApiError, Kind};
 
@@ -26,11 +27,43 @@ pub fn requested_stamp(headers: &HeaderMap) -> Result<Option<Stamp>, ApiError> {
     stamp.map(Some).ok_or_else(malformed)
 }
 
+/// How a write is to be ordered among those of other instances: `strict`, or `clock`.
+pub const ORDER_HEADER: HeaderName = HeaderName::from_static("x-neap-order");
+
+/// The order of writes that a request asks for.
+///
+/// # Errors
+/// `Invalid` when the header names no order.
+pub fn requested_order(headers: &HeaderMap) -> Result<WriteOrder, ApiError> {
+    let Some(value) = headers.get(ORDER_HEADER) else {
+        return Ok(WriteOrder::default());
+    };
+    let order = value.to_str().ok().and_then(|text| text.parse().ok());
+    order.ok_or_else(|| {
+        let text = format!("header {ORDER_HEADER} is neither `strict` nor `clock`");
+        ApiError::text(Kind::Invalid, text)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn an_order_is_strict_or_that_of_the_clock() {
+        let of = |value: &'static str| {
+            let value = HeaderValue::from_static(value);
+            requested_order(&HeaderMap::from_iter([(ORDER_HEADER, value)]))
+        };
+        assert_eq!(requested_order(&HeaderMap::new()), Ok(WriteOrder::Clock));
+        assert_eq!(of("clock"), Ok(WriteOrder::Clock));
+        assert_eq!(of("strict"), Ok(WriteOrder::Strict));
+        for unknown in ["", "Strict", "yes"] {
+            assert_eq!(of(unknown).unwrap_err().kind(), Kind::Invalid);
+        }
+    }
 
     #[test]
     fn a_stamp_is_a_number() {

@@ -37,6 +37,7 @@ use futures::future::BoxFuture;
 use neap_bucket::{
     Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
     MemoryStore, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime, World,
+    WriteOrder,
 };
 use neap_catalog::Catalog;
 use neap_schema::{ColumnType, DatabaseId, TableId};
@@ -378,8 +379,10 @@ impl Instance {
                 catalog_version,
                 mark: manifest.value.low_water_mark,
                 proven: manifest.proven.unwrap(),
+                asked: manifest.asked.unwrap(),
             },
             after: None,
+            order: WriteOrder::Clock,
         };
         let written = self.writer.write(DATABASE, request).await;
         written.map(|acknowledged| acknowledged.stamp)

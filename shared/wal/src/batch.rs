@@ -1,6 +1,6 @@
 //! What a write asks for, and how the requests of one put are laid out in segments.
 
-use neap_bucket::{Moment, Stamp, StoreTime};
+use neap_bucket::{Moment, Stamp, StoreTime, WriteOrder};
 use neap_row_delete::RowDelete;
 use tokio::sync::oneshot;
 
@@ -20,6 +20,8 @@ pub struct Proof {
     pub proven: StoreTime,
     /// The tail of the database as a flusher has left it, by the same manifest.
     pub tail: Option<TailState>,
+    /// When the earliest of the requests that proved them began.
+    pub asked: Moment,
 }
 
 /// The rows of one request, with what must hold when they are put.
@@ -33,11 +35,13 @@ pub struct WriteRequest {
     pub proof: Proof,
     /// The stamp after which the request is to be ordered (`x-neap-stamp`).
     pub after: Option<Stamp>,
+    /// How the request is ordered among those of other instances.
+    pub order: WriteOrder,
     /// How many plugins in a row have led to these rows; 0: a client sent them.
     pub depth: u8,
 }
 
-/// The row deletes of one request, with what must hold when they are put.
+/// The row deletes of one request, with what must hold when they are put. Their order is strict.
 #[derive(Debug)]
 pub struct DeleteRequest {
     /// When the request arrived.
@@ -65,6 +69,7 @@ pub(crate) struct Terms {
     pub(crate) arrived: Moment,
     pub(crate) proof: Proof,
     pub(crate) after: Option<Stamp>,
+    pub(crate) order: WriteOrder,
 }
 
 /// A request that waits for its segments.

@@ -11,6 +11,7 @@ use std::{
 
 use neap_bucket::{
     Answer, Bucket, Key, Moment, Put, PutMode, Rules, SegmentName, Stamp, StoreError, StoreTime,
+    WriteOrder,
 };
 use neap_schema::DatabaseId;
 
@@ -147,10 +148,6 @@ impl Committer {
         &self.bucket
     }
 
-    pub(crate) fn stamps(&self) -> &StampSource {
-        &self.stamps
-    }
-
     /// The longest flush interval that leaves a request time to be put.
     pub(crate) fn longest_interval(&self) -> Duration {
         self.rules.wait_limit / 2
@@ -168,6 +165,51 @@ impl Committer {
             stamps_not_followed: self.stamps.not_followed(),
             in_flight_bytes: 0,
         }
+    }
+
+    /// Orders the segments of a batch after all that was acknowledged before, if one of its requests asks for that: lists
+    /// the tail once, and refuses the requests of strict order when that fails. The listing begins after each of the
+    /// requests arrived, and ends before the first stamp of the batch is taken.
+    pub(crate) async fn follow_tail<R>(&self, database: DatabaseId, requests: &mut [Pending<R>]) {
+        let is_strict = |pending: &Pending<R>| pending.terms.order == WriteOrder::Strict;
+        if !self.rules.tail_is_followed || !requests.iter().any(is_strict) {
+            return;
+        }
+        if let Err(error) = self.follow_newest(database).await {
+            for pending in requests.iter_mut().filter(|pending| is_strict(pending)) {
+                self.refuse(pending, error.clone());
+            }
+        }
+    }
+
+    /// Takes later stamps above every one of the database that was acknowledged before this call. Only stamps that are
+    /// ahead of this instance matter. One that is more than a minute ahead was not acknowledged, and is left alone.
+    async fn follow_newest(&self, database: DatabaseId) -> Result<(), WriteError> {
+        let begun = self.bucket.clock().now().ok_or(WriteError::NoClock)?;
+        let passed = self.stamps.pass(begun);
+        // The other requests of the batch have to be put in time all the same.
+        let limit = self.rules.wait_limit / 2;
+        let newest = self.bucket.newest_stamp(database, passed);
+        let newest = match self.bucket.world().timeout(limit, newest).await {
+            Some(Ok(newest)) => newest,
+            Some(Err(error)) => {
+                let reason = error.to_string();
+                return Err(WriteError::TailNotListed { reason });
+            }
+            None => {
+                let reason = format!("no answer within {} ms", limit.as_millis());
+                return Err(WriteError::TailNotListed { reason });
+            }
+        };
+        let Some(newest) = newest else {
+            return Ok(());
+        };
+        let now = self
+            .bucket
+            .clock()
+            .now()
+            .map_or(begun, |now| now.max(begun));
+        Ok(self.stamps.follow(newest, now)?)
     }
 
     /// Puts one segment with those of `shares` whose requests may be put, and answers the requests that are
@@ -293,6 +335,8 @@ impl Committer {
         // A stamp that follows another one may be ahead of the present; the proof is no older for that.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
         let age = stamp.time().since(terms.proof.proven).saturating_sub(ahead);
+        // The store's clock is behind by the time that its answers took. Rule D counts on the machine's, which is not.
+        let age = age.max(self.bucket.world().elapsed(&terms.proof.asked));
         let limit = self.rules.proof_age;
         if age > limit {
             return Err(WriteError::ProofExpired { stamp, age, limit });

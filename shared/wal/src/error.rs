@@ -59,6 +59,12 @@ pub enum WriteError {
     /// The store has not told its time yet.
     #[error("the time of the store is not known yet")]
     NoClock,
+    /// The tail can't be listed, so the write can't be ordered after those of other instances. It was not put.
+    #[error("the tail of the database can't be listed: {reason}")]
+    TailNotListed {
+        /// The cause.
+        reason: String,
+    },
     /// The write can't be ordered after the stamp that it names; nothing was put.
     #[error(transparent)]
     Stamp(#[from] StampError),
@@ -169,6 +175,7 @@ impl WriteError {
             | Self::TailTooLong
             | Self::TooManyDeletes { .. }
             | Self::NoClock
+            | Self::TailNotListed { .. }
             | Self::Stamp(_)
             | Self::Abandoned => None,
         }

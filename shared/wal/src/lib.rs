@@ -7,6 +7,9 @@
 //! group commit (TailWriter): wait for the put under way, join the next
 //!    │ 2     the same
 //!    ▼
+//! if a request of the batch is of strict order: list the tail, follow its newest stamp (rule O)
+//!    │       the same
+//!    ▼
 //! take the stamp, THEN check (W1, proof, mark)
 //!    │ 3     the same; a stamp that is never put leaves a gap, and gaps mean nothing
 //!    ▼

@@ -8,15 +8,12 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Entropy, Rules, Stamp, StoreTime};
+use neap_bucket::{Entropy, PLAUSIBLE_AHEAD, Rules, Stamp, StoreTime};
 
 /// Stamps further ahead of the store's clock than this are not followed. Honest instances may differ by
 /// their hosts' skew and the whole seconds of a `Date`; whatever is further ahead would drag every
 /// instance's stamps into a future in which no write is acknowledged.
 const FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
-
-/// A client's stamp further ahead than this can't have been given out by an instance: waiting does not help.
-const PLAUSIBLE_AHEAD: Duration = Duration::from_secs(60);
 
 /// Why a write can't be ordered after the stamp that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,16 +108,26 @@ impl StampSource {
         Ok(*last)
     }
 
-    /// Follows a stamp seen elsewhere, unless it is too far ahead. Tells whether it does.
-    pub fn saw(&self, stamp: Stamp, now: StoreTime) -> bool {
-        let followed = stamp.time().since(now) <= self.followed_ahead;
-        if followed {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = stamp.max(*last);
-        } else {
+    /// Orders later stamps after all those of the present microsecond, whatever their salt. Returns the greatest stamp
+    /// that they are above.
+    pub fn pass(&self, now: StoreTime) -> Stamp {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Stamp::end_of(now).max(*last);
+        *last
+    }
+
+    /// Orders later stamps after one that was seen elsewhere.
+    ///
+    /// # Errors
+    /// The stamp is too far ahead to be followed.
+    pub fn follow(&self, stamp: Stamp, now: StoreTime) -> Result<(), StampError> {
+        if let Err(error) = self.admit(now, stamp) {
             self.not_followed.fetch_add(1, Ordering::Relaxed);
+            return Err(error);
         }
-        followed
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = stamp.max(*last);
+        Ok(())
     }
 }
 
@@ -152,7 +159,7 @@ mod tests {
                 let time = StoreTime::from_micros(now);
                 let other = Stamp::new(StoreTime::from_micros(now + step), salt);
                 if seen {
-                    source.saw(other, time);
+                    source.follow(other, time).unwrap();
                 }
                 let stamp = source.next(time, (!seen).then_some(other)).unwrap();
                 prop_assert!(stamp > last);
@@ -205,7 +212,8 @@ mod tests {
                 .next(seconds(0), Some(Stamp::new(seconds(30), 0)))
                 .is_err()
         );
-        assert!(!source.saw(Stamp::new(seconds(6), 0), seconds(0)));
+        let ahead = Stamp::new(seconds(6), 0);
+        assert!(source.follow(ahead, seconds(0)).is_err());
         assert_eq!(source.not_followed(), 1);
         assert_eq!(source.next(seconds(1), None).unwrap().time(), seconds(1));
     }

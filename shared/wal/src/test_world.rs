@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use neap_bucket::{
     Answer, Bucket, Clock, Entropy, Get, GetOptions, Key, ListPage, ListRequest, Margins,
     MemoryStore, Moment, Operation, Put, PutMode, Rules, Stamp, Store, StoreError, StoreTime,
-    World,
+    World, WriteOrder,
 };
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::{ColumnType, DatabaseId, TableId};
@@ -219,7 +219,7 @@ pub(crate) enum Deed {
 /// A store in memory that does what it is told with the next puts, and counts requests.
 #[derive(Debug)]
 pub(crate) struct TestStore {
-    memory: MemoryStore,
+    pub(crate) memory: MemoryStore,
     pub(crate) clock: Arc<TestClock>,
     deeds: Mutex<VecDeque<Deed>>,
     requests: Mutex<Vec<Operation>>,
@@ -447,6 +447,7 @@ impl TestWorld {
             rows,
             proof: self.proof(),
             after: None,
+            order: WriteOrder::Clock,
         }
     }
 
@@ -470,6 +471,7 @@ impl TestWorld {
             mark: Stamp::ZERO,
             proven: self.bucket.clock().now().unwrap_or_default(),
             tail: None,
+            asked: self.moment(),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Rules, Stamp};
+use neap_bucket::{Bucket, Rules, WriteOrder};
 use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 
@@ -134,6 +134,7 @@ impl TailWriter {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
+            order: request.order,
         };
         let lane = LaneKey {
             database,
@@ -160,6 +161,7 @@ impl TailWriter {
             arrived: request.arrived,
             proof: request.proof,
             after: request.after,
+            order: WriteOrder::Strict,
         };
         let load = Load::Deletes(request.deletes);
         let lane = LaneKey { database, depth: 0 };
@@ -206,14 +208,6 @@ impl TailWriter {
         match tails.observe(database, proof.mark, proof.tail) {
             Pressure::Stop => Err(WriteError::TailTooLong),
             Pressure::None | Pressure::Slow => Ok(()),
-        }
-    }
-
-    /// Orders later writes after a stamp that was seen elsewhere, as in a listing, unless it is too far ahead
-    /// of the store's clock.
-    pub fn saw(&self, stamp: Stamp) {
-        if let Some(now) = self.inner.committer.bucket().clock().now() {
-            self.inner.committer.stamps().saw(stamp, now);
         }
     }
 
@@ -355,9 +349,10 @@ impl RunningLane {
         let open = queued.into_iter().filter(|queued| queued.pending.is_open());
         let (mut requests, loads): (Vec<_>, Vec<_>) =
             open.map(|queued| (queued.pending, queued.load)).unzip();
+        let committer = &self.inner.committer;
+        let LaneKey { database, depth } = self.key;
+        committer.follow_tail(database, &mut requests).await;
         for shares in lay_out(loads, SEGMENT_PARTS_BYTES) {
-            let committer = &self.inner.committer;
-            let LaneKey { database, depth } = self.key;
             committer.put(database, depth, shares, &mut requests).await;
         }
     }

@@ -20,6 +20,8 @@ use crate::{
 
 #[path = "writer_delete_tests.rs"]
 mod deletes;
+#[path = "writer_order_tests.rs"]
+mod order;
 #[path = "writer_size_tests.rs"]
 mod sizes;
 
@@ -301,6 +303,7 @@ async fn only_the_request_that_waited_too_long_is_refused() {
     let under_way = setup.begin(setup.world.request(0)).await;
     let mut old = old;
     old.proof.proven = proven;
+    old.proof.asked = setup.world.moment();
     let old = setup.begin(old).await;
     let young = setup.begin(setup.world.request(2)).await;
     under_way.await.unwrap().unwrap();
@@ -560,15 +563,17 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stamps_seen_elsewhere_are_followed() {
+async fn a_proof_is_as_old_as_its_request_whatever_the_store_clock_says() {
     let setup = Setup::local().await;
-    let now = setup.world.bucket.clock().now().unwrap();
-    let seen = Stamp::new(now.plus(3 * SECOND), 9);
-    setup.writer.saw(seen);
-    setup.writer.saw(Stamp::new(now.plus(4000 * SECOND), 9));
-    let stamp = setup.write(setup.world.request(0)).await.unwrap().stamp;
-    assert!(stamp > seen && stamp.time() < now.plus(4 * SECOND));
-    assert_eq!(setup.writer.stats().stamps_not_followed, 1);
+    let mut request = setup.world.request(0);
+    request.proof.asked = setup.world.moment();
+    setup.wait(5100 * MS).await;
+    // The answer came late, with a date that is not old.
+    request.proof.proven = setup.world.bucket.clock().now().unwrap();
+    request.arrived = setup.world.moment();
+    let error = setup.write(request).await.unwrap_err();
+    assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
+    assert_eq!(setup.puts(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `real_input` | answers over recorded data equal those that the test computes itself |
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
+//! | `order` | the order of writes and deletes through several processes, and what comes after a drop |
 //! | `request_budget` | the requests to the store that an operation costs, exactly |
 //! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
 //! | `runaway` | queries that would compute for ever end, and hold up nobody |
@@ -66,6 +67,8 @@ mod lambda;
 mod life_of_data;
 #[cfg(test)]
 mod malformed;
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]

@@ -89,6 +89,17 @@ fn on(place: &Place, lag: Duration) {
         time += 1;
         write(&format!("m,t=a v=1i {time}\nm,t=b v=1i {time}\n"));
     });
+    let path = "/api/v3/write_lp?db=budget&precision=second";
+    let mut strict = 0;
+    costs(&writer, "1 list tail, 1 put tail", || {
+        time += 1;
+        let request = writer
+            .request("POST", path)
+            .header("x-neap-order", "strict");
+        let request = request.body(format!("m,t=a v=1i {time}"));
+        assert_eq!(request.send().unwrap().status(), 204);
+        strict += 1;
+    });
     let mut name = 0;
     costs(&writer, "1 put database_catalog, 1 put tail", || {
         name += 1;
@@ -101,6 +112,7 @@ fn on(place: &Place, lag: Duration) {
         ));
     });
 
+    segments += strict;
     let cold = cost(&querier, || drop(query(&querier)));
     let expected = format!("{all_registers}, {segments} get tail, 1 list tail");
     assert_eq!(cold.to_string(), expected, "cold query of a tail");

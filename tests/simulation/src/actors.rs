@@ -13,7 +13,7 @@ use futures::{
     FutureExt,
     future::{Either, select},
 };
-use neap_bucket::Stamp;
+use neap_bucket::{MAX_CATALOG_AGE, Stamp, WriteOrder};
 use neap_row_delete::DeleteRowsErrorKind;
 use neap_schema::DatabaseId;
 use neap_wal::WriteError;
@@ -60,6 +60,14 @@ impl Demand {
         match self {
             Self::Write(content) => content.request,
             Self::Erase(erasure) => erasure.request,
+        }
+    }
+
+    /// Whether it is to come after all that was acknowledged before.
+    fn is_strict(&self) -> bool {
+        match self {
+            Self::Write(content) => content.order == WriteOrder::Strict,
+            Self::Erase(_) => true,
         }
     }
 }
@@ -129,6 +137,10 @@ impl Stage {
             },
             cells,
             new_column: chance.happens(self.mix.new_column),
+            order: match chance.happens(self.world.choices.strict) {
+                true => WriteOrder::Strict,
+                false => WriteOrder::Clock,
+            },
         }
     }
 
@@ -291,6 +303,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
             begin,
             until: None,
             token,
+            is_strict: demand.is_strict(),
             acknowledged: false,
             deceived: false,
         };
@@ -367,12 +380,29 @@ pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
     }
 }
 
+/// Looks a database up by its name, as a query does: none that was dropped before is found.
+async fn find(instance: &Instance, name: &str) {
+    let begun = instance.world.time.now();
+    let found = instance.catalog.database_by_name(name, MAX_CATALOG_AGE);
+    let Ok(Some(found)) = found.await else {
+        return;
+    };
+    // A machine that was paused with both of its clocks can't tell how old its copy is.
+    if instance.machine.deceptions() == 0 {
+        let truth = &instance.world.truth;
+        truth.ghost(|ghost| ghost.database_found(found, begun));
+    }
+}
+
 /// Queries now and then.
 pub(crate) async fn querier(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.query_pauses).await;
         let chance = &stage.world.chance;
-        let database = stage.some_database().0;
+        let (database, name) = stage.some_database();
+        if stage.world.choices.cast.destroying {
+            run_on(&place, async |instance| find(&instance, &name).await).await;
+        }
         let question = if chance.happens(stage.world.choices.cast.past_queries) {
             Question::AsOf(some_past(&stage, database))
         } else if chance.happens(0.8) {

@@ -53,6 +53,8 @@ mod instance;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod linearizability;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod mutants;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use neap_bucket::{Margins, Rules};
 
 use crate::{
+    cast::CastMix,
     ghost::Invariant,
     machine::Suspension,
     schedule::Mix,
@@ -158,4 +159,37 @@ fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_w
         ..Mix::WITHOUT_COMPACTION
     };
     matters(weakened, &mix, &[Invariant::AcknowledgedIsThere]);
+}
+
+#[test]
+fn without_following_the_tail_strict_writes_lose_to_earlier_ones() {
+    let weakened = Rules {
+        tail_is_followed: false,
+        ..rules()
+    };
+    let mix = Mix {
+        strict: &[1.0],
+        write_pauses: &[0.05, 0.5],
+        pace: &[1.0],
+        ..Mix::WITHOUT_COMPACTION
+    };
+    matters(weakened, &mix, &[Invariant::LaterWins]);
+}
+
+#[test]
+fn without_the_settling_time_of_drops_rows_go_into_what_was_dropped() {
+    let weakened = Rules {
+        settling_time: Duration::ZERO,
+        ..rules()
+    };
+    let mix = Mix {
+        write_pauses: &[0.05, 0.5],
+        pace: &[1.0],
+        cast: CastMix {
+            destroying: 0.5,
+            ..CastMix::DROPS
+        },
+        ..Mix::COMPACTION
+    };
+    matters(weakened, &mix, &[Invariant::DropIsKnown]);
 }

@@ -9,6 +9,7 @@ use neap_schema::DatabaseId;
 
 use crate::{
     actors::{Stage, run_on},
+    ghost::Ghost,
     instance::{DATABASE, Instance, Place},
     rows::TABLE,
 };
@@ -98,10 +99,16 @@ async fn drop_table(instance: &Instance) {
         .delete_table(DATABASE, TABLE, hard_delete)
         .await;
     instance.trace(format_args!("drop, {hard_delete:?}: {dropped:?}"));
+    if let Ok(table) = dropped {
+        let now = instance.world.time.now();
+        let truth = &instance.world.truth;
+        truth.ghost(|ghost| ghost.drop_answered(DATABASE, Some(table), now));
+    }
 }
 
 async fn undelete_table(stage: &Stage, instance: &Instance) {
     let catalog = &instance.catalog;
+    instance.world.truth.ghost(Ghost::forget_drops);
     let mut undeleted = catalog.undelete_table(DATABASE, TABLE, None).await;
     if matches!(undeleted, Err(CatalogError::AlreadyExists { .. })) {
         let name = format!("{TABLE}{}", stage.draw_request());
@@ -127,11 +134,17 @@ async fn drop_database(stage: &Stage, instance: &Instance) {
     let (hard_delete, name) = (some_time(instance), &databases[place].1);
     let dropped = instance.catalog.delete_database(name, hard_delete).await;
     instance.trace(format_args!("drop of {name}, {hard_delete:?}: {dropped:?}"));
+    if let Ok(database) = dropped {
+        let now = instance.world.time.now();
+        let truth = &instance.world.truth;
+        truth.ghost(|ghost| ghost.drop_answered(database, None, now));
+    }
 }
 
 async fn undelete_database(stage: &Stage, instance: &Instance) {
     let databases = stage.databases();
     let name = &databases[stage.world.chance.below(databases.len())].1;
+    instance.world.truth.ghost(Ghost::forget_drops);
     let undeleted = instance.catalog.undelete_database(name, None).await;
     instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
 }

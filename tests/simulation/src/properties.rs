@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, WriteOrder};
 use neap_schema::DatabaseId;
 use proptest::prelude::*;
 
@@ -32,6 +32,7 @@ enum Step {
         cells: Vec<(usize, &'static str)>,
         new_column: bool,
         passes_back: bool,
+        order: WriteOrder,
     },
     Erase {
         instance: usize,
@@ -56,12 +57,14 @@ const INSTANCES: usize = 3;
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let field = prop_oneof![Just("a"), Just("b")];
     let cells = proptest::collection::vec((0..POINTS, field), 1..4);
-    let write = (0..INSTANCES, cells, any::<bool>(), any::<bool>()).prop_map(
-        |(instance, cells, new_column, passes_back)| Step::Write {
+    let order = prop_oneof![Just(WriteOrder::Clock), Just(WriteOrder::Strict)];
+    let write = (0..INSTANCES, cells, any::<bool>(), any::<bool>(), order).prop_map(
+        |(instance, cells, new_column, passes_back, order)| Step::Write {
             instance,
             cells,
             new_column,
             passes_back,
+            order,
         },
     );
     let erase = (
@@ -112,15 +115,19 @@ async fn play(steps: Vec<Step>) {
                 cells,
                 new_column,
                 passes_back,
+                order,
             } => {
                 let content = Content {
                     cells,
                     new_column,
+                    order,
                     ..theatre.content()
                 };
                 let token = last.filter(|_| passes_back);
-                // Whole seconds of a `Date` may order writes of two instances otherwise that follow at once.
-                theatre.sleep(1.0).await;
+                if order == WriteOrder::Clock {
+                    // Whole seconds of a `Date` may order writes of two instances otherwise that follow at once.
+                    theatre.sleep(1.0).await;
+                }
                 let stamp = theatre
                     .write(&instances[instance], &content, token)
                     .await
@@ -144,7 +151,6 @@ async fn play(steps: Vec<Step>) {
                     hosts: vec![host],
                     times,
                 };
-                theatre.sleep(1.0).await;
                 let erased = instances[instance].erase(&erasure, None).await;
                 if let Some(stamp) = erased.unwrap() {
                     expected

@@ -54,6 +54,8 @@ pub(crate) struct Mix {
     pub(crate) ledger: f64,
     /// The probability that a write brings a new column.
     pub(crate) new_column: f64,
+    /// The share of writes that ask for the strict order.
+    pub(crate) strict: &'static [f64],
     /// The probability that writers and readers share a process that knows itself the only writer.
     pub(crate) sole_writer: f64,
     /// Who else takes part.
@@ -89,6 +91,7 @@ impl Mix {
         collect_pauses: &[20.0, 100.0, 600.0],
         ledger: 0.3,
         new_column: 0.15,
+        strict: &[0.0, 0.3, 1.0],
         sole_writer: 0.15,
         cast: CastMix::ALL,
     };
@@ -120,6 +123,7 @@ pub(crate) struct Choices {
     pub(crate) pace: f64,
     pub(crate) sole_writer: bool,
     pub(crate) ledger: bool,
+    pub(crate) strict: f64,
     pub(crate) store: StoreHabits,
     pub(crate) cast: Cast,
 }
@@ -136,6 +140,7 @@ impl Choices {
         pace: 1.0,
         sole_writer: false,
         ledger: false,
+        strict: 0.0,
         store: StoreHabits {
             page_keys: 1000,
             sorted: true,
@@ -163,6 +168,7 @@ impl Choices {
             pace: chance.pick(mix.pace),
             sole_writer: chance.happens(mix.sole_writer),
             ledger: chance.happens(mix.ledger),
+            strict: chance.pick(mix.strict),
             store: StoreHabits {
                 page_keys: chance.pick(mix.page_keys),
                 sorted: chance.happens(0.6),

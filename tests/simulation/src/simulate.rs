@@ -163,6 +163,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
         if !mix.store_steps {
             ghost.check_order();
         }
+        ghost.check_drops();
         Outcome {
             violations: std::mem::take(&mut ghost.violations),
             calls,

@@ -1,6 +1,6 @@
 //! What clients ask for: writes, as line protocol through the write function, and row deletes.
 
-use neap_bucket::Stamp;
+use neap_bucket::{Stamp, WriteOrder};
 use neap_catalog::ANY_AGE;
 use neap_row_delete::{
     Condition, DeleteRowsError, DeleteRowsErrorKind, Predicate, RowDelete, RowDeleter,
@@ -25,6 +25,7 @@ pub(crate) struct Content {
     pub(crate) cells: Vec<(usize, &'static str)>,
     /// A column that nobody had before.
     pub(crate) new_column: bool,
+    pub(crate) order: WriteOrder,
 }
 
 impl Content {
@@ -35,6 +36,7 @@ impl Content {
             table: TABLE,
             cells: vec![(point, field)],
             new_column: false,
+            order: WriteOrder::Clock,
         }
     }
 
@@ -151,6 +153,7 @@ impl Instance {
         let options = WriteOptions {
             precision: Precision::Nanosecond,
             after,
+            order: content.order,
             ..WriteOptions::default()
         };
         let accepted = self

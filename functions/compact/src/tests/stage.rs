@@ -124,7 +124,9 @@ impl Stage {
             entropy: Arc::new(Entropy::from_seed(1)),
         };
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        // Drops are not waited for: nobody would move the clock.
+        let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let writer = WriteService::new(WriteParts {

@@ -87,9 +87,10 @@ impl Changes<'_> {
         }
         let database = self.find(name).await?;
         self.caller.require(DatabaseAction::Delete, database)?;
-        let Some(_) = database else {
-            return Ok(());
-        };
+        if database.is_none() {
+            // It may have been dropped a moment ago, which others have to know before this is answered.
+            return Ok(self.engine.catalog().settle_missing_database(name).await?);
+        }
         let hard_delete = self.engine.settings().hard_delete;
         let may = |database| self.caller.may(DatabaseAction::Delete, database);
         let catalog = self.engine.catalog();

@@ -134,7 +134,9 @@ impl Instance {
             entropy: Arc::new(Entropy::from_seed(7)),
         };
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
-        let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
+        let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
+        // Drops are not waited for: nobody would move the clock.
+        let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let tail = TailReader::new(bucket.clone(), TailSettings::default());
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());

@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::DateTime;
 use http::StatusCode;
-use neap_bucket::StoreTime;
+use neap_bucket::{StoreTime, WriteOrder};
 use neap_catalog::{
     CatalogError, DatabaseAction, HardDelete, INTERNAL_DATABASE, INTERNAL_DATABASE_ID,
     validate_database_name,
@@ -73,6 +73,27 @@ struct DatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "human_duration")]
     retention_period: Option<Duration>,
+    /// Neap's own.
+    #[serde(default)]
+    order: Option<WriteOrder>,
+}
+
+/// An update of the order of writes alone leaves the retention as it is. Without an order, a retention that is missing
+/// means none, as in InfluxDB 3.
+#[derive(Debug, Deserialize)]
+struct UpdateBody {
+    db: String,
+    #[serde(default, deserialize_with = "named_duration")]
+    retention_period: Option<Option<Duration>>,
+    #[serde(default)]
+    order: Option<WriteOrder>,
+}
+
+/// A duration or none, where that makes a difference to a field that is missing.
+fn named_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Duration>>, D::Error> {
+    human_duration(deserializer).map(Some)
 }
 
 /// A duration such as `30d`, or none.
@@ -102,19 +123,31 @@ async fn create_database(State(service): Service, caller: Caller, request: Reque
     caller.require(DatabaseAction::Create, None)?;
     let body: DatabaseBody = json(&service, request).await?;
     check_retention(body.retention_period)?;
-    let created = service
-        .catalog
-        .create_database(&body.db, body.retention_period);
-    created.await?;
+    if body.order.is_some() {
+        caller.require_admin()?;
+    }
+    let catalog = &service.catalog;
+    let created = catalog.create_database(&body.db, body.retention_period);
+    let database = created.await?;
+    if let Some(order) = body.order {
+        catalog.set_write_order(database, order).await?;
+    }
     Ok(StatusCode::OK)
 }
 
 /// `PUT /api/v3/configure/database`
 async fn update_database(State(service): Service, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
-    let body: DatabaseBody = json(&service, request).await?;
-    check_retention(body.retention_period)?;
-    set(&service, &body.db, body.retention_period).await?;
+    let body: UpdateBody = json(&service, request).await?;
+    let retention = body.retention_period;
+    check_retention(retention.flatten())?;
+    if retention.is_some() || body.order.is_none() {
+        set(&service, &body.db, retention.flatten()).await?;
+    }
+    if let Some(order) = body.order {
+        let database = live(&service, &body.db).await?;
+        service.catalog.set_write_order(database, order).await?;
+    }
     Ok(StatusCode::OK)
 }
 
@@ -123,12 +156,16 @@ async fn set(
     name: &str,
     retention: Option<Duration>,
 ) -> Result<(), ApiError> {
-    let name_of = || CatalogError::NotFound {
-        name: name.to_owned(),
-    };
-    let database = find(service, name).await?.ok_or_else(name_of)?;
+    let database = live(service, name).await?;
     service.catalog.set_retention(database, retention).await?;
     Ok(())
+}
+
+async fn live(service: &WriteService, name: &str) -> Result<DatabaseId, CatalogError> {
+    let found = find(service, name).await?;
+    found.ok_or_else(|| CatalogError::NotFound {
+        name: name.to_owned(),
+    })
 }
 
 async fn find(service: &WriteService, name: &str) -> Result<Option<DatabaseId>, CatalogError> {

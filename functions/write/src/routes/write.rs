@@ -10,7 +10,8 @@ use http::{HeaderValue, StatusCode};
 use neap_bucket::Stamp;
 use neap_catalog::{CatalogError, DatabaseAction, validate_database_name};
 use neap_http::{
-    ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_stamp,
+    ApiError, Caller, ErrorBody, STAMP_HEADER, expected_bytes, read_body, requested_order,
+    requested_stamp,
 };
 
 use super::{answer, configure::only_allowed, params, questdb};
@@ -79,6 +80,7 @@ async fn accept(
     // A body for a name that can't be is not read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
+    options.order = requested_order(&head.headers)?;
     // Nor is one from somebody who may not write there.
     let caller = Caller::of(&head)?;
     options.only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
+use neap_bucket::WriteOrder;
+use neap_catalog::ANY_AGE;
+
 use super::stage::Stage;
 
 #[tokio::test(start_paused = true)]
@@ -12,6 +17,37 @@ async fn a_warm_write_costs_one_put() {
     let (reply, counts) = instance.counted(instance.write("d", "m v=2 2")).await;
     assert_eq!(reply.status, 204);
     assert_eq!(counts.to_string(), "1 put tail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_write_costs_a_list_more() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    instance.write("d", "m v=1 1").await;
+    let asked = |order: &'static str| {
+        let request = Request::post("/api/v3/write_lp?db=d").header("x-neap-order", order);
+        instance.counted(instance.send(request.body(Body::from("m v=2 2")).unwrap()))
+    };
+    let (reply, counts) = asked("strict").await;
+    assert_eq!(reply.status, 204);
+    assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
+    let (reply, counts) = asked("clock").await;
+    assert_eq!(
+        (reply.status, counts.to_string().as_str()),
+        (204, "1 put tail")
+    );
+    assert_eq!(asked("other").await.0.status, 400);
+
+    let database = instance.catalog.database_by_name("d", ANY_AGE).await;
+    let database = database.unwrap().unwrap();
+    let strict = WriteOrder::Strict;
+    let set = instance.catalog.set_write_order(database, strict);
+    set.await.unwrap();
+    instance.write("d", "m v=2 2").await;
+    // Where the database has the strict order, no write can have less.
+    let (reply, counts) = asked("clock").await;
+    assert_eq!(reply.status, 204);
+    assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ async fn send(instance: &Instance, method: &str, path: &str, body: &str) -> Repl
 
 async fn prepared() -> (Stage, Instance) {
     let stage = Stage::new();
-    let instance = stage.instance();
+    let instance = stage.sole_instance();
     instance.write("home", "home,room=a temp=1 1").await;
     (stage, instance)
 }
@@ -303,6 +303,29 @@ async fn retention_is_set_replaced_and_cleared() {
     let body = r#"{"db":"new","retention_period":"1w"}"#;
     send(&instance, "POST", DATABASE, body).await;
     assert_eq!(instance.catalog_of("new").await.retention(), Some(DAY * 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_of_writes_is_set_beside_the_retention() {
+    let (_stage, instance) = prepared().await;
+    let set = async |body: &str| send(&instance, "PUT", DATABASE, body).await.status;
+    let kept = async || {
+        let catalog = instance.catalog_of("home").await;
+        let retention = catalog.retention().map(|retention| retention.as_secs());
+        (catalog.write_order().to_string(), retention)
+    };
+    assert_eq!(set(r#"{"db":"home","retention_period":"60s"}"#).await, 200);
+    assert_eq!(set(r#"{"db":"home","order":"strict"}"#).await, 200);
+    assert_eq!(kept().await, ("strict".to_owned(), Some(60)));
+    let both = r#"{"db":"home","order":"clock","retention_period":null}"#;
+    assert_eq!(set(both).await, 200);
+    assert_eq!(kept().await, ("clock".to_owned(), None));
+    assert_eq!(set(r#"{"db":"home","order":"loose"}"#).await, 400);
+    assert_eq!(set(r#"{"db":"nope","order":"strict"}"#).await, 404);
+    let body = r#"{"db":"new","order":"strict"}"#;
+    assert_eq!(send(&instance, "POST", DATABASE, body).await.status, 200);
+    let catalog = instance.catalog_of("new").await;
+    assert_eq!(catalog.write_order().to_string(), "strict");
 }
 
 #[tokio::test(start_paused = true)]

@@ -247,7 +247,7 @@ async fn a_delete_knows_the_tables_and_tags_of_all_writes_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_costs_a_proof_and_a_put() {
+async fn a_delete_costs_a_proof_a_list_and_a_put() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
@@ -256,7 +256,7 @@ async fn a_delete_costs_a_proof_and_a_put() {
     assert_eq!(reply.status, 204);
     assert_eq!(
         counts.to_string(),
-        "1 get root_catalog, 1 get database_catalog, 1 get manifest, 1 put tail"
+        "1 get root_catalog, 1 get database_catalog, 1 get manifest, 1 put tail, 1 list tail"
     );
 }
 

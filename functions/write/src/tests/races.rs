@@ -112,16 +112,50 @@ async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
     other.write("d", "m,t=a v=1i 1").await;
     let request = http::Request::delete("/api/v3/configure/table?db=d&table=m");
     let request = request.body(axum::body::Body::empty()).unwrap();
-    assert_eq!(one.send(request).await.status, 200);
-    // A new column shows the change at once, whatever was held.
-    assert_eq!(other.write("d", "m,t=a v=1.5,w=1 1").await.status, 400);
-    let reply = other.write("d", "m,t=a v=1i,w=1 1").await;
-    assert_eq!(reply.status, 204, "{}", reply.body);
+    let meanwhile = async {
+        stage.sleep(Duration::from_secs(1)).await;
+        // A new column shows the change at once, whatever was held.
+        assert_eq!(other.write("d", "m,t=a v=1.5,w=1 1").await.status, 400);
+        let reply = other.write("d", "m,t=a v=1i,w=1 1").await;
+        assert_eq!(reply.status, 204, "{}", reply.body);
+    };
+    let (dropped, ()) = tokio::join!(one.send(request), meanwhile);
+    assert_eq!(dropped.status, 200);
     assert_eq!(other.tables("d").await, ["m w,t,v"]);
     let last = stage.segments().await.pop().unwrap();
     let table = last.tables().next().unwrap().table;
     let catalog = other.catalog_of("d").await;
     assert_eq!(catalog.table("m").unwrap().id(), table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_written_elsewhere_after_a_drop_was_answered_are_not_lost() {
+    let stage = Stage::new();
+    let (one, other) = (stage.instance(), stage.instance());
+    one.write("d", "m,t=a v=1i 1").await;
+    let delete = |path: &str| {
+        let request = http::Request::delete(path);
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    // The last thing before each drop is a write through the other instance, which proves its catalogs anew.
+    stage.sleep(Duration::from_secs(4)).await;
+    other.write("d", "m,t=a v=1i 1").await;
+    let dropped = one.send(delete("/api/v3/configure/table?db=d&table=m"));
+    assert_eq!(dropped.await.status, 200);
+    assert_eq!(other.write("d", "m,t=a v=2i 1").await.status, 204);
+    let last = stage.segments().await.pop().unwrap();
+    let catalog = one.catalog_of("d").await;
+    let table = last.tables().next().unwrap().table;
+    assert_eq!(catalog.table("m").map(|live| live.id()), Some(table));
+
+    let dropped = one.send(delete("/api/v3/configure/database?db=d"));
+    assert_eq!(dropped.await.status, 200);
+    assert_eq!(other.write("d", "m,t=a v=3i 1").await.status, 204);
+    let live = one.catalog.database_by_name("d", Duration::ZERO).await;
+    let live = live.unwrap().unwrap();
+    let segments = stage.segments().await;
+    let of_live = segments.iter().filter(|segment| segment.database() == live);
+    assert_eq!(of_live.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,7 +90,14 @@ impl Stage {
     }
 
     pub(super) fn instance_with_limits(&self, limits: Limits) -> Instance {
-        self.build(self.store(), WriteSettings::default(), limits)
+        let catalog = |catalog: Catalog| catalog.with_limits(limits);
+        self.build(self.store(), WriteSettings::default(), catalog)
+    }
+
+    /// The only instance on the store, which answers drops at once.
+    pub(super) fn sole_instance(&self) -> Instance {
+        let catalog = |catalog: Catalog| catalog.of_sole_process(true);
+        self.build(self.store(), WriteSettings::default(), catalog)
     }
 
     /// An instance between which and the store these things go wrong.
@@ -100,23 +107,28 @@ impl Stage {
     }
 
     pub(super) fn instance_on(&self, store: Arc<dyn Store>, settings: WriteSettings) -> Instance {
-        self.build(store, settings, Limits::default())
+        self.build(store, settings, |catalog| catalog)
     }
 
     pub(super) fn instance_of_writer(&self, writer: WriterSettings) -> Instance {
         let settings = WriteSettings::default();
-        self.build_with(self.store(), settings, Limits::default(), writer)
+        self.build_with(self.store(), settings, |catalog| catalog, writer)
     }
 
-    fn build(&self, store: Arc<dyn Store>, settings: WriteSettings, limits: Limits) -> Instance {
-        self.build_with(store, settings, limits, WriterSettings::LOCAL)
+    fn build(
+        &self,
+        store: Arc<dyn Store>,
+        settings: WriteSettings,
+        prepare: impl FnOnce(Catalog) -> Catalog,
+    ) -> Instance {
+        self.build_with(store, settings, prepare, WriterSettings::LOCAL)
     }
 
     fn build_with(
         &self,
         store: Arc<dyn Store>,
         settings: WriteSettings,
-        limits: Limits,
+        prepare: impl FnOnce(Catalog) -> Catalog,
         writer: WriterSettings,
     ) -> Instance {
         let world = self.world();
@@ -124,7 +136,7 @@ impl Stage {
         let bucket = Bucket::new(Arc::clone(&counting) as _, world.clone());
         let rules = Rules::new(Margins::LOCAL);
         let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
-        let catalog = Arc::new(catalog.with_limits(limits));
+        let catalog = Arc::new(prepare(catalog));
         let metrics = Metrics::default();
         let service = Arc::new(WriteService::new(WriteParts {
             catalog: Arc::clone(&catalog),

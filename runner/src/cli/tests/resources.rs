@@ -212,6 +212,34 @@ fn deletions_are_taken_back() {
 }
 
 #[test]
+fn the_order_of_writes_is_updated_without_the_retention() {
+    let ok = answer("200 OK", "");
+    let (url, requests) = server(&[&ok, &ok, &ok]);
+    let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
+    for args in [
+        &["update", "database", "-d", "d", "--order", "strict"][..],
+        &[
+            "update", "database", "-d", "d", "--order", "clock", "-r", "none",
+        ],
+        &["create", "database", "d", "--order", "strict"],
+    ] {
+        let (status, _, err) = run_with(args, &environment, "");
+        assert_eq!((status, err.as_str()), (0, ""));
+    }
+    for refused in [
+        &["update", "database", "-d", "d"][..],
+        &["update", "database", "-d", "d", "--order", "loose"],
+    ] {
+        assert_eq!(run_with(refused, &environment, "").0, 2);
+    }
+    let requests = requests.join().unwrap();
+    assert_eq!(body(&requests[0]), r#"{"db":"d","order":"strict"}"#);
+    let both = r#"{"db":"d","retention_period":null,"order":"clock"}"#;
+    assert_eq!(body(&requests[1]), both);
+    assert_eq!(body(&requests[2]), r#"{"db":"d","order":"strict"}"#);
+}
+
+#[test]
 fn retention_is_updated_and_shown() {
     let kept = r#"[{"database":"d","table":"t","retention_period_ns":604800000000000,"source":"table"},
         {"database":"d","table":"u","retention_period_ns":null,"source":null}]"#;

@@ -312,7 +312,7 @@ impl Ghost {
             Some(JobKind::Merge) => counts.merged += 1,
             Some(JobKind::Expire) => counts.expired += 1,
             Some(JobKind::Drop) => counts.dropped += 1,
-            Some(JobKind::Flush | JobKind::Cache) | None => {}
+            Some(JobKind::Flush | JobKind::Cache | JobKind::Quarantine) | None => {}
         }
         counts.deletes += usize::from(commit.value.deletes.len() > before.value.deletes.len());
         counts.pages += commit.pages.difference(&before.pages).count();

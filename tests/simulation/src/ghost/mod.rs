@@ -9,11 +9,13 @@
 //! | `expiry` | what may expire |
 //! | `objects` | what may be deleted, and when |
 //! | `answers` | what queries answer |
+//! | `drops` | who still acts on what was dropped |
 //! | `order` | whose writes win |
 
 mod answers;
 mod caches;
 mod contents;
+mod drops;
 mod expiry;
 mod manifests;
 mod objects;
@@ -51,6 +53,8 @@ pub(crate) enum Invariant {
     LaterWins,
     /// I3: an acknowledged write does not lose to an earlier failed one.
     LaterWinsOverFailed,
+    /// Nothing that begins after a drop was answered acts on what was there before it.
+    DropIsKnown,
     /// A segment is taken in once.
     TakenInOnce,
     /// The low-water mark never goes back.
@@ -106,6 +110,8 @@ pub(crate) struct Write {
     pub(crate) until: Option<Duration>,
     /// The stamp that it passed back.
     pub(crate) token: Option<Stamp>,
+    /// It is to come after all that was acknowledged before it began.
+    pub(crate) is_strict: bool,
     pub(crate) acknowledged: bool,
     /// The clocks of the writer's machine could not tell how long the request waited.
     pub(crate) deceived: bool,
@@ -200,6 +206,8 @@ pub(crate) struct Ghost {
     /// The objects of caches that were ever put.
     cache_objects: BTreeMap<String, Bytes>,
     acknowledged: BTreeSet<u64>,
+    /// The drops that were answered.
+    drops: drops::Drops,
     pub(crate) writes: Vec<Write>,
     pub(crate) violations: Vec<Violation>,
     /// For how long dropped sections and earlier versions are to be kept.

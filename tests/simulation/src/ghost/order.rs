@@ -13,7 +13,8 @@ impl Ghost {
         commit.taken.contains(name) || name.stamp > commit.mark()
     }
 
-    /// I3, at the end: the order of stamps is that of the requests as clients saw it.
+    /// I3, at the end: the order of stamps is that of the requests as clients saw it; of deletes and strict writes
+    /// without exception.
     pub(crate) fn check_order(&mut self) {
         // Without the stamp passed back, hosts that differ by 10 s and the limit A on both sides may invert
         // writes that are up to 21 s apart.
@@ -36,9 +37,11 @@ impl Ghost {
                 if both[0] != both[1] || !self.is_live(first_name) {
                     continue;
                 }
+                // Whatever the clocks say.
+                let strict = first.acknowledged && second.is_strict;
                 let told = first.client == second.client
                     && second.token.is_some_and(|token| token >= first_name.stamp);
-                if told || second.begin - until > BOUND {
+                if strict || told || second.begin - until > BOUND {
                     let invariant = if first.acknowledged {
                         Invariant::LaterWins
                     } else {

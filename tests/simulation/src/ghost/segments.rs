@@ -71,6 +71,7 @@ impl Ghost {
             let text = format!("request {request} was acknowledged and is void");
             self.fail(Invariant::AcknowledgedIsThere, text);
         }
+        self.note_dropped(request, &name);
     }
 
     /// The number of requests that were acknowledged.

@@ -1,0 +1,197 @@
+//! Rule D: a drop, and what takes one back, is answered when no instance acts on a catalog of before it any more.
+//!
+//! ```text
+//!   this instance                  store                 another instance
+//!     |                              | <--- GET catalog ----- |   proves the catalog of before the drop
+//!     |-- commit the drop ---------> |                        |
+//!     |   wait                       |      at most 5 s       |   writes and finds names by it
+//!     |   (settling time)            | <--- GET catalog ----- |   sees the drop, before it stamps another row
+//!     |-- answer the client          |                        |
+//! ```
+//!
+//! Both sides count on their own machine: the others from the begin of the request that proved their copy, which was before
+//! the commit, and this one from the answer to its commit. No clock of the store has a part in it. A crash while it waits
+//! leaves the drop committed and the client without an answer.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use neap_bucket::{Key, Operation, Rules, Stamp, StoreError, StoreTime};
+use neap_schema::DatabaseId;
+
+use crate::{Catalog, CatalogError, Deletion};
+
+/// The maximum time of the commit of a drop, before its settling time.
+const LONGEST_COMMIT: Duration = Duration::from_secs(30);
+
+/// The maximum time of the listing of a tail.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+
+impl Catalog {
+    /// The catalogs of a process that is the only one on its bucket, as far as it knows: its drops are answered at once.
+    pub fn of_sole_process(mut self, is_sole: bool) -> Self {
+        *self.is_sole.get_mut() = is_sole;
+        self
+    }
+
+    /// There are other processes. From now on drops wait for them.
+    pub fn end_sole_process(&self) {
+        self.is_sole.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until no instance acts on a catalog of before this call.
+    pub(crate) async fn settle(&self) {
+        if !self.is_sole.load(Ordering::Relaxed) {
+            let rules = self.rules.unwrap_or(Rules::new(self.margins));
+            let clock = &self.bucket.world().clock;
+            clock.sleep(rules.settling_time).await;
+        }
+    }
+
+    /// Waits if something that is missing was dropped a moment ago: a client that repeats a drop that was not answered
+    /// relies on the second answer as on the first. `known` are the names that all databases or tables had, with their
+    /// drops.
+    pub(crate) async fn settle_missing<'a>(
+        &self,
+        name: &str,
+        known: impl Iterator<Item = (&'a str, Option<Deletion>)>,
+    ) {
+        let now = self.bucket.clock().now();
+        let is_recent = |deletion: Deletion| {
+            now.is_none_or(|now| now.since(deletion.deleted_at) <= LONGEST_COMMIT)
+        };
+        let mut dropped = known.filter_map(|(known, deletion)| Some((known, deletion?)));
+        if dropped.any(|(known, deletion)| known == name && is_recent(deletion)) {
+            self.settle().await;
+        }
+    }
+
+    /// The present time of the store, or a later one, such that every stamp of the database that was acknowledged
+    /// before this call is below it: versions as of such a stamp are from before what happens at this time.
+    pub(crate) async fn time_after_writes(
+        &self,
+        database: DatabaseId,
+    ) -> Result<StoreTime, CatalogError> {
+        let now = self.now()?;
+        let newest = self.bucket.newest_stamp(database, Stamp::end_of(now));
+        let newest = self.bucket.world().timeout(LIST_LIMIT, newest).await;
+        let newest = newest.unwrap_or_else(|| {
+            Err(StoreError::Unavailable {
+                operation: Operation::List,
+                key: Key::tail_prefix(database),
+                reason: format!("no answer within {} s", LIST_LIMIT.as_secs()),
+            })
+        });
+        let newest = newest?.map(|stamp| stamp.time().plus(Duration::from_micros(1)));
+        Ok(newest.unwrap_or(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use neap_bucket::{MAX_CATALOG_AGE, PutMode, SegmentName, WriteOrder};
+
+    use super::*;
+    use crate::{HardDelete, tests::Stage};
+
+    const NEVER: HardDelete = HardDelete::Never;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drop_is_answered_when_other_instances_know_it() {
+        let stage = Stage::new();
+        let (one, other) = (stage.instance(), stage.instance());
+        let id = one.create_database("db", None).await.unwrap();
+        one.create_table(id, "t", &[], &[]).await.unwrap();
+        let has_table = async || {
+            let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
+            catalog.value.table("t").is_some()
+        };
+        assert!(has_table().await);
+        one.delete_table(id, "t", NEVER).await.unwrap();
+        assert!(!has_table().await);
+        one.undelete_table(id, "t", None).await.unwrap();
+        assert!(has_table().await);
+
+        let find = async || other.database_by_name("db", MAX_CATALOG_AGE).await.unwrap();
+        assert_eq!(find().await, Some(id));
+        one.delete_database("db", NEVER).await.unwrap();
+        assert_eq!(find().await, None);
+        one.undelete_database("db", None).await.unwrap();
+        assert_eq!(find().await, Some(id));
+
+        other.database(id, MAX_CATALOG_AGE).await.unwrap();
+        one.set_write_order(id, WriteOrder::Strict).await.unwrap();
+        let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
+        assert_eq!(catalog.value.write_order(), WriteOrder::Strict);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drop_that_is_repeated_is_answered_no_sooner() {
+        let stage = Stage::new();
+        let (one, other) = (stage.instance(), stage.instance());
+        let id = one.create_database("db", None).await.unwrap();
+        one.create_table(id, "t", &[], &[]).await.unwrap();
+        let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
+        assert!(catalog.value.table("t").is_some());
+        // The client goes away while the drop settles, and tries again.
+        let drop = one.delete_table(id, "t", NEVER);
+        let world = stage.bucket.world();
+        assert!(world.timeout(Duration::from_secs(1), drop).await.is_none());
+        let again = one.delete_table(id, "t", NEVER).await;
+        assert!(matches!(again, Err(CatalogError::NotFound { .. })));
+        let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
+        assert!(catalog.value.table("t").is_none());
+
+        assert!(other.root(MAX_CATALOG_AGE).await.is_ok());
+        let drop = one.delete_database("db", NEVER);
+        assert!(world.timeout(Duration::from_secs(1), drop).await.is_none());
+        let again = one.delete_database("db", NEVER).await;
+        assert!(matches!(again, Err(CatalogError::NotFound { .. })));
+        let root = other.root(MAX_CATALOG_AGE).await.unwrap();
+        assert_eq!(root.value.database("db"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sole_process_answers_a_drop_at_once() {
+        let stage = Stage::new();
+        let catalog = stage.instance().of_sole_process(true);
+        let clock = &stage.bucket.world().clock;
+        let begun = clock.monotonic();
+        catalog.create_database("db", None).await.unwrap();
+        catalog.delete_database("db", NEVER).await.unwrap();
+        assert_eq!(clock.monotonic(), begun);
+        catalog.end_sole_process();
+        catalog.undelete_database("db", None).await.unwrap();
+        assert!(clock.monotonic() - begun > MAX_CATALOG_AGE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_is_dropped_after_the_stamps_that_were_acknowledged_before() {
+        let stage = Stage::new();
+        let catalog = stage.instance();
+        let id = catalog.create_database("db", None).await.unwrap();
+        catalog.create_table(id, "t", &[], &[]).await.unwrap();
+        let now = stage.bucket.clock().now().unwrap_or(catalog.now().unwrap());
+        let stamp = Stamp::new(now.plus(Duration::from_millis(900)), 7);
+        let key = Key::Segment(id, SegmentName { stamp, nonce: 1 });
+        let put = stage.bucket.put(&key, Bytes::new(), PutMode::Overwrite);
+        put.await.unwrap();
+        let table = catalog.delete_table(id, "t", NEVER).await.unwrap();
+        let read = catalog.database(id, Duration::ZERO).await.unwrap().value;
+        let deletion = read.table_by_id(table).unwrap().deletion().unwrap();
+        assert!(deletion.deleted_at > stamp.time());
+    }
+
+    #[test]
+    fn the_order_of_writes_is_in_the_catalog_only_where_it_was_set() {
+        let mut catalog = crate::DatabaseCatalog::default();
+        let json = serde_json::to_value(&catalog).unwrap();
+        assert_eq!(json.get("write_order"), None);
+        assert!(catalog.set_write_order(WriteOrder::Strict));
+        assert!(!catalog.set_write_order(WriteOrder::Strict));
+        let json = serde_json::to_value(&catalog).unwrap();
+        assert_eq!(json["write_order"], "strict");
+        let read: crate::DatabaseCatalog = serde_json::from_value(json).unwrap();
+        assert_eq!(read.write_order(), WriteOrder::Strict);
+    }
+}

@@ -1,0 +1,73 @@
+//! Who still acts on what was dropped, after the drop was answered.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use neap_bucket::SegmentName;
+use neap_schema::{DatabaseId, TableId};
+
+use super::{Ghost, Invariant};
+
+/// The drops that were answered, and the writes that may have gone into what was dropped.
+#[derive(Debug, Default)]
+pub(super) struct Drops {
+    /// When the drop of a database, or of one of its tables, was answered.
+    answered: BTreeMap<(DatabaseId, Option<TableId>), Duration>,
+    /// Acknowledged requests with rows in what had been dropped, and when that was answered.
+    suspects: Vec<(u64, Duration)>,
+}
+
+impl Ghost {
+    /// A drop was answered.
+    pub(crate) fn drop_answered(
+        &mut self,
+        database: DatabaseId,
+        table: Option<TableId>,
+        now: Duration,
+    ) {
+        self.drops.answered.insert((database, table), now);
+    }
+
+    /// Somebody may bring back what was dropped.
+    pub(crate) fn forget_drops(&mut self) {
+        self.drops.answered.clear();
+    }
+
+    /// Takes note of a request that was acknowledged with rows of something dropped. Whether it began before the drop
+    /// was answered shows at the end.
+    pub(super) fn note_dropped(&mut self, request: u64, name: &SegmentName) {
+        let Some(segment) = self.segments.get(name) else {
+            return;
+        };
+        let tables = segment.rows.keys().map(|table| Some(*table));
+        let of_database = tables.chain([None]);
+        let answered = of_database.filter_map(|table| {
+            let place = (segment.database, table);
+            self.drops.answered.get(&place).copied()
+        });
+        if let Some(answered) = answered.min() {
+            self.drops.suspects.push((request, answered));
+        }
+    }
+
+    /// A query that began at a time found a database.
+    pub(crate) fn database_found(&mut self, database: DatabaseId, begun: Duration) {
+        let answered = self.drops.answered.get(&(database, None)).copied();
+        if answered.is_some_and(|answered| answered <= begun) {
+            let text = format!("a query found database {database} at {begun:?}: {answered:?}");
+            self.fail(Invariant::DropIsKnown, text);
+        }
+    }
+
+    /// At the end: no acknowledged write that began after a drop was answered went into what was dropped.
+    pub(crate) fn check_drops(&mut self) {
+        for (request, answered) in std::mem::take(&mut self.drops.suspects) {
+            let mut writes = self.writes.iter();
+            let write = writes.find(|write| write.request == request);
+            let late = write.filter(|write| write.begin >= answered && !write.deceived);
+            if let Some(late) = late {
+                let text = format!("{late:?} is in what was dropped at {answered:?}");
+                self.fail(Invariant::DropIsKnown, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Strict writes and deletes of several instances, with queries beside them, are linearizable: each takes effect at one
+//! moment between its request and its answer.
+//!
+//! Clients write, delete and query one cell. A history of what they were answered is accepted if there is an order of
+//! effects that explains it. A request without an answer may take effect at any time, or never.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use neap_bucket::{Margins, Rules, WriteOrder};
+
+use crate::{
+    actors::Stage,
+    chance::Chance,
+    instance::{DATABASE, DATABASE_NAME, Place},
+    network::World,
+    query::Question,
+    rows::{HOSTS, Rows},
+    schedule::{Choices, Mix},
+    simulate::{create_world, run},
+    theatre::first_cell,
+    truth::StoreHabits,
+    write::{Content, Erasure},
+};
+
+const CLIENTS: usize = 3;
+const REQUESTS: usize = 7;
+
+/// The seeds that are run with the rules of the protocol.
+const SEEDS: u64 = 300;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Write(i64),
+    Delete,
+    Read(Option<i64>),
+}
+
+/// A request, and when it was answered; `None`: it was not, or not acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    effect: Effect,
+    begin: Duration,
+    end: Option<Duration>,
+}
+
+/// Whether an order of effects explains a history of at most 64 events.
+fn is_linearizable(history: &[Event]) -> bool {
+    let answered: u64 = (0..history.len())
+        .filter(|place| history[*place].end.is_some())
+        .fold(0, |set, place| set | 1 << place);
+    let mut seen = BTreeSet::new();
+    let mut open = vec![(0_u64, None::<i64>)];
+    while let Some((done, value)) = open.pop() {
+        if done & answered == answered {
+            return true;
+        }
+        if !seen.insert((done, value)) {
+            continue;
+        }
+        let left = || (0..history.len()).filter(move |place| done >> place & 1 == 0);
+        // What comes next began before everything else that is left was answered.
+        let ends = left().filter_map(|place| history[place].end);
+        let first_end = ends.min().unwrap_or(Duration::MAX);
+        for place in left().filter(|place| history[*place].begin <= first_end) {
+            let after = match history[place].effect {
+                Effect::Write(written) => Some(written),
+                Effect::Delete => None,
+                Effect::Read(read) if read == value => value,
+                Effect::Read(_) => continue,
+            };
+            open.push((done | 1 << place, after));
+        }
+    }
+    false
+}
+
+#[test]
+fn only_histories_with_an_order_are_linearizable() {
+    let event = |effect, begin, end: Option<u64>| Event {
+        effect,
+        begin: Duration::from_secs(begin),
+        end: end.map(Duration::from_secs),
+    };
+    let one = event(Effect::Write(1), 0, Some(1));
+    let two = event(Effect::Write(2), 2, Some(3));
+    let read = |value, begin| event(Effect::Read(value), begin, Some(begin + 1));
+    assert!(is_linearizable(&[one, two, read(Some(2), 4)]));
+    assert!(!is_linearizable(&[one, two, read(Some(1), 4)]));
+    let concurrent = event(Effect::Write(2), 0, Some(3));
+    assert!(is_linearizable(&[one, concurrent, read(Some(1), 4)]));
+    assert!(!is_linearizable(&[
+        one,
+        concurrent,
+        read(Some(2), 4),
+        read(Some(1), 6)
+    ]));
+    let delete = event(Effect::Delete, 2, Some(3));
+    assert!(!is_linearizable(&[one, delete, read(Some(1), 4)]));
+    let lost = event(Effect::Delete, 2, None);
+    assert!(is_linearizable(&[
+        one,
+        lost,
+        read(Some(1), 4),
+        read(None, 6)
+    ]));
+    assert!(is_linearizable(&[
+        one,
+        lost,
+        read(Some(1), 4),
+        read(Some(1), 6)
+    ]));
+    assert!(!is_linearizable(&[
+        one,
+        lost,
+        read(None, 4),
+        read(Some(1), 6)
+    ]));
+}
+
+/// Hosts whose clocks differ, `Date`s of whole seconds, and a network that loses some answers.
+const MIX: Mix = Mix {
+    trouble: &[0.0, 0.05],
+    freeze: &[0.0, 0.01],
+    kill: &[0.0],
+    latency: &[2, 20, 200],
+    pace: &[0.1, 1.0],
+    host_skew: &[0.0, 0.0, 0.5, 2.0],
+    wall_steps: false,
+    ..Mix::WITHOUT_COMPACTION
+};
+
+/// One client after the other of its own requests, each through some instance.
+async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
+    let world = Arc::clone(&stage.world);
+    let mut events = Vec::new();
+    for _ in 0..REQUESTS {
+        world.pause(&[0.0, 0.02, 0.3, 1.0]).await;
+        let instance = places[world.chance.below(places.len())].instance();
+        let (begin, request) = (world.time.now(), stage.draw_request());
+        let (effect, answered) = match world.chance.below(5) {
+            0 | 1 => match instance.ask(DATABASE, Question::Strong).await {
+                Some(answer) => {
+                    let rows: Rows = answer.into_values().flatten().collect();
+                    (Effect::Read(first_cell(&rows)), true)
+                }
+                None => continue,
+            },
+            2 => {
+                let erasure = Erasure {
+                    request,
+                    hosts: HOSTS.to_vec(),
+                    times: (i64::MIN, i64::MAX),
+                };
+                let target = (DATABASE, DATABASE_NAME.to_owned());
+                match instance.erase_from(&target, &erasure, None).await {
+                    // There is no table yet.
+                    Ok(None) => continue,
+                    erased => (Effect::Delete, erased.is_ok()),
+                }
+            }
+            _ => {
+                let content = Content {
+                    order: WriteOrder::Strict,
+                    ..Content::of(request, 0, "a")
+                };
+                let written = instance.write(&content, None).await;
+                (Effect::Write(content.value(0)), written.is_ok())
+            }
+        };
+        let end = answered.then(|| world.time.now());
+        events.push(Event { effect, begin, end });
+    }
+    events
+}
+
+async fn history(seed: u64, rules: Rules) -> Vec<Event> {
+    let chance = Chance::new(seed);
+    let drawn = Choices::draw(&MIX, &chance);
+    let choices = Choices {
+        store: StoreHabits {
+            fast: None,
+            ..drawn.store
+        },
+        calls: usize::MAX,
+        ..drawn
+    };
+    let world: Arc<World> = create_world(chance, choices, rules, false).await;
+    let stage = Stage::new(&world, &MIX);
+    let places: Vec<_> = ["a", "b", "c"]
+        .map(|name| Place::new(name, &world, &MIX, rules))
+        .into();
+    let clients = (0..CLIENTS).map(|_| client(stage.clone(), places.clone()));
+    join_all(clients).await.into_iter().flatten().collect()
+}
+
+/// The seeds whose histories have no order, and the number of requests that were answered.
+fn without_order(seeds: u64, rules: Rules) -> (Vec<u64>, usize) {
+    let mut answered = 0;
+    let broken = (0..seeds).filter(|seed| {
+        let history = run(history(*seed, rules));
+        answered += history.iter().filter(|event| event.end.is_some()).count();
+        !is_linearizable(&history)
+    });
+    let broken = broken.collect();
+    (broken, answered)
+}
+
+#[test]
+fn strict_writes_and_deletes_of_several_instances_are_linearizable() {
+    let (broken, answered) = without_order(SEEDS, Rules::new(Margins::NETWORK));
+    println!("{answered} requests answered in {SEEDS} histories");
+    assert!(broken.is_empty(), "{broken:?}");
+    assert!(answered > 10 * usize::try_from(SEEDS).unwrap());
+}
+
+#[test]
+fn without_following_the_tail_writes_and_deletes_are_not_linearizable() {
+    let weakened = Rules {
+        tail_is_followed: false,
+        ..Rules::new(Margins::NETWORK)
+    };
+    let (broken, _) = without_order(SEEDS / 10, weakened);
+    assert!(!broken.is_empty());
+}
