@@ -308,6 +308,8 @@ impl Place {
         // Small flushes list a part of the tail only, and often publish it by a commit of its own.
         let pressure = match segments {
             1000 => PressureLimits::DEFAULT,
+            // Where the store's clock jumps, ages are wrong and so is the grace of segments: no more commits there.
+            _ if self.mix.store_steps => PressureLimits::DEFAULT,
             _ => PressureLimits { slow: 1, stop: 2 },
         };
         let start = Start {
