@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Bucket, Rules, WriteOrder};
+use neap_bucket::{Bucket, Rules, Stamp, WriteOrder};
 use neap_schema::DatabaseId;
 use tokio::sync::{Notify, oneshot};
 

@@ -149,6 +149,7 @@ async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
             2 => {
                 let erasure = Erasure {
                     request,
+                    table: None,
                     hosts: HOSTS.to_vec(),
                     times: (i64::MIN, i64::MAX),
                 };

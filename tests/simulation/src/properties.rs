@@ -12,7 +12,7 @@ use crate::{
     compactors::{collect, merge_some},
     instance::{DATABASE, Instance},
     query::Question,
-    rows::{HOSTS, Rows, SECOND, TABLE, shared_point, take_in},
+    rows::{HOSTS, Rows, SECOND, shared_point, take_in},
     schedule::Choices,
     simulate::run,
     theatre::Theatre,
@@ -147,7 +147,7 @@ async fn play(steps: Vec<Step>) {
                 let times = (point(one.max(other)), point(one.min(other)) + 200 * SECOND);
                 let erasure = Erasure {
                     request: theatre.content().request,
-                    table: Some(TABLE),
+                    table: None,
                     hosts: vec![host],
                     times,
                 };

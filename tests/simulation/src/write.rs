@@ -1,5 +1,7 @@
 //! What clients ask for: writes, as line protocol through the write function, and row deletes.
 
+use std::time::Duration;
+
 use neap_bucket::{Stamp, WriteOrder};
 use neap_catalog::ANY_AGE;
 use neap_row_delete::{
@@ -204,7 +206,12 @@ impl Instance {
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
         let arrived = self.bucket.world().moment();
-        let catalog = self.catalog.database(database, ANY_AGE).await;
+        // All tables are those that there are when the request arrives.
+        let max_age = match erasure.table {
+            Some(_) => ANY_AGE,
+            None => Duration::ZERO,
+        };
+        let catalog = self.catalog.database(database, max_age).await;
         let catalog = catalog.map_err(|error| DeleteRowsError {
             message: error.to_string(),
             kind: DeleteRowsErrorKind::Unavailable,
