@@ -507,7 +507,17 @@ impl Collector {
 
     /// Deletes all objects of a database whose data was removed long ago, its registers last: what requests that
     /// were under way then have put since, and what commits of frozen processes named.
-    pub(crate) async fn erase(&self, database: DatabaseId) -> Result<Collected, CompactError> {
+    ///
+    /// `None`, and nothing is deleted, if its manifest names sections, or a restored database began with it.
+    pub(crate) async fn erase(
+        &self,
+        database: DatabaseId,
+    ) -> Result<Option<Collected>, CompactError> {
+        let manifest = self.manifests.read(database, None).await?.value;
+        if manifest.section_count() > 0 || !manifest.pins.is_empty() {
+            tracing::warn!(%database, "a removed database is named again, and stays");
+            return Ok(None);
+        }
         let mut collected = Collected::default();
         let prefixes = [
             Key::tail_prefix(database),
@@ -527,7 +537,7 @@ impl Collector {
         let registers = [Key::Manifest(database), Key::DatabaseCatalog(database)];
         let registers = registers.map(|key| key.to_string()).to_vec();
         self.delete(registers, &mut collected).await?;
-        Ok(collected)
+        Ok(Some(collected))
     }
 
     /// Deletes the bundles and pages that were kept because they are damaged, or may be named by damaged pages.

@@ -575,7 +575,9 @@ impl Compactor {
         database: DatabaseId,
         report: &mut Report,
     ) -> Result<(), CompactError> {
-        let collected = self.collector.erase(database).await?;
+        let Some(collected) = self.collector.erase(database).await? else {
+            return Ok(());
+        };
         report.collected = std::mem::take(&mut report.collected).and(collected);
         if self.collector.is_dry_run() {
             return Ok(());

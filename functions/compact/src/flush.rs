@@ -397,6 +397,7 @@ impl Flusher {
             };
         }
         let (segments, damage) = readable(manifest, &fetched.segments);
+        let damage = plan.passed(damage);
         if let Some(record) = damage.get(manifest.room_for_damage()) {
             let key = record.key(database);
             let place = plan

@@ -1,7 +1,7 @@
 //! What leaves without being read: sections whose rows have all expired, and those of dropped tables and
 //! databases.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{Bucket, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Deletion, Purge};
@@ -18,6 +18,10 @@ use crate::CompactError;
 pub(crate) fn is_being_removed(deletion: Option<Deletion>) -> bool {
     deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
 }
+
+/// How much later than the drop of a table the stamp of a write to it may be: longer than proofs count, and than clocks
+/// of one store's hosts differ.
+const STAMP_MARGIN: Duration = Duration::from_secs(60);
 
 /// Takes sections out of manifests; each job answers with their number.
 #[derive(Clone, Debug)]
@@ -100,7 +104,8 @@ impl Removal {
         let named = manifest.named_tables();
         let flushed = manifest.low_water_mark.time();
         let obsolete = catalog.all_tables().filter(|table| {
-            let is_obsolete = |it: Deletion| it.is_obsolete(now) && it.deleted_at < flushed;
+            let is_flushed = |it: Deletion| it.deleted_at.plus(STAMP_MARGIN) < flushed;
+            let is_obsolete = |it: Deletion| it.is_obsolete(now) && is_flushed(it);
             table.deletion().is_some_and(is_obsolete) && !named.contains(&table.id())
         });
         let obsolete: Vec<TableId> = obsolete.map(|table| table.id()).collect();

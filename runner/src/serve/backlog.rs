@@ -169,10 +169,13 @@ impl Backlog {
             });
     }
 
-    /// A flush failed; the next one is not before `pause` is over.
+    /// A flush failed; the next one is when `pause` is over, whoever has written what waits.
     pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
         let not_before = self.clock.monotonic() + pause;
-        self.piles().entry(database).or_default().not_before = not_before;
+        let mut piles = self.piles();
+        let pile = piles.entry(database).or_default();
+        pile.not_before = not_before;
+        pile.next_flush = Some(not_before);
     }
 
     /// The number of segments of each database that are not flushed.

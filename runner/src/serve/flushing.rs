@@ -106,6 +106,7 @@ impl Flushing {
                 Ok(Flushed::Done { .. }) => {}
                 Ok(Flushed::Nothing(_)) | Err(_) => {
                     self.backlog.postpone(database, PAUSE_AFTER_FAILURE);
+                    return;
                 }
             }
             let of_others = taken.saturating_sub(own);

@@ -61,10 +61,13 @@ impl Catalog {
         let copy = known.value.copied(options, self.now()?)?;
         let (id, hidden_name) = self
             .change_root(|root| {
-                if !root.databases().contains_key(&source) {
-                    return Err(CatalogError::NotFound {
-                        name: format!("database {source}"),
-                    });
+                let entry = root.databases().get(&source);
+                let entry = entry.ok_or_else(|| CatalogError::NotFound {
+                    name: format!("database {source}"),
+                })?;
+                if entry.deletion.is_some_and(|it| it.purge != Purge::Waiting) {
+                    let name = entry.name.clone();
+                    return Err(CatalogError::Purged { name });
                 }
                 if root.is_taken(name) {
                     return Err(CatalogError::AlreadyExists {

@@ -10,8 +10,8 @@ use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use crate::{
-    Condemned, DamagedPart, Manifest, ManifestError, ManifestStore, ObjectName, Section,
-    SectionWithFooter,
+    Condemned, DamagedPart, Manifest, ManifestError, ManifestStore, OBJECT_NAME_AGE, ObjectName,
+    Section, SectionWithFooter,
     condemned::{Dropped, EntryKey},
     deletes::DeleteSet,
     page::PagePlace,
@@ -52,7 +52,9 @@ impl Census {
     fn may_be_in_unreadable(&self, object: &ObjectName) -> bool {
         match (object, &self.unreadable) {
             (ObjectName::Bundle(bundle), Some(page)) => {
-                bundle.timestamp_ms() <= page.timestamp_ms()
+                // A bundle may be named for so long after its name was drawn.
+                let slack = u64::try_from(OBJECT_NAME_AGE.as_millis()).unwrap_or(u64::MAX);
+                bundle.timestamp_ms() <= page.timestamp_ms().saturating_add(slack)
             }
             _ => false,
         }
@@ -176,8 +178,11 @@ impl ManifestStore {
             }
         }
         drop(heads);
-        for part in manifest.damage.iter().map(|record| record.part) {
+        for record in &manifest.damage {
+            let part = record.part;
             census.live.extend(part.object());
+            // Another database keeps its damaged objects for as long as this one remembers them.
+            census.origins.extend(record.origin);
             if let DamagedPart::Page(object, _) = part {
                 census.note_unreadable(object);
             }

@@ -134,6 +134,20 @@ pub struct DamageRecord {
 }
 
 impl DamageRecord {
+    /// Adds streams of the same segment that were damaged later. Nobody has given their rows up.
+    fn extend(&mut self, later: Self) {
+        let is_whole = self.streams.is_empty();
+        let is_known = later.streams.iter().all(|one| self.streams.contains(one));
+        if is_whole || is_known {
+            return;
+        }
+        self.streams.extend(later.streams);
+        self.streams.sort_unstable();
+        self.streams.dedup();
+        self.lost.extend(later.lost);
+        self.quarantine = None;
+    }
+
     /// The damaged streams of a segment.
     pub fn of_streams(segment: &Segment) -> Self {
         Self {
@@ -280,18 +294,21 @@ impl Manifest {
         MAX_DAMAGE_RECORDS.saturating_sub(self.damage.len())
     }
 
-    /// Records damage, in what becomes version `version`. What is set aside already stays so.
+    /// Records damage, in what becomes version `version`. What is set aside already stays so, unless more of it is
+    /// damaged since.
     pub(crate) fn record_damage(
         &mut self,
         records: impl IntoIterator<Item = DamageRecord>,
         version: u64,
     ) {
         for record in records {
-            if self.damage_of(record.part).is_none() {
-                self.damage.push(DamageRecord {
+            let own = self.damage.iter_mut().filter(|one| one.origin.is_none());
+            match own.into_iter().find(|one| one.part == record.part) {
+                Some(known) => known.extend(record),
+                None => self.damage.push(DamageRecord {
                     since: version,
                     ..record
-                });
+                }),
             }
         }
     }

@@ -21,8 +21,8 @@ use neap_schema::DatabaseId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DamageRecord, DrawnObject, Manifest, ManifestError, ManifestStore, Section, SectionWithFooter,
-    VersionGone,
+    DamageRecord, DamagedPart, DrawnObject, Manifest, ManifestError, ManifestStore, Section,
+    SectionWithFooter, VersionGone,
     replace::no_date,
     spill::{MIN_PAGE_SECTIONS, divide},
 };
@@ -158,6 +158,8 @@ impl ManifestStore {
             deletes: view.pending_deletes().cloned().collect(),
             damage: view
                 .reported_damage()
+                // Damaged sections of the view are live in the new database, where they are found anew.
+                .filter(|record| !matches!(record.part, DamagedPart::Section(..)))
                 .map(|record| DamageRecord {
                     origin: Some(record.origin.unwrap_or(source)),
                     since: 1,

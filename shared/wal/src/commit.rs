@@ -171,7 +171,12 @@ impl Committer {
     /// the tail once, and refuses the requests of strict order when that fails. The listing begins after each of the
     /// requests arrived, and ends before the first stamp of the batch is taken.
     pub(crate) async fn follow_tail<R>(&self, database: DatabaseId, requests: &mut [Pending<R>]) {
-        let is_strict = |pending: &Pending<R>| pending.terms.order == WriteOrder::Strict;
+        let now = self.bucket.clock().now();
+        let is_strict = |pending: &Pending<R>| {
+            let terms = &pending.terms;
+            let is_current = now.is_some_and(|now| self.check_clock(now, terms).is_ok());
+            terms.order == WriteOrder::Strict && (is_current || now.is_none())
+        };
         if !self.rules.tail_is_followed || !requests.iter().any(is_strict) {
             return;
         }
@@ -312,8 +317,21 @@ impl Committer {
         pending.fail(error);
     }
 
+    /// Refuses a request whose proof is too old by the present time. A stamp of a time that is wrong would stay behind
+    /// when the clock is right again, so this comes before a stamp is taken.
+    fn check_clock(&self, now: StoreTime, terms: &Terms) -> Result<(), WriteError> {
+        let age = now.since(terms.proof.proven);
+        let limit = self.rules.proof_age;
+        if age > limit {
+            let stamp = Stamp::new(now, self.stamps.salt());
+            return Err(WriteError::ProofExpired { stamp, age, limit });
+        }
+        Ok(())
+    }
+
     fn check_order(&self, now: Option<StoreTime>, terms: &Terms) -> Result<(), WriteError> {
         let now = now.ok_or(WriteError::NoClock)?;
+        self.check_clock(now, terms)?;
         match terms.after {
             Some(after) => Ok(self.stamps.admit(now, after)?),
             None => Ok(()),

@@ -156,7 +156,7 @@ fn a_flipped_bit_in_the_rows_of_a_table_costs_these_rows_and_stops_nothing() {
     assert_eq!(stage.damaged_objects(), "neap_damaged_objects 0");
     for _ in 0..2 {
         stage
-            .on_store(&["compact", "--time-travel", "0s"])
+            .on_store(&["compact", "--time-travel", "0s", "--query-timeout", "0s"])
             .succeeded();
     }
     stage.on_store(&["fsck", "--full"]).succeeded();

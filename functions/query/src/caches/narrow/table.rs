@@ -275,7 +275,10 @@ impl NarrowedTable {
         let mut pages = manifest.pages.iter().filter(|page| page.table == table);
         let segments = snapshot.tail.iter().flat_map(|segment| segment.tables());
         let mut segments = segments.filter(|rows| rows.table == table);
-        sections.all(|section| section.min_time >= from)
+        let lost = manifest.reported_damage().flat_map(|record| &record.lost);
+        let mut lost = lost.filter(|rows| rows.table == table);
+        lost.all(|rows| rows.min_time >= from)
+            && sections.all(|section| section.min_time >= from)
             && pages.all(|page| page.min_time >= from)
             && segments.all(|rows| rows.min_time >= from)
     }
