@@ -337,6 +337,16 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_flush_of_what_others_have_written_is_tried_again_later() {
+        let (clock, backlog, database) = backlog();
+        backlog.postpone(database, Duration::from_secs(30));
+        clock.to(1029);
+        assert_eq!(backlog.due(), []);
+        clock.to(1040);
+        assert_eq!(backlog.due(), [database]);
+    }
+
+    #[test]
     fn what_other_processes_write_is_flushed_about_as_often_as_it_is_worth_it() {
         let (clock, backlog, database) = backlog();
         let most = Duration::from_secs(600);

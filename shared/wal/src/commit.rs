@@ -317,9 +317,10 @@ impl Committer {
         pending.fail(error);
     }
 
-    /// Refuses a request whose proof is too old by the present time. A stamp of a time that is wrong would stay behind
-    /// when the clock is right again, so this comes before a stamp is taken.
+    /// Refuses a request that has waited too long, or whose proof is too old by the present time. A stamp of a time that
+    /// is wrong would stay behind when the clock is right again, so this comes before a stamp is taken.
     fn check_clock(&self, now: StoreTime, terms: &Terms) -> Result<(), WriteError> {
+        self.check_wait(Stamp::new(now, self.stamps.salt()), terms)?;
         let age = now.since(terms.proof.proven);
         let limit = self.rules.proof_age;
         if age > limit {
@@ -338,9 +339,8 @@ impl Committer {
         }
     }
 
-    /// Rule W1 and what the request knows of catalogs and manifest. Only after the stamp is taken: a freeze
-    /// before this check is seen by it, and one after it leaves an old stamp, which rule W2 refuses.
-    fn check_stamp(&self, now: StoreTime, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
+    /// Whether the oldest part of a request has waited no longer than rule W1 allows.
+    fn check_wait(&self, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
         let waited = self.bucket.world().elapsed(&terms.arrived);
         let limit = self.rules.wait_limit;
         if waited > limit {
@@ -350,6 +350,13 @@ impl Committer {
                 limit,
             });
         }
+        Ok(())
+    }
+
+    /// Rule W1 and what the request knows of catalogs and manifest. Only after the stamp is taken: a freeze
+    /// before this check is seen by it, and one after it leaves an old stamp, which rule W2 refuses.
+    fn check_stamp(&self, now: StoreTime, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
+        self.check_wait(stamp, terms)?;
         // A stamp that follows another one may be ahead of the present; the proof is no older for that.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
         let age = stamp.time().since(terms.proof.proven).saturating_sub(ahead);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use neap_bucket::{Key, Operation, Stamp, StoreTime};
+use neap_bucket::{GetOptions, Key, Operation, Stamp, StoreTime};
 use neap_schema::{DatabaseId, TableId};
 
 use super::*;
@@ -574,6 +574,36 @@ async fn a_proof_is_as_old_as_its_request_whatever_the_store_clock_says() {
     let error = setup.write(request).await.unwrap_err();
     assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
     assert_eq!(setup.puts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
+    for order in [WriteOrder::Clock, WriteOrder::Strict] {
+        let setup = Setup::local().await;
+        let proven = setup.world.bucket.clock().now().unwrap();
+        setup.world.store.will(&[Deed::DateOff(3600)]);
+        let ahead = setup.write(setup.world.request(0)).await;
+        assert!(matches!(doubt(ahead), Doubt::DateApart { .. }));
+        let mut request = setup.world.request(1);
+        request.order = order;
+        request.proof.proven = proven;
+        let error = setup.write(request).await.unwrap_err();
+        assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
+
+        setup.wait(61 * SECOND).await;
+        // An answer whose host is right.
+        let (key, options) = (Key::RootCatalog, GetOptions::default());
+        setup.world.bucket.get(&key, options).await.unwrap();
+        let now = setup.world.bucket.clock().now().unwrap();
+        assert!(
+            now.since(proven) < 120 * SECOND,
+            "the wrong time is forgotten"
+        );
+        let mut request = setup.world.request(2);
+        request.order = order;
+        let stamp = setup.write(request).await.unwrap().stamp;
+        assert!(stamp.time().since(now) < SECOND, "{order:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,12 +41,18 @@ impl Stage {
             panic!("{key}");
         };
         let bytes = self.bytes(key).await;
-        let segment = Segment::decode(database, name, bytes.clone().into()).unwrap();
-        let streams = segment.directory();
-        let first = bytes.len() - streams.iter().map(|one| one.length as usize).sum::<usize>();
-        let of_table = streams.iter().find(|one| one.table == table).unwrap();
-        self.flip(key, first + of_table.offset as usize + 40).await;
+        let segment = Segment::decode(database, name, bytes.into()).unwrap();
+        self.flip_stream(key, &segment, table).await;
         name
+    }
+
+    /// Flips a bit of the rows of a table in a segment that was read before.
+    async fn flip_stream(&self, key: &str, segment: &Segment, table: TableId) {
+        let streams = segment.directory();
+        let length: usize = streams.iter().map(|one| one.length as usize).sum();
+        let of_table = streams.iter().find(|one| one.table == table).unwrap();
+        let place = segment.size_bytes() - length + of_table.offset as usize + 40;
+        self.flip(key, place).await;
     }
 
     async fn table(&self, name: &str) -> TableId {
@@ -153,6 +159,34 @@ async fn what_is_set_aside_in_the_tail_is_not_flushed_even_where_it_can_be_read(
     assert_eq!((rows(&manifest, a), rows(&manifest, b)), (0, 1));
     assert_eq!(manifest.damage.len(), 1);
     assert!(manifest.damage[0].quarantine.is_some());
+}
+
+#[tokio::test]
+async fn what_is_damaged_after_a_part_was_set_aside_is_recorded_and_not_lost_in_silence() {
+    let stage = Stage::new().await;
+    stage
+        .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}"))
+        .await;
+    let tables = [stage.table("a").await, stage.table("b").await];
+    let key = stage.keys("tail/").await.remove(0);
+    let name = stage.flip_rows(tables[0]).await;
+    let id = stage.id("db").await;
+    let damaged = Segment::decode(id, name, stage.bytes(&key).await.into()).unwrap();
+    stage.quarantine(&DamageRecord::of_streams(&damaged)).await;
+    stage.flip_stream(&key, &damaged, tables[1]).await;
+    stage.flush("db").await;
+    let manifest = stage.manifest("db").await;
+    assert_eq!(rows(&manifest, stage.table("c").await), 1);
+    let reported: Vec<_> = manifest.reported_damage().collect();
+    let lost = reported.iter().flat_map(|record| &record.lost);
+    let lost: Vec<_> = lost.map(|rows| rows.table).collect();
+    assert_eq!(lost, tables);
+    let all = TimeRange::ALL;
+    assert!(manifest.check_intact(id, (tables[1], "b"), all).is_err());
+
+    stage.quarantine(&reported[0].clone()).await;
+    let manifest = stage.manifest("db").await;
+    assert_eq!(manifest.check_intact(id, (tables[1], "b"), all), Ok(()));
 }
 
 #[tokio::test]
