@@ -58,7 +58,7 @@ locals {
     write = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
     query = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
     # A query ends with its function at the latest.
-    stream  = { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }
+    stream = { NEAP_RESPONSE_STREAMING = "true", NEAP_QUERY_TIMEOUT = "15m" }
     # Objects are kept for as long as a query may read them.
     compact = { NEAP_MERGE_QUEUE_URL = module.merges.url, NEAP_QUERY_TIMEOUT = "15m" }
     engine  = { NEAP_REQUEST_TIMEOUT = local.request_timeout }
