@@ -495,10 +495,12 @@ impl Collector {
         let caches = self.delete_objects(caches.superseded).await?;
         // A flush may have been under way.
         let left = self.manifests.read(database, None).await?.value;
-        let damaged = match manifest.damage.is_empty() {
-            true => Collected::default(),
-            false => self.collect_all_data(database).await?,
-        };
+        let mut damaged = Collected::default();
+        if !manifest.damage.is_empty() {
+            // Kept because they are damaged, or because damaged pages may name them.
+            let prefix = Key::data_prefix(database);
+            self.delete_prefix(&prefix, &mut damaged).await?;
+        }
         Ok((
             collected.and(segments).and(caches).and(engine).and(damaged),
             left.section_count() == 0,
@@ -526,13 +528,7 @@ impl Collector {
             Key::engine_prefix(database),
         ];
         for prefix in prefixes {
-            let mut pages = Pages::of(&self.bucket, &prefix);
-            while let Some(page) = pages.next().await? {
-                let own = page.entries.into_iter().map(|entry| entry.key);
-                let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
-                collected.objects += own.len();
-                self.delete(own, &mut collected).await?;
-            }
+            self.delete_prefix(&prefix, &mut collected).await?;
         }
         let registers = [Key::Manifest(database), Key::DatabaseCatalog(database)];
         let registers = registers.map(|key| key.to_string()).to_vec();
@@ -540,20 +536,20 @@ impl Collector {
         Ok(Some(collected))
     }
 
-    /// Deletes the bundles and pages that were kept because they are damaged, or may be named by damaged pages.
-    async fn collect_all_data(&self, database: DatabaseId) -> Result<Collected, CompactError> {
-        let mut keys = Vec::new();
-        let prefix = Key::data_prefix(database);
-        let mut pages = Pages::of(&self.bucket, &prefix);
+    /// Deletes all objects of Neap with a prefix, page by page.
+    async fn delete_prefix(
+        &self,
+        prefix: &str,
+        collected: &mut Collected,
+    ) -> Result<(), CompactError> {
+        let mut pages = Pages::of(&self.bucket, prefix);
         while let Some(page) = pages.next().await? {
-            let is_data = |entry: &ListEntry| {
-                let name = entry.key.parse().ok();
-                name.and_then(|key| ObjectName::of_key(&key)).is_some()
-            };
-            let data = page.entries.into_iter().filter(is_data);
-            keys.extend(data.map(|entry| entry.key));
+            let own = page.entries.into_iter().map(|entry| entry.key);
+            let own: Vec<_> = own.filter(|key| key.parse::<Key>().is_ok()).collect();
+            collected.objects += own.len();
+            self.delete(own, collected).await?;
         }
-        self.delete_objects(keys).await
+        Ok(())
     }
 
     /// Deletes expired query results, and what processes said of themselves that have been silent since.

@@ -14,7 +14,7 @@ const MAX_OBJECTS: usize = 100;
 
 /// The damaged objects of one database.
 #[derive(Debug, Default)]
-struct OfDatabase {
+struct DatabaseDamage {
     /// Those that the manifest records and no operator has set aside.
     recorded: BTreeSet<String>,
     /// The segment that stopped the last flush.
@@ -25,7 +25,7 @@ struct OfDatabase {
     quarantine: u64,
 }
 
-impl OfDatabase {
+impl DatabaseDamage {
     fn names(&self) -> impl Iterator<Item = &String> {
         let unreadable = self.segment.iter().chain(&self.data);
         self.recorded.iter().chain(unreadable)
@@ -34,14 +34,14 @@ impl OfDatabase {
 
 /// The damaged objects of a bucket as far as the jobs of this process know, for metrics and `/ready`.
 #[derive(Debug, Default)]
-pub struct DamagedObjects(Mutex<BTreeMap<DatabaseId, OfDatabase>>);
+pub struct DamagedObjects(Mutex<BTreeMap<DatabaseId, DatabaseDamage>>);
 
 impl DamagedObjects {
-    fn databases(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, OfDatabase>> {
+    fn databases(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, DatabaseDamage>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, database: DatabaseId, change: impl FnOnce(&mut OfDatabase)) {
+    fn change(&self, database: DatabaseId, change: impl FnOnce(&mut DatabaseDamage)) {
         let mut databases = self.databases();
         let of_database = databases.entry(database).or_default();
         change(of_database);
@@ -82,7 +82,7 @@ impl DamagedObjects {
     /// The names of the objects, sorted.
     pub fn names(&self) -> Vec<String> {
         let databases = self.databases();
-        let names: BTreeSet<_> = databases.values().flat_map(OfDatabase::names).collect();
+        let names: BTreeSet<_> = databases.values().flat_map(DatabaseDamage::names).collect();
         names.into_iter().cloned().collect()
     }
 }

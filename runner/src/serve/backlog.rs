@@ -169,7 +169,7 @@ impl Backlog {
             });
     }
 
-    /// A flush failed; the next one is when `pause` is over, whoever has written what waits.
+    /// Plans the next flush after a failed one for the end of `pause`, whichever process wrote the segments.
     pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
         let not_before = self.clock.monotonic() + pause;
         let mut piles = self.piles();

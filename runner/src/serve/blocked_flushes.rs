@@ -9,7 +9,7 @@ use neap_compact::{CompactError, Flushed, GaveUp};
 use neap_schema::DatabaseId;
 use neap_wal::TailError;
 
-use super::ready::{Condition, Conditions};
+use super::ready::{ConditionSource, ReadinessCondition};
 
 /// Why flushes of a database give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,9 +88,9 @@ impl BlockedFlushes {
     }
 }
 
-impl Conditions for BlockedFlushes {
+impl ConditionSource for BlockedFlushes {
     /// One condition for each reason, with the text of one of its databases.
-    fn conditions(&self) -> Vec<Condition> {
+    fn conditions(&self) -> Vec<ReadinessCondition> {
         let blocked = self.lock();
         let of = |reason: BlockReason| {
             let mut of_reason = blocked.iter().filter(|(_, (known, _))| *known == reason);
@@ -99,7 +99,7 @@ impl Conditions for BlockedFlushes {
                 0 => String::new(),
                 others => format!(" (and {others} more)"),
             };
-            Some(Condition {
+            Some(ReadinessCondition {
                 name: "flush",
                 text: format!("database {database}{others} is not flushed: {text}"),
             })

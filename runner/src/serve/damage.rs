@@ -9,7 +9,7 @@ use neap_compact::DamagedObjects;
 use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 
-use super::ready::{Condition, Conditions};
+use super::ready::{ConditionSource, ReadinessCondition};
 
 /// The maximum number of objects that `/ready` names.
 const MAX_NAMES: usize = 10;
@@ -58,9 +58,9 @@ impl DamageMonitor {
     }
 }
 
-impl Conditions for DamageMonitor {
+impl ConditionSource for DamageMonitor {
     /// One condition, with the names of some of the objects.
-    fn conditions(&self) -> Vec<Condition> {
+    fn conditions(&self) -> Vec<ReadinessCondition> {
         let names = self.names();
         if names.is_empty() {
             return Vec::new();
@@ -71,6 +71,6 @@ impl Conditions for DamageMonitor {
         let first = first.join(", ");
         let text = format!("{count} damaged objects, see `neap fsck`: {first}{more}");
         let name = "damage";
-        vec![Condition { name, text }]
+        vec![ReadinessCondition { name, text }]
     }
 }

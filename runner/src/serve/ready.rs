@@ -1,7 +1,7 @@
 //! Whether the process should be sent requests: `/ready`.
 //!
 //! `/health` says that the process is alive, and a supervisor starts it again if it is not. `/ready` says that
-//! it can work, for whoever distributes requests: the store answers, and the process was not asked to stop. A process
+//! it can work, for load balancers: the store answers, and the process was not asked to stop. A process
 //! that can work says `OK` in the first line, and in further lines what an operator has to mend.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,23 +18,23 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Something that an operator has to mend, of a process that answers requests all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct ReadinessCondition {
     /// The part that it is about, in one word.
     pub(super) name: &'static str,
     /// For people, in one line.
     pub(super) text: String,
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for ReadinessCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.text.replace('\n', " "))
     }
 }
 
 /// A part of the process that knows conditions.
-pub(super) trait Conditions: fmt::Debug + Send + Sync {
+pub(super) trait ConditionSource: fmt::Debug + Send + Sync {
     /// The conditions that hold now.
-    fn conditions(&self) -> Vec<Condition>;
+    fn conditions(&self) -> Vec<ReadinessCondition>;
 }
 
 /// What readiness depends on.
@@ -44,7 +44,7 @@ pub(super) struct Readiness {
     pub(super) stop: CancellationToken,
     pub(super) world: World,
     /// The parts whose conditions are shown.
-    pub(super) conditions: Vec<Arc<dyn Conditions>>,
+    pub(super) conditions: Vec<Arc<dyn ConditionSource>>,
 }
 
 /// The route `/ready`.
@@ -88,11 +88,11 @@ mod tests {
     #[derive(Debug)]
     struct Mended(Vec<&'static str>);
 
-    impl Conditions for Mended {
-        fn conditions(&self) -> Vec<Condition> {
+    impl ConditionSource for Mended {
+        fn conditions(&self) -> Vec<ReadinessCondition> {
             let texts = self.0.iter().map(|text| (*text).to_owned());
             texts
-                .map(|text| Condition {
+                .map(|text| ReadinessCondition {
                     name: "flush",
                     text,
                 })

@@ -75,7 +75,7 @@ impl Rules {
 }
 
 /// The greatest age of a catalog by which an instance writes rows, or finds the database that a query names. The age is
-/// measured from the begin of the request that proved the catalog current.
+/// measured from the start of the request that proved the catalog current.
 pub const MAX_CATALOG_AGE: Duration = Duration::from_secs(5);
 
 /// How much longer a drop waits than catalogs are used: more than the clocks of two machines drift in that time.

@@ -134,7 +134,7 @@ pub struct DamageRecord {
 }
 
 impl DamageRecord {
-    /// Adds streams of the same segment that were damaged later. Nobody has given their rows up.
+    /// Adds streams of the same segment that were damaged later. No operator has set them aside.
     fn extend(&mut self, later: Self) {
         let is_whole = self.streams.is_empty();
         let is_known = later.streams.iter().all(|one| self.streams.contains(one));
@@ -233,7 +233,7 @@ impl Manifest {
         (table, name): (TableId, &str),
         times: TimeRange,
     ) -> Result<(), DamageError> {
-        let mut reported = self.damage.iter().filter(|one| one.quarantine.is_none());
+        let mut reported = self.reported_damage();
         let Some(record) = reported.find(|one| one.lacks(table, times)) else {
             return Ok(());
         };
@@ -247,8 +247,8 @@ impl Manifest {
 
     /// The record of a damaged object of this database.
     pub fn damage_of(&self, part: DamagedPart) -> Option<&DamageRecord> {
-        let own = self.damage.iter().filter(|one| one.origin.is_none());
-        own.into_iter().find(|one| one.part == part)
+        let mut own = self.damage.iter().filter(|one| one.origin.is_none());
+        own.find(|one| one.part == part)
     }
 
     /// The damaged objects that no operator has set aside.
@@ -302,8 +302,8 @@ impl Manifest {
         version: u64,
     ) {
         for record in records {
-            let own = self.damage.iter_mut().filter(|one| one.origin.is_none());
-            match own.into_iter().find(|one| one.part == record.part) {
+            let mut own = self.damage.iter_mut().filter(|one| one.origin.is_none());
+            match own.find(|one| one.part == record.part) {
                 Some(known) => known.extend(record),
                 None => self.damage.push(DamageRecord {
                     since: version,

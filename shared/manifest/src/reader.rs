@@ -325,7 +325,7 @@ impl SnapshotReader {
         })
     }
 
-    /// What is told of a tail that could not be listed.
+    /// The error of a query whose tail could not be listed.
     fn of_listing(&self, error: TailError, manifest: &Versioned<Manifest>) -> SnapshotError {
         match error {
             TailError::TooLong {

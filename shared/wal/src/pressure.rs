@@ -104,7 +104,7 @@ impl Default for PressureLimits {
 
 /// The puts of one writer within a span of time.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct PutSpan {
     first: StoreTime,
     last: StoreTime,
     segments: u64,
@@ -114,7 +114,7 @@ struct Span {
 /// The puts of one writer to a database that no mark has passed.
 #[derive(Debug)]
 struct UnflushedPuts {
-    spans: VecDeque<Span>,
+    spans: VecDeque<PutSpan>,
     length: Duration,
 }
 
@@ -136,7 +136,7 @@ impl UnflushedPuts {
                 span.segments += 1;
                 span.deletes += deletes;
             }
-            _ => self.spans.push_back(Span {
+            _ => self.spans.push_back(PutSpan {
                 first: time,
                 last: time,
                 segments: 1,
@@ -154,7 +154,7 @@ impl UnflushedPuts {
         let spans: Vec<_> = self.spans.drain(..).collect();
         let joined = spans.chunks(2).filter_map(|pair| {
             let (first, rest) = pair.split_first()?;
-            Some(rest.iter().fold(*first, |sum, span| Span {
+            Some(rest.iter().fold(*first, |sum, span| PutSpan {
                 first: sum.first,
                 last: sum.last.max(span.last),
                 segments: sum.segments.saturating_add(span.segments),

@@ -286,9 +286,9 @@ impl Segment {
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
         let checksum = match PLUGIN_ROWS_FORMAT.decode(&key, &object) {
-            Ok(_) => Checksum::Holds,
+            Ok(_) => EnvelopeChecksum::Holds,
             Err(error) => match stored_checksum(&object) {
-                Some(stored) => Checksum::Fails { stored, error },
+                Some(stored) => EnvelopeChecksum::Fails { stored, error },
                 None => return Err(error.into()),
             },
         };
@@ -296,12 +296,12 @@ impl Segment {
         let payload = object.slice(HEADER_BYTES..);
         let (header, streams) = match (split(&payload), &checksum) {
             (Some(parts), _) => parts,
-            (None, Checksum::Holds) => return Err(damaged("its header is cut")),
-            (None, Checksum::Fails { error, .. }) => return Err(error.clone().into()),
+            (None, EnvelopeChecksum::Holds) => return Err(damaged("its header is cut")),
+            (None, EnvelopeChecksum::Fails { error, .. }) => return Err(error.clone().into()),
         };
         let damaged_streams = match checksum {
-            Checksum::Holds => Vec::new(),
-            Checksum::Fails { stored, error } => {
+            EnvelopeChecksum::Holds => Vec::new(),
+            EnvelopeChecksum::Fails { stored, error } => {
                 let head = payload.slice(..payload.len() - streams.len());
                 header
                     .is_proven(&head, stored)
@@ -504,7 +504,7 @@ fn damaged(key: &str, reason: &str) -> SegmentError {
 }
 
 /// Whether the checksum of an envelope holds.
-enum Checksum {
+enum EnvelopeChecksum {
     Holds,
     Fails { stored: u32, error: FormatError },
 }

@@ -164,12 +164,12 @@ pub struct Fetched {
 /// Whether the keys of a listing have come in order until now. A store that does not keep the order that it
 /// promises is not believed: a segment that a flush overlooks would be lost.
 #[derive(Debug)]
-struct PageOrder {
+struct ListingOrder {
     is_sorted: bool,
     last: String,
 }
 
-impl PageOrder {
+impl ListingOrder {
     fn new(is_promised: bool) -> Self {
         Self {
             is_sorted: is_promised,
@@ -252,7 +252,7 @@ impl TailReader {
         let prefix = Key::tail_prefix(database);
         let start_after = Key::tail_after(database, above);
         let mut listing = TailListing::default();
-        let mut order = PageOrder::new(self.bucket.sorts_segments());
+        let mut order = ListingOrder::new(self.bucket.sorts_segments());
         let mut page_token = None;
         for page_number in 0..MAX_PAGES {
             let page = self.page(ListRequest {

@@ -125,7 +125,7 @@ impl Stage {
         };
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
-        // Drops are not waited for: nobody would move the clock.
+        // Drops do not wait, because this clock does not move by itself.
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());

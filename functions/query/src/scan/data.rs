@@ -61,7 +61,7 @@ pub(crate) enum DataError {
         /// Where its section starts in the object.
         offset: u64,
         /// The part of the section.
-        part: DamagedPart,
+        part: SectionPart,
     },
     /// The object is gone.
     #[error("'{0}' is missing from the bucket")]
@@ -70,7 +70,7 @@ pub(crate) enum DataError {
 
 /// The part of a section that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DamagedPart {
+pub(crate) enum SectionPart {
     /// Its footer.
     #[error("the checksum of its footer does not match")]
     Footer,
@@ -177,7 +177,7 @@ impl Data {
             }
             self.count_checksum_failure();
         }
-        Err(file.damaged(DamagedPart::Footer))
+        Err(file.damaged(SectionPart::Footer))
     }
 
     fn count_checksum_failure(&self) {
@@ -356,7 +356,7 @@ impl SectionFile {
         offset.saturating_add(range.start)..offset.saturating_add(range.end)
     }
 
-    fn damaged(&self, part: DamagedPart) -> DataError {
+    fn damaged(&self, part: SectionPart) -> DataError {
         DataError::Damaged {
             object: self.key.to_string(),
             table: Arc::clone(&self.table),
