@@ -63,33 +63,43 @@ async fn what_comes_too_late_is_told_that_nothing_is_known() {
     assert!(compact.try_say(&scheduled, LONG).await.is_ok());
 }
 
+/// Makes a write an event of version 1, without the context of its caller.
+fn version_1(event: &mut Value) {
+    event["httpMethod"] = "POST".into();
+    event["path"] = event["rawPath"].take();
+    event["queryStringParameters"] = json!({"db": "d"});
+    event["requestContext"] = json!({});
+}
+
 #[tokio::test]
 async fn only_what_comes_through_api_gateway_has_the_time_of_a_request() {
-    let place = Place::new();
+    let server = S3Server::start(Options::default()).await.unwrap();
     // Not more than what is kept for the answer.
-    let writes = place.open::<WriteProgram>(&["--without-auth", "--request-timeout", "300ms"]);
+    let time = ["--request-timeout", "300ms"];
+    let writes = Instance::open::<WriteProgram>(&large::open(&large::flags(&server), &time));
     let status = async |change: fn(&mut Value)| {
         let mut event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
         change(&mut event);
         writes.say(&event).await["statusCode"].clone()
     };
+    // No write is durable before its time is over.
+    server.set_faults(Faults {
+        delay: LONG,
+        ..Faults::default()
+    });
     let http_api = status(|event| {
         event["requestContext"]["domainName"] = "a.execute-api.eu-central-1.amazonaws.com".into();
     });
     assert_eq!(http_api.await, 503);
-    let rest_api = status(|event| {
-        event["httpMethod"] = "POST".into();
-        event["requestContext"] = json!({});
-    });
+    let rest_api = status(version_1);
     assert_eq!(rest_api.await, 503);
+    server.set_faults(Faults::default());
     let function_url = status(|event| {
         event["requestContext"]["domainName"] = "a.lambda-url.eu-central-1.on.aws".into();
     });
     assert_eq!(function_url.await, 204);
     let balancer = status(|event| {
-        event["httpMethod"] = "POST".into();
-        event["path"] = event["rawPath"].take();
-        event["queryStringParameters"] = json!({"db": "d"});
+        version_1(event);
         event["requestContext"] = json!({"elb": {}});
     });
     assert_eq!(balancer.await, 204);
