@@ -160,8 +160,9 @@ impl CompactFunction {
             margins: *margins,
             rules,
             flush: FlushLimits {
-                // Rows take about ten times as much memory while they are folded.
                 segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
+                // The rows of a table, once more when they are folded, and as a section.
+                table_bytes: memory / 10,
                 cached_bytes: memory / 16,
                 trust_store_clock: compaction.trust_store_clock,
                 ..FlushLimits::default()

@@ -1,6 +1,10 @@
 //! Flush: the segments of the tail become one bundle of sections.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use neap_bucket::{
@@ -13,7 +17,8 @@ use neap_manifest::{
 };
 use neap_schema::{DatabaseId, TableId};
 use neap_wal::{
-    ListedSegment, PressureLimits, Segment, SegmentError, TailListing, TailReader, TailState,
+    ListedSegment, PressureLimits, Segment, SegmentError, TableRows, TailListing, TailReader,
+    TailState,
 };
 
 use crate::{
@@ -31,14 +36,13 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
 /// How much one flush takes.
 #[derive(Clone, Copy, Debug)]
 pub struct FlushLimits {
-    /// The most bytes of segments; at least one segment is taken. Rows take about ten times as much memory
-    /// while they are folded.
+    /// The most bytes of segments, as they are stored; at least one segment is taken.
     pub segment_bytes: u64,
     /// The most segments.
     pub segments: usize,
-    /// The most values, rows times the columns of their table; at least one segment is taken. A value takes
-    /// about 8 bytes twice while rows are folded, however well it was compressed.
-    pub values: u64,
+    /// The most bytes of memory that the decoded rows of one table take; at least one segment is taken. Tables are folded
+    /// one after the other, and while that is done, its rows take about three times as much.
+    pub table_bytes: u64,
     /// The memory for objects of caches that the last flushes have written, in bytes: one that is not there is read.
     pub cached_bytes: u64,
     /// Believe the store's clock even if this machine's differs by more than five minutes.
@@ -52,7 +56,7 @@ impl Default for FlushLimits {
         Self {
             segment_bytes: 32 << 20,
             segments: 4_000,
-            values: 32 << 20,
+            table_bytes: 256 << 20,
             cached_bytes: 64 << 20,
             trust_store_clock: false,
             pressure: PressureLimits::DEFAULT,
@@ -164,23 +168,65 @@ impl Plan {
         damage.into_iter().filter(is_passed).collect()
     }
 
-    /// As many segments as have at most so many values together; at least one.
+    /// As many segments as have rows of at most so many bytes of each table; at least one.
     fn within(self, limit: u64, catalog: &DatabaseCatalog, segments: &[Arc<Segment>]) -> Self {
-        let values_of = |segment: &Arc<Segment>| -> u64 {
-            let tables = segment.tables().map(|rows| {
-                let table = catalog.table_by_id(rows.table);
-                let columns = table.map_or(0, |table| table.columns().len() as u64);
-                rows.rows.saturating_mul(columns)
-            });
-            tables.sum()
-        };
-        let mut values = 0u64;
+        let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
         let fitting = segments.iter().take_while(|segment| {
-            values = values.saturating_add(values_of(segment));
-            values <= limit
+            segment.tables().all(|rows| {
+                let bytes = tables.entry(rows.table).or_default();
+                *bytes = bytes.saturating_add(memory_of(&rows, catalog));
+                *bytes <= limit
+            })
         });
         let count = fitting.count();
         self.truncated(count).unwrap_or(self)
+    }
+}
+
+/// A value of a column, present or not, takes so many bytes at least.
+const VALUE_BYTES: u64 = 8;
+
+/// The bytes of memory that rows take in the shape of their table, whose columns they may lack.
+fn memory_of(rows: &TableRows, catalog: &DatabaseCatalog) -> u64 {
+    let table = catalog.table_by_id(rows.table);
+    let columns = table.map_or(0, |table| table.columns().len() as u64);
+    let values = rows
+        .rows
+        .saturating_mul(columns)
+        .saturating_mul(VALUE_BYTES);
+    // Segments of earlier releases don't say more.
+    rows.memory_bytes.unwrap_or_default().max(values)
+}
+
+/// The databases whose last flushes failed, and how often in a row: the next one takes half as much. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+struct FailedFlushes(Arc<Mutex<BTreeMap<DatabaseId, u32>>>);
+
+impl FailedFlushes {
+    /// After so many failures less is not tried.
+    const MOST: u32 = 12;
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a flush begins, and counts as failed until it has [`ended`](Self::ended); its limits.
+    fn begin(&self, database: DatabaseId, limits: &FlushLimits) -> FlushLimits {
+        let mut failed = self.lock();
+        let count = failed.entry(database).or_default();
+        let times = *count;
+        *count = (times + 1).min(Self::MOST);
+        FlushLimits {
+            segment_bytes: limits.segment_bytes >> times,
+            segments: (limits.segments >> times).max(1),
+            table_bytes: limits.table_bytes >> times,
+            ..*limits
+        }
+    }
+
+    /// Notes that a flush has not failed.
+    fn ended(&self, database: DatabaseId) {
+        self.lock().remove(&database);
     }
 }
 
@@ -195,6 +241,7 @@ pub struct Flusher {
     limits: FlushLimits,
     caches: CacheObjects,
     damaged: Arc<DamagedObjects>,
+    failed: FailedFlushes,
 }
 
 /// A plan, its segments without damaged streams, at least those that it takes in, and the records of these streams.
@@ -221,6 +268,7 @@ impl Flusher {
         Self {
             caches: CacheObjects::new(bucket.clone(), limits.cached_bytes),
             damaged: Arc::default(),
+            failed: FailedFlushes::default(),
             bucket,
             catalog,
             manifests,
@@ -239,19 +287,42 @@ impl Flusher {
     /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
     /// longer do.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+        // Also if the future is dropped because the time is over.
+        let limits = self.failed.begin(database, &self.limits);
+        let flushed = self.flush_within(database, &limits).await;
+        let is_too_much = matches!(
+            flushed,
+            Err(_)
+                | Ok(Flushed::Nothing(
+                    GaveUp::NotStored | GaveUp::TooOld | GaveUp::Unknown(_)
+                ))
+        );
+        if !is_too_much {
+            self.failed.ended(database);
+        }
+        flushed
+    }
+
+    async fn flush_within(
+        &self,
+        database: DatabaseId,
+        limits: &FlushLimits,
+    ) -> Result<Flushed, CompactError> {
         let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, None).await?;
         let mark = manifest.value.low_water_mark;
         self.damaged.note_manifest(database, &manifest.value);
-        let number = listed_segments(self.limits.segments, &self.limits.pressure);
+        let number = listed_segments(limits.segments, &limits.pressure);
         let listing = self.tail.list_oldest(database, mark, number).await?;
         let base = manifest.clone();
-        let flushed = self.flush_listed(database, begun, base, &listing).await;
+        let flushed = self
+            .flush_listed(database, begun, base, &listing, limits)
+            .await;
         match flushed {
             Ok(Flushed::Done { .. } | Flushed::Nothing(GaveUp::Overtaken | GaveUp::Unknown(_))) => {
             }
             Ok(Flushed::Nothing(_)) | Err(_) => {
-                let limits = &self.limits.pressure;
+                let limits = &limits.pressure;
                 publish_tail(&self.manifests, limits, database, manifest, &listing).await;
             }
         }
@@ -264,9 +335,10 @@ impl Flusher {
         begun: Moment,
         manifest: Versioned<Manifest>,
         listing: &TailListing,
+        limits: &FlushLimits,
     ) -> Result<Flushed, CompactError> {
         let mark = manifest.value.low_water_mark;
-        let plan = match self.plan(mark, listing) {
+        let plan = match self.plan(mark, listing, limits) {
             Ok(plan) => plan,
             Err(reason) => return Ok(Flushed::Nothing(reason)),
         };
@@ -295,7 +367,7 @@ impl Flusher {
         let tables = tables_of(&segments);
         let kept = Kept::of(value, &catalog, &tables, object.drawn);
         let catalog = catalog.value.as_ref();
-        let plan = plan.within(self.limits.values, catalog, &segments);
+        let plan = plan.within(limits.table_bytes, catalog, &segments);
         let (plan, bundle) = fitting_bundle(catalog, &segments, object, plan, &kept)?;
         let Bundle {
             bytes: bundle,
@@ -431,7 +503,12 @@ impl Flusher {
 
     /// Which segments to take in: rule F. Of a tail of which only the oldest segments are listed, the cut is below the
     /// first that is not.
-    fn plan(&self, mark: Stamp, listing: &TailListing) -> Result<Plan, GaveUp> {
+    fn plan(
+        &self,
+        mark: Stamp,
+        listing: &TailListing,
+        limits: &FlushLimits,
+    ) -> Result<Plan, GaveUp> {
         let date = listing.first_page_date.ok_or(GaveUp::NoDate)?;
         let wall = StoreTime::from_micros(self.bucket.world().clock.wall_micros());
         let difference = date.distance(wall);
@@ -452,7 +529,7 @@ impl Flusher {
         let mut names: Vec<SegmentName> = Vec::new();
         for segment in &due {
             bytes += segment.size_bytes;
-            let full = names.len() >= self.limits.segments || bytes > self.limits.segment_bytes;
+            let full = names.len() >= limits.segments || bytes > limits.segment_bytes;
             // Equal stamps are never divided by a mark.
             let tied = names
                 .last()
@@ -572,5 +649,18 @@ mod tests {
     fn a_part_that_would_be_all_is_none() {
         assert!(plan(&[1, 2]).truncated(2).is_none());
         assert!(plan(&[7, 7]).truncated(1).is_none());
+    }
+
+    #[test]
+    fn after_each_flush_that_failed_the_next_one_takes_half() {
+        let failed = FailedFlushes::default();
+        let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
+        let limits = FlushLimits::default();
+        let begin = |database| failed.begin(database, &limits).table_bytes / (1 << 20);
+        // Whoever dies of a flush, or has too little time, never says that it ended.
+        assert_eq!([begin(one), begin(one), begin(one)], [256, 128, 64]);
+        assert_eq!(begin(other), 256);
+        failed.ended(one);
+        assert_eq!([begin(one), begin(other)], [256, 128]);
     }
 }

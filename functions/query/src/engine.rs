@@ -27,7 +27,7 @@ use crate::{
     request::{Planner, SqlPlanner},
     rows::Incoming,
     scan::{self, Behind, Data, DataCacheLimits, Shared, TailImages},
-    session::{Scope, Sessions, Times},
+    session::{Scope, Sessions, Times, runtime},
     system::Cluster,
 };
 
@@ -73,10 +73,11 @@ impl QueryEngine {
             chunk_bytes: settings.chunk_cache_bytes,
         };
         let home = settings.executor.home();
+        let runtime = Arc::new(runtime(&settings)?);
         let shared = Shared {
             manifests,
             data: Data::new(bucket.clone(), home.clone(), limits),
-            tails: TailImages::new(settings.tail_bytes),
+            tails: TailImages::new(settings.tail_bytes, Arc::clone(&runtime)),
             bases: Bases::new(
                 bucket.clone(),
                 home.clone(),
@@ -99,7 +100,7 @@ impl QueryEngine {
         Ok(Self {
             catalog,
             snapshots,
-            sessions: Arc::new(Sessions::new(&settings, Arc::new(shared), cluster)?),
+            sessions: Arc::new(Sessions::new(&settings, runtime, Arc::new(shared), cluster)),
             log,
             running: Arc::new(Semaphore::new(settings.concurrent_queries)),
             settings,
@@ -151,6 +152,19 @@ impl QueryEngine {
     /// What the caches of sections hold, and how often they had what was looked for.
     pub fn data_cache_stats(&self) -> DataCacheStats {
         self.shared().data.stats()
+    }
+
+    /// Gives back the memory of what is kept of sections only to save reading it again.
+    pub fn release_memory(&self) {
+        self.shared().data.release_chunks();
+    }
+
+    /// The bytes that running queries have set aside, and those of the folded tails of tables.
+    pub fn memory_stats(&self) -> MemoryStats {
+        MemoryStats {
+            queries: self.sessions.reserved_bytes() as u64,
+            tails: self.shared().tails.size_bytes(),
+        }
     }
 
     /// What became of the queries since the process started.
@@ -279,7 +293,12 @@ impl QueryEngine {
     async fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
         let permit = self.world().timeout(LONGEST_WAIT, permit).await;
-        permit.and_then(Result::ok).ok_or(QueryError::Busy)
+        let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
+        let pressure = &self.settings.pressure;
+        match pressure.relieved(self.world(), LONGEST_WAIT).await {
+            true => Ok(permit),
+            false => Err(QueryError::Busy),
+        }
     }
 
     async fn begin(&self, asked: Arc<Asked>, course: &Arc<Course>) -> Result<Answered, QueryError> {
@@ -404,6 +423,15 @@ impl QueryEngine {
         let stamp = deleter.delete_rows(asked.database, vec![delete], arrived, after);
         Ok(stamp.await?)
     }
+}
+
+/// What the engine has set aside, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// For running queries.
+    pub queries: u64,
+    /// For the folded tails of tables.
+    pub tails: u64,
 }
 
 /// What a request is answered with.

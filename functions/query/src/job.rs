@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
+    error::DataFusionError,
     execution::{
         SessionState, TaskContext, memory_pool::PeakRecordingPool, runtime_env::RuntimeEnv,
     },
@@ -80,7 +81,7 @@ impl Work {
         let (sender, receiver) = mpsc::channel(1);
         let place = Arc::clone(&self.place);
         let work = async move {
-            let rows = match self.begin().await {
+            let rows = match self.begin(Joins::Usual).await {
                 Ok(Started::Rows(schema, rows)) => {
                     self.course.gives_rows();
                     begun.send(Ok(Begun::Rows(schema))).ok();
@@ -106,12 +107,18 @@ impl Work {
         (executor.spawn(&place, work), beginning, receiver)
     }
 
-    async fn begin(&self) -> Result<Started, QueryError> {
+    async fn begin(&self, joins: Joins) -> Result<Started, QueryError> {
         let (scope, request) = (&self.scope, &self.asked.request);
         let planned = self.asked.planner.plan(scope, request).await;
         self.course.is_planned();
         match planned.map_err(QueryError::Planning)? {
-            Planned::Query(state, plan) => self.execute(&state, &plan).await,
+            Planned::Query(mut state, plan) => {
+                if joins == Joins::Spilling {
+                    let options = state.config_mut().options_mut();
+                    options.optimizer.prefer_hash_join = false;
+                }
+                self.execute(&state, &plan).await
+            }
             Planned::Rows(rows) => {
                 let schema = rows.schema();
                 Ok(Started::Rows(schema, Box::pin(stream::iter([Ok(rows)]))))
@@ -163,8 +170,7 @@ impl Work {
     ) -> Option<Handed> {
         let asked = &self.asked;
         let left = asked.timeout.saturating_sub(world.elapsed(&asked.begun));
-        let given = give(rows, asked.max_rows, sender, &self.course);
-        let given = world.timeout(left, given).await;
+        let given = world.timeout(left, self.give_all(rows, sender)).await;
         // Whatever ended it, what still computes for it does so for nobody.
         self.place.give_up();
         // Before the last word, so that whoever has it finds the query ended.
@@ -174,7 +180,7 @@ impl Work {
                 Some(None)
             }
             Some(Given::NotAll) => None,
-            Some(Given::Failed(error)) => {
+            Some(Given::Failed { error, .. }) => {
                 self.course.fails();
                 Some(Some(Err(error)))
             }
@@ -184,6 +190,41 @@ impl Work {
                 None
             }
         }
+    }
+}
+
+impl Work {
+    /// Hands rows over. A join that did not fit into its memory, before any row was handed over, is planned once more.
+    async fn give_all(&self, rows: Batches, sender: &mpsc::Sender<Handed>) -> Given {
+        let most = self.asked.max_rows;
+        match give(rows, most, sender, &self.course).await {
+            Given::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
+                match self.begin(Joins::Spilling).await {
+                    Ok(Started::Rows(_, rows)) => give(rows, most, sender, &self.course).await,
+                    Ok(Started::Delete(_)) | Err(_) => Given::Failed { error, rows: 0 },
+                }
+            }
+            given => given,
+        }
+    }
+}
+
+/// How equal values are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// As DataFusion prefers: by a hash table of one side, which has to fit into memory.
+    Usual,
+    /// By sorting both sides, which spills.
+    Spilling,
+}
+
+/// Whether a query needed more memory than there was for it.
+fn is_out_of_memory(error: &QueryError) -> bool {
+    match error {
+        QueryError::Execution(error) => {
+            matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+        }
+        _ => false,
     }
 }
 
@@ -198,7 +239,11 @@ enum Given {
     All,
     /// Nobody waits for them.
     NotAll,
-    Failed(QueryError),
+    /// After so many rows.
+    Failed {
+        error: QueryError,
+        rows: usize,
+    },
 }
 
 async fn give(
@@ -207,7 +252,7 @@ async fn give(
     sender: &mpsc::Sender<Handed>,
     course: &Course,
 ) -> Given {
-    let mut rows = 0;
+    let mut rows: usize = 0;
     loop {
         let next = tokio::select! {
             next = batches.next() => next,
@@ -215,12 +260,13 @@ async fn give(
         };
         let batch = match next {
             Some(Ok(batch)) => batch,
-            Some(Err(error)) => return Given::Failed(error),
+            Some(Err(error)) => return Given::Failed { error, rows },
             None => return Given::All,
         };
-        rows += batch.num_rows() as u64;
-        if let Some(limit) = max_rows.filter(|limit| rows > *limit) {
-            return Given::Failed(QueryError::TooManyRows { limit });
+        rows += batch.num_rows();
+        if let Some(limit) = max_rows.filter(|limit| rows as u64 > *limit) {
+            let error = QueryError::TooManyRows { limit };
+            return Given::Failed { error, rows };
         }
         let given = batch.num_rows();
         if sender.send(Some(Ok(batch))).await.is_err() {

@@ -38,7 +38,7 @@ mod system;
 mod totals;
 
 pub use caches::CacheStats;
-pub use engine::QueryEngine;
+pub use engine::{MemoryStats, QueryEngine};
 pub use error::{QueryError, QueryErrorKind};
 pub use executor::Executor;
 pub use http::router;

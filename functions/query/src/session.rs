@@ -68,15 +68,15 @@ impl Sessions {
     /// Prepares sessions with these limits.
     pub(crate) fn new(
         settings: &QuerySettings,
+        runtime: Arc<RuntimeEnv>,
         shared: Arc<Shared>,
         cluster: Arc<Cluster>,
-    ) -> Result<Self> {
-        let runtime = Arc::new(runtime(settings)?);
+    ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(KeepBackslashes));
         let builder = SessionStateBuilder::new()
             .with_default_features()
-            .with_config(config(settings.partitions))
+            .with_config(config(settings.partitions, settings.memory_pool_bytes))
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(analysis)
             // After all others: what they make of the plan is what is looked at.
@@ -87,7 +87,7 @@ impl Sessions {
             Arc::new(PushDownLimit::new()),
             Arc::new(OptimizeProjections::new()),
         ];
-        let mut one_pass = config(1);
+        let mut one_pass = config(1, settings.memory_pool_bytes);
         one_pass.options_mut().optimizer.max_passes = 1;
         let simple = SessionStateBuilder::new()
             .with_config(one_pass)
@@ -98,12 +98,12 @@ impl Sessions {
             ])
             .with_optimizer_rules(rules)
             .with_physical_optimizer_rules(Vec::new());
-        Ok(Self {
+        Self {
             shared,
             cluster,
             full: neap_sql_functions::register(builder).build(),
             simple: simple.build(),
-        })
+        }
     }
 
     /// What the tables of all queries share.
@@ -115,9 +115,20 @@ impl Sessions {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
     }
+
+    /// The memory that running queries have set aside, in bytes.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.full.runtime_env().memory_pool.reserved()
+    }
 }
 
-fn config(partitions: usize) -> SessionConfig {
+/// So many sorts can set aside at once what they need to merge.
+const MERGING_SORTS: usize = 64;
+
+/// The least that a sort sets aside to merge what it has spilled.
+const LEAST_MERGE_BYTES: usize = 256 << 10;
+
+fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_information_schema(true)
@@ -127,10 +138,15 @@ fn config(partitions: usize) -> SessionConfig {
     // Sections of a mebibyte are worth being read in parts: the data are sorted and dense.
     options.optimizer.repartition_file_min_size = 1 << 20;
     options.execution.collect_statistics = false;
+    // What each sort sets aside to merge what it has spilled: of a small pool it would take all.
+    let usual = options.execution.sort_spill_reservation_bytes;
+    let share = memory_bytes / MERGING_SORTS;
+    options.execution.sort_spill_reservation_bytes = usual.min(share).max(LEAST_MERGE_BYTES);
     config
 }
 
-fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
+/// The memory and the folder for spilling of all queries together.
+pub(crate) fn runtime(settings: &QuerySettings) -> Result<RuntimeEnv> {
     let mode = match &settings.spill_dir {
         Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
         None => DiskManagerMode::OsTmpDirectory,

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use neap_catalog::HardDelete;
 
+use neap_memory::MemoryPressure;
+
 use crate::Executor;
 
 /// Limits of the query function. The defaults suit a machine or function with 1 GiB of memory.
@@ -17,8 +19,7 @@ pub struct QuerySettings {
     pub spill_bytes: u64,
     /// Where to spill; the system's directory for temporary files by default.
     pub spill_dir: Option<PathBuf>,
-    /// The memory for the folded tails of tables. A table whose tail needs more can't be queried until it
-    /// is flushed.
+    /// The memory for the folded tails of tables. A tail that needs more than half of it is spilled.
     pub tail_bytes: usize,
     /// The memory for decoded Parquet footers.
     pub metadata_cache_bytes: u64,
@@ -33,6 +34,8 @@ pub struct QuerySettings {
     pub partitions: usize,
     /// The longest that a query may take, from its start to the end of its answer.
     pub timeout: Duration,
+    /// New queries wait while memory runs short.
+    pub pressure: MemoryPressure,
     /// The number of queries that run at once; others wait.
     pub concurrent_queries: usize,
     /// The age up to which a snapshot is used again without asking the store, for requests that don't say.
@@ -64,6 +67,7 @@ impl Default for QuerySettings {
             use_caches: true,
             partitions: 2,
             timeout: Duration::from_secs(300),
+            pressure: MemoryPressure::none(),
             concurrent_queries: 32,
             max_staleness: Duration::ZERO,
             pretty_bytes: 64 << 20,

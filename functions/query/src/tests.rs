@@ -17,6 +17,7 @@ mod log;
 mod narrow;
 mod plugins;
 mod retention;
+mod spilled_tails;
 mod system;
 
 use std::{sync::Arc, time::Duration};

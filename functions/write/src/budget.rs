@@ -37,6 +37,12 @@ impl Budget {
         }
     }
 
+    /// The bytes that are held.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        let free = self.units.available_permits();
+        (self.all_units as usize).saturating_sub(free) * UNIT_BYTES
+    }
+
     /// A share of so many bytes, or of all of them if it is more.
     ///
     /// # Errors

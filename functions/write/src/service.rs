@@ -10,6 +10,7 @@ use neap_bucket::{Moment, Rules, Stamp, World, WriteOrder};
 use neap_catalog::{Catalog, CatalogError, validate_database_name};
 use neap_http::Metrics;
 use neap_line_protocol::{Dialect, Parsed, Precision};
+use neap_memory::MemoryPressure;
 use neap_schema::DatabaseId;
 use neap_wal::{TailWriter, WriteError, WriteRequest};
 
@@ -93,6 +94,9 @@ pub struct Accepted {
     pub stamp: Option<Stamp>,
 }
 
+/// The longest that a write waits because memory runs short.
+const LONGEST_PRESSURE: Duration = Duration::from_secs(10);
+
 /// Writes line protocol; one for each instance.
 #[derive(Debug)]
 pub struct WriteService {
@@ -106,6 +110,7 @@ pub struct WriteService {
     pub(crate) writer: TailWriter,
     pub(crate) metrics: WriteMetrics,
     budget: Budget,
+    pressure: MemoryPressure,
 }
 
 /// A request as it is judged.
@@ -145,7 +150,19 @@ impl WriteService {
             writer: parts.writer,
             settings,
             world,
+            pressure: MemoryPressure::none(),
         }
+    }
+
+    /// The same service, whose writes wait while memory runs short.
+    #[must_use]
+    pub fn with_pressure(self, pressure: MemoryPressure) -> Self {
+        Self { pressure, ..self }
+    }
+
+    /// The bytes that requests under way have reserved.
+    pub fn reserved_bytes(&self) -> usize {
+        self.budget.reserved_bytes()
     }
 
     /// Has no write wait for others any more, those that wait already among them: for an instance that is about to end.
@@ -155,6 +172,13 @@ impl WriteService {
 
     /// Room for a request whose body is about to be read.
     pub(crate) async fn reserve(&self, body_bytes: usize) -> Result<Reservation, WriteFailure> {
+        let delay = self.pressure.write_delay();
+        if !delay.is_zero() {
+            self.world.clock.sleep(delay).await;
+        }
+        if !self.pressure.relieved(&self.world, LONGEST_PRESSURE).await {
+            return Err(WriteFailure::Busy);
+        }
         self.budget
             .reserve(body_bytes.saturating_mul(HELD_PER_BODY))
             .await
@@ -171,10 +195,10 @@ impl WriteService {
         body: Bytes,
         options: WriteOptions,
     ) -> Result<Accepted, WriteFailure> {
-        // Before anything is waited for: rule W1 counts from here.
-        let arrived = self.arrival();
         validate_database_name(database).map_err(CatalogError::from)?;
         let reservation = self.reserve(body.len()).await?;
+        // Before anything of it is asked for: rule W1 counts from here.
+        let arrived = self.arrival();
         self.write_within(reservation, arrived, database, body, options)
             .await
     }

@@ -7,6 +7,7 @@ use neap_catalog::Catalog;
 use neap_compact::FlushTriggers;
 use neap_http::Metrics;
 use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_memory::MemoryMonitor;
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 
 use super::{
@@ -14,29 +15,18 @@ use super::{
     backlog::{Backlog, Handover},
     blocked_flushes::BlockedFlushes,
     feeding::Changed,
-    memory,
+    memory::MemoryPlan,
     options::ServeArgs,
     plugins::Told,
 };
 use crate::stores::Stores;
 
-/// The memory that each part may use, out of what there is: about two thirds of it, so that requests and what
-/// is not counted have room, too.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shares {
-    pub(super) total: usize,
-}
-
-impl Shares {
-    pub(super) fn percent(self, percent: u8) -> usize {
-        memory::MemoryAmount::Percent(percent).bytes_of(self.total)
-    }
-}
-
 /// What the functions of a process share.
 #[derive(Debug)]
 pub(super) struct Base {
-    pub(super) shares: Shares,
+    pub(super) memory: MemoryPlan,
+    /// Watches what the process holds.
+    pub(super) monitor: Arc<MemoryMonitor>,
     pub(super) bucket: Bucket,
     pub(super) catalog: Arc<Catalog>,
     pub(super) rules: Rules,
@@ -65,9 +55,8 @@ impl Base {
         stores: &Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let shares = Shares {
-            total: memory::total_bytes(),
-        };
+        let limit = args.memory_limit.map(|limit| limit.0);
+        let memory = MemoryPlan::new(limit, args.exec_mem_pool_bytes);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Catalog::new(bucket.clone(), stores.margins, None);
@@ -76,7 +65,7 @@ impl Base {
         let rules = catalog.rules().await?;
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         let tail_settings = TailSettings {
-            cache_bytes: shares.percent(5) as u64,
+            cache_bytes: memory.snapshots as u64 / 2,
             ..TailSettings::default()
         };
         let tail = TailReader::new(bucket.clone(), tail_settings);
@@ -87,14 +76,23 @@ impl Base {
             rules,
             SnapshotSettings {
                 sole_writer: is_sole_writer,
-                retained_bytes: shares.percent(5),
-                max_tail_bytes: shares.percent(10),
+                retained_bytes: memory.snapshots / 2,
+                max_tail_bytes: memory.query_segments,
                 ..SnapshotSettings::default()
             },
         ));
         let clock = Arc::clone(&world.clock);
         let triggers = FlushTriggers::default();
+        let triggers = FlushTriggers {
+            bytes: triggers.bytes.min(memory.query_segments as u64 / 4),
+            ..triggers
+        };
         let backlog = Arc::new(Backlog::new(clock, rules.flush_lag, triggers));
+        let unflushed = Arc::clone(&backlog);
+        // What one query can read, less what comes while others are waited for.
+        let bound = memory.query_segments as u64 / 10 * 8;
+        let monitor = MemoryMonitor::new(memory.limit);
+        let monitor = Arc::new(monitor.with_tail(bound, move || unflushed.bytes()));
         let changed = Arc::new(Changed::default());
         let triggers = Arc::new(Told::default());
         // Elsewhere each round would list the tail over the network: there, queries take in what is new.
@@ -105,11 +103,12 @@ impl Base {
             changed: is_cheap.then(|| Arc::clone(&changed)),
             triggers: Arc::clone(&triggers),
         };
-        let settings = writer_settings(args, stores.kind, shares);
+        let settings = writer_settings(args, stores.kind, &memory);
         let handover = Some(Arc::new(handover) as _);
         let writer = TailWriter::new(bucket.clone(), rules, settings, handover);
         Ok(Self {
-            shares,
+            memory,
+            monitor,
             bucket,
             catalog,
             rules,
@@ -128,14 +127,17 @@ impl Base {
     }
 }
 
-fn writer_settings(args: &ServeArgs, kind: StoreKind, shares: Shares) -> WriterSettings {
+/// The least that may be under way to the store: what one request can hold.
+const LEAST_IN_FLIGHT_BYTES: usize = 16 << 20;
+
+fn writer_settings(args: &ServeArgs, kind: StoreKind, memory: &MemoryPlan) -> WriterSettings {
     let usual = match kind {
         StoreKind::Memory | StoreKind::Directory => WriterSettings::LOCAL,
         StoreKind::Network => WriterSettings::NETWORK,
     };
     WriterSettings {
         flush_interval: args.wal_flush_interval.unwrap_or(usual.flush_interval),
-        max_in_flight_bytes: shares.percent(5).max(usual.max_in_flight_bytes),
+        max_in_flight_bytes: memory.segments.max(LEAST_IN_FLIGHT_BYTES),
         ..usual
     }
 }

@@ -10,6 +10,7 @@ use neap_bucket::World;
 use neap_catalog::Catalog;
 use neap_compact::{CompactError, Flushed, Flusher, GaveUp};
 use neap_manifest::SnapshotReader;
+use neap_memory::{MemoryPressure, PressureLevel};
 use neap_schema::DatabaseId;
 use neap_wal::TailWriter;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub(super) struct Flushing {
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) triggers: Arc<Told>,
     pub(super) writer: TailWriter,
+    /// When memory runs short, flushes don't wait until they are worth it.
+    pub(super) pressure: MemoryPressure,
     pub(super) world: World,
 }
 
@@ -52,7 +55,11 @@ impl Flushing {
                 last_sweep = Some(now);
                 self.sweep(stop).await;
             }
-            for database in self.backlog.due() {
+            let due = match self.pressure.level() {
+                PressureLevel::Low => self.backlog.due(),
+                PressureLevel::High | PressureLevel::Critical => self.backlog.ripe(),
+            };
+            for database in due {
                 self.flush(database, stop).await;
             }
             tokio::select! {

@@ -251,6 +251,8 @@ async fn serve(
     world: World,
     background: &Handle,
 ) {
+    let (watching, watched) = (app.watching, stop.clone());
+    tokio::spawn(async move { watching.run(&watched).await });
     if let Some(maintenance) = app.maintenance {
         let stop = stop.clone();
         background.spawn(async move { Arc::new(maintenance).run(&stop).await });

@@ -1,6 +1,7 @@
 //! What the process shows of itself at `/metrics`.
 
 mod connections;
+mod memory;
 mod process;
 mod tail;
 
@@ -15,7 +16,10 @@ use neap_http::{MetricKind, Metrics};
 use neap_manifest::SnapshotReader;
 use neap_query::{CacheStats, DataCacheStats, QueryEngine, QueryStats};
 
-pub(super) use self::connections::register as register_connections;
+pub(super) use self::{
+    connections::register as register_connections,
+    memory::{MemoryUsers, register as register_memory},
+};
 use super::{backlog::Backlog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats};
 use crate::stores::Requests;
 

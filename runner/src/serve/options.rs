@@ -6,10 +6,13 @@ use clap::{Args, ValueEnum};
 use neap_assembly::ProcessingOptions;
 use neap_bucket::StoreConfig;
 use neap_catalog::{NameError, validate_database_name};
-use neap_options::parse_duration;
+use neap_options::{parse_bytes, parse_duration};
 
 use super::{
-    access::AccessArgs, legacy::LegacyFlags, limits::LimitArgs, memory::MemoryAmount,
+    access::AccessArgs,
+    legacy::LegacyFlags,
+    limits::LimitArgs,
+    memory::{MemoryAmount, MemoryLimit, parse_limit},
     tls::TlsVersion,
 };
 
@@ -53,9 +56,23 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_database_name)]
     pub(super) default_database: Option<String>,
 
-    /// The memory of all running queries together: bytes, or a share of the memory there is.
-    #[arg(long, value_name = "BYTES|PERCENT", default_value = "20%")]
-    pub(super) exec_mem_pool_bytes: MemoryAmount,
+    /// The memory that this process may use: bytes, or a share of what there is. By default all that its control group
+    /// or the machine has.
+    #[arg(long, value_name = "BYTES|PERCENT", value_parser = parse_limit)]
+    pub(super) memory_limit: Option<MemoryLimit>,
+
+    /// The memory of all running queries together: bytes, or a share of the memory there is. By default about 18%.
+    #[arg(long, value_name = "BYTES|PERCENT")]
+    pub(super) exec_mem_pool_bytes: Option<MemoryAmount>,
+
+    /// The folder for what queries can't keep in memory, by default the system's for temporary files. It is empty when the
+    /// process has ended.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) spill_dir: Option<PathBuf>,
+
+    /// The most that queries may keep in --spill-dir.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "8GiB")]
+    pub(super) max_spill_bytes: usize,
 
     /// The age that a result may have, for queries that don't say. With 0s, a query sees all writes that were
     /// answered before it began.

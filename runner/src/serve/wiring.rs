@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ServeError,
-    base::{Base, Shares},
+    base::Base,
     crowding,
     damage::DamageMonitor,
     feeding::Feeding,
     flushing::Flushing,
     maintenance::{Flushed, Maintenance, MaintenanceStats},
-    observe::{self, Observed},
+    memory::{MemoryPlan, MemoryWatch},
+    observe::{self, MemoryUsers, Observed, register_memory},
     options::{Mode, ServeArgs},
     plugins,
     ready::{self, Readiness},
@@ -56,6 +57,8 @@ pub(super) struct App {
     pub(super) maintenance: Option<Maintenance>,
     /// What runs plugins, if this process does that.
     pub(super) processing: Option<Processing>,
+    /// What watches the memory.
+    pub(super) watching: MemoryWatch,
 }
 
 impl App {
@@ -89,7 +92,7 @@ impl App {
         let flushed = Arc::new(Flushed::default());
         let maintain = |bucket| {
             let stats = Arc::new(MaintenanceStats::default());
-            let compactor = compactor(args, stores, bucket, base.rules, base.shares)?;
+            let compactor = compactor(args, stores, bucket, base.rules, &base.memory)?;
             observe::register_maintenance(&base.metrics, &stats, &compactor);
             damage.add(compactor.damaged_objects());
             Ok::<_, ServeError>(Maintenance {
@@ -103,6 +106,11 @@ impl App {
         };
         let maintenance = maintained.map(maintain).transpose()?;
         let catalog = Arc::clone(&base.catalog);
+        let watching = MemoryWatch {
+            monitor: Arc::clone(&base.monitor),
+            queries: functions.queries,
+            world: world.clone(),
+        };
         let flushing = args
             .does(Mode::Compact)
             .then(|| flushing(args, base, flushed));
@@ -117,6 +125,7 @@ impl App {
             maintenance,
             processing: functions.processing,
             flushing,
+            watching,
         })
     }
 }
@@ -127,6 +136,7 @@ struct Functions {
     recovery: Option<Recovery>,
     feeding: Option<Feeding>,
     processing: Option<Processing>,
+    queries: Option<Arc<QueryEngine>>,
 }
 
 impl Functions {
@@ -146,6 +156,17 @@ impl Functions {
         if let Some(engine) = queries.as_ref().filter(|_| args.does(Mode::Query)) {
             routes = routes.merge(neap_query::router(Arc::clone(engine)));
         }
+        register_memory(
+            &base.metrics,
+            &MemoryUsers {
+                monitor: Arc::clone(&base.monitor),
+                queries: queries.clone(),
+                writes: writes.clone(),
+                writer: base.writer.clone(),
+                snapshots: Arc::clone(&base.snapshots),
+            },
+        );
+        let watched = queries.clone();
         let recovery = ingest.map(|service| Recovery::new(Arc::clone(service)));
         let feeding = queries.as_ref().map(|engine| Feeding {
             engine: Arc::clone(engine),
@@ -173,18 +194,20 @@ impl Functions {
             recovery,
             feeding,
             processing,
+            queries: watched,
         })
     }
 }
 
 fn write_service(args: &ServeArgs, base: &Base) -> Arc<WriteService> {
-    Arc::new(WriteService::new(WriteParts {
+    let service = WriteService::new(WriteParts {
         catalog: Arc::clone(&base.catalog),
         writer: base.writer.clone(),
         rules: base.rules,
         metrics: base.metrics.clone(),
-        settings: write_settings(args, base.shares),
-    }))
+        settings: write_settings(args, &base.memory),
+    });
+    Arc::new(service.with_pressure(base.monitor.pressure()))
 }
 
 /// Answers queries, and has rows deleted by `deleter`, if there is one.
@@ -193,8 +216,9 @@ fn query_engine(
     base: &Base,
     deleter: Option<&Arc<WriteService>>,
 ) -> Result<Arc<QueryEngine>, ServeError> {
-    let settings = query_settings(args, base.shares);
+    let settings = query_settings(args, &base.memory);
     let settings = QuerySettings {
+        pressure: base.monitor.pressure(),
         executor: Executor::with_threads(settings.partitions)?,
         ..settings
     };
@@ -262,13 +286,22 @@ fn router(
     finish(routes, common)
 }
 
+/// What a flush may take up.
+fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
+    FlushLimits {
+        segment_bytes: (memory.flush as u64 / 8).clamp(1 << 20, 64 << 20),
+        // The rows of a table, once more when they are folded, and as a section.
+        table_bytes: memory.flush as u64 / 4,
+        cached_bytes: memory.cache_objects as u64,
+        ..FlushLimits::default()
+    }
+}
+
 /// Flushes what was written.
 fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
     let limits = FlushLimits {
-        // Rows take about ten times as much memory while they are folded.
-        segment_bytes: (base.shares.total as u64 / 64).clamp(4 << 20, 64 << 20),
         trust_store_clock: args.trust_store_clock,
-        ..FlushLimits::default()
+        ..flush_limits(&base.memory)
     };
     Flushing {
         flusher: Flusher::new(
@@ -287,6 +320,7 @@ fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
         snapshots: base.snapshots,
         triggers: base.triggers,
         writer: base.writer,
+        pressure: base.monitor.pressure(),
         world: base.world,
     }
 }
@@ -297,50 +331,55 @@ fn compactor(
     stores: &Stores,
     bucket: Bucket,
     rules: Rules,
-    shares: Shares,
+    memory: &MemoryPlan,
 ) -> Result<Compactor, ServeError> {
+    let jobs = args.compaction_jobs.max(1);
     let parts = CompactParts {
         bucket,
         margins: stores.margins,
         rules,
         flush: FlushLimits {
             trust_store_clock: args.trust_store_clock,
-            ..FlushLimits::default()
+            ..flush_limits(memory)
         },
         merge: MergePolicy::default(),
         collect: CollectSettings::for_queries(args.time_travel, args.limits.query_timeout)?,
         settings: CompactorSettings {
-            merge_memory_bytes: shares.percent(10).clamp(256 << 20, 1 << 30) as u64,
-            parallel_merges: args.compaction_jobs,
+            merge_memory_bytes: (memory.merges / jobs) as u64,
+            parallel_merges: jobs,
             ..CompactorSettings::default()
         },
     };
     Ok(parts.assemble(None))
 }
 
-fn write_settings(args: &ServeArgs, shares: Shares) -> WriteSettings {
+fn write_settings(args: &ServeArgs, memory: &MemoryPlan) -> WriteSettings {
     WriteSettings {
         max_request_bytes: args.limits.max_http_request_size,
         body_timeout: args.limits.http_timeout,
-        max_bytes_in_flight: shares.percent(10),
+        max_bytes_in_flight: memory.bodies,
         hard_delete: HardDelete::After(args.hard_delete_default_duration),
         default_database: args.default_database.clone(),
         ..WriteSettings::default()
     }
 }
 
-fn query_settings(args: &ServeArgs, shares: Shares) -> QuerySettings {
+fn query_settings(args: &ServeArgs, memory: &MemoryPlan) -> QuerySettings {
+    let concurrent_queries = memory.queries_within(args.limits.max_concurrent_queries);
     QuerySettings {
-        memory_pool_bytes: args.exec_mem_pool_bytes.bytes_of(shares.total),
-        tail_bytes: shares.percent(15),
-        metadata_cache_bytes: shares.percent(2) as u64,
-        chunk_cache_bytes: shares.percent(10) as u64,
-        cache_bytes: shares.percent(8) as u64,
+        memory_pool_bytes: memory.queries,
+        spill_dir: args.spill_dir.clone(),
+        spill_bytes: args.max_spill_bytes as u64,
+        tail_bytes: memory.tails,
+        metadata_cache_bytes: memory.footers as u64,
+        chunk_cache_bytes: memory.chunks as u64,
+        cache_bytes: memory.caches as u64,
+        pretty_bytes: (memory.results / concurrent_queries).min(64 << 20),
         use_caches: !args.disable_caches,
         partitions: thread::available_parallelism().map_or(1, usize::from),
         timeout: args.limits.query_timeout,
         max_rows: args.limits.max_result_rows.map(|rows| rows as u64),
-        concurrent_queries: args.limits.max_concurrent_queries.max(1),
+        concurrent_queries,
         max_staleness: args.max_staleness,
         query_log_size: args.query_log_size,
         hard_delete: HardDelete::After(args.hard_delete_default_duration),

@@ -26,7 +26,7 @@ mod tests;
 pub use columns::{conform, times};
 pub use error::PointsError;
 pub use fold::fold;
-pub use image::{Chunk, TailImage, TailImageBuilder, TailRow};
+pub use image::{Chunk, SortedRows, TailImage, TailImageBuilder, TailRow};
 pub use series::SeriesIndex;
 pub use sorted::SortedValues;
 pub use survivors::{Version, survivors};

@@ -61,6 +61,15 @@ pub enum EncodeError {
     },
 }
 
+/// What the rows of a batch take, which may be a slice of a larger one.
+fn memory_bytes(batch: &RecordBatch) -> u64 {
+    let bytes = batch.columns().iter().map(|column| {
+        let of_slice = column.to_data().get_slice_memory_size();
+        of_slice.unwrap_or_else(|_| column.get_array_memory_size()) as u64
+    });
+    bytes.sum()
+}
+
 /// The rows of one request for one table, encoded. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct EncodedRows {
@@ -70,6 +79,7 @@ pub struct EncodedRows {
     min_time: i64,
     max_time: i64,
     crc32c: u32,
+    memory_bytes: u64,
 }
 
 impl EncodedRows {
@@ -96,6 +106,7 @@ impl EncodedRows {
             min_time,
             max_time,
             crc32c: crc32c::crc32c(&stream),
+            memory_bytes: memory_bytes(batch),
             stream: stream.into(),
         })
     }
@@ -118,6 +129,11 @@ impl EncodedRows {
     /// The latest time of a row, in nanoseconds since the Unix epoch.
     pub fn max_time(&self) -> i64 {
         self.max_time
+    }
+
+    /// The bytes of memory that the rows take when they are decoded.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// The number of bytes that the rows take up in a segment.
@@ -206,6 +222,22 @@ mod tests {
     fn the_time_range_is_that_of_the_rows() {
         let rows = EncodedRows::encode(TableId::new(1), &batch_of_times(&[5, -7, 3])).unwrap();
         assert_eq!((rows.min_time(), rows.max_time()), (-7, 5));
+    }
+
+    #[test]
+    fn the_memory_of_rows_is_told_however_well_they_are_compressed() {
+        let times = vec![7; 10_000];
+        let rows = EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap();
+        assert!(rows.size_bytes() < 10_000, "{}", rows.size_bytes());
+        // 8 bytes of time and 4 of the number of the tag's value.
+        assert!(
+            (120_000..130_000).contains(&rows.memory_bytes()),
+            "{}",
+            rows.memory_bytes()
+        );
+        let slice = batch_of_times(&times).slice(0, 10);
+        let rows = EncodedRows::encode(TableId::new(1), &slice).unwrap();
+        assert!(rows.memory_bytes() < 10_000, "{}", rows.memory_bytes());
     }
 
     #[test]

@@ -45,9 +45,15 @@ const DELETES_FORMAT: Format = Format {
     ..ROWS_FORMAT
 };
 
-/// Segments of rows that plugins wrote, and what is read.
+/// Segments of rows that plugins wrote.
 const PLUGIN_ROWS_FORMAT: Format = Format {
     version: 3,
+    ..ROWS_FORMAT
+};
+
+/// Segments of rows, whoever wrote them, that say how much memory the rows take; and what is read.
+const SIZED_ROWS_FORMAT: Format = Format {
+    version: 4,
     ..ROWS_FORMAT
 };
 
@@ -101,6 +107,9 @@ pub struct Entry {
     pub max_time: i64,
     /// The CRC-32C of the stream.
     pub crc32c: u32,
+    /// The bytes of memory that the rows take when they are decoded. Earlier releases did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 impl Entry {
@@ -138,11 +147,14 @@ fn is_zero(depth: &u8) -> bool {
 impl Header {
     /// The format of a segment with this header; `None` for one that no segment has.
     fn format(&self) -> Option<Format> {
+        let mut sizes = self.directory.iter().map(|entry| entry.memory_bytes);
+        let is_sized = sizes.any(|size| size.is_some());
         match (
             self.deletes.as_slice(),
             self.directory.as_slice(),
             self.depth,
         ) {
+            ([], _, _) if is_sized => Some(SIZED_ROWS_FORMAT),
             ([], _, 0) => Some(ROWS_FORMAT),
             ([], _, _) => Some(PLUGIN_ROWS_FORMAT),
             (_, [], 0) => Some(DELETES_FORMAT),
@@ -182,6 +194,8 @@ pub struct TableRows {
     pub min_time: i64,
     /// The latest time of a row, in nanoseconds since the Unix epoch.
     pub max_time: i64,
+    /// The bytes of memory that the rows take when they are decoded; `None` if the segment does not say so of all.
+    pub memory_bytes: Option<u64>,
 }
 
 /// A segment whose header is intact. Rows are decoded when they are asked for; those of damaged streams are an
@@ -285,7 +299,7 @@ impl Segment {
         object: Bytes,
     ) -> Result<Self, SegmentError> {
         let key = Key::Segment(database, name).to_string();
-        let checksum = match PLUGIN_ROWS_FORMAT.decode(&key, &object) {
+        let checksum = match SIZED_ROWS_FORMAT.decode(&key, &object) {
             Ok(_) => EnvelopeChecksum::Holds,
             Err(error) => match stored_checksum(&object) {
                 Some(stored) => EnvelopeChecksum::Fails { stored, error },
@@ -479,6 +493,7 @@ fn directory(rows: &[EncodedRows]) -> Option<Vec<Entry>> {
             min_time: rows.min_time(),
             max_time: rows.max_time(),
             crc32c: rows.crc32c(),
+            memory_bytes: Some(rows.memory_bytes()),
         };
         offset = offset.checked_add(entry.length)?;
         Some(entry)
@@ -513,7 +528,8 @@ enum EnvelopeChecksum {
 /// segment, or of a newer release.
 fn stored_checksum(object: &Bytes) -> Option<u32> {
     let (envelope, _) = object.split_first_chunk::<HEADER_BYTES>()?;
-    let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT].iter().any(|format| {
+    let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT, SIZED_ROWS_FORMAT];
+    let is_known = is_known.iter().any(|format| {
         let known = [format.magic, version_and_reserved(format)].concat();
         envelope.starts_with(&known)
     });
@@ -533,12 +549,15 @@ fn sum_up<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<TableRows> {
                 last.rows += rows;
                 last.min_time = last.min_time.min(entry.min_time);
                 last.max_time = last.max_time.max(entry.max_time);
+                let sum = last.memory_bytes.zip(entry.memory_bytes);
+                last.memory_bytes = sum.map(|(one, other)| one.saturating_add(other));
             }
             _ => tables.push(TableRows {
                 table: entry.table,
                 rows,
                 min_time: entry.min_time,
                 max_time: entry.max_time,
+                memory_bytes: entry.memory_bytes,
             }),
         }
     }

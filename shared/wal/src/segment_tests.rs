@@ -204,7 +204,12 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
     let text = serde_json::to_vec(&header).unwrap();
     let length = u32::try_from(text.len()).unwrap().to_le_bytes();
     let payload = [&length, text.as_slice(), rows[0].stream()].concat();
-    for format in [ROWS_FORMAT, DELETES_FORMAT, PLUGIN_ROWS_FORMAT] {
+    for format in [
+        ROWS_FORMAT,
+        DELETES_FORMAT,
+        PLUGIN_ROWS_FORMAT,
+        SIZED_ROWS_FORMAT,
+    ] {
         let object = format.encode(put_id(NAME), &payload);
         let error = Segment::decode(DATABASE, NAME, object).unwrap_err();
         assert!(

@@ -19,6 +19,7 @@
 //! | `request_budget` | the requests to the store that an operation costs, exactly |
 //! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
 //! | `runaway` | queries that would compute for ever end, and hold up nobody |
+//! | `small_machine` | a process with little memory under load: bounds hold, queries are answered |
 //! | `backpressure` | writers that stop beside a tail that is not flushed, and go on after it |
 //! | `compaction` | compactors beside writers and queriers: nobody notices |
 //! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
@@ -81,6 +82,8 @@ mod request_budget;
 mod runaway;
 #[cfg(test)]
 mod several_processes;
+#[cfg(test)]
+mod small_machine;
 #[cfg(test)]
 mod sudden_death;
 #[cfg(test)]

@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SMALL: FlushLimits = FlushLimits {
     segment_bytes: 32 << 20,
     segments: 2,
-    values: 32 << 20,
+    table_bytes: 32 << 20,
     cached_bytes: 64 << 20,
     trust_store_clock: false,
     pressure: PressureLimits { slow: 1, stop: 3 },
@@ -157,4 +157,36 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
     assert_eq!(flushed, Flushed::Nothing(GaveUp::NothingToFlush));
     stage.pass(Duration::from_secs(5));
     stage.write("db", &line).await;
+}
+
+#[tokio::test]
+async fn a_flush_takes_rows_of_so_much_memory_however_well_they_are_compressed() {
+    let stage = Stage::new().await;
+    let line = |number: usize| {
+        format!(
+            "m,host=a v=1i {}\n",
+            1_700_000_000_000_000_000_usize + number
+        )
+    };
+    let many: String = (0..2_000).map(line).collect();
+    for _ in 0..6 {
+        stage.write("db", &many).await;
+    }
+    // Another table has its own share.
+    stage.write("db", &many.replace("m,", "n,")).await;
+    stage.pass(MINUTE);
+    let id = stage.id("db").await;
+    let limits = FlushLimits {
+        // Three columns of 2,000 rows are 48,000 bytes.
+        table_bytes: 150_000,
+        segments: 4_000,
+        pressure: PressureLimits::DEFAULT,
+        ..SMALL
+    };
+    let compactor = stage.compactor_of_limits(limits, Duration::ZERO);
+    let mut taken = Vec::new();
+    while let Flushed::Done { segments, .. } = compactor.flush(id).await.unwrap() {
+        taken.push(segments);
+    }
+    assert_eq!(taken, [3, 4]);
 }

@@ -141,6 +141,11 @@ impl Data {
         }
     }
 
+    /// Gives back the memory of the column chunks.
+    pub(crate) fn release_chunks(&self) {
+        self.chunks.invalidate_all();
+    }
+
     /// What the caches hold, and how often they had what was looked for.
     pub(crate) fn stats(&self) -> DataCacheStats {
         DataCacheStats {

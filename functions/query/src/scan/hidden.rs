@@ -21,13 +21,13 @@ use datafusion::{
     logical_expr::{Expr, lit},
     physical_expr::PhysicalExpr,
 };
-use neap_bucket::StoreTime;
+use neap_bucket::{SegmentName, StoreTime};
 use neap_catalog::Table;
 use neap_manifest::{RecordedDelete, Section, Snapshot};
 use neap_row_delete::Condition;
 use neap_schema::TIME_COLUMN;
 
-use super::regions::TimeRange;
+use super::{regions::TimeRange, tail::TailRun};
 
 /// What hides rows of a table in a snapshot.
 #[derive(Debug)]
@@ -35,8 +35,10 @@ pub(crate) struct Hiding {
     /// The time that queries see.
     pub(crate) seen: TimeRange,
     tags: Vec<String>,
-    /// Those of the manifest and of the tail.
+    /// Those of the manifest and then those of the tail.
     deletes: Vec<RecordedDelete>,
+    /// The segments of the last of them.
+    tail: Vec<SegmentName>,
 }
 
 /// What hides rows of one section. Sections of which the same is hidden are read through one filter.
@@ -53,17 +55,21 @@ impl Hiding {
     pub(crate) fn of(snapshot: &Snapshot, table: &Table, now: StoreTime) -> Self {
         let recorded = snapshot.manifest.value.deletes_of(table.id()).cloned();
         let of_tail = snapshot.tail.iter().flat_map(|segment| {
-            let stamp = segment.name().stamp;
+            let name = segment.name();
             let deletes = segment.deletes().iter();
             let ours = deletes.filter(|delete| delete.table == table.id());
-            ours.map(move |delete| RecordedDelete {
-                stamp,
-                delete: delete.clone(),
-                added: snapshot.manifest.version,
-                dropped: None,
-                expiry: false,
+            ours.map(move |delete| {
+                let recorded = RecordedDelete {
+                    stamp: name.stamp,
+                    delete: delete.clone(),
+                    added: snapshot.manifest.version,
+                    dropped: None,
+                    expiry: false,
+                };
+                (name, recorded)
             })
         });
+        let (tail, of_tail): (Vec<SegmentName>, Vec<RecordedDelete>) = of_tail.unzip();
         Self {
             seen: TimeRange {
                 min: first_seen(snapshot, table, now),
@@ -71,6 +77,29 @@ impl Hiding {
             },
             tags: table.tag_names(),
             deletes: recorded.chain(of_tail).collect(),
+            tail,
+        }
+    }
+
+    /// What is hidden of a run of the tail: what deletes in later segments name.
+    pub(super) fn of_run(&self, run: &TailRun) -> Hidden {
+        let (last, time) = (run.last(), run.time());
+        let first = self.deletes.len() - self.tail.len();
+        let meets = |condition: &Condition| {
+            let hull = condition.time_hull();
+            hull.is_some_and(|(min, max)| time.intersection(TimeRange { min, max }).is_some())
+        };
+        let deletes = self.tail.iter().zip(first..);
+        Hidden {
+            expires: false,
+            deletes: deletes
+                .filter(|(name, _)| last < **name)
+                .map(|(_, at)| at)
+                .filter(|at| {
+                    let delete = self.deletes.get(*at);
+                    delete.is_some_and(|delete| meets(&delete.delete.condition))
+                })
+                .collect(),
         }
     }
 

@@ -76,7 +76,7 @@ pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
                 .is_some_and(|error| of_data(error))
             || matches!(
                 error.downcast_ref(),
-                Some(TailError::TooLarge { .. } | TailError::Overtaken { .. })
+                Some(TailError::NotSpilled { .. } | TailError::Overtaken { .. })
             )
             || matches!(
                 error.downcast_ref(),

@@ -4,22 +4,18 @@
 //!   UnionExec
 //!     DataSourceExec   sections that overlap nothing, split for parallel reading
 //!     FilterExec       such sections of which the same rows are hidden
-//!     DataSourceExec   tail that overlaps nothing
+//!     DataSourceExec   tail that overlaps nothing; StreamingTableExec where rows of it were replaced or spilled
 //!     FilterExec       the rest of a section that overlaps another one somewhere
 //!     ProjectionExec
 //!       DedupExec      one for each overlap
 //!         FilterExec   section, from the oldest ...
 //!         ...
-//!         DataSourceExec  ... to the tail, sorted
+//!         StreamingTableExec  ... to the tail, sorted
 //! ```
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{BooleanArray, RecordBatch},
-    compute::{SortOptions, filter_record_batch},
-    datatypes::SchemaRef,
-};
+use arrow::{compute::SortOptions, datatypes::SchemaRef};
 use datafusion::{
     catalog::Session,
     common::{Result, ScalarValue, plan_datafusion_err},
@@ -31,7 +27,6 @@ use datafusion::{
         },
         source::DataSourceExec,
     },
-    error::DataFusionError,
     execution::object_store::ObjectStoreUrl,
     logical_expr::Operator,
     parquet::arrow::async_reader::AsyncFileReader,
@@ -40,8 +35,13 @@ use datafusion::{
         expressions::{BinaryExpr, Column, Literal},
     },
     physical_plan::{
-        ExecutionPlan, empty::EmptyExec, filter::FilterExec, metrics::ExecutionPlanMetricsSet,
-        projection::ProjectionExec, union::UnionExec,
+        ExecutionPlan,
+        empty::EmptyExec,
+        filter::FilterExec,
+        metrics::ExecutionPlanMetricsSet,
+        projection::ProjectionExec,
+        streaming::{PartitionStream, StreamingTableExec},
+        union::UnionExec,
     },
 };
 use neap_points::{Chunk, TailImage};
@@ -53,6 +53,7 @@ use super::{
     hidden::{Hidden, Hiding, Seen},
     predicate::Predicates,
     regions::{Overlap, Regions, TimeRange},
+    tail::{LiveRows, SortedTail, TailRun},
 };
 
 /// The URL under which DataFusion looks for an object store. Sections are read through their own reader, so
@@ -75,6 +76,8 @@ pub(crate) struct Source {
 pub(crate) enum SourceRows {
     /// In a section, sorted by tags and time.
     Section(SectionFile),
+    /// In a spill file, sorted likewise.
+    Run(Arc<TailRun>),
     /// In memory.
     Tail(Arc<TailImage>),
 }
@@ -109,7 +112,7 @@ pub(crate) struct TableScan<'a> {
 
 impl TableScan<'_> {
     /// The plan over `sources`, from the oldest to the newest.
-    pub(crate) async fn plan(
+    pub(crate) fn plan(
         &self,
         projection: Option<&Vec<usize>>,
         sources: &[Source],
@@ -121,7 +124,7 @@ impl TableScan<'_> {
         let regions = Regions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
         let mut inputs = self.direct(&projection, sources, &regions)?;
         for overlap in &regions.overlaps {
-            inputs.push(self.merged(&projection, sources, overlap).await?);
+            inputs.push(self.merged(&projection, sources, overlap)?);
         }
         match inputs.is_empty() {
             true => Ok(Arc::new(EmptyExec::new(Arc::new(
@@ -162,6 +165,10 @@ impl TableScan<'_> {
                         projection,
                     )?);
                 }
+                SourceRows::Run(run) => {
+                    let ranges = (*ranges != [run.time()]).then_some(ranges.as_slice());
+                    plans.push(self.run_directly(run, &source.hidden, ranges, projection)?);
+                }
                 SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
             }
         }
@@ -181,13 +188,28 @@ impl TableScan<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = self.predicates.all.as_ref();
         let seen = self.hiding.seen_of(hidden);
-        let wide = self.widened(projection, |name| {
-            let by_range = ranges.is_some() && name == TIME_COLUMN;
-            by_range || seen.as_ref().is_some_and(|seen| seen.reads(name))
-        });
+        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
         // What is outside of the ranges is in an overlap, and counts there.
         let limit = self.limit.filter(|_| seen.is_none());
         let mut plan = self.sections(files, &wide, all, Wanted::Any(limit))?;
+        if let Some(ranges) = ranges {
+            plan = within(plan, ranges)?;
+        }
+        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+    }
+
+    /// The rows of a run that are seen, all or those whose time is in the ranges.
+    fn run_directly(
+        &self,
+        run: &Arc<TailRun>,
+        hidden: &Hidden,
+        ranges: Option<&[TimeRange]>,
+        projection: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let seen = self.hiding.seen_of(hidden);
+        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
+        let schema = Arc::new(self.schema.project(&wide)?);
+        let mut plan = streamed(&schema, vec![Arc::new(run.rows(&wide)?)], None)?;
         if let Some(ranges) = ranges {
             plan = within(plan, ranges)?;
         }
@@ -208,7 +230,7 @@ impl TableScan<'_> {
     }
 
     /// The fold of what several sources cover.
-    async fn merged(
+    fn merged(
         &self,
         projection: &[usize],
         sources: &[Source],
@@ -232,12 +254,16 @@ impl TableScan<'_> {
                     let seen = self.hiding.seen_of(&source.hidden);
                     inputs.push(self.only(scan, seen.as_ref())?);
                 }
+                SourceRows::Run(run) => {
+                    let rows = Arc::new(run.rows(&wide)?);
+                    let rows = streamed(&schema, vec![rows], Some(&order))?;
+                    let rows = within(rows, &[overlap.range])?;
+                    let seen = self.hiding.seen_of(&source.hidden);
+                    inputs.push(self.only(rows, seen.as_ref())?);
+                }
                 SourceRows::Tail(image) => {
-                    let rows = sorted(image, overlap.range, &wide).await?;
-                    let rows =
-                        MemorySourceConfig::try_new(&[vec![rows]], Arc::clone(&schema), None)?
-                            .try_with_sort_information(vec![order.clone()])?;
-                    inputs.push(DataSourceExec::from_data_source(rows));
+                    let rows = SortedTail::new(image, overlap.range, &wide, &schema);
+                    inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
                 }
             }
         }
@@ -318,25 +344,31 @@ impl TableScan<'_> {
 
     /// The rows of chunks that count, in parts of about the same size.
     fn memory(&self, chunks: &[&Chunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.partitions.max(1)];
-        let mut sizes = vec![0; parts.len()];
+        let schema = Arc::new(self.schema.project(columns)?);
+        let count = self.partitions.max(1);
+        let mut parts: Vec<LiveRows> = (0..count).map(|_| LiveRows::new(&schema)).collect();
         for chunk in chunks {
-            // Only the columns that are asked for are copied.
-            let mut rows = chunk.rows.project(columns)?;
-            if let Some(live) = &chunk.live {
-                rows = filter_record_batch(&rows, &BooleanArray::new(live.clone(), None))?;
-            }
             // The smallest part gets the chunk.
-            let smallest = sizes.iter().enumerate().min_by_key(|(_, size)| **size);
-            let at = smallest.map_or(0, |(at, _)| at);
-            if let (Some(part), Some(size)) = (parts.get_mut(at), sizes.get_mut(at)) {
-                *size += rows.num_rows();
-                part.push(rows);
+            if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
+                part.push(chunk, columns)?;
             }
         }
-        parts.retain(|part| !part.is_empty());
-        let schema = Arc::new(self.schema.project(columns)?);
-        Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?)
+        parts.retain(|part| part.rows() > 0);
+        match parts.iter().map(LiveRows::all).collect::<Option<Vec<_>>>() {
+            // It knows how many rows there are.
+            Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
+            None => {
+                let parts = parts.into_iter().map(|part| Arc::new(part) as _);
+                streamed(&schema, parts.collect(), None)
+            }
+        }
+    }
+
+    /// The columns of `projection`, those by which rows are hidden, and the time if rows are chosen by it.
+    fn with_seen(&self, projection: &[usize], seen: Option<&Seen>, by_time: bool) -> Vec<usize> {
+        self.widened(projection, |name| {
+            by_time && name == TIME_COLUMN || seen.is_some_and(|seen| seen.reads(name))
+        })
     }
 
     /// The columns of `projection` and the time.
@@ -408,18 +440,15 @@ impl TableScan<'_> {
     }
 }
 
-/// The points of a tail in a range, sorted: work for a while, so not on a thread that serves requests.
-async fn sorted(
-    image: &Arc<TailImage>,
-    range: TimeRange,
-    columns: &[usize],
-) -> Result<RecordBatch> {
-    let (image, columns) = (Arc::clone(image), columns.to_vec());
-    let sort = move || image.sorted(range.min, range.max, &columns);
-    tokio::task::spawn_blocking(sort)
-        .await
-        .map_err(|error| DataFusionError::External(error.into()))?
-        .map_err(|error| DataFusionError::External(error.into()))
+/// Streams as the parts of a plan, each in the order, if there is one.
+fn streamed(
+    schema: &SchemaRef,
+    parts: Vec<Arc<dyn PartitionStream>>,
+    order: Option<&LexOrdering>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let order = order.cloned();
+    let rows = StreamingTableExec::try_new(Arc::clone(schema), parts, None, order, false, None)?;
+    Ok(Arc::new(rows))
 }
 
 /// The rows of a plan whose time is in one of the ranges.

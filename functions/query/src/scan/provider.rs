@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::{array::Array, datatypes::SchemaRef};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -13,7 +13,6 @@ use datafusion::{
 use neap_bucket::StoreTime;
 use neap_catalog::Table;
 use neap_manifest::{SectionWithFooter, Snapshot};
-use neap_points::TailImage;
 
 use crate::session::Scope;
 
@@ -25,6 +24,7 @@ use super::{
     plan::{Source, SourceRows, TableScan},
     predicate::Predicates,
     regions::TimeRange,
+    tail::{FoldedTail, TailRun},
 };
 
 /// A table as of a snapshot.
@@ -146,13 +146,8 @@ impl SnapshotTable {
 
     /// Whether a row of the tail may lack one of these tags.
     pub(crate) async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
-        let Some(image) = self.image().await? else {
-            return Ok(false);
-        };
-        Ok(image.chunks.iter().any(|chunk| {
-            let mut columns = tags.iter().map(|tag| chunk.rows.column_by_name(tag));
-            columns.any(|column| column.is_none_or(|column| column.null_count() > 0))
-        }))
+        let tail = self.folded_tail().await?;
+        Ok(tail.is_some_and(|tail| tail.lacks(tags)))
     }
 
     /// The sections in the order of their stamps, then the tail.
@@ -165,7 +160,7 @@ impl SnapshotTable {
             last: time.max,
         };
         // What is kept of the tail moves on while sections are looked for.
-        let tail = self.tail().await?;
+        let tail = self.tail(hiding).await?;
         let sections = self.sections(times).await?;
         let sections = predicates.prune(&self.schema, sections)?;
         let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
@@ -189,20 +184,27 @@ impl SnapshotTable {
         Ok(sources.into_iter().filter_map(within).collect())
     }
 
-    async fn tail(&self) -> Result<Option<Source>> {
-        let source = |image: Arc<TailImage>| {
-            let (min, max) = image.time_range()?;
-            Some(Source {
-                time: TimeRange { min, max },
-                rows: SourceRows::Tail(image),
-                hidden: Hidden::default(),
-            })
+    /// The tail, from the oldest rows to the newest.
+    async fn tail(&self, hiding: &Hiding) -> Result<Vec<Source>> {
+        let Some(tail) = self.folded_tail().await? else {
+            return Ok(Vec::new());
         };
-        Ok(self.image().await?.and_then(source))
+        let of_run = |run: Arc<TailRun>| Source {
+            time: run.time(),
+            hidden: hiding.of_run(&run),
+            rows: SourceRows::Run(run),
+        };
+        let of_image = |(min, max)| Source {
+            time: TimeRange { min, max },
+            rows: SourceRows::Tail(Arc::clone(&tail.image)),
+            hidden: Hidden::default(),
+        };
+        let image = tail.image.time_range().map(of_image);
+        Ok(tail.runs.into_iter().map(of_run).chain(image).collect())
     }
 
     /// The rows of the tail, if it has any.
-    async fn image(&self) -> Result<Option<Arc<TailImage>>> {
+    async fn folded_tail(&self) -> Result<Option<FoldedTail>> {
         if !self.is_in_tail() {
             return Ok(None);
         }
@@ -212,9 +214,9 @@ impl SnapshotTable {
             Arc::clone(&self.table),
         );
         let behind = self.behind;
-        let image =
+        let tail =
             tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, behind));
-        image.await.map_err(external)?.map_err(external).map(Some)
+        tail.await.map_err(external)?.map_err(external).map(Some)
     }
 }
 
@@ -257,6 +259,6 @@ impl TableProvider for SnapshotTable {
             partitions: session.config().target_partitions(),
             limit,
         };
-        scan.plan(projection, &sources).await
+        scan.plan(projection, &sources)
     }
 }

@@ -1,4 +1,17 @@
 //! The tails of tables without duplicates, kept between queries.
+//!
+//! ```text
+//!   segments   1 2 3 4 5 6 7 | 8 9 10 11 12 13 | 14 15 16
+//!              run 1           run 2             image, in memory
+//!              in a spill file, sorted: a source like a section
+//! ```
+//!
+//! A tail that outgrows its memory becomes a [`TailRun`], and the next segments begin a new image. A query reads all of
+//! them, and folds them where they overlap. A run stays until a flush has taken in all of its segments: rows of it that are
+//! in sections as well are versions of the same points with the same values.
+
+mod run;
+mod streams;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,6 +19,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use datafusion::{error::DataFusionError, execution::runtime_env::RuntimeEnv};
 use moka::sync::Cache;
 use neap_bucket::{SegmentName, Stamp};
 use neap_cache::{CacheError, KeyFilter, Layer, Shape, TailIndex};
@@ -16,6 +30,9 @@ use neap_schema::{CacheId, DatabaseId, TableId};
 use neap_wal::SegmentError;
 
 use crate::caches::is_lookup;
+
+pub(crate) use run::TailRun;
+pub(super) use streams::{LiveRows, SortedTail};
 
 /// An index up to this size is looked through without moving to another thread.
 const SMALL_INDEX_BYTES: usize = 128 << 10;
@@ -34,15 +51,18 @@ pub(crate) enum TailError {
     /// The rows are not those of the table.
     #[error(transparent)]
     Points(#[from] PointsError),
-    /// The tail does not fit into what it may hold.
+    /// The tail does not fit into its memory, and the folder for spilling takes no more of it.
     #[error(
-        "the tail of table '{table}' needs more than {limit} bytes of memory; wait for the next flush"
+        "the tail of table '{table}' needs more than {limit} bytes of memory and can't be spilled: {source}; wait for \
+         the next flush"
     )]
-    TooLarge {
+    NotSpilled {
         /// The table.
         table: String,
-        /// The limit in bytes.
+        /// The memory that it may hold, in bytes.
         limit: usize,
+        /// Why it can't be spilled.
+        source: DataFusionError,
     },
     /// The layer of a cache can't be made.
     #[error(transparent)]
@@ -91,17 +111,50 @@ pub(crate) enum Behind {
 #[derive(Debug)]
 pub(crate) struct TailImages {
     tails: Cache<(DatabaseId, TableId), Arc<RwLock<Tail>>>,
-    limit_bytes: usize,
+    limits: TailLimits,
 }
 
-/// The segments that an image builder has taken in.
+/// What the images of tails may use up.
+#[derive(Clone, Debug)]
+struct TailLimits {
+    /// The memory of an image and the indexes of caches over it, beyond which these go, and then the image is spilled.
+    image_bytes: usize,
+    /// Where it is spilled.
+    runtime: Arc<RuntimeEnv>,
+}
+
+/// The tail of a table as a query reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct FoldedTail {
+    /// What is in spill files, from the oldest to the newest.
+    pub(crate) runs: Vec<Arc<TailRun>>,
+    /// What is in memory, and newer than all runs.
+    pub(crate) image: Arc<TailImage>,
+}
+
+impl FoldedTail {
+    /// Whether a row may lack one of these tags.
+    pub(super) fn lacks(&self, tags: &[&String]) -> bool {
+        let in_memory = self.image.chunks.iter().any(|chunk| {
+            let mut columns = tags.iter().map(|tag| chunk.rows.column_by_name(tag));
+            columns.any(|column| column.is_none_or(|column| column.null_count() > 0))
+        });
+        in_memory || self.runs.iter().any(|run| run.lacks(tags))
+    }
+}
+
+/// The segments that were folded.
 #[derive(Debug)]
 struct Tail {
+    /// The oldest of them, in spill files.
+    runs: Vec<Arc<TailRun>>,
+    /// Those after the runs.
     builder: TailImageBuilder,
-    /// The low-water mark above which they are.
+    /// The low-water mark above which they are. Of runs, only the last segments may be.
     mark: Stamp,
     /// The version of the manifest in which an operator had last set damaged objects aside.
     quarantine: u64,
+    /// What the builder has taken in.
     taken: Vec<SegmentName>,
     /// The indexes of caches that were asked for since the builder began.
     overlays: BTreeMap<CacheId, TailIndex>,
@@ -125,6 +178,7 @@ pub(crate) struct OverlayWanted<'a> {
 impl Tail {
     fn new(snapshot: &Snapshot, table: &Table) -> Self {
         Self {
+            runs: Vec::new(),
             builder: TailImageBuilder::new(&table.tag_names(), table.arrow_schema()),
             mark: snapshot.mark(),
             quarantine: snapshot.manifest.value.last_quarantine(),
@@ -141,7 +195,8 @@ impl Tail {
 
     /// Brings the index of a cache up to date. If it can't be, it goes, and nothing else does.
     fn update(&mut self, cache: CacheId, shape: &Shape, limit: usize) -> Result<(), CacheError> {
-        if self.without_room.contains(&cache) {
+        // An index is over what is in memory.
+        if self.without_room.contains(&cache) || !self.runs.is_empty() {
             return Err(CacheError::TooLarge { limit });
         }
         let overlay = self.overlays.remove(&cache);
@@ -176,8 +231,8 @@ impl Tail {
         Some(layer.map_err(TailError::from))
     }
 
-    /// Whether the snapshot's tail is what was taken in, or goes on from there.
-    fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
+    /// Whether the rows are those of the table as it is in the snapshot, damaged ones left out.
+    fn is_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
         self.quarantine == snapshot.manifest.value.last_quarantine()
             && *self.builder.schema() == table.arrow_schema()
             && self
@@ -185,12 +240,22 @@ impl Tail {
                 .tags()
                 .iter()
                 .eq(table.tags().map(|tag| &tag.name))
-            && self.taken.len() <= snapshot.tail.len()
+    }
+
+    /// The segments above a mark that were folded.
+    fn folded(&self, mark: Stamp) -> impl Iterator<Item = SegmentName> {
+        let of_runs = self.runs.iter().flat_map(|run| run.segments()).copied();
+        let of_runs = of_runs.filter(move |name| name.stamp > mark);
+        of_runs.chain(self.taken.iter().copied())
+    }
+
+    /// Whether the snapshot's tail is what was taken in, or goes on from there.
+    fn is_start_of(&self, snapshot: &Snapshot, table: &Table) -> bool {
+        let mut tail = snapshot.tail.iter().map(|segment| segment.name());
+        self.is_of(snapshot, table)
             && self
-                .taken
-                .iter()
-                .zip(snapshot.tail.iter())
-                .all(|(name, segment)| *name == segment.name())
+                .folded(snapshot.mark())
+                .all(|name| tail.next() == Some(name))
     }
 
     /// Whether it was made for a later state of the database than the snapshot.
@@ -201,17 +266,59 @@ impl Tail {
             || quarantine < self.quarantine
             || quarantine == self.quarantine
                 && snapshot.mark() == self.mark
-                && snapshot.tail.len() < self.taken.len()
+                && snapshot.tail.len() < self.folded(self.mark).count()
     }
 
-    /// Takes in what the snapshot has beyond what was taken in. For want of room the indexes of caches go.
+    /// Begins anew, with those runs that the tail of the snapshot still begins with.
+    fn restart(&mut self, snapshot: &Snapshot, table: &Table) {
+        let mut runs = match self.is_of(snapshot, table) {
+            true => std::mem::take(&mut self.runs),
+            false => Vec::new(),
+        };
+        let mark = snapshot.mark();
+        runs.retain(|run| run.last().stamp > mark);
+        let mut tail = snapshot.tail.iter().map(|segment| segment.name());
+        let is_there = |run: &&Arc<TailRun>| {
+            let mut above = run.segments().iter().filter(|name| name.stamp > mark);
+            above.all(|name| tail.next() == Some(*name))
+        };
+        let usable = runs.iter().take_while(is_there).count();
+        runs.truncate(usable);
+        *self = Self {
+            runs,
+            ..Self::new(snapshot, table)
+        };
+    }
+
+    /// Moves what is in memory to a spill file.
+    fn spill(&mut self, table: &Table, limits: &TailLimits) -> Result<(), TailError> {
+        let tags = self.builder.tags().to_vec();
+        let schema = Arc::clone(self.builder.schema());
+        let builder = TailImageBuilder::new(&tags, schema);
+        let mut builder = std::mem::replace(&mut self.builder, builder);
+        self.overlays.clear();
+        let segments = std::mem::take(&mut self.taken);
+        let run = TailRun::write(&limits.runtime, builder.image(), segments);
+        self.runs
+            .extend(run.map_err(|source| TailError::NotSpilled {
+                table: table.name().to_owned(),
+                limit: limits.image_bytes,
+                source,
+            })?);
+        Ok(())
+    }
+
+    /// Takes in what the snapshot has beyond what was taken in. For want of room the indexes of caches go, and then what
+    /// is in memory.
     fn take_in(
         &mut self,
         snapshot: &Snapshot,
         table: &Table,
-        limit: usize,
+        limits: &TailLimits,
     ) -> Result<(), TailError> {
-        for segment in snapshot.tail.iter().skip(self.taken.len()) {
+        self.runs.retain(|run| run.last().stamp > snapshot.mark());
+        let folded = self.folded(snapshot.mark()).count();
+        for segment in snapshot.tail.iter().skip(folded) {
             let rows = segment.rows(table.id());
             for batch in rows.map_err(|source| damaged(table, source))? {
                 self.builder.push(&batch)?;
@@ -221,19 +328,17 @@ impl Tail {
                     self.builder.delete(&delete.condition)?;
                 }
             }
-            if self.builder.size_bytes() > limit {
-                return Err(TailError::TooLarge {
-                    table: table.name().to_owned(),
-                    limit,
-                });
+            self.taken.push(segment.name());
+            if self.builder.size_bytes() > limits.image_bytes {
+                self.spill(table, limits)?;
             }
-            if self.size_bytes() > limit {
+            if self.size_bytes() > limits.image_bytes {
                 self.overlays.clear();
             }
-            self.taken.push(segment.name());
         }
         // What starts the tails of two snapshots is above the marks of both.
-        self.mark = match self.taken.is_empty() {
+        let is_empty = self.runs.is_empty() && self.taken.is_empty();
+        self.mark = match is_empty {
             true => snapshot.mark(),
             false => self.mark.max(snapshot.mark()),
         };
@@ -242,8 +347,8 @@ impl Tail {
 }
 
 impl TailImages {
-    /// No images yet; together they hold at most about `limit_bytes`, and so does each.
-    pub(crate) fn new(limit_bytes: usize) -> Self {
+    /// No images yet; together they hold at most about `limit_bytes`. What does not fit is spilled by `runtime`.
+    pub(crate) fn new(limit_bytes: usize, runtime: Arc<RuntimeEnv>) -> Self {
         let tails = Cache::builder()
             .max_capacity(limit_bytes as u64)
             .weigher(|_, tail: &Arc<RwLock<Tail>>| {
@@ -251,7 +356,17 @@ impl TailImages {
                 u32::try_from(tail.size_bytes()).unwrap_or(u32::MAX)
             })
             .build();
-        Self { tails, limit_bytes }
+        let limits = TailLimits {
+            // While one is sorted and written, others are not given up for it.
+            image_bytes: limit_bytes / 2,
+            runtime,
+        };
+        Self { tails, limits }
+    }
+
+    /// The bytes that all images hold.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.tails.weighted_size()
     }
 
     /// The tail of a table in a snapshot. Costs what is new in it since the last call; CPU only.
@@ -260,8 +375,13 @@ impl TailImages {
         snapshot: &Snapshot,
         table: &Table,
         behind: Behind,
-    ) -> Result<Arc<TailImage>, TailError> {
-        self.with(snapshot, table, behind, |tail| Ok(tail.builder.image()))
+    ) -> Result<FoldedTail, TailError> {
+        self.with(snapshot, table, behind, |tail| {
+            Ok(FoldedTail {
+                runs: tail.runs.clone(),
+                image: tail.builder.image(),
+            })
+        })
     }
 
     /// The layer of a cache over the tail of a table in a snapshot. Costs what is new in it since the last
@@ -274,7 +394,7 @@ impl TailImages {
         wanted: &OverlayWanted<'_>,
     ) -> Result<Option<Layer>, TailError> {
         let layer = self.with(snapshot, table, behind, |tail| {
-            tail.layer(wanted, self.limit_bytes)
+            tail.layer(wanted, self.limits.image_bytes)
         });
         match layer {
             Err(error) if has_no_room(&error) => Ok(None),
@@ -293,7 +413,7 @@ impl TailImages {
         let held = tail.try_read().ok()?;
         let is_current =
             held.taken.len() == snapshot.tail.len() && held.is_start_of(snapshot, table);
-        match is_current {
+        match is_current && held.runs.is_empty() {
             true => held.layer_at_hand(wanted),
             false => None,
         }
@@ -308,7 +428,7 @@ impl TailImages {
         shape: &Shape,
     ) -> Result<(), TailError> {
         self.with(snapshot, table, Behind::Fail, |tail| {
-            Ok(tail.update(cache, shape, self.limit_bytes)?)
+            Ok(tail.update(cache, shape, self.limits.image_bytes)?)
         })
     }
 
@@ -329,16 +449,16 @@ impl TailImages {
                 drop(held);
                 return self.apart(snapshot, table, behind, read);
             }
-            *held = Tail::new(snapshot, table);
+            held.restart(snapshot, table);
         }
-        let before = (held.taken.len(), held.size_bytes());
-        let taken = held.take_in(snapshot, table, self.limit_bytes);
+        let before = (held.runs.len(), held.taken.len(), held.size_bytes());
+        let taken = held.take_in(snapshot, table, &self.limits);
         if taken.is_err() {
             // Rows of a segment may have been taken in by half.
             *held = Tail::new(snapshot, table);
         }
         let read = taken.and_then(|()| read(&mut held));
-        let has_changed = before != (held.taken.len(), held.size_bytes());
+        let has_changed = before != (held.runs.len(), held.taken.len(), held.size_bytes());
         drop(held);
         if has_changed {
             // Weighed anew.
@@ -361,7 +481,7 @@ impl TailImages {
             });
         }
         let mut tail = Tail::new(snapshot, table);
-        tail.take_in(snapshot, table, self.limit_bytes)?;
+        tail.take_in(snapshot, table, &self.limits)?;
         read(&mut tail)
     }
 }

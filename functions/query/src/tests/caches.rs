@@ -7,12 +7,8 @@ use http::Request;
 use neap_bucket::{Counts, KeyClass, Operation};
 use neap_catalog::{NewDistinctCache, NewLastCache};
 
-use neap_manifest::SnapshotOptions;
-
 use super::{DATABASE, Instance};
 use crate::{
-    QueryRequest,
-    interrupt::Interrupt,
     scan::{Behind, is_overtaken},
     session::Scope,
 };
@@ -399,27 +395,16 @@ async fn the_header_that_switches_caches_off_is_on_or_off() {
 #[tokio::test]
 async fn a_tail_that_is_ahead_of_a_query_stays_as_it_is() {
     let one = Instance::alone().await;
-    let scope = async || {
-        let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
-        let scope = one.engine.scope(
-            DATABASE,
-            options,
-            &request,
-            Behind::Fail,
-            Interrupt::default(),
-        );
-        scope.await.unwrap()
-    };
     one.write(HOME).await;
-    let before = scope().await;
+    let before = one.scope().await;
     one.write("home,room=Garage temp=1 1699999999500000000")
         .await;
-    let after = scope().await;
+    let after = one.scope().await;
     let rows = |scope: &Scope, behind| {
         let table = scope.snapshot.catalog.value.table("home").unwrap();
         let tails = &one.engine.shared().tails;
         let image = tails.image(&scope.snapshot, table, behind);
-        image.map(|image| image.num_rows())
+        image.map(|tail| tail.image.num_rows())
     };
     assert_eq!(rows(&after, Behind::Fail).unwrap(), 6);
     let error = rows(&before, Behind::Fail).unwrap_err();

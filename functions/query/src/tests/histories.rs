@@ -1,11 +1,13 @@
 //! Random histories of writes, deletes, flushes, merges and a shrinking retention, beside a plain map; at every step
 //! as of now, and at the end as of all steps.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use neap_bucket::MemoryStore;
 use proptest::prelude::*;
 
-use super::{DATABASE, Instance};
+use super::{DATABASE, HandClock, Instance};
+use crate::QuerySettings;
 
 type Key = (Option<u8>, i64);
 type Fields = [Option<i8>; 2];
@@ -209,10 +211,19 @@ impl History {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn answers_are_those_of_a_map_whatever_was_flushed_and_merged_when(steps in steps()) {
+    fn answers_are_those_of_a_map_whatever_was_flushed_merged_and_spilled_when(
+        steps in steps(),
+        spills in any::<bool>(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let one = Instance::alone().await;
+            let clock = Arc::new(HandClock::default());
+            let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+            let mut settings = QuerySettings::default();
+            if spills {
+                settings.tail_bytes = 2 << 10;
+            }
+            let one = Instance::with(store, clock, settings).await;
             let mut history = History::default();
             // All columns exist from the start.
             history.take(&one, Step::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;

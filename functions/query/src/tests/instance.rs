@@ -13,10 +13,12 @@ use neap_bucket::{
 use neap_catalog::Catalog;
 use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flushed, Flusher,
-    JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope,
+    JobLimits, Maintainer, MergeOutcome, MergePolicy, Merger, Scope as MergeScope,
 };
 use neap_http::{Caller, Metrics};
-use neap_manifest::{ManifestSettings, ManifestStore, SnapshotReader, SnapshotSettings};
+use neap_manifest::{
+    ManifestSettings, ManifestStore, SnapshotOptions, SnapshotReader, SnapshotSettings,
+};
 use neap_row_delete::RowDeleter;
 use neap_schema::DatabaseId;
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
@@ -24,7 +26,10 @@ use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::{QueryEngine, QuerySettings, router};
+use crate::{
+    QueryEngine, QueryRequest, QuerySettings, interrupt::Interrupt, router, scan::Behind,
+    session::Scope,
+};
 
 /// Waits that are shorter are over at once.
 const SHORT: Duration = Duration::from_secs(1);
@@ -243,9 +248,11 @@ impl Instance {
 
     /// Removes what has expired and merges what can be; the number of merges.
     pub(crate) async fn merge(&self) -> usize {
-        let plan =
-            self.maintainer
-                .plan(DATABASE, Scope::All, neap_compact::PlanLimits::of_jobs(100));
+        let plan = self.maintainer.plan(
+            DATABASE,
+            MergeScope::All,
+            neap_compact::PlanLimits::of_jobs(100),
+        );
         let mut merges = 0;
         for order in plan.await.unwrap().orders {
             let outcome = self.maintainer.run(&order, &JobLimits::default()).await;
@@ -292,6 +299,16 @@ impl Instance {
     pub(crate) async fn post(&self, body: serde_json::Value) -> (u16, String) {
         let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
         self.send(request.unwrap()).await
+    }
+
+    /// What a query goes by that begins now.
+    pub(crate) async fn scope(&self) -> Arc<Scope> {
+        let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
+        let interrupt = Interrupt::default();
+        let scope = self
+            .engine
+            .scope(DATABASE, options, &request, Behind::Fail, interrupt);
+        scope.await.unwrap()
     }
 
     /// The answer to a statement that must succeed.

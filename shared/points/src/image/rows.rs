@@ -141,13 +141,13 @@ impl TailImageBuilder {
 }
 
 /// The chunks that rows lie in, so that a few rows of a tail of many segments touch few of them.
-struct Sources {
-    chunks: Vec<usize>,
-    places: Vec<Place>,
+pub(super) struct Sources {
+    pub(super) chunks: Vec<usize>,
+    pub(super) places: Vec<Place>,
 }
 
 impl Sources {
-    fn of(places: &[Place], chunks: usize) -> Self {
+    pub(super) fn of(places: &[Place], chunks: usize) -> Self {
         let mut slots = vec![usize::MAX; chunks];
         let mut used = Vec::new();
         let places = places

@@ -1,0 +1,127 @@
+//! Tails that don't fit into their memory.
+
+use std::{sync::Arc, time::Duration};
+
+use neap_bucket::MemoryStore;
+use serde_json::json;
+
+use super::{HandClock, Instance};
+use crate::QuerySettings;
+
+/// An instance whose tails have so little memory that each segment of a hundred rows is spilled.
+async fn spilling(spill_bytes: u64) -> Instance {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        tail_bytes: 8 << 10,
+        spill_bytes,
+        ..QuerySettings::default()
+    };
+    Instance::with(store, clock, settings).await
+}
+
+/// A minute of 100 sensors, the temperature being the number of the minute.
+fn minute(minute: i64) -> String {
+    let line = |sensor: i64| {
+        let time = 1_699_990_000_000_000_000 + minute * 60_000_000_000 + sensor;
+        format!("home,sensor=s{sensor} temp={minute} {time}\n")
+    };
+    (0..100).map(line).collect()
+}
+
+const COUNT: &str = "SELECT count(*) AS n, max(temp) AS m FROM home";
+
+#[tokio::test]
+async fn a_tail_that_does_not_fit_is_read_from_spill_files() {
+    let one = spilling(1 << 30).await;
+    for number in 0..20 {
+        one.write(&minute(number)).await;
+        let expected = format!("n,m\n{},{number}.0\n", (number + 1) * 100);
+        assert_eq!(one.sql(COUNT).await, expected);
+    }
+    let plan = one.sql("EXPLAIN SELECT temp FROM home").await;
+    assert_eq!(plan.matches("StreamingTableExec").count(), 20, "{plan}");
+    // What is left of it in memory is next to nothing.
+    assert!(one.engine.memory_stats().tails < 4_096);
+}
+
+#[tokio::test]
+async fn newer_rows_and_deletes_count_over_spilled_ones() {
+    let one = spilling(1 << 30).await;
+    one.write("home,sensor=old hum=1 1").await;
+    one.sql("DELETE FROM home WHERE sensor = 'old'").await;
+    one.write(&minute(1)).await;
+    let sql = "SELECT count(temp) AS n, sum(temp) AS s, count(hum) AS h FROM home";
+    assert_eq!(one.sql(sql).await, "n,s,h\n100,100.0,0\n");
+    // Other fields and newer values of the same points.
+    let newer = minute(1).replace("temp=1", "temp=2,hum=5");
+    let newer: Vec<&str> = newer.lines().take(50).collect();
+    one.write(&newer.join("\n")).await;
+    assert_eq!(one.sql(sql).await, "n,s,h\n100,150.0,50\n");
+    one.pass(Duration::from_millis(1));
+    one.sql("DELETE FROM home WHERE sensor = 's1' OR sensor = 's99'")
+        .await;
+    assert_eq!(one.sql(sql).await, "n,s,h\n98,147.0,49\n");
+    one.write("home,sensor=s1 temp=7 1699990060000000001").await;
+    assert_eq!(one.sql(sql).await, "n,s,h\n99,154.0,49\n");
+    one.flush().await;
+    assert_eq!(one.sql(sql).await, "n,s,h\n99,154.0,49\n");
+}
+
+#[tokio::test]
+async fn what_was_spilled_is_used_until_all_of_it_is_flushed() {
+    let one = spilling(1 << 30).await;
+    let runs = async || {
+        let scope = one.scope().await;
+        let table = scope.snapshot.catalog.value.table("home").unwrap();
+        let tails = &one.engine.shared().tails;
+        let tail = tails.image(&scope.snapshot, table, scope.behind).unwrap();
+        tail.runs
+    };
+    one.write(&minute(1)).await;
+    one.write(&minute(2)).await;
+    let before = runs().await;
+    assert_eq!(before.len(), 2);
+    one.write(&minute(3)).await;
+    let after = runs().await;
+    assert_eq!(after.len(), 3);
+    for (one, other) in before.iter().zip(&after) {
+        assert!(Arc::ptr_eq(one, other));
+    }
+    one.flush().await;
+    assert_eq!(one.sql(COUNT).await, "n,m\n300,3.0\n");
+    one.write(&minute(4)).await;
+    assert_eq!(one.sql(COUNT).await, "n,m\n400,4.0\n");
+    assert_eq!(runs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_tail_that_neither_memory_nor_the_folder_takes_is_refused_for_now() {
+    let one = spilling(0).await;
+    one.write(&minute(1)).await;
+    let (status, body) = one.post(json!({"db": "db", "q": COUNT})).await;
+    assert_eq!(status, 503, "{body}");
+    let expected =
+        "the tail of table 'home' needs more than 4096 bytes of memory and can't be spilled: ";
+    assert!(body.contains(expected), "{body}");
+    one.flush().await;
+    assert_eq!(one.sql(COUNT).await, "n,m\n100,1.0\n");
+}
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_into_memory_is_made_by_sorting() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let settings = QuerySettings {
+        memory_pool_bytes: 3 << 20,
+        partitions: 1,
+        ..QuerySettings::default()
+    };
+    let one = Instance::with(store, clock, settings).await;
+    one.write(&(0..300).map(minute).collect::<String>()).await;
+    let sql =
+        "SELECT count(*) AS n FROM home a JOIN home b ON a.time = b.time AND a.sensor = b.sensor";
+    let plan = one.sql(&format!("EXPLAIN {sql}")).await;
+    assert!(plan.contains("HashJoinExec"), "{plan}");
+    assert_eq!(one.sql(sql).await, "n\n30000\n");
+}

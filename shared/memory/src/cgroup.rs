@@ -1,0 +1,162 @@
+//! The limits of control groups (cgroups(7)), from that of this process upward: each of them counts.
+//!
+//! | version | line of `/proc/self/cgroup` | mount | file |
+//! |---|---|---|---|
+//! | 1 | `4:memory:/docker/1` | `cgroup` with the option `memory` | `memory.limit_in_bytes` |
+//! | 2 | `0::/system.slice/neap.service` | `cgroup2` | `memory.max`, and `memory.high`, above which it is throttled |
+//!
+//! In a container without a namespace of its own, the path is one of the host, and the root of the mount begins it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A hierarchy of groups in which memory may be limited.
+#[derive(Debug)]
+struct Hierarchy {
+    mount: PathBuf,
+    /// What the mount shows of the hierarchy.
+    root: PathBuf,
+    files: &'static [&'static str],
+}
+
+/// The least limit of the groups that this process is in, in the file system at `root`; `None` if there is none.
+pub(crate) fn limit(root: &Path) -> Option<usize> {
+    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let limits = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let hierarchy = hierarchy(&mounts, controllers)?;
+        least(root, &hierarchy, Path::new(path))
+    });
+    limits.min()
+}
+
+/// Where the groups of a line of `/proc/self/cgroup` are, if memory is limited there.
+fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
+    let (kind, option, files): (_, _, &[&str]) = match controllers {
+        "" => ("cgroup2", None, &["memory.max", "memory.high"]),
+        _ if controllers.split(',').any(|one| one == "memory") => {
+            ("cgroup", Some("memory"), &["memory.limit_in_bytes"])
+        }
+        _ => return None,
+    };
+    mounts.lines().find_map(|line| {
+        // mount id, parent, device, root, mount point, ... - type, source, options (proc_pid_mountinfo(5))
+        let (before, after) = line.split_once(" - ")?;
+        let mut after = after.split(' ');
+        let is_kind = after.next() == Some(kind);
+        let options = after.nth(1).unwrap_or_default();
+        let is_ours = option.is_none_or(|option| options.split(',').any(|one| one == option));
+        let mut before = before.split(' ').skip(3);
+        let (root, mount) = (before.next()?, before.next()?);
+        (is_kind && is_ours).then(|| Hierarchy {
+            mount: mount.into(),
+            root: root.into(),
+            files,
+        })
+    })
+}
+
+/// The least limit from a group up to what the mount shows.
+fn least(root: &Path, hierarchy: &Hierarchy, group: &Path) -> Option<usize> {
+    let mount = root.join(hierarchy.mount.strip_prefix("/").ok()?);
+    let group = group.strip_prefix(&hierarchy.root).ok();
+    // Of a group that is not below the mount no more can be known than of the mount itself.
+    let group = group.unwrap_or(Path::new(""));
+    let limits = group.ancestors().flat_map(|group| {
+        let folder = mount.join(group);
+        let read = move |file: &&str| {
+            let limit = fs::read_to_string(folder.join(file)).ok()?;
+            // "max", or in version 1 a number beyond all memory, is none.
+            limit.trim().parse().ok()
+        };
+        hierarchy.files.iter().filter_map(read)
+    });
+    limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine with these mounts, groups of the process, and files.
+    fn limit_of(mounts: &str, groups: &str, files: &[(&str, &str)]) -> Option<usize> {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("proc/self/mountinfo", mounts);
+        write("proc/self/cgroup", groups);
+        for (path, text) in files {
+            write(path, text);
+        }
+        limit(root.path())
+    }
+
+    const V2: &str = "25 30 0:23 / /sys rw shared:7 - sysfs sysfs rw\n\
+                      35 25 0:30 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    #[test]
+    fn the_least_limit_from_the_own_group_upward_counts() {
+        let files = [
+            ("sys/fs/cgroup/a.slice/memory.max", "700\n"),
+            ("sys/fs/cgroup/a.slice/b.service/memory.max", "max\n"),
+            ("sys/fs/cgroup/a.slice/b.service/memory.high", "900\n"),
+        ];
+        assert_eq!(limit_of(V2, "0::/a.slice/b.service\n", &files), Some(700));
+        assert_eq!(limit_of(V2, "0::/a.slice/c.service\n", &files), Some(700));
+        assert_eq!(limit_of(V2, "0::/b.slice\n", &files), None);
+        let throttled = [("sys/fs/cgroup/a/memory.high", "5\n")];
+        assert_eq!(limit_of(V2, "0::/a\n", &throttled), Some(5));
+    }
+
+    #[test]
+    fn a_namespace_of_its_own_shows_the_limit_at_the_mount() {
+        let files = [("sys/fs/cgroup/memory.max", "512\n")];
+        assert_eq!(limit_of(V2, "0::/\n", &files), Some(512));
+    }
+
+    #[test]
+    fn version_1_has_a_hierarchy_for_memory() {
+        let mounts = "1 2 0:1 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                      3 2 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      4 2 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let groups = "4:memory:/one/two\n1:cpu:/three\n0::/\n";
+        let files = [
+            ("sys/fs/cgroup/cpu/memory.limit_in_bytes", "1\n"),
+            (
+                "sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
+            ("sys/fs/cgroup/memory/one/memory.limit_in_bytes", "300\n"),
+            (
+                "sys/fs/cgroup/memory/one/two/memory.limit_in_bytes",
+                "400\n",
+            ),
+        ];
+        assert_eq!(limit_of(mounts, groups, &files), Some(300));
+    }
+
+    #[test]
+    fn a_container_sees_its_group_at_the_mount_though_the_path_is_the_hosts() {
+        let mounts = "3 2 0:2 /docker/1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let files = [
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "256\n"),
+            ("sys/fs/cgroup/memory/inner/memory.limit_in_bytes", "128\n"),
+        ];
+        assert_eq!(limit_of(mounts, "4:memory:/docker/1\n", &files), Some(256));
+        let inner = "4:memory:/docker/1/inner\n";
+        assert_eq!(limit_of(mounts, inner, &files), Some(128));
+        assert_eq!(limit_of(mounts, "4:memory:/elsewhere\n", &files), Some(256));
+    }
+
+    #[test]
+    fn without_groups_there_is_no_limit() {
+        assert_eq!(limit_of("", "", &[]), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The memory that there is, and that the process holds.
+
+use std::{fs, path::Path};
+
+use crate::cgroup;
+
+/// What is assumed where nothing tells how much memory there is.
+const ASSUMED_BYTES: usize = 4 << 30;
+
+/// The size of a page where the system does not say another one.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// The memory that this process may use: the least of that of the machine, and of the limits of its control group and of
+/// all groups around it (versions 1 and 2).
+pub fn limit_bytes() -> usize {
+    let of_machine = fs::read_to_string("/proc/meminfo").ok();
+    let of_machine = of_machine.and_then(|text| kibibytes(&text, "MemTotal:"));
+    let of_groups = cgroup::limit(Path::new("/"));
+    let least = of_machine.into_iter().chain(of_groups).min();
+    least.unwrap_or(ASSUMED_BYTES)
+}
+
+/// The memory that this process holds itself, without pages of files, which the system takes back when it needs them;
+/// `None` where the system does not tell.
+pub fn resident_bytes() -> Option<usize> {
+    // Of no file: size, resident, shared pages (proc_pid_statm(5)).
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    resident(&statm)
+}
+
+fn resident(statm: &str) -> Option<usize> {
+    let mut pages = statm.split_ascii_whitespace().skip(1);
+    let resident: usize = pages.next()?.parse().ok()?;
+    let of_files: usize = pages.next()?.parse().ok()?;
+    resident.saturating_sub(of_files).checked_mul(PAGE_BYTES)
+}
+
+fn kibibytes(text: &str, name: &str) -> Option<usize> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: usize = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_the_machine_is_found() {
+        let text = "MemFree: 1 kB\nMemTotal:       16301244 kB\n";
+        assert_eq!(kibibytes(text, "MemTotal:"), Some(16_301_244 * 1024));
+        assert_eq!(kibibytes("", "MemTotal:"), None);
+        assert!(limit_bytes() > 64 << 20);
+    }
+
+    #[test]
+    fn pages_of_files_are_not_held_by_the_process() {
+        assert_eq!(resident("1000 300 100 50 0 200 0\n"), Some(200 * 4096));
+        assert_eq!(resident(""), None);
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 0));
+    }
+}

@@ -1,0 +1,257 @@
+//! Compares what the process holds with its limit.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use neap_bucket::World;
+use tokio::sync::watch;
+
+use crate::{MemoryPressure, PressureLevel, pressure::PressureState, resident_bytes};
+
+/// How often the memory is looked at: a fast writer fills about 10 MiB meanwhile.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// From this part of the limit on the pressure is high, in percent.
+const HIGH_PERCENT: usize = 80;
+
+/// From this part of the limit on the pressure is critical, in percent.
+const CRITICAL_PERCENT: usize = 87;
+
+/// A level is left when the memory is by so much below it, in percent of the limit.
+const HYSTERESIS_PERCENT: usize = 3;
+
+/// From this part of its bound on a tail that is not flushed holds writes up, in percent.
+const DELAYED_PERCENT: u64 = 50;
+
+/// How long a write is held up when the tail has reached its bound.
+const DELAY_AT_BOUND: Duration = Duration::from_secs(1);
+
+/// The longest that a write is held up.
+const LONGEST_DELAY: Duration = Duration::from_secs(4);
+
+/// Watches the memory of this process.
+pub struct MemoryMonitor {
+    limit_bytes: usize,
+    state: watch::Sender<PressureState>,
+    peak_bytes: AtomicUsize,
+    read: fn() -> Option<usize>,
+    tail: Option<Tail>,
+}
+
+/// What was written and is not flushed, which queries have to read.
+struct Tail {
+    bound_bytes: u64,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for MemoryMonitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryMonitor")
+            .field("limit_bytes", &self.limit_bytes)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MemoryMonitor {
+    /// A monitor that compares with this limit.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self::reading(limit_bytes, resident_bytes)
+    }
+
+    fn reading(limit_bytes: usize, read: fn() -> Option<usize>) -> Self {
+        Self {
+            limit_bytes,
+            state: watch::Sender::default(),
+            peak_bytes: AtomicUsize::new(0),
+            read,
+            tail: None,
+        }
+    }
+
+    /// The same, which also has writes held up as the bytes that are not flushed come near a bound.
+    #[must_use]
+    pub fn with_tail(
+        self,
+        bound_bytes: u64,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        let read = Box::new(read);
+        Self {
+            tail: Some(Tail { bound_bytes, read }),
+            ..self
+        }
+    }
+
+    /// What the process may use.
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// The most that was found in use.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The pressure, as this monitor sees it.
+    pub fn pressure(&self) -> MemoryPressure {
+        MemoryPressure::of(self.state.subscribe())
+    }
+
+    /// Looks now; the level of the memory.
+    pub fn look(&self) -> PressureLevel {
+        let before = *self.state.borrow();
+        let held = (self.read)().unwrap_or_default();
+        self.peak_bytes.fetch_max(held, Ordering::Relaxed);
+        let memory = level_of(held, self.limit_bytes, before.memory);
+        let fill = self.tail.as_ref().map_or(0, Tail::fill_percent);
+        let of_tail = match fill >= DELAYED_PERCENT {
+            true => PressureLevel::High,
+            false => PressureLevel::Low,
+        };
+        let now = PressureState {
+            memory,
+            level: memory.max(of_tail),
+            write_delay: delay_at(fill),
+        };
+        if now != before {
+            self.state.send_replace(now);
+        }
+        if memory != before.memory {
+            let (held, limit) = (held >> 20, self.limit_bytes >> 20);
+            match memory {
+                PressureLevel::Critical => {
+                    tracing::warn!(held, limit, "memory runs short (MiB): new work waits");
+                }
+                level => tracing::debug!(held, limit, ?level, "memory pressure (MiB)"),
+            }
+        }
+        memory
+    }
+
+    /// Looks from time to time, and has `relieve` give back what is kept only for speed whenever the memory has
+    /// run short, and each second while it does. Never ends.
+    pub async fn run(&self, world: &World, relieve: impl Fn()) {
+        let every = Duration::from_secs(1);
+        let mut last: Option<Duration> = None;
+        loop {
+            let level = self.look();
+            let now = world.clock.monotonic();
+            match last {
+                _ if level < PressureLevel::High => last = None,
+                Some(last) if now.saturating_sub(last) < every => {}
+                _ => {
+                    relieve();
+                    last = Some(now);
+                }
+            }
+            world.clock.sleep(INTERVAL).await;
+        }
+    }
+}
+
+impl Tail {
+    fn fill_percent(&self) -> u64 {
+        (self.read)().saturating_mul(100) / self.bound_bytes.max(1)
+    }
+}
+
+/// How long a write is held up by a tail that fills so much of its bound: the more the longer, so that as much comes as
+/// flushes take out.
+fn delay_at(fill_percent: u64) -> Duration {
+    let above = fill_percent.saturating_sub(DELAYED_PERCENT).min(1_000);
+    let at_bound = 100 - DELAYED_PERCENT;
+    let millis = DELAY_AT_BOUND.as_secs() * 1_000 * above * above / (at_bound * at_bound);
+    Duration::from_millis(millis).min(LONGEST_DELAY)
+}
+
+fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {
+    let percent = held.saturating_mul(100) / limit.max(1);
+    let reaches = |level: PressureLevel, from: usize| {
+        let from = match before >= level {
+            true => from - HYSTERESIS_PERCENT,
+            false => from,
+        };
+        percent >= from
+    };
+    if reaches(PressureLevel::Critical, CRITICAL_PERCENT) {
+        PressureLevel::Critical
+    } else if reaches(PressureLevel::High, HIGH_PERCENT) {
+        PressureLevel::High
+    } else {
+        PressureLevel::Low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_reached_at_its_share_and_left_below_it() {
+        use PressureLevel::{Critical, High, Low};
+        let levels = [79, 80, 78, 76, 87, 85, 83, 50];
+        let mut level = Low;
+        let seen: Vec<_> = levels
+            .iter()
+            .map(|percent| {
+                level = level_of(*percent, 100, level);
+                level
+            })
+            .collect();
+        assert_eq!(seen, [Low, High, High, Low, Critical, Critical, High, Low]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_when_there_is_room_again_and_not_before() {
+        static HELD: AtomicUsize = AtomicUsize::new(90);
+        let monitor = MemoryMonitor::reading(100, || Some(HELD.load(Ordering::Relaxed)));
+        monitor.look();
+        let pressure = monitor.pressure();
+        assert_eq!(pressure.level(), PressureLevel::Critical);
+        let world = World::system();
+        assert!(!pressure.relieved(&world, Duration::from_secs(1)).await);
+        HELD.store(10, Ordering::Relaxed);
+        let (relieved, ()) =
+            tokio::join!(pressure.relieved(&world, Duration::from_secs(1)), async {
+                _ = monitor.look()
+            });
+        assert!(relieved);
+        assert_eq!(monitor.peak_bytes(), 90);
+    }
+
+    #[test]
+    fn a_tail_near_its_bound_holds_writes_up_and_asks_for_a_flush() {
+        static BYTES: AtomicUsize = AtomicUsize::new(0);
+        let monitor = MemoryMonitor::reading(100, || Some(10))
+            .with_tail(1_000, || BYTES.load(Ordering::Relaxed) as u64);
+        let pressure = monitor.pressure();
+        let mut seen = Vec::new();
+        for bytes in [0, 499, 500, 750, 1_000, 9_000] {
+            BYTES.store(bytes, Ordering::Relaxed);
+            assert_eq!(monitor.look(), PressureLevel::Low);
+            seen.push((pressure.level(), pressure.write_delay().as_millis()));
+        }
+        use PressureLevel::{High, Low};
+        assert_eq!(
+            seen,
+            [
+                (Low, 0),
+                (Low, 0),
+                (High, 0),
+                (High, 250),
+                (High, 1_000),
+                (High, 4_000)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn where_nobody_watches_there_is_no_pressure() {
+        let pressure = MemoryPressure::none();
+        assert!(pressure.relieved(&World::system(), Duration::ZERO).await);
+    }
+}

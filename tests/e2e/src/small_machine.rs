@@ -1,0 +1,128 @@
+//! A process with little memory, under load: it holds less than it may, and no query is refused because much was written.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::harness::{Neap, Place, Reply, pause};
+
+const LIMIT: usize = 224 << 20;
+
+const WRITERS: usize = 3;
+
+/// The writes of each writer, and the rows of each.
+const WRITES: [usize; 2] = [30, 2_000];
+
+const QUERIES: [&str; 5] = [
+    "SELECT host, avg(usage) AS a, count(*) AS n FROM cpu GROUP BY host ORDER BY a DESC",
+    "SELECT * FROM cpu ORDER BY usage DESC, time LIMIT 10",
+    "SELECT DISTINCT host, region FROM cpu",
+    "SELECT host, time, row_number() OVER (PARTITION BY host ORDER BY time) AS r FROM cpu ORDER BY r LIMIT 10",
+    "SELECT count(*) AS n FROM cpu a JOIN cpu b ON a.host = b.host AND a.time = b.time WHERE a.usage > 950",
+];
+
+/// The memory that a process holds, without pages of files.
+fn held(neap: &Neap) -> usize {
+    let pid = neap.pid().as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+    kibibytes.parse::<usize>().unwrap() << 10
+}
+
+/// Rows of one write, each a point of its own; one in fifty is up to twenty days late.
+fn lines(writer: usize, number: usize) -> String {
+    let [writes, rows] = WRITES;
+    let line = |row: usize| {
+        let point = (writer * writes + number) * rows + row;
+        // Not whole days, so that no point of the same host is at the same time.
+        let late = if point.is_multiple_of(50) {
+            point % 20 * 86_399
+        } else {
+            0
+        };
+        let time = 1_700_000_000 + point - late;
+        format!(
+            "cpu,host=h{},region=r{} usage={}i,idle=0.{point} {time}\n",
+            point % 100,
+            point % 7,
+            point % 1_000
+        )
+    };
+    (0..rows).map(line).collect()
+}
+
+#[test]
+fn a_process_with_little_memory_holds_less_than_it_may_and_refuses_no_query_for_the_tail() {
+    let limit = LIMIT.to_string();
+    let neap = Neap::serve_with(&Place::directory(), &["--memory-limit", &limit]);
+    let (writing, asked, most) = (
+        AtomicUsize::new(WRITERS),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    let is_over = AtomicBool::new(false);
+    let write = |writer: usize| {
+        for number in 0..WRITES[0] {
+            let body = lines(writer, number);
+            // A writer that is told to come again does so.
+            while neap.try_write("d", &body, None).unwrap().status == 503 {
+                pause(Duration::from_millis(100));
+            }
+        }
+        writing.fetch_sub(1, Ordering::Relaxed);
+    };
+    let ask = |first: usize| {
+        for sql in QUERIES.iter().cycle().skip(first) {
+            if writing.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            let body = json!({ "db": "d", "q": sql }).to_string();
+            let reply = Reply::of(neap.request("POST", "/api/v3/query_sql").body(body)).unwrap();
+            // Before the first write there is nothing to query.
+            let is_early = asked.load(Ordering::Relaxed) == 0 && reply.status >= 400;
+            assert!(reply.status == 200 || is_early, "{sql}: {}", reply.text());
+            asked.fetch_add(usize::from(!is_early), Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                most.fetch_max(held(&neap), Ordering::Relaxed);
+                pause(Duration::from_millis(20));
+            }
+        });
+        let writers = [0, 1, 2].map(|writer| scope.spawn(move || write(writer)));
+        let queriers = [0, 2].map(|first| scope.spawn(move || ask(first)));
+        let all = writers.into_iter().chain(queriers);
+        let ended: Vec<_> = all.map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for result in ended {
+            result.unwrap();
+        }
+    });
+    let most = most.into_inner();
+    assert!(most < LIMIT / 100 * 95, "it held {} MiB", most >> 20);
+    assert!(asked.into_inner() > 0);
+    let rows = WRITERS * WRITES[0] * WRITES[1];
+    assert_eq!(
+        neap.query("d", "SELECT count(*) AS n FROM cpu"),
+        [json!({ "n": rows })]
+    );
+    let metrics = neap.get("/metrics").text();
+    assert!(
+        metrics.contains(&format!("neap_memory_limit_bytes {limit}\n")),
+        "{metrics}"
+    );
+    for part in ["queries", "tails", "chunks", "bodies", "segments"] {
+        let sample = format!("neap_memory_charged_bytes{{part=\"{part}\"}} ");
+        assert!(metrics.contains(&sample), "{part}: {metrics}");
+    }
+}
