@@ -15,6 +15,7 @@ pub(crate) mod instance;
 mod internal;
 mod log;
 mod narrow;
+mod objects;
 mod plugins;
 mod retention;
 mod system;
