@@ -6,6 +6,7 @@ mod bit_flips;
 mod cache_faults;
 mod cache_histories;
 mod caches;
+mod counts;
 mod damage;
 mod delete_statements;
 mod deletes;
