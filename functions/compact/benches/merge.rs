@@ -126,6 +126,7 @@ impl Place {
         let section = Section {
             object: object.ulid,
             offset: 0,
+            in_bundle: false,
             length: encoded.bytes.len() as u64,
             footer_length: encoded.footer_length,
             table: table.value.table("cpu").unwrap().id(),
@@ -144,7 +145,7 @@ impl Place {
             dropped: None,
             origin: None,
         };
-        let key = Key::Bundle(self.database, object.ulid);
+        let key = Key::Parquet(self.database, object.ulid);
         self.bucket
             .put(&key, Bytes::from(encoded.bytes), PutMode::Overwrite)
             .await

@@ -1,4 +1,6 @@
 //! The bundle of a flush: the rows of its segments, table by table, as sections.
+//!
+//! A flush that leaves one section writes it as a Parquet file of its own.
 
 use std::sync::Arc;
 
@@ -57,6 +59,7 @@ pub(crate) fn bundle(
             sections.push(Section {
                 object: object.ulid,
                 offset: bundle.len() as u64,
+                in_bundle: false,
                 length: encoded.bytes.len() as u64,
                 footer_length: encoded.footer_length,
                 table: id,
@@ -77,6 +80,10 @@ pub(crate) fn bundle(
             });
             bundle.extend_from_slice(&encoded.bytes);
         }
+    }
+    let in_bundle = sections.len() > 1;
+    for section in &mut sections {
+        section.in_bundle = in_bundle;
     }
     Ok(Bundle {
         bytes: bundle,

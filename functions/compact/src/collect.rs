@@ -400,7 +400,7 @@ impl Collector {
         let inline: BTreeSet<_> = manifest
             .sections
             .iter()
-            .map(|section| ObjectName::Bundle(section.object))
+            .map(|section| section.object_name())
             .chain(
                 manifest
                     .pages

@@ -163,7 +163,9 @@ impl Plan {
     fn passed(&self, damage: Vec<DamageRecord>) -> Vec<DamageRecord> {
         let is_passed = |record: &DamageRecord| match record.part {
             DamagedPart::Segment(name) => name.stamp <= self.cut,
-            DamagedPart::Section(..) | DamagedPart::Page(..) => false,
+            DamagedPart::Section(..) | DamagedPart::BundledSection(..) | DamagedPart::Page(..) => {
+                false
+            }
         };
         damage.into_iter().filter(is_passed).collect()
     }
@@ -392,7 +394,8 @@ impl Flusher {
         let gone_caches = kept.gone.clone();
         let caches = advance(&self.caches, database, kept, interval, &deletes, object);
         let object = (!sections.is_empty()).then_some(object);
-        let put = self.put_bundle(database, object, bundle);
+        let key = sections.first().map(|section| section.key(database));
+        let put = self.put_bundle(key, bundle);
         let (put, caches) = futures::join!(put, caches);
         if !put? {
             return Ok(Flushed::Nothing(GaveUp::NotStored));
@@ -485,16 +488,10 @@ impl Flusher {
     }
 
     /// Puts the bundle, if there is anything in it; whether it is there.
-    async fn put_bundle(
-        &self,
-        database: DatabaseId,
-        object: Option<DrawnObject>,
-        bundle: Vec<u8>,
-    ) -> Result<bool, CompactError> {
-        let Some(object) = object else {
+    async fn put_bundle(&self, key: Option<Key>, bundle: Vec<u8>) -> Result<bool, CompactError> {
+        let Some(key) = key else {
             return Ok(true);
         };
-        let key = Key::Bundle(database, object.ulid);
         let put = self
             .bucket
             .put(&key, Bytes::from(bundle), PutMode::Overwrite);

@@ -26,6 +26,7 @@ use datafusion::{
         optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
         push_down_limit::PushDownLimit, simplify_expressions::SimplifyExpressions,
     },
+    physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::SessionConfig,
 };
 use neap_bucket::StoreTime;
@@ -38,7 +39,7 @@ use crate::{
     caches::{DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction, NarrowToCache},
     interrupt::Interrupt,
     patterns::KeepBackslashes,
-    scan::{self, Behind, Shared, SnapshotTable},
+    scan::{self, AggregateSplit, Behind, Shared, SnapshotTable},
     system::{Cluster, SystemSchema},
 };
 
@@ -74,11 +75,15 @@ impl Sessions {
     ) -> Self {
         let mut analysis = Analyzer::new().rules;
         analysis.insert(0, Arc::new(KeepBackslashes));
+        let mut planning = PhysicalOptimizer::new().rules;
+        // Before any rule moves a filter into a scan.
+        planning.insert(0, Arc::new(AggregateSplit));
         let builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config(settings.partitions, settings.memory_pool_bytes))
             .with_runtime_env(Arc::clone(&runtime))
             .with_analyzer_rules(analysis)
+            .with_physical_optimizer_rules(planning)
             // After all others: what they make of the plan is what is looked at.
             .with_optimizer_rule(Arc::new(NarrowToCache));
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![

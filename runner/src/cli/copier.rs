@@ -164,11 +164,11 @@ impl Copier<'_> {
         Ok(databases)
     }
 
-    /// Copies bundles and pages that are not there with the same size.
+    /// Copies sections, bundles and pages that are not there with the same size.
     async fn copy_data(&self, database: DatabaseId, copied: &mut Copied) -> Result<(), CopyError> {
         self.progress.set_message(format!("database {database}"));
         let prefix = Key::data_prefix(database);
-        let is_data = |key: &Key| matches!(key, Key::Bundle(..) | Key::Page(..));
+        let is_data = |key: &Key| matches!(key, Key::Parquet(..) | Key::Bundle(..) | Key::Page(..));
         let mut wanted = keys(self.from, &prefix, is_data).await?;
         let there = keys(self.to, &prefix, is_data).await?;
         retain_missing(&mut wanted, &there, copied);

@@ -5,7 +5,8 @@
 //! db/<id>/catalog                    database catalog
 //! db/<id>/manifest                   manifest
 //! tail/<id>/<stamp>-<nonce>.wal      segments
-//! data/<id>/<ulid>.parquet           bundles
+//! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle, where an earlier release wrote it
+//! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
 //! data/<id>/<ulid>.page              spilled pages of a manifest
 //! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
 //! engine/<id>/<trigger>/checkpoint   what a trigger has seen (register)
@@ -47,7 +48,9 @@ pub enum Key {
     Manifest(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
-    /// A bundle of sections.
+    /// One section. Earlier releases gave such keys to bundles, too.
+    Parquet(DatabaseId, Ulid),
+    /// A bundle of several sections.
     Bundle(DatabaseId, Ulid),
     /// A spilled page of a manifest.
     Page(DatabaseId, Ulid),
@@ -91,7 +94,7 @@ impl Key {
         )
     }
 
-    /// The prefix of the bundles and pages of a database.
+    /// The prefix of the sections, bundles and pages of a database.
     pub fn data_prefix(database: DatabaseId) -> String {
         format!("data/{database}/")
     }
@@ -131,7 +134,7 @@ impl Key {
             Self::DatabaseCatalog(_) => KeyClass::DatabaseCatalog,
             Self::Manifest(_) => KeyClass::Manifest,
             Self::Segment(..) => KeyClass::Tail,
-            Self::Bundle(..) => KeyClass::Data,
+            Self::Parquet(..) | Self::Bundle(..) => KeyClass::Data,
             Self::Page(..) => KeyClass::Page,
             Self::Cache(..) => KeyClass::Cache,
             Self::Checkpoint(..) | Self::Tick(..) | Self::EngineLog(..) => KeyClass::Engine,
@@ -154,7 +157,7 @@ pub enum KeyClass {
     Manifest,
     /// Segments, and listings of them.
     Tail,
-    /// Bundles, and listings of data.
+    /// Sections and bundles of them, and listings of data.
     Data,
     /// Pages of manifests.
     Page,
@@ -240,7 +243,8 @@ impl fmt::Display for Key {
                 name.nonce,
                 width = Stamp::DIGITS,
             ),
-            Self::Bundle(database, ulid) => write!(f, "data/{database}/{ulid}.parquet"),
+            Self::Parquet(database, ulid) => write!(f, "data/{database}/{ulid}.parquet"),
+            Self::Bundle(database, ulid) => write!(f, "data/{database}/{ulid}.bundle"),
             Self::Page(database, ulid) => write!(f, "data/{database}/{ulid}.page"),
             Self::Cache(database, cache, ulid) => write!(f, "cache/{database}/{cache}/{ulid}"),
             Self::Checkpoint(database, trigger) => {
@@ -301,7 +305,8 @@ fn parse(text: &str) -> Option<Key> {
             let (ulid, extension) = last.split_once('.')?;
             let ulid = Ulid::from_string(ulid).ok()?;
             match extension {
-                "parquet" => Some(Key::Bundle(database, ulid)),
+                "parquet" => Some(Key::Parquet(database, ulid)),
+                "bundle" => Some(Key::Bundle(database, ulid)),
                 "page" => Some(Key::Page(database, ulid)),
                 _ => None,
             }
@@ -362,6 +367,8 @@ mod tests {
                 )
             }),
             (database.clone(), ulid.clone())
+                .prop_map(|(database, ulid)| Key::Parquet(database, ulid)),
+            (database.clone(), ulid.clone())
                 .prop_map(|(database, ulid)| Key::Bundle(database, ulid)),
             (database.clone(), ulid.clone()).prop_map(|(database, ulid)| Key::Page(database, ulid)),
             (database.clone(), any::<u32>(), ulid.clone()).prop_map(|(database, cache, ulid)| {
@@ -413,6 +420,7 @@ mod tests {
             "db/01/catalog",
             "tail/1/5-0.wal",
             "data/1/x.parquet",
+            "data/1/00000000010000000000000001.section",
             "cache/1/2",
             "cache/1/02/00000000000000000000000001",
             "db/1/other",

@@ -171,7 +171,8 @@ impl ObjectStoreAdapter {
     ) -> object_store::Result<(ObjectMeta, Bytes)> {
         let known = options.if_none_match.clone();
         let is_whole = options.range.is_none() && !options.head;
-        let backend = match is_whole && path.extension() == Some("parquet") {
+        let is_data = matches!(path.extension(), Some("parquet" | "bundle"));
+        let backend = match is_whole && is_data {
             true => &self.patient,
             false => &self.backend,
         };

@@ -11,7 +11,7 @@ use std::{
 
 use neap_bucket::{Key, Register, RegisterError, StoreTime, Versioned};
 use neap_catalog::DatabaseCatalog;
-use neap_manifest::{Manifest, ManifestError, ObjectName, Section};
+use neap_manifest::{Manifest, ManifestError, Section};
 use neap_schema::DatabaseId;
 
 use crate::{
@@ -311,7 +311,7 @@ impl Target<'_> {
         let bucket = &self.fsck.bucket;
         let is_there = |section: &Section| {
             let of = section.origin.unwrap_or(self.id);
-            let name = ObjectName::Bundle(section.object);
+            let name = section.object_name();
             let listed = inventories.get(&of).and_then(|objects| objects.get(&name));
             listed.is_some_and(|listed| section.range().end <= listed.size_bytes)
         };

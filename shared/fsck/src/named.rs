@@ -53,14 +53,14 @@ impl Named {
 
     fn add_live(&mut self, one: SectionWithFooter) {
         if one.section.origin.is_none() {
-            self.objects.insert(ObjectName::Bundle(one.section.object));
+            self.objects.insert(one.section.object_name());
         }
         self.live.push(one);
     }
 
     fn add_condemned(&mut self, section: &Arc<Section>, doomed: bool) {
         if section.origin.is_none() {
-            self.objects.insert(ObjectName::Bundle(section.object));
+            self.objects.insert(section.object_name());
         }
         if !doomed {
             self.condemned.push(Arc::clone(section));

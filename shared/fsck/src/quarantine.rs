@@ -46,8 +46,10 @@ impl FromStr for ObjectPart {
         let key: Option<Key> = key.parse().ok();
         match (key, offset) {
             (Some(key @ Key::Segment(..)), None) => Ok(Self { key, offset }),
-            (Some(key @ (Key::Bundle(..) | Key::Page(..))), _) => Ok(Self { key, offset }),
-            _ => Err("the key of a segment, a bundle or a page is expected".to_owned()),
+            (Some(key @ (Key::Parquet(..) | Key::Bundle(..) | Key::Page(..))), _) => {
+                Ok(Self { key, offset })
+            }
+            _ => Err("the key of a segment, a section, a bundle or a page is expected".to_owned()),
         }
     }
 }
@@ -65,9 +67,10 @@ impl ObjectPart {
     /// The database whose object it is.
     fn database(&self) -> Option<DatabaseId> {
         match self.key {
-            Key::Segment(database, _) | Key::Bundle(database, _) | Key::Page(database, _) => {
-                Some(database)
-            }
+            Key::Segment(database, _)
+            | Key::Parquet(database, _)
+            | Key::Bundle(database, _)
+            | Key::Page(database, _) => Some(database),
             _ => None,
         }
     }
@@ -80,9 +83,9 @@ impl ObjectPart {
         let key = record.key(database);
         match record.part {
             DamagedPart::Segment(_) => self.key == key,
-            DamagedPart::Section(_, offset) | DamagedPart::Page(_, offset) => {
-                self.is_at(&key, offset)
-            }
+            DamagedPart::Section(_, offset)
+            | DamagedPart::BundledSection(_, offset)
+            | DamagedPart::Page(_, offset) => self.is_at(&key, offset),
         }
     }
 }
@@ -291,7 +294,9 @@ impl Target<'_> {
             Key::Segment(of, name) if of == self.id && name.stamp > manifest.low_water_mark => {
                 self.damaged_segment(name).await?.into_iter().collect()
             }
-            Key::Bundle(..) => self.damaged_sections(part, manifest, catalog).await?,
+            Key::Parquet(..) | Key::Bundle(..) => {
+                self.damaged_sections(part, manifest, catalog).await?
+            }
             Key::Page(..) => self.damaged_pages(part, manifest).await?,
             _ => return Err(FsckError::NotNamed(part.to_string())),
         };
@@ -351,7 +356,7 @@ impl Target<'_> {
                 None => !self.is_whole(&section).await?,
             };
             if is_damaged {
-                let part = DamagedPart::Section(section.object, section.offset);
+                let part = DamagedPart::of_section(&section);
                 let lost = vec![LostRows::of_section(&section)];
                 found.push(Found {
                     section: Some(section),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neap_bucket::Key;
 use neap_catalog::DatabaseCatalog;
-use neap_manifest::{Manifest, ObjectName, Section, day_of};
+use neap_manifest::{Manifest, Section, day_of};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{Finding, FindingKind, Severity, store::Inventory};
@@ -39,7 +39,7 @@ pub(crate) fn lacking<'a>(
     let mut lacking: BTreeMap<(Key, TableId), Lacking> = BTreeMap::new();
     for section in sections {
         let of = section.origin.unwrap_or(database);
-        let name = ObjectName::Bundle(section.object);
+        let name = section.object_name();
         let listed = inventories.get(&of).and_then(|objects| objects.get(&name));
         let needed = section.range().end;
         if listed.is_some_and(|listed| needed <= listed.size_bytes) {

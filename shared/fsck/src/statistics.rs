@@ -129,6 +129,7 @@ mod tests {
         Section {
             object: Ulid::from_parts(1, 1),
             offset: 0,
+            in_bundle: false,
             length: 100,
             footer_length: 10,
             table: TableId::new(1),

@@ -78,6 +78,7 @@ fn database_of(key: &Key) -> Option<DatabaseId> {
         Key::DatabaseCatalog(database)
         | Key::Manifest(database)
         | Key::Segment(database, _)
+        | Key::Parquet(database, _)
         | Key::Bundle(database, _)
         | Key::Page(database, _)
         | Key::Cache(database, ..)

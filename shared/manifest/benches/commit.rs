@@ -21,7 +21,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use neap_bucket::{
-    Bucket, Clock, CountingStore, Counts, Key, KeyClass, Margins, MemoryStore, Operation, PutMode,
+    Bucket, Clock, CountingStore, Counts, KeyClass, Margins, MemoryStore, Operation, PutMode,
     Rules, Stamp, StoreTime, SystemClock, Versioned, World,
 };
 use neap_manifest::{
@@ -101,13 +101,15 @@ impl Site {
     async fn bundle(&self, sections: &mut [Section]) -> DrawnObject {
         let object = DrawnObject::draw(&self.bucket).unwrap();
         let size_bytes = ROWS + u64::from(FOOTER);
+        let is_bundle = sections.len() > 1;
         for (at, section) in sections.iter_mut().enumerate() {
             section.object = object.ulid;
+            section.in_bundle = is_bundle;
             section.offset = at as u64 * size_bytes;
             section.length = size_bytes;
         }
         let body = vec![7; sections.len() * size_bytes as usize];
-        let key = Key::Bundle(DATABASE, object.ulid);
+        let key = sections[0].key(DATABASE);
         let put = self.bucket.put(&key, body.into(), PutMode::Overwrite);
         put.await.unwrap();
         object
@@ -126,6 +128,7 @@ impl Site {
         let section = |table: u32| Section {
             object: Ulid::nil(),
             offset: 0,
+            in_bundle: false,
             length: 0,
             footer_length: FOOTER,
             table: TableId::new(table),

@@ -51,10 +51,10 @@ impl Census {
     /// Whether a damaged page may name an object.
     fn may_be_in_unreadable(&self, object: &ObjectName) -> bool {
         match (object, &self.unreadable) {
-            (ObjectName::Bundle(bundle), Some(page)) => {
-                // A bundle may be named for so long after its name was drawn.
+            (ObjectName::Parquet(object) | ObjectName::Bundle(object), Some(page)) => {
+                // An object may be named for so long after its name was drawn.
                 let slack = u64::try_from(OBJECT_NAME_AGE.as_millis()).unwrap_or(u64::MAX);
-                bundle.timestamp_ms() <= page.timestamp_ms().saturating_add(slack)
+                object.timestamp_ms() <= page.timestamp_ms().saturating_add(slack)
             }
             _ => false,
         }
@@ -99,7 +99,7 @@ impl Census {
     fn count_live(&mut self, section: &Section) {
         match section.origin {
             None => {
-                self.live.insert(ObjectName::Bundle(section.object));
+                self.live.insert(section.object_name());
             }
             Some(origin) => {
                 self.origins.insert(origin);

@@ -94,7 +94,7 @@ impl Manifest {
             .sections
             .iter()
             .filter(|section| section.origin.is_none());
-        named.extend(own.map(|section| ObjectName::Bundle(section.object)));
+        named.extend(own.map(|section| section.object_name()));
         named.extend(self.pages.iter().map(|page| ObjectName::Page(page.object)));
         for entry in &self.condemned {
             named.extend(by.census.names_of(entry));

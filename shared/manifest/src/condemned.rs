@@ -23,7 +23,12 @@ use crate::{PageRef, Section, page::PagePlace, section::SectionPlace};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectName {
-    /// A bundle of sections.
+    /// An object whose name ends in `.parquet`: one section, or a bundle of an earlier release, which called all
+    /// objects of sections so.
+    #[serde(rename = "bundle")]
+    Parquet(Ulid),
+    /// A bundle of several sections.
+    #[serde(rename = "section_bundle")]
     Bundle(Ulid),
     /// An object with pages.
     Page(Ulid),
@@ -33,6 +38,7 @@ impl ObjectName {
     /// The key of the object.
     pub fn key(self, database: DatabaseId) -> Key {
         match self {
+            Self::Parquet(ulid) => Key::Parquet(database, ulid),
             Self::Bundle(ulid) => Key::Bundle(database, ulid),
             Self::Page(ulid) => Key::Page(database, ulid),
         }
@@ -41,6 +47,7 @@ impl ObjectName {
     /// The name in a key; `None` if it is not one of a data object.
     pub fn of_key(key: &Key) -> Option<(DatabaseId, Self)> {
         match key {
+            Key::Parquet(database, ulid) => Some((*database, Self::Parquet(*ulid))),
             Key::Bundle(database, ulid) => Some((*database, Self::Bundle(*ulid))),
             Key::Page(database, ulid) => Some((*database, Self::Page(*ulid))),
             _ => None,
@@ -127,7 +134,7 @@ impl Condemned {
         sections: impl IntoIterator<Item = &'a Section>,
     ) -> BTreeSet<ObjectName> {
         let own = |section: &Section| match section.origin {
-            None => Some(ObjectName::Bundle(section.object)),
+            None => Some(section.object_name()),
             Some(_) => None,
         };
         match &self.what {

@@ -31,18 +31,31 @@ pub const MAX_DAMAGE_RECORDS: usize = 1_000;
 pub enum DamagedPart {
     /// A segment.
     Segment(SegmentName),
-    /// A section: its bundle and its first byte.
+    /// A section: its object, whose name ends in `.parquet`, and its first byte.
     Section(Ulid, u64),
+    /// A section: its bundle and its first byte.
+    BundledSection(Ulid, u64),
     /// A page: its object and its first byte.
     Page(Ulid, u64),
 }
 
 impl DamagedPart {
+    /// The part that is a section.
+    pub fn of_section(section: &Section) -> Self {
+        match section.object_name() {
+            ObjectName::Bundle(object) => Self::BundledSection(object, section.offset),
+            ObjectName::Parquet(object) | ObjectName::Page(object) => {
+                Self::Section(object, section.offset)
+            }
+        }
+    }
+
     /// The key of the object.
     pub fn key(self, database: DatabaseId) -> Key {
         match self {
             Self::Segment(name) => Key::Segment(database, name),
-            Self::Section(object, _) => Key::Bundle(database, object),
+            Self::Section(object, _) => Key::Parquet(database, object),
+            Self::BundledSection(object, _) => Key::Bundle(database, object),
             Self::Page(object, _) => Key::Page(database, object),
         }
     }
@@ -51,7 +64,8 @@ impl DamagedPart {
     pub(crate) fn object(self) -> Option<ObjectName> {
         match self {
             Self::Segment(_) => None,
-            Self::Section(object, _) => Some(ObjectName::Bundle(object)),
+            Self::Section(object, _) => Some(ObjectName::Parquet(object)),
+            Self::BundledSection(object, _) => Some(ObjectName::Bundle(object)),
             Self::Page(object, _) => Some(ObjectName::Page(object)),
         }
     }
@@ -186,7 +200,9 @@ impl DamageRecord {
     pub fn name(&self, database: DatabaseId) -> String {
         match self.part {
             DamagedPart::Segment(_) => self.key(database).to_string(),
-            DamagedPart::Section(_, offset) | DamagedPart::Page(_, offset) => {
+            DamagedPart::Section(_, offset)
+            | DamagedPart::BundledSection(_, offset)
+            | DamagedPart::Page(_, offset) => {
                 format!("{}@{offset}", self.key(database))
             }
         }
@@ -414,7 +430,9 @@ impl Manifest {
                     self.distrust_caches_of(rows.table, version);
                 }
             }
-            DamagedPart::Segment(_) | DamagedPart::Section(..) => {
+            DamagedPart::Segment(_)
+            | DamagedPart::Section(..)
+            | DamagedPart::BundledSection(..) => {
                 return Err(QuarantineError::Changed);
             }
         }
@@ -422,7 +440,9 @@ impl Manifest {
             // A segment above the mark is in no earlier version.
             since: match record.part {
                 DamagedPart::Segment(_) => version,
-                DamagedPart::Section(..) | DamagedPart::Page(..) => record.since,
+                DamagedPart::Section(..)
+                | DamagedPart::BundledSection(..)
+                | DamagedPart::Page(..) => record.since,
             },
             ..record.clone()
         };

@@ -46,7 +46,11 @@ impl DrawnObject {
 
     /// Whether a commit on this base may still name the object: it is young, and was not taken for an orphan.
     pub(crate) fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
-        let names = [ObjectName::Bundle(self.ulid), ObjectName::Page(self.ulid)];
+        let names = [
+            ObjectName::Parquet(self.ulid),
+            ObjectName::Bundle(self.ulid),
+            ObjectName::Page(self.ulid),
+        ];
         let is_condemned = base
             .value
             .condemned
@@ -127,9 +131,11 @@ impl FlushCommit {
         let object = self.object.map(|object| object.ulid);
         let (mark, cut) = (self.read_mark, self.cut);
         let fail = |reason: String| Err(ManifestError::Impossible { reason });
+        let in_bundle = self.sections.len() > 1;
         let is_strange = |section: &&Section| {
             let interval = (section.above, section.upto) == (mark, cut);
-            Some(section.object) != object || section.origin.is_some() || !interval
+            let is_named = Some(section.object) == object && section.in_bundle == in_bundle;
+            !is_named || section.origin.is_some() || !interval
         };
         if let Some(section) = self.sections.iter().find(is_strange) {
             return fail(format!(

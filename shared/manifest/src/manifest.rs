@@ -73,8 +73,9 @@ impl RegisterValue for Manifest {
         magic: *b"NMAN",
         kind: "manifest",
         // 2: a release that knows no condemned sections and no row deletes would lose them. 3: one that knows
-        // no damage would answer without the rows, and delete the objects.
-        version: 3,
+        // no damage would answer without the rows, and delete the objects. 4: one that knows no names of bundles
+        // would look for their sections under other names.
+        version: 4,
     };
 }
 

@@ -305,7 +305,7 @@ impl ManifestStore {
             return Err(ManifestError::Impossible { reason });
         }
         let records = replacement.remove.iter().map(|section| {
-            let part = DamagedPart::Section(section.object, section.offset);
+            let part = DamagedPart::of_section(section);
             let lost = vec![LostRows::of_section(section)];
             let record = DamageRecord::of_object(part, lost, section.added);
             let origin = section.origin;

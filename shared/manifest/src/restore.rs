@@ -159,7 +159,15 @@ impl ManifestStore {
             damage: view
                 .reported_damage()
                 // Damaged sections of the view are live in the new database, where they are found anew.
-                .filter(|record| !matches!(record.part, DamagedPart::Section(..)))
+                .filter(|record| {
+                    let is_section = |part| {
+                        matches!(
+                            part,
+                            DamagedPart::Section(..) | DamagedPart::BundledSection(..)
+                        )
+                    };
+                    !is_section(record.part)
+                })
                 .map(|record| DamageRecord {
                     origin: Some(record.origin.unwrap_or(source)),
                     since: 1,

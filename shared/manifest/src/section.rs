@@ -1,4 +1,12 @@
-//! Sections: the Parquet files inside bundles, and what the manifest knows of each.
+//! Sections: Parquet files, alone in an object or with others in a bundle, and what the manifest knows of each.
+//!
+//! ```text
+//! <ulid>.parquet   section                      of a merge, or of a flush that has one table and range of days
+//! <ulid>.bundle    section, section, ...        of any other flush
+//! ```
+//!
+//! Offsets in a section count from its own start, so a bundle is not a Parquet file by itself. Earlier releases
+//! gave bundles names that end in `.parquet`; they are read, and leave with the merges of their sections.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -7,6 +15,8 @@ use neap_row_delete::Condition;
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
+
+use crate::ObjectName;
 
 /// The length of a day in the unit of timestamps.
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -31,13 +41,16 @@ pub struct TagRange {
     pub has_null: bool,
 }
 
-/// The rows of one table and some days from one interval of stamps: a Parquet file inside a bundle.
+/// The rows of one table and some days from one interval of stamps: a Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
-    /// The bundle.
+    /// The object.
     pub object: Ulid,
-    /// Where in the bundle the section starts.
+    /// Where in the object the section starts.
     pub offset: u64,
+    /// Whether the object is a bundle by name, because it holds several sections.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_bundle: bool,
     /// The number of bytes.
     pub length: u64,
     /// The number of bytes at the section's end that hold the Parquet footer with its length and magic.
@@ -90,9 +103,17 @@ fn is_zero(stamp: &Stamp) -> bool {
 }
 
 impl Section {
-    /// The key of the bundle.
+    /// The name of the object.
+    pub fn object_name(&self) -> ObjectName {
+        match self.in_bundle {
+            true => ObjectName::Bundle(self.object),
+            false => ObjectName::Parquet(self.object),
+        }
+    }
+
+    /// The key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
-        Key::Bundle(self.origin.unwrap_or(database), self.object)
+        self.object_name().key(self.origin.unwrap_or(database))
     }
 
     /// Whether both are the same bytes.
@@ -136,12 +157,12 @@ impl Section {
         }
     }
 
-    /// The bytes of the bundle that are the section.
+    /// The bytes of the object that are the section.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.length)
     }
 
-    /// The bytes of the bundle that are the section's Parquet footer.
+    /// The bytes of the object that are the section's Parquet footer.
     pub fn footer_range(&self) -> Range<u64> {
         let end = self.range().end;
         end.saturating_sub(u64::from(self.footer_length))..end

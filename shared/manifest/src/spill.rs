@@ -23,7 +23,6 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use neap_bucket::{Key, PutMode, Versioned};
 use neap_schema::{DatabaseId, TableId};
-use ulid::Ulid;
 
 use crate::{
     DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, Section, SectionWithFooter,
@@ -177,8 +176,8 @@ pub(crate) fn divide(sections: Vec<SectionWithFooter>) -> Vec<Vec<SectionWithFoo
     pages
 }
 
-/// Footers of a bundle, which may be another database's.
-type FooterSpan = Span<(Option<DatabaseId>, Ulid), SectionPlace>;
+/// Footers of an object, which may be another database's.
+type FooterSpan = Span<Key, SectionPlace>;
 
 type Footers = BTreeMap<SectionPlace, Bytes>;
 
@@ -219,15 +218,12 @@ impl ManifestStore {
         }
     }
 
-    /// Reads footers; none if the bundle is gone or too short.
+    /// Reads footers; none if the object is gone or too short.
     async fn fetch_footers(
         &self,
-        database: DatabaseId,
         span: FooterSpan,
     ) -> Result<Vec<(SectionPlace, Bytes)>, ManifestError> {
-        let (origin, object) = span.object;
-        let key = Key::Bundle(origin.unwrap_or(database), object);
-        let bytes = match self.fetch(&key, span.range.clone()).await {
+        let bytes = match self.fetch(&span.object, span.range.clone()).await {
             Err(ManifestError::PageGone { .. }) => return Ok(Vec::new()),
             found => found?,
         };
@@ -275,11 +271,14 @@ impl ManifestStore {
         };
         let moved = || batches.iter().flat_map(|batch| &batch.sections);
         let footers = moved().map(|section| {
-            let (origin, object, _) = section.place();
-            ((origin, object), section.footer_range(), section.place())
+            (
+                section.key(database),
+                section.footer_range(),
+                section.place(),
+            )
         });
         let mut footers: Footers = stream::iter(coalesce(footers.collect()))
-            .map(|span| self.fetch_footers(database, span))
+            .map(|span| self.fetch_footers(span))
             .buffered(PARALLEL_REQUESTS)
             .try_concat()
             .await?

@@ -64,6 +64,7 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
     Section {
         object: Ulid::from_parts(upto, u128::from(table)),
         offset: 0,
+        in_bundle: false,
         length: 32,
         footer_length: 8,
         table: TableId::new(table),

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Neap, Place, Server, neap, pause};
+use crate::{
+    harness::{Neap, Place, Server, neap, pause},
+    parquet_objects::check_readable,
+};
 
 /// How long everybody works: long enough for segments to be old enough for a flush (20 s on a network store),
 /// several times.
@@ -170,6 +173,9 @@ fn check(place: &Place, queriers: &[Neap], written: &Written) {
         "SELECT min_time, max_time FROM system.parquet_files WHERE table_name = 'samples'",
     );
     assert!(sections.len() <= 10, "{sections:?}");
+    if place.is_in_folder() {
+        check_readable(place, &queriers[0], "busy", "samples");
+    }
     // Its checks hold for every table: no two sections have a stamp of a day in common.
     let report = neap(&place.after(&["fsck", "--full"]));
     assert_eq!(report.status, Some(0), "{}", report.out);

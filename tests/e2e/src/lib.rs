@@ -32,6 +32,7 @@
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | requests that are refused, with status and body |
 //! | `clients` | the client libraries that people have, and requests as Telegraf sends them |
+//! | `parquet_objects` | other tools read what is a Parquet file by name |
 //! | `plugins` | plugins in Python: what they are given, what they may do, and what they can't |
 //! | `guides` | what the public guides of InfluxDB 3 and QuestDB show |
 //! | `command_line` | the commands, their output and their exit status |
@@ -70,6 +71,8 @@ mod life_of_data;
 mod malformed;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod parquet_objects;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]

@@ -20,9 +20,7 @@ struct Collection {
 
 fn name_of(entry: &Condemned) -> Option<ObjectName> {
     match &entry.what {
-        Dropped::Section(section) if section.origin.is_none() => {
-            Some(ObjectName::Bundle(section.object))
-        }
+        Dropped::Section(section) if section.origin.is_none() => Some(section.object_name()),
         Dropped::Section(_) | Dropped::Page(_) => None,
         Dropped::Object(name) => Some(*name),
     }
@@ -31,8 +29,7 @@ fn name_of(entry: &Condemned) -> Option<ObjectName> {
 fn live(manifest: &Manifest) -> BTreeSet<ObjectName> {
     let own = manifest.sections.iter();
     let own = own.filter(|section| section.origin.is_none());
-    own.map(|section| ObjectName::Bundle(section.object))
-        .collect()
+    own.map(|section| section.object_name()).collect()
 }
 
 fn names_of(manifest: &Manifest, is_wanted: impl Fn(&Condemned) -> bool) -> BTreeSet<ObjectName> {

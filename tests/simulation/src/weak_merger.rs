@@ -81,7 +81,7 @@ impl Instance {
             None => None,
             Some(encoded) => {
                 let section = section_of(&job, object, &encoded, &manifest.value);
-                let key = Key::Bundle(database, object.ulid);
+                let key = Key::Parquet(database, object.ulid);
                 let body = Bytes::from(encoded.bytes);
                 self.bucket.put(&key, body, PutMode::Overwrite).await.ok()?;
                 Some(section)
@@ -163,6 +163,7 @@ fn section_of(
     Section {
         object: object.ulid,
         offset: 0,
+        in_bundle: false,
         length: encoded.bytes.len() as u64,
         footer_length: encoded.footer_length,
         table: job.table,
@@ -255,9 +256,9 @@ impl Merged {
         Some(next)
     }
 
-    /// Whether the bundle is young, and was not taken for an orphan.
+    /// Whether the object is young, and was not taken for an orphan.
     fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
-        let name = ObjectName::Bundle(self.object.ulid);
+        let name = ObjectName::Parquet(self.object.ulid);
         let mut condemned = base.value.condemned.iter();
         let is_condemned = condemned
             .any(|entry| matches!(&entry.what, Dropped::Object(object) if *object == name));

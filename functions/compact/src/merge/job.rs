@@ -305,7 +305,7 @@ impl Merger {
         };
         let add = (rows > 0).then(|| task.section(object, &encoded));
         if add.is_some() {
-            let key = Key::Bundle(task.database, object.ulid);
+            let key = Key::Parquet(task.database, object.ulid);
             let body = Bytes::from(encoded.bytes);
             let put = self.bucket.put(&key, body, PutMode::Overwrite).await?;
             if put.value == Put::Refused {
@@ -372,6 +372,7 @@ impl Task {
         Section {
             object: object.ulid,
             offset: 0,
+            in_bundle: false,
             length: encoded.bytes.len() as u64,
             footer_length: encoded.footer_length,
             table: self.job.table,

@@ -76,20 +76,32 @@ async fn orphans_go_after_a_day_and_keys_of_others_never() {
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
     let id = stage.id("db").await;
-    let orphan = Key::Bundle(id, stage.bucket.draw_ulid());
-    let alien = [format!("data/{id}/readme.txt"), "data/x".to_owned()];
+    let orphans = [
+        Key::Parquet(id, stage.bucket.draw_ulid()),
+        Key::Bundle(id, stage.bucket.draw_ulid()),
+    ];
+    let alien = [
+        format!("data/{id}/readme.txt"),
+        format!("data/{id}/{}.sections", stage.bucket.draw_ulid()),
+        "data/x".to_owned(),
+    ];
     let body = Bytes::from_static(b"left by a crash");
-    let put = stage.bucket.put(&orphan, body.clone(), PutMode::Overwrite);
-    put.await.unwrap();
+    for orphan in &orphans {
+        let put = stage.bucket.put(orphan, body.clone(), PutMode::Overwrite);
+        put.await.unwrap();
+    }
     for key in &alien {
         let put = stage.store.put(key, body.clone(), PutMode::Overwrite);
         put.await.unwrap();
     }
     assert_eq!(stage.look(23 * HOUR).await.collected.orphans, 0);
-    assert_eq!(stage.look(2 * HOUR).await.collected.orphans, 1);
+    assert_eq!(stage.look(2 * HOUR).await.collected.orphans, 2);
     assert_eq!(stage.look(2 * HOUR).await.collected.orphans, 0);
-    assert_eq!(stage.look(2 * HOUR).await.collected.objects, 1);
-    assert!(!stage.keys("data/").await.contains(&orphan.to_string()));
+    assert_eq!(stage.look(2 * HOUR).await.collected.objects, 2);
+    let left = stage.keys("data/").await;
+    for orphan in &orphans {
+        assert!(!left.contains(&orphan.to_string()), "{orphan}");
+    }
     for key in &alien {
         let found = stage.store.get(key, GetOptions::default()).await.unwrap();
         assert!(matches!(found.value, Get::Found(_)), "{key}");
@@ -198,7 +210,8 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_lat
     };
     let late = [
         Key::Segment(id, name).to_string(),
-        Key::Bundle(id, Ulid::from_parts(1, 1)).to_string(),
+        Key::Parquet(id, Ulid::from_parts(1, 1)).to_string(),
+        Key::Bundle(id, Ulid::from_parts(1, 2)).to_string(),
         format!("data/{id}/notes.txt"),
     ];
     for key in &late {
@@ -212,7 +225,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_lat
     let root = catalog.root(Duration::ZERO).await.unwrap();
     assert!(!root.value.databases().contains_key(&id));
     assert_eq!(stage.keys("tail/").await, [] as [String; 0]);
-    assert_eq!(stage.keys("data/").await, [late[2].clone()], "not Neap's");
+    assert_eq!(stage.keys("data/").await, [late[3].clone()], "not Neap's");
     assert_eq!(stage.keys("db/").await, [] as [String; 0]);
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     assert!(stage.id("db").await > id, "its id is not given again");

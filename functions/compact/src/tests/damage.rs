@@ -291,7 +291,9 @@ async fn a_damaged_page_stops_only_its_table_and_no_bundle_that_it_may_name_goes
     // Those that the page may name: they were there before it.
     let bundles: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
     let may_be_named = |key: &&String| match key.parse() {
-        Ok(Key::Bundle(_, bundle)) => bundle.timestamp_ms() <= page.object.timestamp_ms(),
+        Ok(Key::Parquet(_, bundle) | Key::Bundle(_, bundle)) => {
+            bundle.timestamp_ms() <= page.object.timestamp_ms()
+        }
         _ => false,
     };
     let bundles: BTreeSet<_> = bundles.iter().filter(may_be_named).cloned().collect();
@@ -418,7 +420,7 @@ async fn a_section_that_is_set_aside_leaves_and_its_bundle_stays() {
     let manifest = stage.manifest("db").await;
     assert_eq!((rows(&manifest, a), rows(&manifest, b)), (1, 1));
     assert_eq!(manifest.condemned, []);
-    let part = DamagedPart::Section(section.object, section.offset);
+    let part = DamagedPart::of_section(&section);
     let record = manifest.damage_of(part).unwrap();
     assert_eq!(record.lost, [LostRows::of_section(&section)]);
     assert_eq!(record.name(id), format!("{bundle}@{}", section.offset));

@@ -28,6 +28,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData},
 };
 
+use super::regions::TimeRange;
 use crate::executor::Home;
 
 /// Ranges with less than this between them are read with one request.
@@ -325,7 +326,7 @@ fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
     })
 }
 
-/// A section as a Parquet file: a range of a bundle.
+/// A section as a Parquet file: an object, or a range of a bundle.
 #[derive(Clone, Debug)]
 pub(crate) struct SectionFile {
     key: Key,
@@ -343,6 +344,19 @@ impl SectionFile {
             section: Arc::clone(&loaded.section),
             footer: loaded.footer.clone(),
         }
+    }
+
+    /// The time of its rows.
+    pub(crate) fn time(&self) -> TimeRange {
+        TimeRange {
+            min: self.section.min_time,
+            max: self.section.max_time,
+        }
+    }
+
+    /// What the manifest says of it.
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
     }
 
     /// The number of bytes.

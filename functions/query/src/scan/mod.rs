@@ -1,5 +1,6 @@
 //! Tables of a snapshot: which sections and segments a query needs, and how their rows become points.
 
+mod aggregate_split;
 mod data;
 mod dedup;
 mod hidden;
@@ -18,6 +19,7 @@ use tail::TailError;
 
 use crate::{caches::Bases, executor::Home};
 
+pub(crate) use aggregate_split::AggregateSplit;
 pub use data::DataCacheStats;
 pub(crate) use data::{Data, DataCacheLimits, DataError};
 pub(crate) use plan::STORE_URL;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow::{compute::SortOptions, datatypes::SchemaRef};
 use datafusion::{
     catalog::Session,
-    common::{Result, ScalarValue, plan_datafusion_err},
+    common::{Result, ScalarValue, Statistics, plan_datafusion_err, stats::Precision},
     datasource::{
         listing::PartitionedFile,
         memory::MemorySourceConfig,
@@ -142,25 +142,26 @@ impl TableScan<'_> {
         regions: &Regions,
     ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let mut plans = Vec::new();
-        // Sections that are read whole, by what is hidden of them.
-        let mut whole: Vec<(&Hidden, Vec<&SectionFile>)> = Vec::new();
+        // Sections that are read whole, by what is hidden of them and whether the filters are true of all rows.
+        let mut whole: Vec<(&Hidden, bool, Vec<&SectionFile>)> = Vec::new();
         for (source, ranges) in sources.iter().zip(&regions.direct) {
             match &source.rows {
                 _ if ranges.is_empty() => {}
                 SourceRows::Section(file) if ranges.contains(&source.time) => {
+                    let passes = self.passes(file);
                     let alike = whole
                         .iter_mut()
-                        .find(|(hidden, _)| **hidden == source.hidden);
+                        .find(|(hidden, pass, _)| **hidden == source.hidden && *pass == passes);
                     match alike {
-                        Some((_, files)) => files.push(file),
-                        None => whole.push((&source.hidden, vec![file])),
+                        Some((.., files)) => files.push(file),
+                        None => whole.push((&source.hidden, passes, vec![file])),
                     }
                 }
                 SourceRows::Section(file) => {
                     let files = [file];
                     plans.push(self.seen_directly(
                         &files,
-                        &source.hidden,
+                        (&source.hidden, false),
                         Some(ranges),
                         projection,
                     )?);
@@ -172,25 +173,32 @@ impl TableScan<'_> {
                 SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
             }
         }
-        for (hidden, files) in whole {
-            plans.push(self.seen_directly(&files, hidden, None, projection)?);
+        for (hidden, pass, files) in whole {
+            plans.push(self.seen_directly(&files, (hidden, pass), None, projection)?);
         }
         Ok(plans)
     }
 
-    /// The rows of sections that are seen, all or those whose time is in the ranges.
+    /// Whether the filters are true of all rows of a section, by its times.
+    fn passes(&self, file: &SectionFile) -> bool {
+        self.predicates.is_time_only && self.predicates.time.contains(file.time())
+    }
+
+    /// The rows of sections that are seen, all or those whose time is in the ranges. If the filters are true of all
+    /// of them, they are not applied, so that the statistics stay exact.
     fn seen_directly(
         &self,
         files: &[&SectionFile],
-        hidden: &Hidden,
+        (hidden, pass): (&Hidden, bool),
         ranges: Option<&[TimeRange]>,
         projection: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let all = self.predicates.all.as_ref();
+        let all = self.predicates.all.as_ref().filter(|_| !pass);
         let seen = self.hiding.seen_of(hidden);
         let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
         // What is outside of the ranges is in an overlap, and counts there.
-        let limit = self.limit.filter(|_| seen.is_none());
+        let is_filtered = seen.is_some() || self.predicates.all.is_some();
+        let limit = self.limit.filter(|_| !is_filtered);
         let mut plan = self.sections(files, &wide, all, Wanted::Any(limit))?;
         if let Some(ranges) = ranges {
             plan = within(plan, ranges)?;
@@ -299,13 +307,34 @@ impl TableScan<'_> {
         let mut config =
             FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
                 .with_projection_indices(Some(projection.to_vec()))?
+                .with_statistics(self.statistics(files))
                 .with_file_groups(groups);
         match wanted {
             Wanted::Sorted(order) => config = config.with_output_ordering(vec![order]),
-            Wanted::Any(limit) if predicate.is_none() => config = config.with_limit(limit),
-            Wanted::Any(_) => {}
+            Wanted::Any(limit) => config = config.with_limit(limit),
         }
         Ok(DataSourceExec::from_data_source(config.build()))
+    }
+
+    /// The statistics of sections in terms of the whole table: what the manifest says of their rows is exact, and
+    /// no section has a point twice.
+    fn statistics(&self, files: &[&SectionFile]) -> Statistics {
+        let rows = files.iter().map(|file| file.section().rows).sum::<u64>();
+        let times = files.iter().map(|file| file.time());
+        let times = times.reduce(|one, other| TimeRange {
+            min: one.min.min(other.min),
+            max: one.max.max(other.max),
+        });
+        let mut statistics = Statistics::new_unknown(self.schema);
+        statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
+        let column = self.schema.index_of(TIME_COLUMN).ok();
+        let column = column.and_then(|at| statistics.column_statistics.get_mut(at));
+        if let (Some(column), Some(times)) = (column, times) {
+            let time = |time| Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), None));
+            (column.min_value, column.max_value) = (time(times.min), time(times.max));
+            column.null_count = Precision::Exact(0);
+        }
+        statistics
     }
 
     /// The rows of the tail in these ranges.

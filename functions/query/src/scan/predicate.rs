@@ -31,6 +31,8 @@ pub(crate) struct Predicates {
     pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
     /// The time that the filters leave.
     pub(crate) time: TimeRange,
+    /// Whether all rows of that time pass the filters.
+    pub(crate) is_time_only: bool,
 }
 
 impl Predicates {
@@ -56,8 +58,10 @@ impl Predicates {
                 .transpose()
         };
         let key: Vec<Expr> = filters.iter().filter(is_key).cloned().collect();
+        let (time, is_time_only) = time_range(filters);
         Ok(Self {
-            time: time_range(&key),
+            time,
+            is_time_only,
             key: physical(key)?,
             all: physical(filters.to_vec())?,
         })
@@ -88,45 +92,67 @@ impl Predicates {
     }
 }
 
-/// The time that a conjunction of filters leaves; more than that where a filter is not a plain comparison.
-fn time_range(filters: &[Expr]) -> TimeRange {
+/// The time that a conjunction of filters leaves, and whether all rows of that time pass them. Filters that are no
+/// plain comparisons with the time narrow nothing.
+fn time_range(filters: &[Expr]) -> (TimeRange, bool) {
     let mut range = TimeRange::ALL;
+    let mut is_all = true;
     for filter in filters.iter().flat_map(split_conjunction) {
-        match filter {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                if let (true, Some(time)) = (is_time(left), nanoseconds(right)) {
-                    narrow(&mut range, *op, time);
-                } else if let (Some(time), true, Some(op)) =
-                    (nanoseconds(left), is_time(right), op.swap())
-                {
-                    narrow(&mut range, op, time);
-                }
-            }
-            Expr::Between(between) if !between.negated && is_time(&between.expr) => {
-                if let Some(low) = nanoseconds(&between.low) {
-                    narrow(&mut range, Operator::GtEq, low);
-                }
-                if let Some(high) = nanoseconds(&between.high) {
-                    narrow(&mut range, Operator::LtEq, high);
-                }
-            }
-            _ => {}
-        }
+        is_all &= narrow_by(&mut range, filter);
     }
-    range
+    (range, is_all)
 }
 
-fn narrow(range: &mut TimeRange, operator: Operator, time: i64) {
+/// Narrows a range by a filter; whether all times of the range pass it then.
+fn narrow_by(range: &mut TimeRange, filter: &Expr) -> bool {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            if let (true, Some(time)) = (is_time(left), nanoseconds(right)) {
+                narrow(range, *op, time)
+            } else if let (Some(time), true, Some(op)) =
+                (nanoseconds(left), is_time(right), op.swap())
+            {
+                narrow(range, op, time)
+            } else {
+                false
+            }
+        }
+        Expr::Between(between) if !between.negated && is_time(&between.expr) => {
+            let low = nanoseconds(&between.low);
+            let high = nanoseconds(&between.high);
+            let is_low = low.is_some_and(|low| narrow(range, Operator::GtEq, low));
+            let is_high = high.is_some_and(|high| narrow(range, Operator::LtEq, high));
+            is_low && is_high
+        }
+        _ => false,
+    }
+}
+
+/// Narrows a range by a comparison of the time with a literal; whether all times of the range pass it then.
+fn narrow(range: &mut TimeRange, operator: Operator, time: i64) -> bool {
     match operator {
         Operator::Eq => {
             range.min = range.min.max(time);
             range.max = range.max.min(time);
+            true
         }
-        Operator::GtEq => range.min = range.min.max(time),
-        Operator::Gt => range.min = range.min.max(time.saturating_add(1)),
-        Operator::LtEq => range.max = range.max.min(time),
-        Operator::Lt => range.max = range.max.min(time.saturating_sub(1)),
-        _ => {}
+        Operator::GtEq => {
+            range.min = range.min.max(time);
+            true
+        }
+        Operator::Gt => {
+            range.min = range.min.max(time.saturating_add(1));
+            time < i64::MAX
+        }
+        Operator::LtEq => {
+            range.max = range.max.min(time);
+            true
+        }
+        Operator::Lt => {
+            range.max = range.max.min(time.saturating_sub(1));
+            time > i64::MIN
+        }
+        _ => false,
     }
 }
 
@@ -235,7 +261,7 @@ mod tests {
             col("time").between(at(5), at(40)),
             col("host").eq(lit("a")),
         ];
-        assert_eq!(time_range(&filters), TimeRange { min: 11, max: 40 });
+        assert_eq!(time_range(&filters).0, TimeRange { min: 11, max: 40 });
     }
 
     #[test]
@@ -245,6 +271,28 @@ mod tests {
             col("time").not_between(at(5), at(40)),
             col("time").not_eq(at(1)),
         ];
-        assert_eq!(time_range(&filters), TimeRange::ALL);
+        assert_eq!(time_range(&filters), (TimeRange::ALL, false));
+    }
+
+    #[test]
+    fn only_plain_comparisons_with_time_pass_all_rows_of_their_time() {
+        let is_all = |filters: &[Expr]| time_range(filters).1;
+        assert!(is_all(&[]));
+        assert!(is_all(&[
+            col("time").gt(at(10)).and(at(50).gt_eq(col("time"))),
+            col("time").between(at(5), at(40)),
+            col("time").eq(at(20)),
+        ]));
+        for filter in [
+            col("host").eq(lit("a")),
+            col("time").gt(at(10)).and(col("host").is_null()),
+            col("time").not_eq(at(1)),
+            col("time").between(at(5), col("time")),
+            // No time passes these, but the last and the first one are left of the range.
+            col("time").gt(at(i64::MAX)),
+            col("time").lt(at(i64::MIN)),
+        ] {
+            assert!(!is_all(&[filter]));
+        }
     }
 }

@@ -185,6 +185,23 @@ impl History {
         let points = self.points(shown);
         assert_eq!(counted, format!("n\n{}\n", points.len()));
 
+        // Bounds of time that differ from step to step.
+        let (first, last) = [(0, 5), (0, 2), (1, 4), (3, 3), (4, 9)][self.done.len() % 5];
+        let times = points.keys().map(|(_, time)| *time);
+        let times: Vec<i64> = times.filter(|time| (first..=last).contains(time)).collect();
+        let (_, found) = ask(&format!(
+            "SELECT count(*) AS n, (CAST(min(time) AS BIGINT) - {FIRST}) / {HALF_DAY} AS first, \
+             (CAST(max(time) AS BIGINT) - {FIRST}) / {HALF_DAY} AS last FROM t \
+             WHERE time >= to_timestamp({}) AND time <= to_timestamp({})",
+            FIRST + first * HALF_DAY,
+            FIRST + last * HALF_DAY
+        ))
+        .await;
+        let end = |time: Option<&i64>| time.map_or(String::new(), |time| time.to_string());
+        let ends = (end(times.iter().min()), end(times.iter().max()));
+        let expected = format!("n,first,last\n{},{},{}\n", times.len(), ends.0, ends.1);
+        assert_eq!(found, expected);
+
         let text = |value: Option<i8>| value.map_or(String::new(), |value| value.to_string());
         let mut expected: Vec<String> = points
             .iter()

@@ -114,7 +114,7 @@ async fn only_sections_that_the_cutoff_divides_are_filtered() {
     one.keep(Some(24 * HOUR + Duration::from_secs(11))).await;
     let plan = one.sql("EXPLAIN SELECT v FROM t").await;
     assert_eq!(plan.matches("FilterExec").count(), 1, "{plan}");
-    assert_eq!(plan.matches(".parquet").count(), 2, "{plan}");
+    assert_eq!(plan.matches(".bundle@").count(), 2, "{plan}");
     assert_eq!(one.seen().await, (1, 3));
 }
 

@@ -85,7 +85,7 @@ async fn files_are_listed_by_table() {
         .sql("SELECT path FROM system.parquet_files WHERE size_bytes > 100 LIMIT 1")
         .await;
     assert!(
-        path.starts_with("path\ndata/1/") && path.ends_with(".parquet\n"),
+        path.starts_with("path\ndata/1/") && path.ends_with(".bundle\n"),
         "{path}"
     );
     let requests = one.requests(sql).await;

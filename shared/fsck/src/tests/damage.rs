@@ -432,12 +432,13 @@ async fn rows_that_are_out_of_order_or_there_twice() {
     let check = async |rows: &[Row<'_>]| {
         let encoded = encode_section(&tags, &batch(rows)).unwrap();
         let object = Ulid::from_parts(1, rows.len() as u128);
-        let key = Key::Bundle(stage.database, object).to_string();
+        let key = Key::Parquet(stage.database, object).to_string();
         stage.put(&key, encoded.bytes.clone()).await;
         stage
             .tamper_section(|section| {
                 section.object = object;
                 section.offset = 0;
+                section.in_bundle = false;
                 section.length = encoded.bytes.len() as u64;
                 section.crc32c = Some(encoded.crc32c);
                 section.footer_crc32c = Some(encoded.footer_crc32c);

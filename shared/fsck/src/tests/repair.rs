@@ -145,8 +145,10 @@ async fn what_is_said_of_a_page_is_mended() {
 #[tokio::test(start_paused = true)]
 async fn orphans_are_condemned_when_they_are_old_and_nothing_is_deleted() {
     for stage in Stage::filled().await {
-        let key = Key::Bundle(stage.database, Ulid::from_parts(5, 5));
+        let key = Key::Parquet(stage.database, Ulid::from_parts(5, 5));
         stage.put(&key.to_string(), vec![1, 2, 3]).await;
+        let bundle = Key::Bundle(stage.database, Ulid::from_parts(5, 6));
+        stage.put(&bundle.to_string(), vec![1, 2, 3, 4]).await;
         assert_eq!(
             lines(&stage.repair(false).await),
             "",
@@ -157,14 +159,15 @@ async fn orphans_are_condemned_when_they_are_old_and_nothing_is_deleted() {
         let report = stage.repair(false).await;
         assert!(report.clean);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(report.to_string().lines().take(2).collect::<Vec<_>>().join("\n"), @r#"
+            insta::assert_snapshot!(report.to_string().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
             note     data/1/00000000050000000000000005.parquet ("db"): nothing names it, 3 bytes that are 25 hours old: the collector removes it
-            repaired "db": 1 objects that nothing names are condemned, the collector deletes them
+            note     data/1/00000000050000000000000006.bundle ("db"): nothing names it, 4 bytes that are 25 hours old: the collector removes it
+            repaired "db": 2 objects that nothing names are condemned, the collector deletes them
             "#);
         }
         stage.bytes(&key).await;
         let condemned = &stage.manifest().await.value.condemned;
-        assert_eq!(condemned.len(), 1);
+        assert_eq!(condemned.len(), 2);
         let again = stage.repair(true).await;
         assert_eq!((lines(&again).as_str(), again.repaired.len()), ("", 0));
         let current = stage.manifest().await;

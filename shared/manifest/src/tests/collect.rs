@@ -18,9 +18,7 @@ fn doomed(current: &Versioned<Manifest>) -> usize {
 
 fn bundles(current: &Versioned<Manifest>) -> BTreeSet<ObjectName> {
     let sections = current.value.sections.iter();
-    sections
-        .map(|section| ObjectName::Bundle(section.object))
-        .collect()
+    sections.map(|section| section.object_name()).collect()
 }
 
 /// A site on which three sections became one.
@@ -162,7 +160,7 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
     let site = Site::new(100);
     site.flush(&[(1, 0)]).await;
     let late = site.next_flush(&site.read().await, &[(1, 0)]).await;
-    let orphan = ObjectName::Bundle(late.object.unwrap().ulid);
+    let orphan = ObjectName::Parquet(late.object.unwrap().ulid);
     assert_eq!(site.collect(HOUR).await.value.condemned, []);
     site.stage.sleep(ORPHAN_AGE).await;
     let base = site.read().await;
@@ -200,7 +198,7 @@ async fn what_a_commit_names_after_the_listing_is_no_orphan() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let flush = site.next_flush(&base, &[(1, 0)]).await;
-    let bundle = ObjectName::Bundle(flush.object.unwrap().ulid);
+    let bundle = ObjectName::Parquet(flush.object.unwrap().ulid);
     let mut collection = site.look(&base, HOUR).await;
     collection.orphans.insert(bundle);
     site.commit_flush(base.clone(), flush).await;

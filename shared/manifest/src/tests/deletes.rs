@@ -205,7 +205,7 @@ async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes()
     assert_eq!(pending(&current.value), 0);
     let mut collection = site.look(&base, Duration::ZERO).await;
     // Something to commit.
-    let orphan = ObjectName::Bundle(Ulid::from_parts(1, 1));
+    let orphan = ObjectName::Parquet(Ulid::from_parts(1, 1));
     collection.orphans.insert(orphan);
     let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 0)]).await;
     assert_eq!(current.value.pages.len(), 1);

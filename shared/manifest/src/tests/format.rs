@@ -61,6 +61,7 @@ fn damage() {
     };
     for part in [
         DamagedPart::Section(object, 8),
+        DamagedPart::BundledSection(object, 8),
         DamagedPart::Page(object, 9),
     ] {
         let record = DamageRecord::of_object(part, Vec::new(), 2);
@@ -68,15 +69,15 @@ fn damage() {
     }
     insta::assert_snapshot!(
         serde_json::to_string(&manifest.damage).unwrap(),
-        @r#"[{"part":{"segment":{"stamp":7,"nonce":3}},"origin":4,"lost":[{"table":3,"rows":4,"min_time":-5,"max_time":6}],"streams":[0,900],"since":2},{"part":{"section":["00000000010000000000000003",8]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}},{"part":{"page":["00000000010000000000000003",9]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}}]"#
+        @r#"[{"part":{"segment":{"stamp":7,"nonce":3}},"origin":4,"lost":[{"table":3,"rows":4,"min_time":-5,"max_time":6}],"streams":[0,900],"since":2},{"part":{"section":["00000000010000000000000003",8]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}},{"part":{"bundled_section":["00000000010000000000000003",8]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}},{"part":{"page":["00000000010000000000000003",9]},"lost":[],"since":2,"quarantine":{"version":5,"time":9}}]"#
     );
     let json = serde_json::to_string(&manifest).unwrap();
     assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
 }
 
 #[test]
-fn version_three() {
-    assert_eq!(Manifest::FORMAT.version, 3);
+fn version_four() {
+    assert_eq!(Manifest::FORMAT.version, 4);
     let range = TagRange {
         min: Some("a".to_owned()),
         max: None,
@@ -87,6 +88,7 @@ fn version_three() {
     recent.tags.insert("host".to_owned(), range);
     (recent.crc32c, recent.cleaned) = (Some(5), stamp(30));
     recent.origin = Some(DatabaseId::new(4));
+    recent.in_bundle = true;
     let mut dropped = recent.clone();
     dropped.dropped = Some(3);
     dropped.tags.clear();
@@ -112,7 +114,11 @@ fn version_three() {
             },
             condemned(Dropped::Page(page()), 4),
             condemned(
-                Dropped::Object(ObjectName::Bundle(Ulid::from_parts(1, 4))),
+                Dropped::Object(ObjectName::Parquet(Ulid::from_parts(1, 4))),
+                4,
+            ),
+            condemned(
+                Dropped::Object(ObjectName::Bundle(Ulid::from_parts(1, 6))),
                 4,
             ),
             condemned(Dropped::Object(ObjectName::Page(Ulid::from_parts(1, 5))), 4),
@@ -169,6 +175,7 @@ fn version_three() {
         {
           "object": "00000000010000000000000002",
           "offset": 0,
+          "in_bundle": true,
           "length": 32,
           "footer_length": 8,
           "table": 3,
@@ -245,6 +252,7 @@ fn version_three() {
             "section": {
               "object": "00000000010000000000000002",
               "offset": 0,
+              "in_bundle": true,
               "length": 32,
               "footer_length": 8,
               "table": 3,
@@ -293,6 +301,14 @@ fn version_three() {
           "what": {
             "object": {
               "bundle": "00000000010000000000000004"
+            }
+          },
+          "version": 4
+        },
+        {
+          "what": {
+            "object": {
+              "section_bundle": "00000000010000000000000006"
             }
           },
           "version": 4
@@ -423,6 +439,8 @@ fn json_of_the_first_release_is_read() {
     let manifest: Manifest = serde_json::from_str(old).unwrap();
     assert_eq!(manifest.check(), Ok(()));
     assert_eq!(manifest.section_count(), 9);
+    let key = manifest.sections[0].key(DatabaseId::new(1)).to_string();
+    assert_eq!(key, "data/1/0000000001000000000000002A.parquet");
     assert!(manifest.is_of_first_release());
     assert_eq!(manifest.pages[0].head_range(), None);
     assert_eq!(manifest.pages[0].clean_upto, stamp(0));

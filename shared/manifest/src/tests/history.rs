@@ -43,7 +43,7 @@ impl State {
 
     fn objects(&self) -> impl Iterator<Item = ObjectName> {
         let sections = self.sections.values();
-        sections.map(|section| ObjectName::Bundle(section.object))
+        sections.map(|section| section.object_name())
     }
 }
 

@@ -223,7 +223,7 @@ impl Play {
         for info in Manifest::versions(&current) {
             let (_, view) = Manifest::at(&current, info.mark).unwrap();
             for section in site.sections_of(&view).await {
-                let object = ObjectName::Bundle(section.object);
+                let object = section.object_name();
                 assert!(there.contains(&object), "{object:?} of {info:?} is gone");
             }
         }

@@ -378,14 +378,14 @@ async fn a_base_older_than_the_inputs_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_whose_name_is_old_or_was_taken_for_an_orphan_is_refused() {
+async fn an_object_whose_name_is_old_or_was_taken_for_an_orphan_is_refused() {
     let site = flushed(100, 2).await;
     let base = site.read().await;
     let inputs = site.table(1).await;
     let merge = site.merge(&base, &inputs).await;
-    let bundle = ObjectName::Bundle(merge.object.unwrap().ulid);
+    let name = ObjectName::Parquet(merge.object.unwrap().ulid);
     let mut collection = site.look(&base, Duration::from_secs(3_600)).await;
-    collection.orphans.insert(bundle);
+    collection.orphans.insert(name);
     let condemned = site.commit_collection(base.clone(), &collection).await;
     assert_eq!(condemned.value.condemned.len(), 1);
     assert_eq!(

@@ -8,8 +8,8 @@ use neap_schema::{DatabaseId, TableId};
 
 use super::site::{Site, delete_of, mark};
 use crate::{
-    DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, ObjectName, Replacement,
-    RestoreError, Section, TimeRange, section::SectionPlace,
+    DamageRecord, DamagedPart, LostRows, Manifest, ManifestError, Replacement, RestoreError,
+    Section, TimeRange, section::SectionPlace,
 };
 
 const RESTORED: DatabaseId = DatabaseId::new(2);
@@ -195,7 +195,7 @@ async fn what_is_restored_outlives_its_source() {
     }
     let copy = of_restored(&site);
     for section in copy.sections_of(&restored.value).await {
-        assert!(site.exists(ObjectName::Bundle(section.object)).await);
+        assert!(site.exists(section.object_name()).await);
     }
     // A copy of the copy names the source, too.
     let pin = copy

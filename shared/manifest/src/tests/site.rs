@@ -98,12 +98,14 @@ impl Site {
             }
         };
         let mut bundle = Vec::new();
-        for section in sections {
+        let in_bundle = sections.len() > 1;
+        for section in sections.iter_mut() {
+            section.in_bundle = in_bundle;
             section.object = object.ulid;
             section.offset = bundle.len() as u64;
             bundle.extend_from_slice(&[0; 32]);
         }
-        let key = Key::Bundle(self.database, object.ulid);
+        let key = sections[0].key(self.database);
         let put = self
             .instance
             .bucket

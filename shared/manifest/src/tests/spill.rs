@@ -1,7 +1,7 @@
 //! Moving sections to pages, and finding them there.
 
 use bytes::Bytes;
-use neap_bucket::{Change, Key, Operation, PutMode, Stamp, Versioned};
+use neap_bucket::{Change, Operation, PutMode, Stamp, Versioned};
 use neap_schema::TableId;
 
 use super::{DATABASE, Instance, Stage, job, section, site::Site, stamp};
@@ -36,6 +36,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
     for table in 1..=tables {
         let mut section = section(table, i32::try_from(n).unwrap(), n, n + 1);
         section.object = object.ulid;
+        section.in_bundle = tables > 1;
         section.offset = bundle.len() as u64;
         let footer = format!("{table:04}{n:04}");
         section.footer_crc32c = Some(crc32c::crc32c(footer.as_bytes()));
@@ -43,7 +44,7 @@ async fn flush(instance: &Instance, n: u64, tables: u32) -> FlushOutcome {
         bundle.extend_from_slice(footer.as_bytes());
         sections.push(section);
     }
-    let key = Key::Bundle(DATABASE, object.ulid);
+    let key = sections[0].key(DATABASE);
     let put = instance.bucket.put(&key, bundle.into(), PutMode::Overwrite);
     put.await.unwrap();
     let flush = FlushCommit {

@@ -54,6 +54,12 @@ pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> O
     let folder = TempDir::new().unwrap();
     let mut command = program(&neap_binary(), folder.path());
     command.args(arguments.iter().map(AsRef::as_ref));
+    output_of(command, input)
+}
+
+/// Runs a command with this as its standard input.
+pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
+    let folder = TempDir::new().unwrap();
     // Files rather than pipes: nobody has to read while the command runs.
     let [in_path, out_path, err_path] = ["in", "out", "err"].map(|name| folder.path().join(name));
     File::create(&in_path).unwrap().write_all(input).unwrap();

@@ -123,6 +123,11 @@ impl Place {
         }
     }
 
+    /// Whether the bucket is in the folder.
+    pub(crate) fn is_in_folder(&self) -> bool {
+        self.server.is_some() || self.name == "directory"
+    }
+
     /// A bucket of an S3 server of our own that runs already.
     pub(crate) fn s3(endpoint: &str, bucket: &str) -> Self {
         Self {

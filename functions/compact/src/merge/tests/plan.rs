@@ -35,6 +35,7 @@ fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Secti
     Arc::new(Section {
         object,
         offset: 0,
+        in_bundle: false,
         length,
         footer_length: 8,
         table: TABLE,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use neap_bucket::{
-    Bucket, CountingStore, Counts, Get, GetOptions, Key, Margins, MemoryStore, PutMode, Rules,
-    Stamp, World,
+    Bucket, CountingStore, Counts, Get, GetOptions, Margins, MemoryStore, PutMode, Rules, Stamp,
+    World,
 };
 use neap_catalog::{Catalog, Table};
 use neap_manifest::{
@@ -80,12 +80,15 @@ impl Stage {
         let tags = self.table.tag_names();
         let folded = fold(&tags, &self.table.arrow_schema(), rows).unwrap();
         let (mut bundle, mut sections) = (Vec::new(), Vec::new());
-        for range in split_by_days(folded).unwrap() {
+        let ranges = split_by_days(folded).unwrap();
+        let in_bundle = ranges.len() > 1;
+        for range in ranges {
             let rows = without_empty_fields(&tags, &range.rows).unwrap();
             let encoded = encode_section(&tags, &rows).unwrap();
             sections.push(Section {
                 object: object.ulid,
                 offset: bundle.len() as u64,
+                in_bundle,
                 length: encoded.bytes.len() as u64,
                 footer_length: encoded.footer_length,
                 table: self.table.id(),
@@ -106,11 +109,13 @@ impl Stage {
             });
             bundle.extend_from_slice(&encoded.bytes);
         }
-        let key = Key::Bundle(self.database, object.ulid);
-        self.bucket
-            .put(&key, Bytes::from(bundle), PutMode::Overwrite)
-            .await
-            .unwrap();
+        if let Some(section) = sections.first() {
+            let key = section.key(self.database);
+            let put = self
+                .bucket
+                .put(&key, Bytes::from(bundle), PutMode::Overwrite);
+            put.await.unwrap();
+        }
         let table = self.table.id();
         let commit = FlushCommit {
             read_mark: above,

@@ -1,0 +1,126 @@
+//! The objects that sections are in, by their names.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use neap_bucket::{
+    Change, Commit, Get, GetOptions, Key, ListRequest, MemoryStore, PutMode, Store, Versioned,
+};
+use neap_compact::Event;
+use neap_manifest::Manifest;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::instance::{DATABASE, HandClock, Instance};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+const ALL: &str = "SELECT * FROM m UNION ALL SELECT * FROM n ORDER BY k, time";
+
+impl Instance {
+    /// The keys of objects with data.
+    async fn objects(&self) -> Vec<String> {
+        let request = ListRequest {
+            prefix: &Key::data_prefix(DATABASE),
+            start_after: None,
+            page_token: None,
+        };
+        let page = self.counting.list(request).await.unwrap().value;
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+
+    async fn object(&self, key: &str) -> Bytes {
+        let got = self.counting.get(key, GetOptions::default()).await.unwrap();
+        match got.value {
+            Get::Found(object) => object.bytes,
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    /// Gives bundles the names that releases gave them which knew only one kind of name.
+    async fn rename_bundles(&self) {
+        for key in self.objects().await {
+            let Some(name) = key.strip_suffix(".bundle") else {
+                continue;
+            };
+            let (name, bytes) = (format!("{name}.parquet"), self.object(&key).await);
+            let put = self.counting.put(&name, bytes, PutMode::Overwrite);
+            put.await.unwrap();
+            self.counting.delete(&[key]).await.unwrap();
+        }
+        let base = self.manifests.read(DATABASE, None).await.unwrap();
+        let change = |base: &Versioned<Manifest>| {
+            let mut next = Manifest::successor(base);
+            for section in &mut next.sections {
+                Arc::make_mut(section).in_bundle = false;
+            }
+            Ok::<_, ()>(Change::Put(next, ()))
+        };
+        let register = self.manifests.register(DATABASE);
+        let commit = register.commit(Some(base), change).await.unwrap();
+        assert!(matches!(commit, Commit::Committed { .. }));
+    }
+}
+
+fn count(objects: &[String], end: &str) -> usize {
+    objects.iter().filter(|key| key.ends_with(end)).count()
+}
+
+#[tokio::test]
+async fn only_an_object_of_one_section_is_a_parquet_file_by_name() {
+    let one = Instance::alone().await;
+    one.write("m,k=a v=1i 1700000000000000000").await;
+    one.flush().await;
+    one.write("m,k=b v=1i 1700000000000000000\nn,k=c v=1i 1700000000000000000")
+        .await;
+    one.flush().await;
+    let objects = one.objects().await;
+    assert_eq!(
+        (count(&objects, ".parquet"), count(&objects, ".bundle")),
+        (1, 1)
+    );
+    for key in objects.iter().filter(|key| key.ends_with(".parquet")) {
+        let bytes = one.object(key).await;
+        let file = SerializedFileReader::new(bytes).unwrap();
+        assert_eq!(file.metadata().file_metadata().num_rows(), 1);
+    }
+    let sql = "SELECT table_name, path FROM system.parquet_files";
+    let files = one.sql(sql).await;
+    assert_eq!(files.matches(".bundle").count(), 2, "{files}");
+    assert_eq!(files.matches(".parquet").count(), 1, "{files}");
+    assert_eq!(one.merge().await, 1);
+    let files = one.sql(&format!("{sql} WHERE table_name = 'm'")).await;
+    assert_eq!(files.matches(".parquet").count(), 1, "{files}");
+}
+
+#[tokio::test]
+async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_collected() {
+    let clock = Arc::new(HandClock::default());
+    let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+    let one = Instance::new(Arc::clone(&store), Arc::clone(&clock)).await;
+    one.write("m,k=a v=1i 1700000000000000000\nn,k=b v=1i 1700000000000000000")
+        .await;
+    one.flush().await;
+    let all = one.sql(ALL).await;
+    one.rename_bundles().await;
+    let [bundle] = one.objects().await.try_into().unwrap();
+    assert!(bundle.ends_with(".parquet"));
+    drop(one);
+    // Nothing of it is in memory.
+    let again = Instance::new(store, clock).await;
+    assert_eq!(again.sql(ALL).await, all);
+
+    again
+        .write("m,k=c v=1i 1700000000000000000\nn,k=d v=1i 1700000000000000000")
+        .await;
+    again.flush().await;
+    assert_eq!(again.merge().await, 2);
+    for _ in 0..3 {
+        again.pass(2 * HOUR);
+        let report = again.compactor.handle(&Event::Collect, None).await;
+        assert_eq!(report.unwrap().failures, []);
+    }
+    let objects = again.objects().await;
+    assert!(!objects.contains(&bundle), "{objects:?}");
+    assert_eq!(count(&objects, ".parquet"), 2);
+    assert_eq!(again.sql(ALL).await.lines().count(), 5);
+}
