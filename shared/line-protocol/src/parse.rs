@@ -112,13 +112,18 @@ impl<'a, 'o> Parser<'a, 'o> {
         let mut at = 0;
         while let Some((begin, start)) = skip_blank_lines(body, at) {
             let end = start + line_length(tail(body, start));
-            let line = body.get(start..end).unwrap_or_default();
+            // A carriage return belongs to the newline behind it.
+            let line_end = match body.get(end - 1..=end) {
+                Some(b"\r\n") => end - 1,
+                _ => end,
+            };
+            let line = body.get(start..line_end).unwrap_or_default();
             self.lines += 1;
             match self.parse_line(line) {
                 Ok(()) => self.rows += 1,
                 Err(refusal) => {
-                    let original = body.get(begin..end).unwrap_or_default();
-                    self.report(original, end < body.len(), &refusal);
+                    let original = body.get(begin..line_end).unwrap_or_default();
+                    self.report(original, &refusal);
                     if self.options.stop_at_first_error {
                         break;
                     }
@@ -128,7 +133,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         }
     }
 
-    fn report(&mut self, line: &[u8], ends_with_newline: bool, refusal: &Refusal) {
+    fn report(&mut self, line: &[u8], refusal: &Refusal) {
         if self
             .options
             .max_errors
@@ -136,10 +141,6 @@ impl<'a, 'o> Parser<'a, 'o> {
         {
             return;
         }
-        let line = match line.strip_suffix(b"\r") {
-            Some(line) if ends_with_newline => line,
-            _ => line,
-        };
         self.errors.push(LineError {
             line_number: self.lines,
             original_line: text(line).into_owned(),
