@@ -112,17 +112,14 @@ impl<'a, 'o> Parser<'a, 'o> {
         let mut at = 0;
         while let Some((begin, start)) = skip_blank_lines(body, at) {
             let end = start + line_length(tail(body, start));
+            let line = body.get(start..end).unwrap_or_default();
             // A carriage return belongs to the newline behind it.
-            let line_end = match body.get(end - 1..=end) {
-                Some(b"\r\n") => end - 1,
-                _ => end,
-            };
-            let line = body.get(start..line_end).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.lines += 1;
             match self.parse_line(line) {
                 Ok(()) => self.rows += 1,
                 Err(refusal) => {
-                    let original = body.get(begin..line_end).unwrap_or_default();
+                    let original = body.get(begin..start + line.len()).unwrap_or_default();
                     self.report(original, &refusal);
                     if self.options.stop_at_first_error {
                         break;

@@ -12,29 +12,7 @@ use super::{
 use crate::Precision;
 
 /// The cases that are decoded differently here, because InfluxDB 3 does so, by reason.
-const DIFFERENCES: [(&str, &[&str]); 3] = [
-    (
-        "control characters in names and tag values are ordinary",
-        &[
-            "0a651fa607ab9c86a994595138d4c05d",
-            "13a9b07a16a3adfe3480654a86d02e38",
-            "26cfbed8d8851eef6a261d5686fd11fc",
-            "3f3bc29cfe6c96cf9d238ff63c5fa6bf",
-            "42548a1a62e8be170084ee9a2f3aec8f",
-            "8777ed9a6ae7cc0589f981b52a4a539b",
-            "a2104143356bbe4f000c8d513d8f73e8",
-            "ad4649c6a5a66d243033a2c73bfd5331",
-            "ce6e11d399b922c1eb23bbbefd8d54d8",
-            "cfd8fedc12a563d596f8c1a7c1627a1b",
-            "d0e2590863e6978ecc73afdd88599f5d",
-            "d313151b678ec4edf087f5ad89b6a774",
-            "ddaec4474adb1a838c4e170b8fb6c57e",
-            "f18ab571373a4ca6bd956e12d0391bdc",
-            "f8ccd78f52d6485b24303a99b4c314b2",
-            "fc1b06054d0d161bdb48184fe6c1c42b",
-            "fcbf36a02fffb1937e97cd0bab7f0fcf",
-        ],
-    ),
+const DIFFERENCES: [(&str, &[&str]); 2] = [
     (
         "two backslashes in names and tag values stand for one",
         &[
@@ -64,7 +42,9 @@ fn corpus_cases_are_decoded_alike() {
         let text = body(&case["input"]["text"]);
         let got = decode(&text, &case["input"]);
         let expected = expected(&case["output"]);
-        if got.as_ref().ok() != expected.as_ref() {
+        // Control characters in names and tag values are ordinary.
+        let is_refused_for_them = expected.is_none() && text.iter().any(is_control);
+        if got.as_ref().ok() != expected.as_ref() && !is_refused_for_them {
             differing.insert(
                 key.clone(),
                 (String::from_utf8_lossy(&text).into_owned(), got, expected),
@@ -84,6 +64,10 @@ fn corpus_cases_are_decoded_alike() {
     for key in expected {
         assert!(differing.contains_key(key), "{key} makes no difference");
     }
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
 
 fn body(text: &Value) -> Vec<u8> {
