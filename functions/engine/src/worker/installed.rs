@@ -9,7 +9,7 @@ use std::{
     fs::{self, DirEntry, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// The most folders that are watched.
@@ -95,14 +95,14 @@ impl InstalledPackages {
     }
 }
 
-fn identity(path: &PathBuf) -> Option<Identity> {
+fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path)
         .ok()
         .map(|metadata| Identity::of(&metadata))
 }
 
 /// A number that is another one when packages in the folder have changed.
-fn entries(path: &PathBuf) -> u64 {
+fn entries(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     // In no order.
     entries
@@ -131,16 +131,14 @@ fn fingerprint(entry: &DirEntry) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     /// Changes a folder, and makes sure that its time says so, however coarse the clock of the file system is.
     fn change(folder: &Path, change: impl FnOnce()) {
-        let before = identity(&folder.to_owned());
+        let before = identity(folder);
         change();
         let mut number = 0;
-        while identity(&folder.to_owned()) == before {
+        while identity(folder) == before {
             number += 1;
             let other = folder.join(BYTECODE).join(number.to_string());
             fs::create_dir_all(&other).unwrap();
