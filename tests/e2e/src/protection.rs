@@ -218,8 +218,8 @@ fn clients_that_do_not_finish_their_bodies_hold_up_nobody() {
             assert_eq!(answer.unwrap().status().as_u16(), 204, "{source:?}");
         }
     }
-    // The newest of those that wait is answered when its body is complete, whoever was given up for others.
-    let newest = halves.last_mut().unwrap();
+    // Each new body may displace one that waits, and is itself the last to be given up.
+    let mut newest = half_a_write(&neap);
     newest.write_all(b" 3000").unwrap();
     let mut answer = [0; 12];
     newest.read_exact(&mut answer).unwrap();
