@@ -5,7 +5,8 @@
 
 Servers are started one after the other, the client runs on the same cores. Peers are measured when their
 packages are installed (Debian: victoria-metrics, influxdb). Prints a Markdown table; each figure is the
-median of the runs, and the last column is the ratio to VictoriaMetrics in the same run.
+median of the runs, and the last column is the ratio to VictoriaMetrics in the same run. A server that refuses
+writes or does not start has its error in the table in place of figures; exits 1 if that server is Neap.
 """
 
 import argparse
@@ -37,14 +38,22 @@ def data_file(scale, out):
     return path
 
 
+class Failed(Exception):
+    """A server did not take all writes."""
+
+
 def load(server, api, data, workers, batch):
     before = server.cpu_seconds()
     command = [sys.executable, str(servers.HERE / "load.py"), "--url", server.url, "--api", api,
                "--db", "bench", "--workers", str(workers), "--batch", str(batch), str(data)]
     answer = subprocess.run(command, capture_output=True, text=True)
+    try:
+        report = json.loads(answer.stdout)
+    except ValueError:
+        raise Failed(f"the client failed: {answer.stderr[-300:]}") from None
     if answer.returncode != 0:
-        raise SystemExit(f"{server.name}: {answer.stdout[-600:]}{answer.stderr[-600:]}")
-    report = json.loads(answer.stdout)
+        refused = report["requests"] - sum(count for status, count in report["statuses"].items() if status[0] == "2")
+        raise Failed(f"{refused} of {report['requests']} writes failed: {report['first_error']}")
     return {
         "rows_per_second": report["rows_per_second"],
         "cpu_per_million": (server.cpu_seconds() - before) / report["rows"] * 1e6,
@@ -70,6 +79,34 @@ def contenders(arguments):
         yield "InfluxDB 1.6", "v1", lambda work: servers.influxdb_1(work / "data"), None
 
 
+def run(start, s3_binary, api, data, arguments):
+    """The figures of one server, started in a directory of its own; raises Failed."""
+    def measure(server):
+        return load(server, api, data, arguments.workers, arguments.batch)
+
+    with tempfile.TemporaryDirectory(dir=arguments.out) as work:
+        work = pathlib.Path(work)
+        try:
+            if not s3_binary:
+                with start(work) as server:
+                    return measure(server)
+            with servers.s3_server(s3_binary, work / "s3") as store, start(work, store) as server:
+                return measure(server)
+        except (RuntimeError, OSError) as error:
+            raise Failed(str(error)) from error
+
+
+def row(name, runs, errors, peer):
+    """The line of the table for a server: the medians of its runs, or why there are none."""
+    if errors:
+        error = " ".join(errors[0].split()).replace("|", "\\|")
+        return f"| {name} | failed in {len(errors)} of {len(runs) + len(errors)} runs: {error} | | | | | |"
+    median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    ratio = f"{median['rows_per_second'] / peer:.2f}" if peer else "–"
+    return (f"| {name} | {median['rows_per_second']:,.0f} | {median['cpu_per_million']:.2f} | "
+            f"{median['peak_mib']:.0f} | {median['p50']:.1f} | {median['p99']:.1f} | {ratio} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=SCALES, default="small")
@@ -81,30 +118,26 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=servers.HERE / "out")
     arguments = parser.parse_args()
     data = data_file(arguments.scale, arguments.out)
-    results = {}
+    results, failures = {}, {}
     for _ in range(arguments.runs):
         for name, api, start, s3_binary in contenders(arguments):
-            with tempfile.TemporaryDirectory(dir=arguments.out) as work:
-                work = pathlib.Path(work)
-                if s3_binary:
-                    with servers.s3_server(s3_binary, work / "s3") as store, start(work, store) as server:
-                        result = load(server, api, data, arguments.workers, arguments.batch)
-                else:
-                    with start(work) as server:
-                        result = load(server, api, data, arguments.workers, arguments.batch)
-            results.setdefault(name, []).append(result)
-    median = {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-              for name, runs in results.items()}
-    peer = median.get("VictoriaMetrics", {}).get("rows_per_second")
+            runs, errors = results.setdefault(name, []), failures.setdefault(name, [])
+            try:
+                runs.append(run(start, s3_binary, api, data, arguments))
+            except Failed as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                errors.append(str(error))
+    peer = None
+    if results.get("VictoriaMetrics") and not failures["VictoriaMetrics"]:
+        peer = statistics.median(run["rows_per_second"] for run in results["VictoriaMetrics"])
     print(f"\n{arguments.scale}, {arguments.workers} clients, batches of {arguments.batch}, "
           f"{arguments.runs} runs\n")
     print("| server | rows/s | CPU s / million rows | peak MiB | p50 ms | p99 ms | of VictoriaMetrics |")
     print("|---|---|---|---|---|---|---|")
-    for name, result in median.items():
-        ratio = f"{result['rows_per_second'] / peer:.2f}" if peer else "–"
-        print(f"| {name} | {result['rows_per_second']:,.0f} | {result['cpu_per_million']:.2f} | "
-              f"{result['peak_mib']:.0f} | {result['p50']:.1f} | {result['p99']:.1f} | {ratio} |")
+    for name, runs in results.items():
+        print(row(name, runs, failures[name], peer))
+    return 1 if any(errors for name, errors in failures.items() if name.startswith("Neap")) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,7 +2,10 @@
 
 mod timing;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use neap_aws_chain::AwsChain;
 use neap_bucket::{
@@ -213,12 +216,20 @@ impl Requests {
     }
 }
 
-fn with_default_folder(config: &StoreConfig) -> StoreConfig {
-    let mut config = config.clone();
-    if config.kind() == ObjectStoreKind::File && config.data_dir.is_none() {
-        config.data_dir = dirs::data_dir().map(|folder| folder.join(FOLDER));
+/// The directory that the data are in, if they are in one.
+pub(crate) fn data_directory(config: &StoreConfig) -> Option<PathBuf> {
+    if config.kind() != ObjectStoreKind::File {
+        return None;
     }
-    config
+    let of_user = || dirs::data_dir().map(|folder| folder.join(FOLDER));
+    config.data_dir.clone().or_else(of_user)
+}
+
+fn with_default_folder(config: &StoreConfig) -> StoreConfig {
+    StoreConfig {
+        data_dir: data_directory(config).or_else(|| config.data_dir.clone()),
+        ..config.clone()
+    }
 }
 
 fn place(config: &StoreConfig) -> String {

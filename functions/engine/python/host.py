@@ -377,6 +377,13 @@ def lower_priority():
         pass
 
 
+def package_folders():
+    """The module path without what comes with the interpreter."""
+    library = os.path.dirname(os.__file__)
+    own = (library, os.path.join(library, "lib-dynload"))
+    return [path for path in sys.path if path not in own and os.path.isdir(path)]
+
+
 def serve():
     source, sink = take_pipes()
     host = Host(source, sink)
@@ -397,5 +404,6 @@ def serve():
     threading.Thread(target=host.watch, daemon=True).start()
     sys.addaudithook(host.on_audit)
     version = ".".join(map(str, sys.version_info[:3]))
-    host.frames.send_header(b"H"[0], {"version": version, "executable": sys.executable})
+    hello = {"version": version, "executable": sys.executable, "package_folders": package_folders()}
+    host.frames.send_header(b"H"[0], hello)
     host.serve()

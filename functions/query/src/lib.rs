@@ -36,6 +36,7 @@ mod settings;
 mod statement;
 mod system;
 mod totals;
+mod unsupported;
 
 pub use caches::CacheStats;
 pub use engine::{MemoryStats, QueryEngine};

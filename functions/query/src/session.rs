@@ -293,3 +293,18 @@ impl SchemaProvider for ScopeSchema {
         self.0.snapshot.catalog.value.table(name).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_spilled_can_be_read_by_nobody_else() {
+        let runtime = runtime(&QuerySettings::default()).unwrap();
+        let spilled = runtime.disk_manager.create_tmp_file("a test").unwrap();
+        let metadata = std::fs::metadata(spilled.path().unwrap()).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -21,7 +21,7 @@ use datafusion::{
     },
 };
 
-use crate::{Parameters, caches::CacheTable, session::Scope};
+use crate::{Parameters, caches::CacheTable, session::Scope, unsupported};
 
 /// The most operators of a statement. Parsing, planning and dropping a chain of operators takes a few
 /// kilobytes of stack for each of them.
@@ -32,7 +32,7 @@ const MAX_OPERATORS: usize = 5_000;
 const MAX_ANDS: usize = 500;
 
 /// Refuses statements that are so long that they would overflow a stack or be planned for too long.
-fn check_length(sql: &str) -> Result<()> {
+fn check_length(tokens: &[Token]) -> Result<()> {
     let is_operator = |token: &Token| match token {
         Token::Word(word) => matches!(
             word.keyword,
@@ -55,9 +55,6 @@ fn check_length(sql: &str) -> Result<()> {
         | Token::RParen => false,
         _ => true,
     };
-    // What can't be divided into tokens is refused by the parser, which says why.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let tokens = tokens.unwrap_or_default();
     let operators = tokens.iter().filter(|token| is_operator(token)).count();
     if operators > MAX_OPERATORS {
         return plan_err!("the statement has {operators} operators, more than {MAX_OPERATORS}");
@@ -84,7 +81,11 @@ pub(crate) enum Planned {
 
 /// The plan of a statement, its placeholders filled.
 pub(crate) async fn plan(scope: &Arc<Scope>, sql: &str, parameters: Parameters) -> Result<Planned> {
-    check_length(sql)?;
+    // What can't be divided into tokens is refused by the parser, which says why.
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let tokens = tokens.unwrap_or_default();
+    check_length(&tokens)?;
+    unsupported::check(&tokens)?;
     if sql.contains("_cache")
         && let Some(planned) = simply(scope, sql, &parameters).await
     {

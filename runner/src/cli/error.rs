@@ -46,8 +46,13 @@ pub enum CommandError {
     #[error("{0}")]
     Usage(clap::Error),
     /// Several arguments where there is one.
-    #[error("more than one argument: put the {0} in quotes")]
-    NotQuoted(&'static str),
+    #[error("more than one argument: put the {what} in quotes: {command}")]
+    NotQuoted {
+        /// The text that the arguments are pieces of.
+        what: &'static str,
+        /// The command with the text in quotes.
+        command: String,
+    },
     /// A question was not answered with yes.
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,

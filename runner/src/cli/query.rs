@@ -78,8 +78,10 @@ pub(super) async fn run(
         return run_shell(args, environment, console, world).await;
     }
     let database = args.database.as_deref().ok_or_else(no_database)?;
+    let command = format!("neap query --database {database}");
     let given = Given {
         what: "query",
+        command: &command,
         arguments: &args.query,
         files: args.file.as_slice(),
     };

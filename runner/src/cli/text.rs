@@ -8,11 +8,15 @@ use crate::{cli::CommandError, client::Source, console::Console};
 const STANDARD_INPUT: &str = "-";
 /// The longest query.
 const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
+/// The longest text that a message repeats.
+const MAX_SHOWN_BYTES: usize = 200;
 
 /// Where a command's text is to come from.
 pub(super) struct Given<'a> {
     /// What the text is, for messages.
     pub what: &'static str,
+    /// The command line up to the text, for messages.
+    pub command: &'a str,
     /// The arguments; a text with spaces that was not quoted is several.
     pub arguments: &'a [String],
     /// The files.
@@ -34,7 +38,12 @@ impl Given<'_> {
                 return Ok((vec![Source { name, reader }], Some(bytes)));
             }
             [_] => return Ok((vec![standard_input(console)], None)),
-            [_, _, ..] => return Err(CommandError::NotQuoted(self.what)),
+            pieces => {
+                return Err(CommandError::NotQuoted {
+                    what: self.what,
+                    command: format!("{} {}", self.command, quoted(&pieces.join(" "))),
+                });
+            }
         }
         if self.files.is_empty() {
             // A person who is asked for nothing would wait for nothing.
@@ -91,6 +100,14 @@ impl Given<'_> {
     }
 }
 
+/// A text as one argument for a shell; a placeholder for one that would fill the terminal.
+fn quoted(text: &str) -> String {
+    match text.len() > MAX_SHOWN_BYTES {
+        true => "'...'".to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 fn standard_input(console: &mut Console) -> Source {
     Source {
         name: "the standard input".to_owned(),
@@ -108,6 +125,7 @@ mod tests {
         let (mut console, _, _) = console(input);
         let given = Given {
             what: "query",
+            command: "neap query --database db",
             arguments: &arguments,
             files,
         };
@@ -129,7 +147,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told() {
-        insta::assert_snapshot!(read(&["SELECT", "1"], &[], "").unwrap_err(), @"more than one argument: put the query in quotes");
+        insta::assert_snapshot!(read(&["SELECT", "1"], &[], "").unwrap_err(), @"more than one argument: put the query in quotes: neap query --database db 'SELECT 1'");
+        insta::assert_snapshot!(read(&["SELECT", "'1'"], &[], "").unwrap_err(), @r"more than one argument: put the query in quotes: neap query --database db 'SELECT '\''1'\'''");
+        let long = "a".repeat(MAX_SHOWN_BYTES);
+        insta::assert_snapshot!(read(&["SELECT", &long], &[], "").unwrap_err(), @"more than one argument: put the query in quotes: neap query --database db '...'");
         insta::assert_snapshot!(read(&[], &[], " \n").unwrap_err(), @"no query given: pass it as an argument, in a file with --file, or to standard input");
         let error = read(&[], &["/nowhere/q.sql".into()], "").unwrap_err();
         assert!(error.starts_with("/nowhere/q.sql: "), "{error}");

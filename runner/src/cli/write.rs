@@ -1,6 +1,6 @@
 //! `neap write`: line protocol from an argument, files or the standard input.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,7 +24,7 @@ pub(super) struct WriteArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// Line protocol, in quotes.
+    /// Line protocol, in quotes. Each further argument is a further line.
     #[arg(value_name = "LINE_PROTOCOL")]
     lines: Vec<String>,
 
@@ -132,9 +132,12 @@ pub(super) async fn run(
     console: &mut Console,
     world: World,
 ) -> Result<(), CommandError> {
+    let command = format!("neap write --database {}", args.database.database);
+    let lines = joined(&args.lines);
     let given = Given {
         what: "line protocol",
-        arguments: &args.lines,
+        command: &command,
+        arguments: &lines,
         files: &args.files,
     };
     let (sources, bytes) = given.open(console)?;
@@ -151,6 +154,15 @@ pub(super) async fn run(
         console.report(format_args!("{} in {requests} requests", HumanBytes(bytes)));
     }
     Ok(())
+}
+
+/// Arguments that are all whole lines, as one text. Others are pieces of a line that was not quoted, and stay apart.
+fn joined(arguments: &[String]) -> Cow<'_, [String]> {
+    let is_line = |argument: &String| argument.trim().contains(' ');
+    match arguments.len() > 1 && arguments.iter().all(is_line) {
+        true => Cow::Owned(vec![arguments.join("\n")]),
+        false => Cow::Borrowed(arguments),
+    }
 }
 
 fn visible_progress(bytes: Option<u64>) -> ProgressBar {

@@ -1,7 +1,7 @@
 //! How many requests are worked on at once.
 //!
 //! Each request takes memory from its head on. Beyond a number, requests wait a moment for others to end, and
-//! are then told to come back.
+//! are then told to come back. Requests whose bodies are still to come are not among them, and have limits of their own.
 
 use std::{
     pin::Pin,
@@ -19,46 +19,112 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 use neap_bucket::World;
-use neap_http::{ApiError, CounterFamily, Kind, Metrics};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use neap_http::{
+    ApiError, BodyLimits, ClientNetwork, CounterFamily, Kind, Metrics, Peer, expected_bytes,
+};
 
-/// How long a request waits for others to end.
-const WAIT: Duration = Duration::from_secs(2);
+use super::{
+    incoming_bodies::{IncomingBodies, IncomingLimits},
+    request_body::{Announced, Places, RequestBody, RequestPlace, TurnedAway},
+};
+
 /// When the client should come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
-struct Crowd {
-    places: Arc<Semaphore>,
-    turned_away: CounterFamily,
-    world: World,
+/// How many requests there may be, and how large.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestLimits {
+    /// Requests that are worked on.
+    pub(super) requests: usize,
+    /// Announced bytes of bodies that don't arrive.
+    pub(super) stalled_bytes: usize,
+    /// Bytes of a body.
+    pub(super) body_bytes: usize,
 }
 
-/// The routes, of which at most so many requests are worked on at once, from the head to the end of the answer.
-pub(super) fn limited(routes: Router, limit: usize, metrics: &Metrics, world: &World) -> Router {
+#[derive(Debug)]
+struct Crowd {
+    places: Places,
+    incoming: Arc<IncomingBodies>,
+    body_limits: BodyLimits,
+    turned_away: CounterFamily,
+}
+
+impl Crowd {
+    fn turn_away(&self, why: TurnedAway) -> Response {
+        self.turned_away.add(&[], 1);
+        let kind = match why {
+            TurnedAway::NoPlace | TurnedAway::Incomplete => Kind::Unavailable,
+            TurnedAway::IncompleteOfClient => Kind::TooMany,
+        };
+        ApiError::json(kind, why.to_string())
+            .retry_after(Some(RETRY_AFTER))
+            .into_response()
+    }
+
+    /// The request, whose body gives the place back while it arrives.
+    fn with_its_body(&self, request: Request, place: &Arc<RequestPlace>) -> Request {
+        if request.body().is_end_stream() {
+            return request;
+        }
+        let peer = request.extensions().get::<Peer>();
+        let announced = Announced {
+            client: ClientNetwork::of(peer.map(|peer| peer.0.ip())),
+            bytes: expected_bytes(request.headers(), &self.body_limits),
+        };
+        request.map(|body| {
+            Body::new(RequestBody::new(
+                body,
+                announced,
+                Arc::clone(place),
+                self.places.clone(),
+                Arc::clone(&self.incoming),
+            ))
+        })
+    }
+}
+
+/// The routes, of which at most so many requests are worked on at once, from the head to the end of the answer but for
+/// the time in which a body arrives.
+pub(super) fn limited(
+    routes: Router,
+    limits: RequestLimits,
+    metrics: &Metrics,
+    world: &World,
+) -> Router {
     let turned_away = metrics.counter(
         "neap_http_requests_turned_away_total",
-        "Requests that were answered with 503 because too many were under way.",
+        "Requests that were answered with 503 or 429 because too many were under way.",
         &[],
     );
     turned_away.add(&[], 0);
+    let RequestLimits {
+        requests,
+        stalled_bytes,
+        body_bytes,
+    } = limits;
+    let incoming = IncomingLimits::new(requests, stalled_bytes, body_bytes);
     let crowd = Crowd {
-        places: Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS))),
+        places: Places::new(requests, world.clone()),
+        incoming: Arc::new(IncomingBodies::new(incoming)),
+        body_limits: BodyLimits {
+            max_bytes: body_bytes,
+            ..BodyLimits::default()
+        },
         turned_away,
-        world: world.clone(),
     };
     routes.layer(from_fn_with_state(Arc::new(crowd), admit))
 }
 
 async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) -> Response {
-    let place = Arc::clone(&crowd.places).acquire_owned();
-    let Some(Ok(place)) = crowd.world.timeout(WAIT, place).await else {
-        crowd.turned_away.add(&[], 1);
-        return ApiError::json(Kind::Unavailable, "too many requests are under way")
-            .retry_after(Some(RETRY_AFTER))
-            .into_response();
+    let place = match crowd.places.acquire().await {
+        Ok(permit) => Arc::new(RequestPlace::of(permit)),
+        Err(why) => return crowd.turn_away(why),
     };
-    let answer = next.run(request).await;
+    let answer = next.run(crowd.with_its_body(request, &place)).await;
+    if let Some(why) = place.turned_away() {
+        return crowd.turn_away(why);
+    }
     answer.map(|body| match body.is_end_stream() {
         true => body,
         false => Body::new(Placed {
@@ -71,7 +137,7 @@ async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) ->
 /// A body that has its place until it has ended.
 struct Placed {
     body: Body,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<RequestPlace>,
 }
 
 impl HttpBody for Placed {
@@ -95,39 +161,4 @@ impl HttpBody for Placed {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use futures::stream;
-    use http_body_util::BodyExt;
-    use tower::ServiceExt;
-
-    use super::*;
-
-    fn request() -> Request {
-        Request::new(Body::empty())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_beyond_the_limit_waits_and_is_told_to_come_back() {
-        let never = || stream::pending::<Result<Bytes, std::io::Error>>();
-        let routes = Router::new().route("/", get(async move || Body::from_stream(never())));
-        let metrics = Metrics::default();
-        let routes = limited(routes, 2, &metrics, &World::system());
-        let first = routes.clone().oneshot(request()).await.unwrap();
-        let second = routes.clone().oneshot(request()).await.unwrap();
-        assert_eq!(second.status(), 200);
-        let third = routes.clone().oneshot(request()).await.unwrap();
-        assert_eq!(third.status(), 503);
-        assert_eq!(third.headers()["retry-after"], "1");
-        let body = third.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, r#"{"error":"too many requests are under way"}"#);
-        let shown = metrics.render();
-        assert!(
-            shown.contains("\nneap_http_requests_turned_away_total 1\n"),
-            "{shown}"
-        );
-        drop(first);
-        let fourth = routes.oneshot(request()).await.unwrap();
-        assert_eq!(fourth.status(), 200);
-    }
-}
+mod tests;

@@ -14,7 +14,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "10485760")]
     pub(super) max_http_request_size: usize,
 
-    /// Requests that are worked on at once. Others wait for two seconds and are then answered with 503.
+    /// Requests that are worked on at once, without those whose bodies still arrive. Others wait for two seconds and are
+    /// then answered with 503.
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1024")]
     pub(super) max_concurrent_requests: usize,
 

@@ -23,6 +23,7 @@ mod feeding;
 mod flushing;
 mod greeting;
 mod heartbeat;
+mod incoming_bodies;
 pub(crate) mod legacy;
 mod limits;
 mod lingering;
@@ -39,6 +40,7 @@ mod presence;
 mod private_file;
 mod ready;
 mod recovery;
+mod request_body;
 mod stop;
 mod tls;
 mod wiring;
@@ -319,6 +321,24 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     }
     if let Some(path) = &args.tls_key {
         private_file::warn("--tls-key", path, console);
+    }
+    let secrets = [
+        (
+            "--aws-credentials-file",
+            &args.store.aws.aws_credentials_file,
+        ),
+        (
+            "--google-service-account",
+            &args.store.google_service_account,
+        ),
+    ];
+    for (option, path) in secrets {
+        if let Some(path) = path {
+            private_file::warn(option, path, console);
+        }
+    }
+    if let Some(directory) = stores::data_directory(&args.store) {
+        private_file::warn_of_directory(&directory, args.store.data_dir_access, console);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Plugins in this process: whether they run, how, and what is said of it at the start.
 
 use std::{
+    fs::{self, DirBuilder},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -87,13 +89,22 @@ pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
     let Some(folder) = args.plugins.plugin_dir.as_ref().filter(|_| are_on(args)) else {
         return Ok(());
     };
-    std::fs::create_dir_all(folder).map_err(|error| folder_error(folder, error))
+    let made = match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => fs::create_dir_all(above),
+        _ => Ok(()),
+    };
+    // Code may hold secrets.
+    let made = made.and_then(|()| DirBuilder::new().mode(0o700).create(folder));
+    match made {
+        Err(error) if !folder.is_dir() => Err(folder_error(folder, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Why a path can't be that of the plugin folder, as far as it can be told without making it.
 pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
     let folder = args.plugins.plugin_dir.as_ref()?;
-    let is_folder = std::fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
+    let is_folder = fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
     (!is_folder).then(|| folder_error(folder, io::ErrorKind::NotADirectory.into()))
 }
 

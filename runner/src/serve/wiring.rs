@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ServeError,
     base::Base,
-    crowding,
+    crowding::{self, RequestLimits},
     damage::DamageMonitor,
     feeding::Feeding,
     flushing::Flushing,
@@ -266,9 +266,14 @@ fn router(
     damage: &Arc<DamageMonitor>,
 ) -> Router {
     let (metrics, world) = (&base.metrics, &base.world);
-    let most = args.limits.max_concurrent_requests;
+    let limits = RequestLimits {
+        requests: args.limits.max_concurrent_requests,
+        // What is set aside for writes is several times the size of their bodies; half of it is left to others.
+        stalled_bytes: write_settings(args, base.shares).max_bytes_in_flight / 6,
+        body_bytes: args.limits.max_http_request_size,
+    };
     // Whoever looks after the process is answered however much there is to do.
-    let routes = crowding::limited(routes, most, metrics, world)
+    let routes = crowding::limited(routes, limits, metrics, world)
         .merge(health_routes(Server::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
         .merge(ready::routes(Readiness {

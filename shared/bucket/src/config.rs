@@ -15,8 +15,8 @@ use object_store::{
 
 pub use self::connection::ConnectionConfig;
 use crate::{
-    AwsCredentialSource, AwsCredentials, DirectoryStore, Links, Margins, MemoryStore,
-    ObjectStoreAdapter, Prefixed, Store, World, with_environment,
+    AwsCredentialSource, AwsCredentials, DirectoryAccess, DirectoryStore, Links, Margins,
+    MemoryStore, ObjectStoreAdapter, Prefixed, Store, World, with_environment,
 };
 
 /// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
@@ -85,6 +85,16 @@ pub struct StoreConfig {
     /// The directory for --object-store file
     #[arg(long, env = "INFLUXDB3_DB_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// Who besides its owner may use the directory for --object-store file
+    #[arg(
+        long,
+        value_enum,
+        env = "NEAP_DATA_DIR_ACCESS",
+        value_name = "WHO",
+        default_value = "owner"
+    )]
+    pub data_dir_access: DirectoryAccess,
 
     /// The bucket, or the container of Azure
     #[arg(long, env = "INFLUXDB3_BUCKET", value_name = "NAME")]
@@ -308,7 +318,7 @@ impl StoreConfig {
                     kind,
                 };
                 let root = self.data_dir.as_ref().ok_or(missing)?;
-                let store = DirectoryStore::open(root, world)
+                let store = DirectoryStore::open_with(root, self.data_dir_access, world)
                     .map_err(|error| invalid("data-dir", error))?;
                 (Arc::new(store), StoreKind::Directory)
             }

@@ -15,6 +15,7 @@
 //! read had its place before that listing or read began, even when its process was suspended half-way.
 //! The modification times of puts strictly rise, which makes them versions.
 
+mod access;
 mod files;
 mod listing;
 mod lock;
@@ -33,6 +34,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::access::{DirectoryAccess, ExposedDirectory};
 use self::{
     files::TempFile,
     lock::{DirectoryLock, Held},
@@ -65,18 +67,32 @@ pub struct DirectoryError {
 #[derive(Debug)]
 pub struct DirectoryStore {
     root: Arc<Path>,
+    access: DirectoryAccess,
     lock: DirectoryLock,
     world: World,
     page_keys: usize,
 }
 
 impl DirectoryStore {
-    /// Opens a directory, creates it if need be, and removes temporary files older than an hour.
+    /// Opens a directory that is its owner's alone, creates it if need be, and removes temporary files older than an
+    /// hour.
     ///
     /// Fails when it can't be written, has no locks, or does not keep modification times to the microsecond.
     pub fn open(root: impl Into<PathBuf>, world: &World) -> Result<Self, DirectoryError> {
+        Self::open_with(root, DirectoryAccess::Owner, world)
+    }
+
+    /// The same for a directory that others may use as well. What is there already keeps its mode.
+    ///
+    /// # Errors
+    /// As for [`DirectoryStore::open`].
+    pub fn open_with(
+        root: impl Into<PathBuf>,
+        access: DirectoryAccess,
+        world: &World,
+    ) -> Result<Self, DirectoryError> {
         let root = root.into();
-        Self::prepare(&root, world).map_err(|error| DirectoryError {
+        Self::prepare(&root, access, world).map_err(|error| DirectoryError {
             path: root,
             reason: match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -87,22 +103,28 @@ impl DirectoryStore {
         })
     }
 
-    fn prepare(root: &Path, world: &World) -> io::Result<Self> {
+    fn prepare(root: &Path, access: DirectoryAccess, world: &World) -> io::Result<Self> {
         let own = root.join(OWN_DIRECTORY);
         let temporary = own.join("tmp");
-        fs::create_dir_all(&temporary)?;
+        if let Some(above) = root.parent().filter(|above| !above.as_os_str().is_empty()) {
+            fs::create_dir_all(above)?;
+        }
+        for directory in [root, &own, &temporary] {
+            access.create_missing_directory(directory)?;
+        }
         files::sync(&BTreeSet::from([root.to_owned(), own.clone()]))?;
-        let lock = DirectoryLock::open(&own.join("lock"), world)?;
+        let lock = DirectoryLock::open(&own.join("lock"), access, world)?;
         let now = StoreTime::from_micros(world.clock.wall_micros());
         files::remove_older(&temporary, now.minus(ABANDONED))?;
         let store = Self {
             root: root.canonicalize()?.into(),
+            access,
             lock,
             world: world.clone(),
             page_keys: PAGE_KEYS,
         };
         let fine = StoreTime::from_micros(1_700_000_000_123_457);
-        let probe = TempFile::write(store.temporary_path(), b"")?;
+        let probe = TempFile::write(store.temporary_path(), b"", access)?;
         if modified(&probe.set_modified(fine)?) != fine {
             return Err(io::Error::other(
                 "its file system does not keep modification times to the microsecond",
@@ -220,8 +242,9 @@ impl Store for DirectoryStore {
             return Err(task.rejected("no file can have this name"));
         };
         let temporary = self.temporary_path();
+        let access = self.access;
         let temp = task
-            .blocking(move || TempFile::write(temporary, &body))
+            .blocking(move || TempFile::write(temporary, &body, access))
             .await?;
         let held = task.lock(&self.lock).await?;
         let root = Arc::clone(&self.root);

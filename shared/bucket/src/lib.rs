@@ -48,7 +48,7 @@ pub use config::{
 };
 pub use counting::{Count, CountingStore, Counts};
 pub use credentials::{AwsCredentialSource, AwsCredentials, AwsLease};
-pub use directory::{DirectoryError, DirectoryStore};
+pub use directory::{DirectoryAccess, DirectoryError, DirectoryStore, ExposedDirectory};
 pub use envelope::{Format, FormatError, HEADER_BYTES};
 pub use environment::{variables_of, with_environment};
 pub use fault::{Call, Faults, FaultyStore, Gate, Hook, Phase};

@@ -19,6 +19,7 @@
 
 mod auth;
 mod body;
+mod client_network;
 mod cluster;
 mod convert;
 mod error;
@@ -32,6 +33,7 @@ mod time_limit;
 
 pub use auth::{Access, AuthSettings, Authenticator, Caller, Peer, Unguarded, refuse_web_pages};
 pub use body::{BodyError, BodyLimits, expected_bytes, read_body};
+pub use client_network::ClientNetwork;
 pub use cluster::ClusterId;
 pub use error::{ApiError, ErrorBody, Kind};
 pub use finish::{Common, finish};

@@ -136,6 +136,7 @@ fn errors_say_what_was_expected_and_where() {
         "SHOW TAG VALUES",
         "CREATE RETENTION POLICY a ON b",
         "GRANT ALL TO x",
+        "INSERT cpu,host=a usage=1",
     ];
     insta::assert_snapshot!(texts.map(error).join("\n"), @"
     parsing error: invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or RETENTION POLICIES following SHOW at pos 5
@@ -166,6 +167,7 @@ fn errors_say_what_was_expected_and_where() {
     parsing error: invalid SHOW TAG VALUES statement, expected WITH KEY clause at pos 15
     parsing error: invalid statement, expected DURATION, REPLICATION or SHARD DURATION at pos 30
     parsing error: invalid InfluxQL statement at pos 0
+    parsing error: invalid InfluxQL statement: rows are written as line protocol, with POST /write?db=DATABASE or `neap write --database DATABASE 'LINES'` at pos 0
     ");
 }
 

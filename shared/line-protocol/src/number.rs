@@ -38,6 +38,7 @@ pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Ref
         Some(b'0'..=b'9' | b'-') => scan_number(input),
         Some(b'"') => Ok(Token::scan_text(tail(input, 1))?
             .map(|token| (Value::String(token), token.raw.len() + 2))),
+        Some(b'.') => scan_fraction(input, false),
         _ => Ok(scan_boolean(input)),
     }
 }
@@ -93,7 +94,7 @@ fn scan_number(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
     let sign = usize::from(negative);
     let digits = Digits::scan(tail(input, sign), 0);
     if digits.length == 0 {
-        return Ok(None);
+        return scan_fraction(input, negative);
     }
     let end = sign + digits.length;
     match input.get(end) {
@@ -112,6 +113,19 @@ fn scan_number(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
             Ok(Some((Value::Float(value), end)))
         }
     }
+}
+
+/// A float without integer digits, such as `.5` or `-.5e3`; `None` if there are no digits after the point either.
+#[cold]
+fn scan_fraction(input: &[u8], negative: bool) -> Result<Option<(Value<'_>, usize)>, Refusal> {
+    let point = usize::from(negative);
+    let fraction = Digits::scan(tail(input, point + 1), 0).length;
+    if input.get(point) != Some(&b'.') || fraction == 0 {
+        return Ok(None);
+    }
+    let end = point + 1 + fraction;
+    let end = end + exponent_length(tail(input, end));
+    Ok(Some((Value::Float(parse_float(input, end)?), end)))
 }
 
 /// The number at the start of `input`, which has these digits after its sign.
@@ -151,8 +165,8 @@ const EXACT_POWERS_OF_TEN: [f64; 23] = [
 /// The largest range of integers that floats represent exactly.
 const MAX_EXACT_INTEGER: u64 = 1 << f64::MANTISSA_DIGITS;
 
-/// A float whose integer digits were scanned already: an optional fraction, and an optional exponent,
-/// each with at least one digit.
+/// A float whose integer digits were scanned already: an optional point with an optional fraction, and an optional
+/// exponent with at least one digit.
 fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usize), Refusal> {
     let mut end = usize::from(negative) + integer.length;
     let mut fraction = Digits {
@@ -161,9 +175,7 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
     };
     if input.get(end) == Some(&b'.') {
         fraction = Digits::scan(tail(input, end + 1), integer.value);
-        if fraction.length > 0 {
-            end += 1 + fraction.length;
-        }
+        end += 1 + fraction.length;
     }
     let exponent = exponent_length(tail(input, end));
     end += exponent;
@@ -177,13 +189,17 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
         let value = fraction.value as f64 / power;
         return Ok((if negative { -value } else { value }, end));
     }
-    let value = input
+    Ok((parse_float(input, end)?, end))
+}
+
+/// The float that the start of `input` is, up to `end`.
+fn parse_float(input: &[u8], end: usize) -> Result<f64, Refusal> {
+    input
         .get(..end)
         .and_then(|lexeme| str::from_utf8(lexeme).ok())
         .and_then(|lexeme| lexeme.parse::<f64>().ok())
         .filter(|value| value.is_finite())
-        .ok_or_else(|| Refusal::Float(lexeme(input, end)))?;
-    Ok((value, end))
+        .ok_or_else(|| Refusal::Float(lexeme(input, end)))
 }
 
 /// The length of an exponent, 0 if there is none.
@@ -231,8 +247,17 @@ mod tests {
             ("-1.5e-3x", -0.0015, 7),
             ("1E+3", 1000.0, 4),
             ("1e3i", 1000.0, 3),
-            ("5.", 5.0, 1),
-            ("5.e1", 5.0, 1),
+            ("5.", 5.0, 2),
+            ("-5., ", -5.0, 3),
+            ("5.e1", 50.0, 4),
+            ("5.e", 5.0, 2),
+            ("1..5", 1.0, 2),
+            ("5.i", 5.0, 2),
+            (".5", 0.5, 2),
+            ("-.5 ", -0.5, 3),
+            (".5e3", 500.0, 4),
+            (".5i", 0.5, 2),
+            ("-.0", -0.0, 3),
             ("1e", 1.0, 1),
             ("1e+", 1.0, 1),
             ("1.5e", 1.5, 3),
@@ -306,8 +331,8 @@ mod tests {
     #[test]
     fn other_spellings_are_no_values() {
         for input in [
-            "", ".5", "-.5", "+1", "+1i", "e1", "NaN", "inf", "-inf", "Infinity", "--1", "-", "x",
-            "\"abc", "i", "\"a\\\"",
+            "", ".", "-.", ".e5", "-.e5", "+1", "+.5", "-+1", "+1i", "e1", "NaN", "inf", "-inf",
+            "Infinity", "--1", "-", "x", "\"abc", "i", "\"a\\\"",
         ] {
             assert_eq!(value(input), None, "{input}");
         }
@@ -340,7 +365,7 @@ mod tests {
     proptest! {
         #[test]
         fn floats_are_read_as_the_standard_library_reads_them(
-            text in r"-?[0-9]{1,22}(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?"
+            text in r"-?([0-9]{1,22}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,2})?"
         ) {
             let expected = text.parse::<f64>().unwrap();
             let (got, length) = value(&text).unwrap();

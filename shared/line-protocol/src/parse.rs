@@ -113,12 +113,14 @@ impl<'a, 'o> Parser<'a, 'o> {
         while let Some((begin, start)) = skip_blank_lines(body, at) {
             let end = start + line_length(tail(body, start));
             let line = body.get(start..end).unwrap_or_default();
+            // A carriage return belongs to the newline behind it.
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.lines += 1;
             match self.parse_line(line) {
                 Ok(()) => self.rows += 1,
                 Err(refusal) => {
-                    let original = body.get(begin..end).unwrap_or_default();
-                    self.report(original, end < body.len(), &refusal);
+                    let original = body.get(begin..start + line.len()).unwrap_or_default();
+                    self.report(original, &refusal);
                     if self.options.stop_at_first_error {
                         break;
                     }
@@ -128,7 +130,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         }
     }
 
-    fn report(&mut self, line: &[u8], ends_with_newline: bool, refusal: &Refusal) {
+    fn report(&mut self, line: &[u8], refusal: &Refusal) {
         if self
             .options
             .max_errors
@@ -136,10 +138,6 @@ impl<'a, 'o> Parser<'a, 'o> {
         {
             return;
         }
-        let line = match line.strip_suffix(b"\r") {
-            Some(line) if ends_with_newline => line,
-            _ => line,
-        };
         self.errors.push(LineError {
             line_number: self.lines,
             original_line: text(line).into_owned(),

@@ -147,6 +147,7 @@ pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usi
     loop {
         match body.get(at)? {
             b' ' | b'\t' => at += 1,
+            b'\r' if matches!(body.get(at + 1), Some(b'\n') | None) => at += 1,
             b'\n' => {
                 at += 1;
                 begin = at;
@@ -363,6 +364,8 @@ mod tests {
     fn blank_lines_and_comments_are_skipped() {
         assert_eq!(lines("\n  # a=\"1\n\t \n  a v=1\n#x\n \n"), ["a v=1"]);
         assert_eq!(lines("# \\\na v=1"), ["a v=1"]);
+        assert_eq!(lines("\r\n \r\n# c\r\na v=1\r\n \r"), ["a v=1\r"]);
+        assert_eq!(lines("\ra v=1"), ["\ra v=1"]);
         assert_eq!(skip_blank_lines(b"\n  a", 0), Some((1, 3)));
     }
 }

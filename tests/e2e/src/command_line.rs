@@ -270,7 +270,15 @@ fn refused_writes_tell_the_lines_and_fail() {
         m v
     ");
     let output = stage.run(&["write", "-d", "db", "m", "v=1"]);
-    insta::assert_snapshot!(output.failed(1), @"Write command failed: more than one argument: put the line protocol in quotes");
+    insta::assert_snapshot!(output.failed(1), @"Write command failed: more than one argument: put the line protocol in quotes: neap write --database db 'm v=1'");
+    let output = stage.run(&["write", "-d", "db", "several n=1i 1", "several n=2i 2"]);
+    output.succeeded();
+    assert_eq!(
+        stage
+            .server
+            .query("db", "SELECT count(*) AS n FROM several"),
+        [json!({ "n": 2 })]
+    );
     let output = stage.run(&["write", "-d", "db", "--file", "/nowhere.lp"]);
     insta::assert_snapshot!(output.failed(1), @"Write command failed: /nowhere.lp: No such file or directory (os error 2)");
     let output = stage.run(&["write", "m v=1"]);

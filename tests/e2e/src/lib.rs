@@ -29,6 +29,7 @@
 //! | `expansions` | statements that make very much of little are refused |
 //! | `first_token` | how a cluster comes to its first token, and how a lost one is replaced |
 //! | `protection` | clients that are slow, large or many, and certificates that are renewed |
+//! | `private_files` | who may read what lies on disk |
 //! | `lambda` | the functions as they run on AWS |
 //! | `malformed` | requests that are refused, with status and body |
 //! | `clients` | the client libraries that people have, and requests as Telegraf sends them |
@@ -75,6 +76,8 @@ mod order;
 mod parquet_objects;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod private_files;
 #[cfg(test)]
 mod protection;
 #[cfg(test)]

@@ -150,19 +150,35 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
     reader.shutdown(Shutdown::Both).ok();
 }
 
+/// A connection with the head of a write of 10 bytes, and the first of them.
+fn half_a_write(neap: &Neap) -> TcpStream {
+    let mut stream = connect(neap);
+    let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nm v=3";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
 #[test]
 fn requests_beyond_the_limit_are_told_to_come_back() {
     let neap = serve(&["--max-concurrent-requests", "2"]);
-    neap.write("d", "m v=1 1");
-    let mut slow = [connect(&neap), connect(&neap)];
-    for stream in &mut slow {
-        let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n";
-        stream.write_all(head.as_bytes()).unwrap();
-    }
-    wait_for("two requests under way", LIMIT, || {
-        // The one that asks is under way as well.
-        (metric(&neap, "neap_http_requests_in_flight") >= 3.0).then_some(())
-    });
+    let lines: String = (0..20_000)
+        .map(|second| format!("m text=\"{}\" {second}\n", "z".repeat(100)))
+        .collect();
+    neap.write("d", &lines);
+    // Answers that are not read keep the places of their requests.
+    let query = "SELECT a.text FROM m a, (SELECT text FROM m LIMIT 100) b".replace(' ', "%20");
+    let head =
+        format!("GET /api/v3/query_sql?db=d&format=csv&q={query} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let unread: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = connect(&neap);
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut first = [0; 12];
+            stream.read_exact(&mut first).unwrap();
+            assert_eq!(&first, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
     let refused = neap.try_write("d", "m v=2 2", None).unwrap();
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -171,14 +187,43 @@ fn requests_beyond_the_limit_are_told_to_come_back() {
     for path in ["/health", "/ping", "/ready", "/metrics"] {
         assert_eq!(neap.get(path).status, 200, "{path}");
     }
-    for stream in &mut slow {
-        stream.write_all(b"m v=3 3000").unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 204");
-    }
-    assert_eq!(neap.try_write("d", "m v=2 2", None).unwrap().status, 204);
+    drop(unread);
+    wait_for("a place", LIMIT, || {
+        (neap.try_write("d", "m v=2 2", None).unwrap().status == 204).then_some(())
+    });
     assert!(metric(&neap, "neap_http_requests_turned_away_total") >= 1.0);
+}
+
+#[test]
+fn clients_that_do_not_finish_their_bodies_hold_up_nobody() {
+    let neap = serve(&["--max-concurrent-requests", "8"]);
+    let mut halves: Vec<_> = (0..40).map(|_| half_a_write(&neap)).collect();
+    // Half as many as requests that are worked on may wait for the bodies of one address.
+    let turned_away = "neap_http_requests_turned_away_total";
+    wait_for(
+        "the refusals of those that waited the longest",
+        LIMIT,
+        || (metric(&neap, turned_away) >= 36.0).then_some(()),
+    );
+    let answer = all_of(&mut halves[0]);
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert!(answer.contains("bodies are not complete"), "{answer}");
+    for source in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+        let client = Client::builder().local_address(std::net::IpAddr::from(source));
+        let client = client.build().unwrap();
+        for time in 0..50 {
+            let url = format!("{}/api/v3/write_lp?db=d", neap.url());
+            let answer = client.post(url).body(format!("m v=1 {time}")).send();
+            assert_eq!(answer.unwrap().status().as_u16(), 204, "{source:?}");
+        }
+    }
+    // Each new body may displace one that waits, and is itself the last to be given up.
+    let mut newest = half_a_write(&neap);
+    newest.write_all(b" 3000").unwrap();
+    let mut answer = [0; 12];
+    newest.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 204");
 }
 
 #[test]

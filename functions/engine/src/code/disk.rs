@@ -8,8 +8,9 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,6 +23,8 @@ use crate::PluginOnDisk;
 
 const PREFIX: &str = "neap-plugins-";
 const LOCK: &str = ".lock";
+/// The mode of the folder: code may hold secrets, and the folder above is often everybody's.
+const OWNER_ONLY: u32 = 0o700;
 
 /// The code that this process has on disk.
 #[derive(Debug)]
@@ -183,7 +186,10 @@ impl Home {
     fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         remove_left_behind(parent);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(OWNER_ONLY))
+            .tempdir_in(parent)?;
         // It is locked before it has the name by which others look for it.
         let unnamed = folder.path().join(".locking");
         let lock = File::create(&unnamed)?;
@@ -269,6 +275,13 @@ mod tests {
         assert_eq!(disk.get(files.hash(), "pack"), Some(laid.clone()));
         assert_eq!(lay(&disk, &files).await, laid);
         assert!(laid.path.ends_with("pack"));
+        let home = fs::read_dir(parent.path())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        let mode = home.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, OWNER_ONLY);
         assert_eq!(
             fs::read_to_string(laid.path.join("deep/x.py")).unwrap(),
             "x"

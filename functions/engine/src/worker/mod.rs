@@ -22,6 +22,7 @@ mod error;
 mod exchange;
 mod frames;
 mod inputs;
+mod installed;
 mod pool;
 mod printed;
 mod process;

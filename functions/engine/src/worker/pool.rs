@@ -20,6 +20,7 @@ use crate::worker::{
     cache::CacheStore,
     cgroup::Groups,
     exchange::{self, Outcome, Terms},
+    installed::InstalledPackages,
     process::{Process, Start},
     slot::Slot,
 };
@@ -27,7 +28,7 @@ use crate::worker::{
 /// How long it takes to look again for a process that can make room.
 const ROOM: Duration = Duration::from_millis(10);
 
-/// The interpreter, and how often it has changed.
+/// The interpreter, and how often it or its packages have changed.
 #[derive(Clone, Debug)]
 struct Python {
     path: PathBuf,
@@ -40,6 +41,7 @@ struct Inner {
     places: Places,
     world: World,
     python: Mutex<Python>,
+    packages: Mutex<InstalledPackages>,
     slots: Mutex<HashMap<TriggerKey, Arc<Slot>>>,
     /// One for each run of the server that may be under way.
     busy: Arc<Semaphore>,
@@ -71,6 +73,7 @@ impl Workers {
                 path: settings.python.clone(),
                 generation: 0,
             }),
+            packages: Mutex::default(),
             slots: Mutex::default(),
             busy: Arc::new(Semaphore::new(places.all)),
             further: Arc::new(Semaphore::new(places.further)),
@@ -321,8 +324,17 @@ impl Inner {
         permits.map_err(|_| RunError::Stopping)
     }
 
-    /// An idle process of the trigger that is alive and of the present interpreter.
+    /// Has processes start anew if packages were changed by others than this server.
+    fn look_for_other_packages(&self) {
+        if lock(&self.packages).have_changed() {
+            tracing::info!("packages of plugins have changed: their processes start anew");
+            lock(&self.python).generation += 1;
+        }
+    }
+
+    /// An idle process of the trigger that is alive and of the present interpreter and its packages.
     async fn take_idle(&self, slot: &Slot) -> Option<Process> {
+        self.look_for_other_packages();
         let generation = lock(&self.python).generation;
         while let Some(process) = slot.take_newest() {
             if process.handle.has_ended() {
@@ -370,6 +382,7 @@ impl Inner {
             groups: self.groups(),
         };
         let process = Process::start(start).await?;
+        lock(&self.packages).watch(&process.hello.package_folders);
         let mut current = lock(&self.python);
         // The next one starts without a search, and without the scripts that may lie before an interpreter.
         let executable = &process.hello.executable;

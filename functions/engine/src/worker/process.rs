@@ -77,6 +77,8 @@ struct TakeOver {
 pub(super) struct Hello {
     pub(super) version: String,
     pub(super) executable: String,
+    /// The folders in which the interpreter looks for packages.
+    pub(super) package_folders: Vec<PathBuf>,
 }
 
 /// One more process is alive, until this is dropped.
@@ -204,6 +206,7 @@ impl Process {
             hello: Hello {
                 version: String::new(),
                 executable: String::new(),
+                package_folders: Vec::new(),
             },
             input,
             frames: FrameReader::new(output, max_frame),

@@ -159,8 +159,8 @@ fn lines() -> Vec<Case> {
             "Unable to parse integer value `9223372036854775808`",
         ),
         (
-            "m v=1i 1\r",
-            "Could not parse entire line. Found trailing content: `\r`",
+            "m v=1i 1 x\r",
+            "Could not parse entire line. Found trailing content: `x`",
         ),
         ("known v=1.5 1", conflict),
         (

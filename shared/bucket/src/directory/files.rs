@@ -8,6 +8,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use super::access::DirectoryAccess;
 use crate::StoreTime;
 
 /// A file that has its bytes but not its place. Dropping it without [`TempFile::land`] removes it.
@@ -15,16 +16,18 @@ use crate::StoreTime;
 pub(super) struct TempFile {
     path: PathBuf,
     file: File,
+    access: DirectoryAccess,
     landed: bool,
 }
 
 impl TempFile {
     /// Writes the bytes and waits until they are on the disk.
-    pub(super) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
-        let file = File::create_new(&path)?;
+    pub(super) fn write(path: PathBuf, bytes: &[u8], access: DirectoryAccess) -> io::Result<Self> {
+        let file = access.create_file(&path)?;
         let mut temp = Self {
             path,
             file,
+            access,
             landed: false,
         };
         temp.file.write_all(bytes)?;
@@ -51,7 +54,7 @@ impl TempFile {
         let parent = path.parent().unwrap_or(root);
         let renamed = match fs::rename(&self.path, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_directories(root, parent, &sync)?;
+                create_directories(root, parent, self.access, &sync)?;
                 fs::rename(&self.path, path)
             }
             renamed => renamed,
@@ -77,13 +80,14 @@ impl Drop for TempFile {
 fn create_directories(
     root: &Path,
     directory: &Path,
+    access: DirectoryAccess,
     sync: &impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let above = directory.parent().unwrap_or(root);
-    let created = match fs::create_dir(directory) {
+    let created = match access.create_directory(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => {
-            create_directories(root, above, sync)?;
-            fs::create_dir(directory)
+            create_directories(root, above, access, sync)?;
+            access.create_directory(directory)
         }
         created => created,
     };
@@ -160,7 +164,7 @@ mod tests {
     use super::*;
 
     fn temporary(root: &Path) -> TempFile {
-        TempFile::write(root.join("temporary"), b"x").unwrap()
+        TempFile::write(root.join("temporary"), b"x", DirectoryAccess::Owner).unwrap()
     }
 
     #[test]

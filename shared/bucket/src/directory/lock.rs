@@ -18,6 +18,7 @@ use rustix::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::access::DirectoryAccess;
 use crate::{StoreTime, World};
 
 /// The time after which an operation gives up waiting for the lock: a process that was suspended while it
@@ -41,13 +42,13 @@ struct Shared {
 
 impl DirectoryLock {
     /// Opens or creates the lock file, and takes the lock once to see that the file system has locks.
-    pub(super) fn open(path: &Path, world: &World) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+    pub(super) fn open(path: &Path, access: DirectoryAccess, world: &World) -> io::Result<Self> {
+        let file = match access.create_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                OpenOptions::new().read(true).write(true).open(path)
+            }
+            created => created,
+        }?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => flock(&file, FlockOperation::Unlock)?,
             Err(Errno::WOULDBLOCK) => {}

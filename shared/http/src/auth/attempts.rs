@@ -9,12 +9,14 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use neap_catalog::TokenHash;
+
+use crate::ClientNetwork;
 
 /// The most addresses of a generation; two are kept. Each takes at most about 4 KB.
 const MAX_ADDRESSES: usize = 4_096;
@@ -62,22 +64,6 @@ impl Taken {
     }
 }
 
-/// Addresses that are counted together: who has one of IPv6 usually has all of its /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group(Option<IpAddr>);
-
-impl Group {
-    fn of(address: Option<IpAddr>) -> Self {
-        Self(address.map(|address| match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() & (u128::MAX << 64);
-                IpAddr::V6(Ipv6Addr::from_bits(network))
-            }
-        }))
-    }
-}
-
 /// What is known of an address.
 #[derive(Debug, Default)]
 struct Known {
@@ -87,15 +73,15 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Table {
-    young: BTreeMap<Group, Known>,
-    old: BTreeMap<Group, Known>,
+    young: BTreeMap<ClientNetwork, Known>,
+    old: BTreeMap<ClientNetwork, Known>,
     lookups: Taken,
 }
 
 impl Table {
     /// What is known of an address, which counts as used.
     fn of(&mut self, address: Option<IpAddr>) -> &mut Known {
-        let group = Group::of(address);
+        let group = ClientNetwork::of(address);
         if !self.young.contains_key(&group) && self.young.len() >= MAX_ADDRESSES {
             self.old = mem::take(&mut self.young);
         }
@@ -265,7 +251,7 @@ mod tests {
         }
         let table = attempts.table.lock().unwrap();
         assert!(table.young.len() <= MAX_ADDRESSES && table.old.len() <= MAX_ADDRESSES);
-        let known = &table.young[&Group::of(address("192.0.2.1"))];
+        let known = &table.young[&ClientNetwork::of(address("192.0.2.1"))];
         assert_eq!(known.wrong.len(), MAX_REMEMBERED);
     }
 }

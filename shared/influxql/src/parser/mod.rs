@@ -45,6 +45,10 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     }
 }
 
+/// Why `INSERT`, which the shell of InfluxDB 1 has, is none.
+const INSERT: &str = "invalid InfluxQL statement: rows are written as line protocol, with POST /write?db=DATABASE or \
+                      `neap write --database DATABASE 'LINES'`";
+
 type Result<T, E = ParseError> = std::result::Result<T, E>;
 
 /// A text and how far it is read, with the word after that.
@@ -77,6 +81,7 @@ impl<'a> Parser<'a> {
             Some("ALTER") => self.alter()?,
             Some("DROP") => self.drop_statement()?,
             Some("DELETE") => self.delete()?,
+            Some("INSERT") => return Err(ParseError::new(INSERT, start)),
             _ => return Err(ParseError::new("invalid InfluxQL statement", start)),
         })
     }

@@ -12,29 +12,7 @@ use super::{
 use crate::Precision;
 
 /// The cases that are decoded differently here, because InfluxDB 3 does so, by reason.
-const DIFFERENCES: [(&str, &[&str]); 5] = [
-    (
-        "control characters in names and tag values are ordinary",
-        &[
-            "0a651fa607ab9c86a994595138d4c05d",
-            "13a9b07a16a3adfe3480654a86d02e38",
-            "26cfbed8d8851eef6a261d5686fd11fc",
-            "3f3bc29cfe6c96cf9d238ff63c5fa6bf",
-            "42548a1a62e8be170084ee9a2f3aec8f",
-            "8777ed9a6ae7cc0589f981b52a4a539b",
-            "a2104143356bbe4f000c8d513d8f73e8",
-            "ad4649c6a5a66d243033a2c73bfd5331",
-            "ce6e11d399b922c1eb23bbbefd8d54d8",
-            "cfd8fedc12a563d596f8c1a7c1627a1b",
-            "d0e2590863e6978ecc73afdd88599f5d",
-            "d313151b678ec4edf087f5ad89b6a774",
-            "ddaec4474adb1a838c4e170b8fb6c57e",
-            "f18ab571373a4ca6bd956e12d0391bdc",
-            "f8ccd78f52d6485b24303a99b4c314b2",
-            "fc1b06054d0d161bdb48184fe6c1c42b",
-            "fcbf36a02fffb1937e97cd0bab7f0fcf",
-        ],
-    ),
+const DIFFERENCES: [(&str, &[&str]); 2] = [
     (
         "two backslashes in names and tag values stand for one",
         &[
@@ -46,23 +24,6 @@ const DIFFERENCES: [(&str, &[&str]); 5] = [
             "d1955fe5a9a1f0e11ece309eff8f2c74",
             "e59e8a621a64d338570a536f0d4b9aa5",
             "f2b44af65e5dafd12be0d5a09c894fb5",
-        ],
-    ),
-    (
-        "floats have digits on both sides of the point",
-        &[
-            "2f7b129871b38dc2e9f0665a62c6236d",
-            "9623c43476874ceda1072eb012edf050",
-            "aaca4c073c8253b814eab8828f2265cc",
-            "b82f5f2038219326edc09c4d7a2c7c9a",
-            "e8d647d71492cf873110d2b1220a6a4b",
-        ],
-    ),
-    (
-        "a carriage return is not part of the end of a line",
-        &[
-            "a022477f6e157f09c8197bc2813fcd1e",
-            "f268972b6044ed10903f9c06c59a0445",
         ],
     ),
     (
@@ -81,7 +42,9 @@ fn corpus_cases_are_decoded_alike() {
         let text = body(&case["input"]["text"]);
         let got = decode(&text, &case["input"]);
         let expected = expected(&case["output"]);
-        if got.as_ref().ok() != expected.as_ref() {
+        // Control characters in names and tag values are ordinary.
+        let is_refused_for_them = expected.is_none() && text.iter().any(is_control);
+        if got.as_ref().ok() != expected.as_ref() && !is_refused_for_them {
             differing.insert(
                 key.clone(),
                 (String::from_utf8_lossy(&text).into_owned(), got, expected),
@@ -101,6 +64,10 @@ fn corpus_cases_are_decoded_alike() {
     for key in expected {
         assert!(differing.contains_key(key), "{key} makes no difference");
     }
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
 
 fn body(text: &Value) -> Vec<u8> {

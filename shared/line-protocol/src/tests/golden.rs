@@ -9,6 +9,13 @@ use crate::{Precision, SchemaLimits};
 /// Recorded cases where another rule than the parser's decides.
 const NOT_THE_PARSERS: &str = "exceed number of tables limit";
 
+/// The case with carriage returns before newlines, which other libraries of InfluxData take.
+const CARRIAGE_RETURNS: &str = "crlf";
+
+/// The case with floats that have no digits before or after the point. InfluxDB 1 and 2 take them, and so does Neap; it
+/// refuses the line for another float, as all of them do.
+const FLOAT_FORMS: &str = "lp-float-forms";
+
 #[test]
 fn writes_are_answered_as_recorded() {
     let Some(recording) = read_outside("golden/influxdb3-core.json") else {
@@ -79,7 +86,14 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, Database>) 
             .iter_mut()
             .for_each(|error| error["number"] = Value::Null);
     }
-    assert_eq!(errors, expected, "{}", case["id"]);
+    if case["id"] == CARRIAGE_RETURNS {
+        assert!(errors.is_empty());
+    } else if case["id"] == FLOAT_FORMS {
+        let message = "Could not parse entire line. Found trailing content: `,d=+2.5,e=...`";
+        assert_eq!(errors, [json!({"number": 1, "message": message})]);
+    } else {
+        assert_eq!(errors, expected, "{}", case["id"]);
+    }
     if is_partial || errors.is_empty() {
         database.apply(&parsed);
     }

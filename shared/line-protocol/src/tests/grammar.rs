@@ -126,7 +126,9 @@ fn a_line_needs_a_field() {
     ] {
         assert_eq!(refusal(line), NO_FIELDS, "{line}");
     }
-    for value in ["", "NaN", "+1", ".5", "-.5", "inf", "\"abc", "abc\"", "--1"] {
+    for value in [
+        "", "NaN", "+1", "+.5", ".", "-.", ".e5", "inf", "\"abc", "abc\"", "--1",
+    ] {
         assert_eq!(refusal(&format!("m v={value}")), NO_FIELDS, "{value}");
     }
 }
@@ -144,14 +146,16 @@ fn trailing_content_is_refused() {
         ("m v=1 +5", " +5"),
         ("m v=1 -", " -"),
         ("m v=1 5i", "i"),
-        ("m v=5.", "."),
+        ("m v=5..", "."),
+        ("m v=5.i", "i"),
+        ("m v=.5i", "i"),
+        ("m v=5.e", "e"),
         ("m v=1e 5", "e 5"),
         ("m v=1.5u", "u"),
         ("m v=-7u", "u"),
         ("m v=tRUE", "RUE"),
         ("m v=\"a\"b\"", "b\""),
-        ("m v=1\r", "\r"),
-        ("m v=1 5\r", "\r"),
+        ("m v=1\r 5", "\r 5"),
         // The second field is quoted without its comma, later ones with it.
         ("m v=1,", ""),
         ("m v=1,w", "w"),
@@ -285,14 +289,34 @@ fn blank_lines_and_comments_have_no_number() {
     let kind = LineErrorKind::Parse;
     assert_eq!(
         errors,
-        [(1, "bad1", kind), (2, "  bad2", kind), (4, "bad4\r", kind)]
+        [(1, "bad1", kind), (2, "  bad2", kind), (4, "bad4", kind)]
     );
     assert_eq!(parsed.lines, 4);
 }
 
 #[test]
+fn a_carriage_return_before_a_newline_is_no_part_of_the_line() {
+    let text = "m v=1 1\r\n\r\n# c\r\nm,t=a s=\"x\r\ny\",b=t 2 \r\nm v=2.\r\n\
+                m v=3i x\r\nm v=4\r\r\nm v=5 5\r";
+    let parsed = parse_text(text);
+    let trailing =
+        |rest: &str| format!("Could not parse entire line. Found trailing content: `{rest}`");
+    let expected = [(4, trailing(" x")), (5, trailing("\r"))];
+    assert_eq!(messages(&parsed), expected);
+    assert_eq!(parsed.errors[0].original_line, "m v=3i x");
+    let points = &points_by_table(&parsed)["m"];
+    assert_eq!(points[1].fields["s"], Field::String("x\r\ny".to_owned()));
+    assert_eq!(points[1].tags["t"], "a");
+    assert_eq!(points[2].fields["v"], Field::Float(2.0));
+    assert_eq!(points[3].fields["v"], Field::Float(5.0));
+    let seconds = [0, 1, 3].map(|row| points[row].time / 1_000_000_000);
+    assert_eq!(seconds, [1, 2, 5]);
+    assert_eq!((points.len(), parsed.lines), (4, 6));
+}
+
+#[test]
 fn a_body_without_lines_is_empty() {
-    for body in ["", "\n\n   \n", "# only\n# comments", " "] {
+    for body in ["", "\n\n   \n", "\r\n \r\n\r", "# only\n# comments", " "] {
         let parsed = parse_text(body);
         assert_eq!((parsed.lines, parsed.rows, parsed.tables.len()), (0, 0, 0));
         assert!(parsed.errors.is_empty());

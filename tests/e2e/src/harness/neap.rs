@@ -69,6 +69,17 @@ impl Neap {
         })
     }
 
+    /// Asking for no token, with this mask for the modes of the files that it creates.
+    pub(crate) fn serve_with_umask(umask: &str, flags: &[&str]) -> Self {
+        let mask = format!("umask {umask}; exec \"$0\" \"$@\"");
+        Self::spawn_program(Path::new("/bin/sh"), |command, address| {
+            command.arg("-c").arg(mask).arg(neap_binary());
+            command.args(["serve", "--http-bind", "127.0.0.1:0", "--without-auth"]);
+            command.arg("--tcp-listener-file-path").arg(address);
+            command.args(flags);
+        })
+    }
+
     /// `neap` and nothing else. A `.env` file in its working directory says only what a test must: to take a
     /// free port, to tell which one, and to ask for no token.
     pub(crate) fn without_flags() -> Self {
@@ -83,12 +94,16 @@ impl Neap {
 
     /// Starts it in a folder of its own. `prepare` is told the file that the address is to be written into.
     fn spawn(prepare: impl FnOnce(&mut Command, &Path)) -> Self {
+        Self::spawn_program(&neap_binary(), prepare)
+    }
+
+    fn spawn_program(path: &Path, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("neap-e2e-")
             .tempdir()
             .unwrap();
         let (address, log) = (folder.path().join("address"), folder.path().join("log"));
-        let mut command = program(&neap_binary(), folder.path());
+        let mut command = program(path, folder.path());
         prepare(&mut command, &address);
         let file = File::create(&log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);

@@ -142,8 +142,12 @@ fn statements() -> Vec<Case> {
             answer,
         )
     };
-    let ddl = |name| format!("Error during planning: DDL not supported: {name}");
-    let dml = |name| format!("Error during planning: DML not supported: {name}");
+    let write = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE or \
+                 `neap write --database DATABASE 'LINES'`";
+    let insert =
+        format!("Error during planning: INSERT is not supported: rows are written as {write}");
+    let create = "Error during planning: CREATE is not supported: the first write to a table creates it; POST \
+                  /api/v3/configure/table and `neap create table` do so without rows";
     let other =
         |name| format!("This feature is not implemented: Unsupported SQL statement: {name}");
     let failed = |reason| format!("query error: error while executing plan: {reason}");
@@ -178,15 +182,36 @@ fn statements() -> Vec<Case> {
             500,
             "Schema error: No field named nope.\nValid fields are known.t, known.time, known.v.",
         ),
-        sql("CREATE TABLE x (a INT)", 400, &ddl("CreateMemoryTable")),
+        sql("CREATE TABLE x (a INT)", 400, create),
         sql(
             "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
             400,
-            &ddl("CreateExternalTable"),
+            create,
         ),
-        sql("DROP TABLE known", 400, &ddl("DropTable")),
-        sql("UPDATE known SET v = 1", 400, &dml("Update")),
-        sql("COPY known TO '/tmp/x.csv'", 400, &dml("COPY")),
+        sql(
+            "DROP TABLE known",
+            400,
+            "Error during planning: DROP is not supported: DELETE /api/v3/configure/table, `neap delete table` and \
+             `neap delete database` drop",
+        ),
+        sql("INSERT INTO known VALUES (1)", 400, &insert),
+        sql("INSERT known,t=a v=1", 400, &insert),
+        sql(
+            "UPDATE known SET v = 1",
+            400,
+            &format!(
+                "Error during planning: UPDATE is not supported: a row is changed by writing it once more, with the \
+                 same tags and time and the new fields, as {write}"
+            ),
+        ),
+        sql(
+            "COPY known TO '/tmp/x.csv'",
+            400,
+            &format!(
+                "Error during planning: COPY is not supported: a query is answered as a file with the parameter \
+                 `format` (csv, jsonl, parquet) or `neap query --format csv --output FILE`; rows are written as {write}"
+            ),
+        ),
         sql(
             "SET a = 1",
             400,

@@ -1,3 +1,5 @@
+use std::{collections::BTreeSet, path::Path};
+
 use super::*;
 
 #[tokio::test]
@@ -243,6 +245,94 @@ except ImportError:
     std::fs::write(package, "NAME = 'there'").unwrap();
     stage.workers.use_python(environment.join("bin/python"));
     assert_eq!(stage.text().await, "there 1", "and the cache is as it was");
+}
+
+/// A package with a module of its name, which an installer can build without any other.
+fn write_package(folder: &Path, version: &str) {
+    let backend = format!(
+        r#"
+import zipfile
+def build_wheel(folder, settings=None, metadata=None):
+    name = "replaced-{version}-py3-none-any.whl"
+    info = "replaced-{version}.dist-info/"
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.writestr("replaced/__init__.py", "VERSION = '{version}'")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: replaced\nVersion: {version}\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", "")
+    return name
+"#
+    );
+    let project =
+        "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("pyproject.toml"), project).unwrap();
+    std::fs::write(folder.join("backend.py"), backend).unwrap();
+}
+
+async fn python(program: &Path, arguments: &[&str]) {
+    let mut command = tokio::process::Command::new(program);
+    let output = command.args(arguments).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+}
+
+#[tokio::test]
+async fn a_package_that_others_replace_is_imported_anew_and_the_cache_stays() {
+    let stage = Stage::of_body(
+        r#"
+import os
+runs = local.cache.get("runs", 0) + 1
+local.cache.put("runs", runs)
+try:
+    import replaced
+except ImportError:
+    replaced = None
+return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
+"#,
+    );
+    let environment = stage.folder.path().join("venv");
+    python(
+        "python3".as_ref(),
+        &["-m", "venv", environment.to_str().unwrap()],
+    )
+    .await;
+    let interpreter = environment.join("bin/python");
+    stage.workers.use_python(interpreter.clone());
+    let source = stage.folder.path().join("source");
+    let mut seen = Vec::new();
+    let mut processes = BTreeSet::new();
+    let steps: [&[&str]; 4] = [&[], &["1.0"], &["2.0"], &["uninstall"]];
+    for step in steps {
+        let pip = ["-m", "pip", "--disable-pip-version-check"];
+        match step {
+            ["uninstall"] => {
+                python(
+                    &interpreter,
+                    &[&pip[..], &["uninstall", "-y", "replaced"]].concat(),
+                )
+                .await
+            }
+            [version] => {
+                write_package(&source, version);
+                let install = ["install", "--no-index", source.to_str().unwrap()];
+                python(&interpreter, &[&pip[..], &install].concat()).await;
+            }
+            _ => {}
+        }
+        // The second run is by the same process.
+        for _ in 0..2 {
+            let text = stage.text().await;
+            let (text, process) = text.rsplit_once(' ').unwrap();
+            seen.push(text.to_owned());
+            processes.insert(process.to_owned());
+        }
+    }
+    let expected = [
+        "None 1", "None 2", "1.0 3", "1.0 4", "2.0 5", "2.0 6", "None 7", "None 8",
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(processes.len(), steps.len());
 }
 
 #[tokio::test]

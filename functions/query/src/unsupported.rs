@@ -1,0 +1,99 @@
+//! Statements that other databases have in SQL and this one does not: what to do in their place.
+
+use datafusion::{
+    common::{Result, plan_err},
+    sql::sqlparser::{keywords::Keyword, tokenizer::Token},
+};
+
+/// How rows are written.
+const HOW_TO_WRITE: &str = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE \
+                            or `neap write --database DATABASE \'LINES\'`";
+
+/// Refuses a statement that begins like one that writes rows, or that changes tables or databases, and says what to do
+/// in its place. Looks at its first words alone: nothing that begins with them can be answered.
+pub(crate) fn check(tokens: &[Token]) -> Result<()> {
+    let mut words = tokens.iter().filter_map(|token| match token {
+        Token::Whitespace(_) => None,
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => Some(Keyword::NoKeyword),
+    });
+    let is_prefix =
+        |word: &Keyword| matches!(word, Keyword::EXPLAIN | Keyword::ANALYZE | Keyword::VERBOSE);
+    let Some(first) = words.find(|word| !is_prefix(word)) else {
+        return Ok(());
+    };
+    match first {
+        Keyword::INSERT | Keyword::REPLACE | Keyword::MERGE => {
+            plan_err!("{first:?} is not supported: rows are written as {HOW_TO_WRITE}")
+        }
+        Keyword::UPDATE => plan_err!(
+            "UPDATE is not supported: a row is changed by writing it once more, with the same tags and time and the \
+             new fields, as {HOW_TO_WRITE}"
+        ),
+        Keyword::COPY => plan_err!(
+            "COPY is not supported: a query is answered as a file with the parameter `format` (csv, jsonl, parquet) or \
+             `neap query --format csv --output FILE`; rows are written as {HOW_TO_WRITE}"
+        ),
+        Keyword::CREATE => plan_err!(
+            "CREATE is not supported: the first write to a table creates it; POST /api/v3/configure/table and \
+             `neap create table` do so without rows"
+        ),
+        Keyword::ALTER => plan_err!(
+            "ALTER is not supported: writes add columns; `neap update table` and `neap update database` change the \
+             retention"
+        ),
+        Keyword::DROP => plan_err!(
+            "DROP is not supported: DELETE /api/v3/configure/table, `neap delete table` and `neap delete database` drop"
+        ),
+        Keyword::TRUNCATE => plan_err!(
+            "TRUNCATE is not supported: `DELETE FROM TABLE` without a condition deletes all rows of a table"
+        ),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::{dialect::GenericDialect, tokenizer::Tokenizer};
+
+    use super::*;
+
+    fn refusal(sql: &str) -> Option<String> {
+        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap();
+        check(&tokens).err().map(|error| error.strip_backtrace())
+    }
+
+    #[test]
+    fn statements_that_write_say_how_rows_are_written() {
+        for sql in [
+            "INSERT INTO m VALUES (1)",
+            "insert into m (time, v) select time, v from n",
+            "-- a comment\nINSERT cpu,host=a usage=1",
+            "EXPLAIN ANALYZE INSERT INTO m VALUES (1)",
+            "UPDATE m SET v = 1",
+            "MERGE INTO m USING n ON m.a = n.a WHEN MATCHED THEN DELETE",
+            "REPLACE INTO m VALUES (1)",
+            "COPY m FROM '/tmp/x.csv'",
+        ] {
+            let refusal = refusal(sql).unwrap();
+            assert!(
+                refusal.contains("POST /api/v3/write_lp?db=DATABASE or `neap write"),
+                "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn queries_that_only_mention_such_words_are_taken() {
+        for sql in [
+            "SELECT replace(host, 'a', 'b') FROM m",
+            "SELECT \"insert\" FROM \"update\"",
+            "DELETE FROM m",
+            "EXPLAIN SELECT 1",
+            "WITH copy AS (SELECT 1) SELECT * FROM copy",
+            "",
+        ] {
+            assert_eq!(refusal(sql), None, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The place of a request among those that are worked on, and its body, which gives the place back while it arrives.
+//!
+//! ```text
+//!   head ── place ── handler reads ─┬─ body is there ───────────────────────── goes on
+//!                                   └─ it is not: place given back, bounded    body complete: place taken again
+//!                                      by IncomingBodies                       or 503 after a while
+//! ```
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use futures::future::BoxFuture;
+use hyper::body::{Frame, SizeHint};
+use neap_bucket::World;
+use neap_http::ClientNetwork;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::incoming_bodies::{Excess, IncomingBodies, IncomingBody};
+
+/// How long a request waits for others to end.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// A body that brings less than [`LEAST_BYTES`] in this time makes no progress.
+const STALL: Duration = Duration::from_secs(1);
+
+/// See [`STALL`].
+const LEAST_BYTES: usize = 1 << 10;
+
+/// Why a request is not answered now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TurnedAway {
+    /// All places are taken.
+    #[error("too many requests are under way")]
+    NoPlace,
+    /// The body is incomplete, and too many are.
+    #[error(
+        "too many requests are under way whose bodies are not complete; this one has waited the longest"
+    )]
+    Incomplete,
+    /// The body is incomplete, and too many of the client are.
+    #[error(
+        "too many requests of this client are under way whose bodies are not complete; this one has waited the longest"
+    )]
+    IncompleteOfClient,
+}
+
+impl From<Excess> for TurnedAway {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::OfAll => Self::Incomplete,
+            Excess::OfClient => Self::IncompleteOfClient,
+        }
+    }
+}
+
+/// The places of requests that are worked on.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    permits: Arc<Semaphore>,
+    world: World,
+}
+
+impl Places {
+    /// So many places.
+    pub(super) fn new(number: usize, world: World) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(number.clamp(1, Semaphore::MAX_PERMITS))),
+            world,
+        }
+    }
+
+    /// Waits for a place, for a while.
+    pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit, TurnedAway> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        match self.world.timeout(WAIT, permit).await {
+            Some(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed.
+            Some(Err(_)) | None => Err(TurnedAway::NoPlace),
+        }
+    }
+}
+
+/// The place of a request, while it has one.
+#[derive(Debug)]
+pub(super) struct RequestPlace(Mutex<Result<Option<OwnedSemaphorePermit>, TurnedAway>>);
+
+impl RequestPlace {
+    /// A request that has its place.
+    pub(super) fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self(Mutex::new(Ok(Some(permit))))
+    }
+
+    /// Why the request was turned away while its body arrived, if it was.
+    pub(super) fn turned_away(&self) -> Option<TurnedAway> {
+        self.state().as_ref().err().copied()
+    }
+
+    fn set(&self, state: Result<Option<OwnedSemaphorePermit>, TurnedAway>) {
+        *self.state() = state;
+    }
+
+    fn state(&self) -> MutexGuard<'_, Result<Option<OwnedSemaphorePermit>, TurnedAway>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who sends a body, and how large it will be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    pub(super) client: ClientNetwork,
+    pub(super) bytes: usize,
+}
+
+/// The body of a request, which has no place while it arrives.
+pub(super) struct RequestBody {
+    body: Body,
+    announced: Announced,
+    place: Arc<RequestPlace>,
+    places: Places,
+    incoming: Arc<IncomingBodies>,
+    state: State,
+}
+
+/// How far a body is.
+enum State {
+    /// It has its place: nothing had to be waited for so far, or it is complete.
+    InPlace,
+    /// It arrives.
+    Arriving(Arrival),
+    /// It is complete and waits for its place with its last frame.
+    Complete(
+        BoxFuture<'static, Result<OwnedSemaphorePermit, TurnedAway>>,
+        Option<Frame<Bytes>>,
+    ),
+}
+
+struct Arrival {
+    incoming: IncomingBody,
+    /// The bytes since the last progress.
+    bytes: usize,
+    /// When it is stalled; `None`: it is.
+    stall: Option<BoxFuture<'static, ()>>,
+}
+
+impl RequestBody {
+    /// The body of a request that has its place.
+    pub(super) fn new(
+        body: Body,
+        announced: Announced,
+        place: Arc<RequestPlace>,
+        places: Places,
+        incoming: Arc<IncomingBodies>,
+    ) -> Self {
+        Self {
+            body,
+            announced,
+            place,
+            places,
+            incoming,
+            state: State::InPlace,
+        }
+    }
+
+    /// Gives the place back.
+    fn begin_to_wait(&mut self) {
+        self.place.set(Ok(None));
+        let Announced { client, bytes } = self.announced;
+        self.state = State::Arriving(Arrival {
+            incoming: self.incoming.add(client, bytes),
+            bytes: 0,
+            stall: Some(self.places.world.clock.sleep(STALL)),
+        });
+    }
+
+    fn end(&mut self, frame: Option<Frame<Bytes>>) {
+        let places = self.places.clone();
+        let acquire = Box::pin(async move { places.acquire().await });
+        self.state = State::Complete(acquire, frame);
+    }
+
+    fn turn_away(&mut self, why: TurnedAway) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.place.set(Err(why));
+        self.state = State::InPlace;
+        self.body = Body::empty();
+        Poll::Ready(Some(Err(axum::Error::new(why))))
+    }
+}
+
+impl Arrival {
+    /// Waits until the body is stalled.
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(stall) = &mut self.stall else {
+            return Poll::Pending;
+        };
+        ready!(stall.as_mut().poll(context));
+        self.stall = None;
+        self.incoming.stall();
+        Poll::Ready(())
+    }
+
+    fn advance(&mut self, bytes: usize, world: &World) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes >= LEAST_BYTES {
+            self.bytes = 0;
+            self.stall = Some(world.clock.sleep(STALL));
+            self.incoming.advance();
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::InPlace => match Pin::new(&mut this.body).poll_frame(context) {
+                    Poll::Pending => this.begin_to_wait(),
+                    ready => return ready,
+                },
+                State::Arriving(arrival) => {
+                    if let Poll::Ready(excess) = arrival.incoming.poll_excess(context) {
+                        return this.turn_away(excess.into());
+                    }
+                    match Pin::new(&mut this.body).poll_frame(context) {
+                        Poll::Pending => ready!(arrival.poll_stall(context)),
+                        Poll::Ready(None) => this.end(None),
+                        Poll::Ready(Some(Ok(frame))) if this.body.is_end_stream() => {
+                            this.end(Some(frame));
+                        }
+                        Poll::Ready(Some(Ok(frame))) => {
+                            let bytes = frame.data_ref().map_or(0, Bytes::len);
+                            arrival.advance(bytes, &this.places.world);
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
+                        Poll::Ready(error) => return Poll::Ready(error),
+                    }
+                }
+                State::Complete(acquire, frame) => {
+                    let frame = match ready!(acquire.as_mut().poll(context)) {
+                        Ok(permit) => {
+                            this.place.set(Ok(Some(permit)));
+                            frame.take()
+                        }
+                        Err(why) => return this.turn_away(why),
+                    };
+                    this.state = State::InPlace;
+                    return Poll::Ready(frame.map(Ok));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Complete(..) => false,
+            _ => self.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Complete(_, Some(frame)) => {
+                SizeHint::with_exact(frame.data_ref().map_or(0, Bytes::len) as u64)
+            }
+            _ => self.body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("announced", &self.announced)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}

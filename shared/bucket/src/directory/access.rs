@@ -1,0 +1,192 @@
+//! Who besides its owner may use a data directory: the modes of what is created in it.
+
+use std::{
+    fmt,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use clap::ValueEnum;
+
+/// All bits of a mode that are permissions.
+const PERMISSIONS: u32 = 0o777;
+/// The bits of a mode that beside the permissions belong to a directory, such as that which hands its group on.
+const SPECIAL: u32 = 0o7000;
+
+/// Who besides its owner may use a data directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DirectoryAccess {
+    /// Nobody.
+    #[default]
+    Owner,
+    /// The group may read: for a backup by another user.
+    GroupRead,
+    /// The group may read and write: for processes of several users.
+    GroupWrite,
+}
+
+impl DirectoryAccess {
+    /// The mode of directories.
+    fn directory_mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o700,
+            Self::GroupRead => 0o750,
+            Self::GroupWrite => 0o770,
+        }
+    }
+
+    /// The mode of files.
+    fn file_mode(self) -> u32 {
+        self.directory_mode() & !0o111
+    }
+
+    /// What the mode of nothing in the directory should have.
+    fn forbidden(self) -> u32 {
+        PERMISSIONS & !self.directory_mode()
+    }
+
+    /// Whether the process's mask may have taken away permissions that others should have.
+    fn is_masked(self) -> bool {
+        self != Self::Owner
+    }
+
+    /// Creates a directory, for which no mask of the process counts.
+    pub(super) fn create_directory(self, path: &Path) -> io::Result<()> {
+        let mode = self.directory_mode();
+        DirBuilder::new().mode(mode).create(path)?;
+        if self.is_masked() {
+            let special = fs::metadata(path)?.mode() & SPECIAL;
+            fs::set_permissions(path, Permissions::from_mode(special | mode))?;
+        }
+        Ok(())
+    }
+
+    /// Creates a directory unless it is there.
+    pub(super) fn create_missing_directory(self, path: &Path) -> io::Result<()> {
+        match self.create_directory(path) {
+            Err(_) if path.is_dir() => Ok(()),
+            created => created,
+        }
+    }
+
+    /// Creates a file that is not there, for reading and writing.
+    pub(super) fn create_file(self, path: &Path) -> io::Result<File> {
+        let mode = self.file_mode();
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true).mode(mode);
+        let file = options.open(path)?;
+        if self.is_masked() {
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        Ok(file)
+    }
+}
+
+/// A data directory that more people can use than should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExposedDirectory {
+    access: DirectoryAccess,
+}
+
+impl ExposedDirectory {
+    /// Looks whether a directory, and what lies in it, has modes that let in more than `access` says. A directory that
+    /// can't be looked into is none.
+    pub fn find(root: &Path, access: DirectoryAccess) -> Option<Self> {
+        let exposed = |mode: u32| mode & access.forbidden() != 0;
+        let mode = fs::metadata(root).ok()?.mode();
+        // Who can write to the directory can replace what is in it; who can enter it sees what the modes in it allow.
+        let is_exposed = mode & access.forbidden() & 0o022 != 0
+            || exposed(mode) && {
+                let entries = fs::read_dir(root).ok()?.flatten();
+                let mut modes = entries.filter_map(|entry| Some(entry.metadata().ok()?.mode()));
+                modes.any(exposed)
+            };
+        is_exposed.then_some(Self { access })
+    }
+
+    /// The argument of `chmod -R` that closes it.
+    pub fn remedy(self) -> &'static str {
+        match self.access {
+            DirectoryAccess::Owner => "go=",
+            DirectoryAccess::GroupRead => "g-w,o=",
+            DirectoryAccess::GroupWrite => "o=",
+        }
+    }
+}
+
+impl fmt::Display for ExposedDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.access {
+            DirectoryAccess::Owner => "others than its owner may use it",
+            DirectoryAccess::GroupRead => {
+                "others than its owner may write to it, or than its group read it"
+            }
+            DirectoryAccess::GroupWrite => "others than its owner and its group may use it",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DirectoryStore, PutMode, Store, World};
+
+    /// The modes of all that is below a directory, and its own.
+    fn modes(root: &Path) -> Vec<(bool, u32)> {
+        let mut found = vec![(true, fs::metadata(root).unwrap().mode() & 0o7777)];
+        for entry in fs::read_dir(root).unwrap() {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            match metadata.is_dir() {
+                true => found.extend(modes(&entry.path())),
+                false => found.push((false, metadata.mode() & 0o7777)),
+            }
+        }
+        found
+    }
+
+    async fn filled(root: &Path, access: DirectoryAccess) {
+        let store = DirectoryStore::open_with(root, access, &World::system()).unwrap();
+        for key in ["catalog", "db/1/catalog", "tail/1/a.wal", "catalog"] {
+            let put = store.put(key, b"x".as_slice().into(), PutMode::Overwrite);
+            put.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_created_has_the_modes_that_are_asked_for() {
+        for (access, directory, file) in [
+            (DirectoryAccess::Owner, 0o700, 0o600),
+            (DirectoryAccess::GroupRead, 0o750, 0o640),
+            (DirectoryAccess::GroupWrite, 0o770, 0o660),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("above/data");
+            filled(&root, access).await;
+            let modes = modes(&root);
+            assert!(modes.len() >= 10, "{modes:?}");
+            for (is_directory, mode) in modes {
+                assert_eq!(
+                    mode,
+                    if is_directory { directory } else { file },
+                    "{access:?}"
+                );
+            }
+            assert_eq!(ExposedDirectory::find(&root, access), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_hands_its_group_on_goes_on_doing_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, Permissions::from_mode(0o2770)).unwrap();
+        filled(&root, DirectoryAccess::GroupWrite).await;
+        for (is_directory, mode) in modes(&root) {
+            assert_eq!(mode, if is_directory { 0o2770 } else { 0o660 });
+        }
+    }
+}

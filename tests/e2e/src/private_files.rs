@@ -1,0 +1,106 @@
+//! What lies on disk is its owner's alone, whatever the umask is, unless an option lets the group in.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use tempfile::TempDir;
+
+use crate::harness::{Neap, Reply};
+
+/// The modes of directories and of files below a directory, and its own, each once.
+fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
+    let (mut directories, mut files) = (Vec::new(), Vec::new());
+    let mut ahead = vec![root.to_owned()];
+    while let Some(path) = ahead.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let mode = metadata.mode() & 0o7777;
+        if metadata.is_dir() {
+            directories.push(mode);
+            ahead.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else {
+            files.push(mode);
+        }
+    }
+    for modes in [&mut directories, &mut files] {
+        modes.sort_unstable();
+        modes.dedup();
+    }
+    (directories, files)
+}
+
+/// A server on a directory, after it has created a token and written rows, and its log.
+fn used(folder: &Path, umask: &str, access: &str) -> String {
+    let (data, plugins) = (folder.join("above/data"), folder.join("plugins"));
+    let flags = [
+        "--object-store",
+        "file",
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--data-dir-access",
+        access,
+        "--plugin-dir",
+        plugins.to_str().unwrap(),
+    ];
+    let neap = Neap::serve_with_umask(umask, &flags);
+    // The token is there at the second start.
+    Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
+    neap.write("d", "m,host=a v=1 1\nm,host=b v=2 2");
+    assert_eq!(neap.query("d", "SELECT v FROM m").len(), 2);
+    let log = neap.log();
+    neap.stop();
+    log
+}
+
+#[test]
+fn a_data_directory_is_its_owners_unless_the_group_is_let_in() {
+    for umask in ["022", "000"] {
+        for (access, directory, file) in [
+            ("owner", 0o700, 0o600),
+            ("group-read", 0o750, 0o640),
+            ("group-write", 0o770, 0o660),
+        ] {
+            let folder = TempDir::new().unwrap();
+            let log = used(folder.path(), umask, access);
+            assert!(!log.contains("warning: --data-dir "), "{log}");
+            let data = folder.path().join("above/data");
+            assert_eq!(
+                modes(&data),
+                (vec![directory], vec![file]),
+                "{umask} {access}"
+            );
+            let plugins = fs::metadata(folder.path().join("plugins")).unwrap();
+            assert_eq!(plugins.mode() & 0o777, 0o700);
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_open_to_others_is_warned_of_until_it_is_closed() {
+    let folder = TempDir::new().unwrap();
+    used(folder.path(), "022", "owner");
+    let data = folder.path().join("above/data");
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(&data, 0o755);
+    open(&data.join("catalog"), 0o644);
+    let log = used(folder.path(), "022", "owner");
+    let data = data.display();
+    let warning = format!(
+        "warning: --data-dir {data}: others than its owner may use it; chmod -R go= {data}"
+    );
+    assert!(log.contains(&warning), "{log}");
+    let closed = std::process::Command::new("chmod")
+        .args(["-R", "go=", &data.to_string()])
+        .status();
+    assert!(closed.unwrap().success());
+    let log = used(folder.path(), "022", "owner");
+    assert!(!log.contains("warning: --data-dir "), "{log}");
+}
