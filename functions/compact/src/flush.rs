@@ -230,6 +230,19 @@ impl Flusher {
         }
     }
 
+    /// How much one flush takes.
+    pub(crate) fn limits(&self) -> &FlushLimits {
+        &self.limits
+    }
+
+    /// The same flusher with other limits.
+    pub(crate) fn limited_to(&self, limits: FlushLimits) -> Self {
+        Self {
+            limits,
+            ..self.clone()
+        }
+    }
+
     /// The damaged objects that flushes have met, for all clones of this flusher.
     pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
         Arc::clone(&self.damaged)
@@ -239,8 +252,17 @@ impl Flusher {
     /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
     /// longer do.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
-        let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, None).await?;
+        self.flush_by(database, manifest).await
+    }
+
+    /// The same by a manifest that was read just now.
+    pub(crate) async fn flush_by(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+    ) -> Result<Flushed, CompactError> {
+        let begun = self.bucket.world().moment();
         let mark = manifest.value.low_water_mark;
         self.damaged.note_manifest(database, &manifest.value);
         let number = listed_segments(self.limits.segments, &self.limits.pressure);
