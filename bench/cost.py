@@ -31,12 +31,15 @@ BUDGETS = {
     "query, warm, nothing new": "1 LIST for each 1,000 segments of the tail, 2 conditional GET; none within the allowed staleness",
     "query, warm, n new segments": "the same and n GET",
     "query, cold": "1 LIST for each 1,000 segments of the tail, 3 GET, 1 GET for each page of the manifest, and the ranges that it needs",
-    "scheduled run that flushes n segments of a database": "4 LIST for each 1,000 segments of the tail, 6 GET, n GET, 2 PUT",
+    "scheduled run that flushes n segments of a database": "2 LIST for each 1,000 segments of the tail, 5 GET, n GET, 2 PUT",
+    "scheduled run that flushes k databases, each with n segments": "1 LIST for each 1,000 segments of all tails, 1 GET; for each database 1 LIST for each 1,000 segments, 4 GET, n GET, 2 PUT",
+    "scheduled run that deletes what k databases have flushed": "1 LIST for each 1,000 segments of all tails, 1 GET; for each database 1 GET, 1 DELETE for each 1,000 segments",
     "merge of k sections": "1 GET of each (small), or 1 GET of its footer and coalesced reads; 2 PUT",
     "plan of all merges of a database": "2 GET, 1 GET for each page looked at, 1 PUT if there are any",
     "flush of n segments, any number of tables": "1 LIST for each 1,000 segments of the tail, but at most 15; 2 GET, n GET, 2 PUT",
     "scheduled run, nothing to do, any number of databases": "1 LIST",
     "collection (`--retention-check-interval`), beside what it does for each database": "2 LIST, for query results and [processes](system-tables.md#nodes)",
+    "the same for each database with nothing to do": "2 LIST, 4 GET",
     "a process of `neap serve`": "1 PUT when it starts, every 10 minutes, and when it stops, for [`system.nodes`](system-tables.md#nodes)",
 }
 
@@ -47,12 +50,14 @@ EXPRESS_SECONDS = 0.008
 START_SECONDS = 0.2
 # The work of a function besides waiting.
 WRITE_SECONDS, QUERY_SECONDS, ENGINE_SECONDS = 0.005, 0.040, 0.010
-# Segments that are read at once, names that a LIST gives, messages in a request to SQS.
-READS_AT_ONCE, NAMES_OF_A_PAGE, MESSAGES_AT_ONCE = 16, 1_000, 10
+# Databases that a scheduled run works on at once. Segments that are read at once, names that a LIST gives, messages in a request to SQS.
+DATABASES_AT_ONCE, READS_AT_ONCE, NAMES_OF_A_PAGE, MESSAGES_AT_ONCE = 16, 16, 1_000, 10
 # For so long segments stay that were flushed. S3 lists from a name on; S3 Express lists them, too.
 SEGMENT_GRACE_SECONDS = 120
 # S3 Express bills by the hour.
 LEAST_BILLED_SECONDS = 3600
+# A flush in a scheduled run beside its segments: a listing, four GET, and two PUT one after the other.
+SECONDS_OF_FLUSH = LIST_SECONDS + 4 * GET_SECONDS + 2 * PUT_SECONDS
 # An instance lives for some hours; what a cold query reads of sections is bounded by what dashboards look at.
 INSTANCE_HOURS = 2
 COLD_GETS = 20
@@ -96,6 +101,8 @@ class Workload:
     about: str
     requests_per_second: float
     values_per_second: float
+    # Each gets as much as the others. A user looks at one of them.
+    databases: int = 1
 
 
 WORKLOADS = [
@@ -122,6 +129,13 @@ WORKLOADS = [
         "A value of each every 60 s, sent in requests of 5,000 lines.",
         requests_per_second=100_000 / 60 / 5_000,
         values_per_second=100_000 / 60,
+    ),
+    Workload(
+        "1,000 databases",
+        "50 values every 10 min to each of 1,000 databases, in one request; all users look at one of them.",
+        requests_per_second=1_000 / 600,
+        values_per_second=50_000 / 600,
+        databases=1_000,
     ),
 ]
 
@@ -161,8 +175,8 @@ class Requests:
 
 
 def flushes_due(segments, segment_bytes):
-    """Flushes in a month: when there are 300 segments, 8 MiB of them, or the oldest is 10 minutes old."""
-    return max(segments / 300, segments * segment_bytes / (8 << 20), SECONDS / 600)
+    """Flushes of a database in a month: when there are 300 segments, 8 MiB of them, or the oldest is 10 minutes old."""
+    return max(segments / 300, segments * segment_bytes / (8 << 20), min(segments, SECONDS / 600))
 
 
 @dataclasses.dataclass
@@ -180,8 +194,11 @@ class Month:
         self.queries = self.users * PANELS * looked_at / REFRESH_SECONDS
         self.runs = SECONDS / EVERY_SECONDS["flush"]
         self.looks = SECONDS / EVERY_SECONDS["collect"]
-        # At most one flush in a run.
-        self.flushes = min(flushes_due(self.segments, self.segment_bytes()), self.runs)
+        # At most one flush of a database in a run.
+        self.databases = self.workload.databases
+        flushes = flushes_due(self.segments / self.databases, self.segment_bytes())
+        self.flushes = min(flushes, self.runs) * self.databases
+        self.flushing_runs = min(self.runs, self.flushes)
         # About one merge for each seven flushes on the first tier, and a seventh of that on each further one.
         self.merges = self.flushes / 6
         self.pages = self.pages_of_tail()
@@ -192,15 +209,26 @@ class Month:
         while self.instances < self.queries / looked_at * self.query_seconds:
             self.instances += 1
             self.query_seconds = self.seconds_of_query(looked_at)
-        self.segments_while_looked_at = self.segments * looked_at / SECONDS
+        self.segments_while_looked_at = self.segments / self.databases * looked_at / SECONDS
 
     def pages_of_tail(self):
-        """How many pages a listing of the tail has, on average."""
-        between_flushes = SECONDS / self.flushes
+        """How many pages a listing of the tail of a database has, on average."""
+        between_flushes = SECONDS / self.flushes * self.databases
         # What has come since the last flush, and while this one reads.
         seconds = between_flushes / 2 + self.segments / self.flushes / READS_AT_ONCE * self.get_seconds()
         if self.express:
             seconds += between_flushes + SEGMENT_GRACE_SECONDS
+        return max(1, math.ceil(self.requests_per_second_and_database() * seconds / NAMES_OF_A_PAGE))
+
+    def requests_per_second_and_database(self):
+        """What a database gets, and a query meets."""
+        return self.workload.requests_per_second / self.workload.databases
+
+    def pages_of_all_tails(self):
+        """How many pages the listing of a scheduled run has, on average: what is not flushed, or not deleted."""
+        if self.databases == 1:
+            return 1
+        seconds = 1.5 * SECONDS / self.flushes * self.databases + SEGMENT_GRACE_SECONDS
         return max(1, math.ceil(self.workload.requests_per_second * seconds / NAMES_OF_A_PAGE))
 
     def get_seconds(self):
@@ -210,7 +238,7 @@ class Month:
     def seconds_of_query(self, looked_at):
         """How long a query takes: pages are listed one after the other, then what is new to the instance is read."""
         page = EXPRESS_SECONDS if self.express else LIST_SECONDS
-        new = self.workload.requests_per_second * looked_at * self.instances / self.queries
+        new = self.requests_per_second_and_database() * looked_at * self.instances / self.queries
         reads = new if new < 1 else math.ceil(new / READS_AT_ONCE)
         return self.pages * page + reads * self.get_seconds() + QUERY_SECONDS
 
@@ -250,21 +278,22 @@ class Month:
         """On the tail, and on the rest."""
         # An instance reads each segment once, and after a flush its sections.
         segments = self.instances * self.segments_while_looked_at
-        flushed = self.instances * self.flushes * HOURS_A_DAY * DAYS_A_MONTH / HOURS
+        flushed = self.instances * self.flushes / self.databases * HOURS_A_DAY * DAYS_A_MONTH / HOURS
         cold = self.instances * HOURS_A_DAY * DAYS_A_MONTH / INSTANCE_HOURS
         tail = Requests(puts=self.queries * self.pages, gets=segments)
         return tail, Requests(gets=2 * self.queries + 2 * flushed + COLD_GETS * cold)
 
     def compact_requests(self):
         """On the tail, and on the rest."""
-        # Of the four listings of a run that flushes, one is there without a flush, too.
+        # A run lists all tails, and that of each database that it flushes.
         listed = max(1, math.ceil(self.segments / self.flushes / NAMES_OF_A_PAGE))
-        lists = self.runs + (4 * max(listed, self.pages) - 1) * self.flushes
+        lists = self.runs * self.pages_of_all_tails() + max(listed, self.pages) * self.flushes
         tail = Requests(puts=lists, gets=self.segments)
-        # A merge reads some seven sections, beside what plans it. A look lists query results and processes, and the tail.
+        # A merge reads some seven sections, beside what plans it. A look lists query results and processes, and of each
+        # database the tail and the data. What is flushed is deleted by a later run, which reads the manifest once more.
         rest = Requests(
-            puts=2 * self.flushes + 3 * self.merges + 3 * self.looks,
-            gets=6 * self.flushes + 10 * self.merges + 6 * self.looks,
+            puts=2 * self.flushes + 3 * self.merges + (2 + 2 * self.databases) * self.looks,
+            gets=5 * self.flushes + 2 * self.flushing_runs + 10 * self.merges + (1 + 4 * self.databases) * self.looks,
         )
         return tail, rest
 
@@ -272,8 +301,10 @@ class Month:
         """The time of all invocations."""
         new_bytes = self.workload.values_per_second * SECONDS * BYTES_PER_VALUE
         idle = self.runs * 2 * LIST_SECONDS
-        reading = self.segments * self.get_seconds() / READS_AT_ONCE + self.flushes * 8 * GET_SECONDS
-        return idle + reading + self.looks * 0.5 + new_bytes * AMPLIFICATION / MERGE_BYTES_PER_SECOND
+        at_once = min(DATABASES_AT_ONCE, max(1, self.flushes / self.runs))
+        reading = self.segments * self.get_seconds() / READS_AT_ONCE + self.flushes * SECONDS_OF_FLUSH / at_once
+        looking = self.looks * 0.5 * math.ceil(self.databases / DATABASES_AT_ONCE)
+        return idle + reading + looking + new_bytes * AMPLIFICATION / MERGE_BYTES_PER_SECOND
 
 
 def bill_invocations(bill, month):
@@ -358,7 +389,8 @@ def functions(month):
 def bill_server_requests(bill, month):
     """Requests of one `neap serve --sole-writer` over S3: a segment a second at most, no LIST and two GET for a query."""
     segments = min(month.writes, SECONDS)
-    flushes = flushes_due(segments, month.writes / segments * month.segment_bytes())
+    of_database = segments / month.databases
+    flushes = flushes_due(of_database, month.writes / segments * month.segment_bytes()) * month.databases
     merges = flushes / 6
     proofs = min(month.writes, SECONDS / 5)
     Requests(puts=segments).bill(bill, "S3, requests on new data", "S3 Standard")
@@ -480,6 +512,8 @@ def page():
     addresses = (ZONES + 1) * HOURS * price("A public IPv4")
     endpoints = 3 * ZONES * HOURS * price("VPC endpoint")
     kept_started = MEMORY_GB["query"] * SECONDS * price("Lambda: a GB-second kept started")
+    many = WORKLOADS[-1].databases
+    round_seconds = many * (SECONDS_OF_FLUSH + GET_SECONDS) / DATABASES_AT_ONCE
     sections = "\n".join(f"### {it.title}\n\n{it.about}\n\n{table(it)}\n" for it in WORKLOADS)
     return f"""# What it costs
 
@@ -497,6 +531,8 @@ What to take from it:
   at a time, so each write is a segment of its own; a server puts one segment a second, whoever writes.
 * What dashboards cost on functions is a LIST for each panel, refresh and 1,000 segments that wait to be flushed. With an
   allowed staleness (`NEAP_MAX_STALENESS`, or `x-neap-max-staleness` in a request) an instance asks once for many.
+* Databases cost their flushes: what is written to many of them is flushed from each. A scheduled run that flushes {many:,} databases
+  with a segment each takes {round_seconds:.0f} s of requests, {DATABASES_AT_ONCE} databases at once; most runs flush a part of them.
 * The engine costs a message, and often an invocation, for each write, whether or not there is a plugin. Who has no trigger
   on writes says `engine = {{ notifications = false }}`, which leaves its schedule ($ {dollars(engine_idle.total())}), and who has no plugins
   `engine = {{ enabled = false }}`.

@@ -34,7 +34,7 @@ module "storage" {
   notification_queue_arn = local.has_notifications ? module.segments[0].arn : null
 }
 
-# Merges that a run has planned, each for an invocation of its own. One that is lost is planned again.
+# What a run has planned for other invocations: merges, and flushes of groups of databases. What is lost is planned again.
 module "merges" {
   source = "./modules/queue"
 

@@ -3,7 +3,7 @@
 locals {
   schedules = merge(
     {
-      # Flushes the tails that are due, and plans the merges that follow.
+      # Flushes the tails that are due or hands them out, and plans the merges that follow.
       flush = {
         function   = "compact"
         expression = var.schedules.flush

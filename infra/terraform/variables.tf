@@ -136,7 +136,7 @@ variable "engine" {
 }
 
 variable "merges_at_once" {
-  description = "How many merges run at once, each in an invocation of the compact function. At least 2."
+  description = "How many merges and handed-out flushes run at once, each in an invocation of the compact function. At least 2."
   type        = number
   default     = 4
 

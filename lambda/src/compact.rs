@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 pub use self::{
     events::{CompactEvent, Order},
-    queue::MergeQueue,
+    queue::OrderQueue,
 };
 use crate::{
     interface::{Access, Action, Interface, ScheduleInput, Source},
@@ -78,7 +78,8 @@ pub struct CompactionOptions {
     #[arg(long, value_name = "NUMBER", value_parser = parse_count, default_value = "1")]
     compaction_jobs: usize,
 
-    /// The URL of the SQS queue that merges are handed out by; without one, an invocation runs its merges itself
+    /// The URL of the SQS queue that flushes and merges are handed out by; without one, an invocation runs all of
+    /// them itself
     #[arg(long, value_name = "URL")]
     merge_queue_url: Option<String>,
 
@@ -114,7 +115,7 @@ impl CompactFunction {
         let url = compaction.merge_queue_url.as_deref();
         let dispatcher = url.filter(|url| !url.is_empty()).map(|url| {
             let endpoint = compaction.sqs_endpoint.as_deref();
-            MergeQueue::new(url, endpoint, &options.common.store.aws, world)
+            OrderQueue::new(url, endpoint, &options.common.store.aws, world)
         });
         let dispatcher = dispatcher.transpose()?;
         Ok(Self {
@@ -242,9 +243,9 @@ impl CompactFunction {
                 message: failed(*database, reason, report.failures.len()),
             }),
             // The queue sends it again.
-            (Event::Merge(_), None) if report.has_more() => Err(Failure {
+            (Event::Merge(_) | Event::Flush(_), None) if report.has_more() => Err(Failure {
                 kind: "Postponed",
-                message: "the merge is left to another run".to_owned(),
+                message: "the order is left to another run".to_owned(),
             }),
             _ => Ok(said(&report)),
         }
@@ -273,12 +274,14 @@ fn tell(event: &Event, report: &Report, compactor: &Compactor) {
     }
     let name = match event {
         Event::Scheduled => "scheduled",
+        Event::Flush(_) => "flush",
         Event::Merge(_) => "merge",
         Event::Collect => "collect",
     };
     tracing::info!(
         event = name,
         flushes = report.flushes,
+        flushes_handed_out = report.flushes_handed_out,
         merges = report.merges,
         handed_out = report.handed_out,
         failures = report.failures.len(),
@@ -304,6 +307,7 @@ fn failed(database: DatabaseId, reason: &str, failures: usize) -> String {
 fn said(report: &Report) -> Value {
     json!({
         "flushes": report.flushes,
+        "flushes_handed_out": report.flushes_handed_out,
         "merges": report.merges,
         "handed_out": report.handed_out,
         "removed": report.removed,
@@ -351,7 +355,7 @@ impl Program for CompactProgram {
                 input: ScheduleInput { event: "collect" },
             },
             Source::Sqs {
-                carries: "merge orders",
+                carries: "flush and merge orders",
             },
         ],
         store: COMPACT_ACCESS,

@@ -95,7 +95,7 @@ class Agreement(unittest.TestCase):
     def test_queues_feed_those_who_take_what_they_carry(self):
         applied = EXAMPLES["minimal"]
         mappings = applied.of_kind("aws_lambda_event_source_mapping")
-        carried = {"merges": ("compact", "merge orders"), "segments[0]": ("engine", "s3 notifications")}
+        carried = {"merges": ("compact", "flush and merge orders"), "segments[0]": ("engine", "s3 notifications")}
         self.assertEqual(len(mappings), len(carried))
         for queue, (function, what) in carried.items():
             mapping = mappings[f"aws_lambda_event_source_mapping.{queue}"]

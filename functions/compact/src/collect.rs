@@ -25,7 +25,7 @@ use crate::{
     CompactError,
     caches::{has_had_caches, sweep},
     engine_objects::{self, LastLook},
-    listing::{Pages, delete},
+    listing::{Page, Pages, delete},
     unseen::{Unseen, Verdict},
 };
 
@@ -182,6 +182,15 @@ impl Collector {
     /// long enough ago. Two runs with the time-travel period between them delete all that is garbage now.
     pub async fn collect(&self, database: DatabaseId) -> Result<Collected, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
+        self.collect_by(database, manifest).await
+    }
+
+    /// The same by a manifest that was read just now.
+    pub(crate) async fn collect_by(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+    ) -> Result<Collected, CompactError> {
         // At once: an object that is named after the manifest was read must not have become old meanwhile.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
@@ -259,6 +268,29 @@ impl Collector {
         database: DatabaseId,
         manifest: &Versioned<Manifest>,
     ) -> Result<Collected, CompactError> {
+        let prefix = Key::tail_prefix(database);
+        let pages = Pages::of(&self.bucket, &prefix);
+        self.collect_segments_of(database, manifest, pages).await
+    }
+
+    /// The same for a tail that was listed just now.
+    pub(crate) async fn collect_listed_segments(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+        tail: Page,
+    ) -> Result<Collected, CompactError> {
+        let prefix = Key::tail_prefix(database);
+        let pages = Pages::known(&self.bucket, &prefix, tail);
+        self.collect_segments_of(database, manifest, pages).await
+    }
+
+    async fn collect_segments_of(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+        tail: Pages<'_>,
+    ) -> Result<Collected, CompactError> {
         let grace = self.settings.segment_grace;
         let settled = manifest
             .proven
@@ -266,17 +298,17 @@ impl Collector {
         match settled {
             Some(mark) => {
                 let is_damaged = |name| manifest.value.keeps_segment(name);
-                self.delete_segments(database, mark, Triggers::Count, is_damaged)
+                self.delete_segments((database, tail), mark, Triggers::Count, is_damaged)
                     .await
             }
             None => Ok(Collected::default()),
         }
     }
 
-    /// Deletes the segments up to a mark, but those that are `kept`.
+    /// Deletes the segments of a tail up to a mark, but those that are `kept`.
     async fn delete_segments(
         &self,
-        database: DatabaseId,
+        (database, mut pages): (DatabaseId, Pages<'_>),
         upto: Stamp,
         triggers: Triggers,
         kept: impl Fn(SegmentName) -> bool,
@@ -286,8 +318,6 @@ impl Collector {
             Triggers::Count => None,
             Triggers::AreGone => Some(Unseen::default()),
         };
-        let prefix = Key::tail_prefix(database);
-        let mut pages = Pages::of(&self.bucket, &prefix);
         while let Some(page) = pages.next().await? {
             let mut settled = settled(database, upto, page.entries);
             let before = settled.len();
@@ -482,9 +512,10 @@ impl Collector {
         if !is_empty || self.settings.dry_run {
             return Ok((collected, false));
         }
+        let prefix = Key::tail_prefix(database);
         let segments = self
             .delete_segments(
-                database,
+                (database, Pages::of(&self.bucket, &prefix)),
                 Stamp::from_u64(u64::MAX),
                 Triggers::AreGone,
                 |_| false,
@@ -585,6 +616,11 @@ impl Collector {
 
     pub(crate) fn is_dry_run(&self) -> bool {
         self.settings.dry_run
+    }
+
+    /// How long flushed segments stay.
+    pub(crate) fn segment_grace(&self) -> Duration {
+        self.settings.segment_grace
     }
 
     /// The catalogs that say what is dropped.

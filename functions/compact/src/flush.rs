@@ -280,6 +280,19 @@ impl Flusher {
         }
     }
 
+    /// How much one flush takes.
+    pub(crate) fn limits(&self) -> &FlushLimits {
+        &self.limits
+    }
+
+    /// The same flusher with other limits.
+    pub(crate) fn limited_to(&self, limits: FlushLimits) -> Self {
+        Self {
+            limits,
+            ..self.clone()
+        }
+    }
+
     /// The damaged objects that flushes have met, for all clones of this flusher.
     pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
         Arc::clone(&self.damaged)
@@ -289,9 +302,19 @@ impl Flusher {
     /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
     /// longer do.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
+        let manifest = self.manifests.read(database, None).await?;
+        self.flush_by(database, manifest).await
+    }
+
+    /// The same by a manifest that was read just now.
+    pub(crate) async fn flush_by(
+        &self,
+        database: DatabaseId,
+        manifest: Versioned<Manifest>,
+    ) -> Result<Flushed, CompactError> {
         // Also if the future is dropped because the time is over.
         let limits = self.failed.begin(database, &self.limits);
-        let flushed = self.flush_within(database, &limits).await;
+        let flushed = self.flush_within(database, manifest, &limits).await;
         let is_too_much = matches!(
             flushed,
             Err(_)
@@ -308,10 +331,10 @@ impl Flusher {
     async fn flush_within(
         &self,
         database: DatabaseId,
+        manifest: Versioned<Manifest>,
         limits: &FlushLimits,
     ) -> Result<Flushed, CompactError> {
         let begun = self.bucket.world().moment();
-        let manifest = self.manifests.read(database, None).await?;
         let mark = manifest.value.low_water_mark;
         self.damaged.note_manifest(database, &manifest.value);
         let number = listed_segments(limits.segments, &limits.pressure);

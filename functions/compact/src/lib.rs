@@ -18,39 +18,47 @@
 mod bundle;
 mod caches;
 mod collect;
+mod compactor;
 mod damage;
 mod debt;
+mod deferred;
 mod encode;
 mod engine_objects;
 mod error;
 mod events;
 mod flush;
-mod kept;
+mod job_slots;
 mod listing;
 mod maintain;
 mod merge;
+mod parallel_flush;
 mod parts;
 mod publish;
 mod removal;
 mod report;
 mod split;
+mod tails;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 mod unseen;
+mod visit_order;
 
 pub use caches::CacheBackfill;
 pub use collect::{CollectSettings, Collected, Collector, TimeTravelTooShort};
+pub use compactor::{Compactor, CompactorSettings};
 pub use damage::DamagedObjects;
 pub use debt::Debt;
 pub use encode::{EncodeError, EncodedSection, SectionProfile, SectionWriter, encode_section};
 pub use error::CompactError;
-pub use events::{Compactor, CompactorSettings, Dispatch, Event, FlushTriggers};
+pub use events::{Dispatch, Event, FlushOrder, FlushTriggers};
 pub use flush::{FlushLimits, Flushed, Flusher, GaveUp};
 pub use maintain::{Maintainer, MergeOrder, PlanLimits, Planned, Scope};
 pub use merge::{
     Hull, InputRef, JobLimits, MergeError, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome,
     MergePolicy, MergeReason, Merger, TablePlan, TableState, plan_table,
 };
+pub use parallel_flush::ParallelFlusher;
 pub use parts::CompactParts;
 pub use report::{Report, Tails};
 pub use split::{DayRange, split_by_days};

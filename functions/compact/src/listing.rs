@@ -23,6 +23,7 @@ pub(crate) struct Page {
 pub(crate) struct Pages<'a> {
     bucket: &'a Bucket,
     prefix: &'a str,
+    known: Option<Page>,
     next: Option<Option<String>>,
 }
 
@@ -32,12 +33,26 @@ impl<'a> Pages<'a> {
         Self {
             bucket,
             prefix,
+            known: None,
             next: Some(None),
+        }
+    }
+
+    /// A listing that is known already, for which the store is not asked.
+    pub(crate) fn known(bucket: &'a Bucket, prefix: &'a str, page: Page) -> Self {
+        Self {
+            bucket,
+            prefix,
+            known: Some(page),
+            next: None,
         }
     }
 
     /// The next page; `None` after the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Page>, StoreError> {
+        if let Some(page) = self.known.take() {
+            return Ok(Some(page));
+        }
         let Some(page_token) = self.next.take() else {
             return Ok(None);
         };

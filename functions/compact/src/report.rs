@@ -6,8 +6,8 @@ use neap_schema::DatabaseId;
 
 use crate::{Collected, CompactError, GaveUp, MergeGaveUp, MergeOutcome};
 
-/// The segments in the bucket when a scheduled run began, those of all databases together. They include what was
-/// flushed and is not deleted yet.
+/// The segments in the bucket when a scheduled run began, those of all databases together. They include what other
+/// processes have flushed and is not deleted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tails {
     /// Their number.
@@ -25,6 +25,8 @@ pub struct Report {
     pub tails: Tails,
     /// Flushes that were committed.
     pub flushes: usize,
+    /// Databases whose flush was handed out.
+    pub flushes_handed_out: usize,
     /// Merges that were committed here.
     pub merges: usize,
     /// Merges that were handed out.
@@ -48,6 +50,37 @@ impl Report {
     /// Whether there is something to do that another run could do at once.
     pub fn has_more(&self) -> bool {
         self.unfinished || self.postponed > 0
+    }
+
+    /// Both together. What was found in the bucket is that of the one that looked.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        let Tails {
+            segments,
+            bytes,
+            oldest,
+        } = other.tails;
+        self.tails.segments += segments;
+        self.tails.bytes = self.tails.bytes.saturating_add(bytes);
+        self.tails.oldest = self.tails.oldest.max(oldest);
+        self.flushes += other.flushes;
+        self.flushes_handed_out += other.flushes_handed_out;
+        self.merges += other.merges;
+        self.handed_out += other.handed_out;
+        self.removed += other.removed;
+        self.caches += other.caches;
+        self.add_collected(other.collected);
+        for (database, reason) in other.failures {
+            self.note_failure(database, reason);
+        }
+        self.postponed += other.postponed;
+        self.unfinished |= other.unfinished;
+        self
+    }
+
+    /// Takes down what was deleted.
+    pub(crate) fn add_collected(&mut self, collected: Collected) {
+        self.collected = std::mem::take(&mut self.collected).and(collected);
     }
 
     /// What a job came to, or `None` if it is left to the next run.

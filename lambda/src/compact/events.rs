@@ -2,11 +2,11 @@
 //!
 //! | from | event |
 //! |---|---|
-//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, or a merge order with `"event": "merge"`, as the whole event or in the `detail` of one of EventBridge |
+//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, `{"event": "flush", "databases": [1, 2]}`, or a merge order with `"event": "merge"`, as the whole event or in the `detail` of one of EventBridge |
 //! | a rule of EventBridge with a schedule | its own event, whose `detail` is empty: `scheduled` |
 //! | a queue | the same as texts, several at once |
 
-use neap_compact::{Event, MergeOrder};
+use neap_compact::{Event, FlushOrder, MergeOrder};
 use serde::Deserialize;
 
 use crate::start::Failure;
@@ -16,8 +16,9 @@ use crate::start::Failure;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Order {
     /// Flush what is due, and plan merges.
-    #[serde(alias = "flush")]
     Scheduled,
+    /// The same of some databases; of all if none is named.
+    Flush(FlushOrder),
     /// Merge.
     Merge(MergeOrder),
     /// Look at every database: merge, expire, drop, delete what nothing needs.
@@ -29,6 +30,8 @@ impl From<Order> for Event {
     fn from(order: Order) -> Self {
         match order {
             Order::Scheduled => Self::Scheduled,
+            Order::Flush(order) if order.databases.is_empty() => Self::Scheduled,
+            Order::Flush(order) => Self::Flush(order),
             Order::Merge(order) => Self::Merge(order),
             Order::Collect => Self::Collect,
         }
@@ -115,6 +118,8 @@ fn unknown(reason: &dyn std::fmt::Display) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use neap_schema::DatabaseId;
+
     use super::*;
 
     fn of(text: &str) -> CompactEvent {
@@ -126,13 +131,27 @@ mod tests {
         let scheduled = CompactEvent::Do(Order::Scheduled);
         let collect = CompactEvent::Do(Order::Collect);
         assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
-        assert_eq!(of(r#"{"event":"flush"}"#), scheduled);
         assert_eq!(of(r#"{"event":"collect"}"#), collect);
         assert_eq!(of(r#"{"event":"gc"}"#), collect);
         let rule = r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#;
         assert_eq!(of(rule), scheduled);
         let detail = r#"{"source":"my.app","detail-type":"x","detail":{"event":"collect"}}"#;
         assert_eq!(of(detail), collect);
+    }
+
+    #[test]
+    fn a_flush_of_no_database_in_particular_is_a_scheduled_run() {
+        let event = |text| match of(text) {
+            CompactEvent::Do(order) => Event::from(order),
+            CompactEvent::Messages(messages) => panic!("{messages:?}"),
+        };
+        assert_eq!(event(r#"{"event":"flush"}"#), Event::Scheduled);
+        let order = FlushOrder {
+            databases: [3, 7].map(DatabaseId::new).to_vec(),
+        };
+        let flush = Event::Flush(order);
+        assert_eq!(event(r#"{"event":"flush","databases":[3,7]}"#), flush);
+        assert_eq!(event(&serde_json::to_string(&flush).unwrap()), flush);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Merges are handed out by a queue of SQS.
+//! Flushes and merges are handed out by a queue of SQS.
 //!
 //! One request of its JSON protocol, signed as all requests to AWS are: an SDK for it would be as large as the rest
 //! of what such a request needs.
@@ -11,7 +11,7 @@ use http::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use neap_bucket::{AwsConfig, World};
-use neap_compact::{Dispatch, Event, MergeOrder};
+use neap_compact::{Dispatch, Event};
 use object_store::{
     ClientOptions,
     aws::{AwsAuthorizer, AwsCredentialProvider},
@@ -40,9 +40,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Requests that are under way at once.
 const PARALLEL: usize = 8;
 
-/// A queue that merge orders are sent to.
+/// A queue that orders are sent to.
 #[derive(Debug)]
-pub struct MergeQueue {
+pub struct OrderQueue {
     client: HttpClient,
     credentials: AwsCredentialProvider,
     url: String,
@@ -52,7 +52,7 @@ pub struct MergeQueue {
     world: World,
 }
 
-impl MergeQueue {
+impl OrderQueue {
     /// The queue with this URL, at another endpoint if one is named.
     ///
     /// # Errors
@@ -131,11 +131,10 @@ fn region_of(host: &str) -> Option<&str> {
 }
 
 #[async_trait]
-impl Dispatch for MergeQueue {
-    async fn dispatch(&self, order: MergeOrder) -> Result<(), String> {
+impl Dispatch for OrderQueue {
+    async fn dispatch(&self, event: Event) -> Result<(), String> {
         let _place = self.places.acquire().await;
-        let body =
-            serde_json::to_string(&Event::Merge(order)).map_err(|error| error.to_string())?;
+        let body = serde_json::to_string(&event).map_err(|error| error.to_string())?;
         let mut sent = 0;
         loop {
             sent += 1;
@@ -146,7 +145,7 @@ impl Dispatch for MergeQueue {
                     self.world.clock.sleep(pause).await;
                 }
                 Err((_, reason)) => {
-                    return Err(format!("the queue did not take a merge: {reason}"));
+                    return Err(format!("the queue did not take an order: {reason}"));
                 }
             }
         }
@@ -172,7 +171,7 @@ mod tests {
         let world = World::system();
         let aws = AwsConfig::default();
         for url in ["queue", "/1/queue", "http://"] {
-            let error = MergeQueue::new(url, None, &aws, &world).unwrap_err();
+            let error = OrderQueue::new(url, None, &aws, &world).unwrap_err();
             assert!(
                 error.to_string().starts_with("--merge-queue-url: "),
                 "{error}"

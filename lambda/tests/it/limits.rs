@@ -160,6 +160,30 @@ async fn maintenance_that_fails_for_a_database_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_flush_order_that_fails_goes_back_to_the_queue_and_the_others_do_not() {
+    let place = Place::new();
+    let writes = place.open::<WriteProgram>(OPEN);
+    for query in ["db=d", "db=e"] {
+        let event = request("POST", "/api/v3/write_lp", query, "t v=1");
+        assert_eq!(writes.say(&event).await["statusCode"], 204);
+    }
+    fs::write(place.path("db/2/manifest"), "damaged").unwrap();
+    let message = |id: &str, databases: &[u32]| {
+        let order = json!({"event": "flush", "databases": databases});
+        json!({"messageId": id, "body": order.to_string()})
+    };
+    let records = [
+        message("of one that is not due", &[1]),
+        message("of a damaged one", &[1, 2]),
+        message("of none that is known", &[99]),
+    ];
+    let compact = place.open::<CompactProgram>(&[]);
+    let said = compact.say(&json!({ "Records": records })).await;
+    let failed = json!([{"itemIdentifier": "of a damaged one"}]);
+    assert_eq!(said, json!({"batchItemFailures": failed}));
+}
+
+#[tokio::test]
 async fn maintenance_ends_before_the_time_of_the_function_is_over_though_the_store_does_not_answer()
 {
     let server = S3Server::start(Options::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Merges that are handed out by a queue.
+//! Flushes and merges that are handed out by a queue.
 
 use std::sync::{
     Arc, Mutex,
@@ -8,8 +8,9 @@ use std::sync::{
 use axum::{Router, body::to_bytes, extract::Request, routing::post};
 use http::StatusCode;
 use neap_bucket::{AwsConfig, World};
-use neap_compact::{Dispatch, MergeOrder};
-use neap_lambda::compact::MergeQueue;
+use neap_compact::{Dispatch, Event, FlushOrder};
+use neap_lambda::compact::OrderQueue;
+use neap_schema::DatabaseId;
 use serde_json::{Value, json};
 
 /// A queue that refuses some requests first.
@@ -47,19 +48,20 @@ impl Queue {
         Self { url, taken, asked }
     }
 
-    fn client(&self) -> MergeQueue {
+    fn client(&self) -> OrderQueue {
         let aws = AwsConfig {
             aws_access_key_id: "AKIDEXAMPLE".parse().ok(),
             aws_secret_access_key: "secret".parse().ok(),
             aws_default_region: Some("eu-central-1".to_owned()),
             ..AwsConfig::default()
         };
-        MergeQueue::new(&self.url, None, &aws, &World::system()).unwrap()
+        OrderQueue::new(&self.url, None, &aws, &World::system()).unwrap()
     }
 }
 
-fn order() -> MergeOrder {
+fn order() -> Event {
     let order = json!({
+        "event": "merge",
         "database": 7,
         "job": "00000000000000000000000001",
         "merge": {
@@ -74,8 +76,11 @@ fn order() -> MergeOrder {
 async fn an_order_is_sent_signed_and_again_where_the_queue_does_not_answer() {
     let queue = Queue::start(1, StatusCode::INTERNAL_SERVER_ERROR).await;
     queue.client().dispatch(order()).await.unwrap();
+    let databases = [7, 9].map(DatabaseId::new).to_vec();
+    let flush = Event::Flush(FlushOrder { databases });
+    queue.client().dispatch(flush).await.unwrap();
     let taken = queue.taken.lock().unwrap();
-    let [(signed, message)] = taken.as_slice() else {
+    let [(signed, message), (_, flush)] = taken.as_slice() else {
         panic!("{taken:?}");
     };
     assert!(signed.contains("AKIDEXAMPLE/"), "{signed}");
@@ -87,7 +92,9 @@ async fn an_order_is_sent_signed_and_again_where_the_queue_does_not_answer() {
     let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
     assert_eq!(body["event"], "merge");
     assert_eq!(body["database"], 7);
-    assert_eq!(queue.asked.load(Ordering::Relaxed), 2);
+    let body = flush["MessageBody"].as_str().unwrap();
+    assert_eq!(body, r#"{"event":"flush","databases":[7,9]}"#);
+    assert_eq!(queue.asked.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]

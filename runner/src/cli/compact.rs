@@ -1,9 +1,10 @@
 //! `neap compact`: does now, on the store itself and without a server, what a server does in the background:
 //! flushes, merges, fills caches, removes what has expired, and deletes what nothing needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use clap::Args;
+use futures::StreamExt;
 use neap_bucket::{StoreConfig, World};
 use neap_catalog::{ANY_AGE, Catalog};
 use neap_compact::{
@@ -77,12 +78,7 @@ pub(super) async fn run(
     let compactor = compactor(args, collect, &stores, &catalog).await?;
     let mut failed = 0;
     if !args.dry_run {
-        for (database, name) in &databases {
-            if let Err(reason) = flush(&compactor, *database, name, console).await? {
-                failed += 1;
-                console.report(format_args!("{name}: {reason}"));
-            }
-        }
+        failed += flush(&compactor, &databases, console).await?;
     }
     if !args.flush_only {
         let report = match (&args.database, databases.as_slice()) {
@@ -192,27 +188,32 @@ async fn compactor(
     Ok(parts.assemble(None))
 }
 
-/// Flushes a database until nothing is left that is old enough. The inner error is one to report.
+/// Flushes databases until nothing is left that is old enough. The number of those that could not be flushed.
 async fn flush(
     compactor: &Compactor,
-    database: DatabaseId,
-    name: &str,
+    databases: &[(DatabaseId, String)],
     console: &mut Console,
-) -> Result<Result<(), String>, CommandError> {
-    loop {
-        let flushed = match compactor.flush(database).await {
-            Ok(flushed) => flushed,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let text = describe(&flushed).map(|text| format!("{name}: {text}"));
-        match text {
-            Ok(text) => console.print(text).map_err(CommandError::Output)?,
-            Err(reason) => return Ok(Err(reason)),
-        }
-        if !matches!(flushed, Flushed::Done { more: true, .. }) {
-            return Ok(Ok(()));
+) -> Result<usize, CommandError> {
+    let names: BTreeMap<_, _> = databases.iter().map(|(id, name)| (*id, name)).collect();
+    let ids = databases.iter().map(|(id, _)| *id).collect();
+    let mut flushes = pin!(compactor.flush_all(ids).await?);
+    let mut failed = 0;
+    while let Some((database, flushes)) = flushes.next().await {
+        let name = names.get(&database).map_or("", |name| name.as_str());
+        for flushed in flushes {
+            let text = flushed.map_err(|error| error.to_string());
+            match text.and_then(|flushed| describe(&flushed)) {
+                Ok(text) => console
+                    .print(format_args!("{name}: {text}"))
+                    .map_err(CommandError::Output)?,
+                Err(reason) => {
+                    failed += 1;
+                    console.report(format_args!("{name}: {reason}"));
+                }
+            }
         }
     }
+    Ok(failed)
 }
 
 fn describe(flushed: &Flushed) -> Result<String, String> {

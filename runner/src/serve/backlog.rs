@@ -151,6 +151,14 @@ impl Backlog {
         pile.map_or(0, |span| span.segments)
     }
 
+    /// The bytes of segments of this process that can be flushed now.
+    pub(super) fn ripe_bytes(&self, database: DatabaseId) -> u64 {
+        let ripe = self.ripe_second();
+        let piles = self.piles();
+        let pile = piles.get(&database).and_then(|pile| pile.before(ripe));
+        pile.map_or(0, |span| span.bytes)
+    }
+
     /// Plans the next flush of a database of which the last one took in so many segments of other processes: when they
     /// are likely to be as many again as are worth a flush. `most` is the time within which it is flushed anyway.
     pub(super) fn plan_next(&self, database: DatabaseId, taken: usize, most: Duration) {

@@ -6,9 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use neap_bucket::World;
 use neap_catalog::Catalog;
-use neap_compact::{CompactError, Flushed, Flusher, GaveUp};
+use neap_compact::{CompactError, Flushed, GaveUp, ParallelFlusher};
 use neap_manifest::SnapshotReader;
 use neap_memory::{MemoryPressure, PressureLevel};
 use neap_schema::DatabaseId;
@@ -31,7 +32,7 @@ const CATALOG_AGE: Duration = Duration::from_secs(60);
 /// Flushes in the background.
 #[derive(Debug)]
 pub(super) struct Flushing {
-    pub(super) flusher: Flusher,
+    pub(super) flusher: ParallelFlusher,
     pub(super) catalog: Arc<Catalog>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) blocked: Arc<BlockedFlushes>,
@@ -59,9 +60,7 @@ impl Flushing {
                 PressureLevel::Low => self.backlog.due(),
                 PressureLevel::High | PressureLevel::Critical => self.backlog.ripe(),
             };
-            for database in due {
-                self.flush(database, stop).await;
-            }
+            self.flush_all(due, stop).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.world.clock.sleep(CHECK_INTERVAL) => {}
@@ -71,9 +70,21 @@ impl Flushing {
 
     /// Flushes what can be flushed, for the last time.
     pub(super) async fn finish(&self) {
-        for database in self.backlog.ripe() {
-            self.flush(database, &CancellationToken::new()).await;
-        }
+        let never = CancellationToken::new();
+        self.flush_all(self.backlog.ripe(), &never).await;
+    }
+
+    /// Flushes several databases at once, as many as have begun by `stop`.
+    async fn flush_all(&self, databases: Vec<DatabaseId>, stop: &CancellationToken) {
+        let flushes = stream::iter(databases).for_each_concurrent(
+            self.flusher.parallel(),
+            |database| async move {
+                if !stop.is_cancelled() {
+                    self.flush(database, stop).await;
+                }
+            },
+        );
+        flushes.await;
     }
 
     async fn sweep(&self, stop: &CancellationToken) {
@@ -84,26 +95,26 @@ impl Flushing {
                 return;
             }
         };
-        for (database, _) in root.value.live_databases() {
-            if !stop.is_cancelled() {
-                self.flush(database, stop).await;
-            }
-        }
+        let live = root.value.live_databases().map(|(id, _)| id).collect();
+        self.flush_all(live, stop).await;
     }
 
     /// Flushes a database until nothing is left that is old enough.
     async fn flush(&self, database: DatabaseId, stop: &CancellationToken) {
         let own = self.backlog.ripe_segments(database);
+        let mut bytes = self.backlog.ripe_bytes(database);
         let mut taken: usize = 0;
         loop {
             let begin = self.backlog.now();
-            let flushed = self.flusher.flush(database).await;
+            let flushed = self.flusher.flush(database, bytes).await;
             if let Ok(Flushed::Done { segments, .. }) = &flushed {
                 taken += segments;
             }
             self.blocked.record(database, &flushed);
             let more = self.note(database, &flushed);
             if more && !stop.is_cancelled() {
+                // Others have written to it, nobody knows how much.
+                bytes = u64::MAX;
                 continue;
             }
             match flushed {

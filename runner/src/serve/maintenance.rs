@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt, stream};
 use neap_bucket::World;
 use neap_catalog::{Catalog, DatabaseCatalog};
 use neap_compact::{CompactError, Compactor, Event, Report};
@@ -171,14 +172,16 @@ impl Maintenance {
         loop {
             self.world.clock.sleep(CHECK_INTERVAL).await;
             let now = self.world.clock.monotonic();
-            for database in self.flushed.due(now) {
+            let due = stream::iter(self.flushed.due(now));
+            due.for_each_concurrent(self.compactor.parallel_databases(), |database| async move {
                 let limit = Some(FLUSHED_LIMIT);
                 let report = self.compactor.after_flush(database, limit).await;
                 if report.as_ref().is_ok_and(Report::has_more) {
                     self.flushed.note(database, now);
                 }
                 self.note(report);
-            }
+            })
+            .await;
             let known = self.catalog.known_databases().into_iter();
             let known = known.map(|(database, catalog)| (database, catalog.value.next_cache()));
             for database in caches.news(known) {

@@ -8,6 +8,7 @@ use neap_bucket::{Bucket, Rules, World};
 use neap_catalog::{Catalog, HardDelete};
 use neap_compact::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, FlushLimits, Flusher, MergePolicy,
+    ParallelFlusher,
 };
 use neap_http::{ClusterId, Common, Server, finish, health_routes, metrics_routes};
 use neap_query::{Executor, QueryEngine, QuerySettings};
@@ -309,14 +310,14 @@ fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
         ..flush_limits(&base.memory)
     };
     Flushing {
-        flusher: Flusher::new(
+        flusher: ParallelFlusher::new(Flusher::new(
             base.bucket,
             Arc::clone(&base.catalog),
             base.manifests,
             base.tail,
             base.rules,
             limits,
-        ),
+        )),
         catalog: base.catalog,
         backlog: base.backlog,
         blocked: base.blocked,

@@ -101,6 +101,15 @@ impl CacheBackfill {
         }
     }
 
+    /// Whether a database ever had a cache. If not, there is nothing to fill.
+    ///
+    /// # Errors
+    /// What the store answers about the catalog.
+    pub(crate) async fn has_had_caches(&self, database: DatabaseId) -> Result<bool, CompactError> {
+        let catalog = self.catalog.database(database, CATALOG_AGE).await?;
+        Ok(has_had_caches(&catalog.value))
+    }
+
     /// Fills the caches of a database that have no object, and lets entries of caches go that are no more. Costs no
     /// request but that for the catalog in a database that never had a cache.
     ///

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 
 use crate::{
     CollectSettings, CompactParts, Compactor, CompactorSettings, Dispatch, Event, FlushLimits,
-    Maintainer, MergeOrder, MergePolicy, Merger, Report,
+    Maintainer, MergePolicy, Merger, Report,
 };
 
 /// The wall clock at the begin of a test: 14 November 2023, 22:13:20.
@@ -86,18 +86,18 @@ impl Clock for ClockAhead {
 
 /// Keeps what is handed out.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Mutex<Vec<MergeOrder>>);
+pub(super) struct Queue(Mutex<Vec<Event>>);
 
 impl Queue {
-    pub(super) fn take(&self) -> Vec<MergeOrder> {
+    pub(super) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 #[async_trait]
 impl Dispatch for Queue {
-    async fn dispatch(&self, order: MergeOrder) -> Result<(), String> {
-        self.0.lock().unwrap().push(order);
+    async fn dispatch(&self, event: Event) -> Result<(), String> {
+        self.0.lock().unwrap().push(event);
         Ok(())
     }
 }
@@ -112,6 +112,8 @@ pub(crate) struct Stage {
     pub(super) rules: Rules,
     pub(super) policy: MergePolicy,
     pub(super) collect: CollectSettings,
+    pub(super) settings: CompactorSettings,
+    pub(super) flush: FlushLimits,
 }
 
 impl Stage {
@@ -146,6 +148,8 @@ impl Stage {
             rules,
             policy: MergePolicy::default(),
             collect: CollectSettings::default(),
+            settings: CompactorSettings::default(),
+            flush: FlushLimits::default(),
         }
     }
 
@@ -167,6 +171,26 @@ impl Stage {
         let body = Bytes::from(lines.to_owned());
         let options = WriteOptions::default();
         self.writer.write(database, body, options).await
+    }
+
+    /// Writes a segment to each of so many databases, and tells their ids.
+    pub(super) async fn write_databases(&self, number: usize) -> Vec<DatabaseId> {
+        for database in 0..number {
+            self.write(&format!("db{database}"), &format!("m v=1 {NOW}"))
+                .await;
+        }
+        let root = self.catalog.root(ANY_AGE).await.unwrap();
+        root.value.live_databases().map(|(id, _)| id).collect()
+    }
+
+    /// How many of these databases are flushed.
+    pub(super) async fn flushed(&self, databases: &[DatabaseId]) -> usize {
+        let mut flushed = 0;
+        for database in databases {
+            let manifest = self.manifests.read(*database, None).await.unwrap();
+            flushed += usize::from(manifest.value.section_count() > 0);
+        }
+        flushed
     }
 
     /// Deletes rows of the table `m`.
@@ -257,10 +281,19 @@ impl Stage {
         &self,
         hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Compactor {
+        self.hooked_with(None, hook)
+    }
+
+    /// The same with a dispatcher.
+    pub(super) fn hooked_with(
+        &self,
+        dispatcher: Option<Arc<dyn Dispatch>>,
+        hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Compactor {
         let (inner, world) = (Arc::clone(&self.store) as _, self.bucket.world().clone());
         let store = FaultyStore::new(inner, world.clone(), Faults::default());
         let store = store.with_hook(Arc::new(hook));
-        self.assembled(Bucket::new(Arc::new(store), world), None)
+        self.assembled(Bucket::new(Arc::new(store), world), dispatcher)
     }
 
     /// Moves the clock, for a hook.
@@ -273,7 +306,7 @@ impl Stage {
     }
 
     fn assembled(&self, bucket: Bucket, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
-        self.assembled_with(bucket, dispatcher, FlushLimits::default())
+        self.assembled_with(bucket, dispatcher, self.flush)
     }
 
     /// A function that flushes within these limits, on a machine whose wall clock is off by this time.
@@ -299,7 +332,7 @@ impl Stage {
             flush,
             merge: self.policy,
             collect: self.collect,
-            settings: CompactorSettings::default(),
+            settings: self.settings,
         };
         parts.assemble(dispatcher)
     }

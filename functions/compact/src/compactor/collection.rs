@@ -1,0 +1,133 @@
+//! A look at every database: garbage is deleted, dropped databases are removed, and merges are planned everywhere.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use neap_schema::DatabaseId;
+
+use super::Compactor;
+use crate::{CompactError, Report, Scope, time_limit::TimeLimit, visit_order::rotation_start};
+
+/// Pages of a manifest that are looked at in one slot. A database that has as many as all slots together can hold is
+/// looked at alone, because its census is of all of them.
+const PAGES_OF_SLOT: u64 = 64;
+
+impl Compactor {
+    /// Collects everywhere first, which is short, and merges then. The databases rotate by the store's time, and those
+    /// that failed come last: if the time is never enough for all, each has its turn.
+    pub(super) async fn collect(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
+        let mut report = Report::default();
+        let root = self.collector.catalog().root(Duration::ZERO).await?;
+        let now = self.bucket.clock().now();
+        if let Some(now) = now {
+            for database in root.value.due_databases(now) {
+                let outcome = self.remove_database(database, &mut report).await;
+                report.note(database, outcome);
+            }
+            for database in root.value.obsolete_databases(now) {
+                let outcome = self.erase_database(database, &mut report).await;
+                report.note(database, outcome);
+            }
+        }
+        let results = self.collector.collect_results().await?;
+        let code = self.collector.collect_code().await?;
+        report.add_collected(results.and(code));
+        let mut databases: Vec<DatabaseId> =
+            root.value.live_databases().map(|(id, _)| id).collect();
+        let first = rotation_start(now.unwrap_or_default(), databases.len());
+        databases.rotate_left(first);
+        self.setbacks.put_last(&mut databases, self.bucket.world());
+        let tidied = self.tidy_up_all(databases.clone(), time).await;
+        let is_over = tidied.is_out_of_time;
+        report = report.and(tidied.report);
+        if is_over || self.collector.is_dry_run() {
+            return Ok(report);
+        }
+        Ok(report.and(self.merge_databases(databases, Scope::All, time).await))
+    }
+
+    /// Deletes garbage of several databases at once.
+    async fn tidy_up_all(&self, databases: Vec<DatabaseId>, time: &TimeLimit<'_>) -> TidiedUp {
+        let reports = stream::iter(databases).map(|database| async move {
+            if time.is_over() {
+                return None;
+            }
+            let mut report = Report::default();
+            let outcome = self.tidy_up(database, &mut report).await;
+            report.note(database, outcome);
+            let has_failed = !report.failures.is_empty();
+            self.setbacks
+                .note(database, has_failed, self.bucket.world());
+            Some(report)
+        });
+        let mut reports = reports.buffer_unordered(self.slots.total());
+        let mut tidied = TidiedUp::default();
+        while let Some(report) = reports.next().await {
+            tidied.is_out_of_time |= report.is_none();
+            tidied.report = tidied.report.and(report.unwrap_or_default());
+        }
+        tidied.report.unfinished |= tidied.is_out_of_time;
+        tidied
+    }
+
+    /// Deletes the garbage of a database.
+    pub(super) async fn tidy_up(
+        &self,
+        database: DatabaseId,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        let manifest = self.maintainer.read(database).await?;
+        let pages = manifest.value.pages.len() as u64;
+        let whole = PAGES_OF_SLOT.saturating_mul(self.slots.total() as u64);
+        let _permit = self.slots.acquire(self.slots.needed(pages, whole)).await;
+        let collected = self.collector.collect_by(database, manifest).await;
+        if let Some(collected) = report.settled(database, collected)? {
+            report.add_collected(collected);
+        }
+        Ok(())
+    }
+
+    /// Deletes what is left of a database whose removal was finished long ago, then its entry in the catalog.
+    async fn erase_database(
+        &self,
+        database: DatabaseId,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        let Some(collected) = self.collector.erase(database).await? else {
+            return Ok(());
+        };
+        report.add_collected(collected);
+        if self.collector.is_dry_run() {
+            return Ok(());
+        }
+        let catalog = self.collector.catalog();
+        Ok(catalog.remove_obsolete_database(database).await?)
+    }
+
+    /// Takes a further step in the removal of a dropped database.
+    async fn remove_database(
+        &self,
+        database: DatabaseId,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        let catalog = self.collector.catalog();
+        if !self.collector.is_dry_run() {
+            catalog.begin_database_purge(database).await?;
+            let removed = self.maintainer.removal().drop_all(database).await?;
+            report.removed += removed;
+        }
+        let (collected, is_gone) = self.collector.collect_dropped(database).await?;
+        report.add_collected(collected);
+        if is_gone {
+            catalog.finish_database_purge(database).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What deleting garbage everywhere has come to.
+#[derive(Debug, Default)]
+struct TidiedUp {
+    report: Report,
+    is_out_of_time: bool,
+}

@@ -1,0 +1,94 @@
+//! Dividing the tails that are due between this invocation and others.
+
+use std::time::Duration;
+
+use neap_schema::DatabaseId;
+
+use crate::tails::ListedTail;
+
+/// About how long a small tail takes of an invocation: a second of requests, beside those of 15 others.
+const VISIT_TIME: Duration = Duration::from_millis(60);
+
+/// What a flush surely gets through on a slow machine.
+const SURE_BYTES_PER_MILLISECOND: u64 = 4 << 10;
+
+/// How much one invocation is given, by these figures: half of the time between two scheduled runs, so that it ends
+/// before the next one begins.
+pub(super) const SHARE: Duration = Duration::from_secs(30);
+
+/// The maximum number of databases in an order: fewer than what an invocation gets through, so that several begin.
+pub(super) const MAX_DATABASES: usize = 100;
+
+/// A tail that is due.
+#[derive(Debug)]
+pub(super) struct DueTail {
+    pub(super) database: DatabaseId,
+    pub(super) tail: ListedTail,
+}
+
+impl DueTail {
+    fn work(&self) -> Duration {
+        let reading = Duration::from_millis(self.tail.size.bytes / SURE_BYTES_PER_MILLISECOND);
+        VISIT_TIME.saturating_add(reading)
+    }
+}
+
+/// Divides tails into those that this invocation flushes, in at most `own` time, and groups for others. Each group has a
+/// tail at least: a large one is alone.
+pub(super) fn divide(tails: Vec<DueTail>, own: Duration) -> (Vec<DueTail>, Vec<Vec<DueTail>>) {
+    let mut groups: Vec<(Duration, Vec<DueTail>)> = vec![(Duration::ZERO, Vec::new())];
+    let mut limits = (own.min(SHARE), usize::MAX);
+    for tail in tails {
+        let work = tail.work();
+        if let Some((sum, group)) = groups.last_mut() {
+            let fits = sum.saturating_add(work) <= limits.0 && group.len() < limits.1;
+            if fits || group.is_empty() {
+                *sum = sum.saturating_add(work);
+                group.push(tail);
+                continue;
+            }
+        }
+        limits = (SHARE, MAX_DATABASES);
+        groups.push((work, vec![tail]));
+    }
+    let mut groups = groups.into_iter().map(|(_, group)| group);
+    (groups.next().unwrap_or_default(), groups.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(number: u32, bytes: u64) -> DueTail {
+        let mut tail = ListedTail::default();
+        tail.size.bytes = bytes;
+        DueTail {
+            database: DatabaseId::new(number),
+            tail,
+        }
+    }
+
+    fn sizes(tails: Vec<DueTail>, own: Duration) -> (usize, Vec<usize>) {
+        let (own, others) = divide(tails, own);
+        (own.len(), others.iter().map(Vec::len).collect())
+    }
+
+    #[test]
+    fn small_tails_share_an_invocation_and_a_large_one_has_its_own() {
+        let small = |numbers: std::ops::Range<u32>| numbers.map(|number| tail(number, 1_000));
+        assert_eq!(sizes(small(0..400).collect(), SHARE), (400, vec![]));
+        let (own, others) = sizes(small(0..1_000).collect(), SHARE);
+        assert_eq!((own, others), (500, vec![100; 5]));
+        let mixed = small(0..400).chain([tail(1_000, 1 << 30), tail(1_001, 1 << 30)]);
+        let mixed = mixed.chain(small(400..410)).collect();
+        assert_eq!(sizes(mixed, SHARE), (400, vec![1, 1, 10]));
+    }
+
+    #[test]
+    fn one_tail_is_flushed_here_however_large_it_is_and_little_time_takes_few() {
+        assert_eq!(sizes(vec![tail(1, 1 << 40)], SHARE), (1, vec![]));
+        assert_eq!(sizes(Vec::new(), SHARE), (0, vec![]));
+        let tails = (0..5).map(|number| tail(number, 0)).collect();
+        assert_eq!(sizes(tails, Duration::from_millis(120)), (2, vec![3]));
+    }
+}

@@ -1,0 +1,139 @@
+//! Scheduled runs: the tails that are due are found by one listing, and flushed here or by others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use neap_bucket::StoreTime;
+use neap_schema::DatabaseId;
+
+use super::{
+    Compactor,
+    hand_out::{DueTail, SHARE, divide},
+};
+use crate::{
+    CompactError, Event, FlushOrder, Report,
+    deferred::DeferralReason,
+    removal::is_being_removed,
+    tails::{ListedTail, TailSize, TailSurvey},
+    time_limit::TimeLimit,
+    visit_order::by_age_and_rotation,
+};
+
+/// For so long tails that were handed out are left to whoever got them.
+const HAND_OUT_TIME: Duration = Duration::from_secs(300);
+
+/// Orders that are sent at once.
+const ORDERS_AT_ONCE: usize = 8;
+
+impl Compactor {
+    /// Flushes what is due everywhere, and plans merges where it flushed.
+    pub(super) async fn scheduled(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
+        let survey = TailSurvey::take(&self.bucket, &self.deferred).await?;
+        let report = Report {
+            tails: survey.total,
+            ..Report::default()
+        };
+        let date = survey.date;
+        let mut due = survey.databases;
+        due.retain(|_, tail| self.is_due(tail.size, date));
+        if due.is_empty() {
+            return Ok(report);
+        }
+        let kept = self.kept_databases().await?;
+        due.retain(|database, _| kept.contains(database));
+        let (own, handed_out) = self.hand_out(self.in_order(due, date), time).await;
+        let own = own.into_iter().map(|due| (due.database, Some(due.tail)));
+        let visited = self.visit_all(own.collect(), date, time).await;
+        Ok(report.and(handed_out).and(visited))
+    }
+
+    /// Flushes what is due of the databases in an order.
+    pub(super) async fn flush_order(
+        &self,
+        order: &FlushOrder,
+        time: &TimeLimit<'_>,
+    ) -> Result<Report, CompactError> {
+        let kept = self.kept_databases().await?;
+        let mut taken = BTreeSet::new();
+        let databases = order.databases.iter().copied();
+        let databases = databases.filter(|id| kept.contains(id) && taken.insert(*id));
+        let mut databases: Vec<_> = databases.collect();
+        self.setbacks.put_last(&mut databases, self.bucket.world());
+        let databases = databases.into_iter().map(|database| (database, None));
+        Ok(self.visit_all(databases.collect(), None, time).await)
+    }
+
+    /// The databases whose data is not being removed.
+    async fn kept_databases(&self) -> Result<BTreeSet<DatabaseId>, CompactError> {
+        let root = self.collector.catalog().root(Duration::ZERO).await?;
+        let databases = root.value.databases().iter();
+        let kept = databases.filter(|(_, entry)| !is_being_removed(entry.deletion));
+        Ok(kept.map(|(database, _)| *database).collect())
+    }
+
+    pub(super) fn is_due(&self, tail: TailSize, date: Option<StoreTime>) -> bool {
+        let triggers = &self.settings.triggers;
+        tail.segments >= triggers.segments
+            || tail.bytes >= triggers.bytes
+            || tail.age(date) >= triggers.age
+    }
+
+    /// The tails in the order in which they have their turns.
+    fn in_order(
+        &self,
+        mut due: BTreeMap<DatabaseId, ListedTail>,
+        date: Option<StoreTime>,
+    ) -> Vec<DueTail> {
+        let oldest = due.iter();
+        let oldest = oldest.map(|(id, tail)| (*id, tail.size.oldest.unwrap_or_default()));
+        let mut order = by_age_and_rotation(&oldest.collect(), date.unwrap_or_default());
+        self.setbacks.put_last(&mut order, self.bucket.world());
+        let tails = order.into_iter().filter_map(|database| {
+            let tail = due.remove(&database)?;
+            Some(DueTail { database, tail })
+        });
+        tails.collect()
+    }
+
+    /// Hands out what this invocation would not get through in good time. What is left to it, and what was handed out.
+    async fn hand_out(&self, due: Vec<DueTail>, time: &TimeLimit<'_>) -> (Vec<DueTail>, Report) {
+        let mut report = Report::default();
+        let Some(dispatcher) = &self.dispatcher else {
+            return (due, report);
+        };
+        let half = time.left().map_or(SHARE, |left| left / 2);
+        let (mut own, groups) = divide(due, half);
+        let sent = stream::iter(groups).map(|group| async move {
+            let databases = group.iter().map(|due| due.database).collect();
+            let order = Event::Flush(FlushOrder { databases });
+            (group, dispatcher.dispatch(order).await)
+        });
+        let mut sent = sent.buffer_unordered(ORDERS_AT_ONCE);
+        while let Some((group, outcome)) = sent.next().await {
+            match outcome {
+                Ok(()) => {
+                    report.flushes_handed_out += group.len();
+                    group.iter().for_each(|due| self.leave_to_others(due));
+                }
+                Err(reason) => {
+                    let failed = group.first().map(|due| (due.database, reason));
+                    report.failures.extend(failed);
+                    own.extend(group);
+                }
+            }
+        }
+        (own, report)
+    }
+
+    fn leave_to_others(&self, due: &DueTail) {
+        if let Some(newest) = due.tail.newest {
+            let deferral = (DeferralReason::HandedOut, newest);
+            let world = self.bucket.world();
+            self.deferred
+                .defer(due.database, deferral, HAND_OUT_TIME, world);
+        }
+    }
+}
