@@ -8,7 +8,12 @@
 //!
 //! An invocation stops in time: what it has committed stays, and it says whether something is left.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
@@ -28,6 +33,10 @@ use crate::{
 
 /// What a merge surely gets through on a slow machine: about a third of what one core of a fast one does.
 const SURE_BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// The maximum number of merges in one plan that are run here: as many as a manifest has claims of. A plan looks at
+/// every table, so many of them share its cost.
+const LOCAL_JOBS: usize = 1_000;
 
 /// What the function is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +88,10 @@ pub struct CompactorSettings {
     pub triggers: FlushTriggers,
     /// The most memory of a merge, in bytes.
     pub merge_memory_bytes: u64,
-    /// The most merges that one plan hands out.
+    /// The most merges that one plan hands out. Where they are not handed out, a plan has up to 1,000.
     pub max_jobs: usize,
-    /// Merges that run at once, where they are not handed out.
+    /// Lists of merges that run at once, where they are not handed out: a large merge, or up to 256 small ones that are
+    /// committed together.
     pub parallel_merges: usize,
 }
 
@@ -148,6 +158,24 @@ impl Time<'_> {
 
     fn is_over(&self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
+    }
+}
+
+/// What became of merges that were run together.
+type MergeResults = Result<Vec<Result<MergeOutcome, CompactError>>, CompactError>;
+
+type NewestManifest = Mutex<Option<Versioned<Manifest>>>;
+
+fn lock(newest: &NewestManifest) -> MutexGuard<'_, Option<Versioned<Manifest>>> {
+    newest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps the newer manifest of two.
+fn keep_newest(newest: &NewestManifest, found: Option<Versioned<Manifest>>) {
+    let mut newest = lock(newest);
+    let version = |manifest: &Option<Versioned<Manifest>>| manifest.as_ref().map(|it| it.version);
+    if version(&newest) < version(&found) {
+        *newest = found;
     }
 }
 
@@ -434,18 +462,22 @@ impl Compactor {
         time: &Time<'_>,
         report: &mut Report,
     ) -> Result<(), CompactError> {
+        let mut known = None;
         loop {
             if time.is_over() {
                 report.unfinished = true;
                 return Ok(());
             }
             let limits = self.plan_limits(time);
-            let planned = self.maintainer.plan(database, scope, limits).await;
-            let Some(planned) = report.settled(database, planned)? else {
+            let planned = self
+                .maintainer
+                .plan_from(database, scope, limits, &mut known)
+                .await;
+            let Some(mut planned) = report.settled(database, planned)? else {
                 return Ok(());
             };
             report.removed += planned.removed;
-            for failure in planned.failures {
+            for failure in std::mem::take(&mut planned.failures) {
                 report.note_failure(database, failure);
             }
             if let Some(dispatcher) = &self.dispatcher {
@@ -458,27 +490,9 @@ impl Compactor {
                 return Ok(());
             }
             let before = report.merges;
-            let merged: Vec<_> = stream::iter(planned.orders)
-                .map(|order| async move {
-                    let outcome = match time.is_over() {
-                        true => None,
-                        false => Some(self.run(&order, time).await),
-                    };
-                    (order.job, outcome)
-                })
-                .buffer_unordered(self.settings.parallel_merges.max(1))
-                .collect()
-                .await;
-            let mut left = Vec::new();
-            for (job, outcome) in merged {
-                match outcome {
-                    Some(outcome) => report.note_merge(database, outcome),
-                    None => left.push(job),
-                }
-            }
-            report.unfinished |= !left.is_empty();
-            let released = self.maintainer.release(database, &left).await;
-            report.settled(database, released)?;
+            let batches = planned.batches(limits.job_bytes);
+            self.run_batches(database, batches, time, &mut known, report)
+                .await?;
             // What was merged may be merged further.
             if report.merges == before {
                 return Ok(());
@@ -486,10 +500,70 @@ impl Compactor {
         }
     }
 
+    /// Runs lists of merges, each with one commit, as long as there is time. `known` is the newest manifest known.
+    async fn run_batches(
+        &self,
+        database: DatabaseId,
+        batches: Vec<Vec<MergeOrder>>,
+        time: &Time<'_>,
+        known: &mut Option<Versioned<Manifest>>,
+        report: &mut Report,
+    ) -> Result<(), CompactError> {
+        let newest = Mutex::new(known.take());
+        let runs = batches
+            .into_iter()
+            .map(|orders| self.run_batch(database, orders, time, &newest));
+        // Collected, so that the future is `Send` whatever the lifetimes.
+        let runs: Vec<_> = runs.collect();
+        let mut merged = stream::iter(runs).buffer_unordered(self.settings.parallel_merges.max(1));
+        let mut left = Vec::new();
+        while let Some((not_run, results)) = merged.next().await {
+            left.extend(not_run.into_iter().map(|order| order.job));
+            match results {
+                Ok(results) => {
+                    for result in results {
+                        report.note_merge(database, result);
+                    }
+                }
+                Err(error) => report.note_merge(database, Err(error)),
+            }
+        }
+        drop(merged);
+        *known = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.unfinished |= !left.is_empty();
+        let released = self.maintainer.release(database, &left).await;
+        report.settled(database, released)?;
+        Ok(())
+    }
+
+    /// Runs merges with one commit. The first part are those that were not run because the time is over.
+    async fn run_batch(
+        &self,
+        database: DatabaseId,
+        orders: Vec<MergeOrder>,
+        time: &Time<'_>,
+        newest: &NewestManifest,
+    ) -> (Vec<MergeOrder>, MergeResults) {
+        if time.is_over() {
+            return (orders, Ok(Vec::new()));
+        }
+        let mut known = lock(newest).clone();
+        let limits = self.job_limits(time);
+        let results = self
+            .maintainer
+            .run_all(database, &orders, &limits, &mut known)
+            .await;
+        keep_newest(newest, known);
+        (Vec::new(), results)
+    }
+
     fn plan_limits(&self, time: &Time<'_>) -> PlanLimits {
         let left = time.left().unwrap_or(JobLimits::default().time);
         PlanLimits {
-            jobs: self.settings.max_jobs,
+            jobs: match self.dispatcher {
+                Some(_) => self.settings.max_jobs,
+                None => LOCAL_JOBS,
+            },
             job_bytes: left.as_secs().saturating_mul(SURE_BYTES_PER_SECOND),
         }
     }

@@ -6,6 +6,7 @@ mod caches;
 mod collecting;
 mod damage;
 mod long_tails;
+mod many_tables;
 mod overtaken;
 mod scheduled;
 pub(crate) mod stage;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   plan      which sections, from what the manifest says of them          no request
+//!   queue     the most urgent merges of many tables                        no request
 //!   read      their bytes, a window of each at a time                      GETs
 //!   blocks    the rows of all inputs, block by block, in the order of the key
 //!   encode    the output, as it grows
@@ -13,6 +14,7 @@
 //! left the manifest meanwhile, is refused by its commit.
 
 mod blocks;
+mod commit;
 mod component;
 mod error;
 mod hull;
@@ -21,6 +23,7 @@ mod job;
 mod job_list;
 mod key;
 mod plan;
+mod queue;
 mod range;
 mod scan;
 mod source;
@@ -33,7 +36,7 @@ pub use hull::Hull;
 pub(crate) use job::fitting_inputs;
 pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
 pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
-pub(crate) use plan::urgency;
 pub use plan::{MergePolicy, TablePlan, TableState, plan_table};
+pub(crate) use queue::MergeQueue;
 pub(crate) use scan::{Scan, ScanEnd};
 pub(crate) use stream::RowSink;
