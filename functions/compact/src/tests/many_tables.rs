@@ -47,6 +47,8 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     // The days are quiet: each table becomes one section.
     stage.pass(Duration::from_secs(3_600));
     let id = stage.id("db").await;
+    let (_, read) = stage.counted(stage.manifest("db")).await;
+    let manifest_bytes = read.of(Operation::Get, KeyClass::Manifest).bytes;
     let compactor = stage.compactor();
     let (report, counts) = stage.counted(compactor.settle(id, None)).await;
     let report = report.unwrap();
@@ -58,6 +60,19 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     // One bundle and one commit for all merges that are made together, and one commit of claims for each plan.
     assert_eq!(of(Operation::Put, KeyClass::Data), commits);
     assert_eq!(of(Operation::Put, KeyClass::Manifest), plans + commits);
+    // What is left of the pages of inputs, and what is moved to pages.
+    assert!(of(Operation::Put, KeyClass::Page) <= 2 * commits);
+    // Each input is read once. Beside them, footers of neighbours in a bundle are read together for pages.
+    let inputs = rounds * TABLES;
+    let footers = of(Operation::Get, KeyClass::Data).checked_sub(inputs);
+    assert!(
+        footers.is_some_and(|footers| footers <= 4 * commits),
+        "{counts}"
+    );
+    // The collector, the first plan and the filling of caches transfer the manifest; merges ask whether it has changed.
+    let transferred = counts.of(Operation::Get, KeyClass::Manifest);
+    assert!(transferred.requests >= (plans + commits) as u64);
+    assert!(transferred.bytes <= 4 * manifest_bytes, "{transferred:?}");
 
     let manifest = stage.manifest("db").await;
     assert_eq!(manifest.section_count(), TABLES as u64);
