@@ -36,11 +36,7 @@ const RESERVE: Duration = Duration::from_secs(5);
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
 /// The least memory that is of use to a merge.
-const LEAST_MERGE_BYTES: u64 = 128 << 20;
-
-/// The memory of a merge that its inputs have no part in, and what each of them takes at least.
-const MERGE_BASE_BYTES: u64 = 96 << 20;
-const INPUT_BYTES: u64 = 2 << 20;
+const LEAST_MERGE_BYTES: u64 = 80 << 20;
 
 /// The options of the compact function.
 #[derive(Clone, Debug, Parser)]
@@ -153,7 +149,7 @@ impl CompactFunction {
             let function_mib = memory >> 20;
             tracing::warn!(
                 function_mib,
-                "the function has too little memory to merge; give it 512 MB"
+                "the function has too little memory to merge; give it 256 MB"
             );
         }
         let parts = CompactParts {
@@ -168,10 +164,7 @@ impl CompactFunction {
                 trust_store_clock: compaction.trust_store_clock,
                 ..FlushLimits::default()
             },
-            merge: MergePolicy {
-                max_inputs: inputs_within(merge_memory),
-                ..MergePolicy::default()
-            },
+            merge: MergePolicy::default(),
             collect: self.collects,
             settings: CompactorSettings {
                 merge_memory_bytes: merge_memory,
@@ -257,13 +250,6 @@ fn out_of_time(reason: &str) -> Failure {
         kind: "OutOfTime",
         message: reason.to_owned(),
     }
-}
-
-/// The most sections that a merge with so much memory has: half of what is free is for them, the rest for the output.
-fn inputs_within(merge_bytes: u64) -> usize {
-    let free = merge_bytes.saturating_sub(MERGE_BASE_BYTES);
-    let inputs = usize::try_from(free / 2 / INPUT_BYTES).unwrap_or(usize::MAX);
-    inputs.clamp(2, MergePolicy::default().max_inputs)
 }
 
 /// A line of log with what metrics are made of.
@@ -405,14 +391,3 @@ const COMPACT_ACCESS: &[Access] = &[
         actions: &[Action::List, Action::Delete],
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_functions_merge_few_sections_at_a_time() {
-        let inputs = |function_mib: u64| inputs_within((function_mib << 20) / 10 * 6);
-        assert_eq!([128, 256, 512, 1769].map(inputs), [2, 14, 52, 64]);
-    }
-}

@@ -126,6 +126,7 @@ pub struct SectionWriter {
     schema: SchemaRef,
     profile: SectionProfile,
     sample_rows: usize,
+    row_group_bytes: usize,
     extent: Extent,
     state: State,
 }
@@ -145,6 +146,7 @@ impl SectionWriter {
             schema,
             profile,
             sample_rows: 0,
+            row_group_bytes: ROW_GROUP_BYTES,
             extent: Extent::new(tags),
             state: State::Empty(Vec::new()),
         }
@@ -158,6 +160,16 @@ impl SectionWriter {
         Self {
             sample_rows: sample_rows.min(MAX_SAMPLE_ROWS),
             state: State::Empty(Vec::with_capacity(bytes)),
+            ..self
+        }
+    }
+
+    /// With row groups of at most about so many bytes before they are compressed, where rows are wide.
+    #[must_use]
+    pub fn with_row_group_bytes(self, bytes: u64) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            row_group_bytes: bytes.min(ROW_GROUP_BYTES),
             ..self
         }
     }
@@ -230,7 +242,7 @@ impl SectionWriter {
         let mut properties = WriterProperties::builder()
             .set_compression(compression)
             .set_max_row_group_row_count(Some(self.profile.row_group_rows()))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_max_row_group_bytes(Some(self.row_group_bytes))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_write_batch_size(PAGE_ROWS)
             .set_statistics_enabled(EnabledStatistics::Page)

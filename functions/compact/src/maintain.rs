@@ -8,15 +8,21 @@
 //!     |   hands the orders out, or runs them    |
 //!   worker, any number of them                  |
 //!     |-- GET manifest: inputs still there? ->  |   no: somebody else was faster, it gives up
-//!     |-- GET inputs, PUT bundle ------------>  |   crash after: an orphan, and the claim expires
-//!     |-- commit: output in, claim fulfilled >  |
+//!     |-- GET inputs, PUT bundle ------------>  |   crash after: an orphan, and the claims expire
+//!     |-- commit: outputs in, claims done --->  |
 //! ```
+//!
+//! A worker with several orders makes small merges together: one bundle and one commit for all of them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use neap_bucket::{Bucket, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog};
-use neap_manifest::{Claim, Manifest, ManifestStore, PageRef, Section, TimeRange};
+use neap_manifest::{Claim, Manifest, ManifestStore, RecordedDelete, Section, TableSweep};
 use neap_schema::{DatabaseId, TableId};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -25,11 +31,21 @@ use crate::{
     CompactError, DamagedObjects, Debt,
     debt::Debts,
     merge::{
-        Hull, InputRef, JobLimits, MergeGaveUp, MergeJob, MergeJobRef, MergeOutcome, MergePolicy,
-        Merger, TablePlan, TableState, plan_table, urgency,
+        Hull, InputRef, JobLimits, MergeJobRef, MergeOutcome, MergePolicy, MergeQueue, Merger,
+        TablePlan, TableState, plan_table,
     },
     removal::Removal,
 };
+
+/// The maximum number of merges that are committed together.
+const BATCH_MERGES: usize = 256;
+
+/// The maximum number of bytes of the inputs of merges that are committed together, unless it is one merge: their
+/// outputs are in memory at once.
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// Expired sections leave when there are so many, or at the end of a plan.
+const EXPIRED_SECTIONS: usize = 4_096;
 
 /// A claim counts for so long: longer than a job may take on any platform.
 const CLAIM_TIME: Duration = Duration::from_secs(15 * 60);
@@ -85,6 +101,29 @@ pub struct Planned {
     pub failures: Vec<String>,
 }
 
+impl Planned {
+    /// The orders in lists that are run together: small merges of neighbouring tables, which lie in the same pages. The
+    /// inputs of a list have at most `bytes` bytes, unless it has one order.
+    pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<MergeOrder>> {
+        let mut orders = std::mem::take(&mut self.orders);
+        orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
+        let limit = BATCH_BYTES.min(bytes);
+        let mut batches: Vec<Vec<MergeOrder>> = Vec::new();
+        let mut filled = 0u64;
+        for order in orders {
+            filled = filled.saturating_add(order.merge.bytes);
+            match batches.last_mut() {
+                Some(batch) if batch.len() < BATCH_MERGES && filled <= limit => batch.push(order),
+                _ => {
+                    filled = order.merge.bytes;
+                    batches.push(vec![order]);
+                }
+            }
+        }
+        batches
+    }
+}
+
 /// Plans and runs the maintenance of databases.
 #[derive(Clone, Debug)]
 pub struct Maintainer {
@@ -100,11 +139,75 @@ pub struct Maintainer {
 
 /// What the plan of a database goes by.
 struct State {
-    manifest: Versioned<Manifest>,
-    catalog: Versioned<DatabaseCatalog>,
+    catalog: Arc<DatabaseCatalog>,
     now: StoreTime,
     scope: Scope,
-    limits: PlanLimits,
+    policy: MergePolicy,
+    /// The row deletes that are old enough to be applied by a merge.
+    deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
+    /// What others work on.
+    claimed: BTreeMap<TableId, Vec<Hull>>,
+}
+
+impl State {
+    fn of(
+        manifest: &Manifest,
+        catalog: Arc<DatabaseCatalog>,
+        now: StoreTime,
+        scope: Scope,
+        policy: MergePolicy,
+    ) -> Self {
+        let is_old = |recorded: &&RecordedDelete| {
+            // What has expired leaves with its section.
+            !recorded.expiry && now.since(recorded.stamp.time()) >= policy.delete_after
+        };
+        let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
+        for recorded in manifest.pending_deletes().filter(is_old) {
+            let of_table = deletes.entry(recorded.delete.table).or_default();
+            of_table.push(recorded.clone());
+        }
+        let mut claimed: BTreeMap<TableId, Vec<Hull>> = BTreeMap::new();
+        for claim in manifest.live_claims(now) {
+            claimed.entry(claim.table).or_default().push(Hull {
+                first_day: claim.first_day,
+                last_day: claim.last_day,
+                above: claim.above,
+                upto: claim.upto,
+            });
+        }
+        Self {
+            catalog,
+            now,
+            scope,
+            policy,
+            deletes,
+            claimed,
+        }
+    }
+
+    fn plan_table(&self, table: TableId, sections: &[Arc<Section>]) -> TablePlan {
+        let policy = &self.policy;
+        let deletes = self.deletes.get(&table).map_or(&[][..], Vec::as_slice);
+        let is_rewritten = |section: &&Arc<Section>| {
+            section.length <= policy.max_output_bytes
+                && deletes.iter().any(|recorded| recorded.applies_to(section))
+        };
+        let rewrites: BTreeSet<InputRef> = sections
+            .iter()
+            .filter(is_rewritten)
+            .map(|section| InputRef::of(section))
+            .collect();
+        let table_state = TableState {
+            table,
+            sections,
+            rewrites: &rewrites,
+            claimed: self.claimed.get(&table).map_or(&[][..], Vec::as_slice),
+            cutoff: self.catalog.cutoff_of(table, self.now),
+            retention: self.catalog.retention_of(table),
+            now: self.now,
+        };
+        plan_table(&table_state, policy)
+    }
 }
 
 impl Maintainer {
@@ -163,62 +266,67 @@ impl Maintainer {
         scope: Scope,
         limits: PlanLimits,
     ) -> Result<Planned, CompactError> {
-        let manifest = self.manifests.read(database, None).await?;
-        let catalog = self.catalog.database(database, Duration::ZERO).await?;
+        self.plan_from(database, scope, limits, &mut None).await
+    }
+
+    /// The same from a manifest that was read before, which is read again only if it has changed; it becomes the newest
+    /// one known.
+    pub(crate) async fn plan_from(
+        &self,
+        database: DatabaseId,
+        scope: Scope,
+        limits: PlanLimits,
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Planned, CompactError> {
+        let mut manifest = self.manifests.read(database, known.as_ref()).await?;
+        *known = None;
+        let catalog = self.catalog.database(database, Duration::ZERO).await?.value;
         let Some(now) = self.bucket.clock().now().filter(|_| manifest.version > 0) else {
             return Ok(Planned::default());
         };
-        let mut state = State {
-            manifest,
-            catalog,
-            now,
-            scope,
-            limits,
-        };
-        let catalog = Arc::clone(&state.catalog.value);
-        self.damaged.note_manifest(database, &state.manifest.value);
+        self.damaged.note_manifest(database, &manifest.value);
         let mut failures = Vec::new();
         let dropped =
             self.removal
-                .drop_tables(database, &mut state.manifest, &catalog, now, &mut failures);
+                .drop_tables(database, &mut manifest, &catalog, now, &mut failures);
         let mut removed = dropped.await?;
         let obsolete =
             self.removal
-                .remove_obsolete_tables(database, &state.manifest.value, &catalog, now);
+                .remove_obsolete_tables(database, &manifest.value, &catalog, now);
         obsolete.await?;
-        let mut jobs = Vec::new();
-        for table in tables_of(&state.manifest.value) {
-            let is_live = catalog
-                .table_by_id(table)
-                .is_some_and(|table| table.deletion().is_none());
-            if is_live {
-                let plan = match self.plan_table(database, &state, table).await {
-                    Err(error) if error.damaged_object().is_some() => {
-                        failures.push(error);
-                        continue;
-                    }
-                    plan => plan?,
-                };
-                let expired = self
-                    .removal
-                    .expire(database, &mut state.manifest, plan.expired);
-                removed += expired.await?;
-                jobs.extend(plan.jobs);
-            }
-        }
-        self.debts.note(database, scope, Debt::of(&jobs));
-        jobs.sort_by_cached_key(urgency);
-        jobs.truncate(limits.jobs);
-        let orders = self.claim(database, &state, &jobs).await?;
+        let policy = self.policy_of(scope, limits);
+        let state = State::of(&manifest.value, catalog, now, scope, policy);
+        let mut queue = MergeQueue::of(limits.jobs);
+        let planned = self.plan_tables(database, &state, &mut manifest, &mut queue, &mut failures);
+        removed += planned.await?;
+        self.debts.note(database, scope, queue.debt());
+        let jobs = queue.most_urgent();
+        let orders = self.claim(database, now, &mut manifest, &jobs).await?;
         for error in &failures {
             tracing::error!(%database, %error, "a table is not maintained");
             self.note_damage(database, error);
         }
+        *known = Some(manifest);
+        let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        // Tables that share a page fail together.
+        failures.dedup();
         Ok(Planned {
             orders,
             removed,
-            failures: failures.iter().map(ToString::to_string).collect(),
+            failures,
         })
+    }
+
+    fn policy_of(&self, scope: Scope, limits: PlanLimits) -> MergePolicy {
+        MergePolicy {
+            // Neighbours may be in pages that were not read.
+            range_target: match scope {
+                Scope::Recent => 0,
+                Scope::All => self.policy.range_target,
+            },
+            max_output_bytes: self.policy.max_output_bytes.min(limits.job_bytes),
+            ..self.policy
+        }
     }
 
     fn note_damage(&self, database: DatabaseId, error: &CompactError) {
@@ -227,118 +335,67 @@ impl Maintainer {
         }
     }
 
-    async fn plan_table(
+    /// Plans all tables that are not dropped, each page being read once, and removes what has expired. The number of
+    /// sections that left.
+    async fn plan_tables(
         &self,
         database: DatabaseId,
         state: &State,
-        table: TableId,
-    ) -> Result<TablePlan, CompactError> {
-        let manifest = &state.manifest.value;
-        let sections = self.sections(database, state, table).await?;
-        let policy = MergePolicy {
-            // Neighbours may be in pages that were not read.
-            range_target: match state.scope {
-                Scope::Recent => 0,
-                Scope::All => self.policy.range_target,
-            },
-            max_output_bytes: self.policy.max_output_bytes.min(state.limits.job_bytes),
-            ..self.policy
-        };
-        let is_old = |recorded: &&neap_manifest::RecordedDelete| {
-            // What has expired leaves with its section.
-            !recorded.expiry && state.now.since(recorded.stamp.time()) >= self.policy.delete_after
-        };
-        let deletes: Vec<_> = manifest.deletes_of(table).filter(is_old).collect();
-        let rewrites: BTreeSet<InputRef> = sections
-            .iter()
-            .filter(|section| section.length <= policy.max_output_bytes)
-            .filter(|section| deletes.iter().any(|recorded| recorded.applies_to(section)))
-            .map(|section| InputRef::of(section))
-            .collect();
-        let claimed: Vec<Hull> = manifest
-            .live_claims(state.now)
-            .filter(|claim| claim.table == table)
-            .map(|claim| Hull {
-                first_day: claim.first_day,
-                last_day: claim.last_day,
-                above: claim.above,
-                upto: claim.upto,
-            })
-            .collect();
-        let catalog = &state.catalog.value;
-        let table_state = TableState {
-            table,
-            sections: &sections,
-            rewrites: &rewrites,
-            claimed: &claimed,
-            cutoff: catalog.cutoff_of(table, state.now),
-            retention: catalog.retention_of(table),
-            now: state.now,
-        };
-        Ok(plan_table(&table_state, &policy))
-    }
-
-    /// The sections of a table: all of them, or those of all days that the manifest's own sections touch.
-    async fn sections(
-        &self,
-        database: DatabaseId,
-        state: &State,
-        table: TableId,
-    ) -> Result<Vec<Arc<Section>>, CompactError> {
-        let manifest = &state.manifest.value;
-        if state.scope == Scope::All {
-            let all = self
-                .manifests
-                .load_sections(database, manifest, table, TimeRange::ALL)
-                .await?;
-            return Ok(all.into_iter().map(|found| found.section).collect());
-        }
-        let inline = manifest.sections.iter();
-        let mut sections: Vec<_> = inline
-            .filter(|section| section.table == table)
-            .cloned()
-            .collect();
-        let mut unread: Vec<&PageRef> = manifest
-            .pages
-            .iter()
-            .filter(|page| page.table == table)
-            .collect();
-        // A section of a page may reach into days of further pages.
-        loop {
-            let touches = |page: &&PageRef| {
-                sections.iter().any(|section| {
-                    section.first_day <= page.last_day && page.first_day <= section.last_day
-                })
+        manifest: &mut Versioned<Manifest>,
+        queue: &mut MergeQueue,
+        failures: &mut Vec<CompactError>,
+    ) -> Result<usize, CompactError> {
+        let mut sweep = TableSweep::new(&self.manifests, database, &manifest.value);
+        let tables: Vec<TableId> = state.catalog.tables().map(|table| table.id()).collect();
+        let (mut removed, mut count) = (0, 0);
+        let mut expired: Vec<Vec<Arc<Section>>> = Vec::new();
+        for table in tables {
+            let sections = match state.scope {
+                Scope::Recent => sweep.recent_of(table).await,
+                Scope::All => sweep.all_of(table).await,
             };
-            let (next, rest): (Vec<&PageRef>, Vec<&PageRef>) =
-                unread.into_iter().partition(touches);
-            unread = rest;
-            if next.is_empty() {
-                return Ok(sections);
+            let sections = match sections.map_err(CompactError::from) {
+                Err(error) if error.damaged_object().is_some() => {
+                    failures.push(error);
+                    continue;
+                }
+                sections => sections?,
+            };
+            if sections.is_empty() {
+                continue;
             }
-            for page in next {
-                let found = self.manifests.sections_of_page(database, page).await?;
-                sections.extend(found.into_iter().map(|found| found.section));
+            let plan = state.plan_table(table, &sections);
+            queue.add(&plan.jobs);
+            if !plan.expired.is_empty() {
+                count += plan.expired.len();
+                expired.push(plan.expired);
+            }
+            if count >= EXPIRED_SECTIONS {
+                count = 0;
+                let leaving = std::mem::take(&mut expired);
+                removed += self.removal.expire(database, manifest, leaving).await?;
             }
         }
+        Ok(removed + self.removal.expire(database, manifest, expired).await?)
     }
 
     async fn claim(
         &self,
         database: DatabaseId,
-        state: &State,
-        jobs: &[MergeJob],
+        now: StoreTime,
+        manifest: &mut Versioned<Manifest>,
+        jobs: &[MergeJobRef],
     ) -> Result<Vec<MergeOrder>, CompactError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let expires = state.now.plus(CLAIM_TIME);
+        let expires = now.plus(CLAIM_TIME);
         let orders: Vec<MergeOrder> = jobs
             .iter()
             .map(|job| MergeOrder {
                 database,
                 job: self.bucket.draw_ulid(),
-                merge: job.reference(),
+                merge: job.clone(),
             })
             .collect();
         let claims: Vec<Claim> = orders
@@ -353,12 +410,13 @@ impl Maintainer {
                 expires,
             })
             .collect();
-        let base = state.manifest.clone();
         let claimed = self
             .manifests
-            .claim(database, base, &claims, state.now)
+            .claim(database, manifest.clone(), &claims, now)
             .await?;
-        let is_ours = |order: &MergeOrder| claimed.jobs.contains(&order.job);
+        *manifest = claimed.current;
+        let ours: BTreeSet<Ulid> = claimed.jobs.into_iter().collect();
+        let is_ours = |order: &MergeOrder| ours.contains(&order.job);
         Ok(orders.into_iter().filter(is_ours).collect())
     }
 
@@ -380,16 +438,32 @@ impl Maintainer {
         if let Err(error) = &outcome {
             self.note_damage(order.database, error);
         }
-        let outcome = outcome?;
-        if matches!(
-            outcome,
-            MergeOutcome::Nothing(
-                MergeGaveUp::Overtaken | MergeGaveUp::Busy | MergeGaveUp::Unknown(_)
-            )
-        ) {
-            self.release(order.database, &[order.job]).await?;
-        }
-        Ok(outcome)
+        outcome
+    }
+
+    /// Runs merges of one database together, with one commit. `known` is a manifest that was read before; it becomes
+    /// the newest one known.
+    ///
+    /// # Errors
+    /// The manifest or the catalog can't be read, or the manifest not be changed.
+    pub async fn run_all(
+        &self,
+        database: DatabaseId,
+        orders: &[MergeOrder],
+        limits: &JobLimits,
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Vec<Result<MergeOutcome, CompactError>>, CompactError> {
+        let requests = orders.iter().map(|order| (&order.merge, Some(order.job)));
+        let requests: Vec<_> = requests.collect();
+        let results = self.merger.run_all(database, &requests, limits, known);
+        let results = results.await?.into_iter().map(|result| {
+            let outcome = result.map_err(CompactError::from);
+            if let Err(error) = &outcome {
+                self.note_damage(database, error);
+            }
+            outcome
+        });
+        Ok(results.collect())
     }
 
     /// Gives up claims of merges that will not be run.
@@ -403,11 +477,4 @@ impl Maintainer {
         let manifest = self.manifests.read(database, None).await?;
         Ok(self.manifests.release(database, manifest, jobs).await?)
     }
-}
-
-/// The tables that have sections.
-fn tables_of(manifest: &Manifest) -> BTreeSet<TableId> {
-    let inline = manifest.sections.iter().map(|section| section.table);
-    let paged = manifest.pages.iter().map(|page| page.table);
-    inline.chain(paged).collect()
 }

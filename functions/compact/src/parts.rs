@@ -9,7 +9,8 @@ use neap_wal::{TailReader, TailSettings};
 
 use crate::{
     CacheBackfill, CollectSettings, Collector, Compactor, CompactorSettings, Dispatch, FlushLimits,
-    Flusher, Maintainer, MergePolicy, Merger, merge::fitting_inputs,
+    Flusher, Maintainer, MergePolicy, Merger,
+    merge::{fitting_inputs, inputs_within},
 };
 
 /// What a [`Compactor`] is made of. It has caches of its own.
@@ -43,8 +44,12 @@ impl CompactParts {
             ..
         } = self;
         // What would not fit is not planned.
-        let fitting = fitting_inputs(settings.merge_memory_bytes, merge.max_inputs);
+        let max_inputs = merge
+            .max_inputs
+            .min(inputs_within(settings.merge_memory_bytes));
+        let fitting = fitting_inputs(settings.merge_memory_bytes, max_inputs);
         let merge = MergePolicy {
+            max_inputs,
             max_output_bytes: merge.max_output_bytes.min(fitting),
             ..merge
         };

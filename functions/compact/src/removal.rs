@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use neap_bucket::{Bucket, StoreTime, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Deletion, Purge};
 use neap_manifest::{
-    JobKind, JobRecord, Manifest, ManifestError, ManifestStore, ReplaceOutcome, Replacement,
+    JobKind, JobRecord, Manifest, ManifestError, ManifestStore, ReplaceAllOutcome, Replacement,
     Section, TimeRange,
 };
 use neap_schema::{DatabaseId, TableId};
@@ -32,18 +32,20 @@ pub(crate) struct Removal {
 }
 
 impl Removal {
-    /// Takes expired sections of a table out, and makes sure that their rows don't come back if retention
-    /// is made longer.
+    /// Takes expired sections out, a list for each table, in one commit, and makes sure that their rows don't come back
+    /// if retention is made longer.
     pub(crate) async fn expire(
         &self,
         database: DatabaseId,
         manifest: &mut Versioned<Manifest>,
-        expired: Vec<Arc<Section>>,
+        expired: Vec<Vec<Arc<Section>>>,
     ) -> Result<usize, CompactError> {
-        let newest = expired.iter().map(|section| section.max_time).max();
-        let floor = newest.map(|newest| newest.saturating_add(1));
-        self.remove(database, manifest, expired, floor, JobKind::Expire)
-            .await
+        let removals = expired.into_iter().filter_map(|sections| {
+            let newest = sections.iter().map(|section| section.max_time).max();
+            let floor = newest.map(|newest| newest.saturating_add(1));
+            self.removal(sections, floor, JobKind::Expire)
+        });
+        self.remove(database, manifest, removals.collect()).await
     }
 
     /// Takes out the sections of tables whose time to be undeleted is over. A table with a damaged page waits, and
@@ -82,9 +84,9 @@ impl Removal {
             self.catalog.begin_table_purge(database, &due).await?;
         }
         let mut removed = 0;
-        for sections in by_table.into_values().filter(|found| !found.is_empty()) {
-            let one = self.remove(database, manifest, sections, None, JobKind::Drop);
-            removed += one.await?;
+        for sections in by_table.into_values() {
+            let one = self.removal(sections, None, JobKind::Drop).into_iter();
+            removed += self.remove(database, manifest, one.collect()).await?;
         }
         if !due.is_empty() {
             self.catalog.finish_table_purge(database, &due).await?;
@@ -101,14 +103,15 @@ impl Removal {
         catalog: &DatabaseCatalog,
         now: StoreTime,
     ) -> Result<(), CompactError> {
-        let named = manifest.named_tables();
         let flushed = manifest.low_water_mark.time();
         let obsolete = catalog.all_tables().filter(|table| {
             let is_flushed = |it: Deletion| it.deleted_at.plus(STAMP_MARGIN) < flushed;
             let is_obsolete = |it: Deletion| it.is_obsolete(now) && is_flushed(it);
-            table.deletion().is_some_and(is_obsolete) && !named.contains(&table.id())
+            table.deletion().is_some_and(is_obsolete)
         });
         let obsolete: Vec<TableId> = obsolete.map(|table| table.id()).collect();
+        let unnamed = self.manifests.unnamed_tables(database, manifest, obsolete);
+        let obsolete: Vec<TableId> = unnamed.await?.into_iter().collect();
         if obsolete.is_empty() {
             return Ok(());
         }
@@ -127,26 +130,21 @@ impl Removal {
         }
         let mut removed = 0;
         for sections in by_table.into_values() {
-            let one = self.remove(database, &mut manifest, sections, None, JobKind::Drop);
-            removed += one.await?;
+            let one = self.removal(sections, None, JobKind::Drop).into_iter();
+            removed += self.remove(database, &mut manifest, one.collect()).await?;
         }
         Ok(removed)
     }
 
-    /// Takes sections of one table out of a manifest, which is then the newest one known.
-    async fn remove(
+    /// The removal of sections of one table; `None` if there are none.
+    fn removal(
         &self,
-        database: DatabaseId,
-        manifest: &mut Versioned<Manifest>,
         remove: Vec<Arc<Section>>,
         floor: Option<i64>,
         kind: JobKind,
-    ) -> Result<usize, CompactError> {
-        let Some(table) = remove.first().map(|section| section.table) else {
-            return Ok(0);
-        };
-        let count = remove.len();
-        let replacement = Replacement {
+    ) -> Option<Replacement> {
+        let table = remove.first().map(|section| section.table)?;
+        Some(Replacement {
             table,
             add: Vec::new(),
             object: None,
@@ -156,7 +154,7 @@ impl Removal {
                 id: self.bucket.draw_ulid(),
                 kind,
                 table: Some(table),
-                inputs: u32::try_from(count).unwrap_or(u32::MAX),
+                inputs: u32::try_from(remove.len()).unwrap_or(u32::MAX),
                 outputs: 0,
                 rows: 0,
                 bytes_in: remove.iter().map(|section| section.length).sum(),
@@ -167,22 +165,42 @@ impl Removal {
                 version: 0,
             },
             remove,
-        };
+        })
+    }
+
+    /// Takes sections out of a manifest, which is then the newest one known, in one commit.
+    async fn remove(
+        &self,
+        database: DatabaseId,
+        manifest: &mut Versioned<Manifest>,
+        removals: Vec<Replacement>,
+    ) -> Result<usize, CompactError> {
+        if removals.is_empty() {
+            return Ok(0);
+        }
         let outcome = self
             .manifests
-            .replace(database, manifest.clone(), &replacement);
-        match outcome.await? {
-            ReplaceOutcome::Committed(current) => {
-                *manifest = current;
-                tracing::info!(%database, %table, sections = count, job = kind.as_str(), "removed");
-                Ok(count)
+            .replace_all(database, manifest.clone(), &removals, &[]);
+        let replaced = match outcome.await? {
+            ReplaceAllOutcome::Settled(replaced) => replaced,
+            ReplaceAllOutcome::Unknown { reason } => {
+                return Err(ManifestError::Unsettled { reason }.into());
             }
-            // Whoever merged them meanwhile made sections that the next run finds.
-            ReplaceOutcome::GivenUp(reason) => {
-                tracing::info!(%database, %table, %reason, "not removed now");
-                Ok(0)
+        };
+        *manifest = replaced.current;
+        let mut removed = 0;
+        for (removal, refused) in removals.iter().zip(replaced.refused) {
+            let (table, sections, job) = (removal.table, removal.remove.len(), removal.job.kind);
+            let job = job.as_str();
+            match refused {
+                None => {
+                    tracing::info!(%database, %table, sections, job, "removed");
+                    removed += sections;
+                }
+                // Whoever merged them meanwhile made sections that the next run finds.
+                Some(reason) => tracing::info!(%database, %table, %reason, "not removed now"),
             }
-            ReplaceOutcome::Unknown { reason } => Err(ManifestError::Unsettled { reason }.into()),
         }
+        Ok(removed)
     }
 }

@@ -8,6 +8,7 @@ mod damage;
 mod hand_out;
 mod long_tails;
 mod many_databases;
+mod many_tables;
 mod overtaken;
 mod scheduled;
 pub(crate) mod stage;

@@ -105,7 +105,7 @@ impl WriteService {
                 let stamp = None;
                 return Ok(Deleted { tables, stamp });
             }
-            let recorded = proven.manifest.value.pending_requests().count();
+            let recorded = proven.manifest.value.pending_requests();
             let request = DeleteRequest {
                 arrived,
                 deletes,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::TryFutureExt;
 use neap_bucket::{Moment, Rules, StoreTime, Versioned};
 use neap_catalog::{Catalog, CatalogError, DatabaseCatalog, RootCatalog};
-use neap_manifest::Manifest;
+use neap_manifest::ManifestHead;
 use neap_schema::DatabaseId;
 use neap_wal::Proof;
 
@@ -15,12 +15,12 @@ use crate::marks::Marks;
 /// interval. What is held is proven again this much before it is too old.
 const SLACK: Duration = Duration::from_millis(1_500);
 
-/// Root catalog, database catalog and manifest, and when the earliest of them was proven current.
+/// Root catalog, database catalog and the head of the manifest, and when the earliest of them was proven current.
 #[derive(Debug)]
 pub(crate) struct Proven {
     pub(crate) root: Versioned<RootCatalog>,
     pub(crate) catalog: Versioned<DatabaseCatalog>,
-    pub(crate) manifest: Versioned<Manifest>,
+    pub(crate) manifest: Versioned<ManifestHead>,
     pub(crate) at: StoreTime,
     /// When the earliest of the requests that proved them began.
     pub(crate) asked: Moment,
@@ -53,9 +53,7 @@ pub(crate) async fn prove(
     database: DatabaseId,
     max_age: Duration,
 ) -> Result<Proven, CatalogError> {
-    let manifest = marks
-        .manifest(database, max_age)
-        .map_err(CatalogError::from);
+    let manifest = marks.head(database, max_age).map_err(CatalogError::from);
     let world = catalog.bucket().world();
     let (root, catalog, manifest) = futures::try_join!(
         catalog.root(max_age),

@@ -270,7 +270,7 @@ fn router(
     let limits = RequestLimits {
         requests: args.limits.max_concurrent_requests,
         // What is set aside for writes is several times the size of their bodies; half of it is left to others.
-        stalled_bytes: write_settings(args, base.shares).max_bytes_in_flight / 6,
+        stalled_bytes: write_settings(args, &base.memory).max_bytes_in_flight / 6,
         body_bytes: args.limits.max_http_request_size,
     };
     // Whoever looks after the process is answered however much there is to do.

@@ -56,7 +56,9 @@ pub use keys::{Key, KeyClass, KeyError, SegmentName};
 pub use links::{Content, Links, Upload};
 pub use memory::MemoryStore;
 pub use prefixed::Prefixed;
-pub use register::{Change, Commit, Register, RegisterError, RegisterValue, Versioned};
+pub use register::{
+    Change, Commit, Register, RegisterError, RegisterRead, RegisterValue, Versioned,
+};
 pub use remote::{ObjectStoreAdapter, RemoteOptions};
 pub use rules::{MAX_CATALOG_AGE, Margins, RECENT_PUT_IDS, Rules};
 pub use stamp::{Stamp, StoreTime, UnknownWriteOrder, WriteOrder};

@@ -35,6 +35,18 @@ pub trait RegisterValue:
     const FORMAT: Format;
 }
 
+/// What a register can be read as: its value, or a part of it, which can't be committed.
+pub trait RegisterRead:
+    Clone + fmt::Debug + Default + DeserializeOwned + Send + Sync + 'static
+{
+    /// The magic, name and version of the object.
+    const READ_FORMAT: Format;
+}
+
+impl<T: RegisterValue> RegisterRead for T {
+    const READ_FORMAT: Format = T::FORMAT;
+}
+
 /// Why a register could not be read, or a commit not be tried: a commit that ends so had no effect and will
 /// have none.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -165,7 +177,7 @@ const LEAST_APPLICATIONS: u32 = 3;
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-impl<T: RegisterValue> Register<T> {
+impl<T: RegisterRead> Register<T> {
     /// The register under `key`, remembering as many `put_id`s as the rules say.
     pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
         Self {
@@ -209,7 +221,7 @@ impl<T: RegisterValue> Register<T> {
         proven: Option<StoreTime>,
     ) -> Result<Versioned<T>, FormatError> {
         let key = self.key.to_string();
-        let (put_id, payload) = T::FORMAT.decode(&key, &object.bytes)?;
+        let (put_id, payload) = T::READ_FORMAT.decode(&key, &object.bytes)?;
         let damaged = |reason: String| FormatError::Damaged {
             key: key.clone(),
             reason,
@@ -229,7 +241,9 @@ impl<T: RegisterValue> Register<T> {
             recent: Arc::new(body.recent),
         })
     }
+}
 
+impl<T: RegisterValue> Register<T> {
     /// Commits what `change` makes of the current value.
     ///
     /// The closure is shown `known` first, if given, and again each newer value after a lost race; a

@@ -16,8 +16,8 @@ use std::{
 };
 
 use neap_bucket::{
-    Bucket, Change, Commit, Key, Moment, Operation, Register, RegisterError, RegisterValue,
-    StoreError, Versioned,
+    Bucket, Change, Commit, Key, Moment, Operation, Register, RegisterError, RegisterRead,
+    RegisterValue, StoreError, Versioned,
 };
 
 /// After this time a read counts as unanswered: longer than a store's own patience.
@@ -59,7 +59,7 @@ pub struct CachedRegister<T> {
     tickets: AtomicU64,
 }
 
-impl<T: RegisterValue> CachedRegister<T> {
+impl<T: RegisterRead> CachedRegister<T> {
     /// The register under `key`, of which nothing is known yet.
     pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
         Self {
@@ -172,7 +172,9 @@ impl<T: RegisterValue> CachedRegister<T> {
         });
         value
     }
+}
 
+impl<T: RegisterValue> CachedRegister<T> {
     /// Commits what `change` makes of `known`, or of the newest value known, and takes in the outcome.
     pub(crate) async fn commit<R, E>(
         &self,

@@ -4,7 +4,7 @@ use neap_catalog::DatabaseCatalog;
 use neap_manifest::{LostRows, Manifest};
 use neap_schema::DatabaseId;
 
-use crate::{Finding, FindingKind, quarantine::LostTable, references::table_name};
+use crate::{Finding, FindingKind, quarantine::LostTable, references::table_names};
 
 /// The findings of what flushes have passed by and operators have set aside.
 pub(crate) fn recorded(
@@ -32,7 +32,7 @@ pub(crate) fn recorded(
         }
         findings.extend(record.lost.iter().map(|rows| {
             let lost = lost_text(std::slice::from_ref(rows), catalog);
-            let table = table_name(catalog, rows.table);
+            let table = table_names(catalog, rows);
             state(&lost).at(&key).of_table(table)
         }));
     }

@@ -19,7 +19,7 @@ use crate::{
     database::Target,
     fsck::{choose, entries},
     messages,
-    references::table_name,
+    references::table_names,
     sections::read_all,
     store::fetch,
 };
@@ -106,7 +106,7 @@ pub struct LostTable {
 impl LostTable {
     pub(crate) fn of(rows: &LostRows, catalog: &DatabaseCatalog) -> Self {
         Self {
-            table: table_name(catalog, rows.table),
+            table: table_names(catalog, rows),
             rows: rows.rows,
             min_time: rows.min_time,
             max_time: rows.max_time,

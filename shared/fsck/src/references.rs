@@ -5,13 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neap_bucket::Key;
 use neap_catalog::DatabaseCatalog;
-use neap_manifest::{Manifest, Section, day_of};
+use neap_manifest::{LostRows, Manifest, Section, day_of};
 use neap_schema::{DatabaseId, TableId};
 
 use crate::{Finding, FindingKind, Severity, store::Inventory};
 
 /// The least bytes of a Parquet footer: its length and its magic.
 const LEAST_FOOTER_BYTES: u32 = 8;
+
+/// The name of the table of lost rows, or of the first and the last of several.
+pub(crate) fn table_names(catalog: &DatabaseCatalog, rows: &LostRows) -> String {
+    let first = table_name(catalog, rows.table);
+    match rows.last_table {
+        None => first,
+        Some(last) => format!("{first} .. {}", table_name(catalog, last)),
+    }
+}
 
 /// The name of a table; of one that the catalog lacks, its number.
 pub(crate) fn table_name(catalog: &DatabaseCatalog, table: TableId) -> String {

@@ -78,8 +78,11 @@ fn covers(said: Option<&TagRange>, found: &TagRange) -> bool {
 /// The reference to a page as its sections make it; `None` if it has none.
 pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> Option<PageRef> {
     let all = || sections.iter().map(|one| one.section.as_ref());
+    let table = all().map(|section| section.table).min()?;
+    let last_table = all().map(|section| section.table).max()?;
     Some(PageRef {
-        table: all().next()?.table,
+        table,
+        last_table: (last_table > table).then_some(last_table),
         first_day: all().map(|section| section.first_day).min()?,
         last_day: all().map(|section| section.last_day).max()?,
         min_time: all().map(|section| section.min_time).min()?,
@@ -96,7 +99,8 @@ pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> 
 
 /// Whether a query that goes by `said` misses nothing of what is there.
 pub(crate) fn is_wide_enough(said: &PageRef, found: &PageRef) -> bool {
-    said.table == found.table
+    said.may_hold(*found.tables().start())
+        && said.may_hold(*found.tables().end())
         && said.first_day <= found.first_day
         && found.last_day <= said.last_day
         && said.min_time <= found.min_time
@@ -212,6 +216,7 @@ mod tests {
             offset: 0,
             size_bytes: 10,
             table: TableId::new(1),
+            last_table: None,
             first_day: 0,
             last_day: 0,
             min_time: 10,

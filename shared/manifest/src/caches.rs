@@ -9,7 +9,10 @@
 //! An entry is true of the manifest that has it, whatever merges do: they change no row. It is never the only place
 //! of anything: an entry that can't be kept true leaves, and queries read the sections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use neap_bucket::{Change, Commit, Key, Stamp, StoreTime, Versioned};
 use neap_schema::{CacheId, DatabaseId, TableId};
@@ -208,6 +211,16 @@ impl Manifest {
     pub(crate) fn distrust_caches_of(&mut self, table: TableId, version: u64) {
         self.drop_caches_of(table);
         self.note_expiry(table, i64::MAX, version);
+    }
+
+    /// The same for a range of tables. Where it has more tables than expiries are remembered, those that are not
+    /// among the remembered ones count as forgotten.
+    pub(crate) fn distrust_caches_in(&mut self, tables: &RangeInclusive<TableId>, version: u64) {
+        self.caches.retain(|entry| !tables.contains(&entry.table));
+        let ids = tables.start().get()..=tables.end().get();
+        for id in ids.take(EXPIRIES) {
+            self.note_expiry(TableId::new(id), i64::MAX, version);
+        }
     }
 
     /// Whether rows of a table from a time on may have expired after a version.

@@ -9,7 +9,7 @@
 //! The object is kept in both states: a collector never deletes it. A segment above the mark, a section or a page
 //! that is damaged and not recorded is reported by the reads that meet it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use neap_bucket::{Change, Commit, Key, SegmentName, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
@@ -71,11 +71,14 @@ impl DamagedPart {
     }
 }
 
-/// Rows of one table that can't be read.
+/// Rows that can't be read, of one table or, where tables share a page, of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostRows {
-    /// The table.
+    /// The table, or the lowest of several.
     pub table: TableId,
+    /// The greatest of several tables. Rows of each one between may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_table: Option<TableId>,
     /// The number of rows.
     pub rows: u64,
     /// The earliest time of a row, in nanoseconds since the Unix epoch.
@@ -89,6 +92,7 @@ impl LostRows {
     pub fn of_section(section: &Section) -> Self {
         Self {
             table: section.table,
+            last_table: None,
             rows: section.rows,
             min_time: section.min_time,
             max_time: section.max_time,
@@ -99,10 +103,21 @@ impl LostRows {
     pub fn of_page(page: &PageRef) -> Self {
         Self {
             table: page.table,
+            last_table: page.last_table,
             rows: page.rows,
             min_time: page.min_time,
             max_time: page.max_time,
         }
+    }
+
+    /// The tables that the rows may be of.
+    pub fn tables(&self) -> RangeInclusive<TableId> {
+        self.table..=self.last_table.unwrap_or(self.table)
+    }
+
+    /// Whether rows of a table may be lost.
+    pub fn may_be_of(&self, table: TableId) -> bool {
+        self.tables().contains(&table)
     }
 }
 
@@ -110,6 +125,7 @@ impl From<TableRows> for LostRows {
     fn from(rows: TableRows) -> Self {
         Self {
             table: rows.table,
+            last_table: None,
             rows: rows.rows,
             min_time: rows.min_time,
             max_time: rows.max_time,
@@ -210,7 +226,7 @@ impl DamageRecord {
 
     fn lacks(&self, table: TableId, times: TimeRange) -> bool {
         let mut lost = self.lost.iter();
-        lost.any(|rows| rows.table == table && times.meets(rows.min_time, rows.max_time))
+        lost.any(|rows| rows.may_be_of(table) && times.meets(rows.min_time, rows.max_time))
     }
 }
 
@@ -253,7 +269,7 @@ impl Manifest {
         let Some(record) = reported.find(|one| one.lacks(table, times)) else {
             return Ok(());
         };
-        let lost = record.lost.iter().filter(|rows| rows.table == table);
+        let lost = record.lost.iter().filter(|rows| rows.may_be_of(table));
         Err(DamageError {
             name: record.name(database),
             table: name.to_owned(),
@@ -427,7 +443,7 @@ impl Manifest {
                     return Err(QuarantineError::Changed);
                 }
                 for rows in &record.lost {
-                    self.distrust_caches_of(rows.table, version);
+                    self.distrust_caches_in(&rows.tables(), version);
                 }
             }
             DamagedPart::Segment(_)

@@ -42,7 +42,7 @@ impl RecordedDelete {
 
     fn may_apply_to_page(&self, page: &PageRef) -> bool {
         let hull = self.delete.condition.time_hull();
-        self.delete.table == page.table
+        page.may_hold(self.delete.table)
             && page.clean_upto < self.stamp
             && hull.is_some_and(|(first, last)| page.meets(TimeRange { first, last }))
     }

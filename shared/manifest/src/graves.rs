@@ -1,24 +1,29 @@
 //! Moving what was dropped from a manifest to pages, when it is much: with the commit of a flush, as live
 //! sections are moved.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::BytesMut;
 use neap_bucket::{Key, PutMode, Versioned};
-use neap_schema::DatabaseId;
+use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     Condemned, DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, Section,
     SectionWithFooter,
     condemned::{Dropped, EntryKey},
-    spill::MIN_PAGE_SECTIONS,
+    packing::{MIN_PAGE_SECTIONS, PageEntry, PageLimits, count_tables, divide},
 };
 
-/// The most dropped sections in a page.
+/// The maximum number of dropped sections in a page.
 const MAX_PAGE_SECTIONS: usize = 1_024;
+
+/// The limits of pages of dropped sections.
+pub(crate) fn limits<T: PageEntry>(entries: &[T], inline: usize) -> PageLimits {
+    PageLimits {
+        sections: MAX_PAGE_SECTIONS,
+        ..PageLimits::of(count_tables(entries), inline)
+    }
+}
 
 /// Dropped sections that are in pages now, for a commit to move.
 #[derive(Debug)]
@@ -43,6 +48,16 @@ impl Burial {
 
 type Grave = Vec<(Condemned, Arc<Section>)>;
 
+impl PageEntry for (Condemned, Arc<Section>) {
+    fn table(&self) -> TableId {
+        self.1.table
+    }
+
+    fn footer_bytes(&self) -> u64 {
+        0
+    }
+}
+
 /// The entries to move, a list for each page: the oldest, until half of `inline` are left. What a restored
 /// database needs is kept apart, so that nothing else is kept with it.
 fn choose(manifest: &Manifest, inline: usize) -> Vec<Grave> {
@@ -53,24 +68,22 @@ fn choose(manifest: &Manifest, inline: usize) -> Vec<Grave> {
         let is_settled = entry.committed.is_some() && !entry.doomed;
         is_settled.then(|| (entry.clone(), Arc::clone(section)))
     });
-    let sections: Grave = sections.collect();
+    let mut sections: Grave = sections.collect();
     if sections.len() <= inline {
         return Vec::new();
     }
-    let surplus = sections.len() - inline / 2;
-    let mut groups: BTreeMap<_, Grave> = BTreeMap::new();
-    for (entry, section) in sections.into_iter().take(surplus) {
-        let group = (section.table, manifest.is_pinned(&entry));
-        groups.entry(group).or_default().push((entry, section));
-    }
-    let many = groups
-        .into_values()
-        .filter(|group| group.len() >= MIN_PAGE_SECTIONS);
-    many.flat_map(|group| {
-        let pages = group.chunks(MAX_PAGE_SECTIONS);
-        pages.map(<[_]>::to_vec).collect::<Vec<_>>()
-    })
-    .collect()
+    sections.truncate(sections.len() - inline / 2);
+    sections.sort_by_key(|(_, section)| section.table);
+    let (pinned, others): (Grave, Grave) = sections
+        .into_iter()
+        .partition(|(entry, _)| manifest.is_pinned(entry));
+    let pages = [pinned, others].into_iter().flat_map(|entries| {
+        let limits = limits(&entries, inline);
+        divide(entries, &limits)
+    });
+    pages
+        .filter(|page| page.len() >= MIN_PAGE_SECTIONS)
+        .collect()
 }
 
 impl ManifestStore {

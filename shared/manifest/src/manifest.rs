@@ -74,7 +74,8 @@ impl RegisterValue for Manifest {
         kind: "manifest",
         // 2: a release that knows no condemned sections and no row deletes would lose them. 3: one that knows
         // no damage would answer without the rows, and delete the objects. 4: one that knows no names of bundles
-        // would look for their sections under other names.
+        // would look for their sections under other names, and one that takes a page for that of one table would
+        // answer without the rows of the others.
         version: 4,
     };
 }
@@ -135,22 +136,18 @@ impl Manifest {
         self.condemned.extend(entries);
     }
 
-    /// The tables that it names: of sections and pages, also of those that can only be read as of earlier versions,
-    /// of row deletes, and of damaged objects.
-    pub fn named_tables(&self) -> BTreeSet<TableId> {
-        let sections = self.sections.iter().map(|section| section.table);
-        let pages = self.pages.iter().map(|page| page.table);
-        let deletes = self.deletes.iter().map(|recorded| recorded.delete.table);
-        let condemned = self.condemned.iter().filter_map(|entry| match &entry.what {
-            Dropped::Section(section) => Some(section.table),
-            Dropped::Page(page) => Some(page.table),
-            Dropped::Object(_) => None,
-        });
-        let damaged = self.damage.iter().flat_map(|record| &record.lost);
-        let damaged = damaged.map(|lost| lost.table);
-        let live = sections.chain(pages);
-        let named = live.chain(deletes).chain(condemned);
-        named.chain(damaged).collect()
+    /// Whether it names a table itself: in sections, row deletes, or damaged objects, also in what can only be read as
+    /// of earlier versions. Pages are looked at by [`crate::ManifestStore::unnamed_tables`].
+    pub(crate) fn names_table(&self, table: TableId) -> bool {
+        let is_dropped = |entry: &Condemned| match &entry.what {
+            Dropped::Section(section) => section.table == table,
+            Dropped::Page(_) | Dropped::Object(_) => false,
+        };
+        let mut lost = self.damage.iter().flat_map(|record| &record.lost);
+        self.sections.iter().any(|section| section.table == table)
+            || self.deletes.iter().any(|one| one.delete.table == table)
+            || self.condemned.iter().any(is_dropped)
+            || lost.any(|rows| rows.may_be_of(table))
     }
 
     /// Whether it names all of these pages.

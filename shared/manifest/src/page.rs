@@ -1,7 +1,7 @@
 //! Pages: sections that a manifest no longer holds itself, written down with their Parquet footers.
 //!
 //! ```text
-//! <ulid>.page   page, page, ...            several tables share an object, as sections share a bundle
+//! <ulid>.page   page, page, ...            several pages share an object, as sections share a bundle
 //! page          header of Neap's formats ("NPAG"), and as payload:
 //!               u32 LE  length of the next part
 //!               JSON    the sections, and where their footers are in the last part; zstd
@@ -9,8 +9,14 @@
 //! ```
 //!
 //! What comes before the footers is the head. It can be read alone: the manifest has its length and checksum.
+//!
+//! A table with many sections has pages of its own. The others share pages: a reference then names the lowest and
+//! the greatest table, and the page holds them in the order of their tables.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use neap_bucket::{Format, FormatError, HEADER_BYTES, Key, Stamp};
@@ -35,8 +41,11 @@ pub struct PageRef {
     pub offset: u64,
     /// The number of bytes.
     pub size_bytes: u64,
-    /// The table of all its sections.
+    /// The lowest table of its sections.
     pub table: TableId,
+    /// The greatest table of its sections, if tables share the page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_table: Option<TableId>,
     /// The first day of any row.
     pub first_day: i32,
     /// The last day of any row.
@@ -89,6 +98,27 @@ impl PageRef {
         times.meets(self.min_time, self.max_time)
     }
 
+    /// The tables that its sections may be of: no other ones, and the first and the last in any case.
+    pub fn tables(&self) -> RangeInclusive<TableId> {
+        self.table..=self.last_table.unwrap_or(self.table)
+    }
+
+    /// Whether a section may be of a table.
+    pub fn may_hold(&self, table: TableId) -> bool {
+        self.tables().contains(&table)
+    }
+
+    /// How many ids of tables it reaches over.
+    pub(crate) fn table_span(&self) -> u64 {
+        span_of(&self.tables())
+    }
+
+    /// About how many of its rows are of one of its tables.
+    pub fn rows_per_table(&self) -> u64 {
+        let tables = self.table_span().min(u64::from(self.sections)).max(1);
+        self.rows.div_ceil(tables)
+    }
+
     /// Whether both are the same bytes.
     pub fn is_same(&self, other: &Self) -> bool {
         self.place() == other.place()
@@ -99,7 +129,7 @@ impl PageRef {
         (self.object, self.offset)
     }
 
-    /// The reference to a page with these sections, of one table; `None` without a section.
+    /// The reference to a page with these sections; `None` without a section.
     pub(crate) fn of(
         sections: &[SectionWithFooter],
         object: Ulid,
@@ -111,11 +141,14 @@ impl PageRef {
                 .iter()
                 .map(|with_footer| with_footer.section.as_ref())
         };
+        let table = all().map(|section| section.table).min()?;
+        let last_table = all().map(|section| section.table).max()?;
         Some(Self {
             object,
             offset,
             size_bytes: page.bytes.len() as u64,
-            table: all().next()?.table,
+            table,
+            last_table: (last_table > table).then_some(last_table),
             first_day: all().map(|section| section.first_day).min()?,
             last_day: all().map(|section| section.last_day).max()?,
             min_time: all().map(|section| section.min_time).min()?,
@@ -130,6 +163,11 @@ impl PageRef {
             rows: all().map(|section| section.rows).sum(),
         })
     }
+}
+
+/// How many ids of tables are in a range.
+pub(crate) fn span_of(tables: &RangeInclusive<TableId>) -> u64 {
+    u64::from(tables.end().get().saturating_sub(tables.start().get())) + 1
 }
 
 /// The object, and the place in it.
@@ -151,6 +189,12 @@ impl SectionWithFooter {
             section: Arc::clone(section),
             footer: None,
         }
+    }
+
+    /// The place in the order of a page: by table, then by time.
+    pub(crate) fn page_order(&self) -> (TableId, i32, (Stamp, Stamp, TableId, i32)) {
+        let section = &self.section;
+        (section.table, section.first_day, section.order())
     }
 }
 
@@ -316,6 +360,23 @@ mod tests {
         assert_eq!((page.sections, page.rows, page.range()), (3, 3, 7..end));
         assert_eq!(page.head_range(), Some(7..end - 16));
         assert_eq!(PageRef::of(&[], Ulid::from_parts(1, 1), 0, &encoded), None);
+    }
+
+    #[test]
+    fn a_page_of_several_tables_names_the_lowest_and_the_greatest() {
+        let tables = |tables: &[u32]| {
+            let sections = tables.iter().map(|table| SectionWithFooter {
+                section: Arc::new(section(*table, 0, 0, 10)),
+                footer: None,
+            });
+            let sections: Vec<_> = sections.collect();
+            let encoded = encode(&sections, 5).unwrap();
+            PageRef::of(&sections, Ulid::from_parts(1, 1), 0, &encoded).unwrap()
+        };
+        let page = tables(&[3, 5, 9]);
+        assert_eq!(page.tables(), TableId::new(3)..=TableId::new(9));
+        assert!(page.may_hold(TableId::new(9)) && !page.may_hold(TableId::new(10)));
+        assert_eq!(tables(&[3, 3]).last_table, None);
     }
 
     #[test]

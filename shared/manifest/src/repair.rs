@@ -95,7 +95,7 @@ impl Corrections {
         let mut tables = BTreeSet::new();
         for section in &mut next.sections {
             if let Some(correct) = self.of(section) {
-                tables.insert(section.table);
+                tables.insert((section.table, section.table));
                 *section = Arc::new(correct);
                 sections += 1;
             }
@@ -114,14 +114,15 @@ impl Corrections {
             if !correct.is_same(page) {
                 replaced.insert(ObjectName::Page(page.object));
             }
-            tables.insert(page.table);
+            let (first, last) = page.tables().into_inner();
+            tables.insert((first, last));
             *page = correct.clone();
             pages += 1;
         }
         let version = base.version + 1;
         // What was thought of the sections may have kept rows out of the caches.
-        for table in tables {
-            next.distrust_caches_of(table, version);
+        for (first, last) in tables {
+            next.distrust_caches_in(&(first..=last), version);
         }
         next.condemn(replaced.into_iter().map(Dropped::Object), version);
         Ok((next, sections, pages))
@@ -222,7 +223,7 @@ impl ManifestStore {
             .value
             .pages
             .iter()
-            .filter(|page| tables.contains(&page.table))
+            .filter(|page| tables.range(page.tables()).next().is_some())
         {
             let sections = self.page(database, page).await?;
             if !sections

@@ -1,4 +1,4 @@
-//! The commit that puts sections in the place of others: of a merge, of what expired, of a dropped table.
+//! The commit that puts sections in the place of others: of merges, of what expired, of dropped tables.
 //!
 //! ```text
 //!   job                                          store
@@ -8,24 +8,25 @@
 //!     |-- commit: inputs out, outputs in --------> |   only if all inputs are there, and are closed
 //! ```
 //!
-//! Inputs may have moved to a page while the job ran; then it looks where they are and tries again. A refusal
-//! counts only on a manifest that was read after the job began to commit.
+//! Several replacements share one commit. Each is judged by itself: one that can't be made is left out, and the others
+//! are committed without it. Inputs may have moved to a page while the job ran; then it looks where they are and tries
+//! again. A refusal counts only on a manifest that was read after the job began to commit.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use bytes::BytesMut;
-use futures::TryStreamExt;
-use neap_bucket::{Change, Commit, Key, PutMode, StoreTime, Versioned};
+use neap_bucket::{Change, Commit, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
 use ulid::Ulid;
 
 use crate::{
     DamageRecord, DamagedPart, DrawnObject, JobKind, JobRecord, LostRows, MAX_DAMAGE_RECORDS,
-    Manifest, ManifestError, ManifestStore, PageRef, Section, SectionWithFooter,
+    Manifest, ManifestError, ManifestStore, PageRef, Section,
     condemned::Dropped,
-    page::{self, PagePlace},
+    rewrite::{Prepared, Rewritten},
     section::SectionPlace,
-    spill::MIN_PAGE_SECTIONS,
 };
 
 /// How often the inputs may have moved before the job is given up.
@@ -81,46 +82,41 @@ pub enum ReplaceOutcome {
     },
 }
 
-/// A page of which sections leave.
-struct Rewritten {
-    old: PageRef,
-    new: Option<PageRef>,
-    /// What is left of it, if that is too little for a page.
-    inline: Vec<Arc<Section>>,
-    removed: Vec<Arc<Section>>,
+/// What became of replacements that were committed together.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// The newest manifest known.
+    pub current: Versioned<Manifest>,
+    /// Of each replacement, in their order, why it was left out; `None` if it is committed.
+    pub refused: Vec<Option<ReplaceRefused>>,
 }
 
-/// What is left of a page when sections have left it.
-struct Left {
-    old: PageRef,
-    kept: Vec<SectionWithFooter>,
-    removed: Vec<Arc<Section>>,
+/// How the commit of several replacements ended.
+#[derive(Clone, Debug)]
+pub enum ReplaceAllOutcome {
+    /// It is known of each what became of it.
+    Settled(Replaced),
+    /// It can't be told whether those that could be made were committed.
+    Unknown {
+        /// The cause, for people.
+        reason: String,
+    },
 }
 
-/// Where the sections are that leave.
-struct Prepared {
-    rewritten: Vec<Rewritten>,
-    /// The pages that were looked at: nothing else in them lies between the inputs.
-    examined: BTreeSet<PagePlace>,
-    object: Option<DrawnObject>,
-}
-
-enum Refusal {
-    Moved,
-    Final(ReplaceRefused),
-}
+/// Sections have moved since the commit was prepared, or an object has grown too old.
+struct Moved;
 
 /// A replacement whose parts fit each other.
-struct Checked<'a> {
-    what: &'a Replacement,
+pub(crate) struct Checked<'a> {
+    pub(crate) what: &'a Replacement,
     /// The sections that leave because they are damaged, and when.
     damage: &'a [(DamageRecord, StoreTime)],
-    inputs: BTreeSet<SectionPlace>,
-    hull: Hull,
+    pub(crate) inputs: BTreeSet<SectionPlace>,
+    pub(crate) hull: Hull,
 }
 
 /// The days and the interval of sections, as if they were one.
-struct Hull(Section);
+pub(crate) struct Hull(Section);
 
 impl Hull {
     fn of(sections: &[Arc<Section>]) -> Option<Self> {
@@ -135,12 +131,16 @@ impl Hull {
         Some(Self(hull))
     }
 
-    fn meets(&self, section: &Section) -> bool {
+    pub(crate) fn meets(&self, section: &Section) -> bool {
         self.0.collides(section)
     }
 
-    fn meets_page(&self, page: &PageRef) -> bool {
-        self.0.table == page.table
+    pub(crate) fn meets_hull(&self, other: &Self) -> bool {
+        self.0.collides(&other.0)
+    }
+
+    pub(crate) fn meets_page(&self, page: &PageRef) -> bool {
+        page.may_hold(self.0.table)
             && self.0.first_day <= page.last_day
             && page.first_day <= self.0.last_day
             && self.0.above < page.upto
@@ -189,87 +189,151 @@ impl Replacement {
 }
 
 impl Checked<'_> {
-    fn leaves(&self, section: &Section) -> bool {
-        self.inputs.contains(&section.place())
-    }
-
     /// Whether what leaves must be all of its hull: something takes its place.
-    fn must_be_closed(&self) -> bool {
+    pub(crate) fn must_be_closed(&self) -> bool {
         !self.what.add.is_empty()
     }
+}
 
-    fn apply(&self, base: &Versioned<Manifest>, prepared: &Prepared) -> Result<Manifest, Refusal> {
-        let objects = [self.what.object, prepared.object];
-        let mut objects = objects.into_iter().flatten();
+/// Replacements of one commit.
+pub(crate) struct CheckedSet<'a> {
+    all: Vec<Checked<'a>>,
+    /// Why those are left out that can't be made.
+    refused: Vec<Option<ReplaceRefused>>,
+    /// Claims that end with the commit beside those of the replacements.
+    release: &'a [Ulid],
+}
+
+impl<'a> CheckedSet<'a> {
+    fn new(all: Vec<Checked<'a>>, release: &'a [Ulid]) -> Result<Self, ManifestError> {
+        let inputs = || all.iter().flat_map(|one| &one.inputs);
+        if inputs().collect::<BTreeSet<_>>().len() < inputs().count() {
+            let reason = "an input of two replacements".to_owned();
+            return Err(ManifestError::Impossible { reason });
+        }
+        Ok(Self {
+            refused: vec![None; all.len()],
+            all,
+            release,
+        })
+    }
+
+    /// Those that are not refused, with their numbers.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (usize, &Checked<'a>)> {
+        let refused = self.refused.iter();
+        let all = self.all.iter().zip(refused).enumerate();
+        all.filter_map(|(number, (one, refused))| refused.is_none().then_some((number, one)))
+    }
+
+    /// The claims that have no use any more: of those that are committed, and of those that never will be.
+    fn done_claims(&self) -> BTreeSet<Ulid> {
+        let claims = self.all.iter().filter_map(|one| one.what.claim);
+        claims.chain(self.release.iter().copied()).collect()
+    }
+
+    fn apply(&self, base: &Versioned<Manifest>, prepared: &Prepared) -> Result<Manifest, Moved> {
+        let objects = self.pending().filter_map(|(_, one)| one.what.object);
+        let objects: BTreeMap<Ulid, DrawnObject> =
+            objects.map(|object| (object.ulid, object)).collect();
+        let mut objects = objects.values().chain(&prepared.object);
         if !objects.all(|object| object.may_be_named(base)) {
-            return Err(Refusal::Final(ReplaceRefused::ObjectTooOld));
+            return Err(Moved);
         }
         let mut next = Manifest::successor(base);
         let (removed, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut next.sections)
             .into_iter()
-            .partition(|section| self.leaves(section));
+            .partition(|section| prepared.inputs.contains(&section.place()));
         next.sections = kept;
         let paged = prepared.rewritten.iter().map(|page| page.removed.len());
-        if removed.len() + paged.sum::<usize>() != self.inputs.len()
+        if removed.len() + paged.sum::<usize>() != prepared.inputs.len()
             || !next.has_pages(prepared.rewritten.iter().map(|page| &page.old))
         {
-            return Err(Refusal::Moved);
+            return Err(Moved);
         }
-        if self.must_be_closed() {
-            self.check_closed(&next, prepared)?;
-        }
+        self.check_closed(&next, prepared)?;
         let version = base.version + 1;
-        next.condemn(removed.into_iter().map(Dropped::Section), version);
-        next.rewrite_pages(&prepared.rewritten, version);
-        next.add_sections(self.what.add.iter().cloned(), version);
-        if let Some(floor) = self.what.floor {
-            next.expire_rows(self.what.table, floor, version);
+        if prepared.graves.is_empty() {
+            next.condemn(removed.into_iter().map(Dropped::Section), version);
         }
-        if self.what.job.kind == JobKind::Drop {
-            next.drop_caches_of(self.what.table);
+        let graves = prepared.graves.iter().cloned();
+        next.condemn(graves.map(Dropped::Page), version);
+        next.rewrite_pages(prepared, version);
+        let added = self.pending().flat_map(|(_, one)| &one.what.add);
+        next.add_sections(added.cloned(), version);
+        if let Some(spill) = &prepared.spill {
+            spill.apply(base, &mut next);
         }
-        for (record, time) in self.damage {
-            next.set_aside(record.clone(), version, *time);
-            next.distrust_caches_of(self.what.table, version);
+        for (_, one) in self.pending() {
+            one.note(&mut next, version);
         }
         next.settle_deletes(version, |_| false);
-        next.claims
-            .retain(|claim| Some(claim.job) != self.what.claim);
-        next.record_job(self.what.job, version);
+        let done = self.done_claims();
+        next.claims.retain(|claim| !done.contains(&claim.job));
         debug_assert_eq!(next.check(), Ok(()));
         Ok(next)
     }
 
     /// Whether nothing of what stays lies between what leaves.
-    fn check_closed(&self, next: &Manifest, prepared: &Prepared) -> Result<(), Refusal> {
-        if next.sections.iter().any(|section| self.hull.meets(section)) {
-            return Err(Refusal::Final(ReplaceRefused::NotClosed));
+    fn check_closed(&self, next: &Manifest, prepared: &Prepared) -> Result<(), Moved> {
+        let mut hulls: BTreeMap<TableId, Vec<&Hull>> = BTreeMap::new();
+        for (_, one) in self.pending().filter(|(_, one)| one.must_be_closed()) {
+            hulls.entry(one.what.table).or_default().push(&one.hull);
         }
-        let is_unknown = |page: &PageRef| {
-            self.hull.meets_page(page) && !prepared.examined.contains(&page.place())
+        let lies_between = |section: &Arc<Section>| {
+            let of_table = hulls.get(&section.table);
+            of_table.is_some_and(|hulls| hulls.iter().any(|hull| hull.meets(section)))
         };
-        match next.pages.iter().any(is_unknown) {
-            true => Err(Refusal::Moved),
+        let is_unknown = |page: &PageRef| {
+            let mut met = hulls.range(page.tables()).flat_map(|(_, hulls)| hulls);
+            !prepared.examined.contains(&page.place()) && met.any(|hull| hull.meets_page(page))
+        };
+        match next.sections.iter().any(lies_between) || next.pages.iter().any(is_unknown) {
+            true => Err(Moved),
             false => Ok(()),
         }
     }
 }
 
+impl Checked<'_> {
+    /// Writes down what is remembered of the replacement besides its sections.
+    fn note(&self, next: &mut Manifest, version: u64) {
+        let what = self.what;
+        if let Some(floor) = what.floor {
+            next.expire_rows(what.table, floor, version);
+        }
+        if what.job.kind == JobKind::Drop {
+            next.drop_caches_of(what.table);
+        }
+        for (record, time) in self.damage {
+            next.set_aside(record.clone(), version, *time);
+            next.distrust_caches_of(what.table, version);
+        }
+        next.record_job(what.job, version);
+    }
+}
+
 impl Manifest {
-    fn rewrite_pages(&mut self, rewritten: &[Rewritten], version: u64) {
-        let is_empty = |page: &Rewritten| page.new.is_none() && page.inline.is_empty();
-        let retired = rewritten.iter().filter(|page| !is_empty(page));
-        self.retire_pages(retired.map(|page| &page.old), version);
-        for page in rewritten {
-            if is_empty(page) {
-                self.pages.retain(|one| !one.is_same(&page.old));
-                self.condemn([Dropped::Page(page.old.clone())], version);
-            } else {
-                let removed = page.removed.iter().cloned();
-                self.condemn(removed.map(Dropped::Section), version);
-                self.pages.extend(page.new.clone());
-                self.sections.extend(page.inline.iter().cloned());
+    fn rewrite_pages(&mut self, prepared: &Prepared, version: u64) {
+        let rewritten = &prepared.rewritten;
+        let kept = rewritten.iter().filter(|page| !page.is_empty());
+        self.retire_pages(kept.map(|page| &page.old), version);
+        let empty = rewritten.iter().filter(|page| page.is_empty());
+        let empty: BTreeMap<_, _> = empty.map(|page| (page.old.place(), &page.old)).collect();
+        self.pages.retain(|page| !empty.contains_key(&page.place()));
+        let empty = empty.into_values().cloned();
+        self.condemn(empty.map(Dropped::Page), version);
+        for Rewritten {
+            new,
+            inline,
+            removed,
+            ..
+        } in rewritten.iter().filter(|page| !page.is_empty())
+        {
+            if prepared.graves.is_empty() {
+                self.condemn(removed.iter().cloned().map(Dropped::Section), version);
             }
+            self.pages.extend(new.clone());
+            self.sections.extend(inline.iter().cloned());
         }
     }
 }
@@ -285,8 +349,25 @@ impl ManifestStore {
         base: Versioned<Manifest>,
         replacement: &Replacement,
     ) -> Result<ReplaceOutcome, ManifestError> {
-        self.replace_checked(database, base, replacement.check(&[])?)
+        self.replace_one(database, base, replacement.check(&[])?)
             .await
+    }
+
+    /// Makes several replacements in one commit, starting from `base` or from something older, without those that can't
+    /// be made. The claims of all of them end with it, and those of the jobs in `release`.
+    ///
+    /// # Errors
+    /// What the store answers, and `Impossible` for parts that don't fit each other.
+    pub async fn replace_all(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        replacements: &[Replacement],
+        release: &[Ulid],
+    ) -> Result<ReplaceAllOutcome, ManifestError> {
+        let all: Result<Vec<_>, _> = replacements.iter().map(|one| one.check(&[])).collect();
+        let set = CheckedSet::new(all?, release)?;
+        self.replace_checked(database, base, set).await
     }
 
     /// Sets damaged sections of one table aside: they leave, and their bundles are kept.
@@ -312,155 +393,91 @@ impl ManifestStore {
             (DamageRecord { origin, ..record }, time)
         });
         let records: Vec<_> = records.collect();
-        self.replace_checked(database, base, replacement.check(&records)?)
+        self.replace_one(database, base, replacement.check(&records)?)
             .await
+    }
+
+    async fn replace_one(
+        &self,
+        database: DatabaseId,
+        base: Versioned<Manifest>,
+        checked: Checked<'_>,
+    ) -> Result<ReplaceOutcome, ManifestError> {
+        let set = CheckedSet::new(vec![checked], &[])?;
+        Ok(match self.replace_checked(database, base, set).await? {
+            ReplaceAllOutcome::Settled(replaced) => {
+                match replaced.refused.first().copied().flatten() {
+                    Some(reason) => ReplaceOutcome::GivenUp(reason),
+                    None => ReplaceOutcome::Committed(replaced.current),
+                }
+            }
+            ReplaceAllOutcome::Unknown { reason } => ReplaceOutcome::Unknown { reason },
+        })
     }
 
     async fn replace_checked(
         &self,
         database: DatabaseId,
         base: Versioned<Manifest>,
-        checked: Checked<'_>,
-    ) -> Result<ReplaceOutcome, ManifestError> {
+        mut set: CheckedSet<'_>,
+    ) -> Result<ReplaceAllOutcome, ManifestError> {
         let mut base = base;
         let mut is_fresh = false;
         for _ in 0..MAX_ATTEMPTS {
-            let refusal = match self.prepare(database, &base.value, &checked).await {
+            match self.prepare(database, &base, &set).await {
                 Ok(Ok(prepared)) => {
                     let change = |base: &Versioned<Manifest>| {
-                        let next = checked.apply(base, &prepared)?;
+                        let next = set.apply(base, &prepared)?;
                         Ok(Change::Put(next, ()))
                     };
                     let register = self.register(database);
                     match register.commit(Some(base.clone()), change).await? {
-                        Commit::Committed { current, .. } => {
-                            return Ok(ReplaceOutcome::Committed(current));
-                        }
-                        Commit::Refused(Refusal::Final(reason)) => {
-                            return Ok(ReplaceOutcome::GivenUp(reason));
-                        }
-                        Commit::Refused(Refusal::Moved) => None,
+                        Commit::Committed { current, .. } => return Ok(set.settled(current)),
+                        Commit::Refused(Moved) => {}
                         Commit::Unknown { reason } => {
-                            return Ok(ReplaceOutcome::Unknown { reason });
+                            return Ok(ReplaceAllOutcome::Unknown { reason });
                         }
                     }
                 }
-                Ok(Err(refused)) => Some(Ok(ReplaceOutcome::GivenUp(refused))),
-                Err(gone @ ManifestError::PageGone { .. }) => Some(Err(gone)),
-                Err(error) => return Err(error),
-            };
-            let before = base.version;
-            base = self.read(database, Some(&base)).await?;
-            match refusal {
-                Some(outcome) if is_fresh && base.version == before => return outcome,
-                _ => is_fresh = true,
-            }
-        }
-        Ok(ReplaceOutcome::GivenUp(ReplaceRefused::Busy))
-    }
-
-    /// Finds the sections that leave, and writes what is left of pages that had some of them.
-    async fn prepare(
-        &self,
-        database: DatabaseId,
-        manifest: &Manifest,
-        checked: &Checked<'_>,
-    ) -> Result<Result<Prepared, ReplaceRefused>, ManifestError> {
-        let inline = manifest.sections.iter();
-        let mut found = inline.filter(|section| checked.leaves(section)).count();
-        let mut prepared = Prepared {
-            rewritten: Vec::new(),
-            examined: BTreeSet::new(),
-            object: None,
-        };
-        let met = manifest
-            .pages
-            .iter()
-            .filter(|page| checked.hull.meets_page(page));
-        let met: Vec<_> = met.cloned().collect();
-        let mut pages = self.pages_in_turn(database, met.clone());
-        let mut left = Vec::new();
-        for old in met {
-            let Some(sections) = pages.try_next().await? else {
-                break;
-            };
-            prepared.examined.insert(old.place());
-            let (removed, kept): (Vec<_>, Vec<_>) = sections
-                .iter()
-                .partition(|one| checked.leaves(&one.section));
-            let between = kept.iter().any(|one| checked.hull.meets(&one.section));
-            if between && checked.must_be_closed() {
-                return Ok(Err(ReplaceRefused::NotClosed));
-            }
-            if !removed.is_empty() {
-                found += removed.len();
-                left.push(Left {
-                    old,
-                    kept: kept.into_iter().cloned().collect(),
-                    removed: removed
-                        .into_iter()
-                        .map(|one| Arc::clone(&one.section))
-                        .collect(),
-                });
-            }
-        }
-        drop(pages);
-        if found < checked.inputs.len() {
-            return Ok(Err(ReplaceRefused::InputsGone));
-        }
-        self.write_rest(database, left, &mut prepared).await?;
-        Ok(Ok(prepared))
-    }
-
-    /// Writes new pages of what is left of old ones.
-    async fn write_rest(
-        &self,
-        database: DatabaseId,
-        left: Vec<Left>,
-        prepared: &mut Prepared,
-    ) -> Result<(), ManifestError> {
-        let is_page = |kept: &[SectionWithFooter]| kept.len() >= MIN_PAGE_SECTIONS;
-        if left.iter().any(|page| is_page(&page.kept)) {
-            prepared.object = Some(DrawnObject::draw(&self.bucket).ok_or_else(no_date)?);
-        }
-        let mut body = BytesMut::new();
-        for Left { old, kept, removed } in left {
-            let mut page = Rewritten {
-                old,
-                new: None,
-                inline: Vec::new(),
-                removed,
-            };
-            match prepared.object.filter(|_| is_page(&kept)) {
-                Some(object) => {
-                    page.new = self.append_page(&mut body, object, &kept)?;
+                Ok(Err(refused)) if is_fresh => {
+                    set.refuse(refused);
+                    if set.pending().next().is_none() {
+                        return Ok(set.settled(base));
+                    }
+                    continue;
                 }
-                None => page.inline = kept.into_iter().map(|one| one.section).collect(),
+                Ok(Err(_)) => {}
+                Err(gone @ ManifestError::PageGone { .. }) if is_fresh => return Err(gone),
+                Err(ManifestError::PageGone { .. }) => {}
+                Err(error) => return Err(error),
             }
-            prepared.rewritten.push(page);
+            base = self.read(database, Some(&base)).await?;
+            is_fresh = true;
         }
-        if let Some(object) = prepared.object {
-            let key = Key::Page(database, object.ulid);
-            let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
-            put.await?;
+        let pending: Vec<_> = set.pending().map(|(number, _)| number).collect();
+        set.refuse(
+            pending
+                .into_iter()
+                .map(|number| (number, ReplaceRefused::Busy)),
+        );
+        Ok(set.settled(base))
+    }
+}
+
+impl CheckedSet<'_> {
+    fn refuse(&mut self, refused: impl IntoIterator<Item = (usize, ReplaceRefused)>) {
+        for (number, reason) in refused {
+            if let Some(one) = self.refused.get_mut(number) {
+                *one = Some(reason);
+            }
         }
-        Ok(())
     }
 
-    /// Appends a page to an object that is being made.
-    pub(crate) fn append_page(
-        &self,
-        body: &mut BytesMut,
-        object: DrawnObject,
-        sections: &[SectionWithFooter],
-    ) -> Result<Option<PageRef>, ManifestError> {
-        let put_id = self.bucket.world().entropy.next_u128();
-        let page = page::encode(sections, put_id).map_err(|error| ManifestError::Impossible {
-            reason: error.to_string(),
-        })?;
-        let start = body.len() as u64;
-        body.extend_from_slice(&page.bytes);
-        Ok(PageRef::of(sections, object.ulid, start, &page))
+    fn settled(self, current: Versioned<Manifest>) -> ReplaceAllOutcome {
+        ReplaceAllOutcome::Settled(Replaced {
+            current,
+            refused: self.refused,
+        })
     }
 }
 

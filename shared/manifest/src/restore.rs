@@ -12,7 +12,7 @@
 //! A pin keeps what the version names from being doomed. A collector takes a pin out for want of the new
 //! database only when it is twice as old as one that counts here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use futures::TryStreamExt;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DamageRecord, DamagedPart, DrawnObject, Manifest, ManifestError, ManifestStore, Section,
     SectionWithFooter, VersionGone,
+    packing::{MIN_PAGE_SECTIONS, PageLimits, count_tables, divide},
     replace::no_date,
-    spill::{MIN_PAGE_SECTIONS, divide},
 };
 
 /// A restore that takes longer than this since its pin is given up: half of the time after which a collector
@@ -220,20 +220,20 @@ impl ManifestStore {
         sections: Vec<SectionWithFooter>,
         writer: &mut PageWriter,
     ) -> Result<Vec<Arc<Section>>, ManifestError> {
-        let is_many = sections.len() > self.settings.inline_sections;
-        let mut by_table: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for found in sections {
-            by_table.entry(found.section.table).or_default().push(found);
-        }
+        let limit = self.settings.inline_sections;
         let mut inline = Vec::new();
-        for mut sections in by_table.into_values() {
-            if !is_many || sections.len() < MIN_PAGE_SECTIONS {
-                inline.extend(sections.into_iter().map(|one| one.section));
-                continue;
-            }
-            sections.sort_by_key(|one| (one.section.first_day, one.section.order()));
-            for page in divide(sections) {
-                writer.add(self, database, first, &page).await?;
+        if sections.len() <= limit {
+            inline.extend(sections.into_iter().map(|one| one.section));
+        } else {
+            let mut sections = sections;
+            sections.sort_by_key(SectionWithFooter::page_order);
+            let limits = PageLimits::of(count_tables(&sections), limit);
+            for page in divide(sections, &limits) {
+                if page.len() < MIN_PAGE_SECTIONS {
+                    inline.extend(page.into_iter().map(|one| one.section));
+                } else {
+                    writer.add(self, database, first, &page).await?;
+                }
             }
         }
         inline.sort_by_key(|section| section.order());

@@ -7,8 +7,18 @@
 //!     |-- commit: sections out, pages in ---------> |   together with the flush
 //! ```
 //!
-//! When the pages are many themselves, a new one takes in older ones of its table that are not larger than
-//! itself by much, so that a table has few of them, and a footer is written again only a few times.
+//! A table with many sections gets pages of its own. The others, if they are many, share pages: the tables in a row make a region, whose
+//! sections are divided into pages in the order of tables, so that a page reaches over few of them.
+//!
+//! ```text
+//!   table     1   2   3   4   5   6   7   8        a page per flush: a query of one table reads all of them
+//!            |------------ d 1 --------------|
+//!            |------------ d 1 --------------|
+//!            |-- d 2 --------|-- d 2 --------|     taken in by a later region: denser, and reaching over fewer
+//! ```
+//!
+//! When the pages are many, or many lie over each other, new ones take in older ones that are not denser than
+//! themselves by much. So a table has few of them, and a footer is written again only a few times.
 //!
 //! The commit leaves the sections where they are if a rival has changed one of them. Spilling only saves
 //! work: when it fails, the flush goes on without it.
@@ -16,6 +26,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -26,30 +37,30 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{
     DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, Section, SectionWithFooter,
-    page::{self, PagePlace},
+    packing::{
+        MAX_PAGE_FOOTERS, MAX_PAGE_SECTIONS, MIN_PAGE_SECTIONS, PageLimits, are_many, divide,
+    },
+    page::{self, PagePlace, span_of},
     section::SectionPlace,
     span::{Span, coalesce},
     store::PARALLEL_REQUESTS,
 };
 
-/// A page of fewer sections saves less in the manifest than its reference and its request cost.
-pub(crate) const MIN_PAGE_SECTIONS: usize = 8;
+/// The maximum number of sections that one commit moves, unless more arrive; more are moved by the next one.
+const MAX_SPILL_SECTIONS: usize = 16_384;
 
-/// With so many times the sections that a manifest should hold, even a page of two is worth it: it has
-/// sections of very many tables.
-const FAR_TOO_MANY: usize = 4;
-
-/// The most sections in a page, so that a query of a short time doesn't read the list of a long one.
-const MAX_PAGE_SECTIONS: usize = 256;
-
-/// The most bytes of footers in a page.
-const MAX_PAGE_FOOTERS: u64 = 4 << 20;
-
-/// The most sections that one commit moves; more are moved by the next one.
-const MAX_SPILL_SECTIONS: usize = 2_048;
-
-/// The most bytes of footers that one commit moves, and of pages that it writes anew.
+/// The maximum number of bytes of footers that one commit reads, and of pages that it writes again. Sections beyond
+/// it are moved without their footers, which a query then reads from the bundles.
 const MAX_SPILL_FOOTERS: u64 = 32 << 20;
+
+/// The maximum number of new sections of a region.
+const REGION_SECTIONS: usize = 2_048;
+
+/// When more pages than this lie over a table of a region, it takes older pages in.
+const MAX_DEPTH: u64 = 8;
+
+/// Densities and depths are counted in these parts.
+const PARTS: u64 = 1_024;
 
 /// Sections that are in pages now, for a commit to move.
 #[derive(Debug)]
@@ -77,103 +88,214 @@ impl Spill {
     }
 }
 
-/// What is to become pages, of one table.
-#[derive(Debug)]
+/// Sections that become pages, and older pages that are written again with them.
+#[derive(Debug, Default)]
 struct Batch {
     sections: Vec<Arc<Section>>,
     absorbed: Vec<PageRef>,
 }
 
 impl Batch {
-    /// The oldest sections of a table, and those of its pages that are written anew with them. `budget` is how
-    /// many bytes of pages may be.
-    fn new(sections: Vec<Arc<Section>>, pages: &[&PageRef], budget: &mut u64) -> Self {
-        let mut count = sections.len();
-        let footers = sections.iter().map(|one| u64::from(one.footer_length));
-        let mut bytes: u64 = footers.sum();
-        let mut absorbed = Vec::new();
-        for page in pages {
-            let of_page = page.sections as usize;
-            let fits = count + of_page <= MAX_PAGE_SECTIONS
-                && bytes.saturating_add(page.size_bytes) <= MAX_PAGE_FOOTERS
-                && page.size_bytes <= *budget;
-            if of_page <= 2 * count && fits {
-                (count, bytes) = (count + of_page, bytes + page.size_bytes);
-                *budget -= page.size_bytes;
-                absorbed.push((*page).clone());
-            }
-        }
-        Self { sections, absorbed }
-    }
-
     fn count(&self) -> usize {
         let absorbed = self.absorbed.iter().map(|page| page.sections as usize);
         self.sections.len() + absorbed.sum::<usize>()
     }
 }
 
-/// The sections to move: the oldest, until half of `inline` are left.
-fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Vec<Batch> {
-    let sections = &manifest.sections;
-    let count = sections.len() + arriving;
-    if count <= inline {
-        return Vec::new();
+/// What one commit moves.
+#[derive(Debug)]
+struct Choice {
+    batches: Vec<Batch>,
+    limits: PageLimits,
+}
+
+/// The older pages that can be written again.
+struct OldPages<'a> {
+    pages: &'a [PageRef],
+    /// Whether there are so many that small ones should become fewer.
+    are_many: bool,
+    taken: BTreeSet<PagePlace>,
+    /// How many bytes of pages may be written again.
+    budget: u64,
+}
+
+impl<'a> OldPages<'a> {
+    fn new(manifest: &'a Manifest, inline: usize) -> Self {
+        Self {
+            pages: &manifest.pages,
+            are_many: manifest.pages.len() > inline / 2,
+            taken: BTreeSet::new(),
+            budget: MAX_SPILL_FOOTERS,
+        }
     }
-    let min_page_sections = match count > inline.saturating_mul(FAR_TOO_MANY) {
-        true => 2,
-        false => MIN_PAGE_SECTIONS,
-    };
+
+    fn take(&mut self, page: &PageRef) -> PageRef {
+        self.budget = self.budget.saturating_sub(page.size_bytes);
+        self.taken.insert(page.place());
+        page.clone()
+    }
+
+    /// The newest pages of one table that fit into a page with these sections of it.
+    fn absorb_for_table(&mut self, table: TableId, sections: &[Arc<Section>]) -> Vec<PageRef> {
+        if !self.are_many {
+            return Vec::new();
+        }
+        let is_own = |page: &&PageRef| page.table == table && page.last_table.is_none();
+        let mut own: Vec<&PageRef> = self.pages.iter().filter(is_own).collect();
+        own.sort_by_key(|page| Reverse(page.upto));
+        let mut count = sections.len();
+        let footers = sections.iter().map(|one| u64::from(one.footer_length));
+        let mut bytes: u64 = footers.sum();
+        let mut absorbed = Vec::new();
+        for page in own {
+            let of_page = page.sections as usize;
+            let fits = count + of_page <= MAX_PAGE_SECTIONS
+                && bytes.saturating_add(page.size_bytes) <= MAX_PAGE_FOOTERS
+                && page.size_bytes <= self.budget;
+            if of_page <= 2 * count && fits {
+                (count, bytes) = (count + of_page, bytes + page.size_bytes);
+                absorbed.push(self.take(page));
+            }
+        }
+        absorbed
+    }
+
+    /// The pages that a region takes in, from the least dense on.
+    fn absorb_for_region(&mut self, region: &Region) -> Vec<PageRef> {
+        let is_deep = region.depth(self.pages) > MAX_DEPTH * PARTS;
+        if !is_deep && !self.are_many {
+            return Vec::new();
+        }
+        let is_candidate = |page: &&PageRef| {
+            let is_small = page.sections as usize <= MAX_PAGE_SECTIONS / 2;
+            let is_shared = page.last_table.is_some();
+            !self.taken.contains(&page.place())
+                && 2 * region.overlap(page) >= page.table_span()
+                && (is_small || is_deep && is_shared)
+                && (is_shared || region.has(page.table))
+        };
+        let mut candidates: Vec<&PageRef> = self.pages.iter().filter(is_candidate).collect();
+        candidates.sort_by_key(|page| (density(page), Reverse(page.upto)));
+        let span = span_of(&region.tables);
+        let mut reached = region.sections.len() as u64 * PARTS / span;
+        let mut absorbed = Vec::new();
+        for page in candidates {
+            if density(page) > 2 * reached || page.size_bytes > self.budget {
+                break;
+            }
+            reached += density(page) * region.overlap(page) / span;
+            absorbed.push(self.take(page));
+        }
+        absorbed
+    }
+}
+
+/// The sections of a page for each id of a table that it reaches over.
+fn density(page: &PageRef) -> u64 {
+    u64::from(page.sections) * PARTS / page.table_span()
+}
+
+/// Tables in a row whose sections share pages.
+struct Region {
+    tables: RangeInclusive<TableId>,
+    /// In the order of their tables.
+    sections: Vec<Arc<Section>>,
+}
+
+impl Region {
+    fn of(sections: Vec<Arc<Section>>) -> Option<Self> {
+        let first = sections.first()?.table;
+        let last = sections.last()?.table;
+        Some(Self {
+            tables: first..=last,
+            sections,
+        })
+    }
+
+    /// How many ids of tables both it and a page reach over.
+    fn overlap(&self, page: &PageRef) -> u64 {
+        let (first, last) = page.tables().into_inner();
+        let first = first.max(*self.tables.start());
+        let last = last.min(*self.tables.end());
+        match first <= last {
+            true => span_of(&(first..=last)),
+            false => 0,
+        }
+    }
+
+    /// How many shared pages lie over one of its tables, on average.
+    fn depth(&self, pages: &[PageRef]) -> u64 {
+        let shared = pages.iter().filter(|page| page.last_table.is_some());
+        let overlap: u64 = shared.map(|page| self.overlap(page)).sum();
+        overlap * PARTS / span_of(&self.tables)
+    }
+
+    fn has(&self, table: TableId) -> bool {
+        let found = self.sections.binary_search_by_key(&table, |one| one.table);
+        found.is_ok()
+    }
+}
+
+/// The sections to move: of the oldest, until half of `inline` are left, those of the fullest tables.
+fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<Choice> {
+    let sections = &manifest.sections;
+    if sections.len() + arriving <= inline {
+        return None;
+    }
     let surplus = sections.len().saturating_sub(inline / 2);
-    let mut footers = 0;
-    let oldest = sections
-        .iter()
-        .take(surplus.min(MAX_SPILL_SECTIONS))
-        .take_while(|section| {
-            footers += u64::from(section.footer_length);
-            footers <= MAX_SPILL_FOOTERS
-        });
-    let mut by_table: BTreeMap<TableId, Vec<_>> = BTreeMap::new();
-    for section in oldest {
+    let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
+    for section in sections.iter().take(surplus) {
         let of_table = by_table.entry(section.table).or_default();
         of_table.push(Arc::clone(section));
     }
-    let mut pages: BTreeMap<TableId, Vec<&PageRef>> = BTreeMap::new();
-    if manifest.pages.len() > inline / 2 {
-        for page in &manifest.pages {
-            pages.entry(page.table).or_default().push(page);
-        }
+    let mut tables: Vec<_> = by_table.into_values().collect();
+    let is_shared = are_many(tables.len(), inline);
+    let limits = PageLimits::of(tables.len(), inline);
+    tables.sort_by_key(|table| (Reverse(table.len()), table.first().map(|one| one.order())));
+    let mut left = MAX_SPILL_SECTIONS.max(2 * arriving);
+    for table in &mut tables {
+        table.truncate(left);
+        left -= table.len();
     }
-    for of_table in pages.values_mut() {
-        of_table.sort_by_key(|page| Reverse(page.upto));
-    }
-    let mut budget = MAX_SPILL_FOOTERS;
-    let batches = by_table.into_iter().map(|(table, sections)| {
-        let pages = pages.get(&table).map_or(&[][..], Vec::as_slice);
-        Batch::new(sections, pages, &mut budget)
-    });
-    batches
-        .filter(|batch| batch.count() >= min_page_sections)
-        .collect()
+    let (own, sharing): (Vec<_>, Vec<_>) = tables
+        .into_iter()
+        .filter(|table| !table.is_empty())
+        .partition(|table| table.len() >= limits.own);
+    let mut old = OldPages::new(manifest, inline);
+    let mut batches: Vec<_> = own
+        .into_iter()
+        .filter_map(|sections| {
+            let table = sections.first()?.table;
+            let absorbed = old.absorb_for_table(table, &sections);
+            Some(Batch { sections, absorbed })
+        })
+        .collect();
+    let mut regions = regions(if is_shared { sharing } else { Vec::new() });
+    regions.sort_by_cached_key(|region| Reverse(region.depth(&manifest.pages)));
+    batches.extend(regions.into_iter().map(|region| Batch {
+        absorbed: old.absorb_for_region(&region),
+        sections: region.sections,
+    }));
+    batches.retain(|batch| batch.count() >= MIN_PAGE_SECTIONS);
+    (!batches.is_empty()).then_some(Choice { batches, limits })
 }
 
-/// Divides the sections of a table, in order of time, into pages.
-pub(crate) fn divide(sections: Vec<SectionWithFooter>) -> Vec<Vec<SectionWithFooter>> {
-    let mut pages = Vec::new();
-    let mut page: Vec<SectionWithFooter> = Vec::new();
-    let mut footers = 0;
-    for section in sections {
-        let footer = u64::from(section.section.footer_length);
-        if page.len() == MAX_PAGE_SECTIONS
-            || !page.is_empty() && footers + footer > MAX_PAGE_FOOTERS
-        {
-            pages.push(std::mem::take(&mut page));
-            footers = 0;
+/// Divides tables into regions of about the same number of sections.
+fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<Region> {
+    let mut tables = tables;
+    tables.sort_by_key(|table| table.first().map(|one| one.table));
+    let count: usize = tables.iter().map(Vec::len).sum();
+    let target = count.div_ceil(count.div_ceil(REGION_SECTIONS).max(1));
+    let mut regions = Vec::new();
+    let mut sections: Vec<Arc<Section>> = Vec::new();
+    for table in tables {
+        sections.extend(table);
+        if sections.len() >= target {
+            regions.extend(Region::of(std::mem::take(&mut sections)));
         }
-        footers += footer;
-        page.push(section);
     }
-    pages.push(page);
-    pages
+    regions.extend(Region::of(sections));
+    regions
 }
 
 /// Footers of an object, which may be another database's.
@@ -193,19 +315,27 @@ impl ManifestStore {
             return None;
         }
         let successor = Manifest::successor(base);
-        let batches = choose(&successor, arriving, self.settings.inline_sections);
-        if batches.is_empty() {
-            return None;
-        }
-        let written = match self.write_pages(database, batches).await {
+        self.spill_of(database, &successor, arriving).await
+    }
+
+    /// Writes the pages for a commit that adds `arriving` sections to `manifest`, if it has too many. A failure only
+    /// means that they stay in it.
+    pub(crate) async fn spill_of(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        arriving: usize,
+    ) -> Option<Spill> {
+        let choice = || choose(manifest, arriving, self.settings.inline_sections);
+        let written = match self.write_pages(database, choice()?).await {
             // A damaged page stays as it is.
             Err(error) if error.is_damage() => {
                 tracing::error!(%database, %error, "no page is written anew");
-                let mut batches = choose(&successor, arriving, self.settings.inline_sections);
-                for batch in &mut batches {
+                let mut choice = choice()?;
+                for batch in &mut choice.batches {
                     batch.absorbed.clear();
                 }
-                self.write_pages(database, batches).await
+                self.write_pages(database, choice).await
             }
             written => written,
         };
@@ -264,13 +394,19 @@ impl ManifestStore {
     async fn write_pages(
         &self,
         database: DatabaseId,
-        batches: Vec<Batch>,
+        choice: Choice,
     ) -> Result<Option<Spill>, ManifestError> {
         let Some(object) = DrawnObject::draw(&self.bucket) else {
             return Ok(None);
         };
+        let Choice { batches, limits } = choice;
         let moved = || batches.iter().flat_map(|batch| &batch.sections);
-        let footers = moved().map(|section| {
+        let mut bytes = 0;
+        let fitting = moved().take_while(|section| {
+            bytes += u64::from(section.footer_length);
+            bytes <= MAX_SPILL_FOOTERS
+        });
+        let footers = fitting.map(|section| {
             (
                 section.key(database),
                 section.footer_range(),
@@ -307,8 +443,8 @@ impl ManifestStore {
                 let footer = footer.filter(|footer| section.matches_footer(footer));
                 SectionWithFooter { section, footer }
             }));
-            sections.sort_by_key(|one| (one.section.first_day, one.section.order()));
-            for page in divide(sections) {
+            sections.sort_by_key(SectionWithFooter::page_order);
+            for page in divide(sections, &limits) {
                 spill
                     .pages
                     .extend(self.append_page(&mut body, object, &page)?);

@@ -123,7 +123,7 @@ impl ManifestStore {
         times: TimeRange,
     ) -> Result<Vec<SectionWithFooter>, ManifestError> {
         let pages = manifest.pages.iter();
-        let wanted = pages.filter(|page| page.table == table && page.meets(times));
+        let wanted = pages.filter(|page| page.may_hold(table) && page.meets(times));
         let pages = self.pages_of(database, wanted).await?;
         let asked = |section: &Section| {
             section.table == table && section.meets(times) && manifest.has(section)

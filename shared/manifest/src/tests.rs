@@ -12,9 +12,11 @@ mod protocol;
 mod reader;
 mod repair;
 mod replace;
+mod replace_all;
 mod restore;
 mod site;
 mod spill;
+mod table_sweep;
 mod tail_state;
 
 use std::{

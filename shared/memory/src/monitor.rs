@@ -225,6 +225,7 @@ mod tests {
 
     #[test]
     fn a_tail_near_its_bound_holds_writes_up_and_asks_for_a_flush() {
+        use PressureLevel::{High, Low};
         static BYTES: AtomicUsize = AtomicUsize::new(0);
         let monitor = MemoryMonitor::reading(100, || Some(10))
             .with_tail(1_000, || BYTES.load(Ordering::Relaxed) as u64);
@@ -232,10 +233,9 @@ mod tests {
         let mut seen = Vec::new();
         for bytes in [0, 499, 500, 750, 1_000, 9_000] {
             BYTES.store(bytes, Ordering::Relaxed);
-            assert_eq!(monitor.look(), PressureLevel::Low);
+            assert_eq!(monitor.look(), Low);
             seen.push((pressure.level(), pressure.write_delay().as_millis()));
         }
-        use PressureLevel::{High, Low};
         assert_eq!(
             seen,
             [

@@ -90,10 +90,19 @@ fn the_header_is_json() {
         min_time: -5,
         max_time: 6,
         crc32c: 7,
+        memory_bytes: None,
     };
     insta::assert_snapshot!(
         serde_json::to_string(&entry).unwrap(),
         @r#"{"table":1,"offset":2,"length":3,"rows":4,"min_time":-5,"max_time":6,"crc32c":7}"#
+    );
+    let sized = Entry {
+        memory_bytes: Some(8),
+        ..entry
+    };
+    insta::assert_snapshot!(
+        serde_json::to_string(&sized).unwrap(),
+        @r#"{"table":1,"offset":2,"length":3,"rows":4,"min_time":-5,"max_time":6,"crc32c":7,"memory_bytes":8}"#
     );
 }
 
@@ -107,6 +116,7 @@ fn the_largest_header_and_entry_fit_their_bounds() {
         min_time: i64::MIN,
         max_time: i64::MIN,
         crc32c: u32::MAX,
+        memory_bytes: Some(u64::from(u32::MAX) * 64),
     };
     assert!(serde_json::to_vec(&entry).unwrap().len() < ENTRY_BYTES);
     let header = Header {
@@ -124,13 +134,20 @@ fn the_largest_header_and_entry_fit_their_bounds() {
 
 #[test]
 fn tables_are_summed_up_over_their_streams() {
-    let tables: Vec<_> = small().tables().collect();
+    let segment = small();
+    let tables: Vec<_> = segment.tables().collect();
+    let memory_of = |table| {
+        let entries = segment.directory().iter();
+        let entries = entries.filter(|entry| entry.table == TableId::new(table));
+        entries.filter_map(|entry| entry.memory_bytes).sum::<u64>()
+    };
     let expected =
         [(1, 3, -4, 2), (2, 1, 9, 9)].map(|(table, rows, min_time, max_time)| TableRows {
             table: TableId::new(table),
             rows,
             min_time,
             max_time,
+            memory_bytes: Some(memory_of(table)),
         });
     assert_eq!(tables, expected);
 }
@@ -337,6 +354,7 @@ fn the_rows_of_a_damaged_stream_are_named_and_the_others_are_read() {
         rows: 1,
         min_time: -4,
         max_time: -4,
+        memory_bytes: third.memory_bytes,
     };
     assert_eq!(read.damaged_rows(), [lost]);
     let rest = read.without_streams(&[third.offset]);

@@ -196,6 +196,25 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         Err(error) => return instance.judge("a plan", &error, begun),
     };
     instance.trace(format_args!("plan for {database}: {planned:?}"));
+    if chance.happens(0.5) {
+        let begun = instance.world.time.now();
+        let orders = &planned.orders;
+        let run = &instance.maintainer;
+        let run = run
+            .run_all(database, orders, &limits(chance), &mut None)
+            .await;
+        let (results, error) = match run {
+            Ok(results) => (results, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        for result in results.into_iter().chain(error.map(Err)) {
+            match result {
+                Ok(outcome) => instance.trace(format_args!("of several: {outcome:?}")),
+                Err(error) => instance.judge("orders", &error, begun),
+            }
+        }
+        return;
+    }
     for order in &planned.orders {
         // Nobody gets this one.
         if chance.happens(0.1) {

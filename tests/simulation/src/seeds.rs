@@ -66,6 +66,7 @@ fn focused(name: &str) -> Option<Mix> {
 fn many_pages_keep_all_invariants() {
     let tally = keep_all_invariants(300, &focused("pages").unwrap(), "NEAP_SIM_MIX=pages ");
     assert!(tally.counts.pages > 0 && tally.counts.graves > 0);
+    assert!(tally.counts.merged_together > 0);
 }
 
 #[test]

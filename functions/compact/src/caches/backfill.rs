@@ -23,7 +23,7 @@ use neap_cache::Shape;
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
 use neap_manifest::{
     CacheCommit, CacheEntry, CacheOutcome, CacheRefused, DrawnObject, JobKind, JobRecord, Manifest,
-    ManifestError, ManifestStore, NewCacheEntry,
+    ManifestError, ManifestStore, NewCacheEntry, PageRef,
 };
 use neap_schema::{CacheId, DatabaseId};
 
@@ -449,9 +449,9 @@ fn rows_of(manifest: &Manifest, task: &Task) -> u64 {
     let sections = manifest.sections.iter();
     let inline = sections.filter(|section| section.table == table && section.max_time >= from);
     let pages = manifest.pages.iter();
-    let paged = pages.filter(|page| page.table == table && page.max_time >= from);
+    let paged = pages.filter(|page| page.may_hold(table) && page.max_time >= from);
     let rows = inline
         .map(|section| section.rows)
-        .chain(paged.map(|page| page.rows));
+        .chain(paged.map(PageRef::rows_per_table));
     rows.fold(0, u64::saturating_add)
 }

@@ -1,6 +1,10 @@
 //! What follows a flush: merges are planned and handed out or run, and caches are filled.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use futures::{StreamExt, stream};
+use neap_bucket::Versioned;
+use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 
 use super::Compactor;
@@ -12,6 +16,28 @@ use crate::{
 
 /// What a merge surely gets through on a slow machine: about a third of what one core of a fast one does.
 const SURE_BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// The maximum number of merges in one plan that are run here: as many as a manifest has claims of. A plan looks at
+/// every table, so many of them share its cost.
+const LOCAL_JOBS: usize = 1_000;
+
+/// What became of merges that were run together.
+type MergeResults = Result<Vec<Result<MergeOutcome, CompactError>>, CompactError>;
+
+type NewestManifest = Mutex<Option<Versioned<Manifest>>>;
+
+fn lock(newest: &NewestManifest) -> MutexGuard<'_, Option<Versioned<Manifest>>> {
+    newest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps the newer manifest of two.
+fn keep_newest(newest: &NewestManifest, found: Option<Versioned<Manifest>>) {
+    let mut newest = lock(newest);
+    let version = |manifest: &Option<Versioned<Manifest>>| manifest.as_ref().map(|it| it.version);
+    if version(&newest) < version(&found) {
+        *newest = found;
+    }
+}
 
 impl Compactor {
     /// Plans merges of databases and fills their caches, several databases at once.
@@ -71,18 +97,22 @@ impl Compactor {
         time: &TimeLimit<'_>,
         report: &mut Report,
     ) -> Result<(), CompactError> {
+        let mut known = None;
         loop {
             if time.is_over() {
                 report.unfinished = true;
                 return Ok(());
             }
             let limits = self.plan_limits(time);
-            let planned = self.maintainer.plan(database, scope, limits).await;
-            let Some(planned) = report.settled(database, planned)? else {
+            let planned = self
+                .maintainer
+                .plan_from(database, scope, limits, &mut known)
+                .await;
+            let Some(mut planned) = report.settled(database, planned)? else {
                 return Ok(());
             };
             report.removed += planned.removed;
-            for failure in planned.failures {
+            for failure in std::mem::take(&mut planned.failures) {
                 report.note_failure(database, failure);
             }
             if let Some(dispatcher) = &self.dispatcher {
@@ -95,10 +125,9 @@ impl Compactor {
                 return Ok(());
             }
             let before = report.merges;
-            let left = self.run_all(planned.orders, time, report).await;
-            report.unfinished |= !left.is_empty();
-            let released = self.maintainer.release(database, &left).await;
-            report.settled(database, released)?;
+            let batches = planned.batches(limits.job_bytes);
+            self.run_batches(database, batches, time, &mut known, report)
+                .await?;
             // What was merged may be merged further.
             if report.merges == before {
                 return Ok(());
@@ -106,37 +135,71 @@ impl Compactor {
         }
     }
 
-    /// Runs merges as long as there is time. The claims of those that are left.
-    async fn run_all(
+    /// Runs lists of merges, each with one commit, as long as there is time. `known` is the newest manifest known.
+    async fn run_batches(
         &self,
-        orders: Vec<MergeOrder>,
+        database: DatabaseId,
+        batches: Vec<Vec<MergeOrder>>,
         time: &TimeLimit<'_>,
+        known: &mut Option<Versioned<Manifest>>,
         report: &mut Report,
-    ) -> Vec<ulid::Ulid> {
-        let merged = stream::iter(orders).map(|order| async move {
-            let _permit = self.merges.acquire().await;
-            let outcome = match time.is_over() {
-                true => None,
-                false => Some(self.run(&order, time).await),
-            };
-            (order, outcome)
-        });
-        let parallel = self.settings.parallel_merges.max(1);
-        let merged: Vec<_> = merged.buffer_unordered(parallel).collect().await;
+    ) -> Result<(), CompactError> {
+        let newest = Mutex::new(known.take());
+        let runs = batches
+            .into_iter()
+            .map(|orders| self.run_batch(database, orders, time, &newest));
+        // Collected, so that the future is `Send` whatever the lifetimes.
+        let runs: Vec<_> = runs.collect();
+        let mut merged = stream::iter(runs).buffer_unordered(self.settings.parallel_merges.max(1));
         let mut left = Vec::new();
-        for (order, outcome) in merged {
-            match outcome {
-                Some(outcome) => report.note_merge(order.database, outcome),
-                None => left.push(order.job),
+        while let Some((not_run, results)) = merged.next().await {
+            left.extend(not_run.into_iter().map(|order| order.job));
+            match results {
+                Ok(results) => {
+                    for result in results {
+                        report.note_merge(database, result);
+                    }
+                }
+                Err(error) => report.note_merge(database, Err(error)),
             }
         }
-        left
+        drop(merged);
+        *known = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.unfinished |= !left.is_empty();
+        let released = self.maintainer.release(database, &left).await;
+        report.settled(database, released)?;
+        Ok(())
+    }
+
+    /// Runs merges with one commit. The first part are those that were not run because the time is over.
+    async fn run_batch(
+        &self,
+        database: DatabaseId,
+        orders: Vec<MergeOrder>,
+        time: &TimeLimit<'_>,
+        newest: &NewestManifest,
+    ) -> (Vec<MergeOrder>, MergeResults) {
+        let _permit = self.merges.acquire().await;
+        if time.is_over() {
+            return (orders, Ok(Vec::new()));
+        }
+        let mut known = lock(newest).clone();
+        let limits = self.job_limits(time);
+        let results = self
+            .maintainer
+            .run_all(database, &orders, &limits, &mut known)
+            .await;
+        keep_newest(newest, known);
+        (Vec::new(), results)
     }
 
     fn plan_limits(&self, time: &TimeLimit<'_>) -> PlanLimits {
         let left = time.left().unwrap_or(JobLimits::default().time);
         PlanLimits {
-            jobs: self.settings.max_jobs,
+            jobs: match self.dispatcher {
+                Some(_) => self.settings.max_jobs,
+                None => LOCAL_JOBS,
+            },
             job_bytes: left.as_secs().saturating_mul(SURE_BYTES_PER_SECOND),
         }
     }

@@ -35,9 +35,10 @@ pub struct CompactorSettings {
     pub parallel_databases: usize,
     /// The most memory of a merge, in bytes.
     pub merge_memory_bytes: u64,
-    /// The most merges that one plan hands out.
+    /// The most merges that one plan hands out. Where they are not handed out, a plan has up to 1,000.
     pub max_jobs: usize,
-    /// Merges that run at once in the process, where they are not handed out.
+    /// Lists of merges that run at once in the process, where they are not handed out: a large merge, or up to 256 small
+    /// ones that are committed together.
     pub parallel_merges: usize,
 }
 

@@ -1,45 +1,37 @@
-//! One merge from the manifest to its commit, within limits of time and memory.
+//! Merges from the manifest to their commit, within limits of time and memory.
 //!
 //! ```text
 //!   merger                                        store
-//!     |-- GET manifest, catalog ----------------->  |   inputs gone or no longer closed: nothing to do
+//!     |-- GET manifest if changed, catalog ------>  |   inputs gone or no longer closed: nothing to do
+//!     |   for each merge                            |
 //!     |-- GET each input: whole, or its footer -->  |
 //!     |-- GET windows of inputs, as needed ------>  |   out of time or memory: given up
+//!     |   for all of them together                  |
 //!     |-- PUT the bundle ------------------------>  |   crash after: an orphan
-//!     |-- commit: inputs out, output in --------->  |   overtaken: an orphan
+//!     |-- commit: inputs out, outputs in -------->  |   overtaken: committed without the output
 //! ```
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use neap_bucket::{Bucket, Key, Moment, Put, PutMode, Versioned};
+use neap_bucket::{Bucket, Moment, Versioned};
 use neap_catalog::{Catalog, DatabaseCatalog, Table};
-use neap_manifest::{
-    DrawnObject, JobKind, JobRecord, Manifest, ManifestStore, ReplaceOutcome, ReplaceRefused,
-    Replacement, Section, SectionWithFooter, TimeRange,
-};
+use neap_manifest::{Manifest, ManifestStore, ReplaceRefused, SectionWithFooter, TimeRange};
 use neap_schema::DatabaseId;
 use ulid::Ulid;
 
 use super::{
     InputRef, MergeError, MergeJob, MergeJobRef,
+    commit::Merged,
     input::RowFilter,
-    source::{ReadSizes, Source},
+    memory::{memory_needed, read_sizes, row_group_bytes},
+    source::Source,
     stream::{MergeStream, Progress},
 };
-use crate::{
-    EncodedSection, SectionProfile, SectionWriter, flush::millis, removal::is_being_removed,
-};
+use crate::{EncodedSection, SectionProfile, SectionWriter, removal::is_being_removed};
 
-/// Sections of at most so many bytes are read whole: a second request costs more than the transfer.
-const WHOLE_BYTES: u64 = 4 << 20;
-
-/// Row groups are read together up to this.
-const MAX_WINDOW_BYTES: u64 = 8 << 20;
-
-/// The memory that a merge needs besides its inputs and its output.
-const BASE_MEMORY_BYTES: u64 = 96 << 20;
+/// How many merges of one commit are made at once. Those that are made together are small.
+const PARALLEL_MERGES: usize = 16;
 
 /// How many inputs are opened at once.
 pub(super) const PARALLEL_OPENS: usize = 16;
@@ -107,12 +99,10 @@ impl From<ReplaceRefused> for MergeGaveUp {
 }
 
 /// What a merge did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeOutcome {
     /// Its inputs have become one section, or none if no row was left.
     Done {
-        /// The newest manifest known.
-        current: Versioned<Manifest>,
         /// The rows of the output.
         rows: u64,
         /// The length of the inputs.
@@ -127,16 +117,27 @@ pub enum MergeOutcome {
 /// Merges sections.
 #[derive(Clone, Debug)]
 pub struct Merger {
-    bucket: Bucket,
+    pub(super) bucket: Bucket,
     catalog: Arc<Catalog>,
-    manifests: ManifestStore,
+    pub(super) manifests: ManifestStore,
+}
+
+/// A merge that is asked for, with its claim, which ends with its commit.
+pub(crate) type MergeRequest<'a> = (&'a MergeJobRef, Option<Ulid>);
+
+/// What became of a merge.
+pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
+
+/// What merges of one database work from.
+pub(super) struct Base {
+    pub(super) database: DatabaseId,
+    pub(super) begun: Moment,
+    pub(super) manifest: Versioned<Manifest>,
+    catalog: Versioned<DatabaseCatalog>,
 }
 
 /// What a merge works from.
 struct Task {
-    database: DatabaseId,
-    begun: Moment,
-    manifest: Versioned<Manifest>,
     table: Arc<Table>,
     job: MergeJob,
     inputs: Vec<SectionWithFooter>,
@@ -155,7 +156,7 @@ impl Merger {
     }
 
     /// Merges the inputs of a job, without the rows that were deleted or have expired. `claim` is the claim
-    /// that the job has, which ends with its commit.
+    /// that the job has, which ends with its commit, or when somebody else has changed the sections.
     ///
     /// # Errors
     /// What the store answers, and damaged or missing sections by their names.
@@ -166,52 +167,120 @@ impl Merger {
         claim: Option<Ulid>,
         limits: &JobLimits,
     ) -> Result<MergeOutcome, MergeError> {
-        let task = match self.prepare(database, job).await? {
-            Ok(task) => task,
-            Err(reason) => return Ok(MergeOutcome::Nothing(reason)),
-        };
-        let needed = memory_needed(&task.job);
-        if needed > limits.max_memory_bytes {
-            return Ok(MergeOutcome::Nothing(MergeGaveUp::OutOfMemory(needed)));
-        }
-        // The future must not end between the put and the commit, so only what is before is cut short.
-        let merged = self.merge(&task, limits);
-        let left = limits.time.saturating_sub(self.elapsed(&task));
-        let merged = self.bucket.world().timeout(left, merged).await;
-        let Some(merged) = merged.filter(|_| self.elapsed(&task) <= limits.time) else {
-            return Ok(MergeOutcome::Nothing(MergeGaveUp::OutOfTime));
-        };
-        match merged? {
-            Ok(encoded) => self.commit(task, claim, encoded).await,
-            Err(reason) => Ok(MergeOutcome::Nothing(reason)),
-        }
+        let requests = [(job, claim)];
+        let results = self.run_all(database, &requests, limits, &mut None).await?;
+        let first = results.into_iter().next();
+        first.unwrap_or(Ok(MergeOutcome::Nothing(MergeGaveUp::Overtaken)))
     }
 
-    fn elapsed(&self, task: &Task) -> Duration {
-        self.bucket.world().elapsed(&task.begun)
+    /// Makes several merges of a database, puts their outputs in one bundle, and commits them together. The outputs
+    /// are in memory at once. `known` is a manifest that was read before: it is transferred and decoded again only if
+    /// it has changed, and becomes the newest one known.
+    ///
+    /// # Errors
+    /// The manifest or the catalog can't be read, or the manifest not be changed. What goes wrong with one of the
+    /// merges is in its result.
+    pub(crate) async fn run_all(
+        &self,
+        database: DatabaseId,
+        requests: &[MergeRequest<'_>],
+        limits: &JobLimits,
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Vec<MergeResult>, MergeError> {
+        let base = self.base(database, known).await?;
+        // The future must not end between the put and the commit, so only what is before is cut short.
+        let merges = requests
+            .iter()
+            .map(|(job, claim)| self.merge_in_time(&base, job, *claim, limits));
+        // Collected, so that the future is `Send` whatever the lifetimes.
+        let merges: Vec<_> = merges.collect();
+        let merged: Vec<_> = stream::iter(merges)
+            .buffered(PARALLEL_MERGES)
+            .collect()
+            .await;
+        let overtaken = requests.iter().zip(&merged);
+        let overtaken = overtaken.filter_map(|((_, claim), merged)| match merged {
+            Ok(Err(MergeGaveUp::Overtaken)) => *claim,
+            _ => None,
+        });
+        let release: Vec<Ulid> = overtaken.collect();
+        self.commit(base, merged, &release, known).await
+    }
+
+    pub(super) fn elapsed(&self, base: &Base) -> Duration {
+        self.bucket.world().elapsed(&base.begun)
+    }
+
+    async fn base(
+        &self,
+        database: DatabaseId,
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Base, MergeError> {
+        let begun = self.bucket.world().moment();
+        let manifest = self.manifests.read(database, known.as_ref()).await?;
+        // Held once: a changed manifest takes the place of the known one.
+        *known = None;
+        let catalog = self
+            .catalog_of(database, manifest.value.needs_catalog)
+            .await?;
+        Ok(Base {
+            database,
+            begun,
+            manifest,
+            catalog,
+        })
+    }
+
+    /// Makes one merge, as far as its output.
+    async fn merge_in_time(
+        &self,
+        base: &Base,
+        job: &MergeJobRef,
+        claim: Option<Ulid>,
+        limits: &JobLimits,
+    ) -> Result<Result<Merged, MergeGaveUp>, MergeError> {
+        if self.elapsed(base) > limits.time {
+            return Ok(Err(MergeGaveUp::OutOfTime));
+        }
+        let task = match self.prepare(base, job).await? {
+            Ok(task) => task,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let needed = memory_needed(&task.job, limits.max_memory_bytes);
+        if needed > limits.max_memory_bytes {
+            return Ok(Err(MergeGaveUp::OutOfMemory(needed)));
+        }
+        let merged = self.merge(base, &task, limits);
+        let left = limits.time.saturating_sub(self.elapsed(base));
+        let merged = self.bucket.world().timeout(left, merged).await;
+        let Some(merged) = merged.filter(|_| self.elapsed(base) <= limits.time) else {
+            return Ok(Err(MergeGaveUp::OutOfTime));
+        };
+        // The inputs leave, and with them the pages that their footers lie in.
+        let Task { job, cutoff, .. } = task;
+        Ok(merged?.map(|encoded| Merged {
+            job,
+            cutoff,
+            claim,
+            encoded,
+        }))
     }
 
     /// Reads what the job is made from.
     async fn prepare(
         &self,
-        database: DatabaseId,
+        base: &Base,
         job: &MergeJobRef,
     ) -> Result<Result<Task, MergeGaveUp>, MergeError> {
-        let begun = self.bucket.world().moment();
-        let manifest = self.manifests.read(database, None).await?;
-        let catalog = self
-            .catalog_of(database, manifest.value.needs_catalog)
-            .await?;
         let times = TimeRange {
             first: i64::from(job.first_day).saturating_mul(DAY_NANOS),
             last: (i64::from(job.last_day) + 1)
                 .saturating_mul(DAY_NANOS)
                 .saturating_sub(1),
         };
-        let value = &manifest.value;
         let loaded = self
             .manifests
-            .load_sections(database, value, job.table, times)
+            .load_sections(base.database, &base.manifest.value, job.table, times)
             .await?;
         let sections: Vec<_> = loaded
             .iter()
@@ -221,10 +290,11 @@ impl Merger {
             return Ok(Err(MergeGaveUp::Overtaken));
         };
         // What the catalog says is known to be true of this time, and not of any later one.
-        let Some(proven) = catalog.proven else {
+        let Some(proven) = base.catalog.proven else {
             return Ok(Err(MergeGaveUp::NoDate));
         };
-        let table = catalog.value.table_by_id(job.table);
+        let catalog = &base.catalog.value;
+        let table = catalog.table_by_id(job.table);
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             return Ok(Err(MergeGaveUp::NoTable));
         };
@@ -233,12 +303,9 @@ impl Merger {
             inputs.any(|input| InputRef::of(input) == InputRef::of(&found.section))
         };
         Ok(Ok(Task {
-            database,
-            begun,
-            cutoff: catalog.value.cutoff_of(job.table, proven),
+            cutoff: catalog.cutoff_of(job.table, proven),
             inputs: loaded.into_iter().filter(is_input).collect(),
             table: Arc::clone(table),
-            manifest,
             job: resolved,
         }))
     }
@@ -259,26 +326,32 @@ impl Merger {
     /// Reads the inputs and writes the output, in memory.
     async fn merge(
         &self,
+        base: &Base,
         task: &Task,
         limits: &JobLimits,
     ) -> Result<Result<EncodedSection, MergeGaveUp>, MergeError> {
-        let sizes = read_sizes(&task.job, limits);
+        let sizes = read_sizes(&task.job, limits.max_memory_bytes);
         let opened: Vec<Source> = stream::iter(task.inputs.clone())
-            .map(|input| Source::open(self.bucket.clone(), task.database, input, sizes))
+            .map(|input| Source::open(self.bucket.clone(), base.database, input, sizes))
             .buffered(PARALLEL_OPENS)
             .try_collect()
             .await?;
-        let filters = task.inputs.iter().map(|input| task.filter(&input.section));
+        let value = &base.manifest.value;
+        let filters = task.inputs.iter();
+        let filters = filters.map(|input| RowFilter::of(value, &input.section, task.cutoff));
         let inputs = opened.into_iter().zip(filters).collect();
         let capacity = usize::try_from(task.job.bytes()).unwrap_or(0);
+        let row_group = row_group_bytes(limits.max_memory_bytes);
         let writer = |tags: &[String], schema, rows| {
-            SectionWriter::new(tags, schema, SectionProfile::Merge).with_expectation(rows, capacity)
+            SectionWriter::new(tags, schema, SectionProfile::Merge)
+                .with_expectation(rows, capacity)
+                .with_row_group_bytes(row_group)
         };
         let merge = MergeStream::new(&task.table, inputs, task.job.bytes(), writer)?;
         let mut used = 0;
         let go_on = |progress: Progress| {
             used = progress.memory_bytes;
-            used <= limits.max_memory_bytes && self.elapsed(task) <= limits.time
+            used <= limits.max_memory_bytes && self.elapsed(base) <= limits.time
         };
         match merge.run(go_on).await? {
             Some(writer) => Ok(Ok(writer.finish()?)),
@@ -286,148 +359,7 @@ impl Merger {
             None => Ok(Err(MergeGaveUp::OutOfTime)),
         }
     }
-
-    /// Stores the output and puts it in the place of the inputs.
-    async fn commit(
-        &self,
-        task: Task,
-        claim: Option<Ulid>,
-        encoded: EncodedSection,
-    ) -> Result<MergeOutcome, MergeError> {
-        let (rows, bytes_in) = (encoded.rows, task.job.bytes());
-        let bytes_out = if rows > 0 {
-            encoded.bytes.len() as u64
-        } else {
-            0
-        };
-        let Some(object) = DrawnObject::draw(&self.bucket) else {
-            return Ok(MergeOutcome::Nothing(MergeGaveUp::NoDate));
-        };
-        let add = (rows > 0).then(|| task.section(object, &encoded));
-        if add.is_some() {
-            let key = Key::Parquet(task.database, object.ulid);
-            let body = Bytes::from(encoded.bytes);
-            let put = self.bucket.put(&key, body, PutMode::Overwrite).await?;
-            if put.value == Put::Refused {
-                return Ok(MergeOutcome::Nothing(MergeGaveUp::NotStored));
-            }
-        }
-        let job = JobRecord {
-            id: claim.unwrap_or(object.ulid),
-            kind: JobKind::Merge,
-            table: Some(task.job.table),
-            inputs: u32::try_from(task.job.inputs.len()).unwrap_or(u32::MAX),
-            outputs: u32::from(add.is_some()),
-            rows,
-            bytes_in,
-            bytes_out,
-            duration_ms: millis(self.elapsed(&task)),
-            finished: self.bucket.clock().now().unwrap_or_default(),
-            version: 0,
-        };
-        let replacement = Replacement {
-            table: task.job.table,
-            remove: task.job.inputs.clone(),
-            object: add.is_some().then_some(object),
-            add: add.into_iter().collect(),
-            floor: task.cutoff.filter(|cutoff| task.has_expired_rows(*cutoff)),
-            claim,
-            job,
-        };
-        let outcome = self
-            .manifests
-            .replace(task.database, task.manifest, &replacement)
-            .await?;
-        Ok(match outcome {
-            ReplaceOutcome::Committed(current) => MergeOutcome::Done {
-                current,
-                rows,
-                bytes_in,
-                bytes_out,
-            },
-            ReplaceOutcome::GivenUp(reason) => MergeOutcome::Nothing(reason.into()),
-            ReplaceOutcome::Unknown { reason } => {
-                MergeOutcome::Nothing(MergeGaveUp::Unknown(reason))
-            }
-        })
-    }
 }
 
 /// How old the catalog may be by which a merge goes.
 const CATALOG_AGE: Duration = Duration::from_secs(5);
-
-impl Task {
-    /// Whether rows before a time may be left out.
-    fn has_expired_rows(&self, cutoff: i64) -> bool {
-        self.job.inputs.iter().any(|input| input.min_time < cutoff)
-    }
-
-    /// What is left out of the rows of an input.
-    fn filter(&self, section: &Section) -> RowFilter {
-        RowFilter::of(&self.manifest.value, section, self.cutoff)
-    }
-
-    /// The output as the manifest will know it.
-    fn section(&self, object: DrawnObject, encoded: &EncodedSection) -> Section {
-        Section {
-            object: object.ulid,
-            offset: 0,
-            in_bundle: false,
-            length: encoded.bytes.len() as u64,
-            footer_length: encoded.footer_length,
-            table: self.job.table,
-            first_day: self.job.first_day,
-            last_day: self.job.last_day,
-            above: self.job.above,
-            upto: self.job.upto,
-            rows: encoded.rows,
-            min_time: encoded.min_time,
-            max_time: encoded.max_time,
-            tags: encoded.tags.clone(),
-            crc32c: Some(encoded.crc32c),
-            footer_crc32c: Some(encoded.footer_crc32c),
-            // Every delete at or below the mark was known, and was applied to the inputs that it applies to.
-            cleaned: self.manifest.value.low_water_mark,
-            added: 0,
-            dropped: None,
-            origin: None,
-        }
-    }
-}
-
-/// The most bytes of inputs, so many of them, that surely fit into so much memory.
-pub(crate) fn fitting_inputs(memory_bytes: u64, inputs: usize) -> u64 {
-    let windows = (inputs as u64).saturating_mul(2 * MIN_WINDOW_BYTES);
-    memory_bytes.saturating_sub(BASE_MEMORY_BYTES.saturating_add(windows))
-}
-
-/// About how many bytes of memory a job needs at least: its output in memory, and of each input a window.
-fn memory_needed(job: &MergeJob) -> u64 {
-    let windows = job
-        .inputs
-        .iter()
-        .map(|input| input.length.min(MIN_WINDOW_BYTES));
-    BASE_MEMORY_BYTES
-        .saturating_add(job.bytes())
-        .saturating_add(2 * windows.sum::<u64>())
-}
-
-/// About the least that can be read of a section at once.
-const MIN_WINDOW_BYTES: u64 = 1 << 20;
-
-/// What is left of the memory is for the inputs.
-fn read_sizes(job: &MergeJob, limits: &JobLimits) -> ReadSizes {
-    let left = limits.max_memory_bytes.saturating_sub(job.bytes());
-    sizes_within(left, job.inputs.len())
-}
-
-/// How much is read at once of so many inputs, with so much memory for them and for the merge itself.
-pub(super) fn sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
-    let left = memory_bytes.saturating_sub(BASE_MEMORY_BYTES);
-    let share = left / (2 * inputs.max(1) as u64);
-    let window_bytes = share.clamp(MIN_WINDOW_BYTES, MAX_WINDOW_BYTES);
-    ReadSizes {
-        whole_bytes: WHOLE_BYTES.min(2 * window_bytes),
-        window_bytes,
-    }
-}

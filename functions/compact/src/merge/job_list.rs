@@ -88,6 +88,7 @@ impl MergeJob {
             above: self.above,
             upto: self.upto,
             inputs: inputs.collect(),
+            bytes: self.bytes(),
             reason: self.reason,
         }
     }
@@ -127,6 +128,9 @@ pub struct MergeJobRef {
     pub upto: Stamp,
     /// The sections.
     pub inputs: Vec<InputRef>,
+    /// The length of all inputs in bytes; 0 if the job was handed out by an earlier release.
+    #[serde(default)]
+    pub bytes: u64,
     /// Why.
     pub reason: MergeReason,
 }

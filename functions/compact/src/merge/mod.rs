@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   plan      which sections, from what the manifest says of them          no request
+//!   queue     the most urgent merges of many tables                        no request
 //!   read      their bytes, a window of each at a time                      GETs
 //!   blocks    the rows of all inputs, block by block, in the order of the key
 //!   encode    the output, as it grows
@@ -13,6 +14,7 @@
 //! left the manifest meanwhile, is refused by its commit.
 
 mod blocks;
+mod commit;
 mod component;
 mod error;
 mod hull;
@@ -20,7 +22,9 @@ mod input;
 mod job;
 mod job_list;
 mod key;
+mod memory;
 mod plan;
+mod queue;
 mod range;
 mod scan;
 mod source;
@@ -30,10 +34,10 @@ mod tests;
 
 pub use error::MergeError;
 pub use hull::Hull;
-pub(crate) use job::fitting_inputs;
 pub use job::{JobLimits, MergeGaveUp, MergeOutcome, Merger};
 pub use job_list::{InputRef, MergeJob, MergeJobRef, MergeReason};
-pub(crate) use plan::urgency;
+pub(crate) use memory::{fitting_inputs, inputs_within};
 pub use plan::{MergePolicy, TablePlan, TableState, plan_table};
+pub(crate) use queue::MergeQueue;
 pub(crate) use scan::{Scan, ScanEnd};
 pub(crate) use stream::RowSink;

@@ -105,12 +105,18 @@ pub struct TablePlan {
     pub expired: Vec<Arc<Section>>,
 }
 
+/// What comes first is less: number of inputs, cost, table, day, stamp.
+pub(super) type Urgency = (Reverse<usize>, u64, TableId, i32, u64);
+
+/// Below this, merges cost the same: their requests take longer than their bytes. Neighbouring tables then come together.
+const SAME_COST_BYTES: u64 = 1 << 20;
+
 /// What rids queries of most sections comes first, then what costs least.
-pub(crate) fn urgency(job: &MergeJob) -> (Reverse<usize>, u64, TableId, i32, u64) {
+pub(super) fn urgency(job: &MergeJob) -> Urgency {
     let bytes = job.bytes();
     (
         Reverse(job.inputs.len()),
-        bytes,
+        if bytes < SAME_COST_BYTES { 0 } else { bytes },
         job.table,
         job.first_day,
         job.above.as_u64(),

@@ -14,7 +14,8 @@ use neap_schema::DatabaseId;
 use super::{
     JobLimits, MergeError,
     input::RowFilter,
-    job::{PARALLEL_OPENS, sizes_within},
+    job::PARALLEL_OPENS,
+    memory::sizes_within,
     source::Source,
     stream::{MergeStream, Progress, RowSink},
 };

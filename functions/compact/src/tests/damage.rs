@@ -110,6 +110,7 @@ async fn a_flush_takes_in_what_can_be_read_and_records_the_rest() {
     };
     let lost = LostRows {
         table: a,
+        last_table: None,
         rows: 2,
         min_time: 7_000_000_000,
         max_time: NOW,

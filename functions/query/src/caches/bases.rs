@@ -477,7 +477,7 @@ impl BaseWanted<'_> {
             .sections
             .iter()
             .any(|section| section.table == table)
-            || manifest.pages.iter().any(|page| page.table == table)
+            || manifest.pages.iter().any(|page| page.may_hold(table))
     }
 
     fn id_of_entry(&self, entry: &CacheEntry, deletes: &[(SegmentName, Condition)]) -> BaseId {

@@ -19,6 +19,7 @@ fn page() -> PageRef {
         offset: 238,
         size_bytes: 1_000,
         table: TableId::new(3),
+        last_table: None,
         first_day: 0,
         last_day: 1,
         min_time: 5,
@@ -46,6 +47,7 @@ fn damage() {
     };
     let lost = LostRows {
         table: TableId::new(3),
+        last_table: None,
         rows: 4,
         min_time: -5,
         max_time: 6,
@@ -427,6 +429,21 @@ fn version_four() {
     "#);
     let json = serde_json::to_string(&manifest).unwrap();
     assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+}
+
+#[test]
+fn pages_of_one_table_and_of_several() {
+    let one = serde_json::to_value(page()).unwrap();
+    assert_eq!(one.get("last_table"), None);
+    let several = PageRef {
+        last_table: Some(TableId::new(8)),
+        ..page()
+    };
+    let json = serde_json::to_value(&several).unwrap();
+    assert_eq!(json["table"], 3);
+    assert_eq!(json["last_table"], 8);
+    assert_eq!(serde_json::from_value::<PageRef>(json).unwrap(), several);
+    assert_eq!(serde_json::from_value::<PageRef>(one).unwrap(), page());
 }
 
 #[test]

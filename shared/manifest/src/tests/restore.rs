@@ -93,6 +93,7 @@ async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
     site.flush(&[(1, 0)]).await;
     let lost = |table| LostRows {
         table: TableId::new(table),
+        last_table: None,
         rows: 2,
         min_time: 3,
         max_time: 4,

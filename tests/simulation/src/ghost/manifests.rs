@@ -44,7 +44,7 @@ fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String
         return Some(format!("{rows} rows in {} sections", sections.len()));
     }
     let outside = sections.iter().find(|section| {
-        section.table != page.table
+        !page.may_hold(section.table)
             || section.first_day < page.first_day
             || section.last_day > page.last_day
             || section.min_time < page.min_time
@@ -304,16 +304,23 @@ impl Ghost {
     fn count(&mut self, before: &Commit, commit: &Commit) {
         let counts = &mut self.counts;
         counts.commits += 1;
-        let job = commit.value.jobs.last().filter(|job| {
-            let known = before.value.jobs.last().map(|known| known.id);
-            known != Some(job.id)
-        });
-        match job.map(|job| job.kind) {
-            Some(JobKind::Merge) => counts.merged += 1,
-            Some(JobKind::Expire) => counts.expired += 1,
-            Some(JobKind::Drop) => counts.dropped += 1,
-            Some(JobKind::Flush | JobKind::Cache | JobKind::Quarantine) | None => {}
+        let known: BTreeSet<_> = before.value.jobs.iter().map(|job| job.id).collect();
+        let new = commit
+            .value
+            .jobs
+            .iter()
+            .filter(|job| !known.contains(&job.id));
+        let mut merged = 0;
+        for job in new {
+            match job.kind {
+                JobKind::Merge => merged += 1,
+                JobKind::Expire => counts.expired += 1,
+                JobKind::Drop => counts.dropped += 1,
+                JobKind::Flush | JobKind::Cache | JobKind::Quarantine => {}
+            }
         }
+        counts.merged += merged;
+        counts.merged_together += usize::from(merged > 1);
         counts.deletes += usize::from(commit.value.deletes.len() > before.value.deletes.len());
         counts.pages += commit.pages.difference(&before.pages).count();
         let condemned = |commit: &Commit, is_wanted: fn(&Dropped) -> bool| {

@@ -223,6 +223,8 @@ pub(crate) struct Counts {
     pub(crate) past_answers: usize,
     pub(crate) copies: usize,
     pub(crate) merged: usize,
+    /// Commits of several merges.
+    pub(crate) merged_together: usize,
     pub(crate) expired: usize,
     pub(crate) dropped: usize,
     pub(crate) deletes: usize,
@@ -245,6 +247,7 @@ impl Counts {
             past_answers: self.past_answers + other.past_answers,
             copies: self.copies + other.copies,
             merged: self.merged + other.merged,
+            merged_together: self.merged_together + other.merged_together,
             expired: self.expired + other.expired,
             dropped: self.dropped + other.dropped,
             deletes: self.deletes + other.deletes,

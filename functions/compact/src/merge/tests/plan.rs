@@ -368,6 +368,7 @@ fn a_job_is_handed_over_by_the_places_of_its_inputs() {
           "offset": 0
         }
       ],
+      "bytes": 6,
       "reason": "settled"
     }
     "#);

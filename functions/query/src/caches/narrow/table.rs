@@ -272,11 +272,11 @@ impl NarrowedTable {
         let manifest = &snapshot.manifest.value;
         let sections = manifest.sections.iter();
         let mut sections = sections.filter(|section| section.table == table);
-        let mut pages = manifest.pages.iter().filter(|page| page.table == table);
+        let mut pages = manifest.pages.iter().filter(|page| page.may_hold(table));
         let segments = snapshot.tail.iter().flat_map(|segment| segment.tables());
         let mut segments = segments.filter(|rows| rows.table == table);
         let lost = manifest.reported_damage().flat_map(|record| &record.lost);
-        let mut lost = lost.filter(|rows| rows.table == table);
+        let mut lost = lost.filter(|rows| rows.may_be_of(table));
         lost.all(|rows| rows.min_time >= from)
             && sections.all(|section| section.min_time >= from)
             && pages.all(|page| page.min_time >= from)

@@ -1,0 +1,244 @@
+//! The commit of merges: their outputs in one object, in the place of their inputs.
+
+use bytes::Bytes;
+use neap_bucket::{Put, PutMode, Versioned};
+use neap_manifest::{
+    DrawnObject, JobKind, JobRecord, Manifest, ReplaceAllOutcome, Replacement, Section,
+};
+use neap_schema::DatabaseId;
+use ulid::Ulid;
+
+use super::{
+    MergeError, MergeGaveUp, MergeJob, MergeOutcome, Merger,
+    job::{Base, MergeResult},
+};
+use crate::{EncodedSection, flush::millis};
+
+/// A merge whose output waits for the commit.
+pub(super) struct Merged {
+    pub(super) job: MergeJob,
+    /// Rows before this time have expired.
+    pub(super) cutoff: Option<i64>,
+    pub(super) claim: Option<Ulid>,
+    pub(super) encoded: EncodedSection,
+}
+
+impl Merged {
+    /// Whether rows before a time may be left out.
+    fn has_expired_rows(&self, cutoff: i64) -> bool {
+        self.job.inputs.iter().any(|input| input.min_time < cutoff)
+    }
+
+    /// The output as the manifest will know it.
+    fn section(&self, base: &Base, object: DrawnObject, offset: u64) -> Section {
+        let encoded = &self.encoded;
+        Section {
+            object: object.ulid,
+            offset,
+            // Until it is known how many there are.
+            in_bundle: false,
+            length: encoded.bytes.len() as u64,
+            footer_length: encoded.footer_length,
+            table: self.job.table,
+            first_day: self.job.first_day,
+            last_day: self.job.last_day,
+            above: self.job.above,
+            upto: self.job.upto,
+            rows: encoded.rows,
+            min_time: encoded.min_time,
+            max_time: encoded.max_time,
+            tags: encoded.tags.clone(),
+            crc32c: Some(encoded.crc32c),
+            footer_crc32c: Some(encoded.footer_crc32c),
+            // Every delete at or below the mark was known, and was applied to the inputs that it applies to.
+            cleaned: base.manifest.value.low_water_mark,
+            added: 0,
+            dropped: None,
+            origin: None,
+        }
+    }
+}
+
+/// What one commit puts and changes.
+#[derive(Default)]
+struct MergeBundle {
+    bytes: Vec<u8>,
+    replacements: Vec<Replacement>,
+}
+
+impl MergeBundle {
+    fn add(&mut self, base: &Base, object: DrawnObject, merged: Merged, job: JobRecord) {
+        let (rows, bytes_in) = (merged.encoded.rows, merged.job.bytes());
+        let offset = self.bytes.len() as u64;
+        let add = (rows > 0).then(|| merged.section(base, object, offset));
+        let bytes_out = add.as_ref().map_or(0, |section| section.length);
+        let floor = merged
+            .cutoff
+            .filter(|cutoff| merged.has_expired_rows(*cutoff));
+        if add.is_some() && self.bytes.is_empty() {
+            self.bytes = merged.encoded.bytes;
+        } else if add.is_some() {
+            self.bytes.extend_from_slice(&merged.encoded.bytes);
+        }
+        self.replacements.push(Replacement {
+            table: merged.job.table,
+            object: add.is_some().then_some(object),
+            floor,
+            claim: merged.claim,
+            job: JobRecord {
+                id: merged.claim.unwrap_or(object.ulid),
+                table: Some(merged.job.table),
+                inputs: u32::try_from(merged.job.inputs.len()).unwrap_or(u32::MAX),
+                outputs: u32::from(add.is_some()),
+                rows,
+                bytes_in,
+                bytes_out,
+                ..job
+            },
+            add: add.into_iter().collect(),
+            remove: merged.job.inputs,
+        });
+    }
+
+    /// Notes in the sections whether there are several, and so how their object is called.
+    fn name_object(&mut self) {
+        let sections = self.replacements.iter().map(|one| one.add.len());
+        let in_bundle = sections.sum::<usize>() > 1;
+        let sections = self.replacements.iter_mut().flat_map(|one| &mut one.add);
+        for section in sections {
+            section.in_bundle = in_bundle;
+        }
+    }
+
+    /// What is reported of the merges if they are committed.
+    fn done(&self) -> Vec<MergeOutcome> {
+        let jobs = self.replacements.iter().map(|one| one.job);
+        let done = jobs.map(|job| MergeOutcome::Done {
+            rows: job.rows,
+            bytes_in: job.bytes_in,
+            bytes_out: job.bytes_out,
+        });
+        done.collect()
+    }
+}
+
+impl Merger {
+    /// Stores the outputs in one object and puts them in the place of the inputs, in one commit. The claims in
+    /// `release` end with it.
+    pub(super) async fn commit(
+        &self,
+        base: Base,
+        merged: Vec<Result<Result<Merged, MergeGaveUp>, MergeError>>,
+        release: &[Ulid],
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Vec<MergeResult>, MergeError> {
+        let object = DrawnObject::draw(&self.bucket);
+        let job = self.job_record(&base);
+        let mut bundle = MergeBundle::default();
+        let mut results = Vec::new();
+        for one in merged {
+            results.push(match (one, object) {
+                (Ok(Ok(one)), Some(object)) => {
+                    bundle.add(&base, object, one, job);
+                    None
+                }
+                (Ok(Ok(_)), None) => Some(Ok(MergeOutcome::Nothing(MergeGaveUp::NoDate))),
+                (Ok(Err(reason)), _) => Some(Ok(MergeOutcome::Nothing(reason))),
+                (Err(error), _) => Some(Err(error)),
+            });
+        }
+        let outcomes = self.commit_bundle(base, bundle, release, known).await?;
+        let mut outcomes = outcomes.into_iter();
+        let not_stored = MergeOutcome::Nothing(MergeGaveUp::NotStored);
+        let results = results.into_iter().map(|result| {
+            result.unwrap_or_else(|| Ok(outcomes.next().unwrap_or_else(|| not_stored.clone())))
+        });
+        Ok(results.collect())
+    }
+
+    fn job_record(&self, base: &Base) -> JobRecord {
+        JobRecord {
+            id: Ulid::nil(),
+            kind: JobKind::Merge,
+            table: None,
+            inputs: 0,
+            outputs: 0,
+            rows: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: millis(self.elapsed(base)),
+            finished: self.bucket.clock().now().unwrap_or_default(),
+            version: 0,
+        }
+    }
+
+    /// What became of each replacement of a bundle; nothing if it could not be stored.
+    async fn commit_bundle(
+        &self,
+        base: Base,
+        mut bundle: MergeBundle,
+        release: &[Ulid],
+        known: &mut Option<Versioned<Manifest>>,
+    ) -> Result<Vec<MergeOutcome>, MergeError> {
+        bundle.name_object();
+        let mut outcomes = bundle.done();
+        let MergeBundle {
+            bytes,
+            replacements,
+        } = bundle;
+        let (database, manifest) = (base.database, base.manifest);
+        if replacements.is_empty() {
+            self.release(database, &manifest, release).await?;
+            *known = Some(manifest);
+            return Ok(outcomes);
+        }
+        if let Some(section) = replacements.iter().find_map(|one| one.add.first()) {
+            let key = section.key(database);
+            let put = self
+                .bucket
+                .put(&key, Bytes::from(bytes), PutMode::Overwrite);
+            if put.await?.value == Put::Refused {
+                return Ok(Vec::new());
+            }
+        }
+        let replaced =
+            self.manifests
+                .replace_all(database, manifest.clone(), &replacements, release);
+        let (current, refused) = match replaced.await? {
+            ReplaceAllOutcome::Settled(replaced) => {
+                let refused = replaced.refused.into_iter();
+                let refused: Vec<_> = refused.map(|one| one.map(MergeGaveUp::from)).collect();
+                (replaced.current, refused)
+            }
+            ReplaceAllOutcome::Unknown { reason } => {
+                let unknown = Some(MergeGaveUp::Unknown(reason));
+                (manifest, vec![unknown; replacements.len()])
+            }
+        };
+        if refused.iter().all(Option::is_some) {
+            let claims = replacements.iter().filter_map(|one| one.claim);
+            let claims: Vec<_> = claims.chain(release.iter().copied()).collect();
+            self.release(database, &current, &claims).await?;
+        }
+        *known = Some(current);
+        for (outcome, refused) in outcomes.iter_mut().zip(refused) {
+            if let Some(reason) = refused {
+                *outcome = MergeOutcome::Nothing(reason);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn release(
+        &self,
+        database: DatabaseId,
+        manifest: &Versioned<Manifest>,
+        jobs: &[Ulid],
+    ) -> Result<(), MergeError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let released = self.manifests.release(database, manifest.clone(), jobs);
+        Ok(released.await?)
+    }
+}

@@ -1,0 +1,52 @@
+//! The merges of a plan over many tables: as many as can be run, without what the manifest says of their inputs.
+
+use super::{
+    MergeJob, MergeJobRef,
+    plan::{Urgency, urgency},
+};
+use crate::Debt;
+
+/// Keeps the most urgent merges of those that are found.
+#[derive(Debug)]
+pub(crate) struct MergeQueue {
+    limit: usize,
+    jobs: Vec<(Urgency, MergeJobRef)>,
+    debt: Debt,
+}
+
+impl MergeQueue {
+    /// A queue that keeps so many merges.
+    pub(crate) fn of(limit: usize) -> Self {
+        Self {
+            limit,
+            jobs: Vec::new(),
+            debt: Debt::default(),
+        }
+    }
+
+    /// Adds the merges of a table.
+    pub(crate) fn add(&mut self, jobs: &[MergeJob]) {
+        self.debt = [self.debt, Debt::of(jobs)].into_iter().sum();
+        let references = jobs.iter().map(|job| (urgency(job), job.reference()));
+        self.jobs.extend(references);
+        if self.jobs.len() >= self.limit.saturating_mul(2).max(64) {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        self.jobs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.jobs.truncate(self.limit);
+    }
+
+    /// All merges that were added.
+    pub(crate) fn debt(&self) -> Debt {
+        self.debt
+    }
+
+    /// Those that are kept, the most urgent first.
+    pub(crate) fn most_urgent(mut self) -> Vec<MergeJobRef> {
+        self.shrink();
+        self.jobs.into_iter().map(|(_, job)| job).collect()
+    }
+}

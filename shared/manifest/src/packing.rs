@@ -1,0 +1,220 @@
+//! How sections are divided into pages: a table with many has pages of its own, the others share pages.
+
+use neap_schema::TableId;
+
+use crate::SectionWithFooter;
+
+/// A page of fewer sections saves less in the manifest than its reference and its request cost.
+pub(crate) const MIN_PAGE_SECTIONS: usize = 8;
+
+/// The maximum number of sections in a page, so that a query of one table or a short time reads few entries of others.
+pub(crate) const MAX_PAGE_SECTIONS: usize = 256;
+
+/// The maximum number of bytes of footers in a page.
+pub(crate) const MAX_PAGE_FOOTERS: u64 = 4 << 20;
+
+/// With many tables, a table has a page of its own only from so many sections on: a reference to a page for each table
+/// would make the manifest as large as the sections themselves.
+const OWN_PAGE_SECTIONS: usize = MAX_PAGE_SECTIONS / 2;
+
+/// The tables are many when there are more than this part of the sections that a manifest should hold.
+const MANY_TABLES: usize = 8;
+
+/// Whether tables are so many that those with few sections share pages. Where they are fewer, their last few sections
+/// have room in a manifest that should hold `inline` sections.
+pub(crate) fn are_many(tables: usize, inline: usize) -> bool {
+    tables > inline / MANY_TABLES
+}
+
+/// What fits into a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageLimits {
+    /// A table with at least so many sections has pages of its own.
+    pub(crate) own: usize,
+    /// The maximum number of sections.
+    pub(crate) sections: usize,
+    /// The maximum number of bytes of their footers.
+    pub(crate) footer_bytes: u64,
+}
+
+impl PageLimits {
+    /// The limits where sections of so many tables are divided, for a manifest that should hold `inline` sections.
+    pub(crate) fn of(tables: usize, inline: usize) -> Self {
+        Self {
+            own: match are_many(tables, inline) {
+                true => OWN_PAGE_SECTIONS,
+                false => MIN_PAGE_SECTIONS,
+            },
+            sections: MAX_PAGE_SECTIONS,
+            footer_bytes: MAX_PAGE_FOOTERS,
+        }
+    }
+}
+
+/// What pages are made of.
+pub(crate) trait PageEntry {
+    /// The table.
+    fn table(&self) -> TableId;
+
+    /// The bytes of its footer in a page.
+    fn footer_bytes(&self) -> u64;
+}
+
+impl PageEntry for SectionWithFooter {
+    fn table(&self) -> TableId {
+        self.section.table
+    }
+
+    fn footer_bytes(&self) -> u64 {
+        self.footer.as_ref().map_or(0, |footer| footer.len() as u64)
+    }
+}
+
+/// The number of tables of entries that are in the order of their tables.
+pub(crate) fn count_tables<T: PageEntry>(entries: &[T]) -> usize {
+    entries
+        .chunk_by(|one, next| one.table() == next.table())
+        .count()
+}
+
+/// Divides entries, in the order of their tables, into pages. Only a table without pages of its own shares one, and it
+/// is in one of them as a whole.
+pub(crate) fn divide<T: PageEntry>(entries: Vec<T>, limits: &PageLimits) -> Vec<Vec<T>> {
+    let mut pages = Vec::new();
+    let mut sharing = Vec::new();
+    for table in by_table(entries) {
+        if table.len() >= limits.own || footer_bytes(&table) > limits.footer_bytes {
+            pages.extend(cut(table, limits));
+        } else {
+            sharing.push(table);
+        }
+    }
+    pages.extend(share(sharing, limits));
+    pages
+}
+
+fn by_table<T: PageEntry>(entries: Vec<T>) -> Vec<Vec<T>> {
+    let mut tables: Vec<Vec<T>> = Vec::new();
+    for entry in entries {
+        match tables.last_mut() {
+            Some(table) if table.first().map(T::table) == Some(entry.table()) => table.push(entry),
+            _ => tables.push(vec![entry]),
+        }
+    }
+    tables
+}
+
+fn footer_bytes<T: PageEntry>(entries: &[T]) -> u64 {
+    entries.iter().map(T::footer_bytes).sum()
+}
+
+/// Divides the entries of one table.
+fn cut<T: PageEntry>(table: Vec<T>, limits: &PageLimits) -> Vec<Vec<T>> {
+    let mut pages = Vec::new();
+    let mut page: Vec<T> = Vec::new();
+    let mut bytes = 0;
+    for entry in table {
+        let more = entry.footer_bytes();
+        if page.len() == limits.sections || !page.is_empty() && bytes + more > limits.footer_bytes {
+            pages.push(std::mem::take(&mut page));
+            bytes = 0;
+        }
+        bytes += more;
+        page.push(entry);
+    }
+    pages.push(page);
+    pages
+}
+
+/// Puts tables together in pages of about the same number of sections.
+fn share<T: PageEntry>(tables: Vec<Vec<T>>, limits: &PageLimits) -> Vec<Vec<T>> {
+    let count: usize = tables.iter().map(Vec::len).sum();
+    let target = count.div_ceil(count.div_ceil(limits.sections).max(1));
+    let mut pages = Vec::new();
+    let mut page: Vec<T> = Vec::new();
+    let mut bytes = 0;
+    for table in tables {
+        let more = footer_bytes(&table);
+        let is_full = page.len() >= target
+            || page.len() + table.len() > limits.sections
+            || bytes + more > limits.footer_bytes;
+        if is_full && !page.is_empty() {
+            pages.push(std::mem::take(&mut page));
+            bytes = 0;
+        }
+        bytes += more;
+        page.extend(table);
+    }
+    if !page.is_empty() {
+        pages.push(page);
+    }
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Entry(u32, u64);
+
+    impl PageEntry for Entry {
+        fn table(&self) -> TableId {
+            TableId::new(self.0)
+        }
+
+        fn footer_bytes(&self) -> u64 {
+            self.1
+        }
+    }
+
+    fn entries(tables: &[usize]) -> Vec<Entry> {
+        let tables = (1..).zip(tables);
+        let of_table = |(table, count): (u32, &usize)| vec![table; *count];
+        tables
+            .flat_map(of_table)
+            .map(|table| Entry(table, 10))
+            .collect()
+    }
+
+    const LIMITS: PageLimits = PageLimits {
+        own: 64,
+        sections: 256,
+        footer_bytes: 10_000,
+    };
+
+    #[test]
+    fn tables_with_few_sections_share_pages_of_about_the_same_size() {
+        let pages = divide(entries(&[1; 260]), &LIMITS);
+        let sizes: Vec<_> = pages.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [130, 130]);
+    }
+
+    #[test]
+    fn a_table_with_many_sections_does_not_divide_the_pages_of_the_others() {
+        let pages = divide(entries(&[3, 100, 3, 300]), &LIMITS);
+        let sizes: Vec<_> = pages.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [100, 256, 44, 6]);
+    }
+
+    proptest! {
+        #[test]
+        fn pages_hold_every_section_once_within_the_limits(
+            tables in proptest::collection::vec(1usize..400, 0..40),
+        ) {
+            let pages = divide(entries(&tables), &LIMITS);
+            for page in &pages {
+                prop_assert!(!page.is_empty() && page.len() <= LIMITS.sections);
+                prop_assert!(footer_bytes(page) <= LIMITS.footer_bytes);
+            }
+            for (table, count) in (1..).zip(&tables) {
+                let of_table = |page: &&Vec<Entry>| page.iter().any(|entry| entry.0 == table);
+                let with: Vec<_> = pages.iter().filter(of_table).collect();
+                let entries = with.iter().flat_map(|page| page.iter());
+                prop_assert_eq!(entries.filter(|entry| entry.0 == table).count(), *count);
+                prop_assert!(*count >= LIMITS.own || with.len() == 1);
+            }
+        }
+    }
+}

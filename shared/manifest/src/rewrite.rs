@@ -1,0 +1,316 @@
+//! What a commit of replacements has to put before: what is left of pages that sections leave, and pages of what leaves.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::BytesMut;
+use futures::TryStreamExt;
+use neap_bucket::{Key, PutMode, Versioned};
+use neap_schema::{DatabaseId, TableId};
+
+use crate::{
+    DrawnObject, Manifest, ManifestError, ManifestStore, PageRef, ReplaceRefused, Section,
+    SectionWithFooter, graves,
+    packing::{MIN_PAGE_SECTIONS, divide},
+    page::{self, PagePlace},
+    replace::{Checked, CheckedSet, no_date},
+    section::SectionPlace,
+    spill::Spill,
+    store::DecodedPage,
+};
+
+/// When more sections than this leave in one commit, they are written down in pages of their own, so that the manifest
+/// does not remember each of them.
+const MAX_LISTED: usize = 128;
+
+/// A manifest with so many times the sections that it should hold moves some to pages with any commit. Otherwise only
+/// flushes do it.
+const FAR_TOO_MANY: usize = 2;
+
+/// A page of which sections leave.
+pub(crate) struct Rewritten {
+    pub(crate) old: PageRef,
+    pub(crate) new: Option<PageRef>,
+    /// What is left of it, if that is too little for a page.
+    pub(crate) inline: Vec<Arc<Section>>,
+    pub(crate) removed: Vec<Arc<Section>>,
+}
+
+impl Rewritten {
+    /// Whether nothing is left of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.new.is_none() && self.inline.is_empty()
+    }
+}
+
+/// Where the sections are that leave, and what was put for the commit.
+pub(crate) struct Prepared {
+    /// What leaves.
+    pub(crate) inputs: BTreeSet<SectionPlace>,
+    pub(crate) rewritten: Vec<Rewritten>,
+    /// The pages that were looked at: nothing else in them lies between the inputs.
+    pub(crate) examined: BTreeSet<PagePlace>,
+    /// Pages of what leaves; none: each section is remembered by itself, or with its page.
+    pub(crate) graves: Vec<PageRef>,
+    pub(crate) object: Option<DrawnObject>,
+    pub(crate) spill: Option<Spill>,
+}
+
+/// What is left of a page when sections have left it.
+struct Left {
+    old: PageRef,
+    kept: Vec<SectionWithFooter>,
+    removed: Vec<Arc<Section>>,
+}
+
+/// Replacements that can't be made, and why.
+pub(crate) type Refused = BTreeMap<usize, ReplaceRefused>;
+
+/// Where the inputs of replacements are in one version of a manifest.
+struct Survey<'a> {
+    by_place: BTreeMap<SectionPlace, usize>,
+    by_table: BTreeMap<TableId, Vec<(usize, &'a Checked<'a>)>>,
+    found: BTreeMap<usize, usize>,
+    refused: Refused,
+}
+
+impl<'a> Survey<'a> {
+    fn of(set: &'a CheckedSet<'a>, base: &Versioned<Manifest>) -> Self {
+        let mut survey = Self {
+            by_place: BTreeMap::new(),
+            by_table: BTreeMap::new(),
+            found: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        };
+        for (number, one) in set.pending() {
+            survey.found.insert(number, 0);
+            let places = one.inputs.iter().map(|place| (*place, number));
+            survey.by_place.extend(places);
+            let of_table = survey.by_table.entry(one.what.table).or_default();
+            let is_met = |(_, other): &(usize, &Checked<'_>)| {
+                one.must_be_closed() && other.must_be_closed() && one.hull.meets_hull(&other.hull)
+            };
+            if of_table.iter().any(is_met) {
+                // As if the others had been committed before it.
+                survey.refused.insert(number, ReplaceRefused::NotClosed);
+            }
+            of_table.push((number, one));
+            if one
+                .what
+                .object
+                .is_some_and(|object| !object.may_be_named(base))
+            {
+                survey.refused.insert(number, ReplaceRefused::ObjectTooOld);
+            }
+        }
+        survey
+    }
+
+    /// Counts a section that is an input, and notes whether it lies between inputs if it is none. Whether it leaves.
+    fn look_at(&mut self, section: &Section) -> bool {
+        if let Some(number) = self.by_place.get(&section.place()) {
+            *self.found.entry(*number).or_default() += 1;
+            return true;
+        }
+        let of_table = self.by_table.get(&section.table);
+        for (number, one) in of_table.into_iter().flatten() {
+            if one.must_be_closed() && one.hull.meets(section) {
+                let reason = ReplaceRefused::NotClosed;
+                self.refused.entry(*number).or_insert(reason);
+            }
+        }
+        false
+    }
+
+    fn meets_page(&self, page: &PageRef) -> bool {
+        let of_tables = self.by_table.range(page.tables());
+        let mut of_tables = of_tables.flat_map(|(_, all)| all);
+        of_tables.any(|(_, one)| one.hull.meets_page(page))
+    }
+
+    /// What can't be made after all sections were looked at.
+    fn refused(mut self) -> Refused {
+        for (number, one) in self.by_table.values().flatten() {
+            if self.found.get(number).copied().unwrap_or(0) < one.inputs.len() {
+                self.refused.insert(*number, ReplaceRefused::InputsGone);
+            }
+        }
+        self.refused
+    }
+}
+
+impl ManifestStore {
+    /// Finds the sections that leave, and puts what the commit names. Refused are those replacements that can't be made
+    /// on this base; then nothing is put.
+    pub(crate) async fn prepare(
+        &self,
+        database: DatabaseId,
+        base: &Versioned<Manifest>,
+        set: &CheckedSet<'_>,
+    ) -> Result<Result<Prepared, Refused>, ManifestError> {
+        let manifest = Manifest::successor(base);
+        let mut survey = Survey::of(set, base);
+        let mut removed = Vec::new();
+        for section in &manifest.sections {
+            if survey.look_at(section) {
+                removed.push(Arc::clone(section));
+            }
+        }
+        let met = manifest.pages.iter().filter(|page| survey.meets_page(page));
+        let met: Vec<_> = met.cloned().collect();
+        let mut pages = self.pages_in_turn(database, met.clone());
+        let mut left = Vec::new();
+        for old in &met {
+            let Some(sections) = pages.try_next().await? else {
+                break;
+            };
+            left.extend(Left::of(old, &sections, &mut survey));
+        }
+        drop(pages);
+        let inputs: BTreeSet<_> = survey.by_place.keys().copied().collect();
+        let refused = survey.refused();
+        if !refused.is_empty() {
+            return Ok(Err(refused));
+        }
+        let mut prepared = Prepared {
+            inputs,
+            rewritten: Vec::new(),
+            examined: met.iter().map(PageRef::place).collect(),
+            graves: Vec::new(),
+            object: None,
+            spill: None,
+        };
+        self.write_rest(database, &manifest, left, removed, &mut prepared)
+            .await?;
+        let adding = set.pending().map(|(_, one)| one.what.add.len());
+        prepared.spill = self
+            .spill_rest(database, manifest, &prepared, adding.sum())
+            .await;
+        Ok(Ok(prepared))
+    }
+
+    /// Moves sections that stay to pages, if they are far too many.
+    async fn spill_rest(
+        &self,
+        database: DatabaseId,
+        manifest: Manifest,
+        prepared: &Prepared,
+        adding: usize,
+    ) -> Option<Spill> {
+        let mut rest = manifest;
+        if rest.sections.len() + adding <= FAR_TOO_MANY * self.settings.inline_sections {
+            return None;
+        }
+        let rewritten = prepared.rewritten.iter().map(|page| page.old.place());
+        let rewritten: BTreeSet<_> = rewritten.collect();
+        rest.pages.retain(|page| !rewritten.contains(&page.place()));
+        rest.sections
+            .retain(|section| !prepared.inputs.contains(&section.place()));
+        self.spill_of(database, &rest, adding).await
+    }
+
+    /// Writes new pages of what is left of old ones, and of what leaves if it is much.
+    async fn write_rest(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        left: Vec<Left>,
+        removed: Vec<Arc<Section>>,
+        prepared: &mut Prepared,
+    ) -> Result<(), ManifestError> {
+        let is_page = |kept: &[SectionWithFooter]| kept.len() >= MIN_PAGE_SECTIONS;
+        let graves = self.graves_of(manifest, removed, &left);
+        if !graves.is_empty() || left.iter().any(|page| is_page(&page.kept)) {
+            prepared.object = Some(DrawnObject::draw(&self.bucket).ok_or_else(no_date)?);
+        }
+        let mut body = BytesMut::new();
+        for Left { old, kept, removed } in left {
+            let mut page = Rewritten {
+                old,
+                new: None,
+                inline: Vec::new(),
+                removed,
+            };
+            match prepared.object.filter(|_| is_page(&kept)) {
+                Some(object) => {
+                    page.new = self.append_page(&mut body, object, &kept)?;
+                }
+                None => page.inline = kept.into_iter().map(|one| one.section).collect(),
+            }
+            prepared.rewritten.push(page);
+        }
+        if let Some(object) = prepared.object {
+            for grave in graves {
+                let page = self.append_page(&mut body, object, &grave)?;
+                prepared.graves.extend(page);
+            }
+            let key = Key::Page(database, object.ulid);
+            let put = self.bucket.put(&key, body.freeze(), PutMode::Overwrite);
+            put.await?;
+        }
+        Ok(())
+    }
+
+    /// Pages of what leaves, but for what leaves with its whole page; none if it is little. What a restored database
+    /// needs is kept apart, so that nothing else is kept with it.
+    fn graves_of(
+        &self,
+        manifest: &Manifest,
+        removed: Vec<Arc<Section>>,
+        left: &[Left],
+    ) -> Vec<Vec<SectionWithFooter>> {
+        let of_pages = left.iter().filter(|page| !page.kept.is_empty());
+        let of_pages = of_pages.flat_map(|page| &page.removed).cloned();
+        let mut listed: Vec<_> = removed.into_iter().chain(of_pages).collect();
+        if listed.len() <= MAX_LISTED {
+            return Vec::new();
+        }
+        listed.sort_by_key(|section| section.table);
+        let is_pinned = |section: &Section| {
+            let mut pins = manifest.pins.iter();
+            pins.any(|pin| section.added <= pin.version)
+        };
+        let (pinned, others): (Vec<_>, Vec<_>) = listed
+            .iter()
+            .map(SectionWithFooter::inline)
+            .partition(|one| is_pinned(&one.section));
+        let pages = [pinned, others].into_iter().flat_map(|sections| {
+            let limits = graves::limits(&sections, self.settings.inline_sections);
+            divide(sections, &limits)
+        });
+        pages.collect()
+    }
+
+    /// Appends a page to an object that is being made.
+    pub(crate) fn append_page(
+        &self,
+        body: &mut BytesMut,
+        object: DrawnObject,
+        sections: &[SectionWithFooter],
+    ) -> Result<Option<PageRef>, ManifestError> {
+        let put_id = self.bucket.world().entropy.next_u128();
+        let page = page::encode(sections, put_id).map_err(|error| ManifestError::Impossible {
+            reason: error.to_string(),
+        })?;
+        let start = body.len() as u64;
+        body.extend_from_slice(&page.bytes);
+        Ok(PageRef::of(sections, object.ulid, start, &page))
+    }
+}
+
+impl Left {
+    /// What is left of a page; `None` if it keeps all its sections.
+    fn of(old: &PageRef, sections: &DecodedPage, survey: &mut Survey<'_>) -> Option<Self> {
+        let (removed, kept): (Vec<_>, Vec<_>) = sections
+            .iter()
+            .cloned()
+            .partition(|one| survey.look_at(&one.section));
+        (!removed.is_empty()).then(|| Self {
+            old: old.clone(),
+            kept,
+            removed: removed.into_iter().map(|one| one.section).collect(),
+        })
+    }
+}

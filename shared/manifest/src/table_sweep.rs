@@ -1,0 +1,239 @@
+//! The sections of all tables, table by table, with each page read once.
+//!
+//! ```text
+//!   tables        1    2    3    4    5    6      the sweep goes on -->
+//!   pages        |----a----|   |---b----|
+//!                     |---c---------|             read when a table needs them, dropped when the sweep has passed them
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream};
+use neap_schema::{DatabaseId, TableId};
+
+use crate::{
+    Dropped, Manifest, ManifestError, ManifestStore, PageRef, Section,
+    store::{DecodedPage, PARALLEL_REQUESTS},
+};
+
+/// Reads the sections of tables in ascending order of their ids, without footers. It holds the pages that reach over
+/// the table at which it is, and up to 16 that follow.
+#[derive(Debug)]
+pub struct TableSweep {
+    store: ManifestStore,
+    database: DatabaseId,
+    inline: BTreeMap<TableId, Vec<Arc<Section>>>,
+    /// The pages that reach over the table.
+    reached: Vec<SweptPage>,
+    /// The pages that the sweep has not reached, in the order of their first tables.
+    following: VecDeque<SweptPage>,
+}
+
+#[derive(Debug)]
+struct SweptPage {
+    page: PageRef,
+    /// What reading it gave.
+    head: Option<Result<DecodedPage, ManifestError>>,
+}
+
+impl SweptPage {
+    /// Whether a section of the page may have a day of one of these.
+    fn touches(&self, sections: &[Arc<Section>]) -> bool {
+        let page = &self.page;
+        sections
+            .iter()
+            .any(|section| section.first_day <= page.last_day && page.first_day <= section.last_day)
+    }
+}
+
+impl TableSweep {
+    /// A sweep over the tables of a manifest that was read from the store.
+    pub fn new(store: &ManifestStore, database: DatabaseId, manifest: &Manifest) -> Self {
+        let mut inline: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
+        for section in &manifest.sections {
+            let of_table = inline.entry(section.table).or_default();
+            of_table.push(Arc::clone(section));
+        }
+        let mut pages: Vec<_> = manifest.pages.clone();
+        pages.sort_by_key(|page| (page.table, page.place()));
+        let swept = |page| SweptPage { page, head: None };
+        Self {
+            store: store.clone(),
+            database,
+            inline,
+            reached: Vec::new(),
+            following: pages.into_iter().map(swept).collect(),
+        }
+    }
+
+    /// All sections of a table, which is above those that were asked for before.
+    ///
+    /// # Errors
+    /// A page is damaged or gone, or the store does not answer.
+    pub async fn all_of(&mut self, table: TableId) -> Result<Vec<Arc<Section>>, ManifestError> {
+        let mut sections = self.move_to(table);
+        if self.reached.iter().any(|swept| swept.head.is_none()) {
+            // All pages are read in the end: those that follow at the same time.
+            let all = self.reached.iter().chain(&self.following);
+            let unread = all.filter(|swept| swept.head.is_none());
+            let wanted = unread.take(PARALLEL_REQUESTS.max(self.reached.len()));
+            let wanted = wanted.map(|swept| swept.page.clone()).collect();
+            self.read(wanted).await;
+        }
+        for swept in &self.reached {
+            extend(&mut sections, swept, table)?;
+        }
+        Ok(sections)
+    }
+
+    /// The sections of a table, which is above those that were asked for before, on all days that the manifest's own
+    /// sections of it touch, also through others; none if the manifest itself has none.
+    ///
+    /// # Errors
+    /// A page is damaged or gone, or the store does not answer.
+    pub async fn recent_of(&mut self, table: TableId) -> Result<Vec<Arc<Section>>, ManifestError> {
+        let mut sections = self.move_to(table);
+        // What was read of other days.
+        let mut others = Vec::new();
+        let mut seen = BTreeSet::new();
+        loop {
+            let is_new = |swept: &&SweptPage| {
+                !seen.contains(&swept.page.place()) && swept.touches(&sections)
+            };
+            let touched: Vec<_> = self.reached.iter().filter(is_new).collect();
+            if touched.is_empty() {
+                return Ok(sections);
+            }
+            let places: BTreeSet<_> = touched.iter().map(|swept| swept.page.place()).collect();
+            let unread = touched.iter().filter(|swept| swept.head.is_none());
+            let unread = unread.map(|swept| swept.page.clone()).collect();
+            self.read(unread).await;
+            let is_touched = |swept: &&SweptPage| places.contains(&swept.page.place());
+            for swept in self.reached.iter().filter(is_touched) {
+                extend(&mut others, swept, table)?;
+            }
+            seen.extend(places);
+            add_touched(&mut sections, &mut others);
+        }
+    }
+
+    /// Passes what is below a table, and gives the sections of it that the manifest itself has.
+    fn move_to(&mut self, table: TableId) -> Vec<Arc<Section>> {
+        let is_reached = |swept: &mut SweptPage| swept.page.table <= table;
+        while let Some(swept) = self.following.pop_front_if(is_reached) {
+            self.reached.push(swept);
+        }
+        self.reached
+            .retain(|swept| table <= *swept.page.tables().end());
+        self.inline.remove(&table).unwrap_or_default()
+    }
+
+    /// Reads pages that were not read before.
+    async fn read(&mut self, unread: Vec<PageRef>) {
+        let (store, database) = (self.store.clone(), self.database);
+        let mut heads: BTreeMap<_, _> = stream::iter(unread)
+            .map(|page| {
+                let store = store.clone();
+                async move { (page.place(), store.head(database, &page).await) }
+            })
+            .buffered(PARALLEL_REQUESTS)
+            .collect()
+            .await;
+        for swept in self.reached.iter_mut().chain(&mut self.following) {
+            if heads.is_empty() {
+                return;
+            }
+            if let Some(head) = heads.remove(&swept.page.place()) {
+                swept.head = Some(head);
+            }
+        }
+    }
+}
+
+/// Moves those of `others` to `sections` that have a day of one of these, until there are no more.
+fn add_touched(sections: &mut Vec<Arc<Section>>, others: &mut Vec<Arc<Section>>) {
+    loop {
+        let before = sections.len();
+        let touches = |other: &Arc<Section>, sections: &[Arc<Section>]| {
+            sections.iter().any(|section| {
+                section.first_day <= other.last_day && other.first_day <= section.last_day
+            })
+        };
+        let (touched, rest): (Vec<_>, Vec<_>) = std::mem::take(others)
+            .into_iter()
+            .partition(|other| touches(other, sections));
+        *others = rest;
+        sections.extend(touched);
+        if sections.len() == before {
+            return;
+        }
+    }
+}
+
+/// Adds the sections of a table that a page has.
+fn extend(
+    sections: &mut Vec<Arc<Section>>,
+    swept: &SweptPage,
+    table: TableId,
+) -> Result<(), ManifestError> {
+    match &swept.head {
+        None => Ok(()),
+        Some(Err(error)) => Err(error.clone()),
+        Some(Ok(found)) => {
+            let of_table = found.iter().filter(|one| one.section.table == table);
+            sections.extend(of_table.map(|one| Arc::clone(&one.section)));
+            Ok(())
+        }
+    }
+}
+
+impl ManifestStore {
+    /// Those of some tables that neither a manifest names nor a page of it, also in what can only be read as of earlier
+    /// versions. A damaged page counts as if it had all tables that it reaches over.
+    ///
+    /// # Errors
+    /// A page is gone, or the store does not answer.
+    pub async fn unnamed_tables(
+        &self,
+        database: DatabaseId,
+        manifest: &Manifest,
+        tables: impl IntoIterator<Item = TableId>,
+    ) -> Result<BTreeSet<TableId>, ManifestError> {
+        let tables = tables.into_iter();
+        let mut unnamed: BTreeSet<_> = tables.filter(|it| !manifest.names_table(*it)).collect();
+        let dropped = manifest
+            .condemned
+            .iter()
+            .filter_map(|entry| match &entry.what {
+                Dropped::Page(page) => Some((page, entry.doomed)),
+                Dropped::Section(_) | Dropped::Object(_) => None,
+            });
+        let live = manifest.pages.iter().map(|page| (page, false));
+        // Collected, so that the future is `Send` whatever the lifetimes.
+        let pages: Vec<_> = live.chain(dropped).collect();
+        for (page, is_doomed) in pages {
+            if unnamed.range(page.tables()).next().is_none() {
+                continue;
+            }
+            if page.last_table.is_none() {
+                unnamed.remove(&page.table);
+                continue;
+            }
+            match self.head(database, page).await {
+                Ok(found) => found.iter().for_each(|one| {
+                    unnamed.remove(&one.section.table);
+                }),
+                // A collector has deleted it, and its entry leaves with the next commit.
+                Err(ManifestError::PageGone { .. }) if is_doomed => {}
+                Err(error) if error.is_damage() => {
+                    unnamed.retain(|table| !page.may_hold(*table));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unnamed)
+    }
+}

@@ -1,0 +1,248 @@
+//! The commit of several replacements.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use neap_bucket::{Operation, Versioned};
+use neap_schema::TableId;
+use ulid::Ulid;
+
+use super::site::Site;
+use crate::{
+    Claim, Dropped, Manifest, Pin, ReplaceAllOutcome, ReplaceRefused, Replaced, Replacement,
+    Section,
+};
+
+/// A site with so many tables, each with a section of day 0 for each flush.
+async fn flushed(inline_sections: usize, tables: u32, count: usize) -> Site {
+    let site = Site::new(inline_sections);
+    let sections: Vec<_> = (1..=tables).map(|table| (table, 0)).collect();
+    for _ in 0..count {
+        site.flush(&sections).await;
+    }
+    site
+}
+
+/// A merge of all sections of each table.
+async fn merges(site: &Site, base: &Versioned<Manifest>, tables: u32) -> Vec<Replacement> {
+    let mut merges = Vec::new();
+    for table in 1..=tables {
+        merges.push(site.merge(base, &site.table(table).await).await);
+    }
+    merges
+}
+
+async fn replaced(
+    site: &Site,
+    base: Versioned<Manifest>,
+    replacements: &[Replacement],
+    release: &[Ulid],
+) -> Replaced {
+    let outcome = site
+        .store()
+        .replace_all(site.database, base, replacements, release);
+    match outcome.await.unwrap() {
+        ReplaceAllOutcome::Settled(replaced) => replaced,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Claims of these jobs, each of a table of its own.
+async fn claimed(site: &Site, jobs: &[Ulid]) -> Versioned<Manifest> {
+    let base = site.read().await;
+    let now = base.proven.unwrap();
+    let claims = (1..).zip(jobs).map(|(table, job)| Claim {
+        job: *job,
+        table: TableId::new(table),
+        first_day: 0,
+        last_day: 0,
+        above: base.value.sections[0].above,
+        upto: base.value.low_water_mark,
+        expires: now.plus(Duration::from_secs(600)),
+    });
+    let claims: Vec<_> = claims.collect();
+    let claimed = site.store().claim(site.database, base, &claims, now);
+    claimed.await.unwrap().current
+}
+
+#[tokio::test(start_paused = true)]
+async fn merges_of_several_tables_are_one_commit_that_ends_their_claims() {
+    let site = flushed(100, 3, 4).await;
+    let jobs: Vec<_> = (1..=4).map(|job| Ulid::from_parts(9, job)).collect();
+    let base = claimed(&site, &jobs).await;
+    assert_eq!(base.value.claims.len(), 4);
+    let mut merges = merges(&site, &base, 3).await;
+    for (merge, job) in merges.iter_mut().zip(&jobs) {
+        merge.claim = Some(*job);
+        merge.job.id = *job;
+    }
+    site.stage.taken();
+    let replaced = replaced(&site, base.clone(), &merges, &jobs[3..]).await;
+    let requests = site.stage.taken();
+    assert_eq!((requests.gets, requests.puts), (0, 1));
+    assert_eq!(replaced.refused, [None; 3]);
+    let (current, value) = (&replaced.current, &replaced.current.value);
+    assert_eq!(current.version, base.version + 1);
+    assert_eq!(value.claims, []);
+    assert_eq!((value.sections.len(), value.condemned.len()), (3, 12));
+    let done: Vec<_> = value.jobs.iter().rev().take(3).map(|job| job.id).collect();
+    assert_eq!(done, [jobs[2], jobs[1], jobs[0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_whose_input_a_rival_has_taken_is_left_out_and_the_others_are_committed() {
+    let site = flushed(100, 3, 4).await;
+    let jobs: Vec<_> = (1..=3).map(|job| Ulid::from_parts(9, job)).collect();
+    let base = claimed(&site, &jobs).await;
+    let mut merges = merges(&site, &base, 3).await;
+    for (merge, job) in merges.iter_mut().zip(&jobs) {
+        merge.claim = Some(*job);
+    }
+    let rival = Site::on(&site.stage, 2, 100);
+    let act = async move {
+        let base = rival.read().await;
+        let inputs = rival.table(2).await;
+        rival.replaced(base, &Site::removal(&inputs[..1])).await;
+    };
+    site.stage.before(Operation::Put, "db/1/manifest", act);
+    let replaced = replaced(&site, base, &merges, &[]).await;
+    let gone = Some(ReplaceRefused::InputsGone);
+    assert_eq!(replaced.refused, [None, gone, None]);
+    assert_eq!(replaced.current.value.claims, []);
+    for (table, sections) in [(1, 1), (2, 3), (3, 1)] {
+        assert_eq!(site.table(table).await.len(), sections, "table {table}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_comes_between_does_not_matter_to_merges() {
+    let site = flushed(100, 2, 4).await;
+    let base = site.read().await;
+    let merges = merges(&site, &base, 2).await;
+    let rival = Site::on(&site.stage, 2, 100);
+    let act = async move {
+        rival.flush(&[(1, 0), (2, 0)]).await;
+    };
+    site.stage.before(Operation::Put, "db/1/manifest", act);
+    let replaced = replaced(&site, base, &merges, &[]).await;
+    assert_eq!(replaced.refused, [None, None]);
+    assert_eq!(replaced.current.value.sections.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_merges_whose_days_and_intervals_meet_the_later_one_is_left_out() {
+    let site = Site::new(100);
+    // The first and the last are one merge, those between another one; no section lies in both hulls.
+    for day in [1, 0, 2, 1] {
+        site.flush(&[(1, day)]).await;
+    }
+    let base = site.read().await;
+    let all = site.table(1).await;
+    let one = [Arc::clone(&all[0]), Arc::clone(&all[3])];
+    let other = [Arc::clone(&all[1]), Arc::clone(&all[2])];
+    let merges = [
+        site.merge(&base, &one).await,
+        site.merge(&base, &other).await,
+    ];
+    let replaced = replaced(&site, base, &merges, &[]).await;
+    assert_eq!(replaced.refused, [None, Some(ReplaceRefused::NotClosed)]);
+    assert_eq!(replaced.current.value.check(), Ok(()));
+    assert_eq!(site.table(1).await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_leaves_in_large_numbers_is_remembered_in_pages_and_read_as_of_before() {
+    let site = flushed(1_000, 150, 3).await;
+    let before = site.read().await;
+    let as_of = before.value.low_water_mark;
+    site.flush(&[(1, 0)]).await;
+    let base = site.read().await;
+    let merges = merges(&site, &base, 150).await;
+    site.stage.taken();
+    let replaced = replaced(&site, base, &merges, &[]).await;
+    let requests = site.stage.taken();
+    // The pages of what leaves, and the commit.
+    assert_eq!((requests.gets, requests.puts), (0, 2));
+    let current = replaced.current;
+    let is_page = |what: &Dropped| matches!(what, Dropped::Page(_));
+    let condemned = &current.value.condemned;
+    assert!(condemned.iter().all(|entry| is_page(&entry.what)));
+    assert!(condemned.len() <= 2, "{}", condemned.len());
+    let (_, then) = Manifest::at(&current, as_of).unwrap();
+    let places = |sections: Vec<Arc<Section>>| {
+        let places = sections
+            .iter()
+            .map(|section| (section.object, section.offset));
+        (places.collect::<BTreeSet<_>>(), sections.len())
+    };
+    let expected = places(site.sections_of(&before.value).await);
+    assert_eq!(expected.1, 450);
+    assert_eq!(places(site.sections_of(&then).await), expected);
+    // Their bundles go when nothing can be read of them any more.
+    site.stage.sleep(Duration::from_secs(7_200)).await;
+    for _ in 0..3 {
+        site.collect(Duration::from_secs(3_600)).await;
+        site.stage.sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(site.read().await.value.condemned, []);
+    // One of each merge is left.
+    assert_eq!(site.objects().await.len(), 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restored_database_needs_is_remembered_apart() {
+    let site = flushed(1_000, 50, 4).await;
+    let base = site.read().await;
+    let version = base.version;
+    let pinned = site
+        .store()
+        .pin(site.database, base, version, super::DATABASE);
+    pinned.await.unwrap();
+    let sections: Vec<_> = (1..=50).map(|table| (table, 0)).collect();
+    site.flush(&sections).await;
+    let base = site.read().await;
+    let merges = merges(&site, &base, 50).await;
+    let current = replaced(&site, base, &merges, &[]).await.current;
+    let [
+        Pin {
+            version: pinned, ..
+        },
+    ] = current.value.pins[..]
+    else {
+        panic!("{:?}", current.value.pins);
+    };
+    let mut sections = Vec::new();
+    for entry in &current.value.condemned {
+        let Dropped::Page(page) = &entry.what else {
+            panic!("{entry:?}");
+        };
+        sections.push((page.sections, page.first_added <= pinned));
+    }
+    assert_eq!(sections, [(200, true), (50, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_pages_are_rewritten_without_the_inputs_of_all_merges() {
+    let site = flushed(40, 50, 6).await;
+    let base = site.read().await;
+    assert!(
+        base.value
+            .pages
+            .iter()
+            .any(|page| page.last_table.is_some())
+    );
+    let merges = merges(&site, &base, 20).await;
+    let replaced = replaced(&site, base, &merges, &[]).await;
+    assert_eq!(replaced.refused, [None; 20]);
+    let value = &replaced.current.value;
+    assert_eq!(value.section_count(), 20 + 30 * 6);
+    // The commit moves sections that are far too many, as a flush does.
+    assert!(
+        value.sections.len() <= 40 / 2 + 20,
+        "{}",
+        value.sections.len()
+    );
+    for table in 1..=50 {
+        let expected = if table <= 20 { 1 } else { 6 };
+        assert_eq!(site.table(table).await.len(), expected, "table {table}");
+    }
+}
