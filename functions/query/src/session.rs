@@ -130,12 +130,24 @@ impl Sessions {
 /// So many sorts can set aside at once what they need to merge.
 const MERGING_SORTS: usize = 64;
 
+/// The rows of a batch. Each input of each operator holds some batches that nobody counts: of a small pool they would be
+/// more than it is.
+fn batch_rows(memory_bytes: usize) -> usize {
+    const MIB: usize = 1 << 20;
+    match memory_bytes / MIB {
+        0..96 => 1_024,
+        96..384 => 4_096,
+        _ => 8_192,
+    }
+}
+
 /// The least that a sort sets aside to merge what it has spilled.
 const LEAST_MERGE_BYTES: usize = 256 << 10;
 
 fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
+        .with_batch_size(batch_rows(memory_bytes))
         .with_information_schema(true)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false);

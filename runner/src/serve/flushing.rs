@@ -58,7 +58,9 @@ impl Flushing {
             }
             let due = match self.pressure.level() {
                 PressureLevel::Low => self.backlog.due(),
-                PressureLevel::High | PressureLevel::Critical => self.backlog.ripe(),
+                PressureLevel::High | PressureLevel::Critical | PressureLevel::Full => {
+                    self.backlog.ripe()
+                }
             };
             self.flush_all(due, stop).await;
             tokio::select! {

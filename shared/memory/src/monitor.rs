@@ -20,6 +20,9 @@ const HIGH_PERCENT: usize = 80;
 /// From this part of the limit on the pressure is critical, in percent.
 const CRITICAL_PERCENT: usize = 87;
 
+/// From this part of the limit on the memory is full, in percent.
+const FULL_PERCENT: usize = 94;
+
 /// A level is left when the memory is by so much below it, in percent of the limit.
 const HYSTERESIS_PERCENT: usize = 3;
 
@@ -123,7 +126,7 @@ impl MemoryMonitor {
         if memory != before.memory {
             let (held, limit) = (held >> 20, self.limit_bytes >> 20);
             match memory {
-                PressureLevel::Critical => {
+                PressureLevel::Critical | PressureLevel::Full => {
                     tracing::warn!(held, limit, "memory runs short (MiB): new work waits");
                 }
                 level => tracing::debug!(held, limit, ?level, "memory pressure (MiB)"),
@@ -177,7 +180,9 @@ fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {
         };
         percent >= from
     };
-    if reaches(PressureLevel::Critical, CRITICAL_PERCENT) {
+    if reaches(PressureLevel::Full, FULL_PERCENT) {
+        PressureLevel::Full
+    } else if reaches(PressureLevel::Critical, CRITICAL_PERCENT) {
         PressureLevel::Critical
     } else if reaches(PressureLevel::High, HIGH_PERCENT) {
         PressureLevel::High
@@ -192,8 +197,8 @@ mod tests {
 
     #[test]
     fn a_level_is_reached_at_its_share_and_left_below_it() {
-        use PressureLevel::{Critical, High, Low};
-        let levels = [79, 80, 78, 76, 87, 85, 83, 50];
+        use PressureLevel::{Critical, Full, High, Low};
+        let levels = [79, 80, 78, 76, 87, 85, 83, 50, 94, 92, 90];
         let mut level = Low;
         let seen: Vec<_> = levels
             .iter()
@@ -202,25 +207,34 @@ mod tests {
                 level
             })
             .collect();
-        assert_eq!(seen, [Low, High, High, Low, Critical, Critical, High, Low]);
+        assert_eq!(
+            seen,
+            [
+                Low, High, High, Low, Critical, Critical, High, Low, Full, Full, Critical
+            ]
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_goes_on_when_there_is_room_again_and_not_before() {
-        static HELD: AtomicUsize = AtomicUsize::new(90);
+        static HELD: AtomicUsize = AtomicUsize::new(95);
         let monitor = MemoryMonitor::reading(100, || Some(HELD.load(Ordering::Relaxed)));
         monitor.look();
         let pressure = monitor.pressure();
-        assert_eq!(pressure.level(), PressureLevel::Critical);
+        assert_eq!(pressure.level(), PressureLevel::Full);
         let world = World::system();
         assert!(!pressure.relieved(&world, Duration::from_secs(1)).await);
+        HELD.store(90, Ordering::Relaxed);
+        monitor.look();
+        assert_eq!(pressure.level(), PressureLevel::Critical);
+        assert!(pressure.relieved(&world, Duration::from_secs(1)).await);
         HELD.store(10, Ordering::Relaxed);
         let (relieved, ()) =
             tokio::join!(pressure.relieved(&world, Duration::from_secs(1)), async {
                 _ = monitor.look()
             });
         assert!(relieved);
-        assert_eq!(monitor.peak_bytes(), 90);
+        assert_eq!(monitor.peak_bytes(), 95);
     }
 
     #[test]

@@ -13,8 +13,10 @@ pub enum PressureLevel {
     Low,
     /// Flushes are due now, and what is kept only for speed goes.
     High,
-    /// New work waits.
+    /// New work waits for a while.
     Critical,
+    /// New work that has waited is refused.
+    Full,
 }
 
 /// What those who can wait go by.
@@ -54,15 +56,17 @@ impl MemoryPressure {
         self.state.borrow().write_delay
     }
 
-    /// Waits until the pressure is not critical, for at most `longest`; false if it is then.
+    /// Waits until the pressure is not critical, for at most `longest`; false if the memory is full then. What is only
+    /// critical may go on: the allocator may keep what nobody uses.
     pub async fn relieved(&self, world: &World, longest: Duration) -> bool {
         if self.level() < PressureLevel::Critical {
             return true;
         }
         let mut watched = self.state.clone();
-        // An error tells that nobody watches any more, because the process stops.
         let relieved = watched.wait_for(|now| now.level < PressureLevel::Critical);
-        matches!(world.timeout(longest, relieved).await, Some(Ok(_)))
+        // Whether it came to that is seen from the level.
+        let _waited = world.timeout(longest, relieved).await;
+        self.level() < PressureLevel::Full
     }
 }
 

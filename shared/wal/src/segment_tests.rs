@@ -394,10 +394,10 @@ fn a_segment_under_another_name_is_damaged() {
 #[test]
 fn a_newer_segment_is_refused_by_its_number() {
     let mut bytes = small().object().to_vec();
-    bytes[4] = 4;
+    bytes[4] = 5;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
     insta::assert_snapshot!(
         error,
-        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 4; this release reads segment up to version 3"
+        @"'tail/3/00000000028672000005-0000000000000abc.wal' has format version 5; this release reads segment up to version 4"
     );
 }

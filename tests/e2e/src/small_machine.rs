@@ -11,12 +11,12 @@ use serde_json::json;
 
 use crate::harness::{Neap, Place, Reply, pause};
 
-const LIMIT: usize = 224 << 20;
+const LIMIT: usize = 384 << 20;
 
 const WRITERS: usize = 3;
 
 /// The writes of each writer, and the rows of each.
-const WRITES: [usize; 2] = [30, 2_000];
+const WRITES: [usize; 2] = [20, 2_000];
 
 const QUERIES: [&str; 5] = [
     "SELECT host, avg(usage) AS a, count(*) AS n FROM cpu GROUP BY host ORDER BY a DESC",

@@ -10,6 +10,8 @@
 //!             b 1 x=3 y=3                     b 1 x=3 y=3           b 1 x=3 y=3
 //! ```
 
+mod passes;
+
 use std::{
     fmt,
     ops::Range,
@@ -36,6 +38,15 @@ use datafusion::{
     },
 };
 use futures::{Stream, StreamExt};
+
+/// How many inputs are read at once: each holds some batches, and a section what it has read of itself.
+fn max_inputs(context: &TaskContext) -> usize {
+    // Batches are the smaller the less memory there is.
+    context.session_config().batch_size() / ROWS_PER_INPUT
+}
+
+/// 16 inputs with batches of 1,024 rows, 128 with the usual 8,192.
+const ROWS_PER_INPUT: usize = 64;
 
 /// Merges inputs that are sorted by the key of a point, and folds the versions of each point.
 #[derive(Debug)]
@@ -140,20 +151,49 @@ impl ExecutionPlan for DedupExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let fold = Fold {
+            schema: self.schema(),
+            order: self.order.clone(),
+            keys: Arc::clone(&self.keys),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
+            context: Arc::clone(&context),
+        };
+        if self.inputs.len() > max_inputs(&context) {
+            return Ok(passes::fold_in_passes(fold, self.inputs.clone()));
+        }
         let streams = self
             .inputs
             .iter()
             .map(|input| input.execute(0, Arc::clone(&context)))
             .collect::<Result<Vec<_>>>()?;
-        let consumer = MemoryConsumer::new(format!("DedupExec[{partition}]"));
+        fold.merged(streams)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// How sorted inputs become one.
+struct Fold {
+    schema: SchemaRef,
+    order: LexOrdering,
+    keys: Arc<[usize]>,
+    metrics: BaselineMetrics,
+    context: Arc<TaskContext>,
+}
+
+impl Fold {
+    /// The fold of inputs that are read at once.
+    fn merged(&self, inputs: Vec<SendableRecordBatchStream>) -> Result<SendableRecordBatchStream> {
+        let consumer = MemoryConsumer::new("DedupExec");
         let merged = StreamingMergeBuilder::new()
-            .with_streams(streams)
-            .with_schema(self.schema())
+            .with_streams(inputs)
+            .with_schema(Arc::clone(&self.schema))
             .with_expressions(&self.order)
-            .with_metrics(metrics.clone())
-            .with_batch_size(context.session_config().batch_size())
-            .with_reservation(consumer.register(context.memory_pool()))
+            .with_metrics(self.metrics.clone())
+            .with_batch_size(self.context.session_config().batch_size())
+            .with_reservation(consumer.register(self.context.memory_pool()))
             // Of equal keys the earlier input must come first.
             .with_round_robin_tie_breaker(false)
             .build()?;
@@ -161,12 +201,8 @@ impl ExecutionPlan for DedupExec {
             merged,
             keys: Arc::clone(&self.keys),
             pending: None,
-            metrics,
+            metrics: self.metrics.clone(),
         }))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
     }
 }
 
@@ -383,7 +419,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn the_newest_value_of_each_field_stays_in_batches_of_any_size(
-            sources in proptest::collection::vec(source(), 1..5), batch_size in 1..6usize
+            sources in proptest::collection::vec(source(), 1..12),
+            // The last ones read four and all of the sources at once, the others two.
+            batch_size in prop_oneof![1..6usize, Just(4 * ROWS_PER_INPUT), Just(12 * ROWS_PER_INPUT)]
         ) {
             let mut expected = Points::new();
             for (key, fields) in sources.iter().flatten() {

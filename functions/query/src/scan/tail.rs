@@ -366,6 +366,8 @@ impl TailImages {
 
     /// The bytes that all images hold.
     pub(crate) fn size_bytes(&self) -> u64 {
+        // What was weighed anew counts from then on.
+        self.tails.run_pending_tasks();
         self.tails.weighted_size()
     }
 

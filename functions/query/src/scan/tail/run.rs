@@ -19,7 +19,7 @@ use futures::StreamExt;
 use neap_bucket::SegmentName;
 use neap_points::TailImage;
 
-use super::streams::{BATCH_ROWS, failed};
+use super::streams::{RUN_BATCH_ROWS, failed};
 use crate::scan::{external, regions::TimeRange};
 
 /// The points of consecutive segments, sorted by tag set and time, in a file that goes with the last one who reads it.
@@ -61,7 +61,7 @@ impl TailRun {
             return Ok(None);
         };
         let columns: Vec<usize> = (0..schema.fields().len()).collect();
-        let rows = image.sorted(i64::MIN..=i64::MAX, &columns, BATCH_ROWS);
+        let rows = image.sorted(i64::MIN..=i64::MAX, &columns, RUN_BATCH_ROWS);
         let mut with_nulls = vec![false; columns.len()];
         let manager = spill_manager(runtime, &schema);
         let mut file = manager.create_in_progress_file("the tail of a table")?;
@@ -139,7 +139,7 @@ impl PartitionStream for RunRows {
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let manager = spill_manager(&context.runtime_env(), &self.run.schema);
-        let rows = match manager.read_spill_as_stream(Arc::clone(&self.run.file), None) {
+        let rows = match manager.read_spill_as_stream_unbuffered(Arc::clone(&self.run.file), None) {
             Ok(rows) => rows,
             Err(error) => return failed(&self.schema, error),
         };

@@ -19,8 +19,8 @@ use neap_points::{Chunk, SortedRows, TailImage};
 
 use crate::scan::{external, regions::TimeRange};
 
-/// The rows of a batch.
-pub(super) const BATCH_ROWS: usize = 8_192;
+/// The rows of a batch in a spill file: as many files are read at once as a tail has runs.
+pub(super) const RUN_BATCH_ROWS: usize = 1_024;
 
 /// A stream that is nothing but an error.
 pub(super) fn failed(schema: &SchemaRef, error: DataFusionError) -> SendableRecordBatchStream {
@@ -59,10 +59,11 @@ impl PartitionStream for SortedTail {
         &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (image, range) = (Arc::clone(&self.image), self.range);
         let columns = self.columns.clone();
-        let sort = move || image.sorted(range.min..=range.max, &columns, BATCH_ROWS);
+        let batch_rows = context.session_config().batch_size();
+        let sort = move || image.sorted(range.min..=range.max, &columns, batch_rows);
         let rows = stream::once(async move {
             // Work for a while.
             let rows = tokio::task::spawn_blocking(sort).await;
