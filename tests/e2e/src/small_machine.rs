@@ -62,7 +62,8 @@ fn lines(writer: usize, number: usize) -> String {
 #[test]
 fn a_process_with_little_memory_holds_less_than_it_may_and_refuses_no_query_for_the_tail() {
     let limit = LIMIT.to_string();
-    let neap = Neap::serve_with(&Place::directory(), &["--memory-limit", &limit]);
+    let place = Place::directory();
+    let neap = Neap::serve_with(&place, &["--memory-limit", &limit]);
     let (writing, asked, most) = (
         AtomicUsize::new(WRITERS),
         AtomicUsize::new(0),
