@@ -35,7 +35,7 @@ impl MergeQueue {
     }
 
     fn shrink(&mut self) {
-        self.jobs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.jobs.sort_by_key(|(urgency, _)| *urgency);
         self.jobs.truncate(self.limit);
     }
 

@@ -22,6 +22,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long a request takes, in simulated time.
 const LATENCY: Duration = Duration::from_millis(25);
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime's time is the simulated one"
+)]
+async fn latency() {
+    tokio::time::sleep(LATENCY).await;
+}
+
 async fn run(compactor: &Compactor, limit: Option<Duration>) -> Report {
     compactor.handle(&Event::Scheduled, limit).await.unwrap()
 }
@@ -40,7 +48,7 @@ impl InFlight {
             Phase::Before => {
                 let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
                 self.most.fetch_max(now, Ordering::Relaxed);
-                tokio::time::sleep(LATENCY).boxed()
+                latency().boxed()
             }
             Phase::After => {
                 self.now.fetch_sub(1, Ordering::Relaxed);
@@ -178,7 +186,7 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
                 (Operation::Put, Phase::After, Ok(Key::Manifest(database))) => {
                     seen.lock().unwrap().active.remove(&database);
                 }
-                _ => tokio::time::sleep(LATENCY).await,
+                _ => latency().await,
             }
         }
         .boxed()
