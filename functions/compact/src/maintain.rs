@@ -101,11 +101,18 @@ pub struct Planned {
     pub failures: Vec<String>,
 }
 
+/// So many merges of a plan are not worth sharing an object.
+const FEW_MERGES: usize = 64;
+
 impl Planned {
     /// The orders in lists that are run together: small merges of neighbouring tables, which lie in the same pages. The
-    /// inputs of a list have at most `bytes` bytes, unless it has one order.
+    /// inputs of a list have at most `bytes` bytes, unless it has one order. A few orders are lists of their own: their
+    /// outputs are Parquet files for other tools then.
     pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<MergeOrder>> {
         let mut orders = std::mem::take(&mut self.orders);
+        if orders.len() <= FEW_MERGES {
+            return orders.into_iter().map(|order| vec![order]).collect();
+        }
         orders.sort_by_key(|order| (order.merge.table, order.merge.first_day));
         let limit = BATCH_BYTES.min(bytes);
         let mut batches: Vec<Vec<MergeOrder>> = Vec::new();

@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn fewer_queries_run_at_once_where_there_is_little_memory() {
         let plan = MemoryPlan::of(512 << 20, None);
-        assert_eq!(plan.queries_within(32), 2);
+        assert_eq!(plan.queries_within(32), 3);
         assert_eq!(MemoryPlan::of(16 << 30, None).queries_within(32), 32);
         assert_eq!(plan.queries_within(1), 1);
     }

@@ -209,7 +209,7 @@ fn slow(stage: &Stage, damaged: BTreeSet<DatabaseId>) -> Compactor {
     let pass = stage.clock_hand();
     stage.hooked(move |call: &Call| {
         let is_flush = match (call.operation, call.phase, call.key.parse()) {
-            (Operation::Put, Phase::Before, Ok(Key::Bundle(..))) => true,
+            (Operation::Put, Phase::Before, Ok(Key::Parquet(..))) => true,
             (Operation::Get, Phase::Before, Ok(Key::Segment(database, _))) => {
                 damaged.contains(&database)
             }

@@ -127,6 +127,9 @@ async fn the_metrics_and_their_labels_are_these() {
     neap_http_sent_bytes_total counter
     neap_http_stalled_total counter
     neap_http_tls_failures_total counter
+    neap_memory_charged_bytes gauge part
+    neap_memory_held_bytes gauge
+    neap_memory_limit_bytes gauge
     neap_plugin_duration_seconds histogram db,le,trigger
     neap_plugin_failures_total counter db,reason,trigger
     neap_plugin_lag_seconds gauge db,trigger
