@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use crate::{
     bundle::{Bundle, bundle, deletes_of},
     caches::{CacheObjects, Kept, advance},
     damage::{DamagedObjects, readable},
+    failed_flushes::FailedFlushes,
     publish::{listed_segments, publish_tail},
 };
 
@@ -198,38 +199,6 @@ fn memory_of(rows: &TableRows, catalog: &DatabaseCatalog) -> u64 {
         .saturating_mul(VALUE_BYTES);
     // Segments of earlier releases don't say more.
     rows.memory_bytes.unwrap_or_default().max(values)
-}
-
-/// The databases whose last flushes failed, and how often in a row: the next one takes half as much. Cloning shares it.
-#[derive(Clone, Debug, Default)]
-struct FailedFlushes(Arc<Mutex<BTreeMap<DatabaseId, u32>>>);
-
-impl FailedFlushes {
-    /// After so many failures less is not tried.
-    const MOST: u32 = 12;
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that a flush begins, and counts as failed until it has [`ended`](Self::ended); its limits.
-    fn begin(&self, database: DatabaseId, limits: &FlushLimits) -> FlushLimits {
-        let mut failed = self.lock();
-        let count = failed.entry(database).or_default();
-        let times = *count;
-        *count = (times + 1).min(Self::MOST);
-        FlushLimits {
-            segment_bytes: limits.segment_bytes >> times,
-            segments: (limits.segments >> times).max(1),
-            table_bytes: limits.table_bytes >> times,
-            ..*limits
-        }
-    }
-
-    /// Notes that a flush has not failed.
-    fn ended(&self, database: DatabaseId) {
-        self.lock().remove(&database);
-    }
 }
 
 /// Flushes databases.
@@ -669,18 +638,5 @@ mod tests {
     fn a_part_that_would_be_all_is_none() {
         assert!(plan(&[1, 2]).truncated(2).is_none());
         assert!(plan(&[7, 7]).truncated(1).is_none());
-    }
-
-    #[test]
-    fn after_each_flush_that_failed_the_next_one_takes_half() {
-        let failed = FailedFlushes::default();
-        let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
-        let limits = FlushLimits::default();
-        let begin = |database| failed.begin(database, &limits).table_bytes / (1 << 20);
-        // Whoever dies of a flush, or has too little time, never says that it ended.
-        assert_eq!([begin(one), begin(one), begin(one)], [256, 128, 64]);
-        assert_eq!(begin(other), 256);
-        failed.ended(one);
-        assert_eq!([begin(one), begin(other)], [256, 128]);
     }
 }

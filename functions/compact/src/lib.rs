@@ -26,6 +26,7 @@ mod encode;
 mod engine_objects;
 mod error;
 mod events;
+mod failed_flushes;
 mod flush;
 mod job_slots;
 mod listing;

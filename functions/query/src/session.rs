@@ -130,8 +130,8 @@ impl Sessions {
 /// So many sorts can set aside at once what they need to merge.
 const MERGING_SORTS: usize = 64;
 
-/// The rows of a batch. Each input of each operator holds some batches that nobody counts: of a small pool they would be
-/// more than it is.
+/// The rows of a batch. Each input of each operator holds some batches that are not counted; together they would be
+/// larger than a small pool.
 fn batch_rows(memory_bytes: usize) -> usize {
     const MIB: usize = 1 << 20;
     match memory_bytes / MIB {

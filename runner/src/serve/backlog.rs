@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,10 @@ impl Pile {
         }
     }
 
+    fn bytes(&self) -> u64 {
+        self.spans.iter().map(|span| span.bytes).sum()
+    }
+
     /// The bytes, segments and first second of what was put before `second`.
     fn before(&self, second: u64) -> Option<Span> {
         let mut spans = self.spans.iter().take_while(|span| span.second < second);
@@ -73,6 +80,8 @@ pub(super) struct Backlog {
     triggers: FlushTriggers,
     /// A small entry for each database that was ever written to.
     piles: Mutex<BTreeMap<DatabaseId, Pile>>,
+    /// The bytes of all spans. Changed only by who holds `piles`.
+    bytes: AtomicU64,
 }
 
 impl Backlog {
@@ -83,6 +92,7 @@ impl Backlog {
             lag: flush_lag + Duration::from_secs(1),
             triggers,
             piles: Mutex::default(),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -98,7 +108,9 @@ impl Backlog {
     /// Notes a segment.
     pub(super) fn add(&self, database: DatabaseId, bytes: u64) {
         let second = self.clock.monotonic().as_secs();
-        self.piles().entry(database).or_default().add(second, bytes);
+        let mut piles = self.piles();
+        piles.entry(database).or_default().add(second, bytes);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The databases that are worth a flush now.
@@ -139,7 +151,10 @@ impl Backlog {
     /// Everything was flushed that was ripe then.
     pub(super) fn flushed(&self, database: DatabaseId, begin: FlushBegin) {
         if let Some(pile) = self.piles().get_mut(&database) {
+            let before = pile.bytes();
             pile.spans.retain(|span| span.second >= begin.0);
+            let gone = before - pile.bytes();
+            self.bytes.fetch_sub(gone, Ordering::Relaxed);
         }
     }
 
@@ -207,12 +222,7 @@ impl Backlog {
 
     /// The bytes of all segments that are not flushed.
     pub(super) fn bytes(&self) -> u64 {
-        let piles = self.piles();
-        piles
-            .values()
-            .flat_map(|pile| &pile.spans)
-            .map(|span| span.bytes)
-            .sum()
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

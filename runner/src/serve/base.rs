@@ -55,8 +55,7 @@ impl Base {
         stores: &Stores,
         world: &World,
     ) -> Result<Self, ServeError> {
-        let limit = args.memory_limit.map(|limit| limit.0);
-        let memory = MemoryPlan::new(limit, args.exec_mem_pool_bytes);
+        let memory = MemoryPlan::new(args.memory_limit, args.exec_mem_pool_bytes);
         let bucket = stores.bucket.clone();
         let is_sole_writer = args.sole_writer || stores.kind == StoreKind::Memory;
         let catalog = Catalog::new(bucket.clone(), stores.margins, None);

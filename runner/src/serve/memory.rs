@@ -13,8 +13,8 @@ const LEAST_BYTES: usize = 16 << 20;
 /// The least memory that `neap serve` works with.
 const LEAST_LIMIT_BYTES: usize = 128 << 20;
 
-/// What all parts have together, in percent of the limit: the rest is for what nobody counts, such as batches on their way
-/// between operators, and what the allocator keeps.
+/// What all parts have together, in percent of the limit: the rest is for memory that is not counted, such as batches on
+/// their way between operators, and for what the allocator keeps.
 const PLANNED_PERCENT: usize = 84;
 
 /// The program itself: its code, its threads, the catalog, connections.
@@ -114,27 +114,23 @@ impl MemoryPlan {
 }
 
 /// With less, a query of a few operators would do little but spill. Batches under way, files that are read, and decoded pages
-/// take about as much again, which nobody counts.
+/// take about as much again, which is not counted.
 const USEFUL_QUERY_BYTES: usize = 24 << 20;
 
-/// The limit of memory, as an option.
-pub(super) fn parse_limit(text: &str) -> Result<MemoryLimit, String> {
+/// The memory that the process may use, as an option; in bytes.
+pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     let amount: MemoryAmount = text
         .parse()
         .map_err(|error: neap_options::ValueError| error.to_string())?;
     let bytes = amount.bytes_of(limit_bytes());
     match bytes >= LEAST_LIMIT_BYTES {
-        true => Ok(MemoryLimit(bytes)),
+        true => Ok(bytes),
         false => Err(format!(
             "at least {} MiB are needed",
             LEAST_LIMIT_BYTES >> 20
         )),
     }
 }
-
-/// The memory that the process may use, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MemoryLimit(pub(super) usize);
 
 /// Watches the memory of the process, and gives some back when it runs short.
 #[derive(Debug)]
@@ -229,11 +225,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_bytes_or_a_share_and_not_too_small() {
-        assert_eq!(parse_limit("512MiB"), Ok(MemoryLimit(512 << 20)));
-        assert_eq!(
-            parse_limit("100%"),
-            Ok(MemoryLimit(limit_bytes() / 100 * 100))
-        );
+        assert_eq!(parse_limit("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_limit("100%"), Ok(limit_bytes() / 100 * 100));
         assert_eq!(
             parse_limit("1MiB"),
             Err("at least 128 MiB are needed".to_owned())

@@ -12,7 +12,7 @@ use super::{
     access::AccessArgs,
     legacy::LegacyFlags,
     limits::LimitArgs,
-    memory::{MemoryAmount, MemoryLimit, parse_limit},
+    memory::{MemoryAmount, parse_limit},
     tls::TlsVersion,
 };
 
@@ -59,7 +59,7 @@ pub(crate) struct ServeArgs {
     /// The memory that this process may use: bytes, or a share of what there is. By default all that its control group
     /// or the machine has.
     #[arg(long, value_name = "BYTES|PERCENT", value_parser = parse_limit)]
-    pub(super) memory_limit: Option<MemoryLimit>,
+    pub(super) memory_limit: Option<usize>,
 
     /// The memory of all running queries together: bytes, or a share of the memory there is. By default about 18%.
     #[arg(long, value_name = "BYTES|PERCENT")]

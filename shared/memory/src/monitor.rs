@@ -1,10 +1,6 @@
 //! Compares what the process holds with its limit.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use neap_bucket::World;
 use tokio::sync::watch;
@@ -39,7 +35,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(4);
 pub struct MemoryMonitor {
     limit_bytes: usize,
     state: watch::Sender<PressureState>,
-    peak_bytes: AtomicUsize,
     read: fn() -> Option<usize>,
     tail: Option<Tail>,
 }
@@ -69,7 +64,6 @@ impl MemoryMonitor {
         Self {
             limit_bytes,
             state: watch::Sender::default(),
-            peak_bytes: AtomicUsize::new(0),
             read,
             tail: None,
         }
@@ -94,11 +88,6 @@ impl MemoryMonitor {
         self.limit_bytes
     }
 
-    /// The most that was found in use.
-    pub fn peak_bytes(&self) -> usize {
-        self.peak_bytes.load(Ordering::Relaxed)
-    }
-
     /// The pressure, as this monitor sees it.
     pub fn pressure(&self) -> MemoryPressure {
         MemoryPressure::of(self.state.subscribe())
@@ -108,7 +97,6 @@ impl MemoryMonitor {
     pub fn look(&self) -> PressureLevel {
         let before = *self.state.borrow();
         let held = (self.read)().unwrap_or_default();
-        self.peak_bytes.fetch_max(held, Ordering::Relaxed);
         let memory = level_of(held, self.limit_bytes, before.memory);
         let fill = self.tail.as_ref().map_or(0, Tail::fill_percent);
         let of_tail = match fill >= DELAYED_PERCENT {
@@ -193,6 +181,8 @@ fn level_of(held: usize, limit: usize, before: PressureLevel) -> PressureLevel {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -234,7 +224,6 @@ mod tests {
                 _ = monitor.look()
             });
         assert!(relieved);
-        assert_eq!(monitor.peak_bytes(), 95);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     visit_order::by_age_and_rotation,
 };
 
-/// For so long tails that were handed out are left to whoever got them.
+/// For so long, tails that were handed out are left to other invocations.
 const HAND_OUT_TIME: Duration = Duration::from_secs(300);
 
 /// Orders that are sent at once.

@@ -237,7 +237,7 @@ async fn damage(stage: &Stage, database: DatabaseId) {
         .unwrap();
 }
 
-/// Databases each with a segment, of which the first ones are damaged at the begin of their tails.
+/// Databases each with a segment, of which the first ones are damaged at the start of their tails.
 async fn damaged_at_first(stage: &Stage, number: usize, damaged: usize) -> Vec<DatabaseId> {
     let databases = stage.write_databases(number).await;
     stage.scheduled(11 * MINUTE).await;

@@ -167,13 +167,13 @@ impl SnapshotTable {
         let file = |loaded| SectionFile::new(database, Arc::clone(&table), loaded);
         let mut sources: Vec<Source> = sections
             .iter()
-            .map(|loaded| Source {
-                time: TimeRange {
-                    min: loaded.section.min_time,
-                    max: loaded.section.max_time,
-                },
-                rows: SourceRows::Section(file(loaded)),
-                hidden: hiding.of_section(&loaded.section),
+            .map(|loaded| {
+                let file = file(loaded);
+                Source {
+                    time: file.time(),
+                    rows: SourceRows::Section(file),
+                    hidden: hiding.of_section(&loaded.section),
+                }
             })
             .collect();
         sources.extend(tail);
