@@ -1,15 +1,15 @@
-//! The header that asks for an answer as of an earlier time.
+//! The `x-neap-as-of` header, which requests an answer as of an earlier time.
 
 use chrono::DateTime;
 use http::{HeaderMap, HeaderName};
 use neap_bucket::{Stamp, StoreTime};
 use neap_http::{ApiError, Kind};
 
-/// In requests, the time (RFC 3339) or stamp as of which to answer; in answers, the stamp up to which
-/// writes are in them.
+/// In a request: the time (RFC 3339) or stamp as of which to answer. In an answer: the stamp up to which the answer
+/// includes writes.
 pub(crate) const AS_OF_HEADER: HeaderName = HeaderName::from_static("x-neap-as-of");
 
-/// The stamp as of which a request wants its answer. A time is the last stamp of its microsecond.
+/// Returns the stamp that a request asks for, if any. A time means the last stamp of its microsecond.
 ///
 /// # Errors
 /// `Invalid` when the header is neither a time nor a stamp.
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused_by_name() {
+    fn a_header_that_is_neither_time_nor_stamp_is_rejected() {
         for malformed in ["", "-1", "yesterday", "2023-11-14", "1h"] {
             let error = of(malformed).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);

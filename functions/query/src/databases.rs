@@ -1,4 +1,4 @@
-//! The list of databases, as rows.
+//! Lists databases as rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +13,8 @@ use neap_schema::DatabaseId;
 use crate::{QueryEngine, QueryError};
 
 impl QueryEngine {
-    /// The names of the databases that a caller sees: the live ones by name, then, if asked for, the dropped
-    /// ones, with a column that tells them apart.
+    /// Returns the names of the databases that the caller may see: the live ones sorted by name, then, with
+    /// `with_deleted`, the dropped ones and a column that marks them.
     ///
     /// # Errors
     /// The catalog can't be read.

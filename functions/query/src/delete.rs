@@ -1,8 +1,8 @@
-//! `DELETE FROM table WHERE …`: which rows a statement deletes, as a condition on time and tags.
+//! Translates `DELETE FROM table WHERE …` into a condition on time and tags.
 //!
-//! A delete has to be true of all versions of a point or of none, and it is stored with the manifest until
-//! the rows are gone. So it can name times and the values of tags, joined by `AND` and `OR`, and nothing
-//! else: no fields, no functions of columns, no "all hosts but this one".
+//! A delete must apply to all versions of a point or to none, and the manifest stores it until the rows are gone.
+//! Therefore a condition compares times and tag values, joined by `AND` and `OR`, and nothing else: no fields, no
+//! functions of columns, no "all hosts but this one".
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use neap_manifest::Snapshot;
 use neap_row_delete::{Condition, RowDelete};
 use neap_schema::TIME_COLUMN;
 
-use crate::session::{CATALOG, SCHEMA};
+use neap_tables::{CATALOG, SCHEMA};
 
-/// The rows that a statement deletes. Its placeholders are filled.
+/// Returns the rows that a statement deletes. Placeholders must already have values.
 pub(crate) fn row_delete(
     state: &SessionState,
     snapshot: &Snapshot,
@@ -56,7 +56,7 @@ fn deletable<'a>(snapshot: &'a Snapshot, name: &ResolvedTableReference) -> Resul
     }
 }
 
-/// Refuses what is not said of the time and the tags of a row alone.
+/// Rejects predicates over columns other than the time and the tags.
 fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
     let is_key = |name: &str| name == TIME_COLUMN || table.tags().any(|tag| tag.name == name);
     let columns = predicate.column_refs();
@@ -69,7 +69,7 @@ fn check_columns(table: &Table, predicate: &Expr) -> Result<()> {
     }
 }
 
-/// The predicate with all that is constant computed, `now()` too.
+/// Simplifies the predicate: evaluates all constant expressions, including `now()`.
 fn simplified(state: &SessionState, filter: &Filter) -> Result<Expr> {
     let schema = filter.input.schema();
     let context = SimplifyContext::builder()
@@ -82,7 +82,8 @@ fn simplified(state: &SessionState, filter: &Filter) -> Result<Expr> {
     simplifier.simplify(predicate)
 }
 
-/// The condition of the rows of which a predicate is true. What is unknown of a row is not true of it.
+/// Returns the condition that selects the rows for which the predicate is true. A predicate that is NULL for a row does
+/// not select it.
 fn of_predicate(predicate: &Expr) -> Result<Condition> {
     match predicate {
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => Ok(Condition::EVERYTHING),
@@ -107,7 +108,7 @@ fn of_predicate(predicate: &Expr) -> Result<Condition> {
     }
 }
 
-/// What a chain of one operator joins, however long it is.
+/// Returns the operands of a chain of one operator. It iterates, because a chain may be too long for recursion.
 fn operands(chain: &Expr, operator: Operator) -> Vec<&Expr> {
     let mut pending = vec![chain];
     let mut operands = Vec::new();
@@ -122,7 +123,7 @@ fn operands(chain: &Expr, operator: Operator) -> Vec<&Expr> {
     operands
 }
 
-/// A part of the key of a row.
+/// A component of a row's key.
 enum Key<'a> {
     Time,
     Tag(&'a str),
@@ -173,7 +174,7 @@ fn of_comparison(predicate: &Expr) -> Option<Condition> {
     }
 }
 
-/// A time or tag, if what is done to it does not change it.
+/// Returns the time or tag that an expression reads, if the expression does not change its value.
 fn key(expr: &Expr) -> Option<Key<'_>> {
     match expr {
         Expr::Column(Column { name, .. }) if name == TIME_COLUMN => Some(Key::Time),
@@ -204,7 +205,7 @@ fn compared(key: &Key<'_>, operator: Operator, value: &ScalarValue) -> Option<Co
             times(operator, *time)
         }
         Key::Tag(name) => match (operator, value.try_as_str()??) {
-            // A row that lacks the tag has no value of it, and no row has an empty one.
+            // A row without the tag has no value for it, and no row has an empty value.
             (Operator::Eq, "") => Some(Condition::NOTHING),
             (Operator::Eq, value) => Some(Condition::Tag {
                 name: (*name).to_owned(),
@@ -215,7 +216,7 @@ fn compared(key: &Key<'_>, operator: Operator, value: &ScalarValue) -> Option<Co
     }
 }
 
-/// Whether it is true or false of nulls, and not unknown.
+/// Whether the operator yields true or false for NULL operands, rather than NULL.
 fn compares_nulls(operator: Operator) -> bool {
     matches!(
         operator,

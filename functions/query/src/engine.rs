@@ -1,4 +1,4 @@
-//! Answers queries: finds the database, takes a snapshot, plans, and streams the rows.
+//! The query engine: resolves the database, takes a snapshot, plans and streams rows.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -14,33 +14,33 @@ use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE, INTERNAL_DATABASE_ID}
 use neap_manifest::{ManifestStore, Snapshot, SnapshotOptions, SnapshotReader};
 use neap_row_delete::{RowDelete, RowDeleter};
 use neap_schema::DatabaseId;
+use neap_tables::{
+    CacheLayers, CacheStats, Cancellation, Data, DataCacheLimits, DataCacheStats, PluginFiles,
+    QueryContext, QueryTimes, ScanContext, SessionSettings, Sessions, SharedTables, StaleTail,
+    SystemSources, TailImages, is_overtaken, runtime,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    CacheStats, DataCacheStats, PluginFiles, QueryError, QueryRequest, QuerySettings, QueryStats,
-    Rows,
-    caches::Bases,
+    QueryError, QueryRequest, QuerySettings, QueryStats, Rows,
     executor::Executor,
-    interrupt::Interrupt,
-    job::{Asked, Begun, Work},
-    log::{Course, QueryLog},
+    job::{PendingQuery, QueryTask, StartedQuery},
+    log::{QueryLog, QueryTracker},
     request::{Planner, SqlPlanner},
     rows::Incoming,
-    scan::{self, Behind, Data, DataCacheLimits, Shared, TailImages},
-    session::{Scope, Sessions, Times, runtime},
-    system::Cluster,
 };
 
-/// The age up to which the name of a database is taken from memory. A drop is answered after that time.
+/// The maximum age of the cached catalog that resolves database names. A drop is acknowledged after that time.
 const NAME_AGE: Duration = MAX_CATALOG_AGE;
 
-/// The longest that a query waits for others to end.
+/// The maximum time that a query waits for a permit.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How often a query takes a newer snapshot because what is kept of a tail has overtaken the one that it had.
+/// The maximum number of times that a query takes a newer snapshot because a cached tail image is newer than its
+/// snapshot.
 const MAX_OVERTAKEN: usize = 3;
 
-/// The age of the newer snapshot, which is at hand.
+/// The maximum age of that newer snapshot. A cached one satisfies it.
 const OVERTAKING_AGE: Duration = Duration::from_secs(1);
 
 /// Answers queries over the databases of a bucket.
@@ -48,7 +48,7 @@ const OVERTAKING_AGE: Duration = Duration::from_secs(1);
 pub struct QueryEngine {
     catalog: Arc<Catalog>,
     snapshots: Arc<SnapshotReader>,
-    sessions: Arc<Sessions>,
+    sessions: Sessions,
     settings: QuerySettings,
     running: Arc<Semaphore>,
     log: Arc<QueryLog>,
@@ -57,10 +57,10 @@ pub struct QueryEngine {
 }
 
 impl QueryEngine {
-    /// An engine with empty caches.
+    /// Creates an engine with empty caches.
     ///
     /// # Errors
-    /// When the directory for spilling can't be used.
+    /// The spill directory can't be used.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<Catalog>,
@@ -72,35 +72,50 @@ impl QueryEngine {
             metadata_bytes: settings.metadata_cache_bytes,
             chunk_bytes: settings.chunk_cache_bytes,
         };
-        let home = settings.executor.home();
-        let runtime = Arc::new(runtime(&settings)?);
-        let shared = Shared {
+        let io_runtime = settings.executor.io_runtime();
+        let session_settings = SessionSettings {
+            partitions: settings.partitions,
+            memory_pool_bytes: settings.memory_pool_bytes,
+            spill_dir: settings.spill_dir.clone(),
+            spill_bytes: settings.spill_bytes,
+        };
+        let runtime = Arc::new(runtime(&session_settings)?);
+        let scan = ScanContext {
             manifests,
-            data: Data::new(bucket.clone(), home.clone(), limits),
+            data: Data::new(bucket.clone(), io_runtime.clone(), limits),
             tails: TailImages::new(settings.tail_bytes, Arc::clone(&runtime)),
-            bases: Bases::new(
+            io_runtime: io_runtime.clone(),
+        };
+        let tables = SharedTables {
+            scan: Arc::new(scan),
+            cache_layers: Arc::new(CacheLayers::new(
                 bucket.clone(),
-                home.clone(),
+                io_runtime.clone(),
                 settings.cache_bytes,
                 settings.timeout,
-            ),
-            home: home.clone(),
+            )),
         };
         let log = Arc::new(QueryLog::new(
             bucket.world().clone(),
             settings.query_log_size,
         ));
-        let cluster = Arc::new(Cluster {
+        let system = SystemSources {
             catalog: Arc::clone(&catalog),
-            log: Arc::clone(&log),
+            queries: Arc::clone(&log) as _,
             plugin_logs: OnceLock::new(),
             plugin_files: OnceLock::new(),
             shows_token_hashes: settings.with_authentication,
-        });
+        };
+        let sessions = Sessions::new(
+            &session_settings,
+            runtime,
+            Arc::new(tables),
+            Arc::new(system),
+        );
         Ok(Self {
             catalog,
             snapshots,
-            sessions: Arc::new(Sessions::new(&settings, runtime, Arc::new(shared), cluster)),
+            sessions,
             log,
             running: Arc::new(Semaphore::new(settings.concurrent_queries)),
             settings,
@@ -109,7 +124,7 @@ impl QueryEngine {
         })
     }
 
-    /// The same engine, which also takes `DELETE` statements.
+    /// Adds a deleter, which lets the engine execute `DELETE` statements.
     #[must_use]
     pub fn with_deleter(self, deleter: Arc<dyn RowDeleter>) -> Self {
         Self {
@@ -118,66 +133,66 @@ impl QueryEngine {
         }
     }
 
-    /// Says where plugins of this process log, which shows lines before they are in the bucket. What was said first
-    /// counts.
+    /// Sets the log buffers of this process's plugins, so that queries show lines that are not in the bucket yet. Only
+    /// the first call has an effect.
     pub fn set_plugin_logs(&self, logs: Arc<EngineLogs>) {
-        self.sessions.cluster().plugin_logs.get_or_init(|| logs);
+        self.sessions.system().plugin_logs.get_or_init(|| logs);
     }
 
-    /// Says where the files of plugins are. What was said first counts.
+    /// Sets the provider of plugin files. Only the first call has an effect.
     pub fn set_plugin_files(&self, files: Arc<dyn PluginFiles>) {
-        self.sessions.cluster().plugin_files.get_or_init(|| files);
+        self.sessions.system().plugin_files.get_or_init(|| files);
     }
 
-    /// The limits of the engine.
+    /// The settings of the engine.
     pub fn settings(&self) -> &QuerySettings {
         &self.settings
     }
 
-    /// Time, waiting and chance.
+    /// The clock, timers and randomness.
     pub fn world(&self) -> &World {
         self.bucket.world()
     }
 
-    /// What the tables of all queries share.
-    pub(crate) fn shared(&self) -> &Shared {
-        self.sessions.shared()
+    /// The state that the tables of all queries share.
+    pub(crate) fn tables(&self) -> &SharedTables {
+        self.sessions.tables()
     }
 
-    /// What became of the questions to last and distinct value caches.
+    /// Counters of lookups in last and distinct value caches.
     pub fn cache_stats(&self) -> CacheStats {
-        self.shared().bases.stats()
+        self.tables().cache_layers.stats()
     }
 
-    /// What the caches of sections hold, and how often they had what was looked for.
+    /// The contents, hits and misses of the caches of section data.
     pub fn data_cache_stats(&self) -> DataCacheStats {
-        self.shared().data.stats()
+        self.tables().scan.data.stats()
     }
 
-    /// Gives back the memory of what is kept of sections only to save reading it again.
+    /// Releases the cached column chunks of sections. They are only kept to avoid reading them again.
     pub fn release_memory(&self) {
-        self.shared().data.release_chunks();
+        self.tables().scan.data.release_chunks();
     }
 
-    /// The bytes that running queries have set aside, and those of the folded tails of tables.
+    /// The bytes reserved by running queries, and those of the cached tail images of tables.
     pub fn memory_stats(&self) -> MemoryStats {
         MemoryStats {
             queries: self.sessions.reserved_bytes() as u64,
-            tails: self.shared().tails.size_bytes(),
+            tails: self.tables().scan.tails.size_bytes(),
         }
     }
 
-    /// What became of the queries since the process started.
+    /// Counters of finished queries since the process started.
     pub fn query_stats(&self) -> QueryStats {
         self.log.totals().stats()
     }
 
-    /// The databases of the bucket.
+    /// The catalog of the bucket.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    /// The database of a name as far as it is known here, which may be a few seconds old.
+    /// Resolves a database name with the cached catalog, which may be a few seconds old.
     ///
     /// # Errors
     /// The catalog can't be read.
@@ -191,7 +206,7 @@ impl QueryEngine {
         Ok(self.catalog.root(NAME_AGE).await?.value.database(name))
     }
 
-    /// The database of a name. A request asks for it before it knows whether the caller may query it.
+    /// Resolves a database name. A request calls this before it checks the caller's permission.
     ///
     /// # Errors
     /// `DatabaseNotFound`, or the catalog can't be read.
@@ -203,12 +218,12 @@ impl QueryEngine {
         database.ok_or_else(|| QueryError::DatabaseNotFound(name.to_owned()))
     }
 
-    /// Where queries are planned and executed.
+    /// The executor, which plans and executes queries.
     pub fn executor(&self) -> &Executor {
         &self.settings.executor
     }
 
-    /// Answers one statement in SQL. The answer may begin before all of it is known.
+    /// Answers one SQL statement. Rows are streamed: the answer may begin before it is complete.
     pub async fn query(
         &self,
         database: DatabaseId,
@@ -217,7 +232,7 @@ impl QueryEngine {
         self.run(database, request, Arc::new(SqlPlanner)).await
     }
 
-    /// Answers one statement, whatever it is written in.
+    /// Answers one statement in the language of the planner.
     pub(crate) async fn run(
         &self,
         database: DatabaseId,
@@ -227,8 +242,8 @@ impl QueryEngine {
         let begun = self.world().moment();
         let timeout = self.time_for(&request);
         let running = self.log.begin(database, planner.language(), &request);
-        let course = Arc::clone(running.course());
-        let asked = Asked {
+        let tracker = Arc::clone(running.tracker());
+        let pending = PendingQuery {
             database,
             request,
             planner,
@@ -236,8 +251,8 @@ impl QueryEngine {
             timeout,
             max_rows: self.settings.max_rows,
         };
-        let answer = self.begin(Arc::new(asked), &course);
-        // It is watched here: whatever answers may compute, and look at nothing.
+        let answer = self.begin(Arc::new(pending), &tracker);
+        // The timeout is enforced here because answering may compute without yielding.
         let answer = self.world().timeout(timeout, answer).await;
         match answer.unwrap_or(Err(QueryError::Timeout(timeout))) {
             Ok(Answered::Rows(answer)) => {
@@ -245,24 +260,24 @@ impl QueryEngine {
                 Ok(answer.rows(running, timeout, left, self.world()))
             }
             Ok(Answered::Deleted(stamp)) => {
-                let rows = deleted(stamp).inspect_err(|_| course.fails())?;
-                course.gives_rows();
-                course.totals().gave(1);
-                course.succeeds();
+                let rows = deleted(stamp).inspect_err(|_| tracker.fails())?;
+                tracker.gives_rows();
+                tracker.totals().gave(1);
+                tracker.succeeds();
                 Ok(rows)
             }
             Err(error) => {
-                course.fails();
+                tracker.fails();
                 Err(error)
             }
         }
     }
 
-    /// How long a request may take that begins now.
+    /// Returns the timeout of a request that starts now.
     fn time_for(&self, request: &QueryRequest) -> Duration {
         let now = self.world().clock.monotonic();
         let left = request.ends.map(|ends| ends.saturating_sub(now));
-        // Who reads the error has no use for nanoseconds.
+        // Whole milliseconds, because nanoseconds would only clutter the error message.
         let left = left.map(|left| {
             Duration::from_millis(left.as_secs() * 1000 + u64::from(left.subsec_millis()))
         });
@@ -271,17 +286,17 @@ impl QueryEngine {
         })
     }
 
-    /// Does what asks the store without being a query over a snapshot: in a place among the queries that run,
-    /// and for no longer than one of them.
+    /// Executes work that reads the store but is no query over a snapshot. It holds a query permit and is bounded by
+    /// the query timeout.
     ///
     /// # Errors
-    /// `Busy`, `Timeout`, and what the work itself ends with.
+    /// `Busy`, `Timeout`, or the error of the work itself.
     pub(crate) async fn in_place<T, E: From<QueryError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let placed = async {
-            let _permit = self.place().await?;
+            let _permit = self.permit().await?;
             work.await
         };
         let timeout = self.settings.timeout;
@@ -289,8 +304,8 @@ impl QueryEngine {
         done.unwrap_or_else(|| Err(QueryError::Timeout(timeout).into()))
     }
 
-    /// A place among the queries that run, which others may have to give back first.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    /// Acquires a query permit, and waits until memory pressure allows another query.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         let permit = Arc::clone(&self.running).acquire_owned();
         let permit = self.world().timeout(LONGEST_WAIT, permit).await;
         let permit = permit.and_then(Result::ok).ok_or(QueryError::Busy)?;
@@ -301,66 +316,78 @@ impl QueryEngine {
         }
     }
 
-    async fn begin(&self, asked: Arc<Asked>, course: &Arc<Course>) -> Result<Answered, QueryError> {
-        let permit = self.place().await?;
-        course.has_place();
-        let interrupt = Interrupt::default();
-        let place = self.executor().place(permit, interrupt.clone());
-        let (database, request) = (asked.database, &asked.request);
+    async fn begin(
+        &self,
+        pending: Arc<PendingQuery>,
+        tracker: &Arc<QueryTracker>,
+    ) -> Result<Answered, QueryError> {
+        let permit = self.permit().await?;
+        tracker.acquires_permit();
+        let cancellation = Cancellation::default();
+        let permit = self.executor().query_permit(permit, cancellation.clone());
+        let (database, request) = (pending.database, &pending.request);
         let mut options = SnapshotOptions {
             max_staleness: request.max_staleness.unwrap_or(self.settings.max_staleness),
             at_least: request.after,
             as_of: request.as_of,
         };
-        let work = |scope| Work {
-            scope,
-            asked: Arc::clone(&asked),
-            course: Arc::clone(course),
-            place: Arc::clone(&place),
+        let work = |context| QueryTask {
+            context,
+            pending: Arc::clone(&pending),
+            tracker: Arc::clone(tracker),
+            permit: Arc::clone(&permit),
         };
         for _ in 0..MAX_OVERTAKEN {
-            let scope = self.scope(database, options, request, Behind::Fail, interrupt.clone());
-            match self.answer(work(scope.await?)).await {
-                Err(error) if scan::is_overtaken(&error) => {
+            let context = self.context(
+                database,
+                options,
+                request,
+                StaleTail::Fail,
+                cancellation.clone(),
+            );
+            match self.answer(work(context.await?)).await {
+                Err(error) if is_overtaken(&error) => {
                     options.max_staleness = options.max_staleness.max(OVERTAKING_AGE);
                 }
                 answer => return answer,
             }
         }
-        let behind = Behind::FoldAnew;
-        let scope = self.scope(database, options, request, behind, interrupt.clone());
-        self.answer(work(scope.await?)).await
+        let stale_tail = StaleTail::Rebuild;
+        let context = self.context(database, options, request, stale_tail, cancellation.clone());
+        self.answer(work(context.await?)).await
     }
 
-    /// A snapshot for a request, and the times that it counts with.
-    pub(crate) async fn scope(
+    /// Takes a snapshot for a request and returns the query context.
+    pub(crate) async fn context(
         &self,
         database: DatabaseId,
         options: SnapshotOptions,
         request: &QueryRequest,
-        behind: Behind,
-        interrupt: Interrupt,
-    ) -> Result<Arc<Scope>, QueryError> {
+        stale_tail: StaleTail,
+        cancellation: Cancellation,
+    ) -> Result<QueryContext, QueryError> {
         let snapshot = match database {
             INTERNAL_DATABASE_ID => Arc::new(self.nothing()),
             _ => self.snapshots.read(database, options).await?,
         };
-        Ok(Arc::new(Scope {
-            times: self.times(&snapshot, request.as_of),
-            sessions: Arc::clone(&self.sessions),
-            uses_caches: self.settings.use_caches
-                && !request.without_caches
-                && snapshot.as_of.is_none(),
-            behind: match snapshot.as_of {
-                None => behind,
-                Some(_) => Behind::FoldAnew,
-            },
+        let stale_tail = match snapshot.as_of {
+            None => stale_tail,
+            Some(_) => StaleTail::Rebuild,
+        };
+        let uses_caches =
+            self.settings.use_caches && !request.without_caches && snapshot.as_of.is_none();
+        let times = self.times(&snapshot, request.as_of);
+        Ok(QueryContext::new(
+            &self.sessions,
             snapshot,
-            interrupt,
-        }))
+            times,
+            uses_caches,
+            stale_tail,
+            cancellation,
+        ))
     }
 
-    /// The tables of the database that has none of its own.
+    /// Returns an empty snapshot for `_internal`, which has no tables of its own.
     fn nothing(&self) -> Snapshot {
         let shown = self.bucket.clock().now();
         let wall = self.world().clock.wall_micros();
@@ -375,72 +402,74 @@ impl QueryEngine {
         }
     }
 
-    /// Answers a request from a snapshot. A delete is made on this side: others wait for the order of writes, too.
-    async fn answer(&self, work: Work) -> Result<Answered, QueryError> {
-        let (scope, asked) = (Arc::clone(&work.scope), Arc::clone(&work.asked));
-        let course = Arc::clone(&work.course);
+    /// Answers a request from a snapshot. Deletes are executed on the caller's runtime because they wait for the commit
+    /// order of writes, as writes do.
+    async fn answer(&self, work: QueryTask) -> Result<Answered, QueryError> {
+        let (context, pending) = (work.context.clone(), Arc::clone(&work.pending));
+        let tracker = Arc::clone(&work.tracker);
         let (mut job, beginning, receiver) = work.spawn(self.executor(), self.world().clone());
         let Ok(begun) = beginning.await else {
-            course.fails();
+            tracker.fails();
             job.ended().await;
             return Err(QueryError::Stopped);
         };
         let schema = match begun {
-            Ok(Begun::Rows(schema)) => schema,
-            Ok(Begun::Delete(delete)) => {
+            Ok(StartedQuery::Rows(schema)) => schema,
+            Ok(StartedQuery::Delete(delete)) => {
                 job.done();
-                return Ok(Answered::Deleted(self.delete(&asked, delete).await?));
+                return Ok(Answered::Deleted(self.delete(&pending, delete).await?));
             }
             Err(error) => {
                 job.done();
                 return Err(error);
             }
         };
-        let is_of_snapshot = scope.snapshot.database != INTERNAL_DATABASE_ID;
+        let is_of_snapshot = context.snapshot.database != INTERNAL_DATABASE_ID;
         Ok(Answered::Rows(Incoming {
             schema,
-            as_of: is_of_snapshot.then(|| last_stamp(&scope.snapshot)),
+            as_of: is_of_snapshot.then(|| last_stamp(&context.snapshot)),
             receiver,
             job,
         }))
     }
 
-    /// The times that a query over a snapshot counts with. As of an earlier time, tables have the rows that
-    /// they had then, but `now()` is the present.
-    fn times(&self, snapshot: &Snapshot, as_of: Option<Stamp>) -> Times {
+    /// Returns the times that a query over a snapshot uses. As of an earlier time, tables have the rows that they had
+    /// then, but `now()` is the present.
+    fn times(&self, snapshot: &Snapshot, as_of: Option<Stamp>) -> QueryTimes {
         let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
         let past = as_of.map(|stamp| stamp.time().min(present));
-        Times {
+        QueryTimes {
             now: self.world().clock.wall_micros(),
-            kept_until: past.unwrap_or(present),
+            retention_base: past.unwrap_or(present),
         }
     }
 
-    /// Has rows deleted; the stamp of the delete. How many rows go is not known: nobody has looked.
-    async fn delete(&self, asked: &Asked, delete: RowDelete) -> Result<Stamp, QueryError> {
+    /// Deletes rows and returns the stamp of the delete. The number of deleted rows is unknown because no rows are
+    /// read.
+    async fn delete(&self, pending: &PendingQuery, delete: RowDelete) -> Result<Stamp, QueryError> {
         let deleter = self.deleter.as_ref().ok_or(QueryError::NoWrites)?;
-        let (arrived, after) = (asked.begun, asked.request.after);
-        let stamp = deleter.delete_rows(asked.database, vec![delete], arrived, after);
+        let (arrived, after) = (pending.begun, pending.request.after);
+        let stamp = deleter.delete_rows(pending.database, vec![delete], arrived, after);
         Ok(stamp.await?)
     }
 }
 
-/// What the engine has set aside, in bytes.
+/// The memory of the engine, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
-    /// For running queries.
+    /// Reserved by running queries.
     pub queries: u64,
-    /// For the folded tails of tables.
+    /// Held by the cached tail images of tables.
     pub tails: u64,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 enum Answered {
     Rows(Incoming),
     Deleted(Stamp),
 }
 
-/// The answer to a delete: its stamp.
+/// Returns the answer to a delete: one row with its stamp.
 fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
     let schema = Schema::new(vec![Field::new("stamp", DataType::UInt64, false)]);
     let column = Arc::new(UInt64Array::from_value(stamp.as_u64(), 1));
@@ -452,7 +481,7 @@ fn deleted(stamp: Stamp) -> Result<Rows, QueryError> {
     })
 }
 
-/// The stamp up to which writes are in a snapshot.
+/// Returns the stamp up to which a snapshot includes writes.
 fn last_stamp(snapshot: &Snapshot) -> Stamp {
     let tail = snapshot.tail_names().map(|name| name.stamp);
     tail.fold(snapshot.mark(), Stamp::max)

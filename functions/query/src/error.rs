@@ -1,4 +1,4 @@
-//! Why a query was not answered.
+//! Errors of queries.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use chrono::{DateTime, SecondsFormat};
 use datafusion::{arrow::error::ArrowError, error::DataFusionError};
 use neap_bucket::Stamp;
 use neap_catalog::CatalogError;
+use neap_formats::FormatError;
 use neap_manifest::{ManifestError, SnapshotError, VersionGone};
 use neap_row_delete::{DeleteRowsError, DeleteRowsErrorKind};
+use neap_tables::is_temporary;
 use neap_wal::{StampError, TailError};
 
-use crate::{format, scan};
-
-/// Why a query was not answered.
+/// The reason why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// There is no database of this name.
@@ -24,46 +24,46 @@ pub enum QueryError {
     /// The statement is valid, but executing it failed.
     #[error("query error: error while executing plan: {0}")]
     Execution(#[source] DataFusionError),
-    /// The rows can't be written in the format that was asked for.
+    /// The rows can't be encoded in the requested format.
     #[error("query error: {0}")]
-    Format(#[from] format::FormatError),
+    Format(#[from] FormatError),
     /// The catalog could not be read.
     #[error("query error: {0}")]
     Catalog(#[from] CatalogError),
     /// The state of the database could not be read.
     #[error("query error: {0}{rest}", rest = what_remains(.0))]
     Snapshot(#[from] SnapshotError),
-    /// The request may not change anything.
+    /// The request may not change data.
     #[error("DELETE is a statement for POST")]
     ReadOnly,
-    /// A delete as of an earlier time.
+    /// A `DELETE` with an as-of time.
     #[error("DELETE can't be as of an earlier time")]
     PastIsFixed,
-    /// Nobody here can put a delete into the order of writes.
+    /// The engine has no deleter.
     #[error("this server takes no writes")]
     NoWrites,
-    /// The rows are not deleted, or it is in doubt.
+    /// The rows were not deleted, or the outcome is unknown.
     #[error("{0}")]
     Delete(#[from] DeleteRowsError),
     /// The query took too long.
     #[error("query error: it took longer than {} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The answer has more rows than the server gives out.
+    /// The answer has more rows than the server allows.
     #[error(
         "query error: the answer has more than {limit} rows, which is the limit of this server; ask for less or \
          add LIMIT"
     )]
     TooManyRows {
-        /// The most rows of an answer.
+        /// The maximum number of rows.
         limit: u64,
     },
-    /// There are too many queries.
+    /// Too many queries are running.
     #[error("query error: too many queries are waiting")]
     Busy,
-    /// The process ends.
+    /// The process is shutting down.
     #[error("query error: the server is being stopped")]
     Stopped,
-    /// The threads of queries can't be started.
+    /// The query threads can't be started.
     #[error("the threads for queries can't be started: {0}")]
     Threads(#[source] std::io::Error),
 }
@@ -74,7 +74,7 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// Of a state that can't be read, or not yet, which one can.
+/// Names the state that can be read instead of the requested one, as a suffix of the error message.
 fn what_remains(error: &SnapshotError) -> String {
     let time = |stamp: &Stamp| {
         let time = DateTime::from_timestamp_micros(stamp.time().micros()).unwrap_or_default();
@@ -94,25 +94,25 @@ fn what_remains(error: &SnapshotError) -> String {
     }
 }
 
-/// What a failure asks of the caller.
+/// The class of an error, which tells the caller how to react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryErrorKind {
-    /// The statement is wrong, or its data do not allow it.
+    /// The statement is wrong, or the data do not allow it.
     Invalid,
     /// A name in the request is unknown.
     NotFound,
-    /// The time that is asked for can't be read any more.
+    /// The requested time can no longer be read.
     Gone,
-    /// The statement asks for something that there is not.
+    /// The statement uses an unsupported feature.
     NotImplemented,
-    /// Try again later.
+    /// A temporary failure: retry later.
     Unavailable,
-    /// The database failed.
+    /// A failure of the database.
     Internal,
 }
 
 impl QueryError {
-    /// How long to wait before the query is sent again, if something is known of it.
+    /// How long to wait before retrying, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Snapshot(error) => error.retry_after(),
@@ -120,11 +120,11 @@ impl QueryError {
         }
     }
 
-    /// What to do about it.
+    /// Returns the class of the error.
     pub fn kind(&self) -> QueryErrorKind {
         match self {
             Self::DatabaseNotFound(_) => QueryErrorKind::NotFound,
-            Self::Planning(error) | Self::Execution(error) if scan::is_temporary(error) => {
+            Self::Planning(error) | Self::Execution(error) if is_temporary(error) => {
                 QueryErrorKind::Unavailable
             }
             Self::Planning(error) => planning_kind(error.find_root()),
@@ -147,7 +147,7 @@ impl QueryError {
     }
 }
 
-/// All but damage passes with time.
+/// All catalog errors except corruption are temporary.
 fn catalog_kind(error: &CatalogError) -> QueryErrorKind {
     match error {
         CatalogError::Format(_) => QueryErrorKind::Internal,
@@ -166,7 +166,7 @@ fn snapshot_kind(error: &SnapshotError) -> QueryErrorKind {
     }
 }
 
-/// InfluxDB 3 answers an unknown column with 500; clients were built around it, so it stays.
+/// InfluxDB 3 answers an unknown column with 500. Clients rely on it, so we keep it.
 fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
     match error {
         DataFusionError::NotImplemented(_) => QueryErrorKind::NotImplemented,
@@ -176,7 +176,7 @@ fn planning_kind(error: &DataFusionError) -> QueryErrorKind {
     }
 }
 
-/// A value that can't be computed is the statement's fault, not the database's.
+/// Classifies an execution error. A value that can't be computed is an error of the statement, not of the database.
 fn execution_kind(error: &DataFusionError) -> QueryErrorKind {
     match error {
         DataFusionError::ArrowError(error, _) => match error.as_ref() {

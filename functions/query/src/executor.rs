@@ -1,21 +1,20 @@
 //! The threads that plan and execute queries.
 //!
 //! ```text
-//!   threads that serve requests             threads of queries
-//!     |-- statement, snapshot, place ---------> plan, execute --> partitions
-//!     |   watches the time                        |
-//!     | <------------- rows, by a channel --------|
+//!   I/O runtime                              query threads
+//!     |-- statement, snapshot, permit --------> plan, execute --> partitions
+//!     |   enforces the timeout                    |
+//!     | <----------- rows, by a channel ----------|
 //!     | <- reads of the store, catalog, manifest -|
 //! ```
 //!
-//! A query computes for as long as it likes between two moments at which others get a turn. On threads of its own it
-//! holds up nothing but queries: whoever waits for it watches the time, and gives it up by dropping its [`Job`]. What
-//! others wait for as well, a request to the store or the catalog, is not done there but at [`Home`], so that
-//! connections, locks and limits are never in the hands of a task that nobody gets round to.
+//! A query may compute for any length of time without yielding. On separate threads it blocks only other queries: the
+//! caller enforces the timeout and cancels the query by dropping its [`Job`]. Requests to the store and the catalog,
+//! which other requests also wait for, run on the [`IoRuntime`]. Otherwise a starved task could hold connections, locks
+//! and limits.
 //!
-//! A query that was given up ends when it next gives others a turn, or looks at its
-//! [`Interrupt`](crate::interrupt::Interrupt). Until then it has its place among the queries that run: a machine that
-//! is busy with what nobody waits for takes on no more of it.
+//! A cancelled query ends when it next yields or checks its [`Cancellation`]. It holds its permit until then, so that a
+//! machine that is busy with cancelled queries starts no more of them.
 
 use std::{
     fmt, io,
@@ -32,95 +31,101 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{QueryError, interrupt::Interrupt};
+use neap_tables::{Cancellation, IoRuntime, RunningGuard, run_on};
 
-/// The stack of a thread: a long statement is planned by recursion. What is not used takes no memory.
+use crate::QueryError;
+
+/// The stack size of a query thread. Planning a long statement recurses deeply. Unused stack takes no memory.
 const THREAD_STACK_BYTES: usize = 128 << 20;
 
-/// Where queries are planned and executed. Cloning shares it; the threads end with the last clone, without waiting
-/// for what they are at.
+/// Plans and executes queries. Clones share the threads, which end when the last clone is dropped, without waiting for
+/// running work.
 #[derive(Clone)]
 pub struct Executor(Arc<Threads>);
 
 struct Threads {
-    /// None: queries run on the runtime of their caller.
+    /// `None`: queries run on the runtime of the caller.
     own: Option<Runtime>,
-    home: Home,
+    io_runtime: IoRuntime,
     given_up: Arc<AtomicUsize>,
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(own) = self.own.take() {
-            // Who drops the last clone may be a task, which must not wait.
+            // The last clone may be dropped inside a task, which must not block.
             own.shutdown_background();
         }
     }
 }
 
 impl Executor {
-    /// Runs queries on the runtime of their caller: for simulations, which have one thread, and tests.
+    /// Runs queries on the runtime of the caller: for simulations, which have one thread, and for tests.
     pub fn of_caller() -> Self {
-        Self::new(None, Home(None))
+        Self::new(None, IoRuntime::of_caller())
     }
 
-    /// Runs queries on threads of their own, which ask the store on the present runtime.
+    /// Runs queries on separate threads; their I/O runs on the current runtime.
     ///
     /// # Errors
-    /// The threads can't be started, or there is no present runtime.
+    /// The threads can't be started, or there is no current runtime.
     pub fn with_threads(threads: usize) -> Result<Self, QueryError> {
         let home = Handle::try_current().map_err(io::Error::other);
         let home = home.map_err(QueryError::Threads)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
-            // For what reads and decodes; each has a stack like the others.
+            // For blocking reads and decoding. Each thread has a stack of the same size.
             .max_blocking_threads(threads.max(1) * 4)
             .thread_name("neap-query")
             .thread_stack_size(THREAD_STACK_BYTES)
             .enable_all()
             .build()
             .map_err(QueryError::Threads)?;
-        Ok(Self::new(Some(runtime), Home(Some(home))))
+        Ok(Self::new(Some(runtime), IoRuntime::new(home)))
     }
 
-    fn new(own: Option<Runtime>, home: Home) -> Self {
+    fn new(own: Option<Runtime>, io_runtime: IoRuntime) -> Self {
         Self(Arc::new(Threads {
             own,
-            home,
+            io_runtime,
             given_up: Arc::default(),
         }))
     }
 
-    /// The number of queries that were given up and compute nevertheless.
+    /// The number of cancelled queries that still hold their permits.
     pub fn given_up(&self) -> usize {
         self.0.given_up.load(Ordering::Relaxed)
     }
 
-    /// The number of tasks that are not at their end, those of partitions among them.
+    /// The number of live tasks on the query threads, including those of partitions.
     #[cfg(test)]
     pub(crate) fn tasks(&self) -> usize {
         let own = self.0.own.as_ref();
         own.map_or(0, |own| own.metrics().num_alive_tasks())
     }
 
-    /// The runtime that asks the store.
-    pub(crate) fn home(&self) -> &Home {
-        &self.0.home
+    /// The runtime that performs I/O.
+    pub(crate) fn io_runtime(&self) -> &IoRuntime {
+        &self.0.io_runtime
     }
 
-    /// A place among the queries that run, for a query that can be interrupted.
-    pub(crate) fn place(&self, permit: OwnedSemaphorePermit, interrupt: Interrupt) -> Arc<Place> {
-        Arc::new(Place {
+    /// Creates the permit of a query that can be cancelled.
+    pub(crate) fn query_permit(
+        &self,
+        permit: OwnedSemaphorePermit,
+        cancellation: Cancellation,
+    ) -> Arc<QueryPermit> {
+        Arc::new(QueryPermit {
             _permit: permit,
-            interrupt,
+            cancellation,
             given_up: Arc::clone(&self.0.given_up),
         })
     }
 
-    /// Begins with the work of a query.
+    /// Spawns the task of a query.
     pub(crate) fn spawn(
         &self,
-        place: &Arc<Place>,
+        place: &Arc<QueryPermit>,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Job {
         Job {
@@ -133,13 +138,13 @@ impl Executor {
         }
     }
 
-    /// Does what computes for no query in particular; who drops the future gives it up.
+    /// Runs work that belongs to no single query. Dropping the future cancels it.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> T {
         match &self.0.own {
-            Some(own) => output(Abort(own.spawn(work))).await,
+            Some(own) => run_on(own.handle(), work).await,
             None => work.await,
         }
     }
@@ -160,50 +165,57 @@ impl fmt::Debug for Executor {
     }
 }
 
-/// A place among the queries that run. Whatever computes for a query holds it: the task that hands its rows over,
-/// and those that work on its partitions. It is free again when the last of them has ended.
+/// The permit of a running query. Everything that computes for the query holds it: the task that sends its rows and the
+/// tasks of its partitions. It is released when the last of them ends.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct QueryPermit {
     _permit: OwnedSemaphorePermit,
-    interrupt: Interrupt,
+    cancellation: Cancellation,
     given_up: Arc<AtomicUsize>,
 }
 
-impl Place {
-    /// Has everything end that still computes for the query.
+impl QueryPermit {
+    /// Cancels all work of the query.
     pub(crate) fn give_up(&self) {
-        if self.interrupt.set() {
+        if self.cancellation.cancel() {
             self.given_up.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Place {
+impl QueryPermit {
+    /// The guard that operators of the query hold while they run.
+    pub(crate) fn guard(self: &Arc<Self>) -> Arc<RunningGuard> {
+        Arc::new(RunningGuard(Arc::clone(self) as _))
+    }
+}
+
+impl Drop for QueryPermit {
     fn drop(&mut self) {
-        if self.interrupt.is_set() {
+        if self.cancellation.is_cancelled() {
             self.given_up.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// The work of a query. Dropping it gives it up.
+/// A handle to the task of a query. Dropping it cancels the query.
 #[derive(Debug)]
 pub(crate) struct Job {
     task: JoinHandle<()>,
-    place: Weak<Place>,
+    place: Weak<QueryPermit>,
     is_done: bool,
 }
 
 impl Job {
-    /// Notes that its last word was heard.
+    /// Marks the job as finished, because its last message was received.
     pub(crate) fn done(&mut self) {
         self.is_done = true;
     }
 
-    /// Waits for its end; false if it did not come to one of its own.
+    /// Waits until the task ends. Returns false if the task was aborted.
     ///
     /// # Panics
-    /// It panicked.
+    /// If the task panicked.
     pub(crate) async fn ended(&mut self) -> bool {
         let ended = (&mut self.task).await;
         self.is_done = true;
@@ -224,44 +236,5 @@ impl Drop for Job {
         if let Some(place) = self.place.upgrade() {
             place.give_up();
         }
-    }
-}
-
-/// The runtime that serves requests, where the store, the catalog and the manifests are asked.
-#[derive(Clone, Debug)]
-pub(crate) struct Home(Option<Handle>);
-
-impl Home {
-    /// Does something there; who drops the future gives it up.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> T {
-        match &self.0 {
-            Some(home) => output(Abort(home.spawn(work))).await,
-            None => work.await,
-        }
-    }
-}
-
-/// A task that is aborted when nobody waits for it.
-struct Abort<T>(JoinHandle<T>);
-
-impl<T> Drop for Abort<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What a task comes to.
-async fn output<T>(mut task: Abort<T>) -> T {
-    match (&mut task.0)
-        .await
-        .map_err(tokio::task::JoinError::try_into_panic)
-    {
-        Ok(output) => output,
-        Err(Ok(panic)) => resume_unwind(panic),
-        // Its runtime is being shut down, and whoever waits here with it.
-        Err(Err(_)) => std::future::pending().await,
     }
 }

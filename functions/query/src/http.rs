@@ -1,4 +1,4 @@
-//! The HTTP interface of queries, as InfluxDB 3 has it.
+//! The HTTP interface of SQL queries, compatible with InfluxDB 3.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ use axum::{
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::DatabaseAction;
+use neap_formats::{Format, Limits, stream as stream_chunks};
 use neap_http::{
     ApiError, BodyLimits, Caller, Kind, RequestId, STAMP_HEADER, TimeLimit, parse_query, read_body,
     requested_stamp,
@@ -22,19 +23,18 @@ use serde::Deserialize;
 use crate::{
     Parameters, QueryEngine, QueryError, QueryErrorKind, QueryRequest, Rows,
     as_of::{AS_OF_HEADER, requested_as_of},
-    format::{self, Format},
 };
 
-/// The largest body of a query.
+/// The maximum size of a query's request body, in bytes.
 pub(crate) const MAX_QUERY_BYTES: usize = 4 << 20;
 
-/// How old the snapshot of a query may be, as a duration such as `500ms` or `10s`.
+/// The maximum age of a query's snapshot, as a duration such as `500ms` or `10s`.
 const MAX_STALENESS_HEADER: &str = "x-neap-max-staleness";
 
-/// `off`: read tables even where a last or distinct value cache has the rows at hand; `on` is the default.
+/// `off`: read tables even if a last or distinct value cache has the rows. `on` is the default.
 const CACHE_HEADER: &str = "x-neap-cache";
 
-/// How long a client waits before it asks again, when nothing better is known.
+/// The default `Retry-After` of temporary errors.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The routes of the query function.
@@ -46,7 +46,7 @@ pub fn router(engine: Arc<QueryEngine>) -> Router {
         .with_state(engine)
 }
 
-/// The body of a query.
+/// The JSON body of a query.
 #[derive(Debug, Deserialize)]
 struct QueryBody {
     db: String,
@@ -56,7 +56,7 @@ struct QueryBody {
     params: Parameters,
 }
 
-/// A query in a query string.
+/// The parameters of a query in a URL.
 #[derive(Debug, Deserialize)]
 struct QueryUrl {
     db: String,
@@ -97,11 +97,11 @@ async fn query_by_url(
     answer(&engine, &head, query, Changes::Refused).await
 }
 
-/// Whether a statement may change anything.
+/// Whether a statement may change data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Changes {
     Allowed,
-    /// A GET may be repeated, fetched ahead and followed from a link.
+    /// Because clients may repeat, prefetch and link a GET.
     Refused,
 }
 
@@ -115,7 +115,7 @@ async fn query_by_body(
         ..BodyLimits::default()
     };
     let body = read_body(&head.headers, body, &limits, engine.world()).await?;
-    // Whatever the content type says: curl sends a form by default.
+    // The content type is ignored because curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
     answer(&engine, &head, query, Changes::Allowed).await
 }
@@ -146,13 +146,14 @@ async fn answer(
     };
     let rows = engine.query(database, request).await;
     if changes == Changes::Allowed && matches!(rows, Err(QueryError::ReadOnly)) {
-        // It was about to be done but for who asks.
+        // The statement was rejected only because the caller lacks the permission.
         caller.require(DatabaseAction::Write, Some(database))?;
     }
     respond(engine, format, rows?).await
 }
 
-/// The database of a name, for a caller who may query it. Who may not is not told whether it exists.
+/// Resolves a database name for a caller who may query it. A caller without permission gets the same error whether or
+/// not the database exists.
 async fn readable(
     engine: &QueryEngine,
     caller: &Caller,
@@ -165,7 +166,7 @@ async fn readable(
     Ok(found?)
 }
 
-/// What the head of a request says about how its statements are to be answered.
+/// Builds the query request from the headers and extensions of an HTTP request.
 pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
     let headers = &head.headers;
     Ok(QueryRequest {
@@ -179,7 +180,7 @@ pub(crate) fn request_of(head: &Parts) -> Result<QueryRequest, ApiError> {
     })
 }
 
-/// The format of the parameter, or else of the `Accept` header, which must be understood in any case.
+/// Returns the format of the parameter, or else of the `Accept` header. The header must be valid in both cases.
 pub(crate) fn chosen_format(
     parameter: Option<Format>,
     headers: &HeaderMap,
@@ -221,19 +222,18 @@ fn without_caches(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
-/// Writes rows. What fails before the first of them has left gets a status of its own; what fails later
-/// cuts the answer off.
+/// Encodes rows as a response. An error before the first chunk gets its own status; a later error aborts the body.
 pub(crate) async fn respond(
     engine: &QueryEngine,
     format: Format,
     rows: Rows,
 ) -> Result<Response, ApiError> {
-    let limits = format::Limits {
+    let limits = Limits {
         table_bytes: engine.settings().pretty_bytes,
-        ..format::Limits::default()
+        ..Limits::default()
     };
     let logged = rows.logged;
-    let body = format::stream(format, rows.schema, rows.batches, limits);
+    let body = stream_chunks(format, rows.schema, rows.batches, limits);
     let body = body.inspect_err(move |_: &QueryError| {
         logged.iter().for_each(|query| query.fail());
     });
@@ -251,7 +251,7 @@ pub(crate) async fn respond(
     Ok(response)
 }
 
-/// The parameters of a listing.
+/// The parameters of the list of databases.
 #[derive(Debug, Deserialize)]
 struct ListUrl {
     format: Option<Format>,

@@ -1,7 +1,7 @@
-//! What is done for a query by the threads of queries: planning, executing, and handing its rows over.
+//! The task of a query on the query threads: plans, executes and sends rows.
 //!
 //! ```text
-//!   Work --oneshot--> Begun: its columns, or the delete that it asks for
+//!   QueryTask --oneshot--> StartedQuery: the columns, or the requested delete
 //!      \---channel--> batch, batch, ..., None
 //! ```
 
@@ -20,75 +20,75 @@ use futures::{Stream, StreamExt, stream};
 use neap_bucket::{Moment, World};
 use neap_row_delete::RowDelete;
 use neap_schema::DatabaseId;
+use neap_tables::{QueryContext, with_cancellation};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Batches, QueryError, QueryRequest, delete,
-    executor::{Executor, Job, Place},
-    interrupt::interruptible,
-    log::Course,
+    executor::{Executor, Job, QueryPermit},
+    log::QueryTracker,
     request::Planner,
-    session::Scope,
     statement::Planned,
 };
 
 /// A request while it is answered.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct PendingQuery {
     pub(crate) database: DatabaseId,
     pub(crate) request: QueryRequest,
     pub(crate) planner: Arc<dyn Planner>,
     pub(crate) begun: Moment,
-    /// The time that it may take.
+    /// The maximum duration, from its start to the end of its answer.
     pub(crate) timeout: Duration,
-    /// The most rows of its answer.
+    /// The maximum number of rows in the answer.
     pub(crate) max_rows: Option<u64>,
 }
 
-/// What a query comes to when it is planned.
+/// The outcome of planning a query.
 #[derive(Debug)]
-pub(crate) enum Begun {
-    /// Rows of these columns are on their way.
+pub(crate) enum StartedQuery {
+    /// Rows with these columns follow.
     Rows(SchemaRef),
-    /// Rows are to be deleted, which is not done here: others wait for the order of writes, too.
+    /// The statement deletes rows. The caller executes the delete, because it waits for the commit order of writes, as
+    /// writes do.
     Delete(RowDelete),
 }
 
-/// What is handed over: `None` is the end of the rows.
+/// A message of the row channel; `None` ends the rows.
 pub(crate) type Handed = Option<Result<RecordBatch, QueryError>>;
 
 /// A query over a snapshot.
 #[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) asked: Arc<Asked>,
-    pub(crate) course: Arc<Course>,
-    pub(crate) place: Arc<Place>,
+pub(crate) struct QueryTask {
+    pub(crate) context: QueryContext,
+    pub(crate) pending: Arc<PendingQuery>,
+    pub(crate) tracker: Arc<QueryTracker>,
+    pub(crate) permit: Arc<QueryPermit>,
 }
 
-impl Work {
-    /// Begins with it. Rows come once it is known what there will be.
+impl QueryTask {
+    /// Spawns the task. The first receiver yields the outcome of planning, the second one the rows.
     pub(crate) fn spawn(
         self,
         executor: &Executor,
         world: World,
     ) -> (
         Job,
-        oneshot::Receiver<Result<Begun, QueryError>>,
+        oneshot::Receiver<Result<StartedQuery, QueryError>>,
         mpsc::Receiver<Handed>,
     ) {
         let (begun, beginning) = oneshot::channel();
         let (sender, receiver) = mpsc::channel(1);
-        let place = Arc::clone(&self.place);
+        let permit = Arc::clone(&self.permit);
         let work = async move {
             let rows = match self.begin(Joins::Usual).await {
                 Ok(Started::Rows(schema, rows)) => {
-                    self.course.gives_rows();
-                    begun.send(Ok(Begun::Rows(schema))).ok();
+                    self.tracker.gives_rows();
+                    begun.send(Ok(StartedQuery::Rows(schema))).ok();
                     rows
                 }
                 Ok(Started::Delete(delete)) => {
-                    begun.send(Ok(Begun::Delete(delete))).ok();
+                    begun.send(Ok(StartedQuery::Delete(delete))).ok();
                     return;
                 }
                 Err(error) => {
@@ -97,20 +97,20 @@ impl Work {
                 }
             };
             let last = self.give(rows, &sender, &world).await;
-            // Its place is free now, even if nobody takes the last word.
+            // Releases the permit, even if the last message is never received.
             drop(self);
             if let Some(last) = last {
-                // Whoever does not listen any more need not be told.
+                // An error means that the receiver is gone, which needs no action.
                 sender.send(last).await.ok();
             }
         };
-        (executor.spawn(&place, work), beginning, receiver)
+        (executor.spawn(&permit, work), beginning, receiver)
     }
 
     async fn begin(&self, joins: Joins) -> Result<Started, QueryError> {
-        let (scope, request) = (&self.scope, &self.asked.request);
-        let planned = self.asked.planner.plan(scope, request).await;
-        self.course.is_planned();
+        let (context, request) = (&self.context, &self.pending.request);
+        let planned = self.pending.planner.plan(context, request).await;
+        self.tracker.is_planned();
         match planned.map_err(QueryError::Planning)? {
             Planned::Query(mut state, plan) => {
                 if joins == Joins::Spilling {
@@ -126,7 +126,7 @@ impl Work {
             Planned::Delete(..) if !request.may_delete => Err(QueryError::ReadOnly),
             Planned::Delete(..) if request.as_of.is_some() => Err(QueryError::PastIsFixed),
             Planned::Delete(state, statement) => {
-                let delete = delete::row_delete(&state, &scope.snapshot, &statement);
+                let delete = delete::row_delete(&state, &context.snapshot, &statement);
                 Ok(Started::Delete(delete.map_err(QueryError::Planning)?))
             }
         }
@@ -139,7 +139,7 @@ impl Work {
     ) -> Result<Started, QueryError> {
         let plan = state.create_physical_plan(plan).await;
         let plan = plan.map_err(QueryError::Planning)?;
-        let plan = interruptible(plan, &self.scope.interrupt)?;
+        let plan = with_cancellation(plan, &self.context.cancellation)?;
         let runtime = state.runtime_env();
         let pool = Arc::clone(&runtime.memory_pool);
         let memory = Arc::new(PeakRecordingPool::new(pool));
@@ -147,60 +147,60 @@ impl Work {
             memory_pool: Arc::clone(&memory) as _,
             ..RuntimeEnv::clone(runtime)
         };
-        let config = state
-            .config()
-            .clone()
-            .with_extension(Arc::clone(&self.place));
+        let config = state.config().clone().with_extension(self.permit.guard());
         let context = TaskContext::from(state)
             .with_session_config(config)
             .with_runtime(Arc::new(runtime));
-        self.course.executes(Arc::clone(&plan), memory);
+        self.tracker.executes(Arc::clone(&plan), memory);
         let batches = execute_stream(plan, Arc::new(context))?;
         let schema = batches.schema();
         let batches = batches.map(|batch| batch.map_err(QueryError::Execution));
         Ok(Started::Rows(schema, Box::pin(batches)))
     }
 
-    /// Hands rows over for as long as the query may take; the last word, unless there is none.
+    /// Sends rows until the timeout. Returns the final message, or `None` if there is none.
     async fn give(
         &self,
         rows: Batches,
         sender: &mpsc::Sender<Handed>,
         world: &World,
     ) -> Option<Handed> {
-        let asked = &self.asked;
-        let left = asked.timeout.saturating_sub(world.elapsed(&asked.begun));
+        let pending = &self.pending;
+        let left = pending
+            .timeout
+            .saturating_sub(world.elapsed(&pending.begun));
         let given = world.timeout(left, self.give_all(rows, sender)).await;
-        // Whatever ended it, what still computes for it does so for nobody.
-        self.place.give_up();
-        // Before the last word, so that whoever has it finds the query ended.
+        // Cancels remaining work of the query, because its rows are no longer needed.
+        self.permit.give_up();
+        // Updates the tracker before the final message, so that its receiver sees a finished query.
         match given {
             Some(Given::All) => {
-                self.course.succeeds();
+                self.tracker.succeeds();
                 Some(None)
             }
             Some(Given::NotAll) => None,
             Some(Given::Failed { error, .. }) => {
-                self.course.fails();
+                self.tracker.fails();
                 Some(Some(Err(error)))
             }
-            // A channel that closes without a last word was given up.
+            // A channel that closes without a final message signals a timeout.
             None => {
-                self.course.fails();
+                self.tracker.fails();
                 None
             }
         }
     }
 }
 
-impl Work {
-    /// Hands rows over. A join that did not fit into its memory, before any row was handed over, is planned once more.
+impl QueryTask {
+    /// Sends rows. If a join runs out of memory before any row was sent, plans the query once more with sort-merge
+    /// joins.
     async fn give_all(&self, rows: Batches, sender: &mpsc::Sender<Handed>) -> Given {
-        let most = self.asked.max_rows;
-        match give(rows, most, sender, &self.course).await {
+        let most = self.pending.max_rows;
+        match give(rows, most, sender, &self.tracker).await {
             Given::Failed { error, rows: 0 } if is_out_of_memory(&error) => {
                 match self.begin(Joins::Spilling).await {
-                    Ok(Started::Rows(_, rows)) => give(rows, most, sender, &self.course).await,
+                    Ok(Started::Rows(_, rows)) => give(rows, most, sender, &self.tracker).await,
                     Ok(Started::Delete(_)) | Err(_) => Given::Failed { error, rows: 0 },
                 }
             }
@@ -209,16 +209,16 @@ impl Work {
     }
 }
 
-/// How equal values are joined.
+/// The algorithm of equi-joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Joins {
-    /// As DataFusion prefers: by a hash table of one side, which has to fit into memory.
+    /// DataFusion's preference: a hash join, which needs one side in memory.
     Usual,
-    /// By sorting both sides, which spills.
+    /// A sort-merge join, which can spill.
     Spilling,
 }
 
-/// Whether a query needed more memory than there was for it.
+/// Whether a query ran out of memory.
 fn is_out_of_memory(error: &QueryError) -> bool {
     match error {
         QueryError::Execution(error) => {
@@ -228,18 +228,18 @@ fn is_out_of_memory(error: &QueryError) -> bool {
     }
 }
 
-/// A query that is planned and has begun to execute.
+/// A query that was planned and has started to execute.
 enum Started {
     Rows(SchemaRef, Batches),
     Delete(RowDelete),
 }
 
-/// What became of the rows of a query.
+/// The outcome of sending rows.
 enum Given {
     All,
-    /// Nobody waits for them.
+    /// The receiver is gone.
     NotAll,
-    /// After so many rows.
+    /// The query failed after this number of rows.
     Failed {
         error: QueryError,
         rows: usize,
@@ -250,7 +250,7 @@ async fn give(
     mut batches: impl Stream<Item = Result<RecordBatch, QueryError>> + Unpin,
     max_rows: Option<u64>,
     sender: &mpsc::Sender<Handed>,
-    course: &Course,
+    tracker: &QueryTracker,
 ) -> Given {
     let mut rows: usize = 0;
     loop {
@@ -272,6 +272,6 @@ async fn give(
         if sender.send(Some(Ok(batch))).await.is_err() {
             return Given::NotAll;
         }
-        course.totals().gave(given);
+        tracker.totals().gave(given);
     }
 }

@@ -1,11 +1,11 @@
-//! The queries of this process: those that run, and the last ones that did, for `system.queries`.
+//! The log of running and recent queries of this process, for `system.queries`.
 //!
 //! ```text
-//!   received ── has a place, a snapshot and a plan ──► planned ── executes ──► permit ──► success
-//!      └───────────────────────────────────────────────────┴──────────────────────┴─────► fail, cancel
+//!   received ── permit, snapshot, plan ──► planned ── executes ──► permit ──► success
+//!      └──────────────────────────────────────┴──────────────────────┴─────► fail, cancel
 //! ```
 //!
-//! The names of the phases are those of InfluxDB 3. A query is cancelled when nobody waits for its rows any more.
+//! The phases have the names of InfluxDB 3. A query is cancelled when its receiver is dropped before the last row.
 
 use std::{
     collections::VecDeque,
@@ -21,6 +21,7 @@ use datafusion::{
 };
 use neap_bucket::World;
 use neap_schema::DatabaseId;
+use neap_tables::{QueryHistory, QueryRecord};
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -29,34 +30,34 @@ use crate::{
     totals::{End, Totals},
 };
 
-/// The longest text that is kept of a query, in bytes.
+/// The maximum length of a logged query text, in bytes.
 const MAX_TEXT_BYTES: usize = 16 << 10;
 
-/// The most memory for the texts of all queries.
+/// The maximum memory for the texts of all logged queries, in bytes.
 const MAX_LOG_BYTES: usize = 4 << 20;
 
-/// What tokens begin with. None belongs into a query; if one is there by mistake, it is not shown.
+/// The prefix of tokens. A query should contain no token; if it does by mistake, the log redacts it.
 const TOKEN_PREFIX: &str = "apiv3_";
 
-/// How far a query has come.
+/// The phase of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It waits for a place or is being planned.
+    /// It waits for a permit or is being planned.
     Received,
     /// It is planned.
     Planned,
     /// It executes.
     Permit,
-    /// All rows were given out.
+    /// All rows were sent.
     Success,
     /// It ended with an error.
     Fail,
-    /// Nobody waited for its end.
+    /// Its receiver was dropped before its end.
     Cancel,
 }
 
 impl Phase {
-    /// The name in `system.queries`.
+    /// The name of the phase in `system.queries`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -74,38 +75,38 @@ impl Phase {
     }
 }
 
-/// What is known of a query from its beginning.
+/// The properties of a query that are known at its start.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) id: Uuid,
     pub(crate) database: DatabaseId,
     pub(crate) language: Language,
-    /// Its text, or the beginning of it.
+    /// The text, possibly truncated.
     pub(crate) text: String,
     pub(crate) trace_id: Option<String>,
-    /// When it came, in nanoseconds since the Unix epoch.
+    /// The arrival time, in nanoseconds since the Unix epoch.
     pub(crate) issued: i64,
 }
 
-/// What becomes known of a query.
+/// The measurements of a query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
-    /// How long it waited for a place.
+    /// The time spent waiting for a permit.
     pub(crate) permit: Option<Duration>,
-    /// How long it took to read the state of the database, and to plan.
+    /// The time spent taking the snapshot and planning.
     pub(crate) plan: Option<Duration>,
-    /// How long rows were computed and given out.
+    /// The time spent computing and sending rows.
     pub(crate) execute: Option<Duration>,
-    /// From its beginning to its end.
+    /// The time from its start to its end.
     pub(crate) end_to_end: Option<Duration>,
-    /// The time that its operators worked, on all processors together.
+    /// The compute time of its operators, summed over all threads.
     pub(crate) compute: Option<Duration>,
-    /// The parts in which its files are read.
+    /// The number of partitions of its file scans.
     pub(crate) partitions: Option<usize>,
-    /// The files that it reads.
+    /// The number of files that it reads.
     pub(crate) parquet_files: Option<usize>,
-    /// The most memory that its operators held at once, in bytes.
+    /// The peak memory of its operators, in bytes.
     pub(crate) max_memory: Option<usize>,
 }
 
@@ -123,7 +124,7 @@ impl Progress {
     };
 }
 
-/// A query of the log.
+/// A query in the log.
 #[derive(Debug)]
 pub(crate) struct LoggedQuery {
     pub(crate) head: Head,
@@ -131,12 +132,31 @@ pub(crate) struct LoggedQuery {
 }
 
 impl LoggedQuery {
-    /// What is known of it by now.
-    pub(crate) fn progress(&self) -> Progress {
-        *self.state()
+    /// Returns its row of `system.queries`.
+    fn record(&self) -> QueryRecord {
+        let (head, progress) = (&self.head, *self.state());
+        QueryRecord {
+            id: head.id.to_string(),
+            phase: progress.phase.as_str(),
+            issue_time: head.issued,
+            query_type: head.language.as_str(),
+            text: head.text.clone(),
+            partitions: progress.partitions,
+            parquet_files: progress.parquet_files,
+            plan: progress.plan,
+            permit: progress.permit,
+            execute: progress.execute,
+            end_to_end: progress.end_to_end,
+            compute: progress.compute,
+            max_memory: progress.max_memory,
+            success: progress.phase == Phase::Success,
+            running: progress.phase.is_running(),
+            cancelled: progress.phase == Phase::Cancel,
+            trace_id: head.trace_id.clone(),
+        }
     }
 
-    /// Notes that its rows could not be handed on: whoever stopped to take them had a reason.
+    /// Marks the query as failed because its rows could not be encoded or sent.
     pub(crate) fn fail(&self) {
         self.state().phase = Phase::Fail;
     }
@@ -149,11 +169,11 @@ impl LoggedQuery {
 #[derive(Debug, Default)]
 struct Ring {
     queries: VecDeque<Arc<LoggedQuery>>,
-    /// The bytes of their texts.
+    /// The total length of the texts, in bytes.
     bytes: usize,
 }
 
-/// The last queries, bounded in number and bytes.
+/// The most recent queries, limited in number and bytes.
 #[derive(Debug)]
 pub(crate) struct QueryLog {
     world: World,
@@ -163,7 +183,7 @@ pub(crate) struct QueryLog {
 }
 
 impl QueryLog {
-    /// An empty log of so many queries.
+    /// Creates an empty log of at most `max_queries` queries.
     pub(crate) fn new(world: World, max_queries: usize) -> Self {
         Self {
             world,
@@ -173,12 +193,12 @@ impl QueryLog {
         }
     }
 
-    /// What became of all queries, those too that are not in the log any more.
+    /// The counters of all queries, including those no longer in the log.
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Takes up a query that begins now.
+    /// Adds a query that starts now.
     pub(crate) fn begin(
         &self,
         database: DatabaseId,
@@ -207,7 +227,7 @@ impl QueryLog {
             ring.bytes -= oldest.head.text.len();
         }
         let now = self.world.clock.monotonic();
-        RunningQuery(Arc::new(Course {
+        RunningQuery(Arc::new(QueryTracker {
             query,
             world: self.world.clone(),
             totals: self.totals.clone(),
@@ -220,42 +240,46 @@ impl QueryLog {
         }))
     }
 
-    /// The queries to a database, or to any; the oldest first.
-    pub(crate) fn queries(&self, database: Option<DatabaseId>) -> Vec<Arc<LoggedQuery>> {
-        let ring = self.ring();
-        let queries = ring.queries.iter();
-        let is_asked_for =
-            |query: &&Arc<LoggedQuery>| database.is_none_or(|id| query.head.database == id);
-        queries.filter(is_asked_for).map(Arc::clone).collect()
-    }
-
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a query is measured by when it has ended.
+impl QueryHistory for QueryLog {
+    fn queries(&self, database: Option<DatabaseId>) -> Vec<QueryRecord> {
+        let ring = self.ring();
+        let queries = ring.queries.iter();
+        let is_of_database =
+            |query: &&Arc<LoggedQuery>| database.is_none_or(|id| query.head.database == id);
+        queries
+            .filter(is_of_database)
+            .map(|query| query.record())
+            .collect()
+    }
+}
+
+/// The sources of the measurements taken at the end of a query.
 #[derive(Debug)]
 struct Measured {
     plan: Arc<dyn ExecutionPlan>,
     memory: Arc<PeakRecordingPool>,
 }
 
-/// A query that has not ended, for whoever waits for it. One that is dropped was cancelled.
+/// A running query, held by its receiver. Dropping it cancels the query unless it has ended.
 #[derive(Debug)]
-pub(crate) struct RunningQuery(Arc<Course>);
+pub(crate) struct RunningQuery(Arc<QueryTracker>);
 
 impl RunningQuery {
-    /// What is noted of it, for whoever works on it.
-    pub(crate) fn course(&self) -> &Arc<Course> {
+    /// The tracker of the query, shared with its task.
+    pub(crate) fn tracker(&self) -> &Arc<QueryTracker> {
         &self.0
     }
 }
 
 impl Deref for RunningQuery {
-    type Target = Course;
+    type Target = QueryTracker;
 
-    fn deref(&self) -> &Course {
+    fn deref(&self) -> &QueryTracker {
         &self.0
     }
 }
@@ -266,9 +290,9 @@ impl Drop for RunningQuery {
     }
 }
 
-/// The course of a query. Its first end counts.
+/// Records the progress of a query. Only the first end counts.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct QueryTracker {
     query: Arc<LoggedQuery>,
     world: World,
     totals: Totals,
@@ -278,30 +302,30 @@ pub(crate) struct Course {
 
 #[derive(Debug)]
 struct Steps {
-    /// When the present one began.
+    /// The start of the current step.
     begun: Duration,
     measured: Option<Measured>,
     has_ended: bool,
 }
 
-impl Course {
-    /// Where its rows are counted.
+impl QueryTracker {
+    /// The counters that count its rows.
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Its place in the log.
+    /// Its entry in the log.
     pub(crate) fn logged(&self) -> &Arc<LoggedQuery> {
         &self.query
     }
 
-    /// Notes that it has a place among those that run.
-    pub(crate) fn has_place(&self) {
+    /// Records that the query has its permit.
+    pub(crate) fn acquires_permit(&self) {
         let took = self.lap();
         self.query.state().permit = Some(took);
     }
 
-    /// Notes that it is planned. It may be planned again.
+    /// Records that the query is planned. A query may be planned again.
     pub(crate) fn is_planned(&self) {
         let took = self.lap();
         let mut state = self.query.state();
@@ -311,7 +335,7 @@ impl Course {
         state.plan = Some(state.plan.unwrap_or_default() + took);
     }
 
-    /// Notes that it executes.
+    /// Records that the query executes.
     pub(crate) fn executes(&self, plan: Arc<dyn ExecutionPlan>, memory: Arc<PeakRecordingPool>) {
         let mut files = Files::default();
         files.count(&plan);
@@ -325,7 +349,7 @@ impl Course {
         }
     }
 
-    /// Notes that rows are on their way.
+    /// Records that rows are being sent.
     pub(crate) fn gives_rows(&self) {
         self.lap();
         let mut state = self.query.state();
@@ -334,12 +358,12 @@ impl Course {
         }
     }
 
-    /// Notes that all its rows were given out.
+    /// Records that all rows were sent.
     pub(crate) fn succeeds(&self) {
         self.end(Phase::Success);
     }
 
-    /// Notes that it ended with an error.
+    /// Records that the query ended with an error.
     pub(crate) fn fails(&self) {
         self.end(Phase::Fail);
     }
@@ -348,7 +372,7 @@ impl Course {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time since the last step.
+    /// Returns the time since the last step and starts the next one.
     fn lap(&self) -> Duration {
         let now = self.world.clock.monotonic();
         now.saturating_sub(std::mem::replace(&mut self.steps().begun, now))
@@ -366,7 +390,7 @@ impl Course {
         if state.phase == Phase::Permit {
             state.execute = Some(now.saturating_sub(step));
         }
-        // Why the rows could not be handed on is known already.
+        // The query has already failed because its rows could not be sent.
         if state.phase != Phase::Fail {
             state.phase = phase;
         }
@@ -385,7 +409,7 @@ impl Course {
     }
 }
 
-/// The files of a plan.
+/// The file scans of a plan.
 #[derive(Default)]
 struct Files {
     partitions: usize,
@@ -420,7 +444,7 @@ fn compute_time(plan: &Arc<dyn ExecutionPlan>) -> Duration {
     own + inputs.sum::<Duration>()
 }
 
-/// A text as the log keeps it: no longer than allowed, and without tokens.
+/// Prepares a text for the log: truncates it and redacts tokens.
 fn shown(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
@@ -462,25 +486,22 @@ mod tests {
 
     fn texts(log: &QueryLog, database: Option<DatabaseId>) -> Vec<String> {
         let queries = log.queries(database);
-        queries
-            .iter()
-            .map(|query| query.head.text.clone())
-            .collect()
+        queries.iter().map(|query| query.text.clone()).collect()
     }
 
     #[test]
-    fn a_query_ends_once_and_is_cancelled_if_it_is_given_up() {
+    fn a_query_ends_once_and_is_cancelled_when_it_is_dropped() {
         let log = log(10);
         let phases = || -> Vec<&str> {
             let queries = log.queries(None);
-            let phases = queries.iter().map(|query| query.progress().phase.as_str());
+            let phases = queries.iter().map(|query| query.phase);
             phases.collect()
         };
         begin(&log, HOME, "a").succeeds();
         begin(&log, HOME, "b").fails();
         drop(begin(&log, HOME, "c"));
         let running = begin(&log, HOME, "d");
-        running.has_place();
+        running.acquires_permit();
         running.is_planned();
         assert_eq!(phases(), ["success", "fail", "cancel", "planned"]);
         running.gives_rows();
@@ -488,12 +509,12 @@ mod tests {
         running.logged().fail();
         drop(running);
         assert_eq!(phases()[3], "fail");
-        let last = log.queries(None)[3].progress();
+        let last = log.queries(None).swap_remove(3);
         assert!(last.permit.is_some() && last.plan.is_some() && last.end_to_end.is_some());
     }
 
     #[test]
-    fn the_oldest_queries_go_first_when_there_are_too_many_or_they_are_too_long() {
+    fn the_oldest_queries_are_evicted_beyond_the_limits_of_number_and_bytes() {
         let log = log(3);
         for (database, text) in [(1, "a"), (2, "b"), (1, "c"), (2, "d")] {
             begin(&log, DatabaseId::new(database), text).succeeds();
@@ -512,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_queries_is_counted_beyond_the_log() {
+    fn outcomes_of_queries_are_counted_beyond_the_log() {
         let log = log(1);
         for _ in 0..3 {
             begin(&log, HOME, "SELECT 1").succeeds();
@@ -524,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_at_a_bound_and_never_show_a_token() {
+    fn texts_are_truncated_and_tokens_redacted() {
         let long = "é".repeat(MAX_TEXT_BYTES);
         assert!(shown(&long).len() <= MAX_TEXT_BYTES + '…'.len_utf8());
         assert_eq!(shown("SELECT 1"), "SELECT 1");

@@ -13,7 +13,7 @@ use serde::{
 pub struct Parameters(pub BTreeMap<String, ScalarValue>);
 
 impl FromIterator<(String, String)> for Parameters {
-    /// Values that are all strings.
+    /// Collects values that are all strings.
     fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
         let values = values.into_iter();
         Self(
@@ -32,8 +32,8 @@ impl<'de> Deserialize<'de> for Parameters {
     }
 }
 
-/// A JSON value that SQL has a type for: null, boolean, number or string, as InfluxDB 3 takes them. Integers
-/// are `Int64`, or `UInt64` where they need it; all other numbers are `Float64`.
+/// A JSON value with an SQL type: null, boolean, number or string, as in InfluxDB 3. Integers are `Int64`, or `UInt64`
+/// if they exceed `Int64`; all other numbers are `Float64`.
 struct Value(ScalarValue);
 
 impl<'de> Deserialize<'de> for Value {

@@ -1,14 +1,14 @@
-//! What is asked of the query function, in whichever language.
+//! Requests to the query engine, in any language.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use datafusion::common::Result;
 use neap_bucket::Stamp;
+use neap_tables::QueryContext;
 
 use crate::{
     Parameters,
-    session::Scope,
     statement::{self, Planned},
 };
 
@@ -17,25 +17,25 @@ use crate::{
 pub struct QueryRequest {
     /// One statement.
     pub text: String,
-    /// Values for its placeholders.
+    /// The values of its placeholders.
     pub parameters: Parameters,
-    /// The age that the snapshot may have; the server's default if absent.
+    /// The maximum age of the snapshot; the server's default if absent.
     pub max_staleness: Option<Duration>,
-    /// A stamp that the answer must not be older than.
+    /// A stamp that the answer must include.
     pub after: Option<Stamp>,
-    /// The stamp as of which to answer: without the writes after it; the present if absent.
+    /// The stamp as of which to answer, without later writes; the present if absent.
     pub as_of: Option<Stamp>,
     /// Whether the statement may delete rows.
     pub may_delete: bool,
-    /// Whether to read tables even where a cache has the rows at hand (`x-neap-cache: off`).
+    /// Whether to read tables even if a cache has the rows (`x-neap-cache: off`).
     pub without_caches: bool,
-    /// When the answer must be complete, by the monotonic clock, if that is before the server's own limit.
+    /// The deadline of the answer on the monotonic clock, if it is earlier than the server's timeout.
     pub ends: Option<Duration>,
-    /// By what the query is found in other logs.
+    /// An id that identifies the query in other logs.
     pub trace_id: Option<String>,
 }
 
-/// What a statement is written in.
+/// The language of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// SQL.
@@ -45,7 +45,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The name in `system.queries`.
+    /// The name of the language in `system.queries`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sql => "sql",
@@ -54,17 +54,17 @@ impl Language {
     }
 }
 
-/// A statement that can be planned over whatever a database holds.
+/// Plans a statement over the tables of a database.
 #[async_trait]
 pub(crate) trait Planner: fmt::Debug + Send + Sync + 'static {
-    /// What it is written in.
+    /// The language of the statement.
     fn language(&self) -> Language;
 
-    /// What a request asks for over a scope. May be asked again, with a newer scope.
-    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> Result<Planned>;
+    /// Plans a request over a context. The engine may call it again with a newer context.
+    async fn plan(&self, context: &QueryContext, request: &QueryRequest) -> Result<Planned>;
 }
 
-/// The text of the request, in SQL.
+/// Plans the text of the request as SQL.
 #[derive(Debug)]
 pub(crate) struct SqlPlanner;
 
@@ -74,7 +74,7 @@ impl Planner for SqlPlanner {
         Language::Sql
     }
 
-    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> Result<Planned> {
-        statement::plan(scope, &request.text, request.parameters.clone()).await
+    async fn plan(&self, context: &QueryContext, request: &QueryRequest) -> Result<Planned> {
+        statement::plan(context, &request.text, request.parameters.clone()).await
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of an answer, given out within the limits of a query.
+//! The rows of an answer, streamed within the limits of a query.
 
 use std::{
     pin::{Pin, pin},
@@ -22,25 +22,25 @@ use crate::{
     log::{LoggedQuery, RunningQuery},
 };
 
-/// Rows as they come.
+/// A stream of rows.
 pub type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, QueryError>> + Send>>;
 
-/// The rows of an answer, as they come.
+/// The rows of an answer, as a stream.
 pub struct Rows {
-    /// Their columns.
+    /// The columns.
     pub schema: SchemaRef,
-    /// The rows. An error ends them.
+    /// The rows. An error ends the stream.
     pub batches: Batches,
-    /// The stamp up to which writes are in the answer; none if it is no answer of a snapshot.
+    /// The stamp up to which the answer includes writes; `None` if it does not come from a snapshot.
     pub as_of: Option<Stamp>,
-    /// The stamp of the delete, if the statement was one: what comes after it does not see the rows.
+    /// The stamp of the delete, if the statement was one. Queries as of later stamps do not see the rows.
     pub deleted_at: Option<Stamp>,
-    /// The query in the log; none if it is no query.
+    /// The query in the log; `None` if the rows are not from a query.
     pub(crate) logged: Option<Arc<LoggedQuery>>,
 }
 
 impl Rows {
-    /// Rows that come, of which no more is known.
+    /// Creates rows without stamps and log entry.
     pub(crate) fn new(schema: SchemaRef, batches: Batches) -> Self {
         Self {
             schema,
@@ -51,7 +51,7 @@ impl Rows {
         }
     }
 
-    /// Rows that are there already.
+    /// Creates an answer from rows in memory.
     pub(crate) fn at_hand(rows: RecordBatch) -> Self {
         Self::new(rows.schema(), Box::pin(stream::iter([Ok(rows)])))
     }
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-/// The answer to a query that computes elsewhere.
+/// The answer to a query that runs on the query threads.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) schema: SchemaRef,
@@ -75,8 +75,8 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// The rows as they come, with an error when the time that is left is over: at once, whatever the query is at. It
-    /// ends then, or when nobody waits for its rows any more, and gives its place back.
+    /// Returns the rows as a stream. When the remaining time is over, it yields an error at once, whatever the query
+    /// computes. The query is cancelled then, or when the stream is dropped, and releases its permit.
     pub(crate) fn rows(
         self,
         running: RunningQuery,
@@ -102,10 +102,10 @@ impl Incoming {
     }
 }
 
-/// Rows that are not at their end.
+/// A stream of rows that has not ended.
 struct Open {
     receiver: mpsc::Receiver<Handed>,
-    /// The end of the time.
+    /// Completes at the timeout.
     over: BoxFuture<'static, ()>,
     job: Job,
     running: RunningQuery,
@@ -113,7 +113,7 @@ struct Open {
 }
 
 impl Open {
-    /// The next rows, and what is left then.
+    /// Returns the next rows and the remaining stream.
     async fn next(mut self) -> Option<(Result<RecordBatch, QueryError>, Option<Self>)> {
         let next = match select(pin!(self.receiver.recv()), &mut self.over).await {
             Either::Left((next, _)) => next,
@@ -136,7 +136,7 @@ impl Open {
         }
     }
 
-    /// Why there was no last word.
+    /// Returns the reason why the channel closed without a final message.
     async fn broken_off(mut self) -> QueryError {
         self.running.fails();
         match self.job.ended().await {

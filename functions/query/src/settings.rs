@@ -1,4 +1,4 @@
-//! What a query function may use.
+//! The settings of the query function.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,45 +11,44 @@ use crate::Executor;
 /// Limits of the query function. The defaults suit a machine or function with 1 GiB of memory.
 #[derive(Clone, Debug)]
 pub struct QuerySettings {
-    /// Where queries are planned and executed; on the runtime of their caller by default, which they hold up.
+    /// Plans and executes queries. By default that happens on the runtime of the caller, which it blocks.
     pub executor: Executor,
-    /// The memory of all running queries together; sorts and aggregations that need more spill.
+    /// The memory of all running queries together, in bytes. Sorts and aggregations that need more spill.
     pub memory_pool_bytes: usize,
-    /// The disk that spilling may use, in [`Self::spill_dir`].
+    /// The disk space for spilling in [`Self::spill_dir`], in bytes.
     pub spill_bytes: u64,
-    /// Where to spill; the system's directory for temporary files by default.
+    /// The spill directory; the system's temporary directory by default.
     pub spill_dir: Option<PathBuf>,
-    /// The memory for the folded tails of tables. A tail that needs more than half of it is spilled.
+    /// The memory for tail images of tables, in bytes. A tail that needs more than half of it is spilled.
     pub tail_bytes: usize,
-    /// The memory for decoded Parquet footers.
+    /// The memory for decoded Parquet footers, in bytes.
     pub metadata_cache_bytes: u64,
-    /// The memory for column chunks.
+    /// The memory for column chunks, in bytes.
     pub chunk_cache_bytes: u64,
-    /// The memory for the contents of last and distinct value caches.
+    /// The memory for the contents of last and distinct value caches, in bytes.
     pub cache_bytes: u64,
-    /// Whether contents of last and distinct value caches answer queries; if not, their definitions do, over
-    /// the tables.
+    /// Whether the contents of last and distinct value caches answer queries. If not, their definitions are evaluated
+    /// over the tables.
     pub use_caches: bool,
-    /// The parts that a query is worked on in at once.
+    /// The number of partitions that a query is executed in.
     pub partitions: usize,
-    /// The longest that a query may take, from its start to the end of its answer.
+    /// The maximum duration of a query, from its start to the end of its answer.
     pub timeout: Duration,
-    /// New queries wait while memory runs short.
+    /// The memory monitor; new queries wait while memory is short.
     pub pressure: MemoryPressure,
-    /// The number of queries that run at once; others wait.
+    /// The maximum number of running queries; others wait for a permit.
     pub concurrent_queries: usize,
-    /// The age up to which a snapshot is used again without asking the store, for requests that don't say.
+    /// The default maximum age of a snapshot that is reused without asking the store.
     pub max_staleness: Duration,
-    /// The largest answer in the table format, which is kept in memory.
+    /// The maximum size of an answer in the table format, which is buffered in memory, in bytes.
     pub pretty_bytes: usize,
-    /// The most rows of an answer, which ends with an error after them; `None`: any number.
+    /// The maximum number of rows in an answer; more rows end it with an error. `None`: unlimited.
     pub max_rows: Option<u64>,
-    /// The number of queries that `system.queries` shows.
+    /// The maximum number of queries that `system.queries` shows.
     pub query_log_size: usize,
-    /// When the data of what `DROP` drops goes.
+    /// When dropped databases and tables are physically deleted.
     pub hard_delete: HardDelete,
-    /// Whether requests need a token. If not, `system.tokens` does not show what hashes begin with, as in
-    /// InfluxDB 3.
+    /// Whether requests need a token. If not, `system.tokens` hides the prefixes of hashes, as InfluxDB 3 does.
     pub with_authentication: bool,
 }
 

@@ -1,6 +1,4 @@
-//! Statements: which ones are taken, and their plans.
-
-use std::sync::Arc;
+//! Parses and plans SQL statements.
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -21,17 +19,19 @@ use datafusion::{
     },
 };
 
-use crate::{Parameters, caches::CacheTable, session::Scope, unsupported};
+use neap_tables::{CacheTable, QueryContext};
 
-/// The most operators of a statement. Parsing, planning and dropping a chain of operators takes a few
+use crate::{Parameters, unsupported};
+
+/// The maximum number of operators in a statement. Parsing, planning and dropping a chain of operators needs a few
 /// kilobytes of stack for each of them.
 const MAX_OPERATORS: usize = 5_000;
 
-/// The most `AND` of a statement. The work of planning conditions that all have to be true grows with the third
-/// power of their number, and nothing can interrupt it.
+/// The maximum number of `AND` in a statement. The time to plan a conjunction grows with the cube of its length and
+/// can't be interrupted.
 const MAX_ANDS: usize = 500;
 
-/// Refuses statements that are so long that they would overflow a stack or be planned for too long.
+/// Rejects statements whose length would overflow a stack or block planning for too long.
 fn check_length(tokens: &[Token]) -> Result<()> {
     let is_operator = |token: &Token| match token {
         Token::Word(word) => matches!(
@@ -68,30 +68,34 @@ fn check_length(tokens: &[Token]) -> Result<()> {
     Ok(())
 }
 
-/// What a statement asks for, and the session that it is planned in.
+/// A planned statement and its session.
 #[derive(Debug)]
 pub(crate) enum Planned {
-    /// Rows.
+    /// A query plan.
     Query(SessionState, LogicalPlan),
-    /// Rows that are there already.
+    /// Rows that are already known.
     Rows(RecordBatch),
-    /// That rows be deleted.
+    /// A delete.
     Delete(SessionState, DmlStatement),
 }
 
-/// The plan of a statement, its placeholders filled.
-pub(crate) async fn plan(scope: &Arc<Scope>, sql: &str, parameters: Parameters) -> Result<Planned> {
-    // What can't be divided into tokens is refused by the parser, which says why.
+/// Plans a statement and fills its placeholders.
+pub(crate) async fn plan(
+    context: &QueryContext,
+    sql: &str,
+    parameters: Parameters,
+) -> Result<Planned> {
+    // Text that can't be tokenized is rejected by the parser, which gives the reason.
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
     let tokens = tokens.unwrap_or_default();
     check_length(&tokens)?;
     unsupported::check(&tokens)?;
     if sql.contains("_cache")
-        && let Some(planned) = simply(scope, sql, &parameters).await
+        && let Some(planned) = simply(context, sql, &parameters).await
     {
         return Ok(planned);
     }
-    let state = scope.full_session();
+    let state = context.full_session();
     let plan = logical(&state, sql).await?;
     let is_delete = matches!(&plan, LogicalPlan::Dml(dml) if dml.op == WriteOp::Delete);
     SQLOptions::new()
@@ -105,16 +109,16 @@ pub(crate) async fn plan(scope: &Arc<Scope>, sql: &str, parameters: Parameters) 
     })
 }
 
-/// The plan of a statement that does little more than read a cache. Whatever it can't plan is left to a full
-/// session, which also says what is wrong.
-async fn simply(scope: &Arc<Scope>, sql: &str, parameters: &Parameters) -> Option<Planned> {
-    let state = scope.simple_session();
+/// Plans a statement that does little more than read a cache. Returns `None` for any other one. A full session then
+/// plans it and reports errors.
+async fn simply(context: &QueryContext, sql: &str, parameters: &Parameters) -> Option<Planned> {
+    let state = context.simple_session();
     let plan = logical(&state, sql).await.ok()?;
     let plan = filled(plan, parameters.clone()).ok()?;
     is_simple(&plan).then_some(Planned::Query(state, plan))
 }
 
-/// Whether a plan only filters, sorts and cuts off the rows of a cache, which a simple session plans right.
+/// Whether a plan only filters, sorts and limits the rows of a cache. A simple session plans these correctly.
 fn is_simple(plan: &LogicalPlan) -> bool {
     let mut is_simple = true;
     let visited = plan.apply(|node| {
@@ -165,7 +169,7 @@ async fn logical(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
     Ok(plan)
 }
 
-/// The plan with values in place of its placeholders.
+/// Replaces the placeholders of the plan by values.
 fn filled(plan: LogicalPlan, Parameters(parameters): Parameters) -> Result<LogicalPlan> {
     if parameters.is_empty() {
         return Ok(plan);

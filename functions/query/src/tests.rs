@@ -1,5 +1,4 @@
-//! Queries over databases that were really written and flushed, in a memory store with a clock that the
-//! tests move.
+//! Queries over databases that the tests really write and flush, in a memory store with a clock that the tests advance.
 
 mod as_of;
 mod bit_flips;
@@ -17,6 +16,7 @@ mod internal;
 mod log;
 mod narrow;
 mod objects;
+mod patterns;
 mod plugins;
 mod retention;
 mod spilled_tails;
@@ -132,12 +132,12 @@ async fn requests_are_those_of_the_budget() {
     let before = cold.counting.counts();
     let of = |counts: &Counts, operation, class| counts.of(operation, class).requests;
     cold.sql(sql).await;
-    // The root catalog was read when the rules of the cluster were asked for.
+    // The root catalog was read with the cluster rules.
     let first = cold.counting.counts() - before;
     assert_eq!(first.requests(Operation::List), 1);
     assert_eq!(of(&first, Operation::Get, KeyClass::DatabaseCatalog), 1);
     assert_eq!(of(&first, Operation::Get, KeyClass::Manifest), 1);
-    // The footer, and the one column of a small section.
+    // The footer and the one column of a small section.
     assert_eq!(of(&first, Operation::Get, KeyClass::Data), 2);
     assert_eq!(first.requests(Operation::Put), 0);
     let read = cold.engine.data_cache_stats();
@@ -292,7 +292,7 @@ async fn a_statement_that_would_be_planned_for_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_gives_its_place_back_when_the_time_is_over() {
+async fn a_client_that_stops_reading_releases_its_permit_at_the_timeout() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {

@@ -1,4 +1,4 @@
-//! How many queries there were since the process started, and what became of them.
+//! Counters of the queries since the process started.
 
 use std::{
     sync::{
@@ -8,22 +8,22 @@ use std::{
     time::Duration,
 };
 
-/// What became of the queries of a process.
+/// The outcomes of a process's queries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {
-    /// Queries of which all rows were given out.
+    /// Queries whose rows were all sent.
     pub succeeded: u64,
     /// Queries that ended with an error.
     pub failed: u64,
-    /// Queries for whose end nobody waited.
+    /// Queries whose receiver was dropped before their end.
     pub cancelled: u64,
-    /// Rows that were given out.
+    /// Rows that were sent.
     pub rows: u64,
-    /// The time from the beginning to the end of all queries together.
+    /// The total duration of all queries, from start to end.
     pub time: Duration,
 }
 
-/// How a query has ended.
+/// The outcome of a query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     Success,
@@ -31,7 +31,7 @@ pub(crate) enum End {
     Cancellation,
 }
 
-/// The counters. Cloning shares them.
+/// Shared counters. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals(Arc<Counters>);
 
@@ -45,7 +45,7 @@ struct Counters {
 }
 
 impl Totals {
-    /// A query has ended.
+    /// Counts a query that has ended.
     pub(crate) fn ended(&self, end: End, time: Duration) {
         let counter = match end {
             End::Success => &self.0.succeeded,
@@ -57,12 +57,12 @@ impl Totals {
         self.0.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Rows were given out.
+    /// Counts rows that were sent.
     pub(crate) fn gave(&self, rows: usize) {
         self.0.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// All of it.
+    /// Returns a snapshot of the counters.
     pub(crate) fn stats(&self) -> QueryStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         QueryStats {

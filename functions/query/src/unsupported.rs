@@ -1,16 +1,16 @@
-//! Statements that other databases have in SQL and this one does not: what to do in their place.
+//! Rejects SQL statements that Neap does not support, with an error that names the alternative.
 
 use datafusion::{
     common::{Result, plan_err},
     sql::sqlparser::{keywords::Keyword, tokenizer::Token},
 };
 
-/// How rows are written.
+/// How to write rows.
 const HOW_TO_WRITE: &str = "line protocol such as `TABLE,TAG=VALUE FIELD=1.5`, with POST /api/v3/write_lp?db=DATABASE \
                             or `neap write --database DATABASE \'LINES\'`";
 
-/// Refuses a statement that begins like one that writes rows, or that changes tables or databases, and says what to do
-/// in its place. Looks at its first words alone: nothing that begins with them can be answered.
+/// Rejects a statement that begins like one that writes rows or changes tables or databases. The error names the
+/// alternative. Only the first words are examined, because no valid statement begins with them.
 pub(crate) fn check(tokens: &[Token]) -> Result<()> {
     let mut words = tokens.iter().filter_map(|token| match token {
         Token::Whitespace(_) => None,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_that_only_mention_such_words_are_taken() {
+    fn queries_that_only_mention_such_words_are_accepted() {
         for sql in [
             "SELECT replace(host, 'a', 'b') FROM m",
             "SELECT \"insert\" FROM \"update\"",

@@ -1,6 +1,6 @@
-//! Statements that change something: databases, retention policies, tables, rows.
+//! Executes statements that change databases, retention policies, tables or rows.
 //!
-//! A retention policy other than `autogen` is a database called `db/rp`, which is where writes with `rp` go.
+//! A retention policy other than `autogen` is a database named `db/rp`. Writes with `rp` go there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,18 +10,18 @@ use neap_http::Caller;
 use neap_influxql::{
     Deletion, MeasurementName, PolicyOptions, Retention, RetentionPolicy, Statement,
 };
+use neap_influxql_planner::compile_pattern;
 use neap_schema::DatabaseId;
 
 use super::{
     error::InfluxqlError,
-    plan::DeletePlanner,
+    planners::DeletePlanner,
     prepared::{AUTOGEN, stored_name},
     seen::Seen,
-    select::compiled,
 };
 use crate::{QueryEngine, QueryError, QueryRequest};
 
-/// What a statement that changes something is called; none for those that don't.
+/// Returns the name of a statement that changes something, or `None` for statements that only read.
 pub(super) fn name(statement: &Statement) -> Option<&'static str> {
     Some(match statement {
         Statement::CreateDatabase { .. } => "CREATE DATABASE",
@@ -47,7 +47,7 @@ pub(super) fn name(statement: &Statement) -> Option<&'static str> {
 
 type Done = Result<(), InfluxqlError>;
 
-/// Carries statements that change something out, for a caller.
+/// Executes statements that change something on behalf of a caller.
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
     pub(super) engine: &'a QueryEngine,
@@ -56,7 +56,8 @@ pub(super) struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    /// Creates a database. That it exists is no error, as in InfluxDB 1.x: clients do so whenever they start.
+    /// Creates a database. An existing database is no error, as in InfluxDB 1.x, because clients create their database
+    /// at every start.
     pub(super) async fn create_database(
         &self,
         name: &str,
@@ -78,8 +79,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Drops a database, as the configuration interface does: it can be undeleted for a while. That there is
-    /// none is no error, as in InfluxDB 1.x.
+    /// Drops a database as the configuration API does: it can be undeleted for a while. A missing database is no error,
+    /// as in InfluxDB 1.x.
     pub(super) async fn drop_database(&self, name: &str) -> Done {
         if name == INTERNAL_DATABASE {
             let text = "cannot delete internal db".to_owned();
@@ -88,7 +89,8 @@ impl Changes<'_> {
         let database = self.find(name).await?;
         self.caller.require(DatabaseAction::Delete, database)?;
         if database.is_none() {
-            // It may have been dropped a moment ago, which others have to know before this is answered.
+            // The database may have just been dropped. Other processes must see that before this statement is
+            // acknowledged.
             return Ok(self.engine.catalog().settle_missing_database(name).await?);
         }
         let hard_delete = self.engine.settings().hard_delete;
@@ -115,8 +117,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Makes `db/rp` keep rows for as long as the policy says, or the database itself for `autogen`. As in
-    /// InfluxDB 1.x, a policy can be created again as it is, and only `ALTER` makes another of it.
+    /// Sets the retention of `db/rp`, or of the database itself for `autogen`. As in InfluxDB 1.x, creating an
+    /// identical policy again is no error; only `ALTER` changes one.
     pub(super) async fn set_policy(&self, policy: &RetentionPolicy, creates: bool) -> Done {
         let name = stored_name(&policy.database, Some(&policy.name));
         let is_autogen = name == policy.database;
@@ -124,7 +126,7 @@ impl Changes<'_> {
             return Err(not_default(&policy.name));
         }
         let of = self.find(&policy.database).await?;
-        // Who may not know of it is told nothing else.
+        // A caller without permission must not learn whether the database exists.
         self.caller.require(DatabaseAction::Read, of)?;
         if of.is_none() {
             return Err(QueryError::DatabaseNotFound(policy.database.clone()).into());
@@ -175,7 +177,7 @@ impl Changes<'_> {
         self.drop_database(&stored).await
     }
 
-    /// Deletes rows, of one table after the other; the stamp of the last delete.
+    /// Deletes rows, table by table, and returns the stamp of the last delete.
     pub(super) async fn delete(
         &self,
         database: DatabaseId,
@@ -216,7 +218,7 @@ impl Changes<'_> {
                     meant.extend(tables.contains(&name.as_str()).then(|| name.clone()))
                 }
                 MeasurementName::Regex(regex) => {
-                    let regex = compiled(regex).map_err(QueryError::Planning)?;
+                    let regex = compile_pattern(regex).map_err(QueryError::Planning)?;
                     let matching = tables.iter().filter(|table| regex.is_match(table));
                     meant.extend(matching.map(|table| (*table).to_owned()));
                 }
@@ -233,7 +235,7 @@ impl Changes<'_> {
     }
 }
 
-/// How long rows are kept; `None`: for ever.
+/// Converts a retention; `None` means forever.
 fn kept(retention: Option<Retention>) -> Option<Duration> {
     match retention? {
         Retention::Forever | Retention::For(0) => None,
@@ -241,7 +243,7 @@ fn kept(retention: Option<Retention>) -> Option<Duration> {
     }
 }
 
-/// Writes and queries that name no policy mean the database itself, so that no other policy can be the default.
+/// Writes and queries without a policy use the database itself, so no other policy can be the default.
 fn not_default(policy: &str) -> InfluxqlError {
     let text = format!(
         "the default retention policy of a database is always {AUTOGEN}: '{policy}' can't be it"

@@ -9,16 +9,19 @@ use neap_catalog::{
 };
 use neap_schema::DatabaseId;
 
-use super::{error::InfluxqlError, prepared::AUTOGEN, seen::Seen, series::Dialect, show::batch};
+use neap_influxql_planner::batch_of;
+use neap_series::AnswerInterface;
+
+use super::{error::InfluxqlError, prepared::AUTOGEN, seen::Seen};
 use crate::QueryError;
 
-/// The column that names databases, as in InfluxDB 3.
+/// The column with database names, as in InfluxDB 3.
 const DATABASE_COLUMN: &str = "iox::database";
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// A retention policy: the database itself, or one of the databases that are called `db/rp`.
+/// A retention policy: the database itself, or one of the databases named `db/rp`.
 #[derive(Debug)]
 struct Policy {
     database: String,
@@ -26,24 +29,24 @@ struct Policy {
     kept: Option<Duration>,
 }
 
-/// `SHOW DATABASES`: those that the caller sees.
+/// Answers `SHOW DATABASES` with the databases that the caller may see.
 pub(super) async fn databases(
     catalog: &Catalog,
     seen: &Seen,
-    dialect: Dialect,
+    interface: AnswerInterface,
     sees: impl Fn(DatabaseId) -> bool,
 ) -> Result<RecordBatch, InfluxqlError> {
     let names = live(&*seen.root(catalog).await?, sees);
     let is_deleted = BooleanArray::from(vec![false; names.len()]);
     let names: StringArray = names.iter().map(|(name, _)| Some(name)).collect();
     let names = Arc::new(names) as ArrayRef;
-    rows(match dialect {
-        Dialect::V1 => vec![("name", names)],
-        Dialect::V3 => vec![(DATABASE_COLUMN, names), ("deleted", Arc::new(is_deleted))],
+    rows(match interface {
+        AnswerInterface::V1 => vec![("name", names)],
+        AnswerInterface::V3 => vec![(DATABASE_COLUMN, names), ("deleted", Arc::new(is_deleted))],
     })
 }
 
-/// The databases that a caller sees, by name.
+/// The live databases that the caller may see, sorted by name.
 fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, DatabaseId)> {
     let live = root.live_databases();
     let mut live: Vec<_> = live
@@ -55,12 +58,12 @@ fn live(root: &RootCatalog, sees: impl Fn(DatabaseId) -> bool) -> Vec<(String, D
     live
 }
 
-/// `SHOW RETENTION POLICIES` of one database, or of all that the caller sees.
+/// Answers `SHOW RETENTION POLICIES` for one database, or for all that the caller may see.
 pub(super) async fn retention_policies(
     catalog: &Catalog,
     seen: &Seen,
     database: Option<&str>,
-    dialect: Dialect,
+    interface: AnswerInterface,
     sees: impl Fn(DatabaseId) -> bool,
 ) -> Result<RecordBatch, InfluxqlError> {
     let mut policies = Vec::new();
@@ -71,8 +74,8 @@ pub(super) async fn retention_policies(
         };
         let (shown, policy) = match database {
             Some(database) if name != database => match of_database(database) {
-                // The v1 interface has no other word for `db/rp`.
-                Some(of_database) if dialect == Dialect::V1 => of_database,
+                // The v1 interface has no other name for `db/rp`.
+                Some(of_database) if interface == AnswerInterface::V1 => of_database,
                 _ => continue,
             },
             _ => (name.clone(), AUTOGEN.to_owned()),
@@ -92,9 +95,9 @@ pub(super) async fn retention_policies(
     {
         return Err(QueryError::DatabaseNotFound(database.to_owned()).into());
     }
-    rows(match dialect {
-        Dialect::V3 => v3(&policies),
-        Dialect::V1 => v1(&policies),
+    rows(match interface {
+        AnswerInterface::V3 => v3(&policies),
+        AnswerInterface::V1 => v1(&policies),
     })
 }
 
@@ -147,7 +150,7 @@ fn v1(policies: &[Policy]) -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// What InfluxDB 1.x makes the length of its shards from. There are none here.
+/// The shard duration that InfluxDB 1.x derives from the retention. Neap has no shards.
 fn shard_duration(kept: Option<Duration>) -> Duration {
     let kept = kept.map_or(u64::MAX, |kept| kept.as_secs());
     Duration::from_secs(match kept {
@@ -157,7 +160,7 @@ fn shard_duration(kept: Option<Duration>) -> Duration {
     })
 }
 
-/// A duration as Go writes it: `168h0m0s`, `1m30s`, `0s`.
+/// Formats a duration as Go does: `168h0m0s`, `1m30s`, `0s`.
 fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes) = (seconds / HOUR, seconds % HOUR / 60);
@@ -170,7 +173,7 @@ fn shown(duration: Duration) -> String {
 }
 
 fn rows(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, InfluxqlError> {
-    batch(columns).map_err(|error| QueryError::Execution(error).into())
+    batch_of(columns).map_err(|error| QueryError::Execution(error).into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Why a statement in InfluxQL was not carried out.
+//! Errors of InfluxQL statements.
 
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
@@ -6,7 +6,7 @@ use neap_influxql::{BindError, LiftError, ParseError};
 
 use crate::{QueryError, QueryErrorKind};
 
-/// Why a statement in InfluxQL was not carried out, in the words of InfluxDB 3 where it has some.
+/// The reason why an InfluxQL statement failed. Messages are those of InfluxDB 3 where it has one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InfluxqlError {
     /// The text is not InfluxQL.
@@ -15,16 +15,16 @@ pub(crate) enum InfluxqlError {
     /// A placeholder has no value, or one that InfluxQL has no constant for.
     #[error("error in InfluxQL statement: {0}")]
     Bind(#[from] BindError),
-    /// There is not exactly one statement where there has to be.
+    /// The text does not contain exactly one statement, which the interface requires.
     #[error("must provide only one InfluxQl statement per query")]
     Several,
-    /// The statement is about a database, and nobody says which.
+    /// The statement needs a database, and neither it nor the request names one.
     #[error("must specify a 'db' parameter, or provide the database in the InfluxQL query")]
     NoDatabase,
     /// The statement names two databases.
     #[error(transparent)]
     Databases(#[from] LiftError),
-    /// The statement names another database than the request.
+    /// The statement and the request name different databases.
     #[error(
         "provided a database in both the parameters ({parameter}) and query string ({statement}) that do not match, \
          if providing a query with an `INFLUXQL` query, consider removing the database parameter"
@@ -35,16 +35,16 @@ pub(crate) enum InfluxqlError {
         /// The database in the statement.
         statement: String,
     },
-    /// The statement changes something, and this is not the place for it.
+    /// The statement changes something, which this interface does not support.
     #[error("This feature is not implemented: {0}")]
     NotImplemented(&'static str),
-    /// The statement changes something, and the request may be repeated, fetched ahead or followed from a link.
+    /// The statement changes something, but came by GET, which clients may repeat, prefetch or link.
     #[error("{0} is a statement for POST")]
     ReadOnly(&'static str),
-    /// The statement asks for what there can't be.
+    /// The statement asks for something impossible.
     #[error("{0}")]
     Invalid(String),
-    /// The caller may not do it.
+    /// The caller lacks the permission.
     #[error("{0}")]
     Refused(ApiError),
     /// The catalog could not be read or changed.
@@ -56,7 +56,7 @@ pub(crate) enum InfluxqlError {
 }
 
 impl InfluxqlError {
-    /// The text within an answer of the v1 interface.
+    /// The error message within an answer of the v1 interface.
     pub(crate) fn in_answer(&self) -> String {
         match self {
             Self::Query(QueryError::DatabaseNotFound(name)) => {
@@ -67,7 +67,7 @@ impl InfluxqlError {
         }
     }
 
-    /// Whether the request as a whole has to be told, with a status of its own.
+    /// Whether the error applies to the whole request, which then gets an error status.
     pub(crate) fn is_of_request(&self) -> bool {
         match self {
             Self::Refused(_) => true,

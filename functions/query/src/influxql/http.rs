@@ -1,4 +1,4 @@
-//! `/api/v3/query_influxql`: one statement in InfluxQL, answered as SQL is.
+//! `/api/v3/query_influxql`: answers one InfluxQL statement in the formats of SQL.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use axum::{
 };
 use http::request::Parts;
 use neap_catalog::origin;
+use neap_formats::Format;
 use neap_http::{ApiError, BodyLimits, Caller, Kind, parse_query, read_body};
+use neap_series::AnswerInterface;
 use serde::Deserialize;
 
 use super::{
     error::InfluxqlError,
     prepared::{Named, prepared},
-    series::Dialect,
     session::{Answer, Session},
     v1,
 };
 use crate::{
     Parameters, QueryEngine, QueryRequest,
-    format::Format,
     http::{MAX_QUERY_BYTES, bad_json, chosen_format, request_of, respond},
 };
 
-/// The routes of queries in InfluxQL.
+/// The routes of InfluxQL queries.
 pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
     Router::new()
         .route(
@@ -37,7 +37,7 @@ pub(crate) fn routes() -> Router<Arc<QueryEngine>> {
         .merge(v1::routes())
 }
 
-/// The body of a query.
+/// The JSON body of a query.
 #[derive(Debug, Deserialize)]
 struct QueryBody {
     db: Option<String>,
@@ -47,7 +47,7 @@ struct QueryBody {
     params: Parameters,
 }
 
-/// A query in a query string.
+/// The parameters of a query in a URL.
 #[derive(Debug, Deserialize)]
 struct QueryUrl {
     db: Option<String>,
@@ -85,12 +85,12 @@ async fn query_by_body(
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let body = body_of(&engine, &head, body).await?;
-    // Whatever the content type says: curl sends a form by default.
+    // The content type is ignored because curl sends a form by default.
     let query = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
     answer(engine, caller, &head, query).await
 }
 
-/// The body of a request, which is no longer than a query may be.
+/// Reads the body of a request, up to the maximum size of a query.
 pub(super) async fn body_of(
     engine: &QueryEngine,
     head: &Parts,
@@ -121,7 +121,7 @@ async fn answer(
     let session = Session {
         engine,
         caller,
-        dialect: Dialect::V3,
+        interface: AnswerInterface::V3,
         request: QueryRequest {
             may_delete: false,
             ..request_of(head)?

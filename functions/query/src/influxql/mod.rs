@@ -7,21 +7,19 @@
 //!              /query (v1): any number of statements ----------------+-- series: JSON, chunks, CSV, MessagePack
 //! ```
 //!
-//! `SELECT` is planned in [`select`]; what `SHOW` tells comes out of the catalog and the rows of tables; what
-//! changes something goes to the catalog, and deletes of rows into the order of writes.
+//! `neap-influxql-planner` plans `SELECT`. `SHOW` reads the catalog and the rows of tables. Statements that change
+//! databases or tables go to the catalog; deletes of rows enter the commit order of writes.
 
 mod changes;
 mod databases;
 mod error;
-mod group_key;
 mod http;
-mod plan;
+mod planners;
 mod prepared;
 mod seen;
-mod select;
-mod series;
+#[cfg(test)]
+mod select_tests;
 mod session;
-mod show;
 mod v1;
 
 pub(crate) use http::routes;

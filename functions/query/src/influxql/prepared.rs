@@ -1,4 +1,4 @@
-//! From the text of a request to statements, each with the database that it is about.
+//! Parses the text of a request into statements, each with its database.
 
 use datafusion::common::ScalarValue;
 use neap_influxql::{Literal, Statement, parse};
@@ -6,36 +6,36 @@ use neap_influxql::{Literal, Statement, parse};
 use super::error::InfluxqlError;
 use crate::Parameters;
 
-/// The retention policy that is the database itself.
+/// The retention policy that stands for the database itself.
 pub(super) const AUTOGEN: &str = "autogen";
 
-/// The most statements of a request: each of them may ask the store.
+/// The maximum number of statements in a request. It is limited because each statement may read the store.
 const MAX_STATEMENTS: usize = 100;
 
-/// A statement with values in place of its placeholders.
+/// A statement whose placeholders are replaced by values.
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
-    /// The statement, which names no database that it is about.
+    /// The statement without the name of its database.
     pub(super) statement: Statement,
     /// The statement as written.
     pub(super) text: String,
-    /// The name of the database that it is about, if it is known.
+    /// The name of its database, if known.
     pub(super) database: Option<String>,
 }
 
-/// The database that a request names.
+/// The database that a request names in its parameters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Named<'a> {
     pub(super) database: Option<&'a str>,
     pub(super) retention_policy: Option<&'a str>,
-    /// Whether the statement may name another one, which wins.
+    /// Whether a statement may name another database, which takes precedence.
     pub(super) is_default: bool,
 }
 
-/// The statements of a text.
+/// Parses a text into statements.
 ///
 /// # Errors
-/// The text is not InfluxQL, a placeholder has no value, or it is unclear what a statement is about.
+/// The text is not InfluxQL, a placeholder has no value, or the database of a statement is ambiguous.
 pub(super) fn prepared(
     text: &str,
     parameters: &Parameters,
@@ -64,7 +64,7 @@ pub(super) fn prepared(
     statements.drain(..).map(prepare).collect()
 }
 
-/// The constant for the value of a placeholder; there is none for null.
+/// Returns the literal for the value of a placeholder. Null has none.
 fn literal(value: &ScalarValue) -> Option<Literal> {
     match value {
         ScalarValue::Boolean(Some(value)) => Some(Literal::Boolean(*value)),
@@ -99,8 +99,8 @@ fn database(statement: &mut Statement, named: Named<'_>) -> Result<Option<String
     }
 }
 
-/// The name under which the rows of a retention policy are stored, as InfluxDB 3 does it: `db/rp`, and `db` for
-/// the one that every database has.
+/// Returns the name of the database that stores a retention policy, as in InfluxDB 3: `db/rp`, or `db` for the default
+/// policy.
 pub(super) fn stored_name(database: &str, retention_policy: Option<&str>) -> String {
     let policy = retention_policy.unwrap_or_default().to_lowercase();
     match policy.as_str() {

@@ -1,4 +1,4 @@
-//! What a request has seen of the catalogs: each is asked for once, however many statements look at it.
+//! Caches the catalogs during a request, so that each is read once, however many statements use it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,19 +6,19 @@ use neap_catalog::{Catalog, CatalogError, RootCatalog};
 use neap_schema::DatabaseId;
 use tokio::sync::Mutex;
 
-/// The catalogs as a request found them. Its own changes make it look again.
+/// The catalogs as read by this request. Changes made by the request invalidate them.
 #[derive(Debug, Default)]
 pub(super) struct Seen(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     root: Option<Arc<RootCatalog>>,
-    /// How long databases keep rows, of those that were asked for.
+    /// The retention of the databases read so far.
     kept: BTreeMap<DatabaseId, Option<Duration>>,
 }
 
 impl Seen {
-    /// The databases, as they were after the request had come.
+    /// Returns the root catalog, read after the request arrived.
     ///
     /// # Errors
     /// The catalog can't be read.
@@ -32,7 +32,7 @@ impl Seen {
         Ok(root)
     }
 
-    /// How long a database keeps rows; `None`: for ever.
+    /// Returns the retention of a database; `None` means forever.
     ///
     /// # Errors
     /// The catalog can't be read.
@@ -51,7 +51,7 @@ impl Seen {
         Ok(kept)
     }
 
-    /// Looks again: something was changed.
+    /// Invalidates the catalogs, because the request changed something.
     pub(super) async fn forget(&self) {
         *self.0.lock().await = State::default();
     }

@@ -1,4 +1,4 @@
-//! Statements of one request, carried out one by one.
+//! Executes the statements of one request one after the other.
 
 use std::{future::Future, sync::Arc};
 
@@ -9,41 +9,41 @@ use neap_catalog::{DatabaseAction, INTERNAL_DATABASE, Origin, origin};
 use neap_http::Caller;
 use neap_influxql::Statement;
 use neap_schema::DatabaseId;
+use neap_series::{AnswerInterface, SeriesLayout};
 
 use super::{
     changes::{self, Changes},
     databases,
     error::InfluxqlError,
-    plan::RowsPlanner,
+    planners::RowsPlanner,
     prepared::Prepared,
     seen::Seen,
-    series::{Dialect, Series},
 };
 use crate::{QueryEngine, QueryError, QueryRequest, Rows};
 
-/// Who asks, and how.
+/// The context of a request: the caller, the interface and the common options.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) engine: Arc<QueryEngine>,
     pub(super) caller: Caller,
-    pub(super) dialect: Dialect,
-    /// What all statements have in common.
+    pub(super) interface: AnswerInterface,
+    /// The options shared by all statements.
     pub(super) request: QueryRequest,
-    /// Who changes are said to be from.
+    /// The origin recorded with changes.
     pub(super) origin: Origin,
-    /// What its statements have seen of the catalogs.
+    /// The catalogs that its statements have read.
     pub(super) seen: Arc<Seen>,
 }
 
-/// The rows of a statement and the series that they are of.
+/// The rows of a statement and their series.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) rows: Rows,
-    pub(super) series: Series,
+    pub(super) series: SeriesLayout,
 }
 
 impl Answer {
-    /// That of a statement that changes something: no columns, no rows, the stamp of a delete.
+    /// The answer of a statement that changes something: no columns, no rows, the stamp of a delete.
     fn done(deleted_at: Option<Stamp>) -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self {
@@ -51,13 +51,13 @@ impl Answer {
                 deleted_at,
                 ..Rows::at_hand(rows)
             },
-            series: Series::One(None),
+            series: SeriesLayout::Single(None),
         }
     }
 }
 
 impl Session {
-    /// Refuses statements that the caller may not have carried out, before any of them is.
+    /// Rejects the request if the caller lacks the permission for any statement, before any statement is executed.
     pub(super) async fn authorize(&self, statements: &[Prepared]) -> Result<(), InfluxqlError> {
         for prepared in statements {
             if changes::name(&prepared.statement).is_some() || is_list(&prepared.statement) {
@@ -72,7 +72,7 @@ impl Session {
         Ok(())
     }
 
-    /// Carries a statement out.
+    /// Executes a statement.
     pub(super) async fn run(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
         if let Some(name) = changes::name(&prepared.statement) {
             self.check_changes(name)?;
@@ -84,31 +84,31 @@ impl Session {
         self.rows(prepared).await
     }
 
-    /// Tells about databases.
+    /// Answers statements that list databases.
     async fn list(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
-        let (catalog, seen, dialect) = (self.engine.catalog(), &self.seen, self.dialect);
+        let (catalog, seen, interface) = (self.engine.catalog(), &self.seen, self.interface);
         let sees = |database: DatabaseId| self.caller.sees(database);
         let (rows, name) = match &prepared.statement {
             Statement::ShowDatabases => (
-                databases::databases(catalog, seen, dialect, sees).await?,
+                databases::databases(catalog, seen, interface, sees).await?,
                 "databases",
             ),
             _ => {
                 let database = prepared.database.as_deref();
-                if database.is_none() && dialect == Dialect::V1 {
+                if database.is_none() && interface == AnswerInterface::V1 {
                     return Err(InfluxqlError::NoDatabase);
                 }
-                let rows = databases::retention_policies(catalog, seen, database, dialect, sees);
+                let rows = databases::retention_policies(catalog, seen, database, interface, sees);
                 (rows.await?, "retention_policies")
             }
         };
         Ok(Answer {
             rows: Rows::at_hand(rows),
-            series: Series::One(Some(name)),
+            series: SeriesLayout::Single(Some(name)),
         })
     }
 
-    /// Makes a change in a task of its own: a client that goes away meanwhile does not cut it short.
+    /// Executes a change in its own task, so that it completes even if the client disconnects.
     async fn change_whole(&self, prepared: &Prepared) -> Result<Option<Stamp>, InfluxqlError> {
         let (session, prepared) = (self.clone(), prepared.clone());
         let change = tokio::spawn(async move {
@@ -124,7 +124,7 @@ impl Session {
 
     async fn rows(&self, prepared: &Prepared) -> Result<Answer, InfluxqlError> {
         let database = self.readable(prepared).await?;
-        let planner = RowsPlanner::new(prepared.statement.clone(), self.dialect);
+        let planner = RowsPlanner::new(prepared.statement.clone(), self.interface);
         let planner = Arc::new(planner);
         let request = self.request_of(prepared);
         let rows = self
@@ -133,8 +133,8 @@ impl Session {
             .await?;
         let series = planner.series();
         let schema = match &series {
-            Series::Of(key) => key.attach(&rows.schema),
-            Series::One(_) => Arc::clone(&rows.schema),
+            SeriesLayout::Columns(key) => key.attach(&rows.schema),
+            SeriesLayout::Single(_) => Arc::clone(&rows.schema),
         };
         Ok(Answer {
             rows: Rows { schema, ..rows },
@@ -149,7 +149,7 @@ impl Session {
         }
     }
 
-    /// The database of a statement, which the caller may read.
+    /// Resolves the database of a statement and checks that the caller may read it.
     async fn readable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
@@ -157,7 +157,7 @@ impl Session {
             .ok_or(InfluxqlError::NoDatabase)?;
         let database = self.find(name).await?;
         self.caller.require(DatabaseAction::Read, database)?;
-        // Not asked for again: the name may have gone over to another one.
+        // Do not resolve again, because the name may refer to another database by now.
         Ok(database.ok_or_else(|| QueryError::DatabaseNotFound(name.clone()))?)
     }
 
@@ -170,11 +170,11 @@ impl Session {
     }
 
     fn check_changes(&self, name: &'static str) -> Result<(), InfluxqlError> {
-        match self.dialect {
-            // As in InfluxDB 3: there are requests of their own for it.
-            Dialect::V3 => Err(InfluxqlError::NotImplemented(name)),
-            Dialect::V1 if !self.request.may_delete => Err(InfluxqlError::ReadOnly(name)),
-            Dialect::V1 => Ok(()),
+        match self.interface {
+            // As in InfluxDB 3, which has separate endpoints for these statements.
+            AnswerInterface::V3 => Err(InfluxqlError::NotImplemented(name)),
+            AnswerInterface::V1 if !self.request.may_delete => Err(InfluxqlError::ReadOnly(name)),
+            AnswerInterface::V1 => Ok(()),
         }
     }
 
@@ -213,7 +213,7 @@ impl Session {
         }
     }
 
-    /// The database of a statement that changes something in it, of which the caller may know.
+    /// Resolves the database of a statement that changes data in it.
     async fn changeable(&self, prepared: &Prepared) -> Result<DatabaseId, InfluxqlError> {
         let name = prepared
             .database
@@ -233,7 +233,7 @@ impl Session {
     }
 }
 
-/// Whether a statement tells about databases: it is answered with those that the caller sees.
+/// Whether a statement lists databases. Such a statement shows those that the caller may see.
 fn is_list(statement: &Statement) -> bool {
     matches!(
         statement,

@@ -1,4 +1,4 @@
-//! Requests in InfluxQL, in both interfaces, over rows that were really written.
+//! InfluxQL requests in both interfaces, over rows that the test really writes.
 
 mod bounds;
 mod permissions;
@@ -25,7 +25,7 @@ async fn home() -> Instance {
     one
 }
 
-/// The parameters of a request as a form.
+/// Encodes the parameters of a request as a form.
 fn form(pairs: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(pairs).unwrap()
 }
@@ -37,7 +37,7 @@ impl Instance {
         body
     }
 
-    /// The answer to a GET, without the frame that all have.
+    /// Returns the answer to a GET without the common frame.
     async fn ask(&self, q: &str) -> String {
         let body = self.v1(&[("db", "db"), ("q", q)]).await;
         let inner = body.strip_prefix(r#"{"results":[{"statement_id":0"#);
@@ -148,7 +148,7 @@ async fn rows_are_divided_into_series() {
 }
 
 #[tokio::test]
-async fn each_statement_has_its_place_in_the_answer() {
+async fn each_statement_has_its_own_result() {
     let one = home().await;
     let q = "SELECT v FROM units; SELECT nope(v) FROM units; SHOW TAG KEYS; SELECT * FROM missing";
     insta::assert_snapshot!(one.v1(&[("db", "db"), ("q", q)]).await, @r#"{"results":[{"statement_id":0,"series":[{"name":"units","columns":["time","v"],"values":[["2024-01-01T08:00:00Z",1],["2024-01-01T09:00:00Z",2]]}]},{"statement_id":1,"error":"datafusion error: rewriting statement\ncaused by\ngather information about select statement\ncaused by\nError during planning: unsupported function nope()"},{"statement_id":2,"series":[{"name":"home","columns":["tagKey"],"values":[["room"]]},{"name":"units","columns":["tagKey"],"values":[["kind"],["src"]]}]},{"statement_id":3}]}"#);
@@ -185,7 +185,7 @@ async fn each_statement_has_its_place_in_the_answer() {
 }
 
 #[tokio::test]
-async fn show_tells_what_tables_have() {
+async fn show_statements_describe_tables() {
     let one = home().await;
     let statements = [
         "SHOW MEASUREMENTS",
@@ -331,7 +331,7 @@ async fn a_policy_that_is_created_again_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn no_statement_is_carried_out_if_one_is_not_understood() {
+async fn no_statement_is_executed_if_one_does_not_parse() {
     let one = home().await;
     let (_, body) = one
         .change("CREATE DATABASE x; SHOW USERS; SHOW DATABASES")
@@ -362,7 +362,7 @@ async fn rows_and_tables_are_deleted() {
 }
 
 #[tokio::test]
-async fn nothing_changes_by_get_or_in_the_interface_of_v3() {
+async fn get_requests_and_the_v3_interface_reject_changes() {
     let one = home().await;
     insta::assert_snapshot!(one.ask("DROP DATABASE db").await, @r#""error":"DROP DATABASE is a statement for POST""#);
     for q in ["DROP DATABASE db", "CREATE DATABASE x", "DELETE FROM home"] {

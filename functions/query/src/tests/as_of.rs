@@ -19,7 +19,7 @@ impl Instance {
         body.lines().nth(1).unwrap().to_owned()
     }
 
-    /// The stamp up to which writes are in an answer of now.
+    /// Returns the stamp up to which a present answer includes writes.
     async fn stamp(&self) -> String {
         self.sql_at(COUNT, "2030-01-01T00:00:00Z").await.1.unwrap()
     }
@@ -38,7 +38,7 @@ async fn an_answer_has_the_writes_up_to_the_stamp() {
     assert_eq!(one.count_at(&first).await, "1");
     assert_eq!(one.count_at(&second).await, "2");
     assert_eq!(one.count_at(&one.stamp().await).await, "3");
-    // The writes came a millisecond after one another, from 22:13:20.001 on.
+    // The writes are 1 ms apart, from 22:13:20.001 on.
     assert_eq!(one.count_at("2023-11-14T22:13:20.002Z").await, "2");
     assert_eq!(one.count_at("2023-11-14T22:13:20.001999Z").await, "1");
     let (status, _, body) = one.sql_at(COUNT, "2023-11-14T22:13:20.002+00:00").await;
@@ -85,7 +85,7 @@ async fn retention_counts_back_from_the_time_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_time_that_is_gone_is_answered_with_the_oldest_that_is_not() {
+async fn the_error_for_a_time_that_is_gone_names_the_oldest_readable_one() {
     let one = Instance::alone().await;
     one.write("t v=1i 1").await;
     one.flush().await;
@@ -115,7 +115,7 @@ async fn a_time_that_is_gone_is_answered_with_the_oldest_that_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_time_is_refused() {
+async fn a_malformed_as_of_time_is_rejected() {
     let one = Instance::alone().await;
     one.write("t v=1i 1").await;
     let (status, _, body) = one.sql_at(COUNT, "yesterday").await;

@@ -1,4 +1,4 @@
-//! A bit of an object is not what was written: a query gives the right answer or an error.
+//! Flips single bits of objects: a query must return the right answer or an error.
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +31,10 @@ use crate::QuerySettings;
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// The period of caches: longer than the rows reach back.
+/// The period of the caches, longer than the age of all rows.
 const PERIOD: Duration = Duration::from_secs(1_000 * 3_600);
 
-/// Flips that are tried of each class of objects.
+/// The number of flips tried for each class of objects.
 const FLIPS: u64 = 60;
 
 /// A bit of an object.
@@ -43,11 +43,11 @@ struct Flip {
     key: String,
     byte: u64,
     bit: u8,
-    /// The number of reads of the byte that bring the flipped bit.
+    /// The number of reads of the byte that return the flipped bit.
     reads: usize,
 }
 
-/// A store that reads one bit wrong.
+/// A store that returns one flipped bit.
 #[derive(Debug)]
 struct FlippedStore {
     inner: Arc<MemoryStore>,
@@ -87,7 +87,7 @@ impl Store for FlippedStore {
     }
 }
 
-/// A bucket that is written, and is read with a flipped bit.
+/// A bucket that is written intact and read with a flipped bit.
 struct Stage {
     clock: Arc<HandClock>,
     store: Arc<FlippedStore>,
@@ -110,8 +110,8 @@ impl Stage {
         (stage, inner)
     }
 
-    /// A bucket with merged sections that have bloom filters, sections in pages and in the manifest, objects of
-    /// caches, and a tail with rows and a delete.
+    /// Creates a bucket with merged sections that have bloom filters, sections in pages and in the manifest, cache
+    /// objects, and a tail with rows and a delete.
     async fn filled() -> Self {
         let (stage, inner) = Self::new();
         let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
@@ -138,7 +138,7 @@ impl Stage {
         stage
     }
 
-    /// Answers with a bit flipped, each from an instance that knows nothing. An error has no rows.
+    /// Answers queries with a flipped bit, each by a new instance with empty caches. An error has no rows.
     async fn answers(&self, flip: Option<Flip>, queries: &[&str]) -> Vec<Result<String, String>> {
         *self.store.flip.lock().unwrap() = flip;
         let reader = self.reader().await;
@@ -157,7 +157,7 @@ impl Stage {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::new(Entropy::from_seed(7)),
         };
-        // An instance does not start without the rules of the cluster.
+        // An instance needs the cluster rules to start.
         let bucket = Bucket::new(Arc::clone(&self.store) as _, world);
         let catalog = Catalog::new(bucket, Margins::LOCAL, None);
         catalog.rules().await.map_err(|error| error.to_string())?;
@@ -165,7 +165,7 @@ impl Stage {
         Ok(Instance::over(store, clock, QuerySettings::default(), Deleter::None).await)
     }
 
-    /// The objects with their lengths, by class.
+    /// Returns the objects with their lengths, by class.
     async fn objects(&self) -> BTreeMap<String, Vec<(String, u64)>> {
         let request = ListRequest {
             prefix: "",
@@ -195,7 +195,7 @@ impl Stage {
     }
 }
 
-/// A flusher that keeps few sections in the manifest.
+/// Creates a flusher that keeps few sections in the manifest itself.
 fn paging_flusher(one: &Instance) -> Flusher {
     let settings = ManifestSettings {
         inline_sections: 4,
@@ -212,7 +212,7 @@ fn paging_flusher(one: &Instance) -> Flusher {
     )
 }
 
-/// Lines of two tables on one day.
+/// Returns lines of two tables on one day.
 fn stations(day: i64, flush: i64) -> String {
     let lines = (0..40).map(|at| {
         let time = 1_699_000_000_000_000_000 - (12 - day) * DAY + flush * 1_000 + at;
@@ -226,7 +226,7 @@ fn stations(day: i64, flush: i64) -> String {
     lines.collect()
 }
 
-/// The answer to a query, or the error, which may come after a part of the answer.
+/// Returns the answer to a query, or the error, which may come after a part of the answer.
 async fn ask(one: &Instance, sql: &str) -> Result<String, String> {
     let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
     let request = Request::post("/api/v3/query_sql").body(Body::from(body.to_string()));
@@ -272,7 +272,7 @@ async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
     }
     let found: Vec<_> = errors.iter().filter(|(_, count)| **count > 0).collect();
     let classes: Vec<_> = found.iter().map(|(class, _)| **class).collect();
-    // What is wrong with an object of a cache is made good from the sections.
+    // A cache whose object is damaged is rebuilt from the sections.
     assert_eq!(
         classes,
         [
@@ -288,7 +288,7 @@ async fn a_flipped_bit_of_any_object_never_changes_an_answer() {
     assert!(all.contains(&"Cache"), "{all:?}");
 }
 
-/// A bucket with one section of each of two tables, in one bundle, and the section of the first.
+/// Creates a bucket with one section of each of two tables in one bundle; returns the section of the first.
 async fn two_tables() -> (Stage, Section) {
     let (stage, inner) = Stage::new();
     let one = Instance::new(inner, Arc::clone(&stage.clock)).await;
@@ -325,7 +325,7 @@ async fn a_flipped_bit_of_each_byte_of_a_section_is_an_error_of_its_table_alone(
         let answers = stage.answers(Some(flip), &queries).await;
         assert_eq!(answers[1], right[1], "{byte}");
         if byte < 4 {
-            // The magic of the file, which no query reads.
+            // No query reads the magic of the file.
             assert_eq!(answers[0], right[0], "{byte}");
             continue;
         }
@@ -358,14 +358,14 @@ async fn a_range_that_arrives_damaged_is_read_once_more() {
             assert_eq!(answer.is_ok(), reads == 1, "{byte}: {answer:?}");
             let failures = reader.engine.data_cache_stats().checksum_failures;
             assert_eq!(failures, reads as u64);
-            // The damaged bytes were not kept.
+            // The damaged bytes were not cached.
             assert_eq!(ask(&reader, OF_FIRST).await, right[0]);
             assert_eq!(reader.engine.data_cache_stats().checksum_failures, failures);
         }
     }
 }
 
-/// Makes all sections of the manifest those of a release without checksums of pages.
+/// Makes all sections of the manifest look like those of a release without page checksums.
 async fn remove_checksums(one: &Instance) {
     let register = one.manifests.register(DATABASE);
     let old = register.commit(None, |base| {

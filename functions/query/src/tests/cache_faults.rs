@@ -1,5 +1,4 @@
-//! Caches whose objects can't be read or are damaged, that do not fit into memory, or that are asked for while
-//! others write.
+//! Caches whose objects are unreadable or damaged, that exceed their memory, or that are queried during writes.
 
 use std::{
     sync::{Arc, Mutex},
@@ -25,23 +24,23 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const LATEST: &str = "SELECT room, temp FROM last_cache('home', 'latest') WHERE room = 'Kitchen'";
 
-/// What becomes of reads of one class of objects.
+/// The behaviour of reads of one class of objects.
 #[derive(Clone, Debug)]
 enum Reads {
-    /// They are answered.
+    /// They succeed.
     Whole,
     /// They fail.
     Fail,
-    /// So many bring wrong bytes.
+    /// The first reads, up to this number, return wrong bytes.
     Damaged(usize),
-    /// They begin, say so, and wait until they may go on.
+    /// They signal their start and wait for permits.
     Wait {
         begun: Arc<Semaphore>,
         may_go_on: Arc<Semaphore>,
     },
 }
 
-/// A store in which reads of objects of caches go wrong, or of another class.
+/// A store whose reads of one class of objects, cache objects by default, misbehave.
 #[derive(Debug)]
 struct CacheFaults {
     inner: Arc<MemoryStore>,
@@ -100,7 +99,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// A flushed table with a last cache that has an object, `latest`, and a distinct cache, `rooms`.
+    /// Creates a flushed table with a last cache, `latest`, which has an object, and a distinct cache, `rooms`.
     async fn new() -> Self {
         let clock = Arc::new(HandClock::default());
         let faults = Arc::new(CacheFaults {
@@ -126,7 +125,7 @@ impl Faulty {
         *self.faults.reads.lock().unwrap() = (KeyClass::Cache, reads);
     }
 
-    /// Lets reads of a class begin, and holds them up.
+    /// Makes reads of a class start and then wait.
     fn hold(&self, class: KeyClass) -> (Arc<Semaphore>, Arc<Semaphore>) {
         let (begun, may_go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let reads = Reads::Wait {
@@ -164,13 +163,13 @@ async fn a_query_that_waits_for_an_object_is_not_overtaken_by_writes() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_not_asked_for_more() {
+async fn an_unavailable_store_is_not_asked_for_table_data_instead() {
     let faulty = Faulty::new().await;
     faulty.set(Reads::Fail);
     let query = serde_json::json!({"db": "db", "q": LATEST, "format": "csv"});
     let (status, body) = faulty.one.post(query).await;
     assert_eq!(status, 503, "{body}");
-    // A table is read without its caches then.
+    // The table is then read without its caches.
     let rooms = "SELECT DISTINCT room FROM home ORDER BY room";
     assert_eq!(faulty.one.sql(rooms).await, "room\nCellar\nKitchen\n");
     assert_eq!(faulty.stats().scans, 0);
@@ -188,12 +187,12 @@ async fn an_object_that_arrives_damaged_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_damaged_object_is_made_up_for_by_the_table_and_tried_again_later() {
+async fn a_damaged_object_is_replaced_by_a_table_scan_and_read_again_later() {
     let faulty = Faulty::new().await;
     faulty.set(Reads::Damaged(2));
     assert_eq!(faulty.one.sql(LATEST).await, "room,temp\nKitchen,20.0\n");
     assert_eq!((faulty.stats().scans, faulty.stats().loads), (1, 2));
-    // With a delete in the tail, the scan does not hold any more; the object does.
+    // With a delete in the tail, the scan result is no longer valid, but the object is.
     let delete = "DELETE FROM home WHERE room = 'Cellar'";
     faulty.one.sql(delete).await;
     assert_eq!(faulty.one.sql(LATEST).await, "room,temp\nKitchen,20.0\n");
@@ -201,7 +200,7 @@ async fn a_damaged_object_is_made_up_for_by_the_table_and_tried_again_later() {
 }
 
 #[tokio::test]
-async fn what_fails_for_one_cache_is_no_matter_for_others() {
+async fn an_error_of_one_cache_does_not_affect_others() {
     let faulty = Faulty::new().await;
     let one = &faulty.one;
     create_last(one, "without_object", &["room"], None, 2, HOUR).await;
@@ -220,7 +219,7 @@ async fn what_fails_for_one_cache_is_no_matter_for_others() {
 }
 
 #[tokio::test]
-async fn deletes_are_not_followed_by_scans_until_somebody_asks() {
+async fn a_delete_causes_no_scan_until_a_query_reads_the_cache() {
     let faulty = Faulty::new().await;
     let one = &faulty.one;
     one.sql(LATEST).await;
@@ -233,7 +232,7 @@ async fn deletes_are_not_followed_by_scans_until_somebody_asks() {
 }
 
 #[tokio::test]
-async fn what_is_built_is_built_to_the_end_and_nothing_else_meanwhile() {
+async fn a_cache_build_outlives_its_query_and_excludes_other_builds() {
     let faulty = Faulty::new().await;
     let one = &faulty.one;
     create_last(one, "two", &["room"], None, 2, HOUR).await;
@@ -242,12 +241,12 @@ async fn what_is_built_is_built_to_the_end_and_nothing_else_meanwhile() {
         |cache: &str| format!("SELECT temp FROM last_cache('home', '{cache}') WHERE room > 'K'");
     let (begun, may_go_on) = faulty.hold(KeyClass::Data);
     let (two, three) = (of("two"), of("three"));
-    // The query that asks first goes away.
+    // The first query is dropped while it waits.
     tokio::select! {
         _ = one.sql(&two) => panic!("it waits for the bucket"),
         permit = begun.acquire() => permit.unwrap().forget(),
     }
-    // The next one, of another cache, reads the table.
+    // The next query, of another cache, reads the table.
     let release = async {
         while faulty.stats().misses < 2 {
             tokio::task::yield_now().await;
@@ -263,7 +262,7 @@ async fn what_is_built_is_built_to_the_end_and_nothing_else_meanwhile() {
     assert_eq!(faulty.stats().scans, 1);
 }
 
-/// So many series that an index of them takes a few hundred kibibytes.
+/// So many series that their index takes a few hundred KiB.
 fn many() -> String {
     let line = |room: usize| format!("home,room=r{room} temp={room} 1699999990000000000\n");
     (0..3_000).map(line).collect()
@@ -278,7 +277,7 @@ async fn limited(
 }
 
 #[tokio::test]
-async fn a_cache_that_proved_too_large_is_not_built_again_for_a_while() {
+async fn a_cache_that_exceeds_its_memory_is_not_rebuilt_for_ten_minutes() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
@@ -322,7 +321,7 @@ async fn caches_take_no_room_from_the_tail() {
     let count = "SELECT count(temp) AS n FROM home";
     assert_eq!(writer.sql(count).await, "n\n3001\n");
     let enough = usize::try_from(writer.engine.memory_stats().tails).unwrap();
-    // The tail sorts its tags for the first cache that asks. One tail may have half of the memory.
+    // The tail sorts its tags for the first cache that reads it. One tail may use half of the memory.
     let one = with(2 * (enough + (96 << 10))).await;
     let latest =
         |name: &String| format!("SELECT temp FROM last_cache('home', '{name}') WHERE room = 'r7'");

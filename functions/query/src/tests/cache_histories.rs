@@ -1,6 +1,6 @@
-//! Random histories of writes, deletes, flushes, merges, filled caches, evictions, new columns, restarts and
-//! passing time: at every step, what is kept of caches gives the answer that their definition gives, planned over the table and
-//! written as SQL.
+//! Random histories of writes, deletes, flushes, merges, filled caches, evictions, new columns, restarts and passing
+//! time. At every step, the contents of caches must give the answer of their definition, both planned over the table
+//! and written as SQL.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ struct Line {
     time: i64,
     a: Option<i8>,
     b: Option<i8>,
-    /// A tag or a field that not all lines have.
+    /// A tag or a field that only some lines have.
     extra: Option<bool>,
 }
 
@@ -31,25 +31,25 @@ enum Step {
     Flush,
     Merge,
     Fill,
-    /// Rows are kept for so many steps of time, or for ever.
+    /// Sets the retention to this number of spans, or to forever.
     Keep(Option<i64>),
-    /// Hours.
+    /// Advances the clock by hours.
     Pass(u64),
-    /// Whether there is room for a few contents only, so that they drive each other out.
+    /// Restarts the reader. Whether the memory holds only a few caches, so that they evict each other.
     Restart(bool),
     Feed,
 }
 
-/// The number of histories; each takes a second or more.
+/// The number of histories. Each takes a second or more.
 const CASES: u32 = 10;
 
-/// Memory for some of the caches' contents, in bytes.
+/// Memory for a few caches, in bytes.
 const FEW_CONTENTS: u64 = 12 << 10;
 
-/// What time goes by in: four hours.
+/// The unit of time in histories: four hours, in nanoseconds.
 const SPAN: i64 = 4 * 3_600_000_000_000;
 
-/// The clock starts at 1700000000 s.
+/// The time of points with number 0. The clock starts at 1700000000 s.
 const FIRST: i64 = 1_700_000_000_000_000_000 - 24 * SPAN + SPAN / 3;
 
 fn line() -> impl Strategy<Value = Line> {
@@ -273,7 +273,7 @@ impl History {
         }
     }
 
-    /// Compares what the instances answer to statements that caches may help with what the table says.
+    /// Compares the instances' answers to statements that caches may rewrite with answers from the table.
     async fn check_tables(&self, chosen: impl Fn(usize) -> bool) {
         let now = neap_bucket::Clock::wall_micros(self.clock.as_ref()) * 1000;
         let recent = format!("time >= to_timestamp({})", now - 90_000_000_000_000);
@@ -305,7 +305,7 @@ impl History {
         }
     }
 
-    /// Compares what the instances answer from what they keep with the definition.
+    /// Compares the instances' answers from caches with those of the definition.
     async fn check(&self, filter: &str, chosen: impl Fn(usize) -> bool) {
         let catalog = self.writer.catalog.database(DATABASE, Duration::ZERO);
         let catalog = catalog.await.unwrap();
@@ -399,7 +399,7 @@ impl History {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
     #[test]
-    fn what_is_kept_of_caches_is_what_their_definition_says(steps in steps()) {
+    fn contents_of_caches_match_their_definitions(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut history = History::new().await;

@@ -1,4 +1,4 @@
-//! What `last_cache` and `distinct_cache` answer.
+//! Answers of `last_cache` and `distinct_cache`.
 
 use std::time::Duration;
 
@@ -6,12 +6,9 @@ use axum::body::Body;
 use http::Request;
 use neap_bucket::{Counts, KeyClass, Operation};
 use neap_catalog::{NewDistinctCache, NewLastCache};
+use neap_tables::{QueryContext, StaleTail, is_overtaken};
 
 use super::{DATABASE, Instance};
-use crate::{
-    scan::{Behind, is_overtaken},
-    session::Scope,
-};
 
 /// The clock starts at 1700000000 s.
 const HOME: &str = "\
@@ -221,7 +218,7 @@ async fn wrong_arguments_are_refused_in_the_words_of_influxdb() {
         let sql = format!("SELECT * FROM {call}");
         let (status, body) = one.post(serde_json::json!({"db": "db", "q": sql})).await;
         assert_eq!(status, 400, "{sql}: {body}");
-        // A name that is no string is looked for among columns first, of which there are none.
+        // An argument that is no string is resolved as a column first, and there are no columns.
         if call != "last_cache(home)" {
             assert_eq!(body, format!("Error during planning: {expected}"), "{sql}");
         }
@@ -347,7 +344,7 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
         .await;
     assert_eq!(one.sql(sql).await, "room,temp\nKitchen,5.0\n");
     one.flush().await;
-    // The flush has written a new object.
+    // The flush wrote a new object.
     assert_eq!(one.engine.feed(DATABASE).await.unwrap(), 1);
     let fed = one.requests(sql).await;
     assert_eq!((of(fed, KeyClass::Cache), of(fed, KeyClass::Data)), (0, 0));
@@ -355,7 +352,7 @@ async fn contents_come_from_one_object_and_stay_in_memory() {
 }
 
 #[tokio::test]
-async fn nothing_is_fed_that_nobody_asks_for() {
+async fn only_caches_that_were_queried_recently_are_refreshed() {
     let one = Instance::alone().await;
     one.write(HOME).await;
     create_last(&one, "latest", &["room"], None, 1, HOUR).await;
@@ -367,7 +364,7 @@ async fn nothing_is_fed_that_nobody_asks_for() {
 }
 
 #[tokio::test]
-async fn what_was_is_shown_as_of_then() {
+async fn caches_do_not_affect_answers_as_of_earlier_times() {
     let one = Instance::alone().await;
     let stamp = one.write(HOME).await;
     create_last(&one, "latest", &["room"], Some(&["temp"]), 1, HOUR).await;
@@ -393,22 +390,22 @@ async fn the_header_that_switches_caches_off_is_on_or_off() {
 }
 
 #[tokio::test]
-async fn a_tail_that_is_ahead_of_a_query_stays_as_it_is() {
+async fn a_tail_image_newer_than_a_query_is_kept() {
     let one = Instance::alone().await;
     one.write(HOME).await;
-    let before = one.scope().await;
+    let before = one.context().await;
     one.write("home,room=Garage temp=1 1699999999500000000")
         .await;
-    let after = one.scope().await;
-    let rows = |scope: &Scope, behind| {
-        let table = scope.snapshot.catalog.value.table("home").unwrap();
-        let tails = &one.engine.shared().tails;
-        let image = tails.image(&scope.snapshot, table, behind);
+    let after = one.context().await;
+    let rows = |context: &QueryContext, stale_tail| {
+        let table = context.snapshot.catalog.value.table("home").unwrap();
+        let tails = &one.engine.tables().scan.tails;
+        let image = tails.image(&context.snapshot, table, stale_tail);
         image.map(|tail| tail.image.num_rows())
     };
-    assert_eq!(rows(&after, Behind::Fail).unwrap(), 6);
-    let error = rows(&before, Behind::Fail).unwrap_err();
+    assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);
+    let error = rows(&before, StaleTail::Fail).unwrap_err();
     assert!(is_overtaken(&error), "{error}");
-    assert_eq!(rows(&before, Behind::FoldAnew).unwrap(), 5);
-    assert_eq!(rows(&after, Behind::Fail).unwrap(), 6);
+    assert_eq!(rows(&before, StaleTail::Rebuild).unwrap(), 5);
+    assert_eq!(rows(&after, StaleTail::Fail).unwrap(), 6);
 }

@@ -1,4 +1,4 @@
-//! Counts and extremes of time: sections that overlap nothing are not read for them.
+//! Counts and extremes of time do not read sections that overlap no others.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::instance::Instance;
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// The first row.
+/// The time of the first row.
 const FIRST: i64 = 1_699_920_000_000_000_000;
 
-/// The rows of a day, a minute from one to the next.
+/// The rows of a day, one minute apart.
 const ROWS: i64 = 10;
 
 const MINUTE: i64 = 60_000_000_000;
 
 const ALL: &str = "SELECT count(*) AS n, count(1) AS o, count(time) AS t, min(time) AS first, max(time) AS last FROM m";
 
-/// Writes and flushes a section of a day.
+/// Writes and flushes a section with the rows of one day.
 async fn day(one: &Instance, day: i64, field: &str) {
     let lines = (0..ROWS).map(|row| {
         let time = FIRST + day * DAY + row * MINUTE;
@@ -28,7 +28,7 @@ async fn day(one: &Instance, day: i64, field: &str) {
     one.flush().await;
 }
 
-/// An instance with a section of each of four days, and with the columns `v` and `w`.
+/// Creates an instance with one section for each of four days, and with the columns `v` and `w`.
 async fn four_days() -> Instance {
     let one = Instance::alone().await;
     one.write(&format!("m,k=a v=0i,w=0i {FIRST}")).await;
@@ -38,7 +38,7 @@ async fn four_days() -> Instance {
     one
 }
 
-/// The answer to a statement, and the requests for data that it took.
+/// Returns the answer to a statement and the number of its requests for data objects.
 async fn ask(one: &Instance, sql: &str) -> (String, u64) {
     let before = one.counting.counts();
     let answer = one.sql(sql).await;
@@ -56,7 +56,7 @@ async fn no_section_is_read_where_none_overlap() {
     let one = four_days().await;
     let all = answer(40, "2023-11-14T00:00:00", "2023-11-17T00:09:00");
     assert_eq!(ask(&one, ALL).await, (all, 0));
-    // What is in memory counts as well.
+    // Rows in memory count as well.
     one.write(&format!("m,k=a v=1i {}", FIRST + 9 * DAY)).await;
     let count = "SELECT count(*) AS n FROM m";
     assert_eq!(ask(&one, count).await, ("n\n41\n".to_owned(), 0));
@@ -68,7 +68,7 @@ async fn no_section_is_read_where_none_overlap() {
 async fn only_sections_that_overlap_are_read() {
     let one = four_days().await;
     day(&one, 2, "w").await;
-    // Two footers, and the key columns of both.
+    // Two footers, and the key columns of both sections.
     let all = answer(40, "2023-11-14T00:00:00", "2023-11-17T00:09:00");
     assert_eq!(ask(&one, ALL).await, (all.clone(), 4));
     assert_eq!(ask(&one, ALL).await, (all.clone(), 0), "they are in memory");
@@ -93,7 +93,7 @@ async fn only_sections_that_bounds_of_time_cut_are_read() {
     assert_eq!(ask(&one, &days).await, (inner, 0));
     let cut = answer(17, "2023-11-15T00:03:00", "2023-11-16T00:09:00");
     let days = bounded(DAY + 3 * MINUTE, 2 * DAY + ROWS * MINUTE);
-    // Its footer, and its times.
+    // The footer and the time column.
     assert_eq!(ask(&one, &days).await, (cut, 2));
 }
 

@@ -1,5 +1,5 @@
-//! Damaged segments: the tables that they do not hold are answered, and the others fail by name until an operator
-//! sets the objects aside.
+//! Damaged segments: tables without rows in them are answered. The others fail with an error that names the segment,
+//! until an operator quarantines it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const COUNT_A: &str = "SELECT count(*) AS n FROM a";
 const COUNT_B: &str = "SELECT count(*) AS n FROM b";
 
 impl Instance {
-    /// The newest segment.
+    /// Returns the newest segment.
     async fn segment(&self) -> (SegmentName, Segment) {
         let prefix = Key::tail_prefix(DATABASE);
         let request = ListRequest {
@@ -35,7 +35,7 @@ impl Instance {
         (name, Segment::decode(DATABASE, name, object.bytes).unwrap())
     }
 
-    /// Flips a bit of the newest segment: of the rows of `a`, or of the header. Returns the key.
+    /// Flips a bit of the newest segment, in the rows of `a` or in the header. Returns the key.
     async fn flip(&self, in_header: bool) -> String {
         let (name, segment) = self.segment().await;
         let streams = segment.directory();
@@ -68,7 +68,7 @@ impl Instance {
 }
 
 #[tokio::test]
-async fn other_tables_are_answered_whether_the_damage_is_in_the_tail_or_was_passed_by_a_flush() {
+async fn tables_without_damaged_rows_are_answered_before_and_after_a_flush() {
     let one = Instance::alone().await;
     one.write("a,k=x v=1i 1\nb,k=x v=1i 1").await;
     one.write("a,k=x v=2i 2\na,k=x v=3i 3\nb,k=x v=2i 2").await;
@@ -99,7 +99,7 @@ async fn other_tables_are_answered_whether_the_damage_is_in_the_tail_or_was_pass
             "{error}"
         );
     }
-    // Rows at other times are not among those that are lost.
+    // Rows outside the lost range of time are intact.
     let older = "SELECT count(*) AS n FROM a WHERE time < '1970-01-01T00:00:02Z'";
     assert_eq!(one.sql(older).await, "n\n1\n");
     one.pass(Duration::from_secs(60));

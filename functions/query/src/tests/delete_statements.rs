@@ -1,4 +1,4 @@
-//! Which `DELETE` statements are taken, and what they are taken for.
+//! Which `DELETE` statements are accepted, and how they are translated.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{QueryRequest, QuerySettings};
 
-/// Answers every delete alike, and remembers the last.
+/// A deleter that gives every delete the same answer and records the last one.
 #[derive(Debug)]
 struct Recorder {
     answer: Result<Stamp, DeleteRowsError>,
@@ -143,7 +143,7 @@ async fn parameters_are_filled_in() {
 }
 
 #[tokio::test]
-async fn what_is_no_condition_on_time_and_tags_is_refused_by_name() {
+async fn other_conditions_than_time_and_tags_are_rejected_by_name() {
     let (one, recorder) = recording(Ok(Stamp::from_u64(7))).await;
     let cases = [
         ("DELETE FROM weather WHERE temp > 1", "the field 'temp'"),
@@ -255,7 +255,7 @@ async fn the_stamps_of_the_client_and_of_the_delete_are_passed_on() {
 }
 
 #[tokio::test]
-async fn a_delete_has_arrived_before_it_waits_for_its_turn() {
+async fn the_arrival_of_a_delete_precedes_its_wait_for_a_permit() {
     let recorder = Arc::new(Recorder::answering(Ok(Stamp::from_u64(7))));
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
@@ -266,7 +266,7 @@ async fn a_delete_has_arrived_before_it_waits_for_its_turn() {
     let deleter = Deleter::Other(Arc::clone(&recorder) as _);
     let one = Instance::built(store, clock, settings, deleter).await;
     one.write(WEATHER).await;
-    // A query has the only turn until its rows are read.
+    // A query holds the only permit until its rows are read.
     let running = QueryRequest {
         text: "SELECT * FROM weather".to_owned(),
         ..QueryRequest::default()
@@ -287,7 +287,7 @@ async fn a_delete_has_arrived_before_it_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn a_delete_that_is_refused_says_when_to_come_again() {
+async fn a_rejected_delete_has_a_retry_after_header() {
     let error = DeleteRowsError {
         message: "not now".to_owned(),
         kind: DeleteRowsErrorKind::Unknown,

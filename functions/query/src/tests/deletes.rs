@@ -1,8 +1,8 @@
-//! Deleted rows, wherever they are: in the tail, in sections that end before the delete, in merged sources.
+//! Deleted rows in the tail, in sections older than the delete, and in merged sources.
 
 use super::Instance;
 
-/// Eight points of two hosts and one without a host, ten minutes apart.
+/// Five points of two hosts and three without a host, ten minutes apart.
 const LINES: &str = "\
 t,k=a v=1i 1700000000000000000
 t,k=a v=2i 1700000600000000000
@@ -14,7 +14,7 @@ t v=7i 1700000600000000000
 t v=8i 1700001200000000000";
 
 impl Instance {
-    /// The values that are left, one after the other.
+    /// Returns the remaining values, joined by spaces.
     async fn values(&self) -> String {
         let answer = self.sql("SELECT v FROM t ORDER BY v").await;
         let values: Vec<&str> = answer.lines().skip(1).collect();
@@ -55,14 +55,14 @@ async fn a_merge_applies_deletes_and_leaves_nothing_to_filter() {
 }
 
 #[tokio::test]
-async fn a_delete_in_the_tail_reaches_sections_and_so_does_one_that_a_flush_took_in() {
+async fn deletes_in_the_tail_and_flushed_deletes_apply_to_sections() {
     let one = Instance::alone().await;
     one.write(LINES).await;
     one.flush().await;
     one.sql("DELETE FROM t WHERE k = 'a' AND time < '2023-11-14T22:33:20Z'")
         .await;
     assert_eq!(one.values().await, "3 4 5 6 7 8");
-    // The next flush has a delete and no rows.
+    // The next flush contains a delete and no rows.
     one.flush().await;
     assert_eq!(one.values().await, "3 4 5 6 7 8");
     one.sql("DELETE FROM t WHERE k = 'b'").await;
@@ -72,7 +72,7 @@ async fn a_delete_in_the_tail_reaches_sections_and_so_does_one_that_a_flush_took
 }
 
 #[tokio::test]
-async fn what_is_written_after_a_delete_is_seen_and_takes_nothing_over() {
+async fn rows_written_after_a_delete_are_visible_without_deleted_fields() {
     for (flush_before, flush_between) in
         [(false, false), (true, false), (false, true), (true, true)]
     {
@@ -89,7 +89,7 @@ async fn what_is_written_after_a_delete_is_seen_and_takes_nothing_over() {
         one.write("t,k=a x=2i 1700000000000000000").await;
         let sql = "SELECT k, x, y FROM t ORDER BY k";
         assert_eq!(one.sql(sql).await, "k,x,y\na,2,\nb,5,5\n");
-        // Without the columns that the delete asks for.
+        // Without the columns that the delete reads.
         assert_eq!(one.sql("SELECT y FROM t ORDER BY y").await, "y\n5\n\"\"\n");
         one.flush().await;
         assert_eq!(one.sql(sql).await, "k,x,y\na,2,\nb,5,5\n");
@@ -168,7 +168,7 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
         (filtered, plan)
     };
     assert_eq!(filters().await.0, 0);
-    // One can only be in the first section, the other in none.
+    // One delete can only match rows of the first section, the other none.
     one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = 'a'")
         .await;
     one.sql("DELETE FROM t WHERE time < '2023-11-15T00:00:00Z' AND k = '0'")
@@ -177,12 +177,12 @@ async fn only_sections_that_a_delete_can_reach_are_filtered() {
     assert_eq!(filtered, 1, "{plan}");
     assert_eq!(plan.matches("DataSourceExec").count(), 2, "{plan}");
     assert_eq!(one.values().await, "1 2 9 9 9");
-    // Those of which the same is hidden are read together.
+    // Sections with the same deletes are read together.
     one.sql("DELETE FROM t WHERE k = 'z'").await;
     let (filtered, plan) = filters().await;
     assert_eq!(filtered, 2, "{plan}");
     assert_eq!(one.values().await, "1 2");
-    // What comes later is not asked.
+    // The delete does not apply to later rows.
     one.flush().await;
     one.write("t,k=z v=4i 1700259200000000000").await;
     one.flush().await;

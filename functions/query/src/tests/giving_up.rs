@@ -1,4 +1,4 @@
-//! Queries that are given up while they compute, on threads of their own.
+//! Queries that are cancelled while they compute on separate threads.
 
 use std::{
     collections::HashSet,
@@ -17,6 +17,7 @@ use neap_bucket::{
     Answer, Get, GetOptions, ListPage, ListRequest, MemoryStore, Put, PutMode, Store, StoreError,
     World,
 };
+use neap_tables::QueryContext;
 use tokio::runtime::{Handle, Id};
 
 use super::{
@@ -26,20 +27,19 @@ use super::{
 use crate::{
     Executor, Language, QueryError, QueryRequest, QuerySettings,
     request::{Planner, SqlPlanner},
-    session::Scope,
     statement::Planned,
 };
 
-/// Longer than anything takes here. What does not end is found out by it.
+/// The maximum duration of any step. It detects work that never ends.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// What a query gets to be in the middle of what it computes.
+/// The time that a query gets to start computing.
 const START: Duration = Duration::from_millis(300);
 
-/// The time that a query may take.
+/// The timeout of queries.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// One place for queries, and threads of their own.
+/// One query permit, and separate query threads.
 fn settings(threads: usize) -> QuerySettings {
     QuerySettings {
         executor: Executor::with_threads(threads).unwrap(),
@@ -65,12 +65,12 @@ fn request(text: &str) -> QueryRequest {
     }
 }
 
-/// Lets other threads compute for a while, which no other clock moves on for.
+/// Lets other threads compute for a while, in real time, because the test's clock does not advance by itself.
 async fn compute_for(time: Duration) {
     World::system().clock.sleep(time).await;
 }
 
-/// Begins a query and lets its time pass; what came of it.
+/// Starts a query, advances the clock past its timeout, and returns the outcome.
 async fn too_long(one: &Instance, sql: &str) -> Result<(), QueryError> {
     let mut rows = one.engine.query(DATABASE, request(sql)).await?;
     let first = rows.batches.next();
@@ -82,7 +82,7 @@ async fn too_long(one: &Instance, sql: &str) -> Result<(), QueryError> {
     first.map_or(Ok(()), |first| first.map(|_| ()))
 }
 
-/// Waits until nothing is left of the queries that were given up.
+/// Waits until no work of cancelled queries is left.
 async fn all_end(executor: &Executor) {
     let ended = async {
         while executor.given_up() > 0 || executor.tasks() > 0 {
@@ -93,11 +93,11 @@ async fn all_end(executor: &Executor) {
     assert!(ended.is_some(), "{executor:?}: {} tasks", executor.tasks());
 }
 
-/// None of them would end within an hour.
+/// Queries that would run for more than an hour.
 const ENDLESS: [&str; 7] = [
     "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) AS n FROM m a, m b, m c",
     "SELECT count(*) AS n FROM m a JOIN m b ON a.v < b.v JOIN m c ON b.v < c.v JOIN m d ON c.v < d.v",
-    // Nothing is found, so that no join gives a batch.
+    // No row matches, so that no join emits a batch.
     "SELECT count(*) AS n FROM (SELECT a.v FROM m a, generate_series(1, 100000) b) x \
      JOIN (SELECT a.v FROM m a, generate_series(1, 100000) b) y ON x.v + y.v < 0",
     "SELECT count(*) AS n FROM m a JOIN m b ON a.host = b.host JOIN m c ON b.host = c.host \
@@ -109,7 +109,7 @@ const ENDLESS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn whatever_a_query_computes_it_ends_soon_after_its_time() {
+async fn every_query_ends_soon_after_its_timeout() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
         let ended = World::system().timeout(GUARD, too_long(&one, sql)).await;
@@ -118,13 +118,13 @@ async fn whatever_a_query_computes_it_ends_soon_after_its_time() {
             "{sql}: {ended:?}"
         );
         all_end(one.engine.executor()).await;
-        // It has given its place back.
+        // It has released its permit.
         assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3000\n");
     }
 }
 
 #[tokio::test]
-async fn a_query_that_nobody_waits_for_ends() {
+async fn a_query_ends_when_its_rows_are_dropped() {
     let one = with_threads(2).await;
     for sql in ENDLESS {
         let rows = one.engine.query(DATABASE, request(sql)).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_query_that_nobody_waits_for_ends() {
     }
 }
 
-/// Plans a query once it is told so, and computes until then.
+/// A planner that computes until it is told to plan.
 #[derive(Debug)]
 struct Computes(Arc<AtomicBool>);
 
@@ -144,16 +144,20 @@ impl Planner for Computes {
         Language::Sql
     }
 
-    async fn plan(&self, scope: &Arc<Scope>, request: &QueryRequest) -> common::Result<Planned> {
+    async fn plan(
+        &self,
+        context: &QueryContext,
+        request: &QueryRequest,
+    ) -> common::Result<Planned> {
         while !self.0.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        SqlPlanner.plan(scope, request).await
+        SqlPlanner.plan(context, request).await
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_interrupted_holds_up_nobody_but_queries_and_keeps_its_place() {
+async fn uninterruptible_work_blocks_only_queries_and_keeps_its_permit() {
     let one = with_threads(1).await;
     let is_told = Arc::new(AtomicBool::new(false));
     let planner = Arc::new(Computes(Arc::clone(&is_told)));
@@ -169,7 +173,7 @@ async fn what_cannot_be_interrupted_holds_up_nobody_but_queries_and_keeps_its_pl
     );
     assert_eq!(one.engine.executor().given_up(), 1);
 
-    // Who writes does not notice. Who queries waits for the place.
+    // Writes are not affected. Queries wait for the permit.
     one.write("m,host=b v=1i 1").await;
     let (second, ()) = tokio::join!(one.engine.query(DATABASE, request("SELECT 1")), async {
         tokio::task::yield_now().await;
@@ -185,7 +189,7 @@ async fn what_cannot_be_interrupted_holds_up_nobody_but_queries_and_keeps_its_pl
     assert_eq!(one.sql("SELECT count(*) AS n FROM m").await, "n\n3001\n");
 }
 
-/// A store that notes on which runtimes it is asked.
+/// A store that records the runtimes that call it.
 #[derive(Debug)]
 struct Noting {
     inner: MemoryStore,
@@ -223,7 +227,7 @@ impl Store for Noting {
 }
 
 #[tokio::test]
-async fn the_store_is_asked_by_the_runtime_that_serves_requests() {
+async fn store_requests_run_on_the_io_runtime() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(Noting {
         inner: MemoryStore::new(Arc::clone(&clock) as _),

@@ -1,5 +1,5 @@
-//! Random histories of writes, deletes, flushes, merges and a shrinking retention, beside a plain map; at every step
-//! as of now, and at the end as of all steps.
+//! Random histories of writes, deletes, flushes, merges and a shrinking retention, compared with a plain map: at every
+//! step as of now, and at the end as of every step.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ type Key = (Option<u8>, i64);
 type Fields = [Option<i8>; 2];
 type Points = BTreeMap<Key, Fields>;
 
-/// Which points are to go.
+/// The points that a delete selects.
 #[derive(Clone, Debug)]
 enum Which {
     Times(i64, i64),
@@ -28,13 +28,13 @@ enum Step {
     Delete(Which),
     Flush,
     Merge,
-    /// Rows are kept for so many half days and a quarter.
+    /// Sets the retention to this number of half days and a quarter of a day.
     Keep(i64),
 }
 
 const HALF_DAY: i64 = 43_200_000_000_000;
 
-/// The time of the points with number 0: four days before the clock starts.
+/// The time of points with number 0: four days before the clock starts.
 const FIRST: i64 = 1_700_000_000_000_000_000 - 8 * HALF_DAY;
 
 fn which() -> impl Strategy<Value = Which> {
@@ -65,7 +65,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..16)
 }
 
-/// Half a day from point to point, so that a table has sections of several days.
+/// Formats a point as a line. Points are half a day apart, so that a table has sections of several days.
 fn line(((tag, time), [a, b]): &(Key, Fields)) -> String {
     let tag = tag.map_or(String::new(), |tag| format!(",k=k{tag}"));
     let fields = [("a", a), ("b", b)].into_iter();
@@ -107,11 +107,11 @@ impl Which {
     }
 }
 
-/// What was done, by stamp, beside the database that it was done to.
+/// The steps by stamp, beside the database that they were applied to.
 #[derive(Default)]
 struct History {
     done: Vec<(u64, Step)>,
-    /// The half days for which rows are kept.
+    /// The retention, in half days.
     kept: Option<i64>,
 }
 
@@ -150,7 +150,7 @@ impl History {
         }
     }
 
-    /// The points as of a stamp.
+    /// Computes the points as of a stamp.
     fn points(&self, as_of: u64) -> Points {
         let mut points = Points::new();
         for (_, step) in self.done.iter().filter(|(stamp, _)| *stamp <= as_of) {
@@ -185,7 +185,7 @@ impl History {
         let points = self.points(shown);
         assert_eq!(counted, format!("n\n{}\n", points.len()));
 
-        // Bounds of time that differ from step to step.
+        // Time bounds that differ from step to step.
         let (first, last) = [(0, 5), (0, 2), (1, 4), (3, 3), (4, 9)][self.done.len() % 5];
         let times = points.keys().map(|(_, time)| *time);
         let times: Vec<i64> = times.filter(|time| (first..=last).contains(time)).collect();
@@ -228,7 +228,7 @@ impl History {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn answers_are_those_of_a_map_whatever_was_flushed_merged_and_spilled_when(
+    fn answers_match_a_map_after_any_flushes_merges_and_spills(
         steps in steps(),
         spills in any::<bool>(),
     ) {
@@ -242,7 +242,7 @@ proptest! {
             }
             let one = Instance::with(store, clock, settings).await;
             let mut history = History::default();
-            // All columns exist from the start.
+            // Creates all columns at the start.
             history.take(&one, Step::Write(vec![((Some(0), 0), [Some(0), Some(0)])])).await;
             for step in steps {
                 history.take(&one, step).await;

@@ -1,4 +1,4 @@
-//! Everything of one instance, in a memory store with a clock that the tests move.
+//! A complete instance in a memory store, with a clock that the tests advance.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,20 +21,19 @@ use neap_manifest::{
 };
 use neap_row_delete::RowDeleter;
 use neap_schema::DatabaseId;
+use neap_tables::{Cancellation, QueryContext, StaleTail};
 use neap_wal::{TailReader, TailSettings, TailWriter, WriterSettings};
 use neap_write::{WriteOptions, WriteParts, WriteService, WriteSettings};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use crate::{
-    QueryEngine, QueryRequest, QuerySettings, interrupt::Interrupt, router, scan::Behind,
-    session::Scope,
-};
+use crate::{QueryEngine, QueryRequest, QuerySettings, router};
 
-/// Waits that are shorter are over at once.
+/// Waits shorter than this are over at once.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// A clock that the test moves. Nobody moves it while others back off, so for short waits it moves itself.
+/// A clock that the test advances. For short waits, such as back-offs, it advances itself, because no test code runs
+/// then.
 #[derive(Debug)]
 pub(crate) struct HandClock(watch::Sender<i64>);
 
@@ -63,7 +62,7 @@ impl Clock for HandClock {
         let mut now = self.0.subscribe();
         Box::pin(async move {
             let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            // The test may end, and its clock with it, before that time comes.
+            // The test and its clock may end before that time.
             if now.wait_for(is_over).await.is_err() {
                 std::future::pending().await
             }
@@ -71,7 +70,7 @@ impl Clock for HandClock {
     }
 }
 
-/// Everything of one instance, over a store that may be shared.
+/// A complete instance over a store that may be shared.
 pub(crate) struct Instance {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) counting: Arc<CountingStore>,
@@ -86,7 +85,7 @@ pub(crate) struct Instance {
     pub(crate) router: Router,
 }
 
-/// Who deletes rows.
+/// The deleter of an instance.
 pub(crate) enum Deleter {
     Writer,
     Other(Arc<dyn RowDeleter>),
@@ -109,7 +108,7 @@ impl Instance {
         Self::built(store, clock, settings, Deleter::Writer).await
     }
 
-    /// One with this deleter, or none.
+    /// Creates an instance with this deleter, or with none.
     pub(crate) async fn deleting(deleter: Option<Arc<dyn RowDeleter>>) -> Self {
         let clock = Arc::new(HandClock::default());
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
@@ -126,7 +125,7 @@ impl Instance {
         Self::over(store as _, clock, settings, deleter).await
     }
 
-    /// One over a store of any kind.
+    /// Creates an instance over any store.
     pub(crate) async fn over(
         store: Arc<dyn Store>,
         clock: Arc<HandClock>,
@@ -140,7 +139,7 @@ impl Instance {
         };
         let bucket = Bucket::new(Arc::clone(&counting) as _, world);
         let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
-        // Drops do not wait, because this clock does not move by itself.
+        // Drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let tail = TailReader::new(bucket.clone(), TailSettings::default());
@@ -232,7 +231,7 @@ impl Instance {
         self.clock.0.send_modify(|now| *now += micros);
     }
 
-    /// Writes lines; their stamp.
+    /// Writes lines and returns their stamp.
     pub(crate) async fn write(&self, lines: &str) -> u64 {
         self.pass(Duration::from_millis(1));
         let body = Bytes::from(lines.to_owned());
@@ -240,13 +239,13 @@ impl Instance {
         written.await.unwrap().stamp.unwrap().as_u64()
     }
 
-    /// Flushes all that was written.
+    /// Flushes all writes.
     pub(crate) async fn flush(&self) -> Flushed {
         self.pass(Duration::from_secs(10));
         self.flusher.flush(DATABASE).await.unwrap()
     }
 
-    /// Removes what has expired and merges what can be; the number of merges.
+    /// Removes expired sections, merges sections, and returns the number of merges.
     pub(crate) async fn merge(&self) -> usize {
         let plan = self.maintainer.plan(
             DATABASE,
@@ -261,7 +260,7 @@ impl Instance {
         merges
     }
 
-    /// Makes the objects that caches lack.
+    /// Writes the missing objects of caches.
     pub(crate) async fn fill_caches(&self) {
         self.compactor.fill_caches(DATABASE, None).await.unwrap();
     }
@@ -283,7 +282,7 @@ impl Instance {
         (head, String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// The answer to a statement as of a time or stamp, and the stamp up to which writes are in it.
+    /// Answers a statement as of a time or stamp. Also returns the stamp up to which the answer includes writes.
     pub(crate) async fn sql_at(&self, sql: &str, as_of: &str) -> (u16, Option<String>, String) {
         let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
         let request = Request::post("/api/v3/query_sql")
@@ -301,17 +300,17 @@ impl Instance {
         self.send(request.unwrap()).await
     }
 
-    /// What a query goes by that begins now.
-    pub(crate) async fn scope(&self) -> Arc<Scope> {
+    /// Returns the context of a query that starts now.
+    pub(crate) async fn context(&self) -> QueryContext {
         let (options, request) = (SnapshotOptions::default(), QueryRequest::default());
-        let interrupt = Interrupt::default();
-        let scope = self
-            .engine
-            .scope(DATABASE, options, &request, Behind::Fail, interrupt);
-        scope.await.unwrap()
+        let cancellation = Cancellation::default();
+        let context =
+            self.engine
+                .context(DATABASE, options, &request, StaleTail::Fail, cancellation);
+        context.await.unwrap()
     }
 
-    /// The answer to a statement that must succeed.
+    /// Answers a statement that must succeed.
     pub(crate) async fn sql(&self, sql: &str) -> String {
         self.sql_as(sql, "csv").await
     }
@@ -320,7 +319,7 @@ impl Instance {
         self.sql_as_in("db", sql, format).await
     }
 
-    /// The answer to a statement to another database that must succeed.
+    /// Answers a statement over another database, which must succeed.
     pub(crate) async fn sql_in(&self, database: &str, sql: &str) -> String {
         self.sql_as_in(database, sql, "csv").await
     }
@@ -333,7 +332,7 @@ impl Instance {
         body
     }
 
-    /// The answer to a statement that must succeed, from the tables alone.
+    /// Answers a statement that must succeed, without caches.
     pub(crate) async fn sql_without_caches(&self, sql: &str) -> String {
         let body = serde_json::json!({"db": "db", "q": sql, "format": "csv"});
         let request = Request::post("/api/v3/query_sql")
@@ -345,7 +344,7 @@ impl Instance {
         body
     }
 
-    /// What the store was asked for while a statement was answered.
+    /// Counts the store requests of a statement.
     pub(crate) async fn requests(&self, sql: &str) -> Counts {
         let before = self.counting.counts();
         self.sql(sql).await;

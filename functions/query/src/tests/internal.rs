@@ -1,4 +1,4 @@
-//! The database `_internal`, and the listing of databases.
+//! The database `_internal` and the list of databases.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ async fn get(one: &Instance, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn it_is_always_there_and_has_nothing_but_system() {
+async fn the_internal_database_always_exists_and_has_only_system_tables() {
     let one = Instance::alone().await;
     let tables = one.sql_in(INTERNAL, "SHOW TABLES").await;
     let tables: Vec<&str> = tables
@@ -74,7 +74,7 @@ async fn it_is_always_there_and_has_nothing_but_system() {
 }
 
 #[tokio::test]
-async fn databases_and_tables_are_listed_with_what_is_dropped() {
+async fn databases_and_tables_are_listed_with_dropped_ones() {
     let one = Instance::alone().await;
     one.write(WEATHER).await;
     one.write("u,b=1,a=2 v=1i 5").await;
@@ -148,7 +148,7 @@ async fn databases_and_tables_are_listed_with_what_is_dropped() {
 }
 
 #[tokio::test]
-async fn tokens_show_the_beginning_of_their_hash_only_where_they_are_asked_for() {
+async fn tokens_show_hash_prefixes_only_with_authentication() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
     let settings = QuerySettings {
@@ -178,7 +178,7 @@ async fn tokens_show_the_beginning_of_their_hash_only_where_they_are_asked_for()
 }
 
 #[tokio::test]
-async fn processes_that_were_heard_of_are_listed() {
+async fn processes_are_listed() {
     let one = Instance::alone().await;
     let record = NodeRecord {
         instance_id: ulid::Ulid(7),
@@ -205,7 +205,7 @@ async fn processes_that_were_heard_of_are_listed() {
 }
 
 #[tokio::test]
-async fn changes_are_told_in_their_database_and_all_together() {
+async fn audit_entries_are_listed_by_database_and_all_together() {
     let one = Instance::alone().await;
     one.write(WEATHER).await;
     one.catalog.create_database("other", None).await.unwrap();
@@ -308,7 +308,7 @@ async fn columns_are_those_of_influxdb() {
 }
 
 #[tokio::test]
-async fn the_schema_is_told_in_the_terms_of_influxdb_1() {
+async fn the_schema_is_described_in_the_terms_of_influxdb_1() {
     let one = Instance::alone().await;
     one.write("t,k=a f=1,i=1i,u=1u,s=\"\",b=t 5").await;
     assert_eq!(

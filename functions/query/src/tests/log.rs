@@ -15,10 +15,10 @@ use crate::{QueryRequest, QuerySettings};
 const PHASES: &str = "SELECT phase, success, running, cancelled FROM system.queries \
                       WHERE query_text LIKE '%weather%' AND query_text NOT LIKE '%system%'";
 
-/// Its rows come in many batches, which nobody takes.
+/// Its rows come in many batches, which the test does not read.
 const LONG: &str = "SELECT value AS weather FROM generate_series(1, 1000000)";
 
-/// Waits until the phases of the queries about the weather are these.
+/// Waits until the queries about the weather are in these phases.
 async fn comes_to(one: &Instance, expected: &str) {
     for _ in 0..100 {
         if one.sql(PHASES).await == expected {
@@ -90,7 +90,7 @@ async fn durations_and_ids_are_there_when_a_query_has_ended() {
 }
 
 #[tokio::test]
-async fn a_query_whose_client_is_gone_is_cancelled_and_gives_its_place_back() {
+async fn a_query_whose_client_disconnects_is_cancelled_and_releases_its_permit() {
     let one = with(QuerySettings {
         concurrent_queries: 2,
         ..QuerySettings::default()
@@ -107,7 +107,7 @@ async fn a_query_whose_client_is_gone_is_cancelled_and_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_query_that_is_given_up_while_it_is_planned_is_cancelled() {
+async fn a_query_dropped_during_planning_is_cancelled() {
     let one = with(QuerySettings {
         concurrent_queries: 1,
         ..QuerySettings::default()
@@ -172,14 +172,14 @@ async fn an_answer_with_too_many_rows_is_an_error_before_it_begins() {
 }
 
 #[tokio::test]
-async fn who_finds_no_place_is_told_when_to_come_again() {
+async fn a_query_without_a_permit_gets_a_retry_after_header() {
     let one = with(QuerySettings {
         concurrent_queries: 1,
         ..QuerySettings::default()
     })
     .await;
     one.write(WEATHER).await;
-    // More than is on its way before somebody takes it.
+    // More rows than fit into the channel.
     let rows = "SELECT * FROM generate_series(1, 1000000)";
     let running = one.engine.query(DATABASE, request(rows));
     let running = running.await.unwrap();
@@ -200,7 +200,7 @@ async fn who_finds_no_place_is_told_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn no_more_queries_are_kept_than_allowed() {
+async fn the_log_keeps_at_most_its_maximum_number_of_queries() {
     let one = with(QuerySettings {
         query_log_size: 2,
         ..QuerySettings::default()

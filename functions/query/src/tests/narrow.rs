@@ -1,4 +1,4 @@
-//! Statements over tables that are answered with the help of a cache, and such that must not be.
+//! Statements over tables that the cache rewrite answers from a cache, and those that it must not.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ async fn home() -> Instance {
     one
 }
 
-/// Flushes, with objects for the caches.
+/// Flushes and writes the objects of caches.
 async fn flush(one: &Instance) {
     one.flush().await;
     one.fill_caches().await;
 }
 
-/// Whether a cache helps; the answers with and without it are the same.
+/// Whether a cache answers the statement. Asserts that the answer is the same without it.
 async fn is_helped(one: &Instance, sql: &str) -> bool {
     assert_eq!(
         one.sql(sql).await,
@@ -42,7 +42,7 @@ async fn is_helped(one: &Instance, sql: &str) -> bool {
 }
 
 #[tokio::test]
-async fn statements_that_need_the_newest_rows_or_the_values_are_helped() {
+async fn statements_for_newest_rows_or_distinct_values_use_a_cache() {
     let one = home().await;
     for _ in 0..2 {
         for sql in [
@@ -64,7 +64,7 @@ async fn statements_that_need_the_newest_rows_or_the_values_are_helped() {
 }
 
 #[tokio::test]
-async fn statements_that_need_other_rows_are_not_helped() {
+async fn statements_for_other_rows_use_no_cache() {
     let one = home().await;
     for sql in [
         "SELECT DISTINCT room, temp FROM home ORDER BY room, temp",
@@ -167,7 +167,7 @@ async fn the_answer_for_rows_of_one_time_does_not_depend_on_a_cache() {
 }
 
 #[tokio::test]
-async fn caches_that_help_are_kept_up_to_date() {
+async fn caches_used_by_rewritten_statements_are_refreshed() {
     let one = home().await;
     one.sql("SELECT count(*) AS n FROM home").await;
     assert_eq!(one.engine.feed(super::DATABASE).await.unwrap(), 0);

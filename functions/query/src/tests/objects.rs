@@ -1,4 +1,4 @@
-//! The objects that sections are in, by their names.
+//! The objects of sections, and their names.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const ALL: &str = "SELECT * FROM m UNION ALL SELECT * FROM n ORDER BY k, time";
 
 impl Instance {
-    /// The keys of objects with data.
+    /// Returns the keys of data objects.
     async fn objects(&self) -> Vec<String> {
         let request = ListRequest {
             prefix: &Key::data_prefix(DATABASE),
@@ -36,7 +36,7 @@ impl Instance {
         }
     }
 
-    /// Gives bundles the names that releases gave them which knew only one kind of name.
+    /// Renames bundles as releases did that knew only one kind of name.
     async fn rename_bundles(&self) {
         for key in self.objects().await {
             let Some(name) = key.strip_suffix(".bundle") else {
@@ -105,7 +105,7 @@ async fn bundles_that_an_earlier_release_named_as_parquet_are_read_merged_and_co
     let [bundle] = one.objects().await.try_into().unwrap();
     assert!(bundle.ends_with(".parquet"));
     drop(one);
-    // Nothing of it is in memory.
+    // A new instance with empty caches.
     let again = Instance::new(store, clock).await;
     assert_eq!(again.sql(ALL).await, all);
 

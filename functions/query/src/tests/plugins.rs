@@ -1,4 +1,4 @@
-//! What `system` tells of triggers and plugins.
+//! System tables of triggers and plugins.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -114,7 +114,7 @@ impl PluginFiles for Files {
 }
 
 #[tokio::test]
-async fn files_of_plugins_are_told_by_who_knows_them() {
+async fn plugin_files_come_from_their_provider() {
     let one = Instance::alone().await;
     let sql = "SELECT * FROM system.plugin_files";
     assert_eq!(one.sql_in("_internal", sql).await, "");
@@ -142,7 +142,7 @@ async fn a_database_shows_the_lines_of_its_triggers_and_the_cluster_all() {
         level: level.to_owned(),
         text: text.to_owned(),
     };
-    // One process has saved its lines, the one that is asked has not.
+    // One process has saved its lines, the queried one has not.
     let elsewhere = EngineLogs::new(one.bucket.clone());
     elsewhere.add(DATABASE, line(1, "INFO", "echo called"));
     elsewhere.add(other, line(2, "WARN", ""));

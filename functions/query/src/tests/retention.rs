@@ -1,4 +1,4 @@
-//! Rows that are older than their table keeps them are not seen, whether they are still there or not.
+//! Rows older than the retention of their table are not visible, whether or not they still exist.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{DATABASE, Instance};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A point every ten minutes from two hours before the clock's start to the start, two of each time.
+/// Returns lines every ten minutes from two hours before the clock's start to the start, two for each time.
 fn lines() -> String {
     let line = |at: i64| {
         let time = 1_700_000_000 - 600 * at;
@@ -24,7 +24,7 @@ impl Instance {
             .unwrap();
     }
 
-    /// The oldest value that is seen, and how many rows are, in three ways.
+    /// Returns the oldest visible value and the number of visible rows; asserts that three queries agree.
     async fn seen(&self) -> (i64, i64) {
         let rows = self.sql("SELECT v FROM t").await;
         let values: Vec<i64> = rows.lines().skip(1).map(|v| v.parse().unwrap()).collect();
@@ -41,13 +41,13 @@ impl Instance {
 }
 
 #[tokio::test]
-async fn rows_leave_when_they_are_older_than_the_retention() {
+async fn rows_older_than_the_retention_are_hidden() {
     for flushed in [false, true] {
         let one = Instance::alone().await;
         one.write(&lines()).await;
         assert_eq!(one.seen().await, (12, 26));
         one.keep(Some(HOUR)).await;
-        // The clock has passed a moment since the start.
+        // The clock has advanced a little since the start.
         assert_eq!(one.seen().await, (5, 12));
         if flushed {
             one.flush().await;
@@ -72,7 +72,7 @@ async fn the_cutoff_is_exact_to_the_microsecond() {
         .await;
     one.flush().await;
     one.keep(Some(HOUR)).await;
-    // The clock stands at the start and 10.001 s.
+    // The clock shows 10.001 s after the start.
     one.pass(HOUR - Duration::from_micros(10_001_000));
     assert_eq!(one.seen().await, (1, 2));
     one.pass(Duration::from_micros(1));
@@ -80,7 +80,7 @@ async fn the_cutoff_is_exact_to_the_microsecond() {
 }
 
 #[tokio::test]
-async fn the_retention_of_a_table_goes_before_that_of_its_database() {
+async fn the_retention_of_a_table_overrides_that_of_its_database() {
     let one = Instance::alone().await;
     one.write(&lines()).await;
     one.write("u v=1i 1699990000000000000").await;
@@ -119,7 +119,7 @@ async fn only_sections_that_the_cutoff_divides_are_filtered() {
 }
 
 #[tokio::test]
-async fn what_overlaps_is_cut_as_well() {
+async fn the_cutoff_applies_to_overlapping_sections() {
     let one = Instance::alone().await;
     one.write(&lines()).await;
     one.flush().await;
@@ -133,17 +133,17 @@ async fn what_overlaps_is_cut_as_well() {
 }
 
 #[tokio::test]
-async fn what_retention_has_removed_stays_away_when_rows_are_kept_for_longer() {
+async fn rows_removed_by_retention_stay_removed_after_it_is_extended() {
     let one = Instance::alone().await;
     one.write(&lines()).await;
     one.flush().await;
     one.keep(Some(HOUR)).await;
     one.pass(10 * HOUR);
-    // The section leaves without being read.
+    // The section is removed without being read.
     one.merge().await;
     one.keep(None).await;
     assert_eq!(one.seen().await, (-1, 0));
-    // What is written anew is there.
+    // New writes are visible.
     one.write("t,k=a v=50i 1700000000000000000").await;
     assert_eq!(one.sql("SELECT v FROM t").await, "v\n50\n");
     one.flush().await;

@@ -1,4 +1,4 @@
-//! Tails that don't fit into their memory.
+//! Tails that exceed their memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{HandClock, Instance};
 use crate::QuerySettings;
 
-/// An instance whose tails have so little memory that each segment of a hundred rows is spilled.
+/// Creates an instance whose tails have so little memory that each segment of 100 rows is spilled.
 async fn spilling(spill_bytes: u64) -> Instance {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
@@ -20,7 +20,7 @@ async fn spilling(spill_bytes: u64) -> Instance {
     Instance::with(store, clock, settings).await
 }
 
-/// A minute of 100 sensors, the temperature being the number of the minute.
+/// Returns a minute of 100 sensors. The temperature is the number of the minute.
 fn minute(minute: i64) -> String {
     let line = |sensor: i64| {
         let time = 1_699_990_000_000_000_000 + minute * 60_000_000_000 + sensor;
@@ -41,7 +41,7 @@ async fn a_tail_that_does_not_fit_is_read_from_spill_files() {
     }
     let plan = one.sql("EXPLAIN SELECT temp FROM home").await;
     assert_eq!(plan.matches("StreamingTableExec").count(), 20, "{plan}");
-    // What is left of it in memory is next to nothing.
+    // Almost none of it remains in memory.
     assert!(one.engine.memory_stats().tails < 4_096);
 }
 
@@ -69,13 +69,15 @@ async fn newer_rows_and_deletes_count_over_spilled_ones() {
 }
 
 #[tokio::test]
-async fn what_was_spilled_is_used_until_all_of_it_is_flushed() {
+async fn spilled_rows_are_used_until_all_of_them_are_flushed() {
     let one = spilling(1 << 30).await;
     let runs = async || {
-        let scope = one.scope().await;
-        let table = scope.snapshot.catalog.value.table("home").unwrap();
-        let tails = &one.engine.shared().tails;
-        let tail = tails.image(&scope.snapshot, table, scope.behind).unwrap();
+        let context = one.context().await;
+        let table = context.snapshot.catalog.value.table("home").unwrap();
+        let tails = &one.engine.tables().scan.tails;
+        let tail = tails
+            .image(&context.snapshot, table, context.stale_tail)
+            .unwrap();
         tail.runs
     };
     one.write(&minute(1)).await;
@@ -96,7 +98,7 @@ async fn what_was_spilled_is_used_until_all_of_it_is_flushed() {
 }
 
 #[tokio::test]
-async fn a_tail_that_neither_memory_nor_the_folder_takes_is_refused_for_now() {
+async fn a_tail_that_exceeds_memory_and_spill_space_is_unavailable() {
     let one = spilling(0).await;
     one.write(&minute(1)).await;
     let (status, body) = one.post(json!({"db": "db", "q": COUNT})).await;

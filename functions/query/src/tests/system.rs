@@ -9,7 +9,7 @@ use neap_compact::{JobLimits, Scope};
 use super::{DATABASE, Instance, WEATHER};
 
 #[tokio::test]
-async fn the_schema_stands_between_the_tables_and_the_views() {
+async fn show_tables_lists_the_system_schema_between_tables_and_views() {
     let one = Instance::alone().await;
     one.write(WEATHER).await;
     let tables = one.sql("SHOW TABLES").await;

@@ -1,4 +1,4 @@
-//! What one request may cost, and what becomes of it when its client goes away.
+//! Limits of a request, and its behaviour when the client disconnects.
 
 use std::{sync::Arc, time::Duration};
 
@@ -53,7 +53,7 @@ async fn a_request_sees_what_it_has_changed() {
 }
 
 #[tokio::test]
-async fn lists_of_databases_wait_for_a_place_and_no_longer_than_a_query() {
+async fn lists_of_databases_wait_for_a_permit_until_the_query_timeout() {
     let told = async |timeout, passed| {
         let clock = Arc::new(HandClock::default());
         let settings = QuerySettings {
@@ -72,7 +72,7 @@ async fn lists_of_databases_wait_for_a_place_and_no_longer_than_a_query() {
     insta::assert_snapshot!(told(5, 7).await, @r#"200 {"results":[{"statement_id":0,"error":"query error: it took longer than 5 s"}]}"#);
 }
 
-/// A store whose conditional writes wait until they may go on.
+/// A store whose conditional writes wait for permits.
 #[derive(Debug)]
 struct Slow {
     inner: Arc<MemoryStore>,
@@ -100,7 +100,7 @@ impl Store for Slow {
 }
 
 #[tokio::test]
-async fn a_change_is_made_though_its_client_goes_away() {
+async fn a_change_completes_after_its_client_disconnects() {
     let clock = Arc::new(HandClock::default());
     let store = Arc::new(Slow {
         inner: Arc::new(MemoryStore::new(Arc::clone(&clock) as _)),

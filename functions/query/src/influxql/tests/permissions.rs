@@ -1,4 +1,4 @@
-//! What the holder of a token learns and may change.
+//! Permissions of token holders.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use neap_http::{Access, AuthSettings, Authenticator, ClusterId, Common, Metrics,
 use super::{form, home};
 use crate::{router, tests::instance::Instance};
 
-/// An instance that asks for tokens.
+/// An instance that requires tokens.
 struct Guarded(Instance);
 
 impl Guarded {
@@ -58,7 +58,7 @@ const FORBIDDEN: &str =
 const DONE: &str = r#"200 {"results":[{"statement_id":0}]}"#;
 
 #[tokio::test]
-async fn a_reader_reads_one_database_and_hears_of_no_other() {
+async fn a_read_token_reads_one_database_and_sees_no_other() {
     let guarded = Guarded::new().await;
     let reader = guarded.token("db:db:read").await;
     let post = async |q| guarded.post(&reader, q).await;
@@ -96,12 +96,12 @@ async fn a_reader_reads_one_database_and_hears_of_no_other() {
             .await
             .replace("nowhere", "other")
     );
-    // What was allowed before a refusal stays done, and the refusal is in its place.
+    // Statements before a refused one stay executed, and the refusal has its own result.
     insta::assert_snapshot!(post("SHOW MEASUREMENTS; DROP MEASUREMENT home").await, @r#"200 {"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["home"],["units"]]}]},{"statement_id":1,"error":"unauthorized to perform requested action with the token"}]}"#);
 }
 
 #[tokio::test]
-async fn changes_need_what_they_need_elsewhere() {
+async fn changes_need_the_permissions_of_the_configuration_interface() {
     let guarded = Guarded::new().await;
     let writer = guarded.token("db:db:read,write").await;
     assert_eq!(

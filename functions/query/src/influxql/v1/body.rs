@@ -1,4 +1,4 @@
-//! Bodies: a form, a form of several parts, or the statements themselves.
+//! Request bodies: a form, a multipart form, or the statements themselves.
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 use memchr::memmem;
@@ -6,7 +6,8 @@ use neap_http::{ApiError, Kind};
 
 use super::params::{Pairs, pairs};
 
-/// What a body says, by its type. A type without a body is no matter: some clients send one with every request.
+/// Parses a body by its content type. An empty body may have any type, because some clients send one with every
+/// request.
 pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<Pairs, ApiError> {
     if body.is_empty() {
         return Ok(Pairs::new());
@@ -40,7 +41,7 @@ fn refused(text: &str) -> ApiError {
     ApiError::json(Kind::Invalid, text)
 }
 
-/// The value of a parameter of a header, without its quotes.
+/// Returns the value of a header's parameter, without its quotes.
 fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     let mut parameters = header.split(';').skip(1);
     parameters.find_map(|parameter| {
@@ -54,7 +55,7 @@ fn boundary(content_type: &str) -> Option<&str> {
     parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty())
 }
 
-/// The parts of a body by their names, as RFC 7578 has them; `None` if it is malformed.
+/// Splits a multipart body (RFC 7578) into named parts; `None` if it is malformed.
 fn parts(boundary: &str, body: &[u8]) -> Option<Pairs> {
     let delimiter = format!("--{boundary}");
     let mut rest = body.get(memmem::find(body, delimiter.as_bytes())? + delimiter.len()..)?;
@@ -75,7 +76,7 @@ fn parts(boundary: &str, body: &[u8]) -> Option<Pairs> {
     }
 }
 
-/// The name in the head of a part.
+/// Returns the name in the headers of a part.
 fn part_name(head: &str) -> Option<String> {
     let mut lines = head.split("\r\n");
     let disposition = lines.find_map(|line| {
@@ -128,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_of_parts_is_too_strange(text in "(--x|\r\n|: |name=|;|-|a|\"|content-disposition){0,30}") {
+        fn arbitrary_multipart_bodies_do_not_panic(text in "(--x|\r\n|: |name=|;|-|a|\"|content-disposition){0,30}") {
             parts("x", text.as_bytes());
         }
     }

@@ -1,4 +1,4 @@
-//! The requests of the v1 interface.
+//! The HTTP handlers of the v1 interface.
 
 use std::sync::Arc;
 
@@ -11,11 +11,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use neap_catalog::origin;
+use neap_formats::v1::V1Format;
 use neap_http::{ApiError, Caller, ErrorBody, Kind, STAMP_HEADER};
+use neap_series::AnswerInterface;
 
 use super::{
     body,
-    encoder::Format,
     params::{Params, pairs},
     stream::{Answering, Outcome},
 };
@@ -27,7 +28,6 @@ use crate::{
         error::InfluxqlError,
         http::body_of,
         prepared::{Named, Prepared, prepared},
-        series::Dialect,
         session::Session,
     },
 };
@@ -61,8 +61,8 @@ async fn by_body(
     })
 }
 
-/// The answer, which scripts of all sites may read: of this interface the errors, too, as in InfluxDB 3. They
-/// are all JSON.
+/// Allows scripts of all origins to read the response, including errors, as InfluxDB 3 does for this interface. All
+/// errors are JSON.
 fn for_browsers(answer: Result<Response, ApiError>) -> Response {
     let answer = answer.map_err(|error| error.in_form(ErrorBody::Json));
     let mut response = answer.into_response();
@@ -94,7 +94,7 @@ async fn answer(
     params: Params,
     may_change: bool,
 ) -> Result<Response, ApiError> {
-    let format = accepted(&head.headers)?.of_request(&params);
+    let format = accepted(&head.headers)?.of_request(&params.encoding);
     let Some(text) = &params.q else {
         let text = "expected a query to be provided in the query string or body";
         return Err(ApiError::json(Kind::Invalid, text));
@@ -107,7 +107,7 @@ async fn answer(
     let session = Session {
         engine,
         caller,
-        dialect: Dialect::V1,
+        interface: AnswerInterface::V1,
         request: QueryRequest {
             may_delete: may_change,
             ..request_of(head)?
@@ -115,7 +115,7 @@ async fn answer(
         origin: origin::current(),
         seen: Arc::default(),
     };
-    let encoder = format.encoder(&params);
+    let encoder = format.encoder(&params.encoding);
     let statements = match prepared(text, &params.params, named) {
         Ok(statements) if statements.is_empty() => return Ok(empty(format)),
         Ok(statements) => statements,
@@ -146,7 +146,7 @@ async fn answer(
     Ok(response)
 }
 
-/// Carries the first statement out: what the whole request has to be told can still have a status.
+/// Executes the first statement before the response starts, because an error of the whole request still needs a status.
 async fn first(
     session: &Session,
     statements: &[Prepared],
@@ -160,23 +160,23 @@ async fn first(
     }
 }
 
-fn accepted(headers: &HeaderMap) -> Result<Format, ApiError> {
+fn accepted(headers: &HeaderMap) -> Result<V1Format, ApiError> {
     let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
     let accept = accept
         .transpose()
         .map_err(|_| ApiError::json(Kind::Invalid, "invalid mime type"))?;
-    Format::accepted(accept).ok_or_else(|| {
+    V1Format::accepted(accept).ok_or_else(|| {
         let text = format!("invalid mime type ({})", accept.unwrap_or_default());
         ApiError::json(Kind::Invalid, text)
     })
 }
 
-/// No statement has no answer, as in InfluxDB 3.
-fn empty(format: Format) -> Response {
+/// Answers a request without statements with an empty body, as in InfluxDB 3.
+fn empty(format: V1Format) -> Response {
     respond(format, Body::empty())
 }
 
-fn respond(format: Format, body: Body) -> Response {
+fn respond(format: V1Format, body: Body) -> Response {
     let mut response = (StatusCode::OK, body).into_response();
     let content_type = HeaderValue::from_static(format.content_type());
     let headers = response.headers_mut();

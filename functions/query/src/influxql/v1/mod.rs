@@ -4,21 +4,12 @@
 //!   parameters, body -> statements -> rows of each -> series -> JSON | chunks of JSON | CSV | MessagePack
 //! ```
 //!
-//! Statements are carried out in order, and an error of one is in its place of the answer, whose status is 200.
-//! Rows leave as they come: nothing but MessagePack, whose lists begin with their lengths, is kept in memory.
+//! Statements are executed in order. An error of a statement appears in its result; the status is 200. Rows are
+//! streamed. Only MessagePack is buffered in memory, because its lists begin with their lengths.
 
 mod body;
-mod cell;
-mod csv;
-mod encoder;
 mod handler;
-mod json;
-mod msgpack;
 mod params;
-mod rows;
 mod stream;
 
 pub(super) use handler::routes;
-
-#[cfg(test)]
-mod tests;

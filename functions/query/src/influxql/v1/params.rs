@@ -1,64 +1,29 @@
-//! The parameters of a request, in its query string and in the forms that its body may have.
+//! The parameters of a request, from its query string and from the body.
 
+use neap_formats::v1::{EncodingOptions, Epoch};
 use neap_http::{ApiError, Kind};
 
 use crate::Parameters;
 
-/// The rows of a chunk when a request does not say, as in InfluxDB 1.x.
+/// The default number of rows in a chunk, as in InfluxDB 1.x.
 const CHUNK_ROWS: usize = 10_000;
 
-/// What a request asks for.
+/// The parameters of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Params {
     /// The statements.
     pub(super) q: Option<String>,
     pub(super) db: Option<String>,
     pub(super) rp: Option<String>,
-    /// What times are counted in; as text if absent.
-    pub(super) epoch: Option<Epoch>,
-    /// Whether JSON is indented.
-    pub(super) pretty: bool,
-    /// The rows after which a chunk ends; one piece if absent.
-    pub(super) chunk_rows: Option<usize>,
+    /// How rows are encoded.
+    pub(super) encoding: EncodingOptions,
     pub(super) params: Parameters,
 }
 
-/// What times are counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch {
-    /// Its length in nanoseconds, above zero.
-    nanos: i64,
-}
-
-impl Epoch {
-    /// Counts nanoseconds.
-    pub(super) const NANOS: Self = Self { nanos: 1 };
-
-    fn of(name: &str) -> Option<Self> {
-        let nanos = match name {
-            "ns" => 1,
-            "u" | "µ" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            "d" => 86_400_000_000_000,
-            "w" => 604_800_000_000_000,
-            _ => return None,
-        };
-        Some(Self { nanos })
-    }
-
-    /// A time in nanoseconds as a number of these.
-    pub(super) fn count(self, nanos: i64) -> i64 {
-        nanos / self.nanos
-    }
-}
-
-/// The names and values of a query string or of a form.
+/// The name-value pairs of a query string or a form.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// The pairs of a query string or of a form body; `place` is what errors call it.
+/// Decodes a query string or a form body. `place` names it in errors.
 pub(super) fn pairs(text: &[u8], place: &str) -> Result<Pairs, ApiError> {
     serde_urlencoded::from_bytes(text).map_err(|error| refused(place, &error.to_string()))
 }
@@ -69,25 +34,25 @@ fn refused(place: &str, reason: &str) -> ApiError {
 }
 
 impl Params {
-    /// Takes over what pairs say; unknown ones are ignored. Where both say something, the last is right.
+    /// Applies name-value pairs and ignores unknown names. Later pairs override earlier ones.
     pub(super) fn take(&mut self, pairs: Pairs, place: &str) -> Result<(), ApiError> {
-        let mut chunked = self.chunk_rows.is_some();
-        let mut size = self.chunk_rows;
+        let mut chunked = self.encoding.chunk_rows.is_some();
+        let mut size = self.encoding.chunk_rows;
         for (name, value) in pairs {
             match name.as_str() {
                 "q" => self.q = Some(value),
                 "db" => self.db = Some(value).filter(|db| !db.is_empty()),
                 "rp" => self.rp = Some(value).filter(|rp| !rp.is_empty()),
-                "epoch" if value.is_empty() => self.epoch = None,
+                "epoch" if value.is_empty() => self.encoding.epoch = None,
                 "epoch" => {
-                    self.epoch = Some(Epoch::of(&value).ok_or_else(|| {
+                    self.encoding.epoch = Some(Epoch::from_name(&value).ok_or_else(|| {
                         let reason = format!(
                             "unknown variant `{value}`, expected one of `ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`"
                         );
                         refused(place, &reason)
                     })?);
                 }
-                "pretty" => self.pretty = boolean(&value, place)?,
+                "pretty" => self.encoding.pretty = boolean(&value, place)?,
                 "chunked" => chunked = boolean(&value, place)?,
                 "chunk_size" => {
                     let number = value.parse::<usize>();
@@ -102,7 +67,7 @@ impl Params {
                 _ => {}
             }
         }
-        self.chunk_rows = chunked.then(|| size.unwrap_or(CHUNK_ROWS));
+        self.encoding.chunk_rows = chunked.then(|| size.unwrap_or(CHUNK_ROWS));
         Ok(())
     }
 }
@@ -129,7 +94,7 @@ mod tests {
 
     #[test]
     fn chunks_have_ten_thousand_rows_unless_their_size_is_given() {
-        let rows = |query| params(query).unwrap().chunk_rows;
+        let rows = |query| params(query).unwrap().encoding.chunk_rows;
         assert_eq!(rows("q=x"), None);
         assert_eq!(rows("chunk_size=5"), None);
         assert_eq!(rows("chunked=true"), Some(10_000));
@@ -144,6 +109,7 @@ mod tests {
         let count = |query| {
             params(query)
                 .unwrap()
+                .encoding
                 .epoch
                 .unwrap()
                 .count(1_704_096_000_123_456_789)
@@ -151,7 +117,7 @@ mod tests {
         assert_eq!(count("epoch=ns"), 1_704_096_000_123_456_789);
         assert_eq!(count("epoch=%C2%B5"), 1_704_096_000_123_456);
         assert_eq!(count("epoch=h"), 473_360);
-        assert_eq!(params("epoch=").unwrap().epoch, None);
+        assert_eq!(params("epoch=").unwrap().encoding.epoch, None);
         insta::assert_snapshot!(
             params("epoch=us").unwrap_err(),
             @"error decoding params from url: unknown variant `us`, expected one of `ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`"
@@ -159,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_is_right() {
+    fn later_parameters_override_earlier_ones() {
         let mut both = params("db=a&rp=x&q=1&epoch=s").unwrap();
         both.take(pairs(b"db=b&q=2", "body").unwrap(), "body")
             .unwrap();
         assert_eq!(both.db.as_deref(), Some("b"));
         assert_eq!(both.rp.as_deref(), Some("x"));
         assert_eq!(both.q.as_deref(), Some("2"));
-        assert!(both.epoch.is_some());
+        assert!(both.encoding.epoch.is_some());
     }
 }

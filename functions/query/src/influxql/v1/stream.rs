@@ -1,11 +1,12 @@
-//! An answer as it is carried out: statement by statement, and of each the rows as they come.
+//! Streams the answer of a request: executes its statements one after the other and forwards rows as they arrive.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 
-use super::{encoder::Encoder, rows::Divider};
+use neap_formats::v1::{SeriesEncoder, SeriesWriter};
+
 use crate::{
     QueryError,
     influxql::{
@@ -17,19 +18,19 @@ use crate::{
     rows::Batches,
 };
 
-/// Bytes after which a piece of the answer leaves.
+/// The size at which a piece of the answer is sent, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// What has become of a statement.
+/// The outcome of a statement.
 pub(super) type Outcome = Result<Answer, InfluxqlError>;
 
-/// An answer that is on its way.
+/// An answer that is being streamed.
 pub(super) struct Answering {
     session: Session,
-    encoder: Box<dyn Encoder>,
-    /// The statements that are left, with their numbers.
+    encoder: Box<dyn SeriesEncoder>,
+    /// The remaining statements with their numbers.
     left: VecDeque<(usize, Prepared)>,
-    /// What the first of them has come to, if it is known.
+    /// The outcome of the first statement, until it is written.
     first: Option<Outcome>,
     rows: Option<Running>,
     out: Vec<u8>,
@@ -37,18 +38,18 @@ pub(super) struct Answering {
     is_finished: bool,
 }
 
-/// A statement whose rows come.
+/// A statement whose rows are being streamed.
 struct Running {
     batches: Batches,
-    divider: Divider,
+    series_writer: SeriesWriter,
     logged: Option<Arc<LoggedQuery>>,
 }
 
 impl Answering {
-    /// `first` is what the first statement has come to, if there is one.
+    /// Creates an answer. `first` is the outcome of the first statement, if there is one.
     pub(super) fn new(
         session: Session,
-        encoder: Box<dyn Encoder>,
+        encoder: Box<dyn SeriesEncoder>,
         statements: Vec<Prepared>,
         first: Option<Outcome>,
     ) -> Self {
@@ -64,7 +65,7 @@ impl Answering {
         }
     }
 
-    /// The pieces of the answer. It never fails: errors are in the answer.
+    /// Returns the pieces of the answer. The stream never fails, because errors are part of the answer.
     pub(super) fn pieces(self) -> impl Stream<Item = Result<Bytes, QueryError>> + Send {
         stream::unfold(self, async |mut answering| {
             let piece = answering.next_piece().await?;
@@ -80,7 +81,7 @@ impl Answering {
         (!self.out.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.out)))
     }
 
-    /// Whether a piece is worth sending. The first one leaves at once.
+    /// Whether the buffered piece is large enough to send. The first piece is sent at once.
     fn is_enough(&self) -> bool {
         let enough = if self.has_left { PIECE_BYTES } else { 1 };
         self.out.len() >= enough
@@ -93,7 +94,7 @@ impl Answering {
         let failed = match running.batches.next().await {
             Some(Ok(batch)) => {
                 let encoder = self.encoder.as_mut();
-                match running.divider.write(&batch, encoder, &mut self.out) {
+                match running.series_writer.write(&batch, encoder, &mut self.out) {
                     Ok(()) => return,
                     Err(error) => Some(error.to_string()),
                 }
@@ -120,11 +121,12 @@ impl Answering {
         };
         match outcome {
             Ok(Answer { rows, series }) => {
-                let divider = Divider::new(&rows.schema, &series);
-                self.encoder.begin(number, divider.columns(), &mut self.out);
+                let series_writer = SeriesWriter::new(&rows.schema, &series);
+                self.encoder
+                    .begin(number, series_writer.columns(), &mut self.out);
                 self.rows = Some(Running {
                     batches: rows.batches,
-                    divider,
+                    series_writer,
                     logged: rows.logged,
                 });
             }

@@ -1,0 +1,90 @@
+//! Adapts the InfluxQL planner to the query engine.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::common::Result;
+use neap_influxql::{Condition, Statement};
+use neap_influxql_planner::{InfluxqlPlan, ShowRows, plan_delete, plan_statement};
+use neap_series::{AnswerInterface, SeriesLayout};
+use neap_tables::QueryContext;
+
+use crate::{
+    QueryRequest,
+    request::{Language, Planner},
+    statement::Planned,
+};
+
+/// Plans a statement that returns rows.
+#[derive(Debug)]
+pub(super) struct RowsPlanner {
+    statement: Statement,
+    interface: AnswerInterface,
+    /// The series layout of the latest plan.
+    series: Mutex<SeriesLayout>,
+}
+
+impl RowsPlanner {
+    pub(super) fn new(statement: Statement, interface: AnswerInterface) -> Self {
+        Self {
+            statement,
+            interface,
+            series: Mutex::new(SeriesLayout::Single(None)),
+        }
+    }
+
+    /// Returns the series layout of the rows. Valid once the statement is planned.
+    pub(super) fn series(&self) -> SeriesLayout {
+        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.clone()
+    }
+
+    fn set_series(&self, series: SeriesLayout) {
+        *self.series.lock().unwrap_or_else(PoisonError::into_inner) = series;
+    }
+}
+
+#[async_trait]
+impl Planner for RowsPlanner {
+    fn language(&self) -> Language {
+        Language::InfluxQl
+    }
+
+    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<Planned> {
+        Ok(
+            match plan_statement(context, &self.statement, self.interface).await? {
+                InfluxqlPlan::Query {
+                    state,
+                    plan,
+                    series,
+                } => {
+                    self.set_series(series);
+                    Planned::Query(*state, plan)
+                }
+                InfluxqlPlan::Rows(ShowRows { rows, series }) => {
+                    self.set_series(series);
+                    Planned::Rows(rows)
+                }
+            },
+        )
+    }
+}
+
+/// Plans a statement that deletes rows of one table.
+#[derive(Debug)]
+pub(super) struct DeletePlanner {
+    pub(super) table: String,
+    pub(super) condition: Option<Condition>,
+}
+
+#[async_trait]
+impl Planner for DeletePlanner {
+    fn language(&self) -> Language {
+        Language::InfluxQl
+    }
+
+    async fn plan(&self, context: &QueryContext, _: &QueryRequest) -> Result<Planned> {
+        let (state, statement) = plan_delete(context, &self.table, self.condition.as_ref())?;
+        Ok(Planned::Delete(state, statement))
+    }
+}

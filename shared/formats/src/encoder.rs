@@ -1,0 +1,129 @@
+//! The incremental writer of all formats.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+use super::kind::Format;
+use super::parquet::ParquetWriter;
+use super::rows::{Framing, RowWriter};
+use super::table::TableWriter;
+
+/// Memory limits of the formats that can't be streamed row by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The maximum size of a table (`pretty`), in bytes. Cells and lines are both held, so memory is at most twice
+    /// this.
+    pub table_bytes: usize,
+    /// The size at which a row group of a Parquet file is emitted, in encoded bytes.
+    pub row_group_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 64 MiB for tables, 32 MiB for row groups.
+    fn default() -> Self {
+        Self {
+            table_bytes: 64 << 20,
+            row_group_bytes: 32 << 20,
+        }
+    }
+}
+
+/// The reason why an answer could not be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A column's type has no text form.
+    #[error("cannot write the result: {0}")]
+    Arrow(#[from] ArrowError),
+    /// A column's type has no Parquet form.
+    #[error("cannot write the result as Parquet: {0}")]
+    Parquet(#[from] ParquetError),
+    /// A format that is buffered in memory exceeds its limit.
+    #[error(
+        "the result has more than {limit} bytes in format {format}; ask for json, jsonl, csv or parquet, or add a LIMIT"
+    )]
+    TooLarge {
+        /// The requested format.
+        format: Format,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A batch does not have the columns of the result's schema.
+    #[error("the result has {expected} columns, but a batch of {found} columns came")]
+    Columns {
+        /// Columns of the schema.
+        expected: usize,
+        /// Columns of the batch.
+        found: usize,
+    },
+}
+
+/// Encodes record batches in a [`Format`] and appends them to the caller's buffer.
+///
+/// Call [`Encoder::write`] for every batch and [`Encoder::finish`] once. After an error the answer can't be completed.
+#[derive(Debug)]
+pub struct Encoder {
+    columns: usize,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+enum Writer {
+    Rows(RowWriter),
+    Table(TableWriter),
+    Parquet(Box<ParquetWriter>),
+}
+
+impl Encoder {
+    /// Creates an encoder for a result with the columns of `schema`.
+    pub fn new(format: Format, schema: SchemaRef, limits: Limits) -> Self {
+        let writer = match format {
+            Format::Json => Writer::Rows(RowWriter::new(Framing::JsonArray, &schema)),
+            Format::JsonLines => Writer::Rows(RowWriter::new(Framing::JsonLines, &schema)),
+            Format::Csv => Writer::Rows(RowWriter::new(Framing::Csv, &schema)),
+            Format::Pretty => Writer::Table(TableWriter::new(&schema, limits.table_bytes)),
+            Format::Parquet => {
+                Writer::Parquet(Box::new(ParquetWriter::new(limits.row_group_bytes)))
+            }
+        };
+        Self {
+            columns: schema.fields().len(),
+            writer,
+        }
+    }
+
+    /// Appends to `out` the part of `batch` that can be written now: its rows, a row group, or nothing yet.
+    ///
+    /// # Errors
+    /// A type that can't be encoded, a table beyond its limit, or a batch with other columns.
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), FormatError> {
+        if batch.num_columns() != self.columns {
+            return Err(FormatError::Columns {
+                expected: self.columns,
+                found: batch.num_columns(),
+            });
+        }
+        match &mut self.writer {
+            Writer::Rows(rows) => Ok(rows.write(batch, out)?),
+            Writer::Table(table) => table.write(batch),
+            Writer::Parquet(file) => Ok(file.write(batch, out)?),
+        }
+    }
+
+    /// Appends the rest of the answer to `out`.
+    ///
+    /// # Errors
+    ///
+    /// A table beyond its limit, or a failure to encode the last row group.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FormatError> {
+        match &mut self.writer {
+            Writer::Rows(rows) => {
+                rows.finish(out);
+                Ok(())
+            }
+            Writer::Table(table) => table.finish(out),
+            Writer::Parquet(file) => Ok(file.finish(out)?),
+        }
+    }
+}

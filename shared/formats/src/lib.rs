@@ -1,0 +1,44 @@
+//! The answer formats of queries: JSON, JSON lines, CSV, a text table and Parquet, and those of the v1 interface
+//! ([`v1`]).
+//!
+//! [`stream`] turns a stream of record batches into the chunks of a response body; [`Encoder`] is the incremental
+//! writer beneath it, for callers that already have the batches.
+//!
+//! Values are formatted as in InfluxDB 3 (which uses the writers of arrow-rs):
+//!
+//! | Arrow type | JSON, JSON lines | CSV | table |
+//! | --- | --- | --- | --- |
+//! | null | the key is left out | empty | empty |
+//! | timestamp | `"2024-01-01T08:00:00"`, fraction of 0, 3, 6 or 9 digits, no `Z` | unquoted | unquoted |
+//! | timestamp with zone | RFC 3339 with `Z` or offset | unquoted | unquoted |
+//! | float | shortest text that reads back the same, with a decimal point; `null` if not finite | `NaN`, `inf` | `NaN`, `inf` |
+//! | string, dictionary | string | quoted where RFC 4180 needs it | as is |
+//! | struct | object | `{a: 1, b: 2}` | `{a: 1, b: 2}` |
+//! | list | array | `[1, 2]` | `[1, 2]` |
+//! | duration | `"PT0.001S"` | unquoted | unquoted |
+//!
+//! The text of a result without rows is `[]` in JSON, `++\n++` in the table, and empty in JSON lines, CSV and Parquet,
+//! whether the plan produced no batch or only empty ones.
+//!
+//! JSON, JSON lines and CSV are streamed row by row. The table is buffered up to [`Limits::table_bytes`], because its
+//! first line depends on every cell. A Parquet file is streamed by row group, each of about
+//! [`Limits::row_group_bytes`], so that most files are sent in one piece.
+
+mod column;
+mod encoder;
+mod kind;
+mod number;
+mod parquet;
+mod rows;
+mod stream;
+mod table;
+mod text;
+mod timestamp;
+pub mod v1;
+
+#[cfg(test)]
+mod tests;
+
+pub use encoder::{Encoder, FormatError, Limits};
+pub use kind::{Format, InvalidMimeType, UnknownFormat};
+pub use stream::stream;

@@ -1,0 +1,86 @@
+//! The answers as streams of chunks.
+
+use futures::{StreamExt, stream as batch_streams};
+
+use super::*;
+
+async fn chunks(
+    format: Format,
+    batches: Vec<Result<RecordBatch, FormatError>>,
+) -> Vec<Result<Bytes, FormatError>> {
+    let schema = awkward().schema();
+    stream(
+        format,
+        schema,
+        batch_streams::iter(batches),
+        Limits::default(),
+    )
+    .collect()
+    .await
+}
+
+#[tokio::test]
+async fn streamed_chunks_add_up_to_the_encoded_answer() {
+    let one = awkward();
+    let large = arrow::compute::concat_batches(&one.schema(), &vec![one.clone(); 4_000]).unwrap();
+    let batches = vec![one.clone(), RecordBatch::new_empty(one.schema()), large];
+    for format in ALL {
+        let chunks = chunks(format, batches.iter().cloned().map(Ok).collect()).await;
+        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        assert!(chunks.concat() == encode(format, &batches), "{format}");
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| !chunk.is_empty() && chunk.len() <= 1 << 20),
+            "{format}"
+        );
+        if format.is_row_wise() {
+            let (last, middle) = chunks[1..].split_last().unwrap();
+            assert!(chunks[0].len() < 1_000, "the first batch leaves alone");
+            assert!(middle.len() > 3 && middle.iter().all(|chunk| chunk.len() >= 200 << 10));
+            assert!(last.len() <= 300 << 10);
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_without_rows_have_no_chunk_but_the_empty_answer() {
+    for (format, answer) in
+        ALL.into_iter()
+            .zip([vec!["[]"], vec![], vec![], vec!["++\n++"], vec![]])
+    {
+        let chunks = chunks(format, vec![]).await;
+        let chunks: Vec<Bytes> = chunks.into_iter().collect::<Result<_, _>>().unwrap();
+        assert_eq!(chunks, answer, "{format}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_ends_the_stream_and_comes_first_if_nothing_was_sent() {
+    let failure = || {
+        Err(FormatError::Columns {
+            expected: 1,
+            found: 2,
+        })
+    };
+    for format in ALL {
+        let early = chunks(format, vec![failure(), Ok(awkward())]).await;
+        assert!(early.len() == 1 && early[0].is_err(), "{format}");
+        let late = chunks(format, vec![Ok(awkward()), failure(), Ok(awkward())]).await;
+        let (last, sent) = late.split_last().unwrap();
+        assert!(last.is_err() && sent.iter().all(Result::is_ok), "{format}");
+        assert_eq!(sent.len(), usize::from(format.is_row_wise()), "{format}");
+    }
+}
+
+#[test]
+fn streams_can_be_sent_to_other_threads() {
+    fn check<T: Send>(_: T) {}
+    let batches = batch_streams::empty::<Result<RecordBatch, FormatError>>();
+    check(stream(
+        Format::Json,
+        awkward().schema(),
+        batches,
+        Limits::default(),
+    ));
+}

@@ -1,0 +1,232 @@
+//! Values of the v1 formats: read from columns of any type, formatted as Go does.
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray,
+        TimestampNanosecondArray, UInt64Array, timezone::Tz,
+    },
+    compute::cast,
+    datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampNanosecondType, UInt64Type},
+    error::ArrowError,
+};
+use chrono::{DateTime, Offset, TimeZone};
+
+use super::epoch::Epoch;
+use crate::timestamp::TimestampText;
+
+/// A value.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell<'a> {
+    /// No value.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A signed integer.
+    Integer(i64),
+    /// An unsigned integer.
+    Unsigned(u64),
+    /// A float.
+    Float(f64),
+    /// A string.
+    Text(&'a str),
+    /// Nanoseconds since the Unix epoch, shown in a zone or in UTC.
+    Time(i64, Option<Tz>),
+}
+
+/// A float that JSON can't represent.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("json: unsupported value: {}Inf", if *.0 < 0.0 { '-' } else { '+' })]
+pub struct NotFinite(pub(super) f64);
+
+/// The values of a column.
+#[derive(Debug)]
+pub(super) enum Column {
+    Boolean(BooleanArray),
+    Integer(Int64Array),
+    Unsigned(UInt64Array),
+    Float(Float64Array),
+    Text(StringArray),
+    Time(TimestampNanosecondArray, Option<Tz>),
+}
+
+impl Column {
+    /// Reads the values of a column.
+    ///
+    /// # Errors
+    /// The type has no text form.
+    pub(super) fn of(values: &ArrayRef) -> Result<Self, ArrowError> {
+        let as_type = |wanted: &DataType| cast(values, wanted);
+        Ok(match values.data_type() {
+            DataType::Boolean => Self::Boolean(values.as_boolean().clone()),
+            DataType::Int64 => Self::Integer(values.as_primitive::<Int64Type>().clone()),
+            DataType::UInt64 => Self::Unsigned(values.as_primitive::<UInt64Type>().clone()),
+            DataType::Float64 => Self::Float(values.as_primitive::<Float64Type>().clone()),
+            DataType::Utf8 => Self::Text(values.as_string().clone()),
+            DataType::Timestamp(_, zone) => {
+                let nanos = as_type(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
+                let nanos = nanos.as_primitive::<TimestampNanosecondType>().clone();
+                let zone = zone.as_ref().map(|zone| zone.parse()).transpose()?;
+                Self::Time(nanos, zone)
+            }
+            kind if kind.is_signed_integer() => Self::Integer(
+                as_type(&DataType::Int64)?
+                    .as_primitive::<Int64Type>()
+                    .clone(),
+            ),
+            kind if kind.is_unsigned_integer() => Self::Unsigned(
+                as_type(&DataType::UInt64)?
+                    .as_primitive::<UInt64Type>()
+                    .clone(),
+            ),
+            kind if kind.is_floating() => Self::Float(
+                as_type(&DataType::Float64)?
+                    .as_primitive::<Float64Type>()
+                    .clone(),
+            ),
+            _ => Self::Text(as_type(&DataType::Utf8)?.as_string().clone()),
+        })
+    }
+
+    /// Returns the value of an existing row. With `epoch`, times are counts.
+    pub(super) fn cell(&self, row: usize, epoch: Option<Epoch>) -> Cell<'_> {
+        let values: &dyn Array = match self {
+            Self::Boolean(values) => values,
+            Self::Integer(values) => values,
+            Self::Unsigned(values) => values,
+            Self::Float(values) => values,
+            Self::Text(values) => values,
+            Self::Time(values, _) => values,
+        };
+        if values.is_null(row) {
+            return Cell::Null;
+        }
+        match self {
+            Self::Boolean(values) => Cell::Boolean(values.value(row)),
+            Self::Integer(values) => Cell::Integer(values.value(row)),
+            Self::Unsigned(values) => Cell::Unsigned(values.value(row)),
+            Self::Float(values) => Cell::Float(values.value(row)),
+            Self::Text(values) => Cell::Text(values.value(row)),
+            Self::Time(values, zone) => match epoch {
+                Some(epoch) => Cell::Integer(epoch.count(values.value(row))),
+                None => Cell::Time(values.value(row), *zone),
+            },
+        }
+    }
+}
+
+/// Appends an integer.
+pub(super) fn push_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a finite number. Whole numbers have no decimal point; very large and very small ones have an exponent.
+pub(super) fn push_float(number: f64, out: &mut Vec<u8>) {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    let magnitude = number.abs();
+    if number.fract() == 0.0 && magnitude < TWO_TO_63 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is whole and in the range"
+        )]
+        push_integer(number as i64, out);
+    } else if (1e-6..1e21).contains(&magnitude) {
+        out.extend_from_slice(format!("{number}").as_bytes());
+    } else {
+        let text = format!("{number:e}");
+        let text = match text.split_once('e') {
+            Some((digits, exponent)) if !exponent.starts_with('-') => {
+                format!("{digits}e+{exponent}")
+            }
+            _ => text,
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends a time as RFC 3339, without trailing zeros in the fraction.
+pub(super) fn push_time(nanos: i64, zone: Option<Tz>, out: &mut Vec<u8>) {
+    let offset = zone.map(|zone| {
+        let utc = DateTime::from_timestamp_nanos(nanos).naive_utc();
+        zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+    });
+    let offset = offset.unwrap_or(0);
+    let local = nanos.saturating_add(i64::from(offset) * 1_000_000_000);
+    let begin = out.len();
+    // Nanoseconds in 64 bits are always in years with four digits.
+    TimestampText::new(TimeUnit::Nanosecond, false, false).push(local, out);
+    let fraction = out.iter().skip(begin).any(|byte| *byte == b'.');
+    while fraction && out.last() == Some(&b'0') {
+        out.pop();
+    }
+    if offset == 0 {
+        out.push(b'Z');
+        return;
+    }
+    let sign = if offset < 0 { '-' } else { '+' };
+    let minutes = offset.unsigned_abs() / 60;
+    let text = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(push: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        push(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_does() {
+        let float = |number| written(|out| push_float(number, out));
+        let texts = [
+            21.0,
+            -0.0,
+            0.5,
+            1e300,
+            1e-7,
+            1e17,
+            1e19,
+            1e20,
+            1e21,
+            -2.5e-9,
+            123_456_789.123_456_79,
+        ]
+        .map(float);
+        insta::assert_snapshot!(texts.join(" "), @"21 0 0.5 1e+300 1e-7 100000000000000000 10000000000000000000 100000000000000000000 1e+21 -2.5e-9 123456789.12345679");
+    }
+
+    #[test]
+    fn times_have_the_fraction_that_they_need_and_the_offset_of_their_zone() {
+        let time = |nanos, zone: Option<&str>| {
+            let zone = zone.map(|zone| zone.parse().unwrap());
+            written(|out| push_time(nanos, zone, out))
+        };
+        const EIGHT: i64 = 1_704_096_000_000_000_000;
+        assert_eq!(time(EIGHT, None), "2024-01-01T08:00:00Z");
+        assert_eq!(time(EIGHT + 10_000_000, None), "2024-01-01T08:00:00.01Z");
+        assert_eq!(time(-1, None), "1969-12-31T23:59:59.999999999Z");
+        let paris = Some("Europe/Paris");
+        assert_eq!(time(EIGHT, paris), "2024-01-01T09:00:00+01:00");
+        let denver = Some("America/Denver");
+        assert_eq!(
+            time(EIGHT + 1_000, denver),
+            "2024-01-01T01:00:00.000001-07:00"
+        );
+        assert_eq!(time(EIGHT, Some("Europe/London")), "2024-01-01T08:00:00Z");
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_read_back(bits in any::<u64>()) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite());
+            let text = written(|out| push_float(number, out));
+            prop_assert_eq!(text.parse::<f64>().unwrap(), number);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The answer formats of `/query`, the interface of InfluxDB 1.x: JSON, chunks of JSON, CSV and MessagePack.
+//!
+//! ```text
+//!   statement, record batches --SeriesWriter--> series --SeriesEncoder--> bytes
+//! ```
+//!
+//! Rows are streamed. Only MessagePack buffers the answer in memory, because its lists begin with their lengths.
+
+mod cell;
+mod csv;
+mod encoder;
+mod epoch;
+mod json;
+mod msgpack;
+mod rows;
+
+pub use cell::{Cell, NotFinite};
+pub use encoder::{EncodingOptions, SeriesEncoder, SeriesKey, V1Format};
+pub use epoch::Epoch;
+pub use rows::{SeriesError, SeriesWriter};
+
+#[cfg(test)]
+mod tests;

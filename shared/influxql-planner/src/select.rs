@@ -1,0 +1,211 @@
+//! Plans `SELECT`.
+//!
+//! ```text
+//!   tables, subqueries -> relations: rows of one measurement each, with the condition applied
+//!                                    |
+//!        raw | aggregates | functions of series | selected rows | distinct values
+//!                                    |
+//!                  parts: rows of the answer, one part for each measurement
+//!                                    |
+//!                       limits per series, union, order, names
+//! ```
+//!
+//! A statement is resolved against all its sources together: wildcards, types and names are the same for each
+//! measurement. In the plans below the last projection, columns have a prefix for their role (`tag:room`, `field:temp`,
+//! `out:0`), so that names of users can't collide.
+
+mod aggregate;
+mod answer;
+mod columns;
+mod condition;
+mod expand;
+mod frame;
+mod functions;
+mod integral;
+mod math;
+mod mode;
+mod picked;
+mod query;
+mod relation;
+mod running;
+mod series;
+mod shape;
+mod tables;
+mod time;
+mod value;
+mod window;
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::{Result, plan_err},
+    execution::SessionState,
+    logical_expr::{Expr, LogicalPlan},
+};
+use neap_influxql::{Condition, Select, Source};
+use neap_series::GroupKey;
+use neap_tables::QueryContext;
+
+use answer::Answer;
+use columns::Columns;
+use condition::Rows;
+
+pub use condition::compile_pattern;
+use expand::Outputs;
+use frame::{Frame, Inherited};
+use functions::Functions;
+use query::{Part, Query};
+use relation::Relation;
+use shape::{Shape, Survey};
+use tables::Tables;
+use time::Clock;
+
+/// A plan of a `SELECT`, with its session and the layout of its series.
+#[derive(Debug)]
+pub(crate) struct SelectPlan {
+    /// The session that executes the plan.
+    pub(crate) state: SessionState,
+    /// The plan. Its columns are the measurement, the time, the tags of `GROUP BY` that are not selected, and the
+    /// fields as selected. Rows are sorted by measurement, tags of `GROUP BY` (nulls last), and time.
+    pub(crate) plan: LogicalPlan,
+    /// The columns that identify the series of a row.
+    pub(crate) group_key: GroupKey,
+}
+
+/// Plans a `SELECT` without placeholders. Ignores databases and retention policies in it.
+///
+/// # Errors
+/// `DataFusionError::Plan` if the statement is wrong, `NotImplemented` if it is not supported, possibly wrapped in
+/// contexts.
+pub(crate) async fn plan_select(context: &QueryContext, select: &Select) -> Result<SelectPlan> {
+    let state = context.full_session();
+    let tables = Tables::of(&state, select).await?;
+    let planner = Planner {
+        functions: Functions(&state),
+        tables: &tables,
+        now: context.times.now.saturating_mul(1_000),
+    };
+    let answer = planner.answer(select, &Inherited::default())?;
+    let (plan, group_key) = answer.finish(planner.functions, select.time_zone.as_deref())?;
+    Ok(SelectPlan {
+        state,
+        plan,
+        group_key,
+    })
+}
+
+/// Translates a condition into a predicate over the columns of a table.
+///
+/// # Errors
+/// A planning error if the condition is wrong.
+pub(crate) fn row_predicate(
+    schema: &SchemaRef,
+    condition: &Condition,
+    now_nanos: i64,
+) -> Result<Expr> {
+    let rows = Rows {
+        columns: &Columns::of(schema),
+        clock: &Clock::new(now_nanos, None)?,
+    };
+    rows.predicate(condition)
+}
+
+struct Planner<'a> {
+    functions: Functions<'a>,
+    tables: &'a Tables,
+    now: i64,
+}
+
+impl Planner<'_> {
+    fn answer(&self, select: &Select, inherited: &Inherited) -> Result<Answer> {
+        let frame = Frame::of(select, inherited, self.now)?;
+        let relations = self.relations(select, &frame.within())?;
+        let mut columns = Columns::default();
+        for relation in relations.values().flatten() {
+            columns.merge(&relation.columns)?;
+        }
+        let tags = expand::tags(&frame.group_by, &columns)?;
+        let outputs = expand::outputs(&select.fields, &columns, &tags)?;
+        let query = self.query(frame, columns, &tags, &outputs)?;
+        let mut parts = Vec::new();
+        for (measurement, relations) in &relations {
+            if let Some(rows) = relation::rows(relations, &query)? {
+                parts.push((measurement.clone(), query.part(rows)?));
+            }
+        }
+        let answer = Answer {
+            tags,
+            columns: query.columns,
+            outputs,
+            order: select.order.unwrap_or_default(),
+            parts,
+        };
+        answer.limited(select)
+    }
+
+    fn query(
+        &self,
+        frame: Frame,
+        columns: Columns,
+        tags: &[String],
+        outputs: &Outputs,
+    ) -> Result<Query<'_>> {
+        let survey = Survey::of(outputs.fields.iter().map(|output| &output.expr))?;
+        let shape = survey.shape(frame.has_own_window, frame.window.is_some())?;
+        let window = match shape {
+            Shape::Raw if frame.has_own_window && !outputs.fields.is_empty() => {
+                return plan_err!("GROUP BY requires at least one aggregate function");
+            }
+            Shape::Raw | Shape::Series => None,
+            _ => frame.window,
+        };
+        Ok(Query {
+            functions: self.functions,
+            clock: frame.clock,
+            columns,
+            outputs: outputs.fields.clone(),
+            tags: tags.to_vec(),
+            window,
+            fill: frame.fill,
+            range: frame.range,
+            shown_from: frame.shown_from,
+            condition: frame.condition,
+            survey,
+            shape,
+        })
+    }
+
+    /// Returns the sources of a statement by measurement.
+    fn relations(
+        &self,
+        select: &Select,
+        within: &Inherited,
+    ) -> Result<BTreeMap<String, Vec<Relation>>> {
+        let mut relations: BTreeMap<String, Vec<Relation>> = BTreeMap::new();
+        for source in &select.from {
+            let found = match source {
+                Source::Measurement(measurement) => self.tables.relations(&measurement.name)?,
+                Source::Subquery(select) => self.answer(select, within)?.into_relations()?,
+            };
+            for relation in found {
+                let name = relation.measurement.clone();
+                relations.entry(name).or_default().push(relation);
+            }
+        }
+        Ok(relations)
+    }
+}
+
+impl Query<'_> {
+    /// Plans the rows of the answer for one measurement.
+    fn part(&self, rows: LogicalPlan) -> Result<Part> {
+        match &self.shape {
+            Shape::Raw => self.raw(rows),
+            Shape::Distinct(call) => self.distinct(rows, call),
+            Shape::Aggregate => self.aggregate(rows),
+            Shape::Series => series::over_rows(self, rows),
+            Shape::Picked(call) => picked::plan(self, rows, call),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The answer of a statement: limits, order, and output columns.
+
+use datafusion::{
+    common::{Result, ScalarValue, plan_err},
+    functions_window::expr_fn::{dense_rank, row_number},
+    logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, ident, lit},
+};
+use neap_influxql::{Expr as Ast, Order, Select};
+use neap_schema::{ColumnType, TIME_COLUMN};
+use neap_series::{GroupKey, GroupTag, MEASUREMENT_COLUMN};
+
+use super::{
+    columns::{Columns, Resolved, measurement_literal, null_of, tag_column},
+    expand::Outputs,
+    functions::Functions,
+    query::{Part, is_output, output_column},
+    relation::{Relation, union},
+};
+
+/// The rows of a statement, by measurement.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The tags of `GROUP BY`, sorted.
+    pub(super) tags: Vec<String>,
+    /// The columns of all sources together.
+    pub(super) columns: Columns,
+    /// The names and expressions of the output columns.
+    pub(super) outputs: Outputs,
+    pub(super) order: Order,
+    /// Sorted by measurement.
+    pub(super) parts: Vec<(String, Part)>,
+}
+
+/// The maximum number of rows in a plan. DataFusion counts them as an `i64`.
+const MOST_ROWS: usize = usize::MAX >> 1;
+
+/// Converts a number of rows to DataFusion's type.
+fn rows(count: u64) -> usize {
+    usize::try_from(count).map_or(MOST_ROWS, |count| count.min(MOST_ROWS))
+}
+
+/// Returns a limit of rows or series. 0 means no limit, as in InfluxQL of InfluxDB 1.
+fn limit(count: Option<u64>) -> Option<u64> {
+    count.filter(|count| *count > 0)
+}
+
+impl Answer {
+    /// Returns the names of the outputs, made distinct from the columns of tags that precede them.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::with_capacity(self.outputs.fields.len());
+        let mut tags = self.unprojected();
+        tags.retain(|tag| self.is_tag(tag));
+        for output in &self.outputs.fields {
+            let mut name = output.name.clone();
+            let mut number = 0;
+            let is_taken = |name: &String| {
+                tags.contains(&name) || names.contains(name) || name == MEASUREMENT_COLUMN
+            };
+            while is_taken(&name) {
+                number += 1;
+                name = format!("{}_{number}", output.name);
+            }
+            names.push(name);
+        }
+        names
+    }
+
+    /// Returns the index of the output that projects a tag of `GROUP BY`.
+    fn projected(&self, tag: &str) -> Option<usize> {
+        self.outputs
+            .fields
+            .iter()
+            .position(|output| match &output.expr {
+                Ast::Column(column) if column.name == tag => match self.columns.resolve(column) {
+                    Resolved::Tag => true,
+                    Resolved::Unknown => column.cast.is_none(),
+                    Resolved::Field(..) | Resolved::Time => false,
+                },
+                _ => false,
+            })
+    }
+
+    /// Whether there is a tag with this name. `GROUP BY` may also name tags that do not exist.
+    fn is_tag(&self, name: &str) -> bool {
+        self.columns.get(name) == Some(ColumnType::Tag)
+    }
+
+    /// Returns the tags of `GROUP BY` that are not among the outputs, each with the name of its column. If a name that
+    /// is no tag equals that of an output, the tag's column gets another one.
+    fn named_tags(&self) -> Vec<(&String, String)> {
+        let outputs = self.names();
+        let named = self.unprojected().into_iter().map(|tag| {
+            if self.is_tag(tag) || !outputs.contains(tag) {
+                return (tag, tag.clone());
+            }
+            let is_free = |name: &String| !outputs.contains(name) && !self.tags.contains(name);
+            let mut numbered = (1_u64..).map(|number| format!("{tag}_{number}"));
+            (tag, numbered.find(is_free).unwrap_or_default())
+        });
+        named.collect()
+    }
+
+    fn unprojected(&self) -> Vec<&String> {
+        let tags = self.tags.iter();
+        tags.filter(|tag| self.projected(tag).is_none()).collect()
+    }
+
+    /// The order of the rows of one measurement.
+    fn sorted_by(&self, keys: &[String]) -> Vec<SortExpr> {
+        let tags = self
+            .tags
+            .iter()
+            .map(|tag| ident(tag_column(tag)).sort(true, false));
+        tags.chain(self.in_series(keys)).collect()
+    }
+
+    /// The order of the rows of a series.
+    fn in_series(&self, keys: &[String]) -> Vec<SortExpr> {
+        let ascending = self.order == Order::Ascending;
+        let time = ident(TIME_COLUMN).sort(ascending, false);
+        let keys = keys.iter().map(|key| ident(key).sort(true, false));
+        std::iter::once(time).chain(keys).collect()
+    }
+
+    /// Applies the limits of series and rows.
+    pub(super) fn limited(mut self, select: &Select) -> Result<Self> {
+        let parts = std::mem::take(&mut self.parts);
+        for (measurement, part) in parts {
+            let plan = self.series_limited(part.plan, select)?;
+            let plan = self.rows_limited(plan, &part.keys, select)?;
+            let keys = part.keys;
+            self.parts.push((measurement, Part { plan, keys }));
+        }
+        Ok(self)
+    }
+
+    fn series_limited(&self, plan: LogicalPlan, select: &Select) -> Result<LogicalPlan> {
+        let limit = limit(select.slimit);
+        if limit.is_none() && select.soffset.is_none() {
+            return Ok(plan);
+        }
+        const SERIES: &str = "series";
+        let order = self
+            .tags
+            .iter()
+            .map(|tag| ident(tag_column(tag)).sort(true, false));
+        let order: Vec<SortExpr> = order.collect();
+        let number = match order.is_empty() {
+            true => lit(1_u64).alias(SERIES),
+            false => dense_rank().order_by(order).build()?.alias(SERIES),
+        };
+        let offset = select.soffset.unwrap_or(0);
+        let plan = LogicalPlanBuilder::from(plan);
+        let plan = match self.tags.is_empty() {
+            true => {
+                let columns = plan.schema().columns().into_iter().map(Expr::Column);
+                let columns: Vec<Expr> = columns.chain([number]).collect();
+                plan.project(columns)?
+            }
+            false => plan.window([number])?,
+        };
+        let mut shown = ident(SERIES).gt(lit(offset));
+        if let Some(limit) = limit {
+            shown = shown.and(ident(SERIES).lt_eq(lit(offset.saturating_add(limit))));
+        }
+        plan.filter(shown)?.build()
+    }
+
+    fn rows_limited(
+        &self,
+        plan: LogicalPlan,
+        keys: &[String],
+        select: &Select,
+    ) -> Result<LogicalPlan> {
+        let limit = limit(select.limit);
+        if limit.is_none() && select.offset.is_none() {
+            return Ok(plan);
+        }
+        const ROW: &str = "row";
+        let offset = select.offset.unwrap_or(0);
+        let plan = LogicalPlanBuilder::from(plan);
+        if self.tags.is_empty() {
+            let skipped = rows(offset);
+            let most = limit.map(|limit| rows(limit).min(MOST_ROWS - skipped));
+            return plan
+                .sort(self.in_series(keys))?
+                .limit(skipped, most)?
+                .build();
+        }
+        let tags = self.tags.iter().map(|tag| ident(tag_column(tag)));
+        let number = row_number()
+            .partition_by(tags.collect())
+            .order_by(self.in_series(keys))
+            .build()?;
+        let mut shown = ident(ROW).gt(lit(offset));
+        if let Some(limit) = limit {
+            shown = shown.and(ident(ROW).lt_eq(lit(offset.saturating_add(limit))));
+        }
+        plan.window([number.alias(ROW)])?.filter(shown)?.build()
+    }
+
+    /// Converts the rows into sources of an outer statement.
+    pub(super) fn into_relations(mut self) -> Result<Vec<Relation>> {
+        let parts = std::mem::take(&mut self.parts);
+        let names = self.names();
+        let mut tags = self.named_tags();
+        tags.retain(|(tag, name)| *tag == name);
+        let relations = parts.into_iter().map(|(measurement, part)| {
+            let mut columns = vec![ident(TIME_COLUMN)];
+            let tags = tags.iter();
+            columns.extend(tags.map(|(tag, name)| ident(tag_column(tag)).alias(name)));
+            let named = names.iter().enumerate();
+            columns.extend(named.map(|(index, name)| ident(output_column(index)).alias(name)));
+            let plan = LogicalPlanBuilder::from(part.plan)
+                .project(columns)?
+                .build()?;
+            Ok(Relation::new(measurement, plan, false))
+        });
+        relations.collect()
+    }
+
+    /// Returns the plan of the whole answer, and the columns that identify series.
+    pub(super) fn finish(
+        mut self,
+        functions: Functions<'_>,
+        zone: Option<&str>,
+    ) -> Result<(LogicalPlan, GroupKey)> {
+        let group_key = self.group_key();
+        let parts = std::mem::take(&mut self.parts);
+        if parts.is_empty() {
+            return Ok((self.nothing(functions, zone)?, group_key));
+        }
+        let keys = parts.first().map(|(_, part)| part.keys.clone());
+        let keys = keys.unwrap_or_default();
+        let several = parts.len() > 1;
+        let mut plans = Vec::with_capacity(parts.len());
+        for (measurement, part) in parts {
+            let mut columns = vec![
+                measurement_literal(&measurement).alias(MEASUREMENT_COLUMN),
+                ident(TIME_COLUMN),
+            ];
+            columns.extend(self.tags.iter().map(|tag| ident(tag_column(tag))));
+            let hidden = keys.iter().filter(|key| !is_output(key));
+            columns.extend(hidden.map(ident));
+            let outputs = 0..self.outputs.fields.len();
+            columns.extend(outputs.map(|index| ident(output_column(index))));
+            plans.push(
+                LogicalPlanBuilder::from(part.plan)
+                    .project(columns)?
+                    .build()?,
+            );
+        }
+        let Some(plan) = union(plans)? else {
+            return plan_err!("nothing to select from");
+        };
+        let by_measurement = several.then(|| ident(MEASUREMENT_COLUMN).sort(true, false));
+        let order = by_measurement.into_iter().chain(self.sorted_by(&keys));
+        let plan = LogicalPlanBuilder::from(plan)
+            .sort(order.collect::<Vec<_>>())?
+            .project(self.columns(functions, zone)?)?
+            .build()?;
+        Ok((plan, group_key))
+    }
+
+    /// Returns the output columns in their order.
+    fn columns(&self, functions: Functions<'_>, zone: Option<&str>) -> Result<Vec<Expr>> {
+        let time = self.time(functions, ident(TIME_COLUMN), zone)?;
+        let mut columns = vec![ident(MEASUREMENT_COLUMN), time];
+        let tags = self.named_tags().into_iter();
+        columns.extend(tags.map(|(tag, name)| ident(tag_column(tag)).alias(name)));
+        let names = self.names().into_iter().enumerate();
+        columns.extend(names.map(|(index, name)| ident(output_column(index)).alias(name)));
+        Ok(columns)
+    }
+
+    fn time(&self, functions: Functions<'_>, time: Expr, zone: Option<&str>) -> Result<Expr> {
+        let time = match zone {
+            Some(zone) => functions.call("tz", vec![time, lit(zone)])?,
+            None => time,
+        };
+        Ok(time.alias(&self.outputs.time))
+    }
+
+    /// Returns the plan of an answer without rows.
+    fn nothing(&self, functions: Functions<'_>, zone: Option<&str>) -> Result<LogicalPlan> {
+        let time = lit(ScalarValue::TimestampNanosecond(None, None));
+        let mut columns = vec![
+            measurement_literal("").alias(MEASUREMENT_COLUMN),
+            self.time(functions, time, zone)?,
+        ];
+        for (_, name) in self.named_tags() {
+            columns.push(null_of(ColumnType::Tag)?.alias(name));
+        }
+        for name in self.names() {
+            columns.push(null_of(ColumnType::Float)?.alias(name));
+        }
+        LogicalPlanBuilder::empty(false).project(columns)?.build()
+    }
+
+    fn group_key(&self) -> GroupKey {
+        let before = 2;
+        let unprojected = self.unprojected();
+        let tags = self.tags.iter().map(|tag| {
+            let projected = self.projected(tag);
+            let index = match projected {
+                Some(output) => before + unprojected.len() + output,
+                None => {
+                    let place = unprojected.iter().position(|other| *other == tag);
+                    before + place.unwrap_or_default()
+                }
+            };
+            GroupTag {
+                tag_key: tag.clone(),
+                column_index: u32::try_from(index).unwrap_or(u32::MAX),
+                is_projected: projected.is_some(),
+            }
+        });
+        GroupKey {
+            measurement_column_index: 0,
+            tag_key_columns: tags.collect(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `integral`: the area under the line through the points of a series.
+//!
+//! The area between two points of one window is that of the trapezium below them. Between points of different windows,
+//! the line is cut at the end of the first point's window; the rest belongs to the window of the second point.
+
+use datafusion::{
+    common::Result,
+    functions_aggregate::expr_fn::sum,
+    functions_window::expr_fn::{lag, lead},
+    logical_expr::{
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, expr::NullTreatment, ident,
+        lit, when,
+    },
+};
+use neap_influxql::{Call, Column};
+use neap_schema::{ColumnType, TIME_COLUMN};
+
+use super::{
+    query::Query,
+    shape::{argument, duration},
+    value::Value,
+};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// The names of the columns with the previous and the next point of a field.
+struct Neighbours {
+    time_before: String,
+    value_before: String,
+    time_after: String,
+    value_after: String,
+}
+
+impl Neighbours {
+    fn of(column: &Column) -> Self {
+        let name = |what: &str| format!("{what}:{}", column.name);
+        Self {
+            time_before: name("time before"),
+            value_before: name("value before"),
+            time_after: name("time after"),
+            value_after: name("value after"),
+        }
+    }
+}
+
+/// Returns the numeric fields that have an integral.
+fn integrated<'a>(query: &Query<'_>, calls: &'a [Call]) -> Vec<&'a Column> {
+    let mut columns: Vec<&Column> = Vec::new();
+    for call in calls.iter().filter(|call| call.name == "integral") {
+        let column = argument(call).filter(|column| query.argument(column).is_number());
+        columns.extend(column.filter(|column| !columns.contains(column)));
+    }
+    columns
+}
+
+/// Adds the neighbouring points to each row, if the calls include integrals.
+pub(super) fn prepared(
+    query: &Query<'_>,
+    rows: LogicalPlan,
+    calls: &[Call],
+) -> Result<LogicalPlan> {
+    let columns = integrated(query, calls);
+    if columns.is_empty() {
+        return Ok(rows);
+    }
+    let mut shifts = Vec::new();
+    for column in columns {
+        let value = float(query.argument(column).expr);
+        let time = nanos(ident(TIME_COLUMN));
+        let time = when(value.clone().is_not_null(), time).end()?;
+        let names = Neighbours::of(column);
+        shifts.push(over(query, lag(time.clone(), Some(1), None))?.alias(names.time_before));
+        shifts.push(over(query, lag(value.clone(), Some(1), None))?.alias(names.value_before));
+        shifts.push(over(query, lead(time, Some(1), None))?.alias(names.time_after));
+        shifts.push(over(query, lead(value, Some(1), None))?.alias(names.value_after));
+    }
+    LogicalPlanBuilder::from(rows).window(shifts)?.build()
+}
+
+fn over(query: &Query<'_>, shift: Expr) -> Result<Expr> {
+    shift
+        .partition_by(query.tag_columns().collect())
+        .order_by(vec![ident(TIME_COLUMN).sort(true, false)])
+        .null_treatment(NullTreatment::IgnoreNulls)
+        .build()
+}
+
+/// Returns the area of a group.
+pub(super) fn total(
+    query: &Query<'_>,
+    call: &Call,
+    mut aggregate: impl FnMut(Expr) -> Expr,
+) -> Result<Value> {
+    let Some(column) = argument(call) else {
+        return Ok(Value::null());
+    };
+    let unit = duration(call.args.get(1)).unwrap_or(SECOND);
+    let names = Neighbours::of(column);
+    let here = Point {
+        time: nanos(ident(TIME_COLUMN)),
+        value: float(query.argument(column).expr),
+    };
+    let before = Point {
+        time: ident(names.time_before),
+        value: ident(names.value_before),
+    };
+    let nothing = || lit(0.0);
+    let area = match &query.window {
+        None => when(before.time.clone().is_null(), nothing()).otherwise(before.area_to(&here))?,
+        Some(window) => {
+            let after = Point {
+                time: ident(names.time_after),
+                value: ident(names.value_after),
+            };
+            let start = |time: Expr| -> Result<Expr> {
+                let time = cast(time, ColumnType::Time.data_type());
+                Ok(nanos(query.window_start(window, time)?))
+            };
+            let own = start(here.time.clone())?;
+            let end = own.clone() + lit(window.every);
+            let end_before = start(before.time.clone())? + lit(window.every);
+            let cut_before = before.towards(&here, end_before);
+            let cut = here.towards(&after, end.clone());
+            let left = when(before.time.clone().is_null(), nothing())
+                .when(before.time.clone().gt_eq(own), before.area_to(&here))
+                .otherwise(cut_before.area_to(&here))?;
+            let right = when(after.time.clone().is_null(), nothing())
+                .when(after.time.clone().lt(end), nothing())
+                .otherwise(here.area_to(&cut))?;
+            left + right
+        }
+    };
+    let area = when(here.value.is_not_null(), area / lit(unit as f64)).end()?;
+    Ok(Value::new(aggregate(sum(area)), ColumnType::Float))
+}
+
+/// A point of the line: a time in integer nanoseconds, which a float can't represent exactly, and a float.
+struct Point {
+    time: Expr,
+    value: Expr,
+}
+
+impl Point {
+    fn until(&self, time: Expr) -> Expr {
+        float(time - self.time.clone())
+    }
+
+    /// Returns the area below the line to another point.
+    fn area_to(&self, other: &Self) -> Expr {
+        (self.value.clone() + other.value.clone()) * lit(0.5) * self.until(other.time.clone())
+    }
+
+    /// Returns the point at `time` on the line to another point.
+    fn towards(&self, other: &Self, time: Expr) -> Self {
+        let share = self.until(time.clone()) / self.until(other.time.clone());
+        Self {
+            value: self.value.clone() + (other.value.clone() - self.value.clone()) * share,
+            time,
+        }
+    }
+}
+
+fn float(expr: Expr) -> Expr {
+    cast(expr, ColumnType::Float.data_type())
+}
+
+fn nanos(time: Expr) -> Expr {
+    cast(time, ColumnType::Integer.data_type())
+}

@@ -1,0 +1,125 @@
+//! The mathematical functions of single values.
+
+use datafusion::{
+    common::{Result, ScalarValue, plan_err},
+    functions::expr_fn as df,
+    logical_expr::{Expr, cast, lit, when},
+};
+use neap_schema::ColumnType;
+
+use super::value::Value;
+
+/// The functions of one number that return a float.
+const OF_FLOATS: [&str; 11] = [
+    "acos", "asin", "atan", "cos", "exp", "ln", "log2", "log10", "sin", "sqrt", "tan",
+];
+
+/// The functions of one number that return a number of the same type.
+const SAME_TYPE: [&str; 4] = ["abs", "ceil", "floor", "round"];
+
+/// Whether a function with this name exists.
+pub(super) fn is_known(name: &str) -> bool {
+    OF_FLOATS.contains(&name)
+        || SAME_TYPE.contains(&name)
+        || matches!(name, "atan2" | "log" | "pow" | "date_part")
+}
+
+/// Returns the value of a call.
+///
+/// # Errors
+/// Planning errors for unknown functions and wrong numbers of arguments.
+pub(super) fn call(name: &str, args: Vec<Value>) -> Result<Value> {
+    if name == "date_part" {
+        return date_part(args);
+    }
+    let expected = if matches!(name, "atan2" | "log" | "pow") {
+        2
+    } else {
+        1
+    };
+    let given = args.len();
+    let mut args = args.into_iter();
+    match (args.next(), args.next(), args.next()) {
+        (Some(x), None, None) if expected == 1 => Ok(of_one(name, x)),
+        (Some(x), Some(y), None) if expected == 2 => Ok(of_two(name, x, y)),
+        _ if !is_known(name) => plan_err!("unsupported function {name}()"),
+        _ => plan_err!("invalid number of arguments for {name}, expected {expected}, got {given}"),
+    }
+}
+
+fn of_one(name: &str, x: Value) -> Value {
+    if !x.is_number() {
+        return Value::null();
+    }
+    if SAME_TYPE.contains(&name) {
+        return same_type(name, x);
+    }
+    let x = x.read_as(ColumnType::Float).expr;
+    let expr = match name {
+        "acos" => df::acos(x),
+        "asin" => df::asin(x),
+        "atan" => df::atan(x),
+        "cos" => df::cos(x),
+        "exp" => df::exp(x),
+        "ln" => df::ln(x),
+        "log2" => df::log2(x),
+        "log10" => df::log10(x),
+        "sin" => df::sin(x),
+        "sqrt" => return square_root(x),
+        "tan" => df::tan(x),
+        _ => return Value::null(),
+    };
+    Value::new(expr, ColumnType::Float)
+}
+
+/// Integers need no rounding, and unsigned ones have no sign.
+fn same_type(name: &str, x: Value) -> Value {
+    let Value { expr, kind } = x;
+    let expr = match (name, kind) {
+        ("abs", Some(ColumnType::Float | ColumnType::Integer)) => df::abs(expr),
+        ("ceil", Some(ColumnType::Float)) => df::ceil(expr),
+        ("floor", Some(ColumnType::Float)) => df::floor(expr),
+        ("round", Some(ColumnType::Float)) => df::round(vec![expr]),
+        _ => expr,
+    };
+    Value { expr, kind }
+}
+
+/// Returns NULL for negative numbers, for which DataFusion would fail.
+fn square_root(x: Expr) -> Value {
+    let null = lit(ScalarValue::Float64(None));
+    let guarded = when(x.clone().lt(lit(0.0)), null).otherwise(df::sqrt(x));
+    guarded.map_or_else(
+        |_| Value::null(),
+        |expr| Value::new(expr, ColumnType::Float),
+    )
+}
+
+fn of_two(name: &str, x: Value, y: Value) -> Value {
+    if !x.is_number() || !y.is_number() {
+        return Value::null();
+    }
+    let float = ColumnType::Float;
+    let (x, y) = (x.read_as(float).expr, y.read_as(float).expr);
+    let expr = match name {
+        "atan2" => df::atan2(x, y),
+        // The order of InfluxQL: the number, then the base.
+        "log" => df::log(y, x),
+        _ => df::power(x, y),
+    };
+    Value::new(expr, float)
+}
+
+/// `date_part('unit', time)`, an extension of InfluxDB 3.
+fn date_part(args: Vec<Value>) -> Result<Value> {
+    match <[Value; 2]>::try_from(args) {
+        Ok([unit, time])
+            if unit.kind == Some(ColumnType::String) && time.kind == Some(ColumnType::Time) =>
+        {
+            let part = df::date_part(unit.expr, time.expr);
+            let part = cast(part, ColumnType::Integer.data_type());
+            Ok(Value::new(part, ColumnType::Integer))
+        }
+        _ => plan_err!("date_part takes the name of a unit and time"),
+    }
+}

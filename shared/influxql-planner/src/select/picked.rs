@@ -1,0 +1,202 @@
+//! Selectors that return rows: with other columns of the row, or with several rows.
+
+use datafusion::{
+    common::{Result, plan_err},
+    functions::expr_fn::{concat, md5},
+    functions_aggregate::count::count_udaf,
+    functions_window::expr_fn::row_number,
+    logical_expr::{
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, cast,
+        expr::WindowFunction, ident, lit,
+    },
+};
+use neap_influxql::{Call, Column, Expr as Ast, Fill};
+use neap_schema::{ColumnType, TIME_COLUMN};
+
+use super::{
+    aggregate::{check_type, nearest_rank},
+    columns::{Resolved, tag_column},
+    query::{Part, Query},
+    shape::{self, argument, number},
+    value::Value,
+};
+
+/// The column with the start of a row's window.
+const WINDOW: &str = "window";
+/// The column with the rank of a row in its group.
+const RANK: &str = "rank";
+/// The column with the number of rows in the group.
+const TOTAL: &str = "total";
+
+/// Plans a query of one selector.
+pub(super) fn plan(query: &Query<'_>, rows: LogicalPlan, call: &Call) -> Result<Part> {
+    let value = argument(call).map_or_else(Value::null, |column| query.argument(column));
+    if let Some(kind) = value.kind {
+        check_type(&call.name, kind)?;
+    }
+    let mut groups: Vec<Expr> = query.tag_columns().collect();
+    let mut plan = rows;
+    if let Some(window) = &query.window {
+        let start = query.window_start(window, ident(TIME_COLUMN))?;
+        plan = with_column(plan, start.alias(WINDOW))?;
+        groups.push(ident(WINDOW));
+    }
+    let order = order(query, call, &value.expr)?;
+    let tags = picked_tags(call);
+    if !tags.is_empty() {
+        let mut series = groups.clone();
+        for tag in tags {
+            series.extend(tag_value(query, call, tag)?);
+        }
+        plan = ranked(plan, series, order.clone(), "best")?;
+        plan = LogicalPlanBuilder::from(plan)
+            .filter(ident("best").eq(lit(1_u64)))?
+            .build()?;
+    }
+    if call.name == "percentile" {
+        let count = WindowFunction::new(count_udaf(), vec![value.expr.clone()]);
+        let total = Expr::from(count).partition_by(groups.clone()).build()?;
+        plan = LogicalPlanBuilder::from(plan)
+            .window([total.alias(TOTAL)])?
+            .build()?;
+    }
+    plan = ranked(plan, groups, order, RANK)?;
+    plan = LogicalPlanBuilder::from(plan)
+        .filter(is_picked(call))?
+        .build()?;
+    project(query, plan, call, value)
+}
+
+/// Projects the columns of a selected row. With windows, the row of a selector of single rows gets the time of its
+/// window.
+fn project(query: &Query<'_>, plan: LogicalPlan, call: &Call, value: Value) -> Result<Part> {
+    let picked = Ast::Call(call.clone());
+    let leaf = |expr: &Ast| match expr {
+        Ast::Column(column) => Some(query.read(column)),
+        _ if *expr == picked => Some(value.clone()),
+        _ => None,
+    };
+    let is_window = query.window.is_some() && picks_one(call);
+    if is_window && query.fill != Fill::None {
+        let mut values = vec![(picked.clone(), value.clone())];
+        for output in &query.outputs {
+            add_columns(query, &output.expr, &mut values);
+        }
+        let computed = query.picked_in_windows(plan, values)?;
+        return query.project(computed.plan, ident(TIME_COLUMN), Vec::new(), &|expr| {
+            let known = computed.values.iter().find(|(known, _)| known == expr);
+            known.map(|(_, value)| value.clone())
+        });
+    }
+    let time = if is_window { WINDOW } else { TIME_COLUMN };
+    query.project(plan, ident(time), query.row_keys(), &leaf)
+}
+
+/// Collects the columns of an expression outside of selector calls.
+fn add_columns(query: &Query<'_>, expr: &Ast, values: &mut Vec<(Ast, Value)>) {
+    match expr {
+        Ast::Column(column) if !values.iter().any(|(known, _)| known == expr) => {
+            values.push((expr.clone(), query.read(column)));
+        }
+        Ast::Binary { left, right, .. } => {
+            add_columns(query, left, values);
+            add_columns(query, right, values);
+        }
+        Ast::Call(call) if shape::class(&call.name) == Some(shape::Class::Math) => {
+            for arg in &call.args {
+                add_columns(query, arg, values);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the column of a tag argument of `top` or `bottom`. A name that is no column counts as a tag that all rows
+/// lack, so it has one value.
+fn tag_value(query: &Query<'_>, call: &Call, tag: &Column) -> Result<Option<Expr>> {
+    match query.columns.resolve(tag) {
+        Resolved::Tag => Ok(Some(ident(tag_column(&tag.name)))),
+        Resolved::Unknown => Ok(None),
+        Resolved::Field(..) | Resolved::Time => {
+            plan_err!("invalid argument for {}: {} is no tag", call.name, tag.name)
+        }
+    }
+}
+
+fn with_column(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {
+    let all = plan.schema().columns().into_iter().map(Expr::Column);
+    let all: Vec<Expr> = all.chain([column]).collect();
+    LogicalPlanBuilder::from(plan).project(all)?.build()
+}
+
+/// Adds the ranks of rows in their groups, counted from 1.
+fn ranked(
+    plan: LogicalPlan,
+    groups: Vec<Expr>,
+    order: Vec<SortExpr>,
+    name: &str,
+) -> Result<LogicalPlan> {
+    let rank = row_number().partition_by(groups).order_by(order).build()?;
+    LogicalPlanBuilder::from(plan)
+        .window([rank.alias(name)])?
+        .build()
+}
+
+/// The order in which a selector prefers rows. Tags come last, so that the order is total.
+fn order(query: &Query<'_>, call: &Call, value: &Expr) -> Result<Vec<SortExpr>> {
+    let asc = |expr: Expr| expr.sort(true, false);
+    let desc = |expr: Expr| expr.sort(false, false);
+    let (time, value) = (ident(TIME_COLUMN), value.clone());
+    let mut order = match call.name.as_str() {
+        "first" => vec![asc(time), asc(value)],
+        "last" => vec![desc(time), desc(value)],
+        "max" | "top" => vec![desc(value), asc(time)],
+        "sample" => vec![asc(shuffled(query, time))],
+        _ => vec![asc(value), asc(time)],
+    };
+    order.extend(query.other_tags().into_iter().map(|tag| asc(ident(tag))));
+    Ok(order)
+}
+
+/// Returns a pseudo-random key of each row, so that a sample is the same each time.
+fn shuffled(query: &Query<'_>, time: Expr) -> Expr {
+    let text = ColumnType::String.data_type();
+    let tags = query.other_tags().into_iter();
+    let tags = tags.map(|tag| cast(ident(tag), text.clone()));
+    let nanos = cast(cast(time, ColumnType::Integer.data_type()), text.clone());
+    let key = std::iter::once(nanos).chain(tags).collect();
+    md5(concat(key))
+}
+
+fn is_picked(call: &Call) -> Expr {
+    let rank = ident(RANK);
+    match call.name.as_str() {
+        "percentile" => {
+            let percent = number(call.args.get(1)).unwrap_or_default();
+            cast(rank, ColumnType::Integer.data_type()).eq(nearest_rank(ident(TOTAL), percent))
+        }
+        "bottom" | "sample" | "top" => {
+            let rows = shape::count(call.args.last()).unwrap_or_default();
+            rank.lt_eq(lit(rows))
+        }
+        _ => rank.eq(lit(1_u64)),
+    }
+}
+
+fn picks_one(call: &Call) -> bool {
+    !matches!(call.name.as_str(), "bottom" | "sample" | "top")
+}
+
+/// Returns the tags of `top(field, tag, ..., n)`. Only the best row of each combination of tag values counts.
+fn picked_tags(call: &Call) -> Vec<&Column> {
+    if !matches!(call.name.as_str(), "bottom" | "top") {
+        return Vec::new();
+    }
+    let between = call.args.len().saturating_sub(1);
+    let tags = call.args.get(1..between).unwrap_or_default().iter();
+    tags.filter_map(|tag| match tag {
+        Ast::Column(column) => Some(column),
+        _ => None,
+    })
+    .collect()
+}

@@ -1,0 +1,208 @@
+//! A resolved `SELECT`.
+
+use std::collections::BTreeSet;
+
+use datafusion::{
+    common::Result,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, ident},
+};
+use neap_influxql::{Column, Condition, Expr as Ast, Fill};
+use neap_schema::TIME_COLUMN;
+
+use super::{
+    columns::{Columns, Resolved, tag_column},
+    condition::nanos,
+    expand::Output,
+    functions::Functions,
+    shape::{Shape, Survey, argument},
+    time::{Clock, TimeRange},
+    value::{Value, evaluate},
+    window::Window,
+};
+
+/// The properties of a `SELECT` that planning its parts needs.
+#[derive(Debug)]
+pub(super) struct Query<'a> {
+    pub(super) functions: Functions<'a>,
+    pub(super) clock: Clock,
+    /// The columns of all sources together.
+    pub(super) columns: Columns,
+    pub(super) outputs: Vec<Output>,
+    /// The tags of `GROUP BY`, sorted.
+    pub(super) tags: Vec<String>,
+    pub(super) window: Option<Window>,
+    pub(super) fill: Fill,
+    /// The times of the rows that are read.
+    pub(super) range: TimeRange,
+    /// The first time in the answer, if earlier rows are read only to compute it.
+    pub(super) shown_from: Option<i64>,
+    /// The condition without the time range.
+    pub(super) condition: Option<Condition>,
+    pub(super) survey: Survey,
+    pub(super) shape: Shape,
+}
+
+/// The rows of an answer for one measurement: `time`, a column for each tag of `GROUP BY`, one for each output
+/// ([`output_column`]), and those of `keys`.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) plan: LogicalPlan,
+    /// The columns that order rows of the same time.
+    pub(super) keys: Vec<String>,
+}
+
+/// Returns the name of the output with this index in a plan.
+pub(super) fn output_column(index: usize) -> String {
+    format!("out:{index}")
+}
+
+/// Whether a column is one of the outputs.
+pub(super) fn is_output(column: &str) -> bool {
+    column.starts_with("out:")
+}
+
+impl Query<'_> {
+    /// The distinct fields that the outputs read.
+    pub(super) fn fields(&self) -> BTreeSet<String> {
+        let mut fields = BTreeSet::new();
+        for output in &self.outputs {
+            self.add_columns(&output.expr, &mut fields, false);
+        }
+        fields
+    }
+
+    /// The fields of which a row must have at least one to count.
+    pub(super) fn needed_fields(&self) -> BTreeSet<String> {
+        match &self.shape {
+            Shape::Picked(call) => {
+                let column = argument(call).map(|column| column.name.clone());
+                column.into_iter().collect()
+            }
+            _ => self.fields(),
+        }
+    }
+
+    /// The tags that the outputs or `GROUP BY` read.
+    pub(super) fn read_tags(&self) -> BTreeSet<String> {
+        let mut tags: BTreeSet<String> = self.tags.iter().cloned().collect();
+        for output in &self.outputs {
+            self.add_columns(&output.expr, &mut tags, true);
+        }
+        tags
+    }
+
+    fn add_columns(&self, expr: &Ast, names: &mut BTreeSet<String>, tags: bool) {
+        match expr {
+            Ast::Column(column) => {
+                let is_wanted = match self.columns.resolve(column) {
+                    Resolved::Tag => tags,
+                    Resolved::Field(..) => !tags,
+                    Resolved::Time | Resolved::Unknown => false,
+                };
+                if is_wanted {
+                    names.insert(column.name.clone());
+                }
+            }
+            Ast::Binary { left, right, .. } => {
+                self.add_columns(left, names, tags);
+                self.add_columns(right, names, tags);
+            }
+            Ast::Call(call) => {
+                for arg in &call.args {
+                    self.add_columns(arg, names, tags);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The columns of the tags of `GROUP BY`.
+    pub(super) fn tag_columns(&self) -> impl Iterator<Item = Expr> + '_ {
+        self.tags.iter().map(|tag| ident(tag_column(tag)))
+    }
+
+    /// The tags of the sources that are not in `GROUP BY`. With these and the time, rows are unique.
+    fn free_tags(&self) -> impl Iterator<Item = &str> {
+        let tags = self.columns.tags();
+        tags.filter(|tag| !self.tags.iter().any(|grouped| grouped == tag))
+    }
+
+    /// The columns of the sources' tags that are not in `GROUP BY`.
+    pub(super) fn other_tags(&self) -> Vec<String> {
+        self.free_tags().map(tag_column).collect()
+    }
+
+    /// Returns the columns of [`Self::other_tags`]. Tags that are outputs have the name of the output, so that rows do
+    /// not carry them twice.
+    pub(super) fn row_keys(&self) -> Vec<String> {
+        let key = |tag: &str| {
+            let same = |output: &Output| output.expr == Ast::column(tag);
+            let output = self.outputs.iter().position(same);
+            output.map_or_else(|| tag_column(tag), output_column)
+        };
+        self.free_tags().map(key).collect()
+    }
+
+    /// The order of rows in a series.
+    pub(super) fn series_order(&self) -> Vec<SortExpr> {
+        let time = ident(TIME_COLUMN).sort(true, false);
+        let others = self.other_tags().into_iter();
+        let others = others.map(|column| ident(column).sort(true, false));
+        std::iter::once(time).chain(others).collect()
+    }
+
+    /// Returns the value of a column in a relation.
+    pub(super) fn read(&self, column: &Column) -> Value {
+        self.columns.read(column)
+    }
+
+    /// Returns the argument of a call. Tags are NULL, because InfluxQL has no functions of tags.
+    pub(super) fn argument(&self, column: &Column) -> Value {
+        match self.columns.resolve(column) {
+            Resolved::Field(..) => self.read(column),
+            _ => Value::null(),
+        }
+    }
+
+    /// Returns the start of the window that contains a time.
+    pub(super) fn window_start(&self, window: &Window, time: Expr) -> Result<Expr> {
+        window.start(self.functions, time)
+    }
+
+    /// The time of answers that cover the whole range.
+    pub(super) fn whole_range(&self) -> Expr {
+        nanos(self.range.lower.unwrap_or(0))
+    }
+
+    /// Projects the outputs from `plan`, which has the time and the tags. The last step of all shapes.
+    pub(super) fn project(
+        &self,
+        plan: LogicalPlan,
+        time: Expr,
+        keys: Vec<String>,
+        leaf: &dyn Fn(&Ast) -> Option<Value>,
+    ) -> Result<Part> {
+        let mut columns = vec![time.alias(TIME_COLUMN)];
+        columns.extend(self.tag_columns());
+        columns.extend(keys.iter().filter(|key| !is_output(key)).map(ident));
+        for (index, output) in self.outputs.iter().enumerate() {
+            let value = evaluate(&output.expr, leaf)?;
+            columns.push(value.expr.alias(output_column(index)));
+        }
+        let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        Ok(Part { plan, keys })
+    }
+
+    /// Plans a query without functions.
+    pub(super) fn raw(&self, rows: LogicalPlan) -> Result<Part> {
+        self.project(
+            rows,
+            ident(TIME_COLUMN),
+            self.other_tags(),
+            &|expr| match expr {
+                Ast::Column(column) => Some(self.read(column)),
+                _ => None,
+            },
+        )
+    }
+}

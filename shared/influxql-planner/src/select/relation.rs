@@ -1,0 +1,152 @@
+//! The sources of a statement, and the rows read from them.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::Result,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, ident},
+};
+use neap_schema::{ColumnType, TIME_COLUMN};
+use std::sync::Arc;
+
+use super::{
+    columns::{Columns, aligned, field_column, null_of, tag_column},
+    condition::{Rows, balanced, nanos},
+    query::Query,
+    shape::Shape,
+};
+
+/// The rows of one measurement, from a table or from a subquery. The columns of the plan have their original names.
+#[derive(Debug)]
+pub(super) struct Relation {
+    pub(super) measurement: String,
+    pub(super) plan: LogicalPlan,
+    pub(super) columns: Columns,
+    pub(super) is_table: bool,
+}
+
+impl Relation {
+    pub(super) fn new(measurement: String, plan: LogicalPlan, is_table: bool) -> Self {
+        let schema: SchemaRef = Arc::clone(plan.schema().inner());
+        Self {
+            measurement,
+            columns: Columns::of(&schema),
+            plan,
+            is_table,
+        }
+    }
+
+    /// Returns the rows that a query reads, as `time`, [`tag_column`]s and [`field_column`]s, with the types merged
+    /// over all sources. `None` if the relation has none of the fields of the query, so that it contributes no rows.
+    pub(super) fn rows(&self, query: &Query<'_>) -> Result<Option<LogicalPlan>> {
+        let needed = query.needed_fields();
+        let has_value: Vec<Expr> = needed
+            .iter()
+            .filter(|field| {
+                self.columns
+                    .get(field)
+                    .is_some_and(|kind| kind != ColumnType::Tag)
+            })
+            .map(|field| ident(field).is_not_null())
+            .collect();
+        if has_value.is_empty() {
+            return Ok(None);
+        }
+        let mut predicates = match self.is_table {
+            true => time_bounds(query, true)?,
+            // The subquery has the same range.
+            false => Vec::new(),
+        };
+        let rows = Rows {
+            columns: &self.columns,
+            clock: &query.clock,
+        };
+        if let Some(condition) = &query.condition {
+            predicates.push(rows.predicate(condition)?);
+        }
+        predicates.push(balanced(has_value, Expr::or));
+        let plan = LogicalPlanBuilder::from(self.plan.clone())
+            .filter(balanced(predicates, Expr::and))?
+            .project(self.projection(query)?)?
+            .build()?;
+        Ok(Some(plan))
+    }
+
+    fn projection(&self, query: &Query<'_>) -> Result<Vec<Expr>> {
+        let mut projection = vec![ident(TIME_COLUMN)];
+        let mut tags = query.read_tags();
+        if !matches!(query.shape, Shape::Aggregate | Shape::Distinct(_)) {
+            tags.extend(query.columns.tags().map(str::to_owned));
+        }
+        for tag in tags {
+            let tag_kind = ColumnType::Tag;
+            let column = match self.columns.get(&tag) {
+                Some(ColumnType::Tag) => ident(&tag),
+                _ => null_of(tag_kind)?,
+            };
+            projection.push(column.alias(tag_column(&tag)));
+        }
+        for field in query.fields() {
+            let Some(wanted) = query.columns.get(&field) else {
+                continue;
+            };
+            let column = match self.columns.get(&field) {
+                Some(kind) => aligned(ident(&field), kind, wanted)?,
+                None => null_of(wanted)?,
+            };
+            projection.push(column.alias(field_column(&field)));
+        }
+        Ok(projection)
+    }
+}
+
+/// Returns predicates for the time range of a query. Gap filling creates windows without rows between these bounds.
+/// With `exact` false, the lower bound is the start of its window, because times that are starts of windows can be
+/// before the range.
+fn time_bounds(query: &Query<'_>, exact: bool) -> Result<Vec<Expr>> {
+    let time = ident(TIME_COLUMN);
+    let lower = match (query.range.lower, &query.window) {
+        (Some(lower), Some(window)) if !exact => Some(query.window_start(window, nanos(lower))?),
+        (Some(lower), _) => Some(nanos(lower)),
+        // Each series begins with its first window.
+        (None, Some(_)) => Some(nanos(i64::MIN)),
+        (None, None) => None,
+    };
+    let upper = query.range.upper.map(nanos);
+    let lower = lower.map(|lower| time.clone().gt_eq(lower));
+    let upper = upper.map(|upper| time.clone().lt_eq(upper));
+    Ok(lower.into_iter().chain(upper).collect())
+}
+
+/// Returns the rows of all relations of one measurement; `None` if no relation contributes rows.
+pub(super) fn rows(relations: &[Relation], query: &Query<'_>) -> Result<Option<LogicalPlan>> {
+    let mut plans = Vec::with_capacity(relations.len());
+    for relation in relations {
+        plans.extend(relation.rows(query)?);
+    }
+    let is_one_table = plans.len() < 2 && relations.iter().all(|relation| relation.is_table);
+    let Some(plan) = union(plans)? else {
+        return Ok(None);
+    };
+    if is_one_table || query.window.is_none() {
+        return Ok(Some(plan));
+    }
+    // Gap filling searches its bounds below the aggregate, but not below a union.
+    let exact = relations.iter().all(|relation| relation.is_table);
+    let bounds = balanced(time_bounds(query, exact)?, Expr::and);
+    let plan = LogicalPlanBuilder::from(plan).filter(bounds)?;
+    plan.build().map(Some)
+}
+
+/// Returns the union of plans with the same columns.
+pub(super) fn union(plans: Vec<LogicalPlan>) -> Result<Option<LogicalPlan>> {
+    let mut plans = plans.into_iter();
+    let Some(first) = plans.next() else {
+        return Ok(None);
+    };
+    if plans.len() == 0 {
+        return Ok(Some(first));
+    }
+    let inputs = std::iter::once(first).chain(plans).map(Arc::new);
+    let union = Union::try_new(inputs.collect())?;
+    Ok(Some(LogicalPlan::Union(union)))
+}

@@ -1,0 +1,139 @@
+//! Functions over series: each value is combined with previous ones.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{Result, ScalarValue},
+    logical_expr::{
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowUDF, ident, lit,
+    },
+};
+use neap_influxql::{Call, Expr as Ast};
+use neap_schema::{ColumnType, TIME_COLUMN};
+
+use super::{
+    aggregate::{Computed, check_type},
+    condition::{balanced, nanos},
+    query::{Part, Query},
+    running::{Running, running},
+    shape::{count, duration},
+    value::Value,
+};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Plans a query of series functions over rows.
+pub(super) fn over_rows(query: &Query<'_>, rows: LogicalPlan) -> Result<Part> {
+    let value = |arg: &Ast| match arg {
+        Ast::Column(column) => query.argument(column),
+        _ => Value::null(),
+    };
+    let (plan, steps) = with_steps(query, rows, query.series_order(), SECOND, &value)?;
+    let plan = without_nothing(plan, &steps)?;
+    query.project(plan, ident(TIME_COLUMN), query.other_tags(), &|expr| {
+        known(&steps, expr)
+    })
+}
+
+/// Adds the values of series functions over groups to the values of the groups.
+pub(super) fn over_groups(query: &Query<'_>, computed: Computed) -> Result<Computed> {
+    let Computed { plan, mut values } = computed;
+    let order = vec![ident(TIME_COLUMN).sort(true, false)];
+    let unit = query.window.as_ref().map_or(SECOND, |window| window.every);
+    let value = |arg: &Ast| known(&values, arg).unwrap_or_else(Value::null);
+    let (mut plan, steps) = with_steps(query, plan, order, unit, &value)?;
+    if !query.survey.is_mixed(query.outputs.len()) {
+        plan = without_nothing(plan, &steps)?;
+    }
+    if let (Some(from), Some(window)) = (query.shown_from, &query.window) {
+        let from = query.window_start(window, nanos(from))?;
+        let shown = LogicalPlanBuilder::from(plan).filter(ident(TIME_COLUMN).gt_eq(from))?;
+        plan = shown.build()?;
+    }
+    values.extend(steps);
+    Ok(Computed { plan, values })
+}
+
+fn known(values: &[(Ast, Value)], expr: &Ast) -> Option<Value> {
+    let known = values.iter().find(|(call, _)| call == expr);
+    known.map(|(_, value)| value.clone())
+}
+
+/// Removes rows without any value.
+fn without_nothing(plan: LogicalPlan, steps: &[(Ast, Value)]) -> Result<LogicalPlan> {
+    let something = steps
+        .iter()
+        .map(|(_, step)| step.expr.clone().is_not_null());
+    let something = balanced(something.collect(), Expr::or);
+    LogicalPlanBuilder::from(plan).filter(something)?.build()
+}
+
+/// Adds a column for each call. `unit` is the default unit of derivatives.
+fn with_steps(
+    query: &Query<'_>,
+    plan: LogicalPlan,
+    order: Vec<SortExpr>,
+    unit: i64,
+    value: &dyn Fn(&Ast) -> Value,
+) -> Result<(LogicalPlan, Vec<(Ast, Value)>)> {
+    let mut columns = Vec::new();
+    let mut steps = Vec::new();
+    for (index, call) in query.survey.series_calls().into_iter().enumerate() {
+        let argument = call.args.first().map_or_else(Value::null, value);
+        let Some(kind) = argument.kind else {
+            steps.push((Ast::Call(call), Value::null()));
+            continue;
+        };
+        check_type(&call.name, kind)?;
+        let (function, args, kind) = step(query, &call, argument.expr, kind, unit)?;
+        let name = format!("step:{index}");
+        let column = function
+            .call(args)
+            .partition_by(query.tag_columns().collect())
+            .order_by(order.clone())
+            .build()?;
+        columns.push(column.alias(&name));
+        steps.push((Ast::Call(call), Value::new(ident(name), kind)));
+    }
+    let plan = match columns.is_empty() {
+        true => plan,
+        false => LogicalPlanBuilder::from(plan).window(columns)?.build()?,
+    };
+    Ok((plan, steps))
+}
+
+/// Returns the window function of a call, its arguments, and the type of its values.
+fn step(
+    query: &Query<'_>,
+    call: &Call,
+    x: Expr,
+    kind: ColumnType,
+    unit: i64,
+) -> Result<(Arc<WindowUDF>, Vec<Expr>, ColumnType)> {
+    let time = ident(TIME_COLUMN);
+    let named = duration(call.args.get(1));
+    Ok(match call.name.as_str() {
+        "difference" | "non_negative_difference" => {
+            let kind = match kind {
+                ColumnType::UInteger => ColumnType::Integer,
+                other => other,
+            };
+            (query.functions.window(&call.name)?, vec![x], kind)
+        }
+        "derivative" | "non_negative_derivative" => {
+            let unit = ScalarValue::new_interval_mdn(0, 0, named.unwrap_or(unit));
+            let function = query.functions.window(&call.name)?;
+            (function, vec![x, lit(unit), time], ColumnType::Float)
+        }
+        "moving_average" => {
+            let values = count(call.args.get(1)).and_then(|n| usize::try_from(n).ok());
+            let function = Running::MovingAverage(values.unwrap_or(usize::MAX));
+            (running(function), vec![x, time], ColumnType::Float)
+        }
+        "elapsed" => {
+            let function = Running::Elapsed(named.unwrap_or(1));
+            (running(function), vec![x, time], ColumnType::Integer)
+        }
+        _ => (running(Running::CumulativeSum), vec![x, time], kind),
+    })
+}

@@ -1,0 +1,386 @@
+//! Determines the shape of a query from its field list, and validates the calls.
+
+use datafusion::common::{DataFusionError, Result, plan_err};
+use neap_influxql::{Call, Column, Expr as Ast, Literal};
+use neap_schema::TIME_COLUMN;
+
+use super::math;
+
+/// How the rows of an answer derive from those of the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// One output row for each row.
+    Raw,
+    /// One output row for each distinct value of a field.
+    Distinct(Call),
+    /// One output row for each group.
+    Aggregate,
+    /// One output row for each row, computed with previous rows of its series.
+    Series,
+    /// The rows that a selector picks.
+    Picked(Call),
+}
+
+/// The class of a function, by its input and result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A single value.
+    Math,
+    /// A group; returns the value of one row.
+    Selector,
+    /// A group; returns several rows.
+    Picker,
+    /// A group; returns its distinct values.
+    Distinct,
+    /// A group; returns one computed value.
+    Aggregate,
+    /// A series.
+    Series,
+}
+
+/// Returns the class of a function; `None` if it is unknown.
+pub(super) fn class(name: &str) -> Option<Class> {
+    Some(match name {
+        "first" | "last" | "max" | "min" | "percentile" => Class::Selector,
+        "bottom" | "sample" | "top" => Class::Picker,
+        "distinct" => Class::Distinct,
+        "count" | "integral" | "mean" | "median" | "mode" | "spread" | "stddev" | "sum" => {
+            Class::Aggregate
+        }
+        "cumulative_sum"
+        | "derivative"
+        | "difference"
+        | "elapsed"
+        | "moving_average"
+        | "non_negative_derivative"
+        | "non_negative_difference" => Class::Series,
+        name if math::is_known(name) => Class::Math,
+        _ => return None,
+    })
+}
+
+/// Functions of InfluxDB 1 that InfluxDB 3 parses but does not compute.
+const NEVER_COMPUTED: [&str; 11] = [
+    "chande_momentum_oscillator",
+    "double_exponential_moving_average",
+    "exponential_moving_average",
+    "holt_winters",
+    "holt_winters_with_fit",
+    "kaufmans_adaptive_moving_average",
+    "kaufmans_efficiency_ratio",
+    "relative_strength_index",
+    "triple_exponential_derivative",
+    "triple_exponential_moving_average",
+    "histogram",
+];
+
+/// Returns the minimum and maximum number of arguments of a function.
+fn arguments(name: &str) -> (usize, usize) {
+    match name {
+        "derivative" | "non_negative_derivative" | "elapsed" | "integral" => (1, 2),
+        "percentile" | "moving_average" | "sample" => (2, 2),
+        "bottom" | "top" => (2, usize::MAX),
+        _ => (1, 1),
+    }
+}
+
+/// The calls and columns of a field list by class. Arguments of aggregates and selectors are not included.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    aggregates: Vec<Call>,
+    selectors: Vec<Call>,
+    pickers: Vec<Call>,
+    distincts: Vec<Call>,
+    /// Functions of series over rows. Those over groups are in `nested`.
+    series: Vec<Call>,
+    nested: Vec<Call>,
+    columns: usize,
+}
+
+impl Survey {
+    /// Collects the calls and columns of a field list.
+    ///
+    /// # Errors
+    /// Planning errors for unknown functions, wrong arguments, and functions that can't be combined.
+    pub(super) fn of<'a>(fields: impl Iterator<Item = &'a Ast>) -> Result<Self> {
+        let mut survey = Self::default();
+        for field in fields {
+            survey.add(field)?;
+        }
+        Ok(survey)
+    }
+
+    /// The distinct calls that are computed from groups.
+    pub(super) fn group_calls(&self) -> Vec<Call> {
+        distinct_calls(self.aggregates.iter().chain(&self.selectors))
+    }
+
+    /// The distinct calls that are computed from series.
+    pub(super) fn series_calls(&self) -> Vec<Call> {
+        distinct_calls(self.series.iter().chain(&self.nested))
+    }
+
+    /// The only selector, if there are no aggregates and no other selectors.
+    pub(super) fn only_selector(&self) -> Option<&Call> {
+        match (self.aggregates.is_empty(), self.selectors.as_slice()) {
+            (true, [selector]) => Some(selector),
+            _ => None,
+        }
+    }
+
+    /// Whether some field is not a function of a series.
+    pub(super) fn is_mixed(&self, fields: usize) -> bool {
+        self.nested.len() < fields
+    }
+
+    fn add(&mut self, expr: &Ast) -> Result<()> {
+        match expr {
+            Ast::Column(column) => self.columns += usize::from(column.name != TIME_COLUMN),
+            Ast::Binary { left, right, .. } => {
+                self.add(left)?;
+                self.add(right)?;
+            }
+            Ast::Call(call) => self.add_call(call)?,
+            Ast::Literal(_) => {}
+            Ast::Wildcard(_) | Ast::Regex(_) => {
+                return plan_err!(
+                    "unsupported expression: contains a wildcard or regular expression"
+                );
+            }
+            Ast::Parameter(name) => return plan_err!("no value for parameter ${name}"),
+        }
+        Ok(())
+    }
+
+    fn add_call(&mut self, call: &Call) -> Result<()> {
+        let Some(class) = class(&call.name) else {
+            return match NEVER_COMPUTED.contains(&call.name.as_str()) {
+                true => plan_err!("Invalid function '{}'", call.name),
+                false => plan_err!("unsupported function {}()", call.name).map_err(gathered),
+            };
+        };
+        if class == Class::Math {
+            return call.args.iter().try_for_each(|arg| self.add(arg));
+        }
+        check_arguments(call)?;
+        match class {
+            Class::Selector => self.selectors.push(call.clone()),
+            Class::Picker => self.pickers.push(call.clone()),
+            Class::Distinct => self.distincts.push(call.clone()),
+            Class::Series => return self.add_series(call),
+            Class::Aggregate | Class::Math => self.aggregates.push(call.clone()),
+        }
+        Ok(())
+    }
+
+    fn add_series(&mut self, call: &Call) -> Result<()> {
+        match call.args.first() {
+            Some(Ast::Call(inner)) => {
+                let is_group =
+                    matches!(class(&inner.name), Some(Class::Selector | Class::Aggregate));
+                if class(&inner.name).is_some() && !is_group {
+                    return plan_err!("expected aggregate argument in {}()", call.name)
+                        .map_err(gathered);
+                }
+                self.add_call(inner)?;
+                self.nested.push(call.clone());
+            }
+            _ => self.series.push(call.clone()),
+        }
+        Ok(())
+    }
+
+    /// Returns the shape of the query. `asks_windows` is whether it has `GROUP BY time` itself, `has_windows` whether
+    /// it or an outer statement has.
+    ///
+    /// # Errors
+    /// Planning errors for calls that can't be combined.
+    pub(super) fn shape(&self, asks_windows: bool, has_windows: bool) -> Result<Shape> {
+        let shape = self.combined()?;
+        match shape {
+            Shape::Series if asks_windows => plan_err!(
+                "aggregate function required inside the call to {}",
+                self.series.first().map_or("", |call| &call.name)
+            )
+            .map_err(gathered),
+            Shape::Aggregate if !has_windows && !self.nested.is_empty() => plan_err!(
+                "{} aggregate requires a GROUP BY interval",
+                self.nested.first().map_or("", |call| &call.name)
+            )
+            .map_err(gathered),
+            shape => Ok(shape),
+        }
+    }
+
+    fn combined(&self) -> Result<Shape> {
+        let groups = self.aggregates.len() + self.selectors.len();
+        let others = groups + self.series.len() + self.nested.len();
+        if let [call] = self.distincts.as_slice()
+            && others + self.pickers.len() + self.columns == 0
+        {
+            return Ok(Shape::Distinct(call.clone()));
+        }
+        if !self.distincts.is_empty() {
+            return plan_err!(
+                "aggregate function distinct() cannot be combined with other functions or fields"
+            )
+            .map_err(gathered);
+        }
+        if let Some(first) = self.pickers.first() {
+            if others > 0 || self.pickers.len() > 1 {
+                return plan_err!(
+                    "selector function {}() cannot be combined with other functions",
+                    first.name
+                )
+                .map_err(gathered);
+            }
+            return Ok(Shape::Picked(first.clone()));
+        }
+        let is_pure = self.series.is_empty() || groups == 0;
+        match (self.only_selector(), self.columns) {
+            _ if others == 0 => Ok(Shape::Raw),
+            (Some(selector), columns)
+                if others == 1 && (columns > 0 || selector.name == "percentile") =>
+            {
+                Ok(Shape::Picked(selector.clone()))
+            }
+            (_, 0) if !is_pure => mixing(),
+            (_, 0) if groups == 0 => Ok(Shape::Series),
+            (_, 0) => Ok(Shape::Aggregate),
+            _ if self.aggregates.is_empty() && self.selectors.len() > 1 => {
+                plan_err!("mixing multiple selector functions with tags or fields is not supported")
+                    .map_err(gathered)
+            }
+            _ => mixing(),
+        }
+    }
+}
+
+fn mixing<T>() -> Result<T> {
+    plan_err!("mixing aggregate and non-aggregate columns is not supported").map_err(gathered)
+}
+
+/// Adds the context that InfluxDB 3 gives to errors in field lists.
+fn gathered(error: DataFusionError) -> DataFusionError {
+    error
+        .context("gather information about select statement")
+        .context("rewriting statement")
+}
+
+fn distinct_calls<'a>(calls: impl Iterator<Item = &'a Call>) -> Vec<Call> {
+    let mut all: Vec<Call> = Vec::new();
+    for call in calls {
+        if !all.contains(call) {
+            all.push(call.clone());
+        }
+    }
+    all
+}
+
+fn check_arguments(call: &Call) -> Result<()> {
+    let (least, most) = arguments(&call.name);
+    let given = call.args.len();
+    if given < least || given > most {
+        return match most {
+            usize::MAX => plan_err!(
+                "invalid number of arguments for {}, expected at least {least}, got {given}",
+                call.name
+            ),
+            _ => plan_err!(
+                "invalid number of arguments for {}, expected {most}, got {given}",
+                call.name
+            ),
+        }
+        .map_err(gathered);
+    }
+    let is_right = match call.args.first() {
+        Some(Ast::Column(_)) => true,
+        Some(Ast::Call(inner)) if call.name == "count" && inner.name == "distinct" => {
+            matches!(inner.args.as_slice(), [Ast::Column(_)])
+        }
+        Some(Ast::Call(_)) => class(&call.name) == Some(Class::Series),
+        _ => false,
+    };
+    if !is_right {
+        return plan_err!("expected field argument in {}()", call.name).map_err(gathered);
+    }
+    check_constants(call)
+}
+
+fn check_constants(call: &Call) -> Result<()> {
+    let last = call.args.get(1..).and_then(<[Ast]>::last);
+    let is_right = match call.name.as_str() {
+        "percentile" => number(last).is_some_and(|p| (0.0..=100.0).contains(&p)),
+        "bottom" | "top" | "sample" => {
+            let tags = call.args.get(1..call.args.len() - 1).unwrap_or_default();
+            count(last).is_some() && tags.iter().all(|tag| matches!(tag, Ast::Column(_)))
+        }
+        "moving_average" => count(last).is_some_and(|n| n > 1),
+        "derivative" | "non_negative_derivative" | "elapsed" | "integral" => {
+            last.is_none() || duration(last).is_some_and(|unit| unit > 0)
+        }
+        _ => true,
+    };
+    match is_right {
+        true => Ok(()),
+        false => {
+            let name = &call.name;
+            plan_err!(
+                "invalid argument for {name}: {}",
+                last.map(ToString::to_string).unwrap_or_default()
+            )
+            .map_err(gathered)
+        }
+    }
+}
+
+/// Returns a constant number.
+pub(super) fn number(expr: Option<&Ast>) -> Option<f64> {
+    match expr? {
+        Ast::Literal(Literal::Integer(value)) => Some(*value as f64),
+        Ast::Literal(Literal::Float(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Returns a constant number of rows, at least one.
+pub(super) fn count(expr: Option<&Ast>) -> Option<u64> {
+    match expr? {
+        Ast::Literal(Literal::Integer(value)) => u64::try_from(*value).ok().filter(|n| *n > 0),
+        _ => None,
+    }
+}
+
+/// Returns a constant duration in nanoseconds.
+pub(super) fn duration(expr: Option<&Ast>) -> Option<i64> {
+    expr?.as_duration()
+}
+
+/// Returns the column that a call is applied to. The tags of `top` and `bottom` do not count.
+pub(super) fn argument(call: &Call) -> Option<&Column> {
+    match call.args.first()? {
+        Ast::Column(column) => Some(column),
+        Ast::Call(inner) => argument(inner),
+        _ => None,
+    }
+}
+
+/// Returns the number of windows before the first one that the series functions read.
+pub(super) fn windows_before<'a>(fields: impl Iterator<Item = &'a Ast>) -> i64 {
+    fields.map(lookback).max().unwrap_or_default()
+}
+
+fn lookback(expr: &Ast) -> i64 {
+    match expr {
+        Ast::Binary { left, right, .. } => lookback(left).max(lookback(right)),
+        Ast::Call(call) => match call.name.as_str() {
+            "moving_average" => count(call.args.get(1))
+                .and_then(|n| i64::try_from(n).ok())
+                .map_or(0, |n| n.saturating_sub(1)),
+            "cumulative_sum" => 0,
+            name if class(name) == Some(Class::Series) => 1,
+            _ => call.args.iter().map(lookback).max().unwrap_or_default(),
+        },
+        _ => 0,
+    }
+}

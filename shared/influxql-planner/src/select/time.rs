@@ -1,0 +1,197 @@
+//! Times in statements: constants, and the time range of a condition.
+
+use arrow::array::timezone::Tz;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
+use datafusion::common::{Result, plan_err};
+use neap_influxql::{BinaryOp, Column, CompareOp, Condition, Expr as Ast, Literal};
+use neap_schema::TIME_COLUMN;
+
+/// The formats of times without a zone.
+const LOCAL_FORMATS: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
+
+/// The earliest time of InfluxDB. Earlier values mark ranges without a lower bound.
+const EARLIEST: i64 = i64::MIN + 2;
+
+/// The context in which constant times are evaluated.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    /// `now()` in nanoseconds since the Unix epoch.
+    pub(super) now: i64,
+    /// The zone of `TZ()`, which applies to times without a zone.
+    pub(super) zone: Option<Tz>,
+}
+
+impl Clock {
+    /// Creates a clock.
+    ///
+    /// # Errors
+    /// A planning error if the zone is unknown.
+    pub(super) fn new(now: i64, zone: Option<&str>) -> Result<Self> {
+        let zone = match zone.map(str::parse) {
+            None => None,
+            Some(Ok(zone)) => Some(zone),
+            Some(Err(_)) => {
+                return plan_err!("unable to find time zone {}", zone.unwrap_or_default());
+            }
+        };
+        Ok(Self { now, zone })
+    }
+
+    /// Evaluates a constant time in nanoseconds; `None` if the expression is not one.
+    ///
+    /// # Errors
+    /// Planning errors for strings that are not times, and for times out of range.
+    pub(super) fn instant(&self, expr: &Ast) -> Result<Option<i64>> {
+        Ok(Some(match expr {
+            Ast::Literal(Literal::Integer(nanos) | Literal::Duration(nanos)) => *nanos,
+            Ast::Literal(Literal::Unsigned(_)) => i64::MAX,
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "saturates, and a fraction of a nanosecond is nothing"
+            )]
+            Ast::Literal(Literal::Float(nanos)) => *nanos as i64,
+            Ast::Literal(Literal::String(text)) => self.parsed(text)?,
+            Ast::Call(call) if call.name == "now" && call.args.is_empty() => self.now,
+            Ast::Binary { op, left, right } => {
+                let (Some(left), Some(right)) = (self.instant(left)?, self.instant(right)?) else {
+                    return Ok(None);
+                };
+                let sum = match op {
+                    BinaryOp::Add => left.checked_add(right),
+                    BinaryOp::Subtract => left.checked_sub(right),
+                    BinaryOp::Multiply => left.checked_mul(right),
+                    BinaryOp::Divide => left.checked_div(right),
+                    _ => return Ok(None),
+                };
+                match sum {
+                    Some(sum) => sum,
+                    None => return plan_err!("time is out of range: {expr}"),
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn parsed(&self, text: &str) -> Result<i64> {
+        let nanos = DateTime::parse_from_rfc3339(text)
+            .ok()
+            .and_then(|time| time.timestamp_nanos_opt())
+            .or_else(|| self.local(text));
+        match nanos {
+            Some(nanos) => Ok(nanos),
+            None => plan_err!("invalid expression \"'{text}'\": '{text}' is not a valid timestamp"),
+        }
+    }
+
+    /// Parses a time without a zone.
+    fn local(&self, text: &str) -> Option<i64> {
+        let text = text.strip_suffix('Z').unwrap_or(text);
+        let of_day = LOCAL_FORMATS
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+        let local = of_day.or_else(|| {
+            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+            date.and_hms_opt(0, 0, 0)
+        })?;
+        match &self.zone {
+            None => local.and_utc().timestamp_nanos_opt(),
+            Some(zone) => {
+                let time = zone.from_local_datetime(&local).earliest()?;
+                time.timestamp_nanos_opt()
+            }
+        }
+    }
+}
+
+/// A range of times in nanoseconds, both ends inclusive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TimeRange {
+    pub(super) lower: Option<i64>,
+    pub(super) upper: Option<i64>,
+}
+
+impl TimeRange {
+    /// Returns the intersection of both ranges.
+    #[must_use]
+    pub(super) fn intersect(self, other: Self) -> Self {
+        let tighter =
+            |one: Option<i64>, two: Option<i64>, pick: fn(i64, i64) -> i64| match (one, two) {
+                (Some(one), Some(two)) => Some(pick(one, two)),
+                (one, two) => one.or(two),
+            };
+        Self {
+            lower: tighter(self.lower, other.lower, i64::max),
+            upper: tighter(self.upper, other.upper, i64::min),
+        }
+    }
+
+    /// Returns the range of the times for which the comparison with `instant` is true; `None` if they are not a range.
+    /// A lower bound before all times of InfluxDB means no bound.
+    fn of(op: CompareOp, instant: i64) -> Option<Self> {
+        let (lower, upper) = match op {
+            CompareOp::Equal => (Some(instant), Some(instant)),
+            CompareOp::Less => (None, Some(instant.saturating_sub(1))),
+            CompareOp::LessOrEqual => (None, Some(instant)),
+            CompareOp::Greater => (Some(instant.saturating_add(1)), None),
+            CompareOp::GreaterOrEqual => (Some(instant), None),
+            CompareOp::NotEqual | CompareOp::Matches | CompareOp::NotMatches => return None,
+        };
+        let lower = lower.filter(|lower| *lower >= EARLIEST);
+        Some(Self { lower, upper })
+    }
+}
+
+/// Splits a condition into its time range and the rest. Only terms of the top-level conjunction limit the range.
+pub(super) fn split(
+    condition: Option<&Condition>,
+    clock: &Clock,
+) -> Result<(TimeRange, Option<Condition>)> {
+    let parts = match condition {
+        None => return Ok((TimeRange::default(), None)),
+        Some(Condition::And(parts)) => parts.as_slice(),
+        Some(part) => std::slice::from_ref(part),
+    };
+    let mut range = TimeRange::default();
+    let mut rest: Option<Condition> = None;
+    for part in parts {
+        match range_of(part, clock)? {
+            Some(narrower) => range = range.intersect(narrower),
+            None => {
+                rest = Some(match rest {
+                    None => part.clone(),
+                    Some(rest) => rest.and(part.clone()),
+                });
+            }
+        }
+    }
+    Ok((range, rest))
+}
+
+fn range_of(condition: &Condition, clock: &Clock) -> Result<Option<TimeRange>> {
+    let Condition::Compare { left, op, right } = condition else {
+        return Ok(None);
+    };
+    let (op, constant) = match (is_time(left), is_time(right)) {
+        (true, false) => (*op, right),
+        (false, true) => (mirrored(*op), left),
+        _ => return Ok(None),
+    };
+    let instant = clock.instant(constant)?;
+    Ok(instant.and_then(|instant| TimeRange::of(op, instant)))
+}
+
+/// Whether an expression is the time of the row.
+pub(super) fn is_time(expr: &Ast) -> bool {
+    matches!(expr, Ast::Column(Column { name, cast: None }) if name == TIME_COLUMN)
+}
+
+/// Returns the comparison with its sides swapped.
+pub(super) fn mirrored(op: CompareOp) -> CompareOp {
+    match op {
+        CompareOp::Less => CompareOp::Greater,
+        CompareOp::LessOrEqual => CompareOp::GreaterOrEqual,
+        CompareOp::Greater => CompareOp::Less,
+        CompareOp::GreaterOrEqual => CompareOp::LessOrEqual,
+        symmetric => symmetric,
+    }
+}

@@ -1,0 +1,196 @@
+//! Values and their arithmetic, by the rules of InfluxQL.
+//!
+//! * A division by zero is 0, and so is its remainder; only NULL operands yield NULL.
+//! * Dividing integers yields a float.
+//! * Operands of incompatible types, such as a number and a string, yield NULL.
+
+use arrow::datatypes::DataType;
+use datafusion::{
+    common::{Result, ScalarValue, plan_err},
+    logical_expr::{BinaryExpr, Expr, Operator, cast, lit, try_cast, when},
+};
+use neap_influxql::{BinaryOp, Expr as Ast, Literal};
+use neap_schema::ColumnType;
+
+use super::{columns::is_number, math};
+
+/// An expression and the type of its values.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Value {
+    pub(super) expr: Expr,
+    /// `None`: the value is always NULL.
+    pub(super) kind: Option<ColumnType>,
+}
+
+impl Value {
+    pub(super) fn new(expr: Expr, kind: ColumnType) -> Self {
+        Self {
+            expr,
+            kind: Some(kind),
+        }
+    }
+
+    /// NULL. As a column it has the type float.
+    pub(super) fn null() -> Self {
+        Self {
+            expr: lit(ScalarValue::Float64(None)),
+            kind: None,
+        }
+    }
+
+    pub(super) fn of_literal(literal: &Literal) -> Self {
+        match literal {
+            Literal::Integer(value) => Self::new(lit(*value), ColumnType::Integer),
+            Literal::Unsigned(value) => Self::new(lit(*value), ColumnType::UInteger),
+            Literal::Float(value) => Self::new(lit(*value), ColumnType::Float),
+            Literal::String(value) => Self::new(lit(value.clone()), ColumnType::String),
+            Literal::Boolean(value) => Self::new(lit(*value), ColumnType::Boolean),
+            Literal::Duration(nanos) => Self::new(lit(*nanos), ColumnType::Integer),
+        }
+    }
+
+    /// Whether it is a number of any type.
+    pub(super) fn is_number(&self) -> bool {
+        self.kind.is_some_and(is_number)
+    }
+
+    /// Converts a number to another number type; NULL if that can't represent it. Values of other types, and those that
+    /// already have the type, are unchanged.
+    pub(super) fn read_as(self, wanted: ColumnType) -> Self {
+        if self.kind == Some(wanted) || !self.is_number() || !is_number(wanted) {
+            return self;
+        }
+        let expr = match &self.expr {
+            Expr::Literal(value, _) => match value.cast_to(&wanted.data_type()) {
+                Ok(value) => lit(value),
+                Err(_) => try_cast(self.expr, wanted.data_type()),
+            },
+            _ => try_cast(self.expr, wanted.data_type()),
+        };
+        Self::new(expr, wanted)
+    }
+
+    fn is_literal_from_zero(&self) -> bool {
+        matches!(&self.expr, Expr::Literal(ScalarValue::Int64(Some(value)), _) if *value >= 0)
+    }
+}
+
+/// Returns the value of an expression. `leaf` returns those of columns and of calls computed before.
+///
+/// # Errors
+/// Planning errors for expressions that can't be operands.
+pub(super) fn evaluate(expr: &Ast, leaf: &dyn Fn(&Ast) -> Option<Value>) -> Result<Value> {
+    if let Some(value) = leaf(expr) {
+        return Ok(value);
+    }
+    match expr {
+        Ast::Literal(literal) => Ok(Value::of_literal(literal)),
+        Ast::Binary { op, left, right } => {
+            let (left, right) = (evaluate(left, leaf)?, evaluate(right, leaf)?);
+            arithmetic(*op, left, right)
+        }
+        Ast::Call(call) => {
+            let args = call.args.iter().map(|arg| evaluate(arg, leaf));
+            math::call(&call.name, args.collect::<Result<_>>()?)
+        }
+        Ast::Column(column) => plan_err!("unexpected column {}", column.name),
+        Ast::Wildcard(_) | Ast::Regex(_) => plan_err!("unexpected wildcard or regular expression"),
+        Ast::Parameter(name) => plan_err!("no value for parameter ${name}"),
+    }
+}
+
+/// Converts two numbers to the same type: float if one is a float, else unsigned only if both can be unsigned.
+fn promoted(left: Value, right: Value) -> Option<(Value, Value, ColumnType)> {
+    use ColumnType::{Float, Integer, UInteger};
+    if !left.is_number() || !right.is_number() {
+        return None;
+    }
+    let kind = match (left.kind?, right.kind?) {
+        (Float, _) | (_, Float) => Float,
+        (UInteger, UInteger) => UInteger,
+        (UInteger, Integer) if right.is_literal_from_zero() => UInteger,
+        (Integer, UInteger) if left.is_literal_from_zero() => UInteger,
+        _ => Integer,
+    };
+    Some((left.read_as(kind), right.read_as(kind), kind))
+}
+
+/// Converts two numbers to a common type for comparison. A signed and an unsigned integer are compared as decimals,
+/// because no integer type holds both ranges.
+pub(super) fn comparable(left: Value, right: Value) -> Option<(Expr, Expr)> {
+    let exact = |value: &Value| cast(value.expr.clone(), DataType::Decimal128(20, 0));
+    let decimals = (exact(&left), exact(&right));
+    let is_mixed = left.kind != right.kind;
+    let (left, right, kind) = promoted(left, right)?;
+    match kind {
+        ColumnType::Integer if is_mixed => Some(decimals),
+        _ => Some((left.expr, right.expr)),
+    }
+}
+
+fn arithmetic(op: BinaryOp, left: Value, right: Value) -> Result<Value> {
+    if let (Some(ColumnType::Boolean), Some(ColumnType::Boolean)) = (left.kind, right.kind) {
+        return Ok(logic(op, left.expr, right.expr));
+    }
+    let Some((left, right, kind)) = promoted(left, right) else {
+        return Ok(Value::null());
+    };
+    let (left, right, kind) = match op {
+        BinaryOp::Divide => {
+            let float = ColumnType::Float;
+            (left.read_as(float), right.read_as(float), float)
+        }
+        _ => (left, right, kind),
+    };
+    let is_bitwise = matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor);
+    if is_bitwise && kind == ColumnType::Float {
+        return Ok(Value::null());
+    }
+    let expr = match op {
+        BinaryOp::Divide | BinaryOp::Modulo => divided(op, left.expr, right.expr, kind)?,
+        _ => binary(left.expr, operator(op), right.expr),
+    };
+    Ok(Value::new(expr, kind))
+}
+
+/// Returns a quotient or a remainder, which is 0 if the divisor is 0.
+fn divided(op: BinaryOp, left: Expr, right: Expr, kind: ColumnType) -> Result<Expr> {
+    let zero = ScalarValue::new_zero(&kind.data_type())?;
+    let quotient = binary(left.clone(), operator(op), right.clone());
+    match &right {
+        Expr::Literal(value, _) if *value != zero => Ok(quotient),
+        _ => {
+            let null = ScalarValue::try_from(&kind.data_type())?;
+            when(left.is_null().or(right.clone().is_null()), lit(null))
+                .when(right.eq(lit(zero.clone())), lit(zero))
+                .otherwise(quotient)
+        }
+    }
+}
+
+fn logic(op: BinaryOp, left: Expr, right: Expr) -> Value {
+    let expr = match op {
+        BinaryOp::BitAnd => left.and(right),
+        BinaryOp::BitOr => left.or(right),
+        BinaryOp::BitXor => left.not_eq(right),
+        _ => return Value::null(),
+    };
+    Value::new(expr, ColumnType::Boolean)
+}
+
+fn operator(op: BinaryOp) -> Operator {
+    match op {
+        BinaryOp::Add => Operator::Plus,
+        BinaryOp::Subtract => Operator::Minus,
+        BinaryOp::Multiply => Operator::Multiply,
+        BinaryOp::Divide => Operator::Divide,
+        BinaryOp::Modulo => Operator::Modulo,
+        BinaryOp::BitAnd => Operator::BitwiseAnd,
+        BinaryOp::BitOr => Operator::BitwiseOr,
+        BinaryOp::BitXor => Operator::BitwiseXor,
+    }
+}
+
+pub(super) fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}

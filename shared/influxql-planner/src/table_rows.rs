@@ -1,0 +1,55 @@
+//! Reads the rows of one table that satisfy a condition.
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    common::{Result, TableReference},
+    datasource::provider_as_source,
+    execution::SendableRecordBatchStream,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    physical_plan::execute_stream,
+};
+use neap_catalog::Table;
+use neap_influxql::Condition;
+use neap_series::SeriesLayout;
+use neap_tables::{QueryContext, with_cancellation};
+
+use crate::select;
+
+/// The rows of a `SHOW` answer, and their series layout.
+#[derive(Debug)]
+pub struct ShowRows {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// The layout of their series.
+    pub series: SeriesLayout,
+}
+
+/// Plans a scan of the rows of a table that satisfy a condition.
+pub(crate) fn filtered(
+    context: &QueryContext,
+    table: &Arc<Table>,
+    condition: Option<&Condition>,
+) -> Result<LogicalPlanBuilder> {
+    let name = TableReference::bare(table.name().to_owned());
+    let source = provider_as_source(context.table_provider(table));
+    let rows = LogicalPlanBuilder::scan(name, source, None)?;
+    let Some(condition) = condition else {
+        return Ok(rows);
+    };
+    let schema: SchemaRef = table.arrow_schema();
+    let now = context.times.now.saturating_mul(1_000);
+    rows.filter(select::row_predicate(&schema, condition, now)?)
+}
+
+/// Executes a plan.
+pub(crate) async fn execute(
+    context: &QueryContext,
+    plan: &LogicalPlan,
+) -> Result<SendableRecordBatchStream> {
+    let state = context.full_session();
+    let plan = state.create_physical_plan(plan).await?;
+    let plan = with_cancellation(plan, &context.cancellation)?;
+    execute_stream(plan, state.task_ctx())
+}

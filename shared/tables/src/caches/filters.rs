@@ -1,0 +1,282 @@
+//! Filters that a cache applies itself: each reads one key column and is evaluated for its values, not for rows.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
+    compute::cast,
+    datatypes::{FieldRef, Schema, SchemaRef},
+    error::ArrowError,
+};
+use datafusion::{
+    catalog::Session,
+    common::{Column, DFSchema, Result, ScalarValue},
+    logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
+    physical_expr::PhysicalExpr,
+};
+use neap_cache::{KeyFilter, KeyTest, TagTest};
+
+/// Whether a filter reads exactly one of the columns and never fails, so that it can be evaluated for values without
+/// rows.
+pub(super) fn is_of_one(filter: &Expr, columns: &[String]) -> bool {
+    let mentioned = filter.column_refs();
+    let mut names = mentioned.iter().map(|column| &column.name);
+    let of_one = match (names.next(), names.next()) {
+        (Some(name), None) => columns.contains(name),
+        _ => false,
+    };
+    of_one && is_total(filter)
+}
+
+/// Whether an expression never fails for any values of the columns: comparisons of columns with literals.
+fn is_total(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) | Expr::Literal(..) => true,
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let never_fails = is_comparison(*op)
+                || matches!(op, Operator::And | Operator::Or)
+                || is_pattern(*op) && matches!(right.as_ref(), Expr::Literal(..));
+            never_fails && is_total(left) && is_total(right)
+        }
+        Expr::Like(like) | Expr::SimilarTo(like) => {
+            is_total(&like.expr) && matches!(like.pattern.as_ref(), Expr::Literal(..))
+        }
+        Expr::InList(InList { expr, list, .. }) => is_total(expr) && list.iter().all(is_total),
+        Expr::Between(between) => {
+            is_total(&between.expr) && is_total(&between.low) && is_total(&between.high)
+        }
+        Expr::Not(expr)
+        | Expr::IsNull(expr)
+        | Expr::IsNotNull(expr)
+        | Expr::IsTrue(expr)
+        | Expr::IsNotTrue(expr)
+        | Expr::IsFalse(expr)
+        | Expr::IsNotFalse(expr)
+        | Expr::IsUnknown(expr)
+        | Expr::IsNotUnknown(expr) => is_total(expr),
+        _ => false,
+    }
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+fn is_pattern(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+    )
+}
+
+/// Converts a filter for which [`is_of_one`] is true to a filter on the layers of caches. `schema` has the columns that
+/// the cache shows.
+pub(super) fn key_filter(
+    session: &dyn Session,
+    filter: &Expr,
+    schema: &SchemaRef,
+) -> Result<KeyFilter> {
+    if let Some(simple) = by_values(filter) {
+        return Ok(simple);
+    }
+    let columns = filter.column_refs();
+    let name = columns.iter().next().map_or("", |column| &column.name);
+    let field = FieldRef::new(schema.field_with_name(name)?.clone());
+    let one = Arc::new(Schema::new(vec![field]));
+    let unqualified = DFSchema::try_from(Arc::clone(&one))?;
+    let predicate = session.create_physical_expr(filter.clone(), &unqualified)?;
+    Ok(KeyFilter {
+        column: name.to_owned(),
+        test: KeyTest::Other(Arc::new(Evaluated {
+            predicate,
+            schema: one,
+        })),
+    })
+}
+
+/// Converts `=`, `<>`, `IN` and `NOT IN` of a column and literals, and `=` joined by `OR`, to a set of values.
+fn by_values(filter: &Expr) -> Option<KeyFilter> {
+    let (column, values, negated) = match filter {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => return either(by_values(left)?, by_values(right)?),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let negated = match op {
+                Operator::Eq => false,
+                Operator::NotEq => true,
+                _ => return None,
+            };
+            let (column, value) = match (name(left), name(right)) {
+                (Some(column), None) => (column, right),
+                (None, Some(column)) => (column, left),
+                _ => return None,
+            };
+            (column, vec![text(value)?], negated)
+        }
+        Expr::InList(InList {
+            expr,
+            list,
+            negated,
+        }) => {
+            let values = list.iter().map(text).collect::<Option<Vec<_>>>()?;
+            (name(expr)?, values, *negated)
+        }
+        _ => return None,
+    };
+    let has_null = values.contains(&None);
+    let values: BTreeSet<String> = values.into_iter().flatten().map(str::to_owned).collect();
+    let test = match (negated, has_null) {
+        // A comparison with null is unknown.
+        (false, _) => KeyTest::In(values),
+        (true, true) => KeyTest::In(BTreeSet::new()),
+        (true, false) => KeyTest::NotIn(values),
+    };
+    Some(KeyFilter {
+        column: column.to_owned(),
+        test,
+    })
+}
+
+fn either(one: KeyFilter, other: KeyFilter) -> Option<KeyFilter> {
+    match (one.test, other.test) {
+        (KeyTest::In(mut values), KeyTest::In(more)) if one.column == other.column => {
+            values.extend(more);
+            Some(KeyFilter {
+                column: one.column,
+                test: KeyTest::In(values),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn name(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Column(Column { name, .. }) => Some(name),
+        _ => None,
+    }
+}
+
+/// Returns the text of a literal, which may be null. `None` if the expression is no string literal.
+fn text(expr: &Expr) -> Option<Option<&str>> {
+    match expr {
+        Expr::Literal(ScalarValue::Null, _) => Some(None),
+        Expr::Literal(value, _) => value.try_as_str(),
+        _ => None,
+    }
+}
+
+/// Any other predicate on one column, as a physical expression.
+#[derive(Debug)]
+struct Evaluated {
+    predicate: Arc<dyn PhysicalExpr>,
+    schema: SchemaRef,
+}
+
+impl TagTest for Evaluated {
+    fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
+        let shown = self.schema.fields().iter().map(|field| field.data_type());
+        let columns = shown
+            .map(|shown| cast(values, shown))
+            .collect::<Result<_, _>>()?;
+        let nullable = self.schema.fields().iter();
+        let nullable = nullable.map(|field| field.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        let rows = RecordBatch::try_new(schema, columns)?;
+        let passes = self
+            .predicate
+            .evaluate(&rows)
+            .and_then(|passes| passes.into_array(values.len()))
+            .map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
+        let passes = passes.as_boolean_opt().cloned();
+        passes.ok_or_else(|| ArrowError::ComputeError("a filter is true or false".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{cast, col, lit};
+
+    use super::*;
+
+    #[test]
+    fn comparisons_with_literals_become_sets_of_values() {
+        let values = |filter: Expr| by_values(&filter).map(|filter| filter.test);
+        let set = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        let null = || lit(ScalarValue::Utf8(None));
+        let cases = [
+            (col("k").eq(lit("a")), KeyTest::In(set(&["a"]))),
+            (lit("a").eq(col("k")), KeyTest::In(set(&["a"]))),
+            (col("k").not_eq(lit("a")), KeyTest::NotIn(set(&["a"]))),
+            (col("k").eq(null()), KeyTest::In(set(&[]))),
+            (
+                col("k").in_list(vec![lit("a"), null()], false),
+                KeyTest::In(set(&["a"])),
+            ),
+            (
+                col("k").in_list(vec![lit("a"), lit("b")], true),
+                KeyTest::NotIn(set(&["a", "b"])),
+            ),
+            (
+                col("k").in_list(vec![lit("a"), null()], true),
+                KeyTest::In(set(&[])),
+            ),
+            (
+                col("k").eq(lit("a")).or(col("k").eq(lit("b"))),
+                KeyTest::In(set(&["a", "b"])),
+            ),
+        ];
+        for (filter, expected) in cases {
+            let found = values(filter.clone());
+            assert_eq!(
+                format!("{found:?}"),
+                format!("{:?}", Some(expected)),
+                "{filter}"
+            );
+        }
+        for other in [
+            col("k").gt(lit("a")),
+            col("k").eq(col("j")),
+            col("k").is_null(),
+            col("k").eq(lit("a")).or(col("j").eq(lit("b"))),
+        ] {
+            assert!(values(other).is_none());
+        }
+    }
+
+    #[test]
+    fn only_infallible_filters_of_one_column_are_pushed_down() {
+        let columns = ["k".to_owned(), "j".to_owned()];
+        let text = arrow::datatypes::DataType::Int64;
+        for taken in [
+            col("k").gt(lit("a")).or(col("k").is_null()),
+            col("k").like(lit("a%")),
+            !col("k").in_list(vec![lit("a")], true),
+        ] {
+            assert!(is_of_one(&taken, &columns), "{taken}");
+        }
+        for left in [
+            col("k").eq(col("j")),
+            col("v").eq(lit(1)),
+            cast(col("k"), text).eq(lit(1)),
+            lit(true),
+        ] {
+            assert!(!is_of_one(&left, &columns), "{left}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The tables of a database at a snapshot, as DataFusion reads them.
+//!
+//! ```text
+//!   session      names, optimizer rules, functions: a statement is planned in a session
+//!     system     the schema `system`
+//!     caches     last and distinct value caches: `last_cache(...)`, `distinct_cache(...)`, and tables read from them
+//!       scope    the view of one query: snapshot, times
+//!         cache_layers   base layers: the part of each cache that comes from sections
+//!           scan         sections and the tail, deduplicated, with deleted rows hidden
+//! ```
+//!
+//! A module uses only modules below it. All state in memory is a cache of immutable objects, bounded in bytes.
+
+mod cache_layers;
+mod caches;
+mod cancellation;
+mod io_runtime;
+mod patterns;
+mod plugin_files;
+mod scan;
+mod scope;
+mod session;
+mod system;
+
+pub use cache_layers::{CacheLayers, CacheStats};
+pub use caches::CacheTable;
+pub use cancellation::{Cancellation, RunningGuard, with_cancellation};
+pub use io_runtime::{IoRuntime, run_on};
+pub use plugin_files::{PluginFile, PluginFiles, PluginFilesError};
+pub use scan::{
+    Data, DataCacheLimits, DataCacheStats, FoldedTail, ScanContext, StaleTail, TailError,
+    TailImages, TailRun, external, is_overtaken, is_temporary,
+};
+pub use scope::{QueryScope, QueryTimes, SharedTables};
+pub use session::{CATALOG, QueryContext, SCHEMA, SessionSettings, Sessions, runtime};
+pub use system::{QueryHistory, QueryRecord, SystemSources};

@@ -1,0 +1,94 @@
+//! Tables of a snapshot: selects the sections and segments that a query needs, and merges their rows to points.
+
+mod aggregate_split;
+mod data;
+mod dedup;
+mod hidden;
+mod lookup;
+mod plan;
+mod predicate;
+mod provider;
+mod regions;
+mod tail;
+
+use std::{error::Error, sync::Arc};
+
+use datafusion::error::DataFusionError;
+use neap_manifest::{ManifestError, ManifestStore, SectionWithFooter, Snapshot, TimeRange};
+use neap_schema::TableId;
+
+use crate::io_runtime::IoRuntime;
+
+pub(crate) use aggregate_split::AggregateSplit;
+pub use data::DataCacheStats;
+pub(crate) use data::DataError;
+pub use data::{Data, DataCacheLimits};
+pub(crate) use lookup::is_lookup;
+pub(crate) use plan::STORE_URL;
+pub(crate) use provider::SnapshotTable;
+pub(crate) use tail::OverlayWanted;
+pub use tail::{FoldedTail, StaleTail, TailError, TailImages, TailRun, is_overtaken};
+
+/// The state that scans of all queries share.
+#[derive(Debug)]
+pub struct ScanContext {
+    /// The manifests, which list the sections.
+    pub manifests: ManifestStore,
+    /// The bytes of sections.
+    pub data: Data,
+    /// The images of tails.
+    pub tails: TailImages,
+    /// The runtime that performs I/O.
+    pub io_runtime: IoRuntime,
+}
+
+impl ScanContext {
+    /// Loads the sections of a table that may have rows of these times.
+    pub(crate) async fn sections(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        table: TableId,
+        times: TimeRange,
+    ) -> Result<Vec<SectionWithFooter>, ManifestError> {
+        let (manifests, snapshot) = (self.manifests.clone(), Arc::clone(snapshot));
+        let sections = async move {
+            let manifest = &snapshot.manifest.value;
+            manifests
+                .load_sections(snapshot.database, manifest, table, times)
+                .await
+        };
+        self.io_runtime.run(sections).await
+    }
+}
+
+/// Wraps an error of another crate for DataFusion.
+pub fn external(error: impl Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Whether an error of a scan is temporary: the store did not answer, the tail must be flushed first, or the snapshot
+/// names an object that a newer one does not name any more.
+pub fn is_temporary(error: &(dyn Error + 'static)) -> bool {
+    let of_data =
+        |error: &DataError| !matches!(error, DataError::Format(_) | DataError::Damaged { .. });
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let is_temporary = error.downcast_ref::<DataError>().is_some_and(of_data)
+            || error
+                .downcast_ref::<Arc<DataError>>()
+                .is_some_and(|error| of_data(error))
+            || matches!(
+                error.downcast_ref(),
+                Some(TailError::NotSpilled { .. } | TailError::Overtaken { .. })
+            )
+            || matches!(
+                error.downcast_ref(),
+                Some(ManifestError::Store(_) | ManifestError::PageGone { .. })
+            );
+        if is_temporary {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

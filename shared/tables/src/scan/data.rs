@@ -1,0 +1,491 @@
+//! Reads bytes of sections by exact ranges: coalesced, verified, and cached within a memory limit.
+//!
+//! ```text
+//!   footer    its checksum is in the manifest; read from a page of the manifest, or by one request
+//!     |       contains the checksums of pages and bloom filters
+//!   ranges    one or more pages each, verified before they are decompressed or cached
+//!     |       if a checksum does not match: read once more, then an error
+//! ```
+
+use std::{
+    error::Error,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use moka::{future, sync};
+use neap_bucket::{Bucket, FormatError, Get, GetOptions, Key, StoreError};
+use neap_manifest::{Section, SectionWithFooter};
+use neap_schema::DatabaseId;
+use neap_section::{PartError, SectionFooter};
+use parquet::{
+    errors::ParquetError,
+    file::metadata::{PageIndexPolicy, ParquetMetaData},
+};
+
+use super::regions::TimeRange;
+use crate::io_runtime::IoRuntime;
+
+/// Ranges with a gap of at most this many bytes between them are read with one request.
+const COALESCE_GAP_BYTES: u64 = 1 << 20;
+
+/// Maximum bytes that one request reads. Larger requests do not increase the throughput of object stores.
+const MAX_READ_BYTES: u64 = 16 << 20;
+
+/// Maximum number of concurrent requests of one reader.
+const PARALLEL_READS: usize = 16;
+
+/// Maximum number of reads of a footer whose checksum does not match.
+const READS: usize = 2;
+
+/// An error of a read of a section.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object differs from its description in the manifest.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A checksum of the object's bytes does not match, even after a second read.
+    #[error("'{object}' is damaged: the section of table '{table}' at byte {offset}: {part}")]
+    Damaged {
+        /// The key of the object.
+        object: String,
+        /// The table.
+        table: Arc<str>,
+        /// The start of the section in the object, in bytes.
+        offset: u64,
+        /// The part of the section.
+        part: SectionPart,
+    },
+    /// The object is gone.
+    #[error("'{0}' is missing from the bucket")]
+    Missing(String),
+}
+
+/// The part of a section that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SectionPart {
+    /// Its footer.
+    #[error("the checksum of its footer does not match")]
+    Footer,
+    /// A page or a bloom filter.
+    #[error(transparent)]
+    Column(#[from] PartError),
+}
+
+/// The limits of the caches of sections.
+#[derive(Clone, Copy, Debug)]
+pub struct DataCacheLimits {
+    /// Maximum bytes of decoded footers.
+    pub metadata_bytes: u64,
+    /// Maximum bytes of column chunks.
+    pub chunk_bytes: u64,
+}
+
+/// Statistics of the caches of sections: sizes, hits and misses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataCacheStats {
+    /// Number of column chunks that were found in memory.
+    pub hits: u64,
+    /// Number of column chunks that were read from the store.
+    pub misses: u64,
+    /// Number of reads of footers, pages and bloom filters whose checksum did not match.
+    pub checksum_failures: u64,
+    /// Bytes of column chunks in memory.
+    pub chunk_bytes: u64,
+    /// Bytes of decoded footers in memory.
+    pub footer_bytes: u64,
+}
+
+/// The sections of a bucket, read through caches. Cached bytes never become stale, because objects are immutable.
+#[derive(Clone, Debug)]
+pub struct Data {
+    bucket: Bucket,
+    io_runtime: IoRuntime,
+    footers: future::Cache<(Key, u64), Arc<SectionFooter>>,
+    chunks: sync::Cache<(Key, u64, u64), Bytes>,
+    looks: Arc<Looks>,
+}
+
+/// Counters of chunk lookups.
+#[derive(Debug, Default)]
+struct Looks {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    checksum_failures: AtomicU64,
+}
+
+impl Data {
+    /// Creates empty caches over a bucket. Requests to the bucket run on `io_runtime`.
+    pub fn new(bucket: Bucket, io_runtime: IoRuntime, limits: DataCacheLimits) -> Self {
+        let footers = future::Cache::builder()
+            .max_capacity(limits.metadata_bytes)
+            .weigher(|_, footer: &Arc<SectionFooter>| weight(footer.size_bytes()))
+            .build();
+        let chunks = sync::Cache::builder()
+            .max_capacity(limits.chunk_bytes)
+            .weigher(|_, bytes: &Bytes| weight(bytes.len()))
+            .build();
+        Self {
+            bucket,
+            io_runtime,
+            footers,
+            chunks,
+            looks: Arc::default(),
+        }
+    }
+
+    /// Drops all cached column chunks.
+    pub fn release_chunks(&self) {
+        self.chunks.invalidate_all();
+    }
+
+    /// Returns the sizes, hits and misses of the caches.
+    pub fn stats(&self) -> DataCacheStats {
+        DataCacheStats {
+            hits: self.looks.hits.load(Ordering::Relaxed),
+            misses: self.looks.misses.load(Ordering::Relaxed),
+            checksum_failures: self.looks.checksum_failures.load(Ordering::Relaxed),
+            chunk_bytes: self.chunks.weighted_size(),
+            footer_bytes: self.footers.weighted_size(),
+        }
+    }
+
+    /// Returns the decoded footer of a section with its page index: from the cache, from the manifest's page, or by one
+    /// request of the range that the manifest names.
+    pub(crate) async fn footer(
+        &self,
+        file: &SectionFile,
+    ) -> Result<Arc<SectionFooter>, Arc<DataError>> {
+        let id = (file.key.clone(), file.section.offset);
+        self.footers.try_get_with(id, self.load_footer(file)).await
+    }
+
+    async fn load_footer(&self, file: &SectionFile) -> Result<Arc<SectionFooter>, DataError> {
+        let mut of_page = file.footer.clone();
+        for _ in 0..READS {
+            let footer = match of_page.take() {
+                Some(footer) => footer,
+                None => self.get(&file.key, file.section.footer_range()).await?,
+            };
+            if file.section.matches_footer(&footer) {
+                let length = file.section.length;
+                return SectionFooter::decode(&footer, length, PageIndexPolicy::Optional)
+                    .map(Arc::new)
+                    .map_err(|error| file.decode_error(&error));
+            }
+            self.count_checksum_failure();
+        }
+        Err(file.damaged(SectionPart::Footer))
+    }
+
+    fn count_checksum_failure(&self) {
+        self.looks.checksum_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<Bytes, DataError> {
+        let expected = range.end.saturating_sub(range.start);
+        let options = GetOptions {
+            range: Some(range),
+            if_none_match: None,
+        };
+        let (bucket, name) = (self.bucket.clone(), key.clone());
+        let answer = async move { bucket.get(&name, options).await };
+        let Get::Found(object) = self.io_runtime.run(answer).await?.value else {
+            return Err(DataError::Missing(key.to_string()));
+        };
+        if object.bytes.len() as u64 != expected {
+            let reason = "it is shorter than the manifest says".to_owned();
+            return Err(FormatError::Damaged {
+                key: key.to_string(),
+                reason,
+            }
+            .into());
+        }
+        Ok(object.bytes)
+    }
+
+    /// Returns the bytes of ranges of a section. Ranges are relative to the start of the section.
+    async fn ranges(
+        &self,
+        file: &SectionFile,
+        footer: &SectionFooter,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, DataError> {
+        let id = |range: &Range<u64>| {
+            let start = file.object_range(range).start;
+            (file.key.clone(), start, range.end)
+        };
+        let mut found: Vec<Option<Bytes>> = ranges
+            .iter()
+            .map(|range| self.chunks.get(&id(range)))
+            .collect();
+        let missing: Vec<Range<u64>> = ranges
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(range, _)| range.clone())
+            .collect();
+        let hits = ranges.len().saturating_sub(missing.len());
+        self.looks.hits.fetch_add(hits as u64, Ordering::Relaxed);
+        let misses = missing.len() as u64;
+        self.looks.misses.fetch_add(misses, Ordering::Relaxed);
+        let reads = coalesced(missing);
+        let blocks: Vec<(u64, Bytes)> = stream::iter(reads)
+            .map(|read| async move {
+                let bytes = self.get(&file.key, file.object_range(&read)).await?;
+                Ok::<_, DataError>((read.start, bytes))
+            })
+            .buffered(PARALLEL_READS)
+            .try_collect()
+            .await?;
+        for (range, slot) in ranges.iter().zip(&mut found) {
+            if slot.is_none() {
+                let bytes = cut(&blocks, range).ok_or_else(|| {
+                    DataError::Missing(format!("{} from byte {}", file.key, range.start))
+                })?;
+                let bytes = self
+                    .verify_or_read_again(file, footer, range, bytes)
+                    .await?;
+                self.chunks.insert(id(range), bytes.clone());
+                *slot = Some(bytes);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Returns the bytes of a range if their checksums match. Otherwise reads the range from the store once more and
+    /// verifies it.
+    async fn verify_or_read_again(
+        &self,
+        file: &SectionFile,
+        footer: &SectionFooter,
+        range: &Range<u64>,
+        bytes: Bytes,
+    ) -> Result<Bytes, DataError> {
+        if footer.verify(range.start, &bytes).is_ok() {
+            return Ok(bytes);
+        }
+        self.count_checksum_failure();
+        let again = self.get(&file.key, file.object_range(range)).await?;
+        match footer.verify(range.start, &again) {
+            Ok(()) => Ok(again),
+            Err(error) => {
+                self.count_checksum_failure();
+                Err(file.damaged(error.into()))
+            }
+        }
+    }
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// Returns the ranges of the requests that together read `ranges`.
+fn coalesced(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut reads: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match reads.last_mut() {
+            Some(last)
+                if range.start <= last.end.saturating_add(COALESCE_GAP_BYTES)
+                    && range.end.max(last.end) - last.start <= MAX_READ_BYTES =>
+            {
+                last.end = last.end.max(range.end);
+            }
+            _ => reads.push(range),
+        }
+    }
+    reads
+}
+
+/// Returns one range of the blocks that were read. The blocks are sorted by their start.
+fn cut(blocks: &[(u64, Bytes)], range: &Range<u64>) -> Option<Bytes> {
+    let block = blocks
+        .partition_point(|(start, _)| *start <= range.start)
+        .checked_sub(1)?;
+    let (start, bytes) = blocks.get(block)?;
+    let from = usize::try_from(range.start - start).ok()?;
+    let to = usize::try_from(range.end - start).ok()?;
+    if to > bytes.len() {
+        return None;
+    }
+    let part = bytes.slice(from..to);
+    // A small part of a large block is copied, because a slice keeps the whole block in memory.
+    Some(if part.len() * 2 < bytes.len() {
+        Bytes::copy_from_slice(&part)
+    } else {
+        part
+    })
+}
+
+/// A section as a Parquet file: a whole object, or a range of one.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionFile {
+    key: Key,
+    table: Arc<str>,
+    section: Arc<Section>,
+    footer: Option<Bytes>,
+}
+
+impl SectionFile {
+    /// The file of a section of a table.
+    pub(crate) fn new(database: DatabaseId, table: Arc<str>, loaded: &SectionWithFooter) -> Self {
+        Self {
+            key: loaded.section.key(database),
+            table,
+            section: Arc::clone(&loaded.section),
+            footer: loaded.footer.clone(),
+        }
+    }
+
+    /// The time range of its rows.
+    pub(crate) fn time(&self) -> TimeRange {
+        TimeRange {
+            min: self.section.min_time,
+            max: self.section.max_time,
+        }
+    }
+
+    /// The record of the section in the manifest.
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// The length in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.section.length
+    }
+
+    /// The name in plans and messages.
+    pub(crate) fn name(&self) -> String {
+        format!("{}@{}", self.key, self.section.offset)
+    }
+
+    /// Converts a range of the section to a range of its object.
+    fn object_range(&self, range: &Range<u64>) -> Range<u64> {
+        let offset = self.section.offset;
+        offset.saturating_add(range.start)..offset.saturating_add(range.end)
+    }
+
+    fn damaged(&self, part: SectionPart) -> DataError {
+        DataError::Damaged {
+            object: self.key.to_string(),
+            table: Arc::clone(&self.table),
+            offset: self.section.offset,
+            part,
+        }
+    }
+
+    fn decode_error(&self, error: &ParquetError) -> DataError {
+        FormatError::Damaged {
+            key: self.key.to_string(),
+            reason: error.to_string(),
+        }
+        .into()
+    }
+}
+
+/// Reads one section for DataFusion.
+#[derive(Clone, Debug)]
+pub(crate) struct SectionReader {
+    /// The source of the bytes.
+    data: Data,
+    /// The section.
+    file: SectionFile,
+    /// The footer after its first use. It is stored here because the cache may evict it before the ranges are read.
+    footer: Option<Arc<SectionFooter>>,
+}
+
+impl SectionReader {
+    /// Creates a reader of a section.
+    pub(crate) fn new(data: Data, file: SectionFile) -> Self {
+        Self {
+            data,
+            file,
+            footer: None,
+        }
+    }
+
+    async fn footer(&mut self) -> Result<Arc<SectionFooter>, ParquetError> {
+        if let Some(footer) = &self.footer {
+            return Ok(Arc::clone(footer));
+        }
+        let footer = self.data.footer(&self.file).await.map_err(external)?;
+        Ok(Arc::clone(self.footer.insert(footer)))
+    }
+}
+
+fn external(error: impl Error + Send + Sync + 'static) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl parquet::arrow::async_reader::AsyncFileReader for SectionReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        Box::pin(async move {
+            let mut all = self.get_byte_ranges(vec![range]).await?;
+            all.pop()
+                .ok_or_else(|| ParquetError::EOF("no bytes".to_owned()))
+        })
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        Box::pin(async move {
+            let footer = self.footer().await?;
+            let bytes = self.data.ranges(&self.file, &footer, &ranges).await;
+            bytes.map_err(external)
+        })
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a parquet::arrow::arrow_reader::ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        Box::pin(async move { Ok(Arc::clone(self.footer().await?.metadata())) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_with_small_gaps_are_read_with_one_request() {
+        let mib = 1 << 20;
+        let reads = coalesced(vec![3 * mib..3 * mib + 10, 0..10, 20..30, mib..mib + 5]);
+        assert_eq!(reads, vec![0..mib + 5, 3 * mib..3 * mib + 10]);
+    }
+
+    #[test]
+    fn a_read_is_never_larger_than_the_limit() {
+        let reads = coalesced((0..40).map(|at| at << 20..(at + 1) << 20).collect());
+        assert_eq!(reads.len(), 3);
+        assert!(
+            reads
+                .iter()
+                .all(|read| read.end - read.start <= MAX_READ_BYTES)
+        );
+    }
+
+    #[test]
+    fn ranges_are_cut_from_the_block_that_contains_them() {
+        let blocks = vec![
+            (0, Bytes::from_static(b"0123")),
+            (10, Bytes::from_static(b"abcdef")),
+        ];
+        assert_eq!(cut(&blocks, &(1..3)).as_deref(), Some(&b"12"[..]));
+        assert_eq!(cut(&blocks, &(12..16)).as_deref(), Some(&b"cdef"[..]));
+        assert_eq!(cut(&blocks, &(3..5)), None);
+    }
+}

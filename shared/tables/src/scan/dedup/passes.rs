@@ -1,0 +1,96 @@
+//! Deduplication in passes, for more inputs than are read at once.
+//!
+//! ```text
+//!   inputs, oldest first   1 2 ... 16 | 17 ... 32 | 33 ... 40
+//!   first pass             spill file   spill file   spill file      one group after the other
+//!   last pass              |----- merged and deduplicated -------|
+//! ```
+//!
+//! A group contains inputs that are adjacent in age, so that the newest value of each field is output, as in one pass.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::Result,
+    execution::{SendableRecordBatchStream, spill_file::SpillFile},
+    physical_plan::{
+        ExecutionPlan, SpillManager,
+        metrics::{ExecutionPlanMetricsSet, SpillMetrics},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Fold, max_inputs};
+
+/// Merges and deduplicates any number of inputs.
+pub(super) fn fold_in_passes(
+    fold: Fold,
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+) -> SendableRecordBatchStream {
+    let schema = Arc::clone(&fold.schema);
+    let rows = stream::once(async move { last_pass(&fold, &inputs).await }).try_flatten();
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+async fn last_pass(
+    fold: &Fold,
+    inputs: &[Arc<dyn ExecutionPlan>],
+) -> Result<SendableRecordBatchStream> {
+    let most = max_inputs(&fold.context).max(2);
+    let manager = spill_manager(fold);
+    let mut files = Vec::new();
+    for group in inputs.chunks(most) {
+        let streams = group
+            .iter()
+            .map(|input| input.execute(0, Arc::clone(&fold.context)))
+            .collect::<Result<Vec<_>>>()?;
+        files.extend(written(&manager, fold.merged(streams)?).await?);
+    }
+    while files.len() > most {
+        let mut folded = Vec::new();
+        for group in files.chunks(most) {
+            let merged = fold.merged(opened(&manager, group)?)?;
+            folded.extend(written(&manager, merged).await?);
+        }
+        files = folded;
+    }
+    match files.is_empty() {
+        true => {
+            let schema = Arc::clone(&fold.schema);
+            Ok(Box::pin(RecordBatchStreamAdapter::new(
+                schema,
+                stream::empty(),
+            )))
+        }
+        false => fold.merged(opened(&manager, &files)?),
+    }
+}
+
+fn spill_manager(fold: &Fold) -> SpillManager {
+    let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+    let runtime = fold.context.runtime_env();
+    SpillManager::new(runtime, metrics, Arc::clone(&fold.schema))
+}
+
+/// Writes rows to a spill file. Returns `None` if there are no rows.
+async fn written(
+    manager: &SpillManager,
+    mut rows: SendableRecordBatchStream,
+) -> Result<Option<Arc<dyn SpillFile>>> {
+    let mut file = manager.create_in_progress_file("a fold of many sections")?;
+    while let Some(batch) = rows.next().await {
+        file.append_batch(&batch?)?;
+    }
+    file.finish()
+}
+
+fn opened(
+    manager: &SpillManager,
+    files: &[Arc<dyn SpillFile>],
+) -> Result<Vec<SendableRecordBatchStream>> {
+    files
+        .iter()
+        .map(|file| manager.read_spill_as_stream_unbuffered(Arc::clone(file), None))
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! Cheap lookups in the contents of caches.
+
+use neap_cache::{KeyFilter, KeyTest, Shape};
+
+/// Maximum number of keys that are looked up without moving to another thread.
+const FEW_KEYS: usize = 8;
+
+/// Whether filters select so few keys of a cache that the lookup may run on a thread that serves requests. A distinct
+/// value cache is always read whole.
+pub(crate) fn is_lookup(shape: &Shape, filters: &[KeyFilter]) -> bool {
+    match shape {
+        Shape::Last(shape) => are_few(shape.keys(), filters),
+        Shape::Distinct(_) => false,
+    }
+}
+
+/// Whether filters pin all columns of a key, to a few keys together.
+fn are_few(columns: &[String], filters: &[KeyFilter]) -> bool {
+    let values_of = |column: &String| {
+        let of_column = filters.iter().filter(|filter| filter.column == *column);
+        let pinned = of_column.filter_map(|filter| match &filter.test {
+            KeyTest::In(values) => Some(values.len()),
+            KeyTest::NotIn(_) | KeyTest::Other(_) => None,
+        });
+        pinned.min()
+    };
+    let keys = columns.iter().try_fold(1_usize, |keys, column| {
+        Some(keys.saturating_mul(values_of(column)?))
+    });
+    keys.is_some_and(|keys| keys <= FEW_KEYS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of(column: &str, values: usize) -> KeyFilter {
+        KeyFilter {
+            column: column.to_owned(),
+            test: KeyTest::In((0..values).map(|value| value.to_string()).collect()),
+        }
+    }
+
+    #[test]
+    fn keys_are_few_only_if_all_their_columns_are_pinned() {
+        let columns = ["a", "b"].map(str::to_owned);
+        let are_few = |filters: &[KeyFilter]| are_few(&columns, filters);
+        assert!(are_few(&[one_of("a", 2), one_of("b", 4)]));
+        assert!(!are_few(&[one_of("a", 3), one_of("b", 4)]));
+        assert!(!are_few(&[one_of("a", 1)]));
+        assert!(!are_few(&[]));
+    }
+}

@@ -1,0 +1,535 @@
+//! The physical plan of a scan: direct reads of times that one source covers, merges of times that several cover.
+//!
+//! ```text
+//!   UnionExec
+//!     DataSourceExec   sections without overlap, split for parallel reading
+//!     FilterExec       sections without overlap whose rows are hidden by the same deletes and retention
+//!     DataSourceExec   tail without overlap; StreamingTableExec if rows of it were replaced or spilled
+//!     FilterExec       the part of a section outside of its overlaps
+//!     ProjectionExec
+//!       DedupExec      one for each overlap
+//!         FilterExec   section, from the oldest ...
+//!         ...
+//!         StreamingTableExec  ... to the tail, sorted
+//! ```
+
+use std::sync::Arc;
+
+use arrow::{compute::SortOptions, datatypes::SchemaRef};
+use datafusion::{
+    catalog::Session,
+    common::{Result, ScalarValue, Statistics, plan_datafusion_err, stats::Precision},
+    datasource::{
+        listing::PartitionedFile,
+        memory::MemorySourceConfig,
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+        },
+        source::DataSourceExec,
+    },
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::Operator,
+    parquet::arrow::async_reader::AsyncFileReader,
+    physical_expr::{
+        LexOrdering, PhysicalExpr, PhysicalSortExpr,
+        expressions::{BinaryExpr, Column, Literal},
+    },
+    physical_plan::{
+        ExecutionPlan,
+        empty::EmptyExec,
+        filter::FilterExec,
+        metrics::ExecutionPlanMetricsSet,
+        projection::ProjectionExec,
+        streaming::{PartitionStream, StreamingTableExec},
+        union::UnionExec,
+    },
+};
+use neap_points::{Chunk, TailImage};
+use neap_schema::TIME_COLUMN;
+
+use super::{
+    data::{Data, SectionFile, SectionReader},
+    dedup::DedupExec,
+    hidden::{Hidden, Hiding, Seen},
+    predicate::Predicates,
+    regions::{Overlap, Regions, TimeRange},
+    tail::{LiveRows, SortedTail, TailRun},
+};
+
+/// The URL under which DataFusion looks up an object store. The object store receives no requests, because sections are
+/// read through [`SectionReader`].
+pub(crate) const STORE_URL: &str = "neap://bucket";
+
+/// The rows of one interval of stamps. Contains every point once.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The time range of its rows, limited to that of the query.
+    pub(crate) time: TimeRange,
+    /// The rows.
+    pub(crate) rows: SourceRows,
+    /// The causes that hide rows of the source.
+    pub(crate) hidden: Hidden,
+}
+
+/// The location of the rows of a source.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceRows {
+    /// A section, sorted by tags and time.
+    Section(SectionFile),
+    /// A spill file, sorted by tags and time.
+    Run(Arc<TailRun>),
+    /// Memory.
+    Tail(Arc<TailImage>),
+}
+
+/// The required output of a scan of sections.
+enum Wanted {
+    /// All rows, in this order.
+    Sorted(LexOrdering),
+    /// Rows in any order: this many, or all.
+    Any(Option<usize>),
+}
+
+/// The parameters of a scan.
+pub(crate) struct TableScan<'a> {
+    /// The session of the query.
+    pub(crate) session: &'a dyn Session,
+    /// The visibility of rows of the table.
+    pub(crate) hiding: &'a Hiding,
+    /// The reader of sections.
+    pub(crate) data: &'a Data,
+    /// The columns of the table, sorted by name.
+    pub(crate) schema: &'a SchemaRef,
+    /// The tags of the table, in the order of its series key.
+    pub(crate) tags: &'a [String],
+    /// The filters.
+    pub(crate) predicates: &'a Predicates,
+    /// The number of partitions that execute in parallel.
+    pub(crate) partitions: usize,
+    /// The number of rows that the query needs. Applied only to rows that are neither filtered nor deduplicated.
+    pub(crate) limit: Option<usize>,
+}
+
+impl TableScan<'_> {
+    /// Plans a scan of `sources`, which are ordered from the oldest to the newest.
+    pub(crate) fn plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        sources: &[Source],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let projection: Vec<usize> = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let regions = Regions::of(&sources.iter().map(|source| source.time).collect::<Vec<_>>());
+        let mut inputs = self.direct(&projection, sources, &regions)?;
+        for overlap in &regions.overlaps {
+            inputs.push(self.merged(&projection, sources, overlap)?);
+        }
+        match inputs.is_empty() {
+            true => Ok(Arc::new(EmptyExec::new(Arc::new(
+                self.schema.project(&projection)?,
+            )))),
+            false => UnionExec::try_new(inputs),
+        }
+    }
+
+    /// Plans scans of the times that only one source covers.
+    fn direct(
+        &self,
+        projection: &[usize],
+        sources: &[Source],
+        regions: &Regions,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let mut plans = Vec::new();
+        // Sections that are read whole, grouped by hidden rows and by whether the filters are true of all rows.
+        let mut whole: Vec<(&Hidden, bool, Vec<&SectionFile>)> = Vec::new();
+        for (source, ranges) in sources.iter().zip(&regions.direct) {
+            match &source.rows {
+                _ if ranges.is_empty() => {}
+                SourceRows::Section(file) if ranges.contains(&source.time) => {
+                    let passes = self.passes(file);
+                    let alike = whole
+                        .iter_mut()
+                        .find(|(hidden, pass, _)| **hidden == source.hidden && *pass == passes);
+                    match alike {
+                        Some((.., files)) => files.push(file),
+                        None => whole.push((&source.hidden, passes, vec![file])),
+                    }
+                }
+                SourceRows::Section(file) => {
+                    let files = [file];
+                    plans.push(self.seen_directly(
+                        &files,
+                        (&source.hidden, false),
+                        Some(ranges),
+                        projection,
+                    )?);
+                }
+                SourceRows::Run(run) => {
+                    let ranges = (*ranges != [run.time()]).then_some(ranges.as_slice());
+                    plans.push(self.run_directly(run, &source.hidden, ranges, projection)?);
+                }
+                SourceRows::Tail(image) => plans.extend(self.tail(image, projection, ranges)?),
+            }
+        }
+        for (hidden, pass, files) in whole {
+            plans.push(self.seen_directly(&files, (hidden, pass), None, projection)?);
+        }
+        Ok(plans)
+    }
+
+    /// Whether the filters are true of all rows of a section according to its time range.
+    fn passes(&self, file: &SectionFile) -> bool {
+        self.predicates.is_time_only && self.predicates.time.contains(file.time())
+    }
+
+    /// Plans a scan of the visible rows of sections, optionally only of those in the time ranges. If the filters are
+    /// true of all rows (`pass`), they are not applied, so that the statistics stay exact.
+    fn seen_directly(
+        &self,
+        files: &[&SectionFile],
+        (hidden, pass): (&Hidden, bool),
+        ranges: Option<&[TimeRange]>,
+        projection: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = self.predicates.all.as_ref().filter(|_| !pass);
+        let seen = self.hiding.seen_of(hidden);
+        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
+        // Rows outside of the ranges are in an overlap and are read there.
+        let is_filtered = seen.is_some() || self.predicates.all.is_some();
+        let limit = self.limit.filter(|_| !is_filtered);
+        let mut plan = self.sections(files, &wide, all, Wanted::Any(limit))?;
+        if let Some(ranges) = ranges {
+            plan = within(plan, ranges)?;
+        }
+        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+    }
+
+    /// Plans a scan of the visible rows of a run, optionally only of those in the time ranges.
+    fn run_directly(
+        &self,
+        run: &Arc<TailRun>,
+        hidden: &Hidden,
+        ranges: Option<&[TimeRange]>,
+        projection: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let seen = self.hiding.seen_of(hidden);
+        let wide = self.with_seen(projection, seen.as_ref(), ranges.is_some());
+        let schema = Arc::new(self.schema.project(&wide)?);
+        let mut plan = streamed(&schema, vec![Arc::new(run.rows(&wide)?)], None)?;
+        if let Some(ranges) = ranges {
+            plan = within(plan, ranges)?;
+        }
+        self.narrow(self.only(plan, seen.as_ref())?, &wide, projection)
+    }
+
+    /// Filters a plan by visibility. The plan must output the columns that the condition reads.
+    fn only(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        seen: Option<&Seen>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(seen) = seen else {
+            return Ok(plan);
+        };
+        let seen = seen.physical(self.session, &plan.schema())?;
+        Ok(Arc::new(FilterExec::try_new(seen, plan)?))
+    }
+
+    /// Plans the deduplication of a time range that several sources cover.
+    fn merged(
+        &self,
+        projection: &[usize],
+        sources: &[Source],
+        overlap: &Overlap,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wide = self.with_keys(projection);
+        let schema = Arc::new(self.schema.project(&wide)?);
+        let (order, keys) = self.order(&schema)?;
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        for source in overlap
+            .sources
+            .iter()
+            .filter_map(|source| sources.get(*source))
+        {
+            match &source.rows {
+                SourceRows::Section(file) => {
+                    let key = self.predicates.key.as_ref();
+                    let sorted = Wanted::Sorted(self.file_order()?);
+                    let scan = self.sections(&[file], &wide, key, sorted)?;
+                    let scan = within(scan, &[overlap.range])?;
+                    let seen = self.hiding.seen_of(&source.hidden);
+                    inputs.push(self.only(scan, seen.as_ref())?);
+                }
+                SourceRows::Run(run) => {
+                    let rows = Arc::new(run.rows(&wide)?);
+                    let rows = streamed(&schema, vec![rows], Some(&order))?;
+                    let rows = within(rows, &[overlap.range])?;
+                    let seen = self.hiding.seen_of(&source.hidden);
+                    inputs.push(self.only(rows, seen.as_ref())?);
+                }
+                SourceRows::Tail(image) => {
+                    let rows = SortedTail::new(image, overlap.range, &wide, &schema);
+                    inputs.push(streamed(&schema, vec![Arc::new(rows)], Some(&order))?);
+                }
+            }
+        }
+        let folded = Arc::new(DedupExec::try_new(inputs, order, keys)?);
+        self.narrow(folded, &wide, projection)
+    }
+
+    /// Plans a scan of whole sections.
+    fn sections(
+        &self,
+        files: &[&SectionFile],
+        projection: &[usize],
+        predicate: Option<&Arc<dyn PhysicalExpr>>,
+        wanted: Wanted,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut source = ParquetSource::new(Arc::clone(self.schema))
+            .with_parquet_file_reader_factory(Arc::new(Readers(self.data.clone())))
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true);
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(Arc::clone(predicate));
+        }
+        let mut groups = vec![Vec::new(); self.partitions.clamp(1, files.len().max(1))];
+        let count = groups.len();
+        for (at, file) in files.iter().enumerate() {
+            let part =
+                PartitionedFile::new(file.name(), file.length()).with_extension((*file).clone());
+            if let Some(group) = groups.get_mut(at % count) {
+                group.push(part);
+            }
+        }
+        let groups = groups.into_iter().map(FileGroup::new).collect();
+        let mut config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+                .with_projection_indices(Some(projection.to_vec()))?
+                .with_statistics(self.statistics(files))
+                .with_file_groups(groups);
+        match wanted {
+            Wanted::Sorted(order) => config = config.with_output_ordering(vec![order]),
+            Wanted::Any(limit) => config = config.with_limit(limit),
+        }
+        Ok(DataSourceExec::from_data_source(config.build()))
+    }
+
+    /// Returns the statistics of sections with the schema of the whole table. They are exact, because the manifest
+    /// records exact row counts and times, and a section contains every point once.
+    fn statistics(&self, files: &[&SectionFile]) -> Statistics {
+        let rows = files.iter().map(|file| file.section().rows).sum::<u64>();
+        let times = files.iter().map(|file| file.time());
+        let times = times.reduce(|one, other| TimeRange {
+            min: one.min.min(other.min),
+            max: one.max.max(other.max),
+        });
+        let mut statistics = Statistics::new_unknown(self.schema);
+        statistics.num_rows = usize::try_from(rows).map_or(Precision::Absent, Precision::Exact);
+        let column = self.schema.index_of(TIME_COLUMN).ok();
+        let column = column.and_then(|at| statistics.column_statistics.get_mut(at));
+        if let (Some(column), Some(times)) = (column, times) {
+            let time = |time| Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), None));
+            (column.min_value, column.max_value) = (time(times.min), time(times.max));
+            column.null_count = Precision::Exact(0);
+        }
+        statistics
+    }
+
+    /// Plans a scan of the tail image in these ranges. Returns `None` if the image has no rows there.
+    fn tail(
+        &self,
+        image: &TailImage,
+        projection: &[usize],
+        ranges: &[TimeRange],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let time = |chunk: &Chunk| TimeRange {
+            min: chunk.min_time,
+            max: chunk.max_time,
+        };
+        let chunks: Vec<&Chunk> = image
+            .chunks
+            .iter()
+            .filter(|chunk| {
+                let meets = |range: &TimeRange| range.intersection(time(chunk)).is_some();
+                ranges.iter().any(meets)
+            })
+            .collect();
+        let is_whole = chunks.iter().all(|chunk| {
+            let holds = |range: &TimeRange| range.contains(time(chunk));
+            ranges.iter().any(holds)
+        });
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        if is_whole {
+            return self.memory(&chunks, projection).map(Some);
+        }
+        let wide = self.with_time(projection);
+        let bounded = within(self.memory(&chunks, &wide)?, ranges)?;
+        self.narrow(bounded, &wide, projection).map(Some)
+    }
+
+    /// Plans a scan of the live rows of chunks, in partitions of about the same size.
+    fn memory(&self, chunks: &[&Chunk], columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        let count = self.partitions.max(1);
+        let mut parts: Vec<LiveRows> = (0..count).map(|_| LiveRows::new(&schema)).collect();
+        for chunk in chunks {
+            // The smallest part gets the chunk.
+            if let Some(part) = parts.iter_mut().min_by_key(|part| part.rows()) {
+                part.push(chunk, columns)?;
+            }
+        }
+        parts.retain(|part| part.rows() > 0);
+        match parts.iter().map(LiveRows::all).collect::<Option<Vec<_>>>() {
+            // An in-memory source reports its exact number of rows.
+            Some(parts) => Ok(MemorySourceConfig::try_new_exec(&parts, schema, None)?),
+            None => {
+                let parts = parts.into_iter().map(|part| Arc::new(part) as _);
+                streamed(&schema, parts.collect(), None)
+            }
+        }
+    }
+
+    /// Adds the columns of the visibility condition to `projection`, and the time column if rows are selected by time.
+    fn with_seen(&self, projection: &[usize], seen: Option<&Seen>, by_time: bool) -> Vec<usize> {
+        self.widened(projection, |name| {
+            by_time && name == TIME_COLUMN || seen.is_some_and(|seen| seen.reads(name))
+        })
+    }
+
+    /// Adds the time column to `projection`.
+    fn with_time(&self, projection: &[usize]) -> Vec<usize> {
+        self.widened(projection, |name| name == TIME_COLUMN)
+    }
+
+    /// Adds the key columns to `projection`.
+    fn with_keys(&self, projection: &[usize]) -> Vec<usize> {
+        self.widened(projection, |name| {
+            name == TIME_COLUMN || self.tags.iter().any(|tag| tag == name)
+        })
+    }
+
+    fn widened(&self, projection: &[usize], needed: impl Fn(&str) -> bool) -> Vec<usize> {
+        let fields = self.schema.fields().iter().enumerate();
+        fields
+            .filter(|(at, field)| projection.contains(at) || needed(field.name()))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Projects a plan with the columns `from` to the columns `to`.
+    fn narrow(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        from: &[usize],
+        to: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if from == to {
+            return Ok(plan);
+        }
+        let columns = to
+            .iter()
+            .map(|column| {
+                let field = self.schema.field(*column);
+                let at = from.iter().position(|from| from == column);
+                let at =
+                    at.ok_or_else(|| plan_datafusion_err!("column {} is not read", field.name()))?;
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+                Ok((column, field.name().clone()))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+    }
+
+    /// The sort order of sections with the schema of the whole table.
+    fn file_order(&self) -> Result<LexOrdering> {
+        Ok(self.order(self.schema)?.0)
+    }
+
+    /// The sort order of sections with `schema`, and the indexes of the key columns in it.
+    fn order(&self, schema: &SchemaRef) -> Result<(LexOrdering, Arc<[usize]>)> {
+        let options = SortOptions {
+            descending: false,
+            nulls_first: true,
+        };
+        let names = self.tags.iter().map(String::as_str).chain([TIME_COLUMN]);
+        let keys = names
+            .map(|name| schema.index_of(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let sorts = keys.iter().map(|at| {
+            let column = Column::new(schema.field(*at).name(), *at);
+            PhysicalSortExpr::new(Arc::new(column), options)
+        });
+        let order = LexOrdering::new(sorts.collect::<Vec<_>>())
+            .ok_or_else(|| plan_datafusion_err!("a table without a time column"))?;
+        Ok((order, Arc::from(keys)))
+    }
+}
+
+/// Plans a scan of streams, one partition each. Each stream is sorted by `order`, if there is one.
+fn streamed(
+    schema: &SchemaRef,
+    parts: Vec<Arc<dyn PartitionStream>>,
+    order: Option<&LexOrdering>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let order = order.cloned();
+    let rows = StreamingTableExec::try_new(Arc::clone(schema), parts, None, order, false, None)?;
+    Ok(Arc::new(rows))
+}
+
+/// Filters a plan to the rows whose time is in one of the ranges.
+fn within(plan: Arc<dyn ExecutionPlan>, ranges: &[TimeRange]) -> Result<Arc<dyn ExecutionPlan>> {
+    let at = plan.schema().index_of(TIME_COLUMN)?;
+    let compare = |operator: Operator, time: i64| -> Arc<dyn PhysicalExpr> {
+        let limit = ScalarValue::TimestampNanosecond(Some(time), None);
+        let column = Arc::new(Column::new(TIME_COLUMN, at));
+        Arc::new(BinaryExpr::new(
+            column,
+            operator,
+            Arc::new(Literal::new(limit)),
+        ))
+    };
+    let join = |one: Arc<dyn PhysicalExpr>, operator, other| -> Arc<dyn PhysicalExpr> {
+        Arc::new(BinaryExpr::new(one, operator, other))
+    };
+    let in_range = |range: &TimeRange| {
+        let (from, to) = (
+            compare(Operator::GtEq, range.min),
+            compare(Operator::LtEq, range.max),
+        );
+        join(from, Operator::And, to)
+    };
+    let any = ranges
+        .iter()
+        .map(in_range)
+        .reduce(|one, other| join(one, Operator::Or, other));
+    match any {
+        Some(predicate) => Ok(Arc::new(FilterExec::try_new(predicate, plan)?)),
+        None => Ok(Arc::new(EmptyExec::new(plan.schema()))),
+    }
+}
+
+/// Creates the readers of sections for DataFusion.
+#[derive(Debug)]
+struct Readers(Data);
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        _: usize,
+        file: PartitionedFile,
+        _: Option<usize>,
+        _: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let section = file
+            .extension::<SectionFile>()
+            .ok_or_else(|| plan_datafusion_err!("{} is not a section", file.path()))?;
+        Ok(Box::new(SectionReader::new(
+            self.0.clone(),
+            section.clone(),
+        )))
+    }
+}

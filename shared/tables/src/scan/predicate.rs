@@ -1,0 +1,299 @@
+//! The filters of a query as predicates on points and on whole sections.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, StringArray, TimestampNanosecondArray, UInt64Array},
+    datatypes::SchemaRef,
+};
+use datafusion::{
+    catalog::Session,
+    common::{Column, DFSchema, Result, ScalarValue, pruning::PruningStatistics},
+    logical_expr::{
+        BinaryExpr, Expr, Operator,
+        utils::{conjunction, split_conjunction},
+    },
+    physical_expr::PhysicalExpr,
+    physical_optimizer::pruning::PruningPredicateBuilder,
+};
+use neap_manifest::SectionWithFooter;
+use neap_schema::TIME_COLUMN;
+
+use super::regions::TimeRange;
+
+/// The filters of a scan, in the forms that its parts need.
+#[derive(Debug)]
+pub(crate) struct Predicates {
+    /// Filters on tags and time. They are true of all versions of a point or of none, so they may be applied before
+    /// versions are deduplicated.
+    pub(crate) key: Option<Arc<dyn PhysicalExpr>>,
+    /// All filters, for rows that have no other version.
+    pub(crate) all: Option<Arc<dyn PhysicalExpr>>,
+    /// The time range that the filters select.
+    pub(crate) time: TimeRange,
+    /// Whether all rows in `time` pass the filters.
+    pub(crate) is_time_only: bool,
+}
+
+impl Predicates {
+    /// Analyses `filters` of a table with these tags.
+    pub(crate) fn new(
+        session: &dyn Session,
+        filters: &[Expr],
+        schema: &SchemaRef,
+        tags: &[String],
+    ) -> Result<Self> {
+        let is_key = |filter: &&Expr| {
+            !filter.is_volatile()
+                && filter
+                    .column_refs()
+                    .iter()
+                    .all(|column| column.name == TIME_COLUMN || tags.contains(&column.name))
+        };
+        let df_schema = DFSchema::try_from(Arc::clone(schema))?;
+        let physical = |filters: Vec<Expr>| {
+            let filter = conjunction(filters);
+            filter
+                .map(|filter| session.create_physical_expr(filter, &df_schema))
+                .transpose()
+        };
+        let key: Vec<Expr> = filters.iter().filter(is_key).cloned().collect();
+        let (time, is_time_only) = time_range(filters);
+        Ok(Self {
+            time,
+            is_time_only,
+            key: physical(key)?,
+            all: physical(filters.to_vec())?,
+        })
+    }
+
+    /// Returns the sections that may contain points that pass the key filters.
+    pub(crate) fn prune(
+        &self,
+        schema: &SchemaRef,
+        sections: Vec<SectionWithFooter>,
+    ) -> Result<Vec<SectionWithFooter>> {
+        let Some(key) = &self.key else {
+            return Ok(sections);
+        };
+        if sections.is_empty() {
+            return Ok(sections);
+        }
+        let predicate = PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(schema))
+            .try_build(Arc::clone(key))?;
+        let keep = predicate.prune(&SectionStatistics(&sections))?;
+        Ok(sections
+            .into_iter()
+            .zip(keep)
+            .filter(|(_, keep)| *keep)
+            .map(|(section, _)| section)
+            .collect())
+    }
+}
+
+/// Returns the time range that a conjunction of filters selects, and whether all rows in that range pass them. Only
+/// simple comparisons with the time narrow the range.
+fn time_range(filters: &[Expr]) -> (TimeRange, bool) {
+    let mut range = TimeRange::ALL;
+    let mut is_all = true;
+    for filter in filters.iter().flat_map(split_conjunction) {
+        is_all &= narrow_by(&mut range, filter);
+    }
+    (range, is_all)
+}
+
+/// Narrows a range by a filter. Returns whether all times of the narrowed range pass the filter.
+fn narrow_by(range: &mut TimeRange, filter: &Expr) -> bool {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            if let (true, Some(time)) = (is_time(left), nanoseconds(right)) {
+                narrow(range, *op, time)
+            } else if let (Some(time), true, Some(op)) =
+                (nanoseconds(left), is_time(right), op.swap())
+            {
+                narrow(range, op, time)
+            } else {
+                false
+            }
+        }
+        Expr::Between(between) if !between.negated && is_time(&between.expr) => {
+            let low = nanoseconds(&between.low);
+            let high = nanoseconds(&between.high);
+            let is_low = low.is_some_and(|low| narrow(range, Operator::GtEq, low));
+            let is_high = high.is_some_and(|high| narrow(range, Operator::LtEq, high));
+            is_low && is_high
+        }
+        _ => false,
+    }
+}
+
+/// Narrows a range by a comparison of the time with a literal. Returns whether all times of the narrowed range pass the
+/// comparison.
+fn narrow(range: &mut TimeRange, operator: Operator, time: i64) -> bool {
+    match operator {
+        Operator::Eq => {
+            range.min = range.min.max(time);
+            range.max = range.max.min(time);
+            true
+        }
+        Operator::GtEq => {
+            range.min = range.min.max(time);
+            true
+        }
+        Operator::Gt => {
+            range.min = range.min.max(time.saturating_add(1));
+            time < i64::MAX
+        }
+        Operator::LtEq => {
+            range.max = range.max.min(time);
+            true
+        }
+        Operator::Lt => {
+            range.max = range.max.min(time.saturating_sub(1));
+            time > i64::MIN
+        }
+        _ => false,
+    }
+}
+
+fn is_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(Column { name, .. }) if name == TIME_COLUMN)
+}
+
+fn nanoseconds(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::TimestampNanosecond(time, _), _) => *time,
+        _ => None,
+    }
+}
+
+/// The statistics of sections from the manifest, for pruning.
+struct SectionStatistics<'a>(&'a [SectionWithFooter]);
+
+impl SectionStatistics<'_> {
+    fn ends(
+        &self,
+        column: &Column,
+        time: impl Fn(&SectionWithFooter) -> i64,
+        tag: impl Fn(&neap_manifest::TagRange) -> Option<&str>,
+    ) -> ArrayRef {
+        if column.name == TIME_COLUMN {
+            return Arc::new(TimestampNanosecondArray::from_iter_values(
+                self.0.iter().map(time),
+            ));
+        }
+        let of = |loaded: &SectionWithFooter| {
+            loaded
+                .section
+                .tags
+                .get(&column.name)
+                .and_then(&tag)
+                .map(str::to_owned)
+        };
+        Arc::new(self.0.iter().map(of).collect::<StringArray>())
+    }
+}
+
+impl PruningStatistics for SectionStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        Some(self.ends(
+            column,
+            |loaded| loaded.section.min_time,
+            |range| range.min.as_deref(),
+        ))
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        Some(self.ends(
+            column,
+            |loaded| loaded.section.max_time,
+            |range| range.max.as_deref(),
+        ))
+    }
+
+    fn num_containers(&self) -> usize {
+        self.0.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let of = |loaded: &SectionWithFooter| {
+            let section = &loaded.section;
+            match section.tags.get(&column.name) {
+                _ if column.name == TIME_COLUMN => Some(0),
+                // The section was written before the tag existed.
+                None => Some(section.rows),
+                Some(range) if range.min.is_none() => Some(section.rows),
+                Some(range) if !range.has_null => Some(0),
+                Some(_) => None,
+            }
+        };
+        Some(Arc::new(self.0.iter().map(of).collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(
+            self.0
+                .iter()
+                .map(|loaded| Some(loaded.section.rows))
+                .collect::<UInt64Array>(),
+        ))
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    fn at(time: i64) -> Expr {
+        lit(ScalarValue::TimestampNanosecond(Some(time), None))
+    }
+
+    #[test]
+    fn comparisons_with_time_narrow_the_range() {
+        let filters = [
+            col("time").gt(at(10)).and(at(50).gt_eq(col("time"))),
+            col("time").between(at(5), at(40)),
+            col("host").eq(lit("a")),
+        ];
+        assert_eq!(time_range(&filters).0, TimeRange { min: 11, max: 40 });
+    }
+
+    #[test]
+    fn alternatives_and_negations_do_not_narrow_the_range() {
+        let filters = [
+            col("time").gt(at(10)).or(col("host").eq(lit("a"))),
+            col("time").not_between(at(5), at(40)),
+            col("time").not_eq(at(1)),
+        ];
+        assert_eq!(time_range(&filters), (TimeRange::ALL, false));
+    }
+
+    #[test]
+    fn only_plain_comparisons_with_time_pass_all_rows_of_their_time() {
+        let is_all = |filters: &[Expr]| time_range(filters).1;
+        assert!(is_all(&[]));
+        assert!(is_all(&[
+            col("time").gt(at(10)).and(at(50).gt_eq(col("time"))),
+            col("time").between(at(5), at(40)),
+            col("time").eq(at(20)),
+        ]));
+        for filter in [
+            col("host").eq(lit("a")),
+            col("time").gt(at(10)).and(col("host").is_null()),
+            col("time").not_eq(at(1)),
+            col("time").between(at(5), col("time")),
+            // No time passes these filters, but the narrowed range still contains the last or the first time.
+            col("time").gt(at(i64::MAX)),
+            col("time").lt(at(i64::MIN)),
+        ] {
+            assert!(!is_all(&[filter]));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The table provider of a table of a snapshot.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::ExecutionPlan,
+};
+use neap_bucket::StoreTime;
+use neap_catalog::Table;
+use neap_manifest::{SectionWithFooter, Snapshot};
+
+use super::{
+    ScanContext, StaleTail,
+    data::SectionFile,
+    external,
+    hidden::{self, Hidden, Hiding},
+    plan::{Source, SourceRows, TableScan},
+    predicate::Predicates,
+    regions::TimeRange,
+    tail::{FoldedTail, TailRun},
+};
+
+/// A table as of a snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotTable {
+    shared: Arc<ScanContext>,
+    snapshot: Arc<Snapshot>,
+    table: Arc<Table>,
+    schema: SchemaRef,
+    now: StoreTime,
+    stale_tail: StaleTail,
+    has_tail: bool,
+}
+
+impl SnapshotTable {
+    /// The table in the snapshot. Retention counts back from `now`, a time of the store.
+    pub(crate) fn new(
+        shared: Arc<ScanContext>,
+        snapshot: Arc<Snapshot>,
+        table: Arc<Table>,
+        now: StoreTime,
+        stale_tail: StaleTail,
+    ) -> Self {
+        let schema = table.arrow_schema();
+        Self {
+            shared,
+            snapshot,
+            table,
+            schema,
+            now,
+            stale_tail,
+            has_tail: true,
+        }
+    }
+
+    /// Returns the table without the rows of the tail. Deletes in the tail still hide rows of sections.
+    pub(crate) fn of_sections(&self) -> Self {
+        Self {
+            has_tail: false,
+            ..self.clone()
+        }
+    }
+
+    /// The definition of the table.
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The snapshot.
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The time of the store that retention counts back from.
+    pub(crate) fn now(&self) -> StoreTime {
+        self.now
+    }
+
+    /// What to do when the cached tail image is newer than the snapshot.
+    pub(crate) fn stale_tail(&self) -> StaleTail {
+        self.stale_tail
+    }
+
+    /// The state that all tables share.
+    pub(crate) fn shared(&self) -> &Arc<ScanContext> {
+        &self.shared
+    }
+
+    /// The first visible time, in nanoseconds since the Unix epoch. Older rows are past the retention.
+    pub(crate) fn first_seen(&self) -> i64 {
+        hidden::first_seen(&self.snapshot, &self.table, self.now)
+    }
+
+    /// Whether the tail has rows of this table. False if the table was made by [`of_sections`](Self::of_sections).
+    pub(crate) fn is_in_tail(&self) -> bool {
+        let segments = &self.snapshot.tail;
+        self.has_tail
+            && segments.iter().any(|segment| {
+                let mut tables = segment.tables();
+                tables.any(|rows| rows.table == self.table.id())
+            })
+    }
+
+    /// Checks that no damaged object contained rows of these times.
+    pub(crate) fn check_intact(&self, times: neap_manifest::TimeRange) -> Result<()> {
+        let manifest = &self.snapshot.manifest.value;
+        let table = (self.table.id(), self.table.name());
+        let checked = manifest.check_intact(self.snapshot.database, table, times);
+        checked.map_err(external)
+    }
+
+    /// Loads the sections that may have rows of these times.
+    pub(crate) async fn sections(
+        &self,
+        times: neap_manifest::TimeRange,
+    ) -> Result<Vec<SectionWithFooter>> {
+        self.check_intact(times)?;
+        let sections = self.shared.sections(&self.snapshot, self.table.id(), times);
+        sections.await.map_err(external)
+    }
+
+    /// Whether a row of the tail may have no value of one of these tags.
+    pub(crate) async fn tail_lacks(&self, tags: &[&String]) -> Result<bool> {
+        let tail = self.folded_tail().await?;
+        Ok(tail.is_some_and(|tail| tail.lacks(tags)))
+    }
+
+    /// Returns the sections in the order of their stamps, then the sources of the tail.
+    async fn sources(&self, predicates: &Predicates, hiding: &Hiding) -> Result<Vec<Source>> {
+        let Some(time) = predicates.time.intersection(hiding.seen) else {
+            return Ok(Vec::new());
+        };
+        let times = neap_manifest::TimeRange {
+            first: time.min,
+            last: time.max,
+        };
+        // The tail comes first, because the cached image may get newer than the snapshot while sections are loaded.
+        let tail = self.tail(hiding).await?;
+        let sections = self.sections(times).await?;
+        let sections = predicates.prune(&self.schema, sections)?;
+        let (database, table) = (self.snapshot.database, Arc::<str>::from(self.table.name()));
+        let file = |loaded| SectionFile::new(database, Arc::clone(&table), loaded);
+        let mut sources: Vec<Source> = sections
+            .iter()
+            .map(|loaded| {
+                let file = file(loaded);
+                Source {
+                    time: file.time(),
+                    rows: SourceRows::Section(file),
+                    hidden: hiding.of_section(&loaded.section),
+                }
+            })
+            .collect();
+        sources.extend(tail);
+        let within = |source: Source| {
+            let time = source.time.intersection(time)?;
+            Some(Source { time, ..source })
+        };
+        Ok(sources.into_iter().filter_map(within).collect())
+    }
+
+    /// Returns the sources of the tail, from the oldest to the newest.
+    async fn tail(&self, hiding: &Hiding) -> Result<Vec<Source>> {
+        let Some(tail) = self.folded_tail().await? else {
+            return Ok(Vec::new());
+        };
+        let of_run = |run: Arc<TailRun>| Source {
+            time: run.time(),
+            hidden: hiding.of_run(&run),
+            rows: SourceRows::Run(run),
+        };
+        let of_image = |(min, max)| Source {
+            time: TimeRange { min, max },
+            rows: SourceRows::Tail(Arc::clone(&tail.image)),
+            hidden: Hidden::default(),
+        };
+        let image = tail.image.time_range().map(of_image);
+        Ok(tail.runs.into_iter().map(of_run).chain(image).collect())
+    }
+
+    /// Returns the runs and the image of the tail; `None` if the tail has no rows of this table.
+    async fn folded_tail(&self) -> Result<Option<FoldedTail>> {
+        if !self.is_in_tail() {
+            return Ok(None);
+        }
+        let (shared, snapshot, table) = (
+            Arc::clone(&self.shared),
+            Arc::clone(&self.snapshot),
+            Arc::clone(&self.table),
+        );
+        let stale_tail = self.stale_tail;
+        let tail =
+            tokio::task::spawn_blocking(move || shared.tails.image(&snapshot, &table, stale_tail));
+        tail.await.map_err(external)?.map_err(external).map(Some)
+    }
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // The scan prunes sections and pages by the filters; DataFusion applies the exact filter above the scan.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let tags = self.table.tag_names();
+        let predicates = Predicates::new(session, filters, &self.schema, &tags)?;
+        let hiding = Hiding::of(&self.snapshot, &self.table, self.now);
+        let sources = self.sources(&predicates, &hiding).await?;
+        let scan = TableScan {
+            session,
+            hiding: &hiding,
+            data: &self.shared.data,
+            schema: &self.schema,
+            tags: &tags,
+            predicates: &predicates,
+            partitions: session.config().target_partitions(),
+            limit,
+        };
+        scan.plan(projection, &sources)
+    }
+}

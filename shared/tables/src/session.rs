@@ -1,0 +1,338 @@
+//! SQL over a snapshot: the catalog that a statement sees.
+//!
+//! A statement sees the catalog `public` with three schemas: `iox` holds the tables of one database as of one snapshot,
+//! `system` describes the database, and `information_schema` describes tables and columns. The table functions
+//! `last_cache` and `distinct_cache` read the caches of the database.
+
+use std::{ops::Deref, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider,
+        TableProvider,
+    },
+    common::{DataFusionError, Result},
+    execution::{
+        SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::FairSpillPool,
+        object_store::ObjectStoreUrl,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    optimizer::{
+        Analyzer, OptimizerRule, analyzer::type_coercion::TypeCoercion,
+        optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
+        push_down_limit::PushDownLimit, simplify_expressions::SimplifyExpressions,
+    },
+    physical_optimizer::optimizer::PhysicalOptimizer,
+    prelude::SessionConfig,
+};
+use neap_catalog::Table;
+use neap_manifest::Snapshot;
+use neap_schema::{CacheId, TableId};
+use object_store::memory::InMemory;
+
+use crate::{
+    caches::{
+        self, CacheRewrite, DISTINCT_CACHE, DistinctCacheFunction, LAST_CACHE, LastCacheFunction,
+    },
+    cancellation::Cancellation,
+    patterns::KeepBackslashes,
+    scan::{self, AggregateSplit, StaleTail},
+    scope::{QueryScope, QueryTimes, SessionTemplates, SharedTables},
+    system::{SystemSchema, SystemSources},
+};
+
+/// The catalog of all tables.
+pub const CATALOG: &str = "public";
+
+/// The schema of a database's own tables.
+pub const SCHEMA: &str = "iox";
+
+/// The schema of the tables that describe a database.
+const SYSTEM_SCHEMA: &str = "system";
+
+/// Limits of sessions.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// The number of partitions of a plan that execute in parallel.
+    pub partitions: usize,
+    /// Maximum memory of all running queries together, in bytes.
+    pub memory_pool_bytes: usize,
+    /// The folder for spill files; `None`: the system's folder for temporary files.
+    pub spill_dir: Option<PathBuf>,
+    /// Maximum bytes in `spill_dir`.
+    pub spill_bytes: u64,
+}
+
+/// The sessions of all queries: state that does not depend on one query.
+#[derive(Debug)]
+pub struct Sessions {
+    tables: Arc<SharedTables>,
+    system: Arc<SystemSources>,
+    templates: Arc<SessionTemplates>,
+}
+
+impl Sessions {
+    /// Prepares sessions within these limits.
+    pub fn new(
+        settings: &SessionSettings,
+        runtime: Arc<RuntimeEnv>,
+        tables: Arc<SharedTables>,
+        system: Arc<SystemSources>,
+    ) -> Self {
+        let mut analysis = Analyzer::new().rules;
+        analysis.insert(0, Arc::new(KeepBackslashes));
+        let mut planning = PhysicalOptimizer::new().rules;
+        // Before any rule moves a filter into a scan.
+        planning.insert(0, Arc::new(AggregateSplit));
+        let builder = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config(settings.partitions, settings.memory_pool_bytes))
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_analyzer_rules(analysis)
+            .with_physical_optimizer_rules(planning)
+            // After all others, because the rule matches optimized plans.
+            .with_optimizer_rule(Arc::new(CacheRewrite));
+        let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+            Arc::new(SimplifyExpressions::new()),
+            Arc::new(PushDownFilter::new()),
+            Arc::new(PushDownLimit::new()),
+            Arc::new(OptimizeProjections::new()),
+        ];
+        let mut one_pass = config(1, settings.memory_pool_bytes);
+        one_pass.options_mut().optimizer.max_passes = 1;
+        let simple = SessionStateBuilder::new()
+            .with_config(one_pass)
+            .with_runtime_env(runtime)
+            .with_analyzer_rules(vec![
+                Arc::new(KeepBackslashes),
+                Arc::new(TypeCoercion::new()),
+            ])
+            .with_optimizer_rules(rules)
+            .with_physical_optimizer_rules(Vec::new());
+        let templates = SessionTemplates {
+            full: neap_sql_functions::register(builder).build(),
+            simple: simple.build(),
+        };
+        Self {
+            tables,
+            system,
+            templates: Arc::new(templates),
+        }
+    }
+
+    /// The state that the tables of all queries share.
+    pub fn tables(&self) -> &SharedTables {
+        &self.tables
+    }
+
+    /// The sources of the schema `system`.
+    pub fn system(&self) -> &SystemSources {
+        &self.system
+    }
+
+    /// The memory that running queries have reserved, in bytes.
+    pub fn reserved_bytes(&self) -> usize {
+        self.templates.full.runtime_env().memory_pool.reserved()
+    }
+}
+
+/// The number of sorts that can reserve memory for merging at once.
+const MERGING_SORTS: usize = 64;
+
+/// Returns the number of rows of a batch for a memory pool of this size. Each input of each operator holds some batches
+/// that the pool does not count; large batches would together exceed a small pool.
+fn batch_rows(memory_bytes: usize) -> usize {
+    const MIB: usize = 1 << 20;
+    match memory_bytes / MIB {
+        0..96 => 1_024,
+        96..384 => 4_096,
+        _ => 8_192,
+    }
+}
+
+/// Minimum memory that a sort reserves for merging its spill files, in bytes.
+const LEAST_MERGE_BYTES: usize = 256 << 10;
+
+fn config(partitions: usize, memory_bytes: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_batch_size(batch_rows(memory_bytes))
+        .with_information_schema(true)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    // Sections of 1 MiB and more are read in parts, because the data are sorted and dense.
+    options.optimizer.repartition_file_min_size = 1 << 20;
+    options.execution.collect_statistics = false;
+    // The default reservation of a sort for merging its spill files would take all of a small pool.
+    let usual = options.execution.sort_spill_reservation_bytes;
+    let share = memory_bytes / MERGING_SORTS;
+    options.execution.sort_spill_reservation_bytes = usual.min(share).max(LEAST_MERGE_BYTES);
+    config
+}
+
+/// Creates the memory pool and the folder for spill files that all queries share.
+pub fn runtime(settings: &SessionSettings) -> Result<RuntimeEnv> {
+    let mode = match &settings.spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(settings.spill_bytes);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_pool_bytes)))
+        .with_disk_manager_builder(disk)
+        .build()?;
+    let url = ObjectStoreUrl::parse(scan::STORE_URL)?;
+    runtime.register_object_store(url.as_ref(), Arc::new(InMemory::new()));
+    Ok(runtime)
+}
+
+/// The view of one query, with the sessions that plan its statements. Cloning shares the view.
+#[derive(Clone, Debug)]
+pub struct QueryContext {
+    scope: Arc<QueryScope>,
+    system: Arc<SystemSources>,
+}
+
+impl QueryContext {
+    /// A query over `snapshot`.
+    pub fn new(
+        sessions: &Sessions,
+        snapshot: Arc<Snapshot>,
+        times: QueryTimes,
+        uses_caches: bool,
+        stale_tail: StaleTail,
+        cancellation: Cancellation,
+    ) -> Self {
+        let scope = QueryScope {
+            tables: Arc::clone(&sessions.tables),
+            sessions: Arc::clone(&sessions.templates),
+            snapshot,
+            times,
+            uses_caches,
+            stale_tail,
+            cancellation,
+        };
+        Self {
+            scope: Arc::new(scope),
+            system: Arc::clone(&sessions.system),
+        }
+    }
+
+    /// The rows of a table. Optimizer rules may read them from the caches of the table.
+    pub fn table_provider(&self, table: &Arc<Table>) -> Arc<dyn TableProvider> {
+        caches::table_provider(&self.scope, table)
+    }
+
+    /// Brings the contents of a cache up to date; false if there is no such cache.
+    ///
+    /// # Errors
+    /// The contents can't be read or computed.
+    pub async fn refresh_cache(&self, table: TableId, cache: CacheId) -> Result<bool> {
+        caches::refresh(&self.scope, table, cache).await
+    }
+
+    /// A session for any statement.
+    pub fn full_session(&self) -> SessionState {
+        self.resolving(self.scope.sessions.full.clone())
+    }
+
+    /// A session for statements that do little more than read a cache.
+    pub fn simple_session(&self) -> SessionState {
+        self.resolving(self.scope.sessions.simple.clone())
+    }
+
+    /// Lets a session resolve the names of tables and caches.
+    fn resolving(&self, mut state: SessionState) -> SessionState {
+        let list = MemoryCatalogProviderList::new();
+        list.register_catalog(CATALOG.to_owned(), Arc::new(SnapshotCatalog(self.clone())));
+        state.register_catalog_list(Arc::new(list));
+        let last = LastCacheFunction(Arc::clone(&self.scope));
+        state.register_udtf(LAST_CACHE, Arc::new(last));
+        let distinct = DistinctCacheFunction(Arc::clone(&self.scope));
+        state.register_udtf(DISTINCT_CACHE, Arc::new(distinct));
+        self.scope.start(state)
+    }
+}
+
+impl Deref for QueryContext {
+    type Target = QueryScope;
+
+    fn deref(&self) -> &QueryScope {
+        &self.scope
+    }
+}
+
+/// The catalog of a snapshot.
+#[derive(Debug)]
+struct SnapshotCatalog(QueryContext);
+
+impl CatalogProvider for SnapshotCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        vec![SCHEMA.to_owned(), SYSTEM_SCHEMA.to_owned()]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let context = &self.0;
+        match name {
+            SCHEMA => Some(Arc::new(SnapshotSchema(context.clone()))),
+            SYSTEM_SCHEMA => Some(Arc::new(SystemSchema {
+                scope: Arc::clone(&context.scope),
+                sources: Arc::clone(&context.system),
+            })),
+            _ => None,
+        }
+    }
+}
+
+/// The schema of the tables of a snapshot.
+#[derive(Debug)]
+struct SnapshotSchema(QueryContext);
+
+#[async_trait]
+impl SchemaProvider for SnapshotSchema {
+    fn table_names(&self) -> Vec<String> {
+        let catalog = &self.0.snapshot.catalog.value;
+        let mut names: Vec<_> = catalog
+            .tables()
+            .map(|table| table.name().to_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let table = self.0.snapshot.catalog.value.table(name);
+        Ok(table.map(|table| self.0.table_provider(table)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.snapshot.catalog.value.table(name).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn spill_files_are_readable_by_their_owner_only() {
+        let runtime = runtime(&SessionSettings {
+            partitions: 1,
+            memory_pool_bytes: 1 << 20,
+            spill_dir: None,
+            spill_bytes: 1 << 20,
+        })
+        .unwrap();
+        let spilled = runtime.disk_manager.create_tmp_file("a test").unwrap();
+        let metadata = std::fs::metadata(spilled.path().unwrap()).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+}

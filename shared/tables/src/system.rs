@@ -1,0 +1,221 @@
+//! The schema `system`: tables that describe a database and its cluster.
+//!
+//! | table | a row for each |
+//! |---|---|
+//! | `audit` | recorded administrative change |
+//! | `compactions` | job that recently changed the manifest, or that has claimed sections |
+//! | `distinct_caches` | distinct value cache |
+//! | `influxdb_schema` | column of a table |
+//! | `last_caches` | last value cache |
+//! | `parquet_files` | section |
+//! | `processing_engine_*` | trigger, argument of a trigger, recent log line of a trigger |
+//! | `queries` | running or recent query of this process |
+//! | `versions` | recorded version of the manifest (`x-neap-as-of`) |
+//!
+//! Only the database `_internal`, which describes the cluster, has these:
+//!
+//! | table | a row for each |
+//! |---|---|
+//! | `databases`, `tables`, `tokens` | database, table, token in the catalogs |
+//! | `nodes` | process with a recent heartbeat |
+//! | `generation_durations` | no rows, because files are not divided into generations |
+//! | `plugin_files` | file of a plugin |
+
+mod audit;
+mod caches;
+mod catalogs;
+mod columns;
+mod compactions;
+mod databases;
+mod distinct_caches;
+mod influxdb_schema;
+mod last_caches;
+mod nodes;
+mod nothing;
+mod parquet_files;
+mod plugin_files;
+mod processing_engine_logs;
+mod processing_engine_triggers;
+mod queries;
+mod source;
+mod tables;
+mod tokens;
+mod versions;
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{MemTable, SchemaProvider, TableProvider},
+    common::Result,
+};
+use neap_bucket::StoreTime;
+use neap_catalog::{Catalog, EngineLogs, INTERNAL_DATABASE_ID};
+use neap_schema::DatabaseId;
+
+pub use queries::{QueryHistory, QueryRecord};
+
+use crate::{plugin_files::PluginFiles, scope::QueryScope};
+use source::SystemTable;
+
+/// The tables of every database, by name.
+const OF_DATABASES: [&str; 11] = [
+    "audit",
+    "compactions",
+    "distinct_caches",
+    "influxdb_schema",
+    "last_caches",
+    "parquet_files",
+    "processing_engine_logs",
+    "processing_engine_trigger_arguments",
+    "processing_engine_triggers",
+    "queries",
+    "versions",
+];
+
+/// The tables of the database `_internal`, by name.
+const OF_CLUSTER: [&str; 17] = [
+    "audit",
+    "compactions",
+    "databases",
+    "distinct_caches",
+    "generation_durations",
+    "influxdb_schema",
+    "last_caches",
+    "nodes",
+    "parquet_files",
+    "plugin_files",
+    "processing_engine_logs",
+    "processing_engine_trigger_arguments",
+    "processing_engine_triggers",
+    "queries",
+    "tables",
+    "tokens",
+    "versions",
+];
+
+/// The sources of the schema `system`, besides the database of a query.
+#[derive(Debug)]
+pub struct SystemSources {
+    /// The catalogs.
+    pub catalog: Arc<Catalog>,
+    /// The queries of this process.
+    pub queries: Arc<dyn QueryHistory>,
+    /// The log lines of plugins of this process that are not in the bucket yet.
+    pub plugin_logs: OnceLock<Arc<EngineLogs>>,
+    /// The files of plugins, if this process knows them.
+    pub plugin_files: OnceLock<Arc<dyn PluginFiles>>,
+    /// Whether `tokens` shows the first characters of hashes.
+    pub shows_token_hashes: bool,
+}
+
+/// Converts a time to nanoseconds since the Unix epoch; `None` if it overflows.
+fn nanoseconds(time: StoreTime) -> Option<i64> {
+    time.micros().checked_mul(1_000)
+}
+
+/// The schema `system` of one query.
+#[derive(Debug)]
+pub(crate) struct SystemSchema {
+    pub(crate) scope: Arc<QueryScope>,
+    pub(crate) sources: Arc<SystemSources>,
+}
+
+impl SystemSchema {
+    fn is_of_cluster(&self) -> bool {
+        self.scope.snapshot.database == INTERNAL_DATABASE_ID
+    }
+
+    /// The database whose records are shown; `None`: all databases.
+    fn asked(&self) -> Option<DatabaseId> {
+        (!self.is_of_cluster()).then_some(self.scope.snapshot.database)
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        match self.is_of_cluster() {
+            true => &OF_CLUSTER,
+            false => &OF_DATABASES,
+        }
+    }
+
+    /// Returns the rows of a table that needs no requests to the store; `None` if the table needs some.
+    fn at_hand(&self, name: &str) -> Option<Result<RecordBatch>> {
+        let (scope, snapshot) = (&self.scope, &self.scope.snapshot);
+        let catalog = &snapshot.catalog.value;
+        Some(match name {
+            "compactions" => compactions::rows(snapshot, scope.times.retention_base),
+            "distinct_caches" => distinct_caches::rows(snapshot),
+            "generation_durations" => nothing::generation_durations(),
+            "influxdb_schema" => influxdb_schema::rows(catalog),
+            "last_caches" => last_caches::rows(snapshot),
+            "processing_engine_trigger_arguments" => processing_engine_triggers::arguments(catalog),
+            "processing_engine_triggers" => processing_engine_triggers::rows(catalog),
+            "queries" => queries::rows(&self.sources.queries.queries(self.asked())),
+            "versions" => versions::rows(snapshot),
+            _ => return None,
+        })
+    }
+
+    /// Returns a table that sends requests to the store when it is read.
+    fn to_read(&self, name: &str) -> Option<Result<SystemTable>> {
+        let scope = &self.scope;
+        let cluster = || Arc::clone(&self.sources);
+        let snapshot = Arc::clone(&scope.snapshot);
+        let io_runtime = &scope.tables().scan.io_runtime;
+        Some(match name {
+            "audit" if self.is_of_cluster() => SystemTable::new(
+                audit::AuditOfAll(Arc::clone(&cluster().catalog)),
+                io_runtime,
+            ),
+            "audit" => SystemTable::new(audit::AuditOfOne(snapshot), io_runtime),
+            "databases" => SystemTable::new(
+                databases::Databases(Arc::clone(&cluster().catalog)),
+                io_runtime,
+            ),
+            "nodes" => {
+                SystemTable::new(nodes::Nodes(cluster().catalog.bucket().clone()), io_runtime)
+            }
+            "parquet_files" => {
+                let shared = Arc::clone(&scope.tables().scan);
+                SystemTable::new(parquet_files::ParquetFiles { shared, snapshot }, io_runtime)
+            }
+            "plugin_files" => SystemTable::new(plugin_files::Files(cluster()), io_runtime),
+            "processing_engine_logs" => SystemTable::new(
+                processing_engine_logs::Logs {
+                    cluster: cluster(),
+                    database: self.asked(),
+                },
+                io_runtime,
+            ),
+            "tables" => {
+                SystemTable::new(tables::Tables(Arc::clone(&cluster().catalog)), io_runtime)
+            }
+            "tokens" => SystemTable::new(tokens::Tokens(cluster()), io_runtime),
+            _ => return None,
+        })
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.names().iter().map(|&name| name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if !self.table_exist(name) {
+            return Ok(None);
+        }
+        if let Some(rows) = self.at_hand(name).transpose()? {
+            let schema = rows.schema();
+            return Ok(Some(Arc::new(MemTable::try_new(schema, vec![vec![rows]])?)));
+        }
+        let table = self.to_read(name).transpose()?;
+        Ok(table.map(|table| Arc::new(table) as _))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
+}

@@ -1,0 +1,77 @@
+//! `system.databases` of `_internal`: all databases including dropped ones, with the columns of InfluxDB 3.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_catalog::{Catalog, Deletion, INTERNAL_DATABASE, INTERNAL_RETENTION};
+
+use super::{
+    catalogs::{DATABASE_NAME, databases, is_gone},
+    columns::{booleans, counts_or_null, seconds_or_null, table, views},
+    source::{Source, Wanted},
+};
+use crate::scan::external;
+
+/// The databases of a cluster.
+#[derive(Debug)]
+pub(super) struct Databases(pub(super) Arc<Catalog>);
+
+struct Row {
+    name: String,
+    retention: Option<Duration>,
+    deletion: Option<Deletion>,
+}
+
+fn rows(databases: &[Row]) -> Result<RecordBatch> {
+    let rows = || databases.iter();
+    let nanos = |retention: Duration| u64::try_from(retention.as_nanos()).ok();
+    table(vec![
+        (DATABASE_NAME, false, views(rows().map(|row| &row.name))),
+        (
+            "retention_period_ns",
+            true,
+            counts_or_null(rows().map(|row| row.retention.and_then(nanos))),
+        ),
+        (
+            "deleted",
+            false,
+            booleans(rows().map(|row| row.deletion.is_some())),
+        ),
+        (
+            "hard_deletion_time",
+            true,
+            seconds_or_null(rows().map(|row| row.deletion?.hard_delete_at)),
+        ),
+    ])
+}
+
+#[async_trait]
+impl Source for Databases {
+    /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database, for its retention.
+    async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
+        let wanted = Wanted::of(DATABASE_NAME, filters);
+        let root = self.0.root(Duration::ZERO).await.map_err(external)?;
+        let found = databases(&self.0, &root.value, &wanted).await?;
+        let there = found.into_iter();
+        let there = there.filter(|database| !is_gone(database.entry.deletion));
+        let there = there.map(|database| Row {
+            retention: database.catalog.retention(),
+            deletion: database.entry.deletion,
+            name: database.entry.name,
+        });
+        let mut databases: Vec<Row> = there.collect();
+        databases.push(Row {
+            name: INTERNAL_DATABASE.to_owned(),
+            retention: Some(INTERNAL_RETENTION),
+            deletion: None,
+        });
+        databases.sort_by(|one, other| one.name.cmp(&other.name));
+        rows(&databases)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&[])
+    }
+}

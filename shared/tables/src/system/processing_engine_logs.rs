@@ -1,0 +1,81 @@
+//! `system.processing_engine_logs`: the recent log lines of plugins, with the columns of InfluxDB 3.
+//!
+//! A database shows the lines of its own triggers, `_internal` those of all databases.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_catalog::{EngineLogLine, EngineLogs, keep_log_lines};
+use neap_schema::DatabaseId;
+
+use super::{
+    SystemSources,
+    columns::{table, times, utf8},
+    source::Source,
+};
+use crate::scan::external;
+
+/// Maximum number of lines that are shown.
+const SHOWN: usize = 10_000;
+
+/// The lines of a database, or of all of them.
+#[derive(Debug)]
+pub(super) struct Logs {
+    pub(super) cluster: Arc<SystemSources>,
+    pub(super) database: Option<DatabaseId>,
+}
+
+impl Logs {
+    /// Returns the logs: lines of this process that are not saved yet, and those in the bucket.
+    fn logs(&self) -> &EngineLogs {
+        let bucket = self.cluster.catalog.bucket();
+        let logs = &self.cluster.plugin_logs;
+        logs.get_or_init(|| Arc::new(EngineLogs::new(bucket.clone())))
+    }
+
+    /// The databases whose lines are shown.
+    async fn databases(&self) -> Result<Vec<DatabaseId>> {
+        if let Some(database) = self.database {
+            return Ok(vec![database]);
+        }
+        let root = self.cluster.catalog.root(Duration::ZERO).await;
+        let root = root.map_err(external)?.value;
+        let databases = root.databases_with_triggers();
+        Ok(databases.map(|(database, _)| database).collect())
+    }
+}
+
+fn rows(lines: &[EngineLogLine]) -> Result<RecordBatch> {
+    let texts = |text: fn(&EngineLogLine) -> &str| utf8(lines.iter().map(text));
+    table(vec![
+        (
+            "event_time",
+            false,
+            times(lines.iter().map(|line| line.time_ns)),
+        ),
+        ("trigger_name", false, texts(|line| &line.trigger)),
+        ("log_level", false, texts(|line| &line.level)),
+        ("log_text", false, texts(|line| &line.text)),
+    ])
+}
+
+#[async_trait]
+impl Source for Logs {
+    /// Costs 1 LIST for each database that is shown and 1 GET for each object that contains its newest lines; in
+    /// `_internal` also 1 GET of the root catalog.
+    async fn rows(&self, _: &[Expr]) -> Result<RecordBatch> {
+        let mut lines: Vec<EngineLogLine> = Vec::new();
+        for database in self.databases().await? {
+            let newest = self.logs().newest(database, SHOWN).await;
+            lines.extend(newest.map_err(external)?);
+            keep_log_lines(&mut lines, SHOWN);
+        }
+        rows(&lines)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&[])
+    }
+}

@@ -1,0 +1,99 @@
+//! `system.tables` of `_internal`: the tables of all databases including dropped ones, with the columns of InfluxDB 3.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::{common::Result, logical_expr::Expr};
+use neap_catalog::{Catalog, DatabaseEntry, Deletion, Table};
+
+use super::{
+    catalogs::{DATABASE_NAME, databases, is_gone},
+    columns::{booleans, counts, seconds_or_null, table, views},
+    source::{Source, Wanted},
+};
+use crate::scan::external;
+
+/// The tables of all databases.
+#[derive(Debug)]
+pub(super) struct Tables(pub(super) Arc<Catalog>);
+
+struct Row<'a> {
+    database: &'a DatabaseEntry,
+    table: &'a Table,
+}
+
+impl Row<'_> {
+    /// The deletion of the table or of its database.
+    fn deletion(&self) -> Option<Deletion> {
+        self.table.deletion().or(self.database.deletion)
+    }
+}
+
+fn rows(tables: &[Row<'_>]) -> Result<RecordBatch> {
+    let rows = || tables.iter();
+    let number = |number: fn(&Table) -> usize| counts(rows().map(|row| number(row.table) as u64));
+    table(vec![
+        (
+            DATABASE_NAME,
+            false,
+            views(rows().map(|row| &row.database.name)),
+        ),
+        (
+            "table_name",
+            false,
+            views(rows().map(|row| row.table.name())),
+        ),
+        ("column_count", false, number(|table| table.columns().len())),
+        (
+            "series_key_columns",
+            false,
+            views(rows().map(|row| row.table.tag_names().join(", "))),
+        ),
+        (
+            "last_cache_count",
+            false,
+            number(|table| table.last_caches().len()),
+        ),
+        (
+            "distinct_cache_count",
+            false,
+            number(|table| table.distinct_caches().len()),
+        ),
+        (
+            "deleted",
+            false,
+            booleans(rows().map(|row| row.deletion().is_some())),
+        ),
+        (
+            "hard_deletion_time",
+            true,
+            seconds_or_null(rows().map(|row| row.deletion()?.hard_delete_at)),
+        ),
+    ])
+}
+
+#[async_trait]
+impl Source for Tables {
+    /// Costs 1 GET of the root catalog, and 1 GET of the catalog of each database that passes the filters.
+    async fn rows(&self, filters: &[Expr]) -> Result<RecordBatch> {
+        let wanted = Wanted::of(DATABASE_NAME, filters);
+        let root = self.0.root(Duration::ZERO).await.map_err(external)?;
+        let databases = databases(&self.0, &root.value, &wanted).await?;
+        let tables = databases.iter().flat_map(|database| {
+            let tables = database.catalog.all_tables();
+            tables.map(|table| Row {
+                database: &database.entry,
+                table,
+            })
+        });
+        let there = tables.filter(|row| !is_gone(row.deletion()));
+        let mut tables: Vec<Row<'_>> = there.collect();
+        tables.sort_by_key(|row| (&row.database.name, row.table.name()));
+        rows(&tables)
+    }
+
+    fn empty(&self) -> Result<RecordBatch> {
+        rows(&[])
+    }
+}
