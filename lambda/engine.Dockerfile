@@ -1,8 +1,8 @@
-# The engine function as an image, with Python for plugins. From the root of the repository:
+# Image of the engine function, with Python for plugins. Run at the root of the repository:
 #
 #   docker build --file lambda/engine.Dockerfile --tag neap-engine .
 #
-# What plugins import goes into a virtual environment on top of it:
+# Packages for plugins go into a virtual environment in an image on top of it:
 #
 #   FROM neap-engine
 #   USER root
@@ -15,7 +15,7 @@ FROM rust:1.95-slim-trixie AS build
 WORKDIR /source
 COPY . .
 ARG NEAP_REVISION=
-# `dev` compiles in a fraction of the time, for a look at the image.
+# `dev` compiles much faster, for trying out the image.
 ARG PROFILE=lambda
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     cargo install --locked --path lambda --no-default-features --features engine --bin neap-lambda-engine \
@@ -25,6 +25,6 @@ FROM python:3.13-slim-trixie
 
 COPY --from=build /usr/local/bin/neap-lambda-engine /usr/local/bin/neap-lambda-engine
 
-# Lambda runs images as a user of its own, with /tmp to write to. The binary speaks with Lambda itself.
+# Lambda runs images as its own user, who can write to /tmp. The binary calls the Runtime API itself.
 USER 10001:10001
 ENTRYPOINT ["neap-lambda-engine"]

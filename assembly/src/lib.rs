@@ -1,14 +1,15 @@
-//! How functions are put together where one needs another.
+//! Connects functions that depend on each other.
 //!
-//! A function knows what is shared, and no other function. What it needs of another one it names as a trait of its own;
-//! here is what fills these traits, for the server and for the functions on their own (docs/decisions/0015).
+//! A function crate depends on the shared crates and on no other function. It declares each dependency on another
+//! function as a trait of its own; this crate implements these traits, for the server and for the standalone functions
+//! (docs/decisions/0015).
 //!
-//! | piece | what it puts together |
+//! | item | contents |
 //! |---|---|
-//! | [`PluginDatabase`] | queries and writes, for plugins |
-//! | [`Processing`] | the processing engine: plugins, the processes that they run in, and their database |
-//! | [`ProcessingOptions`] | its settings, as options of the server and of the engine function |
-//! | [`plugin_files`] | `system.plugin_files`, where no engine is |
+//! | [`PluginDatabase`] | queries and writes for plugins |
+//! | [`Processing`] | the processing engine: plugins, their worker processes, and their database |
+//! | [`ProcessingOptions`] | its settings, as command-line options of the server and of the engine function |
+//! | [`plugin_files`] | `system.plugin_files` for processes without an engine |
 
 mod plugin_database;
 mod plugin_files;

@@ -1,13 +1,15 @@
-//! The database as plugins have it: the query function and the write function of the same process, without HTTP.
+//! Gives plugins access to the database: calls the query function and the write function of the same process, without
+//! HTTP.
 //!
 //! ```text
-//! plugin ── query ──► places for plugins ──► places for queries ──► QueryEngine
+//! plugin ── query ──► permits for plugins ──► permits for queries ──► QueryEngine
 //!        └─ write ──► WriteService ──► group commit of the plugins' depth
 //! ```
 //!
-//! Nothing here is waited for by what a plugin holds: a request that made it run has a place among requests, which
-//! plugins take none of; a query that reads rows for a plugin waits for no other query. Plugins together take at most
-//! half of the places for queries, so that clients are answered however many plugins ask.
+//! No wait here can deadlock on a resource that a plugin holds. A request that triggered the plugin holds a request
+//! permit, and plugins take no request permits; a query that reads rows for a plugin waits for no other query. All
+//! plugins together take at most half of the query permits, so that clients are answered regardless of the number of
+//! plugin queries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,23 +23,23 @@ use neap_query::{QueryEngine, QueryError, QueryRequest};
 use neap_write::{Precision, WriteFailure, WriteOptions, WriteService};
 use tokio::sync::Semaphore;
 
-/// The longest that a query of a plugin waits for other queries of plugins.
+/// Maximum time that a plugin query waits for other plugin queries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// So long after its beginning, a write that failed for a reason that passes is not sent again.
+/// Time after the first attempt beyond which a write that failed with a retryable error is not retried.
 const LAST_ATTEMPT: Duration = Duration::from_secs(30);
 
-/// The functions of a process, as plugins use them.
+/// Query and write access to the database for the plugins of one process.
 #[derive(Debug)]
 pub struct PluginDatabase {
     writes: Arc<WriteService>,
     queries: Arc<QueryEngine>,
-    /// The queries of plugins that run at once.
+    /// Permits for concurrent plugin queries.
     places: Arc<Semaphore>,
 }
 
 impl PluginDatabase {
-    /// What plugins write goes through the one, and what they ask through the other.
+    /// Creates a database port that sends writes to `writes` and queries to `queries`.
     pub fn new(writes: Arc<WriteService>, queries: Arc<QueryEngine>) -> Self {
         let places = queries.settings().concurrent_queries.div_ceil(2).max(1);
         Self {
@@ -47,15 +49,15 @@ impl PluginDatabase {
         }
     }
 
-    /// Whether a write that failed may succeed when it is sent again, and after which pause. One that is in doubt is
-    /// sent again, too: points that have a time are the same then.
+    /// Returns the pause before a failed write is retried, or `None` if a retry can't succeed. A write whose outcome is
+    /// unknown is retried, too, because points with a timestamp overwrite themselves.
     fn pause(failure: &WriteFailure, attempt: u32) -> Option<Duration> {
         let pause = failure.retry_after()?;
         Some(pause.saturating_mul(2_u32.saturating_pow(attempt)))
     }
 }
 
-/// What a plugin is told of a query.
+/// Converts a query error into the error that the plugin receives.
 fn refusal(error: QueryError) -> PortError {
     PortError(match error {
         QueryError::ReadOnly => "plugins can't delete rows with a query".to_owned(),
@@ -63,7 +65,7 @@ fn refusal(error: QueryError) -> PortError {
     })
 }
 
-/// What a plugin is told of lines that are not stored.
+/// Converts a write failure into the error that the plugin receives.
 fn unwritten(database: &str, failure: &WriteFailure) -> PortError {
     PortError(match failure {
         WriteFailure::Catalog(CatalogError::Forbidden) => {
@@ -94,7 +96,7 @@ impl Database for PluginDatabase {
         let rows = self.queries.query(found.map_err(refusal)?, request).await;
         let rows = rows.map_err(refusal)?;
         let batches = rows.batches.map(move |batch| {
-            // The place is given back with the last of the rows, or with the interest in them.
+            // The permit is released with the last batch, or when the stream is dropped.
             let _place = &place;
             batch.map_err(refusal)
         });

@@ -1,7 +1,7 @@
-//! The files of plugins, for `system.plugin_files`.
+//! Lists the files of plugins for `system.plugin_files`.
 //!
-//! A trigger that runs what lies in the plugin folder has the files of that; one with pinned code has the files of an
-//! object, `plugins/<hash>/<file>`. Uploaded plugins that no trigger runs come last, under their own names.
+//! A trigger that runs code from the plugin folder lists the files of that folder. A trigger with pinned code lists the
+//! files of an object, `plugins/<hash>/<file>`. Uploaded plugins without a trigger come last, under their own names.
 
 use std::{
     collections::BTreeSet,
@@ -17,22 +17,22 @@ use neap_catalog::{Catalog, PluginEntry, RootCatalog, Trigger};
 use neap_engine::{CodeError, CodeSettings, PluginCode, files_on_disk};
 use neap_query::{PluginFile, PluginFiles, PluginFilesError};
 
-/// The files of the plugins of a cluster, for a process that does not run them.
+/// Creates a file lister for a process that does not run plugins.
 pub fn plugin_files(catalog: Arc<Catalog>, settings: CodeSettings) -> Arc<dyn PluginFiles> {
     let code = Arc::new(PluginCode::new(settings, Arc::clone(&catalog)));
     Arc::new(FilesOfPlugins { catalog, code })
 }
 
-/// The files of the plugins of a cluster, and of the plugin folder of this process.
+/// Lists the plugin files of a cluster and of the plugin folder of this process.
 #[derive(Debug)]
 pub(crate) struct FilesOfPlugins {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) code: Arc<PluginCode>,
 }
 
-/// A file of a plugin on disk.
+/// A plugin file on disk.
 struct Found {
-    /// Below the folder of the plugin; nothing of a plugin of one file.
+    /// Path relative to the plugin folder; empty for a single-file plugin.
     relative: PathBuf,
     path: PathBuf,
     bytes: u64,
@@ -40,7 +40,7 @@ struct Found {
 }
 
 impl FilesOfPlugins {
-    /// The files that a trigger runs.
+    /// Lists the files that a trigger runs.
     async fn of_trigger(
         &self,
         trigger: &Trigger,
@@ -52,7 +52,7 @@ impl FilesOfPlugins {
         }
         let laid_down = match self.code.on_disk(&trigger.plugin, trigger.code).await {
             Ok(laid_down) => laid_down,
-            // They lie in the plugin folder of another process, or did.
+            // The files are (or were) in the plugin folder of another process.
             Err(CodeError::NotFound(_) | CodeError::NoPluginFolder | CodeError::NoInit(_)) => {
                 return Ok(Vec::new());
             }
@@ -63,7 +63,7 @@ impl FilesOfPlugins {
         let file = |file: Found| {
             let name = named(&trigger.plugin, &file.relative.to_string_lossy());
             let (path, modified_ms) = match trigger.code {
-                // Where this process has laid it down, and when, is nobody's business.
+                // The local path and time of an unpacked object are internal; show those of the object.
                 Some(hash) => (path_in_bucket(hash, &name), millis(trigger.since)),
                 None => (file.path.display().to_string(), file.modified_ms),
             };
@@ -105,7 +105,7 @@ impl PluginFiles for FilesOfPlugins {
     }
 }
 
-/// The files of an uploaded plugin, as the catalog knows them.
+/// Lists the files of an uploaded plugin from its catalog entry.
 fn of_entry(plugin: &str, name: &str, entry: &PluginEntry) -> Vec<PluginFile> {
     let file = |path: &str, bytes: u64| {
         let name = match entry.is_package {
@@ -124,7 +124,7 @@ fn of_entry(plugin: &str, name: &str, entry: &PluginEntry) -> Vec<PluginFile> {
     files.map(|entry| file(&entry.path, entry.bytes)).collect()
 }
 
-/// The name of a file of a plugin: that of the plugin, and the path below its folder.
+/// Returns the displayed file name: the plugin's name followed by the path below its folder.
 fn named(plugin: &str, relative: &str) -> String {
     let plugin = plugin.trim_end_matches('/');
     match relative {
@@ -142,7 +142,7 @@ fn millis(time: StoreTime) -> i64 {
     time.micros().div_euclid(1_000)
 }
 
-/// The files of the plugin at a path.
+/// Lists the plugin files at a path.
 fn found(plugin: &Path) -> Result<Vec<Found>, CodeError> {
     let files = files_on_disk(plugin)?.into_iter();
     let files = files.map(|(path, metadata)| Found::new(plugin, path, &metadata));

@@ -1,4 +1,4 @@
-//! The processing engine of one process: where plugins come from, what runs them, and what they can do.
+//! Assembles the processing engine of one process: plugin sources, worker processes, and database access.
 //!
 //! ```text
 //! routes ──────┬──► PluginCode ──► plugin folder, bucket, repository
@@ -23,23 +23,23 @@ use neap_write::WriteService;
 
 use crate::{PluginDatabase, plugin_files::FilesOfPlugins};
 
-/// How plugins are kept, run and limited.
+/// Settings for storing, running and limiting plugins.
 #[derive(Clone, Debug)]
 pub struct ProcessingSettings {
-    /// How segments, schedules and requests become runs.
+    /// Settings for starting runs from segments, schedules and requests.
     pub engine: EngineSettings,
-    /// The processes. Their interpreter is that of the virtual environment of `packages`, and the plugin folder that of
-    /// `code`.
+    /// Settings of the worker processes. The interpreter is overridden by the virtual environment of `packages`, the
+    /// plugin folder by that of `code`.
     pub workers: WorkerSettings,
-    /// Where code is.
+    /// Locations of plugin code.
     pub code: CodeSettings,
-    /// How packages are installed.
+    /// Settings of the package installation.
     pub packages: PackageSettings,
-    /// The kinds of triggers that may be created; none: all of them.
+    /// Kinds of triggers that may be created; if empty, all kinds.
     pub allowed: Vec<TriggerKind>,
-    /// What bodies of requests to plugins may be.
+    /// Limits on the bodies of requests to plugins.
     pub body: BodyLimits,
-    /// How old a catalog may be that routes look names up in.
+    /// Maximum age of the catalog in which routes look up names.
     pub max_age: Duration,
 }
 
@@ -57,20 +57,20 @@ impl Default for ProcessingSettings {
     }
 }
 
-/// What a [`Processing`] is made of.
+/// Dependencies of a [`Processing`].
 #[derive(Debug)]
 pub struct ProcessingParts {
-    /// The catalogs, and the bucket with them.
+    /// The catalogs, including the bucket.
     pub catalog: Arc<Catalog>,
     /// The rules of the storage protocol.
     pub rules: Rules,
-    /// What reads segments: best the one whose cache queries use, too.
+    /// Reads segments; should share its cache with the queries.
     pub tail: TailReader,
-    /// Where plugins write.
+    /// Executes the writes of plugins.
     pub writes: Arc<WriteService>,
-    /// Where plugins ask.
+    /// Executes the queries of plugins.
     pub queries: Arc<QueryEngine>,
-    /// Where runs are counted.
+    /// Registry for the metrics of runs.
     pub metrics: Metrics,
     /// The settings.
     pub settings: ProcessingSettings,
@@ -84,7 +84,7 @@ pub struct Processing {
 }
 
 impl Processing {
-    /// Puts the engine together. Nothing runs yet.
+    /// Creates the engine. Starts nothing yet.
     pub fn new(parts: ProcessingParts) -> Self {
         let settings = parts.settings;
         let (catalog, queries) = (parts.catalog, parts.queries);
@@ -131,17 +131,17 @@ impl Processing {
         Self { engine, routes }
     }
 
-    /// What runs triggers.
+    /// Returns the engine that runs triggers.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
-    /// The routes of triggers, plugins, packages and dry runs, and those of plugins themselves.
+    /// Returns the HTTP routes for triggers, plugins, packages and dry runs, and those that plugins serve.
     pub fn routes(&self) -> Router {
         routes(self.routes.clone())
     }
 
-    /// Starts the interpreter once; its version.
+    /// Starts the interpreter once and returns its version.
     ///
     /// # Errors
     /// [`RunError::NoPython`]: plugins can't run.

@@ -1,4 +1,4 @@
-//! How plugins are run, as options: those of `neap serve`, and of the engine function.
+//! Command-line options for running plugins, shared by `neap serve` and the engine function.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,10 +12,10 @@ use neap_options::{parse_bytes, parse_count, parse_time};
 
 use crate::ProcessingSettings;
 
-/// The beginnings of the names of variables that can hold what options can.
+/// Prefixes of the environment variables that set options.
 const PREFIXES: [&str; 2] = ["NEAP_", "INFLUXDB3_"];
 
-/// Where plugins come from, and what they may use up.
+/// Options for plugin sources and resource limits.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessingOptions {
     /// The folder with plugins, which triggers name by their paths below it. What is uploaded is kept in the store
@@ -74,8 +74,8 @@ pub struct ProcessingOptions {
 }
 
 impl ProcessingOptions {
-    /// How plugins are run. They get neither the credentials that options can hold nor what `also_withheld` names of
-    /// the environment.
+    /// Converts the options into settings. Plugins receive neither the credentials that options can hold nor the
+    /// environment variables in `also_withheld`.
     pub fn settings(&self, body: BodyLimits, also_withheld: &[&str]) -> ProcessingSettings {
         let workers = WorkerSettings::default();
         let withheld_variables = withheld(&workers.withheld_variables, also_withheld);
@@ -111,7 +111,7 @@ impl ProcessingOptions {
     }
 }
 
-/// The names of credentials, under all names that they have as options, and the others.
+/// Returns the variable names of credentials with and without each prefix, followed by `others`.
 fn withheld(credentials: &[String], others: &[&str]) -> Vec<String> {
     let as_options = credentials
         .iter()
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_none_are_refused() {
+    fn invalid_values_are_refused() {
         for arg in [
             "--package-manager=conda",
             "--restrict-plugin-triggers-to=wal,cron",

@@ -29,16 +29,18 @@ use crate::{
     store::Opened,
 };
 
-/// How long before its end an invocation takes on nothing more: what is under way has to be committed, too.
+/// Time before the deadline of an invocation at which no new work starts, because work in progress must still be
+/// committed.
 const RESERVE: Duration = Duration::from_secs(5);
 
-/// How long before its end an invocation gives up what is under way, to say so.
+/// Time before the deadline of an invocation at which work in progress is abandoned, so that the failure can be
+/// reported.
 const ANSWER_RESERVE: Duration = Duration::from_millis(300);
 
-/// The least memory that is of use to a merge.
+/// Minimum memory for merges in bytes.
 const LEAST_MERGE_BYTES: u64 = 80 << 20;
 
-/// The options of the compact function.
+/// Options of the compact function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-compact")]
 pub struct CompactOptions {
@@ -54,7 +56,7 @@ impl AsRef<CommonOptions> for CompactOptions {
     }
 }
 
-/// The options of compaction.
+/// Options of flushes, merges, and garbage collection.
 #[derive(Args, Clone, Debug)]
 pub struct CompactionOptions {
     /// How long queries can ask for an earlier state: what was dropped is kept for so long
@@ -84,7 +86,7 @@ pub struct CompactionOptions {
     sqs_endpoint: Option<String>,
 }
 
-/// The function, once it has read the rules of the cluster.
+/// The compact function. It creates the compactor on first use, when it has read the rules of the cluster.
 #[derive(Debug)]
 pub struct CompactFunction {
     options: CompactOptions,
@@ -95,10 +97,10 @@ pub struct CompactFunction {
 }
 
 impl CompactFunction {
-    /// A function that has asked nothing of the store yet.
+    /// Creates the function without sending requests to the store.
     ///
     /// # Errors
-    /// The options can't be used.
+    /// An option is invalid.
     pub fn new(options: &CompactOptions, world: &World) -> Result<Self, OptionsError> {
         let opened = Opened::open(&options.common.store, world)?;
         let compaction = &options.compaction;
@@ -127,7 +129,7 @@ impl CompactFunction {
         self.opened.bucket.world()
     }
 
-    /// The compactor, for which the store is asked the first time.
+    /// Returns the compactor. The first call reads from the store.
     async fn compactor(&self) -> Result<&Compactor, Failure> {
         let made = self.compactor.get_or_try_init(|| self.assemble());
         made.await
@@ -158,7 +160,7 @@ impl CompactFunction {
             rules,
             flush: FlushLimits {
                 segment_bytes: (memory / 32).clamp(4 << 20, 64 << 20),
-                // The rows of a table, once more when they are folded, and as a section.
+                // A table's rows exist up to three times: as read, deduplicated, and encoded as a section.
                 table_bytes: memory / 10,
                 cached_bytes: memory / 16,
                 trust_store_clock: compaction.trust_store_clock,
@@ -175,10 +177,10 @@ impl CompactFunction {
         Ok(parts.assemble(self.dispatcher.clone()))
     }
 
-    /// Does what an event asks for, in the time that is left.
+    /// Handles an event within the time that is left.
     ///
     /// # Errors
-    /// It is not understood, or could not be done.
+    /// The event is invalid, or the work failed.
     pub async fn run(&self, event: CompactEvent, left: Duration) -> Result<Value, Failure> {
         let ends = self.world().clock.monotonic().saturating_add(left);
         match event {
@@ -203,7 +205,7 @@ impl CompactFunction {
         }
     }
 
-    /// Handles one of the function's own events, before `ends` by the monotonic clock.
+    /// Runs one task and ends before `ends` by the monotonic clock.
     async fn once(&self, event: &Event, ends: Duration) -> Result<Value, Failure> {
         let left = ends.saturating_sub(self.world().clock.monotonic());
         let limit = left.saturating_sub(RESERVE.max(left / 10));
@@ -220,7 +222,7 @@ impl CompactFunction {
         })
     }
 
-    /// Handles an event, and begins with nothing when the limit is over.
+    /// Runs one task. No new work starts after `limit`.
     async fn work(&self, event: &Event, limit: Duration) -> Result<Value, Failure> {
         let compactor = self.compactor().await?;
         let handled = compactor.handle(event, Some(limit)).await;
@@ -230,12 +232,12 @@ impl CompactFunction {
         })?;
         tell(event, &report, compactor);
         match (event, report.failures.first()) {
-            // What was committed stays. Only an invocation that fails is seen by the metrics of Lambda.
+            // Committed work is kept. The invocation must fail, because Lambda's metrics count only failed invocations.
             (_, Some((database, reason))) => Err(Failure {
                 kind: "Compaction",
                 message: failed(*database, reason, report.failures.len()),
             }),
-            // The queue sends it again.
+            // The queue sends the order again.
             (Event::Merge(_) | Event::Flush(_), None) if report.has_more() => Err(Failure {
                 kind: "Postponed",
                 message: "the order is left to another run".to_owned(),
@@ -252,7 +254,7 @@ fn out_of_time(reason: &str) -> Failure {
     }
 }
 
-/// A line of log with what metrics are made of.
+/// Logs the report with the fields from which metrics are derived.
 fn tell(event: &Event, report: &Report, compactor: &Compactor) {
     let debt = compactor.debt();
     for (database, reason) in &report.failures {
@@ -281,7 +283,7 @@ fn tell(event: &Event, report: &Report, compactor: &Compactor) {
     );
 }
 
-/// What an invocation failed with.
+/// Returns the error message of an invocation.
 fn failed(database: DatabaseId, reason: &str, failures: usize) -> String {
     match failures.saturating_sub(1) {
         0 => format!("database {database}: {reason}"),
@@ -289,7 +291,7 @@ fn failed(database: DatabaseId, reason: &str, failures: usize) -> String {
     }
 }
 
-/// What an invocation answers.
+/// Returns the result of an invocation as JSON.
 fn said(report: &Report) -> Value {
     json!({
         "flushes": report.flushes,
@@ -323,7 +325,7 @@ impl Function for CompactFunction {
     }
 }
 
-/// The binary.
+/// The `neap-lambda-compact` binary.
 #[derive(Debug)]
 pub struct CompactProgram;
 

@@ -1,4 +1,4 @@
-//! The engine function: plugins on requests, on schedules, and on new segments.
+//! The engine function: runs plugins on requests, on schedules, and on new segments.
 
 mod events;
 
@@ -33,22 +33,22 @@ use crate::{
     write::WritingOptions,
 };
 
-/// How long before the end of an invocation plugins end: what they have seen and logged is saved then.
+/// Time before the deadline of an invocation at which plugins stop. The rest is for saving their progress and logs.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// What plugins logged in answers to requests is saved when the last time is so long ago, and when the instance ends:
-/// the standard output has it in any case.
+/// Minimum time between two saves of plugin logs after responses to requests. Logs are also saved when the instance
+/// ends. Standard output has them in any case.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// For so long an answer waits for that at most.
+/// Maximum time that a response waits for saving plugin logs.
 const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long before the end of an invocation nothing is waited for any more.
+/// Time before the deadline of an invocation at which all waiting ends.
 const LAST_RESERVE: Duration = Duration::from_millis(300);
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
 
-/// The options of the engine function.
+/// Options of the engine function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-engine")]
 pub struct EngineOptions {
@@ -72,7 +72,7 @@ impl AsRef<CommonOptions> for EngineOptions {
     }
 }
 
-/// What runs plugins, once the catalog is there.
+/// Creates the processing engine on first use, when the catalog has been read.
 #[derive(Debug)]
 pub(crate) struct Parts {
     options: EngineOptions,
@@ -93,7 +93,7 @@ impl Parts {
         }
     }
 
-    /// The routes that are its own.
+    /// Returns the routes of the processing engine, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         Ok(self.processing().await?.routes())
     }
@@ -165,21 +165,21 @@ impl Served for Parts {
     }
 }
 
-/// The function.
+/// The engine function.
 #[derive(Debug)]
 pub struct EngineFunction {
     parts: Arc<Parts>,
     http: HttpFunction,
     home: Home,
-    /// When what plugins logged was saved last, by the monotonic clock.
+    /// Time of the last save of plugin logs, by the monotonic clock.
     saved: Mutex<Option<Duration>>,
 }
 
 impl EngineFunction {
-    /// A function that has asked nothing of the store yet.
+    /// Creates the function without sending requests to the store.
     ///
     /// # Errors
-    /// The options can't be used.
+    /// An option is invalid.
     pub fn new(options: &EngineOptions, world: &World) -> Result<Self, OptionsError> {
         options.writes.check()?;
         let opened = Opened::open(&options.common.store, world)?;
@@ -224,7 +224,7 @@ impl EngineFunction {
         let clock = &self.world().clock;
         let ends = clock.monotonic().saturating_add(left);
         let reply = self.http.handle(event, left).await?;
-        // What is not saved now is saved after a later answer, or when the instance ends.
+        // Logs that are not saved now are saved after a later response, or when the instance ends.
         let rest = ends.saturating_sub(clock.monotonic());
         let limit = rest.saturating_sub(LAST_RESERVE).min(SAVE_LIMIT);
         if let Some(processing) = self.parts.processing.get()
@@ -237,7 +237,7 @@ impl EngineFunction {
         Ok(reply)
     }
 
-    /// Saves what plugins logged, unless it takes too long: it is kept in memory then.
+    /// Saves plugin logs. If this takes longer than `limit`, the logs stay in memory.
     async fn save_logs(&self, engine: &Engine, limit: Duration) {
         match self.world().timeout(limit, engine.logs().save()).await {
             Some(Ok(())) => {}
@@ -256,10 +256,10 @@ impl EngineFunction {
         is_time
     }
 
-    /// Does what an event asks for that is no request, in the time that is left.
+    /// Handles an event that is not a request, within the time that is left.
     ///
     /// # Errors
-    /// It could not be done, or not all of it.
+    /// The work failed or is incomplete.
     pub async fn run(&self, event: EngineEvent, left: Duration) -> Result<Value, Failure> {
         let ids = match &event {
             EngineEvent::Messages(messages) => messages.iter().map(|one| one.id.clone()).collect(),
@@ -276,7 +276,7 @@ impl EngineFunction {
                 kind: "OutOfTime",
                 message: "the time was over before all was saved".to_owned(),
             }),
-            // All of them come again; what was saved of them does not run twice.
+            // The queue sends all of them again. Triggers do not run twice for segments whose progress was saved.
             false => Ok(unfinished(ids)),
         }
     }
@@ -321,7 +321,7 @@ impl EngineFunction {
         }
     }
 
-    /// The minute that has begun last, by the store's clock.
+    /// Returns the start of the current minute, by the store's clock.
     fn minute(&self) -> StoreTime {
         let wall = self.world().clock.wall_micros();
         let now = self.parts.opened.bucket.clock().now();
@@ -330,19 +330,19 @@ impl EngineFunction {
     }
 }
 
-/// Whether notifications call a bucket by this name: an access point has others.
+/// Returns whether notifications use this bucket name. For an access point they contain another name.
 fn has_own_name(bucket: &str) -> bool {
     !bucket.is_empty() && !bucket.starts_with("arn:") && !bucket.ends_with("-s3alias")
 }
 
-/// The answer to a queue all of whose messages are to come again.
+/// Builds the response to a queue that makes all its messages visible again.
 fn unfinished(ids: Vec<String>) -> Value {
     let failed = ids.into_iter().map(|id| json!({ "itemIdentifier": id }));
     json!({ "batchItemFailures": failed.collect::<Vec<_>>() })
 }
 
-/// The messages that are to come again: those with a segment that a trigger has not seen, and those that nobody
-/// understands, which end with the dead letters.
+/// Returns the messages that the queue must send again: those with a segment that some trigger has not processed, and
+/// those that cannot be parsed, which end in the dead-letter queue.
 fn failed(messages: Vec<Message>, delivered: &[Delivered]) -> Vec<Value> {
     let reason = |segment: &Named| {
         let is_it = |one: &&Delivered| (one.database, one.name) == *segment;
@@ -360,7 +360,7 @@ fn failed(messages: Vec<Message>, delivered: &[Delivered]) -> Vec<Value> {
     failed.collect()
 }
 
-/// What was done; an error if something went wrong.
+/// Returns the work done as JSON, or the first failure.
 fn said(reports: &[(&'static str, WorkReport)]) -> Result<Value, Failure> {
     for (work, report) in reports {
         tracing::info!(
@@ -420,7 +420,7 @@ impl Function for EngineFunction {
     }
 }
 
-/// The binary.
+/// The `neap-lambda-engine` binary.
 #[derive(Debug)]
 pub struct EngineProgram;
 

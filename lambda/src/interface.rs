@@ -1,23 +1,22 @@
-//! What a binary has to do with the outside: the variables that it reads, the routes that it serves, the events
-//! that it takes, what it does with which objects, and what it asks of AWS.
+//! The external interface of a binary: its environment variables, routes, event sources, store access, and AWS calls.
 //!
-//! Each binary shows it with `--print-interface`, as JSON, so that a deployment can be compared with it.
+//! `--print-interface` prints it as JSON, so that a deployment can be checked against it.
 
 use clap::{Arg, Command};
 use neap_bucket::variables_of;
 use serde::Serialize;
 
-/// A method and a path.
+/// An HTTP method and a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// The method; `ANY` for all of them.
+    /// The method; `ANY` means all methods.
     pub method: &'static str,
-    /// The path, as API Gateway writes it; `{proxy+}` stands for the rest of it.
+    /// The path in API Gateway's syntax; `{proxy+}` matches the rest of the path.
     pub path: &'static str,
 }
 
 impl Route {
-    /// A route.
+    /// Creates a route.
     pub const fn new(method: &'static str, path: &'static str) -> Self {
         Self { method, path }
     }
@@ -27,33 +26,33 @@ impl Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "source", rename_all = "lowercase")]
 pub enum Source {
-    /// Requests by HTTP: API Gateway (HTTP and REST APIs), function URLs, load balancers.
+    /// HTTP requests: API Gateway (HTTP and REST APIs), function URLs, load balancers.
     Http,
-    /// A scheduler, which sends this as the whole event.
+    /// A scheduler that sends this input as the whole event.
     Schedule {
         /// The event.
         input: ScheduleInput,
     },
-    /// A queue.
+    /// An SQS queue.
     Sqs {
-        /// What its messages are.
+        /// Description of its messages.
         carries: &'static str,
     },
     /// Notifications of a bucket, directly or through EventBridge.
     S3,
 }
 
-/// What a scheduler sends.
+/// The input of a scheduled event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ScheduleInput {
-    /// What is to be done.
+    /// The task.
     pub event: &'static str,
 }
 
-/// What is done with objects, in the words of the IAM policies of S3.
+/// An operation on objects, named after the action in S3's IAM policies.
 ///
-/// Any function may be told that an object is missing, which S3 only tells those who may list the bucket
-/// (`s3:ListBucket` without a condition on the prefix); others are told that they may not read it.
+/// Every function must be able to learn that an object is missing. S3 answers 404 only if the caller may list the
+/// bucket (`s3:ListBucket` without a condition on the prefix), otherwise 403.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -70,7 +69,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The name in IAM policies.
+    /// Returns the name in IAM policies.
     pub fn iam(self) -> &'static str {
         match self {
             Self::Get => "s3:GetObject",
@@ -82,34 +81,34 @@ impl Action {
     }
 }
 
-/// What is done with the objects below a prefix.
+/// The operations on objects with a common prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What their keys begin with.
+    /// Prefix of the keys.
     pub prefix: &'static str,
-    /// What is done with them.
+    /// The operations.
     pub actions: &'static [Action],
 }
 
-/// What a binary declares of itself.
+/// The interface that a binary declares.
 #[derive(Clone, Copy, Debug)]
 pub struct Interface {
-    /// The name of the function: that of the binary without `neap-lambda-`.
+    /// The name of the function: the binary's name without `neap-lambda-`.
     pub function: &'static str,
     /// The routes.
     pub routes: &'static [Route],
     /// The sources of events.
     pub events: &'static [Source],
-    /// What it does with objects.
+    /// The operations on objects in the store.
     pub store: &'static [Access],
-    /// Other actions that it asks AWS for, as in IAM policies.
+    /// Other AWS actions that the function calls, named as in IAM policies.
     pub calls: &'static [&'static str],
 }
 
-/// An option.
+/// An option, as printed.
 #[derive(Serialize)]
 struct ShownOption {
-    /// The variables that stand for it: of several that are set, the first counts.
+    /// The environment variables of the option. If several are set, the first one counts.
     names: Vec<String>,
     about: String,
     default: Option<String>,
@@ -146,10 +145,10 @@ struct Shown<'a> {
 }
 
 impl Interface {
-    /// The interface of a binary with these options, as JSON.
+    /// Returns the interface of a binary with these options as JSON.
     ///
     /// # Errors
-    /// None that the parts of an interface could cause.
+    /// Serialization failed, which no declared interface causes.
     pub fn to_json(&self, options: &Command) -> Result<String, serde_json::Error> {
         let flags = options
             .get_arguments()
@@ -177,7 +176,7 @@ impl Interface {
     }
 }
 
-/// The variable that the documentation names for an option.
+/// Returns the environment variable that the documentation uses for an option.
 fn variable(arg: &Arg) -> Option<String> {
     let declared = arg.get_env().and_then(|name| name.to_str());
     let own = || variables_of(arg).into_iter().next();

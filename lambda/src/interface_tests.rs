@@ -1,4 +1,4 @@
-//! What is declared is what the routers serve.
+//! Checks that the declared routes are the routes that the routers serve.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,17 @@ use crate::{
     write::{WriteProgram, Writes},
 };
 
-/// The methods that a route may have. `HEAD` comes with `GET`, and `OPTIONS` is answered for all routes.
+/// HTTP methods that a route may have. `GET` includes `HEAD`, and all routes answer `OPTIONS`.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 
-/// Methods and paths.
+/// Pairs of a method and a path.
 type Routes = BTreeSet<(&'static str, String)>;
 
-/// Marks an answer as that to a request which no route takes.
+/// Marks the response to a request that matches no route.
 #[derive(Clone, Copy, Debug)]
 struct NoRoute;
 
-/// The options of a function over a directory, and its store.
+/// Returns the options of a function whose store is a directory, and that store.
 fn open<P: Program>(place: &TempDir) -> (P::Options, Opened) {
     let path = place.path().display().to_string();
     let arguments = ["neap", "--object-store", "file", "--data-dir", &path];
@@ -39,7 +39,7 @@ fn open<P: Program>(place: &TempDir) -> (P::Options, Opened) {
     (options, opened)
 }
 
-/// The paths of a router, as API Gateway writes them. axum shows them for debugging, and nowhere else.
+/// Returns the paths of a router in API Gateway's syntax. axum exposes them only in its `Debug` output.
 fn paths(router: &Router) -> BTreeSet<String> {
     let shown = format!("{router:?}");
     let quoted = shown.split("): \"/").skip(1);
@@ -51,7 +51,7 @@ fn paths(router: &Router) -> BTreeSet<String> {
     paths
 }
 
-/// The routes of a router.
+/// Returns the routes that a router serves.
 async fn served(routes: Router, opened: &Opened) -> Routes {
     let routes = routes.merge(care_routes(opened));
     let paths = paths(&routes);
@@ -75,7 +75,7 @@ async fn served(routes: Router, opened: &Opened) -> Routes {
     served
 }
 
-/// The routes that a function declares.
+/// Returns the routes that a function declares.
 fn declared(routes: &[Route]) -> Routes {
     let mut declared = Routes::new();
     for route in routes {

@@ -1,14 +1,14 @@
-//! The functions on AWS Lambda: the routers and jobs of `functions/`, with events in place of connections.
+//! Neap's functions on AWS Lambda: they pass events to the routers and jobs of `functions/`.
 //!
-//! | binary | events | what it does |
+//! | binary | events | purpose |
 //! |---|---|---|
-//! | `neap-lambda-write` | HTTP | takes writes, and changes databases, tables, caches, tokens |
+//! | `neap-lambda-write` | HTTP | accepts writes; changes databases, tables, caches, and tokens |
 //! | `neap-lambda-query` | HTTP | answers queries |
-//! | `neap-lambda-compact` | schedules, merge orders of a queue | flushes, merges, collects garbage |
+//! | `neap-lambda-compact` | schedules, flush and merge orders from a queue | flushes, merges, collects garbage |
 //! | `neap-lambda-engine` | HTTP, schedules, notifications of new segments | runs plugins |
 //!
-//! All that a binary needs comes from the environment; `--print-interface` shows it, with the rest of what a
-//! deployment has to know.
+//! A binary reads all its options from the environment. `--print-interface` prints them together with the other facts
+//! that a deployment needs.
 
 #[cfg(feature = "compact")]
 pub mod compact;
@@ -28,10 +28,10 @@ pub mod store;
 #[cfg(feature = "write")]
 pub mod write;
 
-/// The version of Neap.
+/// Version of Neap.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The revision that the binary was built from, if the build said so.
+/// Git revision of the binary, or zeros if the build did not set `NEAP_REVISION`.
 pub const REVISION: &str = match option_env!("NEAP_REVISION") {
     Some(revision) => revision,
     None => "0000000",

@@ -1,4 +1,4 @@
-//! Logs: lines of JSON on the standard output, from where Lambda takes them.
+//! Logging: JSON lines on standard output, which Lambda collects.
 
 use std::str::FromStr;
 
@@ -9,10 +9,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// What events look like is logged by this crate, tokens and all, at its finest level.
+/// Crate that logs whole events, including tokens, at its finest level.
 const RUNTIME: &str = "lambda_runtime";
 
-/// What is logged: what the option says, but never the events themselves.
+/// Parses the filter option and limits `lambda_runtime` to `INFO`, because that crate logs whole events below that
+/// level.
 fn filter(text: &str) -> Result<Targets, String> {
     let asked = Targets::from_str(text).map_err(|error| error.to_string())?;
     let others = asked
@@ -25,10 +26,10 @@ fn filter(text: &str) -> Result<Targets, String> {
         .with_target(RUNTIME, LevelFilter::INFO))
 }
 
-/// Starts logging; once in a process.
+/// Starts logging. Call it once per process.
 ///
 /// # Errors
-/// The filter can't be understood.
+/// The filter is invalid.
 pub fn start(text: &str) -> Result<(), String> {
     let lines = fmt::layer()
         .json()
@@ -38,7 +39,7 @@ pub fn start(text: &str) -> Result<(), String> {
     let registry = tracing_subscriber::registry()
         .with(filter(text)?)
         .with(lines);
-    // Somebody else in this process logs already, as tests may.
+    // In tests, another subscriber may already be set in this process.
     registry.try_init().ok();
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Options, all of them from the environment: the same as those of `neap serve`, and a few that only make sense
-//! on Lambda. Each flag stands for the variables `NEAP_…` and `INFLUXDB3_…` of its name.
+//! Options, all read from the environment: those of `neap serve`, and a few that apply only to Lambda. Each flag can be
+//! set by the variables `NEAP_…` and `INFLUXDB3_…` of its name.
 
 mod access;
 mod limits;
@@ -16,40 +16,40 @@ pub use neap_options::{parse_bytes, parse_count, parse_duration, parse_time};
 pub use self::plugins::PluginOptions;
 pub use self::{access::AccessOptions, limits::LimitOptions};
 
-/// The longest that a link is good for.
+/// Maximum lifetime of a link to a stored response.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An amount of memory: a share of that of the function has 4 MiB at least.
+/// An amount of memory. A percentage refers to the function's memory and results in at least 4 MiB.
 pub type MemoryAmount = neap_options::MemoryAmount<{ 4 << 20 }>;
 
-/// What a function says of its configuration, when it can't be used.
+/// Error in the configuration of a function.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    /// A variable has a value that can't be understood.
+    /// A variable has an invalid value.
     #[error("{0}")]
     Variable(#[from] clap::Error),
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] neap_bucket::StoreConfigError),
-    /// An option can't be used as it is.
+    /// An option has an unusable value.
     #[error("--{option}: {reason}")]
     Unusable {
-        /// Its name.
+        /// The name of the option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The instance is a copy of another one.
+    /// The instance is restored from a SnapStart snapshot.
     #[error(
         "SnapStart is not supported: copies of an instance would give the same name to different data"
     )]
     SnapStart,
-    /// The engine of queries can't be started.
+    /// The query engine can't be started.
     #[error("queries can't be answered: {0}")]
     Queries(String),
 }
 
-/// The options of every function.
+/// Options of every function.
 #[derive(Args, Clone, Debug)]
 pub struct CommonOptions {
     /// What to log, such as `info` or `warn,neap_compact=debug`
@@ -74,24 +74,24 @@ pub struct CommonOptions {
     )]
     pub function_concurrency: usize,
 
-    /// Where the data are
+    /// Options of the store.
     #[command(flatten)]
     pub store: StoreConfig,
 }
 
 impl CommonOptions {
-    /// A share of the memory of the function, and not less than 4 MiB.
+    /// Returns a percentage of the function's memory in bytes, at least 4 MiB.
     pub fn memory_percent(&self, percent: u8) -> usize {
         MemoryAmount::Percent(percent).bytes_of(self.memory_bytes())
     }
 
-    /// The memory of the function.
+    /// Returns the function's memory in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.function_memory.saturating_mul(1 << 20)
     }
 }
 
-/// The options of functions that answer HTTP.
+/// Options of functions that answer HTTP.
 #[derive(Args, Clone, Debug)]
 pub struct HttpOptions {
     /// Answer in pieces as they come, up to the 200 MB that AWS streams: only where the function is invoked so
@@ -117,15 +117,15 @@ pub struct HttpOptions {
     pub base_path: String,
 }
 
-/// The command whose flags are the options of a function, for its interface.
+/// Returns the command whose flags are the options of a function, for its interface.
 pub fn command<T: Parser>() -> Command {
     T::command()
 }
 
-/// The options of a function, from the environment.
+/// Reads the options of a function from the environment.
 ///
 /// # Errors
-/// A variable has a value that can't be understood, or says that instances start from a snapshot.
+/// A variable has an invalid value, or the function uses SnapStart.
 pub fn from_environment<T: Parser>() -> Result<T, OptionsError> {
     match std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {
         Ok("snap-start") => Err(OptionsError::SnapStart),
@@ -133,18 +133,18 @@ pub fn from_environment<T: Parser>() -> Result<T, OptionsError> {
     }
 }
 
-/// The options of a function as flags, over those of the environment.
+/// Parses the options of a function from flags; the environment supplies those that are missing.
 ///
 /// # Errors
-/// A flag is unknown, or has a value that can't be understood.
+/// A flag is unknown, or has an invalid value.
 pub fn parse<T: Parser>(arguments: &[&str]) -> Result<T, OptionsError> {
     let command = with_environment(T::command());
     let matches: ArgMatches = command.try_get_matches_from(arguments)?;
     Ok(<T as FromArgMatches>::from_arg_matches(&matches)?)
 }
 
-/// The time that a link to an answer is good for: answers are kept for a day at least, and stores sign nothing for more
-/// than seven.
+/// Parses the lifetime of a link to a stored response. The maximum is 1 day, because responses are kept for at least 1
+/// day. Stores sign URLs for at most 7 days.
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
     let time = parse_time(text).map_err(|error| error.to_string())?;
     match time <= LONGEST_LIFETIME {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_good_for_a_day_at_most() {
+    fn a_link_is_valid_for_at_most_one_day() {
         assert_eq!(parse_lifetime("1d"), Ok(LONGEST_LIFETIME));
         for (text, expected) in [
             ("25h", "a time of at most 1 day is expected"),

@@ -31,10 +31,10 @@ use crate::{
     write::WritingOptions,
 };
 
-/// The disk that spilling may use: of the 512 MB that a function has at least.
+/// Maximum disk space for spilling in bytes: part of the 512 MB that every function has.
 const SPILL_BYTES: u64 = 384 << 20;
 
-/// The options of the query function.
+/// Options of the query function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-query")]
 pub struct QueryOptions {
@@ -56,7 +56,7 @@ impl AsRef<CommonOptions> for QueryOptions {
     }
 }
 
-/// The options of whoever answers queries.
+/// Options of functions that answer queries.
 #[derive(Args, Clone, Debug)]
 pub struct QueryingOptions {
     /// How long a query may take, from its start to the end of its answer; never longer than the function has
@@ -88,7 +88,7 @@ pub struct QueryingOptions {
     pub(crate) disable_caches: bool,
 }
 
-/// What answers queries, and where it reads from.
+/// Builds a query engine from the options and the store.
 #[derive(Debug)]
 pub(crate) struct Querying<'a> {
     pub(crate) common: &'a CommonOptions,
@@ -115,7 +115,7 @@ impl Querying<'_> {
             use_caches: !queries.disable_caches,
             partitions: thread::available_parallelism().map_or(1, usize::from),
             timeout: queries.query_timeout,
-            // An answer is in memory once more while it is sent.
+            // A response is in memory a second time while it is sent.
             pretty_bytes: percent(5),
             max_rows: queries.max_result_rows.map(|rows| rows as u64),
             concurrent_queries: queries.max_concurrent_queries.max(1),
@@ -127,7 +127,7 @@ impl Querying<'_> {
         }
     }
 
-    /// The engine, without anybody who deletes rows.
+    /// Builds the engine. It can't delete rows yet.
     pub(crate) fn engine(&self, tail: TailReader, rules: Rules) -> Result<QueryEngine, QueryError> {
         let (bucket, catalog) = (&self.opened.bucket, self.catalog);
         let settings = self.settings();
@@ -157,7 +157,7 @@ impl Querying<'_> {
         )
     }
 
-    /// What reads tails.
+    /// Creates the reader of tails.
     pub(crate) fn tail(&self) -> TailReader {
         let settings = TailSettings {
             cache_bytes: self.common.memory_percent(5) as u64,
@@ -167,7 +167,7 @@ impl Querying<'_> {
     }
 }
 
-/// What a body that ended before its end is answered with.
+/// Returns the error for a response body that broke off.
 pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     match error.downcast::<QueryError>() {
         Ok(error) => ApiError::from(*error),
@@ -175,7 +175,7 @@ pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     }
 }
 
-/// The routes of the query function, once the catalog is there.
+/// Creates the routes of the query function on first use, when the catalog has been read.
 #[derive(Debug)]
 pub(crate) struct Queries {
     options: QueryOptions,
@@ -194,7 +194,7 @@ impl Queries {
         }
     }
 
-    /// The routes that are its own.
+    /// Returns the routes of the query engine, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(unopened)?;
         let QueryOptions {
@@ -244,7 +244,7 @@ impl Served for Queries {
     }
 }
 
-/// The binary.
+/// The `neap-lambda-query` binary.
 #[derive(Debug)]
 pub struct QueryProgram;
 
@@ -273,7 +273,7 @@ impl Program for QueryProgram {
     }
 }
 
-/// What queries do with objects. Deletes of rows are segments of the tail.
+/// Store access of the query function. It puts segments into the tail because it can delete rows.
 const QUERY_ACCESS: &[Access] = &[
     Access {
         prefix: "catalog",

@@ -1,4 +1,4 @@
-//! What all functions that answer HTTP have in common: what is put around their routes, and how they begin.
+//! Common parts of all functions that answer HTTP: their outer layers, their monitoring routes, and their start.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     store::Opened,
 };
 
-/// The routes by which a function is looked after: those of [`care_routes`].
+/// Monitoring routes, as [`care_routes`] serves them.
 pub(crate) const CARE_ROUTES: [Route; 5] = [
     Route::new("GET", "/health"),
     Route::new("GET", "/api/v1/health"),
@@ -26,13 +26,13 @@ pub(crate) const CARE_ROUTES: [Route; 5] = [
     Route::new("GET", "/metrics"),
 ];
 
-/// The routes by which a function is looked after.
+/// Returns the monitoring routes: health checks and metrics.
 pub(crate) fn care_routes(opened: &Opened) -> Router {
     let server = Server::new(VERSION, REVISION, opened.bucket.world());
     health_routes(server).merge(metrics_routes(opened.metrics.clone()))
 }
 
-/// Routes of a function with what every answer has, and those by which it is looked after.
+/// Adds the monitoring routes and the layers that apply to every response.
 pub(crate) fn finished(
     routes: Router,
     opened: &Opened,
@@ -50,18 +50,18 @@ pub(crate) fn finished(
     finish(routes.merge(care_routes(opened)), common)
 }
 
-/// What is answered while the catalog can't be read.
+/// Returns the response while the catalog can't be read.
 pub(crate) fn unopened(error: CatalogError) -> ApiError {
     tracing::warn!(%error, "the catalog can't be read");
     ApiError::from(error)
 }
 
-/// What a body that ended before its end is answered with.
+/// Returns the error for a response body that broke off.
 pub(crate) fn fault_of_body(error: BoxError) -> ApiError {
     ApiError::text(Kind::Internal, error.to_string())
 }
 
-/// A function that answers requests, and nothing else.
+/// A function that only answers HTTP requests.
 pub(crate) struct OnlyHttp(pub(crate) HttpFunction);
 
 #[async_trait]

@@ -1,9 +1,10 @@
-//! The events under way when an instance is to end.
+//! Tracks the events in flight while an instance shuts down.
 //!
-//! `lambda_runtime` asks for the next event as soon as one is answered, and drops what is under way when its loop is
-//! dropped. So the loop goes on until the process ends, and here events are counted from their arrival until their answer
-//! has been taken; once the end has begun, whoever has answered an event never gets to ask for another. What a request for
-//! an event that was under way then still brings is an event like others.
+//! `lambda_runtime` requests the next event as soon as one is answered, and drops events in flight when its loop is
+//! dropped. Therefore the loop runs until the process ends, and this layer counts events from their arrival until
+//! Lambda has accepted their response. After shutdown begins, a worker that has answered an event never requests
+//! another one. A request for an event that is already pending may still return one; it is handled like any other
+//! event.
 
 use std::{
     sync::Arc,
@@ -15,17 +16,17 @@ use lambda_runtime::LambdaInvocation;
 use tokio::sync::watch;
 use tower::{Layer, Service};
 
-/// How far the end of an instance has come.
+/// Phase of the shutdown of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Serving,
-    /// No events are asked for any more; those under way end by themselves.
+    /// The instance requests no more events; events in flight finish by themselves.
     Draining,
-    /// Those that are still under way are given up.
+    /// Events that are still in flight are aborted.
     GivingUp,
 }
 
-/// What events and whoever ends the instance know of each other. Cloning shares it.
+/// Shutdown state shared by event handlers and the code that stops the instance. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     phase: Arc<watch::Sender<Phase>>,
@@ -33,7 +34,7 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Of an instance that serves.
+    /// Creates the state of an instance that serves events.
     pub(crate) fn new() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Serving)),
@@ -41,24 +42,24 @@ impl Shutdown {
         }
     }
 
-    /// Has nobody ask for another event.
+    /// Stops workers from requesting more events.
     pub(crate) fn begin(&self) {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Has all events answered that are still under way.
+    /// Makes all events in flight return an error response.
     pub(crate) fn give_up(&self) {
         self.phase.send_replace(Phase::GivingUp);
     }
 
-    /// Waits until no event is under way.
+    /// Waits until no event is in flight.
     pub(crate) async fn drained(&self) {
         let mut under_way = self.under_way.subscribe();
-        // The sender is `self`, so it does not go away.
+        // `self` holds the sender, so the channel stays open.
         drop(under_way.wait_for(|events| *events == 0).await);
     }
 
-    /// Waits until events under way are given up.
+    /// Waits until events in flight are to be aborted.
     pub(crate) async fn given_up(&self) {
         let mut phase = self.phase.subscribe();
         drop(phase.wait_for(|phase| *phase == Phase::GivingUp).await);
@@ -69,7 +70,7 @@ impl Shutdown {
     }
 }
 
-/// An event under way.
+/// An event in flight; the counter decreases when it is dropped.
 struct UnderWay(Shutdown);
 
 impl UnderWay {
@@ -96,7 +97,7 @@ impl<S> Layer<S> for Shutdown {
     }
 }
 
-/// Handles events and posts the answers, as `inner` does, and counts them.
+/// A tower service that counts the events in flight around `inner`, which handles events and posts the responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracked<S> {
     inner: S,
@@ -125,7 +126,7 @@ where
             let answered = answered.await;
             drop(under_way);
             if shutdown.has_begun() {
-                // Whoever waits for this asks for an event next.
+                // The caller would request the next event when this future completes.
                 pending::<()>().await;
             }
             answered

@@ -1,11 +1,11 @@
-//! The life of an instance.
+//! The life cycle of an instance.
 //!
 //! ```text
-//!   configuration ── extension registered ∥ what the first event needs read ── event, event, … ── SIGTERM
+//! configuration ── registers extension ∥ reads what the first event needs ── event, event, … ── SIGTERM
 //! ```
 //!
-//! What fails at the start does not end the instance: an event is then answered with what is wrong, or the store
-//! is asked again. Lambda freezes an instance between events, so nothing is left under way after an answer.
+//! A failure at the start does not end the instance. Instead, events are answered with the error, or the next event
+//! reads from the store again. Lambda freezes an instance between events, so no work continues after a response.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -32,55 +32,54 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// The longest that an instance waits before its first event for what that will need anyway. What is still under
-/// way then is given up, so that nothing is frozen with it.
+/// Maximum time that an instance warms up before its first event. Work that is still running then is cancelled, so that
+/// it is not frozen halfway.
 const WARM_LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest that the extension takes to be registered. Without it instances only end without a warning.
+/// Maximum time for registering the extension. Without the extension, the instance receives no SIGTERM.
 const REGISTER_LIMIT: Duration = Duration::from_secs(2);
 
-/// What Lambda leaves between SIGTERM and the end is half a second. So long is waited for events that are on their way to the
-/// instance, ...
+/// Lambda kills an instance 500 ms after SIGTERM. This part of the time is for events that are about to arrive.
 const ARRIVAL: Duration = Duration::from_millis(50);
 
-/// ... so long for those under way to end, ...
+/// Part of the 500 ms for events in flight to finish.
 const DRAIN_LIMIT: Duration = Duration::from_millis(200);
 
-/// ... so long are those given up that are still under way, ...
+/// Part of the 500 ms for answering the events that are aborted.
 const GIVE_UP_LIMIT: Duration = Duration::from_millis(50);
 
-/// ... and so long is brought to an end what may be lost otherwise.
+/// Part of the 500 ms for saving state that would be lost.
 const STOP_LIMIT: Duration = Duration::from_millis(100);
 
-/// What is told to whoever asked for what was given up.
+/// Error message for requests that were aborted.
 const ENDED: &str = "the instance ended; whether it was done is not known";
 
-/// How long they wait before they ask again.
+/// Time after which clients should retry an aborted request.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The extension that makes Lambda send SIGTERM.
+/// Name of the extension. Lambda sends SIGTERM only to instances with an extension.
 const EXTENSION: &str = "_neap-shutdown";
 
-/// What an event is answered with, if not in pieces.
+/// The result of an event, if it is not streamed.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Output {
-    /// An answer to a request.
+    /// The response to a request.
     Http(Box<Answer>),
-    /// What was done.
+    /// A report of the work done.
     Json(serde_json::Value),
 }
 
-/// What an event is answered with.
+/// The result of an event, buffered or streamed.
 pub type Reply = FunctionResponse<Output, ReplyStream>;
 
-/// Why an event failed. Lambda repeats it, or what sent it does, as far as they do so.
+/// Failure of an event. Lambda or the event's source may retry the event.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// Kind of the failure.
     pub kind: &'static str,
-    /// What happened.
+    /// Description of the failure.
     pub message: String,
 }
 
@@ -102,49 +101,51 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// A function: what becomes of events.
+/// A Lambda function: handles events.
 #[async_trait]
 pub trait Function: Send + Sync + 'static {
-    /// Reads what the first event will need, whatever it is.
+    /// Reads everything that any first event will need.
     async fn warm(&self);
 
-    /// Handles an event in the time that is left.
+    /// Handles an event within the time that is left.
     ///
     /// # Errors
-    /// It is none that the function understands, or it could not be done.
+    /// The function does not support the event, or the work failed.
     async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure>;
 
-    /// Whether requests are answered in pieces, all of them: whoever waits for those can't read anything else.
+    /// Returns whether the function streams its responses to requests. If so, it streams all of them, because the
+    /// gateway can't read a buffered one.
     fn streams(&self) -> bool {
         false
     }
 
-    /// Has no event wait for others any more: none will come.
+    /// Flushes waiting batches and disables batching. No more events will arrive.
     fn begin_shutdown(&self) {}
 
-    /// Brings to an end what may be lost otherwise; briefly. No event is under way then that could still be answered.
+    /// Saves state that would be lost. It must be quick. No event in flight can be answered any more.
     async fn stop(&self) {}
 }
 
 /// A binary.
 pub trait Program {
-    /// Its options.
+    /// Options of the binary.
     type Options: Parser + AsRef<CommonOptions>;
 
-    /// What it has to do with the outside.
+    /// The interface for deployments.
     const INTERFACE: Interface;
 
-    /// The function. Asks nothing of the store.
+    /// Creates the function without sending requests to the store.
     ///
     /// # Errors
-    /// The options can't be used.
+    /// An option is invalid.
     fn open(options: &Self::Options, world: &World) -> Result<Arc<dyn Function>, OptionsError>;
 }
 
-/// The stack of a thread: a long statement is planned by recursion. What is not used takes no memory.
+/// Stack of a thread in bytes. It is large because the planner recurses for long statements. Unused stack takes no
+/// memory.
 const THREAD_STACK_BYTES: usize = 128 << 20;
 
-/// Runs a binary until Lambda ends it.
+/// Runs a binary until Lambda ends the process.
 pub fn run<P: Program>() -> ExitCode {
     if std::env::args().any(|argument| argument == "--print-interface") {
         return print_interface::<P>();
@@ -164,7 +165,7 @@ pub fn run<P: Program>() -> ExitCode {
     let served = match runtime {
         Ok(runtime) => {
             let served = runtime.block_on(serve::<P>());
-            // What was given up may compute for a while yet.
+            // Aborted work may still compute for a while.
             runtime.shutdown_background();
             served.map_err(|error| error.to_string())
         }
@@ -179,8 +180,8 @@ pub fn run<P: Program>() -> ExitCode {
     }
 }
 
-/// The threads of an instance, beside those of queries: one more than it has processors. When merges or what comes with
-/// writes compute on all of these, somebody has to notice that the time is over.
+/// Number of threads of the async runtime, without the query threads: one more than there are processors. Merges and
+/// writes may keep all processors busy, and one thread must be free to enforce the deadline.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
@@ -204,7 +205,7 @@ fn print_interface<P: Program>() -> ExitCode {
     }
 }
 
-/// The function as the environment configures it, or one that says that it is not configured.
+/// Creates the function from the environment. If the configuration is invalid, returns one that answers with an error.
 fn configured<P: Program>(world: &World) -> Arc<dyn Function> {
     let opened = options::from_environment::<P::Options>().and_then(|options| {
         let common: &CommonOptions = options.as_ref();
@@ -255,7 +256,7 @@ async fn serve<P: Program>() -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends what is under way, as far as there is time for it.
+/// Finishes events in flight, as far as time allows.
 async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
     shutdown.begin();
     function.begin_shutdown();
@@ -271,7 +272,7 @@ async fn stop(function: &dyn Function, world: &World, shutdown: &Shutdown) {
     }
 }
 
-/// Registers an extension that wants no events: only instances with one are told of their end.
+/// Registers an extension without events, because Lambda sends SIGTERM only to instances with an extension.
 async fn register() -> Result<(), String> {
     let extension = Extension::new()
         .with_events(&[])
@@ -280,7 +281,7 @@ async fn register() -> Result<(), String> {
         .register()
         .await
         .map_err(|error| error.to_string())?;
-    // It waits for an event that never comes.
+    // The extension waits for an event that never arrives.
     tokio::spawn(async move {
         if let Err(error) = extension.run().await {
             tracing::debug!(error, "the extension ended");
@@ -289,8 +290,8 @@ async fn register() -> Result<(), String> {
     Ok(())
 }
 
-/// Handles an event, whatever it makes the function do. It has a task of its own, so that what computes without an end
-/// holds up neither the other events nor the end of the instance.
+/// Handles an event in its own task. If the task computes without end or panics, other events and the shutdown
+/// continue.
 async fn handle(
     function: Arc<dyn Function>,
     world: &World,
@@ -326,7 +327,7 @@ async fn handle(
     })
 }
 
-/// Answers an event that is not handled: a request with an error, and anything else as a failure.
+/// Answers an event that was not handled: a request gets an error response, any other event fails.
 async fn refused(
     event: &RawValue,
     error: ApiError,
@@ -351,14 +352,15 @@ async fn refused(
     }
 }
 
-/// The time until Lambda ends an invocation.
+/// Returns the time until Lambda ends the invocation.
 fn time_left(context: &Context, world: &World) -> Duration {
     let now = u64::try_from(world.clock.wall_micros()).unwrap_or(0);
     let ends = context.deadline.saturating_mul(1000);
     Duration::from_micros(ends.saturating_sub(now))
 }
 
-/// What answers where the configuration can't be used. The reason is in the log, and nobody else's business.
+/// A function with an invalid configuration. It answers requests with an error and fails all other events. The reason
+/// is only in the log, because clients must not see it.
 #[derive(Debug)]
 struct Unconfigured;
 
@@ -372,7 +374,7 @@ impl Function for Unconfigured {
         refused(event, error, "Configuration", self.streams()).await
     }
 
-    /// As far as that can be known.
+    /// Reads the variable directly, because the options could not be parsed.
     fn streams(&self) -> bool {
         std::env::var("NEAP_RESPONSE_STREAMING").is_ok_and(|value| value == "true")
     }

@@ -1,4 +1,4 @@
-//! The store of a function, and what is counted of it.
+//! The store of a function and the metrics of its requests.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use neap_bucket::{
 };
 use neap_http::{MetricKind, Metrics};
 
-/// A store that nothing was asked of yet.
+/// A store that has received no requests yet.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// The bucket on it.
+    /// The bucket of the store.
     pub bucket: Bucket,
-    /// What kind it is.
+    /// The kind of the store.
     pub kind: StoreKind,
     /// The margins that a new cluster gets.
     pub margins: Margins,
-    /// The objects that clients fetch themselves.
+    /// Signs URLs of objects that clients fetch from the store directly.
     pub links: Option<Links>,
-    /// The metrics of the instance, of which the first are those of the store.
+    /// The metrics of the instance, starting with those of the store.
     pub metrics: Metrics,
 }
 
 impl Opened {
-    /// Opens what the options name.
+    /// Opens the configured store.
     ///
     /// # Errors
-    /// They name nothing that can be opened.
+    /// The configured store can't be opened.
     pub fn open(config: &StoreConfig, world: &World) -> Result<Self, StoreConfigError> {
         let opened = config.open(world, None)?;
         let metrics = Metrics::default();
@@ -51,12 +51,12 @@ impl Opened {
     }
 }
 
-/// Adds the requests to the metrics, by the names that they have in `neap serve`.
+/// Registers the request metrics under the same names as in `neap serve`.
 fn show(metrics: &Metrics, stores: Vec<Arc<CountingStore>>) {
     let help = "Requests to the store by operation and class of key.";
     let name = "neap_store_requests_total";
     metrics.collect(name, help, MetricKind::Counter, move |samples| {
-        // Keys of one class are all in the same store.
+        // All keys of a class are in the same store.
         for (operation, class, count) in stores.iter().flat_map(|store| {
             let counts = store.counts();
             counts.iter().collect::<Vec<_>>()

@@ -26,7 +26,7 @@ use crate::{
     store::Opened,
 };
 
-/// The options of the write function.
+/// Options of the write function.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "neap-lambda-write")]
 pub struct WriteOptions {
@@ -46,7 +46,7 @@ impl AsRef<CommonOptions> for WriteOptions {
     }
 }
 
-/// The options of whoever writes.
+/// Options of functions that write rows.
 #[derive(clap::Args, Clone, Debug)]
 pub struct WritingOptions {
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub struct WritingOptions {
 }
 
 impl WritingOptions {
-    /// How segments are put.
+    /// Returns the settings of the segment writer.
     pub(crate) fn writer(&self, common: &CommonOptions, kind: StoreKind) -> WriterSettings {
         let usual = match kind {
             StoreKind::Network if common.function_concurrency > 1 => WriterSettings::NETWORK,
@@ -80,7 +80,8 @@ impl WritingOptions {
         }
     }
 
-    /// How requests are written. Nothing is put after an answer, for the instance is frozen then.
+    /// Returns the settings of the write service. `no_sync` is disabled because Lambda freezes the instance after a
+    /// response.
     fn service(&self, common: &CommonOptions) -> WriteSettings {
         WriteSettings {
             max_request_bytes: self.limits.max_http_request_size,
@@ -96,13 +97,13 @@ impl WritingOptions {
         }
     }
 
-    /// The catalogs of a bucket, within the limits on what may be created.
+    /// Creates the catalog of a bucket, with the configured limits.
     pub(crate) fn catalog(&self, opened: &Opened) -> Arc<Catalog> {
         let catalog = Catalog::new(opened.bucket.clone(), opened.margins, None);
         Arc::new(catalog.with_limits(self.limits.of_catalog()))
     }
 
-    /// The service that writes.
+    /// Creates the write service.
     pub(crate) fn write_service(
         &self,
         common: &CommonOptions,
@@ -120,7 +121,7 @@ impl WritingOptions {
         }))
     }
 
-    /// Refuses a name that no database can have.
+    /// Rejects an invalid default database name.
     pub(crate) fn check(&self) -> Result<(), OptionsError> {
         let name = self
             .default_database
@@ -134,7 +135,7 @@ impl WritingOptions {
     }
 }
 
-/// The routes of the write function, once the catalog is there.
+/// Creates the routes of the write function on first use, when the catalog has been read.
 #[derive(Debug)]
 pub(crate) struct Writes {
     options: WriteOptions,
@@ -153,7 +154,7 @@ impl Writes {
         }
     }
 
-    /// The routes that are its own.
+    /// Returns the routes of the write service, without the common ones.
     pub(crate) async fn routes(&self) -> Result<Router, ApiError> {
         let rules = self.catalog.rules().await.map_err(unopened)?;
         let (common, writes) = (&self.options.common, &self.options.writes);
@@ -187,7 +188,7 @@ impl Served for Writes {
     }
 }
 
-/// The binary.
+/// The `neap-lambda-write` binary.
 #[derive(Debug)]
 pub struct WriteProgram;
 

@@ -1,4 +1,4 @@
-//! What a command reads from and prints to: the process's streams, or buffers in tests.
+//! Input and output streams of a command: those of the process, or buffers in tests.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::terminal;
 
-/// The most that is read as the answer to a question.
+/// Maximum number of bytes read as the answer to a question.
 const MAX_ANSWER_BYTES: usize = 1024;
 
 /// The input and output of a command.
@@ -17,13 +17,13 @@ pub struct Console {
     /// Questions, warnings and errors.
     pub err: Box<dyn Write + Send>,
     input: Box<dyn Read + Send>,
-    /// A person reads the results.
+    /// `out` is a terminal.
     pub out_is_terminal: bool,
-    /// A person reads the messages.
+    /// `err` is a terminal.
     pub err_is_terminal: bool,
-    /// A person would have to type the input.
+    /// The input is a terminal.
     pub input_is_terminal: bool,
-    /// Terminals are not to show colours (`NO_COLOR`).
+    /// Colours are disabled (`NO_COLOR`).
     pub no_color: bool,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Console {
 }
 
 impl Console {
-    /// The streams of this process.
+    /// Creates a console on the streams of this process.
     pub fn of_process() -> Self {
         Self {
             out_is_terminal: io::stdout().is_terminal(),
@@ -51,7 +51,7 @@ impl Console {
         }
     }
 
-    /// Streams that are no terminals.
+    /// Creates a console on streams that are not terminals.
     pub fn new(
         input: impl Read + Send + 'static,
         out: impl Write + Send + 'static,
@@ -68,12 +68,12 @@ impl Console {
         }
     }
 
-    /// Whether results are shown in colours.
+    /// Returns whether results are printed in colours.
     pub fn out_has_colors(&self) -> bool {
         self.out_is_terminal && !self.no_color
     }
 
-    /// Whether messages are shown in colours.
+    /// Returns whether messages are printed in colours.
     pub fn err_has_colors(&self) -> bool {
         self.err_is_terminal && !self.no_color
     }
@@ -87,7 +87,7 @@ impl Console {
         writeln!(self.out, "{line}")
     }
 
-    /// Prints a line of the result that text of others is in: a person sees its control characters.
+    /// Prints a line of the result that contains untrusted text; on a terminal, control characters are escaped.
     ///
     /// # Errors
     ///
@@ -99,12 +99,12 @@ impl Console {
         }
     }
 
-    /// Prints a line of messages; one that can't be printed is lost.
+    /// Prints a message line; errors are ignored.
     pub fn report(&mut self, line: impl fmt::Display) {
         writeln!(self.err, "{line}").ok();
     }
 
-    /// Prints a line of messages that text of others is in: a person sees its control characters.
+    /// Prints a message line that contains untrusted text; on a terminal, control characters are escaped.
     pub fn report_text(&mut self, line: &str) {
         match self.err_is_terminal {
             true => self.report(terminal::shown(line)),
@@ -112,11 +112,11 @@ impl Console {
         }
     }
 
-    /// Asks on the message stream, and reads a line as the answer.
+    /// Prints a question to the message stream and reads a line as the answer.
     ///
     /// # Errors
     ///
-    /// The input can't be read or is no text.
+    /// The input can't be read or is not UTF-8.
     pub fn ask(&mut self, question: impl fmt::Display) -> io::Result<String> {
         self.report(question);
         let mut answer = Vec::new();
@@ -130,7 +130,7 @@ impl Console {
         String::from_utf8(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// The input, for whoever reads all of it.
+    /// Takes the input to read all of it.
     pub fn take_input(&mut self) -> Box<dyn Read + Send> {
         std::mem::replace(&mut self.input, Box::new(io::empty()))
     }
@@ -138,7 +138,7 @@ impl Console {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Consoles whose output can be looked at.
+    //! Consoles with captured output.
 
     use std::{
         io::{self, Write},
@@ -147,7 +147,7 @@ pub(crate) mod testing {
 
     use super::Console;
 
-    /// A buffer that keeps what was printed.
+    /// A buffer that captures printed text.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
 
@@ -168,7 +168,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// A console with this input, and what it prints as results and as messages.
+    /// Creates a console with this input, and returns its captured results and messages.
     pub(crate) fn console(input: &str) -> (Console, Printed, Printed) {
         let (out, err) = (Printed::default(), Printed::default());
         let input = io::Cursor::new(input.to_owned().into_bytes());
@@ -181,7 +181,7 @@ mod tests {
     use super::testing::console;
 
     #[test]
-    fn people_see_control_characters_and_programs_get_them() {
+    fn control_characters_are_escaped_on_terminals_and_unchanged_elsewhere() {
         let (mut console, out, err) = console("");
         for is_terminal in [false, true] {
             (console.out_is_terminal, console.err_is_terminal) = (is_terminal, is_terminal);

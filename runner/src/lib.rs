@@ -1,13 +1,13 @@
-//! The runner: all of Neap in one process, and the command line.
+//! The runner: all functions of Neap in one process, and the command line.
 //!
-//! | piece | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`cli`] | the commands and their options |
 //! | `serve` | the server: wiring, connections, flushing in the background, stopping |
-//! | `shell` | statements typed at a terminal, and their answers |
+//! | `shell` | the interactive query shell |
 //! | [`client`] | a client of a server, for the commands that speak to one |
-//! | [`console`] | what commands read from and print to |
-//! | `terminal` | control characters in text of others |
+//! | [`console`] | input and output streams of commands |
+//! | `terminal` | escaping of control characters in untrusted text |
 
 pub mod cli;
 pub mod client;

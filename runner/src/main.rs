@@ -1,4 +1,4 @@
-//! The program `neap`.
+//! The `neap` binary.
 
 use std::process::ExitCode;
 

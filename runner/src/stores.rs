@@ -1,4 +1,4 @@
-//! Opening the store that the options name, for the commands that work on it without a server.
+//! Opens the store that the options name, for the server and for commands that work without one.
 
 mod timing;
 
@@ -18,58 +18,58 @@ use neap_http::Metrics;
 
 use self::timing::{StoreTimes, TimedStore};
 
-/// The folder below the user's folder for data.
+/// Folder name below the user's data directory.
 const FOLDER: &str = "neap";
 
-/// A store with its requests counted and timed.
+/// The stores of a bucket, with counted and timed requests.
 #[derive(Debug)]
 pub(crate) struct Stores {
-    /// The bucket on it.
+    /// Bucket on the stores.
     pub(crate) bucket: Bucket,
-    /// What kind it is.
+    /// Kind of the store.
     pub(crate) kind: StoreKind,
-    /// The margins that a new cluster gets.
+    /// Margins of a new cluster.
     pub(crate) margins: Margins,
-    /// What people call the place.
+    /// Description of the location, for messages.
     pub(crate) place: String,
-    /// The metrics of the process, of which the first are those of the store.
+    /// Metrics registry of the process, which already contains the store metrics.
     pub(crate) metrics: Metrics,
     counters: Vec<Arc<CountingStore>>,
     times: StoreTimes,
     world: World,
 }
 
-/// Why a store can't be used.
+/// Error of a store that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoresError {
-    /// The options open none.
+    /// The options name no usable store.
     #[error(transparent)]
     Config(#[from] StoreConfigError),
-    /// It does not answer.
+    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It lacks what Neap needs.
+    /// The store lacks an operation that Neap needs.
     #[error("{place} can't be used, data could be lost:\n{report}")]
     Unfit {
         /// The store.
         place: String,
-        /// What was tried.
+        /// Results of the checks.
         report: Report,
     },
 }
 
-/// Opens what the options name, with the AWS SDK's chain of credentials.
+/// Opens the store that the options name, with the credential chain of the AWS SDK.
 ///
 /// # Errors
 ///
-/// The options open none.
+/// The options name no usable store.
 pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<OpenedStore, StoreConfigError> {
     let chain: Arc<dyn AwsCredentialSource> = Arc::new(AwsChain::default());
     config.open(world, Some(&chain))
 }
 
 impl Stores {
-    /// Opens what the options name; a folder of the user's if they name nothing.
+    /// Opens the store that the options name; by default, a folder of the user.
     pub(crate) fn open(config: &StoreConfig, world: &World) -> Result<Self, StoresError> {
         let metrics = Metrics::default();
         let times = StoreTimes::new(&metrics);
@@ -110,12 +110,12 @@ impl Stores {
         })
     }
 
-    /// The same store over connections of its own, for work that must not get in the way of the rest. In
-    /// memory, which is there only once, it is the same.
+    /// Opens the same store over separate connections, for background work that must not slow down requests. An
+    /// in-memory store has only one instance, which is returned.
     ///
     /// # Errors
     ///
-    /// It can't be opened a second time.
+    /// The store can't be opened a second time.
     pub(crate) fn open_again(&mut self, config: &StoreConfig) -> Result<Bucket, StoresError> {
         if self.kind == StoreKind::Memory {
             return Ok(self.bucket.clone());
@@ -126,11 +126,11 @@ impl Stores {
         Ok(other.bucket)
     }
 
-    /// Tries the most important properties of a store that holds nothing yet.
+    /// Checks the most important properties of a store that is still empty.
     ///
     /// # Errors
     ///
-    /// The store does not answer, or lacks what Neap needs.
+    /// The store does not answer, or lacks an operation that Neap needs.
     pub(crate) async fn probe_if_unused(&self) -> Result<(), StoresError> {
         if self.kind == StoreKind::Memory {
             return Ok(());
@@ -150,11 +150,11 @@ impl Stores {
         Ok(())
     }
 
-    /// Tries everything that Neap needs, and tells what it found.
+    /// Checks all operations that Neap needs, and returns the report.
     ///
     /// # Errors
     ///
-    /// The store lacks something.
+    /// The store lacks an operation.
     pub(crate) async fn check(&self) -> Result<String, StoresError> {
         let mut text = String::new();
         for store in self.each() {
@@ -182,18 +182,18 @@ impl Stores {
         }
     }
 
-    /// The requests so far by operation and class of key.
+    /// Returns the requests so far by operation and key class.
     pub(crate) fn requests(&self) -> Requests {
         Requests(self.counters.clone())
     }
 }
 
-/// The requests to the stores of a bucket.
+/// Request counters of the stores of a bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct Requests(Vec<Arc<CountingStore>>);
 
 impl Requests {
-    /// All counts that are not zero.
+    /// Returns all nonzero counts.
     pub(crate) fn counts(&self) -> Vec<(Operation, KeyClass, Count)> {
         let mut all: Vec<(Operation, KeyClass, Count)> = Vec::new();
         for (operation, class, count) in self
@@ -216,7 +216,7 @@ impl Requests {
     }
 }
 
-/// The directory that the data are in, if they are in one.
+/// Returns the data directory, if the store is a directory.
 pub(crate) fn data_directory(config: &StoreConfig) -> Option<PathBuf> {
     if config.kind() != ObjectStoreKind::File {
         return None;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unused_directory_is_tried_and_found_fit() {
+    async fn an_unused_directory_passes_the_probe() {
         let folder = tempfile::tempdir().unwrap();
         let config = StoreConfig {
             data_dir: Some(folder.path().to_owned()),

@@ -1,17 +1,18 @@
-//! Text of others on a terminal: what a row holds must not be able to move the cursor, recolour, or retitle.
+//! Escapes control characters in untrusted text, so that a row can't move the cursor, recolour, or retitle the
+//! terminal.
 //!
-//! C0 characters but tab and line feed, DEL, and C1 characters are shown as `\x1b`. Those of C1 are two bytes in
-//! UTF-8, of which the first is 0xC2, and may come in two pieces.
+//! C0 characters except tab and line feed, DEL, and C1 characters are shown as `\x1b`. A C1 character is two bytes in
+//! UTF-8, the first of them 0xC2, and may be split across two chunks.
 
 use std::io::{self, Write};
 
-/// What the UTF-8 of C1 characters begins with.
+/// First UTF-8 byte of C1 characters.
 const C1_LEAD: u8 = 0xC2;
 
-/// What becomes of the control characters of one text, which comes piece by piece.
+/// Escaping state for the control characters of one text, which arrives in chunks.
 #[derive(Debug)]
 pub(crate) struct Controls {
-    /// A person reads the text. If not, it is left as it is.
+    /// Whether the output is a terminal. If not, the text is unchanged.
     is_terminal: bool,
     after_lead: bool,
 }
@@ -24,7 +25,7 @@ impl Controls {
         }
     }
 
-    /// A place for the next pieces, before the one where they go.
+    /// Returns a writer that escapes the next chunks and forwards them to `into`.
     pub(crate) fn over<'a, W: Write + ?Sized>(&'a mut self, into: &'a mut W) -> Over<'a, W> {
         Over {
             controls: self,
@@ -74,7 +75,7 @@ impl<W: Write + ?Sized> Write for Over<'_, W> {
     }
 }
 
-/// A text of others as a terminal may have it.
+/// Escapes the control characters of a text.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -95,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// What is written, when it comes in pieces of so many bytes.
+    /// Returns the written text when it arrives in chunks of `size` bytes.
     fn written(text: &str, is_terminal: bool, size: usize) -> String {
         let mut out = Vec::new();
         let mut controls = Controls::new(is_terminal);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_sees_control_characters() {
+    fn control_characters_are_escaped_on_terminals() {
         let text = "é\u{c2}\u{80}a\t\u{1b}]0;x\u{7}\r\n\u{9b}31m\u{7f}Â\u{a0}";
         assert_eq!(
             written(text, true, 1),
@@ -119,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_else_is_changed_however_it_comes(text in "[a-é\u{7f}-\u{c3}\u{1b}\t\n]{0,40}", size in 1..5_usize) {
+        fn escaping_is_independent_of_chunk_sizes(text in "[a-é\u{7f}-\u{c3}\u{1b}\t\n]{0,40}", size in 1..5_usize) {
             let expected = shown(&text);
             prop_assert!(!expected.chars().any(|c| c.is_control() && c != '\t' && c != '\n'));
             prop_assert_eq!(written(&text, true, size), expected);

@@ -1,4 +1,4 @@
-//! What plugins can do with a database, over real functions in a memory store.
+//! Tests of the plugin database, over real functions on an in-memory store.
 
 use std::sync::Mutex;
 
@@ -14,7 +14,7 @@ use neap_write::{WriteParts, WriteSettings};
 
 use super::*;
 
-/// The depths of the segments that were put.
+/// Records the trigger depths of the segments that were put.
 #[derive(Debug, Default)]
 struct Depths(Mutex<Vec<u8>>);
 
@@ -100,7 +100,7 @@ impl Instance {
         batches.into_iter().collect()
     }
 
-    /// The one number that a query gives.
+    /// Runs a query that returns a single number.
     async fn number(&self, sql: &str, parameters: &[(&str, &str)]) -> i64 {
         let batches = self.query("db", sql, parameters).await.unwrap();
         batches[0].column(0).as_primitive::<Int64Type>().value(0)
@@ -108,13 +108,13 @@ impl Instance {
 }
 
 #[tokio::test]
-async fn what_a_plugin_has_written_it_finds_again_by_parameters_that_are_strings() {
+async fn plugin_queries_with_string_parameters_find_written_rows() {
     let one = Instance::new(8).await;
     let lines = "home,room=a v=1i 1700000000000000001\nhome,room=b v=2i 5";
     assert!(one.write(lines, 1).await.unwrap().is_some());
     let sql = "SELECT v FROM home WHERE room = $room";
     assert_eq!(one.number(sql, &[("room", "b")]).await, 2);
-    // Times are nanoseconds, however small the number is, and may be compared with a text.
+    // Timestamps are nanoseconds, even for small numbers, and can be compared with a string.
     let sql = "SELECT CAST(time AS BIGINT) FROM 'home' WHERE time < $until";
     let until = ("until", "1970-01-01T00:00:01Z");
     assert_eq!(one.number(sql, &[until]).await, 5);
@@ -124,7 +124,7 @@ async fn what_a_plugin_has_written_it_finds_again_by_parameters_that_are_strings
 }
 
 #[tokio::test]
-async fn lines_are_written_all_or_none_with_the_depth_that_they_have() {
+async fn writes_are_atomic_and_keep_their_depth() {
     let one = Instance::new(8).await;
     one.write("a v=1i 1", 3).await.unwrap();
     one.write("a v=1i 2", 1).await.unwrap();
@@ -143,7 +143,7 @@ async fn lines_are_written_all_or_none_with_the_depth_that_they_have() {
 }
 
 #[tokio::test]
-async fn what_plugins_may_not_do_is_told_in_words() {
+async fn forbidden_operations_return_readable_errors() {
     let one = Instance::new(8).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let text = async |database: &str, sql: &str| {
@@ -169,7 +169,7 @@ async fn what_plugins_may_not_do_is_told_in_words() {
 }
 
 #[tokio::test]
-async fn lines_for_a_database_that_was_dropped_do_not_create_another_one() {
+async fn writes_to_a_dropped_database_do_not_create_another_one() {
     let one = Instance::new(8).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let catalog = Arc::clone(&one.catalog);
@@ -189,13 +189,13 @@ async fn lines_for_a_database_that_was_dropped_do_not_create_another_one() {
     insta::assert_snapshot!(write().await.unwrap_err(), @"the database db of the trigger was dropped");
     let root = catalog.root(ANY_AGE).await.unwrap();
     assert_eq!(root.value.database("db"), None);
-    // Nor do they get into another one of the name.
+    // The lines don't go to a new database of the same name either.
     one.write("a v=1i 1", 1).await.unwrap();
     assert!(write().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn plugins_leave_half_of_the_places_for_queries_to_clients() {
+async fn plugins_take_at_most_half_of_the_query_permits() {
     let one = Instance::new(2).await;
     one.write("a v=1i 1", 1).await.unwrap();
     let sql = "SELECT v FROM a";

@@ -1,4 +1,4 @@
-//! The files that are listed of plugins in a folder, of uploaded ones, and of those whose code is pinned.
+//! Tests of the file lists of plugins in a folder, of uploaded plugins, and of plugins with pinned code.
 
 use std::{path::Path, time::Duration};
 
@@ -62,7 +62,7 @@ impl Stage {
         created.await.unwrap();
     }
 
-    /// The files, without the folder of the test and what differs from run to run.
+    /// Lists the files, without the temporary folder and values that differ from run to run.
     async fn listed(&self) -> String {
         let folder = self.folder.path().display().to_string();
         let hex = |part: &str| part.len() == 64 && part.bytes().all(|it| it.is_ascii_hexdigit());
@@ -89,7 +89,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn files_of_the_plugin_folder_are_those_that_triggers_run() {
+async fn the_plugin_folder_lists_only_files_that_triggers_run() {
     let stage = Stage::new().await;
     assert_eq!(stage.listed().await, "");
     stage.plugin("a.py", "123");
@@ -113,7 +113,7 @@ async fn files_of_the_plugin_folder_are_those_that_triggers_run() {
 }
 
 #[tokio::test]
-async fn files_in_the_bucket_go_by_the_code_that_triggers_have_pinned() {
+async fn files_in_the_bucket_are_those_of_the_pinned_code() {
     let stage = Stage::new().await;
     let code = &stage.files.code;
     code.upload("up.py", "12345").await.unwrap();
@@ -131,7 +131,7 @@ async fn files_in_the_bucket_go_by_the_code_that_triggers_have_pinned() {
     pack | pack/__init__.py | plugins/<hash>/pack/__init__.py | 0
     pack | pack/x.py | plugins/<hash>/pack/x.py | 1
     ");
-    // The uploaded plugin has changed; the trigger runs what it has pinned.
+    // The uploaded plugin has changed; the trigger still runs its pinned code.
     code.upload("up.py", "1234567").await.unwrap();
     insta::assert_snapshot!(stage.listed().await, @"
     first | up.py | plugins/<hash>/up.py | 5

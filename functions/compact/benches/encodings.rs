@@ -1,10 +1,10 @@
-//! What each encoding makes of each type of column: bytes of a value, and the speed of writing and reading.
+//! Measures each encoding for each column type: bytes of a value, and the speed of writing and reading.
 //!
 //! ```text
 //! cargo bench -p neap-compact --bench encodings -- FILE.lp...
 //! ```
 //!
-//! Each column is written as a Parquet file of its own, with the rows in the order of a section.
+//! Each column is written to its own Parquet file, with the rows in the order of a section.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
@@ -34,7 +34,7 @@ struct Sum {
     read: Duration,
 }
 
-/// The encodings that a type can have; `None` is a dictionary.
+/// Returns the encodings for a type; `None` is a dictionary.
 fn candidates(kind: &str) -> &'static [Option<Encoding>] {
     match kind {
         "tag" | "string" => &[

@@ -1,12 +1,12 @@
-//! A day of flushes merged into one section: bytes of a row, speed, and memory.
+//! Merges a day of flushes into one section. Measures bytes of a row, speed, and memory.
 //!
 //! ```text
 //! cargo bench -p neap-compact --bench merge -- [hosts]
 //! ```
 //!
-//! The rows are those of TSBS "cpu", one in twenty of them half an hour late. The second table is what the
-//! same rows are in one Parquet file as DataFusion writes it by default. Memory is what the allocator was
-//! asked for at most while the merge ran, less what was there before.
+//! The rows are those of TSBS "cpu"; one in twenty of them is half an hour late. The second table shows the same rows
+//! in one Parquet file with the defaults of DataFusion. Memory is the peak of allocated bytes during the merge, minus
+//! the bytes allocated before.
 
 #![allow(
     missing_docs,
@@ -49,13 +49,13 @@ use parquet::{
 };
 use tsbs::{FIELDS, Hosts, TAGS, Values};
 
-/// Counts what is asked of the system's allocator.
+/// Counts the bytes allocated from the system's allocator.
 struct Counting;
 
 static USED: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is passed on as it is.
+// SAFETY: every call is forwarded unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -114,7 +114,7 @@ impl Place {
         }
     }
 
-    /// Puts sorted rows as one section of a flush.
+    /// Puts sorted rows as the only section of a flush.
     async fn flush(&self, cut: u64, tags: &[String], rows: &RecordBatch) {
         let base = self.manifests.read(self.database, None).await.unwrap();
         let object = DrawnObject::draw(&self.bucket).unwrap();
@@ -184,7 +184,7 @@ impl Place {
     }
 }
 
-/// Divides rows into those in time and those that are late.
+/// Divides rows into timely and late rows.
 fn divide(rows: &RecordBatch, seed: &mut u64) -> (RecordBatch, RecordBatch) {
     let late: BooleanArray = (0..rows.num_rows())
         .map(|_| {

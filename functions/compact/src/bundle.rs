@@ -1,6 +1,6 @@
-//! The bundle of a flush: the rows of its segments, table by table, as sections.
+//! Builds the bundle of a flush: the rows of its segments as sections, table by table.
 //!
-//! A flush that leaves one section writes it as a Parquet file of its own.
+//! A flush with one section writes it as a standalone Parquet file.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ use crate::{
 pub(crate) struct Bundle {
     pub(crate) bytes: Vec<u8>,
     pub(crate) sections: Vec<Section>,
-    /// What the caches of their tables hold of their rows.
+    /// Cache contents of these rows, for the caches of their tables.
     pub(crate) interval: Interval,
 }
 
-/// The bundle of all sections, and their places in it.
+/// Builds the bundle of all sections, with their offsets in it.
 pub(crate) fn bundle(
     catalog: &DatabaseCatalog,
     segments: &[Arc<Segment>],
@@ -48,7 +48,7 @@ pub(crate) fn bundle(
     let mut sections = Vec::new();
     let mut interval = Interval::default();
     for id in tables {
-        // The rows of a table whose data is being removed go with it.
+        // The rows of a table whose data is being removed are dropped, too.
         let table = catalog.table_by_id(id);
         let Some(table) = table.filter(|table| !is_being_removed(table.deletion())) else {
             continue;
@@ -92,7 +92,7 @@ pub(crate) fn bundle(
     })
 }
 
-/// The row deletes of segments, with their stamps.
+/// Returns the row deletes of segments, with their stamps.
 pub(crate) fn deletes_of<'a>(
     segments: impl Iterator<Item = &'a Arc<Segment>>,
 ) -> Vec<(Stamp, RowDelete)> {
@@ -104,7 +104,7 @@ pub(crate) fn deletes_of<'a>(
     segments.flat_map(of_segment).collect()
 }
 
-/// The rows of one table, each point once, without those that were deleted.
+/// Returns the deduplicated rows of one table, without deleted rows.
 fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, CompactError> {
     let mut history = Vec::new();
     for segment in segments {
@@ -118,7 +118,7 @@ fn fold_table(table: &Table, segments: &[Arc<Segment>]) -> Result<RecordBatch, C
     Ok(fold(&table.tag_names(), &table.arrow_schema(), &batches)?)
 }
 
-/// The sections of one table, each with its first and last day.
+/// Encodes the sections of one table, each with its first and last day.
 fn encode_table(
     table: &Table,
     folded: RecordBatch,

@@ -1,15 +1,15 @@
-//! Garbage collection: deletes the objects that nothing needs any more. Nobody else deletes any.
+//! Garbage collection: deletes objects that are no longer needed. No other component deletes objects.
 //!
 //! ```text
 //!   collector                                 store
 //!     |-- GET manifest, LIST tail ----------->  |
 //!     |-- DELETE segments below settled marks>  |   crash after: fewer segments, no harm
 //!     |-- LIST data, GET pages -------------->  |
-//!     |-- DELETE what is doomed ------------->  |   crash after: the next one deletes it again
-//!     |-- commit: entries out, older doomed ->  |   only what a committed manifest dooms is ever deleted
+//!     |-- DELETE condemned objects ---------->  |   crash after: the next run deletes them again
+//!     |-- commit: drop entries, condemn new ->  |   only objects condemned by a committed manifest are deleted
 //! ```
 //!
-//! All ages are differences of the store's times. Keys that are not Neap's are left alone.
+//! All ages are differences between times of the store. Keys that are not Neap's are never touched.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -29,26 +29,26 @@ use crate::{
     unseen::{Unseen, Verdict},
 };
 
-/// The prefix of query results.
+/// Prefix of query results.
 const RESULTS_PREFIX: &str = "results/";
 
-/// A restored database that has not come after this time will not.
+/// Time after which a restore counts as abandoned if its database has no manifest yet.
 const RESTORE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is collected when.
+/// Settings of garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectSettings {
-    /// How long what was dropped can be read by queries as of then, and is kept for those under way.
+    /// How long dropped data remains readable by as-of queries, and by queries in progress.
     pub time_travel: Duration,
-    /// Segments are deleted when a mark has been above them for so long. A snapshot's answers lie closer
-    /// together.
+    /// Segments are deleted after a mark has been above them for this time. The requests of one snapshot are closer
+    /// together than this.
     pub segment_grace: Duration,
-    /// Objects that nothing names are garbage when they are so old. At least twice the age at which a
-    /// commit may still name them.
+    /// Age at which unreferenced objects are garbage. At least twice the age at which a commit may still reference
+    /// them.
     pub orphan_age: Duration,
-    /// Query results are deleted when they are so old.
+    /// Age at which query results are deleted.
     pub result_age: Duration,
-    /// Only tell what would be deleted.
+    /// Only report the objects that would be deleted.
     pub dry_run: bool,
 }
 
@@ -64,7 +64,7 @@ impl Default for CollectSettings {
     }
 }
 
-/// A time-travel period within which a query may miss the objects that it reads.
+/// Error: the time-travel period is so short that a query may miss objects that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "--time-travel {} s is too short for queries of up to {} s (--query-timeout): it must be at least twice as long",
@@ -74,14 +74,14 @@ impl Default for CollectSettings {
 pub struct TimeTravelTooShort {
     /// The period.
     pub time_travel: Duration,
-    /// The longest time of a query.
+    /// The query timeout.
     pub query_timeout: Duration,
 }
 
 impl CollectSettings {
-    /// The settings for a bucket whose queries end after `query_timeout`. A query reads the objects of its snapshot
-    /// until it ends, so they must be kept for longer: once more that time covers the age of the snapshot and the
-    /// difference of the store's clocks.
+    /// Returns the settings for a bucket with a query timeout. A query reads the objects of its snapshot until it ends,
+    /// so `time_travel` must be at least twice as long: the second half covers the age of the snapshot and the clock
+    /// skew of the store.
     ///
     /// # Errors
     /// `time_travel` is less than twice `query_timeout`.
@@ -102,29 +102,29 @@ impl CollectSettings {
     }
 }
 
-/// What was deleted, or would be.
+/// Counts of deleted objects, or in a dry run, of objects that would be deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Segments that are in sections.
+    /// Segments whose rows are in sections.
     pub segments: usize,
-    /// Bundles, pages and objects of caches.
+    /// Bundles, pages and cache objects.
     pub objects: usize,
-    /// Objects that nothing names, which are condemned now.
+    /// Unreferenced objects that are now condemned.
     pub orphans: usize,
-    /// Query results, and records of processes that are gone.
+    /// Query results, and records of terminated processes.
     pub results: usize,
-    /// What the processing engine needs no more: claims, logs, checkpoints and code.
+    /// Objects of the processing engine: claims, logs, checkpoints and code.
     pub engine: usize,
-    /// Settled segments that are kept because a trigger has not seen them, or because they are damaged.
+    /// Settled segments that are kept because a trigger has not seen them or they are damaged.
     pub kept: usize,
-    /// Of the segments that were deleted, those that a trigger has not seen.
+    /// Deleted segments that a trigger has not seen.
     pub unseen: usize,
-    /// The keys of all of them, in a dry run.
+    /// The keys of all counted objects, in a dry run.
     pub keys: Vec<String>,
 }
 
 impl Collected {
-    /// Both together.
+    /// Adds two results.
     pub fn and(mut self, other: Self) -> Self {
         self.segments += other.segments;
         self.objects += other.objects;
@@ -138,16 +138,16 @@ impl Collected {
     }
 }
 
-/// Whether segments are kept for triggers.
+/// Whether triggers protect segments from deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Triggers {
-    /// Until they have seen them.
+    /// Segments are kept until triggers have seen them.
     Count,
-    /// There are none: the database is removed.
+    /// The database is removed, so triggers protect no segments.
     AreGone,
 }
 
-/// Deletes what nothing needs.
+/// Deletes objects that are no longer needed.
 #[derive(Clone, Debug)]
 pub struct Collector {
     bucket: Bucket,
@@ -158,7 +158,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector for the databases of a bucket.
+    /// Creates a collector for the databases of a bucket.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<Catalog>,
@@ -178,30 +178,31 @@ impl Collector {
         }
     }
 
-    /// Deletes what a database no longer needs: segments that sections hold, and objects that were dropped
-    /// long enough ago. Two runs with the time-travel period between them delete all that is garbage now.
+    /// Deletes objects that a database no longer needs: segments whose rows are in sections, and objects that were
+    /// dropped long enough ago. Two runs separated by the time-travel period delete all current garbage.
     pub async fn collect(&self, database: DatabaseId) -> Result<Collected, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
         self.collect_by(database, manifest).await
     }
 
-    /// The same by a manifest that was read just now.
+    /// Like [`collect`](Self::collect), with a manifest that the caller has just read.
     pub(crate) async fn collect_by(
         &self,
         database: DatabaseId,
         manifest: Versioned<Manifest>,
     ) -> Result<Collected, CompactError> {
-        // At once: an object that is named after the manifest was read must not have become old meanwhile.
+        // Collect caches first: an object that is referenced after the manifest was read must not become old in the
+        // meantime.
         let (caches, manifest) = self.collect_caches(database, manifest).await?;
         let segments = self.collect_segments(database, &manifest).await?;
         let objects = self.collect_objects(database, manifest).await;
-        // What is wrong with data has no part in it.
+        // Damaged data does not affect the processing engine.
         let engine = self.collect_engine(database, false).await?;
         Ok(segments.and(caches).and(objects?).and(engine))
     }
 
-    /// Deletes the objects of caches that others have superseded, if the database ever had a cache. The entries of
-    /// objects that are gone leave, so that they are made again.
+    /// Deletes superseded cache objects, if the database ever had a cache. Removes the entries of missing objects, so
+    /// that these are rebuilt.
     async fn collect_caches(
         &self,
         database: DatabaseId,
@@ -236,7 +237,7 @@ impl Collector {
         Ok(collected)
     }
 
-    /// Deletes what the processing engine has left behind of a database.
+    /// Deletes garbage of the processing engine in a database.
     async fn collect_engine(
         &self,
         database: DatabaseId,
@@ -246,7 +247,7 @@ impl Collector {
         self.delete_of_engine(keys.await?).await
     }
 
-    /// Deletes code of plugins that nothing names.
+    /// Deletes unreferenced plugin code.
     pub async fn collect_code(&self) -> Result<Collected, CompactError> {
         let last_look = &self.last_look_at_code;
         let keys = engine_objects::unnamed_code(&self.bucket, &self.catalog, last_look);
@@ -262,7 +263,7 @@ impl Collector {
         Ok(collected)
     }
 
-    /// Deletes the segments that every snapshot finds in sections and every trigger has seen.
+    /// Deletes the segments whose rows every snapshot finds in sections and that every trigger has seen.
     pub async fn collect_segments(
         &self,
         database: DatabaseId,
@@ -273,7 +274,7 @@ impl Collector {
         self.collect_segments_of(database, manifest, pages).await
     }
 
-    /// The same for a tail that was listed just now.
+    /// Like [`collect_segments`](Self::collect_segments), for a tail that was just listed.
     pub(crate) async fn collect_listed_segments(
         &self,
         database: DatabaseId,
@@ -305,7 +306,7 @@ impl Collector {
         }
     }
 
-    /// Deletes the segments of a tail up to a mark, but those that are `kept`.
+    /// Deletes the segments of a tail up to a mark, except those for which `kept` is true.
     async fn delete_segments(
         &self,
         (database, mut pages): (DatabaseId, Pages<'_>),
@@ -326,7 +327,7 @@ impl Collector {
             if settled.is_empty() {
                 continue;
             }
-            // Asked for only if something is to be deleted.
+            // Read lazily, because often there is nothing to delete.
             let unseen = match &mut unseen {
                 Some(unseen) => unseen,
                 none => none.insert(self.unseen(database).await?),
@@ -393,7 +394,7 @@ impl Collector {
             orphans: orphans.len(),
             ..Collected::default()
         };
-        // Pages go last: they tell what else goes.
+        // Delete pages last, because they reference the other objects.
         for is_page in [false, true] {
             let now = deletable
                 .iter()
@@ -420,8 +421,8 @@ impl Collector {
         Ok(collected)
     }
 
-    /// The objects of a database that are old enough to be orphans and that the register itself does not
-    /// name. They may be named by its pages.
+    /// Returns the objects of a database that are old enough to be orphans and that the register itself does not
+    /// reference. Its pages may still reference them.
     async fn old_objects(
         &self,
         database: DatabaseId,
@@ -458,7 +459,7 @@ impl Collector {
         age.is_some_and(|age| age >= self.settings.orphan_age)
     }
 
-    /// The restored databases that no longer need what they began with.
+    /// Returns the restored databases that no longer need the objects they started with.
     async fn released(
         &self,
         database: DatabaseId,
@@ -494,12 +495,12 @@ impl Collector {
             return Ok(false);
         }
         let origins = census.origins();
-        // What this database was itself restored from is kept for as long as this one names it.
+        // Objects from which this database was itself restored are kept as long as this database references them.
         Ok(!origins.contains(&database) && origins.is_disjoint(own.origins()))
     }
 
-    /// Deletes everything of a database whose removal has begun, once nothing can be read of it any more.
-    /// Whether that is so.
+    /// Deletes all objects of a database whose removal has started, once queries can no longer read them. Also returns
+    /// whether the removal is complete.
     pub(crate) async fn collect_dropped(
         &self,
         database: DatabaseId,
@@ -524,11 +525,11 @@ impl Collector {
         let engine = self.collect_engine(database, true).await?;
         let caches = sweep(&self.bucket, database, None).await?;
         let caches = self.delete_objects(caches.superseded).await?;
-        // A flush may have been under way.
+        // A flush may have been in progress.
         let left = self.manifests.read(database, None).await?.value;
         let mut damaged = Collected::default();
         if !manifest.damage.is_empty() {
-            // Kept because they are damaged, or because damaged pages may name them.
+            // These objects were kept because they are damaged, or because damaged pages may reference them.
             let prefix = Key::data_prefix(database);
             self.delete_prefix(&prefix, &mut damaged).await?;
         }
@@ -538,10 +539,12 @@ impl Collector {
         ))
     }
 
-    /// Deletes all objects of a database whose data was removed long ago, its registers last: what requests that
-    /// were under way then have put since, and what commits of frozen processes named.
+    /// Deletes all objects of a database whose data was removed long ago, and its registers last. This covers objects
+    /// that requests in progress have put since the removal, and objects that commits of frozen processes have
+    /// referenced.
     ///
-    /// `None`, and nothing is deleted, if its manifest names sections, or a restored database began with it.
+    /// Deletes nothing and returns `None` if the manifest references sections, or a restored database started from this
+    /// one.
     pub(crate) async fn erase(
         &self,
         database: DatabaseId,
@@ -583,7 +586,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Deletes expired query results, and what processes said of themselves that have been silent since.
+    /// Deletes expired query results and node records of processes that no longer update them.
     pub async fn collect_results(&self) -> Result<Collected, CompactError> {
         let results = self.collect_expired(RESULTS_PREFIX, self.settings.result_age);
         let results = results.await?;
@@ -591,7 +594,7 @@ impl Collector {
         Ok(results.and(nodes.await?))
     }
 
-    /// Deletes the objects with a prefix that nobody has put for so long.
+    /// Deletes the objects with a prefix that were not put for `expires_after`.
     async fn collect_expired(
         &self,
         prefix: &str,
@@ -618,18 +621,18 @@ impl Collector {
         self.settings.dry_run
     }
 
-    /// How long flushed segments stay.
+    /// Returns the time for which flushed segments stay.
     pub(crate) fn segment_grace(&self) -> Duration {
         self.settings.segment_grace
     }
 
-    /// The catalogs that say what is dropped.
+    /// Returns the catalogs that record dropped tables and databases.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 }
 
-/// The segments of a page up to a mark.
+/// Returns the segments of a page up to a mark.
 fn settled(
     database: DatabaseId,
     upto: Stamp,

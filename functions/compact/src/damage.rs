@@ -1,4 +1,4 @@
-//! Damaged objects that jobs have met: what of a tail can be read all the same, and what an operator is told.
+//! Damaged objects found by jobs: selects the readable parts of a tail, and reports the damage to operators.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,19 +9,19 @@ use neap_manifest::{DamageRecord, Manifest};
 use neap_schema::DatabaseId;
 use neap_wal::Segment;
 
-/// The maximum number of damaged objects of a database that are remembered beside those of its manifest.
+/// Maximum number of damaged objects remembered for a database, besides those in its manifest.
 const MAX_OBJECTS: usize = 100;
 
 /// The damaged objects of one database.
 #[derive(Debug, Default)]
 struct DatabaseDamage {
-    /// Those that the manifest records and no operator has set aside.
+    /// Objects that the manifest records and that no operator has quarantined.
     recorded: BTreeSet<String>,
     /// The segment that stopped the last flush.
     segment: Option<String>,
-    /// Pages and bundles that plans and merges could not read since then.
+    /// Pages and bundles that plans and merges could not read since the latest quarantine.
     data: BTreeSet<String>,
-    /// The version of the manifest in which an operator has set something aside at last.
+    /// Manifest version of the latest quarantine by an operator.
     quarantine: u64,
 }
 
@@ -32,7 +32,7 @@ impl DatabaseDamage {
     }
 }
 
-/// The damaged objects of a bucket as far as the jobs of this process know, for metrics and `/ready`.
+/// Damaged objects of a bucket that the jobs of this process know, for metrics and `/ready`.
 #[derive(Debug, Default)]
 pub struct DamagedObjects(Mutex<BTreeMap<DatabaseId, DatabaseDamage>>);
 
@@ -50,7 +50,7 @@ impl DamagedObjects {
         }
     }
 
-    /// Takes over what a manifest records. After a quarantine, what jobs could not read before is forgotten.
+    /// Takes over the damage recorded in a manifest. A new quarantine clears the pages and bundles found before.
     pub(crate) fn note_manifest(&self, database: DatabaseId, manifest: &Manifest) {
         let reported = manifest.reported_damage();
         let recorded = reported.map(|record| record.name(database)).collect();
@@ -59,18 +59,18 @@ impl DamagedObjects {
             one.recorded = recorded;
             if quarantine != one.quarantine {
                 one.quarantine = quarantine;
-                // What is left of it is met again.
+                // Remaining damage is found again.
                 one.data.clear();
             }
         });
     }
 
-    /// Takes over the segment that stops a flush, if one does.
+    /// Records the segment that stops a flush, or `None` if no segment does.
     pub(crate) fn note_flush(&self, database: DatabaseId, segment: Option<String>) {
         self.change(database, |one| one.segment = segment);
     }
 
-    /// Adds a page or bundle that a plan or merge could not read.
+    /// Records a page or bundle that a plan or merge could not read.
     pub(crate) fn note_data(&self, database: DatabaseId, name: String) {
         self.change(database, |one| {
             if one.data.len() < MAX_OBJECTS {
@@ -79,7 +79,7 @@ impl DamagedObjects {
         });
     }
 
-    /// The names of the objects, sorted.
+    /// Returns the names of the objects, sorted.
     pub fn names(&self) -> Vec<String> {
         let databases = self.databases();
         let names: BTreeSet<_> = databases.values().flat_map(DatabaseDamage::names).collect();
@@ -87,8 +87,8 @@ impl DamagedObjects {
     }
 }
 
-/// Segments without what can't be read of them or is set aside, in their order, and the records of streams whose
-/// damage the manifest does not record yet.
+/// Returns the segments in order, without damaged or quarantined streams, and the damage records of streams that the
+/// manifest does not record yet.
 pub(crate) fn readable(
     manifest: &Manifest,
     segments: &[Arc<Segment>],

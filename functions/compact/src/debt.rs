@@ -1,4 +1,4 @@
-//! How much is left to be merged, as far as the last plans know.
+//! Pending merges, as known from the latest plans.
 
 use std::{
     collections::BTreeMap,
@@ -10,14 +10,14 @@ use neap_schema::DatabaseId;
 
 use crate::{MergeJob, Scope};
 
-/// Merges that are due and not done.
+/// Number and size of merges that are due and not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debt {
-    /// How many merges.
+    /// Number of merges.
     pub merges: usize,
-    /// The sections that they are of.
+    /// Number of input sections.
     pub sections: usize,
-    /// The bytes of these sections.
+    /// Length of the input sections in bytes.
     pub bytes: u64,
 }
 
@@ -42,13 +42,13 @@ impl Sum for Debt {
     }
 }
 
-/// What the last plan of each database found, of all its days and of the recent ones. Databases without a debt
-/// take no memory.
+/// Debt found by the latest plan of each database: over all days, and over recent days. Databases without debt take no
+/// memory.
 #[derive(Debug, Default)]
 pub(crate) struct Debts(Mutex<BTreeMap<DatabaseId, [Debt; 2]>>);
 
 impl Debts {
-    /// A plan found this.
+    /// Records the debt that a plan found.
     pub(crate) fn note(&self, database: DatabaseId, scope: Scope, debt: Debt) {
         let mut debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [all, _] = debts.get(&database).copied().unwrap_or_default();
@@ -63,7 +63,7 @@ impl Debts {
         }
     }
 
-    /// The debt of all databases. What both plans of one found counts once.
+    /// Returns the debt of all databases. Merges found by both plans of a database count once.
     pub(crate) fn total(&self) -> Debt {
         let debts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let larger = |[all, recent]: &[Debt; 2]| match all.bytes >= recent.bytes {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_counts_until_a_plan_finds_it_done() {
+    fn debt_counts_until_a_plan_finds_it_merged() {
         let debts = Debts::default();
         let debt = |merges| Debt {
             merges,
@@ -90,7 +90,7 @@ mod tests {
         debts.note(one, Scope::All, debt(3));
         debts.note(other, Scope::Recent, debt(1));
         assert_eq!(debts.total(), debt(4));
-        // Part of what is known already.
+        // These merges are part of the known debt.
         debts.note(one, Scope::Recent, debt(2));
         assert_eq!(debts.total(), debt(4));
         debts.note(one, Scope::All, debt(0));

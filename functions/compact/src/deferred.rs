@@ -1,4 +1,5 @@
-//! Segments that scheduled runs of a process pass over for a while, because they know what is or will be done with them.
+//! Segments that the scheduled runs of a process skip for a while, because their flush or deletion is already under
+//! way.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +10,14 @@ use std::{
 use neap_bucket::{Moment, Stamp, World};
 use neap_schema::DatabaseId;
 
-/// The maximum number of databases that are remembered. The segments of others make their tails look due, which costs
-/// some reads.
+/// Maximum number of databases with deferred segments. Segments of further databases make their tails look due, which
+/// costs some reads.
 const MAX_DATABASES: usize = 100_000;
 
-/// Why segments are passed over.
+/// Reason why segments are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeferralReason {
-    /// They are in sections, and can't be deleted yet.
+    /// They are in sections, and cannot be deleted yet.
     Flushed,
     /// Another invocation was asked to flush them.
     HandedOut,
@@ -30,7 +31,7 @@ struct Deferral {
     time: Duration,
 }
 
-/// The segments that are passed over, by database. Cloning shares it.
+/// Deferred segments, by database. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeferredSegments(Arc<Mutex<BTreeMap<DatabaseId, Deferral>>>);
 
@@ -39,7 +40,7 @@ impl DeferredSegments {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes over the segments of a database up to a stamp for some time, and over no others.
+    /// Skips the segments of a database up to a stamp for `time`. Replaces an earlier deferral of the database.
     pub(crate) fn defer(
         &self,
         database: DatabaseId,
@@ -63,12 +64,12 @@ impl DeferredSegments {
         }
     }
 
-    /// Passes over nothing of a database any more.
+    /// Ends the deferral of a database.
     pub(crate) fn forget(&self, database: DatabaseId) {
         self.lock().remove(&database);
     }
 
-    /// Why a segment of a database is passed over at present, if it is.
+    /// Returns why a segment is skipped at present, or `None` if it is not.
     pub(crate) fn reason(
         &self,
         database: DatabaseId,

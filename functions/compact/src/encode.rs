@@ -1,4 +1,4 @@
-//! Writes rows as a section: a Parquet file that stands alone or in a bundle.
+//! Encodes rows as a section: a Parquet file, stored alone or in a bundle.
 
 mod choice;
 mod extent;
@@ -25,36 +25,37 @@ use parquet::{
 use choice::ColumnEncoding;
 use extent::{Extent, distinct_values};
 
-/// The most rows that are looked at to choose encodings.
+/// Maximum number of sample rows for the choice of encodings.
 const MAX_SAMPLE_ROWS: usize = 65_536;
 
-/// One row in so many is looked at, so that the trial costs little beside the writing.
+/// One row of this number is sampled, so that the trial is cheap compared to the encoding.
 const SAMPLE_PART: u64 = 16;
 
-/// The most bytes of a row group before it is compressed, where rows are wide: it is in memory until it is
-/// complete.
+/// Maximum bytes of a row group before compression. Limits row groups of wide rows, because a row group stays in memory
+/// until it is complete.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
-/// Rows of a page, the smallest part that a query can skip.
+/// Rows of a page, the smallest unit that a query can skip.
 const PAGE_ROWS: usize = 8_192;
 
-/// The share of absent values that a bloom filter lets through.
+/// False-positive rate of a bloom filter.
 const BLOOM_FILTER_FPP: f64 = 0.02;
 
-/// The number of values of a row group that a bloom filter has room for; with more it lets more through. The
-/// filters of all row groups are in memory, each as large as for so many, until the section is complete.
+/// Number of distinct values of a row group for which a bloom filter is sized. More values raise its false-positive
+/// rate. The filters of all row groups, each of this size, stay in memory until the section is complete.
 const BLOOM_FILTER_VALUES: u64 = 8_192;
 
-/// A tag with fewer values among the first rows gets no bloom filter: either it has few values, and every row
-/// group has them all, or few series fill a row group, and its statistics tell as much.
+/// Minimum number of distinct values among the first rows for a bloom filter on a tag. With fewer values, either the
+/// tag has few values and every row group contains all of them, or few series fill a row group and its statistics prune
+/// as well.
 const BLOOM_FILTER_MIN_VALUES: usize = 16;
 
-/// How much work goes into a section.
+/// Encoding effort for a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SectionProfile {
-    /// Little: it is merged again soon.
+    /// Low effort, because the section is merged again soon.
     Flush,
-    /// More: it stays.
+    /// Higher effort, because the section stays.
     Merge,
 }
 
@@ -66,8 +67,8 @@ impl SectionProfile {
         }
     }
 
-    /// Rows of a row group: large enough for a footer and for dictionaries to be small beside it, small enough
-    /// for several cores to have work on the rows of a day.
+    /// Returns the number of rows of a row group: large enough that footer and dictionaries are small in proportion,
+    /// and small enough that several cores can share the rows of a day.
     fn row_group_rows(self) -> usize {
         match self {
             Self::Flush => 131_072,
@@ -80,16 +81,16 @@ impl SectionProfile {
     }
 }
 
-/// A section before it has a place in a bundle.
+/// An encoded section that is not yet placed in a bundle.
 #[derive(Debug)]
 pub struct EncodedSection {
     /// The Parquet file.
     pub bytes: Vec<u8>,
-    /// The number of bytes at its end that hold bloom filters, checksums, page index and Parquet footer.
+    /// Number of bytes at the end of the file that hold bloom filters, checksums, page index and Parquet footer.
     pub footer_length: u32,
     /// The CRC-32C of all bytes.
     pub crc32c: u32,
-    /// The CRC-32C of these last bytes.
+    /// The CRC-32C of these footer bytes.
     pub footer_crc32c: u32,
     /// The number of rows.
     pub rows: u64,
@@ -101,25 +102,25 @@ pub struct EncodedSection {
     pub tags: BTreeMap<String, TagRange>,
 }
 
-/// Why rows could not be written.
+/// Reason why rows could not be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// Parquet refused them.
+    /// The Parquet writer rejected the rows.
     #[error(transparent)]
     Parquet(#[from] ParquetError),
-    /// They have no time column, or other types than they should.
+    /// The rows have no time column, or unexpected types.
     #[error(transparent)]
     Points(#[from] PointsError),
 }
 
-/// Writes folded rows, sorted by `tags` and time, as a flush does.
+/// Encodes deduplicated rows, sorted by `tags` and time, with the profile of a flush.
 pub fn encode_section(tags: &[String], rows: &RecordBatch) -> Result<EncodedSection, EncodeError> {
     let mut writer = SectionWriter::new(tags, rows.schema(), SectionProfile::Flush);
     writer.write(rows)?;
     writer.finish()
 }
 
-/// Writes a section row by row. What was written is in memory, compressed; a row group is on top of it.
+/// Encodes a section incrementally. The compressed output and the current row group are in memory.
 #[derive(Debug)]
 pub struct SectionWriter {
     tags: Vec<String>,
@@ -133,13 +134,13 @@ pub struct SectionWriter {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was written: the encodings follow from the first rows. With the memory for the output.
+    /// No rows were written; the first rows determine the encodings. Holds the output buffer.
     Empty(Vec<u8>),
     Open(Box<ArrowWriter<Vec<u8>>>),
 }
 
 impl SectionWriter {
-    /// A writer of rows with exactly these columns, which come sorted by `tags` and time.
+    /// Creates a writer for rows with exactly these columns, sorted by `tags` and time.
     pub fn new(tags: &[String], schema: SchemaRef, profile: SectionProfile) -> Self {
         Self {
             tags: tags.to_vec(),
@@ -152,8 +153,8 @@ impl SectionWriter {
         }
     }
 
-    /// For about so many rows that become about so many bytes: the output does not move while it grows, and
-    /// as many of the first rows are looked at for good encodings as is worth it.
+    /// Sets the expected number of rows and output bytes. Preallocates the output, and samples the first rows for the
+    /// choice of encodings in proportion to the size.
     #[must_use]
     pub fn with_expectation(self, rows: u64, bytes: usize) -> Self {
         let sample_rows = usize::try_from(rows / SAMPLE_PART).unwrap_or(usize::MAX);
@@ -164,7 +165,7 @@ impl SectionWriter {
         }
     }
 
-    /// With row groups of at most about so many bytes before they are compressed, where rows are wide.
+    /// Limits row groups to about `bytes` bytes before compression, for wide rows.
     #[must_use]
     pub fn with_row_group_bytes(self, bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -184,7 +185,7 @@ impl SectionWriter {
         self.extent.rows
     }
 
-    /// About how many bytes of memory the writer takes, its output among them.
+    /// Returns the approximate memory of the writer in bytes, including its output.
     pub fn size_bytes(&self) -> usize {
         match &self.state {
             State::Empty(_) => 0,
@@ -192,10 +193,11 @@ impl SectionWriter {
         }
     }
 
-    /// Writes the next rows. The encodings are chosen by the first ones.
+    /// Writes the next rows. The first rows determine the encodings.
     ///
     /// # Errors
-    /// `Points`: no time column; `Parquet`: other columns than the writer's, or more than a file can hold.
+    /// `Points` if there is no time column; `Parquet` if the columns differ from the writer's, or the file would be too
+    /// large.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), EncodeError> {
         self.extent.add(rows)?;
         if let State::Empty(buffer) = &mut self.state {
@@ -253,7 +255,7 @@ impl SectionWriter {
             let encoding = ColumnEncoding::choose(field, column, compression)?;
             properties = encoding.apply(field.name(), properties);
         }
-        // The first tag is sorted: its statistics tell as much as a filter could.
+        // The first tag is sorted, so its statistics prune as well as a filter could.
         let others = self.tags.iter().skip(1);
         for tag in others.filter(|_| self.profile.has_bloom_filters()) {
             let column = first.column_by_name(tag);
@@ -280,7 +282,7 @@ impl SectionWriter {
     }
 }
 
-/// Where the last column chunk ends: what follows is found without reading data.
+/// Returns the end of the last column chunk. The bytes after it can be read without reading data.
 fn footer_start(metadata: &ParquetMetaData, length: usize) -> usize {
     let columns = metadata
         .row_groups()
@@ -294,7 +296,7 @@ fn footer_start(metadata: &ParquetMetaData, length: usize) -> usize {
     end.unwrap_or(0).min(length)
 }
 
-/// The rows without the fields that have no value anywhere. Tags stay: they are the order of the section.
+/// Drops the fields that have no value in any row. Keeps tags, because they define the sort order of the section.
 pub(crate) fn without_empty_fields(
     tags: &[String],
     rows: &RecordBatch,

@@ -1,5 +1,5 @@
-//! What the processing engine leaves behind: claims of ticks, logs, checkpoints of triggers that are gone, and code that
-//! no trigger runs any more.
+//! Garbage of the processing engine: old tick claims and logs, checkpoints of deleted triggers, and code that no
+//! trigger runs any more.
 
 use std::{
     collections::BTreeSet,
@@ -13,18 +13,19 @@ use neap_schema::{DatabaseId, TriggerId};
 
 use crate::{CompactError, listing::Pages};
 
-/// The age of claims that nobody will make again: a tick is claimed at most some minutes after its time.
+/// Age at which tick claims are deleted: a tick is claimed at most some minutes after its time, so these claims will
+/// not be made again.
 const TICK_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// The age of checkpoints and code that belong to nothing.
+/// Age at which unreferenced checkpoints and code are deleted.
 const AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When code was looked for last by this process. Cloning shares it.
+/// Time of the last search for code in this process. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastLook(Arc<Mutex<Option<Moment>>>);
 
 impl LastLook {
-    /// Whether it is so long ago that code may have become old since.
+    /// Returns whether the last search is so long ago that code may have aged out since.
     fn is_long_ago(&self, world: &World) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_none_or(|last| world.elapsed(&last) >= AGE)
@@ -36,7 +37,7 @@ impl LastLook {
     }
 }
 
-/// The keys under `engine/<database>/` that nothing needs any more; all of them when the database is removed.
+/// Returns the keys under `engine/<database>/` that are no longer needed, or all of them if the database is removed.
 pub(crate) async fn superseded(
     bucket: &Bucket,
     catalog: &Catalog,
@@ -70,7 +71,8 @@ pub(crate) async fn superseded(
         }
     }
     if !checkpoints.is_empty() {
-        // After the listing: a trigger with a checkpoint in it is in the catalog, or it is gone for ever.
+        // Read the catalog after the listing: the trigger of a listed checkpoint is either in the catalog or
+        // permanently deleted.
         let catalog = catalog.database(database, Duration::ZERO).await?;
         let gone = checkpoints.into_iter();
         let gone = gone.filter(|(trigger, _)| catalog.value.trigger_by_id(*trigger).is_none());
@@ -79,11 +81,11 @@ pub(crate) async fn superseded(
     Ok(keys)
 }
 
-/// The keys of code that no trigger and no uploaded plugin names and that is old. Where the catalog tells of no plugins,
-/// what earlier ones may have left is looked for once a day.
+/// Returns the keys of old code that neither a trigger nor an uploaded plugin refers to. If the catalog has no plugins,
+/// searches once a day for code of earlier ones.
 ///
-/// Whoever creates a trigger puts its code again before the commit, which makes it young. So code that nobody named
-/// when the catalogs were read, and that is old after that, is named by nobody.
+/// The creation of a trigger puts its code again before the commit, which makes the code young. Therefore code that is
+/// unreferenced when the catalogs are read, and still old after that, is not referenced.
 pub(crate) async fn unnamed_code(
     bucket: &Bucket,
     catalog: &Catalog,
@@ -121,7 +123,7 @@ pub(crate) async fn unnamed_code(
     Ok(unnamed)
 }
 
-/// The code that is named by plugins that were uploaded, and by triggers of all databases whose catalogs are there.
+/// Returns the code that uploaded plugins refer to, and the code of triggers in all databases with a catalog.
 async fn named_code(
     catalog: &Catalog,
     root: &RootCatalog,
@@ -138,7 +140,7 @@ async fn named_code(
     Ok(named)
 }
 
-/// Whether code was not put again since it was listed.
+/// Returns whether code was not put again since it was listed.
 async fn is_still_old(bucket: &Bucket, hash: CodeHash) -> Result<bool, CompactError> {
     let options = GetOptions {
         range: Some(0..1),

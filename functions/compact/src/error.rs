@@ -1,4 +1,4 @@
-//! What can go wrong in a job.
+//! Errors of compaction jobs.
 
 use neap_bucket::{FormatError, RegisterError, StoreError};
 use neap_catalog::CatalogError;
@@ -9,10 +9,10 @@ use parquet::errors::ParquetError;
 
 use crate::MergeError;
 
-/// Why a job failed. Nothing is damaged by it: what was not committed is not there.
+/// Reason why a job failed. A failed job damages nothing: uncommitted changes are not visible.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
-    /// The store did not answer.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A register could not be read.
@@ -33,7 +33,7 @@ pub enum CompactError {
     /// An object is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// Rows are not those of their table.
+    /// Rows do not match the schema of their table.
     #[error(transparent)]
     Points(#[from] PointsError),
     /// Sections could not be merged.
@@ -50,7 +50,7 @@ pub enum CompactError {
 }
 
 impl CompactError {
-    /// The key of the page, bundle or segment that is damaged or missing, if that is why the job failed.
+    /// Returns the key of the damaged or missing page, bundle or segment, if that is the reason for the failure.
     pub(crate) fn damaged_object(&self) -> Option<&str> {
         match self {
             Self::Format(error)
@@ -66,8 +66,8 @@ impl CompactError {
         }
     }
 
-    /// Whether a commit was given up because others have always been faster, or because the store did not say
-    /// in time what became of it. Whoever tries again begins with what is there.
+    /// Returns whether a commit was abandoned because it lost every race, or because the store did not report its
+    /// outcome in time. A retry starts from the current manifest.
     pub(crate) fn is_unsettled(&self) -> bool {
         matches!(
             self,

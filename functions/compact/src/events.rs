@@ -1,13 +1,13 @@
-//! The events of the compact function: what a scheduler, a queue or a person asks for.
+//! Events of the compact function, sent by a scheduler, a queue or a person.
 //!
-//! | event | what is done | requests when there is nothing to do |
+//! | event | action | requests when there is nothing to do |
 //! |---|---|---|
-//! | [`Event::Scheduled`] | flush what is due, plan merges there, hand both out | 1 LIST, whatever the number of databases |
-//! | [`Event::Flush`] | flush what is due of some databases, plan merges there | 1 GET, 1 LIST for each database |
-//! | [`Event::Merge`] | one merge | |
-//! | [`Event::Collect`] | look at every database: settle, expire, drop, delete garbage | some for each database |
+//! | [`Event::Scheduled`] | flush due tails, plan merges there, dispatch both | 1 LIST for any number of databases |
+//! | [`Event::Flush`] | flush due tails of some databases, plan merges there | 1 GET, 1 LIST for each database |
+//! | [`Event::Merge`] | run one merge | |
+//! | [`Event::Collect`] | maintain every database: merge, expire, drop, delete garbage | some for each database |
 //!
-//! An invocation stops in time: what it has committed stays, and it says whether something is left.
+//! An invocation stops within its time limit. Its commits stay, and its report says whether work is left.
 
 use std::{fmt, time::Duration};
 
@@ -17,37 +17,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::MergeOrder;
 
-/// What the function is asked to do.
+/// An event that the function handles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The time has come to look for tails that are due.
+    /// Find and flush tails that are due.
     Scheduled,
-    /// Flushes were handed out.
+    /// Run dispatched flushes.
     Flush(FlushOrder),
-    /// A merge was handed out.
+    /// Run a dispatched merge.
     Merge(MergeOrder),
-    /// The time has come to look at every database.
+    /// Maintain every database.
     Collect,
 }
 
-/// Databases whose tails were due, as they are handed to a worker. It flushes those that still are: an order that comes
-/// twice or late does no harm, and the tails of one that is lost are found due again.
+/// Databases with due tails, as dispatched to a worker. The worker flushes the tails that are still due: a duplicate or
+/// late order does no harm, and tails of a lost order are found due again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushOrder {
-    /// The databases, those first that come first.
+    /// The databases, in the order of processing.
     #[serde(default)]
     pub databases: Vec<DatabaseId>,
 }
 
-/// When a tail is worth a flush. Small flushes make small objects, long tails make slow queries.
+/// Thresholds at which a tail is flushed. Small flushes make small objects; long tails make slow queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushTriggers {
-    /// Bytes of segments.
+    /// Size of the tail in bytes.
     pub bytes: u64,
-    /// The number of segments: each is an object to read for a query that starts cold.
+    /// Number of segments: a cold query reads one object for each.
     pub segments: usize,
-    /// The age of the oldest segment.
+    /// Age of the oldest segment.
     pub age: Duration,
 }
 
@@ -61,13 +61,13 @@ impl Default for FlushTriggers {
     }
 }
 
-/// Hands events to other workers.
+/// Dispatches events to other workers.
 #[async_trait]
 pub trait Dispatch: fmt::Debug + Send + Sync {
-    /// Hands out an [`Event::Flush`] or [`Event::Merge`]. A worker gets it at least once, or never: the tails are then
-    /// found due again, and the claim of a merge expires.
+    /// Dispatches an [`Event::Flush`] or [`Event::Merge`]. A worker receives it at least once, or never: in that case
+    /// the tails are found due again, and the claim of a merge expires.
     ///
     /// # Errors
-    /// It could not be handed out, for a reason for people.
+    /// Returns a human-readable reason if the event could not be dispatched.
     async fn dispatch(&self, event: Event) -> Result<(), String>;
 }

@@ -1,4 +1,4 @@
-//! Flushes that failed: the next one of the same database takes less.
+//! Failed flushes: the next flush of the same database takes less.
 
 use std::{
     collections::BTreeMap,
@@ -9,19 +9,21 @@ use neap_schema::DatabaseId;
 
 use crate::FlushLimits;
 
-/// The databases whose last flushes failed, and how often in a row: the next one takes half as much. Cloning shares it.
+/// Databases whose latest flushes failed, with the number of consecutive failures. Each failure halves the limits of
+/// the next flush. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailedFlushes(Arc<Mutex<BTreeMap<DatabaseId, u32>>>);
 
 impl FailedFlushes {
-    /// After so many failures less is not tried.
+    /// Maximum number of halvings.
     const MOST: u32 = 12;
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DatabaseId, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a flush begins, and counts as failed until it has [`ended`](Self::ended); its limits.
+    /// Records the start of a flush, which counts as failed until [`ended`](Self::ended) is called. Returns the limits
+    /// of this flush.
     pub(crate) fn begin(&self, database: DatabaseId, limits: &FlushLimits) -> FlushLimits {
         let mut failed = self.lock();
         let count = failed.entry(database).or_default();
@@ -35,7 +37,7 @@ impl FailedFlushes {
         }
     }
 
-    /// Notes that a flush has not failed.
+    /// Records that a flush has not failed.
     pub(crate) fn ended(&self, database: DatabaseId) {
         self.lock().remove(&database);
     }
@@ -46,12 +48,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_each_flush_that_failed_the_next_one_takes_half() {
+    fn each_failed_flush_halves_the_limits_of_the_next() {
         let failed = FailedFlushes::default();
         let (one, other) = (DatabaseId::new(1), DatabaseId::new(2));
         let limits = FlushLimits::default();
         let begin = |database| failed.begin(database, &limits).table_bytes / (1 << 20);
-        // A flush that is cut short, or takes the process with it, never says that it ended.
+        // A flush that is cancelled or crashes the process never calls `ended`.
         assert_eq!([begin(one), begin(one), begin(one)], [256, 128, 64]);
         assert_eq!(begin(other), 256);
         failed.ended(one);

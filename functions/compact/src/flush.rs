@@ -30,25 +30,25 @@ use crate::{
     publish::{listed_segments, publish_tail},
 };
 
-/// A flush gives up when the store's clock and this machine's differ by more than this: one of them is
-/// wrong, and if it is the store's, acknowledged writes could become void.
+/// Maximum difference between the store's clock and the local clock. If it is larger, one clock is wrong; if that is
+/// the store's, acknowledged writes could become void, so the flush gives up.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
 
-/// How much one flush takes.
+/// Limits of one flush.
 #[derive(Clone, Copy, Debug)]
 pub struct FlushLimits {
-    /// The most bytes of segments, as they are stored; at least one segment is taken.
+    /// Maximum bytes of segments, as stored. At least one segment is taken.
     pub segment_bytes: u64,
-    /// The most segments.
+    /// Maximum number of segments.
     pub segments: usize,
-    /// The most bytes of memory that the decoded rows of one table take; at least one segment is taken. Tables are folded
-    /// one after the other, and while that is done, its rows take about three times as much.
+    /// Maximum bytes of memory of the decoded rows of one table. At least one segment is taken. Tables are deduplicated
+    /// one after the other; during that step the rows of a table take about three times as much memory.
     pub table_bytes: u64,
-    /// The memory for objects of caches that the last flushes have written, in bytes: one that is not there is read.
+    /// Memory for cache objects of recent flushes, in bytes. A flush reads an object that is not in this memory.
     pub cached_bytes: u64,
-    /// Believe the store's clock even if this machine's differs by more than five minutes.
+    /// Trust the store's clock even if the local clock differs by more than five minutes.
     pub trust_store_clock: bool,
-    /// From which lengths of the tail on its writers are held back.
+    /// Tail lengths at which writers are throttled and stopped.
     pub pressure: PressureLimits,
 }
 
@@ -65,28 +65,28 @@ impl Default for FlushLimits {
     }
 }
 
-/// Why a flush did nothing.
+/// Reason why a flush did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GaveUp {
-    /// There is no segment that is old enough.
+    /// No segment is old enough.
     #[error("there is nothing to flush")]
     NothingToFlush,
-    /// Somebody else has flushed.
+    /// Another process has flushed.
     #[error("somebody else has flushed")]
     Overtaken,
-    /// The catalog lacks what the segments need, as in a bucket that is being restored. Flushing by it would
+    /// The catalog is older than the segments require, as in a bucket that is being restored. A flush with it would
     /// lose their rows.
     #[error("the catalog has version {found}, and the segments need {needed}")]
     CatalogBehind {
         /// The version of the catalog.
         found: u64,
-        /// The version that a segment names.
+        /// The version that a segment requires.
         needed: u64,
     },
-    /// The store gives no time.
+    /// The store's responses have no date.
     #[error("the store's answers have no date")]
     NoDate,
-    /// The store's clock and this machine's differ too much.
+    /// The store's clock and the local clock differ too much.
     #[error(
         "the clocks of the store and of this machine differ by {} s: set the one that is wrong, or pass \
          --trust-store-clock if it is this machine's",
@@ -96,38 +96,38 @@ pub enum GaveUp {
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
-    /// The oldest segment can't be read at all. The flush does not pass it, because it does not know what it holds.
+    /// The oldest segment cannot be read. Flushes stop below it, because its contents are unknown.
     #[error("{0}; no flush passes it, see `neap fsck`")]
     Unreadable(SegmentError),
-    /// The manifest can't hold more records of damaged segments.
+    /// The manifest has no room for more records of damaged segments.
     #[error("the manifest has no room for further damaged segments; the next one is '{0}'")]
     TooMuchDamage(Key),
-    /// It took so long that the bundle may count as an orphan.
+    /// The flush took so long that its bundle may count as an orphan.
     #[error("it took too long")]
     TooOld,
-    /// It can't be told whether the flush is in the manifest. If it is not, the next one does the same.
+    /// It is unknown whether the flush is in the manifest. If it is not, the next flush repeats it.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }
 
-/// What a flush did.
+/// Outcome of a flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// Segments have become sections.
+    /// The segments were converted to sections.
     Done {
-        /// The segments taken in.
+        /// Number of segments taken.
         segments: usize,
-        /// The rows of all sections.
+        /// Number of rows in all sections.
         rows: u64,
         /// The number of sections.
         sections: usize,
         /// The size of the bundle.
         bytes: u64,
-        /// Whether there are segments that could have been taken in but for the limits.
+        /// Whether the limits left segments that are old enough.
         more: bool,
-        /// The low-water mark now.
+        /// The new low-water mark.
         mark: Stamp,
-        /// What is left above it, if the store's answers have dates.
+        /// The remaining tail above the mark, if the store's responses have dates.
         tail: Option<TailState>,
     },
     /// Nothing was changed.
@@ -135,8 +135,8 @@ pub enum Flushed {
 }
 
 impl Plan {
-    /// The first `count` segments, or as many more as have the stamp of the last of them; `None` if that is
-    /// all.
+    /// Returns a plan for the first `count` segments, plus those with the same stamp as the last one, or `None` if that
+    /// is all segments.
     fn truncated(&self, count: usize) -> Option<Self> {
         let last = self.names.get(count.max(1) - 1)?.stamp;
         let count = self.names.partition_point(|name| name.stamp <= last);
@@ -148,7 +148,7 @@ impl Plan {
         })
     }
 
-    /// The segments below a stamp; `None` if there is nothing to flush then.
+    /// Returns a plan for the segments below a stamp, or `None` if it would be empty.
     fn below(&self, stamp: Stamp) -> Option<Self> {
         let cut = Stamp::from_u64(stamp.as_u64().checked_sub(1)?);
         let count = self.names.partition_point(|name| name.stamp <= cut);
@@ -160,7 +160,7 @@ impl Plan {
         })
     }
 
-    /// The records of segments up to the cut.
+    /// Returns the damage records of segments up to the cut.
     fn passed(&self, damage: Vec<DamageRecord>) -> Vec<DamageRecord> {
         let is_passed = |record: &DamageRecord| match record.part {
             DamagedPart::Segment(name) => name.stamp <= self.cut,
@@ -171,7 +171,7 @@ impl Plan {
         damage.into_iter().filter(is_passed).collect()
     }
 
-    /// As many segments as have rows of at most so many bytes of each table; at least one.
+    /// Limits the plan to segments whose rows have at most `limit` bytes for each table; at least one segment.
     fn within(self, limit: u64, catalog: &DatabaseCatalog, segments: &[Arc<Segment>]) -> Self {
         let mut tables: BTreeMap<TableId, u64> = BTreeMap::new();
         let fitting = segments.iter().take_while(|segment| {
@@ -186,10 +186,10 @@ impl Plan {
     }
 }
 
-/// A value of a column, present or not, takes so many bytes at least.
+/// Minimum bytes of memory of a column value, present or null.
 const VALUE_BYTES: u64 = 8;
 
-/// The bytes of memory that rows take in the shape of their table, whose columns they may lack.
+/// Returns the bytes of memory of rows in the schema of their table, including columns that the rows lack.
 fn memory_of(rows: &TableRows, catalog: &DatabaseCatalog) -> u64 {
     let table = catalog.table_by_id(rows.table);
     let columns = table.map_or(0, |table| table.columns().len() as u64);
@@ -197,7 +197,7 @@ fn memory_of(rows: &TableRows, catalog: &DatabaseCatalog) -> u64 {
         .rows
         .saturating_mul(columns)
         .saturating_mul(VALUE_BYTES);
-    // Segments of earlier releases don't say more.
+    // Segments of earlier releases do not record their memory.
     rows.memory_bytes.unwrap_or_default().max(values)
 }
 
@@ -215,10 +215,11 @@ pub struct Flusher {
     failed: FailedFlushes,
 }
 
-/// A plan, its segments without damaged streams, at least those that it takes in, and the records of these streams.
+/// A plan, its readable segments without damaged streams (at least those that the plan takes), and the records of these
+/// streams.
 type Readable = (Plan, Vec<Arc<Segment>>, Vec<DamageRecord>);
 
-/// What a flush has decided to take in.
+/// Segments that a flush takes.
 struct Plan {
     mark: Stamp,
     cut: Stamp,
@@ -227,7 +228,7 @@ struct Plan {
 }
 
 impl Flusher {
-    /// A flusher for the databases of a bucket.
+    /// Creates a flusher for the databases of a bucket.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<Catalog>,
@@ -249,12 +250,12 @@ impl Flusher {
         }
     }
 
-    /// How much one flush takes.
+    /// Limits of one flush.
     pub(crate) fn limits(&self) -> &FlushLimits {
         &self.limits
     }
 
-    /// The same flusher with other limits.
+    /// Returns the same flusher with other limits.
     pub(crate) fn limited_to(&self, limits: FlushLimits) -> Self {
         Self {
             limits,
@@ -262,26 +263,26 @@ impl Flusher {
         }
     }
 
-    /// The damaged objects that flushes have met, for all clones of this flusher.
+    /// Returns the damaged objects that flushes have found, shared by all clones of this flusher.
     pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
         Arc::clone(&self.damaged)
     }
 
-    /// Takes the segments of a database that are old enough into the manifest, as many as the limits allow, and
-    /// publishes for writers how many are left. A flush that can't take them does so when they hold writers back, or no
-    /// longer do.
+    /// Moves the segments of a database that are old enough into the manifest, as many as the limits allow, and
+    /// publishes the number of remaining segments for writers. A flush that cannot take them publishes that number if
+    /// it changes the pressure on writers.
     pub async fn flush(&self, database: DatabaseId) -> Result<Flushed, CompactError> {
         let manifest = self.manifests.read(database, None).await?;
         self.flush_by(database, manifest).await
     }
 
-    /// The same by a manifest that was read just now.
+    /// Like [`flush`](Self::flush), with a manifest that the caller has just read.
     pub(crate) async fn flush_by(
         &self,
         database: DatabaseId,
         manifest: Versioned<Manifest>,
     ) -> Result<Flushed, CompactError> {
-        // Also if the future is dropped because the time is over.
+        // Counts as failed even if the future is dropped because the time is over.
         let limits = self.failed.begin(database, &self.limits);
         let flushed = self.flush_within(database, manifest, &limits).await;
         let is_too_much = matches!(
@@ -436,8 +437,8 @@ impl Flusher {
         )
     }
 
-    /// Reads what a plan takes in, without damaged streams, and tells these. A plan ends below a segment of which
-    /// nothing can be read.
+    /// Reads the segments of a plan and removes damaged streams, with a damage record for each. A plan ends below a
+    /// segment that cannot be read at all.
     async fn fetch(
         &self,
         database: DatabaseId,
@@ -479,7 +480,7 @@ impl Flusher {
         Ok(Ok((plan, segments, damage)))
     }
 
-    /// Puts the bundle, if there is anything in it; whether it is there.
+    /// Puts the bundle, unless it is empty. Returns whether it is stored.
     async fn put_bundle(&self, key: Option<Key>, bundle: Vec<u8>) -> Result<bool, CompactError> {
         let Some(key) = key else {
             return Ok(true);
@@ -490,8 +491,8 @@ impl Flusher {
         Ok(put.await?.value != Put::Refused)
     }
 
-    /// Which segments to take in: rule F. Of a tail of which only the oldest segments are listed, the cut is below the
-    /// first that is not.
+    /// Selects the segments to take (rule F). If only the oldest segments of a tail are listed, the cut is below the
+    /// first unlisted segment.
     fn plan(
         &self,
         mark: Stamp,
@@ -519,7 +520,7 @@ impl Flusher {
         for segment in &due {
             bytes += segment.size_bytes;
             let full = names.len() >= limits.segments || bytes > limits.segment_bytes;
-            // Equal stamps are never divided by a mark.
+            // A mark never separates equal stamps.
             let tied = names
                 .last()
                 .is_some_and(|last| last.stamp == segment.name.stamp);
@@ -555,7 +556,7 @@ impl Flusher {
     }
 }
 
-/// Whether nothing can be read of a segment because its bytes are not those that were written.
+/// Returns whether a segment cannot be read because its bytes are not those that were written.
 fn is_damage(error: &SegmentError) -> bool {
     match error {
         SegmentError::Format(error) => !matches!(error, FormatError::Newer { .. }),
@@ -563,7 +564,7 @@ fn is_damage(error: &SegmentError) -> bool {
     }
 }
 
-/// The tables with rows or deletes in segments.
+/// Returns the tables with rows or deletes in segments.
 fn tables_of(segments: &[Arc<Segment>]) -> BTreeSet<TableId> {
     let written = segments.iter().flat_map(|segment| segment.tables());
     let deletes = segments.iter().flat_map(|segment| segment.deletes());
@@ -585,8 +586,8 @@ impl From<GivenUp> for GaveUp {
     }
 }
 
-/// The bundle of a plan, or of a part of it when its rows are too many for Arrow or Parquet, as two gibibytes
-/// of text in one column are.
+/// Builds the bundle of a plan, or of a part of it if its rows exceed a limit of Arrow or Parquet, such as 2 GiB of
+/// text in one column.
 fn fitting_bundle(
     catalog: &DatabaseCatalog,
     segments: &[Arc<Segment>],

@@ -1,12 +1,12 @@
-//! Bounds what jobs that run at once take together.
+//! Limits the memory that parallel jobs take together.
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The memory of one large job in equal slots, for jobs that run at once: a small job takes one slot, a large one takes
-/// all. Jobs get their slots in the order in which they ask, so that small ones do not keep a large one waiting for ever.
-/// Cloning shares them.
+/// The memory of one large job, divided into equal slots for parallel jobs: a small job takes one slot, a large job
+/// takes all. Slots are granted in the order of requests, so that small jobs do not starve a large one. Clones share
+/// the slots.
 #[derive(Clone, Debug)]
 pub(crate) struct JobSlots {
     free: Arc<Semaphore>,
@@ -14,7 +14,7 @@ pub(crate) struct JobSlots {
 }
 
 impl JobSlots {
-    /// At least one slot.
+    /// Creates `total` slots, at least one.
     pub(crate) fn new(total: usize) -> Self {
         let total = u32::try_from(total.max(1)).unwrap_or(u32::MAX >> 4);
         Self {
@@ -23,26 +23,26 @@ impl JobSlots {
         }
     }
 
-    /// The maximum number of jobs at once.
+    /// Maximum number of parallel jobs.
     pub(crate) fn total(&self) -> usize {
         self.total as usize
     }
 
-    /// The slots of a job of a size, where `whole` is the size that one process can do at a time.
+    /// Returns the number of slots for a job of a size, where `whole` is the size of a job that takes all slots.
     pub(crate) fn needed(&self, size: u64, whole: u64) -> u32 {
         let slots = u128::from(size) * u128::from(self.total);
         let slots = slots.div_ceil(u128::from(whole.max(1)));
         u32::try_from(slots).map_or(self.total, |slots| slots.clamp(1, self.total))
     }
 
-    /// The part of a limit that belongs to so many slots.
+    /// Returns the share of a limit that belongs to `slots` slots.
     pub(crate) fn part(&self, limit: u64, slots: u32) -> u64 {
         let part = u128::from(limit) * u128::from(slots) / u128::from(self.total);
         u64::try_from(part).map_or(limit, |part| part.min(limit))
     }
 
-    /// Waits until so many slots are free. They are free again when the permit is dropped; `None` never comes, for the
-    /// slots are never closed.
+    /// Waits until `slots` slots are free. Dropping the permit frees them. Never returns `None`, because the semaphore
+    /// is never closed.
     pub(crate) async fn acquire(&self, slots: u32) -> Option<SemaphorePermit<'_>> {
         self.free.acquire_many(slots.min(self.total)).await.ok()
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_job_is_alone_and_has_its_turn_before_those_that_ask_later() {
+    async fn a_large_job_runs_alone_and_before_later_jobs() {
         let slots = JobSlots::new(4);
         let small = slots.acquire(1).await.unwrap();
         let large = slots.acquire(4);

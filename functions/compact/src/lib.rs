@@ -1,19 +1,19 @@
-//! Compaction: what turns the tail into sections.
+//! Compaction: turns the tail into sections.
 //!
 //! ```text
 //!   flush                                   store
 //!     |-- GET manifest: mark L ------------>  |
 //!     |-- LIST tail above L --------------->  |   cut = Date of its first page - G
 //!     |-- GET catalog, segments (L, cut] -->  |
-//!     |   fold the versions of each point     |
-//!     |-- PUT an object per cache touched ->  |   crash: the same
-//!     |-- PUT one bundle ------------------>  |   crash: an object that nothing names
+//!     |   merge the versions of each point    |
+//!     |-- PUT an object per cache touched ->  |   crash after: an unreferenced object
+//!     |-- PUT one bundle ------------------>  |   crash after: an unreferenced object
 //!     |-- commit {sections, L := cut} ----->  |   crash before: the same; after: done
 //! ```
 //!
-//! A segment that appears at or below a mark later is void: its put took effect after the listing, so by
-//! then its stamp was too old to be acknowledged. A flush that meets another one gives up: the commit
-//! refuses when the mark has moved.
+//! A segment that appears at or below a mark after the listing is void: its PUT took effect so late that its stamp was
+//! too old to be acknowledged. When two flushes of a database run at the same time, one gives up, because the commit is
+//! refused if the mark has moved.
 
 mod bundle;
 mod caches;

@@ -1,4 +1,4 @@
-//! Listings that may be long: page by page, so that what is held is bounded.
+//! Paginated listings, so that memory stays bounded for listings of any length.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use neap_bucket::{
     Answer, Bucket, ListEntry, ListRequest, MAX_DELETE_KEYS, Operation, StoreError, StoreTime,
 };
 
-/// After this time a request counts as unanswered.
+/// Timeout of a request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// A page of a listing.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The objects.
+    /// The listed objects.
     pub(crate) entries: Vec<ListEntry>,
-    /// The store's time of the answer.
+    /// The store's time of the response.
     pub(crate) date: Option<StoreTime>,
 }
 
-/// The pages of one listing, one after the other.
+/// Iterates over the pages of one listing.
 #[derive(Debug)]
 pub(crate) struct Pages<'a> {
     bucket: &'a Bucket,
@@ -28,7 +28,7 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// The listing of all keys that start with `prefix`.
+    /// Lists all keys that start with `prefix`.
     pub(crate) fn of(bucket: &'a Bucket, prefix: &'a str) -> Self {
         Self {
             bucket,
@@ -38,7 +38,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// A listing that is known already, for which the store is not asked.
+    /// Returns a page that is already known, without a request.
     pub(crate) fn known(bucket: &'a Bucket, prefix: &'a str, page: Page) -> Self {
         Self {
             bucket,
@@ -48,7 +48,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// The next page; `None` after the last one.
+    /// Returns the next page, or `None` after the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Page>, StoreError> {
         if let Some(page) = self.known.take() {
             return Ok(Some(page));
@@ -72,7 +72,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Deletes objects, all of them segments or none, in as few requests as possible.
+/// Deletes objects in as few requests as possible. Either all or none of them are segments.
 pub(crate) async fn delete(bucket: &Bucket, keys: &[String]) -> Result<(), StoreError> {
     for keys in keys.chunks(MAX_DELETE_KEYS) {
         let first = keys.first().map_or("", String::as_str);

@@ -1,18 +1,18 @@
-//! Maintenance of a database: what has expired or is dropped leaves, merges are planned, claimed and run.
+//! Maintenance of a database: removes expired and dropped sections; plans, claims and runs merges.
 //!
 //! ```text
 //!   planner                                   store
 //!     |-- GET manifest, catalog, pages ------>  |
-//!     |-- commit: what has expired out ------>  |
+//!     |-- commit: remove expired sections --->  |
 //!     |-- commit: claims of all merges ------>  |   crash after: the claims expire
-//!     |   hands the orders out, or runs them    |
-//!   worker, any number of them                  |
-//!     |-- GET manifest: inputs still there? ->  |   no: somebody else was faster, it gives up
+//!     |   dispatches the orders, or runs them   |
+//!   worker, any number of them                |
+//!     |-- GET manifest: inputs still there? ->  |   no: another worker was faster, give up
 //!     |-- GET inputs, PUT bundle ------------>  |   crash after: an orphan, and the claims expire
 //!     |-- commit: outputs in, claims done --->  |
 //! ```
 //!
-//! A worker with several orders makes small merges together: one bundle and one commit for all of them.
+//! A worker with several orders runs small merges together: one bundle and one commit for all of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,51 +37,51 @@ use crate::{
     removal::Removal,
 };
 
-/// The maximum number of merges that are committed together.
+/// Maximum number of merges in one commit.
 const BATCH_MERGES: usize = 256;
 
-/// The maximum number of bytes of the inputs of merges that are committed together, unless it is one merge: their
-/// outputs are in memory at once.
+/// Maximum bytes of the inputs of merges in one commit, because their outputs are in memory at the same time. A single
+/// merge may exceed it.
 const BATCH_BYTES: u64 = 16 << 20;
 
-/// Expired sections leave when there are so many, or at the end of a plan.
+/// Number of expired sections at which a plan removes them, before its end.
 const EXPIRED_SECTIONS: usize = 4_096;
 
-/// A claim counts for so long: longer than a job may take on any platform.
+/// Lifetime of a claim: longer than a job may run on any platform.
 const CLAIM_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// A merge that is claimed, as it is handed to a worker.
+/// A claimed merge, as dispatched to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergeOrder {
     /// The database.
     pub database: DatabaseId,
     /// The claim.
     pub job: Ulid,
-    /// What to merge.
+    /// The merge.
     pub merge: MergeJobRef,
 }
 
-/// How much of a database is looked at.
+/// Days that a plan covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Days with sections that are not in pages yet: what flushes of late have touched.
+    /// Days with sections that are not in pages yet: the days of recent flushes.
     Recent,
-    /// Everything.
+    /// All days.
     All,
 }
 
-/// How much a plan may ask for.
+/// Limits of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanLimits {
-    /// The most merges.
+    /// Maximum number of merges.
     pub jobs: usize,
-    /// The most bytes that the inputs of one merge have, where that is less than what the policy says: as
-    /// much as is surely merged in the time that there is.
+    /// Maximum bytes of the inputs of one merge, if that is less than the policy allows: an amount that is certain to
+    /// be merged in the available time.
     pub job_bytes: u64,
 }
 
 impl PlanLimits {
-    /// So many merges, of any size that the policy allows.
+    /// Allows `jobs` merges, of any size that the policy allows.
     pub const fn of_jobs(jobs: usize) -> Self {
         Self {
             jobs,
@@ -90,24 +90,24 @@ impl PlanLimits {
     }
 }
 
-/// What is to be done, and what was done at once.
+/// Merges to run, and sections that were removed during planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
-    /// Merges that are claimed for the caller: all of them should be run.
+    /// Merges that are claimed for the caller, who should run all of them.
     pub orders: Vec<MergeOrder>,
-    /// Sections that left without being read.
+    /// Number of sections that were removed without being read.
     pub removed: usize,
-    /// Tables that were not looked at because of damaged pages, with these pages.
+    /// Tables that were skipped because of damaged pages, with these pages.
     pub failures: Vec<String>,
 }
 
-/// So many merges of a plan are not worth sharing an object.
+/// Maximum number of merges that do not share an object.
 const FEW_MERGES: usize = 64;
 
 impl Planned {
-    /// The orders in lists that are run together: small merges of neighbouring tables, which lie in the same pages. The
-    /// inputs of a list have at most `bytes` bytes, unless it has one order. A few orders are lists of their own: their
-    /// outputs are Parquet files for other tools then.
+    /// Divides the orders into batches that are run together: small merges of neighbouring tables, which share pages.
+    /// The inputs of a batch have at most `bytes` bytes, unless it has one order. Up to 64 orders are batches of one,
+    /// so that other tools can read their outputs as Parquet files.
     pub(crate) fn batches(&mut self, bytes: u64) -> Vec<Vec<MergeOrder>> {
         let mut orders = std::mem::take(&mut self.orders);
         if orders.len() <= FEW_MERGES {
@@ -144,15 +144,15 @@ pub struct Maintainer {
     damaged: Arc<DamagedObjects>,
 }
 
-/// What the plan of a database goes by.
+/// Inputs of the plan of a database.
 struct State {
     catalog: Arc<DatabaseCatalog>,
     now: StoreTime,
     scope: Scope,
     policy: MergePolicy,
-    /// The row deletes that are old enough to be applied by a merge.
+    /// Row deletes that are old enough for a merge to apply them.
     deletes: BTreeMap<TableId, Vec<RecordedDelete>>,
-    /// What others work on.
+    /// Bounds of merges that other workers have claimed.
     claimed: BTreeMap<TableId, Vec<Hull>>,
 }
 
@@ -165,7 +165,7 @@ impl State {
         policy: MergePolicy,
     ) -> Self {
         let is_old = |recorded: &&RecordedDelete| {
-            // What has expired leaves with its section.
+            // Expired rows leave with their section.
             !recorded.expiry && now.since(recorded.stamp.time()) >= policy.delete_after
         };
         let mut deletes: BTreeMap<TableId, Vec<RecordedDelete>> = BTreeMap::new();
@@ -218,7 +218,7 @@ impl State {
 }
 
 impl Maintainer {
-    /// Maintenance for the databases of a bucket.
+    /// Creates a maintainer for the databases of a bucket.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<Catalog>,
@@ -243,13 +243,13 @@ impl Maintainer {
         }
     }
 
-    /// The same, noting damaged objects in `damaged`.
+    /// Records damaged objects in `damaged`.
     #[must_use]
     pub fn noting(self, damaged: Arc<DamagedObjects>) -> Self {
         Self { damaged, ..self }
     }
 
-    /// The merges that the last plans found due and that are not done.
+    /// Returns the merges that the latest plans found due and that are not done.
     pub fn debt(&self) -> Debt {
         self.debts.total()
     }
@@ -265,8 +265,8 @@ impl Maintainer {
         &self.removal
     }
 
-    /// Removes what has expired and what is dropped, then plans merges and claims as many as the limits allow,
-    /// those that help queries most first.
+    /// Removes expired and dropped sections, then plans merges and claims as many as the limits allow, in order of
+    /// benefit for queries.
     pub async fn plan(
         &self,
         database: DatabaseId,
@@ -276,8 +276,8 @@ impl Maintainer {
         self.plan_from(database, scope, limits, &mut None).await
     }
 
-    /// The same from a manifest that was read before, which is read again only if it has changed; it becomes the newest
-    /// one known.
+    /// Like [`plan`](Self::plan), but starts from a manifest that was read before and reads it again only if it has
+    /// changed. `known` becomes the newest manifest known.
     pub(crate) async fn plan_from(
         &self,
         database: DatabaseId,
@@ -315,7 +315,7 @@ impl Maintainer {
         }
         *known = Some(manifest);
         let mut failures: Vec<_> = failures.iter().map(ToString::to_string).collect();
-        // Tables that share a page fail together.
+        // Tables that share a damaged page fail with the same message.
         failures.dedup();
         Ok(Planned {
             orders,
@@ -326,7 +326,7 @@ impl Maintainer {
 
     fn policy_of(&self, scope: Scope, limits: PlanLimits) -> MergePolicy {
         MergePolicy {
-            // Neighbours may be in pages that were not read.
+            // Neighbouring sections may be in pages that were not read.
             range_target: match scope {
                 Scope::Recent => 0,
                 Scope::All => self.policy.range_target,
@@ -342,8 +342,8 @@ impl Maintainer {
         }
     }
 
-    /// Plans all tables that are not dropped, each page being read once, and removes what has expired. The number of
-    /// sections that left.
+    /// Plans all tables that are not dropped, reading each page once, and removes expired sections. Returns the number
+    /// of removed sections.
     async fn plan_tables(
         &self,
         database: DatabaseId,
@@ -427,12 +427,12 @@ impl Maintainer {
         Ok(orders.into_iter().filter(is_ours).collect())
     }
 
-    /// Runs a merge that was handed out. The claim of one that somebody else has made superfluous is given up,
-    /// and that of one whose commit lost its races; that of one that failed stays until it expires, so that it
-    /// is not planned again at once.
+    /// Runs a dispatched merge. Releases its claim if another worker has made the merge superfluous or the commit lost
+    /// its races. Keeps the claim of a failed merge until it expires, so that the merge is not planned again
+    /// immediately.
     ///
     /// # Errors
-    /// What the store answers, and damaged or missing sections by their names.
+    /// Errors of the store; damaged or missing sections, by name.
     pub async fn run(
         &self,
         order: &MergeOrder,
@@ -448,11 +448,11 @@ impl Maintainer {
         outcome
     }
 
-    /// Runs merges of one database together, with one commit. `known` is a manifest that was read before; it becomes
-    /// the newest one known.
+    /// Runs several merges of one database with one commit. `known` is a manifest that was read before; it becomes the
+    /// newest manifest known.
     ///
     /// # Errors
-    /// The manifest or the catalog can't be read, or the manifest not be changed.
+    /// The manifest or the catalog cannot be read, or the manifest cannot be changed.
     pub async fn run_all(
         &self,
         database: DatabaseId,
@@ -473,10 +473,10 @@ impl Maintainer {
         Ok(results.collect())
     }
 
-    /// Gives up claims of merges that will not be run.
+    /// Releases claims of merges that will not be run.
     ///
     /// # Errors
-    /// What the store answers; the claims then expire.
+    /// Errors of the store; the claims then expire.
     pub async fn release(&self, database: DatabaseId, jobs: &[Ulid]) -> Result<(), CompactError> {
         if jobs.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Flushes of several databases at once, in the memory of one.
+//! Parallel flushes of several databases within the memory of one flush.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use tokio::sync::SemaphorePermit;
 
 use crate::{CompactError, DamagedObjects, FlushLimits, Flushed, Flusher, job_slots::JobSlots};
 
-/// How many databases are worked on at once.
+/// Maximum number of databases processed in parallel.
 pub(crate) const PARALLEL_DATABASES: usize = 16;
 
-/// Flushes several databases at once. The limits of one flush are divided between them by the lengths of their tails: a
-/// tail that is as large as one flush takes is flushed alone. Cloning shares them.
+/// Flushes several databases in parallel. The tail lengths determine how the limits of one flush are divided: a tail as
+/// large as the limit of one flush is flushed alone. Clones share the slots.
 #[derive(Clone, Debug)]
 pub struct ParallelFlusher {
     flusher: Flusher,
@@ -21,7 +21,7 @@ pub struct ParallelFlusher {
 }
 
 impl ParallelFlusher {
-    /// At most 16 flushes at once.
+    /// Creates a flusher that runs at most 16 flushes in parallel.
     pub fn new(flusher: Flusher) -> Self {
         Self::of_slots(flusher, JobSlots::new(PARALLEL_DATABASES))
     }
@@ -30,18 +30,18 @@ impl ParallelFlusher {
         Self { flusher, slots }
     }
 
-    /// The maximum number of flushes at once. More of them wait.
+    /// Maximum number of parallel flushes. Further flushes wait.
     pub fn parallel(&self) -> usize {
         self.slots.total()
     }
 
-    /// The damaged objects that flushes have met.
+    /// Returns the damaged objects that flushes have found.
     pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
         self.flusher.damaged_objects()
     }
 
-    /// Flushes a database whose tail has about so many bytes, once its part of the memory is free. The flush takes no
-    /// more than that part, whatever the tail has; `u64::MAX` stands for all that one flush may take.
+    /// Flushes a database whose tail has about `tail_bytes` bytes, as soon as its share of the memory is free. The
+    /// flush never exceeds this share, even if the tail is longer. `u64::MAX` requests the limits of a whole flush.
     ///
     /// # Errors
     /// The database can't be read, or a segment is damaged.
@@ -53,7 +53,7 @@ impl ParallelFlusher {
         self.reserve(tail_bytes).await.flush(database, None).await
     }
 
-    /// Waits for the memory of a flush of so many bytes.
+    /// Waits until the memory for a flush of `tail_bytes` bytes is free.
     pub(crate) async fn reserve(&self, tail_bytes: u64) -> ReservedFlush<'_> {
         let limits = *self.flusher.limits();
         let slots = self.slots.needed(tail_bytes, limits.segment_bytes);
@@ -70,7 +70,7 @@ impl ParallelFlusher {
     }
 }
 
-/// A flush that has its memory, until it is dropped.
+/// A flush that holds its memory until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReservedFlush<'a> {
     flusher: Flusher,
@@ -78,7 +78,7 @@ pub(crate) struct ReservedFlush<'a> {
 }
 
 impl ReservedFlush<'_> {
-    /// Flushes a database, by its manifest if that was read just now.
+    /// Flushes a database, starting from `manifest` if the caller has just read it.
     pub(crate) async fn flush(
         self,
         database: DatabaseId,

@@ -1,4 +1,4 @@
-//! Putting the compact function together from a bucket and its settings.
+//! Assembles the compact function from a bucket and its settings.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use crate::{
     merge::{fitting_inputs, inputs_within},
 };
 
-/// What a [`Compactor`] is made of. It has caches of its own.
+/// Components and settings of a [`Compactor`]. Each compactor has its own caches.
 #[derive(Clone, Debug)]
 pub struct CompactParts {
     /// The bucket.
     pub bucket: Bucket,
-    /// The margins of a cluster that is created by looking at it.
+    /// Margins for a cluster that this function creates on first access.
     pub margins: Margins,
     /// The rules of the storage protocol in this cluster.
     pub rules: Rules,
-    /// How much one flush takes.
+    /// Limits of one flush.
     pub flush: FlushLimits,
-    /// When what is merged.
+    /// Policy that selects sections to merge.
     pub merge: MergePolicy,
-    /// What is deleted when.
+    /// Settings of garbage collection.
     pub collect: CollectSettings,
-    /// How an invocation works.
+    /// Settings of invocations.
     pub settings: CompactorSettings,
 }
 
 impl CompactParts {
-    /// The function. Without a dispatcher it runs its merges itself.
+    /// Builds the function. Without a dispatcher, it runs its merges itself.
     pub fn assemble(self, dispatcher: Option<Arc<dyn Dispatch>>) -> Compactor {
         let Self {
             bucket,
@@ -43,7 +43,7 @@ impl CompactParts {
             settings,
             ..
         } = self;
-        // What would not fit is not planned.
+        // Plan only merges that fit into memory.
         let max_inputs = merge
             .max_inputs
             .min(inputs_within(settings.merge_memory_bytes));

@@ -1,19 +1,20 @@
-//! What flushers tell writers of the tail that they leave: how much is listed for it, and how it is published by a
-//! flusher that can't flush.
+//! Backpressure information from flushers to writers: how much of the tail to list for it, and its publication by a
+//! flusher that cannot flush.
 
 use neap_bucket::Versioned;
 use neap_manifest::{Manifest, ManifestStore};
 use neap_schema::DatabaseId;
 use neap_wal::{PressureLimits, TailListing};
 
-/// How many segments a flush lists that takes up to `taken`: enough to tell that those left are to stop writers.
+/// Returns the number of segments to list for a flush that takes up to `taken` segments: enough to detect that the
+/// remaining tail must stop writers.
 pub(crate) fn listed_segments(taken: usize, limits: &PressureLimits) -> usize {
     let left = usize::try_from(limits.stop).unwrap_or(usize::MAX);
     taken.saturating_add(left).saturating_add(1)
 }
 
-/// Publishes the length of a tail that is not flushed, if its writers are to be held back otherwise than by what is
-/// published. A failure is only logged: the next attempt to flush comes here again.
+/// Publishes the length of a tail that is not flushed, if it changes the pressure on writers. A failure is only logged,
+/// because the next flush attempt publishes again.
 pub(crate) async fn publish_tail(
     manifests: &ManifestStore,
     limits: &PressureLimits,

@@ -1,4 +1,4 @@
-//! What leaves without being read: sections whose rows have all expired, and those of dropped tables and
+//! Removes sections without reading them: sections in which all rows have expired, and sections of dropped tables and
 //! databases.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,17 +13,18 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::CompactError;
 
-/// Whether the removal of the data of a dropped table has begun, so that it will never be undeleted and nothing
-/// is added to it. That it is due does not say so: an undeletion may have been committed since, or be under way.
+/// Returns whether the removal of a dropped table's data has started, so that the table can no longer be undeleted and
+/// receives no more data. A removal that is only due does not count, because an undeletion may have been committed
+/// since or be in progress.
 pub(crate) fn is_being_removed(deletion: Option<Deletion>) -> bool {
     deletion.is_some_and(|deletion| deletion.purge != Purge::Waiting)
 }
 
-/// How much later than the drop of a table the stamp of a write to it may be: longer than proofs count, and than clocks
-/// of one store's hosts differ.
+/// Maximum time by which the stamp of a write can follow the drop of its table: longer than a catalog read counts as
+/// current, and longer than the clock skew between the hosts of one store.
 const STAMP_MARGIN: Duration = Duration::from_secs(60);
 
-/// Takes sections out of manifests; each job answers with their number.
+/// Removes sections from manifests. Each job returns the number of removed sections.
 #[derive(Clone, Debug)]
 pub(crate) struct Removal {
     pub(crate) bucket: Bucket,
@@ -32,8 +33,8 @@ pub(crate) struct Removal {
 }
 
 impl Removal {
-    /// Takes expired sections out, a list for each table, in one commit, and makes sure that their rows don't come back
-    /// if retention is made longer.
+    /// Removes expired sections, one list for each table, in one commit. Raises the floor, so that their rows do not
+    /// come back when retention is extended.
     pub(crate) async fn expire(
         &self,
         database: DatabaseId,
@@ -48,8 +49,8 @@ impl Removal {
         self.remove(database, manifest, removals.collect()).await
     }
 
-    /// Takes out the sections of tables whose time to be undeleted is over. A table with a damaged page waits, and
-    /// the damage is added to `failures`.
+    /// Removes the sections of tables whose undelete period is over. Skips tables with a damaged page, and adds the
+    /// damage to `failures`.
     pub(crate) async fn drop_tables(
         &self,
         database: DatabaseId,
@@ -94,8 +95,8 @@ impl Removal {
         Ok(removed)
     }
 
-    /// Removes the catalog's entries of tables whose data was removed long ago, once neither the manifest nor the
-    /// tail names them: every segment that can hold their rows is at or below the mark.
+    /// Removes the catalog entries of tables whose data was removed long ago, once neither the manifest nor the tail
+    /// refers to them: every segment that can hold their rows is at or below the mark.
     pub(crate) async fn remove_obsolete_tables(
         &self,
         database: DatabaseId,
@@ -119,7 +120,7 @@ impl Removal {
         Ok(removed.await?)
     }
 
-    /// Takes out everything of a database.
+    /// Removes all sections of a database.
     pub(crate) async fn drop_all(&self, database: DatabaseId) -> Result<usize, CompactError> {
         let mut manifest = self.manifests.read(database, None).await?;
         let mut by_table: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
@@ -136,7 +137,7 @@ impl Removal {
         Ok(removed)
     }
 
-    /// The removal of sections of one table; `None` if there are none.
+    /// Returns the removal of sections of one table, or `None` if there are no sections.
     fn removal(
         &self,
         remove: Vec<Arc<Section>>,
@@ -159,7 +160,7 @@ impl Removal {
                 rows: 0,
                 bytes_in: remove.iter().map(|section| section.length).sum(),
                 bytes_out: 0,
-                // Nothing is read or written but the manifest.
+                // Only the manifest is read and written.
                 duration_ms: 0,
                 finished: self.bucket.clock().now().unwrap_or_default(),
                 version: 0,
@@ -168,7 +169,7 @@ impl Removal {
         })
     }
 
-    /// Takes sections out of a manifest, which is then the newest one known, in one commit.
+    /// Removes sections in one commit. `manifest` becomes the newest manifest known.
     async fn remove(
         &self,
         database: DatabaseId,
@@ -197,7 +198,7 @@ impl Removal {
                     tracing::info!(%database, %table, sections, job, "removed");
                     removed += sections;
                 }
-                // Whoever merged them meanwhile made sections that the next run finds.
+                // A concurrent merge has replaced them; the next run finds its sections.
                 Some(reason) => tracing::info!(%database, %table, %reason, "not removed now"),
             }
         }

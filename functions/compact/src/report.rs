@@ -1,4 +1,4 @@
-//! What an invocation of the compact function has done, and what it has left.
+//! The report of an invocation: completed and remaining work.
 
 use std::time::Duration;
 
@@ -6,53 +6,53 @@ use neap_schema::DatabaseId;
 
 use crate::{Collected, CompactError, GaveUp, MergeGaveUp, MergeOutcome};
 
-/// The segments in the bucket when a scheduled run began, those of all databases together. They include what other
-/// processes have flushed and is not deleted yet.
+/// Segments in the bucket at the start of a scheduled run, over all databases. Includes segments that other processes
+/// have flushed and that are not deleted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tails {
-    /// Their number.
+    /// Number of segments.
     pub segments: usize,
-    /// Their bytes.
+    /// Size of the segments in bytes.
     pub bytes: u64,
-    /// The age of the oldest one.
+    /// Age of the oldest segment.
     pub oldest: Duration,
 }
 
-/// What an invocation has done.
+/// Completed and remaining work of an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What a scheduled run found.
+    /// Tails found by a scheduled run.
     pub tails: Tails,
-    /// Flushes that were committed.
+    /// Number of committed flushes.
     pub flushes: usize,
-    /// Databases whose flush was handed out.
+    /// Number of databases whose flush was dispatched.
     pub flushes_handed_out: usize,
-    /// Merges that were committed here.
+    /// Number of merges committed by this invocation.
     pub merges: usize,
-    /// Merges that were handed out.
+    /// Number of dispatched merges.
     pub handed_out: usize,
-    /// Sections that left without being read.
+    /// Number of sections removed without being read.
     pub removed: usize,
-    /// Caches of tables that have got their first object.
+    /// Number of table caches that received their first object.
     pub caches: usize,
-    /// What was deleted.
+    /// Deleted objects.
     pub collected: Collected,
-    /// Databases with which something went wrong, and what.
+    /// Databases with failures, and their error messages.
     pub failures: Vec<(DatabaseId, String)>,
-    /// Jobs that are left to the next run: others have always been faster to commit, or the store did not say
-    /// in time what became of a commit. That is no failure, for the next run does what is left of them.
+    /// Number of jobs left to the next run, because their commits lost every race or the store did not report an
+    /// outcome in time. This is not a failure, because the next run completes them.
     pub postponed: usize,
-    /// Whether the time was over before all was done.
+    /// Whether the time limit expired before all work was done.
     pub unfinished: bool,
 }
 
 impl Report {
-    /// Whether there is something to do that another run could do at once.
+    /// Returns whether there is work that another run could do immediately.
     pub fn has_more(&self) -> bool {
         self.unfinished || self.postponed > 0
     }
 
-    /// Both together. What was found in the bucket is that of the one that looked.
+    /// Combines two reports. Tails are those of the report that listed them.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
         let Tails {
@@ -78,12 +78,12 @@ impl Report {
         self
     }
 
-    /// Takes down what was deleted.
+    /// Adds deleted objects.
     pub(crate) fn add_collected(&mut self, collected: Collected) {
         self.collected = std::mem::take(&mut self.collected).and(collected);
     }
 
-    /// What a job came to, or `None` if it is left to the next run.
+    /// Returns the value of a job, or `None` if the job is left to the next run.
     pub(crate) fn settled<T>(
         &mut self,
         database: DatabaseId,
@@ -99,7 +99,7 @@ impl Report {
         }
     }
 
-    /// Takes down what went wrong with a database.
+    /// Records the failure of a database, if the outcome is one.
     pub(crate) fn note(&mut self, database: DatabaseId, outcome: Result<(), CompactError>) {
         if let Err(error) = self.settled(database, outcome) {
             tracing::warn!(%database, %error, "maintenance failed");
@@ -107,7 +107,7 @@ impl Report {
         }
     }
 
-    /// Takes down a failure, once.
+    /// Records a failure, without duplicates.
     pub(crate) fn note_failure(&mut self, database: DatabaseId, reason: String) {
         let failure = (database, reason);
         if !self.failures.contains(&failure) {
@@ -115,7 +115,7 @@ impl Report {
         }
     }
 
-    /// Why a flush did nothing.
+    /// Records why a flush did nothing.
     pub(crate) fn note_unflushed(&mut self, database: DatabaseId, reason: &GaveUp) {
         match reason {
             GaveUp::NothingToFlush | GaveUp::Overtaken => {}
@@ -124,7 +124,7 @@ impl Report {
         }
     }
 
-    /// What became of a merge. One that failed leaves the others alone.
+    /// Records the outcome of a merge. A failed merge does not affect other merges.
     pub(crate) fn note_merge(
         &mut self,
         database: DatabaseId,

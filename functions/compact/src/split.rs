@@ -1,9 +1,8 @@
 //! Divides rows among sections by time.
 //!
-//! A section covers a day, or, where days have few rows, an aligned range of 4, 16, 64, … days. Such
-//! ranges contain each other or have nothing in common, so a merge never has to take in more than the
-//! largest of them. A late row a day costs a section a day; ten years of daily rows in one flush don't
-//! cost 3,650 sections.
+//! A section covers a day, or, if days have few rows, an aligned range of 4, 16, 64, … days. Two such ranges are either
+//! nested or disjoint, so that a merge never has to include more than the largest of them. One late row a day costs one
+//! section a day; a flush of ten years of daily rows does not cost 3,650 sections.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +11,32 @@ use arrow_select::take::take_record_batch;
 use neap_manifest::day_of;
 use neap_points::{PointsError, times};
 
-/// As many sections as this are fine, whatever their size.
+/// Up to this number of sections, ranges are not widened, regardless of section size.
 const FEW_SECTIONS: usize = 4;
 
-/// Ranges of days are widened until sections have this many rows on average: below it a footer is a large
-/// part of a section.
+/// Minimum average number of rows in a section; ranges are widened until sections reach it. With fewer rows, the footer
+/// is a large part of a section.
 const MIN_ROWS: usize = 16_384;
 
-/// Two more bits of a day's number are left out with each widening.
+/// Bits of the day number that each widening drops.
 const WIDEN_BITS: u32 = 2;
 
-/// Ranges of 4^6 days are the widest: with 11 years in one section, retention and pruning still have
-/// something to do.
+/// Bits of the widest range, 4^6 days. Limited to 11 years in a section, because retention and pruning work on whole
+/// sections.
 const WIDEST_BITS: u32 = 12;
 
-/// Rows of a range of days, first and last one included.
+/// Rows of an inclusive range of days.
 #[derive(Debug)]
 pub struct DayRange {
     /// The first day, in days since the Unix epoch.
     pub first_day: i32,
     /// The last day.
     pub last_day: i32,
-    /// The rows, in the order that they had.
+    /// The rows, in their original order.
     pub rows: RecordBatch,
 }
 
-/// Divides rows, keeping their order.
+/// Splits rows into ranges of days and keeps their order.
 pub fn split_by_days(rows: RecordBatch) -> Result<Vec<DayRange>, PointsError> {
     let mut by_day: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
     for (time, row) in times(&rows)?.values().iter().zip(0..) {

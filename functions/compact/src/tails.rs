@@ -1,4 +1,4 @@
-//! The tails of databases, as listings show them.
+//! The tails of databases, from listings.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,21 +11,21 @@ use crate::{
     listing::{Page, Pages},
 };
 
-/// The maximum number of segments of one listing that are kept, so that the tail of a database need not be listed again:
-/// some 10 MB.
+/// Maximum number of segments of one listing kept in memory (about 10 MB), so that the tail of a database need not be
+/// listed again.
 const MAX_KEPT_SEGMENTS: usize = 50_000;
 
-/// The maximum number of segments that are kept of a listing of one database.
+/// Maximum number of segments kept from a listing of one database.
 const MAX_KEPT_SEGMENTS_OF_DATABASE: usize = 4_000;
 
-/// How long a tail is.
+/// The size of a tail.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TailSize {
-    /// Its segments.
+    /// Number of segments.
     pub(crate) segments: usize,
-    /// Their bytes.
+    /// Size of the segments in bytes.
     pub(crate) bytes: u64,
-    /// When the oldest one was put.
+    /// Time of the oldest segment.
     pub(crate) oldest: Option<StoreTime>,
 }
 
@@ -37,7 +37,7 @@ impl TailSize {
         self.oldest = Some(oldest.min(entry.last_modified));
     }
 
-    /// How old the oldest segment is.
+    /// Returns the age of the oldest segment.
     pub(crate) fn age(&self, date: Option<StoreTime>) -> Duration {
         date.zip(self.oldest)
             .map_or(Duration::ZERO, |(date, oldest)| date.since(oldest))
@@ -47,16 +47,17 @@ impl TailSize {
 /// The tail of a database in a listing.
 #[derive(Debug, Default)]
 pub(crate) struct ListedTail {
-    /// How long it is, with what was flushed and is not deleted yet.
+    /// Size of the tail, including flushed segments that are not deleted yet.
     pub(crate) size: TailSize,
-    /// The greatest stamp.
+    /// The maximum stamp.
     pub(crate) newest: Option<Stamp>,
     segments: Vec<(Stamp, ListEntry)>,
     is_whole: bool,
 }
 
 impl ListedTail {
-    /// Adds a segment, and keeps it if there is room. A listing is in the order of stamps but for their ties.
+    /// Adds a segment, and keeps it if there is room. A listing is ordered by stamps; ties have no order. Returns
+    /// whether all segments are kept so far.
     fn add(&mut self, stamp: Stamp, entry: ListEntry, has_room: bool) -> bool {
         self.is_whole = has_room && (self.is_whole || self.size.segments == 0);
         self.size.add(&entry);
@@ -69,12 +70,12 @@ impl ListedTail {
         self.is_whole
     }
 
-    /// Whether all segments were kept.
+    /// Returns whether all segments were kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.is_whole || self.size.segments == 0
     }
 
-    /// How long the tail is above a mark, if all segments were kept.
+    /// Returns the size of the tail above a mark, provided that all segments were kept.
     pub(crate) fn size_above(&self, mark: Stamp) -> TailSize {
         let mut size = TailSize::default();
         let above = self.segments.iter().filter(|(stamp, _)| *stamp > mark);
@@ -82,7 +83,7 @@ impl ListedTail {
         size
     }
 
-    /// The segments, as a page of a listing.
+    /// Returns the segments as a page of a listing.
     pub(crate) fn into_page(self, date: Option<StoreTime>) -> Page {
         let entries = self.segments.into_iter().map(|(_, entry)| entry).collect();
         Page { entries, date }
@@ -92,9 +93,9 @@ impl ListedTail {
 /// The tails of all databases.
 #[derive(Debug, Default)]
 pub(crate) struct TailSurvey {
-    /// Those of which segments are not passed over.
+    /// Databases with segments that are not deferred.
     pub(crate) databases: BTreeMap<DatabaseId, ListedTail>,
-    /// All of them together, without what this process has flushed just now.
+    /// Totals over all databases, without segments that this process has just flushed.
     pub(crate) total: Tails,
     /// The store's time.
     pub(crate) date: Option<StoreTime>,
@@ -130,7 +131,7 @@ impl TailSurvey {
         Ok(survey)
     }
 
-    /// Lists the tails of all databases, and keeps how long each is.
+    /// Lists the tails of all databases and returns the size of each.
     pub(crate) async fn sizes(
         bucket: &Bucket,
     ) -> Result<BTreeMap<DatabaseId, TailSize>, CompactError> {
@@ -154,7 +155,7 @@ impl TailSurvey {
     }
 }
 
-/// Lists the tail of a database, with the store's time.
+/// Lists the tail of a database. Also returns the store's time.
 pub(crate) async fn list_tail(
     bucket: &Bucket,
     database: DatabaseId,
@@ -175,7 +176,7 @@ pub(crate) async fn list_tail(
     Ok((tail, date))
 }
 
-/// How long the tail of a database is above a mark, by a listing of which nothing is kept.
+/// Returns the size of a database's tail above a mark, from a listing that is not kept.
 pub(crate) async fn tail_size_above(
     bucket: &Bucket,
     database: DatabaseId,

@@ -1,4 +1,4 @@
-//! Events over databases that were really written, in a memory store with a clock that the tests move.
+//! Events over databases with real writes, in a memory store with a clock that the tests control.
 
 mod cache_history;
 mod cache_limits;

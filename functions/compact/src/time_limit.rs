@@ -1,13 +1,13 @@
-//! The time that an invocation has.
+//! Time limits of invocations.
 
 use std::time::Duration;
 
 use neap_bucket::{Bucket, Moment};
 
-/// A part of an invocation that did not end may take so long at least: what it has begun is worth being ended.
+/// Minimum time before a part of an invocation is cut short, because started work is worth finishing.
 const LEAST_PART: Duration = Duration::from_secs(30);
 
-/// The time of an invocation or of a part of it. When it is over, nothing more is begun.
+/// Time limit of an invocation or of a part of it. No work starts after the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeLimit<'a> {
     bucket: &'a Bucket,
@@ -16,7 +16,7 @@ pub(crate) struct TimeLimit<'a> {
 }
 
 impl<'a> TimeLimit<'a> {
-    /// Begins now.
+    /// Starts the limit now.
     pub(crate) fn new(bucket: &'a Bucket, limit: Option<Duration>) -> Self {
         Self {
             bucket,
@@ -25,23 +25,23 @@ impl<'a> TimeLimit<'a> {
         }
     }
 
-    /// What is left, if there is a limit.
+    /// Returns the remaining time, or `None` without a limit.
     pub(crate) fn left(&self) -> Option<Duration> {
         let spent = self.bucket.world().elapsed(&self.begun);
         self.limit.map(|limit| limit.saturating_sub(spent))
     }
 
-    /// Whether nothing more may be begun.
+    /// Returns whether the time is over, so that no work may start.
     pub(crate) fn is_over(&self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
     }
 
-    /// Half of what is left, so that no database takes the time of all others.
+    /// Returns a limit of half the remaining time, so that one database does not use the time of all others.
     pub(crate) fn part(&self) -> Self {
         Self::new(self.bucket, self.left().map(|left| left / 2))
     }
 
-    /// Runs a job that is cut short when the time is over, but not before 30 s; `None` then.
+    /// Runs a job and cancels it when the time is over, but not before 30 s. Returns `None` if it was cancelled.
     pub(crate) async fn run<T>(&self, job: impl Future<Output = T>) -> Option<T> {
         match self.limit {
             None => Some(job.await),

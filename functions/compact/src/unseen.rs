@@ -1,8 +1,9 @@
-//! Which settled segments triggers of the processing engine still wait for.
+//! Determines for which settled segments the triggers of the processing engine still wait.
 //!
-//! A flush takes a segment into sections whether triggers have seen it or not; the segment itself is what they get. So
-//! the collector keeps it until every enabled trigger on writes of its database has seen it, but no longer than
-//! [`TRIGGER_PATIENCE`]; in a database that is dropped and can be undeleted, as long as that.
+//! A flush moves a segment into sections even if triggers have not seen it, but triggers read the segment itself.
+//! Therefore the collector keeps a segment until every enabled write trigger of its database has seen it, but at most
+//! for [`TRIGGER_PATIENCE`]. In a dropped database that can be undeleted, it keeps the segment until the removal
+//! starts.
 
 use std::time::Duration;
 
@@ -15,39 +16,39 @@ use neap_wal::{Checkpoint, TRIGGER_PATIENCE, floor_of};
 
 use crate::{CompactError, removal::is_being_removed};
 
-/// How old the catalog may be that tells of triggers. A trigger that was created before a settled segment was put is in
-/// one that is younger than the mark that settles it.
+/// Maximum age of the catalog from which triggers are read. A trigger that was created before a settled segment was put
+/// is in any catalog that is younger than the mark that settles the segment.
 const CATALOG_AGE: Duration = Duration::from_secs(60);
 
-/// What one trigger has seen.
+/// Progress of one trigger.
 #[derive(Debug)]
 struct Seen {
     floor: Stamp,
     checkpoint: Checkpoint,
 }
 
-/// What the triggers of a database have seen.
+/// Progress of the triggers of a database.
 #[derive(Debug, Default)]
 pub(crate) struct Unseen {
     triggers: Vec<Seen>,
-    /// The database is dropped, and its data is there.
+    /// The database is dropped, but its data is still present.
     is_dropped: bool,
 }
 
-/// What becomes of a settled segment.
+/// Decision about a settled segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing needs it.
+    /// Delete it: no trigger needs it.
     Delete,
-    /// A trigger waits for it.
+    /// Keep it: a trigger waits for it.
     Keep,
-    /// A trigger has waited for too long.
+    /// Delete it although a trigger has not seen it, because it has been kept for too long.
     GiveUp,
 }
 
 impl Unseen {
-    /// Reads what the enabled triggers of a database have seen: nothing, if it never had any; else a GET for each. A
-    /// mark that is known for less than `grace` settles nothing.
+    /// Reads the progress of the enabled triggers of a database. Costs one GET for each trigger, and none if the
+    /// database never had a trigger. A mark that is known for less than `grace` settles nothing.
     pub(crate) async fn of(
         bucket: &Bucket,
         catalog: &Catalog,
@@ -82,7 +83,7 @@ impl Unseen {
         })
     }
 
-    /// What becomes of a settled segment that was listed then.
+    /// Decides about a settled segment that was listed at `date`.
     pub(crate) fn judge(
         &self,
         name: SegmentName,

@@ -1,8 +1,8 @@
-//! The order in which databases have their turns, so that none starves where the time is never enough for all.
+//! The processing order of databases, chosen so that no database starves if the time never suffices for all.
 //!
-//! Half of the turns go to those that have waited longest, half by rotation: where the oldest tails are those that can't
-//! be flushed, the rotation reaches the others. It needs no state but the store's time. A process also remembers which
-//! databases failed it lately; these come last.
+//! Half of the positions go to the databases that have waited longest, half go by rotation: if the oldest tails are
+//! those that cannot be flushed, the rotation reaches the others. The order depends only on the store's time. A process
+//! also remembers which databases failed recently; these come last.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,25 +13,25 @@ use std::{
 use neap_bucket::{Moment, StoreTime, World};
 use neap_schema::DatabaseId;
 
-/// 2^64 divided by the golden ratio: its multiples divide a circle evenly, so that the starts of consecutive runs are far
-/// from each other. If each run has time for a tenth of the databases, runs every 1 to 60 minutes reach all of them with
-/// 11 to 20 runs.
+/// 2^64 divided by the golden ratio: its multiples are distributed evenly on a circle, so that the starts of
+/// consecutive runs are far apart. If each run has time for a tenth of the databases, runs at intervals of 1 to 60
+/// minutes reach all of them within 11 to 20 runs.
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// For so long a database comes last that has failed.
+/// Time for which a failed database comes last.
 const SETBACK_TIME: Duration = Duration::from_secs(600);
 
-/// The maximum number of databases that are remembered as failed.
+/// Maximum number of databases remembered as failed.
 const MAX_SETBACKS: usize = 100_000;
 
-/// The index to start with among `count` databases, by the minute of the store's clock.
+/// Returns the start index among `count` databases, from the minute of the store's clock.
 pub(crate) fn rotation_start(now: StoreTime, count: usize) -> usize {
     let minutes = now.micros().unsigned_abs() / 60_000_000;
     let turn = u128::from(minutes.wrapping_mul(GOLDEN_STEP));
     usize::try_from((turn * count as u128) >> 64).unwrap_or(0)
 }
 
-/// Orders databases, of each of which the oldest segment is known: by age and by rotation in turn.
+/// Orders databases with a known oldest segment, alternating between age and rotation.
 pub(crate) fn by_age_and_rotation(
     oldest: &BTreeMap<DatabaseId, StoreTime>,
     now: StoreTime,
@@ -39,7 +39,7 @@ pub(crate) fn by_age_and_rotation(
     let mut rotated: Vec<DatabaseId> = oldest.keys().copied().collect();
     rotated.rotate_left(rotation_start(now, oldest.len()));
     let mut by_age = rotated.clone();
-    // A stable sort, so that ties rotate.
+    // The sort is stable, so that ties rotate.
     by_age.sort_by_key(|database| oldest.get(database).copied());
     let both = by_age.into_iter().zip(rotated);
     let mut taken = BTreeSet::new();
@@ -47,7 +47,7 @@ pub(crate) fn by_age_and_rotation(
     both.filter(|database| taken.insert(*database)).collect()
 }
 
-/// The databases that have lately failed or taken too long in this process. Cloning shares it.
+/// Databases that recently failed or took too long in this process. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setbacks(Arc<Mutex<BTreeMap<DatabaseId, Moment>>>);
 
@@ -56,7 +56,7 @@ impl Setbacks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether the work on a database has failed.
+    /// Records whether the work on a database has failed.
     pub(crate) fn note(&self, database: DatabaseId, has_failed: bool, world: &World) {
         let mut failed = self.lock();
         if !has_failed {
@@ -71,7 +71,7 @@ impl Setbacks {
         }
     }
 
-    /// Moves databases that have failed behind the others, those first that have waited longest since.
+    /// Moves failed databases to the end, those with the oldest failure first.
     pub(crate) fn put_last(&self, databases: &mut [DatabaseId], world: &World) {
         let failed = self.lock();
         databases.sort_by_cached_key(|database| {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn every_database_is_soon_among_the_first_whatever_the_time_between_runs() {
+    fn rotation_reaches_every_database_within_20_runs_at_any_interval() {
         for minutes in [1, 2, 5, 10, 15, 20, 30, 60] {
             let mut reached = BTreeSet::new();
             for run in 0..20 {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_turns_go_to_the_oldest_and_half_rotate() {
+    fn half_of_the_positions_go_to_the_oldest_and_half_rotate() {
         let oldest = |number: u32| (DatabaseId::new(number), minute(i64::from(number)));
         let oldest: BTreeMap<_, _> = (0..100).map(oldest).collect();
         let now = minute(1_000);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_comes_last_until_it_succeeds() {
+    fn failed_databases_come_last_until_they_succeed() {
         let world = World::system();
         let setbacks = Setbacks::default();
         let [a, b, c] = [1, 2, 3].map(DatabaseId::new);

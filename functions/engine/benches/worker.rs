@@ -1,10 +1,10 @@
-//! A plugin's process: its start, a warm request, and rows of a segment into a plugin.
+//! Benchmarks of plugin processes: process start, a warm request, and rows of a segment passed to a plugin.
 //!
 //! ```text
 //! cargo bench -p neap-engine --bench worker
 //! ```
 //!
-//! Rows have a tag, four floats and a time. "Copies" writes each of them back as a line, "counts" only counts them.
+//! Each row has a tag, four floats and a time. "copies" writes each row back as a line; "counts" only counts the rows.
 
 #![allow(
     missing_docs,
@@ -106,7 +106,7 @@ fn rows(count: usize) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-/// The times of many runs, the shortest first.
+/// Returns the durations of `runs` runs, shortest first.
 async fn times(workers: &Workers, run: &Run, runs: usize) -> Vec<Duration> {
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {

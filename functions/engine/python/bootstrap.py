@@ -1,4 +1,4 @@
-# Loads the modules of the plugin host, which arrive in the first frame on standard input, and runs them.
+# Loads the modules of the plugin host from the first frame on standard input, and runs them.
 import json
 import os
 import sys

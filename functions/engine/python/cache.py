@@ -1,8 +1,8 @@
 """`influxdb3_local.cache`.
 
-Values of a trigger's own cache stay in this process as they are, unless several processes run the trigger. Those of the
-global cache, and of a cache that several processes share, are pickled and kept by the database. What can't be pickled
-stays in this process, and only this process finds it.
+Values of a trigger's local cache stay in this process unpickled, unless several processes run the trigger. Values of
+the global cache, and of a local cache that several processes share, are pickled and stored by the database. A value that
+can't be pickled stays in this process, and only this process finds it.
 """
 
 import pickle
@@ -44,7 +44,7 @@ def check_ttl(ttl):
 
 
 class Handed:
-    """A value that an earlier process of the trigger handed over, pickled until it is asked for."""
+    """A value that an earlier process of the trigger handed over. It is unpickled on its first use."""
 
     __slots__ = ("pickled",)
 
@@ -53,7 +53,7 @@ class Handed:
 
 
 class Store:
-    """A trigger's own cache: values by key, each with the time when it ends."""
+    """The local cache of a trigger: values by key, each with its time of expiry."""
 
     def __init__(self):
         self.entries = {}
@@ -94,7 +94,7 @@ class Store:
                 del self.entries[key]
 
     def hand_over(self):
-        """All entries, pickled, and whether there are some that can't be."""
+        """Returns all pickled entries, and whether all entries could be pickled."""
         now = time.monotonic()
         entries = []
         complete = True
@@ -120,7 +120,7 @@ class Store:
 
 
 class Cache:
-    """What plugins see."""
+    """The cache interface for plugins."""
 
     def __init__(self, host, store):
         self._host = host

@@ -1,7 +1,7 @@
-"""Frames between the host and the database: a length, a kind, and a payload.
+"""The framing protocol between the host and the database: a length, a kind, and a payload.
 
-The length is a little-endian u32 and counts what follows it. The kind is one byte. A payload with a header is a u32, a
-header in JSON of that length, and bytes.
+The length is a little-endian u32 and counts the bytes after it. The kind is one byte. A payload with a header is a u32,
+a header in JSON of that length, and bytes.
 """
 
 import json
@@ -13,7 +13,7 @@ import threading
 
 MAX_FRAME = 1 << 30
 
-# What a pipe takes as a whole or not at all.
+# Maximum size in bytes of an atomic write to a pipe.
 ATOMIC = select.PIPE_BUF
 
 _length_and_kind = struct.Struct("<IB")
@@ -23,14 +23,14 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Frames:
-    """The two pipes to the database. Threads of a plugin may write at the same time; only who holds `exchange` reads
-    while a plugin runs."""
+    """The two pipes to the database. Threads of a plugin may write concurrently; while a plugin runs, only the holder
+    of `exchange` reads."""
 
     def __init__(self, source, sink):
         self.source = source
         self.sink = sink
         self.owner = os.getpid()
-        # Ends the process when the pipes have.
+        # Ends the process when a pipe is closed.
         self.leave = os._exit
         self.exchange = threading.RLock()
         self._writing = threading.Lock()
@@ -51,7 +51,7 @@ class Frames:
             try:
                 self._write(data)
             except OSError:
-                # The database has gone, or the plugin closed what is not its own.
+                # The database is gone, or the plugin closed the pipe.
                 self.leave(70)
 
     def _write(self, data):
@@ -72,12 +72,12 @@ class Frames:
         self.send(kind, _u32.pack(len(text)), text, *parts)
 
     def send_failure(self, kind, header):
-        """Like `send_header`, of texts that may hold anything."""
+        """Like `send_header`, for texts that may not be valid Unicode."""
         text = _encode(header).encode("utf-8", "replace")
         self.send(kind, _u32.pack(len(text)), text)
 
     def receive(self):
-        """The kind and the payload of the next frame. Ends the process when there is none."""
+        """Returns the kind and the payload of the next frame. Ends the process if there is none."""
         length = _u32.unpack(self._exactly(4))[0]
         data = self._exactly(length)
         return data[0], memoryview(data)[1:]
@@ -99,6 +99,6 @@ class Frames:
 
 
 def split(payload):
-    """The header and the bytes of a payload."""
+    """Splits a payload into its header and its bytes."""
     length = _u32.unpack_from(payload)[0]
     return json.loads(bytes(payload[4 : 4 + length])), payload[4 + length :]

@@ -1,4 +1,4 @@
-"""The host of plugins: takes runs from the database and calls the plugin."""
+"""The plugin host: receives runs from the database and calls the plugin."""
 
 import builtins
 import datetime
@@ -20,20 +20,20 @@ from neap_host.frames import Frames, split
 from neap_host.local import InfluxDB3Local, STOPPED, failure
 from neap_host.plugin import PluginError, Plugins, describe
 
-# The pipes to the database lie where nothing else comes to lie.
+# The pipes to the database get descriptors from this number on, so that they do not collide with other files.
 FIRST_DESCRIPTOR = 200
 
 MAX_PRINTED_LINE = 16 << 10
 
 MAX_TRACEBACK = 32 << 10
 
-# Plugins compute when the database has nothing to do.
+# Plugins run at a lower priority than the database.
 NICENESS = 5
 
-# In the environment of all processes that a plugin starts, unless it gives them another one.
+# This variable is in the environment of all processes that a plugin starts, unless the plugin replaces the environment.
 MARKER = b"NEAP_PLUGIN_PROCESS"
 
-# How often the processes of a plugin are looked for anew while some are found.
+# Maximum number of scans for processes of a plugin while processes are found.
 ROUNDS = 20
 
 STARTS_A_PROCESS = frozenset(
@@ -42,7 +42,7 @@ STARTS_A_PROCESS = frozenset(
 
 
 class Printed(io.TextIOBase):
-    """Standard output and standard error of a plugin: each line goes to its log."""
+    """Standard output or standard error of a plugin: sends each line to the log of the plugin."""
 
     encoding = "utf-8"
     errors = "replace"
@@ -51,7 +51,7 @@ class Printed(io.TextIOBase):
         self._host = host
         self._level = level
         self._descriptor = descriptor
-        # The line that is not at its end yet.
+        # The unfinished line.
         self._parts = []
         self._size = 0
         self._lock = threading.RLock()
@@ -81,7 +81,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def end(self):
-        """Sends the last line, which no line break ends."""
+        """Sends an unfinished last line."""
         with self._lock:
             line = "".join(self._parts)
             self._parts, self._size = [], 0
@@ -113,7 +113,7 @@ class Host:
         self.printed = (Printed(self, b"i", 1), Printed(self, b"w", 2))
 
     def ask(self, kind, header, *parts, on_rows=None):
-        """Asks the database for something. Gives the payload of the value that it answers with, or None."""
+        """Sends a request to the database. Returns the payload of the value in the answer, or None."""
         frames = self.frames
         frames.check_owner()
         with frames.exchange:
@@ -121,7 +121,7 @@ class Host:
                 raise RuntimeError("no run is under way that could use the database")
             if self.broken:
                 raise RuntimeError("an earlier exchange with the database was interrupted")
-            # An exception out of a signal handler may come at any point and leave half an answer behind.
+            # A signal handler may raise an exception at any point and leave half an answer in the pipe.
             self.broken = True
             frames.send_header(kind[0], header, *parts)
             while True:
@@ -147,7 +147,7 @@ class Host:
                     self.frames.send(b"F"[0])
 
     def leave(self, status):
-        """Ends this process, for the database is gone, and those that the plugin has started."""
+        """Ends this process and the processes that the plugin started, because the database is gone."""
         try:
             if self.forked and os.getpid() == self.frames.owner:
                 kill_marked(self.marker)
@@ -168,7 +168,7 @@ class Host:
             os._exit(72)
 
     def prepare(self):
-        """Puts in place what a run before this one may have changed."""
+        """Restores global state that an earlier run may have changed."""
         sys.stdout, sys.stderr = self.printed
         builtins.LineBuilder = line_builder.LineBuilder
         if signal.getsignal(signal.SIGINT) != self.on_interrupt:
@@ -188,7 +188,7 @@ class Host:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
     def inputs(self):
-        """What the frames of a run hold besides its header: table batches and a body."""
+        """Returns the input of a run after its header: table batches and a body."""
         tables = []
         body = b""
         while True:
@@ -234,9 +234,9 @@ class Host:
         try:
             answer = self.call(run, api)
             if os.getpid() != self.frames.owner:
-                # A child of the plugin's that came back from its function.
+                # A forked child returned from the plugin's function.
                 os._exit(0)
-            # A thread of the plugin's may still wait for an answer.
+            # A thread of the plugin may still wait for an answer.
             with self.frames.exchange:
                 self.end_printed()
                 api._end()
@@ -273,8 +273,7 @@ class Host:
             self.frames.send_failure(b"E"[0], header)
 
     def hand_over(self, payload):
-        """Hands the cache over, for a process that comes after this one. Without need, it does so only if nothing
-        is lost."""
+        """Hands the cache over to the next process. Unless forced, it refuses if state would be lost."""
         header, _ = split(payload)
         pickled, complete = self.store.hand_over()
         if header["forced"] or complete and not self.plugins.keeps_state and not self.held:
@@ -301,7 +300,7 @@ def text_of(error):
 
 
 def forget_frames(error):
-    """Frees what the frames of a traceback hold."""
+    """Frees the objects that the frames of a traceback hold."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = None
@@ -309,7 +308,7 @@ def forget_frames(error):
 
 
 def traceback_of(error):
-    """The traceback from the plugin's first frame on; None where the plugin has no part in the error."""
+    """Returns the traceback from the plugin's first frame on; None if the error is not in the plugin."""
     if isinstance(error, PluginError):
         error = error.__cause__
     if error is None or isinstance(error, response.ResponseError):
@@ -327,7 +326,7 @@ def traceback_of(error):
 
 
 def kill_marked(marker):
-    """Kills all other processes with this variable in their environment, in whatever group or session they are."""
+    """Kills all other processes with this variable in their environment, in any group or session."""
     own = str(os.getpid())
     for _ in range(ROUNDS):
         found = False
@@ -340,14 +339,14 @@ def kill_marked(marker):
                         os.kill(int(number), signal.SIGKILL)
                         found = True
             except OSError:
-                # It has ended, or is another user's.
+                # The process has ended, or belongs to another user.
                 pass
         if not found:
             return
 
 
 def take_pipes():
-    """Moves the pipes away from standard input and output, which are the plugin's."""
+    """Moves the pipes away from standard input and output, which belong to the plugin."""
     duplicated = []
     for descriptor in (0, 1):
         try:
@@ -373,12 +372,12 @@ def lower_priority():
     try:
         os.nice(NICENESS)
     except OSError:
-        # Where this is forbidden, the plugin runs as it is.
+        # If this is forbidden, the plugin runs at normal priority.
         pass
 
 
 def package_folders():
-    """The module path without what comes with the interpreter."""
+    """Returns the module path without the standard library."""
     library = os.path.dirname(os.__file__)
     own = (library, os.path.join(library, "lib-dynload"))
     return [path for path in sys.path if path not in own and os.path.isdir(path)]

@@ -1,16 +1,16 @@
-"""`LineBuilder`, which plugins find among the builtins, and its exceptions."""
+"""`LineBuilder`, which plugins find as a builtin, and its exceptions."""
 
 
 class InfluxDBError(Exception):
-    """What all exceptions of LineBuilder have in common."""
+    """The base class of all exceptions of LineBuilder."""
 
 
 class InvalidMeasurementError(InfluxDBError):
-    """The name of a measurement can't be written."""
+    """The name of a measurement is invalid."""
 
 
 class InvalidKeyError(InfluxDBError):
-    """The key of a tag or a field can't be written."""
+    """The key of a tag or a field is invalid."""
 
 
 class InvalidLineError(InfluxDBError):
@@ -34,8 +34,7 @@ def _check_key(key, kind):
 
 
 class LineBuilder:
-    """Builds a line of line protocol, tag by tag and field by field. A key that comes again takes the place of the
-    first one."""
+    """Builds a line of line protocol, tag by tag and field by field. A repeated key replaces the earlier value."""
 
     def __init__(self, measurement):
         if " " in measurement:
@@ -46,7 +45,7 @@ class LineBuilder:
         self._timestamp_ns = None
 
     def tag(self, key, value):
-        """Adds a tag. The value becomes a string."""
+        """Adds a tag. The value is converted to a string."""
         _check_key(key, "tag")
         self.tags[key] = str(value)
         return self
@@ -66,7 +65,7 @@ class LineBuilder:
         return self
 
     def float64_field(self, key, value):
-        """Adds a float. A whole number is written with `.0`."""
+        """Adds a float. Whole numbers are written with `.0`."""
         _check_key(key, "field")
         self.fields[key] = f"{int(value)}.0" if value % 1 == 0 else str(value)
         return self
@@ -90,7 +89,7 @@ class LineBuilder:
         return self
 
     def build(self):
-        """The line. It needs a field."""
+        """Returns the line. It must have at least one field."""
         line = self.measurement.replace(",", "\\,").replace(" ", "\\ ")
         for key, value in self.tags.items():
             line += f",{key}={_escape(value)}"

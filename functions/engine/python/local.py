@@ -1,4 +1,4 @@
-"""`influxdb3_local`, the database as plugins see it."""
+"""`influxdb3_local`, the interface of plugins to the database."""
 
 import threading
 from array import array
@@ -7,7 +7,7 @@ from neap_host import rows
 from neap_host.cache import Cache, check_bool, check_str
 from neap_host.frames import split
 
-# Queued lines go to the database in parts of about this size, so that they don't fill the plugin's memory.
+# Queued lines are sent to the database in chunks of about this many bytes, so that they don't fill the plugin's memory.
 QUEUE_BYTES = 256 << 10
 
 STOPPED = "influxdb3 is shutting down; aborting plugin execution"
@@ -21,7 +21,7 @@ QueryError.__module__ = "influxdb3_py_api"
 
 
 class InfluxDB3Local:
-    """One run's access to the database."""
+    """The access of one run to the database."""
 
     def __init__(self, host, run):
         self._host = host
@@ -31,7 +31,7 @@ class InfluxDB3Local:
         self._queued_bytes = 0
         self._queue_lock = threading.Lock()
         self._ended = False
-        # Beyond InfluxDB's interface: where the rows of `process_writes` come from, and the method of a request.
+        # Extensions of InfluxDB's interface: the origin of the rows of `process_writes`, and the method of a request.
         self.batch_id = run.get("batch_id")
         self.batch_stamp = run.get("batch_stamp")
         self.method = run.get("method")
@@ -116,14 +116,14 @@ class InfluxDB3Local:
             self._host.frames.send_header(b"L"[0], header, lengths, b"".join(lines))
 
     def _end(self):
-        """Sends what is left in the queue. Threads that outlive the run get an exception from now on."""
+        """Sends the rest of the queue. Threads that outlive the run get an exception from now on."""
         with self._queue_lock:
             self._ended = True
             self._send_queue()
 
 
 def failure(payload):
-    """The exception that the database answers with."""
+    """Returns the exception for a failure frame of the database."""
     header, _ = split(payload)
     kinds = {"query": QueryError, "value": ValueError, "stopping": KeyboardInterrupt}
     return kinds.get(header["kind"], Exception)(header["text"])

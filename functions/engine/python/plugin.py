@@ -1,7 +1,7 @@
-"""The code of plugins, as modules.
+"""Loads the code of plugins as modules.
 
-A file is compiled once and run in a module of its own for each call, so that a call finds nothing of the one before. A
-folder is a package, which is imported once and keeps its state until its code changes.
+A file is compiled once and executed in a new module for each call, so that calls share no state. A folder is a package,
+which is imported once and keeps its state until its code changes.
 """
 
 import importlib
@@ -20,11 +20,11 @@ SIGNATURES = {
 
 
 class PluginError(Exception):
-    """A plugin that can't be called. Its message is the whole message."""
+    """A plugin can't be called. The text of the exception is the whole message for the user."""
 
 
 def describe(error):
-    """An exception as InfluxDB words it: its type and its message."""
+    """Formats an exception as InfluxDB does: its type and its message."""
     try:
         text = str(error)
     except Exception:
@@ -41,11 +41,11 @@ class Plugins:
 
     @property
     def keeps_state(self):
-        """Whether a package may keep something for its next call."""
+        """Whether a loaded package may keep state between calls."""
         return bool(self._imported)
 
     def function(self, path, version, name):
-        """The function `name` of a plugin."""
+        """Returns the function `name` of a plugin."""
         if os.path.isdir(path):
             module = self._package(path, version)
         else:
@@ -63,13 +63,13 @@ class Plugins:
         if known is None or known[0] != version:
             with open(path, "rb") as file:
                 source = file.read()
-            # One process runs one plugin, but for dry runs.
+            # A process runs one plugin, except for dry runs.
             self._compiled.clear()
             known = (version, compile(source, path, "exec", dont_inherit=True))
             self._compiled[path] = known
         module = types.ModuleType("_plugin_" + os.path.splitext(os.path.basename(path))[0])
         module.__file__ = path
-        # So that objects of its classes can be pickled.
+        # Registered, so that instances of its classes can be pickled.
         sys.modules[module.__name__] = module
         exec(known[1], module.__dict__)
         return module

@@ -1,4 +1,4 @@
-"""What `process_request` may return, and the response that it makes."""
+"""Converts the return value of `process_request` to a response."""
 
 import json
 
@@ -18,7 +18,7 @@ def _text(value):
 
 
 def _with(headers, more):
-    """Headers with others put in their place, whatever the case of their names."""
+    """Merges `more` into headers; they replace headers of the same name, ignoring case."""
     replaced = {name.lower() for name, _ in more}
     return [header for header in headers if header[0].lower() not in replaced] + more
 
@@ -28,7 +28,7 @@ def _typed(body, kind):
 
 
 def _plain(value):
-    """The body and the headers of a string, a dict or a list; None for anything else."""
+    """Returns the body and the headers for a string, a dict or a list; None for other types."""
     if isinstance(value, str):
         return _typed(value, "text/html")
     if isinstance(value, (dict, list)):
@@ -75,11 +75,11 @@ def _concatenated(items):
 
 
 class ResponseError(Exception):
-    """What was returned makes no response."""
+    """The return value can't be converted to a response."""
 
 
 def of(value):
-    """The status, the headers and the body in bytes."""
+    """Returns the status, the headers and the body in bytes."""
     if _flask_like(value):
         status = value.status_code
         if not isinstance(status, int):
@@ -87,7 +87,7 @@ def of(value):
             raise TypeError(f"'{kind}' object cannot be interpreted as an integer")
         if not 0 <= status <= 0xFFFF:
             raise OverflowError("out of range integral type conversion attempted")
-        # Flask's own give bytes, and headers of a class of their own.
+        # Responses of Flask return bytes, and headers in a class of Flask.
         body, headers = value.get_data(), value.headers
         if not isinstance(body, bytes):
             body = _text(body).encode()

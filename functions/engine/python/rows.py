@@ -1,5 +1,5 @@
-"""Rows from columns. The database sends a batch of rows as a header that describes its columns and their values in
-binary, one column after the other; see `columns.rs` for the writer."""
+"""Builds rows from columns. The database sends a batch of rows as a header that describes the columns, and their values
+in binary, one column after the other; see `columns.rs` for the encoder."""
 
 import json
 
@@ -7,7 +7,7 @@ from neap_host.frames import split
 
 
 class Skipped:
-    """Stands for no value."""
+    """A marker: rows get no key for a null."""
 
 
 def _values(column, data, at):
@@ -25,7 +25,7 @@ def _values(column, data, at):
 
 
 def table_rows(payload, null):
-    """The rows of a batch. Where there is no value, a row has `null`, or not even the key if that is `Skipped`."""
+    """Returns the rows of a batch. A row has `null` for a null, or lacks the key if `null` is `Skipped`."""
     header, data = split(payload)
     count = header["rows"]
     names = []

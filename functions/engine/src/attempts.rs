@@ -1,10 +1,10 @@
-//! Running a trigger as its `error_behavior` says, until that is settled.
+//! Runs a trigger with the retries that its `error_behavior` asks for.
 //!
 //! | behaviour | a run fails | lines of a run can't be written |
 //! |---|---|---|
-//! | `log` | it is logged | it is logged |
-//! | `retry` | it runs again, later and later | it runs again |
-//! | `disable` | the trigger is disabled | it is logged |
+//! | `log` | the failure is logged | the failure is logged |
+//! | `retry` | it runs again, with exponential backoff | it runs again, with exponential backoff |
+//! | `disable` | the trigger is disabled | the failure is logged |
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,36 +21,37 @@ use crate::{
     run::Job,
 };
 
-/// A run is not begun with less time than this, and is stopped so long before the time is over.
+/// Duration reserved at the end of a time budget. A run starts only if more than this is left, and is stopped this long
+/// before the budget ends.
 const TIME_TO_FINISH: Duration = Duration::from_secs(2);
 
-/// What is run, for which trigger, and for how long.
+/// A call to run with retries: its trigger, its input and its limits.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempts<'a> {
     pub(crate) key: FeedKey,
     pub(crate) call: Call,
-    /// The depth of what the plugin writes.
+    /// The number of plugins in a row that lead to the lines that this plugin writes.
     pub(crate) depth: u8,
-    /// When it is no longer worth trying.
+    /// The time from which failures are not retried.
     pub(crate) expires: StoreTime,
     pub(crate) time: &'a Time,
-    /// The trigger is disabled or deleted.
+    /// Cancelled when the trigger is disabled or deleted.
     pub(crate) closed: &'a CancellationToken,
 }
 
-/// How it ended.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// The plugin ran, or will not be tried again.
+    /// The plugin ran, or will not be retried.
     Done,
-    /// The time is over, the engine stops, or the trigger does not run any more.
+    /// Not finished: the time budget is used up, the engine stops, or the trigger no longer runs.
     Later,
-    /// It is to run again after a pause.
+    /// The run must be retried after a pause.
     Again,
 }
 
 impl Engine {
-    /// Runs a trigger until it succeeds, or its failure is settled.
+    /// Runs a trigger until it succeeds or its failure is final.
     pub(crate) async fn attempt(&self, attempts: Attempts<'_>) -> Settled {
         let (time, closed) = (attempts.time, attempts.closed);
         for attempt in 0.. {
@@ -86,12 +87,12 @@ impl Engine {
         let ran = ran.await;
         match (&ran.result, known.trigger.error_behavior) {
             (Err(CallError::Failed(RunError::Stopping)), _) => return Settled::Later,
-            // Nothing of the plugin has run: it is the machine that fails, not the plugin.
+            // The plugin did not start: the machine failed, not the plugin.
             (Err(CallError::NotRun(_)), _) => {}
             (Err(CallError::Failed(RunError::Busy(_) | RunError::NoPlace(_))), _) => {}
             (Err(_), ErrorBehavior::Disable) => {
                 if self.disable(&known).await {
-                    // Nothing more of what waits runs, however long it takes until the roster shows it.
+                    // Stops the queued runs now, because the roster may show the change only later.
                     attempts.closed.cancel();
                 }
                 return Settled::Done;
@@ -108,13 +109,13 @@ impl Engine {
         Settled::Again
     }
 
-    /// Whether it is too late for another attempt.
+    /// Returns whether it is too late for another attempt.
     pub(crate) fn is_expired(&self, expires: StoreTime) -> bool {
         let now = self.bucket.clock().now();
         now.is_none_or(|now| now >= expires)
     }
 
-    /// Whether there is time for another run.
+    /// Returns whether enough time is left for another run.
     pub(crate) fn has_time(&self, time: &Time) -> bool {
         time.left(&self.bucket)
             .is_none_or(|left| left > TIME_TO_FINISH)
@@ -124,7 +125,8 @@ impl Engine {
         self.stopping.is_cancelled() || closed.is_cancelled()
     }
 
-    /// Waits before the next attempt; each time twice as long. Whether there is one.
+    /// Waits before the next attempt; each pause is twice the one before, up to a maximum. Returns whether there is a
+    /// next attempt.
     pub(crate) async fn pause(
         &self,
         attempt: u32,
@@ -157,8 +159,8 @@ impl Engine {
         self.runner.log.add(&of, level, text);
     }
 
-    /// Disables a trigger whose plugin failed, unless it was enabled again since the run began. Whether it no longer
-    /// runs as it did.
+    /// Disables a trigger whose plugin failed, unless the trigger was enabled again since the run began. Returns
+    /// whether the trigger no longer runs as it did.
     pub(crate) async fn disable(&self, known: &KnownTrigger) -> bool {
         let (id, since) = (known.trigger.id, known.trigger.since);
         let disabled = self

@@ -1,14 +1,14 @@
-//! What a trigger has seen, as this instance knows it, and how that is saved.
+//! The segments that a trigger has processed, as this instance knows them, and the checkpoint that stores them.
 //!
 //! ```text
 //!   offered ── queued ── running ──┬── done ──── saved
-//!      │          ▲                │    a crash before it is saved: seen once more
+//!      │          ▲                │    a crash before the save: processed again
 //!      │          └── put back ────┘
-//!      └── seen already: nothing
+//!      └── processed already: ignored
 //! ```
 //!
-//! What is saved is united with what others have saved. A trigger whose runs must not overlap runs only under a lease,
-//! which lies in the same register.
+//! A save merges the state of this instance with the state that other instances saved. A trigger whose runs must not
+//! overlap runs only under a lease, which is stored in the same register.
 
 use std::{
     collections::BTreeSet,
@@ -29,13 +29,13 @@ use ulid::Ulid;
 
 use crate::error::EngineError;
 
-/// After this time a register counts as unanswered.
+/// Timeout of a request for the register.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// A lease is not relied on when it ends so soon.
+/// A lease that ends within this time does not allow a run to start.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// Which trigger.
+/// Identifies a trigger across all databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FeedKey {
     pub(crate) database: DatabaseId,
@@ -43,7 +43,7 @@ pub(crate) struct FeedKey {
 }
 
 impl FeedKey {
-    /// The keys of all triggers of a database.
+    /// Returns the range of the keys of all triggers of a database.
     pub(crate) fn of_database(database: DatabaseId) -> RangeInclusive<Self> {
         let key = |trigger| Self {
             database,
@@ -53,45 +53,45 @@ impl FeedKey {
     }
 }
 
-/// What is to become of the lease when a checkpoint is saved.
+/// The change to the lease when a checkpoint is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeaseWish {
-    /// It is taken, or kept for longer, unless another instance has it.
+    /// Acquire or extend the lease for this duration, unless another instance holds it.
     Hold(Duration),
-    /// It is given back if this instance has it.
+    /// Release the lease if this instance holds it.
     Release,
-    /// It stays as it is.
+    /// Leave the lease unchanged.
     Leave,
 }
 
-/// What was done with a segment that was offered.
+/// The outcome of offering a segment to a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offered {
-    /// It need not run, or is on its way.
+    /// The segment is processed, queued or running already.
     Known,
-    /// It waits.
+    /// The segment is queued.
     Queued,
-    /// There is no room; a sweep finds it again.
+    /// The queue is full; a sweep offers the segment again.
     Full,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The register as it was read or put last.
+    /// The register as last read or written.
     saved: Option<Versioned<Checkpoint>>,
     floor: Stamp,
     mark: Stamp,
-    /// Seen, above the mark.
+    /// Processed segments above the mark.
     done: BTreeSet<SegmentName>,
-    /// Seen, and not known to be saved.
+    /// Processed segments that are not known to be saved.
     unsaved: BTreeSet<SegmentName>,
-    /// Whether the mark has passed what the register lists.
+    /// Whether the mark has passed segments that the register still lists.
     is_mark_unsaved: bool,
     queued: BTreeSet<SegmentName>,
     running: BTreeSet<SegmentName>,
-    /// The first segment that there was no room for.
+    /// The stamp of the first segment that did not fit into the queue.
     turned_away: Option<Stamp>,
-    /// The last segment that was fetched before it was needed.
+    /// The last segment that was prefetched.
     fetched: SegmentName,
 }
 
@@ -130,7 +130,7 @@ impl State {
         self.queued = left.collect();
     }
 
-    /// Whether something is forgotten for it.
+    /// Raises the mark. Returns whether processed segments were dropped because the mark passed them.
     fn rise_to(&mut self, mark: Stamp) -> bool {
         if mark <= self.mark {
             return false;
@@ -142,7 +142,7 @@ impl State {
         self.done.len() < before
     }
 
-    /// The first segment that is known and not seen.
+    /// Returns the stamp of the first known segment that is not processed.
     fn first_unseen(&self) -> Option<Stamp> {
         let queued = self.queued.first().map(|name| name.stamp);
         let running = self.running.first().map(|name| name.stamp);
@@ -163,7 +163,7 @@ impl State {
     }
 }
 
-/// The segments of one trigger on their way.
+/// The queue of segments of one trigger, with its checkpoint.
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub(crate) key: FeedKey,
@@ -171,17 +171,17 @@ pub(crate) struct Feed {
     register: Register<Checkpoint>,
     max_queued: usize,
     state: Mutex<State>,
-    /// Wakes whoever runs the trigger.
+    /// Notified when a segment is queued.
     pub(crate) more: Notify,
-    /// The trigger is disabled or deleted.
+    /// Cancelled when the trigger is disabled or deleted.
     pub(crate) closed: CancellationToken,
-    /// One request for the register at a time.
+    /// Held during a request for the register, so that there is one at a time.
     turn: tokio::sync::Mutex<()>,
-    /// Whoever runs the trigger.
+    /// Held while the trigger's queue is drained.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
 
-/// A segment that runs. Unless it is finished, it waits again when this is dropped, whatever the reason.
+/// A segment that is being processed. If it is dropped without [`finish`](Self::finish), the segment is queued again.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
     feed: &'a Feed,
@@ -189,7 +189,7 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// The segment is seen.
+    /// Marks the segment as processed.
     pub(crate) fn finish(self) {
         let mut state = self.feed.state();
         state.running.remove(&self.name);
@@ -209,12 +209,12 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// What a [`Feed`] is made of.
+/// The components of a [`Feed`].
 #[derive(Debug)]
 pub(crate) struct FeedParts {
     pub(crate) bucket: Bucket,
     pub(crate) key: FeedKey,
-    /// What is not after this need not be seen.
+    /// Segments up to this stamp are not delivered.
     pub(crate) floor: Stamp,
     pub(crate) recent_put_ids: usize,
     pub(crate) max_queued: usize,
@@ -222,7 +222,7 @@ pub(crate) struct FeedParts {
 }
 
 impl Feed {
-    /// A feed of which nothing is known yet.
+    /// Creates an empty feed whose checkpoint is not loaded.
     pub(crate) fn new(parts: FeedParts) -> Self {
         let name = Key::Checkpoint(parts.key.database, parts.key.trigger);
         Self {
@@ -242,7 +242,7 @@ impl Feed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a segment. It does not wait.
+    /// Queues a segment unless it is known. Does not block.
     pub(crate) fn offer(&self, name: SegmentName) -> Offered {
         let mut state = self.state();
         if state.has_seen(name) || state.running.contains(&name) || state.queued.contains(&name) {
@@ -257,12 +257,13 @@ impl Feed {
         Offered::Queued
     }
 
-    /// There are segments from this one on that are not offered.
+    /// Records that segments from this stamp on were not offered.
     pub(crate) fn turn_away(&self, stamp: Stamp) {
         self.state().turn_away(stamp);
     }
 
-    /// The segments that wait, the oldest first, if they are above what was fetched ahead the last time.
+    /// Returns the segments to prefetch: `name` and queued segments, oldest first, at most `number`. Empty if `name`
+    /// was prefetched before.
     pub(crate) fn fetch_ahead(&self, name: SegmentName, number: usize) -> Vec<SegmentName> {
         let mut state = self.state();
         if name <= state.fetched {
@@ -274,12 +275,12 @@ impl Feed {
         names
     }
 
-    /// Before all segments are offered once more: nothing counts as turned away.
+    /// Prepares for a sweep, which offers all segments again: forgets which segments did not fit.
     pub(crate) fn begin_sweep(&self) {
         self.state().turned_away = None;
     }
 
-    /// The oldest segment that waits.
+    /// Takes the oldest queued segment.
     pub(crate) fn take(&self) -> Option<Taken<'_>> {
         let mut state = self.state();
         let name = state.queued.pop_first()?;
@@ -287,13 +288,14 @@ impl Feed {
         Some(Taken { feed: self, name })
     }
 
-    /// Whether a segment is seen, and that is saved.
+    /// Returns whether a segment is processed and that is saved.
     pub(crate) fn has_saved(&self, name: SegmentName) -> bool {
         let state = self.state();
         state.has_seen(name) && !state.unsaved.contains(&name)
     }
 
-    /// Everything up to `mark` that may be acknowledged is known: the mark rises as far as all is seen.
+    /// Raises the mark, when all segments up to `mark` that may be acknowledged are known. The mark stays below the
+    /// first segment that is not processed.
     pub(crate) fn advance(&self, mark: Stamp) {
         let mut state = self.state();
         let below = |stamp: Stamp| Stamp::from_u64(stamp.as_u64().saturating_sub(1));
@@ -305,18 +307,18 @@ impl Feed {
         }
     }
 
-    /// The stamp up to which nothing is looked for.
+    /// Returns the stamp up to which a sweep need not look.
     pub(crate) fn low(&self) -> Stamp {
         let state = self.state();
         state.mark.max(state.floor)
     }
 
-    /// How many segments above the mark are seen.
+    /// Returns the number of processed segments above the mark.
     pub(crate) fn done(&self) -> usize {
         self.state().done.len()
     }
 
-    /// How many segments wait or run, and the stamp of the oldest.
+    /// Returns the number of segments that wait or run, and the stamp of the oldest.
     pub(crate) fn pending(&self) -> (usize, Option<Stamp>) {
         let state = self.state();
         (
@@ -325,17 +327,17 @@ impl Feed {
         )
     }
 
-    /// Whether the checkpoint was read.
+    /// Returns whether the checkpoint was read.
     pub(crate) fn is_loaded(&self) -> bool {
         self.state().saved.is_some()
     }
 
-    /// Whether there are segments that were not offered, or that there was no room for.
+    /// Returns whether there are segments that were not offered or did not fit into the queue.
     pub(crate) fn has_turned_away(&self) -> bool {
         self.state().turned_away.is_some()
     }
 
-    /// Whether there is something to save: what was seen, or a lease that is to be given back or needed for longer.
+    /// Returns whether a save is due: for processed segments, to release the lease, or to extend it.
     pub(crate) fn is_unsaved(&self, holder: Ulid, lease: Duration) -> bool {
         let state = self.state();
         if !state.unsaved.is_empty() || state.is_mark_unsaved {
@@ -349,18 +351,18 @@ impl Feed {
         is_idle || left.is_none_or(|left| left < lease * 2 / 3)
     }
 
-    /// Whether this instance has the lease, whatever it is worth.
+    /// Returns whether this instance holds the lease, including an expired one.
     pub(crate) fn has_lease(&self, holder: Ulid) -> bool {
         self.state().lease_of(holder).is_some()
     }
 
-    /// Whether nothing waits or runs.
+    /// Returns whether no segment waits or runs.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
         state.queued.is_empty() && state.running.is_empty()
     }
 
-    /// Reads what is saved, and drops what others have seen meanwhile.
+    /// Reads the checkpoint, and drops queued segments that other instances have processed.
     pub(crate) async fn load(&self) -> Result<(), EngineError> {
         let _turn = self.turn.lock().await;
         let known = self.state().saved.clone();
@@ -371,7 +373,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Saves what is seen.
+    /// Saves the processed segments and changes the lease.
     pub(crate) async fn save(&self, holder: Ulid, wish: LeaseWish) -> Result<(), EngineError> {
         let _turn = self.turn.lock().await;
         let (base, mark, unsaved) = {
@@ -403,7 +405,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Whether this instance alone may run the trigger now, asking for the lease if it does not have it.
+    /// Acquires the lease unless this instance holds it. Returns whether only this instance may run the trigger now.
     pub(crate) async fn hold(&self, holder: Ulid, lease: Duration) -> Result<bool, EngineError> {
         if self.holds(holder) {
             return Ok(true);
@@ -437,7 +439,7 @@ impl Feed {
     }
 }
 
-/// The lease after a commit.
+/// Computes the lease after a commit.
 fn lease_after(
     lease: Option<Lease>,
     holder: Ulid,

@@ -1,15 +1,14 @@
-//! The engine: the triggers of a cluster, as one instance runs them.
+//! The engine runs the triggers of a cluster on one instance.
 //!
 //! ```text
-//!  writer ── segment put ──▶ Feed of each WAL trigger ──▶ run ──▶ seen ──▶ checkpoint (every few seconds)
+//!  writer ── segment put ──▶ Feed of each WAL trigger ──▶ run ──▶ processed ──▶ checkpoint (every few seconds)
 //!  sweep ─── LIST of the tail ──▶   │                      │
 //!  clock ─── tick, claimed ─────────┼──────────────────────┤
-//!  request ─────────────────────────┘                      └──▶ lines are written one deeper
+//!  request ─────────────────────────┘                      └──▶ lines are written with depth + 1
 //! ```
 //!
-//! In a process that lives on, [`Engine::run`] does all of it until it is told to stop. A function that is started by
-//! events calls [`Engine::handle_segments`], [`Engine::handle_schedule`] and [`Engine::sweep`], which leave nothing
-//! running behind them.
+//! In a long-lived process, [`Engine::run`] does all of this until it is stopped. A function that is started by events
+//! calls [`Engine::handle_segments`], [`Engine::handle_schedule`] and [`Engine::sweep`], which leave no task running.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,30 +38,30 @@ use crate::{
     run::{Plugins, Runner},
 };
 
-/// What an [`Engine`] is made of.
+/// The components of an [`Engine`].
 #[derive(Debug)]
 pub struct EngineParts {
-    /// Where checkpoints and claims are.
+    /// The bucket with checkpoints and claims.
     pub bucket: Bucket,
     /// The catalogs.
     pub catalog: Arc<Catalog>,
     /// The rules of the storage protocol.
     pub rules: Rules,
-    /// What reads segments: best the one whose cache queries use, too.
+    /// The reader of segments; ideally the reader that queries use, because they share its cache.
     pub tail: TailReader,
-    /// What plugins query and write.
+    /// The database that plugins query and write.
     pub database: Arc<dyn Database>,
-    /// What runs plugins.
+    /// The runtime of plugins.
     pub plugins: Arc<dyn Plugins>,
-    /// Where the lines go that plugins log.
+    /// The sink for log lines of plugins.
     pub logs: Arc<EngineLogs>,
     /// The settings.
     pub settings: EngineSettings,
-    /// Where runs are counted.
+    /// The registry for the metrics of runs.
     pub metrics: Metrics,
 }
 
-/// Runs triggers; one for each instance.
+/// Runs triggers. Each instance has one engine.
 pub struct Engine {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: Arc<Catalog>,
@@ -71,27 +70,27 @@ pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) runner: Runner,
     pub(crate) roster: Roster,
-    /// This instance, in leases and claims.
+    /// Identifies this instance in leases and claims.
     pub(crate) holder: Ulid,
     sole_writer: AtomicBool,
     feeds: Mutex<BTreeMap<FeedKey, Arc<Feed>>>,
-    /// What ends the tasks of triggers that go.
+    /// Tokens that end the tasks of triggers that are disabled or deleted.
     closing: Mutex<BTreeMap<FeedKey, CancellationToken>>,
-    /// Whoever reads the triggers.
+    /// Held while the triggers are read.
     refreshing: tokio::sync::Mutex<()>,
-    /// The databases whose tail was listed, and of which everything that came since was told of.
+    /// The databases whose tail was listed, with a notification of every segment since.
     known_tails: Mutex<BTreeSet<DatabaseId>>,
-    /// The catalog has changed, here.
+    /// Notified when this process changes the catalog.
     pub(crate) changed: Notify,
-    /// How often it has, and how many of these changes the roster shows.
+    /// The number of these changes, followed by the number of changes that the roster shows.
     changes: AtomicU64,
     shown_changes: AtomicU64,
-    /// There is something to save.
+    /// Notified when a checkpoint must be saved.
     pub(crate) dirty: Notify,
-    /// The tail is to be looked at now.
+    /// Notified when a sweep must run now.
     pub(crate) doubt: Notify,
     pub(crate) stopping: CancellationToken,
-    /// The room for decoded segments, in KiB.
+    /// The memory budget for decoded segments; one permit is 1 KiB.
     decoded: Semaphore,
 }
 
@@ -103,7 +102,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// The time that a piece of work has.
+/// A limit on the duration of some work, measured from its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time {
     begun: Moment,
@@ -111,7 +110,7 @@ pub(crate) struct Time {
 }
 
 impl Time {
-    /// As long as it takes.
+    /// Creates a budget without a limit.
     pub(crate) fn unlimited(bucket: &Bucket) -> Self {
         Self {
             begun: bucket.world().moment(),
@@ -119,7 +118,7 @@ impl Time {
         }
     }
 
-    /// No longer than this.
+    /// Creates a budget of `limit` from now.
     pub(crate) fn limited(bucket: &Bucket, limit: Duration) -> Self {
         Self {
             limit: Some(limit),
@@ -127,14 +126,14 @@ impl Time {
         }
     }
 
-    /// What is left of it; `None`: as much as one likes.
+    /// Returns the remaining time; `None` if there is no limit.
     pub(crate) fn left(&self, bucket: &Bucket) -> Option<Duration> {
         let spent = bucket.world().elapsed(&self.begun);
         self.limit.map(|limit| limit.saturating_sub(spent))
     }
 }
 
-/// What waits for a trigger.
+/// The queued segments of a trigger, for metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct Backlog {
     pub(crate) database: Arc<str>,
@@ -144,7 +143,7 @@ pub(crate) struct Backlog {
 }
 
 impl Engine {
-    /// An engine that knows no triggers yet.
+    /// Creates an engine that has not read the triggers yet.
     pub fn new(parts: EngineParts) -> Arc<Self> {
         let metrics = EngineMetrics::new(&parts.metrics);
         let world = parts.bucket.world().clone();
@@ -180,7 +179,7 @@ impl Engine {
         engine
     }
 
-    /// Others may write from now on.
+    /// Declares that other instances may write from now on.
     pub fn end_sole_writer(&self) {
         self.sole_writer.store(false, Ordering::Relaxed);
         self.doubt.notify_one();
@@ -190,18 +189,19 @@ impl Engine {
         self.sole_writer.load(Ordering::Relaxed)
     }
 
-    /// Triggers, or databases that have some, have changed in the catalog of this process. It does not wait.
+    /// Notifies the engine that this process changed triggers, or databases with triggers, in the catalog. Does not
+    /// block.
     pub fn triggers_changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_one();
     }
 
-    /// Whether the roster does not show yet what has changed in this process.
+    /// Returns whether the roster lacks changes that this process made.
     pub(crate) fn is_behind(&self) -> bool {
         self.shown_changes.load(Ordering::Acquire) < self.changes.load(Ordering::Acquire)
     }
 
-    /// The logs of plugins.
+    /// Returns the logs of plugins.
     pub fn logs(&self) -> &EngineLogs {
         self.runner.log.logs()
     }
@@ -219,24 +219,24 @@ impl Engine {
         tails.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The feeds of all triggers on writes.
+    /// Returns the feeds of all triggers on writes.
     pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
         self.all_feeds().values().map(Arc::clone).collect()
     }
 
-    /// That of a trigger, if it is one on writes.
+    /// Returns the feed of a trigger, if it is a trigger on writes.
     pub(crate) fn feed(&self, key: FeedKey) -> Option<Arc<Feed>> {
         self.all_feeds().get(&key).map(Arc::clone)
     }
 
-    /// Those of a database.
+    /// Returns the feeds of a database.
     pub(crate) fn feeds_of(&self, database: DatabaseId) -> Vec<Arc<Feed>> {
         let feeds = self.all_feeds();
         let of_database = feeds.range(FeedKey::of_database(database));
         of_database.map(|(_, feed)| Arc::clone(feed)).collect()
     }
 
-    /// The databases that have triggers on writes.
+    /// Returns the databases that have triggers on writes.
     pub(crate) fn fed_databases(&self) -> Vec<DatabaseId> {
         let feeds = self.all_feeds();
         let mut databases: Vec<DatabaseId> = feeds.keys().map(|key| key.database).collect();
@@ -244,7 +244,7 @@ impl Engine {
         databases
     }
 
-    /// How far behind the triggers on writes are.
+    /// Returns the backlog of each trigger on writes.
     pub(crate) fn backlogs(&self) -> Vec<Backlog> {
         let now = self.bucket.clock().now();
         let backlog = |feed: Arc<Feed>| {
@@ -263,7 +263,7 @@ impl Engine {
         self.feeds().into_iter().filter_map(backlog).collect()
     }
 
-    /// Reads the triggers, proven current at most `max_age` ago, and gives those on writes their feeds.
+    /// Reads the triggers from catalogs validated at most `max_age` ago, and creates feeds for triggers on writes.
     pub(crate) async fn refresh(&self, max_age: Duration) -> Result<(), CatalogError> {
         let _turn = self.refreshing.lock().await;
         let shown = self.changes.load(Ordering::Acquire);
@@ -308,7 +308,7 @@ impl Engine {
             closed,
         });
         self.all_feeds().insert(key, Arc::new(feed));
-        // What was put between the creation of the trigger and now was offered to nobody.
+        // Segments put between the creation of the trigger and now were not offered to it.
         self.known_tails().remove(&key.database);
         self.doubt.notify_one();
     }
@@ -317,7 +317,7 @@ impl Engine {
         self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What tells the task of a trigger that it is disabled or deleted.
+    /// Returns the token that is cancelled when a trigger is disabled or deleted.
     pub(crate) fn closed(&self, key: FeedKey) -> Option<CancellationToken> {
         self.closing().get(&key).cloned()
     }
@@ -332,7 +332,7 @@ impl Engine {
         }
     }
 
-    /// Room for so many bytes of decoded rows; for what needs more than there is, all of it. `None`: never again.
+    /// Acquires memory for decoded rows, at most the whole budget. `None` if the semaphore is closed.
     pub(crate) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
         let needed = kibibytes(bytes.min(self.settings.max_decoded_bytes));
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
@@ -345,7 +345,7 @@ impl Engine {
     }
 }
 
-/// The permits for so many bytes.
+/// Returns the number of permits for a number of bytes: KiB, rounded up.
 pub(crate) fn kibibytes(bytes: usize) -> usize {
     bytes.div_ceil(1024).clamp(1, u32::MAX as usize >> 4)
 }

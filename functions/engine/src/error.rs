@@ -1,10 +1,10 @@
-//! What can go wrong in the engine itself, plugins aside.
+//! Errors of the engine itself, as opposed to errors of plugins.
 
 use neap_bucket::{RegisterError, StoreError};
 use neap_catalog::CatalogError;
 use neap_wal::{SegmentError, TailError};
 
-/// Why the engine could not do what it was asked for. Nothing is lost by it: what was not noted as seen is seen later.
+/// An error of the engine. No segment is lost by it: a segment that is not recorded as processed is delivered later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     /// The store did not answer.
@@ -13,7 +13,7 @@ pub(crate) enum EngineError {
     /// The catalog could not be read or changed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// What a trigger has seen could not be read.
+    /// A checkpoint could not be read.
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// The tail could not be read.
@@ -22,10 +22,10 @@ pub(crate) enum EngineError {
     /// A segment is damaged.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// It can't be told whether what a trigger has seen is saved.
+    /// It is unknown whether a checkpoint was saved.
     #[error("it is not known whether a checkpoint was saved: {reason}")]
     Unsettled {
-        /// The cause, for people.
+        /// A description of the cause.
         reason: String,
     },
     /// A segment names a version of the catalog that the store does not show.
@@ -37,7 +37,7 @@ pub(crate) enum EngineError {
         database: neap_schema::DatabaseId,
         /// The version that the segment needs.
         needed: u64,
-        /// The version that is there.
+        /// The version in the store.
         version: u64,
     },
 }

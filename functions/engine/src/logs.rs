@@ -1,4 +1,4 @@
-//! Where the lines of plugins go: to the logs of the database, and to the log of the process.
+//! Writes log lines of plugins to the logs of the database and to the log of the process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use neap_schema::DatabaseId;
 
 use crate::LogLevel;
 
-/// Takes the lines of all triggers.
+/// The sink for log lines of all triggers.
 #[derive(Clone, Debug)]
 pub(crate) struct PluginLog {
     logs: Arc<EngineLogs>,
     world: World,
 }
 
-/// Of whom a line is.
+/// The trigger that a log line belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedTrigger {
     pub(crate) database: DatabaseId,
@@ -28,7 +28,7 @@ impl PluginLog {
         Self { logs, world }
     }
 
-    /// Takes a line. It does not wait.
+    /// Adds a line. Does not block.
     pub(crate) fn add(&self, of: &LoggedTrigger, level: LogLevel, text: String) {
         let (database, trigger) = (&*of.database_name, &*of.trigger);
         match level {
@@ -45,7 +45,7 @@ impl PluginLog {
         self.logs.add(of.database, line);
     }
 
-    /// The present moment.
+    /// Returns the current instant.
     pub(crate) fn moment(&self) -> Moment {
         self.world.moment()
     }

@@ -1,4 +1,4 @@
-//! What is counted.
+//! The metrics of the engine.
 
 use std::{sync::Weak, time::Duration};
 
@@ -6,7 +6,7 @@ use neap_http::{CounterFamily, HistogramFamily, MetricKind, Metrics};
 
 use crate::{CallError, RunError, engine::Engine};
 
-/// The upper ends of the buckets of runs, in seconds: a few lines of Python, to the limit of a run.
+/// Upper bounds of the histogram buckets for runs, in seconds: from a few lines of Python to the time limit of a run.
 const RUN_BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
@@ -62,7 +62,7 @@ impl EngineMetrics {
         }
     }
 
-    /// Shows what is asked for only when somebody looks.
+    /// Registers metrics that are computed when they are scraped.
     pub(crate) fn collect(metrics: &Metrics, engine: Weak<Engine>) {
         let pending = Weak::clone(&engine);
         metrics.collect(
@@ -135,7 +135,7 @@ impl EngineMetrics {
     }
 }
 
-/// A word for a label.
+/// Returns the value of the label `reason`.
 fn reason(failure: &CallError) -> &'static str {
     let failure = match failure {
         CallError::NotRun(_) => return "not_run",

@@ -1,4 +1,4 @@
-//! What the engine needs of the rest of the database: queries for plugins, and a place for the lines that they write.
+//! The engine's interface to the rest of the database: queries of plugins, and writes of their lines.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use futures::stream::BoxStream;
 use neap_bucket::Stamp;
 use neap_schema::DatabaseId;
 
-/// Why something that a plugin asked for was not done, in words for its author.
+/// An error of a query or a write of a plugin, with a message for the plugin's author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PortError(pub String);
 
-/// The rows of a query, as they come.
+/// The result of a query as a stream.
 pub struct QueryRows {
-    /// Their columns.
+    /// The schema of the rows.
     pub schema: SchemaRef,
-    /// The rows.
+    /// The stream of rows.
     pub batches: BoxStream<'static, Result<RecordBatch, PortError>>,
 }
 
@@ -29,24 +29,24 @@ impl fmt::Debug for QueryRows {
     }
 }
 
-/// How lines of a plugin are written.
+/// Options for writing lines of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PluginWrite {
-    /// How many plugins in a row have led to these lines: 1 when a client's write, a schedule or a request made the
-    /// plugin run.
+    /// The number of plugins in a row that led to these lines: 1 if a client's write, a schedule or a request started
+    /// the plugin.
     pub depth: u8,
-    /// Whether to answer before the rows are put, where the settings allow it.
+    /// Whether to return before the rows are put, if the settings allow it.
     pub no_sync: bool,
-    /// The only database that may be written to, whatever its name means by now; `None`: any of the name, and a
-    /// missing one is created. What a plugin writes to the database of its trigger must not create it again when it
-    /// was dropped.
+    /// The id that the database must have, even if its name now belongs to another database. `None`: any database of
+    /// the name, and a missing database is created. It is set for writes to the database of the trigger, because a
+    /// plugin must not recreate its dropped database.
     pub only: Option<DatabaseId>,
 }
 
-/// The database, as plugins have it.
+/// The database as plugins access it.
 #[async_trait]
 pub trait Database: fmt::Debug + Send + Sync + 'static {
-    /// Answers one statement in SQL.
+    /// Runs one SQL statement.
     ///
     /// # Errors
     /// There is no such database, or the query fails.
@@ -57,10 +57,10 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
         parameters: &[(String, String)],
     ) -> Result<QueryRows, PortError>;
 
-    /// Writes lines with times in nanoseconds, all of them or none. `None`: they are put after the answer.
+    /// Writes lines with timestamps in nanoseconds, all or none. Returns `None` if they are put after the return.
     ///
     /// # Errors
-    /// A line is refused, or the rows are not acknowledged.
+    /// A line is rejected, or the rows are not acknowledged.
     async fn write(
         &self,
         database: &str,

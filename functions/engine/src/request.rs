@@ -10,7 +10,7 @@ use crate::{
     engine::Engine, roster::KnownTrigger, run::Job,
 };
 
-/// A path that is not known is looked up again when what is known of the catalog is so old.
+/// An unknown path is looked up again in the catalog if the last validation is older than this.
 const RECENT: Duration = Duration::from_secs(1);
 
 #[async_trait]
@@ -20,7 +20,7 @@ impl RequestTriggers for Engine {
         if !self.is_sole_writer() {
             self.refresh(self.settings.catalog_interval).await?;
         } else if self.is_behind() {
-            // Whoever has disabled a trigger here is told at once that its path answers no more.
+            // A client that disabled a trigger through this instance must find its path gone at once.
             self.refresh(ANY_AGE).await?;
         }
         let mut found = self.roster.of_path(path);
@@ -35,7 +35,7 @@ impl RequestTriggers for Engine {
         }))
     }
 
-    /// A failure is the answer: it is not tried again, for the client can.
+    /// A failed run is not retried, because the client can retry.
     async fn request(
         &self,
         trigger: &RequestTrigger,

@@ -1,4 +1,4 @@
-//! The triggers that this instance knows of.
+//! The triggers that this instance runs.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ impl KnownTrigger {
         }
     }
 
-    /// The values of the labels of its metrics.
+    /// Returns the label values of the trigger's metrics.
     pub(crate) fn labels(&self) -> (&str, &str) {
         (&self.database_name, &self.trigger.name)
     }
@@ -42,7 +42,7 @@ pub(crate) struct Roster {
     triggers: RwLock<Arc<Triggers>>,
 }
 
-/// Triggers that went, and triggers that came. One that was disabled and enabled again is in both.
+/// Removed triggers and added triggers. A trigger that was disabled and enabled again is in both.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) gone: Vec<Arc<KnownTrigger>>,
@@ -50,18 +50,19 @@ pub(crate) struct Changes {
 }
 
 impl Roster {
-    /// The triggers as they were known last.
+    /// Returns the triggers as last read.
     pub(crate) fn all(&self) -> Arc<Triggers> {
         let triggers = self.triggers.read();
         Arc::clone(&triggers.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A trigger, if it still runs.
+    /// Returns a trigger, if it still runs.
     pub(crate) fn get(&self, key: FeedKey) -> Option<Arc<KnownTrigger>> {
         self.all().get(&key).map(Arc::clone)
     }
 
-    /// The trigger that answers requests to a path: of several, the one that was created or enabled last.
+    /// Returns the trigger for requests to a path. If there are several, the trigger that was created or enabled last
+    /// wins.
     pub(crate) fn of_path(&self, path: &str) -> Option<Arc<KnownTrigger>> {
         let all = self.all();
         let of_path = all.values().filter(|known| {
@@ -71,7 +72,7 @@ impl Roster {
         last.map(Arc::clone)
     }
 
-    /// Reads the triggers, proven current at most `max_age` ago.
+    /// Reads the triggers from catalogs validated at most `max_age` ago.
     pub(crate) async fn refresh(
         &self,
         catalog: &Catalog,

@@ -1,9 +1,9 @@
-//! One run of a trigger: its log, what it asks for, and what it leaves behind.
+//! Runs a trigger once: its log, its queries and writes, and the lines that it queues.
 //!
 //! ```text
 //! code on disk ── plugin runs ──┬── fails: its queued lines are dropped
 //!                     │         └── succeeds: its queued lines are written, per database, all or none
-//!              log, query, write_sync        a crash here: the run is repeated, for it is not noted as seen
+//!              log, query, write_sync        a crash here: the run is repeated, its segment is unprocessed
 //! ```
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -22,14 +22,14 @@ use crate::{
     metrics::EngineMetrics,
 };
 
-/// So much longer than its time a run may take until its process has said so itself.
+/// The time beyond its limit for which the engine waits for a run, because the worker enforces the limit itself.
 const LEEWAY: Duration = Duration::from_secs(1);
 
-/// Why a call came to nothing.
+/// An error of calling a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Nothing of the plugin has run, and that is no fault of its own: its code can't be fetched just now, or no process
-    /// be started. In words for people.
+    /// The plugin did not start, through no fault of its own: its code can't be fetched now, or no process can be
+    /// started. Holds a description.
     #[error("{0}")]
     NotRun(String),
     /// The plugin failed.
@@ -38,7 +38,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// What went wrong with a run.
+    /// Classifies the error of a run.
     pub(crate) fn of_run(error: RunError) -> Self {
         match error {
             RunError::NoPython { .. } => Self::NotRun(error.to_string()),
@@ -47,7 +47,7 @@ impl CallError {
     }
 }
 
-/// What runs plugins: the code of triggers, and the processes that it runs in.
+/// Runs plugins: loads the code of triggers, and calls it in processes.
 #[async_trait]
 pub trait Plugins: fmt::Debug + Send + Sync + 'static {
     /// Calls the plugin of a trigger.
@@ -56,14 +56,14 @@ pub trait Plugins: fmt::Debug + Send + Sync + 'static {
     /// There is no code, or the plugin failed or reached a limit.
     async fn run(&self, call: PluginCall) -> Result<Finished, CallError>;
 
-    /// A trigger was disabled or deleted: what it runs is stopped, and what it cached is dropped.
+    /// Stops the runs of a trigger and drops its cache. Called when the trigger was disabled or deleted.
     fn forget(&self, trigger: &TriggerKey);
 
-    /// Stops all that runs. Later runs fail.
+    /// Stops all runs. Later runs fail.
     async fn stop(&self);
 }
 
-/// Plugins in Python.
+/// The runtime of plugins in Python.
 #[derive(Clone, Debug)]
 pub struct PythonPlugins {
     code: Arc<PluginCode>,
@@ -71,7 +71,7 @@ pub struct PythonPlugins {
 }
 
 impl PythonPlugins {
-    /// Plugins whose code is found here, and that run there.
+    /// Creates the runtime over a store of code and a pool of processes.
     pub fn new(code: Arc<PluginCode>, workers: Arc<Workers>) -> Self {
         Self { code, workers }
     }
@@ -112,20 +112,20 @@ impl Plugins for PythonPlugins {
 pub struct PluginCall {
     /// The database of the trigger.
     pub database: DatabaseId,
-    /// Its name.
+    /// The name of the database.
     pub database_name: Arc<str>,
     /// The trigger.
     pub trigger: Arc<Trigger>,
-    /// What is called, and with what.
+    /// The function to call, with its input.
     pub call: Call,
-    /// Where it differs from the settings.
+    /// Overrides of the limits in the settings.
     pub limits: RunLimits,
-    /// Where its log, its queries and its writes go.
+    /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,
 }
 
 impl PluginCall {
-    /// The run of this code.
+    /// Combines the call with the code to run.
     fn of_code(self, code: PluginOnDisk) -> Run {
         Run {
             trigger: TriggerKey::Trigger {
@@ -144,30 +144,30 @@ impl PluginCall {
     }
 }
 
-/// A trigger of a database, to be run.
+/// A trigger to run, with its input.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) database: DatabaseId,
     pub(crate) database_name: Arc<str>,
     pub(crate) trigger: Arc<Trigger>,
     pub(crate) call: Call,
-    /// The depth of what the plugin writes.
+    /// The number of plugins in a row that lead to the lines that this plugin writes.
     pub(crate) depth: u8,
-    /// The time that it may take, if that is less than the settings say.
+    /// The time limit of the run, if it is lower than that of the settings.
     pub(crate) time: Option<Duration>,
 }
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// What the plugin answered, or why it failed.
+    /// The response of the plugin, or its error.
     pub(crate) result: Result<Option<PluginResponse>, CallError>,
-    /// Whether lines of it could not be written.
+    /// Whether queued lines could not be written.
     pub(crate) is_unwritten: bool,
 }
 
 impl Ran {
-    /// Whether there is nothing that a repetition could better.
+    /// Returns whether a retry is unnecessary.
     pub(crate) fn is_success(&self) -> bool {
         self.result.is_ok() && !self.is_unwritten
     }
@@ -209,7 +209,7 @@ impl Runner {
         let run = self.plugins.run(call);
         let finished = match job.time {
             None => run.await,
-            // The time of an event also passes while a run waits for a process.
+            // The time limit of an event includes the wait for a process.
             Some(time) => {
                 let ran = self.world.timeout(time.saturating_add(LEEWAY), run).await;
                 ran.unwrap_or(Err(CallError::Failed(RunError::Stopping)))
@@ -265,7 +265,7 @@ impl Runner {
         self.log.add(of, LogLevel::Error, text);
     }
 
-    /// Writes the lines that a run queued. Whether all of them are stored; the others are in the log.
+    /// Writes the lines that a run queued. Returns whether all of them are stored; failures are logged.
     async fn write_queued(
         &self,
         of: &LoggedTrigger,
@@ -289,7 +289,7 @@ impl Runner {
     }
 }
 
-/// How lines of a trigger are written to a database.
+/// Returns the options for writing a trigger's lines to a database.
 fn of_trigger(of: &LoggedTrigger, database: &str, depth: u8, no_sync: bool) -> PluginWrite {
     PluginWrite {
         depth,
@@ -306,7 +306,7 @@ fn logged(job: &Job) -> LoggedTrigger {
     }
 }
 
-/// What a plugin can do while it runs.
+/// Handles the log lines, queries and writes of one run.
 #[derive(Clone, Debug)]
 struct Context {
     runner: Runner,

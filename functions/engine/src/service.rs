@@ -1,12 +1,12 @@
-//! The engine of a process that lives on: loops that run side by side until they are told to stop.
+//! The engine of a long-lived process: loops that run concurrently until they are stopped.
 //!
-//! | loop | wakes | requests when nothing happens |
+//! | loop | wakes | requests while idle |
 //! |---|---|---|
-//! | triggers | when the catalog has changed here; where others write, every 10 s | 2 GETs and more, conditional; none for a sole writer |
-//! | sweep | every 60 s; where others write, every 10 s | a GET for each trigger and a LIST for each database; none for a sole writer |
-//! | checkpoints | 5 s after something was seen | none |
+//! | triggers | when this process changes the catalog; every 10 s if others write | at least 2 conditional GETs; none for a sole writer |
+//! | sweep | every 60 s; every 10 s if others write | 1 GET for each trigger and 1 LIST for each database; none for a sole writer |
+//! | checkpoints | 5 s after a segment was processed | none |
 //! | logs | every 60 s | none |
-//! | a task for each trigger | when something waits for it | none |
+//! | a task for each trigger | when a segment is queued or a tick is due | none |
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,19 +20,19 @@ use crate::{
     engine::{Engine, Time},
 };
 
-/// How long what runs may take to end when the engine stops.
+/// Maximum time for running triggers to end when the engine stops.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// The tasks of triggers.
+/// The running tasks of triggers.
 #[derive(Debug, Default)]
 struct Tasks {
     set: JoinSet<()>,
-    /// Which triggers have one, and since when they run.
+    /// The triggers that have a task, with the times from which they run.
     started: BTreeMap<FeedKey, StoreTime>,
 }
 
 impl Engine {
-    /// Runs triggers until it is told to stop, and then saves what they have seen and logged.
+    /// Runs triggers until `stop` is cancelled, then saves checkpoints and logs.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tasks = Tasks::default();
         let work = async {
@@ -59,7 +59,7 @@ impl Engine {
         self.save_logs().await;
     }
 
-    /// Ends the engine of a function that is started by events.
+    /// Stops the engine of a function that is started by events.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.runner.plugins.stop().await;
@@ -89,8 +89,9 @@ impl Engine {
         }
     }
 
-    /// Waits until the triggers are to be read again. How old what is read then may be. However often this process
-    /// changes its catalog, the others' changes are asked for in time after it was done last, `polled`.
+    /// Waits until the triggers must be read again, and returns the maximum age of the catalogs for that read. The
+    /// interval counts from `polled`, so that frequent changes by this process do not delay the detection of changes by
+    /// others.
     async fn wait_for_catalog(&self, attempt: u32, polled: &Moment) -> Duration {
         let interval = self.settings.catalog_interval;
         let world = self.bucket.world();
@@ -104,12 +105,12 @@ impl Engine {
         tokio::select! {
             biased;
             () = pause => interval / 2,
-            // What this process commits it knows.
+            // This process has its own commits in memory.
             () = self.changed.notified() => ANY_AGE,
         }
     }
 
-    /// Starts the tasks of new triggers. Those of triggers that are gone end by themselves.
+    /// Starts the tasks of new triggers. Tasks of removed triggers end by themselves.
     fn start_tasks(self: &Arc<Self>, tasks: &mut Tasks) {
         while tasks.set.try_join_next().is_some() {}
         let all = self.roster.all();
@@ -136,7 +137,7 @@ impl Engine {
         }
     }
 
-    /// Runs a trigger on writes, until it is closed.
+    /// Runs a trigger on writes until it is closed.
     async fn serve_feed(&self, feed: &Feed) {
         let time = Time::unlimited(&self.bucket);
         let mut attempt = 0;
@@ -154,7 +155,7 @@ impl Engine {
             if feed.has_turned_away() {
                 self.doubt.notify_one();
             }
-            // What still waits does so because another instance has the lease.
+            // Segments still wait only if another instance has the lease.
             let pause = async {
                 match feed.is_idle() {
                     true => std::future::pending().await,

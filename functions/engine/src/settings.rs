@@ -1,34 +1,34 @@
-//! What can be set.
+//! Settings of the engine.
 
 use std::time::Duration;
 
-/// How the engine delivers segments and keeps its books.
+/// Settings for delivery, checkpoints and retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Whether nobody else writes to the bucket: then nothing has to be looked for there while nothing is written here.
+    /// Whether this process is the only writer of the bucket. If so, the engine sends no requests while nothing is
+    /// written.
     pub sole_writer: bool,
-    /// The runs of one trigger that may overlap, if it allows that at all.
+    /// Maximum number of concurrent runs of one trigger, if the trigger allows concurrency.
     pub parallel_runs: usize,
-    /// How many plugins in a row may lead to rows that are still given to triggers.
+    /// Maximum number of plugins in a row that led to rows that are still delivered to triggers.
     pub max_depth: u8,
-    /// The most segments that wait for one trigger. What comes beyond is found again by a sweep.
+    /// Maximum number of segments queued for one trigger. A sweep finds the others later.
     pub max_queued: usize,
-    /// The most bytes of decoded rows that wait or run at a time, over all triggers on writes. A single segment may
-    /// have more.
+    /// Maximum bytes of decoded rows that wait or run, over all triggers on writes. A single segment may exceed it.
     pub max_decoded_bytes: usize,
-    /// How often what triggers have seen is saved while they run.
+    /// Interval at which checkpoints are saved while triggers run.
     pub checkpoint_interval: Duration,
-    /// How often the tail is looked at for segments that nobody told of, while something is written here.
+    /// Interval of sweeps for segments without a notification, while this process writes.
     pub sweep_interval: Duration,
-    /// The same where others write, too.
+    /// Interval of sweeps if other instances write too.
     pub foreign_sweep_interval: Duration,
-    /// How often the catalog is asked for triggers where others write, too.
+    /// Interval at which the triggers are read from the catalog if other instances write too.
     pub catalog_interval: Duration,
-    /// How often what plugins logged is saved, if there is anything.
+    /// Interval at which logs of plugins are saved, if there are new lines.
     pub log_interval: Duration,
-    /// For how long an instance may run a trigger alone without saying that it is still there.
+    /// The duration of a lease on a trigger; the holder renews it.
     pub lease: Duration,
-    /// The first and the longest pause before a failed run is repeated; each is twice the one before.
+    /// The first and the maximum pause before a failed run is retried; each pause is twice the one before.
     pub retry_pauses: (Duration, Duration),
 }
 

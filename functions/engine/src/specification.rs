@@ -1,4 +1,4 @@
-//! The grammar of trigger specifications, and the times at which those of time are due.
+//! The grammar of trigger specifications, and the schedules that they define.
 //!
 //! | text | runs |
 //! |---|---|
@@ -7,9 +7,9 @@
 //! | `every:DURATION` | at the multiples of a duration since the Unix epoch |
 //! | `request:PATH` | on requests to `/api/v3/engine/PATH` |
 //!
-//! The forms and the words of errors are those of InfluxDB 3 Core (`TriggerSpecificationDefinition`). A cron
-//! expression is meant in UTC there; here a time zone may stand before it, as `TZ=Europe/Berlin 0 30 7 * * *`. A time
-//! that a change of the clocks skips is not due on that day, and one that comes twice is due twice.
+//! The forms and the error messages are those of InfluxDB 3 Core (`TriggerSpecificationDefinition`). There, cron
+//! expressions are in UTC; here, a time zone may precede the expression, as in `TZ=Europe/Berlin 0 30 7 * * *`. A local
+//! time that a clock change skips is not due on that day; a local time that occurs twice is due twice.
 
 mod timetable;
 
@@ -19,27 +19,27 @@ use neap_catalog::TriggerSpecification;
 
 pub use timetable::Timetable;
 
-/// The longest period of `every:`, a year as humantime has it.
+/// Maximum period of `every:`: one year as humantime defines it.
 pub const MAX_PERIOD: Duration = Duration::from_secs(31_557_600);
-/// The shortest period of `every:`.
+/// Minimum period of `every:`.
 pub const MIN_PERIOD: Duration = Duration::from_millis(100);
 
 const FORMS: &str = "expect one of the following forms: 'table:<TABLE_NAME>', 'all_tables', 'cron:<CRON_EXPRESSION>', 'every:<DURATION>', or 'request:<PATH>'";
 
-/// Why a text is no specification.
+/// An error of parsing a trigger specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to parse trigger from {text}: {reason}")]
 pub struct SpecificationError {
-    /// What was given.
+    /// The rejected text.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
-/// Understands a specification.
+/// Parses a trigger specification.
 ///
 /// # Errors
-/// It has none of the forms, or names nothing, or no time.
+/// The text has none of the forms, or its table, path or schedule is missing or invalid.
 pub fn parse_specification(text: &str) -> Result<TriggerSpecification, SpecificationError> {
     let text = text.trim();
     let refused = |reason: &str| SpecificationError {
@@ -86,19 +86,19 @@ fn period(text: &str) -> Result<Duration, &'static str> {
     Ok(period)
 }
 
-/// What makes a trigger run.
+/// The kind of event that starts a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TriggerKind {
-    /// Rows that are written.
+    /// Written rows.
     Wal,
-    /// Time.
+    /// A schedule.
     Schedule,
     /// Requests.
     Request,
 }
 
 impl TriggerKind {
-    /// What makes triggers of a specification run.
+    /// Returns the kind of a specification.
     pub fn of(specification: &TriggerSpecification) -> Self {
         match specification {
             TriggerSpecification::SingleTableWalWrite { .. }
@@ -110,7 +110,7 @@ impl TriggerKind {
         }
     }
 
-    /// The name in `--restrict-plugin-triggers-to`.
+    /// Returns the name in `--restrict-plugin-triggers-to`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wal => "wal",
@@ -126,7 +126,7 @@ impl fmt::Display for TriggerKind {
     }
 }
 
-/// A word that names no kind of trigger.
+/// A name that is not that of a kind of trigger.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no kind of trigger: expected wal, schedule or request")]
 pub struct TriggerKindError(String);
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_understood() {
+    fn every_form_is_parsed() {
         let understood = |text: &str| parse_specification(text).unwrap();
         assert_eq!(
             understood("all_tables"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn errors_name_the_rejected_specification() {
         let refused = |text: &str| parse_specification(text).unwrap_err().to_string();
         let texts = [
             "sometimes",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_have_names() {
+    fn kinds_round_trip_through_their_names() {
         for kind in [
             TriggerKind::Wal,
             TriggerKind::Schedule,

@@ -1,4 +1,4 @@
-//! The bytes of all requests under way, kept below a limit.
+//! Limits the bytes held by all requests in progress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,13 +7,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::WriteFailure;
 
-/// What one permit of the semaphore stands for.
+/// Bytes per permit of the semaphore.
 const UNIT_BYTES: usize = 1024;
 
-/// The longest wait for bytes to become free.
+/// Maximum wait for bytes to become free.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Bytes that may be held at once.
+/// Maximum bytes held at once.
 #[derive(Debug)]
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
@@ -21,7 +21,7 @@ pub(crate) struct Budget {
     world: World,
 }
 
-/// A share of the budget, given back when it is dropped.
+/// A share of the budget. Dropping it returns the bytes.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     units: OwnedSemaphorePermit,
@@ -37,25 +37,25 @@ impl Budget {
         }
     }
 
-    /// The bytes that are held.
+    /// Returns the number of reserved bytes.
     pub(crate) fn reserved_bytes(&self) -> usize {
         let free = self.units.available_permits();
         (self.all_units as usize).saturating_sub(free) * UNIT_BYTES
     }
 
-    /// A share of so many bytes, or of all of them if it is more.
+    /// Reserves `bytes`, or the whole budget if `bytes` exceeds it.
     ///
     /// # Errors
-    /// `Busy` when they don't become free in time.
+    /// Returns `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reservation, WriteFailure> {
         self.acquire(units(bytes).min(self.all_units)).await
     }
 
-    /// A further share for a request that turns out to need so many bytes in all; together with what it
-    /// holds it is never more than there is.
+    /// Reserves more for a request that turns out to need `bytes` in total. The sum with `held` never exceeds the whole
+    /// budget.
     ///
     /// # Errors
-    /// `Busy` when they don't become free in time.
+    /// Returns `Busy` if the bytes do not become free in time.
     pub(crate) async fn reserve_up_to(
         &self,
         bytes: usize,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn requests_wait_for_each_other_and_not_for_ever() {
+    async fn requests_wait_for_free_bytes_for_a_limited_time() {
         let budget = Budget::new(10 * UNIT_BYTES, World::system());
         let most = budget.reserve(9 * UNIT_BYTES).await.unwrap();
         let _rest = budget.reserve(1).await.unwrap();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_grows_never_waits_for_what_it_holds_itself() {
+    async fn a_growing_request_does_not_wait_for_its_own_bytes() {
         let budget = Budget::new(10 * UNIT_BYTES, World::system());
         let first = budget.reserve(3 * UNIT_BYTES).await.unwrap();
         let more = budget.reserve_up_to(usize::MAX, &first).await.unwrap();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_larger_than_all_has_all_to_itself() {
+    async fn a_request_larger_than_the_budget_takes_all_of_it() {
         let budget = Budget::new(UNIT_BYTES, World::system());
         let all = budget.reserve(usize::MAX).await.unwrap();
         assert!(budget.reserve(1).await.is_err());

@@ -1,7 +1,8 @@
 //! Row deletes, without HTTP.
 //!
-//! A delete proves catalogs and mark by requests that begin after it arrived: it must know every table and tag
-//! of the writes that were acknowledged before. Its order is strict: it lists the tail, and comes after them all.
+//! A delete revalidates the catalogs and the low-water mark with requests that begin after it arrived, because it must
+//! know every table and tag of the writes acknowledged before. Its order is strict: it lists the tail, and its stamp is
+//! above all stamps found.
 
 use std::time::Duration;
 
@@ -21,16 +22,16 @@ use crate::{
     service::MAX_ROUNDS,
 };
 
-/// How long a client waits unless something better is known.
+/// How long a client waits before a retry if the failure does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Which rows of which tables of a database are to go.
+/// The rows of a database to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSelection {
-    /// The table, which must exist; `None` for those that the predicate can hold for, of which those that
-    /// don't exist have no rows.
+    /// The table, which must exist; `None` for all tables that the predicate can match. Named tables that do not exist
+    /// have no rows.
     pub table: Option<String>,
-    /// Which rows.
+    /// The condition on the rows.
     pub predicate: Predicate,
     /// The earliest time of a row, in nanoseconds since the Unix epoch.
     pub min_time: i64,
@@ -38,25 +39,26 @@ pub struct RowSelection {
     pub max_time: i64,
 }
 
-/// What else is said of a row delete.
+/// Further options of a row delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeleteOptions {
-    /// The stamp to be ordered after.
+    /// The delete is ordered after this stamp.
     pub after: Option<Stamp>,
-    /// The only database whose rows may go, whatever its name means by now; `None`: any of the name.
+    /// The only database that rows may be deleted from, even if its name now means another one; `None`: any database of
+    /// the name.
     pub only: Option<DatabaseId>,
 }
 
-/// A row delete that every later snapshot has.
+/// An acknowledged row delete. Every later snapshot includes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deleted {
     /// The number of tables that may have lost rows.
     pub tables: usize,
-    /// Its place in the order of all writes; `None` when there was nothing that it could have removed.
+    /// Its position in the order of all writes; `None` if it could not remove any rows.
     pub stamp: Option<Stamp>,
 }
 
-/// How a database is named.
+/// A database given by name or by id. A name may come with the only id that it may stand for.
 #[derive(Clone, Copy, Debug)]
 enum Database<'a> {
     Name(&'a str, Option<DatabaseId>),
@@ -64,11 +66,11 @@ enum Database<'a> {
 }
 
 impl WriteService {
-    /// Deletes rows of a database: those of every write with a smaller stamp. That is every write that any instance
-    /// acknowledged before, and every other whose stamp is not above [`DeleteOptions::after`].
+    /// Deletes rows of a database that were written with a smaller stamp. These are all writes that any instance
+    /// acknowledged before, and all others whose stamp is not above [`DeleteOptions::after`].
     ///
     /// # Errors
-    /// See [`DeleteFailure`]. The delete may exist all the same when nothing is known of a put
+    /// See [`DeleteFailure`]. The delete may exist even so if the outcome of a put is unknown
     /// ([`WriteError::NotAcknowledged`]).
     pub async fn delete_rows(
         &self,
@@ -76,7 +78,7 @@ impl WriteService {
         selection: &RowSelection,
         options: DeleteOptions,
     ) -> Result<Deleted, DeleteFailure> {
-        // Before anything is waited for: rule W1 counts from here.
+        // Take the time before the first wait, because rule W1 measures from the arrival.
         let arrived = self.world.moment();
         validate_database_name(database).map_err(CatalogError::from)?;
         let find = |catalog: &DatabaseCatalog| select(catalog, selection);
@@ -143,7 +145,7 @@ impl WriteService {
     }
 }
 
-/// The name of a database; `None` when the name that was asked for means another one by now.
+/// Returns the current name of a database; `None` if the requested name now means another database.
 fn live_name<'a>(
     proven: &'a Proven,
     id: DatabaseId,

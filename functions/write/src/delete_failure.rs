@@ -1,4 +1,4 @@
-//! What a row delete is told that is not acknowledged.
+//! The failures of a row delete.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use neap_wal::WriteError;
 
 use crate::WriteFailure;
 
-/// Why rows are not deleted.
+/// The reason why rows are not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteFailure {
-    /// There is no such database.
+    /// The database does not exist.
     #[error("database not found: {0}")]
     NoDatabase(String),
-    /// There is no such table.
+    /// The table does not exist.
     #[error("table not found: {0}")]
     NoTable(String),
-    /// A table was dropped meanwhile.
+    /// The table was dropped after the delete was planned.
     #[error("there is no table {0} any more")]
     TableGone(TableId),
-    /// The text is no predicate.
+    /// The predicate cannot be parsed.
     #[error(transparent)]
     Predicate(#[from] PredicateError),
     /// The condition is too large.
     #[error(transparent)]
     TooComplex(#[from] TooComplex),
-    /// The predicate can't hold for a row of the table that the request names.
+    /// The predicate excludes the table that the request names.
     #[error("the condition is not about table '{0}'")]
     OtherTable(String),
-    /// The condition asks for a field.
+    /// The condition refers to a field.
     #[error(
         "column '{column}' of table '{table}' is a field: rows are deleted by time and tags only"
     )]
@@ -41,7 +41,7 @@ pub enum DeleteFailure {
         /// The column.
         column: String,
     },
-    /// The condition asks for a tag that the table does not have.
+    /// The condition refers to a tag that the table does not have.
     #[error("table '{table}' has no tag '{tag}'")]
     NoTag {
         /// The table.
@@ -49,10 +49,10 @@ pub enum DeleteFailure {
         /// The tag.
         tag: String,
     },
-    /// The condition asks for a tag that no table has.
+    /// The condition refers to a tag that no table has.
     #[error("no table has a tag '{0}'")]
     NoTagAnywhere(String),
-    /// What fails as a write does.
+    /// A failure shared with writes.
     #[error(transparent)]
     Write(#[from] WriteFailure),
 }
@@ -70,7 +70,7 @@ impl From<WriteError> for DeleteFailure {
 }
 
 impl DeleteFailure {
-    /// The stamp that was taken for the delete, whether or not it exists.
+    /// Returns the stamp taken for the delete, whether or not the delete exists.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
             Self::Write(failure) => failure.stamp(),
@@ -78,8 +78,7 @@ impl DeleteFailure {
         }
     }
 
-    /// How long to wait before the delete is asked for again; `None` when that is of no use, or nothing is
-    /// known.
+    /// Returns how long to wait before a retry; `None` if a retry is useless or the wait is not known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Write(failure) => failure.retry_after(),

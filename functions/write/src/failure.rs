@@ -1,4 +1,4 @@
-//! What a write is told when not all of it is stored.
+//! The failures of a write.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use neap_catalog::CatalogError;
 use neap_line_protocol::{LineError, LineErrorKind, ParseError};
 use neap_wal::{EncodeError, WriteError};
 
-/// How long a client waits that found the server busy.
+/// How long a client waits before a retry when the server was busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a write is not stored, or not all of it.
+/// The reason why a write, or a part of it, is not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteFailure {
     /// The body has no lines.
@@ -19,41 +19,41 @@ pub enum WriteFailure {
     /// The whole body is refused.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// A line is refused and nothing is stored, since the request is to be stored as a whole.
+    /// A line is refused, and nothing is stored because the request is all-or-nothing.
     #[error("line {} is refused: {}", .0.line_number, .0.error_message)]
     Rejected(LineError),
-    /// Some lines are refused; the others, if there are any, are stored.
+    /// Some lines are refused; the other lines, if any, are stored.
     #[error("{refused} lines are refused")]
     Partial {
         /// The refused lines, in the order of the body; at most [`crate::WriteService::MAX_ERRORS`].
         errors: Vec<LineError>,
         /// The number of refused lines.
         refused: usize,
-        /// The number of the others.
+        /// The number of accepted lines.
         rows: usize,
-        /// The stamp of the lines that are stored; `None` when there are none, or not yet (`no_sync`).
+        /// The stamp of the stored lines; `None` if there are none, or if they are not stored yet (`no_sync`).
         stamp: Option<Stamp>,
     },
-    /// The database can't be used, tables or columns can't be created, or a catalog or the manifest can't
-    /// be read.
+    /// The database cannot be used, tables or columns cannot be created, or a catalog or the manifest cannot be
+    /// read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The rows are not acknowledged.
     #[error(transparent)]
     Tail(#[from] WriteError),
-    /// The rows can't be encoded.
+    /// The rows cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// Too many bytes are being worked on.
+    /// The requests in progress hold too many bytes.
     #[error("too many bytes of requests are under way")]
     Busy,
-    /// The catalog changed again and again while the request was judged by it.
+    /// The catalog kept changing while the request was validated.
     #[error("the catalog changes too fast")]
     Contended,
 }
 
 impl WriteFailure {
-    /// The stamp that was taken for the request, whether or not a segment exists.
+    /// Returns the stamp taken for the request, whether or not a segment exists.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
             Self::Partial { stamp, .. } => *stamp,
@@ -62,8 +62,7 @@ impl WriteFailure {
         }
     }
 
-    /// How long to wait before the request is sent again; `None` when that is of no use, or nothing is
-    /// known.
+    /// Returns how long to wait before a retry; `None` if a retry is useless or the wait is not known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Tail(error) => error.retry_after(),
@@ -72,7 +71,7 @@ impl WriteFailure {
         }
     }
 
-    /// Whether lines are refused because a ceiling is reached.
+    /// Returns whether lines are refused because a limit is reached.
     pub fn is_limit(&self) -> bool {
         let of_limit = |error: &LineError| error.kind == LineErrorKind::Limit;
         match self {

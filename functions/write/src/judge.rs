@@ -1,5 +1,5 @@
-//! Judging a request: which of its lines are accepted, by catalogs that are proven current, and the tables
-//! and columns that they need.
+//! Validates a request against revalidated catalogs: determines the accepted lines, and creates the tables and columns
+//! that they need.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     service::{Request, Round, partial},
 };
 
-/// A request whose tables and columns exist.
+/// A validated request. Its tables and columns exist.
 pub(crate) struct Judged {
     pub(crate) database: DatabaseId,
     pub(crate) proven: Proven,
@@ -24,7 +24,7 @@ pub(crate) struct Judged {
 }
 
 impl WriteService {
-    /// Parses the body and sees to it that its tables and columns exist.
+    /// Parses the body, and creates missing tables and columns.
     pub(crate) async fn judge(
         &self,
         request: &Request<'_>,
@@ -41,7 +41,7 @@ impl WriteService {
         let proven = prove(&self.catalog, &self.marks, database, max_age);
         let (proven, parsed) = match self.catalog.known_database(database) {
             Some(known) => {
-                // The requests of the proof are sent first, and answered while the body is parsed.
+                // The revalidation requests are sent first, and answered while the body is parsed.
                 let parse = async { self.parse(request, &known.value, None) };
                 let (proven, parsed) = futures::join!(proven, parse);
                 let (parsed, proven) = (parsed?, proven?);
@@ -61,18 +61,18 @@ impl WriteService {
             .within_table_limit(request, database, &proven, parsed)
             .await?;
         let parsed = check(request, parsed)?;
-        // Before anything is changed, and before a request is answered whose rows are put later.
+        // Check before anything is changed, and before a `no_sync` request is answered.
         self.writer
             .check_tail(database, &proven.proof(&proven.catalog))?;
         self.complete(database, proven, parsed).await
     }
 
-    /// Judges a body for a database that seems to be missing; creates it if anything is to be stored.
+    /// Validates a body for a database that seems to be missing, and creates the database if rows will be stored.
     async fn judge_new(&self, request: &Request<'_>) -> Result<Round<Judged>, WriteFailure> {
         let parsed = self.parse(request, &DatabaseCatalog::default(), None)?;
         let name = request.database;
         if let Err(refused) = check(request, parsed) {
-            // An empty catalog is no reason to refuse lines unless the database is really missing.
+            // Lines may be refused against an empty catalog only if the database is really missing.
             if self
                 .catalog
                 .database_by_name(name, self.max_age)
@@ -118,7 +118,7 @@ impl WriteService {
         parse(request.body, &CatalogView(catalog), &options)
     }
 
-    /// The same rows, or if they create more tables than are allowed, those of the tables that are.
+    /// Returns the rows unchanged, or without the tables that exceed the table limit.
     async fn within_table_limit(
         &self,
         request: &Request<'_>,
@@ -144,7 +144,7 @@ impl WriteService {
         Ok(self.parse(request, &proven.catalog.value, tables)?)
     }
 
-    /// Commits the tables and columns that are missing.
+    /// Commits the missing tables and columns.
     async fn complete(
         &self,
         database: DatabaseId,
@@ -155,13 +155,13 @@ impl WriteService {
         let mut catalog = proven.catalog.clone();
         if !additions.is_empty() {
             let _turn = self.turns.take(database).await?;
-            // Whoever had the turn before may have added the same.
+            // The previous holder of the lock may have added the same tables or columns.
             if let Some(newer) = self.catalog.known_database(database) {
                 catalog = newer;
             }
             catalog = match self.catalog.add(database, catalog, &additions).await {
                 Ok(catalog) => catalog,
-                // Another instance was faster. The next round tells which lines are refused for it.
+                // Another instance was faster. The next round reports the lines refused because of that.
                 Err(
                     error @ (CatalogError::TypeConflict { .. }
                     | CatalogError::Limit(
@@ -172,7 +172,7 @@ impl WriteService {
                 ) => return Ok(Round::Again(Duration::ZERO, error.into())),
                 Err(error) => return Err(error.into()),
             };
-            // A table that was dropped meanwhile is new again, and has only what was added now.
+            // A table that was dropped meanwhile has been recreated with only the columns added now.
             if !fits(&catalog.value, &parsed.tables) {
                 return Ok(Round::Again(Duration::ZERO, WriteFailure::Contended));
             }
@@ -186,7 +186,7 @@ impl WriteService {
     }
 }
 
-/// The body as far as anything of it is to be stored.
+/// Returns the parsed body if any of its rows will be stored.
 fn check(request: &Request<'_>, mut parsed: Parsed) -> Result<Parsed, WriteFailure> {
     if parsed.lines == 0 {
         return Err(WriteFailure::Empty);

@@ -1,23 +1,23 @@
-//! The write function: line protocol and row deletes in, segments of the tail out, and the changes of databases,
-//! tables and caches.
+//! The write function: stores line protocol and row deletes as segments of the tail, and changes databases, tables and
+//! caches.
 //!
 //! ```text
-//! body ── parse against the catalog held ──┐
-//!    conditional GETs: root, catalog, mark ┤   proven current? no: parse again
-//!                                          ▼
-//!                       commit new tables and columns, one PUT for all of the request
-//!                          │        a crash here: columns without rows, which is no harm
+//! body ── parse against the cached catalog ──┐
+//!      conditional GETs: root, catalog, mark ┤   not current? parse again
+//!                                            ▼
+//!                       commit new tables and columns, one PUT per request
+//!                          │        a crash here leaves columns without rows, which is harmless
 //!                          ▼
 //!                       encode ── join the group commit ── one PUT ── answer with the stamp
 //! ```
 //!
-//! Catalogs and mark are asked for again only when what is held gets too old for a stamp, so most writes
-//! cost one PUT. Whatever a request leaves behind when it fails can be sent again.
+//! Catalogs and the low-water mark are revalidated only when the cached copies become too old for a stamp, so most
+//! writes cost one PUT. A request that failed can be sent again, whatever it left behind.
 //!
-//! | piece | what it is |
+//! | item | description |
 //! |---|---|
 //! | [`WriteService`] | the function without HTTP |
-//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, what changes databases, tables, caches, indexes and tokens, and `/settings` for QuestDB's clients |
+//! | [`router`] | its routes: `/api/v3/write_lp`, `/api/v2/write`, `/write`, `/api/v2/delete`, `/api/v3/delete_rows`, the routes that change databases, tables, caches, indexes and tokens, and `/settings` for QuestDB's clients |
 
 mod budget;
 mod delete;

@@ -1,7 +1,7 @@
-//! The low-water marks of databases, as they are needed for the proof of a write.
+//! The low-water marks of databases, for the revalidation before a write.
 //!
-//! Of a manifest a writer keeps its head alone. See [`ManifestHead`] for what reading it costs: nothing but the bytes of
-//! the answer grows with the number of sections, and an unchanged manifest is answered without them.
+//! A writer keeps only the head of a manifest. See [`ManifestHead`] for the cost of reading it: only the size of the
+//! response grows with the number of sections, and an unchanged manifest is answered without a body.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use neap_catalog::CachedRegister;
 use neap_manifest::ManifestHead;
 use neap_schema::DatabaseId;
 
-/// The maximum number of heads of manifests held: with the names of their last versions, some 5 KiB each.
+/// Maximum number of cached manifest heads. Each takes about 5 KiB, including the names of its last versions.
 const MAX_HEADS: usize = 4_096;
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Slots {
     uses: u64,
 }
 
-/// The heads of the manifests of the databases that were written to last; callers share requests.
+/// A cache of the manifest heads of the databases written to last. Concurrent callers share requests.
 #[derive(Debug)]
 pub(crate) struct Marks {
     bucket: Bucket,
@@ -46,8 +46,8 @@ impl Marks {
         }
     }
 
-    /// The head of the manifest of a database, proven current at most `max_age` ago; with zero, by a request that
-    /// begins after this call.
+    /// Returns the manifest head of a database, revalidated at most `max_age` ago. With zero, it is revalidated by a
+    /// request that begins after this call.
     pub(crate) async fn head(
         &self,
         database: DatabaseId,
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_used_manifest_leaves() {
+    fn the_least_recently_used_manifest_is_evicted() {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let marks = Marks::new(Bucket::new(store, world), 64);

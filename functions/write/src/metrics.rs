@@ -1,4 +1,4 @@
-//! What is counted, under the names of InfluxDB 3.
+//! Metrics of the write function, with the names of InfluxDB 3.
 
 use neap_http::{CounterFamily, MetricKind, Metrics};
 use neap_wal::{TailWriter, WriterStats};

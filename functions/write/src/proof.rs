@@ -1,4 +1,4 @@
-//! What a write knows of the cluster when it takes its stamp, and how old that is.
+//! The catalogs and the manifest head that a write relies on when it takes its stamp, and their age.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use neap_wal::Proof;
 
 use crate::marks::Marks;
 
-/// How long a write may take from its proof to its stamp: it waits for the put under way and for the flush
-/// interval. What is held is proven again this much before it is too old.
+/// Time reserved from the revalidation of the catalogs to the stamp of the write, because the write waits for the put
+/// in flight and for the flush interval. Cached copies are revalidated this long before they become too old.
 const SLACK: Duration = Duration::from_millis(1_500);
 
-/// Root catalog, database catalog and the head of the manifest, and when the earliest of them was proven current.
+/// The root catalog, the database catalog and the manifest head, and the earliest time at which they were current.
 #[derive(Debug)]
 pub(crate) struct Proven {
     pub(crate) root: Versioned<RootCatalog>,
     pub(crate) catalog: Versioned<DatabaseCatalog>,
     pub(crate) manifest: Versioned<ManifestHead>,
     pub(crate) at: StoreTime,
-    /// When the earliest of the requests that proved them began.
+    /// When the earliest of the revalidation requests began.
     pub(crate) asked: Moment,
 }
 
 impl Proven {
-    /// The proof of a write of rows that this catalog fits: the one proven, or a later one.
+    /// Returns the proof for a write of rows that match `catalog`: the revalidated catalog or a later version.
     pub(crate) fn proof(&self, catalog: &Versioned<DatabaseCatalog>) -> Proof {
         Proof {
             catalog_version: catalog.version,
@@ -39,14 +39,14 @@ impl Proven {
     }
 }
 
-/// The greatest age of what a write begins with.
+/// Returns the maximum age of the catalogs that a write begins with.
 pub(crate) fn max_age(rules: &Rules) -> Duration {
     let limit = rules.proof_age;
     limit.saturating_sub(SLACK).max(limit / 2)
 }
 
-/// Proves catalogs and mark current, at most `max_age` ago. What is younger costs no request; the others
-/// are asked for at the same time.
+/// Returns the catalogs and the manifest head, each revalidated at most `max_age` ago. Younger copies cost no
+/// request; the others are revalidated concurrently.
 pub(crate) async fn prove(
     catalog: &Catalog,
     marks: &Marks,

@@ -22,8 +22,8 @@ pub use tokens::recovery_router;
 
 use crate::WriteService;
 
-/// The routes that write and delete rows, and those that change databases, tables, caches and tokens. The listing
-/// of databases (GET) has a route of its own in the query function; the two can be merged.
+/// Returns the routes that write and delete rows, and that change databases, tables, caches and tokens. The route that
+/// lists databases (GET) is in the query function; the two routers can be merged.
 pub fn router(service: Arc<WriteService>) -> Router {
     Router::new()
         .route("/api/v3/write_lp", post(write::v3))

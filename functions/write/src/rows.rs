@@ -1,4 +1,4 @@
-//! Encoding the rows of a request, in parts that fit a segment.
+//! Encodes the rows of a request in parts that fit a segment.
 
 use arrow_array::RecordBatch;
 use neap_catalog::DatabaseCatalog;
@@ -8,14 +8,13 @@ use neap_wal::{EncodeError, EncodedRows, MAX_SEGMENT_BYTES};
 
 use crate::WriteFailure;
 
-/// The most bytes of one part: a segment less what else it holds.
+/// Maximum bytes of one part: a segment minus its other content.
 const MAX_PART_BYTES: usize = MAX_SEGMENT_BYTES - 1024;
 
-/// Encodes the rows of all tables. Rows that take up more than a segment become several parts, in their
-/// order.
+/// Encodes the rows of all tables. Rows larger than a segment are split into several parts, in order.
 ///
 /// # Errors
-/// `Encode`; and `Contended` if a table is not in the catalog.
+/// Returns `Encode`; and `Contended` if a table is not in the catalog.
 pub(crate) fn encode(
     catalog: &DatabaseCatalog,
     tables: &[TableRows],
@@ -36,7 +35,7 @@ fn encode_table(
 ) -> Result<(), EncodeError> {
     let encoded = EncodedRows::encode(table, batch)?;
     let rows = batch.num_rows();
-    // A single row is not divided; if it is too large, the writer says so.
+    // A single row is not split. If it is too large, the writer returns an error.
     if encoded.size_bytes() <= limit || rows == 1 {
         parts.push(encoded);
         return Ok(());
@@ -56,7 +55,7 @@ mod tests {
     use crate::schema::CatalogView;
 
     #[test]
-    fn rows_that_exceed_a_part_are_divided_in_their_order() {
+    fn rows_larger_than_a_part_are_split_in_order() {
         let body: String = (0..1_000)
             .map(|n| format!("m s=\"{n:x>64}\" {n}\n"))
             .collect();

@@ -1,4 +1,4 @@
-//! The tables of a database as the parser sees them, and what a request adds to them.
+//! The parser's view of a database catalog, and the tables and columns that a request adds.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use neap_catalog::{DatabaseCatalog, TableAddition};
 use neap_line_protocol::{SchemaView, TableRows, TableView};
 use neap_schema::ColumnType;
 
-/// A database catalog as the parser sees it.
+/// A database catalog in the form that the parser needs.
 pub(crate) struct CatalogView<'a>(pub(crate) &'a DatabaseCatalog);
 
 impl SchemaView for CatalogView<'_> {
@@ -18,7 +18,7 @@ impl SchemaView for CatalogView<'_> {
     }
 }
 
-/// The tables and columns that rows need and that don't exist yet.
+/// Returns the tables and columns that the rows need and that do not exist yet.
 pub(crate) fn additions(tables: &[TableRows]) -> Vec<TableAddition> {
     let incomplete = tables
         .iter()
@@ -31,7 +31,7 @@ pub(crate) fn additions(tables: &[TableRows]) -> Vec<TableAddition> {
         .collect()
 }
 
-/// Whether a catalog has all tables and columns of the rows, with their types.
+/// Returns whether a catalog has all tables and columns of the rows, with the same types.
 pub(crate) fn fits(catalog: &DatabaseCatalog, tables: &[TableRows]) -> bool {
     tables.iter().all(|rows| {
         catalog.table(&rows.name).is_some_and(|table| {

@@ -1,4 +1,4 @@
-//! What a selection of rows means in the tables of a database.
+//! Resolves a selection of rows to deletes of tables.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,10 +8,10 @@ use neap_schema::ColumnType;
 
 use crate::{DeleteFailure, RowSelection};
 
-/// The deletes of the tables that can have such rows.
+/// Returns the deletes for the tables that can have matching rows.
 ///
 /// # Errors
-/// The table that is asked for is missing, or the condition does not fit a table that it is about.
+/// Returns an error if the requested table is missing, or if the condition does not fit a table that it applies to.
 pub(crate) fn select(
     catalog: &DatabaseCatalog,
     selection: &RowSelection,
@@ -48,10 +48,10 @@ pub(crate) fn select(
     resolve(tables, of_table)
 }
 
-/// The same deletes, if they fit their tables.
+/// Returns the deletes unchanged if they fit their tables.
 ///
 /// # Errors
-/// A table is gone, or a condition does not fit its table.
+/// Returns an error if a table was dropped, or if a condition does not fit its table.
 pub(crate) fn checked(
     catalog: &DatabaseCatalog,
     deletes: &[RowDelete],
@@ -66,7 +66,7 @@ pub(crate) fn checked(
     Ok(deletes.to_vec())
 }
 
-/// The deletes of tables, without those that can remove nothing.
+/// Returns the deletes of tables, without deletes that cannot remove any rows.
 fn resolve(
     tables: Vec<&Arc<Table>>,
     of_table: impl Fn(&Table) -> Condition,
@@ -90,7 +90,7 @@ fn is_tag(table: &Table, name: &str) -> bool {
     column.is_some_and(|column| column.column_type == ColumnType::Tag)
 }
 
-/// Refuses a condition that asks for what is no tag of the table.
+/// Returns an error if a condition refers to a name that is not a tag of the table.
 fn check_tags(table: &Table, condition: &Condition) -> Result<(), DeleteFailure> {
     let strange = condition
         .tags()
@@ -102,7 +102,7 @@ fn check_tags(table: &Table, condition: &Condition) -> Result<(), DeleteFailure>
     }
 }
 
-/// Refuses a condition on any table that asks for what is a tag of none.
+/// Returns an error if a condition on all tables refers to a name that is not a tag of any of them.
 fn check_tags_of_any(
     tables: &[&Arc<Table>],
     of_table: &impl Fn(&Table) -> Condition,
@@ -123,7 +123,7 @@ fn check_tags_of_any(
     Ok(())
 }
 
-/// The failure of a condition that asks for this column, which is no tag.
+/// Returns the failure for a condition on a column that is not a tag.
 fn no_tag(table: &Table, name: &str) -> DeleteFailure {
     let (table, has_it) = (table.name().to_owned(), table.column(name).is_some());
     let name = name.to_owned();

@@ -1,7 +1,7 @@
-//! A write from body to answer, without HTTP.
+//! A write from the body to the answer, without HTTP.
 //!
-//! A request is judged in rounds. A round that finds that it was judged by an outdated catalog leaves
-//! nothing behind but what the next round needs as well, and the next one starts from what is current.
+//! A request is validated in rounds. If a round finds that the catalog it used is outdated, it leaves behind only
+//! changes that the next round needs as well, and the next round starts from the current catalog.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,52 +25,51 @@ use crate::{
     turns::Turns,
 };
 
-/// How often a request is judged anew before it is given up.
+/// Maximum number of validation rounds per request.
 pub(crate) const MAX_ROUNDS: usize = 5;
 
-/// What a request usually takes up: its body, its columns, and what is encoded of them.
+/// Typical memory of a request as a multiple of its body: the body, its columns, and its encoded rows.
 const HELD_PER_BODY: usize = 3;
 
-/// What a [`WriteService`] is made of.
+/// The components of a [`WriteService`].
 #[derive(Debug)]
 pub struct WriteParts {
-    /// The catalogs, with the ceilings on what may be created.
+    /// The catalogs, with the limits on databases, tables and columns.
     pub catalog: Arc<Catalog>,
-    /// What puts the rows.
+    /// The writer of segments.
     pub writer: TailWriter,
-    /// The rules of the storage protocol, which are those of catalog and writer.
+    /// The rules of the storage protocol, the same as those of the catalog and the writer.
     pub rules: Rules,
-    /// Where lines are counted.
+    /// The metrics registry.
     pub metrics: Metrics,
     /// The settings.
     pub settings: WriteSettings,
 }
 
-/// How a body is to be written.
+/// Options of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Whose line protocol it is.
+    /// The dialect of the line protocol.
     pub dialect: Dialect,
     /// The unit of the timestamps.
     pub precision: Precision,
-    /// Whether good lines are stored when others are refused.
+    /// Whether valid lines are stored when others are refused.
     pub accept_partial: bool,
-    /// Whether to answer before the rows are put, where the settings allow it.
+    /// Whether to answer before the rows are put, if the settings allow it.
     pub no_sync: bool,
-    /// The stamp to be ordered after.
+    /// The write is ordered after this stamp.
     pub after: Option<Stamp>,
-    /// How the rows are to be ordered among those of other instances. Where the database has the strict order, they are
-    /// in any case.
+    /// The order of the rows relative to writes of other instances. A database with strict order overrides it.
     pub order: WriteOrder,
-    /// The only database that may be written to, whatever its name means by now; `None`: any of the name, and
-    /// a missing one is created.
+    /// The only database that may be written to, even if its name now means another one; `None`: any database of the
+    /// name, which is created if it is missing.
     pub only: Option<DatabaseId>,
-    /// How many plugins in a row have led to these lines; 0: a client sent them.
+    /// The number of chained plugins that led to these lines; 0: a client sent them.
     pub depth: u8,
 }
 
 impl Default for WriteOptions {
-    /// As InfluxDB 3 does on `/api/v3/write_lp`: `auto`, partial, and put before the answer.
+    /// The defaults of InfluxDB 3's `/api/v3/write_lp`: `auto`, partial, and answered after the put.
     fn default() -> Self {
         Self {
             dialect: Dialect::InfluxDb,
@@ -85,19 +84,19 @@ impl Default for WriteOptions {
     }
 }
 
-/// A write of which every line is accepted.
+/// A write whose lines are all accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The number of lines.
     pub rows: usize,
-    /// Their place in the order of all writes; `None` when they are put after the answer (`no_sync`).
+    /// Its position in the order of all writes; `None` if the rows are put after the answer (`no_sync`).
     pub stamp: Option<Stamp>,
 }
 
-/// The longest that a write waits because memory runs short.
+/// Maximum time that a write waits for memory.
 const LONGEST_PRESSURE: Duration = Duration::from_secs(10);
 
-/// Writes line protocol; one for each instance.
+/// Writes line protocol. Each instance has one.
 #[derive(Debug)]
 pub struct WriteService {
     pub(crate) catalog: Arc<Catalog>,
@@ -105,7 +104,7 @@ pub struct WriteService {
     pub(crate) world: World,
     pub(crate) marks: Marks,
     pub(crate) turns: Turns,
-    /// The greatest age of a catalog that a request begins with.
+    /// Maximum age of the catalogs that a request begins with.
     pub(crate) max_age: Duration,
     pub(crate) writer: TailWriter,
     pub(crate) metrics: WriteMetrics,
@@ -113,7 +112,7 @@ pub struct WriteService {
     pressure: MemoryPressure,
 }
 
-/// A request as it is judged.
+/// A request during validation.
 pub(crate) struct Request<'a> {
     pub(crate) database: &'a str,
     pub(crate) body: &'a [u8],
@@ -122,20 +121,20 @@ pub(crate) struct Request<'a> {
     pub(crate) default_time_ns: i64,
 }
 
-/// How a round ended that did not end with an answer.
+/// The outcome of a validation round.
 pub(crate) enum Round<T> {
-    /// With this.
+    /// The round succeeded with this result.
     Done(T),
-    /// What the request was judged by is outdated. The next round begins with what is at most so old; if
-    /// there is none, this is the answer.
+    /// The catalogs were outdated. The next round begins with catalogs of at most this age; after the last round, the
+    /// failure is the answer.
     Again(Duration, WriteFailure),
 }
 
 impl WriteService {
-    /// The most refused lines that are reported of a request.
+    /// Maximum number of refused lines reported per request.
     pub const MAX_ERRORS: usize = 1_000;
 
-    /// A service that knows nothing yet.
+    /// Returns a service with empty caches.
     pub fn new(parts: WriteParts) -> Self {
         let bucket = parts.catalog.bucket();
         let world = bucket.world().clone();
@@ -154,23 +153,23 @@ impl WriteService {
         }
     }
 
-    /// The same service, whose writes wait while memory runs short.
+    /// Returns the service with writes that wait while memory is short.
     #[must_use]
     pub fn with_pressure(self, pressure: MemoryPressure) -> Self {
         Self { pressure, ..self }
     }
 
-    /// The bytes that requests under way have reserved.
+    /// Returns the bytes reserved by requests in progress.
     pub fn reserved_bytes(&self) -> usize {
         self.budget.reserved_bytes()
     }
 
-    /// Has no write wait for others any more, those that wait already among them: for an instance that is about to end.
+    /// Flushes waiting batches and disables batching. Called when the instance shuts down.
     pub fn begin_shutdown(&self) {
         self.writer.begin_shutdown();
     }
 
-    /// Room for a request whose body is about to be read.
+    /// Reserves memory for a request whose body is about to be read.
     pub(crate) async fn reserve(&self, body_bytes: usize) -> Result<Reservation, WriteFailure> {
         let delay = self.pressure.write_delay();
         if !delay.is_zero() {
@@ -184,11 +183,11 @@ impl WriteService {
             .await
     }
 
-    /// Writes a body to a database, which is created if it is missing.
+    /// Writes a body to a database. A missing database is created.
     ///
     /// # Errors
-    /// See [`WriteFailure`]. Lines of a refused request may be stored all the same when the failure says
-    /// so (`Partial`), or when nothing is known of a put ([`WriteError::NotAcknowledged`]).
+    /// See [`WriteFailure`]. Lines of a refused request may be stored even so if the failure says so (`Partial`), or if
+    /// the outcome of a put is unknown ([`WriteError::NotAcknowledged`]).
     pub async fn write(
         &self,
         database: &str,
@@ -197,19 +196,19 @@ impl WriteService {
     ) -> Result<Accepted, WriteFailure> {
         validate_database_name(database).map_err(CatalogError::from)?;
         let reservation = self.reserve(body.len()).await?;
-        // Before anything of it is asked for: rule W1 counts from here.
+        // Take the time before the first request to the store, because rule W1 measures from the arrival.
         let arrived = self.arrival();
         self.write_within(reservation, arrived, database, body, options)
             .await
     }
 
-    /// The present moment, and the time of rows that have none, in nanoseconds since the Unix epoch.
+    /// Returns the current time, and the default timestamp of rows in nanoseconds since the Unix epoch.
     pub(crate) fn arrival(&self) -> (Moment, i64) {
         let wall = self.world.clock.wall_micros();
         (self.world.moment(), wall.saturating_mul(1000))
     }
 
-    /// Writes a body that there is room for.
+    /// Writes a body with memory already reserved.
     pub(crate) async fn write_within(
         &self,
         reservation: Reservation,
@@ -277,14 +276,14 @@ impl WriteService {
         mut judged: Judged,
         reservation: &mut Option<Reservation>,
     ) -> Result<Round<Accepted>, WriteFailure> {
-        // Parsing took a while; others may go on before the next piece of work.
+        // Parsing took a while, so let other tasks run before the next step.
         tokio::task::yield_now().await;
         let tables = std::mem::take(&mut judged.parsed.tables);
         let columns = tables
             .iter()
             .map(|table| table.batch.get_array_memory_size());
         let held = request.body.len().saturating_add(columns.sum());
-        // Sparse rows of a wide table take up far more than their text.
+        // Sparse rows of a wide table take much more memory than their text.
         let more = match reservation.as_ref() {
             Some(reservation) => Some(self.budget.reserve_up_to(held, reservation).await?),
             None => None,
@@ -327,7 +326,7 @@ impl WriteService {
         answer(judged.parsed, stamp).map(Round::Done)
     }
 
-    /// A new proof for rows that are encoded; `None` if what they were judged by is outdated.
+    /// Revalidates the catalogs for encoded rows; `None` if the rows were validated against an outdated catalog.
     async fn prove_again(
         &self,
         request: &Request<'_>,
@@ -340,7 +339,7 @@ impl WriteService {
         Ok(is_current.then_some(proven))
     }
 
-    /// Puts rows after the answer. Nothing is promised of them, so a failure is only logged.
+    /// Puts rows after the answer. Nothing was acknowledged, so a failure is only logged.
     fn put_later(
         &self,
         database: DatabaseId,
@@ -357,7 +356,7 @@ impl WriteService {
     }
 }
 
-/// What is told of rows that are put.
+/// Returns the result of a write whose rows are put.
 fn answer(parsed: Parsed, stamp: Option<Stamp>) -> Result<Accepted, WriteFailure> {
     let rows = parsed.rows;
     if parsed.errors.is_empty() {

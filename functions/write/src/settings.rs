@@ -1,4 +1,4 @@
-//! What can be set.
+//! Settings of the write function.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use neap_http::BodyLimits;
 /// The settings of a [`crate::WriteService`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteSettings {
-    /// The most bytes of a body, as sent and decoded (InfluxDB 3 `--max-http-request-size`).
+    /// Maximum bytes of a body, both compressed and decompressed (InfluxDB 3 `--max-http-request-size`).
     pub max_request_bytes: usize,
-    /// The longest time that the body of a request may take to arrive.
+    /// Maximum time for the body of a request to arrive.
     pub body_timeout: Duration,
-    /// The most cells, that is rows times columns, of one request. A cell takes about 8 bytes.
+    /// Maximum cells (rows times columns) of one request. A cell takes about 8 bytes.
     pub max_cells: usize,
-    /// Whether `no_sync=true` is answered before the rows are put. Must be false where an instance is
+    /// Whether `no_sync=true` requests are answered before their rows are put. Must be false where an instance is
     /// frozen after its answer.
     pub no_sync_allowed: bool,
-    /// The most bytes of requests that are worked on at once: bodies, columns, and what is encoded of
-    /// them. What comes beyond waits for a moment and is then refused.
+    /// Maximum bytes of requests in progress: bodies, columns, and encoded rows. Requests beyond it wait for a moment
+    /// and are then refused.
     pub max_bytes_in_flight: usize,
-    /// When the data of a dropped database or table goes unless the request says otherwise
-    /// (InfluxDB 3 `--hard-delete-default-duration`).
+    /// When the data of a dropped database or table is deleted, unless the request says otherwise (InfluxDB 3
+    /// `--hard-delete-default-duration`).
     pub hard_delete: HardDelete,
-    /// The database of requests to `/write` that name none, as those of QuestDB's clients do; `None`: they are
-    /// refused. Must be a valid name.
+    /// The database of requests to `/write` that name none, as sent by QuestDB's clients; `None`: they are refused.
+    /// Must be a valid name.
     pub default_database: Option<String>,
 }
 
 impl WriteSettings {
-    /// What a body may be.
+    /// Returns the limits on a request body.
     pub(crate) fn body_limits(&self) -> BodyLimits {
         BodyLimits {
             max_bytes: self.max_request_bytes,
@@ -39,7 +39,7 @@ impl WriteSettings {
 }
 
 impl Default for WriteSettings {
-    /// 10 MiB a request, 256 MiB in flight; data goes 72 hours after a drop.
+    /// 10 MiB per request, 256 MiB in flight; data is deleted 72 hours after a drop.
     fn default() -> Self {
         Self {
             max_request_bytes: 10 << 20,

@@ -1,4 +1,4 @@
-//! Instances of the write function over one store in memory, on a clock that stands still until it is moved.
+//! Tests with instances of the write function over one in-memory store, on a clock that advances only when told to.
 
 mod budget;
 mod caches;

@@ -1,6 +1,6 @@
-//! Turns at changing a catalog: the requests of one instance wait for each other instead of racing.
+//! Catalog locks: the requests of one instance that change a catalog wait for each other instead of racing.
 //!
-//! Of many requests that need the same new table, the first one commits and the others find it there.
+//! If many requests need the same new table, the first one commits it and the others find it in the catalog.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::WriteFailure;
 
-/// The number of locks that databases share.
+/// Number of locks, shared by all databases.
 const LOCKS: usize = 16;
 
 /// Locks for the catalogs of databases.
@@ -30,10 +30,10 @@ impl Turns {
         }
     }
 
-    /// The turn at the catalog of a database.
+    /// Acquires the lock for the catalog of a database.
     ///
     /// # Errors
-    /// `Contended` when it does not come in time.
+    /// Returns `Contended` if the lock is not acquired in time.
     pub(crate) async fn take(
         &self,
         database: DatabaseId,

@@ -2,26 +2,26 @@
 //!
 //! | from | event |
 //! |---|---|
-//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, `{"event": "flush", "databases": [1, 2]}`, or a merge order with `"event": "merge"`, as the whole event or in the `detail` of one of EventBridge |
-//! | a rule of EventBridge with a schedule | its own event, whose `detail` is empty: `scheduled` |
-//! | a queue | the same as texts, several at once |
+//! | a scheduler | `{"event": "scheduled"}`, `{"event": "collect"}`, `{"event": "flush", "databases": [1, 2]}`, or a merge order with `"event": "merge"`; as the whole event, or in the `detail` of an EventBridge event |
+//! | an EventBridge rule with a schedule | its own event, with an empty `detail`: `scheduled` |
+//! | a queue | the same orders as the bodies of one or more messages |
 
 use neap_compact::{Event, FlushOrder, MergeOrder};
 use serde::Deserialize;
 
 use crate::start::Failure;
 
-/// What the function is asked to do.
+/// A task for the compact function.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Order {
-    /// Flush what is due, and plan merges.
+    /// Flush all databases that are due, and plan merges.
     Scheduled,
-    /// The same of some databases; of all if none is named.
+    /// Flush these databases and plan their merges; all databases if the list is empty.
     Flush(FlushOrder),
-    /// Merge.
+    /// Run one merge.
     Merge(MergeOrder),
-    /// Look at every database: merge, expire, drop, delete what nothing needs.
+    /// Check every database: merge, expire, drop, and delete unused objects.
     #[serde(alias = "gc")]
     Collect,
 }
@@ -38,25 +38,25 @@ impl From<Order> for Event {
     }
 }
 
-/// A message of a queue.
+/// A message from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// By what the queue knows it.
+    /// The queue's id of the message.
     pub id: String,
-    /// What it asks for, or why that is not understood.
+    /// The task in the message, or the reason why it could not be parsed.
     pub order: Result<Order, String>,
 }
 
 /// An event of the compact function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompactEvent {
-    /// Something is to be done.
+    /// A single task.
     Do(Order),
-    /// A queue has messages. Those that fail come again.
+    /// Messages from a queue. The queue sends failed ones again.
     Messages(Vec<Message>),
 }
 
-/// An event as it may come, as far as it tells from where.
+/// The fields of an event that identify its source.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "Records")]
@@ -67,15 +67,15 @@ struct Envelope {
 }
 
 impl CompactEvent {
-    /// The event in a text.
+    /// Parses an event.
     ///
     /// # Errors
-    /// It is none of the function's.
+    /// The event is not one of this function's.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let envelope: Envelope = serde_json::from_str(text).map_err(|error| unknown(&error))?;
         if let Some(records) = envelope.records {
             let messages: Option<Vec<_>> = records.iter().map(message).collect();
-            // What has no name can't be told to the queue: all of it has to come again.
+            // A record without an id can't be reported as failed, so all of them must be sent again.
             let messages = messages.ok_or_else(|| unknown(&"a record has no messageId"))?;
             return Ok(Self::Messages(messages));
         }
@@ -96,7 +96,7 @@ impl CompactEvent {
     }
 }
 
-/// The message in a record, if the queue knows it by a name.
+/// Parses the message in a record; `None` if it has no id.
 fn message(record: &serde_json::Value) -> Option<Message> {
     let text = |field: &str| record.get(field).and_then(serde_json::Value::as_str);
     let order = match text("body") {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_say_what_to_do_by_their_input_or_detail() {
+    fn scheduled_tasks_are_in_the_event_or_its_detail() {
         let scheduled = CompactEvent::Do(Order::Scheduled);
         let collect = CompactEvent::Do(Order::Collect);
         assert_eq!(of(r#"{"event":"scheduled"}"#), scheduled);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_of_no_database_in_particular_is_a_scheduled_run() {
+    fn a_flush_without_databases_is_a_scheduled_run() {
         let event = |text| match of(text) {
             CompactEvent::Do(order) => Event::from(order),
             CompactEvent::Messages(messages) => panic!("{messages:?}"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_understood_does_not_stand_in_the_way_of_others() {
+    fn an_invalid_message_does_not_affect_the_others() {
         let records = r#"{"Records":[
             {"messageId":"1","body":"{\"event\":\"collect\"}"},
             {"messageId":"2"},
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_unknown_event_is_an_error() {
         for text in [
             "{}",
             "[]",

@@ -1,7 +1,7 @@
-//! Flushes and merges are handed out by a queue of SQS.
+//! Sends flush and merge orders to an SQS queue.
 //!
-//! One request of its JSON protocol, signed as all requests to AWS are: an SDK for it would be as large as the rest
-//! of what such a request needs.
+//! It sends one signed request of the SQS JSON protocol. An SDK is not used because it would be as large as everything
+//! else that such a request needs.
 
 use std::time::Duration;
 
@@ -22,25 +22,26 @@ use tokio::sync::Semaphore;
 
 use crate::options::OptionsError;
 
-/// The longest that a request may take.
+/// Maximum time for a request.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// The longest that a connection may take.
+/// Maximum time for establishing a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a connection is kept that nobody uses: one may have died while the function was frozen.
+/// Maximum time that an idle connection is kept. It is short because a connection may break while the function is
+/// frozen.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// How often a request that was not answered is sent again. A queue may have a message twice.
+/// Maximum attempts to send a request. A retry can put a message into the queue twice.
 const TRIES: u32 = 3;
 
-/// The pause before a request is sent again, at most, for each time that it was sent.
+/// Maximum pause before a retry, multiplied by the number of attempts so far.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Requests that are under way at once.
+/// Maximum number of concurrent requests.
 const PARALLEL: usize = 8;
 
-/// A queue that orders are sent to.
+/// An SQS queue for flush and merge orders.
 #[derive(Debug)]
 pub struct OrderQueue {
     client: HttpClient,
@@ -53,10 +54,10 @@ pub struct OrderQueue {
 }
 
 impl OrderQueue {
-    /// The queue with this URL, at another endpoint if one is named.
+    /// Creates a client for the queue with this URL, optionally at another endpoint.
     ///
     /// # Errors
-    /// A URL is none, or half of a pair of keys is missing.
+    /// A URL is invalid, or one key of the pair is missing.
     pub fn new(
         url: &str,
         endpoint: Option<&str>,
@@ -97,7 +98,7 @@ impl OrderQueue {
         })
     }
 
-    /// Sends a message once; whether it is of use to send it again if it was not taken.
+    /// Sends a message once. The error contains whether a retry makes sense.
     async fn send(&self, body: &str) -> Result<(), (bool, String)> {
         let credential = self.credentials.get_credential().await;
         let credential = credential.map_err(|error| (false, error.to_string()))?;
@@ -123,7 +124,7 @@ impl OrderQueue {
     }
 }
 
-/// The region in the name of a host of SQS.
+/// Returns the region in an SQS host name.
 fn region_of(host: &str) -> Option<&str> {
     let mut parts = host.split('.');
     let (first, region) = (parts.next()?, parts.next()?);
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_is_refused() {
+    fn an_invalid_queue_url_is_rejected() {
         let world = World::system();
         let aws = AwsConfig::default();
         for url in ["queue", "/1/queue", "http://"] {

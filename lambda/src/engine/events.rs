@@ -2,7 +2,7 @@
 //!
 //! | from | event |
 //! |---|---|
-//! | a scheduler, every minute | `{"event": "schedule"}`, with a `time` if it says one; a rule of EventBridge with a schedule sends its own event |
+//! | a scheduler, every minute | `{"event": "schedule"}`, optionally with `time`; or the event of an EventBridge rule with a schedule |
 //! | a scheduler | `{"event": "sweep"}` |
 //! | a bucket | its notification of a new segment: directly, through EventBridge, or either of them through a queue |
 
@@ -16,48 +16,48 @@ use serde_json::value::RawValue;
 
 use crate::{http::Source, start::Failure};
 
-/// A segment that a notification names.
+/// A segment named in a notification.
 pub type Named = (DatabaseId, SegmentName);
 
-/// Where new segments are put: notifications of other objects are none of the function's business.
+/// Location of new segments. Notifications of other objects are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// The bucket; `None` where notifications have no name for it or another one.
+    /// The bucket; `None` if notifications contain no name or another name for it.
     pub bucket: Option<String>,
-    /// What the keys in it begin with.
+    /// Prefix of the keys.
     pub prefix: String,
 }
 
-/// A message of a queue.
+/// A message from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// By what the queue knows it.
+    /// The queue's id of the message.
     pub id: String,
-    /// The segments that it names, or why it is not understood.
+    /// The segments named in the message, or the reason why it could not be parsed.
     pub segments: Result<Vec<Named>, String>,
 }
 
 /// An event of the engine function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineEvent {
-    /// A request, which is taken apart elsewhere.
+    /// An HTTP request, which [`HttpEvent`](crate::http::HttpEvent) parses.
     Request,
-    /// It is time for schedules, and for what notifications have missed.
+    /// Run the due schedules, and process segments that no notification has reported.
     Schedule {
-        /// When the event was due, if it says so.
+        /// The time at which the event was due, if the event contains it.
         time: Option<StoreTime>,
     },
-    /// It is time for what notifications have missed.
+    /// Process segments that no notification has reported.
     Sweep,
     /// New segments.
     Put(Vec<Named>),
-    /// A queue has messages. Those that fail come again.
+    /// Messages from a queue. The queue sends failed ones again.
     Messages(Vec<Message>),
 }
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    /// Each is looked at by itself, so that an odd one spoils no other.
+    /// Records are parsed one by one, so that an invalid record does not affect the others.
     #[serde(rename = "Records", borrow)]
     records: Option<Vec<&'a RawValue>>,
     event: Option<String>,
@@ -68,7 +68,7 @@ struct Envelope<'a> {
     test: Option<String>,
 }
 
-/// A message of a queue, as it comes.
+/// The body of a message from a queue.
 #[derive(Deserialize)]
 struct Queued {
     body: Option<String>,
@@ -80,7 +80,7 @@ struct Identified {
     message_id: Option<String>,
 }
 
-/// What a bucket tells.
+/// A record of an S3 event notification.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
@@ -88,7 +88,7 @@ struct Record {
     s3: Option<Detail>,
 }
 
-/// What was put where.
+/// The bucket and the object of a notification, or the `detail` of a scheduler's event.
 #[derive(Deserialize)]
 struct Detail {
     event: Option<String>,
@@ -107,10 +107,10 @@ struct Object {
 }
 
 impl EngineEvent {
-    /// The event in a text.
+    /// Parses an event.
     ///
     /// # Errors
-    /// It is none of the function's.
+    /// The event is not one of this function's.
     pub fn parse(text: &str, home: &Home) -> Result<Self, Failure> {
         if Source::of_event(text).is_some() {
             return Ok(Self::Request);
@@ -152,7 +152,7 @@ fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<Engi
             let segment = segment(bucket.as_deref(), &key, home);
             Some(EngineEvent::Put(segment.into_iter().collect()))
         }
-        // What a bucket says once, when notifications are switched on.
+        // S3 sends this event once, when notifications are enabled.
         (None, None) if envelope.test.as_deref() == Some("s3:TestEvent") => {
             Some(EngineEvent::Put(Vec::new()))
         }
@@ -161,7 +161,7 @@ fn of(envelope: Envelope<'_>, home: &Home, may_be_messages: bool) -> Option<Engi
 }
 
 impl Detail {
-    /// The bucket, if it is said, and the key.
+    /// Returns the bucket, if it is named, and the key.
     fn names(self) -> Option<(Option<String>, String)> {
         let bucket = self.bucket.map(|bucket| bucket.name);
         Some((bucket, self.object?.key))
@@ -173,7 +173,7 @@ fn message_id(record: &RawValue) -> Option<String> {
     identified.message_id
 }
 
-/// A message; `None` for one without an id, which nobody could ask for again.
+/// Parses a message; `None` if it has no id, because the queue could not be told that it failed.
 fn message(record: &RawValue, home: &Home) -> Option<Message> {
     let Some(id) = message_id(record) else {
         tracing::warn!("a message has no id, and is left out");
@@ -193,7 +193,7 @@ fn segments(body: &str, home: &Home) -> Result<Vec<Named>, String> {
     }
 }
 
-/// The segment that a record of S3 tells of, if it does: keys are written as in a form there.
+/// Returns the segment that an S3 record names, if any. S3 form-encodes keys in these records.
 fn put(record: &RawValue, home: &Home) -> Option<Named> {
     let record = serde_json::from_str::<Record>(record.get());
     let record = record.inspect_err(|error| {
@@ -209,7 +209,7 @@ fn put(record: &RawValue, home: &Home) -> Option<Named> {
     segment(bucket.as_deref(), &key, home)
 }
 
-/// The segment of a key; `None` if it is none, or in another bucket.
+/// Parses the segment in a key; `None` if the key is not that of a segment, or is in another bucket.
 fn segment(bucket: Option<&str>, key: &str, home: &Home) -> Option<Named> {
     if let (Some(bucket), Some(own)) = (bucket, home.bucket.as_deref())
         && bucket != own
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn other_objects_are_none_of_the_functions_business() {
+    fn notifications_of_other_objects_are_ignored() {
         let nothing = EngineEvent::Put(Vec::new());
         let gone = records(&format!("my+clusters/one/{KEY}"), "ObjectRemoved:Delete");
         assert_eq!(of(&gone), nothing);
@@ -309,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn notifications_of_another_bucket_are_left_out() {
+    fn notifications_of_another_bucket_are_ignored() {
         let mut event = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
         event["Records"][0]["s3"]["bucket"]["name"] = "c".into();
         assert_eq!(of(&event), EngineEvent::Put(Vec::new()));
-        // A store that is no bucket has no name to compare.
+        // A store that is not a bucket has no name to compare.
         let home = Home {
             bucket: None,
             ..home()
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_record_fails_alone() {
+    fn an_invalid_record_does_not_affect_the_others() {
         let mut direct = records(&format!("my+clusters/one/{KEY}"), "ObjectCreated:Put");
         let good = direct["Records"][0].clone();
         direct["Records"] =
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_say_when_they_were_due() {
+    fn scheduled_events_contain_their_due_time() {
         let time = Some(StoreTime::from_micros(1_700_000_040_000_000));
         let said = json!({"event": "schedule", "time": "2023-11-14T22:14:00Z"});
         assert_eq!(of(&said), EngineEvent::Schedule { time });

@@ -1,7 +1,7 @@
-//! Answers as the source of an event takes them.
+//! Responses in the form that the source of an event expects.
 //!
-//! What is no text is in base64, which all sources decode; a REST API does so for its binary media types only, which
-//! are to be `*/*`.
+//! Bodies that are not text are encoded in base64, which all sources decode. A REST API decodes base64 only for its
+//! binary media types, so these must be `*/*`.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use serde::{
 
 use super::Source;
 
-/// An answer, ready to be sent back.
+/// A response, ready for serialization.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
@@ -37,15 +37,15 @@ pub struct Answer {
     body: Payload,
 }
 
-/// Headers whose values of a name are joined by commas.
+/// Headers, serialized with the values of a name joined by commas.
 #[derive(Clone, Debug)]
 struct OneEach(HeaderMap);
 
-/// Headers with all values of a name.
+/// Headers, serialized with a list of values for each name.
 #[derive(Clone, Debug)]
 struct All(HeaderMap);
 
-/// A body: as it is, if it is text, or else in base64.
+/// A body, serialized as text if it is text, otherwise in base64.
 #[derive(Clone, Debug)]
 struct Payload {
     bytes: Bytes,
@@ -53,7 +53,7 @@ struct Payload {
 }
 
 impl Answer {
-    /// An answer for a source. What has no body by its status has none, whoever wrote one.
+    /// Builds a response for a source. The body is dropped if the status does not allow one.
     pub fn new(
         source: Source,
         status: StatusCode,
@@ -95,7 +95,7 @@ impl Answer {
         answer
     }
 
-    /// An error as an answer, with more headers.
+    /// Builds an error response with additional headers.
     pub async fn of_error(source: Source, error: ApiError, more: HeaderMap) -> Self {
         let (mut head, body) = error.into_response().into_parts();
         head.headers.extend(more);
@@ -104,12 +104,12 @@ impl Answer {
         Self::new(source, head.status, head.headers, body)
     }
 
-    /// The status.
+    /// Returns the status code.
     pub fn status(&self) -> u16 {
         self.status_code
     }
 
-    /// The bytes that the answer has as JSON.
+    /// Returns the size of the serialized JSON in bytes, without serializing the body.
     pub fn encoded_bytes(&self) -> usize {
         let mut empty = self.clone();
         empty.body.bytes = Bytes::new();
@@ -123,14 +123,15 @@ impl Answer {
     }
 }
 
-/// Whether answers with this status have a body.
+/// Returns whether responses with this status may have a body.
 pub(super) fn has_body(status: StatusCode) -> bool {
     !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Headers with one value for each name, and the cookies that are set, apart: payload 2.0 has no other place for several.
-/// Without values that are no visible ASCII, for which a prelude has no place either.
+/// Joins the values of each header and returns `Set-Cookie` values separately, because payload 2.0 allows several
+/// values only for cookies. Values that are not visible ASCII are dropped, because the prelude of a streamed response
+/// can't contain them.
 pub(super) fn one_each(mut headers: HeaderMap) -> (HeaderMap, Vec<String>) {
     let cookies = take_cookies(&mut headers);
     let joined = headers.keys().filter_map(|name| {
@@ -148,12 +149,12 @@ fn take_cookies(headers: &mut HeaderMap) -> Vec<String> {
     cookies
 }
 
-/// The text in a body; `None` if it is none.
+/// Returns a body as text; `None` if it is not UTF-8.
 fn as_text(body: &[u8]) -> Option<&str> {
     simdutf8::basic::from_utf8(body).ok()
 }
 
-/// The bytes of a text within quotes in JSON.
+/// Returns the size of a text inside a JSON string in bytes.
 fn escaped_bytes(text: &[u8]) -> usize {
     let escapes = text.iter().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_of_a_name_are_one_before_pieces() {
+    fn streamed_responses_join_header_values_and_separate_cookies() {
         let mut map = HeaderMap::new();
         for (name, value) in [
             ("x-a", "1"),
@@ -270,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_size_of_an_answer_is_known_before_it_is_written(
+        fn encoded_bytes_is_the_size_of_the_serialized_response(
             body in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..300),
                 "\\PC{0,100}".prop_map(String::into_bytes),

@@ -1,5 +1,5 @@
-//! Events that ask with HTTP: API Gateway's HTTP APIs and function URLs (payload 2.0), its REST APIs (1.0), and
-//! Application Load Balancers.
+//! Events that contain HTTP requests: from API Gateway's HTTP APIs and function URLs (payload 2.0), its REST APIs
+//! (1.0), and Application Load Balancers.
 //!
 //! | | path | query | headers |
 //! |---|---|---|---|
@@ -7,12 +7,12 @@
 //! | HTTP API, 1.0 | `path`, with the stage, decoded | decoded | all values in `multiValueHeaders` |
 //! | function URL (2.0) | `rawPath`, as the client sent it | as the client sent it | values of a name joined by commas |
 //! | REST API (1.0) | `path`, as the client sent it | decoded | all values in `multiValueHeaders` |
-//! | load balancer | `path`, as the client sent it | as the client sent it, cut into pairs | all values, if the target group says so |
+//! | load balancer | `path`, as the client sent it | as the client sent it, split into pairs | all values, if the target group enables multi-value headers |
 //!
-//! What arrives of a path is not documented. Others have recorded it:
+//! AWS does not document the form of the path. Others have recorded it:
 //! <https://github.com/hotsock/voker/blob/main/vokerhttp/testdata/ingress-paths.json>,
-//! <https://github.com/fastify/aws-lambda-fastify/issues/169>. An HTTP API even decodes twice, and cuts a path off at `?`
-//! in between: what it lost nobody can bring back, but what is left must not be decoded once more.
+//! <https://github.com/fastify/aws-lambda-fastify/issues/169>. An HTTP API decodes the path twice, and cuts it off at
+//! `?` in between. The lost part can't be restored, and the remaining part must not be decoded again.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 
 use super::object::{Object, typed};
 
-/// What can't be in a path as it is, but for `%`: this path is encoded already.
+/// Characters that must be encoded in a path that is already encoded, so `%` stays.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -45,26 +45,26 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// What can't be in a path as it is, where `%` is nothing but a character.
+/// Characters that must be encoded in a decoded path, including `%`.
 const DECODED_PATH: &AsciiSet = &PATH.add(b'%');
 
-/// What can't be in a query string that a client sent.
+/// Characters that must be encoded in a raw query string.
 const QUERY: &AsciiSet = &PATH.remove(b'?');
 
-/// What can be in a part of a query string as it is.
+/// Characters that must be encoded in a name or value of a query string.
 const QUERY_PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A part of a request, for errors.
+/// Name of the query string in errors.
 const QUERY_STRING: &str = "query string";
 
-/// What is in the names of function URLs alone.
+/// Part of a domain name that identifies a function URL.
 const FUNCTION_URL: &str = ".lambda-url.";
 
-/// Where a request came through, which decides how it is answered.
+/// Source of a request, which determines the form of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An HTTP API of API Gateway or a function URL: payload 2.0.
@@ -73,29 +73,30 @@ pub enum Source {
     V1,
     /// An Application Load Balancer.
     LoadBalancer {
-        /// Whether the target group has headers of several values.
+        /// Whether the target group enables multi-value headers.
         multi_value: bool,
     },
 }
 
-/// Why an event can't be served.
+/// Reason why an event can't be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// It asks for nothing by HTTP.
+    /// The event is not an HTTP request.
     #[error("the event is no HTTP request of API Gateway, a function URL or a load balancer")]
     NotHttp,
-    /// A part of the request is not what HTTP allows.
+    /// A part of the request violates HTTP.
     #[error("the request has no valid {0}")]
     Malformed(&'static str),
-    /// There are more headers than anybody can look up.
+    /// There are more headers than a [`HeaderMap`] can hold.
     #[error("the request has too many headers")]
     TooManyHeaders,
 }
 
-/// An event that asks with HTTP, as far as it matters. There are tokens in it: it is never shown.
+/// An HTTP request in an event, with the fields that Neap uses. It contains tokens, so its `Debug` output omits all
+/// fields.
 ///
-/// Every object can be read as one. What no answer needs is left out where it is not as expected; what is needed makes
-/// the request malformed.
+/// Every JSON object can be deserialized. An optional field with an invalid value is ignored; a required one makes the
+/// request malformed.
 #[derive(Default)]
 pub struct HttpEvent {
     source: Option<Source>,
@@ -116,7 +117,7 @@ pub struct HttpEvent {
 }
 
 impl Source {
-    /// Where the request in an event came through, by the signs that it has; `None` if it is none.
+    /// Detects the source of the request in an event from its characteristic fields; `None` if it is not a request.
     pub fn of_event(event: &str) -> Option<Self> {
         let event: Object<'_> = serde_json::from_str(event).ok()?;
         Self::of(&event, &context(&event))
@@ -153,12 +154,12 @@ impl fmt::Debug for HttpEvent {
     }
 }
 
-/// A request, and where it came through.
+/// A request and its source.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Where it came through.
+    /// The source.
     pub source: Source,
-    /// The request. Its extensions have the address of the client, if the event does.
+    /// The request. Its extensions contain the address of the client, if the event does.
     pub request: Request<Body>,
 }
 
@@ -206,23 +207,24 @@ impl HttpEvent {
         }
     }
 
-    /// Where the request came through.
+    /// Returns the source of the request.
     ///
     /// # Errors
-    /// It is none.
+    /// The event is not a request.
     pub fn source(&self) -> Result<Source, EventError> {
         self.source.ok_or(EventError::NotHttp)
     }
 
-    /// The request as the log names it: its method and its path, without the query string, which may have a token in it.
+    /// Returns the name of the request for the log: method and path. The query string is omitted because it may contain
+    /// a token.
     pub fn name(&self) -> String {
         let method = self.method.as_deref().unwrap_or("?");
         let path = self.path.as_deref().unwrap_or("?");
         format!("{method} {path}")
     }
 
-    /// Whether API Gateway waits for the answer, which it does for so long only; a function URL and a load balancer wait
-    /// for as long as the function has.
+    /// Returns whether the request came through API Gateway, which limits the time of a response. Function URLs and
+    /// load balancers wait until the function's timeout.
     pub fn is_through_gateway(&self) -> bool {
         match self.source() {
             Ok(Source::V1 | Source::V2) => !self.is_of_function_url(),
@@ -235,20 +237,20 @@ impl HttpEvent {
         name.is_some_and(|name| name.contains(FUNCTION_URL))
     }
 
-    /// Whether the path was decoded on its way, which HTTP APIs do.
+    /// Returns whether the source decoded the path, as HTTP APIs do.
     fn has_decoded_path(&self, source: Source) -> bool {
         match source {
             Source::V2 => !self.is_of_function_url(),
-            // Of those with payload 1.0 only HTTP APIs say so; the events of REST APIs have no version.
+            // With payload 1.0, only events of HTTP APIs have a version; those of REST APIs have none.
             Source::V1 => self.has_version,
             Source::LoadBalancer { .. } => false,
         }
     }
 
-    /// The request in an event, without what paths begin with before that of a route.
+    /// Converts the event to a request and removes `base_path` from its path.
     ///
     /// # Errors
-    /// It is none, or no valid one.
+    /// The event is not a request, or not a valid one.
     pub fn into_request(self, base_path: &str) -> Result<Incoming, EventError> {
         let source = self.source()?;
         if let Some(part) = self.malformed {
@@ -285,12 +287,12 @@ impl HttpEvent {
         text.parse().map_err(|_| EventError::Malformed("path"))
     }
 
-    /// The path without the stage, which is part of it in payload 2.0, and in 1.0 where an HTTP API sends it.
+    /// Returns the path without the stage. Payload 2.0 includes the stage, and so does payload 1.0 of an HTTP API.
     fn path(&self, source: Source) -> &str {
         let path = self.path.as_deref().unwrap_or("/");
         let has_stage = match source {
             Source::V2 => true,
-            // A REST API behind a domain of its own has the whole path without a stage.
+            // A REST API behind a custom domain sends the whole path without a stage.
             Source::V1 => self.has_version && self.whole_path.as_deref() == Some(path),
             Source::LoadBalancer { .. } => false,
         };
@@ -304,7 +306,7 @@ impl HttpEvent {
         if let Some(query) = &self.raw_query {
             return utf8_percent_encode(query, QUERY).to_string();
         }
-        // A load balancer leaves encoded what the client encoded.
+        // A load balancer does not decode the query string.
         let set = match source {
             Source::LoadBalancer { .. } => QUERY,
             Source::V1 | Source::V2 => QUERY_PART,
@@ -322,7 +324,7 @@ impl HttpEvent {
             map.try_append(name, value.clone())
                 .map_err(|_| EventError::TooManyHeaders)?;
         }
-        // An HTTP API has them here alone; a function URL among the headers, too.
+        // An HTTP API sends cookies only here; a function URL also sends them as a header.
         let cookies = self.cookies.as_deref().map(HeaderValue::from_str);
         if let (Some(Ok(cookies)), false) = (cookies, map.contains_key(COOKIE)) {
             map.try_append(COOKIE, cookies)
@@ -331,11 +333,11 @@ impl HttpEvent {
         Ok(map)
     }
 
-    /// The address of the client: that of the connection, which it can't choose.
+    /// Returns the address of the client's connection, which the client can't forge.
     fn address(&self, source: Source) -> Option<IpAddr> {
         let text = match source {
             Source::V1 | Source::V2 => self.source_ip.as_deref()?,
-            // The balancer adds the address behind those that the client may have sent.
+            // The load balancer appends the address to those that the client may have sent.
             Source::LoadBalancer { .. } => {
                 let mut headers = self.headers.iter();
                 let forwarded = headers.rfind(|(name, _)| name == "x-forwarded-for");
@@ -357,7 +359,7 @@ impl HttpEvent {
     }
 }
 
-/// Reads what a request can't do without, and notes the first that is not what it has to be.
+/// Reads required fields and records the first one with an invalid value.
 #[derive(Default)]
 struct Needed {
     malformed: Option<&'static str>,
@@ -385,7 +387,8 @@ impl Needed {
         value
     }
 
-    /// The pairs of a query string that was taken apart: with all values of a name, where there are such.
+    /// Returns the pairs of a query string that the source has split, with all values of a name if the event contains
+    /// them.
     fn query(&mut self, event: &Object<'_>) -> Vec<(String, String)> {
         let all = self.pairs(
             event,
@@ -425,7 +428,7 @@ impl Needed {
     }
 }
 
-/// The headers, with all values of a name where there are such, without those that HTTP does not allow.
+/// Returns the valid headers, with all values of a name if the event contains them.
 fn headers(event: &Object<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let all: Object<'_> = event.get("multiValueHeaders").unwrap_or_default();
     let all = all.iter().flat_map(|(name, values)| {
@@ -450,7 +453,7 @@ fn header(name: &[u8], value: &RawValue) -> Option<(HeaderName, HeaderValue)> {
     Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
-/// A path without its first parts, if they are these.
+/// Removes leading segments from a path, if it starts with them.
 fn without<'a>(path: &'a str, first: &str) -> &'a str {
     let first = first.trim_matches('/');
     let rest = path

@@ -14,7 +14,7 @@ fn uri(value: serde_json::Value) -> String {
 }
 
 #[test]
-fn stages_and_base_paths_are_no_part_of_a_route() {
+fn stages_and_base_paths_are_removed_from_paths() {
     let v2 = |stage: &str, path: &str| {
         json!({
             "rawPath": path, "rawQueryString": "",
@@ -46,7 +46,7 @@ fn stages_and_base_paths_are_no_part_of_a_route() {
 }
 
 #[test]
-fn query_strings_reach_the_router_as_the_client_meant_them() {
+fn query_strings_reach_the_router_as_the_client_sent_them() {
     let sql = "SELECT 1 AS \"a&b\"";
     let encoded = "SELECT%201%20AS%20%22a%26b%22";
     let v1 = json!({
@@ -67,7 +67,7 @@ fn query_strings_reach_the_router_as_the_client_meant_them() {
     assert_eq!(uri(v2), "/query?q=a%26b&q=c%7Cd");
 }
 
-/// What each source makes of paths, as it was recorded on AWS, and what the router is to get.
+/// Paths as each source sends them (recorded on AWS), and the paths that the router must receive.
 #[test]
 fn the_path_of_each_source_is_decoded_once() {
     let http_api = |path: &str| {
@@ -122,7 +122,7 @@ fn the_path_of_each_source_is_decoded_once() {
 }
 
 #[test]
-fn cookies_come_once_wherever_they_are() {
+fn cookies_appear_once_in_the_request() {
     let cookies = |headers: serde_json::Value| {
         let incoming = event(json!({
             "rawPath": "/", "cookies": ["a=1", "b=2"], "headers": headers,
@@ -138,7 +138,7 @@ fn cookies_come_once_wherever_they_are() {
 }
 
 #[test]
-fn all_values_of_a_header_are_kept_and_bad_ones_left_out() {
+fn all_valid_values_of_a_header_are_kept() {
     let incoming = event(json!({
         "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
         "headers": {"x-a": "2"},
@@ -176,7 +176,7 @@ fn the_address_is_that_of_the_connection() {
 }
 
 #[tokio::test]
-async fn bodies_are_decoded_or_refused() {
+async fn bodies_are_decoded_or_rejected() {
     let post = |body: &str, is_base64: bool| {
         event(json!({
             "rawPath": "/", "body": body, "isBase64Encoded": is_base64,
@@ -200,7 +200,7 @@ async fn bodies_are_decoded_or_refused() {
 }
 
 #[test]
-fn other_events_are_no_requests() {
+fn other_events_are_not_requests() {
     for value in [
         json!({}),
         json!({"Records": [{"eventSource": "aws:s3"}]}),
@@ -216,7 +216,7 @@ fn other_events_are_no_requests() {
 }
 
 #[test]
-fn what_no_answer_needs_is_left_out_where_it_is_odd() {
+fn invalid_optional_fields_are_ignored() {
     let odd = event(json!({
         "rawPath": "/", "rawQueryString": "a=b", "cookies": ["a=1", null, 7], "version": {},
         "headers": {"x-a": null, "x-b": 7, "x-c": "c"}, "multiValueHeaders": {"x-d": null},
@@ -233,7 +233,7 @@ fn what_no_answer_needs_is_left_out_where_it_is_odd() {
 }
 
 #[test]
-fn what_is_needed_and_odd_makes_a_request_malformed() {
+fn invalid_required_fields_make_a_request_malformed() {
     let whole = json!({
         "httpMethod": "GET", "path": "/", "requestContext": {}, "body": "",
         "isBase64Encoded": false, "queryStringParameters": {},
@@ -256,7 +256,7 @@ fn what_is_needed_and_odd_makes_a_request_malformed() {
         let error = event(odd).into_request("").unwrap_err();
         assert_eq!(error, EventError::Malformed(part));
     }
-    // Half of a character, as JSON can write it.
+    // Half of a surrogate pair, which JSON can escape.
     let text = whole
         .to_string()
         .replace(r#""body":"""#, r#""body":"\ud800""#);
@@ -266,7 +266,7 @@ fn what_is_needed_and_odd_makes_a_request_malformed() {
 }
 
 #[test]
-fn more_headers_than_can_be_looked_up_are_refused() {
+fn too_many_headers_are_rejected() {
     let headers: serde_json::Map<_, _> = (0..40_000)
         .map(|number| (format!("x-{number}"), json!("")))
         .collect();
@@ -281,7 +281,7 @@ fn more_headers_than_can_be_looked_up_are_refused() {
 
 proptest! {
     #[test]
-    fn no_event_makes_it_panic(
+    fn parsing_an_event_never_panics(
         path in "\\PC{0,30}", query in "\\PC{0,30}", host in "\\PC{0,20}", body in "\\PC{0,20}",
         name in "\\PC{0,10}", stage in "\\PC{0,5}", shape in 0..3,
     ) {
@@ -301,7 +301,7 @@ proptest! {
 }
 
 #[test]
-fn only_api_gateway_gives_up_before_the_function_ends() {
+fn only_api_gateway_has_a_time_limit_of_its_own() {
     let waits = |event: serde_json::Value| self::event(event).is_through_gateway();
     let second = |domain: &str| serde_json::json!({"requestContext": {"http": {"method": "GET"}, "domainName": domain}});
     assert!(waits(second("a.execute-api.eu-central-1.amazonaws.com")));

@@ -43,19 +43,19 @@ use crate::{
     start::{Failure, Output, Reply},
 };
 
-/// How long before the end of an invocation the work on a request ends, if it can say so itself.
+/// Time before the deadline of an invocation at which work on a request ends with its own error, if it can.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// How long before the end of an invocation it is answered, whatever is still worked on.
+/// Time before the deadline of an invocation at which it is answered, even if work still runs.
 const LAST_RESERVE: Duration = Duration::from_millis(400);
 
-/// How long a client waits before it asks again.
+/// Time after which clients should retry.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The largest answer that a load balancer takes from a function.
+/// Maximum response that a load balancer accepts from a function, in bytes.
 const LOAD_BALANCER_BYTES: usize = 1_000_000;
 
-/// Headers that are about the body of an answer, and wrong for another one.
+/// Headers that describe the body of a response and are wrong for any other body.
 const OF_BODY: [HeaderName; 9] = [
     ACCEPT_RANGES,
     CONTENT_DISPOSITION,
@@ -68,48 +68,49 @@ const OF_BODY: [HeaderName; 9] = [
     LAST_MODIFIED,
 ];
 
-/// The paths by which a function is looked after. They are answered whatever the store says, where they ask for no token.
+/// Paths of the monitoring routes. They are served even if the store does not answer, as far as they require no token.
 const CARE_PATHS: [&str; 4] = ["/health", "/api/v1/health", "/ping", "/metrics"];
 
-/// In which header the UUID of the cluster is.
+/// Header with the UUID of the cluster.
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 
-/// What an answer in pieces is made of.
+/// The pieces of a streamed response.
 pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
-/// Tells what made the body of an answer end before its end.
+/// Converts the error with which the body of a response broke off.
 pub type FaultOfBody = fn(BoxError) -> ApiError;
 
-/// What a function serves, once it has read from the store what it can't do without.
+/// The routes of a function. They are created when the required objects have been read from the store.
 #[async_trait]
 pub trait Served: fmt::Debug + Send + Sync + 'static {
-    /// The routes.
+    /// Creates the routes.
     ///
     /// # Errors
-    /// The store does not answer, or what it says is damaged.
+    /// The store does not answer, or an object in it is damaged.
     async fn router(&self) -> Result<Router, ApiError>;
 
-    /// The routes of `/health`, `/ping` and `/metrics` alone, for as long as the others are not there. Asks nothing of the store.
+    /// Returns the routes of `/health`, `/ping` and `/metrics` alone, for use until the others exist. Sends no requests
+    /// to the store.
     fn care(&self) -> Router;
 
-    /// Has no request wait for others any more: the instance is about to end.
+    /// Flushes waiting batches and disables batching, because the instance is about to end.
     fn begin_shutdown(&self) {}
 }
 
-/// What an [`HttpFunction`] is made of.
+/// Components of an [`HttpFunction`].
 #[derive(Debug)]
 pub struct HttpParts {
     /// The options.
     pub options: HttpOptions,
-    /// Where large answers go.
+    /// The bucket for large responses.
     pub bucket: Bucket,
-    /// By what clients fetch them; `None`: they get an error.
+    /// Signs the URLs of large responses. If `None`, large responses become errors.
     pub links: Option<Links>,
     /// The metrics of the instance.
     pub metrics: Metrics,
-    /// What is served.
+    /// The routes of the function.
     pub served: Arc<dyn Served>,
-    /// What made a body end before its end.
+    /// Converts the error with which a body broke off.
     pub fault_of_body: FaultOfBody,
 }
 
@@ -120,20 +121,20 @@ pub struct HttpFunction {
     care: Router,
     router: OnceCell<Router>,
     errors: CounterFamily,
-    /// As the routes have said it.
+    /// The cluster's UUID, taken from the first response that has it.
     cluster: OnceLock<HeaderValue>,
 }
 
-/// A request as far as its answer has to know it.
+/// The facts about a request that its response and the log need.
 #[derive(Debug)]
 struct Asked {
     source: Source,
-    /// For the log.
+    /// Method and path, for the log.
     name: String,
 }
 
 impl HttpFunction {
-    /// A function that has asked nothing of the store yet.
+    /// Creates the function without sending requests to the store.
     pub fn new(parts: HttpParts) -> Self {
         let errors = parts.metrics.counter(
             "neap_function_errors_total",
@@ -141,7 +142,7 @@ impl HttpFunction {
             &["status"],
         );
         Self {
-            // Before the others: what both count is that of the others, once they are there.
+            // Created before the other routes, because the last registration of a metric counts.
             care: parts.served.care(),
             parts,
             router: OnceCell::new(),
@@ -154,30 +155,30 @@ impl HttpFunction {
         self.parts.bucket.world()
     }
 
-    /// Whether answers are in pieces.
+    /// Returns whether responses are streamed.
     pub fn streams(&self) -> bool {
         self.parts.options.response_streaming
     }
 
-    /// Has no request wait for others any more: the instance is about to end.
+    /// Flushes waiting batches and disables batching, because the instance is about to end.
     pub fn begin_shutdown(&self) {
         self.parts.served.begin_shutdown();
     }
 
-    /// The routes, for which the store is asked the first time.
+    /// Returns the routes. The first call reads from the store.
     ///
     /// # Errors
-    /// The store does not answer. The next request asks again.
+    /// The store does not answer. The next call tries again.
     pub async fn router(&self) -> Result<&Router, ApiError> {
         self.router
             .get_or_try_init(|| self.parts.served.router())
             .await
     }
 
-    /// Answers the request in an event as it came.
+    /// Answers the request in an event.
     ///
     /// # Errors
-    /// The event is no request.
+    /// The event is not a request.
     pub async fn handle(&self, event: &RawValue, left: Duration) -> Result<Reply, Failure> {
         let event = serde_json::from_str::<HttpEvent>(event.get());
         let event = event.map_err(|_| EventError::NotHttp)?;
@@ -191,10 +192,10 @@ impl HttpFunction {
         })
     }
 
-    /// Answers a request within the time that is left of an invocation.
+    /// Answers a request within the time that is left of the invocation.
     ///
     /// # Errors
-    /// The event is no request.
+    /// The event is not a request.
     pub async fn answer(
         &self,
         event: HttpEvent,
@@ -253,7 +254,8 @@ impl HttpFunction {
         self.refuse(asked, &error, response).await
     }
 
-    /// An error that the routes have not answered, with what every answer has: it is small for sure.
+    /// Builds the response for an error that occurred outside the routes, with the headers of every response. The body
+    /// is always small.
     async fn refuse(
         &self,
         asked: &Asked,
@@ -272,7 +274,7 @@ impl HttpFunction {
         self.reply(asked.source, response).await
     }
 
-    /// An answer in pieces, where the function is invoked so, or in one.
+    /// Returns a streamed response if the function is invoked with streaming, otherwise a buffered one.
     async fn reply(
         &self,
         source: Source,
@@ -287,7 +289,7 @@ impl HttpFunction {
         }
     }
 
-    /// An answer in one piece: the one that was given, if it is small enough, or where to find it.
+    /// Buffers a response. If it exceeds the limit, stores its body in the bucket and redirects the client there.
     async fn buffered(&self, source: Source, response: Response) -> Answer {
         let (head, body) = response.into_parts();
         let limit = self.limit(source);
@@ -315,7 +317,7 @@ impl HttpFunction {
         }
     }
 
-    /// Puts a body into the bucket; the URL by which it can be fetched.
+    /// Stores a body in the bucket and returns a URL from which clients can fetch it.
     async fn hand_over(
         &self,
         head: &Parts,
@@ -341,15 +343,15 @@ impl HttpFunction {
         url.map_err(|error| large::LargeError::from(error).into_api(self.parts.fault_of_body))
     }
 
-    /// An error in place of an answer that was begun, with the headers that every answer has.
+    /// Returns an error instead of the response that has started, with the headers of every response.
     async fn fault(&self, source: Source, begun: &Parts, error: ApiError) -> Answer {
         let status = error.kind().status().as_u16();
         tracing::warn!(%error, status, "an answer was not completed");
         Answer::of_error(source, error, without_body(&begun.headers)).await
     }
 
-    /// An answer that is no success, and too large: whoever is sent elsewhere takes what is there for a success, so it
-    /// keeps its status and loses its body.
+    /// Returns an error response without its body, because the body is too large. It is not redirected to the bucket:
+    /// the client would receive it there with a success status.
     fn shortened(&self, source: Source, head: &Parts) -> Answer {
         let limit = self.limit(source);
         tracing::warn!(status = %head.status, limit, "an answer was too large and lost its body");
@@ -370,16 +372,16 @@ impl HttpFunction {
     }
 }
 
-/// An answer that says where the body is.
+/// Builds a redirect to the URL of the body.
 fn elsewhere(source: Source, head: &Parts, url: &str) -> Answer {
     let mut headers = without_body(&head.headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // What the signer makes is a URL, which is a valid header.
+    // The signer returns a URL, which is a valid header value.
     headers.extend(HeaderValue::from_str(url).ok().map(|url| (LOCATION, url)));
     Answer::new(source, StatusCode::SEE_OTHER, headers, Bytes::new())
 }
 
-/// The headers of an answer, without those that are about its body.
+/// Returns the headers of a response without those that describe its body.
 fn without_body(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in OF_BODY {
@@ -388,11 +390,10 @@ fn without_body(headers: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// What comes before the pieces of an answer.
-/// An answer in pieces. When an error comes up its status has gone, and nothing would cut the connection off:
-/// `lambda_runtime` writes errors into the body, in words of its own, and a function URL completes that as if it were all
-/// (<https://github.com/by-nir/aws-lambda-zig/issues/3>). So the last piece says what happened: JSON and Parquet are not
-/// valid then, and a CSV ends with the line.
+/// Builds a streamed response. If the body breaks off, the status has been sent and nothing closes the connection:
+/// `lambda_runtime` writes its own error text into the body, and a function URL ends the response as if it were
+/// complete (<https://github.com/by-nir/aws-lambda-zig/issues/3>). Therefore the last piece contains the error: JSON
+/// and Parquet become invalid, and a CSV ends with that line.
 async fn streamed(response: Response, fault_of_body: FaultOfBody) -> StreamResponse<ReplyStream> {
     let (mut head, body) = response.into_parts();
     let pieces = body.into_data_stream().map(move |piece| {
@@ -408,7 +409,8 @@ async fn streamed(response: Response, fault_of_body: FaultOfBody) -> StreamRespo
         pieces = Box::pin(stream::empty());
     }
     if !head.headers.contains_key(CONTENT_TYPE) {
-        // Without one, a browser would offer an error as a file. Errors are in memory: nothing is waited for.
+        // Without a content type, a browser would download an error as a file. Errors are in memory, so the first piece
+        // is available at once.
         let first = pieces.next().await.and_then(Result::ok).unwrap_or_default();
         let kind = match first.first() {
             Some(b'{') => "application/json",
@@ -424,7 +426,7 @@ async fn streamed(response: Response, fault_of_body: FaultOfBody) -> StreamRespo
     }
 }
 
-/// An answer in pieces whose body is in memory.
+/// Builds a streamed response from a body in memory.
 pub(crate) async fn in_pieces(response: Response) -> StreamResponse<ReplyStream> {
     streamed(response, |_| {
         ApiError::json(Kind::Internal, "the answer broke off")
@@ -441,7 +443,7 @@ fn prelude(head: Parts) -> MetadataPrelude {
     }
 }
 
-/// The answer to what can't be understood, in the form that the contract has for it.
+/// Builds the response to an event that can't be parsed, in the form that the InfluxDB API specifies.
 fn refusal(error: &EventError) -> Response {
     match error {
         EventError::TooManyHeaders => {
@@ -459,7 +461,7 @@ fn out_of_time() -> ApiError {
     ApiError::json(Kind::Unknown, text).retry_after(Some(RETRY_AFTER))
 }
 
-/// What a handler answers that panicked.
+/// Logs a panic and returns the error for the client.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ApiError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -475,7 +477,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_sent_elsewhere_is_told_there_what_the_body_is() {
+    fn a_redirect_drops_the_body_headers_and_the_stored_object_keeps_them() {
         let response = Response::builder()
             .header("content-type", "text/csv")
             .header("content-encoding", "gzip")

@@ -1,4 +1,4 @@
-//! Answers that are larger than what Lambda passes on: they go into the bucket as they come.
+//! Responses that exceed Lambda's payload limit: their bodies are uploaded to the bucket piece by piece.
 
 use axum::{BoxError, body::Body};
 use bytes::{Bytes, BytesMut};
@@ -12,12 +12,12 @@ use neap_http::{ApiError, Kind};
 
 use super::FaultOfBody;
 
-/// A body, as far as it was read.
+/// A body, read up to a limit.
 #[derive(Debug)]
 pub(super) enum Collected {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// More than the limit, and the rest.
+    /// The pieces read so far, which exceed the limit, and the unread rest.
     Larger(Vec<Bytes>, Body),
 }
 
@@ -44,13 +44,13 @@ pub(super) async fn collect(body: Body, limit: usize) -> Result<Collected, BoxEr
     Ok(Collected::Whole(whole.freeze()))
 }
 
-/// Why an answer did not get into the bucket.
+/// Reason why a response was not stored in the bucket.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LargeError {
-    /// The store does not take it.
+    /// The store rejected it.
     #[error("the answer could not be put into the bucket: {0}")]
     Store(#[from] StoreError),
-    /// It ended before its end.
+    /// The body broke off.
     #[error("{0}")]
     Body(BoxError),
 }
@@ -64,7 +64,7 @@ impl LargeError {
     }
 }
 
-/// What the headers of an answer tell of its body.
+/// Returns the properties of the stored object from the headers of a response.
 pub(super) fn content(headers: &HeaderMap) -> Content {
     let text = |name: HeaderName| {
         let value = headers.get(name)?;
@@ -77,7 +77,7 @@ pub(super) fn content(headers: &HeaderMap) -> Content {
     }
 }
 
-/// A new key for an answer of this type.
+/// Draws a new key for a response of this type.
 pub(super) fn key(bucket: &Bucket, content_type: &str) -> Key {
     let kind = content_type.split(';').next();
     let extension = match kind.map(str::trim) {
@@ -92,7 +92,7 @@ pub(super) fn key(bucket: &Bucket, content_type: &str) -> Key {
     Key::QueryResult(bucket.draw_ulid(), extension.to_owned())
 }
 
-/// Puts an answer into the bucket, piece by piece; all of it, or nothing.
+/// Uploads a response piece by piece. The object appears whole or not at all.
 pub(super) async fn store(
     links: &Links,
     key: &Key,
@@ -121,7 +121,7 @@ pub(super) async fn store(
     }
 }
 
-/// What a body ended with: the rest of one that was cut in two has its error wrapped twice.
+/// Unwraps the error of a body. The rest of a body that [`collect`] has split wraps its error twice.
 fn innermost(error: axum::Error) -> BoxError {
     match error.into_inner().downcast::<axum::Error>() {
         Ok(inner) => inner.into_inner(),

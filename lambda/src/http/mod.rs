@@ -1,4 +1,4 @@
-//! HTTP as events have it: requests in, answers out.
+//! HTTP over Lambda events: converts events to requests and responses to JSON.
 //!
 //! ```text
 //!   event (JSON) ── HttpEvent ── http::Request ── router of the function ── http::Response ── Answer (JSON)
@@ -6,9 +6,9 @@
 //!                                                                            └─ larger than the limit: 303 to results/
 //! ```
 //!
-//! The shapes are taken apart here and not by `lambda_http`, which parses an event up to three times, body and
-//! all, panics where a header or a body in base64 is not what it says, takes one of several headers of a name, and
-//! knows no limit for what it sends back.
+//! Neap parses the events itself instead of using `lambda_http`, because `lambda_http` parses an event up to three
+//! times, including the body; panics on invalid headers and on bodies that are not valid base64; takes only one of
+//! several headers with the same name; and does not limit the size of responses.
 
 mod answer;
 mod event;

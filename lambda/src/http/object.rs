@@ -1,4 +1,4 @@
-//! Objects in JSON of which each value is looked at by itself, so that one that nobody expects spoils no other.
+//! JSON objects whose values are parsed one by one, so that an unexpected value does not affect the others.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,37 +8,37 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The text of a value of nothing.
+/// The text of a JSON `null`.
 const NULL: &str = "null";
 
-/// An object in JSON. Of values with the same name the last one counts.
+/// A JSON object. If a name occurs several times, the last value counts.
 #[derive(Default)]
 pub(super) struct Object<'a>(BTreeMap<Name, &'a RawValue>);
 
 impl<'a> Object<'a> {
-    /// The value of a name; `None` if there is none, or `null`.
+    /// Returns the value of a name; `None` if it is missing or `null`.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let value = self.0.get(name.as_bytes()).copied();
         value.filter(|value| value.get() != NULL)
     }
 
-    /// Whether a name has a value.
+    /// Returns whether a name has a value other than `null`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.raw(name).is_some()
     }
 
-    /// The value of a name, if it is of this type.
+    /// Returns the value of a name if it has this type.
     pub(super) fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
         self.raw(name).and_then(typed)
     }
 
-    /// All names and values. A name need not be valid UTF-8: JSON can write halves of characters.
+    /// Returns all names and values. A name need not be valid UTF-8, because JSON can escape half of a surrogate pair.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 }
 
-/// A value, if it is of this type.
+/// Parses a value; `None` if it has another type.
 pub(super) fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
@@ -84,7 +84,7 @@ impl AsRef<[u8]> for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Text would have to be valid.
+        // Deserializing a string would require valid UTF-8.
         deserializer.deserialize_bytes(Names)
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_odd_spoils_no_other() {
+    fn an_invalid_value_does_not_affect_the_others() {
         let text =
             r#"{"a": 1, "b": "\ud800", "\udfff": [], "c": null, "d": 1e999, "e": "x", "a": 2}"#;
         let object = object(text);

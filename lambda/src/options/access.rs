@@ -1,4 +1,4 @@
-//! Who is let in, as options.
+//! Options: authentication.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use neap_catalog::Catalog;
 use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
 use neap_options::parse_duration;
 
-/// The options of authentication, as `neap serve` has them.
+/// Options of authentication, as with `neap serve`.
 #[derive(Args, Clone, Debug)]
 pub struct AccessOptions {
     /// Serve everybody who reaches the function, without tokens
@@ -23,7 +23,7 @@ pub struct AccessOptions {
     pub catalog_sync_interval: Duration,
 }
 
-/// What can do without tokens.
+/// An endpoint that can be served without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Endpoint {
     /// `/health` and `/api/v1/health`
@@ -45,7 +45,7 @@ impl From<Endpoint> for Unguarded {
 }
 
 impl AccessOptions {
-    /// Who is let in.
+    /// Returns the configured access control.
     pub fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
         if self.without_auth {
             return Access::Open;

@@ -1,4 +1,4 @@
-//! What clients may ask for, as options.
+//! Options: limits for clients.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use neap_catalog::Limits;
 use neap_options::{parse_bytes, parse_count, parse_duration};
 
-/// How much clients may ask for, as with `neap serve`.
+/// Limits for clients, as with `neap serve`.
 #[derive(Args, Clone, Debug)]
 pub struct LimitOptions {
     /// The largest body of a write, before and after decompression
@@ -35,7 +35,7 @@ pub struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// The ceilings on what may be created.
+    /// Returns the limits of the catalog.
     pub fn of_catalog(&self) -> Limits {
         Limits {
             databases: self.max_databases,

@@ -1,13 +1,13 @@
-//! How plugins are run, as options.
+//! Options: plugins.
 
 use clap::{Arg, Args};
 use neap_assembly::ProcessingSettings;
 use neap_http::BodyLimits;
 
-/// What a plugin could speak to Lambda with in place of the function.
+/// Environment variables that are withheld from plugins because they give access to the Runtime API.
 const OF_LAMBDA: [&str; 1] = ["AWS_LAMBDA_RUNTIME_API"];
 
-/// Where plugins come from, and what they may use up: the options of `neap serve`, with other defaults.
+/// Sources and limits of plugins: the options of `neap serve`, with other defaults.
 #[derive(Args, Clone, Debug)]
 #[command(mut_args(on_lambda))]
 pub struct PluginOptions {
@@ -16,13 +16,13 @@ pub struct PluginOptions {
 }
 
 impl PluginOptions {
-    /// How plugins are run.
+    /// Returns the settings of the processing engine.
     pub(crate) fn settings(&self, body: BodyLimits) -> ProcessingSettings {
         self.options.settings(body, &OF_LAMBDA)
     }
 }
 
-/// An option as functions have it: instances come and go, and nothing that they install stays.
+/// Changes the default or help of an option for Lambda, where installed packages are lost with the instance.
 fn on_lambda(option: Arg) -> Arg {
     match option.get_id().as_str() {
         "plugin_dir" => option.help(
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_have_defaults_of_their_own() {
+    fn functions_have_other_plugin_defaults_than_serve() {
         let usual = settings(&[]);
         assert_eq!(usual.packages.manager, PackageManager::Disabled);
         assert_eq!(usual.workers.max_workers, 8);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn plugins_cannot_speak_for_the_function() {
+    fn plugins_do_not_get_the_address_and_credentials_of_the_function() {
         let withheld = settings(&[]).workers.withheld_variables;
         for name in [
             "AWS_LAMBDA_RUNTIME_API",

@@ -1,4 +1,4 @@
-//! A function over a store, and what it says to events.
+//! A function over a store, for tests that send it events.
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use neap_lambda::{
 use serde_json::{Value, value::RawValue};
 use tempfile::TempDir;
 
-/// The time that an event has unless a test says otherwise.
+/// Time for an event unless a test sets another.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-/// A directory that functions share.
+/// A directory that several functions use as their store.
 #[derive(Debug)]
 pub(crate) struct Place(TempDir);
 
@@ -24,12 +24,12 @@ impl Place {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// The path of something in it.
+    /// Returns the path of a file or folder in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// Flags that name it.
+    /// Returns the flags that select it as the store.
     pub(crate) fn flags(&self) -> Vec<String> {
         let path = self.0.path().display();
         ["--object-store", "file", "--data-dir"]
@@ -39,7 +39,7 @@ impl Place {
             .collect()
     }
 
-    /// A function over it that asks for no tokens.
+    /// Opens a function over it.
     pub(crate) fn open<P: Program>(&self, more: &[&str]) -> Instance {
         let flags = self.flags();
         let all: Vec<&str> = flags
@@ -51,24 +51,24 @@ impl Place {
     }
 }
 
-/// A function.
+/// A function under test.
 pub(crate) struct Instance(Arc<dyn Function>);
 
 impl Instance {
-    /// A function with these flags.
+    /// Opens a function with these flags.
     pub(crate) fn open<P: Program>(flags: &[&str]) -> Self {
         let arguments: Vec<&str> = ["neap"].iter().chain(flags).copied().collect();
         let options = options::parse::<P::Options>(&arguments).unwrap();
         Self(P::open(&options, &World::system()).unwrap())
     }
 
-    /// What it says to an event, whatever that is.
+    /// Sends an event and returns the response or the failure.
     pub(crate) async fn try_say(&self, event: &Value, left: Duration) -> Result<Value, Failure> {
         let event = RawValue::from_string(event.to_string()).unwrap();
         self.try_say_raw(&event, left).await
     }
 
-    /// What it says to an event as text.
+    /// Sends an event as text and returns the response or the failure.
     pub(crate) async fn try_say_raw(
         &self,
         event: &RawValue,
@@ -91,20 +91,20 @@ impl Instance {
         })
     }
 
-    /// What it says to an event that it understands.
+    /// Sends an event and returns the response. Panics if the event fails.
     pub(crate) async fn say(&self, event: &Value) -> Value {
         self.try_say(event, LONG).await.unwrap()
     }
 }
 
-/// A recorded event.
+/// Reads a recorded event.
 pub(crate) fn recorded(name: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/events");
     let text = fs::read_to_string(path.join(format!("{name}.json"))).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
-/// A request as an HTTP API sends it.
+/// Builds a request as an HTTP API sends it.
 pub(crate) fn request(method: &str, path: &str, query: &str, body: &str) -> Value {
     serde_json::json!({
         "rawPath": path, "rawQueryString": query, "body": body, "isBase64Encoded": false,

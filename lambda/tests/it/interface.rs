@@ -1,4 +1,4 @@
-//! What binaries say of themselves is true.
+//! Checks the declared interfaces of the binaries.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn interface<P: Program>() -> Value {
     serde_json::from_str(&json).unwrap()
 }
 
-/// Without what is said of each option, which is long.
+/// Returns the interface without the descriptions of the options, which are long.
 fn shown<P: Program>() -> Value {
     let mut interface = interface::<P>();
     interface.as_object_mut().unwrap().remove("options");
@@ -26,14 +26,14 @@ fn shown<P: Program>() -> Value {
 }
 
 #[test]
-fn interfaces_change_on_purpose_only() {
+fn interfaces_match_their_snapshots() {
     insta::assert_json_snapshot!("interface-write", shown::<WriteProgram>());
     insta::assert_json_snapshot!("interface-query", shown::<QueryProgram>());
     insta::assert_json_snapshot!("interface-compact", shown::<CompactProgram>());
     insta::assert_json_snapshot!("interface-engine", shown::<EngineProgram>());
 }
 
-/// What an instance has asked its store, as its metrics tell: operations with the beginnings of keys.
+/// Returns the requests that an instance has sent to its store, read from its metrics: operations and key prefixes.
 async fn asked<P: Program>(place: &Place, events: &[&str]) -> BTreeSet<(String, &'static str)> {
     let instance = place.open::<P>(&["--without-auth"]);
     for name in events {
@@ -65,7 +65,7 @@ async fn asked<P: Program>(place: &Place, events: &[&str]) -> BTreeSet<(String, 
 }
 
 #[tokio::test]
-async fn what_is_asked_of_the_store_is_declared() {
+async fn all_store_requests_are_declared() {
     let place = Place::new();
     let writes = [
         "write-http-api",

@@ -1,4 +1,4 @@
-//! Answers that are larger than what Lambda passes on.
+//! Responses that exceed Lambda's payload limit.
 
 use axum::{Router, extract::Request, routing::any};
 use neap_bucket::{Get, GetOptions, StoreConfig, World};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::instance::{Instance, Place, request};
 
-/// Rows enough for an answer of some kilobytes.
+/// Returns rows whose response has some kilobytes.
 fn lines(rows: usize) -> String {
     let line = |row: usize| format!("t,k=\"{row}\" v={row}i {}\n", 1_700_000_000 + row);
     (0..rows).map(line).collect()
@@ -51,7 +51,7 @@ async fn fetch(url: &str) -> (u16, String, Vec<u8>) {
     )
 }
 
-/// Flags that name the bucket of a server.
+/// Returns flags that name the bucket of a server.
 pub(crate) fn flags(server: &S3Server) -> Vec<String> {
     [
         "--bucket",
@@ -69,7 +69,7 @@ pub(crate) fn flags(server: &S3Server) -> Vec<String> {
     .to_vec()
 }
 
-/// These flags and more.
+/// Appends flags.
 pub(crate) fn open<'a>(flags: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     flags
         .iter()
@@ -113,7 +113,7 @@ async fn a_large_answer_goes_into_the_bucket_and_comes_back_whole() {
 }
 
 #[tokio::test]
-async fn what_escapes_make_larger_than_the_limit_goes_into_the_bucket_too() {
+async fn the_payload_limit_includes_json_escapes() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
     write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 100).await;
@@ -130,9 +130,9 @@ async fn what_escapes_make_larger_than_the_limit_goes_into_the_bucket_too() {
     assert_eq!(stored.len(), body);
 }
 
-/// Whoever is sent elsewhere finds a success there.
+/// A redirect would lead to a response with a success status.
 #[tokio::test]
-async fn an_error_that_is_too_large_stays_an_error() {
+async fn a_large_error_response_keeps_its_status_and_loses_its_body() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
     let writes = Instance::open::<WriteProgram>(&open(&flags, &["--payload-limit", "1kb"]));
@@ -148,7 +148,7 @@ async fn an_error_that_is_too_large_stays_an_error() {
 }
 
 #[tokio::test]
-async fn a_balancer_takes_less() {
+async fn a_load_balancer_has_a_lower_payload_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
     write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 30_000).await;
@@ -164,7 +164,7 @@ async fn a_balancer_takes_less() {
 }
 
 #[tokio::test]
-async fn where_nobody_can_fetch_it_a_large_answer_is_an_error() {
+async fn a_large_answer_is_an_error_if_the_store_has_no_urls() {
     let place = Place::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
     let flags = ["--without-auth", "--payload-limit", "1kb"];
@@ -178,7 +178,7 @@ async fn where_nobody_can_fetch_it_a_large_answer_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_in_pieces_has_no_limit() {
+async fn a_streamed_answer_has_no_payload_limit() {
     let place = Place::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 100).await;
     let flags = [
@@ -196,7 +196,7 @@ async fn an_answer_in_pieces_has_no_limit() {
 }
 
 #[tokio::test]
-async fn an_error_amid_an_answer_in_pieces_is_its_last_piece() {
+async fn an_error_during_a_streamed_answer_is_its_last_piece() {
     let place = Place::new();
     write(&place.open::<WriteProgram>(&["--without-auth"]), 50_000).await;
     let flags = [
@@ -214,9 +214,9 @@ async fn an_error_amid_an_answer_in_pieces_is_its_last_piece() {
     assert!(last.starts_with(expected), "{last}");
 }
 
-/// A store behind which nothing is kept answers every request with an error.
+/// The store answers every request with an error.
 #[tokio::test]
-async fn a_store_that_fails_is_an_answer_and_asked_again_by_the_next_event() {
+async fn a_failing_store_is_an_error_response_and_the_next_event_retries() {
     let refuse = any(async |_: Request| http::StatusCode::FORBIDDEN);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -247,7 +247,7 @@ async fn a_store_that_fails_is_an_answer_and_asked_again_by_the_next_event() {
 }
 
 #[tokio::test]
-async fn results_are_where_the_collector_looks_for_them() {
+async fn large_answers_have_keys_that_garbage_collection_knows() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = flags(&server);
     write(&Instance::open::<WriteProgram>(&open(&flags, &[])), 100).await;

@@ -1,4 +1,4 @@
-//! The time of an invocation, and the size of a request.
+//! Time limits of invocations, and size limits of requests.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 const OPEN: &[&str] = &["--without-auth"];
 
 #[tokio::test]
-async fn a_query_ends_with_an_answer_before_the_time_of_the_function_is_over() {
+async fn a_query_is_answered_before_the_function_times_out() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
     let writes = Instance::open::<WriteProgram>(&large::open(&flags, &[]));
@@ -34,7 +34,7 @@ async fn a_query_ends_with_an_answer_before_the_time_of_the_function_is_over() {
         delay: LONG,
         ..Faults::default()
     });
-    // A second is kept for the answer.
+    // 1 s is reserved for the response.
     let left = Duration::from_millis(1_500);
     let late = queries.try_say(&event, left).await.unwrap();
     assert_eq!(late["statusCode"], 500, "{late}");
@@ -46,7 +46,7 @@ async fn a_query_ends_with_an_answer_before_the_time_of_the_function_is_over() {
 }
 
 #[tokio::test]
-async fn what_comes_too_late_is_told_that_nothing_is_known() {
+async fn an_event_without_time_left_has_an_unknown_outcome() {
     let place = Place::new();
     let writes = place.open::<WriteProgram>(OPEN);
     let event = request("POST", "/api/v3/write_lp", "db=d", "t v=1");
@@ -63,7 +63,7 @@ async fn what_comes_too_late_is_told_that_nothing_is_known() {
     assert!(compact.try_say(&scheduled, LONG).await.is_ok());
 }
 
-/// Makes a write an event of version 1, without the context of its caller.
+/// Converts a write event to payload 1.0, without a request context.
 fn version_1(event: &mut Value) {
     event["httpMethod"] = "POST".into();
     event["path"] = event["rawPath"].take();
@@ -72,9 +72,9 @@ fn version_1(event: &mut Value) {
 }
 
 #[tokio::test]
-async fn only_what_comes_through_api_gateway_has_the_time_of_a_request() {
+async fn only_requests_through_api_gateway_have_the_request_timeout() {
     let server = S3Server::start(Options::default()).await.unwrap();
-    // Not more than what is kept for the answer.
+    // Less than the time that is reserved for the response.
     let time = ["--request-timeout", "300ms"];
     let writes = Instance::open::<WriteProgram>(&large::open(&large::flags(&server), &time));
     let status = async |change: fn(&mut Value)| {
@@ -82,7 +82,7 @@ async fn only_what_comes_through_api_gateway_has_the_time_of_a_request() {
         change(&mut event);
         writes.say(&event).await["statusCode"].clone()
     };
-    // No write is durable before its time is over.
+    // No write becomes durable within its time.
     server.set_faults(Faults {
         delay: LONG,
         ..Faults::default()
@@ -106,7 +106,7 @@ async fn only_what_comes_through_api_gateway_has_the_time_of_a_request() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_limit_is_refused_in_the_words_of_the_contract() {
+async fn a_body_beyond_the_limit_is_rejected_as_in_influxdb() {
     let place = Place::new();
     let flags = ["--without-auth", "--max-http-request-size", "100"];
     let writes = place.open::<WriteProgram>(&flags);
@@ -130,7 +130,7 @@ async fn a_write_with_no_sync_is_put_before_it_is_answered() {
     assert!(answer["headers"]["x-neap-stamp"].is_string(), "{answer}");
 }
 
-/// Damages all files of a folder.
+/// Overwrites all files of a folder with invalid content.
 fn damage(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -184,11 +184,10 @@ async fn a_flush_order_that_fails_goes_back_to_the_queue_and_the_others_do_not()
 }
 
 #[tokio::test]
-async fn maintenance_ends_before_the_time_of_the_function_is_over_though_the_store_does_not_answer()
-{
+async fn maintenance_ends_before_the_function_times_out_if_the_store_hangs() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let mut flags = large::flags(&server);
-    // Nobody asks the compact function by HTTP.
+    // The compact function has no authentication, because it does not answer HTTP.
     flags.retain(|flag| flag != "--without-auth");
     let open = || Instance::open::<CompactProgram>(&large::open(&flags, &[]));
     let ready = open();
@@ -197,13 +196,13 @@ async fn maintenance_ends_before_the_time_of_the_function_is_over_though_the_sto
         delay: LONG,
         ..Faults::default()
     });
-    // Five seconds are kept for what is under way.
+    // 5 s are reserved for work in progress.
     let left = Duration::from_millis(5_500);
     let record =
         |id: &str| json!({"messageId": id, "body": json!({"event": "collect"}).to_string()});
     let batch = json!({"Records": [record("1"), record("2")]});
     let scheduled = json!({"event": "scheduled"});
-    // The one has read the rules of the cluster, the other can't.
+    // `ready` has read the rules of the cluster; `new` can't read them.
     let new = open();
     let (of_ready, of_new, answer) = tokio::join!(
         ready.try_say(&scheduled, left),

@@ -1,4 +1,4 @@
-//! The functions as their binaries run them, from event to answer, over a store of their own.
+//! Runs the functions as the binaries do, from event to response, each test over its own store.
 
 #[cfg(test)]
 mod instance;

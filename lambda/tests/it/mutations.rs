@@ -1,4 +1,4 @@
-//! Recorded events in which something is not as AWS sends it.
+//! Checks the responses to recorded events with random mutations.
 
 use std::{fs, path::PathBuf};
 
@@ -9,16 +9,16 @@ use tokio::runtime::Runtime;
 
 use crate::instance::{LONG, Place};
 
-/// What stands for half of a character, which no [`Value`] can have in it.
+/// Placeholder for half of a surrogate pair, which a [`Value`] can't contain.
 const HALF: &str = "half of a character";
 
-/// What is done at one place of an event.
+/// A change at one position of an event.
 #[derive(Clone, Debug)]
 enum Mutation {
     Remove,
     Rename(&'static str),
     Replace(Value),
-    /// By the value of another place.
+    /// Replaces the value by the value at another position.
     Copy(Index),
 }
 
@@ -55,7 +55,7 @@ fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
     proptest::collection::vec((any::<Index>(), mutation), 1..4)
 }
 
-/// All places of an event, as JSON pointers.
+/// Collects all positions of an event as JSON pointers.
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     let mut add = |name: &str, inner: &Value| {
         let name = name.replace('~', "~0").replace('/', "~1");
@@ -103,7 +103,7 @@ fn mutate(event: &mut Value, place: Index, mutation: &Mutation) {
     }
 }
 
-/// All recorded events that are requests.
+/// Returns all recorded events that are HTTP requests.
 fn requests() -> Vec<Value> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/events");
     let mut paths: Vec<_> = fs::read_dir(folder)
@@ -119,7 +119,7 @@ fn requests() -> Vec<Value> {
 }
 
 #[test]
-fn every_event_with_a_sign_of_its_source_is_answered_as_that_takes_it() {
+fn every_mutated_request_gets_a_response_that_its_source_accepts() {
     let runtime = Runtime::new().unwrap();
     let place = Place::new();
     let writes = place.open::<WriteProgram>(&["--without-auth"]);

@@ -1,4 +1,4 @@
-//! Plugins that events make run.
+//! Plugins that are triggered by events.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -67,7 +67,7 @@ async fn rows(queries: &Instance, sql: &str) -> Value {
     serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
 }
 
-/// The notification of all segments that there are.
+/// Returns the notification of all segments in the store.
 fn notification(place: &Place) -> Value {
     let tail = fs::read_dir(place.path("tail/1")).unwrap();
     let records = tail.map(|entry| {
@@ -81,7 +81,7 @@ fn notification(place: &Place) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_notification_makes_a_plugin_run_once_however_often_it_comes() {
+async fn a_repeated_notification_runs_a_plugin_once() {
     if !has_python() {
         return;
     }
@@ -115,7 +115,7 @@ async fn a_notification_makes_a_plugin_run_once_however_often_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_makes_a_plugin_answer() {
+async fn a_plugin_answers_a_request() {
     if !has_python() {
         return;
     }
@@ -146,7 +146,7 @@ def process_request(influxdb3_local, query_parameters, request_headers, request_
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_ends_with_an_error_before_the_gateway_gives_up() {
+async fn a_plugin_is_stopped_before_the_gateway_times_out() {
     if !has_python() {
         return;
     }
@@ -167,7 +167,7 @@ async fn a_plugin_ends_with_an_error_before_the_gateway_gives_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_does_not_wait_for_a_log_that_can_not_be_saved() {
+async fn an_answer_does_not_wait_for_a_log_that_cannot_be_saved() {
     if !has_python() {
         return;
     }
@@ -183,7 +183,7 @@ async fn an_answer_does_not_wait_for_a_log_that_can_not_be_saved() {
     let plugins = ["--plugin-dir", folder.path().to_str().unwrap()];
     let engine = Instance::open::<EngineProgram>(&large::open(&flags, &plugins));
     create(&engine, "quick", "request:quick").await;
-    // From here on the triggers are known.
+    // From here on the engine has read the triggers.
     let unknown = request("POST", "/api/v3/engine/unknown", "", "");
     assert_eq!(engine.say(&unknown).await["statusCode"], 404);
     server.set_faults(Faults {
@@ -199,7 +199,7 @@ async fn an_answer_does_not_wait_for_a_log_that_can_not_be_saved() {
 }
 
 #[tokio::test]
-async fn messages_come_again_when_the_store_is_too_slow_for_them() {
+async fn messages_are_sent_again_if_the_store_is_too_slow() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let flags = large::flags(&server);
     let engine = Instance::open::<EngineProgram>(&large::open(&flags, &[]));

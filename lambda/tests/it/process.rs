@@ -1,4 +1,4 @@
-//! A binary, and the Runtime API that it asks for events.
+//! Runs a binary against a Runtime API server.
 
 use std::{
     collections::BTreeMap,
@@ -27,10 +27,10 @@ use tokio::{
 
 use crate::instance::LONG;
 
-/// What a function says to an event; `Err`: what it failed with.
+/// The response of a function to an event; `Err` is the reported failure.
 pub(crate) type Said = Result<Value, Value>;
 
-/// An event that waits for whoever asks for it.
+/// An event that the function has not requested yet.
 struct Waiting {
     event: Value,
     taken: oneshot::Sender<()>,
@@ -39,27 +39,27 @@ struct Waiting {
 
 struct RuntimeApi {
     waiting: Mutex<mpsc::UnboundedReceiver<Waiting>>,
-    /// The events that were handed out and not answered, by their ids.
+    /// Events that were delivered and not answered, by id.
     under_way: Mutex<BTreeMap<u64, oneshot::Sender<Said>>>,
     registers: bool,
 }
 
-/// A binary that runs, and what gives it events.
+/// A running binary and the sender of its events.
 pub(crate) struct Process {
     child: Child,
     events: mpsc::UnboundedSender<Waiting>,
 }
 
-/// The answer to an event that was handed out.
+/// The pending response to a delivered event.
 pub(crate) struct Answering(oneshot::Receiver<Said>);
 
 impl Process {
-    /// A binary with these variables.
+    /// Starts a binary with these variables.
     pub(crate) async fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         Self::with_extensions(binary, variables, true).await
     }
 
-    /// A binary whose extension is never answered.
+    /// Starts a binary whose extension registration is never answered.
     pub(crate) async fn start_without_extensions(binary: &str, variables: &[(&str, &str)]) -> Self {
         Self::with_extensions(binary, variables, false).await
     }
@@ -90,7 +90,7 @@ impl Process {
         Self { child, events }
     }
 
-    /// Sends an event; it is handed out when this returns.
+    /// Sends an event. The event is delivered when this returns.
     pub(crate) async fn send(&self, event: &Value) -> Answering {
         let (taken, is_taken) = oneshot::channel();
         let (reply, said) = oneshot::channel();
@@ -105,25 +105,25 @@ impl Process {
         Answering(said)
     }
 
-    /// What the function says to an event.
+    /// Sends an event and returns the response.
     pub(crate) async fn say(&self, event: &Value) -> Said {
         self.send(event).await.said().await.unwrap()
     }
 
-    /// Asks the process to end, as Lambda does.
+    /// Sends SIGTERM to the process, as Lambda does.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().and_then(|pid| pid.try_into().ok());
         kill_process(Pid::from_raw(pid.unwrap()).unwrap(), Signal::TERM).unwrap();
     }
 
-    /// How the process ended.
+    /// Waits for the process and returns its exit status.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         in_time(self.child.wait()).await.unwrap()
     }
 }
 
 impl Answering {
-    /// What the function said; `None`: it has gone without a word.
+    /// Returns the response; `None` if the process ended without one.
     pub(crate) async fn said(self) -> Option<Said> {
         World::system().timeout(LONG, self.0).await?.ok()
     }
@@ -179,7 +179,7 @@ async fn answer(api: &RuntimeApi, id: u64, said: Said) -> StatusCode {
     }
 }
 
-/// What a function says has no content type.
+/// Parses a response. Functions send responses without a content type.
 fn parsed(said: &[u8]) -> Value {
     serde_json::from_slice(said).unwrap()
 }
@@ -207,7 +207,7 @@ async fn register(State(api): State<Arc<RuntimeApi>>) -> impl IntoResponse {
     ([(header, "extension")], Json(body))
 }
 
-/// Waits so long.
+/// Sleeps.
 pub(crate) async fn pass(time: Duration) {
     World::system().clock.sleep(time).await;
 }

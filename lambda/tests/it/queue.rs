@@ -1,4 +1,4 @@
-//! Flushes and merges that are handed out by a queue.
+//! Flush and merge orders that are sent to a queue.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,7 +13,7 @@ use neap_lambda::compact::OrderQueue;
 use neap_schema::DatabaseId;
 use serde_json::{Value, json};
 
-/// A queue that refuses some requests first.
+/// An SQS server that rejects the first requests.
 struct Queue {
     url: String,
     taken: Arc<Mutex<Vec<(String, Value)>>>,
@@ -73,7 +73,7 @@ fn order() -> Event {
 }
 
 #[tokio::test]
-async fn an_order_is_sent_signed_and_again_where_the_queue_does_not_answer() {
+async fn an_order_is_signed_and_sent_again_after_a_server_error() {
     let queue = Queue::start(1, StatusCode::INTERNAL_SERVER_ERROR).await;
     queue.client().dispatch(order()).await.unwrap();
     let databases = [7, 9].map(DatabaseId::new).to_vec();
@@ -98,7 +98,7 @@ async fn an_order_is_sent_signed_and_again_where_the_queue_does_not_answer() {
 }
 
 #[tokio::test]
-async fn an_order_that_the_queue_refuses_is_not_sent_again() {
+async fn an_order_that_the_queue_rejects_is_not_sent_again() {
     let queue = Queue::start(9, StatusCode::FORBIDDEN).await;
     let refused = queue.client().dispatch(order()).await.unwrap_err();
     assert!(refused.contains("403"), "{refused}");

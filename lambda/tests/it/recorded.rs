@@ -1,4 +1,4 @@
-//! Events of every source as AWS documents them, with values of our own, and what is answered.
+//! Checks the responses to events of every source. The events have the form that AWS documents, with our own values.
 
 use neap_lambda::{
     compact::CompactProgram, engine::EngineProgram, query::QueryProgram, write::WriteProgram,
@@ -9,7 +9,7 @@ use crate::instance::{Instance, Place, recorded};
 
 const OPEN: &[&str] = &["--without-auth"];
 
-/// What differs from run to run.
+/// Headers whose values differ between runs.
 const VARYING: [&str; 4] = [
     "cluster-uuid",
     "x-neap-request-id",
@@ -38,7 +38,7 @@ async fn check(instance: &Instance, names: &[&str]) {
     }
 }
 
-/// A directory into which all recorded writes were written.
+/// Returns a directory that contains all recorded writes.
 async fn written() -> Place {
     let place = Place::new();
     let writes = place.open::<WriteProgram>(OPEN);
@@ -56,7 +56,7 @@ async fn written() -> Place {
 }
 
 #[tokio::test]
-async fn writes_are_answered_as_each_source_takes_it() {
+async fn write_responses_have_the_form_of_their_source() {
     let place = Place::new();
     let writes = place.open::<WriteProgram>(OPEN);
     check(
@@ -84,7 +84,7 @@ async fn writes_are_answered_as_each_source_takes_it() {
 }
 
 #[tokio::test]
-async fn queries_are_answered_as_each_source_takes_it() {
+async fn query_responses_have_the_form_of_their_source() {
     let place = written().await;
     let queries = place.open::<QueryProgram>(OPEN);
     check(
@@ -110,7 +110,7 @@ async fn queries_are_answered_as_each_source_takes_it() {
 }
 
 #[tokio::test]
-async fn who_has_no_token_is_refused_by_every_source() {
+async fn requests_without_a_token_are_rejected_for_every_source() {
     let place = Place::new();
     let writes = place.open::<WriteProgram>(&[]);
     for name in [
@@ -129,7 +129,7 @@ async fn who_has_no_token_is_refused_by_every_source() {
 }
 
 #[tokio::test]
-async fn schedules_and_queues_make_the_compact_function_work() {
+async fn the_compact_function_handles_schedules_and_queues() {
     let place = written().await;
     let compact = place.open::<CompactProgram>(&[]);
     check(
@@ -147,7 +147,7 @@ async fn schedules_and_queues_make_the_compact_function_work() {
 }
 
 #[tokio::test]
-async fn notifications_and_schedules_are_dealt_with_where_no_trigger_is() {
+async fn notifications_and_schedules_succeed_without_triggers() {
     let place = written().await;
     let engine = place.open::<EngineProgram>(OPEN);
     check(
@@ -165,7 +165,7 @@ async fn notifications_and_schedules_are_dealt_with_where_no_trigger_is() {
 }
 
 #[tokio::test]
-async fn an_event_of_somebody_else_is_a_failure_and_no_answer() {
+async fn an_event_for_another_function_fails() {
     let place = Place::new();
     let left = crate::instance::LONG;
     let writes = place.open::<WriteProgram>(OPEN);

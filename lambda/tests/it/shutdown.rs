@@ -1,4 +1,4 @@
-//! What becomes of events when Lambda ends an instance.
+//! Checks the responses to events in flight when Lambda ends an instance.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 const WRITE: &str = env!("CARGO_BIN_EXE_neap-lambda-write");
 const QUERY: &str = env!("CARGO_BIN_EXE_neap-lambda-query");
 
-/// By then an event that was handed out has arrived.
+/// Time after which a delivered event has arrived in the function.
 const BEGUN: Duration = Duration::from_millis(50);
 
 fn write(row: usize) -> Value {
@@ -29,19 +29,19 @@ fn select(sql: &str) -> Value {
     request("GET", "/api/v3/query_sql", &query, "")
 }
 
-/// The variables of a function that has its store in a directory.
+/// Returns the variables of a function whose store is a directory.
 fn directory(path: &str) -> Vec<(&str, &str)> {
     vec![("NEAP_OBJECT_STORE", "file"), ("NEAP_DATA_DIR", path)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_that_wait_for_others_are_put_when_the_instance_ends() {
+async fn batched_writes_are_flushed_when_the_instance_ends() {
     let place = Place::new();
     let path = place.path("").display().to_string();
     let mut variables = directory(&path);
     variables.extend([
         ("AWS_LAMBDA_MAX_CONCURRENCY", "4"),
-        // Longer than events have to end.
+        // Longer than events may take during shutdown.
         ("NEAP_WAL_FLUSH_INTERVAL", "400ms"),
     ]);
     let writes = Process::start(WRITE, &variables).await;
@@ -66,7 +66,7 @@ async fn writes_that_wait_for_others_are_put_when_the_instance_ends() {
     );
 }
 
-/// Asserts that it is not known what became of a request.
+/// Asserts that a response reports an aborted request.
 fn assert_given_up(said: &Value) {
     assert_eq!(said["statusCode"], 503, "{said}");
     assert_eq!(said["headers"]["retry-after"], "1", "{said}");
@@ -116,7 +116,7 @@ async fn a_query_that_computes_is_answered_when_the_instance_ends() {
     let queries = Process::start(QUERY, &directory(&path)).await;
     let sql = "SELECT sum(a.v*b.v-c.v) AS s FROM t a, t b, t c";
     let answering = queries.send(&select(sql)).await;
-    // It takes longer to come to an end, and less to begin.
+    // The query takes less than 1 s to start, and much longer to finish.
     pass(Duration::from_secs(1)).await;
     queries.terminate();
     assert_given_up(&answering.said().await.expect("it is answered").unwrap());
@@ -134,7 +134,7 @@ async fn an_idle_instance_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_extension_that_is_not_registered_holds_up_no_event_for_long() {
+async fn a_failed_extension_registration_does_not_block_events() {
     let place = Place::new();
     let path = place.path("").display().to_string();
     let writes = Process::start_without_extensions(WRITE, &directory(&path)).await;

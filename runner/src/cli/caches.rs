@@ -13,7 +13,7 @@ use crate::console::Console;
 const LAST: &str = "/api/v3/configure/last_cache";
 const DISTINCT: &str = "/api/v3/configure/distinct_cache";
 
-/// The table that a cache is of.
+/// The table of a cache.
 #[derive(Debug, Args)]
 struct TableArgs {
     #[command(flatten)]
@@ -101,9 +101,9 @@ pub(super) struct DeleteCacheArgs {
 /// A kind of cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CacheKind {
-    /// Of last values.
+    /// Last value cache.
     Last,
-    /// Of distinct values.
+    /// Distinct value cache.
     Distinct,
 }
 
@@ -132,7 +132,7 @@ struct CreateDistinctCache<'a> {
     max_age: u64,
 }
 
-/// A span of time as the whole seconds that a server is told.
+/// Parses a duration into whole seconds, the unit of the server's API.
 fn parse_seconds(text: &str) -> Result<u64, ValueError> {
     parse_duration(text).map(|duration| duration.as_secs())
 }

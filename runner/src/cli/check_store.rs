@@ -1,4 +1,4 @@
-//! `neap check-store`: whether a store has what Neap needs.
+//! `neap check-store`: tests whether a store supports the operations that Neap needs.
 
 use clap::Args;
 use neap_bucket::{StoreConfig, World};
@@ -13,7 +13,7 @@ pub(super) struct CheckStoreArgs {
     store: StoreConfig,
 }
 
-/// Tries everything and tells what it found.
+/// Runs all checks and prints the report.
 ///
 /// # Errors
 ///

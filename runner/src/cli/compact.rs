@@ -1,5 +1,5 @@
-//! `neap compact`: does now, on the store itself and without a server, what a server does in the background:
-//! flushes, merges, fills caches, removes what has expired, and deletes what nothing needs.
+//! `neap compact`: runs the background work of a server now, directly on the store: flushes, merges, fills caches,
+//! removes expired data, and deletes unreferenced objects.
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
@@ -57,12 +57,12 @@ pub(super) struct CompactArgs {
     store: StoreConfig,
 }
 
-/// Works on what was asked for, and tells what was done.
+/// Processes the selected databases and prints a summary.
 ///
 /// # Errors
 ///
-/// The store can't be used, there is no such database, or something failed; then the rest is done all the
-/// same.
+/// The store can't be used, the database does not exist, or a step failed. After a failed step, the other databases are
+/// still processed.
 pub(super) async fn run(
     args: &CompactArgs,
     console: &mut Console,
@@ -99,7 +99,7 @@ pub(super) async fn run(
     }
 }
 
-/// Tells what was merged and deleted.
+/// Prints counts of merges and deletions.
 fn tell(report: &Report, is_dry_run: bool, console: &mut Console) -> Result<(), CommandError> {
     let Report {
         merges,
@@ -188,7 +188,7 @@ async fn compactor(
     Ok(parts.assemble(None))
 }
 
-/// Flushes databases until nothing is left that is old enough. The number of those that could not be flushed.
+/// Flushes databases until no segment is old enough. Returns the number of databases whose flush failed.
 async fn flush(
     compactor: &Compactor,
     databases: &[(DatabaseId, String)],
@@ -227,7 +227,7 @@ fn describe(flushed: &Flushed) -> Result<String, String> {
         } => Ok(format!(
             "{segments} segments are now {sections} sections with {rows} rows in {bytes} bytes"
         )),
-        // Others may work on the same store.
+        // Another process may work on the same store.
         Flushed::Nothing(reason @ (GaveUp::NothingToFlush | GaveUp::Overtaken)) => {
             Ok(reason.to_string())
         }

@@ -1,4 +1,4 @@
-//! The configuration file: options under their names, in TOML.
+//! Reads the configuration file: TOML with options under their names.
 //!
 //! ```toml
 //! bucket = "metrics"              # an option of any command that has one of this name
@@ -12,8 +12,8 @@
 //! host = "https://neap.example.org"
 //! ```
 //!
-//! What a flag or a variable says goes before. A file with an unknown name or a value that its option does not
-//! take is refused as a whole, with the line of each mistake.
+//! Flags and environment variables take precedence. A file with an unknown name or an invalid value is refused as a
+//! whole; the error lists every mistake with its line.
 
 mod check;
 mod value;
@@ -31,19 +31,19 @@ use toml::de::{DeTable, DeValue};
 pub(super) use self::check::{ConfigCommand, run};
 use super::{Environment, environment::CLIENT_FLAGS};
 
-/// The name of the file in the folders where it is looked for.
+/// File name in the searched folders.
 const FILE: &str = "neap.toml";
-/// The variable that names another file.
+/// Environment variable that names another file.
 const VARIABLE: &str = "NEAP_CONFIG";
-/// The folder of the machine's configuration.
+/// Folder of the system-wide configuration.
 const OF_MACHINE: &str = "/etc/neap";
-/// A file that is larger is none.
+/// Maximum size of a configuration file: 1 MiB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Flags that are no options of a file: what they do belongs to one call.
+/// Flags that a file can't set, because they apply to a single call.
 const NOT_IN_FILES: [&str; 4] = ["config", "help", "help-all", "version"];
 
-/// Why a configuration can't be used.
+/// Error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
@@ -54,15 +54,15 @@ pub enum ConfigError {
         /// The cause.
         error: io::Error,
     },
-    /// There are mistakes in it, one in each line of the text.
+    /// The file has mistakes, listed one per line.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// The part of a file in which an option stands.
+/// A section of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Section {
-    /// Before all sections.
+    /// Before the first section header.
     Top,
     /// `[serve]`
     Serve,
@@ -89,16 +89,16 @@ impl Section {
     }
 }
 
-/// What a file says of an option.
+/// The value of an option in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// The values, as they would stand on the command line.
+    /// The values, as command-line arguments.
     pub(super) values: Vec<String>,
     /// The line in the file, from 1.
     pub(super) line: usize,
 }
 
-/// A configuration file without mistakes.
+/// A valid configuration file.
 #[derive(Clone, Default)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
@@ -106,14 +106,14 @@ pub(super) struct ConfigFile {
 }
 
 impl fmt::Debug for ConfigFile {
-    /// Names only: values may be secret.
+    /// Shows names only, because values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.settings.keys()).finish()
     }
 }
 
 impl ConfigFile {
-    /// What the file says of an option of a command.
+    /// Returns the file's value of an option of a command.
     pub(super) fn get(&self, command: &str, flag: &str) -> Option<&Setting> {
         let own = match command {
             "serve" => Some(Section::Serve),
@@ -125,7 +125,7 @@ impl ConfigFile {
         found.next()
     }
 
-    /// Reads a file's text. `definition` is the command line, which knows the options.
+    /// Parses the file's text. `definition` is the command line, which declares the options.
     fn parse(path: &Path, text: &str, definition: &Command) -> Result<Self, ConfigError> {
         let mut reader = Reader {
             text,
@@ -153,7 +153,7 @@ impl ConfigFile {
     }
 }
 
-/// The options that a file may set, by name.
+/// Options that a file may set, by name.
 struct Options {
     of_serve: BTreeMap<String, Arg>,
     of_clients: BTreeMap<String, Arg>,
@@ -181,7 +181,7 @@ impl Options {
     }
 }
 
-/// The flags of a command by name.
+/// Returns the flags of a command by name.
 fn flags_of(definition: &Command, command: &str) -> BTreeMap<String, Arg> {
     let command = definition.find_subcommand(command);
     let args = command.into_iter().flat_map(Command::get_arguments);
@@ -190,7 +190,7 @@ fn flags_of(definition: &Command, command: &str) -> BTreeMap<String, Arg> {
         .collect()
 }
 
-/// The reading of one file.
+/// Parser state for one file.
 struct Reader<'a> {
     text: &'a str,
     options: Options,
@@ -206,7 +206,7 @@ impl Reader<'_> {
 
     fn mistake(&mut self, at: usize, text: impl fmt::Display) {
         let line = self.line_of(at);
-        // One line for one mistake.
+        // One line per mistake.
         let text = text.to_string().replace('\n', " ");
         self.mistakes.push((line, text));
     }
@@ -252,7 +252,7 @@ impl Reader<'_> {
     }
 }
 
-/// The file that a command line names with `--config`.
+/// Returns the file named with `--config`.
 pub(super) fn named_in(args: &[OsString]) -> Option<PathBuf> {
     let mut args = args.iter().take_while(|arg| *arg != "--");
     while let Some(arg) = args.next() {
@@ -267,11 +267,11 @@ pub(super) fn named_in(args: &[OsString]) -> Option<PathBuf> {
     None
 }
 
-/// Reads the file that is named, or else the first one that there is of those that are looked for.
+/// Reads the named file, or else the first existing file of the search path.
 ///
 /// # Errors
 ///
-/// A named file is not there, or the file has mistakes.
+/// The named file does not exist, or the file has mistakes.
 pub(super) fn find(
     named: Option<PathBuf>,
     environment: &Environment,
@@ -327,7 +327,7 @@ fn usual_places(environment: &Environment) -> Vec<PathBuf> {
     folders.map(|folder| folder.join(FILE)).collect()
 }
 
-/// Whether an option is a switch, which is on or off.
+/// Returns whether an option is a boolean switch.
 fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }

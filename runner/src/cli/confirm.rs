@@ -1,9 +1,9 @@
-//! Questions that have to be answered with yes.
+//! Confirmation prompts.
 
 use super::CommandError;
 use crate::console::Console;
 
-/// Asks whether something is to be deleted.
+/// Asks for confirmation of a deletion.
 ///
 /// # Errors
 ///
@@ -13,7 +13,7 @@ pub(super) fn deletion(name: &str, console: &mut Console) -> Result<(), CommandE
     ask(&question, &["yes", "y"], console)
 }
 
-/// Asks whether the operator token is to be replaced.
+/// Asks for confirmation of the regeneration of the operator token.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ mod tests {
     use crate::console::testing::console;
 
     #[test]
-    fn only_yes_is_yes() {
+    fn only_yes_confirms() {
         for (answer, deletes, regenerates) in [
             ("yes\n", true, true),
             ("Y\r\n", true, false),

@@ -4,10 +4,10 @@
 //!   tail -> manifests -> data, objects of caches -> database catalogs -> root catalog
 //! ```
 //!
-//! In this order the copy shows a moment of the source: what a flush takes out of the tail after it was copied is
-//! in the manifest that is copied later, what a manifest names is there when data is listed later, and catalogs
-//! are as new as the data. What the source deletes before it was copied is told of by the check that follows;
-//! another run begins with newer manifests. The root catalog comes last, so that a part of a copy is no cluster.
+//! This order makes the copy consistent. Segments that a flush removes from the tail after they were copied are in the
+//! manifest, which is copied later. Objects that a manifest names exist when data is listed later, and the catalogs are
+//! at least as new as the data. The check that follows reports objects that the source deleted before they were copied;
+//! another run starts with newer manifests. The root catalog comes last, so that an incomplete copy is not a cluster.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +22,19 @@ use neap_manifest::Manifest;
 use neap_schema::DatabaseId;
 use tokio::sync::Semaphore;
 
-/// Objects that are copied at once.
+/// Number of concurrent copies.
 const OBJECTS_AT_ONCE: usize = 16;
 
-/// The most memory for objects under way, in units; a larger object is copied alone.
+/// Maximum memory for objects in flight, in units of [`UNIT_BYTES`]; a larger object is copied alone.
 const UNITS: u32 = 256;
 
-/// A unit of memory.
+/// Bytes per unit of memory (1 MiB).
 const UNIT_BYTES: u64 = 1 << 20;
 
-/// The most pages of one listing, whatever is on them.
+/// Maximum number of pages of one listing.
 const MAX_PAGES: usize = 1_000_000;
 
-/// Why a cluster could not be copied.
+/// Error of a cluster copy.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// A store did not answer.
@@ -43,13 +43,13 @@ pub enum CopyError {
     /// The source's root catalog or a manifest can't be read.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// There is something else already.
+    /// The destination holds another cluster.
     #[error("there is another cluster, {cluster}")]
     OtherCluster {
-        /// The cluster in the place to copy to.
+        /// The cluster at the destination.
         cluster: String,
     },
-    /// The copy has been written to.
+    /// The destination was written to after an earlier copy.
     #[error(
         "'{key}' of the copy is newer than what is to be copied: the copy was used as a cluster"
     )]
@@ -57,10 +57,10 @@ pub enum CopyError {
         /// The object.
         key: Key,
     },
-    /// A listing has no end.
+    /// A listing exceeds the page limit.
     #[error("the listing of '{0}' has no end")]
     Endless(String),
-    /// The process ends.
+    /// The process is stopping.
     #[error("the copy was broken off")]
     BrokenOff,
 }
@@ -74,18 +74,18 @@ impl From<RegisterError> for CopyError {
     }
 }
 
-/// What was copied.
+/// Counts of a finished copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Copied {
-    /// The number of objects.
+    /// Number of copied objects.
     pub(super) objects: u64,
-    /// Their bytes.
+    /// Size of the copied objects in bytes.
     pub(super) bytes: u64,
-    /// Objects that never change and were there with the same size.
+    /// Immutable objects that already existed with the same size.
     pub(super) kept: u64,
 }
 
-/// A copy of a cluster.
+/// Copies a cluster from one bucket to another.
 #[derive(Debug)]
 pub(super) struct Copier<'a> {
     pub(super) from: &'a Bucket,
@@ -94,11 +94,11 @@ pub(super) struct Copier<'a> {
 }
 
 impl Copier<'_> {
-    /// Copies everything that is not there yet.
+    /// Copies everything that is missing at the destination.
     ///
     /// # Errors
     ///
-    /// A store does not answer, or there is another cluster or a newer copy.
+    /// A store does not answer, or the destination holds another cluster or a newer copy.
     pub(super) async fn run(&self) -> Result<Copied, CopyError> {
         self.check_root().await?;
         let mut copied = Copied::default();
@@ -117,7 +117,7 @@ impl Copier<'_> {
         Ok(copied)
     }
 
-    /// Refuses a place with another cluster, or with a copy that has gone its own way.
+    /// Refuses a destination with another cluster, or with a copy that has diverged.
     async fn check_root(&self) -> Result<(), CopyError> {
         let source: Versioned<RootCatalog> = self.read(self.from, Key::RootCatalog).await?;
         let there: Versioned<RootCatalog> = self.read(self.to, Key::RootCatalog).await?;
@@ -145,7 +145,7 @@ impl Copier<'_> {
         self.copy_all(segments, copied).await
     }
 
-    /// Copies manifests, and gives the databases that have one.
+    /// Copies manifests and returns the databases that have one.
     async fn copy_manifests(&self, copied: &mut Copied) -> Result<Vec<DatabaseId>, CopyError> {
         self.progress.set_message("manifests");
         let is_manifest = |key: &Key| matches!(key, Key::Manifest(_));
@@ -164,7 +164,7 @@ impl Copier<'_> {
         Ok(databases)
     }
 
-    /// Copies sections, bundles and pages that are not there with the same size.
+    /// Copies sections, bundles and pages that don't exist at the destination with the same size.
     async fn copy_data(&self, database: DatabaseId, copied: &mut Copied) -> Result<(), CopyError> {
         self.progress.set_message(format!("database {database}"));
         let prefix = Key::data_prefix(database);
@@ -175,7 +175,7 @@ impl Copier<'_> {
         self.copy_all(wanted, copied).await
     }
 
-    /// Copies the objects of caches that the copy of the manifest names. One that is gone by now is not missed.
+    /// Copies the cache objects that the copied manifest names. A missing object is not an error.
     async fn copy_caches(
         &self,
         database: DatabaseId,
@@ -195,7 +195,7 @@ impl Copier<'_> {
         self.copy_all(wanted, copied).await
     }
 
-    /// Copies objects. One that is gone was not needed any more, or is missed by the check.
+    /// Copies objects. A missing object was unreferenced, or else the check that follows reports it.
     async fn copy_all(
         &self,
         objects: BTreeMap<Key, u64>,
@@ -232,7 +232,7 @@ impl Copier<'_> {
     }
 }
 
-/// Leaves those that are not there with the same size. They never change.
+/// Retains the keys that don't exist at the destination with the same size. The objects are immutable.
 fn retain_missing(
     wanted: &mut BTreeMap<Key, u64>,
     there: &BTreeMap<Key, u64>,
@@ -243,7 +243,7 @@ fn retain_missing(
     copied.kept += (all - wanted.len()) as u64;
 }
 
-/// The prefix of the registers of all databases.
+/// Prefix of the registers of all databases.
 const DATABASES_PREFIX: &str = "db/";
 
 fn check_not_ahead<T>(
@@ -257,7 +257,7 @@ fn check_not_ahead<T>(
     }
 }
 
-/// The keys below a prefix that are wanted, with the sizes of their objects.
+/// Lists the keys below a prefix that pass the filter, with object sizes.
 async fn keys(
     bucket: &Bucket,
     prefix: &str,

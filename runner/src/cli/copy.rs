@@ -1,4 +1,4 @@
-//! `neap copy`: a backup of a cluster, on the store itself.
+//! `neap copy`: copies a cluster as a backup, directly on the store.
 
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,11 @@ pub(super) struct CopyArgs {
     store: StoreConfig,
 }
 
-/// Copies a cluster that may be in use, then checks the copy quickly.
+/// Copies a cluster, which may be in use, then runs a quick check on the copy.
 ///
 /// # Errors
 ///
-/// A store can't be used, the other place holds something else, or the copy is not whole.
+/// A store can't be used, the destination holds something else, or the copy is incomplete.
 pub(super) async fn run(
     args: &CopyArgs,
     console: &mut Console,
@@ -81,7 +81,7 @@ pub(super) async fn run(
     }
 }
 
-/// The store that a text names, reached as `like` is.
+/// Parses the destination; its connection settings are those of `like`.
 fn destination(text: &str, like: &StoreConfig) -> Result<StoreConfig, String> {
     let (scheme, place) = text.split_once("://").unwrap_or(("file", text));
     let kind = match scheme {

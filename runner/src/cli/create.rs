@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{client::ClientError, console::Console};
 
-/// What to create.
+/// The subcommands of `neap create`.
 #[derive(Debug, Subcommand)]
 pub(super) enum CreateCommand {
     /// Create a database. A write to a database that is not there creates it, too.
@@ -108,7 +108,7 @@ struct CreateTable<'a> {
     retention_period: Option<&'a str>,
 }
 
-/// The types of fields.
+/// The field types.
 const FIELD_TYPES: [&str; 5] = ["utf8", "int64", "uint64", "float64", "bool"];
 
 fn parse_field(text: &str) -> Result<Field, String> {
@@ -128,12 +128,12 @@ fn parse_field(text: &str) -> Result<Field, String> {
     }
 }
 
-/// Durations are the server's to interpret; this refuses what it would refuse.
+/// Validates a duration. The server interprets it; this refuses the same values.
 fn check_duration(text: &str) -> Result<String, ValueError> {
     parse_duration(text).map(|_| text.to_owned())
 }
 
-/// Creates what was asked for.
+/// Executes `neap create`.
 ///
 /// # Errors
 ///

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::console::Console;
 
-/// What to delete.
+/// The subcommands of `neap delete`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DeleteCommand {
     /// Delete a database.
@@ -38,7 +38,7 @@ pub(super) enum DeleteCommand {
     FileIndex(file_index::DeleteFileIndexArgs),
 }
 
-/// How to delete.
+/// Options of all deletions.
 #[derive(Debug, Args)]
 struct DeletionArgs {
     /// When the data goes for good: `now`, `never`, `default`, or a time such as 2027-01-01T00:00:00Z.
@@ -51,7 +51,7 @@ struct DeletionArgs {
     yes: bool,
 }
 
-/// A time, which is the server's to interpret, or a word in any case.
+/// Parses a time, which the server interprets, or a keyword in any case.
 fn parse_when(text: &str) -> Result<String, Infallible> {
     let word = text.to_lowercase();
     Ok(match word.as_str() {
@@ -154,7 +154,7 @@ async fn delete_rows(args: &DeleteRowsArgs, console: &mut Console) -> Result<(),
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Deletes what was named, if the answer is yes.
+/// Executes `neap delete` after a confirmation.
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
-//! Where options come from beside the command line: environment variables, a `.env` file, a configuration file.
+//! Sources of option values besides the command line: environment variables, a `.env` file, a configuration file.
 //!
-//! An option's value is, in this order: its flag, `NEAP_<NAME>`, the variable of another system that it
-//! stands for (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, what the configuration file says, its default.
-//! A variable of the process goes before the same one in `.env`. The values are given to the parser as defaults, so the process's own
-//! environment is never changed.
+//! The value of an option is the first of these that is set: its flag, `NEAP_<NAME>`, the variable of another system
+//! for the same setting (such as `AWS_ACCESS_KEY_ID`), `INFLUXDB3_<NAME>`, the configuration file, its default. A
+//! variable of the process takes precedence over the same variable in `.env`. The values are passed to the parser as
+//! defaults, so the process's own environment is never changed.
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
@@ -14,7 +14,7 @@ use clap::{
 
 use super::config::ConfigFile;
 
-/// Flags whose variables have names of their own in InfluxDB 3, beside those made from the flag.
+/// Flags whose InfluxDB 3 variables have other names than the one made from the flag.
 const OTHER_NAMES: [(&str, &str); 10] = [
     ("cluster-id", "ENTERPRISE_CLUSTER_ID"),
     ("data-dir", "DB_DIR"),
@@ -28,13 +28,13 @@ const OTHER_NAMES: [(&str, &str); 10] = [
     ("write-host", "WRITE_HOST_URL"),
 ];
 
-/// Flags with further variables, which the AWS SDK has.
+/// Flags with additional variables of the AWS SDK.
 const AWS_NAMES: [(&str, &[&str]); 2] = [
     ("aws-default-region", &["AWS_REGION"]),
     ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
 ];
 
-/// The flags of client commands that variables can set: how to reach a server, not what to do there.
+/// Flags of client commands that variables can set: connection settings only, no arguments of the command.
 pub(super) const CLIENT_FLAGS: [&str; 7] = [
     "database",
     "host",
@@ -45,30 +45,30 @@ pub(super) const CLIENT_FLAGS: [&str; 7] = [
     "write-host",
 ];
 
-/// The heading of the flags that say where a store is, which variables can set for every command.
+/// Help heading of the flags that locate a store; variables can set these for every command.
 const STORE_HEADING: &str = "Object store";
 
-/// The commands all of whose options variables can set.
+/// Commands for which variables can set every option.
 const STORE_COMMANDS: [&str; 4] = ["serve", "compact", "check-store", "object-store-check"];
 
-/// Names and values of environment variables, and what a configuration file says.
+/// Environment variables and the configuration file.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     config: Option<Arc<ConfigFile>>,
 }
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The variable of this name.
+    /// The environment variable with this name.
     Variable(String),
-    /// The line of the configuration file.
+    /// The configuration file, at this line.
     File(usize),
 }
 
 impl std::fmt::Debug for Environment {
-    /// Names only: values may be secret.
+    /// Shows names only, because values may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
@@ -85,7 +85,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 }
 
 impl Environment {
-    /// The variables of this process, and behind them those of a `.env` file in the working directory.
+    /// Returns the variables of this process, plus those of a `.env` file in the working directory.
     ///
     /// # Errors
     ///
@@ -111,25 +111,25 @@ impl Environment {
         self
     }
 
-    /// With a configuration file behind the variables.
+    /// Adds a configuration file, with lower precedence than the variables.
     #[must_use]
     pub(super) fn with_config(mut self, file: Option<ConfigFile>) -> Self {
         self.config = file.map(Arc::new);
         self
     }
 
-    /// The configuration file, if there is one.
+    /// Returns the configuration file, if any.
     pub(super) fn config(&self) -> Option<&ConfigFile> {
         self.config.as_deref()
     }
 
-    /// The value of a variable, unless it is empty.
+    /// Returns the value of a variable; `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(name)?;
         (!value.is_empty()).then_some(value.as_str())
     }
 
-    /// The command with what the variables say as defaults of its options, and their names in its help.
+    /// Returns the command with the variables' values as defaults of its options, and the variables' names in its help.
     pub fn apply(&self, command: Command) -> Command {
         let name = command.get_name().to_owned();
         let all_flags = STORE_COMMANDS.contains(&name.as_str());
@@ -148,7 +148,7 @@ impl Environment {
             .mut_subcommands(|subcommand| self.apply(subcommand))
     }
 
-    /// What is set of a flag of a command, and where.
+    /// Returns the values of a flag of a command and their source.
     pub(super) fn find(
         &self,
         arg: &Arg,
@@ -173,7 +173,7 @@ impl Environment {
     fn apply_to_flag(&self, arg: Arg, flag: &str, command: &str) -> Arg {
         let names = names_of(flag, arg.get_env().and_then(|name| name.to_str()));
         let found = self.find(&arg, flag, command);
-        // The parser must not look up variables itself: it knows no `.env`, and another order.
+        // The parser must not look up variables itself, because it ignores `.env` and uses another precedence.
         let arg = with_names_in_help(arg, &names).env(Resettable::Reset);
         let Some((values, _)) = found else {
             return arg;
@@ -181,21 +181,21 @@ impl Environment {
         if matches!(arg.get_action(), ArgAction::SetTrue) {
             return arg.default_value(values.concat());
         }
-        // A value may be a secret, which help must not show.
+        // Hide the value in help, because it may be a secret.
         arg.required(false)
             .default_values(values)
             .hide_default_value(true)
     }
 }
 
-/// Whether a variable that stands for a switch turns it on.
+/// Returns whether the value of a switch's variable turns the switch on.
 fn is_on(value: &str) -> bool {
     let value = value.to_lowercase();
     !matches!(value.as_str(), "0" | "f" | "false" | "n" | "no" | "off")
 }
 
-/// The variables that can set a flag, the first one that is set counts. `declared` is one that the flag has of
-/// itself.
+/// Returns the variables that can set a flag, in order of precedence. `declared` is the variable that the flag itself
+/// declares.
 fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
     let usual = flag.to_uppercase().replace('-', "_");
     let other = OTHER_NAMES.iter().find(|(name, _)| *name == flag);
@@ -206,7 +206,7 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
             .map(|suffix| format!("{prefix}{suffix}"))
             .collect::<Vec<_>>()
     };
-    // Clients are told of servers under the names that they have for InfluxDB 3.
+    // Client flags have the variable names of InfluxDB 3 as well.
     let mut names = match CLIENT_FLAGS.contains(&flag) {
         true => named("NEAP_", [other, Some(&usual)]),
         false => named("NEAP_", [Some(&usual), other]),
@@ -220,7 +220,7 @@ fn names_of(flag: &str, declared: Option<&str>) -> Vec<String> {
     names
 }
 
-/// Tells in the help of a flag which variables can set it: the first of our own, and the first of others.
+/// Appends the variables to the help of a flag: the first `NEAP_` name and the first other name.
 fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
     let own = names.first().cloned().unwrap_or_default();
     let other = names.iter().find(|name| !name.starts_with("NEAP_"));
@@ -234,7 +234,7 @@ fn with_names_in_help(arg: Arg, names: &[String]) -> Arg {
         .long_help(Resettable::from(long))
 }
 
-/// A line of a `.env` file: `NAME=value`, perhaps after `export`, the value perhaps in quotes.
+/// Parses a line of a `.env` file: `NAME=value`, optionally after `export`, with an optionally quoted value.
 fn parse_assignment(line: &str) -> Option<(&str, String)> {
     let line = line.trim();
     if line.starts_with('#') {
@@ -254,7 +254,7 @@ fn parse_value(text: &str) -> String {
             return value.to_owned();
         }
     }
-    // A comment behind a value begins with a space, so that `#` may be part of a password.
+    // A comment after a value begins with a space, because `#` may be part of a password.
     let end = text.find(" #").unwrap_or(text.len());
     text.get(..end).unwrap_or(text).trim_end().to_owned()
 }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_own_variables_before_those_of_influxdb() {
+    fn flags_override_neap_variables_which_override_influxdb_variables() {
         let all: Environment = [
             ("NEAP_NODE_ID", "own"),
             ("INFLUXDB3_NODE_IDENTIFIER_PREFIX", "theirs"),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_tell_client_commands_how_to_reach_a_server_and_nothing_else() {
+    fn variables_set_only_connection_options_of_client_commands() {
         let variables = [
             ("NEAP_AUTH_TOKEN", "secret"),
             ("NEAP_FILE", "x"),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_of_another_system_stands_between() {
+    fn third_party_variables_rank_between_neap_and_influxdb_variables() {
         let names = names_of("aws-endpoint", Some("AWS_ENDPOINT"));
         let expected = [
             "NEAP_AWS_ENDPOINT",
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_adds_what_the_process_does_not_set() {
+    fn a_file_does_not_override_process_variables() {
         let process: Environment = [("A", "process")].into_iter().collect();
         let text = "# comment\nA=file\nexport B = two words # why\n\nC=\"a # b\" # c\nD='#'\nE=p#w\nF=\nnonsense\n";
         let environment = process.with_file(text);

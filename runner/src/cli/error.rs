@@ -1,4 +1,4 @@
-//! Why a command failed.
+//! Errors of commands.
 
 use std::{io, path::Path};
 
@@ -16,13 +16,13 @@ use crate::{
     stores::StoresError,
 };
 
-/// The failure of a command, shown as `<Command> command failed: <error>`.
+/// Error of a command, shown as `<Command> command failed: <error>`.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// A request failed.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Not everything was written.
+    /// An upload was incomplete.
     #[error(transparent)]
     Upload(#[from] UploadError),
     /// A file can't be read or written.
@@ -39,50 +39,51 @@ pub enum CommandError {
     /// The input can't be read.
     #[error("cannot read the input: {0}")]
     Input(io::Error),
-    /// Nothing was given to work on.
+    /// The input is missing.
     #[error("no {0} given: pass it as an argument, in a file with --file, or to standard input")]
     NothingGiven(&'static str),
-    /// The command line lacks what only some uses of a command can do without.
+    /// The command line lacks an option that only some uses of the command need.
     #[error("{0}")]
     Usage(clap::Error),
-    /// Several arguments where there is one.
+    /// Several arguments were passed instead of one quoted text.
     #[error("more than one argument: put the {what} in quotes: {command}")]
     NotQuoted {
-        /// The text that the arguments are pieces of.
+        /// The kind of text.
         what: &'static str,
         /// The command with the text in quotes.
         command: String,
     },
-    /// A question was not answered with yes.
+    /// The user did not confirm.
     #[error("Cannot proceed without confirmation")]
     NotConfirmed,
-    /// A Parquet file would go to a terminal.
+    /// The output is a terminal and the format is Parquet.
     #[error("a Parquet file is not for a terminal: write it to a file with --output")]
     ParquetToTerminal,
     /// A token could not be created.
     #[error("Failed to create token, error: {0}")]
     TokenNotCreated(Box<Self>),
-    /// The answer to the creation of a token has none. It is not shown, since it may hold one elsewhere.
+    /// The response to a token creation contains no token. The response is not shown, because it may contain a token
+    /// elsewhere.
     #[error("the server's answer has no token")]
     NoToken,
-    /// A folder is no Python package, so it can't be a plugin.
+    /// A folder is not a Python package, so it can't be a plugin.
     #[error("the folder '{path}' is no plugin: it has no __init__.py")]
     NotAPlugin {
         /// The folder.
         path: String,
     },
-    /// The files of a plugin are more than a server takes at once.
+    /// The files of a plugin exceed the size limit of one request.
     #[error("the plugin is too large: its files have more than {limit} bytes together")]
     PluginTooLarge {
-        /// The most bytes that they may have.
+        /// Maximum total size in bytes.
         limit: u64,
     },
-    /// There is no such system table.
+    /// The system table does not exist.
     #[error("system table '{name}' not found, there are: {}", tables.join(", "))]
     NoSystemTable {
-        /// The name that was given.
+        /// The requested name.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         tables: Vec<String>,
     },
     /// The server can't be started.
@@ -100,58 +101,58 @@ pub enum CommandError {
     /// A database can't be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// What was dropped would be deleted while queries read it.
+    /// The time-travel period is too short: dropped data would be deleted while queries read it.
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
-    /// The version that was asked for can't be read any more.
+    /// The requested version is no longer available.
     #[error("the data as of then are gone{}", oldest_text(oldest.as_deref()))]
     VersionGone {
-        /// The time of the oldest version that can be read.
+        /// Time of the oldest readable version.
         oldest: Option<String>,
     },
-    /// The check was broken off.
+    /// The check could not be completed.
     #[error(transparent)]
     Fsck(#[from] FsckError),
-    /// There is damage; what it is was told before.
+    /// The check found damage, which was already printed.
     #[error("{errors} errors were found")]
     Damaged {
-        /// How many findings are errors.
+        /// Number of findings that are errors.
         errors: u64,
     },
     /// The cluster could not be copied.
     #[error("the copy is not complete: {0}")]
     Copy(#[from] CopyError),
-    /// The place to copy to is none.
+    /// The copy destination is invalid.
     #[error("--to: {0}")]
     Destination(String),
-    /// The source removed something before it was copied; what it is was told before.
+    /// The source deleted an object before it was copied; the findings were already printed.
     #[error("the copy is not whole, {errors} errors were found: run the command again")]
     CopyNotWhole {
-        /// How many findings are errors.
+        /// Number of findings that are errors.
         errors: u64,
     },
-    /// Nobody has used the store.
+    /// The store holds no cluster.
     #[error("there is no database cluster in {0}")]
     NoCluster(String),
-    /// There is no such database.
+    /// The database does not exist.
     #[error("database not found: {0}")]
     NoDatabase(String),
     /// Compaction failed.
     #[error(transparent)]
     Compact(#[from] CompactError),
-    /// Compaction failed in places; why was told before.
+    /// Some compaction steps failed; the reasons were already printed.
     #[error("{failed} failures, told above")]
     NotFlushed {
-        /// How many.
+        /// Number of failures.
         failed: usize,
     },
     /// The configuration has mistakes.
     #[error("mistakes in the configuration:\n{0}")]
     Config(#[from] ConfigError),
-    /// No thread can be started.
+    /// The runtime can't be started.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// A table is there already.
+    /// The table already exists.
     #[error("table '{database}.{table}' already exists")]
     TableExists {
         /// The database.
@@ -162,7 +163,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// The error of a file.
+    /// Creates the error of a file operation.
     pub(super) fn of_file(path: &Path, error: io::Error) -> Self {
         Self::File {
             path: path.display().to_string(),
@@ -170,14 +171,14 @@ impl CommandError {
         }
     }
 
-    /// What might help, for a line of its own behind the error.
+    /// Returns a hint to print on a separate line after the error.
     pub(super) fn hint(&self) -> Option<&'static str> {
         (self.refusal()? == StatusCode::UNAUTHORIZED).then_some(
             "The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN",
         )
     }
 
-    /// The status of the server's refusal, if it is one.
+    /// Returns the HTTP status if the server refused the request.
     fn refusal(&self) -> Option<StatusCode> {
         match self {
             Self::Client(ClientError::Refused { status, .. })

@@ -1,10 +1,10 @@
-//! Examples in the help of each command.
+//! Examples for the help of each command.
 
 use std::fmt::Write;
 
 use clap::Command;
 
-/// The words of a command and how it is used, without `neap`.
+/// Each command with its example command lines, without `neap`.
 const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "serve",
@@ -239,7 +239,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The command with examples behind the help of each command that does something.
+/// Appends examples to the help of each command that can be executed.
 pub(super) fn add(command: Command) -> Command {
     command.mut_subcommands(|subcommand| {
         let path = subcommand.get_name().to_owned();
@@ -261,7 +261,7 @@ fn add_below(command: Command, path: &str) -> Command {
     })
 }
 
-/// The examples of a command.
+/// Returns the examples of a command.
 fn of(path: &str) -> Option<&'static [&'static str]> {
     let found = EXAMPLES.iter().find(|(name, _)| *name == path);
     found.map(|(_, examples)| *examples)
@@ -283,7 +283,7 @@ pub(super) mod tests {
     use super::*;
     use crate::cli::{definition, tests::shell};
 
-    /// All commands that do something, as the words that name them.
+    /// Collects all executable commands, as the words that name them.
     pub(crate) fn leaves(command: &Command, path: &str, found: &mut Vec<String>) {
         for subcommand in command.get_subcommands() {
             let path = format!("{path} {}", subcommand.get_name());
@@ -309,7 +309,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn examples_are_understood_as_what_they_are_examples_of() {
+    fn examples_parse_as_their_command() {
         for (path, examples) in EXAMPLES {
             for example in *examples {
                 assert!(example.len() <= 100, "{example}");

@@ -1,4 +1,4 @@
-//! `neap create file_index` and `neap delete file_index`: columns that queries look rows up by.
+//! `neap create file_index` and `neap delete file_index`: manage the columns that file indexes cover.
 
 use clap::Args;
 use serde::Serialize;
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::console::Console;
 
-/// The path of InfluxDB 3 Enterprise, so that this works there, too.
+/// Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
 const FILE_INDEX: &str = "/api/v3/enterprise/configure/file_index";
 
-/// What an index is of.
+/// The table or database of an index.
 #[derive(Debug, Args)]
 struct IndexedArgs {
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl IndexedArgs {
         }
     }
 
-    /// How it is called in messages.
+    /// Returns the name for messages.
     fn name(&self) -> String {
         let database = &self.database.database;
         let table = self.table.as_ref();

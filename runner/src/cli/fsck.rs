@@ -1,4 +1,4 @@
-//! `neap fsck`: whether a bucket holds all that it should, on the store itself.
+//! `neap fsck`: checks the integrity of a bucket, directly on the store.
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -37,11 +37,11 @@ pub(super) struct FsckArgs {
     store: StoreConfig,
 }
 
-/// Checks what was asked for, and prints what was found.
+/// Runs the check and prints the report.
 ///
 /// # Errors
 ///
-/// The store can't be used, there is no such database, or there is damage.
+/// The store can't be used, the database does not exist, or the check finds damage.
 pub(super) async fn run(
     args: &FsckArgs,
     console: &mut Console,
@@ -74,7 +74,7 @@ pub(super) async fn run(
     }
 }
 
-/// Shows what is lost with the objects that were named, and sets them aside if that was asked for.
+/// Shows the data that is lost with the named objects, and quarantines them if requested.
 async fn quarantine(
     args: &FsckArgs,
     fsck: &Fsck,
@@ -89,7 +89,7 @@ async fn quarantine(
             all.extend(lost);
             continue;
         }
-        // A program reads it in the report.
+        // With `--json`, the report contains the lost data.
         for one in lost.iter().filter(|_| !args.json) {
             console.print(one).map_err(CommandError::Output)?;
         }
@@ -105,7 +105,7 @@ async fn quarantine(
     Ok(all)
 }
 
-/// Checks a bucket with a progress bar for whoever waits.
+/// Checks a bucket and shows a progress bar on a terminal.
 pub(super) async fn check(
     fsck: &Fsck,
     options: &FsckOptions,

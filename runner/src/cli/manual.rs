@@ -1,4 +1,4 @@
-//! `neap completions` and `neap man`: the command line for shells and for `man`.
+//! `neap completions` and `neap man`: generate shell completions and manual pages.
 
 use std::{fs, io::Write, path::PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) struct ManArgs {
     output: Option<PathBuf>,
 }
 
-/// Prints a script that teaches a shell to complete commands.
+/// Prints a completion script for a shell.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub(super) fn complete(
     console.out.write_all(&script).map_err(CommandError::Output)
 }
 
-/// Writes the manual's pages.
+/// Prints or writes the manual pages.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! The command line: what can be asked for, and what it does.
+//! The command line: its commands and options.
 //!
-//! An option's value comes from its flag, else from the [`Environment`], else it is a default. Each command has
-//! a module of its own. Most of them speak to a server over HTTP; `serve`, and what looks after a bucket, open the
-//! store themselves.
+//! The value of an option comes from its flag, else from the [`Environment`], else from its default. Each command has
+//! its own module. Most commands send requests to a server over HTTP; `serve` and the commands that maintain a bucket
+//! open the store themselves.
 
 mod caches;
 mod check_store;
@@ -52,13 +52,13 @@ use crate::{
     serve::{self, legacy},
 };
 
-/// The stack of a thread. Planning a long SQL statement recurses once per operator, and the query function
-/// refuses only statements with more than 5,000 of them. Memory that no call reaches is only reserved.
+/// Stack size of a thread. Planning a long SQL statement recurses once per operator, and the query function accepts
+/// statements with up to 5,000 operators. Unused stack memory is only reserved, not committed.
 const THREAD_STACK_BYTES: usize = 128 << 20;
 
-/// The exit status of a command that failed.
+/// Exit status of a failed command.
 const FAILED: u8 = 1;
-/// The exit status of a command line that can't be understood.
+/// Exit status of an invalid command line.
 const USAGE: u8 = 2;
 
 const AFTER_HELP: &str = "\
@@ -157,7 +157,7 @@ enum DebugCommand {
 }
 
 impl CliCommand {
-    /// The command's name in `<name> command failed`.
+    /// Returns the command's name for `<name> command failed`.
     fn name(&self) -> &'static str {
         match self {
             Self::Query(_) => "Query",
@@ -223,8 +223,8 @@ impl CliCommand {
     }
 }
 
-/// Does what a command line asks for, and gives the exit status: 0, 1 for a failure, 2 for a command line
-/// that can't be understood. `args` begin with the program's name.
+/// Runs a command line and returns the exit status: 0 for success, 1 for a failure, 2 for an invalid command line.
+/// `args` starts with the program's name.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     environment: &Environment,
@@ -241,7 +241,7 @@ pub fn run(
     let command_line = match (parse(args, environment), refused) {
         (Ok(command_line), None) => command_line,
         (Err(error), None) => return explain(&error, console),
-        // Help is there whatever the file says.
+        // Show help even if the configuration file is invalid.
         (Err(error), Some(_)) if is_asked_for(&error) => return explain(&error, console),
         (_, Some(error)) => {
             console.report(format_args!("the configuration can't be used:\n{error}"));
@@ -253,15 +253,15 @@ pub fn run(
         .map_err(CommandError::Runtime)
         .and_then(|runtime| {
             let command = command.run(environment, console, World::system());
-            // What a command changes on the store itself is said to be from here.
+            // Changes that a command makes directly on the store are attributed to the local origin.
             let outcome = runtime.block_on(origin::scope(Origin::local(), command));
-            // Whoever still reads the standard input would wait for its end.
+            // Don't wait for threads that are blocked reading the standard input.
             runtime.shutdown_background();
             outcome
         });
     match outcome {
         Ok(()) => 0,
-        // Whoever reads the result has seen enough of it, as `head` does.
+        // The reader closed the pipe early, as `head` does; this is not a failure.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(CommandError::Usage(error)) => explain(&error, console),
         Err(error) => {
@@ -275,7 +275,7 @@ pub fn run(
     }
 }
 
-/// The commands and their options, with examples.
+/// Builds the commands and their options, with examples.
 fn definition() -> clap::Command {
     examples::add(CommandLine::command())
 }
@@ -296,7 +296,7 @@ fn parse(
     CommandLine::from_arg_matches(&matches)
 }
 
-/// What `neap serve` would be told without any flag.
+/// Returns the options of `neap serve` without any flag.
 fn serve_args(environment: &Environment) -> Result<serve::ServeArgs, clap::Error> {
     match parse(["neap".into(), "serve".into()], environment)?.command {
         CliCommand::Serve(args) => Ok(*args),
@@ -304,7 +304,7 @@ fn serve_args(environment: &Environment) -> Result<serve::ServeArgs, clap::Error
     }
 }
 
-/// The arguments with `serve` where no command is named.
+/// Inserts `serve` into the arguments if they name no command.
 fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let mut at = 1;
     while let Some(flag) = args.get(at).and_then(|arg| arg.to_str())
@@ -337,7 +337,7 @@ fn is_asked_for(error: &clap::Error) -> bool {
     )
 }
 
-/// Prints what the parser has to say: help, the version, or what is wrong.
+/// Prints the parser's output: help, the version, or an error.
 fn explain(error: &clap::Error, console: &mut Console) -> u8 {
     let is_asked_for = is_asked_for(error);
     let has_colors = match is_asked_for {

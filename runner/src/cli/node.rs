@@ -1,21 +1,21 @@
-//! `neap stop node` and `neap remove node`: what scripts for InfluxDB 3 Enterprise call when a node goes.
+//! `neap stop node` and `neap remove node`: accepted for scripts written for InfluxDB 3 Enterprise.
 //!
-//! A node of InfluxDB 3 Enterprise has files of its own and a place in the catalog, and both have to be given up
-//! in an orderly way. Here everything that was acknowledged is in the store and belongs to no node.
+//! A node of InfluxDB 3 Enterprise owns files and an entry in the catalog, and both must be released in order. In Neap,
+//! all acknowledged data is in the store and belongs to no node.
 
 use clap::{Args, Subcommand};
 
 use super::{CommandError, options::ConnectionArgs};
 use crate::console::Console;
 
-/// What to stop.
+/// The subcommands of `neap stop`.
 #[derive(Debug, Subcommand)]
 pub(super) enum StopCommand {
     /// Tell what there is to do before a node ends: nothing.
     Node(StopNodeArgs),
 }
 
-/// What to remove.
+/// The subcommands of `neap remove`.
 #[derive(Debug, Subcommand)]
 pub(super) enum RemoveCommand {
     /// Tell what there is to do after a node has ended: nothing.
@@ -56,7 +56,7 @@ pub(super) struct RemoveNodeArgs {
     _connection: ConnectionArgs,
 }
 
-/// Tells that there is nothing to stop.
+/// Prints that a node needs no stopping.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub(super) fn stop(command: &StopCommand, console: &mut Console) -> Result<(), C
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Tells that there is nothing to remove.
+/// Prints that a node needs no removal.
 ///
 /// # Errors
 ///

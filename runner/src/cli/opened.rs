@@ -1,4 +1,4 @@
-//! A cluster that a command works on without a server.
+//! Opens a cluster for commands that work without a server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use neap_schema::DatabaseId;
 use super::CommandError;
 use crate::stores::Stores;
 
-/// The catalogs and manifests of a cluster.
+/// An open cluster: its catalogs and manifests.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) catalog: Arc<Catalog>,
@@ -19,7 +19,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens a cluster that is there. Nothing is written.
+    /// Opens an existing cluster, read-only.
     ///
     /// # Errors
     ///
@@ -36,11 +36,11 @@ impl Opened {
         })
     }
 
-    /// The database of a name; one that is deleted, by the name that it has since then.
+    /// Returns the database with a name; a deleted database has the name that the deletion gave it.
     ///
     /// # Errors
     ///
-    /// There is no such database, or the catalog can't be read.
+    /// The database does not exist, or the catalog can't be read.
     pub(super) async fn database(&self, name: &str) -> Result<DatabaseId, CommandError> {
         let root = self.catalog.root(Duration::ZERO).await?.value;
         let found = find(&root, name).map(|(id, _)| id);
@@ -48,7 +48,7 @@ impl Opened {
     }
 }
 
-/// Refuses a store that nobody has used: it was hardly the one that was meant.
+/// Refuses an unused store, because it is most likely not the intended one.
 pub(super) async fn check_used(stores: &Stores) -> Result<(), CommandError> {
     let root = stores.bucket.get(&Key::RootCatalog, GetOptions::default());
     match root.await.map_err(crate::stores::StoresError::Store)?.value {
@@ -64,14 +64,14 @@ fn find<'a>(root: &'a RootCatalog, name: &str) -> Option<(DatabaseId, &'a Databa
     Some((id, root.databases().get(&id)?))
 }
 
-/// A time as people and requests write it.
+/// Formats a time as RFC 3339.
 pub(super) fn time_text(time: StoreTime) -> String {
     DateTime::from_timestamp_micros(time.micros())
         .unwrap_or_default()
         .to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// A time (RFC 3339), which is the last stamp of its microsecond, or a stamp.
+/// Parses a stamp, or a time (RFC 3339), which means the last stamp of its microsecond.
 pub(super) fn parse_as_of(text: &str) -> Result<Stamp, String> {
     if let Ok(stamp) = text.parse() {
         return Ok(stamp);

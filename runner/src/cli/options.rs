@@ -1,4 +1,4 @@
-//! Options that several commands share.
+//! Options shared by several commands.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::client::{Client, ClientError, Connection, Token};
 
-/// How to reach a server.
+/// Connection options.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
@@ -29,7 +29,7 @@ pub(super) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// A client of the server, or of another one with the same token.
+    /// Creates a client of the server, or of another server with the same token.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl ConnectionArgs {
     }
 }
 
-/// The database that a command is about.
+/// The database option.
 #[derive(Clone, Debug, Args)]
 pub(super) struct DatabaseArgs {
     /// The name of the database.
@@ -52,7 +52,7 @@ pub(super) struct DatabaseArgs {
     pub(super) database: String,
 }
 
-/// The forms of a result.
+/// Output formats of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// A table for people.
@@ -69,7 +69,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format's name in requests.
+    /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Pretty => "pretty",
@@ -81,7 +81,7 @@ impl Format {
     }
 }
 
-/// An address; without a scheme it is taken for one of plain HTTP.
+/// Parses an address; without a scheme it means plain HTTP.
 pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     let text = match text.contains("://") {
         true => text.to_owned(),
@@ -94,7 +94,7 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A key and what it stands for: `threshold=90`.
+/// Parses a key and its value: `threshold=90`.
 pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {

@@ -1,4 +1,4 @@
-//! Where the result of a query goes: to the console as it comes, or into a file.
+//! Writes the result of a query to the console, streaming, or into a file.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use reqwest::Response;
 use super::{CommandError, options::Format};
 use crate::{client::Client, console::Console, terminal::Controls};
 
-/// The form of a list and where it goes.
+/// Output options of commands that print a list.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OutputArgs {
     /// The form of the list.
@@ -25,7 +25,7 @@ pub(super) struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// Refuses to print what a terminal can't show.
+    /// Refuses to print a binary format to a terminal.
     ///
     /// # Errors
     ///
@@ -34,11 +34,11 @@ impl OutputArgs {
         check(self.format, self.output.as_deref(), console)
     }
 
-    /// Prints a list, or puts it into the file.
+    /// Prints a list, or writes it into the file.
     ///
     /// # Errors
     ///
-    /// As [`deliver`].
+    /// See [`deliver`].
     pub(super) async fn deliver(
         &self,
         client: &Client,
@@ -56,7 +56,7 @@ impl OutputArgs {
     }
 }
 
-/// Refuses to print what a terminal can't show.
+/// Refuses to print a binary format to a terminal.
 ///
 /// # Errors
 ///
@@ -72,11 +72,11 @@ pub(super) fn check(
     }
 }
 
-/// Prints a result, or puts it into a file.
+/// Prints a result, or writes it into a file.
 ///
 /// # Errors
 ///
-/// The answer breaks off, or can't be printed or stored.
+/// The response is interrupted, or can't be printed or stored.
 pub(super) async fn deliver(
     client: &Client,
     response: Response,
@@ -88,19 +88,19 @@ pub(super) async fn deliver(
         return print(client, response, format, console).await;
     };
     let failed = |error| CommandError::of_file(path, error);
-    // Only now: a query that fails leaves an older result as it is.
+    // Create the file only now, so that a failed query leaves an older result unchanged.
     let mut file = File::create(path).map_err(failed)?;
     copy(client, response, &mut file, failed).await.map(drop)
 }
 
-/// Prints a result, with a line break at its end unless it is binary.
+/// Prints a result, and adds a final line break unless it is binary.
 async fn print(
     client: &Client,
     response: Response,
     format: Format,
     console: &mut Console,
 ) -> Result<(), CommandError> {
-    // JSON too: it escapes neither DEL nor the characters of C1.
+    // Filter JSON as well, because it escapes neither DEL nor C1 characters.
     let mut controls = Controls::new(console.out_is_terminal && format != Format::Parquet);
     let mut out = controls.over(&mut console.out);
     let last = copy(client, response, &mut out, CommandError::Output).await?;
@@ -110,7 +110,7 @@ async fn print(
     console.out.flush().map_err(CommandError::Output)
 }
 
-/// Copies an answer as it comes, and gives its last byte.
+/// Streams a response and returns its last byte.
 async fn copy(
     client: &Client,
     mut response: Response,

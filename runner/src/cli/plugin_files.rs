@@ -1,4 +1,4 @@
-//! Plugins that are here and go to a server: a Python file, or a folder with a package.
+//! Reads local plugins for an upload: a Python file, or a folder with a package.
 
 use std::{
     fs,
@@ -10,30 +10,30 @@ use serde::Serialize;
 
 use super::CommandError;
 
-/// The file that makes a folder a package.
+/// The file that marks a folder as a package.
 const PACKAGE_FILE: &str = "__init__.py";
-/// A folder that Python itself makes.
+/// The folder in which Python caches bytecode.
 const CACHE_FOLDER: &str = "__pycache__";
-/// The most bytes of the files of a plugin, which a server takes in one request.
+/// Maximum total size of a plugin's files in bytes, because a server accepts them in one request.
 const MAX_PLUGIN_BYTES: u64 = 8 << 20;
 
-/// A plugin that was read.
+/// A plugin read from disk.
 #[derive(Debug)]
 pub(super) struct LocalPlugin {
-    /// The name of the file or the folder.
+    /// Name of the file or the folder.
     pub(super) name: String,
-    /// It is a folder.
+    /// Whether the plugin is a folder.
     pub(super) is_package: bool,
-    /// The one file, or all Python files of the folder and those in it, by path.
+    /// The single file, or all Python files in the folder and its subfolders, sorted by path.
     pub(super) files: Vec<PluginFile>,
 }
 
-/// A file of a plugin, as servers are sent it.
+/// A plugin file as sent to the server.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct PluginFile {
-    /// Its path below the folder, with `/` between the parts.
+    /// Path below the folder, with `/` as separator.
     pub(super) relative_path: String,
-    /// Its text.
+    /// Content of the file.
     pub(super) content: String,
 }
 
@@ -42,7 +42,7 @@ impl LocalPlugin {
     ///
     /// # Errors
     ///
-    /// It can't be read, is too large, or is a folder but no package.
+    /// The plugin can't be read, is too large, or is a folder that is not a package.
     pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let failed = |error| CommandError::of_file(path, error);
         let is_package = path.metadata().map_err(failed)?.is_dir();

@@ -1,4 +1,4 @@
-//! `neap test` and `neap install`: trying plugins, and the packages that they need.
+//! `neap test` and `neap install`: test plugins and install their packages.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ const TEST_SCHEDULE: &str = "/api/v3/plugin_test/schedule";
 const INSTALL_PACKAGES: &str = "/api/v3/configure/plugin_environment/install_packages";
 const INSTALL_REQUIREMENTS: &str = "/api/v3/configure/plugin_environment/install_requirements";
 
-/// What to test.
+/// The subcommands of `neap test`.
 #[derive(Debug, Subcommand)]
 pub(super) enum TestCommand {
     /// Run a plugin for writes on some line protocol. Nothing is written.
@@ -31,14 +31,14 @@ pub(super) enum TestCommand {
     Schedule(TestScheduleArgs),
 }
 
-/// What to install.
+/// The subcommands of `neap install`.
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallCommand {
     /// Install Python packages for the plugins of a server.
     Package(InstallPackageArgs),
 }
 
-/// The plugin and how it is run.
+/// Options of a plugin test.
 #[derive(Debug, Args)]
 struct PluginArgs {
     /// The plugin's path below the server's plugin folder.
@@ -117,7 +117,8 @@ pub(super) struct InstallPackageArgs {
     connection: ConnectionArgs,
 }
 
-/// What `influxdb3 install package` takes as well, though the server that installs was told it at its start.
+/// Options that `influxdb3 install package` accepts; here they have no effect, because the installing server has these
+/// settings.
 #[derive(Debug, Args)]
 struct ServerEnvironmentArgs {
     #[arg(long, hide = true)]
@@ -131,7 +132,7 @@ struct ServerEnvironmentArgs {
 }
 
 impl ServerEnvironmentArgs {
-    /// The one line about those that were given; `None` if there are none.
+    /// Returns one line that names the given options; `None` if there are none.
     fn warning(&self) -> Option<String> {
         let given = [
             (&self.plugin_dir, "--plugin-dir"),
@@ -166,7 +167,7 @@ struct TestSchedule<'a> {
     input_arguments: Option<BTreeMap<&'a str, &'a str>>,
 }
 
-/// What a plugin did, in the order in which it is printed.
+/// The actions of a plugin, in print order.
 #[derive(Deserialize, Serialize)]
 struct Tested {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +179,7 @@ struct Tested {
     other: BTreeMap<String, Value>,
 }
 
-/// Has the server run a plugin, and prints what it did. That the plugin failed is part of this.
+/// Runs a plugin on the server and prints its actions, including an error of the plugin.
 ///
 /// # Errors
 ///
@@ -221,7 +222,7 @@ fn read(path: &Path) -> Result<String, CommandError> {
     std::fs::read_to_string(path).map_err(|error| CommandError::of_file(path, error))
 }
 
-/// Has the server install packages.
+/// Installs packages on the server.
 ///
 /// # Errors
 ///

@@ -1,5 +1,4 @@
-//! `neap query`: SQL or InfluxQL from an argument, a file or the standard input, or from somebody who sits at a
-//! terminal.
+//! `neap query`: runs SQL or InfluxQL from an argument, a file or the standard input, or interactively on a terminal.
 
 use std::path::PathBuf;
 
@@ -61,7 +60,7 @@ pub(super) struct QueryArgs {
     connection: ConnectionArgs,
 }
 
-/// Runs the query and prints its result, or puts it into a file; or runs the shell.
+/// Runs the query and prints its result or writes it into a file; without a query on a terminal, runs the shell.
 ///
 /// # Errors
 ///
@@ -110,7 +109,7 @@ async fn run_shell(
         Format::Json => Form::Json,
         Format::Jsonl => Form::Jsonl,
         Format::Csv => Form::Csv,
-        // One file holds one result, so there must be a query for it.
+        // A Parquet file holds one result, so a query is required.
         Format::Parquet => return Err(CommandError::NothingGiven("query")),
     };
     let settings = Settings {
@@ -126,7 +125,7 @@ async fn run_shell(
     shell::run(client, settings, output, has_colors, console, world).await
 }
 
-/// The error of the parser for an option that only the shell can do without.
+/// Creates the parser's error for a missing option that only the shell does not require.
 fn no_database() -> CommandError {
     let command = QueryArgs::augment_args(Command::new("neap query"));
     let mut command = command.mut_arg("database", |option| option.required(true));

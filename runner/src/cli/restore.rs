@@ -1,6 +1,6 @@
-//! `neap restore`: an earlier version of a database as a new database, on the store itself.
+//! `neap restore`: creates a new database from an earlier version of a database, directly on the store.
 //!
-//! Nothing is copied: the new database begins with the objects of the other one, which keeps them for it.
+//! Nothing is copied: the new database references the objects of the source database, which retains them.
 
 use clap::Args;
 use neap_bucket::{Stamp, StoreConfig, World};
@@ -38,11 +38,11 @@ pub(super) struct RestoreArgs {
     store: StoreConfig,
 }
 
-/// Restores a database, and tells what is in the new one.
+/// Restores a database and prints a summary of the new one.
 ///
 /// # Errors
 ///
-/// There is no such database or version, the new name is taken, or the store can't be used.
+/// The database or version does not exist, the new name is taken, or the store can't be used.
 pub(super) async fn run(
     args: &RestoreArgs,
     console: &mut Console,

@@ -1,4 +1,4 @@
-//! Small results that a command makes itself, in the forms that results of queries have.
+//! Renders small results that a command produces itself, in the formats of query results.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::options::Format;
 
-/// The forms of a small result.
+/// Output formats of a small result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
     /// A table for people.
@@ -32,7 +32,7 @@ impl From<RowFormat> for Format {
     }
 }
 
-/// Rows of the same columns.
+/// Rows with the same columns.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) columns: &'static [&'static str],
@@ -40,7 +40,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The rows in a form, without a line break at the end.
+    /// Renders the rows, without a final line break.
     pub(super) fn render(&self, format: RowFormat) -> String {
         match format {
             RowFormat::Pretty => self.pretty(),
@@ -61,7 +61,7 @@ impl Rows {
         }
     }
 
-    /// A JSON object of each row, its columns in their order, without what is null.
+    /// Returns a JSON object for each row, with the columns in order and without null values.
     fn objects(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|row| {
             let named = self.columns.iter().zip(row);
@@ -121,7 +121,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// A field of CSV, in quotes where it needs them.
+/// Quotes a CSV field if necessary.
 fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn people_get_a_table() {
+    fn the_pretty_format_is_a_table() {
         insta::assert_snapshot!(rows().render(RowFormat::Pretty), @r#"
         +--------+----+
         | name   | n  |
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_what_they_ask_for() {
+    fn the_machine_formats_are_json_json_lines_and_csv() {
         insta::assert_snapshot!(rows().render(RowFormat::Json), @r#"[{"name":"a, \"b\"","n":10},{"name":"é"}]"#);
         insta::assert_snapshot!(rows().render(RowFormat::Jsonl), @r#"
         {"name":"a, \"b\"","n":10}

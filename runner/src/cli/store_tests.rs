@@ -1,4 +1,4 @@
-//! Tests of the commands that work on a store itself, each on a directory with a cluster from the past.
+//! Tests of the commands that work directly on a store; each uses a directory with a cluster created in 2025.
 
 use std::{
     path::Path,
@@ -29,7 +29,7 @@ use tower::ServiceExt;
 
 use super::{CopyError, FAILED, copier::Copier, environment::Environment, tests::run_with};
 
-/// A clock of the year 2025 that can be set forward.
+/// A clock that starts in 2025 and can be advanced.
 #[derive(Debug)]
 struct PastClock {
     now: SystemClock,
@@ -59,7 +59,7 @@ impl Clock for PastClock {
     }
 }
 
-/// A cluster with one database, `db`.
+/// A test cluster with one database, `db`.
 struct Cluster {
     clock: Arc<PastClock>,
     store: Arc<dyn Store>,
@@ -99,7 +99,7 @@ impl Cluster {
         let rules = Rules::new(Margins::LOCAL);
         let catalog = Arc::new(Catalog::new(bucket.clone(), Margins::LOCAL, None));
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
-        // A command that looked at the store has set its clock to the present.
+        // A command that read the store has set its clock to the present.
         let limits = FlushLimits {
             trust_store_clock: true,
             ..FlushLimits::default()
@@ -145,7 +145,7 @@ impl Cluster {
         assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
     }
 
-    /// Two versions, and a segment in the tail.
+    /// Creates two versions and a segment in the tail.
     async fn fill(&self) {
         for value in 1..=2 {
             self.write(&format!("cpu,host=a usage={value} {value}"))
@@ -155,7 +155,7 @@ impl Cluster {
         self.write("cpu,host=b usage=3 3").await;
     }
 
-    /// The keys of a class.
+    /// Lists the keys of a class.
     async fn keys(&self, class: KeyClass) -> Vec<String> {
         let request = ListRequest {
             prefix: "",
@@ -168,7 +168,7 @@ impl Cluster {
     }
 }
 
-/// A directory with a filled cluster.
+/// Creates a directory with a filled cluster.
 fn filled() -> (tempfile::TempDir, Cluster) {
     let folder = tempfile::tempdir().unwrap();
     let cluster = super::runtime().unwrap().block_on(async {
@@ -186,13 +186,13 @@ fn run_on(folder: &Path, args: &[&str]) -> (u8, String, String) {
     run_with(&args, &Environment::default(), "")
 }
 
-/// Text with the path of a folder left out.
+/// Replaces the path of a folder in a text.
 fn without(text: &str, folder: &Path) -> String {
     text.replace(folder.to_str().unwrap(), "<folder>")
 }
 
 #[test]
-fn a_whole_store_is_checked_and_damage_is_a_failure() {
+fn fsck_passes_an_intact_store_and_fails_on_damage() {
     let (folder, cluster) = filled();
     let (status, out, err) = run_on(folder.path(), &["fsck", "--full"]);
     assert_eq!((status, err.as_str()), (0, ""));
@@ -219,7 +219,7 @@ fn a_whole_store_is_checked_and_damage_is_a_failure() {
 }
 
 #[test]
-fn a_store_that_nobody_used_is_not_made_a_cluster() {
+fn commands_do_not_create_a_cluster_in_an_unused_store() {
     let folder = tempfile::tempdir().unwrap();
     for args in [
         vec!["show", "versions", "-d", "db"],
@@ -274,7 +274,7 @@ fn versions_are_shown_and_restored_without_copying() {
     ];
     let (status, out, err) = run_on(folder.path(), &now);
     assert_eq!(status, 0, "{err}");
-    // The third version is the one that pins the first.
+    // The third version is the one that pins the first version.
     assert!(out.contains("version 3, 2 sections"), "{out}");
     insta::assert_snapshot!(err, @"Later writes are not in it: `neap compact` makes a version with them");
     let (status, out, _) = run_on(folder.path(), &["fsck", "--full"]);
@@ -293,7 +293,7 @@ fn versions_are_shown_and_restored_without_copying() {
 }
 
 #[test]
-fn a_copy_is_whole_and_brought_up_to_date_by_the_next_one() {
+fn a_copy_is_complete_and_the_next_copy_updates_it() {
     let (folder, cluster) = filled();
     let backups = tempfile::tempdir().unwrap();
     let backup = backups.path().join("backup");
@@ -371,7 +371,7 @@ fn caches_are_filled_and_their_objects_are_copied() {
 }
 
 #[test]
-fn what_the_source_lacks_is_told_after_the_copy() {
+fn objects_missing_in_the_source_are_reported_after_the_copy() {
     let (folder, cluster) = filled();
     let data = super::runtime()
         .unwrap()
@@ -396,7 +396,7 @@ fn what_the_source_lacks_is_told_after_the_copy() {
     );
 }
 
-/// A store that remembers the classes of what is put, in order.
+/// A store that records the key classes of puts, in order.
 #[derive(Debug)]
 struct Recording {
     inner: Arc<dyn Store>,
@@ -441,7 +441,7 @@ async fn copied(from: &Cluster, to: &Cluster) -> Result<Vec<KeyClass>, CopyError
 }
 
 #[tokio::test]
-async fn objects_are_copied_in_the_order_that_makes_a_copy_of_a_moment() {
+async fn objects_are_copied_in_an_order_that_keeps_the_copy_consistent() {
     let (from, to) = (Cluster::in_memory(), Cluster::in_memory());
     from.fill().await;
     let mut order = copied(&from, &to).await.unwrap();

@@ -1,30 +1,30 @@
-//! The text that a command works on: an argument, files, or the standard input.
+//! Reads the input text of a command from an argument, files, or the standard input.
 
 use std::{fs::File, io::Read, path::PathBuf};
 
 use crate::{cli::CommandError, client::Source, console::Console};
 
-/// The file name that stands for the standard input.
+/// File name for the standard input.
 const STANDARD_INPUT: &str = "-";
-/// The longest query.
+/// Maximum size of a query in bytes.
 const MAX_QUERY_BYTES: u64 = 16 * 1024 * 1024;
-/// The longest text that a message repeats.
+/// Maximum size in bytes of a text repeated in a message.
 const MAX_SHOWN_BYTES: usize = 200;
 
-/// Where a command's text is to come from.
+/// Sources of a command's input text.
 pub(super) struct Given<'a> {
-    /// What the text is, for messages.
+    /// Kind of text, for messages.
     pub what: &'static str,
     /// The command line up to the text, for messages.
     pub command: &'a str,
-    /// The arguments; a text with spaces that was not quoted is several.
+    /// The arguments; an unquoted text with spaces consists of several.
     pub arguments: &'a [String],
     /// The files.
     pub files: &'a [PathBuf],
 }
 
 impl Given<'_> {
-    /// The sources, and how many bytes they have together if that is known.
+    /// Opens the sources and returns their total size in bytes, if known.
     pub(super) fn open(
         &self,
         console: &mut Console,
@@ -46,7 +46,7 @@ impl Given<'_> {
             }
         }
         if self.files.is_empty() {
-            // A person who is asked for nothing would wait for nothing.
+            // Don't wait for input on a terminal without a prompt.
             if console.input_is_terminal {
                 return Err(CommandError::NothingGiven(self.what));
             }
@@ -78,7 +78,7 @@ impl Given<'_> {
         Ok((sources, total))
     }
 
-    /// All of the text.
+    /// Reads the whole text.
     pub(super) fn read(&self, console: &mut Console) -> Result<String, CommandError> {
         let mut text = String::new();
         for source in self.open(console)?.0 {
@@ -100,7 +100,7 @@ impl Given<'_> {
     }
 }
 
-/// A text as one argument for a shell; a placeholder for one that would fill the terminal.
+/// Quotes a text as one shell argument; returns a placeholder for a text that would fill the terminal.
 fn quoted(text: &str) -> String {
     match text.len() > MAX_SHOWN_BYTES {
         true => "'...'".to_owned(),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_goes_before_files_before_the_input() {
+    fn arguments_take_precedence_over_files_and_files_over_standard_input() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("q.sql");
         std::fs::write(&path, "SELECT 2").unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told() {
+    fn missing_or_unquoted_input_is_an_error() {
         insta::assert_snapshot!(read(&["SELECT", "1"], &[], "").unwrap_err(), @"more than one argument: put the query in quotes: neap query --database db 'SELECT 1'");
         insta::assert_snapshot!(read(&["SELECT", "'1'"], &[], "").unwrap_err(), @r"more than one argument: put the query in quotes: neap query --database db 'SELECT '\''1'\'''");
         let long = "a".repeat(MAX_SHOWN_BYTES);

@@ -1,4 +1,4 @@
-//! `neap create token` and `neap delete token`: who may do what.
+//! `neap create token` and `neap delete token`: manage access tokens.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 const ADMIN: &str = "/api/v3/configure/token/admin";
 const REGENERATE: &str = "/api/v3/configure/token/admin/regenerate";
 const NAMED_ADMIN: &str = "/api/v3/configure/token/named_admin";
-/// The path of InfluxDB 3 Enterprise, so that this works there, too.
+/// Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
 const RESOURCE: &str = "/api/v3/enterprise/configure/token";
 const TOKEN: &str = "/api/v3/configure/token";
 
@@ -90,7 +90,7 @@ pub(super) struct DeleteTokenArgs {
     connection: ConnectionArgs,
 }
 
-/// Forms in which a token is told.
+/// Output formats of a created token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TokenFormat {
     /// Text for people.
@@ -99,7 +99,7 @@ enum TokenFormat {
     Json,
 }
 
-/// A permission as requests have it. What the parts mean is the server's to judge.
+/// A permission in the form of requests. The server validates its parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Permission {
     resource_type: String,
@@ -115,7 +115,7 @@ struct NewToken<'a> {
     expiry_secs: Option<u64>,
 }
 
-/// Takes `TYPE:NAMES:ACTIONS` apart (InfluxDB 3 `create token --permission`).
+/// Parses `TYPE:NAMES:ACTIONS` (InfluxDB 3 `create token --permission`).
 fn parse_permission(text: &str) -> Result<Permission, String> {
     let parts: Vec<_> = text.split(':').collect();
     let [kind, names, actions] = parts[..] else {
@@ -139,7 +139,7 @@ fn parse_permission(text: &str) -> Result<Permission, String> {
     }
 }
 
-/// A span of at least a second, as servers count it.
+/// Parses a duration of at least one second, the unit of the server's API.
 fn parse_expiry(text: &str) -> Result<Duration, String> {
     let expiry = parse_duration(text).map_err(|error| error.to_string())?;
     match expiry.as_secs() {
@@ -148,7 +148,7 @@ fn parse_expiry(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Creates a token and tells it, this once.
+/// Creates a token and prints it. It can't be shown again.
 ///
 /// # Errors
 ///
@@ -174,7 +174,7 @@ pub(super) async fn create(
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Has the server create the token that was asked for.
+/// Creates the requested token on the server.
 async fn request(args: &CreateTokenArgs, console: &mut Console) -> Result<String, CommandError> {
     if args.regenerate && !args.yes {
         confirm::regeneration(console)?;
@@ -220,7 +220,7 @@ fn as_json(token: &str) -> String {
     format!("{:#}", json!({ "help_msg": help, "token": token }))
 }
 
-/// Deletes a token, if the answer is yes.
+/// Deletes a token after a confirmation.
 ///
 /// # Errors
 ///

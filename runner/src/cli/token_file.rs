@@ -1,4 +1,4 @@
-//! The file with an admin token that a server is started with (`neap serve --admin-token-file`).
+//! Writes the file with an admin token for `neap serve --admin-token-file`.
 
 use std::{
     fs::OpenOptions,
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::CommandError;
 
-/// Only the owner may read and write it.
+/// File mode: only the owner may read and write.
 const MODE: u32 = 0o600;
 
 /// The file's JSON (InfluxDB 3 `create token --admin --offline`).
@@ -31,7 +31,7 @@ struct TokenFile<'a> {
 ///
 /// # Errors
 ///
-/// The file is there already, or can't be written.
+/// The file already exists, or can't be written.
 pub(super) fn write(
     path: &Path,
     name: &str,
@@ -56,7 +56,7 @@ fn expires_at(expiry: Duration, world: &World) -> i64 {
 fn write_new(path: &Path, file: &TokenFile<'_>) -> io::Result<()> {
     let mut text = serde_json::to_string(file)?;
     text.push('\n');
-    // A token that may be in use is not replaced.
+    // Don't overwrite a token that may be in use.
     let mut options = OpenOptions::new();
     let mut out = options.write(true).create_new(true).mode(MODE).open(path)?;
     out.write_all(text.as_bytes())?;

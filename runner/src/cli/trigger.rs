@@ -1,4 +1,4 @@
-//! `neap create|update|delete|enable|disable trigger`: when a plugin runs.
+//! `neap create|update|delete|enable|disable trigger`: manage triggers, which run plugins.
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +19,9 @@ const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 const PLUGIN_FILES: &str = "/api/v3/plugins/files";
 const PLUGIN_DIRECTORY: &str = "/api/v3/plugins/directory";
 
-/// The forms of `--trigger-spec` (InfluxDB 3 `TriggerSpecificationDefinition::from_string_rep`).
+/// The prefixes of `--trigger-spec` (InfluxDB 3 `TriggerSpecificationDefinition::from_string_rep`).
 const SPECIFICATIONS: [&str; 4] = ["table:", "cron:", "every:", "request:"];
-/// The one that has no parameter.
+/// The specification without a parameter.
 const ALL_TABLES: &str = "all_tables";
 
 /// The options of `neap create trigger`.
@@ -115,14 +115,14 @@ pub(super) struct DeleteTriggerArgs {
     connection: ConnectionArgs,
 }
 
-/// What to enable.
+/// The subcommands of `neap enable`.
 #[derive(Debug, Subcommand)]
 pub(super) enum EnableCommand {
     /// Let a trigger run.
     Trigger(SwitchTriggerArgs),
 }
 
-/// What to disable.
+/// The subcommands of `neap disable`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DisableCommand {
     /// Let a trigger run no more.
@@ -143,7 +143,7 @@ pub(super) struct SwitchTriggerArgs {
     connection: ConnectionArgs,
 }
 
-/// What to do when a plugin fails.
+/// Reaction to a failed plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 enum ErrorBehavior {
@@ -177,7 +177,7 @@ struct Settings {
 #[derive(Serialize)]
 struct UploadedFile<'a> {
     plugin_name: &'a str,
-    /// The database of a trigger: others may have one of its name.
+    /// The database of the trigger, because trigger names are unique only within a database.
     #[serde(skip_serializing_if = "Option::is_none")]
     db: Option<&'a str>,
     content: &'a str,
@@ -190,7 +190,7 @@ struct UploadedFolder<'a> {
     files: &'a [PluginFile],
 }
 
-/// Specifications are the server's to interpret; this refuses what none is.
+/// Validates a specification's prefix. The server interprets the rest.
 fn parse_specification(text: &str) -> Result<String, String> {
     let mut parameters = SPECIFICATIONS
         .iter()
@@ -242,7 +242,7 @@ pub(super) async fn create(
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Copies a plugin to the server, and gives the name that it has there.
+/// Copies a plugin to the server and returns its name there.
 async fn upload(client: &Client, path: &Path) -> Result<String, CommandError> {
     let LocalPlugin {
         name,
@@ -273,7 +273,7 @@ pub(super) async fn update(args: &UpdateTriggerArgs) -> Result<String, CommandEr
     let name = &args.trigger_name;
     let plugin = LocalPlugin::read(&args.path)?;
     let client = args.connection.client(None)?;
-    // The server knows a plugin that is in use by the name of its trigger.
+    // The server identifies a plugin in use by the name of its trigger.
     if plugin.is_package {
         let body = UploadedFolder {
             plugin_name: name,
@@ -319,7 +319,7 @@ pub(super) async fn delete(
     console.print(text).map_err(CommandError::Output)
 }
 
-/// Enables what was named.
+/// Executes `neap enable`.
 ///
 /// # Errors
 ///
@@ -332,7 +332,7 @@ pub(super) async fn enable(
     switch(args, "enable", console).await
 }
 
-/// Disables what was named.
+/// Executes `neap disable`.
 ///
 /// # Errors
 ///
@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn specifications_say_when() {
+    fn specifications_are_validated() {
         for good in [
             "table:cpu",
             "all_tables",

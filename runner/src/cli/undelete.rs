@@ -1,4 +1,4 @@
-//! `neap undelete`: taking back the deletion of databases and tables.
+//! `neap undelete`: reverts the deletion of databases and tables.
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::console::Console;
 
-/// What to undelete.
+/// The subcommands of `neap undelete`.
 #[derive(Debug, Subcommand)]
 pub(super) enum UndeleteCommand {
     /// Take back the deletion of a database, until its data is deleted for good.
@@ -52,13 +52,13 @@ pub(super) struct UndeleteTableArgs {
     connection: ConnectionArgs,
 }
 
-/// What the server answers.
+/// The server's response.
 #[derive(Deserialize)]
 struct Undeleted {
     name: String,
 }
 
-/// Undeletes what was named, and tells the name that it has now.
+/// Executes `neap undelete` and prints the restored name.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `neap update`: how long databases and tables keep rows, how the writes of databases are ordered, and the plugins of
+//! `neap update`: changes the retention of databases and tables, the write order of databases, and the plugins of
 //! triggers.
 
 use clap::{Args, Subcommand};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::console::Console;
 
-/// What to update.
+/// The subcommands of `neap update`.
 #[derive(Debug, Subcommand)]
 pub(super) enum UpdateCommand {
     /// Change how long a database keeps rows, and how its writes are ordered.
@@ -24,7 +24,7 @@ pub(super) enum UpdateCommand {
     Trigger(trigger::UpdateTriggerArgs),
 }
 
-/// How long to keep rows.
+/// The retention option.
 #[derive(Clone, Debug, Args)]
 struct RetentionArgs {
     /// How long rows are kept: `7d`, `1 year`. `none`: nothing is set here, so that a table keeps them as long
@@ -33,11 +33,11 @@ struct RetentionArgs {
     retention_period: Retention,
 }
 
-/// How long rows are kept, as the server is told.
+/// A retention period in the server's syntax; `None` clears it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Retention(Option<String>);
 
-/// Durations are the server's to interpret; this refuses what it would refuse.
+/// Validates a duration. The server interprets it; this refuses the same values.
 fn parse_retention(text: &str) -> Result<Retention, ValueError> {
     match text {
         "none" => Ok(Retention(None)),
@@ -91,7 +91,7 @@ struct UpdateDatabase<'a> {
     order: Option<WriteOrder>,
 }
 
-/// Updates what was named.
+/// Executes `neap update`.
 ///
 /// # Errors
 ///
@@ -122,7 +122,7 @@ async fn update_database(args: &UpdateDatabaseArgs) -> Result<String, CommandErr
 }
 
 async fn update_table(args: &UpdateTableArgs) -> Result<String, CommandError> {
-    // The path of InfluxDB 3 Enterprise, so that this works there, too.
+    // Path of InfluxDB 3 Enterprise, so that the command works with its servers, too.
     const PATH: &str = "/api/v3/enterprise/configure/table/retention_period";
     let (db, table) = (&args.database.database, &args.name);
     let client = args.connection.client(None)?;

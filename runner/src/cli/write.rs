@@ -1,4 +1,4 @@
-//! `neap write`: line protocol from an argument, files or the standard input.
+//! `neap write`: writes line protocol from an argument, files or the standard input.
 
 use std::{borrow::Cow, path::PathBuf};
 
@@ -70,7 +70,7 @@ pub(super) struct WriteArgs {
     connection: ConnectionArgs,
 }
 
-/// Units of timestamps.
+/// Timestamp precisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Precision {
     /// Guessed from the size of each timestamp.
@@ -122,11 +122,11 @@ impl WriteArgs {
     }
 }
 
-/// Writes what was given.
+/// Executes `neap write`.
 ///
 /// # Errors
 ///
-/// Not everything was written.
+/// The upload is incomplete.
 pub(super) async fn run(
     args: &WriteArgs,
     console: &mut Console,
@@ -156,7 +156,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Arguments that are all whole lines, as one text. Others are pieces of a line that was not quoted, and stay apart.
+/// Joins the arguments into one text if each is a complete line. Otherwise they are pieces of an unquoted line and stay
+/// separate.
 fn joined(arguments: &[String]) -> Cow<'_, [String]> {
     let is_line = |argument: &String| argument.trim().contains(' ');
     match arguments.len() > 1 && arguments.iter().all(is_line) {

@@ -1,4 +1,4 @@
-//! Requests to a server's HTTP API.
+//! HTTP client of a server's API.
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::ClientError;
 
-/// A server that does not take a connection within this is not there.
+/// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait for the next bytes of an answer: longer than any query should take to begin.
+/// Timeout for the next bytes of a response: longer than any query should take to start.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// The most of an answer's text that is read at once: a refusal may tell of every line of a request.
+/// Maximum size of a response that is buffered: a refusal may list every line of a request.
 const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
-/// A token, which is never shown.
+/// A token. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -33,16 +33,16 @@ impl FromStr for Token {
     }
 }
 
-/// How to reach a server.
+/// Connection settings of a server.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its address.
+    /// The server's address.
     pub url: Url,
-    /// What it is shown as proof of identity.
+    /// Authentication token.
     pub token: Option<Token>,
     /// A PEM file with certificate authorities to trust beside those of the system.
     pub tls_ca: Option<PathBuf>,
-    /// Any certificate will do.
+    /// Accept any certificate.
     pub tls_no_verify: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has not connected yet.
+    /// Creates a client without connecting.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Client {
         Ok(Self { http, url })
     }
 
-    /// A request to a path below the server's address.
+    /// Builds a request to a path below the server's address.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.url.clone();
         let base = url.path().trim_end_matches('/').to_owned();
@@ -89,7 +89,7 @@ impl Client {
         self.http.request(method, url)
     }
 
-    /// Sends a request; an answer other than success is an error.
+    /// Sends a request; a response with an error status is an error.
     ///
     /// # Errors
     ///
@@ -123,11 +123,11 @@ impl Client {
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
 
-    /// The next bytes of an answer.
+    /// Returns the next bytes of a response.
     ///
     /// # Errors
     ///
-    /// The answer broke off.
+    /// The response was interrupted.
     pub async fn next_chunk(
         &self,
         response: &mut Response,
@@ -136,7 +136,7 @@ impl Client {
         chunk.map_err(|error| ClientError::of_request(&self.url, &error))
     }
 
-    /// Sends a request with a JSON body whose answer does not matter beyond its success.
+    /// Posts a JSON body and discards the response.
     ///
     /// # Errors
     ///
@@ -145,11 +145,11 @@ impl Client {
         self.send_json(Method::POST, path, body).await.map(drop)
     }
 
-    /// The same where the answer tells what was created; `None`: it was there already (204).
+    /// Posts a JSON body and returns the created resource; `None` if it already existed (status 204).
     ///
     /// # Errors
     ///
-    /// The request failed or was refused, or the answer is not what it should be.
+    /// The request failed or was refused, or the response can't be decoded.
     pub async fn create_json(
         &self,
         path: &str,
@@ -162,11 +162,11 @@ impl Client {
         self.read_json(response).await.map(Some)
     }
 
-    /// Sends a JSON body and gives the answer, which is JSON, too.
+    /// Sends a JSON body and returns the JSON response.
     ///
     /// # Errors
     ///
-    /// The request failed or was refused, or the answer is not what it should be.
+    /// The request failed or was refused, or the response can't be decoded.
     pub async fn ask_json<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -176,7 +176,7 @@ impl Client {
         self.read_json(response).await
     }
 
-    /// Sends an SQL query; the answer is to be in `format`, such as `csv`.
+    /// Sends an SQL query; the response is in `format`, such as `csv`.
     ///
     /// # Errors
     ///
@@ -192,11 +192,11 @@ impl Client {
             .await
     }
 
-    /// The same, with the rows as what they are made of.
+    /// Sends an SQL query and deserializes the rows.
     ///
     /// # Errors
     ///
-    /// The request failed or was refused, or the answer is not what it should be.
+    /// The request failed or was refused, or the response can't be decoded.
     pub async fn query_rows<T: DeserializeOwned>(
         &self,
         database: &str,
@@ -228,7 +228,7 @@ impl Client {
         self.send(request.body(body)).await
     }
 
-    /// Posts a path and query without a body; the answer does not matter beyond its success.
+    /// Posts a path and query without a body and discards the response.
     ///
     /// # Errors
     ///
@@ -238,11 +238,11 @@ impl Client {
         self.send(request).await.map(drop)
     }
 
-    /// The answer to a path and query, which is JSON.
+    /// Sends a request with a path and query and returns the JSON response.
     ///
     /// # Errors
     ///
-    /// The request failed or was refused, or the answer is not what it should be.
+    /// The request failed or was refused, or the response can't be decoded.
     pub async fn fetch_json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -261,7 +261,7 @@ impl Client {
         })
     }
 
-    /// Deletes what a path and a JSON body name.
+    /// Sends DELETE with a JSON body.
     ///
     /// # Errors
     ///
@@ -270,7 +270,7 @@ impl Client {
         self.send_json(Method::DELETE, path, body).await.map(drop)
     }
 
-    /// Deletes what a path and query name.
+    /// Sends DELETE with a path and query.
     ///
     /// # Errors
     ///
@@ -308,7 +308,7 @@ fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, ClientError> {
     })
 }
 
-/// Whether a proxy can't be on the way, whatever the environment says about proxies.
+/// Returns whether the URL is on this machine, so that proxy settings of the environment are ignored.
 fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_not_asked_for_this_machine() {
+    fn proxies_are_bypassed_for_this_machine() {
         for (address, expected) in [
             ("http://127.0.0.1:8181", true),
             ("http://localhost", true),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_named() {
+    async fn connection_errors_name_the_server() {
         let client = Client::new(&connection("http://127.0.0.1:9", None)).unwrap();
         let request = client.request(Method::GET, "/ping");
         let error = client.send(request).await.unwrap_err();

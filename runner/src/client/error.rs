@@ -1,23 +1,23 @@
-//! Why a request to a server failed.
+//! Errors of requests to a server.
 
 use std::{error::Error, fmt::Write, time::Duration};
 
 use reqwest::StatusCode;
 
-/// A request that did not succeed.
+/// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The server refused it.
+    /// The server refused the request.
     #[error("server responded with error [{status}]: {body}")]
     Refused {
-        /// The status of the answer.
+        /// HTTP status of the response.
         status: StatusCode,
-        /// The text of the answer, cut if it is long.
+        /// Text of the response, truncated if it is long.
         body: String,
-        /// When the server asks to try again.
+        /// Time after which the server asks to retry.
         retry_after: Option<Duration>,
     },
-    /// No connection could be made: nothing was sent.
+    /// The connection could not be established; nothing was sent.
     #[error("cannot connect to {url}: {reason}")]
     Unreachable {
         /// The server.
@@ -25,7 +25,7 @@ pub enum ClientError {
         /// The cause.
         reason: String,
     },
-    /// The connection broke or the time was over before the whole answer was there.
+    /// The connection broke or timed out before the response was complete.
     #[error("no complete answer from {url}: {reason}")]
     Interrupted {
         /// The server.
@@ -33,7 +33,7 @@ pub enum ClientError {
         /// The cause.
         reason: String,
     },
-    /// The answer is not what a Neap server answers.
+    /// The response is not that of a Neap server.
     #[error("{url} answers something else than expected: {reason}")]
     NotUnderstood {
         /// The server.
@@ -41,13 +41,13 @@ pub enum ClientError {
         /// The cause.
         reason: String,
     },
-    /// The server's address, the token or the certificates are no good.
+    /// The server's address, the token or the certificates are invalid.
     #[error("{0}")]
     Settings(String),
 }
 
 impl ClientError {
-    /// The error of a request to `url` by what the HTTP library says.
+    /// Converts an error of the HTTP library for a request to `url`.
     pub(crate) fn of_request(url: &reqwest::Url, error: &reqwest::Error) -> Self {
         let (url, reason) = (url.to_string(), innermost_reasons(error));
         if error.is_connect() {
@@ -58,7 +58,7 @@ impl ClientError {
     }
 }
 
-/// The causes of an error, without the address, which the message has already.
+/// Returns the causes of an error, without the address, which the message already contains.
 fn innermost_reasons(error: &reqwest::Error) -> String {
     let mut reasons = String::new();
     let mut cause = error.source();

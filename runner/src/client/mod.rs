@@ -1,10 +1,10 @@
-//! A client of a Neap or InfluxDB 3 server: what the commands need of its HTTP API.
+//! A client of a Neap or InfluxDB 3 server, with the part of its HTTP API that the commands need.
 //!
-//! | piece | what it is |
+//! | item | contents |
 //! |---|---|
-//! | [`Client`] | requests with a token, and refusals as errors |
-//! | [`LineSplitter`] | line protocol of any length as bodies of bounded length |
-//! | [`Uploader`] | many such bodies at once, with retries and the refused lines |
+//! | [`Client`] | requests with a token; refusals as errors |
+//! | [`LineSplitter`] | splits line protocol of any length into bodies of bounded length |
+//! | [`Uploader`] | sends many such bodies concurrently, with retries, and collects refused lines |
 
 mod api;
 mod error;

@@ -1,25 +1,25 @@
-//! The lines that a server refused, as it tells of them and as people read them.
+//! Lines that a server refused: parsing of responses and formatting for users.
 
 use std::fmt;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-/// The most refused lines that are kept to be shown.
+/// Maximum number of refused lines retained for display.
 const MAX_SHOWN: usize = 20;
-/// The most of a refused line that is shown.
+/// Maximum number of characters of a refused line that are displayed.
 const MAX_SHOWN_CHARS: usize = 500;
 
 /// A line that a server refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RefusedLine {
-    /// The place of its source in the order of sources.
+    /// Index of the source.
     pub source_index: usize,
-    /// The number of the line in its source, from 1.
+    /// Line number in the source, from 1.
     pub line: u64,
-    /// The name of its source, unless there is but one.
+    /// Name of the source; `None` if there is only one source.
     pub source: Option<String>,
-    /// Why it was refused.
+    /// Reason of the refusal.
     pub message: String,
     /// The line.
     pub text: String,
@@ -57,7 +57,7 @@ struct Line {
 }
 
 impl RefusedLines {
-    /// The lines in the refusal of a request, by the place of its batch; `None` if it names no lines.
+    /// Parses the lines in the refusal of a request and locates them by their batch; `None` if it names no lines.
     pub fn parse(
         status: StatusCode,
         body: &str,
@@ -96,7 +96,7 @@ impl RefusedLines {
         self.shorten();
     }
 
-    /// The number of lines that were refused and told of.
+    /// Returns the number of refused lines that the server reported.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_alone_may_be_told_of() {
+    fn a_refusal_may_name_only_the_first_line() {
         let body = r#"{"error":"parsing failed for write_lp endpoint",
             "data":{"original_line":"x","line_number":1,"error_message":"No fields were provided"}}"#;
         insta::assert_snapshot!(parse(body, None, 0).unwrap(), @r"

@@ -1,4 +1,4 @@
-//! When to send a request again.
+//! Retries of requests.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use reqwest::StatusCode;
 
 use super::ClientError;
 
-/// The first pause; each further one may be twice as long.
+/// First pause; each further pause may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause of our own choice.
+/// Maximum pause of the exponential backoff.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The longest pause that a server may ask for.
+/// Maximum pause that a server may request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
-/// How often a request is sent at most: with the pauses above, for about two minutes.
+/// Maximum number of attempts: with the pauses above, about two minutes.
 const ATTEMPTS: u32 = 12;
 
-/// The pauses between the attempts of one request. A request that is sent again must mean the same when
-/// it takes effect twice, as the points of a write do.
+/// The backoff between the attempts of one request. A request that is retried must be idempotent, as the points of a
+/// write are.
 #[derive(Debug)]
 pub struct Backoff {
     world: World,
@@ -25,16 +25,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Before the first attempt.
+    /// Creates a backoff before the first attempt.
     pub fn new(world: World) -> Self {
         Self { world, attempts: 0 }
     }
 
-    /// Waits before the next attempt, or gives the error back when there should be none.
+    /// Waits before the next attempt, or returns the error if there is none.
     ///
     /// # Errors
     ///
-    /// The error given, because another attempt would fail the same way or there were too many.
+    /// Returns `error` if another attempt would fail the same way or the attempts are exhausted.
     pub async fn wait_after(&mut self, error: ClientError) -> Result<(), ClientError> {
         self.attempts += 1;
         match self.pause_after(&error) {
@@ -66,7 +66,8 @@ impl Backoff {
         let jitter = |limit| self.world.entropy.below(limit);
         Some(match asked_for {
             Some(pause) => pause.min(LONGEST_RETRY_AFTER) + jitter(FIRST_PAUSE),
-            // At least half of the pause, so that a crowd of clients comes back spread but not at once.
+            // Wait for at least half of the pause plus a random part, so that many clients don't retry at the same
+            // time.
             None => {
                 let half = doubled.min(LONGEST_PAUSE) / 2;
                 half + jitter(half)
@@ -75,7 +76,7 @@ impl Backoff {
     }
 }
 
-/// A server that answers this may take the same request later.
+/// Returns whether a retry may succeed after this status.
 fn is_passing(status: StatusCode) -> bool {
     matches!(
         status,
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_may_choose_the_pause_within_reason() {
+    fn retry_after_is_respected_up_to_a_limit() {
         let soon = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(3))).unwrap();
         assert_eq!(soon.as_secs(), 3);
         let never = pause(1, &refused(StatusCode::TOO_MANY_REQUESTS, Some(1 << 40))).unwrap();
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fail_again_is_not_sent_again() {
+    fn permanent_failures_are_not_retried() {
         for status in [
             StatusCode::BAD_REQUEST,
             StatusCode::UNAUTHORIZED,

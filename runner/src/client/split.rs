@@ -1,40 +1,40 @@
-//! Line protocol of any length as bodies of bounded length.
+//! Splits line protocol of any length into bodies of bounded length.
 
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// How much is read at once.
+/// Size of a read in bytes.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Whole lines of one source.
+/// A batch of complete lines of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The lines.
     pub body: Bytes,
-    /// The number of lines of the source before these.
+    /// Number of lines before the batch in the source.
     pub lines_before: u64,
 }
 
-/// Why a source can't be split.
+/// Error of splitting a source.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
-    /// It can't be read.
+    /// The source can't be read.
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// A line is longer than a request may be.
+    /// A line exceeds the size limit of a request.
     #[error("line {line} is longer than the {limit} bytes that a request may have")]
     LineTooLong {
-        /// The number of the line, from 1.
+        /// Line number, from 1.
         line: u64,
         /// The limit in bytes.
         limit: usize,
     },
 }
 
-/// Splits a source into batches of whole lines. Holds one batch, plus what was read beyond it.
+/// Splits a source into batches of complete lines. Buffers one batch, plus the bytes read beyond it.
 ///
-/// A line may hold line breaks inside a quoted value; it is not split there.
+/// A line may contain line breaks inside a quoted value; it is not split there.
 #[derive(Debug)]
 pub struct LineSplitter<R> {
     source: R,
@@ -45,7 +45,7 @@ pub struct LineSplitter<R> {
 }
 
 impl<R: Read> LineSplitter<R> {
-    /// Splits into batches of at most `limit` bytes.
+    /// Creates a splitter for batches of at most `limit` bytes.
     pub fn new(source: R, limit: usize) -> Self {
         Self {
             source,
@@ -56,11 +56,11 @@ impl<R: Read> LineSplitter<R> {
         }
     }
 
-    /// The next batch; `None` at the end.
+    /// Returns the next batch; `None` at the end.
     ///
     /// # Errors
     ///
-    /// The source can't be read, or has a line longer than the limit.
+    /// The source can't be read, or contains a line longer than the limit.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, SplitError> {
         self.fill()?;
         if self.buffer.is_empty() {
@@ -82,7 +82,7 @@ impl<R: Read> LineSplitter<R> {
         Ok(Some(Batch { body, lines_before }))
     }
 
-    /// Reads until there is more than one batch, or all.
+    /// Reads until the buffer holds more than one batch, or the source ends.
     fn fill(&mut self) -> io::Result<()> {
         while !self.is_at_end && self.buffer.len() <= self.limit {
             let start = self.buffer.len();
@@ -101,7 +101,7 @@ impl<R: Read> LineSplitter<R> {
     }
 }
 
-/// Where the last whole line in `text` ends, after its line break.
+/// Returns the end of the last complete line in `text`, including its line break.
 fn end_of_last_line(text: &[u8]) -> Option<usize> {
     let mut end = 0;
     while let Some(length) = line_length(text.get(end..).unwrap_or_default()) {
@@ -110,11 +110,11 @@ fn end_of_last_line(text: &[u8]) -> Option<usize> {
     if end > 0 {
         return Some(end);
     }
-    // A quote that is never closed: a server ends such a line at its first line break.
+    // The quote is never closed, and a server ends such a line at its first line break.
     memchr::memchr(b'\n', text).map(|at| at + 1)
 }
 
-/// The length of the line at the start of `text` with its line break; `None` if its end is not there.
+/// Returns the length of the first line in `text` with its line break; `None` if it is incomplete.
 fn line_length(text: &[u8]) -> Option<usize> {
     let first = memchr::memchr(b'\n', text)? + 1;
     let line = text.get(..first)?;
@@ -130,7 +130,7 @@ fn line_length(text: &[u8]) -> Option<usize> {
     Some(text.len() - rest.len() + end)
 }
 
-/// What follows the measurement and tags: a quote means nothing there.
+/// Returns the text after the measurement and tags, where quotes have no meaning.
 fn skip_series(text: &[u8]) -> &[u8] {
     let mut rest = text.trim_ascii_start();
     while let Some(byte) = rest.first() {
@@ -143,7 +143,7 @@ fn skip_series(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// What follows the opening quote of the next quoted value of this line.
+/// Returns the text after the opening quote of the next quoted value of this line.
 fn next_quoted_value(fields: &[u8]) -> Option<&[u8]> {
     let mut rest = fields;
     while let Some(at) = memchr::memchr2(b'"', b'\n', rest) {
@@ -159,7 +159,7 @@ fn next_quoted_value(fields: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// What follows the closing quote of a value.
+/// Returns the text after the closing quote of a value.
 fn skip_quoted(value: &[u8]) -> Option<&[u8]> {
     let mut rest = value;
     loop {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_elsewhere_open_nothing() {
+    fn quotes_outside_of_field_values_are_literal() {
         let text = "a,t=\"x v=1\n# say \"\nb,t=\\ =\"y v=2\nc v=3\n";
         let expected = [
             "a,t=\"x v=1\n",

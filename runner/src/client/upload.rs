@@ -1,10 +1,10 @@
-//! Writing line protocol of any length: many requests at once, each sent again while that may help.
+//! Uploads line protocol of any length with concurrent requests and retries.
 //!
 //! ```text
-//! sources ── a thread reads and splits ── channel (2 batches) ── up to n requests at once ── answers
+//! sources ── reader thread splits ── channel (2 batches) ── up to n concurrent requests ── responses
 //! ```
 //!
-//! Memory is bounded by the number of requests at once times the size of a request.
+//! Memory is bounded by the number of concurrent requests times the size of a request.
 
 use std::{
     fmt,
@@ -25,14 +25,14 @@ use tokio::sync::mpsc;
 
 use super::{Backoff, Batch, Client, ClientError, LineSplitter, RefusedLines, SplitError};
 
-/// Batches that are read ahead.
+/// Number of batches to read ahead.
 const READ_AHEAD: usize = 2;
 
-/// Something to read line protocol from.
+/// A source of line protocol.
 pub struct Source {
-    /// What people call it; nothing where there is but one.
+    /// Display name; empty if there is only one source.
     pub name: String,
-    /// Its text.
+    /// Reader of its text.
     pub reader: Box<dyn Read + Send>,
 }
 
@@ -42,29 +42,29 @@ impl fmt::Debug for Source {
     }
 }
 
-/// How to write.
+/// Upload settings.
 #[derive(Clone, Debug)]
 pub struct UploadSettings {
-    /// The parameters of each request.
+    /// Query parameters of each request.
     pub query: Vec<(&'static str, String)>,
     /// Compress the requests.
     pub gzip: bool,
-    /// The size of a request before compression, at most.
+    /// Maximum size of a request in bytes, before compression.
     pub max_request_bytes: usize,
-    /// Requests at once, at most.
+    /// Maximum number of concurrent requests.
     pub max_concurrent_requests: usize,
 }
 
-/// Why not everything was written.
+/// Error of an incomplete upload.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// Everything was sent; the server refused these lines.
     #[error("{0}")]
     Lines(RefusedLines),
-    /// A request failed, and what came after it was not sent.
+    /// A request failed, and the batches after it were not sent.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A source can't be read on.
+    /// A source can't be read to its end.
     #[error("cannot read {name}: {error}")]
     Source {
         /// The source.
@@ -74,10 +74,10 @@ pub enum UploadError {
     },
 }
 
-/// What was written.
+/// Counts of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uploaded {
-    /// Requests that were answered.
+    /// Number of answered requests.
     pub requests: u64,
     /// Bytes of line protocol, before compression.
     pub bytes: u64,
@@ -90,7 +90,7 @@ pub struct Uploader {
     settings: UploadSettings,
     world: World,
     progress: ProgressBar,
-    /// The server has answered once, so that a connection that can't be made is a passing failure.
+    /// The server has answered before, so a connection failure is retryable.
     was_answered: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ struct Piece {
 }
 
 impl Uploader {
-    /// An uploader that moves a progress bar by bytes of line protocol.
+    /// Creates an uploader that advances a progress bar by bytes of line protocol.
     pub fn new(
         client: Client,
         settings: UploadSettings,
@@ -117,7 +117,7 @@ impl Uploader {
         }
     }
 
-    /// Writes all of the sources. Needs a Tokio runtime.
+    /// Uploads all sources. Needs a Tokio runtime.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Uploader {
         }
     }
 
-    /// A server that was there and is not now may be starting again.
+    /// Makes a connection failure retryable if the server has answered before, because it may be restarting.
     fn in_context(&self, error: ClientError) -> ClientError {
         match error {
             ClientError::Unreachable { url, reason }
@@ -215,12 +215,12 @@ impl Piece {
 
 fn gzip(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    // Writing to memory does not fail.
+    // Writes to memory don't fail.
     encoder.write_all(plain).ok();
     encoder.finish().unwrap_or_default().into()
 }
 
-/// Reads all sources into the channel, until its other end is gone.
+/// Reads all sources into the channel, until the receiver is dropped.
 fn read_pieces(
     sources: Vec<Source>,
     limit: usize,

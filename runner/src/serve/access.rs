@@ -1,4 +1,4 @@
-//! Who is let in, as options.
+//! Authentication options of the server.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use neap_catalog::Catalog;
 use neap_http::{Access, AuthSettings, Authenticator, Metrics, Unguarded};
 use neap_options::parse_duration;
 
-/// Where tokens can be recovered unless another address is given.
+/// Default address of the token recovery.
 const RECOVERY_ADDRESS: &str = "127.0.0.1:8182";
 
 /// The options of authentication.
@@ -36,7 +36,7 @@ pub(crate) struct AccessArgs {
     pub(super) catalog_sync_interval: Duration,
 }
 
-/// What can do without tokens.
+/// Endpoints whose token check can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Endpoint {
     /// `/health` and `/api/v1/health`
@@ -65,13 +65,13 @@ impl Endpoint {
 }
 
 impl AccessArgs {
-    /// Where the admin token can be replaced without a token, if tokens are asked for at all.
+    /// Returns the address where the admin token can be replaced without a token, if authentication is enabled.
     pub(super) fn recovery_address(&self) -> Option<SocketAddr> {
         let address = self.admin_token_recovery_http_bind;
         address.filter(|_| !self.without_auth)
     }
 
-    /// Who is let in.
+    /// Returns the access control that the options define.
     pub(super) fn access(&self, catalog: &Arc<Catalog>, metrics: &Metrics) -> Access {
         if self.without_auth {
             return Access::Open;

@@ -1,4 +1,4 @@
-//! The admin token that a new cluster gets from a file, so that nobody has to ask a server for it.
+//! Installs the admin token of a new cluster from a file, so that no request to a server is needed to create it.
 
 use std::{fs, path::Path};
 
@@ -9,13 +9,13 @@ use serde::Deserialize;
 use super::{ServeError, private_file};
 use crate::console::Console;
 
-/// What all tokens begin with.
+/// Prefix of all tokens.
 const PREFIX: &str = "apiv3_";
 
-/// The fewest characters of a token: what `neap create token` makes has 92, and a short one can be guessed.
+/// Minimum length of a token in characters, because short tokens can be guessed; `neap create token` generates 92.
 const MIN_CHARS: usize = 32;
 
-/// What InfluxDB 3 `create token --admin --offline` writes.
+/// The file format of InfluxDB 3 `create token --admin --offline`.
 #[derive(Deserialize)]
 struct TokenFile {
     token: String,
@@ -24,11 +24,11 @@ struct TokenFile {
     expiry_millis: Option<i64>,
 }
 
-/// Gives the cluster the token of the file, unless it has an admin token already.
+/// Creates the admin token of the cluster from the file, unless there is an admin token already.
 ///
 /// # Errors
 ///
-/// The file can't be read or holds no token that is good for it, or the store does not answer.
+/// The file can't be read or holds no valid token, or the store does not answer.
 pub(super) async fn install(
     path: &Path,
     catalog: &Catalog,
@@ -42,7 +42,7 @@ pub(super) async fn install(
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     private_file::warn("--admin-token-file", path, console);
     let file: TokenFile = serde_json::from_str(&text).map_err(|error| {
-        // The error's own text might quote the token.
+        // Don't include the error's text, because it may quote the token.
         let (line, column) = (error.line(), error.column());
         refused(format!(
             "no JSON with a token, at line {line}, column {column}"
@@ -54,7 +54,7 @@ pub(super) async fn install(
         .map(|millis| StoreTime::from_micros(millis.saturating_mul(1000)));
     let now = StoreTime::from_micros(world.clock.wall_micros());
     let is_needed = catalog.root(ANY_AGE).await?.value.tokens().is_empty();
-    // Of a cluster that has its tokens, the file may be as old as it likes.
+    // If the cluster already has tokens, an expired file is not an error.
     if is_needed && expiry.is_some_and(|expiry| expiry <= now) {
         let reason =
             "the token has expired; make another with `neap create token --admin --offline`";
@@ -75,7 +75,7 @@ pub(super) async fn install(
 }
 
 impl TokenFile {
-    /// Whether the cluster can be given this token; if not, why. The reason shows nothing of it.
+    /// Validates the token. The error does not quote it.
     fn check(&self) -> Result<(), String> {
         let token = self.token.trim();
         if token.is_empty() {
@@ -105,7 +105,7 @@ mod tests {
         Catalog::new(Bucket::new(store, world), Margins::LOCAL, None)
     }
 
-    /// Installs a file of this text and mode; what is said, and the outcome.
+    /// Installs a file with this text and mode, and returns the messages and the outcome.
     async fn run(catalog: &Catalog, text: &str, mode: u32) -> (String, Result<(), String>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token.json");
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cluster_without_tokens_gets_the_one_of_the_file_and_keeps_it() {
+    async fn the_token_file_is_used_only_by_a_cluster_without_tokens() {
         let catalog = catalog();
         let token = format!("apiv3_first{:021}", 0);
         let first = format!(r#"{{"token":"{token}","name":"_admin"}}"#);
         let (said, outcome) = run(&catalog, &first, 0o600).await;
         assert_eq!((said.as_str(), outcome), ("", Ok(())));
-        // It has expired meanwhile, which is no reason not to start: it is not needed.
+        // The file has expired; the start succeeds, because the token is not needed.
         let second = format!(r#"{{"token":"apiv3_second{:020}","expiry_millis":1}}"#, 0);
         let (said, outcome) = run(&catalog, &second, 0o644).await;
         assert_eq!(outcome, Ok(()));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_token_is_refused_and_not_shown() {
+    async fn invalid_token_files_are_refused_and_not_quoted() {
         let catalog = catalog();
         let (_, outcome) = run(&catalog, "apiv3_secret", 0o600).await;
         insta::assert_snapshot!(outcome.unwrap_err(), @"--admin-token-file /token.json: no JSON with a token, at line 1, column 1");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_token_has_the_name_of_first_tokens_whatever_the_file_says() {
+    async fn the_first_token_is_the_operator_token_regardless_of_its_name_in_the_file() {
         let catalog = catalog();
         let text = format!(r#"{{"token":"apiv3_{:026}","name":"ops"}}"#, 0);
         let (said, outcome) = run(&catalog, &text, 0o600).await;

@@ -1,4 +1,4 @@
-//! What this process has written and nobody has flushed yet, as far as it knows.
+//! Tracks the segments that this process has written and that are not flushed, as far as it knows.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,10 +17,10 @@ use neap_wal::{Segment, SegmentObserver};
 
 use super::{feeding::Changed, plugins::Told};
 
-/// The most spans of time that are told apart for a database.
+/// Maximum number of spans tracked per database.
 const MAX_SPANS: usize = 1_000;
 
-/// The segments that were put within one second.
+/// The segments put within one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     second: u64,
@@ -31,11 +31,11 @@ struct Span {
 #[derive(Debug, Default)]
 struct Pile {
     spans: VecDeque<Span>,
-    /// A flush failed: the next one is not before this.
+    /// Earliest time of the next flush after a failure.
     not_before: Duration,
-    /// When it was flushed last, by whatever cause.
+    /// Time of the last flush.
     last_flush: Option<Duration>,
-    /// The next flush is then, because other processes write as well.
+    /// Planned time of the next flush, estimated from the writes of other processes.
     next_flush: Option<Duration>,
 }
 
@@ -59,7 +59,7 @@ impl Pile {
         self.spans.iter().map(|span| span.bytes).sum()
     }
 
-    /// The bytes, segments and first second of what was put before `second`.
+    /// Returns the total bytes and segments put before `second`, and the first second.
     fn before(&self, second: u64) -> Option<Span> {
         let mut spans = self.spans.iter().take_while(|span| span.second < second);
         let first = *spans.next()?;
@@ -71,21 +71,22 @@ impl Pile {
     }
 }
 
-/// The tails of the databases that this process writes to.
+/// The unflushed tails of the databases that this process writes to.
 #[derive(Debug)]
 pub(super) struct Backlog {
     clock: Arc<dyn Clock>,
-    /// How old a segment is before it can be flushed (rule F), with a second for the rounding here.
+    /// Minimum age of a segment before it can be flushed (rule F), plus one second because spans are rounded to
+    /// seconds.
     lag: Duration,
     triggers: FlushTriggers,
-    /// A small entry for each database that was ever written to.
+    /// One small entry per database that was ever written to.
     piles: Mutex<BTreeMap<DatabaseId, Pile>>,
-    /// The bytes of all spans. Changed only by who holds `piles`.
+    /// Total bytes of all spans. Modified only while `piles` is locked.
     bytes: AtomicU64,
 }
 
 impl Backlog {
-    /// Nothing was written yet.
+    /// Creates an empty backlog.
     pub(super) fn new(clock: Arc<dyn Clock>, flush_lag: Duration, triggers: FlushTriggers) -> Self {
         Self {
             clock,
@@ -100,12 +101,12 @@ impl Backlog {
         self.piles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The second before which segments were put that can be flushed now.
+    /// Returns the second before which a segment must have been put to be flushed now.
     fn ripe_second(&self) -> u64 {
         self.clock.monotonic().saturating_sub(self.lag).as_secs()
     }
 
-    /// Notes a segment.
+    /// Adds a segment.
     pub(super) fn add(&self, database: DatabaseId, bytes: u64) {
         let second = self.clock.monotonic().as_secs();
         let mut piles = self.piles();
@@ -113,7 +114,7 @@ impl Backlog {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The databases that are worth a flush now.
+    /// Returns the databases that exceed a flush trigger.
     pub(super) fn due(&self) -> Vec<DatabaseId> {
         let now = self.clock.monotonic();
         let ripe = self.ripe_second();
@@ -135,7 +136,7 @@ impl Backlog {
         due.map(|(database, _)| *database).collect()
     }
 
-    /// The databases that have anything to flush now.
+    /// Returns the databases with at least one segment that can be flushed.
     pub(super) fn ripe(&self) -> Vec<DatabaseId> {
         let ripe = self.ripe_second();
         let piles = self.piles();
@@ -143,12 +144,12 @@ impl Backlog {
         ripe.map(|(database, _)| *database).collect()
     }
 
-    /// The moment to note before a flush and to hand to [`Self::flushed`] after it.
+    /// Returns the start time of a flush, to be passed to [`Self::flushed`] after it.
     pub(super) fn now(&self) -> FlushBegin {
         FlushBegin(self.ripe_second())
     }
 
-    /// Everything was flushed that was ripe then.
+    /// Removes the segments that could be flushed at `begin`.
     pub(super) fn flushed(&self, database: DatabaseId, begin: FlushBegin) {
         if let Some(pile) = self.piles().get_mut(&database) {
             let before = pile.bytes();
@@ -158,7 +159,7 @@ impl Backlog {
         }
     }
 
-    /// The number of segments of this process that can be flushed now.
+    /// Returns the number of segments of this process that can be flushed now.
     pub(super) fn ripe_segments(&self, database: DatabaseId) -> usize {
         let ripe = self.ripe_second();
         let piles = self.piles();
@@ -166,7 +167,7 @@ impl Backlog {
         pile.map_or(0, |span| span.segments)
     }
 
-    /// The bytes of segments of this process that can be flushed now.
+    /// Returns the bytes of segments of this process that can be flushed now.
     pub(super) fn ripe_bytes(&self, database: DatabaseId) -> u64 {
         let ripe = self.ripe_second();
         let piles = self.piles();
@@ -174,8 +175,9 @@ impl Backlog {
         pile.map_or(0, |span| span.bytes)
     }
 
-    /// Plans the next flush of a database of which the last one took in so many segments of other processes: when they
-    /// are likely to be as many again as are worth a flush. `most` is the time within which it is flushed anyway.
+    /// Plans the next flush of a database whose last flush included `taken` segments of other processes: at the time
+    /// when the same rate reaches a flush trigger again. `most` is the time after which the database is flushed in any
+    /// case.
     pub(super) fn plan_next(&self, database: DatabaseId, taken: usize, most: Duration) {
         let now = self.clock.monotonic();
         let mut piles = self.piles();
@@ -192,7 +194,7 @@ impl Backlog {
             });
     }
 
-    /// Plans the next flush after a failed one for the end of `pause`, whichever process wrote the segments.
+    /// Postpones the next flush by `pause` after a failed one, regardless of which process wrote the segments.
     pub(super) fn postpone(&self, database: DatabaseId, pause: Duration) {
         let not_before = self.clock.monotonic() + pause;
         let mut piles = self.piles();
@@ -201,7 +203,7 @@ impl Backlog {
         pile.next_flush = Some(not_before);
     }
 
-    /// The number of segments of each database that are not flushed.
+    /// Returns the number of unflushed segments per database.
     pub(super) fn segments(&self) -> Vec<(DatabaseId, usize)> {
         let piles = self.piles();
         let sum = |pile: &Pile| pile.spans.iter().map(|span| span.segments).sum();
@@ -211,7 +213,7 @@ impl Backlog {
             .collect()
     }
 
-    /// The age of the oldest segment that is not flushed.
+    /// Returns the age of the oldest unflushed segment.
     pub(super) fn oldest(&self) -> Option<Duration> {
         let piles = self.piles();
         let spans = piles.values().filter_map(|pile| pile.spans.front());
@@ -220,26 +222,26 @@ impl Backlog {
         Some(now.saturating_sub(Duration::from_secs(second)))
     }
 
-    /// The bytes of all segments that are not flushed.
+    /// Returns the bytes of all unflushed segments.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 }
 
-/// When a flush began.
+/// Start time of a flush.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlushBegin(u64);
 
-/// Hands segments from the writer to the reader and the triggers of this process, and notes them for the next flush.
+/// Passes the writer's segments to the snapshot reader and the triggers of this process, and adds them to the backlog.
 #[derive(Debug)]
 pub(super) struct Handover {
-    /// Where queries look for them.
+    /// Serves them to queries.
     pub(super) snapshots: Arc<SnapshotReader>,
-    /// Where flushes are planned.
+    /// Plans flushes.
     pub(super) backlog: Arc<Backlog>,
-    /// Where caches are fed, if that costs no listing.
+    /// Requests cache refreshes; `None` if a refresh costs a LIST over the network.
     pub(super) changed: Option<Arc<Changed>>,
-    /// Where triggers wait for them.
+    /// Starts triggers.
     pub(super) triggers: Arc<Told>,
 }
 
@@ -265,7 +267,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock that a test moves.
+    /// A clock that a test sets.
     #[derive(Debug, Default)]
     struct Moved(Mutex<Duration>);
 
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_during_a_flush_stays() {
+    fn segments_put_during_a_flush_remain() {
         let (clock, backlog, database) = backlog();
         backlog.add(database, 100);
         clock.to(1010);
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_flush_is_tried_again_later() {
+    fn a_failed_flush_is_retried_later() {
         let (clock, backlog, database) = backlog();
         backlog.add(database, 100);
         clock.to(1010);
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_flush_of_what_others_have_written_is_tried_again_later() {
+    fn a_failed_flush_of_segments_of_other_processes_is_retried_later() {
         let (clock, backlog, database) = backlog();
         backlog.postpone(database, Duration::from_secs(30));
         clock.to(1029);
@@ -365,10 +367,10 @@ mod tests {
     }
 
     #[test]
-    fn what_other_processes_write_is_flushed_about_as_often_as_it_is_worth_it() {
+    fn flushes_follow_the_write_rate_of_other_processes() {
         let (clock, backlog, database) = backlog();
         let most = Duration::from_secs(600);
-        // Ten times as many in ten minutes: the next ones in one.
+        // Ten times as many segments in ten minutes: the next flush is in one minute.
         backlog.plan_next(database, 100, most);
         clock.to(1059);
         assert_eq!(backlog.due(), []);
@@ -379,7 +381,7 @@ mod tests {
         assert_eq!(backlog.due(), []);
         clock.to(1090);
         assert_eq!(backlog.due(), [database]);
-        // Never before segments are old enough.
+        // Never before the segments are old enough.
         backlog.plan_next(database, 4_000, most);
         clock.to(1094);
         assert_eq!(backlog.due(), []);
@@ -391,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pile_that_nobody_flushes_is_bounded() {
+    fn an_unflushed_backlog_is_bounded() {
         let (clock, backlog, database) = backlog();
         for second in 0..5_000 {
             clock.to(second);

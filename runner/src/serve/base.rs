@@ -1,4 +1,4 @@
-//! What the functions of a process share: the catalogs, the states of databases, and the one writer.
+//! State shared by the functions of a process: the catalogs, the database snapshots, and the one writer.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::stores::Stores;
 
-/// What the functions of a process share.
+/// State shared by the functions of a process.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) memory: MemoryPlan,
-    /// Watches what the process holds.
+    /// Monitors the memory of the process.
     pub(super) monitor: Arc<MemoryMonitor>,
     pub(super) bucket: Bucket,
     pub(super) catalog: Arc<Catalog>,
@@ -34,22 +34,22 @@ pub(super) struct Base {
     pub(super) tail: TailReader,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) writer: TailWriter,
-    /// Nobody else writes to the store, as far as is known.
+    /// As far as is known, no other process writes to the store.
     pub(super) is_sole_writer: bool,
-    /// What was written and nobody has flushed.
+    /// Unflushed segments of this process.
     pub(super) backlog: Arc<Backlog>,
-    /// Databases whose flushes give up.
+    /// Databases whose flushes fail.
     pub(super) blocked: Arc<BlockedFlushes>,
-    /// Databases whose caches are to be fed.
+    /// Databases whose caches need a refresh.
     pub(super) changed: Arc<Changed>,
-    /// Who is told of segments for triggers.
+    /// Receives segments for triggers.
     pub(super) triggers: Arc<Told>,
     pub(super) metrics: Metrics,
     pub(super) world: World,
 }
 
 impl Base {
-    /// Creates the cluster in an unused store.
+    /// Creates the shared state, and the cluster if the store is unused.
     pub(super) async fn new(
         args: &ServeArgs,
         stores: &Stores,
@@ -88,13 +88,15 @@ impl Base {
         };
         let backlog = Arc::new(Backlog::new(clock, rules.flush_lag, triggers));
         let unflushed = Arc::clone(&backlog);
-        // What one query can read, less what comes while others are waited for.
+        // 80% of the segment memory of one query; the rest is headroom for segments that arrive while writes are
+        // throttled.
         let bound = memory.query_segments as u64 / 10 * 8;
         let monitor = MemoryMonitor::new(memory.limit);
         let monitor = Arc::new(monitor.with_tail(bound, move || unflushed.bytes()));
         let changed = Arc::new(Changed::default());
         let triggers = Arc::new(Told::default());
-        // Elsewhere each round would list the tail over the network: there, queries take in what is new.
+        // With other writers on a network store, each refresh would list the tail over the network; queries read new
+        // segments there instead.
         let is_cheap = args.sole_writer || stores.kind != StoreKind::Network;
         let handover = Handover {
             snapshots: Arc::clone(&snapshots),
@@ -126,7 +128,7 @@ impl Base {
     }
 }
 
-/// The least that may be under way to the store: what one request can hold.
+/// Minimum for bytes in flight to the store: the size of one request.
 const LEAST_IN_FLIGHT_BYTES: usize = 16 << 20;
 
 fn writer_settings(args: &ServeArgs, kind: StoreKind, memory: &MemoryPlan) -> WriterSettings {

@@ -1,4 +1,4 @@
-//! Databases whose flushes give up, and why: for `/metrics` and `/ready`.
+//! Databases whose flushes fail, with the reason, for `/metrics` and `/ready`.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use neap_wal::TailError;
 
 use super::ready::{ConditionSource, ReadinessCondition};
 
-/// Why flushes of a database give up.
+/// Reason why flushes of a database fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BlockReason {
     /// The clocks of the store and of this machine differ.
     Clocks,
-    /// The catalog lacks what the segments need.
+    /// The catalog lacks definitions that the segments need.
     Catalog,
     /// A segment or another object is damaged.
     Damage,
@@ -27,7 +27,7 @@ pub(super) enum BlockReason {
 impl BlockReason {
     const ALL: [Self; 4] = [Self::Clocks, Self::Catalog, Self::Damage, Self::Failure];
 
-    /// The name in metrics.
+    /// Returns the name in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Clocks => "clocks",
@@ -37,7 +37,7 @@ impl BlockReason {
         }
     }
 
-    /// The reason, if a flush gave up because of something that has to be mended.
+    /// Returns the reason, if a flush failed for a cause that an operator must fix.
     fn of(flushed: &Result<Flushed, CompactError>) -> Option<Self> {
         match flushed {
             Ok(
@@ -56,7 +56,7 @@ impl BlockReason {
     }
 }
 
-/// The last reason of each database whose flush gave up, with the text for people.
+/// The last reason for each database whose flush failed, with a message for operators.
 #[derive(Debug, Default)]
 pub(super) struct BlockedFlushes(Mutex<BTreeMap<DatabaseId, (BlockReason, String)>>);
 
@@ -65,7 +65,7 @@ impl BlockedFlushes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records how a flush of a database ended.
+    /// Records the outcome of a flush.
     pub(super) fn record(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) {
         let text = match flushed {
             Ok(Flushed::Nothing(reason)) => reason.to_string(),
@@ -78,7 +78,7 @@ impl BlockedFlushes {
         };
     }
 
-    /// The number of databases by reason.
+    /// Returns the number of databases per reason.
     pub(super) fn counts(&self) -> [(BlockReason, u64); 4] {
         let blocked = self.lock();
         BlockReason::ALL.map(|reason| {
@@ -89,7 +89,7 @@ impl BlockedFlushes {
 }
 
 impl ConditionSource for BlockedFlushes {
-    /// One condition for each reason, with the text of one of its databases.
+    /// Returns one condition per reason, with the message of one of its databases.
     fn conditions(&self) -> Vec<ReadinessCondition> {
         let blocked = self.lock();
         let of = |reason: BlockReason| {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flush_that_gives_up_is_shown_until_one_does_not() {
+    fn a_failed_flush_is_reported_until_one_succeeds() {
         let blocked = BlockedFlushes::default();
         let clocks = || Ok(Flushed::Nothing(GaveUp::Clocks(Duration::from_secs(400))));
         let nothing = Ok(Flushed::Nothing(GaveUp::NothingToFlush));

@@ -1,7 +1,7 @@
-//! How many requests are worked on at once.
+//! Limits the number of concurrent requests.
 //!
-//! Each request takes memory from its head on. Beyond a number, requests wait a moment for others to end, and
-//! are then told to come back. Requests whose bodies are still to come are not among them, and have limits of their own.
+//! Each request uses memory from its head on. Above the limit, requests wait up to 2 seconds for a permit and are then
+//! answered with 503. Requests whose bodies are incomplete hold no permit and have separate limits.
 
 use std::{
     pin::Pin,
@@ -28,17 +28,17 @@ use super::{
     request_body::{Announced, Places, RequestBody, RequestPlace, TurnedAway},
 };
 
-/// When the client should come back.
+/// Value of the `Retry-After` header.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How many requests there may be, and how large.
+/// Limits on the number and size of requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestLimits {
-    /// Requests that are worked on.
+    /// Maximum number of concurrent requests.
     pub(super) requests: usize,
-    /// Announced bytes of bodies that don't arrive.
+    /// Maximum announced bytes of stalled bodies.
     pub(super) stalled_bytes: usize,
-    /// Bytes of a body.
+    /// Maximum bytes of a body.
     pub(super) body_bytes: usize,
 }
 
@@ -62,7 +62,7 @@ impl Crowd {
             .into_response()
     }
 
-    /// The request, whose body gives the place back while it arrives.
+    /// Wraps the body of a request so that it releases the permit while it arrives.
     fn with_its_body(&self, request: Request, place: &Arc<RequestPlace>) -> Request {
         if request.body().is_end_stream() {
             return request;
@@ -84,8 +84,8 @@ impl Crowd {
     }
 }
 
-/// The routes, of which at most so many requests are worked on at once, from the head to the end of the answer but for
-/// the time in which a body arrives.
+/// Limits the concurrent requests of the routes. A request counts from its head to the end of the response, except
+/// while its body arrives.
 pub(super) fn limited(
     routes: Router,
     limits: RequestLimits,
@@ -134,7 +134,7 @@ async fn admit(State(crowd): State<Arc<Crowd>>, request: Request, next: Next) ->
     })
 }
 
-/// A body that has its place until it has ended.
+/// A response body that holds the request's permit until it ends.
 struct Placed {
     body: Body,
     _place: Arc<RequestPlace>,

@@ -1,4 +1,4 @@
-//! Damaged objects that the parts of this process have met, for `/ready` and the metrics.
+//! Damaged objects that components of this process have found, for `/ready` and the metrics.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use super::ready::{ConditionSource, ReadinessCondition};
 /// The maximum number of objects that `/ready` names.
 const MAX_NAMES: usize = 10;
 
-/// The damaged objects that flushes, maintenance and queries have met and that no operator has set aside.
+/// The damaged objects that flushes, maintenance and queries have found and that no operator has quarantined.
 #[derive(Debug)]
 pub(super) struct DamageMonitor {
     jobs: Mutex<Vec<Arc<DamagedObjects>>>,
@@ -22,7 +22,7 @@ pub(super) struct DamageMonitor {
 }
 
 impl DamageMonitor {
-    /// A monitor of what queries read.
+    /// Creates a monitor of the objects that queries read.
     pub(super) fn new(snapshots: Arc<SnapshotReader>) -> Self {
         Self {
             jobs: Mutex::default(),
@@ -30,7 +30,7 @@ impl DamageMonitor {
         }
     }
 
-    /// Adds what jobs meet.
+    /// Adds the damaged objects that a job finds.
     pub(super) fn add(&self, objects: Arc<DamagedObjects>) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.push(objects);
@@ -42,7 +42,7 @@ impl DamageMonitor {
         of_jobs.chain(self.snapshots.damaged_objects()).collect()
     }
 
-    /// Adds the metric.
+    /// Registers the metric.
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
         let monitor = Arc::clone(self);
         let help = "Damaged objects that this process has met and that no operator has set aside.";
@@ -59,7 +59,7 @@ impl DamageMonitor {
 }
 
 impl ConditionSource for DamageMonitor {
-    /// One condition, with the names of some of the objects.
+    /// Returns one condition, with the names of some of the objects.
     fn conditions(&self) -> Vec<ReadinessCondition> {
         let names = self.names();
         if names.is_empty() {

@@ -1,8 +1,9 @@
-//! Answers on their way to the client.
+//! Response bodies that end when the client stops reading.
 //!
-//! Over HTTP/1, a client that does not read stops the connection, which is noticed there. Over HTTP/2 it may
-//! just not ask for more of one answer, while the connection is in order. So there an answer is carried to the
-//! connection by a task of its own, which drops it, with the query behind it, when the next piece is not taken.
+//! Over HTTP/1, a client that does not read blocks the connection, and the connection detects this. Over HTTP/2, a
+//! client may stop requesting data of one stream while the connection is healthy. Therefore, a task per HTTP/2 response
+//! passes the body to the connection, and drops the body with the query behind it if the connection does not take the
+//! next piece in time.
 
 use std::{
     io,
@@ -23,10 +24,10 @@ use tokio::sync::mpsc;
 
 use super::{pacing::Traffic, presence::Present};
 
-/// A body that is in memory as a whole and not larger holds nothing that is worth a task.
+/// Size in bytes up to which a body that is complete in memory needs no task.
 const SMALL_BYTES: u64 = 64 << 10;
 
-/// The body of an answer as it is given to the connection.
+/// Wraps a response body for the connection.
 pub(super) fn deliver(
     body: Body,
     version: Version,
@@ -51,7 +52,7 @@ pub(super) fn deliver(
     })
 }
 
-/// A body, and who is there until it has ended.
+/// A body that holds count guards until it ends.
 struct Accompanied {
     body: Body,
     _here: [Present; 2],
@@ -77,13 +78,13 @@ impl HttpBody for Accompanied {
     }
 }
 
-/// What the task hands over: a piece, or the end.
+/// A message from the task: a frame, or the end.
 enum Piece {
     Frame(Result<Frame<Bytes>, axum::Error>),
     End,
 }
 
-/// Hands a body over, piece by piece, as long as the pieces are taken in time.
+/// Sends a body frame by frame, as long as each frame is taken within `patience`.
 async fn carry(
     mut body: Body,
     pieces: mpsc::Sender<Piece>,
@@ -95,7 +96,7 @@ async fn carry(
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            // Nobody waits for the answer any more.
+            // The receiver was dropped.
             () = pieces.closed() => return,
         };
         let is_end = frame.is_none();
@@ -112,7 +113,7 @@ async fn carry(
     }
 }
 
-/// A body that a task hands over.
+/// A body received from a task.
 struct Carried {
     /// `None` after the end.
     received: Option<mpsc::Receiver<Piece>>,
@@ -149,7 +150,7 @@ impl HttpBody for Carried {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // What was handed over is not subtracted: only the first hint is looked at.
+        // The size of sent frames is not subtracted, because only the first hint is used.
         self.size
     }
 }
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_taken_is_given_up_and_does_not_look_complete() {
+    async fn an_unread_response_is_aborted_and_does_not_look_complete() {
         let delivery = Delivery::new();
         let mut body = delivery.deliver(pieces(100), Version::HTTP_2);
         assert!(body.frame().await.unwrap().is_ok());
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_query_that_takes_long_is_not_taken_for_a_client_that_does() {
+    async fn a_slow_query_is_not_mistaken_for_a_slow_client() {
         let delivery = Delivery::new();
         let slow = stream::once(async {
             World::system().clock.sleep(PATIENCE * 10).await;
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_goes_ends_the_work_for_it() {
+    async fn a_disconnected_client_cancels_its_work() {
         let delivery = Delivery::new();
         let never = stream::pending::<io::Result<Bytes>>();
         drop(delivery.deliver(Body::from_stream(never), Version::HTTP_2));

@@ -1,4 +1,4 @@
-//! The task that keeps caches up to date with what this process writes and flushes, so that queries find it done.
+//! The task that refreshes caches after this process writes and flushes, so that queries don't have to.
 
 use std::{
     collections::BTreeSet,
@@ -12,10 +12,10 @@ use neap_schema::DatabaseId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The least time from one round to the next.
+/// Minimum time between two rounds.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The databases in which something has changed since the last round.
+/// The databases that have changed since the last round.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     databases: Mutex<BTreeSet<DatabaseId>>,
@@ -23,7 +23,7 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    /// Notes a change.
+    /// Marks a database as changed.
     pub(super) fn note(&self, database: DatabaseId) {
         let mut databases = self
             .databases
@@ -33,7 +33,7 @@ impl Changed {
         self.notify.notify_one();
     }
 
-    /// Waits for changes; all that came until then.
+    /// Waits for changes, and returns the databases that changed until then.
     async fn next(&self) -> BTreeSet<DatabaseId> {
         loop {
             self.notify.notified().await;
@@ -48,7 +48,7 @@ impl Changed {
     }
 }
 
-/// Feeds caches in the background.
+/// Refreshes caches in the background.
 #[derive(Debug)]
 pub(super) struct Feeding {
     pub(super) engine: Arc<QueryEngine>,
@@ -57,12 +57,12 @@ pub(super) struct Feeding {
 }
 
 impl Feeding {
-    /// Feeds until `stop`.
+    /// Refreshes until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let rounds = async {
             loop {
                 for database in self.changed.next().await {
-                    // The next query meets the same, and says it.
+                    // The next query runs into the same error and returns it.
                     if let Err(error) = self.engine.feed(database).await {
                         tracing::debug!(%database, %error, "caches are not fed");
                     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn changes_are_told_once() {
+    async fn changes_are_reported_once() {
         let changed = Changed::default();
         for database in [2, 1, 2] {
             changed.note(DatabaseId::new(database));

@@ -1,8 +1,8 @@
 //! The task that flushes tails while the process runs, and once more when it stops.
 //!
-//! It goes by what this process has written. What others have written, or this one before it was started
-//! again, is found by a sweep over all databases: at the start, and from time to time. A database to which others write
-//! much is flushed more often than that.
+//! The task flushes according to the backlog of this process. Segments that other processes wrote, or this process
+//! before a restart, are found by a sweep over all databases at the start and every 600 seconds. A database with many
+//! writes from other processes is flushed more often.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +20,13 @@ use super::{
     backlog::Backlog, blocked_flushes::BlockedFlushes, feeding::Changed, maintenance, plugins::Told,
 };
 
-/// How often the tails that this process writes are looked at.
+/// Interval at which the backlog is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often all databases are looked at: it costs a GET and a LIST for each.
+/// Interval of the sweep over all databases, which costs one GET and one LIST per database.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-/// The pause after a flush that failed.
+/// Pause after a failed flush.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
-/// How old the list of databases may be.
+/// Maximum age of the list of databases.
 const CATALOG_AGE: Duration = Duration::from_secs(60);
 
 /// Flushes in the background.
@@ -41,7 +41,7 @@ pub(super) struct Flushing {
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) triggers: Arc<Told>,
     pub(super) writer: TailWriter,
-    /// When memory runs short, flushes don't wait until they are worth it.
+    /// Memory pressure: above low, all databases with flushable segments are flushed.
     pub(super) pressure: MemoryPressure,
     pub(super) world: World,
 }
@@ -70,13 +70,13 @@ impl Flushing {
         }
     }
 
-    /// Flushes what can be flushed, for the last time.
+    /// Flushes all flushable segments once more, at shutdown.
     pub(super) async fn finish(&self) {
         let never = CancellationToken::new();
         self.flush_all(self.backlog.ripe(), &never).await;
     }
 
-    /// Flushes several databases at once, as many as have begun by `stop`.
+    /// Flushes databases concurrently. Starts no further flush after `stop`.
     async fn flush_all(&self, databases: Vec<DatabaseId>, stop: &CancellationToken) {
         let flushes = stream::iter(databases).for_each_concurrent(
             self.flusher.parallel(),
@@ -101,7 +101,7 @@ impl Flushing {
         self.flush_all(live, stop).await;
     }
 
-    /// Flushes a database until nothing is left that is old enough.
+    /// Flushes a database until no segment is old enough.
     async fn flush(&self, database: DatabaseId, stop: &CancellationToken) {
         let own = self.backlog.ripe_segments(database);
         let mut bytes = self.backlog.ripe_bytes(database);
@@ -115,7 +115,7 @@ impl Flushing {
             self.blocked.record(database, &flushed);
             let more = self.note(database, &flushed);
             if more && !stop.is_cancelled() {
-                // Others have written to it, nobody knows how much.
+                // The remaining segments are from other processes, so their size is unknown.
                 bytes = u64::MAX;
                 continue;
             }
@@ -135,7 +135,7 @@ impl Flushing {
         }
     }
 
-    /// Logs what became of a flush; whether there is more to do.
+    /// Logs the outcome of a flush, and returns whether there is more to flush.
     fn note(&self, database: DatabaseId, flushed: &Result<Flushed, CompactError>) -> bool {
         match flushed {
             Ok(Flushed::Done {
@@ -147,7 +147,7 @@ impl Flushing {
                 mark,
                 tail,
             }) => {
-                // Otherwise it would be known with the next look at the manifest.
+                // Otherwise the writer would learn it from its next read of the manifest.
                 self.writer.observe_tail(database, *mark, *tail);
                 tracing::info!(%database, segments, rows, sections, bytes, "flushed");
                 self.flushed.note(database, self.world.clock.monotonic());
@@ -157,7 +157,7 @@ impl Flushing {
             Ok(Flushed::Nothing(GaveUp::NothingToFlush)) => {}
             Ok(Flushed::Nothing(reason)) => {
                 if *reason == GaveUp::Overtaken {
-                    // Whoever that was may write, too.
+                    // The process that flushed may write, too.
                     self.catalog.end_sole_process();
                     self.snapshots.end_sole_writer();
                     self.triggers.end_sole_writer();

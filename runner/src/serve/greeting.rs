@@ -1,38 +1,38 @@
-//! What is said when the server is ready: where the data are, how to write, and how to query.
+//! The message printed when the server is ready: where the data is stored, how to write, and how to query.
 
 use std::{fmt, net::SocketAddr};
 
-/// The address of commands that are not told another one.
+/// Default server address of the client commands.
 const USUAL_ADDRESS: &str = "127.0.0.1:8181";
 
-/// What there is to say.
+/// The contents of the startup message.
 #[derive(Debug)]
 pub(super) struct Greeting<'a> {
-    /// The address that is listened on.
+    /// Address of the listener.
     pub(super) address: SocketAddr,
-    /// HTTPS is spoken.
+    /// Whether the server uses HTTPS.
     pub(super) is_encrypted: bool,
-    /// What people call the place of the data.
+    /// Description of the store.
     pub(super) place: &'a str,
-    /// The names of this process and its cluster, as far as they were given.
+    /// Names of this process and its cluster, if set.
     pub(super) names: [Option<&'a str>; 2],
-    /// Who is let in.
+    /// Authentication state of the server.
     pub(super) entry: Entry,
 }
 
-/// Who is let in.
+/// Authentication state of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Everybody.
+    /// Authentication is disabled.
     Open,
-    /// Whoever has a token.
+    /// Requests need a token.
     Tokens,
-    /// Nobody: there is no token yet.
+    /// Requests need a token, but no token exists yet.
     NoTokenYet,
 }
 
 impl Greeting<'_> {
-    /// An address that a client on this machine can use.
+    /// Returns an address that a client on this machine can use.
     fn url(&self) -> String {
         let scheme = if self.is_encrypted { "https" } else { "http" };
         match (self.address.ip().is_unspecified(), self.address.port()) {
@@ -41,7 +41,7 @@ impl Greeting<'_> {
         }
     }
 
-    /// Whether others than the users of this machine can reach the server.
+    /// Returns whether the server is reachable from other machines.
     pub(super) fn is_open_to_others(&self) -> bool {
         !self.address.ip().is_loopback()
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_server_says_how_to_use_it() {
+    fn the_default_server_shows_example_commands() {
         insta::assert_snapshot!(shown(&greeting("127.0.0.1:8181")), @r"
         Neap <version> is ready at http://127.0.0.1:8181
           data:   directory /data
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_others_reach_warns() {
+    fn a_server_reachable_from_other_machines_warns() {
         let greeting = Greeting {
             names: [Some("n1"), Some("c1")],
             ..greeting("0.0.0.0:9000")
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_asks_for_tokens_says_how_to_get_the_first() {
+    fn a_server_without_tokens_shows_how_to_create_the_first() {
         let greeting = |entry| Greeting {
             entry,
             ..greeting("0.0.0.0:9000")
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_in_clear_are_warned_of_where_others_can_listen() {
+    fn unencrypted_tokens_on_a_network_address_cause_a_warning() {
         let is_warned = |address, is_encrypted, entry| {
             let greeting = Greeting {
                 is_encrypted,

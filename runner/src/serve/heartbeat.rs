@@ -1,4 +1,4 @@
-//! The task that says in the store that this process is there, for `system.nodes`.
+//! The task that records this process in the store, for `system.nodes`.
 
 use std::{thread, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::Mode;
 
-/// How long the first word and the last one may hold up a start and a stop.
+/// Maximum delay of a start and a stop by the first and the last record.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Says that this process is there. That a word does not get through hinders nothing.
+/// Records periodically that this process is running. Failures are ignored.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     bucket: Bucket,
@@ -20,7 +20,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Says it for the first time.
+    /// Writes the first record.
     pub(super) async fn begin(
         bucket: Bucket,
         node_id: Option<String>,
@@ -42,7 +42,7 @@ impl Heartbeat {
         heartbeat
     }
 
-    /// Says it again and again until `stop`.
+    /// Renews the record until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         let beats = async {
             loop {
@@ -56,7 +56,7 @@ impl Heartbeat {
         }
     }
 
-    /// Says that it ends.
+    /// Records that the process has stopped.
     pub(super) async fn end(&self) {
         let record = NodeRecord {
             state: NodeState::Stopped,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_process_is_there_from_its_start_to_its_stop() {
+    async fn a_process_is_recorded_from_its_start_to_its_stop() {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(store, world);

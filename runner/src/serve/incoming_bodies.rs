@@ -1,9 +1,9 @@
-//! Bodies of requests that have begun to arrive and are not complete.
+//! Bodies of requests that have begun to arrive and are incomplete.
 //!
-//! Such a request takes none of the places of those that are worked on, so it holds up nobody by being slow. What it
-//! does take is bounded here: the head, and the memory that was set aside for the announced body. Beyond a limit, the
-//! body that has gone without progress for the longest time is given up: of the client that has too many, or of the one
-//! that has the most.
+//! A request with an incomplete body holds no request permit, so a slow client does not block others. This module
+//! bounds its resources: the head, and the memory reserved for the announced body. Above a limit, the body without
+//! progress for the longest time is aborted: one of the client that exceeds its own limit, or one of the client with
+//! the largest total.
 
 use std::{
     collections::BTreeMap,
@@ -14,42 +14,43 @@ use std::{
 use futures::task::AtomicWaker;
 use neap_http::ClientNetwork;
 
-/// The most of what bodies may be that are not complete.
+/// Limits on incomplete bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IncomingLimits {
-    /// Bodies of all clients together.
+    /// Maximum number of bodies of all clients.
     pub(super) bodies: usize,
-    /// Bodies of one client.
+    /// Maximum number of bodies per client.
     pub(super) bodies_of_client: usize,
-    /// Announced bytes of the stalled bodies of all clients together.
+    /// Maximum announced bytes of stalled bodies of all clients.
     pub(super) stalled_bytes: usize,
-    /// Announced bytes of the stalled bodies of one client.
+    /// Maximum announced bytes of stalled bodies per client.
     pub(super) stalled_bytes_of_client: usize,
 }
 
 impl IncomingLimits {
-    /// The limits beside so many requests that are worked on, and so many bytes that stalled bodies may hold.
+    /// Derives the limits from the number of concurrent requests, the bytes that stalled bodies may hold, and the
+    /// maximum size of a body.
     pub(super) fn new(requests: usize, stalled_bytes: usize, max_body_bytes: usize) -> Self {
         Self {
             bodies: requests.max(1),
             bodies_of_client: (requests / 2).max(1),
-            // The largest body that is allowed may also be slow.
+            // A single body of the maximum size may be slow.
             stalled_bytes: stalled_bytes.max(max_body_bytes),
             stalled_bytes_of_client: (stalled_bytes / 2).max(max_body_bytes),
         }
     }
 }
 
-/// Why a body was given up.
+/// The limit that caused an abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Excess {
-    /// Its client has too many.
+    /// The limit per client.
     OfClient,
-    /// All clients together have too many.
+    /// The limit for all clients.
     OfAll,
 }
 
-/// The bodies that are not complete.
+/// Registry of incomplete bodies.
 #[derive(Debug)]
 pub(super) struct IncomingBodies {
     limits: IncomingLimits,
@@ -61,11 +62,11 @@ struct Table {
     clients: BTreeMap<ClientNetwork, ClientBodies>,
     bodies: usize,
     stalled_bytes: usize,
-    /// The progress that was made last.
+    /// Sequence number of the last progress.
     progress: u64,
 }
 
-/// The bodies of a client, by when they made progress last.
+/// The bodies of a client, ordered by their last progress.
 #[derive(Debug, Default)]
 struct ClientBodies {
     bodies: BTreeMap<u64, Entry>,
@@ -79,7 +80,7 @@ struct Entry {
     is_stalled: bool,
 }
 
-/// Tells the task that reads a body that it was given up.
+/// Signals an abort to the task that reads the body.
 #[derive(Debug, Default)]
 struct Signal {
     excess: OnceLock<Excess>,
@@ -87,7 +88,7 @@ struct Signal {
 }
 
 impl IncomingBodies {
-    /// None yet.
+    /// Creates an empty registry.
     pub(super) fn new(limits: IncomingLimits) -> Self {
         Self {
             limits,
@@ -95,7 +96,7 @@ impl IncomingBodies {
         }
     }
 
-    /// Adds a body of a client, which may be given up at once.
+    /// Adds a body of a client. It may be aborted immediately.
     pub(super) fn add(
         self: &Arc<Self>,
         client: ClientNetwork,
@@ -160,7 +161,7 @@ impl Table {
         }
     }
 
-    /// Gives up bodies until the limits hold again. Only those of `client`, and so of all, can be beyond them.
+    /// Aborts bodies until the limits hold. Only the limits of `client` and the global limits can be exceeded.
     fn enforce(&mut self, client: ClientNetwork, limits: &IncomingLimits) {
         let of = |table: &Self| {
             table
@@ -194,7 +195,7 @@ impl Table {
         largest.map(|(client, _)| *client)
     }
 
-    /// Gives up the body of a client that has gone without progress for the longest time.
+    /// Aborts the matching body of a client without progress for the longest time.
     fn give_up(&mut self, client: ClientNetwork, of: impl Fn(&Entry) -> bool, excess: Excess) {
         let bodies = self.clients.get(&client);
         let place = bodies.and_then(|bodies| {
@@ -202,7 +203,7 @@ impl Table {
             those.next().map(|(place, _)| *place)
         });
         if let Some(entry) = place.and_then(|place| self.remove(client, place)) {
-            // Nobody else sets it: it is not in the table any more.
+            // The cell is unset, because the body was just removed from the table.
             entry.signal.excess.set(excess).ok();
             entry.signal.waker.wake();
         }
@@ -210,13 +211,13 @@ impl Table {
 }
 
 impl ClientBodies {
-    /// The number of bodies, and the bytes of those that are stalled.
+    /// Returns the number of bodies and the bytes of stalled bodies.
     fn size(&self) -> (usize, usize) {
         (self.bodies.len(), self.stalled_bytes)
     }
 }
 
-/// A body that is not complete. Dropping it removes it from the others.
+/// An incomplete body. Dropping it removes it from the registry.
 #[derive(Debug)]
 pub(super) struct IncomingBody {
     all: Arc<IncomingBodies>,
@@ -226,7 +227,7 @@ pub(super) struct IncomingBody {
 }
 
 impl IncomingBody {
-    /// Notes that the body has made progress.
+    /// Records progress of the body.
     pub(super) fn advance(&mut self) {
         let mut table = self.all.table();
         if let Some(entry) = table.remove(self.client, self.place) {
@@ -238,14 +239,14 @@ impl IncomingBody {
         }
     }
 
-    /// Notes that the body makes no progress, which may be a reason to give it or another one up.
+    /// Records that the body is stalled, which may abort it or another body.
     pub(super) fn stall(&mut self) {
         let mut table = self.all.table();
         table.stall(self.client, self.place);
         table.enforce(self.client, &self.all.limits);
     }
 
-    /// Waits until the body is given up.
+    /// Waits until the body is aborted.
     pub(super) fn poll_excess(&self, context: &mut Context<'_>) -> Poll<Excess> {
         self.signal.waker.register(context.waker());
         match self.signal.excess.get() {
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_number_of_all_the_client_with_the_most_loses_one() {
+    fn above_the_total_limit_the_client_with_the_most_bodies_loses_one() {
         let all = Arc::new(IncomingBodies::new(LIMITS));
         let few = all.add(client(1), 1);
         let many: Vec<_> = (0..3).map(|_| all.add(client(2), 1)).collect();
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_complete_or_go_on_leave_room() {
+    fn completed_and_progressing_bodies_free_capacity() {
         let all = Arc::new(IncomingBodies::new(LIMITS));
         for _ in 0..100 {
             let mut body = all.add(client(1), 20);

@@ -1,8 +1,8 @@
-//! Flags of `influxdb3 serve` that mean nothing here: accepted, and named in one line of warning.
+//! Flags of `influxdb3 serve` without effect in Neap: accepted, and listed in one warning line.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 
-/// Flags that may stand before the command, too. They have a value.
+/// Flags that are also accepted before the command. They take a value.
 const RUNTIME: [&str; 11] = [
     "io-runtime-disable-lifo-slot",
     "io-runtime-event-interval",
@@ -17,7 +17,7 @@ const RUNTIME: [&str; 11] = [
     "num-io-threads",
 ];
 
-/// Flags of `serve`, with or without a value.
+/// Flags of `serve`, with an optional value.
 const SERVE: [&str; 56] = [
     "checkpoint-interval",
     "compaction-check-interval",
@@ -77,28 +77,28 @@ const SERVE: [&str; 56] = [
     "wal-snapshot-size",
 ];
 
-/// Whether a flag may stand before the command; then it has a value.
+/// Returns whether a flag is accepted before the command; such a flag takes a value.
 pub(crate) fn is_runtime_flag(name: &str) -> bool {
     RUNTIME.contains(&name)
 }
 
-/// Whether a flag of `serve` is accepted and changes nothing.
+/// Returns whether a flag of `serve` is accepted without effect.
 pub(crate) fn is_without_effect(name: &str) -> bool {
     RUNTIME.contains(&name) || SERVE.contains(&name)
 }
 
-/// The flags that may stand before the command; they change nothing, not even a warning.
+/// The flags that are accepted before the command, without effect and without a warning.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RuntimeFlags;
 
-/// The flags of `serve` that were given and have no effect.
+/// The given flags of `serve` that have no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LegacyFlags {
     given: Vec<&'static str>,
 }
 
 impl LegacyFlags {
-    /// The one line about them; `None` if there are none.
+    /// Returns one line that names them; `None` if there are none.
     pub(crate) fn warning(&self) -> Option<String> {
         let names: Vec<_> = self.given.iter().map(|name| format!("--{name}")).collect();
         (!names.is_empty()).then(|| format!("without effect here: {}", names.join(", ")))
@@ -146,7 +146,7 @@ impl Args for LegacyFlags {
 impl FromArgMatches for LegacyFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let is_given = |name: &&str| {
-            // What the environment holds may be meant for another server.
+            // Ignore the environment, because it may be meant for an InfluxDB server.
             matches.value_source(name) == Some(ValueSource::CommandLine)
         };
         let given = RUNTIME.into_iter().chain(SERVE).filter(is_given);

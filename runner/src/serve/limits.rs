@@ -1,4 +1,4 @@
-//! What clients may ask for, as options.
+//! Options that limit requests.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use neap_catalog::Limits;
 use neap_options::{parse_bytes, parse_count, parse_time};
 
-/// How much clients may ask for, and how long they may take.
+/// Limits on the size and duration of requests and on catalog objects.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
@@ -54,7 +54,7 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// The ceilings on what may be created.
+    /// Returns the limits on catalog objects.
     pub(super) fn of_catalog(&self) -> Limits {
         Limits {
             databases: self.max_databases,

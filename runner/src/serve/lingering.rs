@@ -1,8 +1,9 @@
-//! Ending a connection so that its last answer arrives.
+//! Lingering close: closes a connection so that the client receives the last response.
 //!
-//! A request may be refused while its body is still on the way: it is too large, or for a database that can't
-//! be. If the connection were closed then, the system would answer what comes after with a reset, and the
-//! client would see that in place of the refusal. So what comes is read and dropped for a while.
+//! A request may be refused while its body still arrives, for example because it is too large or names an invalid
+//! database. If the server closed the connection immediately, the operating system would answer further data with a
+//! reset, and the client would see the reset instead of the refusal. Therefore, the server reads and discards data for
+//! up to 5 seconds.
 
 use std::{
     io,
@@ -18,19 +19,19 @@ use tokio::{
     sync::oneshot,
 };
 
-/// How long a client may go on sending after its answer.
+/// Maximum time that a client may continue to send after the response.
 const LONGEST: Duration = Duration::from_secs(5);
-/// How much it may send in this time.
+/// Maximum bytes that a client may send in this time.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// A connection that is given back when it is dropped, unless the client has closed it.
+/// A connection that returns to its owner when it is dropped, unless the client has closed it.
 #[derive(Debug)]
 pub(super) struct Lent {
     connection: Option<TcpStream>,
     back: Option<oneshot::Sender<TcpStream>>,
 }
 
-/// Lends a connection; the receiver gets it back.
+/// Wraps a connection; the receiver gets it back on drop.
 pub(super) fn lend(connection: TcpStream) -> (Lent, oneshot::Receiver<TcpStream>) {
     let (back, given_back) = oneshot::channel();
     let lent = Lent {
@@ -40,7 +41,7 @@ pub(super) fn lend(connection: TcpStream) -> (Lent, oneshot::Receiver<TcpStream>
     (lent, given_back)
 }
 
-/// Reads on until the client has seen that the connection is over, within bounds.
+/// Reads and discards data until the client closes the connection, bounded in time and bytes.
 pub(super) async fn linger(given_back: oneshot::Receiver<TcpStream>, world: &World) {
     let Ok(connection) = given_back.await else {
         return;
@@ -63,7 +64,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some((connection, back)) = self.connection.take().zip(self.back.take()) {
-            // Nobody waits for it when the process ends.
+            // The receiver is gone if the process is stopping.
             back.send(connection).ok();
         }
     }

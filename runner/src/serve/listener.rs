@@ -1,4 +1,4 @@
-//! Connections: taking them, and letting them end when the process stops.
+//! Accepts connections, and drains them when the process stops.
 
 use std::{
     convert::Infallible,
@@ -37,37 +37,37 @@ use super::{
     tls::Tls,
 };
 
-/// The most connections at once; others wait in the queue of the system.
+/// Maximum number of connections; others wait in the accept queue of the operating system.
 const MAX_CONNECTIONS: usize = 10_000;
-/// How long a connection of HTTP/2 may be silent before the client is asked whether it is still there.
+/// Idle time after which the server pings an HTTP/2 client.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// A client that has not answered that by then is gone.
+/// Time after which an unanswered ping closes the connection.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client that has not agreed on how to encrypt by then is not served.
+/// Timeout of the TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be taken, as when there are no more file descriptors.
+/// Pause after a failed accept, for example when there are no file descriptors left.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
-/// The largest head of a request, with its path and query; one that is larger is answered with 431. Paths of
-/// more than 65,534 bytes are answered with 414.
+/// Maximum size of a request head in bytes, including path and query; a larger head is answered with 431. Paths longer
+/// than 65,534 bytes are answered with 414.
 const MAX_HEAD_BYTES: u32 = 128 << 10;
-/// The most headers of a request.
+/// Maximum number of headers of a request.
 const MAX_HEADERS: usize = 100;
-/// The most requests at once over one connection of HTTP/2.
+/// Maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
-/// How connections are treated.
+/// Settings of connections.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
-    /// What encrypts them.
+    /// TLS context; `None` for plain HTTP.
     pub(super) tls: Option<Tls>,
-    /// How long a client may take for the head of a request, and for reading a piece of an answer.
+    /// Maximum time for receiving the head of a request, and for a client to read a piece of a response.
     pub(super) patience: Duration,
-    /// How long a connection of HTTP/2 may have no request. One of HTTP/1 may for `patience`.
+    /// Maximum time without a request on an HTTP/2 connection. For HTTP/1, it is `patience`.
     pub(super) idle: Duration,
 }
 
 impl Bound {
-    /// The usual times.
+    /// Returns the default timeouts.
     pub(super) fn with_tls(tls: Option<Tls>) -> Self {
         Self {
             tls,
@@ -77,22 +77,22 @@ impl Bound {
     }
 }
 
-/// What is counted of connections.
+/// Counters of connections.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionStats {
-    /// Connections that are open.
+    /// Open connections.
     pub(super) open: Presence,
-    /// Requests whose answers are not yet on their way to the end.
+    /// Requests whose responses are incomplete.
     pub(super) requests: Presence,
-    /// Connections that were taken.
+    /// Accepted connections.
     pub(super) taken: AtomicU64,
-    /// Clients that did not agree on how to encrypt.
+    /// Failed TLS handshakes.
     pub(super) refused: AtomicU64,
-    /// What went over them.
+    /// Transferred bytes.
     pub(super) traffic: Arc<Traffic>,
 }
 
-/// Takes connections for a router.
+/// Accepts connections for a router.
 pub(super) struct Listener {
     tcp: TcpListener,
     bound: Bound,
@@ -100,7 +100,7 @@ pub(super) struct Listener {
     world: World,
 }
 
-/// What every connection needs.
+/// State shared by all connections.
 struct Shared {
     router: Router,
     bound: Bound,
@@ -121,18 +121,18 @@ impl Listener {
         })
     }
 
-    /// The address that is listened on.
+    /// Returns the bound address.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
-    /// What is counted of its connections.
+    /// Returns the counters of its connections.
     pub(super) fn stats(&self) -> Arc<ConnectionStats> {
         Arc::clone(&self.stats)
     }
 
-    /// Serves until `stop` is over; then takes no more connections, and gives those that are open at most
-    /// `grace` to finish the requests that they have begun.
+    /// Serves until `stop` completes; then accepts no more connections, and gives open connections at most `grace` to
+    /// finish requests in progress.
     pub(super) async fn serve(
         self,
         router: Router,
@@ -180,7 +180,7 @@ impl Listener {
         loop {
             match self.tcp.accept().await {
                 Ok((connection, peer)) => {
-                    // Answers are written whole: waiting for more would only delay them.
+                    // Disable Nagle's algorithm, because responses are written in large pieces.
                     connection.set_nodelay(true).ok();
                     return (connection, peer, place);
                 }
@@ -270,7 +270,7 @@ async fn serve_stream(
     connection.as_mut().graceful_shutdown();
     match rest {
         None => note_end(peer, connection.await),
-        // A client that does not take note of the end is not waited for.
+        // Don't wait for a client that ignores the graceful shutdown.
         Some(rest) => match world.timeout(rest, connection).await {
             Some(outcome) => note_end(peer, outcome),
             None => tracing::debug!(%peer, "an idle connection was cut"),

@@ -1,4 +1,4 @@
-//! What is logged and where.
+//! Configures logging.
 
 use std::io::{self, IsTerminal};
 
@@ -9,13 +9,13 @@ use super::{
     options::{LogDestination, ServeArgs},
 };
 
-/// A line for each request is for those who look for something.
+/// Request lines are logged only at higher verbosity.
 const USUAL: &str = "info,neap_http=warn";
 const MORE: &str = "info,neap=debug,neap_bucket=debug,neap_catalog=debug,neap_compact=debug,\
                     neap_http=debug,neap_manifest=debug,neap_query=debug,neap_wal=debug,neap_write=debug";
 const EVERYTHING: &str = "trace";
 
-/// What is logged.
+/// Returns the log filter.
 pub(super) fn filter(args: &ServeArgs) -> Result<EnvFilter, ServeError> {
     let filter = match (&args.log_filter, args.verbose) {
         (Some(filter), _) => filter,
@@ -29,7 +29,7 @@ pub(super) fn filter(args: &ServeArgs) -> Result<EnvFilter, ServeError> {
     })
 }
 
-/// Starts logging as the options say; once in a process.
+/// Installs the logger that the options define, once per process.
 pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
     let registry = tracing_subscriber::registry().with(filter(args)?);
     let started = match args.log_destination {
@@ -42,7 +42,7 @@ pub(super) fn start(args: &ServeArgs) -> Result<(), ServeError> {
             registry.with(lines.with_writer(io::stderr)).try_init()
         }
     };
-    // Somebody else in this process logs already, as tests may.
+    // Ignore an error, because the process (a test) may already have a logger.
     started.ok();
     Ok(())
 }

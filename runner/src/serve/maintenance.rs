@@ -1,8 +1,8 @@
-//! The task that keeps the store in order while the process runs: it merges what was flushed, fills new caches,
-//! removes what has expired or was dropped, and deletes what nothing needs.
+//! The task that maintains the store while the process runs: it merges flushed sections, fills new caches, removes
+//! expired and dropped data, and deletes unreferenced objects.
 //!
-//! It has threads and, on a network, connections of its own, at the lowest priority: a request never waits
-//! for a merge, only the merge for requests. It may be cut short anywhere; the next run goes on.
+//! The task has its own threads at the lowest priority and, on network stores, its own connections, so that merges wait
+//! for requests and requests don't wait for merges. It may be interrupted at any point; the next run continues.
 
 use std::{
     collections::BTreeMap,
@@ -22,32 +22,34 @@ use neap_schema::{CacheId, DatabaseId};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// How often the databases that were flushed are looked at.
+/// Interval at which flushed databases are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long merges after a flush may take before others have their turn.
+/// Maximum time for merges of one database after a flush, before other databases are processed.
 const FLUSHED_LIMIT: Duration = Duration::from_secs(60);
 
-/// The first look at every database is so long after the start: a process that never lives long looks, too.
+/// Time from the start to the first round over all databases; short, so that processes with short lives run a round,
+/// too.
 const FIRST_ROUND: Duration = Duration::from_secs(120);
 
-/// How long a look at every database may take before what was flushed meanwhile has its turn.
+/// Maximum time of a round over all databases, before databases flushed in the meantime are processed.
 const ROUND_LIMIT: Duration = Duration::from_secs(600);
 
-/// The pause after a task that broke down.
+/// Pause after a panic of the task.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(60);
 
-/// So long after a flush its segments can be deleted: the grace of the collector, and what clocks differ by.
+/// Time after a flush when its segments can be deleted: the grace period of the garbage collector plus the maximum
+/// clock difference.
 const TIDY_AFTER: Duration = Duration::from_secs(130);
 
-/// The priority of the threads, from -20, the highest, to 19.
+/// Niceness of the threads, from -20 (highest priority) to 19.
 const NICENESS: i32 = 19;
 
-/// The databases that were flushed and not looked at since, with the time of the flush.
+/// Flushed databases that await maintenance, with the time of the flush.
 #[derive(Debug, Default)]
 pub(super) struct Flushed(Mutex<BTreeMap<DatabaseId, Visits>>);
 
-/// What is left to be done after a flush.
+/// Pending maintenance of a flushed database.
 #[derive(Clone, Copy, Debug)]
 struct Visits {
     flushed: Duration,
@@ -55,7 +57,7 @@ struct Visits {
 }
 
 impl Flushed {
-    /// A flush was committed at this time.
+    /// Records a committed flush.
     pub(super) fn note(&self, database: DatabaseId, now: Duration) {
         let visits = Visits {
             flushed: now,
@@ -68,7 +70,8 @@ impl Flushed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The databases to look at: those that were flushed, and once more when their segments can go.
+    /// Returns the databases to process: each once after a flush, and once more when the flushed segments can be
+    /// deleted.
     fn due(&self, now: Duration) -> Vec<DatabaseId> {
         let mut due = Vec::new();
         self.lock().retain(|database, visits| {
@@ -83,12 +86,12 @@ impl Flushed {
     }
 }
 
-/// The caches of databases as this process has seen them last: a database with a new one is looked at soon.
+/// The next cache id of each database at the last check. A database with a new cache is processed soon.
 #[derive(Debug, Default)]
 struct SeenCaches(BTreeMap<DatabaseId, CacheId>);
 
 impl SeenCaches {
-    /// The databases with caches that were not there the last time, of all that a process knows of.
+    /// Returns the databases with caches created since the last call, among all known databases.
     fn news(&mut self, known: impl IntoIterator<Item = (DatabaseId, CacheId)>) -> Vec<DatabaseId> {
         let none = DatabaseCatalog::default().next_cache();
         let mut seen = BTreeMap::new();
@@ -105,7 +108,7 @@ impl SeenCaches {
     }
 }
 
-/// What maintenance has done since the process started.
+/// Counters of maintenance since the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct MaintenanceStats {
     pub(super) merges: AtomicU64,
@@ -137,17 +140,16 @@ impl MaintenanceStats {
 pub(super) struct Maintenance {
     pub(super) compactor: Compactor,
     pub(super) flushed: Arc<Flushed>,
-    /// The catalogs as the functions of this process know them, in which new caches show first.
+    /// The catalogs shared with the functions of this process, which see new caches first.
     pub(super) catalog: Arc<Catalog>,
     pub(super) stats: Arc<MaintenanceStats>,
-    /// How often every database is looked at.
+    /// Interval of the rounds over all databases.
     pub(super) interval: Duration,
     pub(super) world: World,
 }
 
 impl Maintenance {
-    /// Works until `stop`, which cuts it short. A task that breaks down, on damaged data for instance, is started
-    /// again.
+    /// Runs until `stop`, which interrupts it. A task that panics, for example on damaged data, is restarted.
     pub(super) async fn run(self: Arc<Self>, stop: &CancellationToken) {
         loop {
             let work = Arc::clone(&self);
@@ -191,7 +193,7 @@ impl Maintenance {
             if now >= next_round {
                 let limit = Some(ROUND_LIMIT);
                 let report = self.compactor.handle(&Event::Collect, limit).await;
-                // What is left has its turn soon.
+                // Continue soon if work is left.
                 let pause = match report.as_ref().is_ok_and(Report::has_more) {
                     true => CHECK_INTERVAL,
                     false => self.interval,
@@ -213,18 +215,18 @@ impl Maintenance {
     }
 }
 
-/// The threads of maintenance.
+/// Creates the runtime of maintenance.
 ///
 /// # Errors
 ///
-/// They can't be started.
+/// The threads can't be started.
 pub(super) fn runtime(parallel: usize) -> io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .thread_name("maintenance")
         .worker_threads(1)
         .max_blocking_threads(parallel.max(1) + 2)
         .on_thread_start(|| {
-            // Without it maintenance works all the same, only in the way of requests.
+            // Maintenance works without it, but competes with requests.
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
                 tracing::debug!(%error, "maintenance has the priority of requests");
             }
@@ -238,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flushed_database_is_looked_at_at_once_and_when_its_segments_can_go() {
+    fn a_flushed_database_is_due_immediately_and_when_its_segments_can_be_deleted() {
         let flushed = Flushed::default();
         let database = DatabaseId::new(3);
         let at = Duration::from_secs;
@@ -250,20 +252,20 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_looked_at_once_for_each_new_cache() {
+    fn a_database_is_due_once_for_each_new_cache() {
         let mut seen = SeenCaches::default();
         let (one, two) = (DatabaseId::new(1), DatabaseId::new(2));
         let id = CacheId::new;
         assert_eq!(seen.news([(one, id(1)), (two, id(1))]), []);
         assert_eq!(seen.news([(one, id(1)), (two, id(3))]), [two]);
         assert_eq!(seen.news([(one, id(2)), (two, id(3))]), [one]);
-        // A catalog that was read again may be one from before.
+        // A catalog that is read again may be older.
         assert_eq!(seen.news([(one, id(2)), (two, id(2))]), []);
         assert_eq!(seen.news([(one, id(2)), (two, id(3))]), []);
     }
 
     #[test]
-    fn a_further_flush_puts_the_second_look_off() {
+    fn another_flush_postpones_the_second_maintenance() {
         let flushed = Flushed::default();
         let database = DatabaseId::new(3);
         let at = Duration::from_secs;

@@ -1,4 +1,4 @@
-//! Which part of the memory is for what.
+//! The memory budgets of the components.
 
 use std::sync::Arc;
 
@@ -7,70 +7,70 @@ use neap_memory::{MemoryMonitor, limit_bytes};
 use neap_query::QueryEngine;
 use tokio_util::sync::CancellationToken;
 
-/// The least that an amount has that is given as a share.
+/// Minimum of an amount given as a percentage, in bytes.
 const LEAST_BYTES: usize = 16 << 20;
 
-/// The least memory that `neap serve` works with.
+/// Minimum memory limit of `neap serve` in bytes.
 const LEAST_LIMIT_BYTES: usize = 128 << 20;
 
-/// What all parts have together, in percent of the limit: the rest is for memory that is not counted, such as batches on
-/// their way between operators, and for what the allocator keeps.
+/// Sum of all budgets in percent of the limit. The rest is for memory that is not counted, such as batches in flight
+/// between operators, and for the overhead of the allocator.
 const PLANNED_PERCENT: usize = 84;
 
-/// The program itself: its code, its threads, the catalog, connections.
+/// Memory of the program itself in bytes: code, threads, catalog, connections.
 const PROCESS_BYTES: usize = 48 << 20;
 
-/// The least memory in which merges make sections of a useful size.
+/// Minimum memory in bytes for merges to produce sections of a useful size.
 const LEAST_MERGE_BYTES: usize = 80 << 20;
 
-/// The most memory for merges.
+/// Maximum memory for merges in bytes.
 const MOST_MERGE_BYTES: usize = 1 << 30;
 
-/// The most memory for objects of caches between two flushes.
+/// Maximum memory in bytes for cache objects between two flushes.
 const MOST_CACHE_OBJECT_BYTES: usize = 64 << 20;
 
-/// The most memory for what is under way to the store.
+/// Maximum memory in bytes for segments in flight to the store.
 const MOST_SEGMENT_BYTES: usize = 256 << 20;
 
 /// An amount of memory, as an option.
 pub(super) type MemoryAmount = neap_options::MemoryAmount<LEAST_BYTES>;
 
-/// The memory of each part, in bytes.
+/// The memory budget of each component, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoryPlan {
-    /// All of it.
+    /// Memory limit of the process.
     pub(super) limit: usize,
-    /// Running queries: sorts, groups and joins that need more spill.
+    /// Running queries; sorts, aggregations and joins that need more spill to disk.
     pub(super) queries: usize,
-    /// The folded tails of tables; larger ones are spilled.
+    /// Deduplicated tails of tables; larger ones spill to disk.
     pub(super) tails: usize,
-    /// Pieces of sections.
+    /// Cached column chunks of sections.
     pub(super) chunks: usize,
-    /// Footers of sections.
+    /// Cached footers of sections.
     pub(super) footers: usize,
-    /// What last and distinct value caches hold of sections.
+    /// Contents of last and distinct value caches.
     pub(super) caches: usize,
-    /// Segments and manifests between queries.
+    /// Segments and manifests retained between queries.
     pub(super) snapshots: usize,
-    /// The segments that a query reads.
+    /// Segments that one query reads.
     pub(super) query_segments: usize,
-    /// Bodies of writes, and what is made of them.
+    /// Bodies of writes and their decoded rows.
     pub(super) bodies: usize,
-    /// Segments on their way to the store.
+    /// Segments in flight to the store.
     pub(super) segments: usize,
-    /// Rows that a flush folds.
+    /// Rows that a flush deduplicates.
     pub(super) flush: usize,
-    /// Objects of caches between two flushes.
+    /// Cache objects retained between two flushes.
     pub(super) cache_objects: usize,
-    /// Results that are kept until they are whole, such as pretty tables.
+    /// Results that are buffered completely, such as pretty tables.
     pub(super) results: usize,
     /// All merges together.
     pub(super) merges: usize,
 }
 
 impl MemoryPlan {
-    /// A plan for this limit; by default that of the control group or of the machine. `queries` is what an operator has
-    /// set aside for queries.
+    /// Creates a plan for this limit; the default is that of the control group or of the machine. `queries` is the
+    /// operator's setting for queries.
     pub(super) fn new(limit: Option<usize>, queries: Option<MemoryAmount>) -> Self {
         let limit = limit.unwrap_or_else(limit_bytes);
         Self::of(limit, queries.map(|queries| queries.bytes_of(limit)))
@@ -79,11 +79,11 @@ impl MemoryPlan {
     fn of(limit: usize, queries: Option<usize>) -> Self {
         let merges = (limit / 10).clamp(LEAST_MERGE_BYTES, MOST_MERGE_BYTES);
         let planned = limit / 100 * PLANNED_PERCENT;
-        // On a machine that is too small for all, each part has a little all the same.
+        // On a machine below the minimum, each component still gets a small budget.
         let rest = planned
             .saturating_sub(PROCESS_BYTES + merges)
             .max(limit / 4);
-        // Parts of a hundred.
+        // Shares in percent.
         let of = |rest: usize, part: usize| rest / 100 * part;
         let others = match queries {
             Some(queries) => rest.saturating_sub(queries).max(rest / 4) / 76 * 100,
@@ -107,17 +107,18 @@ impl MemoryPlan {
         }
     }
 
-    /// Of so many queries at once, as many as have a useful share of the memory for queries.
+    /// Returns the number of concurrent queries, at most `most`, such that each gets a useful share of the query
+    /// memory.
     pub(super) fn queries_within(&self, most: usize) -> usize {
         most.min((self.queries / USEFUL_QUERY_BYTES).max(2)).max(1)
     }
 }
 
-/// With less, a query of a few operators would do little but spill. Batches under way, files that are read, and decoded pages
-/// take about as much again, which is not counted.
+/// Minimum useful memory per query in bytes: with less, a query with a few operators would mostly spill. Batches in
+/// flight, files being read, and decoded pages use about the same amount again, which is not counted.
 const USEFUL_QUERY_BYTES: usize = 24 << 20;
 
-/// The memory that the process may use, as an option; in bytes.
+/// Parses the memory limit option into bytes.
 pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     let amount: MemoryAmount = text
         .parse()
@@ -132,11 +133,11 @@ pub(super) fn parse_limit(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Watches the memory of the process, and gives some back when it runs short.
+/// Watches the memory of the process, and releases caches when it runs short.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
     pub(super) monitor: Arc<MemoryMonitor>,
-    /// What keeps pieces of sections, if this process answers queries.
+    /// Query engine, which caches column chunks, if this process answers queries.
     pub(super) queries: Option<Arc<QueryEngine>>,
     pub(super) world: World,
 }
@@ -160,7 +161,7 @@ impl MemoryWatch {
 mod tests {
     use super::*;
 
-    /// All parts of a plan together.
+    /// Returns the sum of all budgets of a plan.
     fn sum(plan: &MemoryPlan) -> usize {
         let MemoryPlan {
             limit: _,
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_queries_get_beyond_their_share_others_have_not() {
+    fn a_larger_query_budget_reduces_the_other_budgets() {
         let limit = 4 << 30;
         let plan = MemoryPlan::of(limit, Some(limit / 3));
         assert_eq!(plan.queries, limit / 3);

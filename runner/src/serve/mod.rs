@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!            ┌ write ──► TailWriter ──► store ◄── Flusher ◄── Flushing (backlog: bytes, number, age)
-//! listener ──┤                │ hands segments over in memory         │ says what was flushed
+//! listener ──┤                │ passes segments in memory             │ reports flushes
 //!            ├ query ──► SnapshotReader ──► store ◄── Compactor ◄── Maintenance (threads of low priority)
 //!            └ engine ─► Engine (also by segments and time) ──► child processes with plugins, which query and write
 //! ```
 //!
-//! Nothing but the store is durable: the process can end at any instruction. When it is asked to stop, it
-//! takes no more connections, lets the requests under way finish within a bound, and flushes what may be
+//! Only the store is durable, so the process can end at any instruction. When the process is asked to stop, it accepts
+//! no more connections, lets requests in progress finish within 15 seconds, and flushes the segments that can be
 //! flushed.
 
 mod access;
@@ -70,14 +70,14 @@ use crate::{
     stores::{self, Stores, StoresError},
 };
 
-/// How long requests that are under way may take after the process was asked to stop.
+/// Maximum time for requests in progress after the process was asked to stop.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long plugins may take to end, and what they have seen to be saved.
+/// Maximum time for plugins to end, and for their last input to be saved.
 const LAST_RUNS: Duration = Duration::from_secs(30);
-/// How long the last flush may take.
+/// Maximum time of the last flush.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
 
-/// Why the server can't be started.
+/// Errors that prevent the server from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can't be listened on.
@@ -96,13 +96,13 @@ pub enum ServeError {
         /// The cause.
         error: io::Error,
     },
-    /// The variable that should hold the name of the process is not set.
+    /// The environment variable for the name of the process is not set.
     #[error("--node-id-from-env: the environment variable {0} is not set")]
     NoNodeId(String),
-    /// The process would have two names.
+    /// The name of the process is set twice.
     #[error("--node-id and --node-id-from-env are both set; one of them has to go")]
     TwoNodeIds,
-    /// The filter of log lines can't be understood.
+    /// The log filter is invalid.
     #[error("--log-filter {filter}: {reason}")]
     LogFilter {
         /// The filter.
@@ -110,7 +110,7 @@ pub enum ServeError {
         /// The cause.
         reason: String,
     },
-    /// Only one of the two files that HTTPS takes is there.
+    /// Only one of the two files that HTTPS needs is set.
     #[error("{given} is set, but {missing} is not: HTTPS takes both")]
     HalfOfTls {
         /// The option that is set.
@@ -118,13 +118,13 @@ pub enum ServeError {
         /// The option that is not.
         missing: &'static str,
     },
-    /// The process has no function that replaces tokens.
+    /// The process lacks the function that replaces tokens.
     #[error("--admin-token-recovery-http-bind needs --mode ingest or all")]
     NoRecovery,
-    /// What was dropped would be deleted while queries read it.
+    /// The time-travel period is too short: dropped data would be deleted while queries read it.
     #[error(transparent)]
     TimeTravel(#[from] TimeTravelTooShort),
-    /// The file has no admin token.
+    /// The file contains no valid admin token.
     #[error("--admin-token-file {path}: {reason}")]
     AdminToken {
         /// The file.
@@ -213,17 +213,17 @@ pub(crate) async fn run(
         entry: entry(args, &app.catalog).await?,
     };
     tell_address(args, &greeting)?;
-    // A console that nobody reads is no reason not to serve.
+    // A closed console does not prevent the server from running.
     console.print(&greeting).ok();
     let background = maintenance::runtime(args.compaction_jobs).map_err(ServeError::Threads)?;
     let handle = background.handle();
     serve(listener, app, heartbeat, stop, signals, world, handle).await;
-    // What is cut short there is garbage at worst.
+    // An interrupted job leaves at most unreferenced objects.
     background.shutdown_background();
     Ok(())
 }
 
-/// Listens for the requests of clients, and tells where.
+/// Binds the listener for client requests, and publishes its address.
 async fn listen(
     args: &ServeArgs,
     tls: Option<Tls>,
@@ -243,7 +243,7 @@ async fn listen(
     Ok((listener, address))
 }
 
-/// Serves until the first signal, then ends in order; the second signal ends that, too.
+/// Serves until the first signal, then shuts down gracefully; the second signal aborts the shutdown.
 async fn serve(
     listener: Listener,
     app: App,
@@ -274,7 +274,7 @@ async fn serve(
     });
     let flushing = app.flushing.map(|flushing| {
         let (stop, runtime) = (stop.clone(), Handle::current());
-        // Folding and encoding take long: they have a thread of their own, so that requests don't wait.
+        // Deduplication and encoding are CPU-bound: they have a thread of their own, so that they don't block requests.
         tokio::task::spawn_blocking(move || {
             runtime.block_on(flushing.run(&stop));
             flushing
@@ -282,7 +282,7 @@ async fn serve(
     });
     let work = async {
         listener.serve(app.router, stop.cancelled(), GRACE).await;
-        // What plugins write when they are told to end is flushed with the rest.
+        // The last writes of plugins are flushed with the rest.
         let plugins = OptionFuture::from(plugins);
         if world.timeout(LAST_RUNS, plugins).await.is_none() {
             tracing::warn!("plugins did not end in time");
@@ -303,7 +303,7 @@ async fn serve(
     }
 }
 
-/// Who is let in, as the cluster's tokens are now.
+/// Returns the authentication state with the cluster's current tokens.
 async fn entry(args: &ServeArgs, catalog: &Catalog) -> Result<Entry, ServeError> {
     if args.access.without_auth {
         return Ok(Entry::Open);
@@ -342,7 +342,7 @@ fn warn(args: &ServeArgs, console: &mut Console) {
     }
 }
 
-/// What is wrong with options that the parser has accepted, as far as it can be told without a start.
+/// Returns the errors in options that the parser accepts, as far as they can be detected without a start.
 pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &World) -> Vec<String> {
     let checks = [
         encryption(args).err(),
@@ -355,7 +355,8 @@ pub(crate) fn mistakes(args: &ServeArgs, environment: &Environment, world: &Worl
     mistakes.map(ToString::to_string).collect()
 }
 
-/// Why the options open no store behind a network, of which nothing is asked yet. A directory would be created.
+/// Returns the error of opening a network store with these options, without sending a request. A directory is not
+/// checked, because opening it would create it.
 fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
     use neap_bucket::ObjectStoreKind::{Azure, Google, S3};
 
@@ -364,8 +365,8 @@ fn unusable_store(args: &ServeArgs, world: &World) -> Option<ServeError> {
     opened.err().map(|error| StoresError::Config(error).into())
 }
 
-/// What encrypts connections, if anything does. An option may come from the environment, of which the parser
-/// of the command line does not know: what belongs together is checked here.
+/// Creates the TLS context if the options ask for it. The pairing of options is checked here, because an option may
+/// come from the environment, which the command-line parser does not see.
 fn encryption(args: &ServeArgs) -> Result<Option<Tls>, ServeError> {
     let (given, missing) = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
@@ -399,7 +400,7 @@ fn tell_address(args: &ServeArgs, greeting: &Greeting<'_>) -> Result<(), ServeEr
     let Some(path) = &args.tcp_listener_file_path else {
         return Ok(());
     };
-    // Whoever waits for the file must not read half of it: it appears as a whole.
+    // Write and rename, so that the file is never read half-written.
     let unfinished = path.with_extension("unfinished");
     std::fs::write(&unfinished, greeting.address.to_string())
         .and_then(|()| std::fs::rename(&unfinished, path))

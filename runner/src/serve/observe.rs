@@ -1,4 +1,4 @@
-//! What the process shows of itself at `/metrics`.
+//! Registers the metrics of the process for `/metrics`.
 
 mod connections;
 mod memory;
@@ -23,7 +23,7 @@ pub(super) use self::{
 use super::{backlog::Backlog, blocked_flushes::BlockedFlushes, maintenance::MaintenanceStats};
 use crate::stores::Requests;
 
-/// What is shown.
+/// Sources of the metrics.
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) requests: Requests,
@@ -31,14 +31,14 @@ pub(super) struct Observed {
     pub(super) blocked: Arc<BlockedFlushes>,
     pub(super) snapshots: Arc<SnapshotReader>,
     pub(super) world: World,
-    /// The version and the revision of the program.
+    /// Version and revision of the program.
     pub(super) build: [&'static str; 2],
 }
 
-/// A number that is read when it is shown, with its name, its help and its kind.
+/// A metric that is read on each scrape: name, help, kind and reader.
 type Shown<T> = (&'static str, &'static str, MetricKind, fn(&T) -> f64);
 
-/// Adds numbers that are all read from the same source.
+/// Registers metrics that are read from the same source.
 fn collect<S, T>(
     metrics: &Metrics,
     source: &Arc<S>,
@@ -56,14 +56,14 @@ fn collect<S, T>(
     }
 }
 
-/// A count as a sample, which is whole up to 9e15.
+/// Converts a count to a sample, exact up to 9e15.
 #[expect(clippy::cast_precision_loss, reason = "whole up to 9e15")]
 fn number(count: impl TryInto<u64>) -> f64 {
     count.try_into().map_or(f64::NAN, |count: u64| count as f64)
 }
 
-/// Adds the metrics of the process, the store, the tails and the snapshots. Those of writes are the write
-/// function's.
+/// Registers the metrics of the process, the store, the tails and the snapshots. The write function registers the
+/// metrics of writes.
 pub(super) fn register(metrics: &Metrics, observed: &Observed) {
     let [version, revision] = observed.build;
     process::register(metrics, &observed.world, version, revision);
@@ -71,7 +71,7 @@ pub(super) fn register(metrics: &Metrics, observed: &Observed) {
     tail::register(metrics, observed);
 }
 
-/// Adds the metrics of queries.
+/// Registers the metrics of queries.
 pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let counted = Arc::clone(engine);
     let help = "Queries that have ended, by how.";
@@ -141,7 +141,7 @@ pub(super) fn register_queries(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     register_caches(metrics, engine);
 }
 
-/// Adds the metrics of last and distinct value caches.
+/// Registers the metrics of last and distinct value caches.
 fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     let shown: [Shown<CacheStats>; 7] = [
         (
@@ -190,7 +190,7 @@ fn register_caches(metrics: &Metrics, engine: &Arc<QueryEngine>) {
     collect(metrics, engine, |engine| engine.cache_stats(), shown);
 }
 
-/// Adds the metrics of maintenance.
+/// Registers the metrics of maintenance.
 pub(super) fn register_maintenance(
     metrics: &Metrics,
     stats: &Arc<MaintenanceStats>,

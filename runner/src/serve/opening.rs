@@ -1,8 +1,8 @@
-//! The first bytes of a connection, which have to come in time.
+//! Limits the time until the first bytes of a connection arrive.
 //!
-//! Whether a client speaks HTTP/1 or HTTP/2 is seen from its first bytes, and whoever waits for these has no
-//! timer: a client that sends nothing, or only what both begin with, would hold its connection for ever. What
-//! comes after is limited by HTTP itself.
+//! The first bytes show whether a client speaks HTTP/1 or HTTP/2, and the HTTP library waits for them without a
+//! timeout: a client that sends nothing, or only a common prefix of both, would hold its connection forever. HTTP
+//! timeouts limit everything after these bytes.
 
 use std::{
     io,
@@ -13,20 +13,20 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a connection of HTTP/2 begins with (RFC 9113, section 3.4).
+/// The connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection that fails unless its first bytes tell in time which HTTP it speaks.
+/// A connection that fails unless its first bytes show the HTTP version before the deadline.
 pub(super) struct Opening<S> {
     stream: S,
-    /// What is to come of the preface, if all before it was one.
+    /// The rest of the preface, while the received bytes are a prefix of it.
     expected: &'static [u8],
-    /// `None` once the version is known.
+    /// `None` after the version is known.
     deadline: Option<BoxFuture<'static, ()>>,
 }
 
 impl<S> Opening<S> {
-    /// A connection whose first bytes have to come before `deadline` is over.
+    /// Wraps a connection whose first bytes must arrive before `deadline` completes.
     pub(super) fn new(stream: S, deadline: BoxFuture<'static, ()>) -> Self {
         Self {
             stream,
@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of a connection that sends these bytes and is then silent until after the deadline: `None`
-    /// if it goes on waiting.
+    /// Returns the error of a connection that sends these bytes and is then silent until after the deadline; `None` if
+    /// it continues to wait.
     async fn outcome(sent: &[&[u8]]) -> Option<io::ErrorKind> {
         let (mut client, server) = duplex(1 << 10);
         let mut server = Opening::new(server, std::future::ready(()).boxed());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_tell_its_version_is_given_up() {
+    async fn a_client_that_does_not_show_its_version_is_disconnected() {
         let timed_out = Some(io::ErrorKind::TimedOut);
         assert_eq!(outcome(&[]).await, timed_out);
         assert_eq!(outcome(&[b"P"]).await, timed_out);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_told_its_version_may_be_silent() {
+    async fn a_client_with_a_known_version_may_be_silent() {
         assert_eq!(outcome(&[b"G"]).await, None);
         assert_eq!(outcome(&[b"P", b"O"]).await, None);
         assert_eq!(outcome(&[PREFACE]).await, None);

@@ -151,8 +151,8 @@ pub(crate) struct ServeArgs {
     pub(super) legacy: LegacyFlags,
 }
 
-/// A host and a port, such as `0.0.0.0:8181`, `[::]:8181` or `localhost:0`. Whether there is such a host shows when
-/// it is listened on.
+/// Parses a host and a port, such as `0.0.0.0:8181`, `[::]:8181` or `localhost:0`. The host is resolved when the
+/// listener binds.
 fn parse_address(text: &str) -> Result<String, String> {
     let parts = text.rsplit_once(':');
     let is_address =
@@ -163,7 +163,7 @@ fn parse_address(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a process can do.
+/// Roles of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
     /// Everything.
@@ -178,7 +178,7 @@ pub(super) enum Mode {
     Process,
 }
 
-/// Where log lines go.
+/// Destinations of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogDestination {
     /// The standard output.
@@ -188,7 +188,7 @@ pub(super) enum LogDestination {
 }
 
 impl ServeArgs {
-    /// Whether the process does what `mode` says.
+    /// Returns whether the process has a role.
     pub(super) fn does(&self, mode: Mode) -> bool {
         self.mode.contains(&mode) || self.mode.contains(&Mode::All)
     }

@@ -1,8 +1,8 @@
-//! Clients that don't read: a connection that is written to has to get somewhere.
+//! Closes connections of clients that don't read: while there is data to write, a connection must make progress.
 //!
-//! An answer is written as fast as the client reads it. A client that stops reading would hold its answer, and
-//! the query behind it, for ever; one that reads a byte now and then, for almost as long. So while there is
-//! something to write, a client has to take a least number of bytes within each span of time.
+//! A response is written as fast as the client reads it. A client that stops reading would hold its response and the
+//! query behind it forever, and a client that reads a byte now and then, almost as long. Therefore, while there is data
+//! to write, a client must take a minimum number of bytes within each time span.
 
 use std::{
     fmt, io,
@@ -19,31 +19,31 @@ use futures::future::BoxFuture;
 use neap_bucket::Clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The least that a client has to take in a second, on average over the span.
+/// Minimum bytes per second that a client must take, averaged over the span.
 const LEAST_BYTES_PER_SECOND: u64 = 1 << 10;
 
-/// What went over connections.
+/// Counters of connection traffic.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// Bytes that clients have sent.
+    /// Bytes received from clients.
     pub(super) received: AtomicU64,
-    /// Bytes that were sent to clients.
+    /// Bytes sent to clients.
     pub(super) sent: AtomicU64,
-    /// Connections and answers that were given up because the client did not read.
+    /// Connections and responses aborted because the client did not read.
     pub(super) stalled: AtomicU64,
 }
 
-/// A connection that fails when the other side takes too little.
+/// A connection that fails when the peer reads too slowly.
 pub(super) struct Paced<S> {
     stream: S,
     clock: Arc<dyn Clock>,
     span: Duration,
     traffic: Arc<Traffic>,
-    /// The end of the span that runs.
+    /// End of the current span.
     end: Option<BoxFuture<'static, ()>>,
-    /// The bytes that were taken in it.
+    /// Bytes taken in the current span.
     taken: u64,
-    /// The last write had to wait.
+    /// Whether the last write is pending.
     is_blocked: bool,
 }
 
@@ -57,7 +57,7 @@ impl<S> fmt::Debug for Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// A connection that has to get somewhere within each `span`.
+    /// Wraps a connection that must make progress within each `span`.
     pub(super) fn new(
         stream: S,
         clock: Arc<dyn Clock>,
@@ -97,7 +97,7 @@ impl<S> Paced<S> {
             let end = self.end.get_or_insert_with(|| clock.sleep(span));
             ready!(end.as_mut().poll(context));
             self.end = None;
-            // A span that ended while nothing had to wait says nothing.
+            // A span without a pending write is not evaluated.
             if was_blocked && self.taken < self.least_bytes() {
                 self.traffic.stalled.fetch_add(1, Ordering::Relaxed);
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -164,7 +164,7 @@ mod tests {
 
     const SPAN: Duration = Duration::from_secs(10);
 
-    /// Two ends of a connection that holds 1 KiB on the way.
+    /// Creates the two ends of a connection with a buffer of 1 KiB.
     fn connection() -> (DuplexStream, Paced<DuplexStream>) {
         let (client, server) = duplex(1 << 10);
         let clock = Arc::new(SystemClock::new());
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let (_client, mut server) = connection();
         let error = server.write_all(&[0; 4 << 10]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_a_little_now_and_then_is_given_up() {
+    async fn a_client_that_reads_too_slowly_is_disconnected() {
         let (mut client, mut server) = connection();
         let read = tokio::spawn(async move {
             let mut buffer = [0; 16];

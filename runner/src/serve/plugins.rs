@@ -1,4 +1,4 @@
-//! Plugins in this process: whether they run, how, and what is said of it at the start.
+//! Plugins in this process: whether they are enabled, their settings, and the startup messages about them.
 
 use std::{
     fs::{self, DirBuilder},
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::console::Console;
 
-/// The virtual environment, in the plugin folder.
+/// Name of the virtual environment in the plugin folder.
 const ENVIRONMENT: &str = ".venv";
 
-/// The paths that are refused where plugins are off.
+/// Paths that are refused while plugins are disabled.
 const PATHS: [&str; 5] = [
     "/api/v3/configure/processing_engine_trigger",
     "/api/v3/configure/processing_engine_trigger/{*rest}",
@@ -37,22 +37,22 @@ const PATHS: [&str; 5] = [
     "/api/v3/plugin_test/{*rest}",
 ];
 
-/// What is said there.
+/// Error message of these paths.
 const OFF: &str = "plugins are off, because this server asks for no token: start it with --plugin-dir or --mode \
                    all,process if everybody who reaches it may run programs on its machine";
 
-/// How often the engine looks for triggers in the catalogs as this process knows them, which costs no request: it is
-/// told of those that its own routes change, but not of databases that are dropped.
+/// Interval at which the engine reads triggers from the cached catalogs, which costs no request. Its own routes notify
+/// it of changed triggers, but not of dropped databases.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether plugins run here. A plugin may do whatever the server may. Where nobody is asked for a token, everybody
-/// could upload one: there, somebody must have said that plugins are wanted.
+/// Returns whether plugins are enabled. A plugin may do anything that the server may do, and without authentication any
+/// client could upload one; in this case, plugins must be enabled explicitly.
 pub(super) fn are_on(args: &ServeArgs) -> bool {
     let are_wanted = args.plugins.plugin_dir.is_some() || args.mode.contains(&Mode::Process);
     args.does(Mode::Process) && (are_wanted || !args.access.without_auth)
 }
 
-/// How plugins are run, as the options say.
+/// Returns the plugin settings that the options define.
 pub(super) fn settings(args: &ServeArgs, is_sole_writer: bool) -> ProcessingSettings {
     let body = BodyLimits {
         max_bytes: args.limits.max_http_request_size,
@@ -68,12 +68,13 @@ pub(super) fn settings(args: &ServeArgs, is_sole_writer: bool) -> ProcessingSett
     settings
 }
 
-/// Plugins and tools run in folders of their own, and whoever lists files need not know in which the server runs.
+/// Returns an absolute path, because plugins and tools run in other working directories, and file lists must not depend
+/// on the server's.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The routes where plugins are off: they say so.
+/// Returns the routes used while plugins are disabled; each answers with an error.
 pub(super) fn refusals() -> Router {
     let refuse = async || ApiError::text(Kind::Forbidden, OFF);
     PATHS.iter().fold(Router::new(), |routes, path| {
@@ -81,7 +82,7 @@ pub(super) fn refusals() -> Router {
     })
 }
 
-/// Makes the plugin folder, if there is to be one.
+/// Creates the plugin folder, if one is set.
 ///
 /// # Errors
 /// `PluginFolder`.
@@ -93,7 +94,7 @@ pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
         Some(above) if !above.as_os_str().is_empty() => fs::create_dir_all(above),
         _ => Ok(()),
     };
-    // Code may hold secrets.
+    // The folder is private, because code may contain secrets.
     let made = made.and_then(|()| DirBuilder::new().mode(0o700).create(folder));
     match made {
         Err(error) if !folder.is_dir() => Err(folder_error(folder, error)),
@@ -101,7 +102,7 @@ pub(super) fn make_folder(args: &ServeArgs) -> Result<(), ServeError> {
     }
 }
 
-/// Why a path can't be that of the plugin folder, as far as it can be told without making it.
+/// Returns the error if a path can't be the plugin folder, as far as it can be detected without creating it.
 pub(super) fn unusable_folder(args: &ServeArgs) -> Option<ServeError> {
     let folder = args.plugins.plugin_dir.as_ref()?;
     let is_folder = fs::metadata(folder).map_or(true, |metadata| metadata.is_dir());
@@ -115,7 +116,7 @@ fn folder_error(folder: &Path, error: io::Error) -> ServeError {
     }
 }
 
-/// Says whether plugins can run, where somebody expects them to: a server serves without them, too.
+/// Prints a warning if plugins are expected and can't run. The server starts in any case.
 ///
 /// # Errors
 /// The catalog can't be read.
@@ -147,7 +148,7 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Runs triggers until `stop`, and then ends what runs.
+/// Runs triggers until `stop`, then stops the running plugins.
 pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationToken) {
     let looking = async {
         loop {
@@ -162,13 +163,13 @@ pub(super) async fn run(engine: Arc<Engine>, world: World, stop: CancellationTok
     }
 }
 
-/// Where the writer tells the engine of segments. The engine writes with this very writer: it is made later, and held
-/// weakly.
+/// Passes the writer's segments to the engine. The engine is created after the writer, because it writes with it, and
+/// is held weakly to avoid a reference cycle.
 #[derive(Debug, Default)]
 pub(super) struct Told(OnceLock<Weak<Engine>>);
 
 impl Told {
-    /// The engine that is told from now on; the first one counts.
+    /// Sets the engine. Only the first call has an effect.
     pub(super) fn tell(&self, engine: &Arc<Engine>) {
         self.0.get_or_init(|| Arc::downgrade(engine));
     }
@@ -177,7 +178,7 @@ impl Told {
         self.0.get()?.upgrade()
     }
 
-    /// Others may write from now on.
+    /// Notifies the engine that other processes may write.
     pub(super) fn end_sole_writer(&self) {
         if let Some(engine) = self.engine() {
             engine.end_sole_writer();
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_token_is_asked_for_plugins_have_to_be() {
+    fn without_authentication_plugins_must_be_enabled_explicitly() {
         for (args, expected) in [
             (&[][..], true),
             (&["--without-auth"], false),
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_plugins_are_told_with_their_whole_paths() {
+    fn plugin_folders_are_absolute_paths() {
         let here = std::env::current_dir().unwrap();
         let folder = settings(&of(&["--plugin-dir=p"]), true);
         assert_eq!(folder.code.plugin_folder, Some(here.join("p")));
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_with_plugins_off_says_how_to_have_them() {
+    async fn disabled_plugins_return_an_error_that_explains_how_to_enable_them() {
         let off = Served::new(&[&MEMORY[..], &["--without-auth"]].concat()).await;
         assert!(off.app.processing.is_none());
         for path in [
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_interpreter_is_told_where_plugins_are_expected() {
+    async fn a_missing_interpreter_causes_a_warning_if_plugins_are_expected() {
         let told = async |args: &[&str]| {
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path().to_str().unwrap().to_owned();

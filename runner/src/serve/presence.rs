@@ -1,11 +1,11 @@
-//! Counting who is there, and waiting until nobody is.
+//! Counts active objects, and waits until there are none.
 
 use std::{sync::Arc, time::Duration};
 
 use neap_bucket::World;
 use tokio::sync::watch;
 
-/// How many are there. Cloning shares it.
+/// The number of active objects. Clones share the count.
 #[derive(Clone, Debug)]
 pub(super) struct Presence(Arc<watch::Sender<usize>>);
 
@@ -15,7 +15,7 @@ impl Default for Presence {
     }
 }
 
-/// One that is there until it is dropped.
+/// A guard that counts as one active object until it is dropped.
 #[derive(Debug)]
 pub(super) struct Present(Arc<watch::Sender<usize>>);
 
@@ -26,24 +26,24 @@ impl Drop for Present {
 }
 
 impl Presence {
-    /// One more.
+    /// Adds one; the guard removes it.
     pub(super) fn enter(&self) -> Present {
         self.0.send_modify(|count| *count = count.saturating_add(1));
         Present(Arc::clone(&self.0))
     }
 
-    /// How many are there.
+    /// Returns the count.
     pub(super) fn count(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Waits until nobody is there.
+    /// Waits until the count is zero.
     pub(super) async fn nobody(&self) {
-        // The sender is here: it does not go away.
+        // The receiver can't fail, because `self` holds the sender.
         self.0.subscribe().wait_for(|count| *count == 0).await.ok();
     }
 
-    /// Waits until nobody has been there for so long.
+    /// Waits until the count has been zero for `time`.
     pub(super) async fn nobody_for(&self, time: Duration, world: &World) {
         let mut count = self.0.subscribe();
         loop {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_ends_when_the_last_one_leaves() {
+    async fn waiting_ends_when_the_last_guard_is_dropped() {
         let presence = Presence::default();
         let (one, other) = (presence.enter(), presence.enter());
         assert_eq!(presence.count(), 2);

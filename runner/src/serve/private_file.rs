@@ -1,4 +1,4 @@
-//! Files that only their owner should be able to read.
+//! Checks the permissions of private files.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -6,10 +6,10 @@ use neap_bucket::{DirectoryAccess, ExposedDirectory};
 
 use crate::console::Console;
 
-/// What others than the owner may do with a file.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Warns if others than its owner may read the file of an option.
+/// Warns if users other than the owner may read the file of an option.
 pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
     let mode = fs::metadata(path).map(|file| file.permissions().mode());
     if mode.is_ok_and(|mode| mode & OTHERS != 0) {
@@ -20,7 +20,7 @@ pub(super) fn warn(option: &str, path: &Path, console: &mut Console) {
     }
 }
 
-/// Warns if more people may use the data directory than `access` says.
+/// Warns if more users may access the data directory than `access` allows.
 pub(super) fn warn_of_directory(path: &Path, access: DirectoryAccess, console: &mut Console) {
     if let Some(exposed) = ExposedDirectory::find(path, access) {
         let (path, remedy) = (path.display(), exposed.remedy());
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_others_may_read_is_warned_of() {
+    fn a_key_that_others_may_read_causes_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
         fs::write(&path, "").unwrap();
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_directory_that_is_open_to_others_is_warned_of() {
+    fn a_data_directory_that_is_open_to_others_causes_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("data");
         let inner = root.join("db");

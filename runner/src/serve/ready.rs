@@ -1,8 +1,8 @@
-//! Whether the process should be sent requests: `/ready`.
+//! The `/ready` endpoint: whether the process should receive requests.
 //!
-//! `/health` says that the process is alive, and a supervisor starts it again if it is not. `/ready` says that
-//! it can work, for load balancers: the store answers, and the process was not asked to stop. A process
-//! that can work says `OK` in the first line, and in further lines what an operator has to mend.
+//! `/health` shows that the process is alive, and a supervisor restarts it if not. `/ready` shows load balancers that
+//! it can work: the store answers, and the process was not asked to stop. A ready process answers `OK` in the first
+//! line; further lines list conditions that an operator should fix.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,17 +11,17 @@ use neap_bucket::World;
 use neap_catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 
-/// How old the last answer of the store may be.
+/// Maximum age of the store's last response.
 const MAX_AGE: Duration = Duration::from_secs(10);
-/// How long the store may take.
+/// Timeout of the store.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Something that an operator has to mend, of a process that answers requests all the same.
+/// A condition that an operator should fix, while the process still answers requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadinessCondition {
-    /// The part that it is about, in one word.
+    /// The affected component, in one word.
     pub(super) name: &'static str,
-    /// For people, in one line.
+    /// Description in one line.
     pub(super) text: String,
 }
 
@@ -31,23 +31,23 @@ impl fmt::Display for ReadinessCondition {
     }
 }
 
-/// A part of the process that knows conditions.
+/// A component that reports conditions.
 pub(super) trait ConditionSource: fmt::Debug + Send + Sync {
-    /// The conditions that hold now.
+    /// Returns the current conditions.
     fn conditions(&self) -> Vec<ReadinessCondition>;
 }
 
-/// What readiness depends on.
+/// Inputs of the readiness check.
 #[derive(Clone, Debug)]
 pub(super) struct Readiness {
     pub(super) catalog: Arc<Catalog>,
     pub(super) stop: CancellationToken,
     pub(super) world: World,
-    /// The parts whose conditions are shown.
+    /// Components whose conditions are listed.
     pub(super) conditions: Vec<Arc<dyn ConditionSource>>,
 }
 
-/// The route `/ready`.
+/// Returns the route `/ready`.
 pub(super) fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/ready", get(ready))
@@ -67,7 +67,7 @@ async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
 }
 
 impl Readiness {
-    /// `OK`, and a line for each condition.
+    /// Returns `OK` and one line per condition.
     fn detail(&self) -> String {
         let conditions = self.conditions.iter().flat_map(|part| part.conditions());
         let mut detail = "OK".to_owned();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_can_work_is_ready_and_names_what_is_to_be_mended() {
+    async fn a_ready_process_lists_its_conditions() {
         let world = World::system();
         let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
         let bucket = Bucket::new(store, world.clone());

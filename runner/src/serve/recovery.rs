@@ -1,4 +1,4 @@
-//! A second address for whoever has lost the admin token: it replaces the token, once, and is closed then.
+//! Recovery of a lost admin token: a second address where a request replaces the token once, after which it closes.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::console::Console;
 
-/// How long the answer with the new token may take to get to the client.
+/// Maximum time to send the response with the new token.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What replaces the admin token.
+/// Service that replaces the admin token.
 #[derive(Debug)]
 pub(super) struct Recovery {
     router: Router,
@@ -26,7 +26,7 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// Replaces the admin token of the cluster that the service writes to.
+    /// Creates the recovery service for the cluster that `service` writes to.
     pub(super) fn new(service: Arc<WriteService>) -> Self {
         let done = Arc::new(Notify::new());
         Self {
@@ -35,8 +35,8 @@ impl Recovery {
         }
     }
 
-    /// Listens on an address until the token was replaced or `stop`. An address that only this machine reaches
-    /// is served without encryption: no certificate is for it.
+    /// Listens on an address until the token was replaced or `stop`. A loopback address is served without TLS, because
+    /// no certificate is valid for it.
     ///
     /// # Errors
     ///

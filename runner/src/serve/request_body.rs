@@ -1,9 +1,9 @@
-//! The place of a request among those that are worked on, and its body, which gives the place back while it arrives.
+//! The permit of a request, and its body, which releases the permit while it arrives.
 //!
 //! ```text
-//!   head ── place ── handler reads ─┬─ body is there ───────────────────────── goes on
-//!                                   └─ it is not: place given back, bounded    body complete: place taken again
-//!                                      by IncomingBodies                       or 503 after a while
+//!   head ── permit ── handler reads ─┬─ body is ready ─────────────────────────── continues
+//!                                    └─ incomplete: permit released, bounded      body complete: permit acquired
+//!                                       by IncomingBodies                         again, or 503 after 2 seconds
 //! ```
 
 use std::{
@@ -23,27 +23,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::incoming_bodies::{Excess, IncomingBodies, IncomingBody};
 
-/// How long a request waits for others to end.
+/// Maximum time that a request waits for a permit.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A body that brings less than [`LEAST_BYTES`] in this time makes no progress.
+/// Time after which a body with less than [`LEAST_BYTES`] of progress is stalled.
 const STALL: Duration = Duration::from_secs(1);
 
 /// See [`STALL`].
 const LEAST_BYTES: usize = 1 << 10;
 
-/// Why a request is not answered now.
+/// Reason why a request is rejected because of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TurnedAway {
-    /// All places are taken.
+    /// No permit became free in time.
     #[error("too many requests are under way")]
     NoPlace,
-    /// The body is incomplete, and too many are.
+    /// The body is incomplete, and all clients together exceed the limit of incomplete bodies.
     #[error(
         "too many requests are under way whose bodies are not complete; this one has waited the longest"
     )]
     Incomplete,
-    /// The body is incomplete, and too many of the client are.
+    /// The body is incomplete, and its client exceeds the limit of incomplete bodies.
     #[error(
         "too many requests of this client are under way whose bodies are not complete; this one has waited the longest"
     )]
@@ -59,7 +59,7 @@ impl From<Excess> for TurnedAway {
     }
 }
 
-/// The places of requests that are worked on.
+/// The permits for concurrent requests.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     permits: Arc<Semaphore>,
@@ -67,7 +67,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// So many places.
+    /// Creates a pool of `number` permits.
     pub(super) fn new(number: usize, world: World) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(number.clamp(1, Semaphore::MAX_PERMITS))),
@@ -75,7 +75,7 @@ impl Places {
         }
     }
 
-    /// Waits for a place, for a while.
+    /// Waits for a permit, at most 2 seconds.
     pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit, TurnedAway> {
         let permit = Arc::clone(&self.permits).acquire_owned();
         match self.world.timeout(WAIT, permit).await {
@@ -86,17 +86,17 @@ impl Places {
     }
 }
 
-/// The place of a request, while it has one.
+/// The permit of a request, while it holds one, or the reason of its rejection.
 #[derive(Debug)]
 pub(super) struct RequestPlace(Mutex<Result<Option<OwnedSemaphorePermit>, TurnedAway>>);
 
 impl RequestPlace {
-    /// A request that has its place.
+    /// Creates the state of a request that holds a permit.
     pub(super) fn of(permit: OwnedSemaphorePermit) -> Self {
         Self(Mutex::new(Ok(Some(permit))))
     }
 
-    /// Why the request was turned away while its body arrived, if it was.
+    /// Returns the reason if the request was rejected while its body arrived.
     pub(super) fn turned_away(&self) -> Option<TurnedAway> {
         self.state().as_ref().err().copied()
     }
@@ -110,14 +110,14 @@ impl RequestPlace {
     }
 }
 
-/// Who sends a body, and how large it will be.
+/// The client of a body, and its announced size in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announced {
     pub(super) client: ClientNetwork,
     pub(super) bytes: usize,
 }
 
-/// The body of a request, which has no place while it arrives.
+/// The body of a request that releases its permit while it arrives.
 pub(super) struct RequestBody {
     body: Body,
     announced: Announced,
@@ -127,13 +127,13 @@ pub(super) struct RequestBody {
     state: State,
 }
 
-/// How far a body is.
+/// Progress of a body.
 enum State {
-    /// It has its place: nothing had to be waited for so far, or it is complete.
+    /// The request holds its permit: the body was ready so far, or is complete.
     InPlace,
-    /// It arrives.
+    /// The body is arriving; the request holds no permit.
     Arriving(Arrival),
-    /// It is complete and waits for its place with its last frame.
+    /// The body is complete and waits for a permit with its last frame.
     Complete(
         BoxFuture<'static, Result<OwnedSemaphorePermit, TurnedAway>>,
         Option<Frame<Bytes>>,
@@ -142,14 +142,14 @@ enum State {
 
 struct Arrival {
     incoming: IncomingBody,
-    /// The bytes since the last progress.
+    /// Bytes received since the last progress.
     bytes: usize,
-    /// When it is stalled; `None`: it is.
+    /// Completes when the body becomes stalled; `None` while it is stalled.
     stall: Option<BoxFuture<'static, ()>>,
 }
 
 impl RequestBody {
-    /// The body of a request that has its place.
+    /// Wraps the body of a request that holds a permit.
     pub(super) fn new(
         body: Body,
         announced: Announced,
@@ -167,7 +167,7 @@ impl RequestBody {
         }
     }
 
-    /// Gives the place back.
+    /// Releases the permit.
     fn begin_to_wait(&mut self) {
         self.place.set(Ok(None));
         let Announced { client, bytes } = self.announced;

@@ -1,11 +1,11 @@
-//! When the process is asked to stop.
+//! Handles the signals that stop the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The signals that ask the process to stop: SIGINT as from a terminal, SIGTERM as from a supervisor.
+/// The signals that stop the process: SIGINT from a terminal, SIGTERM from a supervisor.
 #[derive(Debug)]
 pub(super) struct StopSignals {
     interrupt: Signal,
@@ -13,7 +13,7 @@ pub(super) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the signals over from the system, which would end the process at once.
+    /// Installs handlers that replace the default action, which ends the process immediately.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -29,7 +29,7 @@ impl StopSignals {
         }
     }
 
-    /// Cancels `stop` at the first signal, and ends at the second one: then nothing is waited for any more.
+    /// Cancels `stop` at the first signal and returns at the second one, which aborts the graceful shutdown.
     pub(super) async fn forward(mut self, stop: CancellationToken) {
         self.next().await;
         tracing::info!("stopping");

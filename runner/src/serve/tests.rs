@@ -1,4 +1,4 @@
-//! Tests of the server as it is put together.
+//! Tests of the assembled server.
 
 mod access;
 mod secrecy;
@@ -21,7 +21,7 @@ pub(super) fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
     ServeArgs::from_arg_matches(&command.try_get_matches_from(args)?)
 }
 
-/// A process without a listener.
+/// A server without a listener.
 pub(super) struct Served {
     pub(super) app: App,
     pub(super) metrics: Metrics,
@@ -74,7 +74,7 @@ async fn request(served: &Served, method: &str, path: &str, body: &str) -> (u16,
 }
 
 #[tokio::test]
-async fn a_query_sees_the_write_before_it_without_a_listing_where_this_is_the_only_writer() {
+async fn a_query_of_the_sole_writer_sees_the_previous_write_without_a_list() {
     let app = app(&["--object-store", "memory"]).await;
     let written = request(&app, "POST", "/api/v3/write_lp?db=d", "cpu,host=a v=1 1").await;
     assert_eq!(written, (204, String::new()));
@@ -130,7 +130,7 @@ async fn a_process_does_what_its_mode_says() {
 }
 
 #[tokio::test]
-async fn stopping_lets_a_request_finish_that_has_begun() {
+async fn stopping_waits_for_requests_in_progress() {
     let (begun, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let slow = {
         let (begun, finish) = (Arc::clone(&begun), Arc::clone(&finish));
@@ -174,7 +174,7 @@ async fn a_process_is_ready_until_it_is_asked_to_stop() {
 }
 
 #[tokio::test]
-async fn ceilings_are_refused_in_the_words_of_influxdb() {
+async fn limit_errors_have_the_wording_of_influxdb() {
     let args = ["--object-store", "memory", "--max-databases", "1"];
     let more = [
         "--max-tables=1",
@@ -201,7 +201,7 @@ async fn ceilings_are_refused_in_the_words_of_influxdb() {
 }
 
 #[tokio::test]
-async fn the_address_is_told_in_a_file_as_a_whole() {
+async fn the_address_file_is_written_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("address");
     let args = parse(&["--tcp-listener-file-path", path.to_str().unwrap()]).unwrap();
@@ -237,7 +237,7 @@ fn two_names_are_refused() {
 }
 
 #[test]
-fn half_of_what_https_takes_is_refused_rather_than_serving_without() {
+fn incomplete_tls_options_are_refused() {
     let refused = |args: &[&str]| encryption(&parse(args).unwrap()).err().unwrap();
     let no_key = refused(&["--tls-cert", "c.pem"]);
     insta::assert_snapshot!(no_key, @"--tls-cert is set, but --tls-key is not: HTTPS takes both");
@@ -247,7 +247,7 @@ fn half_of_what_https_takes_is_refused_rather_than_serving_without() {
 }
 
 #[test]
-fn flags_without_effect_are_warned_of_once() {
+fn flags_without_effect_cause_one_warning() {
     let (mut console, out, err) = console("");
     let args = [
         "--gen1-duration",

@@ -1,8 +1,8 @@
-//! HTTPS: certificates, what is agreed on with clients, and certificates that are renewed meanwhile.
+//! HTTPS: certificates, protocol versions, and certificate renewal.
 //!
-//! Whoever renews certificates writes files. They are looked at every few seconds: connections that are made
-//! after a change get the new certificate, and those that are open keep theirs. Files that are no pair, as
-//! between the two writes of a renewal, change nothing.
+//! A renewal overwrites the certificate files, which are checked every 5 seconds. New connections get the new
+//! certificate, and open connections keep the old one. Files that are not a matching pair, as between the two writes of
+//! a renewal, are ignored.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,10 +24,10 @@ use tokio_rustls::{
 
 use super::ServeError;
 
-/// How often the files are looked at.
+/// Interval at which the files are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Versions of TLS.
+/// Minimum TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TlsVersion {
     /// 1.2 or newer.
@@ -47,18 +47,18 @@ impl TlsVersion {
     }
 }
 
-/// Where a certificate and its key are, and how they are used.
+/// Paths of a certificate and its key, and the minimum TLS version.
 #[derive(Clone, Debug)]
 pub(super) struct TlsFiles {
-    /// The chain of certificates, in PEM.
+    /// Certificate chain in PEM.
     pub(super) certificates: PathBuf,
-    /// The private key of the first one, in PEM.
+    /// Private key of the first certificate in PEM.
     pub(super) key: PathBuf,
-    /// The oldest version to speak.
+    /// Oldest accepted version.
     pub(super) oldest: TlsVersion,
 }
 
-/// What the two files hold.
+/// Contents of the two files.
 #[derive(PartialEq, Eq)]
 struct Contents {
     certificates: Vec<u8>,
@@ -117,7 +117,7 @@ fn pem_reason(error: &pem::Error) -> String {
     format!("no PEM file: {error}")
 }
 
-/// What greets clients of HTTPS with the newest usable certificate. Cloning shares it.
+/// TLS context with the newest usable certificate. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     files: TlsFiles,
@@ -125,11 +125,11 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads the files for the first time.
+    /// Creates the context from the files.
     ///
     /// # Errors
     ///
-    /// HTTPS can't be served with them.
+    /// The files are unusable for HTTPS.
     pub(super) fn open(files: TlsFiles) -> Result<Self, ServeError> {
         let config = files.config(&files.read()?)?;
         Ok(Self {
@@ -138,13 +138,13 @@ impl Tls {
         })
     }
 
-    /// What the next connection is greeted with.
+    /// Returns the acceptor for the next connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&current))
     }
 
-    /// Looks at the files for ever.
+    /// Checks the files in an endless loop.
     pub(super) async fn watch(self, world: World) {
         let mut seen = self.files.read().ok();
         loop {
@@ -153,13 +153,13 @@ impl Tls {
             let looked = tokio::task::spawn_blocking(move || tls.look(seen));
             seen = match looked.await {
                 Ok(seen) => seen,
-                // The process is ending.
+                // The runtime is shutting down.
                 Err(_) => return,
             };
         }
     }
 
-    /// Takes the files over if they have changed and are usable; what they hold now. A mistake is logged once.
+    /// Loads the files if they have changed and are usable, and returns their contents. An error is logged once.
     fn look(&self, seen: Option<Contents>) -> Option<Contents> {
         let contents = match self.files.read() {
             Ok(contents) => contents,

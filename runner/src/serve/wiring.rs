@@ -1,4 +1,4 @@
-//! How the functions are put together in one process.
+//! Assembles the functions of one process.
 
 use std::{sync::Arc, thread};
 
@@ -35,35 +35,35 @@ use crate::stores::Stores;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The revision that the program was built from, if the build said so.
+/// Source revision of the build, if set at build time.
 const REVISION: &str = match option_env!("NEAP_REVISION") {
     Some(revision) => revision,
     None => "0000000",
 };
 
-/// The functions of this process, ready to serve.
+/// The assembled functions of this process.
 #[derive(Debug)]
 pub(super) struct App {
     /// All routes.
     pub(super) router: Router,
     /// The databases and tokens.
     pub(super) catalog: Arc<Catalog>,
-    /// What replaces the admin token, if this process changes anything.
+    /// Admin token recovery, if this process accepts writes.
     pub(super) recovery: Option<Recovery>,
-    /// What flushes in the background, if this process does that.
+    /// Background flush, if this process does it.
     pub(super) flushing: Option<Flushing>,
-    /// What keeps caches up to date in the background, if this process answers queries.
+    /// Background cache refresh, if this process answers queries.
     pub(super) feeding: Option<Feeding>,
-    /// What merges and tidies up in the background, if this process does that.
+    /// Background maintenance, if this process does it.
     pub(super) maintenance: Option<Maintenance>,
-    /// What runs plugins, if this process does that.
+    /// Processing engine, if this process runs plugins.
     pub(super) processing: Option<Processing>,
-    /// What watches the memory.
+    /// Memory watcher.
     pub(super) watching: MemoryWatch,
 }
 
 impl App {
-    /// Puts the functions together. Creates the cluster in an unused store.
+    /// Assembles the functions. Creates the cluster in an unused store.
     pub(super) async fn new(
         args: &ServeArgs,
         stores: &mut Stores,
@@ -143,7 +143,7 @@ struct Functions {
 impl Functions {
     fn new(args: &ServeArgs, base: &Base) -> Result<Self, ServeError> {
         let mut routes = Router::new();
-        // Plugins ask and write without HTTP, also where nobody else can.
+        // Plugins query and write in process, even if the HTTP endpoints are disabled.
         let has_plugins = plugins::are_on(args);
         let writes = (args.does(Mode::Ingest) || has_plugins).then(|| write_service(args, base));
         let ingest = writes.as_ref().filter(|_| args.does(Mode::Ingest));
@@ -211,7 +211,7 @@ fn write_service(args: &ServeArgs, base: &Base) -> Arc<WriteService> {
     Arc::new(service.with_pressure(base.monitor.pressure()))
 }
 
-/// Answers queries, and has rows deleted by `deleter`, if there is one.
+/// Creates the query engine, which deletes rows through `deleter`, if any.
 fn query_engine(
     args: &ServeArgs,
     base: &Base,
@@ -238,7 +238,7 @@ fn query_engine(
     Ok(engine)
 }
 
-/// Runs plugins, and is told of segments from now on.
+/// Creates the processing engine and subscribes it to segments.
 fn processing(
     args: &ServeArgs,
     base: &Base,
@@ -258,7 +258,7 @@ fn processing(
     processing
 }
 
-/// All routes, with what stands before them.
+/// Builds all routes with their middleware.
 fn router(
     args: &ServeArgs,
     base: &Base,
@@ -269,11 +269,12 @@ fn router(
     let (metrics, world) = (&base.metrics, &base.world);
     let limits = RequestLimits {
         requests: args.limits.max_concurrent_requests,
-        // What is set aside for writes is several times the size of their bodies; half of it is left to others.
+        // The reservation of a write is several times the size of its body; half of the write memory is left for other
+        // requests.
         stalled_bytes: write_settings(args, &base.memory).max_bytes_in_flight / 6,
         body_bytes: args.limits.max_http_request_size,
     };
-    // Whoever looks after the process is answered however much there is to do.
+    // Health endpoints are outside the limit, so that they answer under load.
     let routes = crowding::limited(routes, limits, metrics, world)
         .merge(health_routes(Server::new(VERSION, REVISION, world)))
         .merge(metrics_routes(metrics.clone()))
@@ -292,18 +293,18 @@ fn router(
     finish(routes, common)
 }
 
-/// What a flush may take up.
+/// Returns the resource limits of a flush.
 fn flush_limits(memory: &MemoryPlan) -> FlushLimits {
     FlushLimits {
         segment_bytes: (memory.flush as u64 / 8).clamp(1 << 20, 64 << 20),
-        // The rows of a table, once more when they are folded, and as a section.
+        // A flush holds the rows of a table, the deduplicated rows, and the encoded section.
         table_bytes: memory.flush as u64 / 4,
         cached_bytes: memory.cache_objects as u64,
         ..FlushLimits::default()
     }
 }
 
-/// Flushes what was written.
+/// Creates the background flush.
 fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
     let limits = FlushLimits {
         trust_store_clock: args.trust_store_clock,
@@ -331,7 +332,7 @@ fn flushing(args: &ServeArgs, base: Base, flushed: Arc<Flushed>) -> Flushing {
     }
 }
 
-/// Merges and tidies up over a bucket and caches of its own.
+/// Creates a compactor with its own bucket connections and caches.
 fn compactor(
     args: &ServeArgs,
     stores: &Stores,

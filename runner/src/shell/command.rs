@@ -1,4 +1,4 @@
-//! The commands of the shell itself: `\d` and its like.
+//! The meta-commands of the shell, such as `\d`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{printer::Form, tokens::Language};
 
-/// What `\?` shows.
+/// Output of `\?`.
 pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of InfluxQL with their line.
 
   \?  \h           this help
@@ -26,7 +26,7 @@ pub(super) const HELP: &str = r"Statements of SQL end with a semicolon, those of
 
 Tab completes names, Ctrl-R searches what was typed before, Ctrl-C gives up a line or a query.";
 
-/// The names of the commands, for completion.
+/// Names of the commands, for completion.
 pub(super) const NAMES: [&str; 15] = [
     "\\?", "\\asof", "\\c", "\\d", "\\dc", "\\f", "\\h", "\\i", "\\l", "\\lang", "\\o", "\\q",
     "\\t", "\\timing", "\\x",
@@ -51,7 +51,7 @@ pub(super) enum Command {
     AsOf(Option<String>),
 }
 
-/// Why a line is no command.
+/// Error of parsing a command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoCommand {
     #[error("there is no command {0}: \\? shows those that there are")]
@@ -66,7 +66,7 @@ pub(super) enum NoCommand {
 }
 
 impl Command {
-    /// The command of a line.
+    /// Parses the command in a line.
     pub(super) fn parse(line: &str) -> Result<Self, NoCommand> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (name, argument) = match line.split_once(char::is_whitespace) {
@@ -117,7 +117,7 @@ impl Command {
     }
 }
 
-/// A name or path without the quotes that it may be in.
+/// Removes optional quotes from a name or path.
 fn unquoted(argument: &str) -> String {
     for quote in ['"', '\''] {
         let inner = argument
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_understood() {
+    fn commands_are_parsed() {
         let table = |table: &str| Command::Columns {
             table: table.to_owned(),
         };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_command_is_told() {
+    fn invalid_commands_return_errors() {
         let error = |line| Command::parse(line).unwrap_err().to_string();
         insta::assert_snapshot!(error("\\frobnicate x"), @r"there is no command \frobnicate: \? shows those that there are");
         insta::assert_snapshot!(error("\\c"), @r"\c needs the name of a database");

@@ -1,4 +1,4 @@
-//! What Tab proposes: pure functions of what is typed and of the names that are known.
+//! Completion proposals, as pure functions of the typed text and the known names.
 
 use super::{
     command,
@@ -7,10 +7,10 @@ use super::{
     words::{self, is_keyword},
 };
 
-/// Proposals, at most.
+/// Maximum number of proposals.
 const MAX_CANDIDATES: usize = 500;
 
-/// The schema whose tables need no schema in front of them.
+/// The schema that can be omitted before a table name.
 const DEFAULT_SCHEMA: &str = "iox";
 
 /// A table or view.
@@ -21,7 +21,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
 }
 
-/// The names that can be proposed beside keywords.
+/// The names that can be proposed in addition to keywords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) databases: Vec<String>,
@@ -32,9 +32,9 @@ pub(super) struct Names {
 /// A proposal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
-    /// What is shown.
+    /// Displayed text.
     pub(super) shown: String,
-    /// What takes the place of the text from [`Completion::start`] to the cursor.
+    /// Text that replaces the input from [`Completion::start`] to the cursor.
     pub(super) text: String,
 }
 
@@ -48,15 +48,15 @@ impl Candidate {
     }
 }
 
-/// Proposals for what is before the cursor.
+/// Proposals for the text before the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Completion {
-    /// Where the text begins that a proposal replaces.
+    /// Start of the text that a proposal replaces.
     pub(super) start: usize,
     pub(super) candidates: Vec<Candidate>,
 }
 
-/// Proposals for the text before `cursor`, a byte offset into `line`.
+/// Returns proposals for the text before `cursor`, a byte offset into `line`.
 pub(super) fn complete(line: &str, cursor: usize, language: Language, names: &Names) -> Completion {
     let before = line.get(..cursor).unwrap_or(line);
     let mut completion = match last_piece(before, language) {
@@ -76,7 +76,7 @@ pub(super) fn complete(line: &str, cursor: usize, language: Language, names: &Na
     completion
 }
 
-/// Proposals for the name or the argument of a command of the shell.
+/// Returns proposals for the name or the argument of a meta-command.
 fn complete_command(before: &str, begin: usize, command: &str, names: &Names) -> Completion {
     let name_begin = begin + command.len() - command.trim_start().len();
     let command = command.trim_start();
@@ -115,19 +115,19 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// A statement up to the cursor, read for completion.
+/// A statement up to the cursor, parsed for completion.
 struct Place<'a> {
-    /// What is typed of the name, without a quotation mark.
+    /// The typed part of the name, without a quotation mark.
     prefix: &'a str,
     is_quoted: bool,
-    /// The name before the dot before the prefix.
+    /// The name before the dot that precedes the prefix.
     qualifier: Option<&'a str>,
-    /// The significant tokens before that.
+    /// The significant tokens before the qualifier.
     before: Vec<Token<'a>>,
 }
 
 impl<'a> Place<'a> {
-    /// `None`: the cursor is in a text or comment.
+    /// Parses a statement; returns `None` if the cursor is in a string or comment.
     fn of(statement: &'a str, language: Language) -> Option<Self> {
         let mut all: Vec<_> = tokens(statement, language).collect();
         let (prefix, is_quoted) = match all.last() {
@@ -142,7 +142,7 @@ impl<'a> Place<'a> {
         if is_quoted || !prefix.is_empty() {
             all.pop();
         }
-        // Only what touches the prefix qualifies it.
+        // Only a name and dot directly before the prefix qualify it.
         let qualifier = match all.as_slice() {
             [.., name, dot]
                 if dot.is_symbol(".") && matches!(name.kind, Kind::Word | Kind::Name) =>
@@ -163,7 +163,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Whether the name of a table is expected.
+    /// Returns whether the name of a table is expected.
     fn wants_table(&self) -> bool {
         let is_introduction =
             |token: &Token<'_>| words::BEFORE_TABLE.iter().any(|word| token.is_word(word));
@@ -180,7 +180,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Whether nothing but `BY` can follow.
+    /// Returns whether only `BY` can follow.
     fn wants_by(&self) -> bool {
         let openers = ["group", "order", "partition"];
         let last = self.before.last();
@@ -225,14 +225,14 @@ fn complete_statement(
     Completion { start, candidates }
 }
 
-/// Makes proposals for a place of a statement.
+/// Creates proposals for a position in a statement.
 struct Proposer<'a> {
     place: &'a Place<'a>,
     language: Language,
 }
 
 impl Proposer<'_> {
-    /// Those of these names that begin with what is typed, quoted where they must be.
+    /// Returns the names that begin with the typed prefix, quoted if necessary.
     fn names<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<Candidate> {
         let matching = names
             .into_iter()
@@ -265,7 +265,7 @@ impl Proposer<'_> {
         candidates
     }
 
-    /// Tables of a schema, or columns of a table, which may go by an alias.
+    /// Returns the tables of a schema, or the columns of a table, which may be given by an alias.
     fn qualified(&self, qualifier: &str, all: &[Token<'_>], names: &Names) -> Vec<Candidate> {
         let is_it = |name: &str| name.eq_ignore_ascii_case(qualifier);
         let in_schema = names.tables.iter().filter(|table| is_it(&table.schema));
@@ -292,7 +292,7 @@ impl Proposer<'_> {
         candidates
     }
 
-    /// Keywords in the case in which they were begun.
+    /// Returns matching keywords in the case of the typed prefix.
     fn words(&self, words: impl IntoIterator<Item = &'static str>) -> Vec<Candidate> {
         let is_lower = !self.place.prefix.contains(|c: char| c.is_ascii_uppercase());
         let matching = words
@@ -307,7 +307,8 @@ impl Proposer<'_> {
         candidates.collect()
     }
 
-    /// Columns of the tables that the statement names, or else of all; functions and keywords.
+    /// Returns columns of the tables that the statement names, or of all tables if it names none, plus functions and
+    /// keywords.
     fn anything(&self, all: &[Token<'_>], names: &Names) -> Vec<Candidate> {
         let is_named = |table: &&Table| {
             let mut tokens = all.iter();
@@ -341,7 +342,7 @@ impl Proposer<'_> {
     }
 }
 
-/// Whether a name means itself without quotes. SQL folds names to lower case.
+/// Returns whether a name needs no quotes. SQL converts unquoted names to lower case.
 fn is_plain(name: &str, language: Language) -> bool {
     let is_letter = |c: char| match language {
         Language::Sql => c.is_ascii_lowercase() || c == '_',
@@ -352,7 +353,7 @@ fn is_plain(name: &str, language: Language) -> bool {
         && !is_keyword(name, language)
 }
 
-/// A name in quotes.
+/// Quotes a name.
 fn quoted(name: &str, language: Language) -> String {
     match language {
         Language::Sql => format!("\"{}\"", name.replace('"', "\"\"")),

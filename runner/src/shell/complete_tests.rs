@@ -24,7 +24,7 @@ fn names() -> Names {
     }
 }
 
-/// What Tab makes of the text, with the cursor at `|`.
+/// Returns the text after completion, with the cursor at `|`.
 fn after(text: &str, language: Language) -> Vec<String> {
     let cursor = text.find('|').unwrap();
     let line = text.replacen('|', "", 1);
@@ -40,7 +40,7 @@ fn sql(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn keywords_are_in_the_case_that_was_begun() {
+fn keywords_have_the_case_of_the_typed_prefix() {
     assert_eq!(sql("sele|"), ["select"]);
     assert_eq!(sql("SELE|"), ["SELECT"]);
     assert_eq!(sql("SELECT 1; SELE|"), ["SELECT 1; SELECT"]);

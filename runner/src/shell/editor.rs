@@ -1,4 +1,4 @@
-//! The line being typed: a thin layer over the line editor.
+//! The input line: a thin layer over the line editor library.
 
 use rustyline::{
     CompletionType, Config, Context, Editor, Helper,
@@ -14,24 +14,24 @@ use super::{
     complete, history::MAX_ENTRIES, names::NameCache, pieces::is_complete, tokens::Language,
 };
 
-/// What somebody did at the prompt.
+/// Input at the prompt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entered {
-    /// Statements or a command, complete.
+    /// Complete statements or a command.
     Text(String),
-    /// Ctrl-C: the line is given up.
+    /// Ctrl-C: the line is discarded.
     Cancelled,
-    /// Ctrl-D.
+    /// Ctrl-D: end of input.
     End,
 }
 
-/// An editor on the terminal of this process.
+/// A line editor on the terminal of this process.
 pub(super) struct LineEditor {
     editor: Editor<StatementHelper, MemHistory>,
 }
 
 impl LineEditor {
-    /// An editor that knows what was typed before.
+    /// Creates an editor with earlier entries as history.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl LineEditor {
         Ok(editor)
     }
 
-    /// Reads until what was typed is complete.
+    /// Reads until the input is complete.
     ///
     /// # Errors
     ///
@@ -77,14 +77,14 @@ impl LineEditor {
         }
     }
 
-    /// Offers an entry again, with the arrow keys and Ctrl-R.
+    /// Adds an entry to the history of the arrow keys and Ctrl-R.
     pub(super) fn remember(&mut self, entry: String) {
-        // Memory takes any entry.
+        // The in-memory history accepts any entry.
         self.editor.add_history_entry(entry).ok();
     }
 }
 
-/// What the editor asks while somebody types.
+/// Callbacks of the editor: validation and completion.
 #[derive(Debug)]
 struct StatementHelper {
     names: NameCache,

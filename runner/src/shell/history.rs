@@ -1,7 +1,7 @@
-//! What was typed in earlier sessions: a file that only its owner can read.
+//! The history file: entries of earlier sessions, readable only by its owner.
 //!
-//! A line of it is an entry, with `\n` and `\\` for line breaks and backslashes. Sessions only append, so that
-//! several at once keep each other's entries; a file that has grown is rewritten with its newest entries.
+//! Each line is an entry, with `\n` and `\\` for line breaks and backslashes. Sessions only append, so that concurrent
+//! sessions keep each other's entries; a file that exceeds its maximum size is rewritten with its newest entries.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,21 +9,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Entries that are kept.
+/// Maximum number of entries.
 pub(super) const MAX_ENTRIES: usize = 2000;
-/// The longest entry that is kept.
+/// Maximum size of an entry in bytes.
 const MAX_ENTRY_BYTES: usize = 16 * 1024;
-/// The size beyond which the file is cut to its newer half.
+/// Size in bytes above which the file is cut to its newer half.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The file of earlier entries.
+/// The file with earlier entries.
 #[derive(Clone, Debug)]
 pub(super) struct HistoryFile {
     path: PathBuf,
 }
 
 impl HistoryFile {
-    /// The file of this user: in the directory for state, or where there is none, that for data.
+    /// Returns the file of this user: in the state directory, or in the data directory if there is none.
     pub(super) fn of_user() -> Option<Self> {
         let folder = dirs::state_dir().or_else(dirs::data_local_dir)?;
         Some(Self::at(folder.join("neap").join("query_history")))
@@ -33,11 +33,11 @@ impl HistoryFile {
         Self { path }
     }
 
-    /// The entries, the oldest first.
+    /// Loads the entries, oldest first.
     ///
     /// # Errors
     ///
-    /// The file is there and can't be read.
+    /// The file exists and can't be read.
     pub(super) fn load(&self) -> io::Result<Vec<String>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -52,14 +52,14 @@ impl HistoryFile {
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
-        // The first line of a part may be a part of a line.
+        // The first line after a cut may be incomplete.
         let lines = text.lines().skip(usize::from(is_cut));
         let mut entries: Vec<_> = lines.map(decode).collect();
         entries.drain(..entries.len().saturating_sub(MAX_ENTRIES));
         Ok(entries)
     }
 
-    /// Adds an entry, unless it is one that must not be kept.
+    /// Appends an entry, unless it must not be stored.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl HistoryFile {
         }
         let mut file = private(OpenOptions::new().append(true).create(true)).open(&self.path)?;
         restrict(&file)?;
-        // One write, so that entries of two sessions never mix.
+        // A single write, so that entries of two sessions don't interleave.
         file.write_all(format!("{}\n", encode(entry)).as_bytes())?;
         if file.metadata()?.len() > MAX_FILE_BYTES {
             self.shorten()?;
@@ -103,12 +103,12 @@ impl HistoryFile {
     }
 }
 
-/// A file beside, of this process.
+/// Returns the path of a temporary file next to the history file, unique to this process.
 fn new_path(path: &Path) -> PathBuf {
     path.with_extension(format!("new-{}", std::process::id()))
 }
 
-/// Whether an entry may be written down: it is not too long, and shows no token.
+/// Returns whether an entry may be stored: it is not too long, and contains no token.
 pub(super) fn may_keep(entry: &str) -> bool {
     let lower = entry.to_ascii_lowercase();
     let shows_secret = ["apiv3_", "bearer ", "authorization", "password", "token="]
@@ -138,14 +138,14 @@ fn decode(line: &str) -> String {
     entry
 }
 
-/// Options that make a file for its owner alone.
+/// Sets the mode of a created file to owner-only.
 fn private(options: &mut OpenOptions) -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.clone()
 }
 
-/// Takes the file away from everybody else, whoever made it.
+/// Restricts an existing file to its owner.
 fn restrict(file: &File) -> io::Result<()> {
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_written_down() {
+    fn secrets_are_not_stored() {
         let (_folder, file) = history();
         for secret in [
             "SELECT 'apiv3_abc';",
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_else_has_filled_is_read_from_its_end() {
+    fn a_large_file_of_another_program_is_read_from_its_end() {
         let (_folder, file) = history();
         file.append("first").unwrap();
         let line = format!("{}\n", "y".repeat(999));

@@ -1,4 +1,4 @@
-//! What the shell says beside results: errors, and what a result was.
+//! Messages of the shell besides results: errors, and summaries of results.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{client::ClientError, terminal};
 
-/// How messages look.
+/// Style of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Style {
     /// Errors are red.
@@ -15,7 +15,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    /// A line about an error.
+    /// Formats an error line.
     pub(super) fn error(self, text: &str) -> String {
         match self.has_colors {
             true => format!("\u{1b}[31m{text}\u{1b}[0m"),
@@ -24,7 +24,7 @@ impl Style {
     }
 }
 
-/// Why a request failed. Of a refusal, only what the server says.
+/// Formats the error of a failed request. For a refusal, only the server's message.
 pub(super) fn of_client(error: &ClientError) -> String {
     match error {
         ClientError::Refused { status, body, .. } => {
@@ -38,7 +38,7 @@ pub(super) fn of_client(error: &ClientError) -> String {
     }
 }
 
-/// The text of an answer, which may be wrapped in JSON; `None`: there is none.
+/// Extracts the message of a response, which may be wrapped in JSON; `None` if it is empty.
 fn reason(body: &str) -> Option<String> {
     let value: Option<Value> = serde_json::from_str(body).ok();
     let error = value
@@ -48,7 +48,7 @@ fn reason(body: &str) -> Option<String> {
     (!text.is_empty()).then(|| terminal::shown(text))
 }
 
-/// What a result was: `2 rows (12 ms)`.
+/// Formats the summary of a result: `2 rows (12 ms)`.
 pub(super) fn summary(rows: u64, time: Option<Duration>) -> String {
     let rows = match rows {
         1 => "1 row".to_owned(),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_what_the_server_says() {
+    fn refusals_show_the_server_message() {
         let shown = |status: u16, body: &str| {
             of_client(&ClientError::Refused {
                 status: StatusCode::from_u16(status).unwrap(),

@@ -1,15 +1,15 @@
-//! The shell of `neap query`: statements are typed, and answered, until somebody leaves.
+//! The interactive shell of `neap query`.
 //!
-//! | piece | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `tokens`, `pieces` | where statements and commands begin and end |
-//! | `command` | the commands of the shell itself |
-//! | `complete`, `words` | what Tab proposes |
-//! | `names` | the names behind that, fetched in the background |
-//! | `session` | what is set, and what statements and commands do |
-//! | `printer`, `message` | results and what is said about them |
-//! | `history` | the file of what was typed in earlier sessions |
-//! | `editor` | the line on the terminal |
+//! | `tokens`, `pieces` | splits input into statements and commands |
+//! | `command` | the meta-commands of the shell |
+//! | `complete`, `words` | completion proposals |
+//! | `names` | the names for completion, fetched in the background |
+//! | `session` | session settings, and the execution of statements and commands |
+//! | `printer`, `message` | printing of results and messages |
+//! | `history` | the history file |
+//! | `editor` | the input line on the terminal |
 
 mod command;
 mod complete;
@@ -49,7 +49,7 @@ const GREETING: &str = concat!(
     ". Statements end with a semicolon; \\? shows the commands, \\q leaves."
 );
 
-/// Talks to whoever sits at the terminal until they leave. Errors of statements are shown and don't end it.
+/// Runs the shell until the user leaves. Errors of statements are shown and don't end it.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     }
     let mut editor = LineEditor::new(session.names(), earlier).map_err(no_terminal)?;
     loop {
-        // The first poll puts the signal into our hands: from then on it ends no more than a statement.
+        // The first poll installs the signal handler: from then on, Ctrl-C only cancels a statement.
         let mut interrupted = pin!(tokio::signal::ctrl_c().fuse());
         if let Poll::Ready(Err(error)) = futures::poll!(interrupted.as_mut()) {
             session.warn(&format!("Ctrl-C can't be caught: {error}"));
@@ -84,7 +84,7 @@ pub(crate) async fn run(
         let text = match entered {
             Ok(Entered::Text(text)) => text,
             Ok(Entered::Cancelled) => continue,
-            // A terminal that is gone is an end, too.
+            // A closed terminal ends the shell, too.
             Ok(Entered::End) | Err(_) => return Ok(()),
         };
         if !text.trim().is_empty() {
@@ -106,7 +106,7 @@ pub(crate) async fn run(
     }
 }
 
-/// The file of what was typed before, unless it can't be used, and what it has.
+/// Opens the history file and loads its entries; returns no file if it is unusable.
 fn load_history(console: &mut Console) -> (Option<HistoryFile>, Vec<String>) {
     let Some(file) = HistoryFile::of_user() else {
         return (None, Vec::new());
@@ -120,7 +120,7 @@ fn load_history(console: &mut Console) -> (Option<HistoryFile>, Vec<String>) {
     }
 }
 
-/// Reads on a thread of its own, so that what runs in the background goes on.
+/// Reads on a separate thread, so that background tasks continue.
 async fn read(
     mut editor: LineEditor,
     prompt: String,

@@ -1,6 +1,6 @@
-//! The names that completion proposes, fetched from the server when they are first wanted.
+//! The names for completion, fetched from the server on first use.
 //!
-//! Typing never waits for them: Tab does, for a moment, and proposes what is known by then.
+//! Typing never waits for the fetch. Tab waits up to 500 ms, and proposes the names known by then.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -15,20 +15,20 @@ use tokio::runtime::Handle;
 use super::complete::{Names, Table};
 use crate::client::{Client, ClientError};
 
-/// The longest that Tab waits.
+/// Maximum time that Tab waits.
 const WAIT: Duration = Duration::from_millis(500);
-/// The longest that the server is waited for in the background.
+/// Timeout of a fetch in the background.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The age at which names are fetched again: other clients write, too.
+/// Age after which names are fetched again, because other clients may create names.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// The columns of all tables. What is beyond the limit is not proposed.
+/// Selects the columns of all tables. Columns beyond the limit are not proposed.
 const COLUMNS: &str = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
     ORDER BY table_schema, table_name, column_name LIMIT 20000";
-/// The functions.
+/// Selects the functions.
 const FUNCTIONS: &str = "SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY routine_name LIMIT 2000";
 
-/// The names of a server and of one of its databases. Cloning shares them.
+/// A cache of the names on a server and in one of its databases. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct NameCache {
     shared: Arc<Shared>,
@@ -47,10 +47,10 @@ struct Shared {
 struct State {
     database: Option<String>,
     names: Arc<Names>,
-    /// When the names were fetched, unless that must be done again.
+    /// Time of the last fetch; `None` if the names must be fetched again.
     fetched: Option<Moment>,
     is_loading: bool,
-    /// Grows whenever the names of a fetch under way would be those of the past.
+    /// Incremented when a fetch in progress becomes outdated.
     generation: u64,
 }
 
@@ -61,7 +61,7 @@ impl Shared {
 }
 
 impl NameCache {
-    /// Names that nobody has asked for yet. Must be called within a Tokio runtime.
+    /// Creates an empty cache. Must be called within a Tokio runtime.
     pub(super) fn new(client: Client, world: World) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -74,7 +74,7 @@ impl NameCache {
         }
     }
 
-    /// Forgets the names of another database.
+    /// Switches to a database and drops the names of the previous one.
     pub(super) fn use_database(&self, database: Option<&str>) {
         let mut state = self.shared.state();
         if state.database.as_deref() != database {
@@ -85,7 +85,7 @@ impl NameCache {
         self.expire();
     }
 
-    /// The names may have changed: they are fetched before the next ones are proposed.
+    /// Expires the names, because they may have changed: the next completion fetches them again.
     pub(super) fn expire(&self) {
         let mut state = self.shared.state();
         state.fetched = None;
@@ -93,7 +93,7 @@ impl NameCache {
         state.is_loading = false;
     }
 
-    /// The names as far as they are known, after a short wait if they are not.
+    /// Returns the known names, after a short wait if they are not known.
     pub(super) fn look(&self) -> Arc<Names> {
         let mut state = self.shared.state();
         let age = state.fetched.map(|at| self.shared.world.elapsed(&at));
@@ -113,7 +113,7 @@ impl NameCache {
     }
 }
 
-/// Fetches all names. What can't be fetched stays as it is until the next time.
+/// Fetches all names. Names that can't be fetched stay unchanged until the next fetch.
 async fn load(shared: Arc<Shared>, generation: u64, database: Option<String>) {
     let world = &shared.world;
     let fetches = async {
@@ -139,7 +139,7 @@ async fn load(shared: Arc<Shared>, generation: u64, database: Option<String>) {
     shared.loaded.notify_all();
 }
 
-/// The names of the databases that the token may see.
+/// Returns the names of the databases that the token may see.
 pub(super) async fn fetch_databases(client: &Client) -> Result<Vec<String>, ClientError> {
     #[derive(Deserialize)]
     struct Row {
@@ -189,7 +189,7 @@ async fn fetch_functions(
     Ok(rows.into_iter().map(|row| row.routine_name).collect())
 }
 
-/// The rows of a statement of the shell's own; none without a database.
+/// Returns the rows of an internal statement of the shell; none without a database.
 async fn fetch_rows<T: DeserializeOwned>(
     client: &Client,
     database: Option<&str>,
@@ -218,7 +218,7 @@ mod tests {
         NameCache::new(client, World::system())
     }
 
-    /// Looks until the answer has come.
+    /// Polls until the response has arrived.
     fn databases(cache: &NameCache) -> Vec<String> {
         loop {
             let names = cache.look();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_answer_keeps_nobody_from_typing() {
+    fn an_unresponsive_server_does_not_block_typing() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
         let connection = Connection {

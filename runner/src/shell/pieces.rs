@@ -1,22 +1,22 @@
-//! What a person has typed, or a file has, as commands of the shell and statements for the server.
+//! Splits typed text or a file into meta-commands of the shell and statements for the server.
 
 use super::tokens::{Language, Token, tokens};
 
-/// A command or statement with the space and comments before it. Those of a text are together the text.
+/// A command or statement with the preceding space and comments. The concatenated pieces of a text are the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// A line for the shell itself: `\d`, `use db`, `exit`.
+    /// A meta-command: `\d`, `use db`, `exit`.
     Command(&'a str),
-    /// A statement with what ends it.
+    /// A statement with its terminator.
     Statement(&'a str),
-    /// A statement that nothing ends.
+    /// A statement without a terminator.
     Unfinished(&'a str),
     /// Space and comments.
     Blank(&'a str),
 }
 
 impl<'a> Piece<'a> {
-    /// Its text.
+    /// Returns its text.
     pub(super) fn text(&self) -> &'a str {
         let (Self::Command(text)
         | Self::Statement(text)
@@ -26,9 +26,9 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// The first piece of a text, and what comes after it; `None` if there is no text.
+/// Returns the first piece of a text and the rest; `None` if the text is empty.
 ///
-/// SQL statements end with `;`, InfluxQL ones with `;` or their line.
+/// SQL statements end with `;`, InfluxQL statements with `;` or a line break.
 pub(super) fn next_piece(text: &str, language: Language) -> Option<(Piece<'_>, &str)> {
     if text.is_empty() {
         return None;
@@ -58,14 +58,14 @@ pub(super) fn next_piece(text: &str, language: Language) -> Option<(Piece<'_>, &
     Some((piece, ""))
 }
 
-/// Where a line ends within a token that is no part of a statement which ends with its line.
+/// Returns the end of the line within a space or comment token, where an InfluxQL statement ends.
 fn line_end(token: &Token<'_>, language: Language) -> Option<usize> {
     let ends = language == Language::Influxql && !token.is_significant() && token.closed;
     ends.then(|| token.text.find('\n').map(|at| at + 1))
         .flatten()
 }
 
-/// Where the line ends if a text begins with a command of the shell.
+/// Returns the end of the line if a text begins with a meta-command.
 fn command_end(text: &str) -> Option<usize> {
     let begin = text.len() - text.trim_start().len();
     let rest = text.get(begin..)?;
@@ -73,7 +73,7 @@ fn command_end(text: &str) -> Option<usize> {
     (line.starts_with('\\') || is_word_command(line)).then(|| begin + line.len())
 }
 
-/// `exit`, `quit`, `help` or `use NAME`, as other shells have them.
+/// Returns whether the line is `exit`, `quit`, `help` or `use NAME`, as in other shells.
 fn is_word_command(line: &str) -> bool {
     let line = line.trim().trim_end_matches(';').trim_end();
     let mut words = line.split_whitespace();
@@ -85,7 +85,7 @@ fn is_word_command(line: &str) -> bool {
     }
 }
 
-/// The last piece of a text, and where it begins.
+/// Returns the last piece of a text and its start.
 pub(super) fn last_piece(text: &str, language: Language) -> Option<(Piece<'_>, usize)> {
     let mut last = None;
     let mut rest = text;
@@ -96,7 +96,7 @@ pub(super) fn last_piece(text: &str, language: Language) -> Option<(Piece<'_>, u
     last
 }
 
-/// Whether Enter after this text sends it, rather than beginning another line of it.
+/// Returns whether Enter after this text submits it instead of starting another line.
 pub(super) fn is_complete(text: &str, language: Language) -> bool {
     match last_piece(text, language) {
         Some((Piece::Unfinished(statement), _)) => {
@@ -230,7 +230,7 @@ mod tests {
             ],
             before in "[a-c ]{0,6}",
         ) {
-            // A dollar within a word begins no quotes.
+            // A dollar within a word does not start a quoted string.
             let statement = format!("SELECT {before} {}{inside}{} x;", quotes.0, quotes.1);
             let text = format!("{statement}SELECT 2;");
             prop_assert_eq!(

@@ -1,4 +1,4 @@
-//! Results as they come from the server: printed chunk by chunk, with their rows counted on the way.
+//! Prints results while they arrive from the server, chunk by chunk, and counts their rows.
 
 use std::{
     fmt::Write as _,
@@ -9,12 +9,12 @@ use clap::ValueEnum;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-/// The table of a result without columns, as a result without rows may be: nothing to look at.
+/// The table of a result without columns, which is not printed; a result without rows may have this form.
 const NO_TABLE: &[u8] = b"++\n++\n";
-/// The longest row that is shown on lines of its own.
+/// Maximum size in bytes of a row in vertical format.
 const MAX_ROW_BYTES: usize = 64 << 20;
 
-/// The forms of a result that are for terminals.
+/// Result formats for terminals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
     Pretty,
@@ -25,7 +25,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form's name in requests.
+    /// Returns the format's name in requests.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Pretty => "pretty",
@@ -41,13 +41,13 @@ impl Form {
 pub(super) struct Printer {
     counter: Counter,
     vertical: Option<Vertical>,
-    /// The beginning of a table that may turn out to be none.
+    /// The start of a table, held back while it may equal [`NO_TABLE`].
     held: Vec<u8>,
     last: Option<u8>,
 }
 
 impl Printer {
-    /// For a result of this form.
+    /// Creates a printer for a result in this format.
     pub(super) fn new(form: Form) -> Self {
         Self {
             counter: Counter::new(form),
@@ -57,7 +57,7 @@ impl Printer {
         }
     }
 
-    /// For a result of JSON lines, each value of which is to be shown on a line of its own.
+    /// Creates a printer that shows each value of a JSON Lines result on a separate line.
     pub(super) fn vertical() -> Self {
         Self {
             vertical: Some(Vertical::default()),
@@ -84,7 +84,7 @@ impl Printer {
         into.write_all(bytes)
     }
 
-    /// Prints what is left, and gives the number of rows.
+    /// Prints the rest, and returns the number of rows.
     pub(super) fn finish(mut self, into: &mut dyn Write) -> io::Result<u64> {
         if let Some(vertical) = &mut self.vertical {
             vertical.print_row(into)?;
@@ -96,11 +96,11 @@ impl Printer {
     }
 }
 
-/// Counts the rows of a result without keeping any of it.
+/// Counts the rows of a result without buffering.
 #[derive(Debug)]
 struct Counter {
     form: Form,
-    /// Lines, records or objects that have ended or, in tables and JSON, begun.
+    /// Number of ended lines or records, or of started table lines and JSON objects.
     count: u64,
     at_line_start: bool,
     in_quotes: bool,
@@ -123,7 +123,7 @@ impl Counter {
     fn count(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             match self.form {
-                // A line break within a value makes two lines of its row; nothing tells them apart.
+                // A row whose value contains a line break counts twice, because its lines can't be told apart.
                 Form::Pretty => self.count += u64::from(self.at_line_start && byte == b'|'),
                 Form::Jsonl => self.count += u64::from(byte == b'\n' && !self.at_line_start),
                 Form::Csv => {
@@ -157,14 +157,14 @@ impl Counter {
         match self.form {
             Form::Json => self.count,
             Form::Jsonl => self.count + unended,
-            // The header is no row.
+            // The header is not a row.
             Form::Csv => (self.count + unended).saturating_sub(1),
             Form::Pretty => self.count.saturating_sub(1),
         }
     }
 }
 
-/// Rows as `column | value` lines. What is null is left out, as it is in JSON lines.
+/// Prints rows as `column | value` lines. Null values are omitted, as in JSON Lines.
 #[derive(Debug, Default)]
 struct Vertical {
     rows: u64,
@@ -201,7 +201,7 @@ impl Vertical {
                 Value::String(text) => text,
                 other => other.to_string(),
             };
-            // Further lines of a value stand below its first one.
+            // Align further lines of a value below its first one.
             let value = value.replace('\n', &format!("\n{:width$} | ", ""));
             writeln!(text, "{name:width$} | {value}").ok();
         }
@@ -209,7 +209,7 @@ impl Vertical {
     }
 }
 
-/// The members of a JSON object in their order.
+/// The members of a JSON object in document order.
 struct Fields(Vec<(String, Value)>);
 
 impl<'de> serde::Deserialize<'de> for Fields {
@@ -238,7 +238,7 @@ impl<'de> serde::Deserialize<'de> for Fields {
 mod tests {
     use super::*;
 
-    /// What is printed, and the number of rows, however the bytes come.
+    /// Returns the printed text and the number of rows, the same for every chunk size.
     fn printed(new: impl Fn() -> Printer, text: &str) -> (String, u64) {
         let with_chunks = |size| {
             let (mut printer, mut into) = (new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The request that a statement is.
+//! Sends a statement to the server.
 
 use reqwest::{Method, Response, header};
 use serde::Serialize;
@@ -6,19 +6,19 @@ use serde::Serialize;
 use super::tokens::Language;
 use crate::client::{Client, ClientError};
 
-/// The time or stamp as of which a query is to be answered.
+/// Header with the time or stamp as of which a query is answered.
 const AS_OF_HEADER: &str = "x-neap-as-of";
 
 /// A statement for a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StatementRequest<'a> {
     pub(crate) language: Language,
-    /// Some statements of InfluxQL need none.
+    /// Database; some InfluxQL statements need none.
     pub(crate) database: Option<&'a str>,
     pub(crate) text: &'a str,
-    /// The form of the result: `pretty`, `json` and so on.
+    /// The format of the result: `pretty`, `json` and so on.
     pub(crate) form: &'a str,
-    /// A time or a stamp.
+    /// Time or stamp as of which the query is answered.
     pub(crate) as_of: Option<&'a str>,
 }
 
@@ -31,7 +31,7 @@ struct Body<'a> {
 }
 
 impl StatementRequest<'_> {
-    /// Sends it; the answer is the result.
+    /// Sends the statement; the response contains the result.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl StatementRequest<'_> {
             q: self.text,
             format: self.form,
         };
-        // Strings are always JSON.
+        // Serializing strings to JSON does not fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let request = client.request(Method::POST, path);
         let mut request = request.header(header::CONTENT_TYPE, "application/json");

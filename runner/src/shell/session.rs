@@ -1,4 +1,4 @@
-//! A session: what is set, and what statements and commands do.
+//! A shell session: its settings, and the execution of statements and commands.
 
 use std::{
     fs::{self, File},
@@ -27,45 +27,45 @@ use crate::{
     terminal::Controls,
 };
 
-/// The largest file that is run.
+/// Maximum size of a script file in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Files that run files, at most.
+/// Maximum nesting depth of script files.
 const MAX_DEPTH: usize = 8;
 
-/// The tables of the database.
+/// Lists the tables of the database.
 const TABLES: &str = "SELECT table_name FROM information_schema.tables \
     WHERE table_schema = 'iox' ORDER BY table_name";
-/// The caches of the database.
+/// Lists the caches of the database.
 const LAST_CACHES: &str = "SELECT * FROM system.last_caches ORDER BY \"table\", name";
 const DISTINCT_CACHES: &str = "SELECT * FROM system.distinct_caches ORDER BY \"table\", name";
 
-/// What can be set.
+/// Settings of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) database: Option<String>,
     pub(crate) language: Language,
     pub(crate) form: Form,
-    /// A time or a stamp; `None`: now.
+    /// Time or stamp as of which queries are answered; `None` for now.
     pub(crate) as_of: Option<String>,
 }
 
-/// What comes after a piece of input.
+/// Outcome of a piece of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Continue,
-    /// Something failed, which was told. What was typed or read behind it is not run.
+    /// An error occurred and was printed. The rest of the input is not executed.
     Failed,
     Leave,
 }
 
-/// Why something failed.
+/// Error of a statement or command.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{}", message::of_client(.0))]
     Client(#[from] ClientError),
     #[error("{0}")]
     Told(String),
-    /// There is nobody to print for, so the session ends.
+    /// The output is closed, so the session ends.
     #[error("{0}")]
     Output(io::Error),
 }
@@ -76,14 +76,14 @@ impl Failure {
     }
 }
 
-/// A file that results are put into.
+/// A file for results.
 #[derive(Debug)]
 struct Output {
     path: PathBuf,
     file: File,
 }
 
-/// A person and a server.
+/// A session between a user and a server.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     console: &'a mut Console,
@@ -98,7 +98,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// A session that has not asked the server anything yet. Must be called within a Tokio runtime.
+    /// Creates a session without sending a request. Must be called within a Tokio runtime.
     pub(super) fn new(
         console: &'a mut Console,
         client: Client,
@@ -121,17 +121,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The names for completion.
+    /// Returns the names for completion.
     pub(super) fn names(&self) -> NameCache {
         self.names.clone()
     }
 
-    /// The language of what is typed next.
+    /// Returns the language of the next input.
     pub(super) fn language(&self) -> Language {
         self.settings.language
     }
 
-    /// What stands before the cursor: `home> `.
+    /// Returns the prompt: `home> `.
     pub(super) fn prompt(&self) -> String {
         let database = self.settings.database.as_deref().unwrap_or("(no database)");
         let language = match self.settings.language {
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         format!("{database}{language}{as_of}> ")
     }
 
-    /// Puts results into a file from now on.
+    /// Redirects results to a file.
     ///
     /// # Errors
     ///
@@ -162,21 +162,21 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Does what was typed, statement by statement, until one fails.
+    /// Runs the input, statement by statement, until one fails.
     ///
     /// # Errors
     ///
-    /// Nothing can be printed any more.
+    /// The output is closed.
     pub(super) async fn run(&mut self, text: &str) -> Result<Flow, CommandError> {
         self.run_text(text, 0).await.map_err(CommandError::Output)
     }
 
-    /// Tells what is not as it should be.
+    /// Prints a warning.
     pub(super) fn warn(&mut self, warning: &str) {
         self.console.report(warning);
     }
 
-    /// Tells that what was running has been given up.
+    /// Prints that the running statement was cancelled.
     pub(super) fn tell_cancelled(&mut self) {
         self.console.out.flush().ok();
         self.console.report("\ncancelled");
@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
         outcome
     }
 
-    /// Runs a statement of the shell's own.
+    /// Runs an internal statement of the shell.
     async fn run_sql(&mut self, sql: &str) -> Result<(), Failure> {
         self.run_in(Language::Sql, sql).await
     }
@@ -283,7 +283,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The request that a statement is with what is set.
+    /// Creates the request of a statement with the current settings.
     fn request<'r>(
         &'r self,
         language: Language,
@@ -304,7 +304,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The form that the server is asked for.
+    /// Returns the result format to request from the server.
     fn form(&self) -> Form {
         match self.is_vertical {
             true => Form::Jsonl,
@@ -312,7 +312,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Prints a result as it comes, or puts it into the file, and counts its rows.
+    /// Prints a result while it arrives, or writes it into the file, and counts its rows.
     async fn print(&mut self, mut response: Response) -> Result<u64, Failure> {
         let mut printer = match self.is_vertical {
             true => Printer::vertical(),
@@ -322,13 +322,13 @@ impl<'a> Session<'a> {
         let mut controls = Controls::new(is_read);
         while let Some(chunk) = self.client.next_chunk(&mut response).await? {
             self.put(|into| printer.print(&chunk, &mut controls.over(into)))?;
-            // A result that comes fast must not keep Ctrl-C waiting.
+            // Yield, so that a fast result does not delay Ctrl-C.
             tokio::task::yield_now().await;
         }
         self.put(|into| printer.finish(&mut controls.over(into)))
     }
 
-    /// Writes to where results go.
+    /// Writes to the result destination.
     fn put<T>(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
@@ -365,7 +365,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
+    /// Lists columns with their types, and whether they are tags, which InfluxDB 3 stores as dictionaries.
     async fn list_columns(&mut self, table: &str) -> Result<(), Failure> {
         let table_is = format!(
             "table_schema = 'iox' AND table_name = '{}'",
@@ -386,7 +386,7 @@ impl<'a> Session<'a> {
         self.run_sql(&sql).await
     }
 
-    /// Runs a file.
+    /// Runs a script file.
     async fn include(&mut self, path: &Path, depth: usize) -> Result<Flow, Failure> {
         if depth >= MAX_DEPTH {
             return Err(Failure::Told(format!(

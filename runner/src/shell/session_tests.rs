@@ -1,4 +1,4 @@
-//! Tests of a session against a server that answers what it is told to.
+//! Tests of a session against a server with predefined responses.
 
 use tempfile::TempDir;
 
@@ -8,7 +8,7 @@ use crate::{
     shell::testing::Server,
 };
 
-/// Runs these inputs in a session, and gives its last flow and prompt and what it printed.
+/// Runs these inputs in a session, and returns its last outcome, its prompt, and its output.
 fn run(
     server: &Server,
     database: Option<&str>,
@@ -84,7 +84,7 @@ fn control_characters_of_values_are_shown_on_a_terminal() {
 }
 
 #[test]
-fn an_error_is_told_and_ends_only_what_was_typed_with_it() {
+fn an_error_is_printed_and_ends_only_its_own_input() {
     let server = Server::new(&[(400, "Error during planning: no"), (200, TABLE)]);
     let inputs = ["SELECT nope; SELECT never;", "SELECT a;", "\\nope", "\\c"];
     let (flow, _, out, err) = run(&server, Some("home"), &inputs);
@@ -132,7 +132,7 @@ fn a_session_without_a_database_can_choose_one() {
 }
 
 #[test]
-fn influxql_and_earlier_states_are_asked_for() {
+fn influxql_and_as_of_queries_are_sent() {
     let server = Server::new(&[(200, TABLE), (200, TABLE)]);
     let inputs = [
         "\\lang influxql",
@@ -209,7 +209,7 @@ fn rows_can_have_lines_of_their_own() {
 }
 
 #[test]
-fn files_are_run_and_filled() {
+fn scripts_are_run_and_results_are_written_to_files() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (script, inner, result) = (path("a.sql"), path("b.sql"), path("result"));

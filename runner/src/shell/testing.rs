@@ -1,4 +1,4 @@
-//! A server for tests.
+//! A test server.
 
 use std::{
     io::{Read, Write},
@@ -8,14 +8,14 @@ use std::{
 
 use crate::client::{Client, Connection};
 
-/// A server that answers one request after the other, and gives what each was: its first line and its body.
+/// A server that answers requests in sequence, and records the first line and the body of each.
 pub(super) struct Server {
     url: String,
     requests: JoinHandle<Vec<String>>,
 }
 
 impl Server {
-    /// With the status and the body of each answer.
+    /// Starts a server with the status and the body of each response.
     pub(super) fn new(answers: &[(u16, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -51,13 +51,13 @@ impl Server {
         Client::new(&connection).unwrap()
     }
 
-    /// The requests, when all are answered.
+    /// Returns the requests after all are answered.
     pub(super) fn requests(self) -> Vec<String> {
         self.requests.join().unwrap()
     }
 }
 
-/// The path of a request, the header that a test may look at, and the body.
+/// Reads the path of a request, its `x-neap-as-of` header, and the body.
 fn read_request(connection: &mut impl Read) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];

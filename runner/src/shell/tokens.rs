@@ -1,9 +1,9 @@
-//! Statements as tokens: as much of the grammar of SQL and InfluxQL as it takes to see where a statement ends
-//! and what stands before the cursor. Nothing is refused, and the tokens together are the text.
+//! A tokenizer for SQL and InfluxQL that is sufficient to find the end of a statement and the context of the cursor. It
+//! accepts any text, and the concatenated tokens are the text.
 
 use clap::ValueEnum;
 
-/// The language of statements.
+/// Query languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
     /// SQL, much like PostgreSQL's.
@@ -12,7 +12,7 @@ pub(crate) enum Language {
     Influxql,
 }
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// White space.
@@ -29,43 +29,43 @@ pub(super) enum Kind {
     Symbol,
 }
 
-/// A piece of a statement.
+/// A token of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
-    /// Its end is not the end of the text by chance: nothing that could follow would belong to it.
+    /// Whether the token is complete: no following text could extend it.
     pub(super) closed: bool,
 }
 
 impl Token<'_> {
-    /// Whether it is more than space or a comment.
+    /// Returns whether the token is neither space nor a comment.
     pub(super) fn is_significant(&self) -> bool {
         !matches!(self.kind, Kind::Space | Kind::Comment)
     }
 
-    /// Whether it is this keyword.
+    /// Returns whether the token is this keyword.
     pub(super) fn is_word(&self, word: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    /// Whether it is this character.
+    /// Returns whether the token is this symbol.
     pub(super) fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == Kind::Symbol && self.text == symbol
     }
 }
 
-/// Words after which a `/` begins a regular expression of InfluxQL rather than dividing.
+/// Words after which a `/` starts an InfluxQL regular expression instead of a division.
 const BEFORE_REGEX: [&str; 9] = [
     "and", "by", "distinct", "from", "in", "key", "or", "select", "where",
 ];
 
-/// The tokens of a text.
+/// Iterator over the tokens of a text.
 #[derive(Clone, Debug)]
 pub(super) struct Tokens<'a> {
     rest: &'a str,
     language: Language,
-    /// The last significant token is something that can be divided.
+    /// Whether the last significant token is an operand, so that `/` is a division.
     after_operand: bool,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Iterator for Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// The kind of the next token and its length; `None`: it has no end.
+    /// Returns the kind and the length of the next token; the length is `None` if the token is unterminated.
     fn measure(&self, first: char) -> (Kind, Option<usize>) {
         let text = self.rest;
         let escapes = self.language == Language::Influxql;
@@ -137,14 +137,14 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Where the word at the beginning ends. A `$` within it does not begin a quoted string.
+/// Returns the end of the word at the start. A `$` within it does not start a quoted string.
 fn word_end(text: &str) -> usize {
     let end = text.find(|next: char| !is_word(next) && next != '$');
     end.unwrap_or(text.len())
 }
 
-/// Where the quoted text ends whose contents begin at `begin`. A doubled quote ends one text and begins
-/// another, which comes to the same.
+/// Returns the end of the quoted text whose contents start at `begin`. A doubled quote ends one text and starts
+/// another, which has the same effect.
 fn quoted_end(text: &str, begin: usize, quote: char, escapes: bool) -> Option<usize> {
     let mut characters = text.get(begin..)?.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -159,7 +159,7 @@ fn quoted_end(text: &str, begin: usize, quote: char, escapes: bool) -> Option<us
     None
 }
 
-/// Where the comment ends that begins with `/*`. Those of SQL nest.
+/// Returns the end of a comment that starts with `/*`. SQL comments nest.
 fn comment_end(text: &str, language: Language) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -180,7 +180,7 @@ fn comment_end(text: &str, language: Language) -> Option<usize> {
     }
 }
 
-/// `$tag$…$tag$`, or a parameter such as `$name`.
+/// Measures `$tag$…$tag$`, or a parameter such as `$name`.
 fn dollar_end(text: &str) -> (Kind, Option<usize>) {
     let after = text.get(1..).unwrap_or_default();
     let tag_end = 1 + after.find(|next| !is_word(next)).unwrap_or(after.len());

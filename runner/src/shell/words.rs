@@ -1,20 +1,20 @@
-//! The words of the languages: what completion proposes, and where it expects what.
+//! Keywords and functions of the query languages, for completion.
 
 use super::tokens::Language;
 
-/// Words before the name of a table.
+/// Keywords that precede a table name.
 pub(super) const BEFORE_TABLE: [&str; 7] =
     ["from", "join", "into", "update", "table", "describe", "in"];
 
-/// Words that begin a clause.
+/// Keywords that start a clause.
 pub(super) const CLAUSES: [&str; 10] = [
     "select", "from", "where", "group", "having", "order", "limit", "on", "using", "with",
 ];
 
-/// Functions that stand where a table does.
+/// Table functions.
 pub(super) const TABLE_FUNCTIONS: [&str; 2] = ["distinct_cache", "last_cache"];
 
-/// Words of SQL.
+/// SQL keywords.
 const SQL: [&str; 78] = [
     "ALL",
     "ANALYZE",
@@ -96,7 +96,7 @@ const SQL: [&str; 78] = [
     "WITHIN",
 ];
 
-/// Words of InfluxQL.
+/// InfluxQL keywords.
 const INFLUXQL: [&str; 51] = [
     "ALL",
     "ANALYZE",
@@ -151,7 +151,7 @@ const INFLUXQL: [&str; 51] = [
     "WITH",
 ];
 
-/// Functions of InfluxQL.
+/// InfluxQL functions.
 pub(super) const INFLUXQL_FUNCTIONS: [&str; 53] = [
     "abs",
     "acos",
@@ -208,7 +208,7 @@ pub(super) const INFLUXQL_FUNCTIONS: [&str; 53] = [
     "triple_exponential_moving_average",
 ];
 
-/// The keywords of a language.
+/// Returns the keywords of a language.
 pub(super) fn keywords(language: Language) -> impl Iterator<Item = &'static str> {
     let words: &[&str] = match language {
         Language::Sql => &SQL,
@@ -217,7 +217,7 @@ pub(super) fn keywords(language: Language) -> impl Iterator<Item = &'static str>
     words.iter().copied()
 }
 
-/// Whether a name is a keyword, in any case.
+/// Returns whether a name is a keyword, ignoring case.
 pub(super) fn is_keyword(name: &str, language: Language) -> bool {
     keywords(language).any(|word| word.eq_ignore_ascii_case(name))
 }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_sorted_and_there_once() {
+    fn words_are_sorted_and_unique() {
         for words in [&SQL[..], &INFLUXQL, &INFLUXQL_FUNCTIONS] {
             assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
         }

@@ -1,4 +1,4 @@
-//! How long a store takes, and how often it fails.
+//! Measures latencies and failures of a store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use neap_bucket::{
 };
 use neap_http::{CounterFamily, HistogramFamily, LATENCY_BUCKETS, Metrics};
 
-/// What is measured of all stores of a process. Cloning shares it.
+/// Latency and failure metrics of all stores of a process. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct StoreTimes {
     seconds: HistogramFamily,
@@ -39,7 +39,7 @@ impl StoreTimes {
     }
 }
 
-/// A store that is measured.
+/// A store that records latencies and failures.
 #[derive(Debug)]
 pub(super) struct TimedStore {
     inner: Arc<dyn Store>,

@@ -1,7 +1,7 @@
-//! Credentials from the AWS SDK's chain of sources: profiles, SSO, web identities, processes, and the roles of
+//! Credentials from the AWS SDK's default chain of sources: profiles, SSO, web identities, processes, and the roles of
 //! instances and tasks.
 //!
-//! It doubles the code that TLS takes, so only programs that people start have it.
+//! The chain doubles the code size of TLS, so only programs that people start include it.
 
 use std::time::UNIX_EPOCH;
 
@@ -14,7 +14,7 @@ use neap_bucket::{AwsCredentialSource, AwsLease};
 use object_store::aws::AwsCredential;
 use tokio::sync::OnceCell;
 
-/// The AWS SDK's default chain, which is looked through when credentials are needed for the first time.
+/// The AWS SDK's default credential chain. It is searched on the first request for credentials.
 #[derive(Debug, Default)]
 pub struct AwsChain(OnceCell<SharedCredentialsProvider>);
 
@@ -59,7 +59,7 @@ impl AwsCredentialSource for AwsChain {
     }
 }
 
-/// Credentials that there are none of, or that are no such, whatever is waited for.
+/// Converts the reason why there are no credentials, or invalid ones, to an error that a retry cannot resolve.
 fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
     object_store::Error::Unauthenticated {
         path: "AWS credentials".to_owned(),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_keep_their_token_and_their_end() {
+    async fn credentials_keep_their_token_and_expiry() {
         let ends = UNIX_EPOCH + Duration::from_secs(1000);
         let token = Some("t".to_owned());
         let found = Credentials::new("k", "s", token, Some(ends), "test");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_credentials_are_told_from_a_source_that_fails() {
+    async fn missing_credentials_are_distinguished_from_a_failing_source() {
         let none = lease(Err("none")).await.unwrap_err();
         assert!(
             matches!(none, object_store::Error::Unauthenticated { .. }),

@@ -1,4 +1,4 @@
-//! The bucket as all components hold it: its stores, the store's clock, and the world around it.
+//! The access of all components to a cluster's stores and to the stores' clock.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// A bucket: a store for everything, or one for the tail and one for the rest.
 ///
-/// Every answer sets the [`StoreClock`]. Cloning is cheap and shares everything.
+/// Every answer updates the [`StoreClock`]. Cloning is cheap and shares everything.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     main: Arc<dyn Store>,
@@ -27,7 +27,7 @@ impl Bucket {
         Self::with_tail(Arc::clone(&store), store, world)
     }
 
-    /// A bucket whose segments are in a store of their own.
+    /// A bucket whose segments are in a separate store.
     pub fn with_tail(main: Arc<dyn Store>, tail: Arc<dyn Store>, world: World) -> Self {
         let clock = Arc::new(StoreClock::new(world.clone()));
         Self {
@@ -38,17 +38,17 @@ impl Bucket {
         }
     }
 
-    /// The store's clock as this instance knows it.
+    /// The estimate of the store's clock.
     pub fn clock(&self) -> &StoreClock {
         &self.clock
     }
 
-    /// Time, waiting and chance.
+    /// Time, sleep and randomness.
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// A new object name: the store's time if it is known, and 80 random bits.
+    /// Draws a new object name: the store's time, if known, and 80 random bits.
     pub fn draw_ulid(&self) -> Ulid {
         let millis = self.clock.now().map_or(0, |now| now.micros() / 1000);
         Ulid::from_parts(

@@ -1,15 +1,15 @@
-//! What the code of a plugin goes by.
+//! The hash that identifies the code of a plugin.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Text that is no hash of code.
+/// Error for text that is not a code hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a SHA-256 in 64 hexadecimal digits")]
 pub struct CodeHashError(String);
 
-/// The SHA-256 of a plugin's files, which is what its code goes by: 64 hexadecimal digits as text.
+/// The SHA-256 of a plugin's files, which identifies its code. Its text form has 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CodeHash(pub [u8; 32]);

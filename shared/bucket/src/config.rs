@@ -1,4 +1,4 @@
-//! The flags that say where a database is, the same for every program, and what they open.
+//! The command-line flags that locate a database, shared by all programs, and the stores that they open.
 
 mod connection;
 
@@ -19,7 +19,7 @@ use crate::{
     MemoryStore, ObjectStoreAdapter, Prefixed, Store, World, with_environment,
 };
 
-/// The kinds of object stores, by the names of `influxdb3 serve --object-store`.
+/// The kinds of object stores, named as in `influxdb3 serve --object-store`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObjectStoreKind {
     /// In the memory of the process, gone with it.
@@ -49,7 +49,7 @@ impl fmt::Display for ObjectStoreKind {
     }
 }
 
-/// A text that is never shown.
+/// Text that `Debug` output redacts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -74,7 +74,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a database is. [`with_environment`] lets the environment stand for each flag.
+/// The location of a database. With [`with_environment`], environment variables can set each flag.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Object store")]
 pub struct StoreConfig {
@@ -194,19 +194,19 @@ pub struct AwsConfig {
     pub aws_credentials_file: Option<PathBuf>,
 }
 
-/// What kind of store was opened.
+/// The kind of an opened store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Gone with the process.
+    /// In memory, and lost when the process ends.
     Memory,
-    /// For the processes of one machine.
+    /// In a directory, shared by the processes of one machine.
     Directory,
-    /// For any number of machines.
+    /// Behind a network, shared by any number of machines.
     Network,
 }
 
 impl StoreKind {
-    /// The margins that a new cluster on such a store gets.
+    /// Returns the margins of a new cluster on such a store.
     pub fn margins(self) -> Margins {
         match self {
             Self::Memory | Self::Directory => Margins::LOCAL,
@@ -218,19 +218,19 @@ impl StoreKind {
 /// The stores of a database.
 #[derive(Clone, Debug)]
 pub struct OpenedStore {
-    /// The store of everything, or of everything but segments.
+    /// The store of all objects, or of all objects except segments.
     pub main: Arc<dyn Store>,
     /// The store of segments; the same as `main` without `--tail-bucket`.
     pub tail: Arc<dyn Store>,
-    /// What kind they are.
+    /// The kind of the stores.
     pub kind: StoreKind,
-    /// The margins that a new cluster gets.
+    /// The margins of a new cluster.
     pub margins: Margins,
-    /// The objects of the main store that clients fetch themselves; `None` where there is no network.
+    /// The objects of the main store that clients fetch directly from it; `None` unless the store is behind a network.
     pub links: Option<Links>,
 }
 
-/// Flags that open no store. Messages name the flag.
+/// Error of flags that cannot open a store. Messages name the flag.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreConfigError {
     /// A flag is missing.
@@ -238,7 +238,7 @@ pub enum StoreConfigError {
     Missing {
         /// The flag without its dashes.
         flag: &'static str,
-        /// The store that was asked for.
+        /// The requested store.
         kind: ObjectStoreKind,
     },
     /// A flag's value can't be used.
@@ -246,7 +246,7 @@ pub enum StoreConfigError {
     Invalid {
         /// The flag without its dashes.
         flag: &'static str,
-        /// What is wrong, for people.
+        /// The cause, in a form for users.
         reason: String,
     },
 }
@@ -258,7 +258,7 @@ fn invalid(flag: &'static str, reason: impl ToString) -> StoreConfigError {
     }
 }
 
-/// A value that is there and not empty, as variables of the environment may be.
+/// Returns a value unless it is empty, because environment variables may be empty.
 fn given(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|value| !value.is_empty())
 }
@@ -269,7 +269,7 @@ fn revealed(secret: &Option<Secret>) -> Option<&str> {
 }
 
 impl StoreConfig {
-    /// The configuration in the environment, for programs without a command line.
+    /// Reads the configuration from the environment, for programs without a command line.
     pub fn from_environment() -> Result<Self, clap::Error> {
         #[derive(Parser)]
         struct Environment {
@@ -281,7 +281,7 @@ impl StoreConfig {
         Ok(Environment::from_arg_matches(&matches)?.store)
     }
 
-    /// The kind of store that the flags ask for.
+    /// Returns the kind of store that the flags select.
     pub fn kind(&self) -> ObjectStoreKind {
         self.object_store.unwrap_or(match given(&self.bucket) {
             Some(_) => ObjectStoreKind::S3,
@@ -289,10 +289,10 @@ impl StoreConfig {
         })
     }
 
-    /// Opens the stores. Nothing is asked of a store behind a network.
+    /// Opens the stores. Sends no request to a store behind a network.
     ///
-    /// Where the flags name no credentials for AWS, `credentials` is asked for some, or, if there is none, what
-    /// the platform has in the environment of functions, tasks and instances.
+    /// If the flags name no AWS credentials, they come from `credentials`. Without `credentials`, they come from the
+    /// environment that the platform gives to functions, tasks and instances.
     ///
     /// # Errors
     /// A flag is missing, or its value can't be used.
@@ -354,10 +354,10 @@ impl StoreConfig {
         })
     }
 
-    /// What the keys of the cluster begin with: nothing, or parts that end with a slash.
+    /// Returns the prefix of the cluster's keys: empty, or path parts that each end with a slash.
     ///
     /// # Errors
-    /// It has characters that are not for keys.
+    /// The prefix has characters that are not allowed in keys.
     pub fn key_prefix(&self) -> Result<String, StoreConfigError> {
         let prefix = given(&self.key_prefix).map(|prefix| prefix.trim_matches('/'));
         let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else {
@@ -415,7 +415,7 @@ impl StoreConfig {
                 options.allow_http = self.aws.aws_allow_http;
                 let builder = self.aws.builder(world, credentials)?;
                 let builder = builder.with_bucket_name(bucket);
-                // The names of directory buckets end like this, and no others do.
+                // The names of directory buckets have this suffix, and no others do.
                 if bucket.ends_with("--x-s3") {
                     ObjectStoreAdapter::s3_express(builder, &options)
                 } else {
@@ -477,20 +477,21 @@ impl AwsConfig {
         Ok(builder.with_credentials(self.credentials(world, credentials)?))
     }
 
-    /// What the platform gives to functions, tasks and instances, as far as `object_store` knows it.
+    /// Returns the credentials that the platform gives to functions, tasks and instances, as far as `object_store`
+    /// supports it.
     fn platform_credentials(&self) -> Result<AwsCredentialProvider, StoreConfigError> {
         let builder = AmazonS3Builder::from_env().with_region(self.region());
-        // Credentials belong to no bucket, but only a store has them.
+        // Credentials do not depend on a bucket, but `object_store` offers them only through a store.
         let store = builder.with_bucket_name("credentials").build();
         let store = store.map_err(|error| invalid("aws-access-key-id", error))?;
         Ok(Arc::clone(store.credentials()))
     }
 
-    /// By what requests to AWS are signed: the file, if there is one, then fixed keys, then what `source` gives
-    /// out, or, without one, what the platform does.
+    /// Returns the credentials that sign requests to AWS. In order of precedence, they come from the credentials file,
+    /// from fixed keys, from `source`, or, without a source, from the platform.
     ///
     /// # Errors
-    /// Half of a pair of keys is missing.
+    /// Only one of the access key and the secret key is given.
     pub fn credentials(
         &self,
         world: &World,

@@ -1,7 +1,7 @@
-//! What Neap needs of a store, as checks that run against any store: its own ones, and a user's bucket.
+//! Checks that a store has the properties that Neap requires. They run on Neap's own stores and on users' buckets.
 //!
-//! [`check`] tries everything and takes some 1,500 requests; [`probe`] takes about ten and is made for the
-//! first start on a store. Both use keys below `probe/<run>/` only and remove them.
+//! [`check`] runs all checks, in about 1,500 requests. [`probe`] takes about ten requests and is meant for the first
+//! start on a store. Both write only keys below `probe/<run>/` and remove them.
 
 mod checks;
 
@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use self::checks::Suite;
 use crate::{Store, World};
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The store has the property.
@@ -70,7 +70,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Tries everything that Neap needs of a store. `run` names this run's keys: draw it anew for each.
+/// Checks all properties that Neap requires of a store. `run` is part of the keys of this run; draw a new number for
+/// each run.
 pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
     let suite = Suite::new(store, world, run);
     let mut report = Report::default();
@@ -111,7 +112,7 @@ pub async fn check(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
     report
 }
 
-/// Tries the most important properties in a few requests.
+/// Checks the essential properties in about ten requests.
 pub async fn probe(store: &Arc<dyn Store>, world: &World, run: u64) -> Report {
     let suite = Suite::new(store, world, run);
     let mut report = Report::default();

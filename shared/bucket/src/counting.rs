@@ -1,4 +1,4 @@
-//! A store that counts what is asked of it: for metrics, and for tests of the request budget.
+//! A store that counts requests, for metrics and for tests of the request budget.
 
 use std::{
     fmt,
@@ -20,17 +20,18 @@ use crate::{
 const OPERATIONS: usize = Operation::ALL.len();
 const CLASSES: usize = KeyClass::ALL.len();
 
-/// How often something was asked for, and how many bytes it moved.
+/// A number of requests, and the bytes that they transferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Requests, failed ones too. A page of a listing is one, a bulk deletion is one.
+    /// Requests, including failed ones. One page of a listing and one bulk deletion each count as one.
     pub requests: u64,
-    /// Bytes of objects that were read or offered for writing.
+    /// Bytes of objects that were read or sent.
     pub bytes: u64,
 }
 
-/// What was asked of a store, by operation and class of key. [`fmt::Display`] gives the requests, such as
-/// `2 get manifest, 1 put tail`.
+/// The requests to a store, by operation and key class.
+///
+/// [`fmt::Display`] prints the numbers of requests, such as `2 get manifest, 1 put tail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts([[Count; CLASSES]; OPERATIONS]);
 
@@ -66,7 +67,7 @@ impl Counts {
 impl Sub for Counts {
     type Output = Self;
 
-    /// What was counted since `earlier`.
+    /// Returns the counts since `earlier`.
     fn sub(mut self, earlier: Self) -> Self {
         for (mine, theirs) in self.0.iter_mut().zip(earlier.0) {
             for (count, before) in mine.iter_mut().zip(theirs) {
@@ -99,7 +100,7 @@ struct Cell {
     bytes: AtomicU64,
 }
 
-/// A store that counts the requests to another one.
+/// A wrapper that counts the requests to a store.
 #[derive(Debug)]
 pub struct CountingStore {
     inner: Arc<dyn Store>,
@@ -107,7 +108,7 @@ pub struct CountingStore {
 }
 
 impl CountingStore {
-    /// Counts from zero.
+    /// Wraps `inner`. Counts start at zero.
     pub fn new(inner: Arc<dyn Store>) -> Self {
         Self {
             inner,
@@ -115,7 +116,7 @@ impl CountingStore {
         }
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for (row, cells) in counts.0.iter_mut().zip(&self.cells) {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_and_class_has_its_place() {
+    fn every_operation_and_class_equals_its_index() {
         for (place, operation) in Operation::ALL.into_iter().enumerate() {
             assert_eq!(operation as usize, place);
         }

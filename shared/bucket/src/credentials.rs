@@ -1,7 +1,7 @@
-//! AWS credentials that end, and are renewed before: from a file that another program renews, or from whatever a
-//! program knows to ask.
+//! AWS credentials that expire and are renewed before they expire: from a file that another program renews, or from a
+//! credential source of the program.
 //!
-//! Fixed keys, as on the command line or in the environment of a Lambda function, need none of this.
+//! Fixed keys, as on the command line or in the environment of a Lambda function, do not need this module.
 
 use std::{
     fmt,
@@ -16,24 +16,24 @@ use serde::Deserialize;
 
 use crate::{Moment, World};
 
-/// How long before their end credentials are renewed.
+/// Time before their expiry at which credentials are renewed.
 const RENEWAL: Duration = Duration::from_secs(300);
 
-/// The longest wait for credentials when there are none that last.
+/// Maximum wait for credentials when there are no valid ones.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The longest wait for a renewal while the old credentials last.
+/// Maximum wait for a renewal while the old credentials are valid.
 const EARLY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The pause after a renewal that failed while the old credentials last.
+/// Pause after a failed renewal while the old credentials are valid.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// Credentials and their end.
+/// Credentials and their expiry.
 #[derive(Clone, Debug)]
 pub struct AwsLease {
     /// The credentials.
     pub credential: Arc<AwsCredential>,
-    /// When they end, in microseconds since the Unix epoch, if they do.
+    /// The expiry in microseconds since the Unix epoch; `None` if they do not expire.
     pub ends_micros: Option<i64>,
 }
 
@@ -45,45 +45,47 @@ impl AwsLease {
     }
 }
 
-/// Who gives out credentials.
+/// A source of AWS credentials.
 #[async_trait]
 pub trait AwsCredentialSource: fmt::Debug + Send + Sync + 'static {
-    /// New credentials. Who asks has a time limit.
+    /// Fetches new credentials. The caller applies a time limit.
     ///
     /// # Errors
-    /// [`object_store::Error::Unauthenticated`]: there are none, however long one waits. Others may pass.
+    /// [`object_store::Error::Unauthenticated`] if there are no credentials and a retry cannot help. Other errors may
+    /// be temporary.
     async fn lease(&self) -> Result<AwsLease, object_store::Error>;
 }
 
-/// The newest credentials, and when a renewal failed since they came.
+/// The newest credentials, and the time of the last failed renewal since they were fetched.
 #[derive(Debug, Default)]
 struct Kept {
     lease: Option<AwsLease>,
     failed: Option<Moment>,
 }
 
-/// Credentials for AWS, renewed from five minutes before they end.
+/// A provider of AWS credentials that renews them from five minutes before they expire.
 ///
-/// While the old ones last, one request at a time tries to renew them, briefly, and half a minute after a
-/// failure at the earliest; all others go on with the old ones. Once they have ended, requests wait.
+/// While the old credentials are valid, one request at a time tries to renew them, for at most 3 s and no earlier than
+/// 30 s after a failure; all other requests use the old ones. After the old credentials have expired, requests wait for
+/// new ones.
 #[derive(Debug)]
 pub struct AwsCredentials {
     source: Arc<dyn AwsCredentialSource>,
     kept: Mutex<Kept>,
-    /// Held by whoever renews.
+    /// Held by the request that renews the credentials.
     turn: tokio::sync::Mutex<()>,
     world: World,
 }
 
 impl AwsCredentials {
-    /// From a JSON file with `aws_access_key_id`, `aws_secret_access_key` and, where there are any,
-    /// `aws_session_token` and `expiry` in seconds since the Unix epoch, as `influxdb3` reads it. It is read
+    /// Reads the credentials from a JSON file with `aws_access_key_id`, `aws_secret_access_key` and optionally
+    /// `aws_session_token` and `expiry` in seconds since the Unix epoch, the format of `influxdb3`. The file is read
     /// again before the expiry.
     pub fn from_file(path: impl Into<PathBuf>, world: World) -> Self {
         Self::new(Arc::new(File(path.into())), world)
     }
 
-    /// From a source.
+    /// Fetches the credentials from a source.
     pub fn new(source: Arc<dyn AwsCredentialSource>, world: World) -> Self {
         Self {
             source,
@@ -97,7 +99,7 @@ impl AwsCredentials {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The credentials that are kept, if they last, and whether they should be renewed now.
+    /// Returns the cached credentials, if they are valid, and whether to renew them now.
     fn lasting(&self) -> (Option<Arc<AwsCredential>>, bool) {
         let now = self.world.clock.wall_micros();
         let kept = self.kept();
@@ -138,7 +140,7 @@ impl CredentialProvider for AwsCredentials {
             (Err(_), Some(credential)) => return Ok(credential),
             (Err(_), None) => self.turn.lock().await,
         };
-        // Whoever had the turn before may have renewed them, or failed to.
+        // The request that held the lock before may have renewed them, or failed to.
         let (old, due) = self.lasting();
         let limit = match &old {
             Some(credential) if !due => return Ok(Arc::clone(credential)),
@@ -164,7 +166,7 @@ impl CredentialProvider for AwsCredentials {
     }
 }
 
-/// Credentials that there are none of, or that are no such, whatever is waited for.
+/// Error for missing or malformed credentials, which a retry does not fix.
 fn unusable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_store::Error {
     object_store::Error::Unauthenticated {
         path: "AWS credentials".to_owned(),
@@ -196,7 +198,7 @@ async fn read_file(path: &Path) -> Result<AwsLease, object_store::Error> {
     let text = tokio::fs::read(path)
         .await
         .map_err(|error| unusable(format!("'{name}' can't be read: {error}")))?;
-    // The parser's message may quote the file, which holds secrets: only the place is told.
+    // The parser's message may quote the file, which holds secrets. Therefore the error contains only the position.
     let file: CredentialsFile = serde_json::from_slice(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         unusable(format!(
@@ -223,7 +225,7 @@ mod tests {
     use super::*;
     use crate::SystemClock;
 
-    /// A clock that stands at a time that a test sets.
+    /// A clock that is stopped at a time that the test sets.
     #[derive(Debug)]
     struct Standing(std::sync::atomic::AtomicI64);
 
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_read_again_before_its_credentials_end_and_kept_while_it_is_broken() {
+    async fn a_file_is_read_again_before_expiry_and_the_old_credentials_stay_while_it_is_broken() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credentials.json");
         let write = |key: &str, expiry: i64| {
@@ -286,7 +288,7 @@ mod tests {
         assert!(!error.contains("secret_access"), "{error}");
     }
 
-    /// Gives out credentials that end at second 1000, and never answers again.
+    /// A source whose first credentials expire at second 1000 and that never answers again.
     #[derive(Debug)]
     struct Once(Arc<AtomicUsize>);
 
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn credentials_that_last_are_given_out_though_they_cannot_be_renewed() {
+    async fn valid_credentials_are_returned_while_they_cannot_be_renewed() {
         let clock = Arc::new(Standing(0.into()));
         let at = |seconds: i64| clock.0.store(seconds * 1_000_000, Ordering::Relaxed);
         let world = World {

@@ -1,19 +1,19 @@
-//! A store in a directory: one file for each object, safe between processes and across a power cut.
+//! A store in a directory: one file for each object, safe between processes and across a power failure.
 //!
 //! ```text
 //! <root>/<key>            objects
-//! <root>/.neap/lock       held by the kernel; contains the newest time that was given out
-//! <root>/.neap/tmp/       files on their way
+//! <root>/.neap/lock       locked by `flock`; contains the newest time that was issued
+//! <root>/.neap/tmp/       files that are being written
 //!
 //! put:   write and fsync a temporary file
 //!        lock | check the condition, set the modification time, rename | unlock
-//!        fsync the directory: for a conditional put before the unlock, so that nobody builds on a
-//!        version that a power cut could take away; a new directory's parent always before the unlock
+//!        fsync the directory: for a conditional put before the unlock, because otherwise a writer could build
+//!        on a version that a power failure undoes; a new directory's parent always before the unlock
 //! ```
 //!
-//! The store's time is read under the lock. So whatever was put at or before the `Date` of a listing or a
-//! read had its place before that listing or read began, even when its process was suspended half-way.
-//! The modification times of puts strictly rise, which makes them versions.
+//! The store's time is read under the lock. Therefore every put at or before the `Date` of a listing or a read was
+//! renamed into place before that listing or read started, even if the putting process was suspended in between. The
+//! modification times of puts strictly increase, so they serve as versions.
 
 mod access;
 mod files;
@@ -44,16 +44,16 @@ use crate::{
     StoreError, StoreTime, World,
 };
 
-/// The directory in the root that is the store's own.
+/// The store's own directory in the root.
 const OWN_DIRECTORY: &str = ".neap";
 
-/// The age from which a temporary file is nobody's.
+/// Age from which a temporary file counts as abandoned.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// The number of keys on one page of a listing, as on S3.
 const PAGE_KEYS: usize = 1000;
 
-/// A directory that can't hold a store.
+/// Error for a directory that cannot hold a store.
 #[derive(Debug, thiserror::Error)]
 #[error("the data directory '{}' can't be used: {reason}", path.display())]
 pub struct DirectoryError {
@@ -61,9 +61,9 @@ pub struct DirectoryError {
     reason: String,
 }
 
-/// A store in a directory. Any number of processes on one machine may have it open.
+/// A store in a directory. Any number of processes on one machine may open it.
 ///
-/// No key may be the directory of another, as `a` is of `a/b`; none of [`crate::Key`]'s are.
+/// No key may be a directory of another key, as `a` is of `a/b`. This holds for all [`crate::Key`]s.
 #[derive(Debug)]
 pub struct DirectoryStore {
     root: Arc<Path>,
@@ -74,15 +74,15 @@ pub struct DirectoryStore {
 }
 
 impl DirectoryStore {
-    /// Opens a directory that is its owner's alone, creates it if need be, and removes temporary files older than an
-    /// hour.
+    /// Opens a directory to which only its owner has access. Creates it if it is missing, and removes temporary files
+    /// older than one hour.
     ///
-    /// Fails when it can't be written, has no locks, or does not keep modification times to the microsecond.
+    /// Fails if the directory is not writable, has no locks, or does not keep modification times to the microsecond.
     pub fn open(root: impl Into<PathBuf>, world: &World) -> Result<Self, DirectoryError> {
         Self::open_with(root, DirectoryAccess::Owner, world)
     }
 
-    /// The same for a directory that others may use as well. What is there already keeps its mode.
+    /// Opens a directory to which other users may have access. Existing files and directories keep their mode.
     ///
     /// # Errors
     /// As for [`DirectoryStore::open`].
@@ -133,7 +133,7 @@ impl DirectoryStore {
         Ok(store)
     }
 
-    /// The same store with at most `page_keys` keys on a page of a listing.
+    /// Returns the same store with at most `page_keys` keys on a page of a listing.
     pub fn with_page_keys(self, page_keys: usize) -> Self {
         Self {
             page_keys: page_keys.max(1),
@@ -146,7 +146,7 @@ impl DirectoryStore {
         self.root.join(OWN_DIRECTORY).join("tmp").join(name)
     }
 
-    /// The file of a key; `None` for keys that name no file of their own below the root.
+    /// Returns the file of a key; `None` for keys that do not name a file of their own below the root.
     fn path(&self, key: &str) -> Option<PathBuf> {
         let usable = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         let own = key.split('/').next() == Some(OWN_DIRECTORY);
@@ -154,7 +154,7 @@ impl DirectoryStore {
     }
 }
 
-/// When a file was last modified.
+/// Returns the time at which a file was last modified.
 fn modified(metadata: &Metadata) -> StoreTime {
     let micros = metadata.mtime().saturating_mul(1_000_000);
     StoreTime::from_micros(micros.saturating_add(metadata.mtime_nsec() / 1000))
@@ -165,7 +165,7 @@ fn etag(metadata: &Metadata) -> ETag {
     ETag::new(format!("\"{seconds:x}-{nanos:x}-{:x}\"", metadata.len()))
 }
 
-/// An operation that is under way, for its errors.
+/// A running operation and its key, for error messages.
 #[derive(Clone, Copy)]
 struct Task<'a>(Operation, &'a str);
 
@@ -186,7 +186,7 @@ impl Task<'_> {
         }
     }
 
-    /// The error of something that had no effect.
+    /// Converts the error of an operation that had no effect.
     fn failed(self, error: io::Error) -> StoreError {
         match error.kind() {
             io::ErrorKind::PermissionDenied
@@ -202,7 +202,7 @@ impl Task<'_> {
         }
     }
 
-    /// Runs what waits for the disk on a thread of its own.
+    /// Runs blocking file operations on a separate thread.
     async fn blocking<T: Send + 'static>(
         self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -251,7 +251,7 @@ impl Store for DirectoryStore {
         let (answer, synced) = task
             .blocking(move || land(&root, &path, temp, &mode, held))
             .await?;
-        // The object has its place but may lose it in a power cut.
+        // The object is in place, but a power failure may undo the put.
         synced.map_err(|error| task.unavailable(error))?;
         Ok(answer)
     }
@@ -339,10 +339,10 @@ fn read(path: &Path, options: &GetOptions) -> io::Result<Get> {
     }))
 }
 
-/// What became of a put, and whether it survives a power cut.
+/// The outcome of a put, and the result of the sync that makes it survive a power failure.
 type Landed = (Answer<Put>, io::Result<()>);
 
-/// Gives a temporary file its place if the condition holds. An error means that nothing happened.
+/// Renames a temporary file into place if the condition holds. An error means that the put had no effect.
 fn land(
     root: &Path,
     path: &Path,
@@ -364,14 +364,15 @@ fn land(
         value: Put::Done(etag(&metadata)),
         date: Some(modified(&metadata)),
     };
-    // A new name is in nobody's way: others need not wait for the disk.
+    // An unconditional put writes a key that no other writer builds on. Release the lock before the sync, so that other
+    // operations do not wait for the disk.
     let held = (*mode != PutMode::Overwrite).then_some(held);
     let synced = files::sync_directory(directory);
     drop(held);
     Ok((answer, synced))
 }
 
-/// Whether the condition of a put holds. The caller has the lock.
+/// Whether the condition of a put holds. The caller holds the lock.
 fn holds(mode: &PutMode, path: &Path) -> io::Result<bool> {
     let there = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Some(etag(&metadata)),

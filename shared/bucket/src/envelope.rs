@@ -1,4 +1,4 @@
-//! The header that every object of Neap's own formats starts with.
+//! The header of every object in Neap's own formats.
 //!
 //! ```text
 //! 0   magic     4 bytes
@@ -9,14 +9,14 @@
 //! 28  payload
 //! ```
 //!
-//! A version above the one that this code knows is refused by its number: nothing is ever guessed.
+//! The decoder refuses a version newer than it knows, with an error that names the version. It never guesses.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The number of bytes before the payload.
 pub const HEADER_BYTES: usize = 28;
 
-/// What is wrong with an object.
+/// Error in the format of an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// The object does not start with the magic of its kind.
@@ -24,7 +24,7 @@ pub enum FormatError {
     Magic {
         /// The object.
         key: String,
-        /// What it should be.
+        /// The expected kind of object.
         kind: &'static str,
     },
     /// The object was written by a newer release.
@@ -32,7 +32,7 @@ pub enum FormatError {
     Newer {
         /// The object.
         key: String,
-        /// What it is.
+        /// The kind of object.
         kind: &'static str,
         /// Its version.
         found: u16,
@@ -44,7 +44,7 @@ pub enum FormatError {
     Damaged {
         /// The object.
         key: String,
-        /// How it is known.
+        /// The cause.
         reason: String,
     },
 }
@@ -61,7 +61,7 @@ pub struct Format {
 }
 
 impl Format {
-    /// The object with this payload.
+    /// Encodes an object with this payload.
     pub fn encode(&self, put_id: u128, payload: &[u8]) -> Bytes {
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());
         bytes.put_slice(&self.magic);
@@ -73,7 +73,7 @@ impl Format {
         bytes.freeze()
     }
 
-    /// The `put_id` and the payload of an object, its checksum verified.
+    /// Verifies the checksum of an object and returns its `put_id` and payload.
     pub fn decode(&self, key: &str, object: &Bytes) -> Result<(u128, Bytes), FormatError> {
         let damaged = |reason: &str| FormatError::Damaged {
             key: key.to_owned(),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_bit_of_the_payload_and_any_cut_is_found() {
+    fn any_flipped_bit_of_the_payload_and_any_truncation_is_detected() {
         let object = FORMAT.encode(7, b"payload");
         for at in HEADER_BYTES..object.len() {
             let mut bytes = object.to_vec();

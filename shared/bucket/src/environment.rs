@@ -1,8 +1,8 @@
-//! Settings from the environment, for every flag of a command line.
+//! Environment variables for every flag of a command line.
 
 use clap::{Arg, Command};
 
-/// Other names by which a flag's value is known in the environment.
+/// Additional environment variables of some flags.
 const OTHER_NAMES: [(&str, &[&str]); 3] = [
     ("aws-default-region", &["AWS_REGION"]),
     ("aws-endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
@@ -12,7 +12,7 @@ const OTHER_NAMES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// The variables that may stand for a flag, the first that is set before the others; none if it is no flag.
+/// Returns the environment variables that set a flag, in order of precedence; empty if the argument is not a flag.
 pub fn variables_of(arg: &Arg) -> Vec<String> {
     let Some(flag) = arg.get_long() else {
         return Vec::new();
@@ -28,9 +28,9 @@ pub fn variables_of(arg: &Arg) -> Vec<String> {
     names
 }
 
-/// Lets the environment stand for every flag of a command and its subcommands: `--some-flag` is, in this
-/// order, `NEAP_SOME_FLAG`, the variable that the flag declares, and `INFLUXDB3_SOME_FLAG`, by which
-/// `influxdb3` knows its flags. The command line has precedence.
+/// Lets environment variables set every flag of a command and its subcommands. The variables of `--some-flag` are, in
+/// order of precedence, `NEAP_SOME_FLAG`, the variable that the flag declares, and `INFLUXDB3_SOME_FLAG`, the name that
+/// `influxdb3` uses. The command line has precedence over the environment.
 pub fn with_environment(command: Command) -> Command {
     with_variables(command, &|name| std::env::var_os(name).is_some())
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_variable_that_is_set_stands_for_a_flag() {
+    fn the_first_variable_that_is_set_sets_a_flag() {
         let command = || {
             let arg = Arg::new("data_dir")
                 .long("data-dir")
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_has_all_the_variables_that_may_stand_for_it() {
+    fn a_flag_lists_all_its_variables() {
         let endpoint = Arg::new("e").long("aws-endpoint").env("AWS_ENDPOINT");
         let expected = [
             "NEAP_AWS_ENDPOINT",

@@ -1,8 +1,8 @@
-//! A store that misbehaves as networks and stores do, driven by a seed.
+//! A store that injects the faults of networks and stores, driven by a seed.
 //!
-//! Each caller's view of a shared store is a [`FaultyStore`] of its own: its faults, its [`Gate`] and its
-//! hook concern that caller only. With the same seed, the same calls in the same order and a virtual clock,
-//! the same faults happen. Nothing is spawned but what lands late.
+//! Each caller accesses a shared store through its own [`FaultyStore`], whose faults, [`Gate`] and hook affect only
+//! that caller. The same seed, the same calls in the same order and a virtual clock produce the same faults. Only late
+//! writes run in spawned tasks.
 
 use std::{
     fmt,
@@ -23,13 +23,13 @@ use crate::{
     StoreTime, World,
 };
 
-/// What goes wrong, as probabilities from 0 to 1 for each call; nothing by default.
+/// The injected faults, as probabilities from 0 to 1 for each call; none by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// A call waits for up to [`Faults::longest_delay`] before it reaches the store, and as long before its
-    /// answer reaches the caller.
+    /// A call is delayed by up to [`Faults::longest_delay`] before it reaches the store, and its answer by as much
+    /// before it reaches the caller.
     pub delay: f64,
-    /// The longest of these waits.
+    /// Maximum of each delay.
     pub longest_delay: Duration,
     /// A call fails and has no effect, as with 503.
     pub unavailable: f64,
@@ -37,20 +37,20 @@ pub struct Faults {
     pub lost_reply: f64,
     /// A write is reported as failed and takes effect up to [`Faults::longest_landing`] later.
     pub late_landing: f64,
-    /// The longest time after which a late write takes effect.
+    /// Maximum time after which a late write takes effect.
     pub longest_landing: Duration,
-    /// A conditional put takes effect and is answered as refused: a retry inside the client met its own
-    /// first attempt.
+    /// A conditional put takes effect and is answered as refused, as after a retry inside the client that conflicts
+    /// with its own first attempt.
     pub refused_after_effect: f64,
-    /// A conditional put is answered as refused and has no effect: a rival that failed later, or S3's 409.
+    /// A conditional put is answered as refused and has no effect, as with a rival that failed later, or S3's 409.
     pub refused_without_effect: f64,
-    /// The largest error of the `Date` of an answer, either way.
+    /// Maximum error of the `Date` of an answer, in either direction.
     pub date_skew: Duration,
     /// The number of keys on a page of a listing, if fewer than the store's own.
     pub page_keys: Option<usize>,
 }
 
-/// Where in a call a hook is run.
+/// The point of a call at which a hook runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing has reached the store.
@@ -59,23 +59,24 @@ pub enum Phase {
     After,
 }
 
-/// A call, as a hook sees it.
+/// A call to the store, as passed to a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// The number of the call among those of this [`FaultyStore`], from 0.
     pub number: u64,
-    /// What is asked for.
+    /// The operation.
     pub operation: Operation,
     /// The key, the prefix of a listing, or the first key of a deletion.
     pub key: String,
-    /// Where in the call.
+    /// The point of the call.
     pub phase: Phase,
 }
 
-/// Something to await at each phase of each call. A future that never ends is a crash at that point.
+/// A callback that is awaited at each phase of each call. A future that never completes simulates a crash at that
+/// point.
 pub type Hook = Arc<dyn Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// A gate that all calls of an instance pass: while it is frozen, no call begins and no answer arrives.
+/// A gate that all calls of an instance pass. While it is frozen, no call starts and no answer arrives.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
@@ -86,19 +87,19 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Holds all calls from now on.
+    /// Suspends all calls.
     pub fn freeze(&self) {
         self.0.send_replace(true);
     }
 
-    /// Lets all calls go on.
+    /// Resumes all calls.
     pub fn thaw(&self) {
         self.0.send_replace(false);
     }
 
     /// Waits until the gate is not frozen.
     pub async fn pass(&self) {
-        // The sender lives as long as `self`, so the wait ends only by a thaw.
+        // The sender lives as long as `self`, so only a thaw ends the wait.
         let mut frozen = self.0.subscribe();
         while *frozen.borrow_and_update() {
             if frozen.changed().await.is_err() {
@@ -108,7 +109,7 @@ impl Gate {
     }
 }
 
-/// A store with faults, around another one. The one around which it is must sort its listings.
+/// A wrapper that injects faults into the calls to a store. The wrapped store must sort its listings.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     world: World,
@@ -128,7 +129,7 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl FaultyStore {
-    /// Disturbs the calls to `inner`, with the clock and the chance of `world`.
+    /// Injects faults into the calls to `inner`, with the clock and the randomness of `world`.
     pub fn new(inner: Arc<dyn Store>, world: World, faults: Faults) -> Self {
         Self {
             inner,
@@ -140,7 +141,7 @@ impl FaultyStore {
         }
     }
 
-    /// The same store with something to await at each phase of each call.
+    /// Returns the same store with a hook.
     pub fn with_hook(self, hook: Hook) -> Self {
         Self {
             hook: Some(hook),
@@ -153,7 +154,7 @@ impl FaultyStore {
         self.gate.clone()
     }
 
-    /// What goes wrong from now on.
+    /// Sets the faults of later calls.
     pub fn set_faults(&self, faults: Faults) {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
@@ -167,7 +168,7 @@ impl FaultyStore {
         probability > 0.0 && self.fraction() < probability
     }
 
-    /// A number from 0 up to 1.
+    /// Returns a random number that is at least 0 and less than 1.
     fn fraction(&self) -> f64 {
         const UNIT: Duration = Duration::from_secs(1);
         self.world.entropy.below(UNIT).as_secs_f64()
@@ -185,7 +186,7 @@ impl FaultyStore {
         self.gate.pass().await;
     }
 
-    /// One call from end to end. `late` is what a write does when it lands late.
+    /// Runs one call from end to end. `late` is the effect of a write that lands late.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -275,7 +276,7 @@ impl Store for FaultyStore {
         let late: BoxFuture<'static, ()> = {
             let (inner, key) = (Arc::clone(&self.inner), key.to_owned());
             let (body, mode) = (body.clone(), mode.clone());
-            // Nobody waits for what lands late.
+            // The result of a late write is ignored.
             Box::pin(async move { drop(inner.put(&key, body, mode).await) })
         };
         let effect = async {
@@ -303,7 +304,7 @@ impl Store for FaultyStore {
         let first = keys.first().map_or("", String::as_str);
         let late: BoxFuture<'static, ()> = {
             let (inner, keys) = (Arc::clone(&self.inner), keys.to_vec());
-            // Nobody waits for what lands late.
+            // The result of a late write is ignored.
             Box::pin(async move { drop(inner.delete(&keys).await) })
         };
         let effect = self.inner.delete(keys);

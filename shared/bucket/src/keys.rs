@@ -1,21 +1,21 @@
-//! The keys of all objects: the one place that builds and parses them.
+//! The keys of all objects. This is the only module that builds and parses keys.
 //!
 //! ```text
 //! catalog                            root catalog
 //! db/<id>/catalog                    database catalog
 //! db/<id>/manifest                   manifest
 //! tail/<id>/<stamp>-<nonce>.wal      segments
-//! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle, where an earlier release wrote it
+//! data/<id>/<ulid>.parquet           one section, a Parquet file; a bundle if an earlier release wrote it
 //! data/<id>/<ulid>.bundle            bundles: several sections, one after the other
 //! data/<id>/<ulid>.page              spilled pages of a manifest
 //! cache/<id>/<cache>/<ulid>          contents of last and distinct value caches
-//! engine/<id>/<trigger>/checkpoint   what a trigger has seen (register)
-//! engine/<id>/<trigger>/tick/<ms>    who runs a schedule at this millisecond since the Unix epoch
+//! engine/<id>/<trigger>/checkpoint   the progress of a trigger (register)
+//! engine/<id>/<trigger>/tick/<ms>    the claim of a scheduled run, by its milliseconds since the Unix epoch
 //! engine/<id>/log/<ulid>             lines that plugins of a database logged
 //! plugins/<hash>                     the code of a plugin, by the SHA-256 of its files
 //! results/<ulid>.<ext>               large query results
-//! nodes/<ulid>                       what a process says of itself while it runs
-//! probe/<nonce>/...                  what a check of the store leaves for the moment
+//! nodes/<ulid>                       the status of a running process
+//! probe/<nonce>/...                  temporary objects of a store check
 //! ```
 //!
 //! Stamps have 20 decimal digits, so that segments sort by them.
@@ -31,9 +31,9 @@ use crate::{CodeHash, Stamp};
 /// The name of a segment. Equal stamps of two instances are ordered by nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SegmentName {
-    /// The place in the order of all writes.
+    /// The position in the order of all writes.
     pub stamp: Stamp,
-    /// Drawn once for each segment, so that its key is unique.
+    /// A random number for each segment, so that its key is unique.
     pub nonce: u64,
 }
 
@@ -48,15 +48,15 @@ pub enum Key {
     Manifest(DatabaseId),
     /// A segment of the tail.
     Segment(DatabaseId, SegmentName),
-    /// One section. Earlier releases gave such keys to bundles, too.
+    /// One section. Earlier releases also used such keys for bundles.
     Parquet(DatabaseId, Ulid),
     /// A bundle of several sections.
     Bundle(DatabaseId, Ulid),
     /// A spilled page of a manifest.
     Page(DatabaseId, Ulid),
-    /// What a last or distinct value cache holds at the mark of a manifest.
+    /// The contents of a last or distinct value cache at the low-water mark of a manifest.
     Cache(DatabaseId, CacheId, Ulid),
-    /// The register with what a trigger has seen.
+    /// The register with the progress of a trigger.
     Checkpoint(DatabaseId, TriggerId),
     /// The claim of one run of a schedule, by its time in milliseconds since the Unix epoch.
     Tick(DatabaseId, TriggerId, u64),
@@ -66,14 +66,14 @@ pub enum Key {
     PluginCode(CodeHash),
     /// A query result with its file extension.
     QueryResult(Ulid, String),
-    /// What a process says of itself, by the id of the process.
+    /// The status of a process, by the id of the process.
     Node(Ulid),
-    /// A passing object of a store check: run and name.
+    /// A temporary object of a store check: run and name.
     Probe(u64, String),
 }
 
 impl Key {
-    /// The prefix of what processes say of themselves.
+    /// The prefix of the status of processes.
     pub const NODES_PREFIX: &'static str = "nodes/";
 
     /// The prefix of all segments of all databases.
@@ -84,7 +84,7 @@ impl Key {
         format!("{}{database}/", Self::TAIL_PREFIX)
     }
 
-    /// A key that sorts after all segments at or below `mark` and before all above it.
+    /// Returns a key that sorts after all segments at or below `mark` and before all above it.
     pub fn tail_after(database: DatabaseId, mark: Stamp) -> String {
         format!(
             "{}{:0width$}~",
@@ -104,12 +104,12 @@ impl Key {
         format!("cache/{database}/")
     }
 
-    /// The prefix of all that the processing engine keeps of a database.
+    /// The prefix of all objects of the processing engine for a database.
     pub fn engine_prefix(database: DatabaseId) -> String {
         format!("engine/{database}/")
     }
 
-    /// The prefix of what the plugins of a database logged.
+    /// The prefix of the log lines of a database's plugins.
     pub fn engine_log_prefix(database: DatabaseId) -> String {
         format!("engine/{database}/log/")
     }
@@ -127,7 +127,7 @@ impl Key {
         format!("probe/{run:016x}/")
     }
 
-    /// What kind of object this is.
+    /// Returns the class of the object.
     pub fn class(&self) -> KeyClass {
         match self {
             Self::RootCatalog => KeyClass::RootCatalog,
@@ -146,7 +146,7 @@ impl Key {
     }
 }
 
-/// What kind of object a key or prefix names, for counting.
+/// The class of objects that a key or prefix names, for request counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyClass {
     /// The root catalog.
@@ -169,11 +169,11 @@ pub enum KeyClass {
     Plugin,
     /// Query results.
     Result,
-    /// What processes say of themselves, and listings of it.
+    /// The status of processes, and listings of it.
     Node,
     /// Store checks.
     Probe,
-    /// What Neap did not put there.
+    /// Objects that Neap did not write.
     Other,
 }
 
@@ -263,7 +263,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Text that is no key of Neap's.
+/// Error for text that is not a key of Neap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a key of this database")]
 pub struct KeyError(String);
@@ -272,7 +272,7 @@ impl FromStr for Key {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        // Only the canonical form counts: what parses and is written otherwise is not ours.
+        // Accept only the canonical form. Text that parses but is formatted differently is not a key of Neap.
         parse(text)
             .filter(|key| key.to_string() == text)
             .ok_or_else(|| KeyError(text.to_owned()))
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_canonical_is_not_a_key() {
+    fn text_that_is_not_canonical_is_not_a_key() {
         for text in [
             "",
             "Catalog",

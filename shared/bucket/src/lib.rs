@@ -1,21 +1,21 @@
 //! The bucket: stores, keys, registers, and the store's clock.
 //!
-//! Everything durable is an object in a [`Store`]: S3 and compatibles, Google Cloud Storage, Azure, a
-//! directory, memory. Components hold a [`Bucket`], name objects by [`Key`], and change shared state only
-//! through a [`Register`]. Time, waiting and chance come in as a [`World`].
+//! Everything durable is an object in a [`Store`]: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage,
+//! a directory, or memory. Components hold a [`Bucket`], name objects by [`Key`], and change shared state only through
+//! a [`Register`]. A [`World`] supplies time, sleep and randomness.
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
-//! | [`Store`] | get, put on condition, list a page, delete; each answer carries the store's time |
+//! | [`Store`] | get, conditional put, list one page, delete; each answer carries the store's time |
 //! | [`Bucket`] | the stores of a cluster and their clock |
 //! | [`Register`] | a small object changed by compare-and-swap, with three outcomes |
 //! | [`Format`] | magic, version, `put_id` and checksum of Neap's own objects |
-//! | [`Rules`] | the numbers of the storage protocol |
-//! | [`StoreConfig`] | the flags that say where a database is, and what they open |
+//! | [`Rules`] | the time limits and margins of the storage protocol |
+//! | [`StoreConfig`] | the command-line flags that locate a database, and the code that opens its stores |
 //! | [`MemoryStore`], [`DirectoryStore`], [`ObjectStoreAdapter`] | the stores |
-//! | [`Prefixed`], [`CountingStore`], [`FaultyStore`] | stores around a store |
-//! | [`Links`] | objects that clients fetch from the store themselves |
-//! | [`conformance`] | what Neap needs of a store, as checks |
+//! | [`Prefixed`], [`CountingStore`], [`FaultyStore`] | wrappers around a store |
+//! | [`Links`] | uploads and signed URLs of objects that clients fetch directly from the store |
+//! | [`conformance`] | checks that a store has the properties that Neap requires |
 
 mod bucket;
 mod code_hash;

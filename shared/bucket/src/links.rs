@@ -1,7 +1,7 @@
-//! Objects that clients fetch from the store themselves: put in parts, as they are made, and named by a URL that
-//! needs no credentials and is good for a while.
+//! Objects that clients fetch directly from the store. They are uploaded in parts while they are produced. A signed URL
+//! gives access to them without credentials for a limited time.
 //!
-//! Only stores behind a network have such URLs.
+//! Only network stores support such URLs.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{Key, Operation, StoreError, remote::Backend, remote::unwatched};
 
-/// The bytes of a part. S3 takes parts from 5 MiB, and 10,000 of them.
+/// Size of a part in bytes. S3 accepts up to 10,000 parts of at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts that are under way at once; each is in memory.
+/// Maximum number of parts in flight. Each part is in memory.
 const PARALLEL_PARTS: usize = 2;
 
-/// What clients are told of an object that they fetch: the values of headers.
+/// The HTTP headers of an object that clients fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// `Content-Type`.
@@ -29,7 +29,7 @@ pub struct Content {
     pub disposition: Option<String>,
 }
 
-/// The objects of a store that clients fetch themselves. Cloning is cheap.
+/// Uploads objects and signs URLs with which clients fetch them directly from the store. Cloning is cheap.
 #[derive(Clone)]
 pub struct Links {
     backend: Arc<dyn Backend>,
@@ -53,10 +53,10 @@ impl Links {
         Path::parse(&key).map_err(|error| unwatched(operation, &key, error.into()))
     }
 
-    /// Begins an object. Nothing is there until [`Upload::finish`].
+    /// Starts the upload of an object. The object does not exist until [`Upload::finish`].
     ///
     /// # Errors
-    /// The store can't have an object of this name.
+    /// The key is not valid in the store.
     pub fn upload(&self, key: &Key, content: Content) -> Result<Upload, StoreError> {
         let path = self.path(Operation::Put, key)?;
         let store = Arc::clone(&self.backend) as Arc<dyn ObjectStore>;
@@ -75,11 +75,11 @@ impl Links {
         })
     }
 
-    /// A URL by which anybody can get an object for so long, and no longer than the credentials last by which the
-    /// store is asked.
+    /// Returns a URL with which anyone can read an object for the time `lasts`, or until the credentials expire that
+    /// signed the URL.
     ///
     /// # Errors
-    /// There are no credentials, or none that can sign.
+    /// There are no credentials that can sign.
     pub async fn url(&self, key: &Key, lasts: Duration) -> Result<String, StoreError> {
         let path = self.path(Operation::Get, key)?;
         let url = self.backend.signed_url(Method::GET, &path, lasts).await;
@@ -88,7 +88,7 @@ impl Links {
     }
 }
 
-/// An object that is being put, in one piece if it is small, and else in parts.
+/// An upload in progress: one put if the object is small, otherwise a multipart upload.
 #[derive(Debug)]
 pub struct Upload {
     key: String,
@@ -96,7 +96,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Adds bytes. Waits while too many are under way.
+    /// Appends bytes. Waits while the maximum number of parts is in flight.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
@@ -105,7 +105,7 @@ impl Upload {
         put.map_err(|error| unwatched(Operation::Put, &self.key, error))
     }
 
-    /// Puts what is left. The object is there then, as a whole.
+    /// Uploads the remaining bytes and completes the object, which becomes visible as a whole.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
@@ -114,7 +114,8 @@ impl Upload {
         finished.map_err(|error| unwatched(Operation::Put, &self.key, of_writer(error)))
     }
 
-    /// Gives the object up. Where the store does not answer, its parts are left to a rule of the bucket.
+    /// Aborts the upload. If the store does not answer, the parts remain until a lifecycle rule of the bucket removes
+    /// them.
     pub async fn abort(mut self) {
         if let Err(error) = self.writer.abort().await {
             tracing::warn!(key = self.key, %error, "an upload was not given up");
@@ -122,7 +123,7 @@ impl Upload {
     }
 }
 
-/// The error of the store in that of a writer.
+/// Extracts the store's error from the error of a writer.
 fn of_writer(error: io::Error) -> object_store::Error {
     let inner = error.downcast::<object_store::Error>();
     inner.unwrap_or_else(|error| object_store::Error::Generic {

@@ -1,4 +1,4 @@
-//! A store in memory, for tests and for databases that may be lost with their process.
+//! An in-memory store, for tests and for databases that may be lost with their process.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::{
 /// The number of keys on one page of a listing, as on S3.
 const PAGE_KEYS: usize = 1000;
 
-/// A store in memory. Its `Date` is the wall time of the clock that it is given, and never goes back.
+/// An in-memory store. Its `Date` is the wall time of the given clock and never goes back.
 #[derive(Debug)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,

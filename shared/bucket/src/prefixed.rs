@@ -1,4 +1,4 @@
-//! A store below a prefix of another one: several clusters in one bucket.
+//! A view of a store below a key prefix, so that several clusters can share a bucket.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     Answer, Get, GetOptions, ListEntry, ListPage, ListRequest, Put, PutMode, Store, StoreError,
 };
 
-/// The objects of a store whose keys start with a prefix, under keys without it.
+/// A view of the objects of a store whose keys start with a prefix. The keys of the view lack the prefix.
 #[derive(Debug)]
 pub struct Prefixed {
     inner: Arc<dyn Store>,

@@ -5,7 +5,7 @@
 //!     |-- GET ------------------------------> |
 //!     |   apply a closure to the value        |
 //!     |-- PUT if it is still that one ------> |   crash before: nothing happened
-//!     |<----------------------------- 200 --- |   crash after: committed, nobody was told
+//!     |<----------------------------- 200 --- |   crash after: committed, the caller does not know
 //!     |        412, 409, timeout, broken connection: nothing is proven
 //!     |-- GET ------------------------------> |
 //!     |        our put_id among the last 64   ->  committed
@@ -14,8 +14,8 @@
 //!     |        else                           ->  lost race: apply the closure to the new value
 //! ```
 //!
-//! No clock has a part in it: whoever was frozen for a week fails the condition. Closures should commute
-//! where they can, so that a lost race is a retry and not an error.
+//! Correctness does not depend on clocks: a writer that was suspended for a week fails the condition. Closures should
+//! commute where possible, so that a lost race is a retry and not an error.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
     StoreError, StoreTime,
 };
 
-/// What a register holds.
+/// The value type of a register.
 pub trait RegisterValue:
     Clone + fmt::Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -35,7 +35,7 @@ pub trait RegisterValue:
     const FORMAT: Format;
 }
 
-/// What a register can be read as: its value, or a part of it, which can't be committed.
+/// A type that a register's value can be read as: the whole value, or a part of it, which cannot be committed.
 pub trait RegisterRead:
     Clone + fmt::Debug + Default + DeserializeOwned + Send + Sync + 'static
 {
@@ -47,8 +47,7 @@ impl<T: RegisterValue> RegisterRead for T {
     const READ_FORMAT: Format = T::FORMAT;
 }
 
-/// Why a register could not be read, or a commit not be tried: a commit that ends so had no effect and will
-/// have none.
+/// Error of a read or a commit. A commit that returns it had no effect and will have none.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegisterError {
     /// The store did not answer.
@@ -67,7 +66,7 @@ struct Body<T> {
     value: T,
 }
 
-/// A value of a register with what is needed to replace it.
+/// A value of a register, with the version that a commit needs to replace it.
 #[derive(Clone, Debug)]
 pub struct Versioned<T> {
     /// The value; the default one when there is no object yet.
@@ -76,10 +75,10 @@ pub struct Versioned<T> {
     pub version: u64,
     /// When it was committed, by the store's clock; `None` when there is no object yet.
     pub committed: Option<StoreTime>,
-    /// The store's time of the answer that proved it current.
+    /// The store's time of the answer that confirmed the value as current.
     pub proven: Option<StoreTime>,
-    /// When the request that proved it current began, on this machine's clocks: the value was current then or later.
-    /// `None` when no request proved it.
+    /// The start of the request that confirmed the value as current, on this machine's clocks: the value was current
+    /// then or later. `None` if no request confirmed it.
     pub asked: Option<Moment>,
     etag: Option<ETag>,
     put_id: u128,
@@ -103,8 +102,8 @@ impl<T: Default> Versioned<T> {
 }
 
 impl<T> Versioned<T> {
-    /// A value that is derived from this one, such as an earlier version of it, with the proof of this one. It
-    /// is there to be read: no commit should start from it.
+    /// Returns a value that is derived from this one, such as an earlier version, with this one's confirmation. It is
+    /// only for reading: do not start a commit from it.
     pub fn view(&self, value: Arc<T>, version: u64) -> Self {
         Self {
             value,
@@ -127,7 +126,7 @@ fn id_text(put_id: u128) -> String {
     format!("{put_id:032x}")
 }
 
-/// What a closure makes of the value that it was shown.
+/// The change that a commit's closure returns for the value that it is given.
 #[derive(Debug)]
 pub enum Change<T, R> {
     /// A new value to commit, and a result for the caller.
@@ -136,7 +135,7 @@ pub enum Change<T, R> {
     Keep(R),
 }
 
-/// How a commit ended.
+/// The outcome of a commit.
 #[derive(Debug)]
 pub enum Commit<T, R, E> {
     /// The change is in the register, or was not needed. `current` is the newest value known, which may
@@ -144,14 +143,14 @@ pub enum Commit<T, R, E> {
     Committed {
         /// The newest value known.
         current: Versioned<T>,
-        /// What the closure returned with the value that was committed.
+        /// The result that the closure returned with the committed value.
         result: R,
     },
-    /// The closure refused, on a value that was current.
+    /// The closure returned an error for a value that was current.
     Refused(E),
-    /// It can't be told whether the change is in the register.
+    /// It is unknown whether the change is in the register.
     Unknown {
-        /// The cause, for people.
+        /// The cause, in a form for users.
         reason: String,
     },
 }
@@ -166,19 +165,20 @@ pub struct Register<T> {
     kind: PhantomData<fn() -> T>,
 }
 
-/// The time after which a commit that can't be decided is given up as unknown.
+/// Time after which an undecided commit ends as unknown.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// So often a closure is applied at least if only other commits are in the way: one request that takes longer
-/// than the deadline does not decide.
+/// Minimum number of times that the closure is applied if the commit loses races, so that one request that takes longer
+/// than the deadline does not end the commit.
 const LEAST_APPLICATIONS: u32 = 3;
 
-/// The longest pause before the first, second, … repetition: 10 ms, doubled up to 1 s, with full jitter.
+/// Maximum pause before the first retry (10 ms), and of all retries (1 s). The maximum doubles with each retry, with
+/// full jitter.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
 impl<T: RegisterRead> Register<T> {
-    /// The register under `key`, remembering as many `put_id`s as the rules say.
+    /// Returns the register under `key`, which keeps `recent_put_ids` `put_id`s.
     pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
         Self {
             bucket,
@@ -194,8 +194,8 @@ impl<T: RegisterRead> Register<T> {
         &self.key
     }
 
-    /// Reads the value. With a `known` one the request is conditional, and an unchanged register gives it
-    /// back with a new proof.
+    /// Reads the value. With a `known` value the request is conditional; if the register is unchanged, returns the
+    /// known value with a new confirmation.
     pub async fn read(&self, known: Option<&Versioned<T>>) -> Result<Versioned<T>, RegisterError> {
         let etag = known.and_then(|known| known.etag.clone());
         let options = GetOptions {
@@ -244,11 +244,11 @@ impl<T: RegisterRead> Register<T> {
 }
 
 impl<T: RegisterValue> Register<T> {
-    /// Commits what `change` makes of the current value.
+    /// Commits the change that `change` returns for the current value.
     ///
-    /// The closure is shown `known` first, if given, and again each newer value after a lost race; a
-    /// refusal counts only on a value that was read for this commit. Who loses every race gives up after ten
-    /// seconds, but not before the third.
+    /// The closure is applied to `known` first, if given, and to each newer value after a lost race. An error of the
+    /// closure counts only for a value that was read for this commit. A commit that loses every race ends as unknown
+    /// after ten seconds, but not before the third race.
     pub async fn commit<R, E>(
         &self,
         known: Option<Versioned<T>>,
@@ -297,8 +297,8 @@ impl<T: RegisterValue> Register<T> {
         })
     }
 
-    /// Puts one value on the condition that `base` is current, until the outcome is known. An error means
-    /// that nothing was put and nothing will be.
+    /// Puts one value on the condition that `base` is current, and retries until the outcome is known. An error means
+    /// that the put had no effect and will have none.
     async fn put(
         &self,
         base: &Versioned<T>,
@@ -325,7 +325,7 @@ impl<T: RegisterValue> Register<T> {
                 Err(error @ StoreError::Rejected { .. }) if attempt == 0 => {
                     return Err(error.into());
                 }
-                // An earlier attempt may still land.
+                // An earlier attempt may still take effect.
                 Err(error @ StoreError::Rejected { .. }) => {
                     return Ok(Attempt::Unknown(error.to_string()));
                 }
@@ -353,7 +353,7 @@ impl<T: RegisterValue> Register<T> {
             if self.bucket.world().elapsed(begun) >= self.deadline {
                 break;
             }
-            // The same version may have another name by now, as after a restore of the bucket.
+            // The same version may have another ETag by now, as after a restore of the bucket.
             etag = found.etag;
             self.back_off(attempt).await;
         }
@@ -399,8 +399,8 @@ impl<T: RegisterValue> Register<T> {
         Ok((T::FORMAT.encode(put_id, &payload), next))
     }
 
-    /// Reads the register, again and again while the store does not answer. The reason when the deadline
-    /// is over, or when the register can't be read however long one waits.
+    /// Reads the register and retries while the store does not answer. Returns the reason if the deadline passes or if
+    /// a retry cannot help.
     async fn read_until_deadline(&self, begun: &Moment) -> Result<Versioned<T>, String> {
         for attempt in 0.. {
             match self.read(None).await {

@@ -1,8 +1,8 @@
-//! Stores behind a network: S3 and compatibles, Google Cloud Storage, Azure, through `object_store`.
+//! Stores behind a network, through `object_store`: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage.
 //!
-//! `object_store` does not hand out the headers of an answer, so each call runs with an [`Exchange`] of its
-//! own, a task-local value, into which the HTTP client that is given to `object_store` notes the `Date` and
-//! the status of the newest answer. A call that is retried inside the client ends with the last one.
+//! `object_store` does not expose the headers of an answer. Therefore each call runs with its own task-local
+//! [`Exchange`], in which the HTTP client that `object_store` uses records the `Date` and the status of the newest
+//! answer. If the client retries a call, the exchange holds the last answer.
 
 mod exchange;
 mod options;
@@ -33,31 +33,30 @@ use crate::{
     PutMode, Store, StoreError, StoreTime,
 };
 
-/// Puts of more bytes than this, and reads of whole data objects, may take longer.
+/// Puts of more bytes than this get the longer time limit, as do reads of whole data objects.
 const LARGE_BYTES: usize = 8 << 20;
 
-/// What the client of a store can do.
+/// The `object_store` traits that the client of a store implements.
 pub(crate) trait Backend: ObjectStore + PaginatedListStore + Signer {}
 
 impl<T: ObjectStore + PaginatedListStore + Signer> Backend for T {}
 
-/// What an object's version is made of.
+/// The parts of an object's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Versions {
     /// The `ETag`.
     ETags,
-    /// The generation, by which Google's puts are conditional, and the `ETag`, by which reads are.
+    /// The generation, on which Google's puts are conditional, and the `ETag`, on which reads are.
     Generations,
 }
 
 /// A store behind a network.
 pub struct ObjectStoreAdapter {
     backend: Arc<dyn Backend>,
-    /// The same for large requests.
+    /// The same backend with the longer time limit of large requests.
     patient: Arc<dyn Backend>,
     versions: Versions,
-    /// Whether listings are sorted, and can start behind a key. Those of the directory buckets of S3 Express
-    /// are not.
+    /// Whether listings are sorted and can start after a key. Directory buckets of S3 Express support neither.
     is_sorted: bool,
     requests: Semaphore,
 }
@@ -69,7 +68,7 @@ impl fmt::Debug for ObjectStoreAdapter {
 }
 
 impl ObjectStoreAdapter {
-    /// A bucket of S3 or a compatible store. The builder has the bucket, the region, the credentials.
+    /// Opens a bucket of S3 or a compatible store. The builder supplies the bucket, the region and the credentials.
     pub fn s3(
         builder: AmazonS3Builder,
         options: &RemoteOptions,
@@ -84,7 +83,7 @@ impl ObjectStoreAdapter {
         Ok(Self::new(backend, patient, Versions::ETags, options))
     }
 
-    /// A directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
+    /// Opens a directory bucket of S3 Express, whose listings are not sorted and start at the beginning.
     pub fn s3_express(
         builder: AmazonS3Builder,
         options: &RemoteOptions,
@@ -96,7 +95,7 @@ impl ObjectStoreAdapter {
         })
     }
 
-    /// A bucket of Google Cloud Storage.
+    /// Opens a bucket of Google Cloud Storage.
     pub fn google(
         builder: GoogleCloudStorageBuilder,
         options: &RemoteOptions,
@@ -111,7 +110,7 @@ impl ObjectStoreAdapter {
         Ok(Self::new(backend, patient, Versions::Generations, options))
     }
 
-    /// A container of Azure Blob Storage.
+    /// Opens a container of Azure Blob Storage.
     pub fn azure(
         builder: MicrosoftAzureBuilder,
         options: &RemoteOptions,
@@ -141,12 +140,12 @@ impl ObjectStoreAdapter {
         }
     }
 
-    /// The objects of the store below `prefix` that clients fetch themselves.
+    /// Returns the objects below `prefix` that clients fetch directly from the store.
     pub fn links(&self, prefix: impl Into<String>) -> Links {
         Links::new(Arc::clone(&self.patient), prefix.into())
     }
 
-    /// Runs one call with an exchange of its own.
+    /// Runs one call with its own exchange, within the connection limit.
     async fn call<T>(
         &self,
         task: Task<'_>,
@@ -178,7 +177,7 @@ impl ObjectStoreAdapter {
         };
         let answer = backend.get_opts(path, options).await?;
         let meta = answer.meta.clone();
-        // A server that ignores the condition sends an object that nobody needs.
+        // A server that ignores the condition sends an object that the caller already has.
         let ignored = known.is_some() && known == meta.e_tag;
         let bytes = if ignored {
             Bytes::new()
@@ -209,7 +208,7 @@ impl ObjectStoreAdapter {
         }
     }
 
-    /// The generation, if there are any, and the `ETag`.
+    /// Splits a version into the generation, if the store has generations, and the `ETag`.
     fn parts(&self, etag: &ETag) -> UpdateVersion {
         let (version, e_tag) = match self.versions {
             Versions::ETags => (None, etag.as_str()),
@@ -348,7 +347,7 @@ impl Store for ObjectStoreAdapter {
             .collect::<Result<_, _>>()?;
         let delete = async {
             let deleted = self.delete_all(paths.clone()).await;
-            // `object_store` does not know that this may be repeated.
+            // `object_store` does not retry deletions, although they can be repeated.
             match deleted.is_err() && exchange::has_waited() {
                 true => self.delete_all(paths).await,
                 false => deleted,
@@ -367,7 +366,7 @@ fn time(time: &DateTime<chrono::Utc>) -> StoreTime {
     StoreTime::from_micros(time.timestamp_micros())
 }
 
-/// What a call that did not succeed comes to.
+/// The outcome of a call that did not succeed.
 #[derive(Debug)]
 enum Failure {
     Missing {
@@ -386,7 +385,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// The error, where the outcome is none that the operation has.
+    /// Converts the failure to an error, for operations without such an outcome.
     fn into_error(self, task: Task<'_>) -> StoreError {
         match self {
             Self::Error(error) => error,
@@ -398,8 +397,8 @@ impl Failure {
     }
 }
 
-/// The text of an error with that of its innermost cause, which is what somebody can do something about: a
-/// certificate that is not known, a name that does not resolve.
+/// Returns the text of an error with that of its innermost cause, because users can fix the innermost cause: an unknown
+/// certificate, a name that does not resolve.
 fn with_root(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -409,13 +408,13 @@ fn with_root(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// The error of an operation whose answers nobody watches.
+/// Converts the error of an operation that ran without an exchange.
 pub(crate) fn unwatched(operation: Operation, key: &str, error: object_store::Error) -> StoreError {
     let task = Task(operation, key);
     task.failure(error, &Exchange::default()).into_error(task)
 }
 
-/// An operation that is under way, for its errors.
+/// A running operation and its key, for error messages.
 #[derive(Clone, Copy, Debug)]
 struct Task<'a>(Operation, &'a str);
 
@@ -443,7 +442,7 @@ impl Task<'_> {
     fn failure(self, error: object_store::Error, exchange: &Exchange) -> Failure {
         use object_store::Error;
 
-        /// What stores call a bucket that does not exist.
+        /// The error codes of stores for a bucket that does not exist.
         const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
 
         let date = exchange.date;
@@ -472,7 +471,7 @@ impl Task<'_> {
                 (status.is_client_error() || status.is_redirection()) && !passing.contains(&status)
             }
         };
-        // An earlier try of the same call may have taken effect.
+        // An earlier attempt of the same call may have taken effect.
         let certain = self.0 != Operation::Put || !exchange.uncertain;
         Failure::Error(if refuses && certain {
             self.rejected(reason)

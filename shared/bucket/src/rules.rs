@@ -1,16 +1,17 @@
-//! The numbers of the storage protocol.
+//! The time limits and margins of the storage protocol.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The settings of a cluster that its instances must agree on. They are written into the root catalog
-/// when the cluster is created and stay as they are.
+/// The settings of a cluster that its instances must agree on. They are written into the root catalog when the cluster
+/// is created and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Margins {
-    /// *A*, the acknowledgement limit: how far a segment's stamp may be from the store's `Date` of its put.
+    /// *A*, the acknowledgement limit: maximum difference in milliseconds between a segment's stamp and the store's
+    /// `Date` of its put.
     pub acknowledgement_limit_ms: u64,
-    /// *G*, the flush lag: how far behind the store's `Date` a flush cuts. At least 4 *A*.
+    /// *G*, the flush lag: how many milliseconds before the store's `Date` a flush cuts. At least 4 *A*.
     pub flush_lag_ms: u64,
 }
 
@@ -28,31 +29,31 @@ impl Margins {
     };
 }
 
-/// The rules of the storage protocol as an instance follows them.
+/// The rules of the storage protocol that an instance follows.
 ///
-/// [`Rules::new`] gives the protocol. A simulation weakens one rule at a time to show that the invariants
-/// then break; nothing else has a reason to change a field.
+/// [`Rules::new`] returns the protocol. Only simulations change fields: they weaken one rule at a time to show that the
+/// invariants then break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Rule W1: the oldest request of a batch arrived at most this long before its stamp.
     pub wait_limit: Duration,
-    /// Rule W2: an acknowledged put's `Date` is within this of the stamp, either way.
+    /// Rule W2: the `Date` of an acknowledged put differs from the stamp by at most this, in either direction.
     pub acknowledgement_limit: Duration,
-    /// Rule F: a flush cuts this far behind the `Date` of its listing.
+    /// Rule F: a flush cuts this long before the `Date` of its listing.
     pub flush_lag: Duration,
-    /// The answers of a snapshot lie within this.
+    /// Maximum span between the answers that form a snapshot.
     pub snapshot_span: Duration,
-    /// Catalogs and mark are proven current at most this long before a stamp, by the store's clock and, from the begin
-    /// of the request that proved them, by the writer's.
+    /// Maximum age of the catalogs and of the low-water mark at a stamp. The age counts from the answer that confirmed
+    /// them as current, by the store's clock, and from the start of that request, by the writer's clock.
     pub proof_age: Duration,
-    /// Rule D: a drop, and what takes one back, is answered so long after its commit. By then no instance acts on a
-    /// catalog of before it.
+    /// Rule D: a drop, or the reversal of one, is acknowledged this long after its commit. By then, no instance uses a
+    /// catalog from before the commit.
     pub settling_time: Duration,
-    /// A segment is put only above the low-water mark that was read before.
+    /// Whether a segment is put only above the low-water mark that was read before.
     pub mark_is_checked: bool,
-    /// Rule O: deletes, and writes of strict order, follow the newest stamp in the tail.
+    /// Rule O: whether deletes and strictly ordered writes get stamps above the newest stamp in the tail.
     pub tail_is_followed: bool,
-    /// The number of `put_id`s that a register remembers.
+    /// Number of `put_id`s that a register keeps.
     pub recent_put_ids: usize,
 }
 
@@ -74,13 +75,14 @@ impl Rules {
     }
 }
 
-/// The greatest age of a catalog by which an instance writes rows, or finds the database that a query names. The age is
-/// measured from the start of the request that proved the catalog current.
+/// Maximum age of a catalog that an instance uses to write rows or to resolve the database of a query. The age counts
+/// from the start of the request that confirmed the catalog as current.
 pub const MAX_CATALOG_AGE: Duration = Duration::from_secs(5);
 
-/// How much longer a drop waits than catalogs are used: more than the clocks of two machines drift in that time.
+/// Time that a drop waits in addition to [`MAX_CATALOG_AGE`]: more than the clocks of two machines drift apart in that
+/// time.
 const SETTLING_SLACK: Duration = Duration::from_millis(100);
 
-/// The number of `put_id`s in a register: a writer whose answer was lost finds its own put unless more
-/// than this many commits came after it.
+/// Number of `put_id`s in a register. A writer whose answer was lost recognises its own put unless more than this many
+/// commits followed it.
 pub const RECENT_PUT_IDS: usize = 64;

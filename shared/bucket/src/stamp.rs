@@ -1,10 +1,10 @@
-//! Places in the order of all writes, and times as a store gives them.
+//! Stamps, which order all writes, and times of a store's clock.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A time given by a store, in microseconds since the Unix epoch. HTTP stores give whole seconds.
+/// A time of a store's clock, in microseconds since the Unix epoch. HTTP stores give whole seconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -22,12 +22,12 @@ impl StoreTime {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero when `earlier` is the later one.
+    /// Returns the duration from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The distance between two times, whichever is the later.
+    /// Returns the absolute difference of two times.
     pub fn distance(self, other: Self) -> Duration {
         Duration::from_micros(self.0.abs_diff(other.0))
     }
@@ -37,13 +37,13 @@ impl StoreTime {
         Self(self.0.saturating_add(micros(duration)))
     }
 
-    /// This time less `duration`.
+    /// This time minus `duration`.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(micros(duration)))
     }
 
-    /// The time of a row that lies so long before, in nanoseconds since the Unix epoch; the first or the last one that
-    /// there is if it lies beyond.
+    /// Returns the row time that is `age` before this time, in nanoseconds since the Unix epoch. Saturates at the
+    /// bounds of `i64`.
     pub fn nanos_before(self, age: Duration) -> i64 {
         let age = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
         let nanos = (i128::from(self.0) * 1_000).saturating_sub(age);
@@ -56,8 +56,8 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// The place of a segment in the order of all writes: 52 bits of microseconds since the Unix epoch and
-/// 12 bits of instance salt. Enough until the year 2112.
+/// The position of a segment in the order of all writes: 52 bits of microseconds since the Unix epoch and 12 bits of
+/// instance salt. Sufficient until the year 2112.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -68,14 +68,14 @@ pub struct Stamp(u64);
 const SALT_BITS: u32 = 12;
 
 impl Stamp {
-    /// Below every segment: the mark of a database that was never flushed.
+    /// Sorts below every segment. The low-water mark of a database that was never flushed.
     pub const ZERO: Self = Self(0);
 
     /// The number of decimal digits of a stamp in a key.
     pub const DIGITS: usize = 20;
 
-    /// The stamp of an instance with this salt (12 bits are used) at a time. Times out of range are
-    /// taken to the nearest end.
+    /// Returns the stamp of `time` for an instance with this salt; only its low 12 bits count. Clamps times out of
+    /// range.
     pub fn new(time: StoreTime, salt: u16) -> Self {
         let micros = u64::try_from(time.micros())
             .unwrap_or(0)
@@ -85,7 +85,7 @@ impl Stamp {
 
     const SALT_MASK: u64 = (1 << SALT_BITS) - 1;
 
-    /// The largest stamp of this microsecond: a cut here never divides equal stamps.
+    /// Returns the largest stamp of this microsecond. A cut at it never divides equal stamps.
     pub fn end_of(time: StoreTime) -> Self {
         Self(Self::new(time, 0).0 | Self::SALT_MASK)
     }
@@ -105,7 +105,7 @@ impl Stamp {
         StoreTime(i64::try_from(self.0 >> SALT_BITS).unwrap_or(i64::MAX))
     }
 
-    /// The first stamp of an instance with this salt in a later microsecond.
+    /// Returns the stamp of the next microsecond for an instance with this salt.
     pub fn following(self, salt: u16) -> Self {
         Self::new(StoreTime(self.time().0.saturating_add(1)), salt)
     }
@@ -117,18 +117,18 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// How a write is ordered among those of other instances.
+/// The order of a write relative to the writes of other instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOrder {
-    /// By the store's clock: writes to different instances that follow each other at once may change places.
+    /// By the store's clock. Writes that reach different instances in quick succession may be reordered.
     #[default]
     Clock,
     /// After every write and delete that any instance acknowledged before the request arrived.
     Strict,
 }
 
-/// A text names no order of writes.
+/// Error for text that names no write order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`clock` or `strict` is expected")]
 pub struct UnknownWriteOrder;

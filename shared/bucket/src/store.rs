@@ -1,8 +1,8 @@
-//! What Neap asks of a store: four operations, each of whose answers carries the store's own time.
+//! The interface to a store: four operations, whose answers all carry the store's own time.
 //!
-//! The trait is narrower than `object_store::ObjectStore`, which gives neither the `Date` of an answer nor
-//! single pages of a listing; both are part of the protocol. Every implementation, and every wrapper that
-//! counts or disturbs, passes the same conformance suite.
+//! The trait is narrower than `object_store::ObjectStore`, which exposes neither the `Date` of an answer nor single
+//! pages of a listing; the protocol needs both. Every implementation, and every wrapper that counts requests or injects
+//! faults, passes the same conformance suite.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::StoreTime;
 pub struct ETag(Arc<str>);
 
 impl ETag {
-    /// The version that the store calls by this text.
+    /// Creates a version from the store's text.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
@@ -27,22 +27,22 @@ impl ETag {
     }
 }
 
-/// A value with the store's time (`Date`) when it answered.
+/// The answer of a store, with the time (`Date`) at which the store gave it.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
-    /// What was answered.
+    /// The answer.
     pub value: T,
-    /// When, by the store's clock; `None` when the answer has no usable `Date`, as from a cache on the
-    /// way (`Age`).
+    /// The store's time of the answer; `None` if the answer has no usable `Date`, as one from an intermediate cache
+    /// (`Age`).
     pub date: Option<StoreTime>,
 }
 
-/// What to read of an object.
+/// The options of a read.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
     /// The bytes to read; all by default.
     pub range: Option<Range<u64>>,
-    /// Answer [`Get::Unchanged`] when the object is still this one.
+    /// Returns [`Get::Unchanged`] if the object still has this version.
     pub if_none_match: Option<ETag>,
 }
 
@@ -51,16 +51,16 @@ pub struct GetOptions {
 pub enum Get {
     /// The object, or the range of it.
     Found(Object),
-    /// The object is the one that the caller has.
+    /// The object still has the version in [`GetOptions::if_none_match`].
     Unchanged,
     /// There is no such object.
     Missing,
 }
 
-/// An object's bytes and what the store tells of it.
+/// An object's bytes and metadata.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The bytes of the object or of the range that was asked for.
+    /// The bytes of the object, or of the requested range.
     pub bytes: Bytes,
     /// The version of the object.
     pub etag: ETag,
@@ -68,14 +68,14 @@ pub struct Object {
     pub last_modified: StoreTime,
 }
 
-/// On what condition to put an object.
+/// The condition of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutMode {
-    /// None: for keys that name one content for ever.
+    /// No condition, for keys whose content never changes.
     Overwrite,
-    /// There is no object with this key.
+    /// The key has no object yet.
     Create,
-    /// The object is still this one.
+    /// The object still has this version.
     Update(ETag),
 }
 
@@ -84,28 +84,28 @@ pub enum PutMode {
 pub enum Put {
     /// The object is stored.
     Done(ETag),
-    /// The store says that the condition does not hold. After a retry inside the client this may be the
-    /// caller's own first attempt, or a rival that failed later: it proves nothing.
+    /// The store answered that the condition does not hold. This proves nothing, because after a retry inside the
+    /// client the conflict may be with the caller's own first attempt, or with a rival put that failed later.
     Refused,
 }
 
-/// One page of a listing.
+/// A request for one page of a listing.
 #[derive(Clone, Debug)]
 pub struct ListRequest<'a> {
-    /// The start of the keys to list.
+    /// The prefix of the keys to list.
     pub prefix: &'a str,
     /// Only keys that sort after this one. A store that does not sort applies it as a filter.
     pub start_after: Option<&'a str>,
-    /// Where the page before this one ended.
+    /// The token from the previous page; `None` for the first page.
     pub page_token: Option<String>,
 }
 
-/// The keys of one page.
+/// One page of a listing.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {
     /// The objects; sorted by key unless the store does not sort.
     pub entries: Vec<ListEntry>,
-    /// Where the next page starts; `None` on the last one.
+    /// The token for the next page; `None` on the last page.
     pub next_page_token: Option<String>,
 }
 
@@ -120,29 +120,29 @@ pub struct ListEntry {
     pub last_modified: StoreTime,
 }
 
-/// Why a store did not answer.
+/// Error of a store operation.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operation may or may not have taken effect: a timeout, a broken connection, a server error.
-    /// Reads can be repeated; of a write nothing is known.
+    /// The operation may or may not have taken effect: a timeout, a broken connection, a server error. Reads can be
+    /// repeated; the outcome of a write is unknown.
     #[error("{operation} of '{key}' got no answer: {reason}")]
     Unavailable {
-        /// What was asked for.
+        /// The operation.
         operation: Operation,
         /// The object or prefix.
         key: String,
-        /// The cause, for people.
+        /// The cause, in a form for users.
         reason: String,
     },
-    /// The store refuses the operation itself, and would again: missing rights, no such bucket, a full
-    /// disk. It had no effect.
+    /// The store rejects the operation and would reject it again: missing permissions, no such bucket, a full disk. The
+    /// operation had no effect.
     #[error("{operation} of '{key}' is refused: {reason}")]
     Rejected {
-        /// What was asked for.
+        /// The operation.
         operation: Operation,
         /// The object or prefix.
         key: String,
-        /// The cause, for people.
+        /// The cause, in a form for users.
         reason: String,
     },
 }
@@ -181,29 +181,29 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The largest number of keys in one [`Store::delete`] (S3's limit for a bulk deletion).
+/// Maximum number of keys in one [`Store::delete`] (S3's limit for a bulk deletion).
 pub const MAX_DELETE_KEYS: usize = 1000;
 
-/// A place for objects.
+/// An object store.
 ///
-/// Reads see every write that was answered before they began, and so do listings. A put is atomic: a
-/// reader gets all of one version or all of another.
+/// Reads and listings see every write that was answered before they started. A put is atomic: a reader gets all of one
+/// version or all of another.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Reads an object or a range of it. A range that ends behind the object is cut to it.
+    /// Reads an object or a range of it. Truncates a range that extends past the end of the object.
     async fn get(&self, key: &str, options: GetOptions) -> Result<Answer<Get>, StoreError>;
 
-    /// Stores an object. A caller that stops waiting does not know whether it took effect.
+    /// Stores an object. If the caller stops waiting, the outcome is unknown.
     async fn put(&self, key: &str, body: Bytes, mode: PutMode) -> Result<Answer<Put>, StoreError>;
 
     /// Lists one page.
     async fn list(&self, request: ListRequest<'_>) -> Result<Answer<ListPage>, StoreError>;
 
-    /// Deletes objects; those that don't exist count as deleted. At most [`MAX_DELETE_KEYS`].
+    /// Deletes at most [`MAX_DELETE_KEYS`] objects. Missing objects count as deleted.
     async fn delete(&self, keys: &[String]) -> Result<Answer<()>, StoreError>;
 
-    /// Whether listings are sorted by key over all their pages, so that a caller that wants the first keys may
-    /// stop after some pages. A wrapper passes on the answer of the store that it wraps.
+    /// Whether listings are sorted by key across pages, so that a caller that needs only the first keys may stop early.
+    /// A wrapper returns the value of the store that it wraps.
     fn is_sorted(&self) -> bool {
         false
     }

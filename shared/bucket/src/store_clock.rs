@@ -1,8 +1,8 @@
-//! The store's clock as an instance knows it.
+//! An instance's estimate of the store's clock.
 //!
-//! An answer's `Date` was generated before the answer arrived, and HTTP stores cut it to whole seconds. So `Date` plus the
-//! monotonic time since the arrival is a lower bound of the time of the host that answered, and the greatest bound of
-//! several answers is the best one.
+//! An answer's `Date` was generated before the answer arrived, and HTTP stores truncate it to whole seconds. Therefore
+//! `Date` plus the monotonic time since the arrival is a lower bound of the time of the host that answered, and the
+//! greatest bound of several answers is the tightest.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,10 +11,10 @@ use std::{
 
 use crate::{StoreTime, World};
 
-/// The window is kept in this many slots, each with the greatest bound of the answers that arrived in its time.
+/// Number of slots of the window. Each slot holds the greatest bound of the answers that arrived during it.
 const SLOTS: usize = 6;
 
-/// The time of a slot. The window is a minute.
+/// Duration of a slot. The window is 60 s.
 const SLOT: Duration = Duration::from_secs(10);
 
 /// A lower bound of the store's time: a `Date`, and the monotonic time at which it arrived.
@@ -30,24 +30,25 @@ impl Anchor {
     }
 }
 
-/// The store's clock as an instance knows it: the greatest `Date` plus monotonic time since its arrival, over the
-/// answers of the last minute.
+/// An instance's estimate of the store's clock: the maximum, over the answers of the last minute, of `Date` plus the
+/// monotonic time since its arrival.
 ///
-/// The wall clock has no part in it, so it is never ahead of the store by more than the store's hosts
-/// differ. A host whose clock is ahead counts for a minute. A monotonic clock that stood still makes it old, which the
-/// acknowledgement limit refuses.
+/// The estimate does not use the wall clock, so it is ahead of the store by at most the clock difference between the
+/// store's hosts. A host whose clock is ahead affects it for one minute. If the monotonic clock stopped, the estimate
+/// is too old, and the acknowledgement limit refuses writes that use it.
 #[derive(Debug)]
 pub struct StoreClock {
     world: World,
     anchors: Mutex<Anchors>,
 }
 
-/// The best bounds of the window.
+/// The greatest bounds of the window.
 #[derive(Debug, Default)]
 struct Anchors {
-    /// By the number of the slot, which repeats after a minute.
+    /// Indexed by slot number modulo [`SLOTS`]. Each entry holds its slot number, because indexes repeat after a
+    /// minute.
     slots: [Option<(u64, Anchor)>; SLOTS],
-    /// The last answer, which counts however old it is.
+    /// The last answer, which counts at any age.
     last: Option<Anchor>,
 }
 
@@ -85,14 +86,14 @@ impl StoreClock {
         }
     }
 
-    /// The present time of the store; `None` before its first answer.
+    /// Returns the estimated time of the store; `None` before its first answer.
     pub fn now(&self) -> Option<StoreTime> {
         let monotonic = self.world.clock.monotonic();
         let anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
         anchors.at(monotonic)
     }
 
-    /// Takes in the `Date` of an answer that has just arrived.
+    /// Records the `Date` of an answer that has just arrived.
     pub(crate) fn saw(&self, date: Option<StoreTime>) {
         if let Some(date) = date {
             let arrived = self.world.clock.monotonic();
@@ -114,7 +115,7 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// An answer whose `Date` has whole seconds.
+    /// Adds an answer whose `Date` is truncated to whole seconds.
     fn answer(anchors: &mut Anchors, store_millis: i64, arrived_millis: u64) {
         anchors.add(Anchor {
             date: time(store_millis.div_euclid(1000) * 1000),
@@ -153,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_answer_counts_however_old_it_is() {
+    fn the_last_answer_counts_at_any_age() {
         let mut anchors = Anchors::default();
         answer(&mut anchors, 0, 0);
         assert_eq!(anchors.at(after(3_600_000)), Some(time(3_600_000)));
     }
 
     #[test]
-    fn a_clock_that_stood_still_is_set_right_by_the_next_answer() {
+    fn the_next_answer_corrects_a_clock_that_stopped() {
         let mut anchors = Anchors::default();
         answer(&mut anchors, 1_000, 1_000);
         answer(&mut anchors, 100_000, 1_500);

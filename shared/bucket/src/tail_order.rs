@@ -1,4 +1,4 @@
-//! The newest stamp in the tail of a database, for what has to come after every acknowledged write.
+//! The newest stamp in the tail of a database, for operations that must be ordered after every acknowledged write.
 
 use std::time::Duration;
 
@@ -6,20 +6,22 @@ use neap_schema::DatabaseId;
 
 use crate::{Bucket, Key, ListRequest, Operation, Stamp, StoreError};
 
-/// The maximum number of pages of one listing. A store that sorts lists only what is ahead of the instance, which
-/// seldom fills one page.
+/// Maximum number of pages of one listing. A sorted listing contains only segments above the instance's stamp, which
+/// rarely fill one page.
 const MAX_PAGES: usize = 1_000;
 
-/// A stamp that is further ahead of the store's clock is not that of an acknowledged write.
+/// Maximum time by which the stamp of an acknowledged write is ahead of the store's clock. Stamps further ahead do not
+/// belong to acknowledged writes.
 pub const PLAUSIBLE_AHEAD: Duration = Duration::from_secs(60);
 
 impl Bucket {
-    /// Lists the segments of a database above a stamp, and returns the greatest stamp. Every segment whose put was
-    /// answered before this call is in the listing, unless it was collected. Stamps that are more than a minute ahead of
-    /// the store's clock, as its answer tells it, are not those of acknowledged writes and don't count.
+    /// Lists the segments of a database above a stamp and returns the greatest stamp. The listing contains every
+    /// segment whose put was answered before this call, unless the segment was garbage-collected. Ignores stamps more
+    /// than one minute ahead of the store's clock, as of the listing's answer, because they do not belong to
+    /// acknowledged writes.
     ///
     /// # Errors
-    /// A page was not answered, or the listing has more pages than are read.
+    /// The store does not answer, or the listing has more than 1,000 pages.
     pub async fn newest_stamp(
         &self,
         database: DatabaseId,
@@ -36,7 +38,7 @@ impl Bucket {
                 page_token,
             };
             let page = self.list(request).await?.value;
-            // Only now: the clock may have stood still before the answer.
+            // Read the clock after the answer, because it may have stopped before.
             let now = self.clock().now().unwrap_or_default();
             let upto = Stamp::end_of(now.plus(PLAUSIBLE_AHEAD));
             let stamps = page.entries.iter().filter_map(|entry| {

@@ -1,7 +1,7 @@
-//! Everything that is not a pure function of its input: time, waiting and chance.
+//! Sources of time, sleep and randomness: everything that is not a pure function of its input.
 //!
-//! Code takes a [`World`] in its constructor and asks nothing else for the time or for randomness,
-//! so that a test can stop, skew and replay them from one seed.
+//! Code takes a [`World`] in its constructor and uses no other source of time or randomness, so that a test can stop
+//! and skew the clocks and replay a run from one seed.
 
 use std::{
     fmt,
@@ -19,20 +19,19 @@ use rand::{
     rngs::{OsRng, StdRng},
 };
 
-/// Time as one machine sees it.
+/// The clocks of one machine.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Wall time in microseconds since the Unix epoch. It may jump either way.
     fn wall_micros(&self) -> i64;
 
-    /// Time since some fixed moment. It never goes back, but it may stand still while the machine
-    /// is suspended.
+    /// Time since an arbitrary fixed point. It never goes back, but may stop while the machine is suspended.
     fn monotonic(&self) -> Duration;
 
     /// Waits for `duration` of monotonic time.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
-/// The clocks of this machine.
+/// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
     start: std::time::Instant,
@@ -79,7 +78,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A moment on both clocks of a machine, for measuring a wait that either clock may have missed.
+/// A reading of the wall clock and of the monotonic clock. Measures elapsed time correctly even if one of the clocks
+/// stopped or was set back.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     wall_micros: i64,
@@ -87,7 +87,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The present moment.
+    /// Reads both clocks.
     pub fn now(clock: &dyn Clock) -> Self {
         Self {
             wall_micros: clock.wall_micros(),
@@ -95,7 +95,7 @@ impl Moment {
         }
     }
 
-    /// The time since this moment: the longer of what the two clocks say.
+    /// Returns the time since this reading: the longer of the two clocks' measurements.
     pub fn elapsed(&self, clock: &dyn Clock) -> Duration {
         let wall = clock.wall_micros().saturating_sub(self.wall_micros);
         let wall = Duration::from_micros(u64::try_from(wall).unwrap_or(0));
@@ -103,8 +103,8 @@ impl Moment {
     }
 }
 
-/// A source of random numbers, seeded once: a cipher (ChaCha) whose output can't be foreseen by who does not know
-/// the seed.
+/// A random number generator that is seeded once. It uses a cipher (ChaCha): without the seed, its output cannot be
+/// predicted.
 #[derive(Debug)]
 pub struct Entropy {
     rng: Mutex<StdRng>,
@@ -112,7 +112,7 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// Seeded by the operating system.
+    /// Seeds from the operating system.
     pub fn from_os() -> Self {
         Self {
             rng: Mutex::new(StdRng::from_os_rng()),
@@ -120,7 +120,7 @@ impl Entropy {
         }
     }
 
-    /// Seeded by a number: the same seed gives the same numbers.
+    /// Seeds from a number. The same seed gives the same numbers.
     pub fn from_seed(seed: u64) -> Self {
         Self {
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
@@ -147,22 +147,22 @@ impl Entropy {
         self.with(|rng| rng.fill(buffer));
     }
 
-    /// Fills a buffer with what becomes a secret. Unless this source is for a test, it comes from the operating
-    /// system itself each time: a copy of this process's memory, such as a virtual machine that is started
-    /// twice from one snapshot, gives no second secret that is equal.
+    /// Fills a buffer with secret bytes. If this generator was seeded by the operating system, the bytes come from the
+    /// operating system on each call, because two copies of this process's memory, such as a virtual machine that is
+    /// started twice from one snapshot, would otherwise produce equal secrets.
     pub fn fill_secret(&self, buffer: &mut [u8]) {
         if !self.seeded_by_os || OsRng.try_fill_bytes(buffer).is_err() {
             self.fill(buffer);
         }
     }
 
-    /// A random duration below `limit`, for jitter.
+    /// Returns a random duration below `limit`, for jitter.
     pub fn below(&self, limit: Duration) -> Duration {
         limit.mul_f64(self.with(|rng| rng.random::<f64>()))
     }
 }
 
-/// Time, waiting and chance, as one value to hand down.
+/// Time, sleep and randomness, as one value to pass down.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The clocks of the machine.
@@ -172,7 +172,7 @@ pub struct World {
 }
 
 impl World {
-    /// The real world.
+    /// Returns the clocks of this machine and a generator that is seeded by the operating system.
     pub fn system() -> Self {
         Self {
             clock: Arc::new(SystemClock::new()),
@@ -180,17 +180,17 @@ impl World {
         }
     }
 
-    /// The present moment on this machine's clocks.
+    /// Reads this machine's clocks.
     pub fn moment(&self) -> Moment {
         Moment::now(self.clock.as_ref())
     }
 
-    /// The time since `moment`: the longer of what the two clocks say.
+    /// Returns the time since `moment`: the longer of the two clocks' measurements.
     pub fn elapsed(&self, moment: &Moment) -> Duration {
         moment.elapsed(self.clock.as_ref())
     }
 
-    /// Runs `future` for at most `limit`; `None` when the time is over.
+    /// Runs `future` for at most `limit`. Returns `None` on timeout.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
         let sleep = self.clock.sleep(limit);
         pin_mut!(future);

@@ -1,4 +1,4 @@
-//! How fast a last value cache of 100,000 hosts is built, brought up to date, read and decoded.
+//! Benchmarks of building, updating, reading and decoding a last value cache of 100,000 hosts.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::{hint::black_box, sync::Arc};
@@ -19,7 +19,7 @@ use serde_json::json;
 
 const HOSTS: usize = 100_000;
 
-/// The rows of each host that a build reads.
+/// Number of rows of each host that a build reads.
 const ROUNDS: usize = 20;
 
 const ROWS_PER_BATCH: usize = 8192;
@@ -54,7 +54,7 @@ fn shape(table: &Table) -> LastShape {
     LastShape::of(table, &cache).unwrap()
 }
 
-/// One row of each host, in an order that is not that of their names.
+/// One row of each host, in an order that differs from that of their names.
 fn round(table: &Table, time: i64) -> RecordBatch {
     let names = (0..HOSTS).map(|host| format!("host_{}", host * 7919 % HOSTS));
     let names = StringArray::from_iter_values(names);

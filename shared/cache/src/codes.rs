@@ -14,7 +14,7 @@ use crate::CacheError;
 /// The code of a missing tag. It sorts before all others.
 pub(crate) const MISSING: i32 = -1;
 
-/// A column of a tag.
+/// A dictionary-encoded column of a tag.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TagColumn<'a> {
     codes: &'a [i32],
@@ -37,7 +37,7 @@ impl<'a> TagColumn<'a> {
         })
     }
 
-    /// The code of a row; [`MISSING`] for null. There must be such a row.
+    /// Returns the code of a row; [`MISSING`] for null. The row must exist.
     pub(crate) fn code(&self, row: usize) -> i32 {
         match self.nulls {
             Some(nulls) if nulls.is_null(row) => MISSING,
@@ -53,14 +53,14 @@ impl<'a> TagColumn<'a> {
         self.values
     }
 
-    /// The text of a row.
+    /// Returns the text of a row; `None` for a missing tag.
     pub(crate) fn text(&self, row: usize) -> Option<&'a str> {
         let code = usize::try_from(self.code(row)).ok()?;
         let known = code < self.values.len() && self.values.is_valid(code);
         known.then(|| self.values.value(code))
     }
 
-    /// The codes of some rows, and the values that they have: the same dictionary without what no row uses.
+    /// Returns the codes of some rows and their dictionary, reduced to the values that these rows use.
     pub(crate) fn selected(
         &self,
         rows: impl ExactSizeIterator<Item = usize>,
@@ -70,12 +70,12 @@ impl<'a> TagColumn<'a> {
     }
 }
 
-/// The same text by other codes: only the values that have one are left. Their order stays.
+/// Reduces a dictionary to the values that codes use, in the same order, and adapts the codes.
 fn compact(
     mut codes: Vec<i32>,
     values: &StringArray,
 ) -> Result<(Vec<i32>, StringArray), CacheError> {
-    // A few codes of a large dictionary are sorted; a table of all would cost more.
+    // Sort a few codes of a large dictionary, because a table of all codes would cost more.
     const FEW: usize = 8;
     let used = if codes.len() * FEW < values.len() {
         let mut used = codes.clone();
@@ -124,7 +124,7 @@ fn slot(places: &mut [i32], code: i32) -> Option<&mut i32> {
     places.get_mut(usize::try_from(code).ok()?)
 }
 
-/// A column of a tag from codes and their values.
+/// Builds a column of a tag from codes and their dictionary.
 pub(crate) fn tag_array(codes: Vec<i32>, values: StringArray) -> Result<ArrayRef, CacheError> {
     let nulls = codes
         .contains(&MISSING)
@@ -134,7 +134,7 @@ pub(crate) fn tag_array(codes: Vec<i32>, values: StringArray) -> Result<ArrayRef
     Ok(Arc::new(column))
 }
 
-/// A column of a tag from codes and values, of which only those that have a code are left.
+/// Builds a column of a tag from codes and a dictionary, which it reduces to the values that the codes use.
 pub(crate) fn compacted_column(
     codes: Vec<i32>,
     values: &StringArray,
@@ -143,13 +143,13 @@ pub(crate) fn compacted_column(
     tag_array(codes, values)
 }
 
-/// The order of two rows by columns with sorted dictionaries.
+/// Compares two rows by columns with sorted dictionaries.
 pub(crate) fn compare_rows(columns: &[TagColumn<'_>], one: usize, other: usize) -> Ordering {
     let codes = |row| columns.iter().map(move |column| column.code(row));
     codes(one).cmp(codes(other))
 }
 
-/// Whether values are in order, each once, without null.
+/// Whether values are in strictly ascending order, without null.
 pub(crate) fn is_sorted(values: &StringArray) -> bool {
     let mut pairs = values.iter().zip(values.iter().skip(1));
     values.null_count() == 0 && pairs.all(|(one, next)| one < next)
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compact_keeps_texts_and_drops_what_is_unused() {
+    fn compact_keeps_texts_and_drops_unused_values() {
         let values = StringArray::from_iter_values((10..40).map(|value| format!("v{value}")));
         for codes in [vec![7, -1, 3, 7], (0..20).map(|at| at - 1).collect()] {
             let (places, left) = compact(codes.clone(), &values).unwrap();

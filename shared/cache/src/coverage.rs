@@ -1,28 +1,28 @@
-//! Whether a delete hits all, none or some of a set of points, of which only part of the tags is known.
+//! Whether a delete covers all, none or some of a set of points, if only some of their tags are known.
 
 use neap_row_delete::Condition;
 
-/// For which points of a set a condition holds.
+/// The points of a set for which a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Coverage {
-    /// For none.
+    /// None of them.
     None,
-    /// That depends on what is not known of them.
+    /// Depends on tags or times that are not known.
     Some,
-    /// For all.
+    /// All of them.
     All,
 }
 
-/// What is known of one tag of the points.
+/// The knowledge about one tag of the points.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Known<'a> {
     /// All have this value, or all lack the tag.
     Value(Option<&'a str>),
-    /// Nothing.
+    /// The values are not known.
     Nothing,
 }
 
-/// For which points with such tags from `min` to `max` the condition holds.
+/// Returns for which points with these tags and with times from `min` to `max` the condition holds.
 pub(crate) fn coverage<'a>(
     condition: &Condition,
     tag: &impl Fn(&str) -> Known<'a>,
@@ -42,7 +42,7 @@ pub(crate) fn coverage<'a>(
             }
         }
         Condition::Tag { name, value } => match tag(name) {
-            // A missing tag and an empty one are the same to line protocol.
+            // Line protocol does not distinguish a missing tag from an empty one.
             Known::Value(found)
                 if found.unwrap_or_default() == value.as_deref().unwrap_or_default() =>
             {
@@ -62,7 +62,7 @@ pub(crate) fn coverage<'a>(
     }
 }
 
-/// The conditions that can hold for a point from `min` to `max`.
+/// Returns the conditions that can hold for a point with a time from `min` to `max`.
 pub(crate) fn meeting<'a>(deletes: &[&'a Condition], (min, max): (i64, i64)) -> Vec<&'a Condition> {
     let meets = |condition: &&&Condition| {
         let hull = condition.time_hull();
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_decides_only_where_it_matters() {
+    fn unknown_tags_matter_only_where_the_result_depends_on_them() {
         let tag = |name: &str, value: &str| Condition::Tag {
             name: name.to_owned(),
             value: Some(value.to_owned()),

@@ -1,23 +1,25 @@
-//! Which definition of a cache a layer was made by.
+//! The cache definition with which a layer was built.
 //!
-//! The id of the cache does not tell: a catalog that is put back to an older copy gives its ids again.
+//! The id of the cache does not identify the definition, because a catalog that is restored from an older copy assigns
+//! its ids again.
 
 use crc32c::crc32c;
 
-/// The two kinds of cache, by the numbers that objects have for them.
+/// The two kinds of cache, with their numbers in objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Last = 1,
     Distinct = 2,
 }
 
-/// A checksum of what a definition says of a layer: equal definitions have equal ones in every process and
-/// release. How old rows may be is not in it, since a layer says from when on it is complete.
+/// A checksum of the parts of a definition that determine a layer. Equal definitions have equal checksums in every
+/// process and release. The maximum age of rows is not a part, because a layer has the time from which it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Definition(u32);
 
 impl Definition {
-    /// The newest `count` rows of each key, with these fields; `None` for all fields, which may become more.
+    /// The definition of the newest `count` rows of each key, with these fields; `None` for all fields, including later
+    /// ones.
     pub(crate) fn of_last(keys: &[String], count: usize, fields: Option<&[String]>) -> Self {
         let mut encoded = vec![Kind::Last as u8];
         put_names(&mut encoded, keys);
@@ -28,7 +30,7 @@ impl Definition {
         Self(crc32c(&encoded))
     }
 
-    /// At most `max_cardinality` combinations of the values of these columns.
+    /// The definition of at most `max_cardinality` combinations of the values of these columns.
     pub(crate) fn of_distinct(columns: &[String], max_cardinality: usize) -> Self {
         let mut encoded = vec![Kind::Distinct as u8];
         put_names(&mut encoded, columns);
@@ -79,7 +81,7 @@ mod tests {
         for (at, one) in all.iter().enumerate() {
             assert!(!all[..at].contains(one), "{at}");
         }
-        // Objects have it: it may not change.
+        // Stored objects contain this checksum, so it must not change.
         assert_eq!(last(&["a", "b"], 1), Definition(0x36b7_3f07));
     }
 }

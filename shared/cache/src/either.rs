@@ -1,4 +1,4 @@
-//! Caches of either kind behind one face, for whoever loads, builds and keeps them.
+//! One interface to both kinds of cache, for the code that loads, builds and keeps them.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::{
     decode_last, encode_distinct, encode_last,
 };
 
-/// Layers have the rows of so much more time than their cache shows: the clocks of those who make them and of those
-/// who read them may differ.
+/// Time by which layers reach back further than their cache shows, because the clocks of the instances that build them
+/// and of those that read them may differ.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(10 * 60);
 
-/// What a cache over tags holds for a table as it is now.
+/// The shape of a cache over tags for the current columns of its table.
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// A last value cache.
@@ -31,7 +31,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape of a cache of a table; `None` if it is keyed by fields, or there is no such cache.
+    /// Returns the shape of a cache of a table; `None` if the cache is keyed by fields or does not exist.
     pub fn of(table: &Table, cache: CacheId) -> Option<Self> {
         let last = table.last_caches().iter().find(|one| one.id == cache);
         if let Some(last) = last {
@@ -41,7 +41,7 @@ impl Shape {
         DistinctShape::of(table, distinct?).map(Self::Distinct)
     }
 
-    /// The shapes of all caches of a table that are over tags.
+    /// Returns the shapes of all caches over tags of a table.
     pub fn all_of(table: &Table) -> impl Iterator<Item = (CacheId, Self)> {
         let last = table.last_caches().iter().filter_map(|cache| {
             let shape = LastShape::of(table, cache)?;
@@ -54,7 +54,7 @@ impl Shape {
         last.chain(distinct)
     }
 
-    /// How old a row may be by its own time.
+    /// Maximum age of a row by its `time` column.
     pub fn age(&self) -> Duration {
         match self {
             Self::Last(shape) => shape.ttl(),
@@ -62,12 +62,12 @@ impl Shape {
         }
     }
 
-    /// The time from which on a layer that is made now has all rows.
+    /// The time from which a layer that is built now has all rows.
     pub fn complete_from(&self, now: StoreTime) -> i64 {
         now.nanos_before(self.age().saturating_add(CLOCK_SLACK))
     }
 
-    /// The time from which on a layer should have all rows now, by the clock of whoever asks for them.
+    /// The time from which a layer must have all rows now, by the clock of its reader.
     pub fn needed_from(&self, now: StoreTime) -> i64 {
         now.nanos_before(self.age().saturating_add(CLOCK_SLACK / 2))
     }
@@ -80,7 +80,7 @@ impl Shape {
         }
     }
 
-    /// The columns of the table that a layer is made of.
+    /// The columns of the table from which a layer is built.
     pub fn columns(&self) -> Vec<&str> {
         match self {
             Self::Last(shape) => {
@@ -95,17 +95,17 @@ impl Shape {
     }
 }
 
-/// What a cache holds of one part of its table's rows: up to a mark, of an interval, or of the tail.
+/// The contents of a cache for a part of its table's rows: those up to a mark, of an interval, or of the tail.
 #[derive(Clone, Debug)]
 pub enum Layer {
     /// The newest rows of each key.
     Last(LastRows),
-    /// The combinations that were seen latest.
+    /// The most recently seen combinations.
     Distinct(DistinctValues),
 }
 
 impl Layer {
-    /// Nothing, and that is all there is from a time on.
+    /// Returns an empty layer that is complete from `complete_from` on.
     pub fn empty(shape: &Shape, complete_from: i64) -> Self {
         match shape {
             Shape::Last(shape) => Self::Last(LastRows::empty(shape, complete_from)),
@@ -113,7 +113,7 @@ impl Layer {
         }
     }
 
-    /// The time from which on all rows are known.
+    /// The time from which all rows are known.
     pub fn complete_from(&self) -> i64 {
         match self {
             Self::Last(rows) => rows.complete_from(),
@@ -129,7 +129,7 @@ impl Layer {
         }
     }
 
-    /// About how many bytes of memory it takes.
+    /// The approximate memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         match self {
             Self::Last(rows) => rows.size_bytes(),
@@ -137,10 +137,11 @@ impl Layer {
         }
     }
 
-    /// The layer after row deletes that are newer than all of its rows, and without what is older than `before`.
+    /// Returns the layer after row deletes that are newer than all of its rows, and without everything older than
+    /// `before`.
     ///
     /// # Errors
-    /// `Incomplete`: what is left can't be told from the layer, or it is of the other kind of cache.
+    /// `Incomplete`: the layer does not know the result, or is of the other kind of cache.
     pub fn without(
         &self,
         shape: &Shape,
@@ -158,7 +159,7 @@ impl Layer {
         }
     }
 
-    /// This layer with one of later writes: what the cache holds of both from `from` on.
+    /// Merges this layer with a layer of later writes. Keeps the contents of the cache from `from` on.
     ///
     /// # Errors
     /// `Incomplete`: one of them is of the other kind of cache.
@@ -174,11 +175,11 @@ impl Layer {
         }
     }
 
-    /// What is wanted of this layer and one of later writes together, in the order of the cache.
+    /// Returns the queried rows of this layer merged with a layer of later writes, in the order of the cache.
     ///
     /// # Errors
-    /// A filter is not on a key column, or the layers are not those of the shape; `Incomplete`: one of them is of the
-    /// other kind of cache.
+    /// A filter is not on a key column, or the layers do not have this shape; `Incomplete`: one of them is of the other
+    /// kind of cache.
     pub fn select(
         &self,
         shape: &Shape,
@@ -217,11 +218,11 @@ impl Layer {
         }
     }
 
-    /// Whether nothing that counts from `from` on was cut off for want of room, in this layer and one of later writes
-    /// together: only in distinct value caches something is.
+    /// Whether this layer merged with a layer of later writes has everything from `from` on. Only distinct value caches
+    /// may lack something, because their number of combinations is limited.
     ///
     /// # Errors
-    /// The layers are not those of the shape.
+    /// The layers do not have this shape.
     pub fn is_complete(
         &self,
         shape: &Shape,
@@ -250,10 +251,10 @@ impl Layer {
         }
     }
 
-    /// The object of the layer.
+    /// Encodes the layer as an object.
     ///
     /// # Errors
-    /// Arrow can't encode it.
+    /// Arrow cannot encode the layer.
     pub fn encode(&self, cache: CacheId, put_id: u128) -> Result<Bytes, CacheError> {
         match self {
             Self::Last(rows) => encode_last(cache, put_id, rows),
@@ -261,10 +262,10 @@ impl Layer {
         }
     }
 
-    /// The layer in an object named `key`.
+    /// Decodes a layer from the object named `key`.
     ///
     /// # Errors
-    /// The object is no layer of this cache as it is defined, is of a newer release, or is damaged.
+    /// The object is not a layer of this cache with this definition, is from a newer release, or is damaged.
     pub fn decode(
         cache: CacheId,
         key: &str,
@@ -280,22 +281,22 @@ impl Layer {
     }
 }
 
-/// What is wanted of a cache.
+/// A query of a cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// What the key columns must pass.
+    /// Filters on the key columns.
     pub filters: &'a [KeyFilter],
     /// The earliest time, in nanoseconds since the Unix epoch; not before the layers' [`Layer::complete_from`].
     pub from: i64,
-    /// The most rows of each key, if fewer than a last value cache keeps.
+    /// Maximum number of rows of each key, if fewer than a last value cache keeps.
     pub count: Option<usize>,
-    /// The most combinations of a distinct value cache.
+    /// Maximum number of combinations of a distinct value cache.
     pub limit: Option<usize>,
-    /// The columns, by their places in [`Shape::schema`].
+    /// The columns, by their indexes in [`Shape::schema`].
     pub projection: &'a [usize],
 }
 
-/// Makes a layer of the rows of a table, each point once.
+/// Builds a layer from the rows of a table, each point once.
 #[derive(Debug)]
 pub enum LayerBuilder {
     /// For a last value cache.
@@ -305,7 +306,7 @@ pub enum LayerBuilder {
 }
 
 impl LayerBuilder {
-    /// For the rows from a time on, in at most about so many bytes.
+    /// Creates a builder for the rows from `complete_from` on, which takes at most about `limit_bytes` bytes.
     pub fn new(shape: &Shape, complete_from: i64, limit_bytes: usize) -> Self {
         match shape {
             Shape::Last(shape) => {
@@ -319,10 +320,10 @@ impl LayerBuilder {
         }
     }
 
-    /// Takes rows.
+    /// Adds rows.
     ///
     /// # Errors
-    /// `TooLarge`: what is to be kept takes more memory than it may.
+    /// `TooLarge`: the layer takes more memory than its limit.
     pub fn push(&mut self, rows: &RecordBatch) -> Result<(), CacheError> {
         match self {
             Self::Last(builder) => builder.push(rows),
@@ -330,7 +331,7 @@ impl LayerBuilder {
         }
     }
 
-    /// About how many bytes of memory it holds.
+    /// The approximate memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         match self {
             Self::Last(builder) => builder.size_bytes(),
@@ -338,7 +339,7 @@ impl LayerBuilder {
         }
     }
 
-    /// What the cache holds of all rows.
+    /// Returns the layer of all added rows.
     ///
     /// # Errors
     /// `TooLarge`, as for [`push`](Self::push).
@@ -360,7 +361,7 @@ pub enum TailIndex {
 }
 
 impl TailIndex {
-    /// An index of nothing yet.
+    /// Creates an empty index.
     pub fn new(shape: &Shape) -> Self {
         match shape {
             Shape::Last(shape) => Self::Last(LastTail::new(shape)),
@@ -368,7 +369,7 @@ impl TailIndex {
         }
     }
 
-    /// Whether it has taken in all rows and deletes of the tail.
+    /// Whether the index contains all rows and deletes of the tail.
     pub fn is_up_to_date(&self, tail: &TailImageBuilder) -> bool {
         match self {
             Self::Last(index) => index.is_up_to_date(tail),
@@ -376,10 +377,10 @@ impl TailIndex {
         }
     }
 
-    /// Takes in what is new in the tail.
+    /// Adds the new rows of the tail.
     ///
     /// # Errors
-    /// The tail's table does not have the key columns as tags.
+    /// The key columns are not tags of the tail's table.
     pub fn update(&mut self, tail: &TailImageBuilder) -> Result<(), CacheError> {
         match self {
             Self::Last(index) => index.update(tail),
@@ -387,8 +388,8 @@ impl TailIndex {
         }
     }
 
-    /// The layer of the tail from `from` on, for last value caches of the wanted keys only. The tail must be as it was
-    /// at the last [`update`](Self::update).
+    /// Returns the layer of the tail from `from` on; for a last value cache, only of the keys that pass the filters.
+    /// The tail must be unchanged since the last [`update`](Self::update).
     ///
     /// # Errors
     /// A filter is not on a key column.
@@ -404,7 +405,7 @@ impl TailIndex {
         }
     }
 
-    /// About how many bytes of memory it takes.
+    /// The approximate memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         match self {
             Self::Last(index) => index.size_bytes(),
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_reach_back_further_than_whoever_reads_them_needs() {
+    fn layers_reach_back_further_than_readers_need() {
         let now = StoreTime::from_micros(2_000_000_000);
         for shape in shapes(Duration::from_secs(100)) {
             assert_eq!(shape.needed_from(now), 1_600_000_000_000);
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_the_other_kind_have_nothing_to_say() {
+    fn layers_of_the_other_kind_are_incomplete() {
         let [last, distinct] = &shapes(Duration::from_secs(100));
         let wanted = Wanted {
             filters: &[],

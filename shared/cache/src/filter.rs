@@ -1,5 +1,5 @@
-//! Which values of a key column are wanted. Key columns are tags: what a filter says is found out once for
-//! each value of a dictionary, and rows are then taken by their codes.
+//! Filters on key columns. Key columns are tags: a filter is evaluated once for each value of a dictionary, and rows
+//! are then selected by their codes.
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
@@ -9,44 +9,44 @@ use arrow_schema::ArrowError;
 
 use crate::{CacheError, codes::MISSING};
 
-/// Which values of one key column are wanted. Of several filters all must hold.
+/// A filter on the values of one key column. If there are several filters, all of them must pass.
 #[derive(Clone, Debug)]
 pub struct KeyFilter {
     /// The column.
     pub column: String,
-    /// What its values must pass.
+    /// The test of its values.
     pub test: KeyTest,
 }
 
-/// What the values of a key column must pass.
+/// A test of the values of a key column.
 #[derive(Clone, Debug)]
 pub enum KeyTest {
-    /// To be one of these; a missing tag is none of them.
+    /// The value is one of these. A missing tag does not pass.
     In(BTreeSet<String>),
-    /// To be there and none of these.
+    /// The value is none of these. A missing tag does not pass.
     NotIn(BTreeSet<String>),
-    /// Anything else.
+    /// Any other test.
     Other(Arc<dyn TagTest>),
 }
 
-/// A test of tag values.
+/// A custom test of tag values.
 pub trait TagTest: Debug + Send + Sync {
-    /// Whether each value passes; a null says no. The values are different ones, not rows; a single null
-    /// among them stands for a missing tag.
+    /// Returns for each value whether it passes; null means that it does not. The values are distinct values, not rows.
+    /// A single null value stands for a missing tag.
     ///
     /// # Errors
-    /// Whatever the test meets.
+    /// The test fails.
     fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError>;
 }
 
-/// Codes of a sorted dictionary.
+/// A set of codes of a sorted dictionary.
 #[derive(Clone, Debug)]
 pub(crate) enum CodeSet {
-    /// All, also that of a missing tag.
+    /// All codes, including that of a missing tag.
     All,
-    /// These, in order.
+    /// These codes, in ascending order.
     Listed(Vec<i32>),
-    /// Those with a bit, and perhaps that of a missing tag.
+    /// The codes whose bit is set, and that of a missing tag if `missing` is set.
     Marked { marks: BooleanBuffer, missing: bool },
 }
 
@@ -63,7 +63,7 @@ impl CodeSet {
         }
     }
 
-    /// The codes that pass a test. `values` are sorted, without null.
+    /// Returns the codes that pass a test. `values` are sorted, without null.
     fn of(test: &KeyTest, values: &StringArray) -> Result<Self, ArrowError> {
         Ok(match test {
             KeyTest::In(wanted) => {
@@ -129,7 +129,7 @@ fn passed(test: &dyn TagTest, values: &StringArray) -> Result<BooleanBuffer, Arr
     })
 }
 
-/// The place of a value in sorted values.
+/// Returns the index of a value in sorted values.
 fn code_of(values: &StringArray, value: &str) -> Option<i32> {
     let (mut low, mut high) = (0, values.len());
     while low < high {
@@ -143,7 +143,7 @@ fn code_of(values: &StringArray, value: &str) -> Option<i32> {
     None
 }
 
-/// The codes that filters leave of each key column. `values` has their dictionaries, sorted.
+/// Returns the codes of each key column that pass the filters. `values` has the columns' dictionaries, sorted.
 pub(crate) fn code_sets(
     columns: &[String],
     values: &[&StringArray],
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_may_let_a_missing_tag_pass_and_its_null_says_no() {
+    fn a_test_may_pass_a_missing_tag_and_its_null_does_not_pass() {
         let other = KeyTest::Other(Arc::new(IsNullOrLong));
         assert_eq!(codes(std::slice::from_ref(&other)), [-1, 2]);
         assert_eq!(codes(&[other.clone(), KeyTest::NotIn(set(&["a"]))]), [2]);

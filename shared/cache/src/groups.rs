@@ -1,4 +1,4 @@
-//! The keys that the tag sets of a tail have: numbers for the combinations of some of their tags.
+//! The keys of the tag sets in a tail: numbers for the combinations of values of some tags.
 
 use std::sync::OnceLock;
 
@@ -14,24 +14,24 @@ use crate::{
     filter::{CodeSet, code_sets},
 };
 
-/// A tag set that is in no group.
+/// The number of a tag set without a group.
 const NONE: u32 = u32::MAX;
 
-/// Numbers for the combinations of values of some tags, in the order of first sight.
+/// Numbers for the combinations of values of some tags, in the order of their first occurrence.
 #[derive(Debug)]
 pub(crate) struct Groups {
     columns: Vec<String>,
     /// Whether a combination may lack tags.
     with_missing: bool,
-    /// The places of the columns among the tags of the table.
+    /// The indexes of the columns among the tags of the table.
     tags: Vec<usize>,
     /// The group of each tag set.
     of_series: Vec<u32>,
-    /// The value numbers of all groups, one after the other.
+    /// The concatenated value numbers of all groups.
     sets: Vec<u32>,
     by_set: HashTable<u32>,
     hasher: RandomState,
-    /// The groups in the order of their values, if that was asked for since the last new one.
+    /// The groups in the order of their values. Computed on demand, and cleared by a new group.
     order: OnceLock<Vec<u32>>,
 }
 
@@ -58,13 +58,13 @@ impl Groups {
         4 * (self.of_series.capacity() + self.sets.capacity() + order) + 5 * self.by_set.capacity()
     }
 
-    /// The group of a tag set that was taken in.
+    /// Returns the group of a tag set that was added.
     pub(crate) fn of(&self, series: u32) -> Option<u32> {
         let group = self.of_series.get(series as usize).copied();
         group.filter(|group| *group != NONE)
     }
 
-    /// Takes in the tag sets that are new.
+    /// Adds the tag sets that are new.
     pub(crate) fn update(&mut self, index: &SeriesIndex) -> Result<(), CacheError> {
         if self.of_series.is_empty() {
             let place = |column: &String| index.tags().iter().position(|tag| tag == column);
@@ -115,7 +115,7 @@ impl Groups {
         self.by_set.find(self.hasher.hash_one(set), is_set).copied()
     }
 
-    /// The groups in the order of their values, column by column, a missing tag first.
+    /// Returns the groups in the order of their values, column by column, a missing tag first.
     pub(crate) fn order(&self, index: &SeriesIndex) -> Result<&[u32], CacheError> {
         if let Some(order) = self.order.get() {
             return Ok(order);
@@ -153,7 +153,7 @@ impl Groups {
         Ok(values.ok_or_else(missing)?)
     }
 
-    /// Some groups, by column: the codes, and the values.
+    /// Returns the codes and the dictionaries of some groups, by column.
     pub(crate) fn coded(
         &self,
         index: &SeriesIndex,
@@ -177,7 +177,7 @@ impl Groups {
         Ok((codes, values.collect()))
     }
 
-    /// The groups that pass the filters, in the order of their values.
+    /// Returns the groups that pass the filters, in the order of their values.
     pub(crate) fn matching(
         &self,
         index: &SeriesIndex,
@@ -207,7 +207,7 @@ impl Groups {
         Ok(order.iter().filter(passes).copied().collect())
     }
 
-    /// The groups of all combinations of these codes, which are in order.
+    /// Returns the groups of all combinations of these codes. The codes of each column are in ascending order.
     fn look_up(&self, values: &[&SortedValues], codes: &[&[i32]]) -> Result<Vec<u32>, CacheError> {
         let mut combinations: Vec<Vec<u32>> = vec![Vec::new()];
         for (values, codes) in values.iter().zip(codes) {
@@ -228,8 +228,8 @@ impl Groups {
     }
 }
 
-/// The codes of each column, if each has few enough that looking up all their combinations is cheaper than
-/// going through all groups.
+/// Returns the codes of each column, if each column has so few that looking up all their combinations is cheaper than
+/// scanning all groups.
 fn pinned(sets: &[CodeSet], groups: usize) -> Option<Vec<&[i32]>> {
     let codes = sets.iter().map(|set| match set {
         CodeSet::Listed(codes) => Some(codes.as_slice()),

@@ -1,44 +1,44 @@
 //! Contents of last value and distinct value caches over tags.
 //!
-//! What a cache holds follows from the rows of its table and the time alone. It is kept in two layers of one
-//! form, which are merged when it is read:
+//! The contents of a cache depend only on the rows of its table and on the time. They are stored in two layers of the
+//! same form, which are merged when the cache is read:
 //!
 //! ```text
 //!     sections up to a mark                      segments above the mark
-//!  LastRowsBuilder, or the layer                    TailImageBuilder
-//!  of the mark before, merged                      LastTail (an index)
+//!  LastRowsBuilder, or the base layer               TailImageBuilder
+//!  of the previous mark, merged                    LastTail (an index)
 //!             │                                          │ rows
 //!             ▼                                          ▼
-//!   base: LastRows ── fitted, without ──┐       newer: LastRows
-//!     ▲        │                        └── select ──────┘
-//!     │        └─ encode_last ─┐               │ filters, limit, columns
-//!     └─ decode_last ── object of the bucket   ▼
-//!                                          RecordBatch
+//!   base layer: LastRows ── fitted, without ──┐   newer: LastRows
+//!     ▲        │                              └─ select ─┘
+//!     │        └─ encode_last ─┐                 │ filters, limit, columns
+//!     └─ decode_last ── object of the bucket     ▼
+//!                                            RecordBatch
 //! ```
 //!
-//! [`DistinctValues`] has the same parts by the same names.
+//! [`DistinctValues`] has the same parts with the same names.
 //!
-//! A layer is exact: it has the newest `count` points of each key, of all that were written to it. A point
-//! that is among the newest of both layers together is among the newest of each layer that has a version of
-//! it, so that merging layers loses nothing; where both have a version, each column takes the newer layer's
-//! value if that is not null. Expiry takes away what is oldest, and needs no refill. A delete may need one:
-//! [`CacheError::Incomplete`] says that a layer can't tell what moves up, and that it has to be built again.
+//! A layer is exact: of all points written to it, it has the newest `count` points of each key. A point that is among
+//! the newest of both layers together is among the newest of each layer that has a version of it, so merging layers
+//! loses nothing. If both layers have a version of a point, each column takes the newer layer's value unless that is
+//! null. Expiry removes the oldest points and needs no refill. A delete may need one: [`CacheError::Incomplete`] means
+//! that the layer does not know which points replace the deleted ones and must be rebuilt.
 //!
-//! Layers are sorted, and the dictionaries of their tags too, so that codes compare like values: a look-up is
-//! a binary search over integers, and a filter is asked once for each value of a dictionary, never for rows.
+//! Layers are sorted, and so are the dictionaries of their tags. Therefore codes compare like values: a lookup is a
+//! binary search over integers, and a filter is evaluated once for each value of a dictionary, never for rows.
 //!
-//! | file | what it is for |
+//! | file | purpose |
 //! |---|---|
-//! | `filter` | which values of a column are wanted |
-//! | `codes`, `union` | tags as integers; two dictionaries as one |
-//! | `narrow` | the rows of a sorted layer that filters leave |
-//! | `coverage` | whether a delete hits all, none or some of the points of a key |
+//! | `filter` | filters on the values of key columns |
+//! | `codes`, `union` | tags as integers; the union of two dictionaries |
+//! | `narrow` | the rows of a sorted layer that pass filters |
+//! | `coverage` | whether a delete covers all, none or some of the points of a key |
 //! | `groups` | the keys of a tail |
-//! | `time` | the rows that are young enough |
+//! | `time` | removal of rows that are too old |
 //! | `last`, `distinct` | the two kinds of cache |
-//! | `either` | both behind one face: [`Shape`], [`Layer`], [`LayerBuilder`], [`TailIndex`] |
-//! | `definition` | whether a layer is of a definition |
-//! | `snapshot` | layers as objects |
+//! | `either` | one interface to both kinds: [`Shape`], [`Layer`], [`LayerBuilder`], [`TailIndex`] |
+//! | `definition` | the checksum that ties a layer to the definition of its cache |
+//! | `snapshot` | the encoding of layers as objects |
 
 mod codes;
 mod coverage;

@@ -1,7 +1,7 @@
-//! The rows of a sorted layer that filters on its first columns leave.
+//! The rows of a sorted layer that pass filters on its first columns.
 //!
-//! While the leading columns are pinned to a few values each, what they leave is found by binary search; from
-//! the first column that is not, the rows that are left so far are looked at one by one.
+//! As long as the leading columns are restricted to a few values each, binary search finds the rows. From the first
+//! column that is not, the remaining rows are tested one by one.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use arrow_select::take::take;
 
 use crate::{CacheError, codes::TagColumn, filter::CodeSet};
 
-/// Rows of a layer, as ranges in order that do not touch.
+/// Rows of a layer, as ascending ranges that do not overlap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     ranges: Vec<Range<usize>>,
@@ -24,7 +24,7 @@ impl Selection {
         all
     }
 
-    /// Adds rows that come after all before.
+    /// Appends rows that come after all present ones.
     pub(crate) fn push(&mut self, range: Range<usize>) {
         if range.is_empty() {
             return;
@@ -44,7 +44,7 @@ impl Selection {
         self.len == 0
     }
 
-    /// The range, if there is only one.
+    /// Returns the range if there is only one.
     pub(crate) fn as_range(&self) -> Option<Range<usize>> {
         match self.ranges.as_slice() {
             [] => Some(0..0),
@@ -65,7 +65,7 @@ impl Selection {
         rows
     }
 
-    /// The rows of these for which a test holds.
+    /// Returns the selected rows for which a test holds.
     pub(crate) fn filtered(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
         let mut left = Self::default();
         for range in &self.ranges {
@@ -81,7 +81,7 @@ impl Selection {
         left
     }
 
-    /// The first rows of these.
+    /// Returns the first `limit` selected rows.
     pub(crate) fn first(&self, limit: usize) -> Self {
         let mut left = Self::default();
         for range in &self.ranges {
@@ -91,7 +91,7 @@ impl Selection {
         left
     }
 
-    /// Some columns of these rows of a batch; of rows in a row no copy is made.
+    /// Returns some columns of the selected rows of a batch. Does not copy consecutive rows.
     pub(crate) fn of(
         &self,
         batch: &RecordBatch,
@@ -117,7 +117,7 @@ impl Selection {
     }
 }
 
-/// The rows of a layer sorted by `columns` whose codes are all in `sets`.
+/// Returns the rows whose codes are all in `sets`, of a layer that is sorted by `columns`.
 pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -> Selection {
     let mut left = Selection::all(rows);
     let mut is_sorted = true;
@@ -141,7 +141,7 @@ pub(crate) fn narrow(columns: &[TagColumn<'_>], sets: &[CodeSet], rows: usize) -
     left
 }
 
-/// The rows that have one of the codes, each range being sorted by them.
+/// Returns the rows that have one of the codes. Each range is sorted by the codes.
 fn searched(column: &TagColumn<'_>, codes: &[i32], within: &Selection) -> Selection {
     let mut found = Selection::default();
     for range in &within.ranges {
@@ -149,8 +149,8 @@ fn searched(column: &TagColumn<'_>, codes: &[i32], within: &Selection) -> Select
         for code in codes {
             let start = partition_point(&rest, |row| column.code(row) < *code);
             let end = partition_point(&(start..rest.end), |row| column.code(row) == *code);
-            // Ranges that touch are one key after the other: each has to stay a range by itself, since the
-            // next column is sorted only within it.
+            // Adjacent ranges belong to successive values. Each stays a separate range, because the next column is
+            // sorted only within it.
             if start < end {
                 found.len += end - start;
                 found.ranges.push(start..end);
@@ -161,7 +161,7 @@ fn searched(column: &TagColumn<'_>, codes: &[i32], within: &Selection) -> Select
     found
 }
 
-/// The first row of a range for which a test does not hold, which holds up to some row.
+/// Returns the first row of a range for which a test does not hold. The test must hold for all rows before it.
 fn partition_point(range: &Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_taken_without_any_column_too() {
+    fn rows_are_selected_even_without_columns() {
         let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..6));
         let batch = RecordBatch::try_from_iter([("a", numbers)]).unwrap();
         let all = Selection::all(6);

@@ -1,4 +1,4 @@
-//! Layers as objects of the bucket.
+//! The encoding of layers as objects of the bucket.
 //!
 //! ```text
 //! header of all of Neap's formats, magic NCAC, with a checksum of the rest
@@ -36,16 +36,15 @@ const FORMAT: Format = Format {
     version: 1,
 };
 
-/// The bytes of the payload before the stream.
+/// Number of bytes of the payload before the stream.
 const PREFIX_BYTES: usize = 20;
 
 const ALIGNMENT_BYTES: usize = 8;
 
-/// The lowest level: a layer is written by every flush that touches it, and levels above it hardly make floats
-/// smaller.
+/// The lowest level, because every flush that changes a layer writes it, and higher levels hardly make floats smaller.
 const ZSTD_LEVEL: i32 = 1;
 
-/// The object of a last value cache's layer.
+/// Encodes a layer of a last value cache as an object.
 ///
 /// # Errors
 /// Arrow can't encode the rows.
@@ -58,10 +57,10 @@ pub fn encode_last(cache: CacheId, put_id: u128, rows: &LastRows) -> Result<Byte
     header.encode(put_id, rows.batch(), rows.complete_from())
 }
 
-/// The layer in an object named `key`, in the shape that the table has by now.
+/// Decodes a layer from the object named `key`, and adapts it to the current shape of the table.
 ///
 /// # Errors
-/// The object is no layer of this cache as it is defined, is of a newer release, or is damaged.
+/// The object is not a layer of this cache with this definition, is from a newer release, or is damaged.
 pub fn decode_last(
     cache: CacheId,
     key: &str,
@@ -85,7 +84,7 @@ pub fn decode_last(
     Ok(layer)
 }
 
-/// The object of a distinct value cache's layer.
+/// Encodes a layer of a distinct value cache as an object.
 ///
 /// # Errors
 /// Arrow can't encode the values.
@@ -102,10 +101,10 @@ pub fn encode_distinct(
     header.encode(put_id, values.batch(), values.complete_from())
 }
 
-/// The layer in an object named `key`.
+/// Decodes a layer from the object named `key`.
 ///
 /// # Errors
-/// The object is no layer of this cache as it is defined, is of a newer release, or is damaged.
+/// The object is not a layer of this cache with this definition, is from a newer release, or is damaged.
 pub fn decode_distinct(
     cache: CacheId,
     key: &str,
@@ -134,7 +133,7 @@ pub fn decode_distinct(
     Ok(layer)
 }
 
-/// What an object says of the cache that it is of.
+/// The part of an object that identifies its cache.
 #[derive(Clone, Copy, Debug)]
 struct Header {
     kind: Kind,
@@ -162,7 +161,7 @@ impl Header {
         Ok(FORMAT.encode(put_id, &writer.into_inner()?))
     }
 
-    /// The rows of an object that says the same, and the time from which they are complete.
+    /// Returns the rows of an object with the same header, and the time from which they are complete.
     fn decode(self, key: &str, object: &Bytes) -> Result<(RecordBatch, i64), CacheError> {
         let (_, payload) = FORMAT.decode(key, object)?;
         let cut = || damaged(key, "its header is cut".to_owned());

@@ -1,4 +1,4 @@
-//! The format of layers as objects, and how damage is told.
+//! Tests of the format of layers as objects, and of the detection of damage.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,7 +68,7 @@ fn decoded_distinct(object: &Bytes) -> Result<DistinctValues, CacheError> {
     decode_distinct(CACHE, "k", object, &distinct_shape())
 }
 
-/// An object of rows that need not be those of a layer.
+/// An object of rows that need not be valid rows of a layer.
 fn of_last(rows: &RecordBatch, complete_from: i64) -> Result<Bytes, CacheError> {
     let header = Header {
         kind: Kind::Last,
@@ -88,7 +88,7 @@ fn of_distinct(shape: &DistinctShape, rows: &RecordBatch) -> Result<Bytes, Cache
 }
 
 #[test]
-fn a_layer_comes_back_in_the_shape_that_the_table_has_by_then() {
+fn a_layer_is_decoded_in_the_current_shape_of_the_table() {
     let object = encode_last(CACHE, 1, &last()).unwrap();
     let back = decoded_last(&object).unwrap();
     assert_eq!((back.batch(), back.complete_from()), (last().batch(), 4));
@@ -126,7 +126,7 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
         let shape = LastShape::new(keys, tags(false), schema(false), count, ttl).unwrap();
         decode_last(CACHE, "k", &object, &shape).map(|layer| layer.num_rows())
     };
-    // How long rows count is no matter: a layer says from when on it is complete.
+    // The maximum age of rows does not matter, because a layer has the time from which it is complete.
     assert_eq!(decoded(&["host"], 2).unwrap(), 3);
     for (keys, count) in [
         (&["zone"][..], 2),
@@ -149,7 +149,7 @@ fn the_object_of_another_definition_with_the_id_of_this_one_is_refused() {
 }
 
 #[test]
-fn a_layer_that_was_brought_up_to_date_is_of_the_same_definition() {
+fn an_updated_layer_keeps_its_definition() {
     let shape = last_shape(true);
     let layer = last().fitted(&shape).unwrap();
     let layer = layer.without(&shape, &[], Some(5)).unwrap();
@@ -233,7 +233,7 @@ fn rows_out_of_order_are_refused() {
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_is_found() {
+fn every_flipped_bit_and_every_truncation_is_detected() {
     for object in [
         encode_last(CACHE, 1, &last()).unwrap(),
         encode_distinct(CACHE, 1, &distinct()).unwrap(),
@@ -252,7 +252,7 @@ fn every_flipped_bit_and_every_cut_is_found() {
 }
 
 #[test]
-fn damaged_bytes_are_refused_or_what_was_written() {
+fn damaged_bytes_are_refused_or_decode_to_the_written_rows() {
     let objects = [
         encode_last(CACHE, 1, &last()).unwrap(),
         encode_distinct(CACHE, 1, &distinct()).unwrap(),

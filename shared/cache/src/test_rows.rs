@@ -1,4 +1,4 @@
-//! A table as a plain map, and histories of it, for tests against the definitions.
+//! A model of a table as a plain map, and histories of tables, for tests against the definitions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,12 +40,12 @@ pub(crate) enum Step {
     Delete(Condition),
 }
 
-/// A part of the history in one shape of the table: with the new columns, or without.
+/// A part of the history with one shape of the table: with the new columns, or without.
 #[derive(Clone, Debug)]
 pub(crate) struct Portion {
     pub(crate) steps: Vec<Step>,
     pub(crate) is_wide: bool,
-    /// The earliest time that counts from this portion on.
+    /// The earliest time of rows that count from this portion on.
     pub(crate) from: i64,
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn schema(is_wide: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Rows as a segment has them: columns without any value are absent.
+/// Returns rows as a segment has them, without the columns that have no value.
 pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     let mut columns: Vec<(&str, ArrayRef, ColumnType)> = Vec::new();
     for (at, name) in TAGS.into_iter().enumerate() {
@@ -107,7 +107,7 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-/// What a history leaves.
+/// Returns the points that a history leaves.
 pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
     let mut points = Points::new();
     for step in steps {
@@ -128,7 +128,7 @@ pub(crate) fn points<'a>(steps: impl Iterator<Item = &'a Step>) -> Points {
     points
 }
 
-/// What a history leaves, as a scan of the table gives it: in batches of a few rows, each point once.
+/// Returns the points that a history leaves, as from a scan of the table: in batches of a few rows, each point once.
 pub(crate) fn scan<'a>(
     steps: impl Iterator<Item = &'a Step>,
     is_wide: bool,
@@ -141,7 +141,7 @@ pub(crate) fn scan<'a>(
     let left = survivors(history.collect()).unwrap();
     let all = fold(&tags(is_wide), &schema(is_wide), &left).unwrap();
     let starts = (0..all.num_rows()).step_by(rows_per_batch);
-    // In an order that is not that of the rows.
+    // In an order that differs from that of the rows.
     let mut batches: Vec<_> = starts
         .map(|start| all.slice(start, rows_per_batch.min(all.num_rows() - start)))
         .collect();
@@ -252,7 +252,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Histories in portions: time passes, and the table may get new columns on the way.
+/// Generates histories in portions. Time passes, and the table may get new columns in between.
 pub(crate) fn portions() -> impl Strategy<Value = Vec<Portion>> {
     let portion = (proptest::collection::vec(step(), 0..6), 0..4_i64);
     (proptest::collection::vec(portion, 2..5), 0..5_usize).prop_map(|(portions, wide_from)| {
@@ -273,7 +273,7 @@ pub(crate) fn portions() -> impl Strategy<Value = Vec<Portion>> {
     })
 }
 
-/// The step without columns that the table does not have yet.
+/// Removes the columns from a step that the table does not have yet.
 fn narrowed(mut step: Step, is_wide: bool) -> Step {
     if let (Step::Write(rows), false) = (&mut step, is_wide) {
         for row in rows {
@@ -284,7 +284,7 @@ fn narrowed(mut step: Step, is_wide: bool) -> Step {
     step
 }
 
-/// Passes the values of a set, and perhaps a missing one.
+/// A test that passes the values of a set, and optionally a missing tag.
 #[derive(Clone, Debug)]
 struct Among {
     values: Vec<String>,
@@ -295,7 +295,7 @@ impl TagTest for Among {
     fn test(&self, values: &StringArray) -> Result<BooleanArray, ArrowError> {
         let test = |value: Option<&str>| match value {
             None => Some(self.missing),
-            // An unknown answer says no.
+            // A null result does not pass.
             Some(value) => self
                 .values
                 .iter()
@@ -306,7 +306,7 @@ impl TagTest for Among {
     }
 }
 
-/// A filter, and what it means.
+/// A filter, and the values that pass it.
 #[derive(Clone, Debug)]
 pub(crate) struct TestFilter {
     pub(crate) filter: KeyFilter,
@@ -319,7 +319,7 @@ impl TestFilter {
     }
 }
 
-/// Filters on some of these columns.
+/// Generates filters on some of these columns.
 pub(crate) fn filters(columns: Vec<String>) -> BoxedStrategy<Vec<TestFilter>> {
     if columns.is_empty() {
         return Just(Vec::new()).boxed();

@@ -1,4 +1,4 @@
-//! The rows of a batch that are young enough.
+//! Removal of the rows of a batch that are too old.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use neap_points::times;
 
 use crate::CacheError;
 
-/// The rows that are not older than `from`.
+/// Returns the rows that are not older than `from`.
 pub(crate) fn not_before(
     batch: &RecordBatch,
     from: i64,

@@ -1,10 +1,10 @@
-//! Two sorted dictionaries as one, so that rows of two layers compare by integers.
+//! The union of two sorted dictionaries, with which rows of two layers compare by integers.
 
 use std::cmp::Ordering;
 
 use arrow_array::{Array, StringArray, builder::StringBuilder};
 
-/// The codes of some rows in several columns, all in order.
+/// The codes of some rows in several columns. The dictionaries are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct CodedRows {
     /// By column: the codes of the rows.
@@ -13,7 +13,7 @@ pub(crate) struct CodedRows {
     pub(crate) values: Vec<StringArray>,
 }
 
-/// Gives two sets of rows the same dictionaries; those are the answer.
+/// Recodes two sets of rows to common dictionaries, and returns the dictionaries.
 pub(crate) fn unify(one: &mut CodedRows, other: &mut CodedRows) -> Vec<StringArray> {
     let columns = one.values.iter().zip(&other.values);
     let codes = one.codes.iter_mut().zip(&mut other.codes);
@@ -30,7 +30,7 @@ pub(crate) fn unify(one: &mut CodedRows, other: &mut CodedRows) -> Vec<StringArr
 
 fn recode(codes: &mut [i32], places: &[i32]) {
     for code in codes {
-        // A missing tag stays one.
+        // A missing tag stays missing.
         let place = usize::try_from(*code).ok().and_then(|at| places.get(at));
         if let Some(place) = place {
             *code = *place;

@@ -1,7 +1,7 @@
-//! Who changed what: kept in the very register that was changed, by the very commit.
+//! The audit log: it is kept in the register that an administrative change modifies, and is written by the same commit.
 //!
-//! So an entry costs no request, and is there exactly if the change is. What writes create by the way is no
-//! administrative change.
+//! An entry therefore costs no request, and exists exactly if the change does. Databases, tables and columns that
+//! writes create implicitly are not recorded.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,18 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TokenId, origin};
 
-/// The most entries that a register keeps. Of the token that has the most, the oldest goes first.
+/// Maximum number of entries in a register. The oldest entry of the token with the most entries is evicted first.
 pub const MAX_AUDIT_ENTRIES: usize = 256;
 
-/// The longest text of an entry, in bytes.
+/// Maximum bytes of each text in an entry.
 const MAX_TEXT_BYTES: usize = 128;
 
-/// An administrative change.
+/// A record of an administrative change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// When it was made, by the store's clock.
+    /// When the change was made, by the store's clock.
     pub time: StoreTime,
-    /// The name of the token that allowed it; `None`: no token was asked for.
+    /// The name of the token that authorized it; `None`: no token was required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// The id of that token.
@@ -31,19 +31,19 @@ pub struct AuditEntry {
     /// The address of the client, or `local`; `None`: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The id of the request; `None`: there was none.
+    /// The id of the request, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// What was done, such as `create database`.
+    /// The action, such as `create database`.
     pub action: String,
-    /// The name of what it was done to.
+    /// The name of the changed object.
     pub target: String,
-    /// More about it, for people.
+    /// Details, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// The last changes of a register, the oldest first.
+/// The latest changes of a register, oldest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct AuditLog(Vec<Arc<AuditEntry>>);
@@ -57,7 +57,7 @@ impl AuditLog {
         self.0.iter().map(Arc::as_ref)
     }
 
-    /// Adds what was done now by whoever is at work.
+    /// Adds an entry for an action of the current [`origin`].
     pub(crate) fn add(
         &mut self,
         time: StoreTime,
@@ -83,8 +83,8 @@ impl AuditLog {
         }
     }
 
-    /// Removes the oldest entry of the token that has the most of them: who makes many changes pushes out their
-    /// own traces and not those of others.
+    /// Removes the oldest entry of the token with the most entries, so that a token with many changes evicts its own
+    /// entries and not those of others.
     fn forget_one(&mut self) {
         let mut counts: BTreeMap<Option<TokenId>, usize> = BTreeMap::new();
         for entry in &self.0 {
@@ -98,14 +98,14 @@ impl AuditLog {
         }
     }
 
-    /// The entry by which this log is longer than the one that it was made of.
+    /// Returns the entry that was added to this log since `base`.
     pub(crate) fn added_to(&self, base: &Self) -> Option<Arc<AuditEntry>> {
         let added = self.0.last()?;
         let there = base.0.last().is_some_and(|last| Arc::ptr_eq(last, added));
         (!there).then(|| Arc::clone(added))
     }
 
-    /// About how many bytes of memory the entries take.
+    /// Returns the approximate memory size of the entries, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let texts = |entry: &AuditEntry| {
             let others = [&entry.who, &entry.address, &entry.request_id, &entry.detail];
@@ -119,7 +119,7 @@ impl AuditLog {
     }
 }
 
-/// Tells the log of the process what was committed: of the whole cluster, or of one database.
+/// Logs a committed entry to the process log. `database` is `None` for a change of the root catalog.
 pub(crate) fn tell(entry: Option<Arc<AuditEntry>>, database: Option<DatabaseId>) {
     let Some(entry) = entry else {
         return;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changes_are_in_the_register_that_they_change() {
+    async fn changes_are_recorded_in_the_register_that_they_modify() {
         let stage = Stage::new();
         let catalog = stage.instance();
         let id = origin::scope(origin(), change_everything(&catalog))
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_entry_says_who_and_costs_no_request() {
+    async fn an_entry_names_its_origin_and_costs_no_request() {
         let stage = Stage::new();
         let catalog = stage.instance();
         catalog.root(Duration::ZERO).await.unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_changes_nothing_and_what_writes_create_is_not_noted() {
+    async fn no_ops_and_implicit_creations_are_not_recorded() {
         let stage = Stage::new();
         let catalog = stage.instance();
         let any = Duration::MAX;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_entries_and_long_texts_go() {
+    fn old_entries_are_evicted_and_long_texts_truncated() {
         let mut log = AuditLog::default();
         let long = "é".repeat(MAX_TEXT_BYTES);
         for number in 0..1_000 {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_changes_much_pushes_out_no_traces_but_their_own() {
+    async fn a_token_with_many_changes_evicts_only_its_own_entries() {
         let mut log = AuditLog::default();
         let mut number = 0;
         let mut add = async |token: u64| {

@@ -1,4 +1,4 @@
-//! The database catalogs that an instance holds: bounded in number and bytes, the least used leaves first.
+//! The database catalogs that an instance caches: an LRU cache, bounded in number and in bytes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,13 +7,13 @@ use neap_schema::DatabaseId;
 
 use crate::{DatabaseCatalog, register::CachedRegister};
 
-/// The greatest number of catalogs held.
+/// Maximum number of cached catalogs.
 const MAX_CATALOGS: usize = 1_000;
 
-/// The greatest total of their sizes: room for about a hundred databases of 1,000 columns.
+/// Maximum total bytes of cached catalogs: room for about a hundred databases of 1,000 columns.
 const MAX_BYTES: usize = 64 << 20;
 
-/// A catalog with what it costs to hold it.
+/// A cached catalog, with its last use and its size.
 #[derive(Debug)]
 struct Slot {
     register: Arc<CachedRegister<DatabaseCatalog>>,
@@ -22,7 +22,7 @@ struct Slot {
     size_bytes: usize,
 }
 
-/// Database catalogs by id.
+/// An LRU cache of database catalogs by id.
 #[derive(Debug, Default)]
 pub(crate) struct DatabaseCache {
     slots: BTreeMap<DatabaseId, Slot>,
@@ -31,7 +31,7 @@ pub(crate) struct DatabaseCache {
 }
 
 impl DatabaseCache {
-    /// The register of a database.
+    /// Returns the register of a database.
     pub(crate) fn register(
         &mut self,
         database: DatabaseId,
@@ -55,7 +55,7 @@ impl DatabaseCache {
         register
     }
 
-    /// The registers of all databases.
+    /// Returns the registers of all cached databases.
     pub(crate) fn registers(
         &self,
     ) -> impl Iterator<Item = (DatabaseId, &CachedRegister<DatabaseCatalog>)> {
@@ -63,7 +63,7 @@ impl DatabaseCache {
         slots.map(|(database, slot)| (*database, slot.register.as_ref()))
     }
 
-    /// Takes note of the size of a value that a register now holds.
+    /// Updates the size of a register after its value changed.
     pub(crate) fn note(&mut self, database: DatabaseId, version: u64, value: &DatabaseCatalog) {
         let Some(slot) = self.slots.get_mut(&database) else {
             return;
@@ -78,7 +78,7 @@ impl DatabaseCache {
         self.shrink();
     }
 
-    /// Lets the least used go until the rest fits; the last one used always stays.
+    /// Evicts the least recently used catalogs until the rest fits. The most recently used one always stays.
     fn shrink(&mut self) {
         while self.slots.len() > 1
             && (self.slots.len() > MAX_CATALOGS || self.size_bytes > MAX_BYTES)
@@ -102,7 +102,7 @@ mod tests {
     use crate::{Limits, TableAddition, tests::Stage};
 
     #[tokio::test]
-    async fn number_and_bytes_are_bounded_and_the_least_used_leaves() {
+    async fn number_and_bytes_are_bounded_by_lru_eviction() {
         let stage = Stage::new();
         let mut cache = DatabaseCache::default();
         for id in 0..3_000 {

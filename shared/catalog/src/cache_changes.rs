@@ -1,8 +1,8 @@
-//! Creating and deleting caches: each is one commit to the catalog of the database.
+//! Creates and deletes caches. Each operation is one commit to the catalog of the database.
 //!
-//! The rules for columns and default names, and the words of the errors, are those of InfluxDB 3 Core
-//! (`CreateLastCacheOp`, `CreateDistinctCacheOp`). It lets a column be named twice, which no query could
-//! answer; here that is refused. The ceilings are Neap's own.
+//! The rules for columns and default names and the error messages are those of InfluxDB 3 Core (`CreateLastCacheOp`,
+//! `CreateDistinctCacheOp`). InfluxDB accepts a column that is named twice, which no query could answer; Neap refuses
+//! it. The maximum numbers are Neap's own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,35 +14,35 @@ use crate::{
     ValueColumns,
 };
 
-/// The most caches of a database, those of dropped tables too.
+/// Maximum number of caches in a database, including those of dropped tables.
 pub const MAX_CACHES: usize = 1_000;
-/// The most last value caches of a table, and the most distinct value caches.
+/// Maximum number of caches of each kind for a table.
 pub const MAX_CACHES_PER_TABLE: usize = 32;
-/// The greatest length of a cache's name.
+/// Maximum bytes of the name of a cache.
 pub const MAX_CACHE_NAME_BYTES: usize = 512;
-/// The most rows that a last value cache keeps of a key.
+/// Maximum number of rows that a last value cache keeps for a key.
 pub const MAX_LAST_CACHE_COUNT: u64 = 1_000;
-/// The most columns that a cache names in one list.
+/// Maximum number of columns in one list of a cache definition.
 pub const MAX_CACHE_COLUMNS: usize = 250;
 
-/// A last value cache that is to be created.
+/// The parameters of a last value cache to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLastCache {
     /// The table.
     pub table: String,
     /// The name; `None`: `<table>_<key columns with _ between>_last_cache`.
     pub name: Option<String>,
-    /// The columns of the key: tags, strings, integers and booleans; `None`: the tags as they are now.
+    /// The key columns: tags, strings, integers and booleans; `None`: the present tags.
     pub key_columns: Option<Vec<String>>,
-    /// The other columns that are shown; `None`: all, those that come later too. `time` is always shown.
+    /// The other output columns; `None`: all, including columns added later. `time` is always included.
     pub value_columns: Option<Vec<String>>,
-    /// The number of rows that are kept of each key, from 1 to [`MAX_LAST_CACHE_COUNT`].
+    /// Number of rows kept for each key, from 1 to [`MAX_LAST_CACHE_COUNT`].
     pub count: u64,
-    /// How old a row may be by its own time, in seconds.
+    /// Maximum age of a row by its timestamp, in seconds.
     pub ttl_s: u64,
 }
 
-/// A distinct value cache that is to be created.
+/// The parameters of a distinct value cache to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDistinctCache {
     /// The table.
@@ -51,18 +51,18 @@ pub struct NewDistinctCache {
     pub name: Option<String>,
     /// The columns: tags and strings, at least one.
     pub columns: Vec<String>,
-    /// The most combinations that are kept, at least 1.
+    /// Maximum number of combinations kept, at least 1.
     pub max_cardinality: u64,
-    /// How old a row may be by its own time, in seconds.
+    /// Maximum age of a row by its timestamp, in seconds.
     pub max_age_s: u64,
 }
 
 impl Catalog {
-    /// Creates a last value cache. It shows the rows that its table has already.
+    /// Creates a last value cache. It includes existing rows of its table.
     ///
     /// # Errors
     /// `NoSuchTable`, `AlreadyExists`, `InvalidCache`, `LastCacheKeyType`, `DuplicateColumn`, `EmptyName`,
-    /// `Limit`, and what a commit can end with.
+    /// `Limit`, or an error of the commit.
     pub async fn create_last_cache(
         &self,
         database: DatabaseId,
@@ -77,11 +77,11 @@ impl Catalog {
         .await
     }
 
-    /// Creates a distinct value cache. It shows the values that its table has already.
+    /// Creates a distinct value cache. It includes existing values of its table.
     ///
     /// # Errors
     /// `NoSuchTable`, `AlreadyExists`, `InvalidCache`, `DistinctCacheColumnType`, `DuplicateColumn`,
-    /// `EmptyName`, `Limit`, and what a commit can end with.
+    /// `EmptyName`, `Limit`, or an error of the commit.
     pub async fn create_distinct_cache(
         &self,
         database: DatabaseId,
@@ -99,7 +99,7 @@ impl Catalog {
     /// Deletes a last value cache.
     ///
     /// # Errors
-    /// `NoSuchTable`, `NotFound`, and what a commit can end with.
+    /// `NoSuchTable`, `NotFound`, or an error of the commit.
     pub async fn delete_last_cache(
         &self,
         database: DatabaseId,
@@ -120,7 +120,7 @@ impl Catalog {
     /// Deletes a distinct value cache.
     ///
     /// # Errors
-    /// `NoSuchTable`, `NotFound`, and what a commit can end with.
+    /// `NoSuchTable`, `NotFound`, or an error of the commit.
     pub async fn delete_distinct_cache(
         &self,
         database: DatabaseId,
@@ -138,8 +138,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Commits a change that is judged by a fresh catalog, since the columns and caches that it depends on may
-    /// be the work of another instance a moment ago.
+    /// Commits a change to a freshly read catalog, because another instance may just have changed the columns and
+    /// caches that it depends on.
     async fn change_caches<R>(
         &self,
         database: DatabaseId,
@@ -239,7 +239,7 @@ impl NewLastCache {
     }
 }
 
-/// The columns of an explicit list: `time` is shown anyway, and a column of the key can't be shown twice.
+/// Resolves an explicit list of value columns. Omits `time`, which is always included, and refuses key columns.
 fn values(
     names: &[String],
     keys: &[&Column],
@@ -284,7 +284,7 @@ impl NewDistinctCache {
     }
 }
 
-/// The columns of these names, each once.
+/// Resolves names to columns, and refuses duplicates.
 fn find<'a>(
     names: &[String],
     what: &str,

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   last cache       the newest `count` rows for each combination of values of the key columns
-//!   distinct cache   the combinations of values of some columns that rows of late have
+//!   distinct cache   the combinations of values of some columns in recent rows
 //! ```
 //!
-//! What they hold follows from the rows of their table and the time; a definition says which part of that
-//! is kept ready. It names columns by id, and its own id is not given again in the database, so that contents
-//! are not taken for those of a later namesake. (A catalog that is put back to an older copy does give ids again;
-//! contents say which definition they are of.)
+//! The content of a cache is a function of the rows of its table and the time; a definition says which part is kept
+//! ready. A definition names columns by id. Its own id is not reused in the database, so its content cannot be taken
+//! for that of a later cache with the same name. (Restoring an older copy of a catalog does reuse ids, so the content
+//! also records the definition that it belongs to.)
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,60 +17,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Column, DatabaseCatalog, Table};
 
-/// A last value cache: the newest rows of each key.
+/// The definition of a last value cache, which holds the newest rows of each key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastCache {
-    /// The id, unique in the database for all time, also among distinct value caches.
+    /// The id. No other cache of the database, of either kind, ever has the same id.
     pub id: CacheId,
     /// The name, unique among the last value caches of the table.
     pub name: String,
-    /// The columns whose values make a key, in the order in which they are shown; none: one key for all rows.
+    /// The columns whose values form a key, in output order. Empty: all rows have the same key.
     pub key_columns: Vec<ColumnId>,
-    /// The other columns that are shown.
+    /// The other columns in the output.
     pub value_columns: ValueColumns,
-    /// The number of rows that are kept of each key; at least 1.
+    /// Number of rows kept for each key; at least 1.
     pub count: u64,
-    /// How old a row may be by its own time, in seconds.
+    /// Maximum age of a row by its timestamp, in seconds.
     pub ttl_s: u64,
 }
 
-/// The columns that a last value cache shows beside those of its key. `time` is always the last one.
+/// The output columns of a last value cache besides its key columns. `time` is always the last column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueColumns {
-    /// All columns that are not in the key, those that come later too.
+    /// All columns outside the key, including columns added later.
     AllNonKey,
-    /// These, in this order; without `time`.
+    /// These columns, in this order; without `time`.
     Explicit(Vec<ColumnId>),
 }
 
-/// A distinct value cache: the combinations of values that rows have.
+/// The definition of a distinct value cache, which holds the combinations of values in recent rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistinctCache {
-    /// The id, unique in the database for all time, also among last value caches.
+    /// The id. No other cache of the database, of either kind, ever has the same id.
     pub id: CacheId,
     /// The name, unique among the distinct value caches of the table.
     pub name: String,
-    /// The columns, in the order in which they are shown and sorted by; at least one.
+    /// The columns, in output and sort order; at least one.
     pub columns: Vec<ColumnId>,
-    /// The most combinations that are kept: those that were seen latest.
+    /// Maximum number of combinations kept; the most recently seen ones stay.
     pub max_cardinality: u64,
-    /// How old a row may be by its own time, in seconds.
+    /// Maximum age of a row by its timestamp, in seconds.
     pub max_age_s: u64,
 }
 
 impl LastCache {
-    /// How old a row may be by its own time.
+    /// Returns the maximum age of a row by its timestamp.
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_s)
     }
 
-    /// The names of the key columns, in their order.
+    /// Returns the names of the key columns, in order.
     pub fn key_names(&self, table: &Table) -> Vec<String> {
         names(&self.key_columns, table)
     }
 
-    /// The names of the other columns without `time`: in the order of an explicit list, else sorted.
+    /// Returns the names of the other columns without `time`: in the order of an explicit list, otherwise sorted.
     pub fn value_names(&self, table: &Table) -> Vec<String> {
         match &self.value_columns {
             ValueColumns::Explicit(columns) => names(columns, table),
@@ -85,12 +85,12 @@ impl LastCache {
         }
     }
 
-    /// Whether a key column is a field, so that a later write can move a row to another key.
+    /// Returns whether a key column is a field. A later write can then move a row to another key.
     pub fn is_keyed_by_fields(&self, table: &Table) -> bool {
         has_fields(&self.key_columns, table)
     }
 
-    /// About how many bytes of memory the definition takes.
+    /// Returns the approximate memory size of the definition, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let values = match &self.value_columns {
             ValueColumns::AllNonKey => 0,
@@ -103,28 +103,28 @@ impl LastCache {
 }
 
 impl DistinctCache {
-    /// How old a row may be by its own time.
+    /// Returns the maximum age of a row by its timestamp.
     pub fn max_age(&self) -> Duration {
         Duration::from_secs(self.max_age_s)
     }
 
-    /// The names of the columns, in their order.
+    /// Returns the names of the columns, in order.
     pub fn column_names(&self, table: &Table) -> Vec<String> {
         names(&self.columns, table)
     }
 
-    /// Whether a column is a field, so that a later write can take a combination away from a row.
+    /// Returns whether a column is a field. A later write can then remove a combination from a row.
     pub fn is_keyed_by_fields(&self, table: &Table) -> bool {
         has_fields(&self.columns, table)
     }
 
-    /// About how many bytes of memory the definition takes.
+    /// Returns the approximate memory size of the definition, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.name.len() + self.columns.len() * size_of::<ColumnId>()
     }
 }
 
-/// Columns are never removed, so all of them are there.
+/// Returns the columns with these ids. All of them exist because columns are never removed.
 fn columns<'a>(ids: &'a [ColumnId], table: &'a Table) -> impl Iterator<Item = &'a Column> {
     ids.iter().filter_map(|id| table.column_by_id(*id))
 }
@@ -140,34 +140,34 @@ fn has_fields(ids: &[ColumnId], table: &Table) -> bool {
 }
 
 impl Table {
-    /// The last value caches, in order of creation.
+    /// Returns the last value caches, in order of creation.
     pub fn last_caches(&self) -> &[Arc<LastCache>] {
         &self.last_caches
     }
 
-    /// The distinct value caches, in order of creation.
+    /// Returns the distinct value caches, in order of creation.
     pub fn distinct_caches(&self) -> &[Arc<DistinctCache>] {
         &self.distinct_caches
     }
 
-    /// The last value cache of a name.
+    /// Returns the last value cache with this name.
     pub fn last_cache(&self, name: &str) -> Option<&Arc<LastCache>> {
         self.last_caches.iter().find(|cache| cache.name == name)
     }
 
-    /// The distinct value cache of a name.
+    /// Returns the distinct value cache with this name.
     pub fn distinct_cache(&self, name: &str) -> Option<&Arc<DistinctCache>> {
         self.distinct_caches.iter().find(|cache| cache.name == name)
     }
 }
 
 impl DatabaseCatalog {
-    /// The id that the next cache gets: all that were ever given are smaller.
+    /// Returns the id of the next cache. All ids assigned so far are smaller.
     pub fn next_cache(&self) -> CacheId {
         self.next_cache
     }
 
-    /// The caches of all tables, dropped tables too.
+    /// Returns the ids of the caches of all tables, including dropped tables.
     pub fn cache_ids(&self) -> impl Iterator<Item = CacheId> {
         self.all_tables().flat_map(|table| {
             let last = table.last_caches.iter().map(|cache| cache.id);
@@ -176,7 +176,7 @@ impl DatabaseCatalog {
     }
 }
 
-/// The id of the first cache of a database.
+/// Returns the id of the first cache in a database.
 pub(crate) fn first_id() -> CacheId {
     CacheId::new(1)
 }

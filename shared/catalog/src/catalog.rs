@@ -1,4 +1,4 @@
-//! The catalogs as an instance reads them.
+//! The cached catalogs of an instance.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
@@ -16,10 +16,10 @@ use crate::{
     register::CachedRegister,
 };
 
-/// A `max_age` that any value meets which was ever read.
+/// A `max_age` that accepts any cached value.
 pub const ANY_AGE: Duration = Duration::MAX;
 
-/// The catalogs of a cluster, one for each instance: it holds what it has read, and callers share requests.
+/// The catalogs of a cluster, cached by an instance. Concurrent callers share requests.
 #[derive(Debug)]
 pub struct Catalog {
     pub(crate) bucket: Bucket,
@@ -27,14 +27,14 @@ pub struct Catalog {
     pub(crate) root: CachedRegister<RootCatalog>,
     pub(crate) margins: Margins,
     pub(crate) rules: Option<Rules>,
-    /// Whether no other process is known on the bucket.
+    /// Whether this is the only known process on the bucket.
     pub(crate) is_sole: AtomicBool,
     databases: Mutex<DatabaseCache>,
 }
 
 impl Catalog {
-    /// The catalogs in a bucket. An unused bucket becomes a cluster with these margins when it is first
-    /// read. `rules` replace those that follow from the margins, for simulations.
+    /// Creates the catalogs of a bucket. The first read of an unused bucket creates a cluster with these margins.
+    /// `rules` replace those that follow from the margins, for simulations.
     pub fn new(bucket: Bucket, margins_for_new_cluster: Margins, rules: Option<Rules>) -> Self {
         let recent = rules.map_or(RECENT_PUT_IDS, |rules| rules.recent_put_ids);
         Self {
@@ -48,22 +48,22 @@ impl Catalog {
         }
     }
 
-    /// With ceilings on what may be created.
+    /// Sets limits on the number of databases, tables and columns.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The bucket that the catalogs are in.
+    /// Returns the bucket of the catalogs.
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
     }
 
-    /// The ceilings on what may be created.
+    /// Returns the limits on the number of databases, tables and columns.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The rules of the storage protocol in this cluster.
+    /// Returns the rules of the storage protocol in this cluster.
     pub async fn rules(&self) -> Result<Rules, CatalogError> {
         match self.rules {
             Some(rules) => Ok(rules),
@@ -71,8 +71,9 @@ impl Catalog {
         }
     }
 
-    /// The root catalog, proven current at most `max_age` ago by the store's clock and by this machine's;
-    /// with zero, by a request that begins after this call. Creates the cluster in an unused bucket.
+    /// Returns the root catalog, confirmed current at most `max_age` ago by the store's clock and by this machine's
+    /// clocks. With `max_age` zero, the confirming request begins after this call. Creates the cluster in an unused
+    /// bucket.
     pub async fn root(&self, max_age: Duration) -> Result<Versioned<RootCatalog>, CatalogError> {
         let root = self.root.get(max_age).await?;
         if root.version > 0 {
@@ -95,8 +96,8 @@ impl Catalog {
         self.bucket.world().entropy.next_u128().to_be_bytes()
     }
 
-    /// The catalog of a database, proven current at most `max_age` ago. That of an id which was never
-    /// given is empty.
+    /// Returns the catalog of a database, confirmed current at most `max_age` ago. The catalog of an id that was never
+    /// assigned is empty.
     pub async fn database(
         &self,
         database: DatabaseId,
@@ -107,12 +108,12 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The newest catalog of a database that this instance knows, without a request.
+    /// Returns the newest cached catalog of a database, without a request.
     pub fn known_database(&self, database: DatabaseId) -> Option<Versioned<DatabaseCatalog>> {
         self.register(database).held()
     }
 
-    /// The newest catalogs of databases that this instance knows, without a request.
+    /// Returns the newest cached catalogs of all databases, without a request.
     pub fn known_databases(&self) -> Vec<(DatabaseId, Versioned<DatabaseCatalog>)> {
         let cache = self.cache();
         let known = cache.registers();
@@ -121,8 +122,8 @@ impl Catalog {
             .collect()
     }
 
-    /// The database of a name, unless it is dropped. A name that is missing in the catalog held is looked
-    /// up in the bucket before it counts as missing: another instance may have just created it.
+    /// Returns the database with this name that is not dropped. A name that is missing in the cached catalog is looked
+    /// up in the bucket, because another instance may just have created the database.
     pub async fn database_by_name(
         &self,
         name: &str,
@@ -150,13 +151,13 @@ impl Catalog {
         self.cache().register(database, &self.bucket, recent)
     }
 
-    /// The present time of the store.
+    /// Returns the present time of the store.
     pub(crate) fn now(&self) -> Result<StoreTime, CatalogError> {
         self.bucket.clock().now().ok_or(CatalogError::NoStoreTime)
     }
 }
 
-/// The value and result of a commit whose refusal is an error of the catalog.
+/// Converts the outcome of a commit to its value and result, or to a [`CatalogError`].
 pub(crate) fn settled<T, R>(
     outcome: Commit<T, R, CatalogError>,
 ) -> Result<(Versioned<T>, R), CatalogError> {

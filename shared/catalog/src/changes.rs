@@ -1,4 +1,4 @@
-//! What changes the catalogs: each operation is one commit to one register.
+//! Operations that change the catalogs. Each operation is one commit to one register.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::{
     catalog::settled, validate_database_name,
 };
 
-/// Why something is created: only what is asked for is an administrative change.
+/// Why a database is created: only an explicit creation is recorded in the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Made {
     OnDemand,
     ByTheWay,
 }
 
-/// A retention, for people.
+/// Formats a retention for the audit log.
 fn shown(retention: Option<Duration>) -> String {
     match retention {
         None => "none".to_owned(),
@@ -28,11 +28,11 @@ fn shown(retention: Option<Duration>) -> String {
 impl Catalog {
     /// Creates a database.
     ///
-    /// With a retention it is a second commit, to the catalog of the new database: a crash between the two
-    /// leaves a database that keeps everything, and a caller who was told nothing.
+    /// A retention needs a second commit, to the catalog of the new database. A crash between the two commits leaves a
+    /// database that keeps rows forever; the caller has no answer.
     ///
     /// # Errors
-    /// `InvalidName`, `AlreadyExists`, `Limit`, and what a commit can end with.
+    /// `InvalidName`, `AlreadyExists`, `Limit`, or an error of the commit.
     pub async fn create_database(
         &self,
         name: &str,
@@ -53,10 +53,10 @@ impl Catalog {
         Ok(id)
     }
 
-    /// The database of a name, created if it is missing.
+    /// Returns the database with this name; creates it if it is missing.
     ///
     /// # Errors
-    /// `InvalidName`, `SoftDeleted`, `Limit`, and what a commit can end with.
+    /// `InvalidName`, `SoftDeleted`, `Limit`, or an error of the commit.
     pub async fn get_or_create_database(
         &self,
         name: &str,
@@ -77,7 +77,7 @@ impl Catalog {
         self.add_database(name, there, Made::ByTheWay).await
     }
 
-    /// Adds a database unless `there` has an answer.
+    /// Adds a database unless `there` returns an answer.
     async fn add_database(
         &self,
         name: &str,
@@ -99,11 +99,11 @@ impl Catalog {
         self.change_known_root(known, change).await
     }
 
-    /// Adds the tables and columns that are missing, in one commit, or none if nothing is missing. `known`
-    /// is the catalog that the caller judged by; rivals may have added to it, which is no conflict.
+    /// Adds the missing tables and columns in one commit; commits nothing if none is missing. `known` is the catalog
+    /// that the caller has validated against. Additions by other instances since then are not a conflict.
     ///
     /// # Errors
-    /// `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, and what a commit can end with.
+    /// `TypeConflict`, `ReservedColumn`, `EmptyName`, `Limit`, or an error of the commit.
     pub async fn add(
         &self,
         database: DatabaseId,
@@ -125,8 +125,8 @@ impl Catalog {
     /// Creates a table with these tags, in the order of the series key, and fields.
     ///
     /// # Errors
-    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `EmptyName`, `Limit`, and what a commit can
-    /// end with.
+    /// `AlreadyExists`, `DuplicateColumn`, `ReservedColumn`, `EmptyName`, `Limit`,
+    /// or an error of the commit.
     pub async fn create_table(
         &self,
         database: DatabaseId,
@@ -138,7 +138,7 @@ impl Catalog {
             .await
     }
 
-    /// The same, with how long the table keeps rows; `None`: as long as its database.
+    /// Creates a table with a retention; `None`: the retention of the database applies.
     ///
     /// # Errors
     /// Those of [`create_table`](Self::create_table).
@@ -191,17 +191,18 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Sets how long a table keeps rows, whatever is set for its database; `None`: as long as the database.
+    /// Sets the retention of a table, which overrides that of its database; `None`: the retention of the database
+    /// applies.
     ///
     /// # Errors
-    /// `NotFound`, and what a commit can end with.
+    /// `NotFound`, or an error of the commit.
     pub async fn set_table_retention(
         &self,
         database: DatabaseId,
         table: TableId,
         retention: Option<Duration>,
     ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
-        // As for the database, below.
+        // A fresh catalog, for the same reason as in `set_retention`.
         let known = self.database(database, Duration::ZERO).await?;
         let change = |catalog: &mut DatabaseCatalog| {
             let changed = catalog.set_table_retention(table, retention)?;
@@ -219,13 +220,13 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Sets how long a database keeps rows; `None`: for ever.
+    /// Sets the retention of a database; `None`: rows are kept forever.
     pub async fn set_retention(
         &self,
         database: DatabaseId,
         retention: Option<Duration>,
     ) -> Result<Versioned<DatabaseCatalog>, CatalogError> {
-        // Setting a value must win over what others set before it, so it is judged by a fresh one.
+        // The new value must override earlier changes by other instances, so it is compared with a fresh catalog.
         let known = self.database(database, Duration::ZERO).await?;
         let root = self.root(ANY_AGE).await?;
         let name = root
@@ -245,11 +246,11 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Notes that an operator has set a damaged object aside, with the rows that are lost. The catalog itself stays
-    /// as it is.
+    /// Records in the audit log that an operator has quarantined a damaged object, with the rows that are lost. The
+    /// rest of the catalog does not change.
     ///
     /// # Errors
-    /// What a commit can end with.
+    /// An error of the commit.
     pub async fn note_quarantine(
         &self,
         database: DatabaseId,
@@ -265,7 +266,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Sets how the writes of a database are ordered. Returns when every instance orders them so.
+    /// Sets the write order of a database. Returns after every instance uses it.
     pub async fn set_write_order(
         &self,
         database: DatabaseId,
@@ -288,7 +289,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Commits a change to a database catalog; the closure says whether it changed anything.
+    /// Commits a change to a database catalog. The closure returns whether it changed anything.
     pub(crate) async fn change<R>(
         &self,
         database: DatabaseId,
@@ -313,7 +314,7 @@ impl Catalog {
         Ok((catalog, result))
     }
 
-    /// The number of tables in other databases, if a limit makes it matter.
+    /// Returns the number of tables in other databases, or 0 if no limit needs it.
     pub(crate) async fn tables_elsewhere(
         &self,
         database: DatabaseId,

@@ -1,14 +1,14 @@
-//! A database as a copy of another one's catalog, for a restore.
+//! Copies the catalog of a database into a new database, for a restore.
 //!
 //! ```text
 //!   restore                                     store
-//!     |-- root catalog: a hidden database --------> |   crash after: it goes like a dropped one
+//!     |-- root catalog: a hidden database --------> |   crash after: it is removed like a dropped database
 //!     |-- its catalog: that of the source --------> |   the same
-//!     |-- pin, manifest (others do that) ---------> |   the same
-//!     |-- root catalog: undelete it --------------> |   it has its name, and all of its data
+//!     |-- pin, manifest (by other modules) -------> |   the same
+//!     |-- root catalog: undelete it --------------> |   it has its name and all of its data
 //! ```
 //!
-//! Nobody can write to it or query it before it is whole.
+//! The copy accepts no writes and no queries until it is complete.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,36 +20,37 @@ use crate::{
     catalog::settled, validate_database_name,
 };
 
-/// How long a copy may take until it is published.
+/// Maximum time from the creation of a copy to its publication.
 const HIDDEN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a copy of a database takes over.
+/// Options of a database copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// The copy shows the source as of this time: tables that were dropped later are there.
+    /// The copy has the state of the source as of this time, including tables that were dropped later.
     pub as_of: Option<StoreTime>,
-    /// The copy keeps rows as long as the source does, and not for ever. What is wanted back may be older.
+    /// The copy has the retention of the source. Otherwise it keeps rows forever, because the restored rows may be
+    /// older than the retention.
     pub keep_retention: bool,
 }
 
-/// A copy that is not published yet.
+/// An unpublished copy of a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseCopy {
-    /// Its id.
+    /// The id.
     pub id: DatabaseId,
-    /// The name that it has until it is published; also if it can't be.
+    /// The name of the copy until it is published.
     pub hidden_name: String,
-    /// Its catalog.
+    /// The catalog of the copy.
     pub catalog: Versioned<DatabaseCatalog>,
 }
 
 impl Catalog {
-    /// Creates a database with the tables of `source`, which may be a dropped one. It is hidden until
-    /// [`publish_copy`](Self::publish_copy), and goes if that never happens.
+    /// Creates a database with the tables of `source`, which may be dropped. The copy is hidden until
+    /// [`publish_copy`](Self::publish_copy), and is removed if that does not happen.
     ///
     /// # Errors
-    /// `InvalidName`, `NotFound` when there is no such source, `AlreadyExists`, `Limit`, and what a commit
-    /// can end with.
+    /// `InvalidName`, `NotFound` when there is no such source, `AlreadyExists`, `Limit`,
+    /// or an error of the commit.
     pub async fn create_copy(
         &self,
         source: DatabaseId,
@@ -95,11 +96,11 @@ impl Catalog {
         })
     }
 
-    /// Gives a copy that is whole the name that it was created for, and shows it.
+    /// Publishes a complete copy under the name that it was created for.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name was taken meanwhile: the copy can still be undeleted under another one.
-    /// `Purged` after a day, `NotFound`, `Limit`, and what a commit can end with.
+    /// `AlreadyExists` when the name is taken in the meantime: the copy can still be undeleted under another name.
+    /// `Purged` after a day, `NotFound`, `Limit`, or an error of the commit.
     pub async fn publish_copy(&self, copy: DatabaseId) -> Result<String, CatalogError> {
         let name = self
             .change_root(|root| {
@@ -115,11 +116,11 @@ impl Catalog {
 }
 
 impl DatabaseCatalog {
-    /// The catalog of a copy.
+    /// Returns the catalog of a copy.
     fn copied(&self, options: CopyOptions, now: StoreTime) -> Result<Self, CatalogError> {
         let mut copy = self.clone();
         copy.audit = AuditLog::default();
-        // Their plugins would do everything twice, and requests would not know which one is meant.
+        // Plugins would run twice, and request paths would be ambiguous.
         copy.disable_all_triggers();
         if !options.keep_retention {
             copy.set_retention(None);
@@ -128,7 +129,7 @@ impl DatabaseCatalog {
             if !options.keep_retention {
                 table.set_retention(None);
             }
-            // The copy has the data of the time before.
+            // The copy has the data from before the removal.
             if let Some(deletion) = table.deletion_mut() {
                 deletion.purge = Purge::Waiting;
                 deletion.purged_at = None;
@@ -145,7 +146,7 @@ impl DatabaseCatalog {
         Ok(copy)
     }
 
-    /// Takes back the drop of a table that had `name` at some time, the oldest of that name first.
+    /// Undeletes a table that had `name` at the time of the copy. Called in order of age for tables of the same name.
     fn restore_as_of(
         &mut self,
         id: TableId,
@@ -154,7 +155,7 @@ impl DatabaseCatalog {
     ) -> Result<(), CatalogError> {
         let holder = self.table(name).map(|table| table.id());
         if holder.is_some_and(|holder| holder > id) {
-            // It was created after the drop, so it was not there at the time.
+            // The holder was created after the drop, so it did not exist at that time.
             self.delete_table(name, now, HardDelete::DEFAULT)?;
         }
         let mut name = name.to_owned();
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_as_of_a_time_has_the_tables_that_were_dropped_since() {
+    fn a_copy_as_of_a_time_has_the_tables_dropped_since_then() {
         let mut catalog = DatabaseCatalog::default();
         for name in ["kept", "early", "late", "replaced"] {
             add(&mut catalog, name);
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_drops_of_a_name_the_first_gets_it_and_the_other_loses_nothing() {
+    fn of_two_dropped_tables_of_a_name_the_first_gets_it_back() {
         let mut catalog = DatabaseCatalog::default();
         for time in [20, 30] {
             add(&mut catalog, "t");
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_keeps_everything_unless_it_is_told_otherwise() {
+    fn a_copy_has_no_retention_by_default() {
         let mut catalog = DatabaseCatalog::default();
         add(&mut catalog, "t");
         let (id, day) = (TableId::new(1), Duration::from_secs(86_400));

@@ -1,4 +1,4 @@
-//! A database catalog: the tables of a database, and how long it keeps data.
+//! The database catalog: the tables of a database and its retention.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
     root, trigger_changes,
 };
 
-/// Columns that a write needs in a table.
+/// The columns that a write needs in a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableAddition {
     /// The table, created if it is missing.
     pub table: String,
-    /// The columns without `time`, added in this order where they are missing.
+    /// The columns without `time`. Missing ones are added in this order.
     pub columns: Vec<(String, ColumnType)>,
 }
 
@@ -35,7 +35,7 @@ pub struct DatabaseCatalog {
     retention_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default_order")]
     write_order: WriteOrder,
-    /// The id of the next cache. Absent in a database that never had one.
+    /// The id of the next cache. Absent if the database never had a cache.
     #[serde(
         default = "caches::first_id",
         skip_serializing_if = "caches::is_first_id"
@@ -45,7 +45,7 @@ pub struct DatabaseCatalog {
     pub(crate) file_index: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) triggers: BTreeMap<TriggerId, Arc<Trigger>>,
-    /// The id of the next trigger. Absent in a database that never had one.
+    /// The id of the next trigger. Absent if the database never had a trigger.
     #[serde(
         default = "trigger_changes::first_id",
         skip_serializing_if = "trigger_changes::is_first_id"
@@ -61,8 +61,8 @@ impl RegisterValue for DatabaseCatalog {
     const FORMAT: Format = Format {
         magic: *b"NDCT",
         kind: "database catalog",
-        // A release would lose what it does not know. 2: tables have a retention of their own. 3: caches. 4: audit,
-        // file indexes. 5: triggers. 6: the order of writes.
+        // The version increases with each new field, because an older release would lose fields that it does not know.
+        // 2: retention of tables. 3: caches. 4: audit, file indexes. 5: triggers. 6: the write order.
         version: 6,
     };
 }
@@ -85,12 +85,12 @@ impl Default for DatabaseCatalog {
 }
 
 impl DatabaseCatalog {
-    /// The last administrative changes of this register, the oldest first.
+    /// Returns the latest administrative changes of this register, oldest first.
     pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
         self.audit.entries()
     }
 
-    /// Takes down an administrative change, to be committed with it.
+    /// Adds an entry to the audit log, to be committed with the change that it describes.
     pub(crate) fn note(
         &mut self,
         now: StoreTime,
@@ -101,41 +101,41 @@ impl DatabaseCatalog {
         self.audit.add(now, action, target, detail);
     }
 
-    /// How long rows of a table are kept: what is set for the table goes before what is set for the
-    /// database. `None`: for ever, or there is no such table.
+    /// Returns the retention of a table: its own, otherwise that of the database. `None`: rows are kept forever, or the
+    /// table does not exist.
     pub fn retention_of(&self, table: TableId) -> Option<Duration> {
         let table = self.tables.get(&table)?;
         table.retention().or(self.retention())
     }
 
-    /// The time before which rows of a table have expired at a time of the store, in nanoseconds since the Unix
-    /// epoch; `None`: they never do.
+    /// Returns the time before which rows of a table have expired at a time of the store, in nanoseconds since the Unix
+    /// epoch; `None`: rows never expire.
     pub fn cutoff_of(&self, table: TableId, now: StoreTime) -> Option<i64> {
         let retention = self.retention_of(table)?;
         Some(now.nanos_before(retention))
     }
 
-    /// How long rows are kept where nothing is set for their table; `None`: for ever.
+    /// Returns the retention of tables without their own; `None`: rows are kept forever.
     pub fn retention(&self) -> Option<Duration> {
         self.retention_ns.map(Duration::from_nanos)
     }
 
-    /// How writes are ordered that don't ask for an order of their own.
+    /// Returns the write order of requests that do not specify one.
     pub fn write_order(&self) -> WriteOrder {
         self.write_order
     }
 
-    /// Sets how writes are ordered; whether that is a change.
+    /// Sets the write order. Returns whether this changes the catalog.
     pub(crate) fn set_write_order(&mut self, order: WriteOrder) -> bool {
         std::mem::replace(&mut self.write_order, order) != order
     }
 
-    /// The table of an id, a dropped one too.
+    /// Returns the table with this id, also if it is dropped.
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<Table>> {
         self.tables.get(&id)
     }
 
-    /// The table of a name, unless it is dropped.
+    /// Returns the table with this name that is not dropped.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         let id = self.live.get(name, || {
             self.tables().map(|table| (table.name(), table.id()))
@@ -143,18 +143,18 @@ impl DatabaseCatalog {
         self.tables.get(&id)
     }
 
-    /// The tables that are not dropped, by id.
+    /// Returns the tables that are not dropped, by id.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.all_tables().filter(|table| table.deletion().is_none())
     }
 
-    /// All tables, the dropped ones too, by id.
+    /// Returns all tables by id, including dropped ones.
     pub fn all_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()
     }
 
-    /// The dropped tables whose data is to be removed at this time of the store, or whose removal is to be
-    /// finished, by id. See [`Catalog::begin_table_purge`](crate::Catalog::begin_table_purge).
+    /// Returns the dropped tables whose removal should start or continue at this time of the store, by id.
+    /// See [`Catalog::begin_table_purge`](crate::Catalog::begin_table_purge).
     pub fn due_tables(&self, now: StoreTime) -> impl Iterator<Item = TableId> {
         let due = self.all_tables().filter(move |table| {
             let deletion = table.deletion();
@@ -163,7 +163,8 @@ impl DatabaseCatalog {
         due.map(|table| table.id())
     }
 
-    /// Adds what is missing; whether anything was. `elsewhere` is the number of tables in other databases.
+    /// Adds missing tables and columns. Returns whether any was missing. `elsewhere` is the number of tables in other
+    /// databases.
     pub(crate) fn add(
         &mut self,
         additions: &[TableAddition],
@@ -190,7 +191,7 @@ impl DatabaseCatalog {
         Ok(changed)
     }
 
-    /// Adds a table with nothing but `time`.
+    /// Adds a table with the single column `time`.
     pub(crate) fn add_table(
         &mut self,
         name: &str,
@@ -219,7 +220,7 @@ impl DatabaseCatalog {
         Ok(())
     }
 
-    /// Drops a table, or sets another time for the data of one that is dropped.
+    /// Drops a table, or changes the deletion time of a dropped one.
     pub(crate) fn delete_table(
         &mut self,
         name: &str,
@@ -243,7 +244,7 @@ impl DatabaseCatalog {
         Ok(id)
     }
 
-    /// Takes the drop of a table back, under another name if one is given; the name that it has then.
+    /// Undeletes a table, under another name if one is given. Returns its id and name.
     pub(crate) fn undelete_table(
         &mut self,
         dropped: &str,
@@ -274,7 +275,7 @@ impl DatabaseCatalog {
         Ok((id, name))
     }
 
-    /// Takes a drop back, whatever speaks against it.
+    /// Undeletes a table without any checks.
     pub(crate) fn restore_table(&mut self, id: TableId, name: String) {
         if let Some(table) = self.tables.get_mut(&id) {
             Arc::make_mut(table).undelete(name);
@@ -282,10 +283,10 @@ impl DatabaseCatalog {
         self.live.reset();
     }
 
-    /// Notes how far the removal of the data of dropped tables has come; whether that is a change.
+    /// Records the progress of the removal of dropped tables. Returns whether this changes the catalog.
     ///
     /// # Errors
-    /// `NotFound`: there is no such table, or it is not dropped, or its data is not to be removed yet.
+    /// `NotFound`: a table does not exist, is not dropped, or is not due for removal yet.
     pub(crate) fn note_purge(
         &mut self,
         tables: &[TableId],
@@ -304,8 +305,8 @@ impl DatabaseCatalog {
         Ok(changed)
     }
 
-    /// Removes the entries of those of the tables that are obsolete; whether that is a change. Their ids are not
-    /// given again.
+    /// Removes the entries of the obsolete ones among these tables. Returns whether this changes the catalog. Their ids
+    /// are not reused.
     pub(crate) fn remove_obsolete(&mut self, tables: &[TableId], now: StoreTime) -> bool {
         let before = self.tables.len();
         self.tables.retain(|id, table| {
@@ -316,7 +317,7 @@ impl DatabaseCatalog {
         self.tables.len() < before
     }
 
-    /// Sets how long rows of a table are kept, whatever is set for the database; whether that is a change.
+    /// Sets the retention of a table, which overrides that of the database. Returns whether this changes the catalog.
     pub(crate) fn set_table_retention(
         &mut self,
         table: TableId,
@@ -330,13 +331,13 @@ impl DatabaseCatalog {
         Ok(Arc::make_mut(found).set_retention(nanos(retention)))
     }
 
-    /// Sets how long rows are kept; whether that is a change.
+    /// Sets the retention of the database. Returns whether this changes the catalog.
     pub(crate) fn set_retention(&mut self, retention: Option<Duration>) -> bool {
         let nanos = nanos(retention);
         std::mem::replace(&mut self.retention_ns, nanos) != nanos
     }
 
-    /// About how many bytes of memory the catalog takes.
+    /// Returns the approximate memory size of the catalog, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let tables = self.tables.values().map(|table| table.size_bytes());
         let triggers = self.triggers.values().map(|trigger| trigger.size_bytes());
@@ -349,7 +350,7 @@ fn is_default_order(order: &WriteOrder) -> bool {
     *order == WriteOrder::default()
 }
 
-/// The longest retention is 584 years.
+/// Converts a retention to nanoseconds; at most 584 years.
 fn nanos(retention: Option<Duration>) -> Option<u64> {
     retention.map(|retention| u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn format_of_a_table_with_a_retention_and_of_one_that_is_being_removed() {
+    fn format_of_tables_with_a_retention_and_with_a_begun_removal() {
         let mut catalog = catalog();
         let (cpu, old) = (TableId::new(1), TableId::new(2));
         let hour = Duration::from_secs(3600);
@@ -487,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn retention_of_a_table_goes_before_that_of_its_database() {
+    fn retention_of_a_table_overrides_that_of_its_database() {
         let mut catalog = catalog();
         let table = TableId::new(1);
         let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -504,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_table_comes_back_under_its_name_or_a_new_one() {
+    fn a_table_is_undeleted_under_its_name_or_a_new_one() {
         let limits = Limits::default();
         let now = StoreTime::from_micros(1_757_510_800_000_000);
         let undelete = |catalog: &mut DatabaseCatalog, dropped: &str, name: Option<&str>| {
@@ -527,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_the_first_release_dropped_gets_its_name_back() {
+    fn a_table_dropped_by_the_first_release_is_undeleted_under_its_name() {
         let old = r#"{"next_table":2,"tables":{"1":{"id":1,"name":"cpu-20250910T132505","columns":[],"next_column":1,
             "deletion":{"deleted_at":1757510705000000}}}}"#;
         let mut catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
@@ -537,14 +538,14 @@ mod tests {
     }
 
     #[test]
-    fn adding_what_is_there_changes_nothing() {
+    fn adding_existing_columns_changes_nothing() {
         let mut catalog = catalog();
         let known = [addition("cpu", &[("usage", ColumnType::Float)])];
         assert!(!catalog.add(&known, 0, &Limits::default()).unwrap());
     }
 
     #[test]
-    fn ids_of_dropped_tables_are_not_given_again() {
+    fn ids_of_dropped_tables_are_not_reused() {
         let mut catalog = catalog();
         assert!(catalog.table("old").is_none());
         catalog
@@ -556,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_speak_in_the_words_of_influxdb() {
+    fn limit_errors_match_influxdb() {
         let error = |limits: Limits, columns: &[(&str, ColumnType)], elsewhere| {
             let mut catalog = catalog();
             let added = catalog.add(&[addition("new", columns)], elsewhere, &limits);

@@ -1,4 +1,4 @@
-//! Dropping databases and tables: hidden and renamed at once, their data gone later.
+//! The drop of databases and tables: they are hidden and renamed immediately; their data is deleted later.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -8,34 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::CatalogError;
 
-/// That a database or table is dropped.
+/// The state of a dropped database or table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// When it was dropped, by the store's clock.
     pub deleted_at: StoreTime,
-    /// From when on its data may be deleted; `None`: never.
+    /// When its data may be deleted; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard_delete_at: Option<StoreTime>,
-    /// How far the removal of its data has come.
+    /// The progress of the removal of its data.
     #[serde(default, skip_serializing_if = "Purge::has_not_begun")]
     pub purge: Purge,
-    /// When the removal of its data was finished, by the store's clock. Earlier releases did not write it down.
+    /// When the removal of its data was finished, by the store's clock. Earlier releases did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<StoreTime>,
 }
 
-/// How far the removal of the data of something dropped has come.
+/// The progress of removing the data of a dropped database or table.
 ///
-/// It is said before the first row goes, so that what has begun to lose rows can't be undeleted.
+/// `Begun` is committed before the first row is removed, so that a partly removed database or table cannot be
+/// undeleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purge {
-    /// Everything is still there.
+    /// No data is removed yet.
     #[default]
     Waiting,
-    /// Rows may be gone.
+    /// Some rows may be removed.
     Begun,
-    /// No row is left: there is nothing more to do.
+    /// All data is removed.
     Done,
 }
 
@@ -46,52 +47,52 @@ impl Purge {
     }
 }
 
-/// Between the end of the time in which something can be undeleted and the removal of its data: longer than
-/// any commit that undeletes it takes, and than clocks of one store's hosts differ.
+/// Delay between the last moment of an undeletion and the removal of data: longer than the commit of an undeletion
+/// takes, and longer than the clocks of one store's hosts differ.
 const PURGE_DELAY: Duration = Duration::from_secs(60);
 
-/// For how long a catalog keeps the entry of something whose data was removed: longer than a request that was
-/// under way then takes to reach the store.
+/// How long a catalog keeps the entry of a purged database or table: longer than a request that was in flight during
+/// the purge takes to reach the store.
 const PURGED_ENTRY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Deletion {
-    /// Whether its data was removed so long ago that the entry can leave the catalog.
+    /// Returns whether its data was removed long enough ago for the entry to leave the catalog.
     pub fn is_obsolete(&self, now: StoreTime) -> bool {
         let purged = self.purged_at.or(self.hard_delete_at);
         self.purge == Purge::Done && purged.is_some_and(|at| now.since(at) >= PURGED_ENTRY_AGE)
     }
 
-    /// Whether the data is to be removed, or its removal to be finished, at this time of the store.
+    /// Returns whether the removal of its data should start or continue at this time of the store.
     pub fn is_due(&self, now: StoreTime) -> bool {
         let begins = self.hard_delete_at.map(|at| at.plus(PURGE_DELAY));
         self.purge != Purge::Done && begins.is_some_and(|begins| begins <= now)
     }
 
-    /// Whether everything is there still, and will be until an undeletion is committed.
+    /// Returns whether all data is present, and stays present until an undeletion is committed.
     pub(crate) fn can_be_undone(&self, now: StoreTime) -> bool {
         self.purge == Purge::Waiting && self.hard_delete_at.is_none_or(|at| now <= at)
     }
 }
 
-/// When the data of what is dropped may go.
+/// When the data of a dropped database or table may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HardDelete {
-    /// Some time after the drop.
+    /// This long after the drop.
     After(Duration),
-    /// At a time; a past one means at once.
+    /// At this time; a past time means immediately.
     At(StoreTime),
     /// Never.
     Never,
 }
 
 impl HardDelete {
-    /// The delay of InfluxDB 3 (`--hard-delete-default-duration`): 72 hours.
+    /// The default delay of InfluxDB 3 (`--hard-delete-default-duration`): 72 hours.
     pub const DEFAULT: Self = Self::After(Duration::from_secs(72 * 60 * 60));
 
     /// As soon as possible.
     pub const NOW: Self = Self::After(Duration::ZERO);
 
-    /// The time at which this allows the deletion, for something that is dropped at `now`.
+    /// Returns the time of the deletion for a database or table that is dropped at `now`; `None`: never.
     pub(crate) fn time(self, now: StoreTime) -> Option<StoreTime> {
         match self {
             Self::After(delay) => Some(now.plus(delay)),
@@ -101,19 +102,19 @@ impl HardDelete {
     }
 }
 
-/// The name that something has after it was dropped, `<name>-YYYYMMDDTHHMMSS` as in InfluxDB 3.
+/// Returns the name of a database or table after its drop: `<name>-YYYYMMDDTHHMMSS`, as in InfluxDB 3.
 pub(crate) fn deleted_name(name: &str, now: StoreTime) -> String {
     let time = DateTime::from_timestamp_micros(now.micros()).unwrap_or_default();
     format!("{name}-{}", time.format("%Y%m%dT%H%M%S"))
 }
 
-/// The name that something dropped had before: what it remembers, or for one that was dropped by the first
-/// release, its name without the time.
+/// Returns the name that a dropped database or table had before: the recorded name, or, if it was dropped by the first
+/// release, which did not record it, its present name without the time.
 pub(crate) fn original_name<'a>(remembered: Option<&'a str>, name: &'a str) -> &'a str {
     remembered.unwrap_or_else(|| without_time(name).unwrap_or(name))
 }
 
-/// The `<name>` of `<name>-YYYYMMDDTHHMMSS`.
+/// Returns the `<name>` of `<name>-YYYYMMDDTHHMMSS`.
 fn without_time(name: &str) -> Option<&str> {
     let (before, time) = name.rsplit_once('-')?;
     let (date, time) = time.split_once('T')?;
@@ -122,7 +123,7 @@ fn without_time(name: &str) -> Option<&str> {
     (digits(date, 8) && digits(time, 6) && !before.is_empty()).then_some(before)
 }
 
-/// Something dropped, as it is looked for.
+/// A dropped database or table, as a candidate for an undeletion.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropped<'a, I> {
     pub(crate) id: I,
@@ -131,11 +132,11 @@ pub(crate) struct Dropped<'a, I> {
     pub(crate) deletion: Deletion,
 }
 
-/// Finds what somebody wants back: by the name that it has since it was dropped, or by the one that it had
-/// before, if nothing else that is still there had it too.
+/// Finds the dropped database or table to undelete: by its present name, or by its original name if no other candidate
+/// that can still be undeleted had it.
 ///
 /// # Errors
-/// `NotFound`, `Ambiguous`, and `Purged` when its data is gone or may be going.
+/// `NotFound`, `Ambiguous`, and `Purged` when its data is removed or being removed.
 pub(crate) fn find_dropped<'a, I: Copy + Ord>(
     dropped: impl Iterator<Item = Dropped<'a, I>>,
     name: &str,
@@ -144,7 +145,7 @@ pub(crate) fn find_dropped<'a, I: Copy + Ord>(
     let mut known: Vec<_> = dropped
         .filter(|dropped| dropped.name == name || dropped.original_name == name)
         .collect();
-    // What has this name now comes first, then what can still be had; of equals the latest.
+    // Candidates whose present name matches come first, then those that can be undeleted; of equal ones the latest.
     let rank = |dropped: &Dropped<'_, I>| {
         (
             dropped.name == name,
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_before_a_drop_is_what_is_left_without_the_time() {
+    fn the_original_name_is_the_dropped_name_without_the_time() {
         for (name, before) in [
             ("db/rp-20250910T132505", "db/rp"),
             ("a-b-20250910T132505", "a-b"),
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_removed_a_while_after_it_can_no_longer_be_had_back() {
+    fn data_is_due_for_removal_some_time_after_the_last_undeletion() {
         let at = |seconds: i64| StoreTime::from_micros(seconds * 1_000_000);
         let mut deletion = Deletion {
             deleted_at: at(0),

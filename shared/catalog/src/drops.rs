@@ -1,4 +1,4 @@
-//! Dropping databases and tables, taking that back, and removing their data.
+//! Drops and undeletes databases and tables, and records the removal of their data.
 //!
 //! ```text
 //!   drop: hidden and renamed            undelete: until hard_delete_at
@@ -8,10 +8,10 @@
 //!                                                      |-- finish purge: a commit to the catalog
 //! ```
 //!
-//! A drop, and what takes one back, is answered when no instance acts on a catalog of before it ([`crate::settling`]).
+//! A drop or an undeletion is answered when no instance uses a catalog from before it ([`crate::settling`]).
 //!
-//! A job that crashes in between is begun again: what is due stays due until it is finished. From its first
-//! commit on an undeletion fails, also that of an instance which was frozen since it looked at the clock.
+//! If the job crashes in between, the next job starts again, because dropped data stays due until its removal is
+//! finished. After the first commit an undeletion fails, also from an instance that paused after it checked the time.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use crate::{
 };
 
 impl Catalog {
-    /// Drops a database: renames and hides it. A dropped one, named by its new name, gets another time.
+    /// Drops a database: renames and hides it. A dropped database, given by its new name, gets another deletion time.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
+    /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
     pub async fn delete_database(
         &self,
         name: &str,
@@ -37,8 +37,8 @@ impl Catalog {
         self.delete_database_if(name, hard_delete, |_| true).await
     }
 
-    /// The same, if it is allowed for the very database that the commit drops; `None`: for one that does not
-    /// exist.
+    /// Drops a database like [`delete_database`](Self::delete_database), if `allowed` accepts the database that the
+    /// commit drops. `allowed` receives `None` for a database that does not exist.
     ///
     /// # Errors
     /// `Forbidden`, and those of [`delete_database`](Self::delete_database).
@@ -70,10 +70,11 @@ impl Catalog {
         }
     }
 
-    /// Waits if a database that is missing was dropped a moment ago. For a drop that finds none and counts as done.
+    /// Waits for the settling time if the missing database was dropped recently. For callers that treat a drop of a
+    /// missing database as done.
     ///
     /// # Errors
-    /// The catalog can't be read.
+    /// The catalog cannot be read.
     pub async fn settle_missing_database(&self, name: &str) -> Result<(), CatalogError> {
         let root = self.root(Duration::ZERO).await?.value;
         let known = root.databases().values();
@@ -82,10 +83,10 @@ impl Catalog {
         Ok(())
     }
 
-    /// Drops a table: renames and hides it. A dropped one, named by its new name, gets another time.
+    /// Drops a table: renames and hides it. A dropped table, given by its new name, gets another deletion time.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyDeleted`, and what a commit can end with.
+    /// `NotFound`, `AlreadyDeleted`, or an error of the commit.
     pub async fn delete_table(
         &self,
         database: DatabaseId,
@@ -93,7 +94,7 @@ impl Catalog {
         hard_delete: HardDelete,
     ) -> Result<TableId, CatalogError> {
         let known = self.database(database, ANY_AGE).await?;
-        // Versions as of a write that was acknowledged before have the table.
+        // Versions as of an earlier acknowledged write must have the table.
         let now = self.time_after_writes(database).await?;
         let change = |catalog: &mut DatabaseCatalog| {
             let id = catalog.delete_table(name, now, hard_delete)?;
@@ -116,13 +117,12 @@ impl Catalog {
         }
     }
 
-    /// Takes back the drop of a database. It is named by the name that it has since then, or by the one that
-    /// it had before if no other dropped one had it. It gets the name that it had before, or `name`.
-    /// Returns its id and the name that it has now.
+    /// Undeletes a database, given by its present name, or by its original name if no other dropped database had it. It
+    /// is renamed to `name`, otherwise to its original name. Returns its id and name.
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when the name is another's, `InvalidName`,
-    /// `Limit`, and what a commit can end with.
+    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another database has the name, `InvalidName`, `Limit`,
+    /// or an error of the commit.
     pub async fn undelete_database(
         &self,
         dropped: &str,
@@ -131,9 +131,10 @@ impl Catalog {
         self.undelete_database_if(dropped, name, |_, _| true).await
     }
 
-    /// The same, if it is allowed to delete the very database that the commit brings back; `None`: one that does
-    /// not exist. Another name than it had is one that may be meant for others: it takes what the creation of a
-    /// database takes.
+    /// Undeletes a database like [`undelete_database`](Self::undelete_database), if `allowed` permits the caller to
+    /// delete the database that the commit undeletes. `allowed` receives `None` for a database that does not exist.
+    /// Another name than the original one also requires the permission to create databases, because that name may be
+    /// meant for others.
     ///
     /// # Errors
     /// `Forbidden`, and those of [`undelete_database`](Self::undelete_database).
@@ -171,11 +172,11 @@ impl Catalog {
         Ok(undeleted)
     }
 
-    /// Takes back the drop of a table, named as by [`undelete_database`](Self::undelete_database).
+    /// Undeletes a table, given by a name as in [`undelete_database`](Self::undelete_database).
     ///
     /// # Errors
-    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when the name is another's, `EmptyName`, `Limit`,
-    /// and what a commit can end with.
+    /// `NotFound`, `Ambiguous`, `Purged`, `AlreadyExists` when another table has the name, `EmptyName`, `Limit`, or an
+    /// error of the commit.
     pub async fn undelete_table(
         &self,
         database: DatabaseId,
@@ -197,18 +198,18 @@ impl Catalog {
         Ok(undeleted)
     }
 
-    /// Says that the data of a dropped database is being removed: before the first of it goes.
+    /// Records that the removal of a dropped database begins. Called before the first object is removed.
     ///
     /// # Errors
-    /// `NotFound` when it is not due, for instance because it was undeleted; and what a commit can end with.
+    /// `NotFound` when it is not due, for instance because it was undeleted, or an error of the commit.
     pub async fn begin_database_purge(&self, database: DatabaseId) -> Result<(), CatalogError> {
         self.purge_database(database, Purge::Begun).await
     }
 
-    /// Says that nothing of a dropped database is left, so that it is no longer due.
+    /// Records that all data of a dropped database is removed, so that it is no longer due.
     ///
     /// # Errors
-    /// `NotFound` when it is not due, and what a commit can end with.
+    /// `NotFound` when it is not due, or an error of the commit.
     pub async fn finish_database_purge(&self, database: DatabaseId) -> Result<(), CatalogError> {
         self.purge_database(database, Purge::Done).await
     }
@@ -218,11 +219,11 @@ impl Catalog {
             .await
     }
 
-    /// Says that the data of dropped tables is being removed: before the first of it goes.
+    /// Records that the removal of dropped tables begins. Called before the first object is removed.
     ///
     /// # Errors
-    /// `NotFound` when one of them is not due, for instance because it was undeleted; and what a commit can
-    /// end with.
+    /// `NotFound` when one of them is not due, for instance because it was undeleted,
+    /// or an error of the commit.
     pub async fn begin_table_purge(
         &self,
         database: DatabaseId,
@@ -231,10 +232,10 @@ impl Catalog {
         self.purge_tables(database, tables, Purge::Begun).await
     }
 
-    /// Says that nothing of dropped tables is left, so that they are no longer due.
+    /// Records that all data of dropped tables is removed, so that they are no longer due.
     ///
     /// # Errors
-    /// `NotFound` when one of them is not due, and what a commit can end with.
+    /// `NotFound` when one of them is not due, or an error of the commit.
     pub async fn finish_table_purge(
         &self,
         database: DatabaseId,
@@ -259,19 +260,19 @@ impl Catalog {
     }
 
     /// Removes the entry of a database whose data was removed long ago, so that the catalog does not grow with each
-    /// drop. A database that is not obsolete stays.
+    /// drop. Does nothing if the database is not obsolete.
     ///
     /// # Errors
-    /// What a commit can end with.
+    /// An error of the commit.
     pub async fn remove_obsolete_database(&self, database: DatabaseId) -> Result<(), CatalogError> {
         self.change_root(|root| Ok((root.remove_obsolete(database, self.now()?), ())))
             .await
     }
 
-    /// Removes the entries of tables whose data was removed long ago. Tables that are not obsolete stay.
+    /// Removes the entries of tables whose data was removed long ago. Tables that are not obsolete keep their entries.
     ///
     /// # Errors
-    /// What a commit can end with.
+    /// An error of the commit.
     pub async fn remove_obsolete_tables(
         &self,
         database: DatabaseId,
@@ -284,8 +285,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Commits a change to the root catalog, judged by a fresh one; the closure says whether it changed
-    /// anything.
+    /// Commits a change to a freshly read root catalog. The closure returns whether it changed anything.
     pub(crate) async fn change_root<R>(
         &self,
         change: impl FnMut(&mut RootCatalog) -> Result<(bool, R), CatalogError>,
@@ -294,7 +294,7 @@ impl Catalog {
         self.change_known_root(known, change).await
     }
 
-    /// The same, judged by a root catalog that may be old.
+    /// Commits a change to a root catalog that may be outdated.
     pub(crate) async fn change_known_root<R>(
         &self,
         known: Versioned<RootCatalog>,
@@ -317,7 +317,7 @@ impl Catalog {
     }
 }
 
-/// Refuses who may not do something with a database, before they are told that it can't be done.
+/// Refuses an unauthorized caller before any other error reveals whether the database exists.
 fn check(
     found: Option<DatabaseId>,
     allowed: impl Fn(Option<DatabaseId>) -> bool,
@@ -329,7 +329,7 @@ fn check(
     }
 }
 
-/// When data is to go, for people.
+/// Formats the deletion time for the audit log.
 fn shown(hard_delete: HardDelete, now: StoreTime) -> String {
     let at = hard_delete
         .time(now)
@@ -349,7 +349,7 @@ mod tests {
     use crate::tests::Stage;
 
     #[tokio::test]
-    async fn another_name_for_what_is_undeleted_takes_the_right_to_create() {
+    async fn undeleting_under_another_name_requires_the_permission_to_create() {
         let catalog = Stage::new().instance();
         let id = catalog.create_database("own", None).await.unwrap();
         let hard_delete = HardDelete::Never;

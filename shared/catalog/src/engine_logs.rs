@@ -1,15 +1,15 @@
-//! What plugins log, kept in the bucket for a while so that every instance can show it.
+//! The logs of plugins, kept in the bucket for some days so that every instance can show them.
 //!
 //! ```text
 //!   engine                                     store                              reader
-//!     |-- a line: in memory, bounded             |                                  |
+//!     |-- add a line to a bounded buffer         |                                  |
 //!     |-- PUT engine/<db>/log/<ulid> ----------> |  <-- LIST, GET of the newest ----|
-//!     |   all lines of a while, compressed       |
+//!     |   all buffered lines, compressed         |
 //!    (a crash loses the lines in memory)         |  ENGINE_LOG_AGE: garbage
 //! ```
 //!
-//! An object is a header and then the lines, each JSON on a line of its own. The header says whose lines they are, so
-//! that the one who still has them in memory does not show them twice.
+//! An object is a header followed by the lines, each as JSON on its own line. The header names the process that wrote
+//! the lines, so that a process which still has them in memory does not show them twice.
 
 mod unsaved;
 
@@ -28,43 +28,44 @@ use serde::{Deserialize, Serialize};
 
 use unsaved::{Lines, Unsaved};
 
-/// What is older is neither shown nor kept.
+/// Retention of log objects: older ones are neither shown nor kept.
 pub const ENGINE_LOG_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// The most bytes of one line; the rest is cut off.
+/// Maximum bytes of a line; the rest is truncated.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
-/// The most databases of which lines are kept in memory.
+/// Maximum number of databases whose lines are buffered.
 const MAX_DATABASES: usize = 1_000;
 
-/// What a line takes up in memory besides its text.
+/// Bytes of memory that a line takes in addition to its text.
 const LINE_BYTES: usize = 96;
 
-/// The most bytes of an object once it is unpacked: what is larger was not written by this program.
+/// Maximum decompressed bytes of an object. This program never writes a larger one.
 const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
-/// The most pages of the listing that are read.
+/// Maximum number of listing pages that are read.
 const MAX_PAGES: usize = 50;
 
-/// Objects that are read though none of the newest lines can be in them, when there are as many as are shown: one plugin
-/// may have logged them all, and an engine that saves each minute has what the others did in an hour in so many.
+/// Number of further objects that are read after enough lines are found and the objects are too old for the newest
+/// lines. They are read because a single plugin may have logged all lines found so far; an engine that saves once a
+/// minute writes this many objects in an hour.
 const FURTHER_OBJECTS: usize = 60;
 
-/// Objects that are read at once.
+/// Number of objects that are read concurrently.
 const READS: usize = 16;
 
-/// How much the clocks of instances and of the store may differ for lines to be shown in their order.
+/// Maximum difference between the clocks of instances and of the store for which lines are shown in order.
 const CLOCK_SKEW_NS: i64 = 5_000_000_000;
 
-/// After this time a request counts as unanswered.
+/// Timeout of a request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// A line of a plugin's log.
+/// A log line of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineLogLine {
     /// When it was logged, in nanoseconds since the Unix epoch.
     pub time_ns: i64,
-    /// The trigger.
+    /// The name of the trigger.
     pub trigger: String,
     /// `INFO`, `WARN` or `ERROR`.
     pub level: String,
@@ -80,13 +81,13 @@ impl EngineLogLine {
 
 #[derive(Serialize, Deserialize)]
 struct Header {
-    /// Drawn by the instance when it started.
+    /// A random id of the instance, generated when it started.
     source: u64,
-    /// The number of the first line; the others follow.
+    /// The number of the first line; the following lines count up.
     first: u64,
 }
 
-/// The logs of plugins: what this instance adds, and what all of them have saved.
+/// The logs of plugins: the lines added by this instance, and those saved by all instances.
 #[derive(Debug)]
 pub struct EngineLogs {
     bucket: Bucket,
@@ -95,7 +96,7 @@ pub struct EngineLogs {
 }
 
 impl EngineLogs {
-    /// The logs in a bucket.
+    /// Creates the logs of a bucket.
     pub fn new(bucket: Bucket) -> Self {
         Self {
             source: bucket.world().entropy.next_u64(),
@@ -108,7 +109,7 @@ impl EngineLogs {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line. It is shown from now on, here; elsewhere once it is saved.
+    /// Adds a line. This instance shows it immediately, other instances once it is saved.
     pub fn add(&self, database: DatabaseId, mut line: EngineLogLine) {
         if line.text.len() > MAX_LINE_BYTES {
             let end = line.text.floor_char_boundary(MAX_LINE_BYTES);
@@ -120,21 +121,21 @@ impl EngineLogs {
         }
     }
 
-    /// Whether there is something to save.
+    /// Returns whether there are unsaved lines.
     pub fn is_unsaved(&self) -> bool {
         let unsaved = self.unsaved();
         unsaved.values().any(Unsaved::is_waiting)
     }
 
-    /// The lines that were dropped because they could not be saved in time.
+    /// Returns the number of lines that were dropped because they could not be saved in time.
     pub fn dropped(&self) -> u64 {
         self.unsaved().values().map(Unsaved::dropped).sum()
     }
 
-    /// Saves what was added: one request for each database with new lines.
+    /// Saves the added lines: one PUT for each database with new lines.
     ///
     /// # Errors
-    /// The store does not answer, or not well. What was not saved stays in memory.
+    /// The store returns an error or does not answer. The unsaved lines stay in memory.
     pub async fn save(&self) -> Result<(), StoreError> {
         let databases: Vec<DatabaseId> = self.unsaved().keys().copied().collect();
         for database in databases {
@@ -142,7 +143,7 @@ impl EngineLogs {
             let Some(lines) = taken else {
                 continue;
             };
-            // However it ends, the lines are either saved or wait again.
+            // If the future fails or is dropped, the lines are queued again.
             let mut settled = Settled {
                 logs: self,
                 database,
@@ -167,18 +168,18 @@ impl EngineLogs {
         Ok(())
     }
 
-    /// The newest lines of a database, the oldest of them first: a LIST, and a GET for each object that they are in.
-    /// Where there are more, the oldest of the trigger that has most go, so that none drives out what others logged; a
-    /// bounded number of further objects is read for that.
+    /// Returns the newest lines of a database, oldest first: one LIST, and a GET for each object that contains them.
+    /// If there are more than `limit` lines, the oldest lines of the trigger with the most lines are omitted first, so
+    /// that one trigger does not displace the lines of others. A bounded number of further objects is read for that.
     ///
     /// # Errors
-    /// The store does not answer, or not well.
+    /// The store returns an error or does not answer.
     pub async fn newest(
         &self,
         database: DatabaseId,
         limit: usize,
     ) -> Result<Vec<EngineLogLine>, StoreError> {
-        // First what is in memory: what is saved meanwhile is then known to be in both places.
+        // Memory is read first, so that lines saved in the meantime are known to be in both places.
         let own = self.unsaved().get(&database).map(Unsaved::all);
         let mut lines: Vec<EngineLogLine> = Vec::new();
         let own_first = own.as_ref().map_or(u64::MAX, |own| own.first);
@@ -208,8 +209,8 @@ impl EngineLogs {
         Ok(lines)
     }
 
-    /// The keys of the objects that are not too old, the oldest first, with the times at which they were saved, in
-    /// nanoseconds since the Unix epoch.
+    /// Returns the keys of the objects that are young enough, oldest first, with the time of each save in nanoseconds
+    /// since the Unix epoch.
     async fn keys(&self, database: DatabaseId) -> Result<Vec<(i64, Key)>, StoreError> {
         let prefix = Key::engine_log_prefix(database);
         let (mut keys, mut page_token) = (Vec::new(), None);
@@ -241,7 +242,7 @@ impl EngineLogs {
         Ok(keys)
     }
 
-    /// An object; nothing if it is gone or can't be understood.
+    /// Reads an object. Returns no lines if it is missing or cannot be decoded.
     async fn read(&self, key: Key) -> Result<(Header, Vec<EngineLogLine>), StoreError> {
         let got = self.bucket.get(&key, GetOptions::default());
         let got = self.bucket.world().timeout(REQUEST_LIMIT, got).await;
@@ -260,7 +261,7 @@ impl EngineLogs {
     }
 }
 
-/// Sees to it that lines that were taken are settled, even if the one who saves them is stopped.
+/// Returns taken lines to the queue when dropped, unless they are saved. Covers a cancelled save.
 struct Settled<'a> {
     logs: &'a EngineLogs,
     database: DatabaseId,
@@ -275,15 +276,15 @@ impl Drop for Settled<'_> {
     }
 }
 
-/// The time of the oldest line that is shown, if there are as many as may be.
+/// Returns the time of the oldest line to show, if there are at least `limit` lines.
 fn nth_newest(lines: &mut [EngineLogLine], limit: usize) -> Option<i64> {
     lines.sort_by_key(|line| line.time_ns);
     let at = lines.len().checked_sub(limit)?;
     lines.get(at).map(|line| line.time_ns)
 }
 
-/// Sorts lines by their times, and keeps so many: of the trigger that has most, the oldest goes first, so that one
-/// that logs without end does not drive out the lines of others.
+/// Sorts lines by time and keeps `limit` of them. Removes the oldest line of the trigger with the most lines first, so
+/// that a trigger that logs continuously does not displace the lines of others.
 pub fn keep_log_lines(lines: &mut Vec<EngineLogLine>, limit: usize) {
     lines.sort_by_key(|line| line.time_ns);
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_are_shown_at_once_here_and_elsewhere_once_they_are_saved() {
+    async fn lines_are_shown_locally_at_once_and_by_other_instances_once_saved() {
         let stage = Stage::new();
         let here = EngineLogs::new(stage.bucket.clone());
         let there = EngineLogs::new(stage.bucket.clone());
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_put_when_there_is_nothing_to_save() {
+    async fn saving_without_new_lines_makes_no_request() {
         let stage = Stage::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         logs.save().await.unwrap();
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_could_not_be_saved_is_kept_and_bounded() {
+    async fn unsaved_lines_are_kept_up_to_a_bound() {
         let stage = Stage::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         logs.add(DATABASE, line(1));
@@ -403,7 +404,7 @@ mod tests {
         assert_eq!(shown(&logs, 9).await, [1]);
         logs.add(DATABASE, line(2));
         logs.save().await.unwrap();
-        // The put that failed may have taken effect: each line is shown once at least.
+        // The failed PUT may have taken effect, so each line is shown at least once.
         assert!(shown(&logs, 9).await.ends_with(&[2]));
         for number in 0..40 {
             let text = "x".repeat(2 * MAX_LINE_BYTES);
@@ -419,7 +420,7 @@ mod tests {
         assert!(logs.unsaved()[&DATABASE].bytes() <= MAX_UNSAVED_BYTES);
     }
 
-    /// A line of another trigger, and so many thousands of lines of one that logs without end.
+    /// Adds one line of the trigger `quiet`, then `thousands` × 1,000 lines of another trigger.
     fn flood(logs: &EngineLogs, first: usize, thousands: usize) {
         let trigger = "quiet".to_owned();
         logs.add(
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_plugin_that_logs_without_end_loses_its_own_lines_and_not_those_of_others() {
+    async fn a_flooding_plugin_loses_only_its_own_lines() {
         let stage = Stage::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         flood(&logs, 0, 30);
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_of_others_are_shown_though_one_plugin_has_logged_as_many_as_are_shown_since() {
+    async fn lines_of_quiet_triggers_are_shown_despite_a_flooding_plugin() {
         let stage = Stage::new();
         let logs = EngineLogs::new(stage.bucket.clone());
         let clock = &stage.bucket.world().clock;
@@ -464,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_text_that_people_can_read_once_it_is_unpacked() {
+    fn a_decompressed_object_is_json_lines() {
         let lines = Lines {
             first: 7,
             lines: vec![line(1)],

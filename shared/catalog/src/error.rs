@@ -1,4 +1,4 @@
-//! What can go wrong in the catalogs, in the words of InfluxDB 3 where it has some.
+//! Errors of the catalogs, with the messages of InfluxDB 3 where it has them.
 
 use neap_bucket::{FormatError, RegisterError, StoreError};
 use neap_schema::ColumnType;
@@ -6,6 +6,8 @@ use neap_schema::ColumnType;
 use crate::{GrammarError, LimitReached, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, NameError};
 
 /// Why a catalog could not be read or changed.
+///
+/// The documentation of operations says "an error of the commit" for `Store`, `Format`, `NoStoreTime` and `Unknown`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The name of a database is not allowed.
@@ -17,7 +19,7 @@ pub enum CatalogError {
         /// `table`, `column`, `cache`, `trigger` or `plugin`.
         what: &'static str,
     },
-    /// The name of a column is one of Neap's own.
+    /// The name of a column is reserved by Neap.
     #[error("'{column}' is a reserved column")]
     ReservedColumn {
         /// The column.
@@ -36,92 +38,92 @@ pub enum CatalogError {
         table: String,
         /// The column.
         column: String,
-        /// Its type.
+        /// The existing type.
         existing: ColumnType,
-        /// The type that was asked for.
+        /// The requested type.
         wanted: ColumnType,
     },
-    /// There is no such table in the database that was named.
+    /// The table does not exist in the database.
     #[error("there is no table '{table}' in the database")]
     NoSuchTable {
         /// The table.
         table: String,
     },
-    /// A cache can't be defined like this.
+    /// The definition of a cache is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidCache {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A file index can't be defined like this.
+    /// The definition of a file index is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidFileIndex {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A trigger can't be defined like this.
+    /// The definition of a trigger is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidTrigger {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A trigger that is enabled is not deleted.
+    /// An enabled trigger cannot be deleted without `force`.
     #[error("Cannot delete running plugin {name}. Disable it first or use --force.")]
     TriggerEnabled {
         /// The name of the trigger.
         name: String,
     },
-    /// A plugin can't be entered like this.
+    /// The definition of a plugin is invalid.
     #[error("invalid configuration provided: {reason}")]
     InvalidPlugin {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A plugin is not the one any more that was to be changed.
+    /// Another request has changed the plugin.
     #[error("plugin '{name}' was changed meanwhile")]
     PluginChanged {
         /// The name of the plugin.
         name: String,
     },
-    /// A column can't be in the key of a last value cache.
+    /// The type of a column is not allowed in the key of a last value cache.
     #[error("only uint64, int64, bool, tag, and string columns are supported in the last cache")]
     LastCacheKeyType,
-    /// A column can't be in a distinct value cache.
+    /// The type of a column is not allowed in a distinct value cache.
     #[error("only tag and string columns are supported in the distinct cache")]
     DistinctCacheColumnType,
-    /// There is no such database, table, cache, trigger or plugin.
+    /// The database, table, cache, trigger or plugin does not exist.
     #[error("the requested resource was not found: {name}")]
     NotFound {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// There is already a database, table, cache or trigger of this name.
+    /// A database, table, cache or trigger with this name exists.
     #[error("attempted to create a resource that already exists")]
     AlreadyExists {
         /// The name.
         name: String,
     },
-    /// It is dropped already, with the same time for its data.
+    /// The database or table is already dropped, with the same deletion time.
     #[error("attempted to modify resource that was already deleted: {name}")]
     AlreadyDeleted {
         /// The name.
         name: String,
     },
-    /// Its data is gone, or may be going.
+    /// The data of the database or table is removed or being removed.
     #[error("the data of '{name}' is deleted for good: it can't be undeleted")]
     Purged {
         /// The name.
         name: String,
     },
-    /// Several dropped databases or tables had the name.
+    /// Several dropped databases or tables had this name.
     #[error("several that are deleted were called '{name}', name one of {names}")]
     Ambiguous {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The names that they have now.
+        /// Their present names.
         names: String,
     },
-    /// A write names a database that is dropped.
+    /// A write targets a dropped database.
     #[error("cannot write to soft-deleted database '{name}' - it is marked for deletion")]
     SoftDeleted {
         /// The name.
@@ -130,31 +132,31 @@ pub enum CatalogError {
     /// A configured limit would be exceeded.
     #[error(transparent)]
     Limit(#[from] LimitReached),
-    /// There is already a token of this name.
+    /// A token with this name exists.
     #[error("token name already exists, {name}")]
     TokenExists {
         /// The name.
         name: String,
     },
-    /// The operator token can only be regenerated.
+    /// The operator token cannot be deleted, only regenerated.
     #[error("cannot delete operator token")]
     OperatorToken,
     /// The name of a token is longer than [`MAX_TOKEN_NAME_BYTES`](crate::MAX_TOKEN_NAME_BYTES).
     #[error("token name too long: max {MAX_TOKEN_NAME_BYTES}")]
     TokenNameTooLong,
-    /// There are [`MAX_TOKENS`](crate::MAX_TOKENS) tokens.
+    /// There are [`MAX_TOKENS`](crate::MAX_TOKENS) tokens already.
     #[error("Adding a new token would exceed limit of {MAX_TOKENS} tokens")]
     TooManyTokens,
-    /// A permission can't be understood.
+    /// A permission is invalid.
     #[error(transparent)]
     Permission(#[from] GrammarError),
-    /// The token of whoever asked for a change is revoked or has expired.
+    /// The token of the caller is revoked or expired.
     #[error("the request was not authenticated")]
     Revoked,
-    /// The token of whoever asked for a change does not allow it.
+    /// The token of the caller does not allow the change.
     #[error("unauthorized to perform requested action with the token")]
     Forbidden,
-    /// Identifiers are used up.
+    /// All ids of this kind are used.
     #[error("there are no more {what} ids")]
     NoMoreIds {
         /// `database`, `table`, `column`, `cache`, `trigger` or `token`.
@@ -163,16 +165,16 @@ pub enum CatalogError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store's answers carry no time.
+    /// The responses of the store have no usable time.
     #[error("the store's answers carry no usable Date")]
     NoStoreTime,
-    /// It can't be told whether the change was made: to be answered as unavailable, never as success.
+    /// It is unknown whether the change was committed. Answered as unavailable, never as success.
     #[error("it is unknown whether the catalog was changed: {reason}")]
     Unknown {
-        /// The cause, for people.
+        /// The cause, as text.
         reason: String,
     },
-    /// The object is damaged, or too new for this release.
+    /// The object is damaged, or was written by a newer release.
     #[error(transparent)]
     Format(#[from] FormatError),
 }

@@ -1,7 +1,7 @@
-//! File indexes: columns by which users want to find rows (InfluxDB 3 Enterprise `file_index`).
+//! File indexes: columns by which users search for rows (InfluxDB 3 Enterprise `file_index`).
 //!
-//! Chunks carry the ranges of their columns whatever is named here, so an index changes no object and no answer. It
-//! is kept for those who set it up: it can be created again, and what was not created can't be deleted.
+//! Chunks carry the ranges of all their columns anyway, so an index changes no object and no answer. The catalog keeps
+//! it for compatibility: creating an index again replaces it, and deleting an index that does not exist fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use neap_schema::DatabaseId;
 use crate::{Catalog, CatalogError, DatabaseCatalog, MAX_CACHE_COLUMNS, Table};
 
 impl Catalog {
-    /// Creates the file index of a table, or of all tables of a database, in place of the one that it has.
+    /// Creates the file index of a table, or of all tables of a database. Replaces an existing one.
     ///
     /// # Errors
-    /// `NoSuchTable`, `InvalidFileIndex`, `DuplicateColumn`, and what a commit can end with.
+    /// `NoSuchTable`, `InvalidFileIndex`, `DuplicateColumn`, or an error of the commit.
     pub async fn create_file_index(
         &self,
         database: DatabaseId,
@@ -37,7 +37,7 @@ impl Catalog {
     /// Deletes the file index of a table, or of all tables of a database.
     ///
     /// # Errors
-    /// `NoSuchTable`, `NotFound`, and what a commit can end with.
+    /// `NoSuchTable`, `NotFound`, or an error of the commit.
     pub async fn delete_file_index(
         &self,
         database: DatabaseId,
@@ -59,12 +59,12 @@ fn target(table: Option<&str>) -> &str {
 }
 
 impl DatabaseCatalog {
-    /// The columns of the file index of all tables; none: there is no such index.
+    /// Returns the columns of the file index of all tables; empty if there is no such index.
     pub fn file_index(&self) -> &[String] {
         &self.file_index
     }
 
-    /// Whether that is a change.
+    /// Sets the columns of a file index. Returns whether this changes the catalog.
     fn set_file_index(
         &mut self,
         table: Option<&str>,
@@ -108,13 +108,13 @@ impl DatabaseCatalog {
 }
 
 impl Table {
-    /// The columns of the file index of this table; none: there is no such index.
+    /// Returns the columns of the file index of this table; empty if there is no such index.
     pub fn file_index(&self) -> &[String] {
         &self.file_index
     }
 }
 
-/// Each column is named once, and some table has it.
+/// Checks that each column is named once and that at least one table has it.
 fn check(columns: &[String], tables: &[&Arc<Table>]) -> Result<(), CatalogError> {
     if columns.is_empty() {
         return Err(invalid("no columns provided when creating file index"));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_must_exist() {
+    fn tables_and_columns_of_an_index_must_exist() {
         let mut catalog = catalog();
         let mut error = |table, columns: &[&str]| {
             let set = catalog.set_file_index(table, &names(columns));

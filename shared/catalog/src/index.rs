@@ -1,8 +1,8 @@
-//! A lookup by name beside a map by id: built when it is first asked, never stored.
+//! A lookup by name for a map by id: built on first use, never stored.
 
 use std::{collections::HashMap, sync::OnceLock};
 
-/// Names and what they stand for. A clone starts empty, since clones are made to be changed.
+/// Maps names to ids. A clone starts empty, because clones are made to be changed.
 #[derive(Debug)]
 pub(crate) struct NameIndex<I>(OnceLock<HashMap<String, I>>);
 
@@ -19,7 +19,7 @@ impl<I> Clone for NameIndex<I> {
 }
 
 impl<I: Copy> NameIndex<I> {
-    /// What `name` stands for; of equal names that `entries` gives, the last one counts.
+    /// Returns the id for `name`. If `entries` contains a name twice, the last entry counts.
     pub(crate) fn get<'a, E>(&self, name: &str, entries: impl FnOnce() -> E) -> Option<I>
     where
         E: Iterator<Item = (&'a str, I)>,
@@ -30,14 +30,14 @@ impl<I: Copy> NameIndex<I> {
         index.get(name).copied()
     }
 
-    /// Takes in one more name.
+    /// Adds a name.
     pub(crate) fn insert(&mut self, name: &str, id: I) {
         if let Some(index) = self.0.get_mut() {
             index.insert(name.to_owned(), id);
         }
     }
 
-    /// Forgets everything, for the next question to build it again.
+    /// Clears the index. The next lookup rebuilds it.
     pub(crate) fn reset(&mut self) {
         self.0 = OnceLock::new();
     }

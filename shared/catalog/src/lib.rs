@@ -6,18 +6,18 @@
 //!                                    triggers
 //! ```
 //!
-//! Both are registers. What is added commutes: a table or column that a rival has added meanwhile is simply
-//! there, and only a contradiction (another type, a limit) is an error. Identifiers are never given twice,
-//! so that data can never be taken for that of a later namesake; what is dropped is renamed and hidden.
+//! Both are registers. Additions commute: a table or column that another instance added in the meantime is kept, and
+//! only a contradiction (another type, a limit) is an error. Ids are never reused, so the data of a dropped object
+//! cannot be taken for the data of a later object with the same name. A dropped object is renamed and hidden.
 //!
 //! ```text
 //!   writer                                        store
 //!     |-- commit: new tables and columns ----------> |   crash after: columns without rows
-//!     |-- put: the segment that names them --------> |   names the version of the catalog that it needs
+//!     |-- put: the segment that names them --------> |   it records the version of the catalog that it needs
 //! ```
 //!
-//! An instance holds one [`Catalog`]: it keeps what it has read, knows how old that is by the store's
-//! clock, and lets callers share requests.
+//! An instance holds one [`Catalog`]. It caches the catalogs that it has read, knows their age by the store's clock,
+//! and lets concurrent callers share a request.
 
 mod audit;
 mod cache;

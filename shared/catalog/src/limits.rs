@@ -1,12 +1,12 @@
-//! Ceilings on what a cluster holds. None is set by default; a server may be given those of InfluxDB 3.
+//! The limits on the number of objects in a cluster. None is set by default; a server can set those of InfluxDB 3.
 
-/// The most that may be created; `None` means any number.
+/// Maximum numbers of objects; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Databases that are not dropped.
     pub databases: Option<usize>,
-    /// Tables of all databases that are not dropped. It is counted before the commit, so that rivals in
-    /// different databases may pass it by what they add at the same moment.
+    /// Tables of all databases that are not dropped. The tables are counted before the commit, so concurrent commits to
+    /// different databases can exceed the limit by the tables that they add.
     pub tables: Option<usize>,
     /// Tags and fields of a table.
     pub columns_per_table: Option<usize>,
@@ -14,7 +14,7 @@ pub struct Limits {
     pub tags_per_table: Option<usize>,
 }
 
-/// The limit that a change would exceed, in the words of InfluxDB 3, which answers them with 422.
+/// The limit that a change would exceed, with the message of InfluxDB 3, which answers 422.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitReached {
     /// [`Limits::databases`].
@@ -28,7 +28,7 @@ pub enum LimitReached {
         "Update to schema would exceed number of tables limit: attempted to create table but already have {count} table(s) (limit: {limit})"
     )]
     Tables {
-        /// How many there are.
+        /// The present number of tables.
         count: usize,
         /// The limit.
         limit: usize,
@@ -39,7 +39,7 @@ pub enum LimitReached {
         /// The limit.
         limit: usize,
     },
-    /// [`MAX_CACHES_PER_TABLE`](crate::MAX_CACHES_PER_TABLE), of either kind.
+    /// [`MAX_CACHES_PER_TABLE`](crate::MAX_CACHES_PER_TABLE), counted for each kind of cache.
     #[error("Adding a new cache would exceed limit of {limit} caches of a kind per table")]
     Caches {
         /// The limit.
@@ -79,7 +79,7 @@ pub enum LimitReached {
     },
 }
 
-/// Whether `count` is beyond `limit`, and then the limit.
+/// Returns `limit` if `count` exceeds it.
 pub(crate) fn beyond(count: usize, limit: Option<usize>) -> Option<usize> {
     limit.filter(|limit| count > *limit)
 }

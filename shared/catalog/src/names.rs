@@ -1,47 +1,46 @@
-//! Names of databases, by the rules and with the messages of InfluxDB 3 (`validate_db_name`).
+//! The names of databases, with the rules and messages of InfluxDB 3 (`validate_db_name`).
 
 use std::time::Duration;
 
 use neap_schema::DatabaseId;
 
-/// The database that a server keeps for itself: it is always there, and in no catalog.
+/// The internal database of a server. It always exists, and is in no catalog.
 pub const INTERNAL_DATABASE: &str = "_internal";
 
-/// The id of [`INTERNAL_DATABASE`], which no other database is given.
+/// The id of [`INTERNAL_DATABASE`], reserved for it.
 pub const INTERNAL_DATABASE_ID: DatabaseId = DatabaseId::new(0);
 
-/// How long [`INTERNAL_DATABASE`] says that it keeps rows (InfluxDB 3): 7 days.
+/// The retention that [`INTERNAL_DATABASE`] reports, as in InfluxDB 3: 7 days.
 pub const INTERNAL_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The greatest length of a database's name.
+/// Maximum bytes of the name of a database.
 pub const MAX_DATABASE_NAME_BYTES: usize = 511;
 
-/// What is wrong with the name of a database.
+/// Why the name of a database is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// It has no characters.
+    /// The name is empty.
     #[error("db name cannot be empty")]
     Empty,
-    /// It is longer than [`MAX_DATABASE_NAME_BYTES`].
+    /// The name is longer than [`MAX_DATABASE_NAME_BYTES`].
     #[error("db name too long: max {MAX_DATABASE_NAME_BYTES}")]
     TooLong,
-    /// It starts with something else than an ASCII letter or digit.
+    /// The name does not start with an ASCII letter or digit.
     #[error("db name did not start with a number or letter")]
     Start,
-    /// It contains something else than ASCII letters, digits, `_`, `-` and one `/`.
+    /// The name contains a character other than ASCII letters, digits, `_`, `-` and one `/`.
     #[error(
         "invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens"
     )]
     Character,
-    /// It has more than one `/`, or ends with it.
+    /// The name has more than one `/`, or ends with `/`.
     #[error(
         "db name with invalid retention policy, if providing a retention policy name, must be of form '<db_name>/<rp_name>'"
     )]
     RetentionPolicy,
 }
 
-/// Checks the name of a database: `name`, or `name/rp` as InfluxDB 1 clients form it with a retention
-/// policy.
+/// Validates the name of a database: `name`, or `name/rp` as InfluxDB 1 clients form it with a retention policy.
 pub fn validate_database_name(name: &str) -> Result<(), NameError> {
     let Some(first) = name.chars().next() else {
         return Err(NameError::Empty);
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_judged_in_the_words_of_influxdb() {
+    fn name_validation_matches_influxdb() {
         let long = "a".repeat(MAX_DATABASE_NAME_BYTES);
         for good in ["a", "0", "a-b_c9", "db/rp", "db/_x", long.as_str()] {
             assert_eq!(validate_database_name(good), Ok(()), "{good}");

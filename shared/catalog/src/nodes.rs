@@ -1,15 +1,15 @@
-//! What processes that live long say of themselves, so that others can see who is there.
+//! Records of the running processes of a cluster, so that each process can list the others.
 //!
 //! ```text
 //!   process                                  store                              reader
 //!     |-- PUT nodes/<instance>: running ------> |                                  |
 //!     |-- the same, every BEAT ---------------> |  <---- LIST nodes/, GET each ----|
 //!     |-- PUT nodes/<instance>: stopped ------> |                                  |
-//!    (or it dies)                               |  silent for SILENCE: stopped
-//!                                               |  silent for NODE_RECORD_AGE: garbage
+//!    (or it dies)                               |  no record for SILENCE: stopped
+//!                                               |  no record for NODE_RECORD_AGE: garbage
 //! ```
 //!
-//! Nothing depends on it: the protocol of the store knows no members.
+//! The records are informational: the storage protocol has no membership.
 
 use std::time::Duration;
 
@@ -21,39 +21,39 @@ use neap_bucket::{
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// How often a process says that it is there.
+/// Interval at which a process writes its record.
 pub const NODE_BEAT: Duration = Duration::from_secs(10 * 60);
 
-/// A process that has said nothing for so long is taken for stopped.
+/// A process that has not written its record for this time counts as stopped.
 const SILENCE: Duration = Duration::from_secs(25 * 60);
 
-/// After so long without a word, a record is neither shown nor kept.
+/// A record that was not updated for this time is neither shown nor kept.
 pub const NODE_RECORD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most records that are read, the newest ones.
+/// Maximum number of records that are read, newest first.
 const MAX_NODES: usize = 200;
 
-/// The most pages of the listing that are read.
+/// Maximum number of listing pages that are read.
 const MAX_PAGES: usize = 10;
 
-/// Records that are read at once.
+/// Number of records that are read concurrently.
 const READS: usize = 16;
 
-/// After this time a request counts as unanswered.
+/// Timeout of a request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether a process serves.
+/// Whether a process is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
-    /// It does.
+    /// It is running.
     Running,
-    /// It has ended in order, or is silent.
+    /// It has shut down, or has not written its record for too long.
     Stopped,
 }
 
 impl NodeState {
-    /// The name in `system.nodes`.
+    /// Returns the name in `system.nodes`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -62,38 +62,38 @@ impl NodeState {
     }
 }
 
-/// What a process says of itself.
+/// The description that a process writes of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
-    /// Drawn when it started.
+    /// The id of the process, generated when it starts.
     pub instance_id: Ulid,
-    /// The name that it was given. A process without one goes by its `instance_id`.
+    /// The configured name. A process without one is shown by its `instance_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
-    /// What it does, in the words of `neap serve --mode`.
+    /// Its roles, as in `neap serve --mode`.
     pub mode: Vec<String>,
-    /// The processors that it may use.
+    /// Number of processors that it may use.
     pub core_count: u64,
-    /// Whether it serves.
+    /// Whether it is running.
     pub state: NodeState,
     /// The version of the program.
     pub version: String,
-    /// Where it listens.
+    /// The address on which it listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
 impl NodeRecord {
-    /// The name of the process.
+    /// Returns the name of the process.
     pub fn name(&self) -> String {
         let named = self.node_id.clone();
         named.unwrap_or_else(|| self.instance_id.to_string())
     }
 
-    /// Puts the record in place of the process's last one: one request.
+    /// Writes the record, replacing the previous one of the process: one PUT.
     ///
     /// # Errors
-    /// The store does not answer in time, or not well.
+    /// The store returns an error or does not answer in time.
     pub async fn put(&self, bucket: &Bucket) -> Result<(), StoreError> {
         let key = Key::Node(self.instance_id);
         let body = serde_json::to_vec(self).map_err(|error| StoreError::Unavailable {
@@ -108,20 +108,20 @@ impl NodeRecord {
     }
 }
 
-/// A process that was heard of lately.
+/// A process with a recent record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What it said. Who is silent is stopped here.
+    /// Its record. The state is `Stopped` if the record was not updated for too long.
     pub record: NodeRecord,
-    /// When it said so, by the store's clock.
+    /// When the record was written, by the store's clock.
     pub updated: StoreTime,
 }
 
-/// The processes that were heard of in the last [`NODE_RECORD_AGE`], by name: one LIST, and a GET for each.
-/// A process that has ended is left out if another one with its name runs or ended later.
+/// Returns the processes with a record younger than [`NODE_RECORD_AGE`], by name: one LIST, and a GET for each.
+/// A stopped process is omitted if another process with its name is running or stopped later.
 ///
 /// # Errors
-/// The store does not answer in time, or not well.
+/// The store returns an error or does not answer in time.
 pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
     let (entries, now) = recent(bucket).await?;
     let read = entries.into_iter().map(|entry| node(bucket, entry, now));
@@ -141,7 +141,7 @@ pub async fn nodes(bucket: &Bucket) -> Result<Vec<Node>, StoreError> {
     Ok(shown)
 }
 
-/// The newest records that are not too old, and the store's time.
+/// Lists the newest records that are young enough; also returns the store's time.
 async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), StoreError> {
     let (mut entries, mut now, mut page_token) = (Vec::new(), None, None);
     for _ in 0..MAX_PAGES {
@@ -169,7 +169,7 @@ async fn recent(bucket: &Bucket) -> Result<(Vec<ListEntry>, Option<StoreTime>), 
     Ok((entries, now))
 }
 
-/// One record; none if it is gone or can't be understood.
+/// Reads one record; `None` if it is missing or cannot be decoded.
 async fn node(
     bucket: &Bucket,
     entry: ListEntry,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_silent_is_stopped_and_then_forgotten() {
+    async fn a_node_without_updates_is_stopped_and_later_omitted() {
         let stage = Stage::new();
         let running = record(1, Some("a"), NodeState::Running);
         running.put(&stage.bucket).await.unwrap();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_that_ended_is_hidden_by_its_successor() {
+    async fn a_stopped_node_is_hidden_by_its_successor() {
         let stage = Stage::new();
         let mut first = record(1, Some("a"), NodeState::Running);
         first.put(&stage.bucket).await.unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_not_be_understood_is_left_out() {
+    async fn records_that_cannot_be_decoded_are_omitted() {
         let stage = Stage::new();
         let body = Bytes::from_static(b"{}");
         let put = stage
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_read_by_people_too() {
+    fn records_are_json() {
         let record = record(0, Some("a"), NodeState::Running);
         insta::assert_snapshot!(
             serde_json::to_string(&record).unwrap(),

@@ -1,22 +1,22 @@
-//! Who a change comes from: set around a request, found again where the change is committed.
+//! The origin of a change: set for the duration of a request, read where the change is committed.
 
 use std::future::Future;
 
 use crate::TokenId;
 
-/// Who a change comes from.
+/// The origin of a change: token, address and request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The token that was presented, with its name; `None`: none is asked for there.
+    /// The id and name of the presented token; `None`: the server does not require one.
     pub token: Option<(TokenId, String)>,
-    /// The address of the client, or `local` for whoever works at the store itself; `None`: unknown.
+    /// The address of the client, or `local` for a program that accesses the store directly; `None`: unknown.
     pub address: Option<String>,
-    /// The id of the request; empty: there is none.
+    /// The id of the request; empty if there is none.
     pub request: String,
 }
 
 impl Origin {
-    /// Whoever works at the store itself, without a server.
+    /// Returns the origin of changes by a program that accesses the store directly, without a server.
     pub fn local() -> Self {
         Self {
             token: None,
@@ -30,12 +30,12 @@ tokio::task_local! {
     static ORIGIN: Origin;
 }
 
-/// Runs `future` with `origin` as where its changes come from. Tasks that it spawns don't inherit it.
+/// Runs `future` with `origin` as the origin of its changes. Tasks that it spawns do not inherit it.
 pub async fn scope<F: Future>(origin: Origin, future: F) -> F::Output {
     ORIGIN.scope(origin, future).await
 }
 
-/// Where changes come from that are made now; unknown outside of [`scope`].
+/// Returns the origin of the current scope; unknown outside of [`scope`].
 pub fn current() -> Origin {
     ORIGIN.try_with(Clone::clone).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! Plugins that were uploaded: in the root catalog by name, their code as objects in the bucket.
+//! Uploaded plugins: entries in the root catalog by name, with the code as objects in the bucket.
 //!
 //! ```text
 //!   upload                                     store
-//!     |-- plugins/<hash>: the files -------------> |   crash after: an object that nothing names, collected
+//!     |-- plugins/<hash>: the files -------------> |   crash after: an unreferenced object, collected
 //!     |-- root catalog: name -> hash ------------> |   triggers can be created from it
 //!   trigger
 //!     |-- its catalog: the hash that it runs ----> |   another upload does not change it
@@ -14,56 +14,57 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ANY_AGE, Catalog, CatalogError, LimitReached, RootCatalog};
 
-/// The most plugins that are uploaded to a cluster.
+/// Maximum number of uploaded plugins in a cluster.
 pub const MAX_PLUGINS: usize = 1_000;
-/// The most files of all uploaded plugins together: they are named in the root catalog, which everybody reads.
+/// Maximum number of files of all uploaded plugins. Bounded because the root catalog, which every process reads, lists
+/// them.
 pub const MAX_FILES_OF_PLUGINS: usize = 5_000;
-/// The most files of a plugin.
+/// Maximum number of files of a plugin.
 pub const MAX_PLUGIN_FILES: usize = 200;
-/// The most bytes of the files of a plugin together.
+/// Maximum total bytes of the files of a plugin.
 pub const MAX_PLUGIN_BYTES: u64 = 2 << 20;
-/// The greatest length of the path of a file of a plugin, and of the name of an uploaded plugin.
+/// Maximum bytes of the path of a plugin file, and of the name of an uploaded plugin.
 pub const MAX_PLUGIN_PATH_BYTES: usize = 255;
 
-/// An uploaded plugin as the root catalog knows it.
+/// The entry of an uploaded plugin in the root catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginEntry {
-    /// Its code in the bucket.
+    /// The hash of its code in the bucket.
     pub code: CodeHash,
-    /// Whether it is a folder of files, and not one file.
+    /// Whether it is a folder of files instead of a single file.
     #[serde(default)]
     pub is_package: bool,
     /// Its files, sorted by path.
     pub files: Vec<PluginFileEntry>,
-    /// When it was uploaded or changed last, by the store's clock.
+    /// When it was last uploaded or changed, by the store's clock.
     pub modified: StoreTime,
 }
 
 /// A file of an uploaded plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginFileEntry {
-    /// The path below the plugin's folder; of a plugin of one file, its name.
+    /// The path below the plugin's folder; for a single-file plugin, the file name.
     pub path: String,
     /// The size in bytes.
     pub bytes: u64,
 }
 
-/// An uploaded plugin that is to be entered: its code is in the bucket already.
+/// The parameters of an uploaded plugin to register. Its code is already in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPlugin {
-    /// Its code in the bucket.
+    /// The hash of its code in the bucket.
     pub code: CodeHash,
-    /// Whether it is a folder of files, and not one file.
+    /// Whether it is a folder of files instead of a single file.
     pub is_package: bool,
     /// Its files.
     pub files: Vec<PluginFileEntry>,
 }
 
 impl Catalog {
-    /// Enters a plugin in place of the one that `replaces` names; `None`: there is none of this name yet.
+    /// Registers a plugin in place of the one with the code `replaces`; `None`: the name is new.
     ///
     /// # Errors
-    /// `PluginChanged` when there is another one now, `InvalidPlugin`, `Limit`, and what a commit can end with.
+    /// `PluginChanged` when the present code is not `replaces`, `InvalidPlugin`, `Limit`, or an error of the commit.
     pub async fn put_plugin(
         &self,
         name: &str,
@@ -98,10 +99,10 @@ impl Catalog {
         self.change_root(put).await
     }
 
-    /// Deletes an uploaded plugin. Triggers that were created from it keep the code that they have.
+    /// Deletes an uploaded plugin. Triggers that were created from it keep their code.
     ///
     /// # Errors
-    /// `NotFound`, and what a commit can end with.
+    /// `NotFound`, or an error of the commit.
     pub async fn delete_plugin(&self, name: &str) -> Result<(), CatalogError> {
         let delete = |root: &mut RootCatalog| {
             if root.plugins.remove(name).is_none() {
@@ -114,10 +115,10 @@ impl Catalog {
         self.change_root(delete).await
     }
 
-    /// Says that a database has triggers, or is about to: before its first one is committed, so that whoever looks
-    /// for triggers finds them from the root catalog on.
+    /// Marks a database as one with triggers. Called before its first trigger is committed, so that a search for
+    /// triggers that starts from the root catalog finds it.
     pub(crate) async fn expect_triggers(&self, database: DatabaseId) -> Result<(), CatalogError> {
-        // What was set once stays, so an old catalog proves it.
+        // The mark is never removed, so an outdated catalog suffices.
         let known = self.root(ANY_AGE).await?;
         self.change_known_root(known, |root| Ok((root.set_has_triggers(database)?, ())))
             .await
@@ -129,7 +130,7 @@ impl PluginEntry {
         (self.code, self.is_package) == (new.code, new.is_package) && self.files == new.files
     }
 
-    /// The size of its files in bytes.
+    /// Returns the total size of its files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }

@@ -1,9 +1,9 @@
-//! A register as an instance holds it: the newest value, how old its proof is, and one request at a time.
+//! A register as an instance caches it: the newest value, when it was last confirmed, and one request at a time.
 //!
 //! ```text
-//!   a: young enough?  no -> ask ----------------------> answer -> a
-//!   b:      young enough?  no -> wait for a ............... -> young enough? -> b
-//!   c (max_age 0):               no -> wait for a ......... -> began before c came: ask -> answer -> c, d
+//!   a: fresh enough?  no -> read ---------------------> answer -> a
+//!   b:      fresh enough?  no -> wait for a ............... -> fresh enough? -> b
+//!   c (max_age 0):               no -> wait for a ......... -> began before c came: read -> answer -> c, d
 //!   d (max_age 0):                     no -> wait for a, c ................................... -> d
 //! ```
 
@@ -20,19 +20,18 @@ use neap_bucket::{
     RegisterValue, StoreError, Versioned,
 };
 
-/// After this time a read counts as unanswered: longer than a store's own patience.
+/// Timeout of a read: longer than a store's own timeout.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// When a request began: on the clocks, for the age of what it proves, and by its ticket, for the order of
-/// what happens in this process.
+/// The start of a request: the time on both clocks, for the age of the value that it confirms, and a ticket, for the
+/// order of events in this process.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     moment: Moment,
     ticket: u64,
 }
 
-/// A value with the beginning of the request that proved it, and the ticket that was drawn when it was
-/// taken in.
+/// A value, the start of the request that confirmed it, and the ticket that was drawn when the value was stored.
 #[derive(Debug)]
 struct Held<T> {
     value: Versioned<T>,
@@ -40,16 +39,16 @@ struct Held<T> {
     taken: u64,
 }
 
-/// What the last request gave.
+/// The outcome of the last request.
 #[derive(Debug)]
 struct State<T> {
     held: Option<Held<T>>,
-    /// The ticket that the last request drew when it began, and what went wrong with it.
+    /// The ticket of the last request, drawn when it began.
     asked: u64,
     error: Option<RegisterError>,
 }
 
-/// A register with its newest known value. Callers share requests.
+/// A register with its newest known value. Concurrent callers share a request.
 #[derive(Debug)]
 pub struct CachedRegister<T> {
     bucket: Bucket,
@@ -60,7 +59,7 @@ pub struct CachedRegister<T> {
 }
 
 impl<T: RegisterRead> CachedRegister<T> {
-    /// The register under `key`, of which nothing is known yet.
+    /// Creates a register under `key` without a known value.
     pub fn new(bucket: Bucket, key: Key, recent_put_ids: usize) -> Self {
         Self {
             register: Register::new(bucket.clone(), key, recent_put_ids),
@@ -90,12 +89,13 @@ impl<T: RegisterRead> CachedRegister<T> {
         }
     }
 
-    /// The newest value known, however old its proof is.
+    /// Returns the newest known value, whatever its age.
     pub(crate) fn held(&self) -> Option<Versioned<T>> {
         self.state().held.as_ref().map(|held| held.value.clone())
     }
 
-    /// The value if it was proven at most `max_age` ago, by the store's clock and by both of this machine's.
+    /// Returns the value if it was confirmed at most `max_age` ago, by the store's clock and by both clocks of this
+    /// machine.
     fn young(&self, max_age: Duration) -> Option<Versioned<T>> {
         if max_age.is_zero() {
             return None;
@@ -107,7 +107,7 @@ impl<T: RegisterRead> CachedRegister<T> {
         (by_store.max(by_machine) <= max_age).then(|| held.value.clone())
     }
 
-    /// What a request gave that began after `arrived`.
+    /// Returns the outcome of the last request if that began after `arrived`.
     fn asked_after(&self, arrived: u64) -> Option<Result<Versioned<T>, RegisterError>> {
         let state = self.state();
         if state.asked < arrived {
@@ -119,7 +119,8 @@ impl<T: RegisterRead> CachedRegister<T> {
         }
     }
 
-    /// The value, proven current at most `max_age` ago; with zero by a request that begins after this call.
+    /// Returns the value, confirmed current at most `max_age` ago. With `max_age` zero, the confirming request begins
+    /// after this call.
     pub async fn get(&self, max_age: Duration) -> Result<Versioned<T>, RegisterError> {
         if let Some(value) = self.young(max_age) {
             return Ok(value);
@@ -154,9 +155,9 @@ impl<T: RegisterRead> CachedRegister<T> {
         })
     }
 
-    /// Takes in a value that a request proved, and gives back the newest one: that of a commit may be newer
-    /// than what a request gives that was under way at the same time. One that was taken in before the
-    /// request began is not: then the register itself went back, as by a restore of the bucket.
+    /// Stores a value that a request confirmed, and returns the newest value. A commit that ran concurrently may have
+    /// stored a newer one, which then stays. A newer version that was stored before the request began is replaced,
+    /// because then the register itself went back, for example by a restore of the bucket.
     fn offer(&self, value: Versioned<T>, begun: Begun) -> Versioned<T> {
         let mut state = self.state();
         if let Some(held) = &state.held
@@ -175,7 +176,7 @@ impl<T: RegisterRead> CachedRegister<T> {
 }
 
 impl<T: RegisterValue> CachedRegister<T> {
-    /// Commits what `change` makes of `known`, or of the newest value known, and takes in the outcome.
+    /// Commits the result of `change` on `known`, or on the newest known value, and stores the outcome.
     pub(crate) async fn commit<R, E>(
         &self,
         known: Option<Versioned<T>>,
@@ -186,7 +187,7 @@ impl<T: RegisterValue> CachedRegister<T> {
         let shown = known.as_ref().map(|it| (Arc::clone(&it.value), it.proven));
         let mut outcome = self.register.commit(known, change).await?;
         if let Commit::Committed { current, .. } = &mut outcome {
-            // A change that was not needed proves nothing new; an older proof must not look young.
+            // An unneeded change confirms nothing: the value keeps the time of its earlier confirmation.
             let unproven = shown.is_some_and(|(value, proven)| {
                 Arc::ptr_eq(&value, &current.value) && proven == current.proven
             });
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_share_requests_that_begin_after_they_came() {
+    async fn callers_share_a_request_that_begins_after_their_call() {
         let stage = Stage::new();
         let register = register(&stage);
         stage.slow_down(Duration::from_secs(1));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_that_allow_an_age_share_the_request_under_way() {
+    async fn callers_that_allow_an_age_share_the_request_in_flight() {
         let stage = Stage::new();
         let register = register(&stage);
         stage.slow_down(Duration::from_secs(1));
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_proof_grows_old_by_the_wall_clock_too() {
+    async fn a_confirmation_ages_by_the_wall_clock() {
         let stage = Stage::new();
         let register = register(&stage);
         register.get(MINUTE).await.unwrap();
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_hangs_is_given_up() {
+    async fn a_read_from_a_hanging_store_times_out() {
         let stage = Stage::new();
         let register = register(&stage);
         stage.slow_down(MINUTE * 60);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_commit_that_was_not_needed_does_not_renew_the_proof() {
+    async fn an_unneeded_commit_does_not_renew_the_confirmation() {
         let stage = Stage::new();
         let register = register(&stage);
         let known = register.get(MINUTE).await.unwrap();
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_register_that_a_restore_of_the_bucket_set_back_is_accepted() {
+    async fn an_older_version_after_a_restore_of_the_bucket_is_accepted() {
         let stage = Stage::new();
         let register = register(&stage);
         register.commit(None, found).await.unwrap();
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_commit_is_not_undone_by_an_answer_to_a_request_that_began_before_it_was_known() {
+    async fn a_commit_is_not_replaced_by_the_answer_to_an_earlier_request() {
         let stage = Stage::new();
         let register = register(&stage);
         let old = register.get(Duration::ZERO).await.unwrap();

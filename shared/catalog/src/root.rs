@@ -1,4 +1,4 @@
-//! The root catalog: the databases of a cluster and the settings that its instances agree on.
+//! The root catalog: the databases of a cluster, and the settings shared by its instances.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,27 +16,27 @@ use crate::{
     tokens::Tokens,
 };
 
-/// A database as the root catalog knows it.
+/// The entry of a database in the root catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseEntry {
-    /// The name; of a dropped database, the name that it was given then.
+    /// The name; a dropped database has the name that the drop gave it.
     pub name: String,
     /// When it was created, by the store's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<StoreTime>,
-    /// Set when it is dropped.
+    /// Set if it is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
-    /// The name of a dropped database before it was dropped. The first release did not write it down.
+    /// The name of a dropped database before its drop. The first release did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_name: Option<String>,
-    /// Whether it has triggers, or had one: only then its own catalog is looked at for them.
+    /// Whether it has or had triggers. Only then is its own catalog searched for triggers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_triggers: bool,
 }
 
 impl DatabaseEntry {
-    /// The name that a dropped database had before, and that another one does have.
+    /// Returns the name; of a dropped database, the name before its drop.
     pub fn original_name(&self) -> &str {
         match self.deletion {
             None => &self.name,
@@ -45,7 +45,7 @@ impl DatabaseEntry {
     }
 }
 
-/// The register of the cluster.
+/// The register of a cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RootCatalog {
     cluster: String,
@@ -67,8 +67,8 @@ impl RegisterValue for RootCatalog {
     const FORMAT: Format = Format {
         magic: *b"NRCT",
         kind: "root catalog",
-        // A release would lose what it does not know. 2: how far removals have come. 3: tokens, audit.
-        // 4: uploaded plugins, which databases have triggers.
+        // The version increases with each new field, because an older release would lose fields that it does not know.
+        // 2: progress of removals. 3: tokens, audit. 4: uploaded plugins, which databases have triggers.
         version: 4,
     };
 }
@@ -80,7 +80,7 @@ impl Default for RootCatalog {
 }
 
 impl RootCatalog {
-    /// The root catalog of a new cluster.
+    /// Creates the root catalog of a new cluster.
     pub(crate) fn new(cluster: String, margins: Margins) -> Self {
         Self {
             cluster,
@@ -94,38 +94,38 @@ impl RootCatalog {
         }
     }
 
-    /// The UUID of the cluster, drawn when its bucket was first used.
+    /// Returns the UUID of the cluster, generated when its bucket was first used.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
 
-    /// The margins of the storage protocol, fixed when the cluster was created.
+    /// Returns the margins of the storage protocol, fixed when the cluster was created.
     pub fn margins(&self) -> Margins {
         self.margins
     }
 
-    /// All databases, the dropped ones too, by id.
+    /// Returns all databases by id, including dropped ones.
     pub fn databases(&self) -> &BTreeMap<DatabaseId, DatabaseEntry> {
         &self.databases
     }
 
-    /// The tokens, by id.
+    /// Returns the tokens, by id.
     pub fn tokens(&self) -> &BTreeMap<TokenId, TokenEntry> {
         self.tokens.entries()
     }
 
-    /// The uploaded plugins, by name.
+    /// Returns the uploaded plugins, by name.
     pub fn plugins(&self) -> &BTreeMap<String, PluginEntry> {
         &self.plugins
     }
 
-    /// The databases that are not dropped and may have triggers, by id.
+    /// Returns the databases that are not dropped and may have triggers, by id.
     pub fn databases_with_triggers(&self) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
         let live = self.live_databases();
         live.filter(|(_, entry)| entry.has_triggers)
     }
 
-    /// Notes that a database may have triggers; whether that is a change.
+    /// Marks a database as one that may have triggers. Returns whether this changes the catalog.
     pub(crate) fn set_has_triggers(&mut self, id: DatabaseId) -> Result<bool, CatalogError> {
         let entry = self.databases.get_mut(&id);
         let entry = entry.ok_or_else(|| CatalogError::NotFound {
@@ -134,17 +134,17 @@ impl RootCatalog {
         Ok(!std::mem::replace(&mut entry.has_triggers, true))
     }
 
-    /// Whether somebody may do everything, so that no first token is to be created.
+    /// Returns whether there is an administrator token, so that no first one can be created.
     pub fn has_admin_token(&self) -> bool {
         self.tokens.has_admin()
     }
 
-    /// The last administrative changes of this register, the oldest first.
+    /// Returns the latest administrative changes of this register, oldest first.
     pub fn audit(&self) -> impl DoubleEndedIterator<Item = &AuditEntry> {
         self.audit.entries()
     }
 
-    /// Takes down an administrative change, to be committed with it.
+    /// Adds an entry to the audit log, to be committed with the change that it describes.
     pub(crate) fn note(
         &mut self,
         now: StoreTime,
@@ -155,13 +155,13 @@ impl RootCatalog {
         self.audit.add(now, action, target, detail);
     }
 
-    /// The databases that are not dropped, by id.
+    /// Returns the databases that are not dropped, by id.
     pub fn live_databases(&self) -> impl Iterator<Item = (DatabaseId, &DatabaseEntry)> {
         let databases = self.databases.iter().map(|(id, entry)| (*id, entry));
         databases.filter(|(_, entry)| entry.deletion.is_none())
     }
 
-    /// The database of a name, unless it is dropped.
+    /// Returns the database with this name that is not dropped.
     pub fn database(&self, name: &str) -> Option<DatabaseId> {
         self.live.get(name, || {
             let live = self.live_databases();
@@ -169,15 +169,15 @@ impl RootCatalog {
         })
     }
 
-    /// The dropped database of a name such as `db-20250910T132505`; of several, the latest.
+    /// Returns the latest dropped database with this name, such as `db-20250910T132505`.
     pub fn deleted_database(&self, name: &str) -> Option<DatabaseId> {
         let mut databases = self.databases.iter().rev();
         let found = databases.find(|(_, entry)| entry.deletion.is_some() && entry.name == name);
         found.map(|(id, _)| *id)
     }
 
-    /// The dropped databases whose data is to be removed at this time of the store, or whose removal is to
-    /// be finished, by id. See [`Catalog::begin_database_purge`](crate::Catalog::begin_database_purge).
+    /// Returns the dropped databases whose removal should start or continue at this time of the store, by id.
+    /// See [`Catalog::begin_database_purge`](crate::Catalog::begin_database_purge).
     pub fn due_databases(&self, now: StoreTime) -> impl Iterator<Item = DatabaseId> {
         let due = self.databases.iter().filter(move |(_, entry)| {
             let deletion = entry.deletion.as_ref();
@@ -186,7 +186,7 @@ impl RootCatalog {
         due.map(|(id, _)| *id)
     }
 
-    /// The databases whose data was removed so long ago that their entries can leave, by id.
+    /// Returns the databases whose data was removed long enough ago for their entries to leave the catalog, by id.
     pub fn obsolete_databases(&self, now: StoreTime) -> impl Iterator<Item = DatabaseId> {
         let obsolete = self.databases.iter().filter(move |(_, entry)| {
             let deletion = entry.deletion.as_ref();
@@ -195,13 +195,14 @@ impl RootCatalog {
         obsolete.map(|(id, _)| *id)
     }
 
-    /// Removes the entry of a database if it is obsolete; whether that is a change. The id is not given again.
+    /// Removes the entry of a database if it is obsolete. Returns whether this changes the catalog. The id is not
+    /// reused.
     pub(crate) fn remove_obsolete(&mut self, id: DatabaseId, now: StoreTime) -> bool {
         let is_obsolete = self.obsolete_databases(now).any(|obsolete| obsolete == id);
         is_obsolete && self.databases.remove(&id).is_some()
     }
 
-    /// Whether a new database can't have this name, because another one has it or was given it by its drop.
+    /// Returns whether a live or a dropped database has this name, so that a new one cannot have it.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
         self.database(name).is_some() || self.deleted_database(name).is_some()
     }
@@ -225,8 +226,8 @@ impl RootCatalog {
         Ok(id)
     }
 
-    /// Adds a database that is hidden as if it were dropped, until it is undeleted. If it never is, its data
-    /// goes after `hidden_for`.
+    /// Adds a database that is hidden like a dropped one until it is undeleted. If that does not happen, its data is
+    /// removed after `hidden_for`.
     pub(crate) fn add_hidden(
         &mut self,
         name: &str,
@@ -264,7 +265,7 @@ impl RootCatalog {
         Ok(id)
     }
 
-    /// Drops a database, or sets another time for the data of one that is dropped.
+    /// Drops a database, or changes the deletion time of a dropped one.
     pub(crate) fn delete(
         &mut self,
         name: &str,
@@ -288,7 +289,7 @@ impl RootCatalog {
         Ok(id)
     }
 
-    /// The dropped database that somebody wants back by one of its names.
+    /// Returns the dropped database to undelete, by its present or its original name.
     pub(crate) fn find_dropped(
         &self,
         name: &str,
@@ -305,7 +306,7 @@ impl RootCatalog {
         find_dropped(dropped, name, now)
     }
 
-    /// Takes a drop back, under another name if one is given; the name that the database has then.
+    /// Undeletes a database, under another name if one is given. Returns its name.
     pub(crate) fn undelete(
         &mut self,
         id: DatabaseId,
@@ -336,10 +337,10 @@ impl RootCatalog {
         Ok(name)
     }
 
-    /// Notes how far the removal of the data of a dropped database has come; whether that is a change.
+    /// Records the progress of the removal of a dropped database. Returns whether this changes the catalog.
     ///
     /// # Errors
-    /// `NotFound`: there is no such database, or it is not dropped, or its data is not to be removed yet.
+    /// `NotFound`: the database does not exist, is not dropped, or is not due for removal yet.
     pub(crate) fn note_purge(
         &mut self,
         id: DatabaseId,
@@ -354,7 +355,7 @@ impl RootCatalog {
     }
 }
 
-/// Raises how far a removal has come; whether that is a change. `None` if the data is not to be removed.
+/// Advances the progress of a removal. Returns whether it changed; `None` if the data is not due for removal.
 pub(crate) fn note_purge(
     deletion: Option<&mut Deletion>,
     purge: Purge,
@@ -369,7 +370,7 @@ pub(crate) fn note_purge(
     Some(deletion.purge != before)
 }
 
-/// The name and deletion of something that is dropped now, or was before and gets another time.
+/// Returns the name and deletion state after a drop, or after a change of the deletion time of a dropped object.
 pub(crate) fn delete(
     name: &str,
     before: Option<Deletion>,
@@ -459,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_name_is_free_at_once_and_its_id_is_not_given_again() {
+    fn a_dropped_name_is_free_immediately_and_its_id_is_not_reused() {
         let mut catalog = catalog();
         assert_eq!(catalog.database("one"), None);
         let id = catalog.add("one", None, &Limits::default()).unwrap();
@@ -472,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drop_is_taken_back_under_the_old_name_or_a_new_one() {
+    fn a_database_is_undeleted_under_its_old_name_or_a_new_one() {
         let now = StoreTime::from_micros(1_757_510_800_000_000);
         let limits = Limits::default();
         let mut undeleted = catalog();
@@ -492,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_drops_of_a_name_one_has_to_be_chosen() {
+    fn undeleting_an_ambiguous_name_is_refused() {
         let mut catalog = catalog();
         let later = StoreTime::from_micros(1_757_510_706_000_000);
         catalog.add("one", None, &Limits::default()).unwrap();
@@ -502,7 +503,7 @@ mod tests {
             error.to_string(),
             "several that are deleted were called 'one', name one of one-20250910T132505, one-20250910T132506"
         );
-        // One whose data is to go is no candidate any more.
+        // A database that is past its deletion time is not a candidate.
         let after = later.plus(Duration::from_micros(1));
         assert_eq!(
             catalog.find_dropped("one", after).unwrap(),
@@ -517,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_begun_to_go_is_neither_undeleted_nor_given_another_time() {
+    fn a_begun_removal_prevents_undeletion_and_rescheduling() {
         let mut catalog = catalog();
         let id = DatabaseId::new(1);
         let now = StoreTime::from_micros(1_757_769_905_000_000);
@@ -531,7 +532,7 @@ mod tests {
         assert!(!catalog.note_purge(id, Purge::Begun, due).unwrap());
         assert_eq!(catalog.due_databases(due).collect::<Vec<_>>(), [id]);
         let limits = Limits::default();
-        // By a clock that stands still, too.
+        // Also if the clock has not advanced.
         let undeleted = catalog.undelete(id, None, now, &limits);
         assert!(matches!(undeleted, Err(CatalogError::Purged { .. })));
         let again = catalog.delete("one-20250910T132505", now, HardDelete::Never);
@@ -543,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_database_appears_when_it_is_undeleted_and_goes_otherwise() {
+    fn a_hidden_database_appears_when_undeleted_and_is_otherwise_due_for_removal() {
         let mut catalog = catalog();
         let (limits, hour) = (Limits::default(), Duration::from_secs(3600));
         let now = StoreTime::from_micros(1_757_510_800_000_000);
@@ -556,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_again_sets_another_time_but_not_the_same() {
+    fn dropping_again_changes_the_deletion_time_and_refuses_the_same_time() {
         let mut catalog = catalog();
         let now = StoreTime::from_micros(1_757_510_800_000_000);
         let name = "one-20250910T132505";

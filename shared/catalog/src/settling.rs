@@ -1,17 +1,17 @@
-//! Rule D: a drop, and what takes one back, is answered when no instance acts on a catalog of before it any more.
+//! Rule D: a drop or an undeletion is answered when no instance uses a catalog from before it.
 //!
 //! ```text
 //!   this instance                  store                 another instance
-//!     |                              | <--- GET catalog ----- |   proves the catalog of before the drop
+//!     |                              | <--- GET catalog ----- |   confirms the catalog from before the drop
 //!     |-- commit the drop ---------> |                        |
-//!     |   wait                       |      at most 5 s       |   writes and finds names by it
-//!     |   (settling time)            | <--- GET catalog ----- |   sees the drop, before it stamps another row
+//!     |   wait                       |      at most 5 s       |   validates writes and resolves names with it
+//!     |   (settling time)            | <--- GET catalog ----- |   sees the drop before it stamps another row
 //!     |-- answer the client          |                        |
 //! ```
 //!
-//! Both sides count on their own machine: the others from the begin of the request that proved their copy, which was before
-//! the commit, and this one from the answer to its commit. No clock of the store has a part in it. A crash while it waits
-//! leaves the drop committed and the client without an answer.
+//! Both sides measure time on their own machine: other instances from the start of the request that confirmed their
+//! copy, which was before the commit, and this instance from the answer to its commit. The store's clock plays no part.
+//! A crash during the wait leaves the drop committed and the client without an answer.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -20,25 +20,25 @@ use neap_schema::DatabaseId;
 
 use crate::{Catalog, CatalogError, Deletion};
 
-/// The maximum time of the commit of a drop, before its settling time.
+/// Maximum duration of the commit of a drop, before its settling time.
 const LONGEST_COMMIT: Duration = Duration::from_secs(30);
 
-/// The maximum time of the listing of a tail.
+/// Timeout of listing a tail.
 const LIST_LIMIT: Duration = Duration::from_secs(10);
 
 impl Catalog {
-    /// The catalogs of a process that is the only one on its bucket, as far as it knows: its drops are answered at once.
+    /// Sets whether this process is the only known one on its bucket. Drops of a sole process are answered immediately.
     pub fn of_sole_process(mut self, is_sole: bool) -> Self {
         *self.is_sole.get_mut() = is_sole;
         self
     }
 
-    /// There are other processes. From now on drops wait for them.
+    /// Records that there are other processes. Later drops wait for the settling time.
     pub fn end_sole_process(&self) {
         self.is_sole.store(false, Ordering::Relaxed);
     }
 
-    /// Waits until no instance acts on a catalog of before this call.
+    /// Waits until no instance uses a catalog from before this call.
     pub(crate) async fn settle(&self) {
         if !self.is_sole.load(Ordering::Relaxed) {
             let rules = self.rules.unwrap_or(Rules::new(self.margins));
@@ -47,9 +47,9 @@ impl Catalog {
         }
     }
 
-    /// Waits if something that is missing was dropped a moment ago: a client that repeats a drop that was not answered
-    /// relies on the second answer as on the first. `known` are the names that all databases or tables had, with their
-    /// drops.
+    /// Waits for the settling time if the missing database or table was dropped recently, because a client that repeats
+    /// an unanswered drop relies on the second answer as on the first. `known` yields the original names of all
+    /// databases or tables, with their deletions.
     pub(crate) async fn settle_missing<'a>(
         &self,
         name: &str,
@@ -65,8 +65,8 @@ impl Catalog {
         }
     }
 
-    /// The present time of the store, or a later one, such that every stamp of the database that was acknowledged
-    /// before this call is below it: versions as of such a stamp are from before what happens at this time.
+    /// Returns the present time of the store, or a later one above every stamp of the database that was acknowledged
+    /// before this call. A version as of such a stamp is then from before an event at the returned time.
     pub(crate) async fn time_after_writes(
         &self,
         database: DatabaseId,
@@ -97,7 +97,7 @@ mod tests {
     const NEVER: HardDelete = HardDelete::Never;
 
     #[tokio::test(start_paused = true)]
-    async fn a_drop_is_answered_when_other_instances_know_it() {
+    async fn a_drop_is_answered_after_other_instances_see_it() {
         let stage = Stage::new();
         let (one, other) = (stage.instance(), stage.instance());
         let id = one.create_database("db", None).await.unwrap();
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drop_that_is_repeated_is_answered_no_sooner() {
+    async fn a_repeated_drop_waits_for_the_settling_time_too() {
         let stage = Stage::new();
         let (one, other) = (stage.instance(), stage.instance());
         let id = one.create_database("db", None).await.unwrap();
         one.create_table(id, "t", &[], &[]).await.unwrap();
         let catalog = other.database(id, MAX_CATALOG_AGE).await.unwrap();
         assert!(catalog.value.table("t").is_some());
-        // The client goes away while the drop settles, and tries again.
+        // The client disconnects during the settling time, and retries.
         let drop = one.delete_table(id, "t", NEVER);
         let world = stage.bucket.world();
         assert!(world.timeout(Duration::from_secs(1), drop).await.is_none());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sole_process_answers_a_drop_at_once() {
+    async fn a_sole_process_answers_a_drop_immediately() {
         let stage = Stage::new();
         let catalog = stage.instance().of_sole_process(true);
         let clock = &stage.bucket.world().clock;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_table_is_dropped_after_the_stamps_that_were_acknowledged_before() {
+    async fn the_time_of_a_drop_is_above_all_acknowledged_stamps() {
         let stage = Stage::new();
         let catalog = stage.instance();
         let id = catalog.create_database("db", None).await.unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_writes_is_in_the_catalog_only_where_it_was_set() {
+    fn the_write_order_is_serialized_only_if_it_was_set() {
         let mut catalog = crate::DatabaseCatalog::default();
         let json = serde_json::to_value(&catalog).unwrap();
         assert_eq!(json.get("write_order"), None);

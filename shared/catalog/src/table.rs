@@ -1,4 +1,4 @@
-//! A table: its columns in order of creation, and what follows from them.
+//! A table: its columns in order of creation, its caches, and the Arrow schema derived from the columns.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -35,7 +35,7 @@ pub struct Table {
     next_column: ColumnId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deletion: Option<Deletion>,
-    /// The name of a dropped table before it was dropped. The first release did not write it down.
+    /// The name of a dropped table before its drop. The first release did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with nothing but `time`.
+    /// Creates a table with the single column `time`.
     pub(crate) fn new(id: TableId, name: &str) -> Self {
         let time = Column {
             id: ColumnId::default(),
@@ -76,27 +76,27 @@ impl Table {
         }
     }
 
-    /// The id, unique in the database for all time.
+    /// Returns the id, unique in the database and never reused.
     pub fn id(&self) -> TableId {
         self.id
     }
 
-    /// The name; of a dropped table, the name that it was given then.
+    /// Returns the name; a dropped table has the name that the drop gave it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The columns in order of creation.
+    /// Returns the columns in order of creation.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// Set when the table is dropped.
+    /// Returns the deletion state, if the table is dropped.
     pub fn deletion(&self) -> Option<Deletion> {
         self.deletion
     }
 
-    /// The name that a dropped table had before, and that another one does have.
+    /// Returns the name; of a dropped table, the name before its drop.
     pub fn original_name(&self) -> &str {
         match self.deletion {
             None => &self.name,
@@ -104,13 +104,13 @@ impl Table {
         }
     }
 
-    /// How long its rows are kept, if that is not the database's to say. What counts is
+    /// Returns the retention of the table, if it has its own. The effective one is
     /// [`DatabaseCatalog::retention_of`](crate::DatabaseCatalog::retention_of).
     pub fn retention(&self) -> Option<Duration> {
         self.retention_ns.map(Duration::from_nanos)
     }
 
-    /// The column of a name.
+    /// Returns the column with this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         let names = || {
             let columns = self.columns.iter().enumerate();
@@ -119,24 +119,24 @@ impl Table {
         self.columns.get(self.by_name.get(name, names)?)
     }
 
-    /// The column of an id.
+    /// Returns the column with this id.
     pub fn column_by_id(&self, id: ColumnId) -> Option<&Column> {
         let place = self.columns.binary_search_by_key(&id, |column| column.id);
         self.columns.get(place.ok()?)
     }
 
-    /// The tags in the order of the series key, which is that of their creation.
+    /// Returns the tags in the order of the series key, which is their order of creation.
     pub fn tags(&self) -> impl Iterator<Item = &Column> {
         let columns = self.columns.iter();
         columns.filter(|column| column.column_type == ColumnType::Tag)
     }
 
-    /// The names of the tags, in the order of the series key.
+    /// Returns the names of the tags, in the order of the series key.
     pub fn tag_names(&self) -> Vec<String> {
         self.tags().map(|tag| tag.name.clone()).collect()
     }
 
-    /// The Arrow schema of all columns, sorted by name, as InfluxDB 3 shows it to SQL.
+    /// Returns the Arrow schema of all columns, sorted by name as in SQL of InfluxDB 3.
     pub fn arrow_schema(&self) -> SchemaRef {
         let build = || {
             let mut columns: Vec<_> = self.columns.iter().collect();
@@ -149,7 +149,7 @@ impl Table {
         Arc::clone(self.schema.get_or_init(build))
     }
 
-    /// Adds a column if it is missing; whether it was.
+    /// Adds a column. Returns false if it already exists.
     pub(crate) fn add_column(
         &mut self,
         name: &str,
@@ -176,7 +176,7 @@ impl Table {
         if name == ORDER_COLUMN || wanted == ColumnType::Time {
             return Err(reserved());
         }
-        // `time` is not counted: of n columns, n - 1 are tags and fields, and one is to be added.
+        // `time` is not counted: of n columns, n - 1 are tags and fields, and the new one is added to them.
         if let Some(limit) = beyond(self.columns.len(), limits.columns_per_table) {
             return Err(LimitReached::Columns { limit }.into());
         }
@@ -199,7 +199,7 @@ impl Table {
         Ok(true)
     }
 
-    /// Drops the table under a new name, or changes how it is dropped.
+    /// Drops the table under a new name, or changes the deletion state of a dropped one.
     pub(crate) fn delete(&mut self, name: String, deletion: Deletion) {
         let before = std::mem::replace(&mut self.name, name);
         if self.deletion.replace(deletion).is_none() {
@@ -207,7 +207,7 @@ impl Table {
         }
     }
 
-    /// Takes the drop back.
+    /// Undeletes the table.
     pub(crate) fn undelete(&mut self, name: String) {
         self.name = name;
         self.deletion = None;
@@ -218,14 +218,14 @@ impl Table {
         self.deletion.as_mut()
     }
 
-    /// Sets how long rows are kept, in nanoseconds; whether that is a change.
+    /// Sets the retention in nanoseconds. Returns whether this changes the table.
     pub(crate) fn set_retention(&mut self, nanos: Option<u64>) -> bool {
         std::mem::replace(&mut self.retention_ns, nanos) != nanos
     }
 
-    /// About how many bytes of memory the table takes with its derived parts.
+    /// Returns the approximate memory size of the table and its derived parts, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
-        // A column is held as itself, in the index and as an Arrow field with metadata.
+        // Memory of a column: the column itself, its index entry, and its Arrow field with metadata.
         const COLUMN_BYTES: usize = 500;
         let names: usize = self
             .columns
@@ -240,8 +240,8 @@ impl Table {
     }
 }
 
-/// The type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64`
-/// or `bool` (InfluxDB 3 `POST /api/v3/configure/table`).
+/// Returns the type of a field by its name in the API that creates tables: `utf8`, `int64`, `uint64`, `float64` or
+/// `bool` (InfluxDB 3 `POST /api/v3/configure/table`).
 pub fn field_type(name: &str) -> Option<ColumnType> {
     Some(match name {
         "utf8" => ColumnType::String,
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_names_and_other_types_are_refused_in_the_words_of_influxdb() {
+    fn errors_for_reserved_names_and_type_conflicts_match_influxdb() {
         let mut table = table();
         let mut add = |name: &str, wanted| {
             let error = table.add_column(name, wanted, &Limits::default());

@@ -1,4 +1,4 @@
-//! Two instances on one store, and a stage on which requests are counted, delayed and failed.
+//! Tests with two instances on one store, and a store that counts, delays and fails requests.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 
 use crate::{ANY_AGE, Catalog, CatalogError, CopyOptions, HardDelete, Limits, TableAddition};
 
-/// The paused clock of tokio, with a wall clock that can step.
+/// The paused clock of tokio, with an adjustable wall clock.
 #[derive(Debug)]
 struct PausedClock {
     start: tokio::time::Instant,
@@ -43,7 +43,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// The requests that were made.
+/// Numbers of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
     pub(crate) gets: usize,
@@ -101,7 +101,7 @@ impl Store for StageStore {
     }
 }
 
-/// A store in memory and one instance's view of it.
+/// An in-memory store, and a bucket on it.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) bucket: Bucket,
@@ -155,7 +155,7 @@ impl Stage {
         clock.step_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// The requests since the last call.
+    /// Returns the numbers of requests since the last call.
     pub(crate) fn taken(&self) -> Requests {
         Requests {
             gets: self.store.gets.swap(0, Ordering::Relaxed),
@@ -193,7 +193,7 @@ async fn instances_agree_on_the_cluster_that_the_first_one_creates() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn databases_created_at_once_by_two_instances_are_all_there() {
+async fn databases_created_concurrently_by_two_instances_all_exist() {
     let stage = Stage::new();
     let instances = [stage.instance(), stage.instance()];
     let names: Vec<_> = (0..8).map(|n| format!("db{n}")).collect();
@@ -216,7 +216,7 @@ async fn databases_created_at_once_by_two_instances_are_all_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_two_creators_of_a_name_wins_and_get_or_create_gives_both_the_same() {
+async fn one_of_two_creators_of_a_name_wins_and_get_or_create_returns_the_same_id() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     let (first, second) = futures::join!(
@@ -260,7 +260,7 @@ async fn a_cold_lookup_of_a_missing_name_is_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn columns_added_at_once_by_two_instances_are_all_there() {
+async fn columns_added_concurrently_by_two_instances_all_exist() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
@@ -293,7 +293,7 @@ async fn columns_added_at_once_by_two_instances_are_all_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_request_is_one_put_and_a_known_schema_none() {
+async fn adding_tables_is_one_put_and_a_known_schema_needs_none() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
@@ -318,7 +318,7 @@ async fn a_whole_request_is_one_put_and_a_known_schema_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_that_a_rival_fixed_is_a_conflict_and_nothing_is_added() {
+async fn a_column_type_set_by_another_instance_is_a_conflict_and_nothing_is_added() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
@@ -340,7 +340,7 @@ async fn a_type_that_a_rival_fixed_is_a_conflict_and_nothing_is_added() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_given_again() {
+async fn dropped_databases_and_tables_are_hidden_and_their_ids_not_reused() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let first = catalog.create_database("db", None).await.unwrap();
@@ -437,7 +437,7 @@ async fn databases_and_tables_of_all_databases_are_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_an_error_and_no_answer() {
+async fn a_store_that_does_not_answer_is_an_error() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let id = catalog.create_database("db", None).await.unwrap();
@@ -453,7 +453,7 @@ async fn a_store_that_does_not_answer_is_an_error_and_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drop_can_be_taken_back_by_another_instance_until_its_time_is_over() {
+async fn another_instance_can_undelete_until_the_deletion_time() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     let id = one.create_database("db", None).await.unwrap();
@@ -538,7 +538,7 @@ async fn a_copy_is_hidden_until_it_is_published() {
     assert_eq!(copy.catalog.version, 1);
     assert!(copy.hidden_name.starts_with("copy-"));
 
-    // Somebody takes the name: the copy can be had under another one.
+    // The name is taken: the copy can be undeleted under another name.
     catalog.create_database("copy", None).await.unwrap();
     let taken = catalog.publish_copy(copy.id).await;
     assert!(matches!(taken, Err(CatalogError::AlreadyExists { .. })));

@@ -1,8 +1,9 @@
-//! Creating, changing and deleting triggers: each is one commit to the catalog of the database, the first one of a
-//! database after one to the root catalog.
+//! Creates, changes and deletes triggers. Each change is one commit to the catalog of the database. Before the first
+//! trigger of a database, the root catalog is committed too.
 //!
-//! The rules are those of InfluxDB 3 Core: a name is given once in a database, switching a trigger to what it is
-//! already is no error, and one that is enabled is deleted by force only. The ceilings are Neap's own.
+//! The rules are those of InfluxDB 3 Core: the name of a trigger is unique in its database, enabling an enabled
+//! trigger or disabling a disabled one is not an error, and deleting an enabled trigger requires `force`. The maximum
+//! numbers are Neap's own.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,42 +15,42 @@ use crate::{
     TriggerSpecification,
 };
 
-/// The most triggers of a database.
+/// Maximum number of triggers in a database.
 pub const MAX_TRIGGERS: usize = 1_000;
-/// The most arguments of a trigger.
+/// Maximum number of arguments of a trigger.
 pub const MAX_TRIGGER_ARGUMENTS: usize = 64;
-/// The most bytes of the names and values of a trigger's arguments together.
+/// Maximum total bytes of the names and values of a trigger's arguments.
 pub const MAX_TRIGGER_ARGUMENT_BYTES: usize = 64 << 10;
-/// The greatest length of a trigger's name, and of each text of its specification.
+/// Maximum bytes of a trigger's name, and of each text in its specification.
 pub const MAX_TRIGGER_NAME_BYTES: usize = 255;
 
-/// A trigger that is to be created.
+/// The parameters of a trigger to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTrigger {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The plugin as the user named it.
+    /// The plugin, as given by the user.
     pub plugin: String,
-    /// The code in the bucket that it runs; `None`: what lies in the plugin folder.
+    /// The code in the bucket that it runs; `None`: the code in the plugin folder.
     pub code: Option<CodeHash>,
     /// When it runs.
     pub specification: TriggerSpecification,
-    /// What the plugin is given.
+    /// The arguments that the plugin receives.
     pub arguments: Option<BTreeMap<String, String>>,
-    /// Whether it may run again while it still runs.
+    /// Whether runs may overlap.
     pub run_async: bool,
-    /// What is done when the plugin fails.
+    /// How a failure of the plugin is handled.
     pub error_behavior: ErrorBehavior,
-    /// Whether it does not run before it is enabled.
+    /// Whether it is created disabled.
     pub disabled: bool,
 }
 
 impl Catalog {
-    /// Creates a trigger. Rows that were written before are not for it.
+    /// Creates a trigger. It does not run for rows that were written before its creation.
     ///
     /// # Errors
-    /// `AlreadyExists`, `EmptyName`, `InvalidTrigger`, `Limit`, `NotFound` when there is no such database, and what a
-    /// commit can end with.
+    /// `AlreadyExists`, `EmptyName`, `InvalidTrigger`, `Limit`, `NotFound` when there is no such database,
+    /// or an error of the commit.
     pub async fn create_trigger(
         &self,
         database: DatabaseId,
@@ -69,7 +70,7 @@ impl Catalog {
     /// Deletes a trigger.
     ///
     /// # Errors
-    /// `NotFound`, `TriggerEnabled` unless by force, and what a commit can end with.
+    /// `NotFound`, `TriggerEnabled` unless by force, or an error of the commit.
     pub async fn delete_trigger(
         &self,
         database: DatabaseId,
@@ -89,10 +90,10 @@ impl Catalog {
         .await
     }
 
-    /// Enables or disables a trigger. One that is enabled is not given the rows that were written before.
+    /// Enables or disables a trigger. An enabled trigger does not run for rows that were written before it was enabled.
     ///
     /// # Errors
-    /// `NotFound`, and what a commit can end with.
+    /// `NotFound`, or an error of the commit.
     pub async fn set_trigger_enabled(
         &self,
         database: DatabaseId,
@@ -106,11 +107,11 @@ impl Catalog {
         .await
     }
 
-    /// Disables the very trigger that has this id, because of a failure of its plugin. One that was enabled again,
-    /// later than `since`, stays as it is.
+    /// Disables the trigger with this id because its plugin failed. A trigger that was enabled again after `since`
+    /// stays enabled.
     ///
     /// # Errors
-    /// `NotFound`, also when another trigger has its name now; and what a commit can end with.
+    /// `NotFound`, also when a newer trigger has the same name, or an error of the commit.
     pub async fn disable_failed_trigger(
         &self,
         database: DatabaseId,
@@ -129,10 +130,10 @@ impl Catalog {
         .await
     }
 
-    /// Pins the code that a trigger runs.
+    /// Sets the code that a trigger runs.
     ///
     /// # Errors
-    /// `NotFound`, and what a commit can end with.
+    /// `NotFound`, or an error of the commit.
     pub async fn set_trigger_code(
         &self,
         database: DatabaseId,
@@ -153,7 +154,7 @@ impl Catalog {
         .await
     }
 
-    /// Commits a change that is judged by a fresh catalog: another instance may have changed the trigger a moment ago.
+    /// Commits a change to a freshly read catalog, because another instance may just have changed the trigger.
     async fn change_triggers(
         &self,
         database: DatabaseId,
@@ -170,17 +171,17 @@ impl Catalog {
 }
 
 impl DatabaseCatalog {
-    /// The triggers, by id.
+    /// Returns the triggers, by id.
     pub fn triggers(&self) -> impl Iterator<Item = &Arc<Trigger>> {
         self.triggers.values()
     }
 
-    /// The trigger of a name.
+    /// Returns the trigger with this name.
     pub fn trigger(&self, name: &str) -> Option<&Arc<Trigger>> {
         self.triggers().find(|trigger| trigger.name == name)
     }
 
-    /// The trigger of an id.
+    /// Returns the trigger with this id.
     pub fn trigger_by_id(&self, id: TriggerId) -> Option<&Arc<Trigger>> {
         self.triggers.get(&id)
     }
@@ -253,7 +254,7 @@ impl DatabaseCatalog {
         Ok((true, trigger))
     }
 
-    /// What becomes of the triggers in a copy of the database: they are there, but nothing runs twice.
+    /// Disables all triggers. Called for a copy of a database, so that plugins do not run twice.
     pub(crate) fn disable_all_triggers(&mut self) {
         for trigger in self.triggers.values_mut() {
             Arc::make_mut(trigger).disabled = true;
@@ -261,7 +262,7 @@ impl DatabaseCatalog {
     }
 }
 
-/// The id of the first trigger of a database.
+/// Returns the id of the first trigger in a database.
 pub(crate) fn first_id() -> TriggerId {
     TriggerId::new(1)
 }

@@ -1,6 +1,6 @@
-//! Triggers: when which plugin runs, and what it is given.
+//! Triggers: they define when a plugin runs, and its arguments.
 //!
-//! The grammar of specifications and the forms that system tables show are those of InfluxDB 3 Core
+//! The grammar of specifications and the representation in system tables are those of InfluxDB 3 Core
 //! (`TriggerSpecificationDefinition`).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerSpecification {
-    /// On rows that are written to a table, which need not exist yet.
+    /// On writes to a table, which need not exist yet.
     SingleTableWalWrite {
         /// The table.
         table_name: String,
     },
-    /// On rows that are written to any table.
+    /// On writes to any table.
     AllTablesWalWrite,
     /// At the times of a cron expression with seconds.
     Schedule {
@@ -38,7 +38,7 @@ pub enum TriggerSpecification {
 }
 
 impl TriggerSpecification {
-    /// Whether rows that are written make it run.
+    /// Returns whether writes make it run.
     pub fn is_of_writes(&self) -> bool {
         matches!(
             self,
@@ -46,7 +46,7 @@ impl TriggerSpecification {
         )
     }
 
-    /// The text that is in it; none where there is nothing to name.
+    /// Returns the text in the specification, if it has any.
     pub(crate) fn text(&self) -> Option<&String> {
         match self {
             Self::SingleTableWalWrite { table_name } => Some(table_name),
@@ -56,27 +56,27 @@ impl TriggerSpecification {
         }
     }
 
-    /// Whether time makes it run.
+    /// Returns whether it runs on a schedule.
     pub fn is_of_time(&self) -> bool {
         matches!(self, Self::Schedule { .. } | Self::Every { .. })
     }
 }
 
-/// What is done when a plugin fails.
+/// How a failure of a plugin is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorBehavior {
-    /// It is logged.
+    /// The failure is logged.
     #[default]
     Log,
-    /// It runs again, later and later.
+    /// The plugin runs again, with increasing delays.
     Retry,
     /// The trigger is disabled.
     Disable,
 }
 
 impl ErrorBehavior {
-    /// The name in `system.processing_engine_triggers`.
+    /// Returns the name in `system.processing_engine_triggers`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
@@ -89,35 +89,35 @@ impl ErrorBehavior {
 /// A trigger of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
-    /// Its place in keys, never given again.
+    /// The id, used in keys and never reused.
     pub id: TriggerId,
-    /// Its name, unique in the database.
+    /// The name, unique in the database.
     pub name: String,
-    /// The plugin as the user named it: a path below the plugin folder, an uploaded plugin, or `gh:` and a path.
+    /// The plugin, as given by the user: a path below the plugin folder, an uploaded plugin, or `gh:` and a path.
     pub plugin: String,
-    /// The code in the bucket that it runs; `None`: what lies in the plugin folder when it runs.
+    /// The code in the bucket that it runs; `None`: the code in the plugin folder at the time of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<CodeHash>,
     /// When it runs.
     pub specification: TriggerSpecification,
-    /// What the plugin is given.
+    /// The arguments that the plugin receives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<BTreeMap<String, String>>,
-    /// Whether it may run again while it still runs.
+    /// Whether runs may overlap.
     #[serde(default)]
     pub run_async: bool,
-    /// What is done when the plugin fails.
+    /// How a failure of the plugin is handled.
     #[serde(default)]
     pub error_behavior: ErrorBehavior,
-    /// Whether it does not run.
+    /// Whether it is disabled.
     #[serde(default)]
     pub disabled: bool,
-    /// When it was created or enabled last, by the store's clock: earlier rows are not for it.
+    /// When it was created or last enabled, by the store's clock. It does not run for earlier rows.
     pub since: StoreTime,
 }
 
 impl Trigger {
-    /// About how many bytes of memory it takes.
+    /// Returns its approximate memory size, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let arguments = self.arguments.iter().flatten();
         let arguments = arguments.map(|(name, value)| name.len() + value.len());

@@ -1,4 +1,4 @@
-//! The objects of caches. Nothing depends on them: what is wrong with one makes queries slow, and no answer wrong.
+//! Checks the objects of caches. A damaged cache object makes queries slower but no answer wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct CacheInventory(BTreeMap<(CacheId, Ulid), Listed>);
 
-/// What is wrong, and the caches whose entries should leave.
+/// The findings, and the caches whose manifest entries should be removed.
 #[derive(Debug, Default)]
 pub(crate) struct CheckedCaches {
     pub(crate) findings: Vec<Finding>,
@@ -28,7 +28,7 @@ pub(crate) struct CheckedCaches {
 }
 
 impl CacheInventory {
-    /// Lists the objects.
+    /// Lists the cache objects of a database.
     pub(crate) async fn of(bucket: &Bucket, database: DatabaseId) -> Result<Self, FsckError> {
         let mut inventory = Self::default();
         list(bucket, &Key::cache_prefix(database), |entry| {
@@ -54,7 +54,7 @@ impl CacheInventory {
         self.0.values().map(|listed| listed.size_bytes).sum()
     }
 
-    /// Objects that nothing names, which the collector deletes.
+    /// Returns findings about unreferenced objects, which the collector deletes.
     pub(crate) fn orphans(
         &self,
         database: DatabaseId,
@@ -80,8 +80,8 @@ impl CacheInventory {
         .collect()
     }
 
-    /// Whether entries are right: their objects are there and have their lengths; with `full` also whether they can
-    /// be read.
+    /// Checks the cache entries of a manifest: their objects must exist and have the recorded lengths. With `full`, the
+    /// objects must also be readable.
     pub(crate) async fn check(
         &self,
         bucket: &Bucket,
@@ -119,7 +119,7 @@ impl CacheInventory {
     }
 }
 
-/// Reads an object; what is wrong with it.
+/// Reads a cache object. Returns the problem, if any.
 async fn read(
     bucket: &Bucket,
     database: DatabaseId,
@@ -135,7 +135,7 @@ async fn read(
         return damaged("its checksum does not match".to_owned());
     }
     let table = catalog.table_by_id(entry.table);
-    // An entry of a cache that is no more leaves with the next flush or collection.
+    // The next flush or collection removes the entry of a deleted cache.
     let Some(shape) = table.and_then(|table| Shape::of(table, entry.cache)) else {
         return Ok(None);
     };

@@ -1,4 +1,4 @@
-//! What is in a section: its rows, read one by one.
+//! Reads the rows of a section, and collects their statistics and defects.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -19,32 +19,32 @@ use parquet::{
 
 use crate::FindingKind;
 
-/// Rows that are decoded at once.
+/// Number of rows in a decoded batch.
 const BATCH_ROWS: usize = 8_192;
 
-/// What the rows of a section say of it.
+/// The statistics of a section, computed from its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) rows: u64,
-    /// The earliest and the latest time; `None` without rows.
+    /// The earliest and latest time; `None` without rows.
     pub(crate) times: Option<(i64, i64)>,
     pub(crate) tags: BTreeMap<String, TagRange>,
-    /// The bytes at the end without which the file can't be planned, or its pages not be verified.
+    /// Bytes at the end of the file that are needed to plan reads and to verify pages.
     pub(crate) footer_bytes: u64,
-    /// The CRC-32C of the footer, of these bytes at least.
+    /// The CRC-32C of the footer, which is at least these bytes.
     pub(crate) footer_crc32c: u32,
-    /// What is wrong with the rows themselves.
+    /// The defects of the rows.
     pub(crate) flaws: Vec<Flaw>,
 }
 
-/// Something wrong with rows.
+/// A defect of rows or columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) kind: FindingKind,
     pub(crate) message: String,
 }
 
-/// Reads a section. The error says how the bytes are damaged.
+/// Reads a section. The error describes the damage.
 pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Content, String> {
     if section
         .crc32c
@@ -90,7 +90,7 @@ pub(crate) fn read(bytes: &Bytes, section: &Section, table: &Table) -> Result<Co
     Ok(content)
 }
 
-/// The bytes at the end of the file that hold its page index and metadata, and its checksums if it has any.
+/// Returns the number of bytes at the end of the file with its page index, metadata and checksums, if there are any.
 fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
     let groups = footer.metadata().row_groups().iter();
     let columns = groups.flat_map(|group| group.columns());
@@ -109,7 +109,7 @@ fn footer_bytes(footer: &SectionFooter, length: u64) -> u64 {
     first.min().map_or(0, |first| length.saturating_sub(first))
 }
 
-/// Columns that the catalog lacks, or has with another type.
+/// Returns the columns that the catalog lacks or has with another type.
 fn strange_columns(schema: &arrow_schema::Schema, table: &Table) -> Vec<Flaw> {
     let flaw = |message: String| Flaw {
         kind: FindingKind::UnknownColumn,
@@ -196,11 +196,11 @@ fn tag_column<'a>(
     Some((column, column.values().as_string_opt::<i32>()?))
 }
 
-/// Whether rows come in the order of the series key, tag by tag, a missing one first, then by time, and none
-/// twice.
+/// Checks that rows are sorted by the series key, tag by tag with a missing tag first, then by time, and that no point
+/// occurs twice.
 struct Order {
     tags: Vec<String>,
-    /// The last row of the batch before.
+    /// The last row of the previous batch.
     last: Option<(Vec<Option<String>>, i64)>,
     unsorted: Option<u64>,
     twice: Option<u64>,

@@ -1,4 +1,4 @@
-//! Findings of damage that a manifest records.
+//! Findings about damage that a manifest records.
 
 use neap_catalog::DatabaseCatalog;
 use neap_manifest::{LostRows, Manifest};
@@ -6,7 +6,7 @@ use neap_schema::DatabaseId;
 
 use crate::{Finding, FindingKind, quarantine::LostTable, references::table_names};
 
-/// The findings of what flushes have passed by and operators have set aside.
+/// Returns findings about damaged objects that flushes have skipped and operators have quarantined.
 pub(crate) fn recorded(
     database: DatabaseId,
     manifest: &Manifest,
@@ -39,7 +39,7 @@ pub(crate) fn recorded(
     findings
 }
 
-/// Lost rows, for people.
+/// Describes lost rows.
 pub(crate) fn lost_text(lost: &[LostRows], catalog: &DatabaseCatalog) -> String {
     let tables = lost.iter().map(|rows| LostTable::of(rows, catalog));
     let tables: Vec<_> = tables.map(|table| table.to_string()).collect();

@@ -26,16 +26,16 @@ use crate::{
     tail::{self, Known, TailInventory},
 };
 
-/// How often a database is looked at while others keep changing it.
+/// Maximum number of checks of a database that other processes keep changing.
 const MAX_ATTEMPTS: usize = 3;
 
-/// An object that nothing names is no orphan before this: its commit may still come.
+/// Minimum age of an orphan. The commit that references a younger object may still come.
 pub(crate) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far a mark may be ahead of the store's clock.
+/// Maximum time by which a low-water mark may be ahead of the store's clock.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// What was found in a database.
+/// The result of a check of one database.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) findings: Vec<Finding>,
@@ -53,7 +53,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Checks the database; again if others have changed it and something looks wrong.
+    /// Checks the database. Repeats the check if it found a problem and other processes have changed the database.
     pub(crate) async fn check(
         &self,
         progress: &(dyn Fn(Progress<'_>) + Sync),
@@ -111,7 +111,7 @@ impl Target<'_> {
         if let Some(manifest) = &manifest {
             tail.leave_out(|name| manifest.value.is_quarantined(name));
         }
-        // Last of all: it has what was written before.
+        // The catalog is read last, so that it includes all tables and columns of the data read before.
         let catalog = self.catalog(&mut checked.findings).await?;
         let now = bucket.clock().now();
         checked.count(&named, own, &caches, &tail, catalog.as_ref());
@@ -172,7 +172,7 @@ impl Target<'_> {
         Ok(checked)
     }
 
-    /// Lists the objects of this database, and of those from which it was restored.
+    /// Lists the objects of this database, and of the databases from which it was restored.
     async fn inventories(
         &self,
         named: &Named,
@@ -204,7 +204,7 @@ impl Target<'_> {
         }
     }
 
-    /// Judges what the manifest names by what is listed and by the catalog.
+    /// Checks the references of the manifest against the listed objects and the catalog.
     fn judge(
         &self,
         manifest: &Versioned<Manifest>,
@@ -267,7 +267,8 @@ impl Target<'_> {
         checked.repairs.pages.clone_from(&named.corrected);
     }
 
-    /// A mark ahead of the store's clock: every write until then is void, and refused.
+    /// Returns a finding if the low-water mark is ahead of the store's clock. Writes are refused until the clock
+    /// reaches it.
     fn mark_ahead(&self, manifest: &Manifest, now: Option<StoreTime>) -> Option<Finding> {
         let mark = manifest.low_water_mark.time();
         let ahead = now.filter(|now| mark > now.plus(CLOCK_SKEW))?;
@@ -344,7 +345,7 @@ impl Target<'_> {
             .await
     }
 
-    /// Reads the tail: its checksums, and in a full check its rows.
+    /// Reads the tail. Verifies checksums; a full check also decodes the rows.
     async fn read_tail(
         &self,
         manifest: &Versioned<Manifest>,

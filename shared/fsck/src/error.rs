@@ -1,41 +1,41 @@
-//! Why a check could not be finished.
+//! Errors of a check or a repair.
 
 use neap_bucket::{RegisterError, StoreError};
 use neap_manifest::{ManifestError, QuarantineError};
 
-/// Why a check or a repair could not be finished. Damage is no error but a finding.
+/// Why a check or a repair failed. Damage is not an error but a finding.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FsckError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no such database.
+    /// The database does not exist.
     #[error("database not found: {0}")]
     NoDatabase(String),
     /// A repair could not be committed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// An object that was to be set aside is whole.
+    /// The object to quarantine is not damaged.
     #[error("'{0}' is not damaged")]
     NotDamaged(String),
-    /// No database needs the object that was to be set aside.
+    /// No manifest references the object to quarantine.
     #[error("the manifest of its database does not name '{0}'")]
     NotNamed(String),
-    /// An object could not be set aside.
+    /// The object could not be quarantined.
     #[error(transparent)]
     Quarantine(#[from] QuarantineError),
     /// A register could not be written.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// The listing of a store has no end.
+    /// A listing has too many pages.
     #[error("the listing of '{prefix}' has more than {pages} pages")]
     Endless {
         /// The prefix.
         prefix: String,
-        /// The most pages that are read.
+        /// Maximum number of pages that are read.
         pages: usize,
     },
-    /// The check of an object was broken off.
+    /// The check was aborted.
     #[error("the check was broken off: {0}")]
     BrokenOff(String),
 }

@@ -1,18 +1,18 @@
-//! What a check finds.
+//! The findings of a check.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing.
+    /// For information.
     Note,
-    /// Not as it should be, but no answer to a query is wrong.
+    /// A problem that makes no query answer wrong.
     Warning,
-    /// Data is lost, or queries fail or give wrong answers.
+    /// Data is lost, or queries fail or return wrong answers.
     Error,
 }
 
@@ -26,23 +26,23 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What kind of thing is wrong.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// An object that is named is not there.
+    /// A referenced object does not exist.
     Missing,
-    /// An object ends before what is named in it does.
+    /// An object ends before a referenced range does.
     Truncated,
-    /// The bytes of an object are not those that were written.
+    /// The bytes of an object differ from those that were written.
     Damaged,
-    /// A damaged object that an operator has set aside.
+    /// A damaged object that an operator has quarantined.
     Quarantined,
     /// An object was written by a newer release.
     Newer,
-    /// Data names a table that the catalog lacks.
+    /// Data references a table that the catalog lacks.
     UnknownTable,
-    /// Data names a column that the catalog lacks or has with another type.
+    /// Data references a column that the catalog lacks or has with another type.
     UnknownColumn,
     /// The catalog is older than the data.
     CatalogBehind,
@@ -50,34 +50,34 @@ pub enum FindingKind {
     Contradiction,
     /// Two sections claim the same table, day and stamp.
     Overlap,
-    /// The manifest says something else of a section or page than what is in it.
+    /// The statistics of a section or page in the manifest differ from its content.
     WrongStatistics,
     /// The rows of a section are not in the order of its series key.
     Unsorted,
-    /// A section has a point twice.
+    /// A section contains a point twice.
     DuplicatePoint,
-    /// A row delete is not applied any more, and rows that it removes are visible.
+    /// A row delete is no longer applied, and rows that it removes are visible.
     ForgottenDelete,
-    /// A stamp or mark is ahead of the store's clock.
+    /// A stamp or low-water mark is ahead of the store's clock.
     ClockAhead,
-    /// The tail of a database is long or old: flushes are behind, or give up.
+    /// The tail of a database is long or old, because flushes are late or fail.
     NotFlushed,
-    /// An object that nothing names.
+    /// An unreferenced object.
     Orphan,
     /// Objects of a database that the root catalog lacks.
     UnknownDatabase,
-    /// A key that is none of Neap's. It is never touched.
+    /// A key that does not belong to Neap. It is never changed.
     AlienKey,
 }
 
-/// Something that is not as it should be.
+/// A problem or a remark that a check reports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What kind of thing is wrong.
+    /// The kind of a finding.
     pub kind: FindingKind,
-    /// The object.
+    /// The key of the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The name of the database.
@@ -86,12 +86,12 @@ pub struct Finding {
     /// The name of the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// What is wrong, for people.
+    /// The description.
     pub message: String,
 }
 
 impl Finding {
-    /// A finding that is about nothing in particular yet.
+    /// Creates a finding without an object and a table.
     pub(crate) fn new(severity: Severity, kind: FindingKind, message: impl Into<String>) -> Self {
         Self {
             severity,
@@ -115,7 +115,7 @@ impl Finding {
         Self::new(Severity::Note, kind, message)
     }
 
-    /// About an object.
+    /// Sets the object.
     pub(crate) fn at(self, key: impl fmt::Display) -> Self {
         Self {
             key: Some(key.to_string()),
@@ -123,7 +123,7 @@ impl Finding {
         }
     }
 
-    /// About a table.
+    /// Sets the table.
     pub(crate) fn of_table(self, table: impl Into<String>) -> Self {
         Self {
             table: Some(table.into()),

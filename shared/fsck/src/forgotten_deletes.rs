@@ -1,7 +1,7 @@
-//! Row deletes that a manifest no longer applies although live sections hold rows that they remove.
+//! Finds row deletes that a manifest no longer applies although live sections still contain rows that they remove.
 //!
-//! A manifest remembers a delete for the time-travel period after it dropped it. Within that time this check finds a
-//! delete that was dropped too early; later nothing is left that tells of it.
+//! A manifest keeps a dropped delete for the time-travel period. Within that time this check finds a delete that was
+//! dropped too early; later no record of it is left.
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{Finding, FindingKind, FsckError, references::table_name, store::fetch};
 
-/// Rows that are decoded at once.
+/// Number of rows in a decoded batch.
 const BATCH_ROWS: usize = 8_192;
 
 /// Deletes that were dropped too early.
@@ -24,7 +24,7 @@ pub(crate) struct ForgottenDeletes {
     pub(crate) deletes: Vec<RecordedDelete>,
 }
 
-/// The deletes of one section, by whether the manifest applies them.
+/// The deletes of one section: those that the manifest applies, and those that it has dropped.
 #[derive(Clone, Debug)]
 struct SectionDeletes {
     pending: Vec<RecordedDelete>,
@@ -41,7 +41,7 @@ impl SectionDeletes {
         Self { pending, dropped }
     }
 
-    /// Adds, for each dropped delete, the number of rows that it removes and that no pending delete hides.
+    /// Adds, for each dropped delete, the number of rows that it removes and no pending delete hides.
     fn count(&self, batch: &RecordBatch, visible: &mut [u64]) -> Result<(), String> {
         let mask = |recorded: &RecordedDelete| {
             let mask = recorded.delete.condition.mask(batch);
@@ -59,8 +59,9 @@ impl SectionDeletes {
     }
 }
 
-/// Reads the sections whose statistics allow for rows that a dropped delete removes: none, unless one was dropped too
-/// early or the statistics of sections that were merged since are wider than those of their inputs.
+/// Finds deletes that were dropped too early. Reads the sections whose statistics allow rows that a dropped delete
+/// removes: none, unless a delete was dropped too early, or later merged sections have wider statistics than their
+/// inputs.
 pub(crate) async fn find(
     bucket: &Bucket,
     database: DatabaseId,
@@ -75,7 +76,7 @@ pub(crate) async fn find(
             continue;
         }
         let key = section.key(database);
-        // An object that is missing or damaged has findings of its own.
+        // A missing or damaged object has its own findings.
         let Some(bytes) = fetch(bucket, &key, Some(section.range())).await? else {
             continue;
         };
@@ -102,7 +103,7 @@ pub(crate) async fn find(
     Ok(forgotten)
 }
 
-/// Counts rows beside other requests. Bytes that make a decoder panic are damaged.
+/// Counts rows on a blocking thread. Bytes that make the decoder panic are damaged.
 async fn count_rows(bytes: Bytes, deletes: SectionDeletes) -> Result<Vec<u64>, String> {
     let counting = tokio::task::spawn_blocking(move || {
         let mut visible = vec![0; deletes.dropped.len()];

@@ -11,25 +11,25 @@ use neap_schema::DatabaseId;
 
 use crate::{Finding, FindingKind, FsckError, Report, database::Target, messages, sweep::Sweep};
 
-/// What to check.
+/// Options of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FsckOptions {
-    /// Read every row, and not only registers, pages, the tail and listings.
+    /// Also read every row, in addition to registers, pages, the tail and listings.
     pub full: bool,
-    /// Only the database of this name, be it one that it has since it was dropped.
+    /// Check only the database with this name, which may be the name of a dropped database.
     pub database: Option<String>,
-    /// Correct statistics and condemn what nothing names.
+    /// Correct statistics and condemn unreferenced objects.
     pub repair: bool,
 }
 
-/// How far the full check of a database is.
+/// The progress of the full check of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The name of the database.
     pub database: &'a str,
-    /// The bytes that were read.
+    /// Bytes read so far.
     pub done_bytes: u64,
-    /// The bytes that are to be read.
+    /// Total bytes to read.
     pub total_bytes: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct Fsck {
     pub(crate) manifests: ManifestStore,
 }
 
-/// A database that the root catalog has.
+/// A database in the root catalog.
 pub(crate) struct Entry {
     pub(crate) id: DatabaseId,
     pub(crate) name: String,
@@ -49,18 +49,18 @@ pub(crate) struct Entry {
 }
 
 impl Fsck {
-    /// A check of a bucket, which may be in use.
+    /// Creates a check of a bucket, which may be in use.
     pub fn new(bucket: Bucket) -> Self {
-        // Margins have no part in what manifests hold.
+        // The content of manifests does not depend on the margins.
         let rules = Rules::new(Margins::NETWORK);
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
         Self { bucket, manifests }
     }
 
-    /// Checks what was asked for. `progress` is called as rows are read.
+    /// Runs a check. Calls `progress` as rows are read.
     ///
     /// # Errors
-    /// `Store` when the store does not answer, and `NoDatabase`. Damage is no error but in the report.
+    /// `Store` when the store does not answer, and `NoDatabase`. Damage is not an error but a finding in the report.
     pub async fn check(
         &self,
         options: &FsckOptions,
@@ -102,7 +102,7 @@ impl Fsck {
                 Ok(_) => self.root().await?.ok(),
                 Err(_) => None,
             };
-            // What was created meanwhile; with a damaged root catalog nothing is known to be unknown.
+            // Includes databases created in the meantime. With a damaged root catalog, no database counts as unknown.
             let known: BTreeSet<_> = match now {
                 Some(now) => now.value.databases().keys().copied().collect(),
                 None => sweep.databases.keys().copied().collect(),
@@ -144,7 +144,7 @@ impl Fsck {
         Ok(())
     }
 
-    /// The root catalog, or what is wrong with it.
+    /// Reads the root catalog; returns a finding if it is damaged.
     pub(crate) async fn root(&self) -> Result<Result<Versioned<RootCatalog>, Finding>, FsckError> {
         let register: Register<RootCatalog> =
             Register::new(self.bucket.clone(), Key::RootCatalog, RECENT_PUT_IDS);
@@ -167,7 +167,7 @@ pub(crate) fn entries(root: &RootCatalog) -> Vec<Entry> {
         .collect()
 }
 
-/// The databases of a name, or all that may have data.
+/// Returns the databases with this name, or all that may have data.
 pub(crate) fn choose<'a>(
     entries: &'a [Entry],
     name: Option<&str>,
@@ -182,7 +182,7 @@ pub(crate) fn choose<'a>(
     }
 }
 
-/// A bucket without a root catalog is an unused one, unless there are databases.
+/// Reports a missing root catalog if there are databases. Without databases, the bucket is unused.
 fn report_missing_root(root: &Versioned<RootCatalog>, sweep: &Sweep, report: &mut Report) {
     if root.version == 0 && !sweep.databases.is_empty() {
         let databases = sweep.databases.len();

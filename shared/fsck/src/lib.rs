@@ -1,24 +1,25 @@
-//! Checks a bucket: whether everything that is named is there, and is what it is said to be.
+//! Checks a bucket: every referenced object must exist, and its content must match its metadata.
 //!
 //! ```text
 //!   root catalog --> databases --> manifest --> pages --> sections
 //!                         |            |
-//!                         +--> catalog +--> tail          what is there and nothing names
+//!                         +--> catalog +--> tail          unreferenced objects
 //! ```
 //!
-//! A quick check reads registers, pages and the tail and lists objects; a full one reads everything. Both can run
-//! beside writers and compactors: a manifest is read before its objects are listed, a catalog after what
-//! may need it, and what looks wrong is looked at again when the manifest has changed meanwhile.
+//! A quick check reads registers, pages and the tail, and lists objects. A full check reads everything. Both can run
+//! beside writers and compactors: the check reads a manifest before it lists the objects, and the catalog after the
+//! data that may need it. If it finds a problem and the manifest has changed in the meantime, it checks the database
+//! again.
 //!
-//! Nothing is written, unless a repair is asked for. That corrects statistics by the rows that they are
-//! about, and condemns objects that nothing names, for the collector; it never deletes. Damaged objects are set
-//! aside only if an operator names them.
+//! A check writes nothing, unless a repair is requested. A repair recomputes statistics from the rows, and condemns
+//! unreferenced objects for the collector; it never deletes objects. Damaged objects are quarantined only if an
+//! operator names them.
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
 //! | [`Fsck`] | checks a bucket |
-//! | [`Report`] | what was looked at and found, for people and as JSON |
-//! | [`Finding`] | something that is not as it should be |
+//! | [`Report`] | the totals and findings of a check, as text and as JSON |
+//! | [`Finding`] | a problem or a remark |
 
 mod caches;
 mod content;

@@ -1,11 +1,11 @@
-//! Findings of objects that can't be decoded, without the key, which a finding has anyway.
+//! Findings about objects that cannot be decoded. The messages omit the key, which a finding contains separately.
 
 use neap_bucket::FormatError;
 use neap_wal::SegmentError;
 
 use crate::{Finding, FindingKind};
 
-/// The finding about an object that is not what it should be.
+/// Converts a format error to a finding.
 pub(crate) fn of_format(error: &FormatError) -> Finding {
     match error {
         FormatError::Magic { key, kind } => {
@@ -28,7 +28,7 @@ pub(crate) fn of_format(error: &FormatError) -> Finding {
     }
 }
 
-/// Whether a finding is that bytes are not those that were written, or not there.
+/// Returns whether a finding says that bytes are damaged or missing.
 pub(crate) fn is_damage(finding: &Finding) -> bool {
     matches!(
         finding.kind,
@@ -36,7 +36,7 @@ pub(crate) fn is_damage(finding: &Finding) -> bool {
     )
 }
 
-/// The finding about a segment.
+/// Converts a segment error to a finding.
 pub(crate) fn of_segment(error: &SegmentError) -> Finding {
     match error {
         SegmentError::Format(error) => of_format(error),

@@ -1,4 +1,4 @@
-//! What a manifest names, itself and in its pages, live and dropped.
+//! Loads everything that a manifest and its pages reference, live and condemned.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,24 +14,24 @@ use crate::{
     store::Inventory,
 };
 
-/// What a manifest names, with what its pages hold.
+/// The sections and objects that a manifest and its pages reference.
 #[derive(Default)]
 pub(crate) struct Named {
-    /// What queries read.
+    /// Sections that queries read.
     pub(crate) live: Vec<SectionWithFooter>,
-    /// What only earlier versions read.
+    /// Sections that only earlier versions read.
     pub(crate) condemned: Vec<Arc<Section>>,
-    /// All objects of this database that are named, be it by what is doomed.
+    /// All referenced objects of this database, including those of doomed entries.
     pub(crate) objects: BTreeSet<ObjectName>,
-    /// Pages that could not be read: more may be named.
+    /// Pages that could not be read. They may reference more objects.
     pub(crate) unreadable: Vec<(PageRef, Finding)>,
-    /// References with the truth about their pages.
+    /// Corrected references to pages.
     pub(crate) corrected: Vec<PageRef>,
     pub(crate) pages: u64,
 }
 
 impl Named {
-    /// What is wrong with pages that could not be read. One that ends too early is not just damaged.
+    /// Returns the findings about unreadable pages. A page beyond the end of its object is reported as truncated.
     pub(crate) fn findings(&self, own: Option<&Inventory>) -> Vec<Finding> {
         let finding = |(page, finding): &(PageRef, Finding)| {
             let needed = page.range().end;
@@ -69,7 +69,7 @@ impl Named {
 }
 
 impl Target<'_> {
-    /// Reads the pages of a manifest.
+    /// Reads the pages of a manifest and collects its references.
     pub(crate) async fn load(
         &self,
         manifest: &Manifest,
@@ -114,7 +114,7 @@ impl Target<'_> {
                     Ok(sections) => sections
                         .iter()
                         .for_each(|one| named.add_condemned(&one.section, entry.doomed)),
-                    // The collector deletes pages after what is in them.
+                    // The collector deletes the objects of a page before the page itself.
                     Err(finding) if entry.doomed && finding.kind == FindingKind::Missing => {}
                     Err(finding) => {
                         let finding = Finding {
@@ -130,7 +130,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// The sections of a page, or what is wrong with it.
+    /// Reads the sections of a page; returns a finding if it is damaged.
     pub(crate) async fn page(
         &self,
         page: &PageRef,
@@ -156,7 +156,7 @@ impl Target<'_> {
         })
     }
 
-    /// Compares what the manifest says of a page with what is in it.
+    /// Compares the manifest's statistics of a page with its content.
     fn judge_page(
         &self,
         page: &PageRef,
@@ -164,7 +164,7 @@ impl Target<'_> {
         named: &mut Named,
     ) -> Option<Finding> {
         let mut truth = true_reference(page, sections)?;
-        // What is too low costs time and nothing else; the first release wrote neither down.
+        // Values that are too low only cost time. The first release recorded neither of the two.
         truth.clean_upto = page.clean_upto.min(truth.clean_upto);
         truth.first_added = match truth.first_added {
             0 => page.first_added,

@@ -1,4 +1,4 @@
-//! Setting damaged objects aside, so that queries go on without their rows. The objects are kept.
+//! Quarantines damaged objects, so that queries run without their rows. The objects are kept.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
@@ -24,7 +24,7 @@ use crate::{
     store::fetch,
 };
 
-/// An object as an operator names it: its key, and of a single section or page its first byte after `@` or `:`.
+/// An object named by an operator: its key, and for a single section or page its first byte after `@` or `:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPart {
     key: Key,
@@ -64,7 +64,7 @@ impl fmt::Display for ObjectPart {
 }
 
 impl ObjectPart {
-    /// The database whose object it is.
+    /// Returns the database of the object.
     fn database(&self) -> Option<DatabaseId> {
         match self.key {
             Key::Segment(database, _)
@@ -90,12 +90,12 @@ impl ObjectPart {
     }
 }
 
-/// Rows of a table that are lost.
+/// The lost rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LostTable {
     /// The name of the table.
     pub table: String,
-    /// The number of rows.
+    /// Number of rows.
     pub rows: u64,
     /// The earliest time of a row, in nanoseconds since the Unix epoch.
     pub min_time: i64,
@@ -124,7 +124,7 @@ impl fmt::Display for LostTable {
     }
 }
 
-/// What is lost with a damaged object.
+/// A damaged object and the rows that are lost with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LostObject {
     /// The database.
@@ -132,19 +132,19 @@ pub struct LostObject {
     /// The id of the database.
     #[serde(skip)]
     pub id: DatabaseId,
-    /// The object, and of a section or page its first byte.
+    /// The object, with the first byte for a section or page.
     pub object: String,
-    /// The rows.
+    /// The lost rows by table.
     pub tables: Vec<LostTable>,
-    /// Whether the rows are only what the damaged header of a segment claims. Such a segment may also have had row
+    /// Whether the rows are taken from the damaged header of a segment. Such a segment may also have contained row
     /// deletes.
     pub is_claim: bool,
-    /// Whether the object is set aside now.
+    /// Whether the object is quarantined now.
     pub quarantined: bool,
 }
 
 impl LostObject {
-    /// The rows, for people.
+    /// Describes the lost rows.
     pub fn rows(&self) -> String {
         let tables: Vec<_> = self.tables.iter().map(ToString::to_string).collect();
         match (self.is_claim, tables.is_empty()) {
@@ -173,10 +173,10 @@ impl fmt::Display for LostObject {
     }
 }
 
-/// A damaged object that can be set aside.
+/// A damaged object that can be quarantined.
 struct Found {
     record: DamageRecord,
-    /// The section, if it is one that the manifest names.
+    /// The section, if the object is a section in the manifest.
     section: Option<Arc<Section>>,
 }
 
@@ -190,11 +190,11 @@ impl From<DamageRecord> for Found {
 }
 
 impl Fsck {
-    /// Finds what is lost with a damaged object, in the database that it belongs to or in the one of a name, and
-    /// sets it aside if `commit`. The object is read first: one that is whole is refused.
+    /// Finds the rows that are lost with a damaged object, in its own database or in the database named `database`, and
+    /// quarantines the object if `commit`. Reads the object first, and refuses one that is not damaged.
     ///
     /// # Errors
-    /// `NotDamaged`; `NotNamed`: the database needs no such object; and what the store answers.
+    /// `NotDamaged`; `NotNamed`: no manifest references the object; or an error of the store.
     pub async fn quarantine(
         &self,
         part: &ObjectPart,
@@ -225,7 +225,7 @@ impl Fsck {
     }
 }
 
-/// Whether a segment would be whole with another version in its envelope.
+/// Returns whether a segment can be decoded with another version number in its envelope.
 fn is_of_known_version(
     database: DatabaseId,
     name: SegmentName,
@@ -271,7 +271,7 @@ impl Target<'_> {
         Ok(lost.collect())
     }
 
-    /// The catalog, for names of tables; an empty one if it is damaged.
+    /// Reads the catalog for the names of tables; returns an empty one if it is damaged.
     async fn known_catalog(&self) -> Result<Arc<DatabaseCatalog>, FsckError> {
         let key = Key::DatabaseCatalog(self.id);
         let register: Register<DatabaseCatalog> =
@@ -283,7 +283,7 @@ impl Target<'_> {
         }
     }
 
-    /// Reads what the manifest does not record as damaged yet.
+    /// Reads an object that the manifest does not record as damaged yet.
     async fn find_damage(
         &self,
         part: &ObjectPart,
@@ -316,7 +316,7 @@ impl Target<'_> {
                 Ok(Some(DamageRecord::of_streams(&segment).into()))
             }
             Ok(_) => Ok(None),
-            // Unless it is only the number of the version that is damaged.
+            // The segment is of a newer release, unless only its version number is damaged.
             Err(SegmentError::Format(ref error @ FormatError::Newer { known, .. }))
                 if !is_of_known_version(self.id, name, &object, known) =>
             {
@@ -370,7 +370,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the bytes of a section are those that were written, as far as its checksum tells.
+    /// Returns whether the bytes of a section match its length and, if it has one, its checksum.
     async fn is_whole(&self, section: &Section) -> Result<bool, FsckError> {
         let key = section.key(self.id);
         let bytes = fetch(&self.fsck.bucket, &key, Some(section.range())).await?;
@@ -410,7 +410,7 @@ impl Target<'_> {
         Ok(found)
     }
 
-    /// Sets aside what is not yet.
+    /// Quarantines the objects that are not quarantined yet.
     async fn commit(
         &self,
         mut base: Versioned<Manifest>,

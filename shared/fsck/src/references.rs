@@ -1,5 +1,5 @@
-//! What a manifest names, judged without reading data: whether it is there, is all of it, has a place in the
-//! catalog, and is claimed once.
+//! Checks the references of a manifest without reading data: each object must exist with its full length, have a table
+//! in the catalog, and be referenced once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use neap_schema::{DatabaseId, TableId};
 
 use crate::{Finding, FindingKind, Severity, store::Inventory};
 
-/// The least bytes of a Parquet footer: its length and its magic.
+/// Minimum bytes of a Parquet footer: its length and its magic.
 const LEAST_FOOTER_BYTES: u32 = 8;
 
-/// The name of the table of lost rows, or of the first and the last of several.
+/// Returns the name of the table of lost rows, or the names of the first and last table of several.
 pub(crate) fn table_names(catalog: &DatabaseCatalog, rows: &LostRows) -> String {
     let first = table_name(catalog, rows.table);
     match rows.last_table {
@@ -22,13 +22,13 @@ pub(crate) fn table_names(catalog: &DatabaseCatalog, rows: &LostRows) -> String 
     }
 }
 
-/// The name of a table; of one that the catalog lacks, its number.
+/// Returns the name of a table, or its number if the catalog lacks it.
 pub(crate) fn table_name(catalog: &DatabaseCatalog, table: TableId) -> String {
     let known = catalog.table_by_id(table);
     known.map_or_else(|| format!("table {table}"), |table| table.name().to_owned())
 }
 
-/// What one object lacks of what is said to lie in it, for one table.
+/// The sections of one table that a missing or truncated object lacks.
 #[derive(Default)]
 struct Lacking {
     sections: u64,
@@ -37,7 +37,7 @@ struct Lacking {
     size_bytes: Option<u64>,
 }
 
-/// Sections whose objects are gone or too short, one finding for each object and table.
+/// Finds sections whose objects are missing or too short. Returns one finding for each object and table.
 pub(crate) fn lacking<'a>(
     database: DatabaseId,
     sections: impl Iterator<Item = &'a Section>,
@@ -89,7 +89,7 @@ pub(crate) fn lacking<'a>(
     lacking.into_iter().map(finding).collect()
 }
 
-/// What can't be true of a section by itself.
+/// Finds contradictions within the metadata of a section.
 pub(crate) fn plausible(
     section: &Section,
     manifest: &Manifest,
@@ -139,7 +139,7 @@ pub(crate) fn plausible(
     findings
 }
 
-/// A section of the manifest itself that is before one whose interval ends earlier.
+/// Returns an inline section of the manifest that precedes one with an earlier end of its interval.
 pub(crate) fn out_of_order(manifest: &Manifest) -> Option<&Section> {
     let place = |section: &Section| {
         (
@@ -156,7 +156,7 @@ pub(crate) fn out_of_order(manifest: &Manifest) -> Option<&Section> {
         .map(|(one, _)| one.as_ref())
 }
 
-/// Sections that claim the same table, day and stamp as another one. Each is told of once.
+/// Returns sections that claim the same table, day and stamp as another one. Each section is reported once.
 pub(crate) fn overlaps<'a>(
     sections: impl Iterator<Item = &'a Section>,
 ) -> Vec<(&'a Section, String)> {
@@ -182,7 +182,7 @@ pub(crate) fn overlaps<'a>(
     found
 }
 
-/// What contradicts itself in a catalog.
+/// Finds contradictions within a catalog.
 pub(crate) fn of_catalog(catalog: &DatabaseCatalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     let contradiction = |message: String| Finding::error(FindingKind::Contradiction, message);

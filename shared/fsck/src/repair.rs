@@ -1,5 +1,4 @@
-//! Repairs that can do no harm: statistics become what the rows say, and what nothing names is condemned for
-//! the collector.
+//! Safe repairs: statistics are recomputed from the rows, and unreferenced objects are condemned for the collector.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,25 +11,25 @@ use neap_schema::{CacheId, DatabaseId};
 
 use crate::FsckError;
 
-/// What can be repaired in a database.
+/// The possible repairs of a database.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
-    /// The manifest that was judged.
+    /// The manifest that was checked.
     pub(crate) base: Option<Versioned<Manifest>>,
-    /// Sections with true statistics.
+    /// Sections with corrected statistics.
     pub(crate) sections: Vec<Section>,
-    /// True references to pages.
+    /// Corrected references to pages.
     pub(crate) pages: Vec<PageRef>,
     /// Row deletes that were dropped too early.
     pub(crate) deletes: Vec<RecordedDelete>,
-    /// Objects that nothing names.
+    /// Unreferenced objects.
     pub(crate) orphans: BTreeSet<ObjectName>,
-    /// Caches whose objects are gone or damaged.
+    /// Caches whose objects are missing or damaged.
     pub(crate) caches: BTreeSet<CacheId>,
 }
 
 impl Repairs {
-    /// Commits the repairs, and tells them.
+    /// Commits the repairs. Returns descriptions of them.
     pub(crate) async fn commit(
         self,
         manifests: &ManifestStore,
@@ -72,12 +71,12 @@ impl Repairs {
         if !self.orphans.is_empty() {
             let census = manifests.census(database, &base.value).await?;
             let mut orphans = self.orphans;
-            // A damaged page may name them.
+            // An object that a damaged page may reference is not an orphan.
             orphans.retain(|orphan| !census.names(*orphan));
             let collection = Collection {
                 census,
                 orphans,
-                // Only the collector knows how long earlier versions are to be kept.
+                // Only the collector knows the time-travel period.
                 time_travel: Duration::MAX,
                 ..Collection::default()
             };
@@ -93,7 +92,7 @@ impl Repairs {
     }
 }
 
-/// Lets the entries of caches leave, so that they are filled again.
+/// Removes the entries of caches from the manifest, so that the caches are rebuilt.
 async fn forget_caches(
     manifests: &ManifestStore,
     database: DatabaseId,

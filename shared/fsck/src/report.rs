@@ -6,25 +6,25 @@ use serde::Serialize;
 
 use crate::{Finding, LostObject, Severity};
 
-/// The most findings that a report lists; of those beyond it has the number.
+/// Maximum number of findings that a report lists. Further findings are only counted.
 const MAX_FINDINGS: usize = 10_000;
 
-/// How much was looked at.
+/// Numbers of checked objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Databases, dropped ones too whose data is still there.
+    /// Databases, including dropped ones that still have data.
     pub databases: u64,
     /// Tables that are not dropped.
     pub tables: u64,
     /// Sections that queries read.
     pub sections: u64,
-    /// Their rows.
+    /// Rows of these sections.
     pub rows: u64,
     /// Pages of manifests.
     pub pages: u64,
     /// Segments above the low-water marks.
     pub segments: u64,
-    /// Objects with sections or pages, and of caches.
+    /// Objects with sections or pages, and objects of caches.
     pub objects: u64,
     /// The bytes of these objects and segments.
     pub bytes: u64,
@@ -43,10 +43,10 @@ impl Totals {
     }
 }
 
-/// What was looked at and found.
+/// The report of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether everything was read, and not only registers, pages, the tail and listings.
+    /// Whether every row was read, in addition to registers, pages, the tail and listings.
     pub full: bool,
     /// Whether there is no error.
     pub clean: bool,
@@ -56,20 +56,20 @@ pub struct Report {
     pub warnings: u64,
     /// The number of notes.
     pub notes: u64,
-    /// How much was looked at.
+    /// Numbers of checked objects.
     pub checked: Totals,
-    /// What was found, worst first; not all of it if it is very much.
+    /// The findings, most severe first; at most 10,000 of them.
     pub findings: Vec<Finding>,
-    /// What is lost with the objects that an operator named.
+    /// The rows that are lost with the objects that an operator named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
-    /// What was repaired, for people.
+    /// Descriptions of the repairs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<String>,
 }
 
 impl Report {
-    /// A report to which findings are added.
+    /// Creates an empty report.
     pub(crate) fn new(full: bool) -> Self {
         Self {
             full,
@@ -90,7 +90,7 @@ impl Report {
         }
     }
 
-    /// Brings the worst to the top.
+    /// Sorts the findings, most severe first.
     pub(crate) fn sort(&mut self) {
         self.findings.sort_by(|one, other| {
             let rank = |it: &Finding| (it.database.clone(), it.key.clone(), it.kind);
@@ -101,7 +101,7 @@ impl Report {
         });
     }
 
-    /// The exit status of a program: 0 without an error, else 1.
+    /// Returns the exit status of a program: 0 without errors, otherwise 1.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.clean)
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_the_worst_first() {
+    fn text_lists_the_most_severe_findings_first() {
         insta::assert_snapshot!(report(), @r#"
         error    data/1/a.parquet ("db"."cpu"): it is gone
         note     x/y: not Neap's: left alone
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_to_list_is_counted() {
+    fn findings_beyond_the_maximum_are_counted() {
         let mut report = Report::new(false);
         for _ in 0..=MAX_FINDINGS {
             report.add(Finding::warning(FindingKind::Orphan, "x"));

@@ -1,4 +1,4 @@
-//! Reading all rows of sections.
+//! Reads all rows of sections.
 
 use std::sync::Arc;
 
@@ -17,26 +17,26 @@ use crate::{
     store::fetch,
 };
 
-/// Sections that are read at once.
+/// Number of sections that are read concurrently.
 const SECTIONS_AT_ONCE: usize = 8;
 
-/// The most bytes of sections that are in memory at once, in units; a larger one is read alone.
+/// Maximum memory for sections that are read concurrently, in units of [`UNIT_BYTES`]. A larger section is read alone.
 const UNITS: u32 = 256;
 
-/// A unit of memory.
+/// Bytes of a unit of memory.
 const UNIT_BYTES: u64 = 1 << 20;
 
 /// A section to read, with its table.
 pub(crate) type Wanted = (SectionWithFooter, Arc<Table>);
 
-/// What was found in a section, and it with true statistics if those in the manifest are wrong.
+/// The findings about a section, and the section with corrected statistics if those in the manifest are wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(crate) findings: Vec<Finding>,
     pub(crate) corrected: Option<Section>,
 }
 
-/// Reads sections, and calls `read` with the bytes of each.
+/// Reads sections, and calls `read` with the number of bytes of each.
 pub(crate) async fn read_all(
     bucket: &Bucket,
     database: DatabaseId,
@@ -121,7 +121,7 @@ async fn read_one(
     })
 }
 
-/// Decodes rows beside other requests. Bytes that make a decoder panic are damaged.
+/// Decodes rows on a blocking thread. Bytes that make the decoder panic are damaged.
 async fn decode(bytes: Bytes, section: Arc<Section>, table: Arc<Table>) -> Result<Content, String> {
     let decoding = tokio::task::spawn_blocking(move || content::read(&bytes, &section, &table));
     let decoded = decoding.await;

@@ -1,18 +1,18 @@
-//! What a manifest says of sections and pages, beside what is in them.
+//! Compares the statistics of sections and pages in a manifest with their content.
 
 use neap_manifest::{PageRef, Section, SectionWithFooter, TagRange};
 
 use crate::{Finding, FindingKind, content::Content};
 
-/// How a section differs from what is said of it, and the section with what is true.
+/// The differences between the statistics and the content of a section, and the section with corrected statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Correction {
     pub(crate) findings: Vec<Finding>,
     pub(crate) section: Section,
 }
 
-/// Compares a section with its content; `None` if there is nothing to correct. Bounds that are too wide
-/// cost time and are told of; those of tags may be.
+/// Compares the statistics of a section with its content. Returns `None` if they agree. Time bounds that are too wide
+/// are reported because they cost time; bounds of tags may be too wide.
 pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction> {
     let mut findings = Vec::new();
     let mut correct = section.clone();
@@ -65,7 +65,7 @@ pub(crate) fn compare(section: &Section, content: &Content) -> Option<Correction
     })
 }
 
-/// Whether what is said of a tag is true of its values. A tag of which nothing is said has none.
+/// Returns whether the recorded range of a tag covers its values. A tag without a recorded range must have no values.
 fn covers(said: Option<&TagRange>, found: &TagRange) -> bool {
     let Some(said) = said else {
         return found.min.is_none();
@@ -75,7 +75,7 @@ fn covers(said: Option<&TagRange>, found: &TagRange) -> bool {
     below && above && (said.has_null || !found.has_null)
 }
 
-/// The reference to a page as its sections make it; `None` if it has none.
+/// Recomputes the reference to a page from its sections; `None` if it has none.
 pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> Option<PageRef> {
     let all = || sections.iter().map(|one| one.section.as_ref());
     let table = all().map(|section| section.table).min()?;
@@ -97,7 +97,7 @@ pub(crate) fn true_reference(page: &PageRef, sections: &[SectionWithFooter]) -> 
     })
 }
 
-/// Whether a query that goes by `said` misses nothing of what is there.
+/// Returns whether a query that uses the reference `said` finds all rows of the page.
 pub(crate) fn is_wide_enough(said: &PageRef, found: &PageRef) -> bool {
     said.may_hold(*found.tables().start())
         && said.may_hold(*found.tables().end())
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_narrow_is_an_error_and_what_is_too_wide_is_none() {
+    fn narrow_bounds_are_errors_and_wide_bounds_are_not() {
         assert_eq!(worst(|_| {}), None);
         assert_eq!(worst(|content| content.rows = 4), Some(Severity::Error));
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_misses_a_row_is_not_wide_enough() {
+    fn a_reference_with_narrower_bounds_is_not_wide_enough() {
         let sections = [SectionWithFooter {
             section: section().into(),
             footer: None,

@@ -1,4 +1,4 @@
-//! Reading objects and listing them, each request with a limit on time.
+//! Reads and lists objects. Each request has a timeout.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -11,13 +11,13 @@ use neap_schema::DatabaseId;
 
 use crate::FsckError;
 
-/// After this time a request counts as unanswered: longer than a store's own patience.
+/// Timeout of a request: longer than a store's own timeout.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// The most pages of one listing, whatever is on them.
+/// Maximum number of pages of one listing.
 const MAX_PAGES: usize = 1_000_000;
 
-/// What a listing tells of an object.
+/// The metadata of an object in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) size_bytes: u64,
@@ -42,7 +42,7 @@ async fn in_time<T>(
     Ok(answer.ok_or_else(unanswered)??.value)
 }
 
-/// Lists a prefix, key by key.
+/// Lists a prefix, and calls `each` for every entry.
 pub(crate) async fn list(
     bucket: &Bucket,
     prefix: &str,
@@ -68,7 +68,7 @@ pub(crate) async fn list(
     })
 }
 
-/// The data objects of a database. Keys of others are the sweep's.
+/// Lists the data objects of a database. Unknown keys are handled by the scan of the bucket.
 pub(crate) async fn inventory(
     bucket: &Bucket,
     database: DatabaseId,

@@ -1,4 +1,4 @@
-//! What is in a bucket and belongs to no database that the root catalog has.
+//! Finds the objects of a bucket that belong to no database in the root catalog.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,30 +7,30 @@ use neap_schema::DatabaseId;
 
 use crate::{Finding, FindingKind, FsckError, store::list};
 
-/// Objects of a database that may be unknown.
+/// The number and bytes of the objects of a database that may be unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Found {
     pub(crate) objects: u64,
     pub(crate) bytes: u64,
 }
 
-/// What a look at all keys gives.
+/// The result of a scan of all keys in a bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    /// Keys that are none of Neap's.
+    /// Findings about keys that do not belong to Neap.
     pub(crate) aliens: Vec<Finding>,
-    /// The databases that have objects, and how many.
+    /// The scanned databases, with the number and bytes of their objects.
     pub(crate) databases: BTreeMap<DatabaseId, Found>,
 }
 
 impl Sweep {
-    /// Looks at all keys of a bucket, but keeps nothing of databases that are known.
+    /// Scans all keys of a bucket. Skips the objects of known databases.
     pub(crate) async fn of(
         bucket: &Bucket,
         known: &BTreeSet<DatabaseId>,
     ) -> Result<Self, FsckError> {
         let mut sweep = Self::default();
-        // The tail may be in a store of its own.
+        // The tail may be in a separate store.
         list(bucket, "", |entry| {
             if !entry.key.starts_with(Key::TAIL_PREFIX) {
                 sweep.see(&entry, known);
@@ -58,7 +58,7 @@ impl Sweep {
         }
     }
 
-    /// What is to be told, when these databases are known by now.
+    /// Returns the findings, without databases that are known by now.
     pub(crate) fn findings(self, known: &BTreeSet<DatabaseId>) -> impl Iterator<Item = Finding> {
         let unknown = self.databases.into_iter();
         let unknown = unknown.filter(|(database, _)| !known.contains(database));

@@ -1,4 +1,4 @@
-//! The tail of a database: the segments that no section has taken in yet.
+//! Checks the tail of a database: the segments that no flush has merged into sections yet.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,28 +17,28 @@ use crate::{
     store::{fetch, list},
 };
 
-/// How far a stamp may be ahead of the store's clock: its hosts differ.
+/// Maximum time by which a stamp may be ahead of the store's clock, because the clocks of the store's hosts differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// A segment is flushed long before it is so old.
+/// Maximum age of a segment while flushes work.
 const FLUSHED_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Segments that are read at once.
+/// Number of segments that are read concurrently.
 const SEGMENTS_AT_ONCE: usize = 8;
 
-/// What segments are judged by.
+/// The manifest and catalog against which segments are checked.
 pub(crate) struct Known<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) catalog: &'a DatabaseCatalog,
     pub(crate) catalog_version: u64,
-    /// Whether rows are decoded, and not only checksums are verified.
+    /// Whether rows are decoded, in addition to verifying checksums.
     pub(crate) full: bool,
 }
 
-/// The segments of a database that are in the bucket.
+/// The segments of a database in the bucket.
 #[derive(Debug, Default)]
 pub(crate) struct TailInventory {
-    /// Those above the mark, with their bytes.
+    /// The segments above the low-water mark, with their bytes.
     pub(crate) segments: Vec<(SegmentName, u64)>,
     pub(crate) bytes: u64,
 }
@@ -64,7 +64,7 @@ pub(crate) async fn inventory(
 }
 
 impl TailInventory {
-    /// What the listing alone tells.
+    /// Returns the findings that follow from the listing alone.
     pub(crate) fn findings(&self, database: DatabaseId, now: Option<StoreTime>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, size_bytes) in &self.segments {
@@ -84,7 +84,7 @@ impl TailInventory {
         findings
     }
 
-    /// A tail that holds its writers back, or that is older than it gets where flushes work.
+    /// Returns a finding if the tail is so long that writers are delayed, or older than it gets while flushes work.
     fn backlog(&self, database: DatabaseId, now: StoreTime) -> Option<Finding> {
         let (oldest, _) = self.segments.first()?;
         let (segments, age) = (self.segments.len() as u64, now.since(oldest.stamp.time()));
@@ -103,13 +103,13 @@ impl TailInventory {
         Some(finding.at(Key::tail_prefix(database)))
     }
 
-    /// Leaves segments out.
+    /// Removes segments from the inventory.
     pub(crate) fn leave_out(&mut self, is_out: impl Fn(SegmentName) -> bool) {
         self.segments.retain(|(name, _)| !is_out(*name));
         self.bytes = self.segments.iter().map(|(_, bytes)| bytes).sum();
     }
 
-    /// Reads all segments. Those that are gone meanwhile are given back: a flush may have taken them in.
+    /// Reads all segments. Also returns those that have disappeared since the listing: a flush may have merged them.
     pub(crate) async fn read(
         &self,
         bucket: &Bucket,
@@ -117,7 +117,7 @@ impl TailInventory {
         known: &Known<'_>,
         read: &(dyn Fn(u64) + Sync),
     ) -> Result<(Vec<Finding>, BTreeSet<SegmentName>), FsckError> {
-        // The listing has told of those that are too short.
+        // Segments that are too short are reported from the listing.
         let whole = |(_, size_bytes): &&(SegmentName, u64)| *size_bytes > HEADER_BYTES as u64;
         let outcomes: Vec<_> = stream::iter(self.segments.iter().filter(whole))
             .map(|(name, size_bytes)| async move {
@@ -159,7 +159,7 @@ fn lost_rows(tables: Vec<TableRows>) -> Vec<LostRows> {
 }
 
 impl Known<'_> {
-    /// What is wrong with a segment, without what is set aside of it.
+    /// Returns the findings about a segment, without its quarantined rows.
     fn judge(&self, segment: Segment) -> Vec<Finding> {
         let segment = Arc::new(segment);
         let Some(segment) = self.manifest.admit(&segment) else {
@@ -187,7 +187,7 @@ impl Known<'_> {
     }
 }
 
-/// What is wrong with the content of a segment.
+/// Returns the findings about the content of a segment.
 fn of_segment(segment: &Segment, (catalog, version): (&DatabaseCatalog, u64)) -> Vec<Finding> {
     let key = Key::Segment(segment.database(), segment.name());
     let mut findings = Vec::new();

@@ -1,4 +1,4 @@
-//! Buckets to check: written to, flushed, and damaged.
+//! Tests of checks, with buckets that are written, flushed and damaged.
 
 mod backlog;
 mod caches;
@@ -38,7 +38,7 @@ use neap_wal::{
 
 use crate::{Fsck, FsckOptions, Report};
 
-/// The paused clock of tokio, which can be set forward.
+/// The paused clock of tokio, which can be advanced.
 #[derive(Debug)]
 struct TestClock {
     start: tokio::time::Instant,
@@ -62,14 +62,14 @@ impl Clock for TestClock {
     }
 }
 
-/// Row: host, zone if there is one, time, usage.
+/// A row: host, optional zone, time, usage.
 type Row<'a> = (&'a str, Option<&'a str>, i64, f64);
 
 const CPU: &str = "cpu";
 const MEM: &str = "mem";
 const DAY: i64 = 86_400_000_000_000;
 
-/// A store with one database, and what works on it.
+/// A store with one database, and the writer and flusher of the database.
 struct Stage {
     store: Arc<dyn Store>,
     clock: Arc<TestClock>,
@@ -83,7 +83,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The same on each kind of store.
+    /// Creates a fixture on each kind of store.
     async fn each() -> Vec<Self> {
         let directory = tempfile::tempdir().unwrap();
         let in_memory = Self::on(None).await;
@@ -143,7 +143,7 @@ impl Stage {
         self.clock.step_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Writes rows of a table, which is created if it is missing.
+    /// Writes rows to a table; creates the table if it is missing.
     async fn write(&self, table: &str, rows: &[Row<'_>]) {
         let columns = [
             ("host", ColumnType::Tag),
@@ -203,7 +203,7 @@ impl Stage {
         assert!(matches!(flushed, Flushed::Done { .. }), "{flushed:?}");
     }
 
-    /// Two sections of `cpu`, one of `mem`, and a segment of each in the tail.
+    /// Creates fixtures with two sections of `cpu`, one of `mem`, and a segment of each table in the tail.
     async fn filled() -> Vec<Self> {
         let stages = Self::each().await;
         for stage in &stages {
@@ -224,7 +224,7 @@ impl Stage {
         self.write(MEM, &[("b", None, 2, 5.0)]).await;
     }
 
-    /// So many flushes that sections are moved to pages.
+    /// Creates a fixture with enough flushes that sections are moved to pages.
     async fn paged() -> Self {
         let stage = Self::in_memory().await;
         for day in 0..20 {
@@ -244,7 +244,7 @@ impl Stage {
         self.manifests.read(self.database, None).await.unwrap()
     }
 
-    /// The sections of a table, oldest first.
+    /// Returns the sections of a table, oldest first.
     async fn sections(&self, table: &str) -> Vec<Section> {
         let catalog = self.catalog.database(self.database, ANY_AGE).await.unwrap();
         let table = catalog.value.table(table).unwrap().id();
@@ -255,7 +255,7 @@ impl Stage {
         of_table.map(|one| Section::clone(&one.section)).collect()
     }
 
-    /// Commits something that no commit would.
+    /// Commits an invalid change to the manifest.
     async fn tamper(&self, change: impl Fn(&mut Manifest)) {
         let change = |base: &Versioned<Manifest>| {
             let mut next = Manifest::successor(base);
@@ -309,7 +309,7 @@ impl Stage {
         self.put(&key.to_string(), bytes).await;
     }
 
-    /// The first segment above the mark.
+    /// Returns the first segment above the low-water mark.
     async fn segment(&self) -> Key {
         let tail = TailReader::new(self.bucket.clone(), TailSettings::default());
         let mark = self.manifest().await.value.low_water_mark;
@@ -364,7 +364,7 @@ fn batch(rows: &[Row<'_>]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-/// The findings as lines, with the names of objects left out.
+/// Formats the findings as lines, without the names of objects.
 fn lines(report: &Report) -> String {
     let lines = report.findings.iter().map(|finding| {
         let mut line = finding.to_string();

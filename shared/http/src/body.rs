@@ -1,4 +1,4 @@
-//! Bodies of requests: read as they arrive, decoded, and never held beyond a limit.
+//! Reads and decodes request bodies as they arrive, within a size limit.
 
 use std::{
     io::{self, Write},
@@ -17,12 +17,12 @@ use neap_bucket::World;
 
 use crate::{ApiError, Kind};
 
-/// How large a body may be, and how long it may take.
+/// Limits on the size of a body and on the time until it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimits {
-    /// The most bytes, as sent and decoded (InfluxDB 3 `--max-http-request-size`).
+    /// Maximum size in bytes, as sent and decoded (InfluxDB 3 `--max-http-request-size`).
     pub max_bytes: usize,
-    /// The longest time from the head of a request to the end of its body.
+    /// Maximum time from the head of a request to the end of its body.
     pub timeout: Duration,
 }
 
@@ -36,10 +36,10 @@ impl Default for BodyLimits {
     }
 }
 
-/// Why a body could not be read, in the words of InfluxDB 3.
+/// Reasons why a body can't be read, with the texts of InfluxDB 3.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is larger than allowed, as sent or decoded.
+    /// The body is larger than allowed, as sent or decoded.
     #[error("max request size ({limit} bytes) exceeded")]
     TooLarge {
         /// The limit in bytes.
@@ -51,7 +51,7 @@ pub enum BodyError {
     /// The bytes are not gzip.
     #[error("error decoding gzip stream: {0}")]
     Gzip(String),
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s", limit.as_secs())]
     TooSlow {
         /// The time limit.
@@ -97,14 +97,14 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How many times larger than its gzip a body is expected to be. Line protocol is often more, which costs
-/// a copy.
+/// The expected ratio of the decoded size of a body to its gzip size. The ratio of line protocol is often higher, which
+/// costs a copy.
 const GZIP_FACTOR: usize = 6;
 
-/// The size that a body without `Content-Length` is expected to have.
+/// The expected size of a body without `Content-Length`, in bytes.
 const UNANNOUNCED_BYTES: usize = 64 << 10;
 
-/// The number of bytes that a body will probably take up, from the headers alone.
+/// Estimates the number of bytes that a body takes up, from the headers alone.
 pub fn expected_bytes(headers: &HeaderMap, limits: &BodyLimits) -> usize {
     let announced = content_length(headers).unwrap_or(UNANNOUNCED_BYTES);
     let decoded = match encoding(headers) {
@@ -114,8 +114,8 @@ pub fn expected_bytes(headers: &HeaderMap, limits: &BodyLimits) -> usize {
     decoded.min(limits.max_bytes)
 }
 
-/// Reads and decodes a body. It is decoded as it arrives, and its memory is at most the limit. A body that
-/// arrives in one piece and needs no decoding is not copied.
+/// Reads and decodes a body as it arrives. Its memory does not exceed the limit. A body that arrives in one piece and
+/// needs no decoding is not copied.
 ///
 /// # Errors
 /// See [`BodyError`].
@@ -142,11 +142,11 @@ pub async fn read_body(
     outcome.unwrap_or(Err(BodyError::TooSlow { limit }))
 }
 
-/// The next piece of a body; `None` at its end.
+/// Returns the next piece of a body; `None` at its end.
 async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
-        // What is not data is trailers, which mean nothing here.
+        // Frames without data are trailers, which are ignored.
         if let Ok(piece) = frame.into_data() {
             return Ok(Some(piece));
         }
@@ -176,7 +176,7 @@ async fn read_plain(mut body: Body, capacity: usize, limit: usize) -> Result<Byt
     Ok(whole.freeze())
 }
 
-/// A buffer that takes no more than a limit.
+/// A buffer with a size limit.
 struct Bounded {
     bytes: Vec<u8>,
     limit: usize,
@@ -198,7 +198,7 @@ impl Write for Bounded {
     }
 }
 
-/// Reads a body of any number of gzip members.
+/// Reads a body that consists of any number of gzip members.
 async fn read_gzip(mut body: Body, capacity: usize, limit: usize) -> Result<Bytes, BodyError> {
     let mut decoder = MultiGzDecoder::new(Bounded {
         bytes: Vec::with_capacity(capacity),
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bodies_arrive_whole_whatever_their_pieces(
+        fn bodies_are_read_whole_for_all_piece_sizes(
             members in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..4),
             size in 1_usize..300,
         ) {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up() {
+    async fn a_body_that_does_not_arrive_times_out() {
         let never = Body::from_stream(stream::pending::<io::Result<Bytes>>());
         let error = read(None, never).await.unwrap_err();
         let limit = LIMITS.timeout;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_gzip_is_refused_in_the_words_of_influxdb() {
+    async fn invalid_gzip_is_refused_with_the_texts_of_influxdb() {
         let message = async |body: &[u8]| {
             let read = read(Some("gzip"), Body::from(body.to_vec())).await;
             read.unwrap_err().to_string()

@@ -1,14 +1,14 @@
-//! Which addresses are taken for one client.
+//! Groups client addresses by network.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The addresses that are counted as one client: an address of IPv4, or a /64 of IPv6, which usually belongs to one
-/// subscriber as a whole. All unknown addresses are one client, too.
+/// A group of addresses that counts as one client: an IPv4 address, or an IPv6 /64, which usually belongs to one
+/// subscriber. All unknown addresses also count as one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientNetwork(Option<IpAddr>);
 
 impl ClientNetwork {
-    /// The network of an address.
+    /// Returns the network of an address.
     pub fn of(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),

@@ -1,4 +1,4 @@
-//! The cluster's UUID, which every answer carries.
+//! The UUID of the cluster, which is a header of every answer.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -9,10 +9,10 @@ use http::HeaderValue;
 use neap_bucket::World;
 use neap_catalog::{ANY_AGE, Catalog};
 
-/// The longest that an answer waits for the UUID of the cluster.
+/// Maximum time that an answer waits for the UUID of the cluster.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The UUID of the cluster, read from the root catalog when the first answer needs it. Cloning shares it.
+/// The UUID of the cluster, read from the root catalog when the first answer needs it. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ClusterId {
     catalog: Arc<Catalog>,
@@ -20,7 +20,7 @@ pub struct ClusterId {
 }
 
 impl ClusterId {
-    /// The UUID in a catalog. It costs no request where the root catalog was read before.
+    /// Creates the UUID of a catalog's cluster. Costs no request if the root catalog was read before.
     pub fn of(catalog: Arc<Catalog>) -> Self {
         Self {
             catalog,
@@ -28,7 +28,7 @@ impl ClusterId {
         }
     }
 
-    /// The UUID; `None` while the store does not answer.
+    /// Returns the UUID; `None` while the store does not answer.
     pub(crate) async fn header_value(&self, world: &World) -> Option<HeaderValue> {
         if let Some(known) = self.known.get() {
             return Some(known.clone());

@@ -1,4 +1,4 @@
-//! Errors of the shared crates as answers.
+//! Converts errors of the shared crates to answers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use neap_catalog::CatalogError;
 
 use crate::{ApiError, Kind};
 
-/// How long a client waits before it sends a request again that the store did not answer.
+/// The time that a client waits before it repeats a request that the store did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 fn retry(kind: Kind, message: String) -> ApiError {
@@ -15,8 +15,8 @@ fn retry(kind: Kind, message: String) -> ApiError {
 }
 
 impl From<StoreError> for ApiError {
-    /// A refusal, too, is answered as unavailable: it is about the server's rights or its disk, and the
-    /// request is good once that is mended.
+    /// A refusal by the store is also answered as unavailable, because its cause is the server's permissions or disk,
+    /// and the request is valid once that is repaired.
     fn from(error: StoreError) -> Self {
         retry(Kind::Unavailable, error.to_string())
     }
@@ -63,7 +63,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::TooManyTokens
             | CatalogError::NoMoreIds { .. } => Self::json(Kind::Limit, message),
             CatalogError::OperatorToken => Self::text(Kind::NotAllowed, message),
-            // As InfluxDB 3 answers it.
+            // Same status as in InfluxDB 3.
             CatalogError::TriggerEnabled { .. } => Self::text(Kind::Internal, message),
             CatalogError::Revoked => Self::refusal(Kind::Unauthenticated, message),
             CatalogError::Forbidden => Self::refusal(Kind::Forbidden, message),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_does_not_answer_is_worth_another_try() {
+    fn an_unanswered_store_request_can_be_retried() {
         let (operation, key, reason) = (Operation::Put, "catalog".to_owned(), "x".to_owned());
         let error = StoreError::Unavailable {
             operation,

@@ -1,7 +1,7 @@
-//! Error answers: what went wrong decides on the status, the endpoint on the form of the body.
+//! Error answers. The kind of the error determines the status, and the endpoint determines the form of the body.
 //!
-//! InfluxDB 3 has four forms: plain text, `{"error"}`, `{"error","data"}`, and on `/api/v2` `{"code","message"}`.
-//! None of them is sent with a `Content-Type`.
+//! InfluxDB 3 has four forms: plain text, `{"error"}`, `{"error","data"}`, and on `/api/v2` `{"code","message"}`. None
+//! of them has a `Content-Type`.
 
 use std::{fmt, time::Duration};
 
@@ -15,45 +15,45 @@ use serde_json::{Value, json};
 
 use crate::STAMP_HEADER;
 
-/// What went wrong, as far as a client has to know.
+/// The kind of an error, as far as a client needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The request is wrong and will always be.
+    /// The request is invalid and a retry does not help.
     Invalid,
     /// The request has no valid credentials.
     Unauthenticated,
     /// Too many requests had no valid credentials.
     TooMany,
-    /// The credentials don't allow it.
+    /// The credentials do not permit the request.
     Forbidden,
-    /// There is no such thing.
+    /// The resource does not exist.
     NotFound,
-    /// There was such a thing, and it will not come back.
+    /// The resource existed, and will not exist again.
     Gone,
-    /// The request is understood and not supported, or switched off.
+    /// The request is valid, but not supported or switched off.
     NotAllowed,
     /// The request did not arrive in time.
     TooSlow,
-    /// There is such a thing already, or it is gone already.
+    /// The resource exists already, or is deleted already.
     Conflict,
     /// The request is larger than allowed.
     TooLarge,
-    /// The body is of a type that is not understood.
+    /// The content type of the body is not supported.
     MediaType,
-    /// A configured ceiling is reached.
+    /// A configured limit is reached.
     Limit,
-    /// It did not happen now and may happen later.
+    /// The request had no effect. It may succeed later.
     Unavailable,
-    /// It can't be told whether it happened; the client repeats it.
+    /// It is unknown whether the request took effect. The client repeats it.
     Unknown,
     /// Stored data can't be read.
     Corrupt,
-    /// A mistake of the server.
+    /// A bug in the server.
     Internal,
 }
 
 impl Kind {
-    /// The status of answers about it: the only place that decides on one.
+    /// Returns the status of answers of this kind. No other code maps errors to statuses.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// The `code` in bodies of `/api/v2`, in the words of InfluxDB 2.
+    /// Returns the `code` in bodies of `/api/v2`, with the texts of InfluxDB 2.
     pub fn v2_code(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -101,7 +101,7 @@ pub enum ErrorBody {
     Text,
     /// `{"error": message}`.
     Json,
-    /// `{"error": message}` with a space, as InfluxDB 3 refuses requests for who sent them.
+    /// `{"error": message}` with a space, as in InfluxDB 3 for errors of authentication and authorization.
     Refusal,
     /// `{"error": message, "data": …}`.
     Data(Value),
@@ -130,38 +130,38 @@ impl ApiError {
         }
     }
 
-    /// The message as plain text.
+    /// Creates an error with the message as plain text.
     pub fn text(kind: Kind, message: impl Into<String>) -> Self {
         Self::new(kind, message, ErrorBody::Text)
     }
 
-    /// The message in `{"error"}`.
+    /// Creates an error with the message in `{"error"}`.
     pub fn json(kind: Kind, message: impl Into<String>) -> Self {
         Self::new(kind, message, ErrorBody::Json)
     }
 
-    /// The message in `{"error"}` as InfluxDB 3 writes it where it is about who sent the request.
+    /// Creates an error of authentication or authorization, with the message in `{"error"}` as InfluxDB 3 formats it.
     pub fn refusal(kind: Kind, message: impl Into<String>) -> Self {
         Self::new(kind, message, ErrorBody::Refusal)
     }
 
-    /// The message in `{"error","data"}`.
+    /// Creates an error with the message in `{"error","data"}`.
     pub fn with_data(kind: Kind, message: impl Into<String>, data: Value) -> Self {
         Self::new(kind, message, ErrorBody::Data(data))
     }
 
-    /// The message in `{"code","message"}`.
+    /// Creates an error with the message in `{"code","message"}`.
     pub fn v2(kind: Kind, message: impl Into<String>) -> Self {
         Self::new(kind, message, ErrorBody::V2)
     }
 
-    /// No such path, or not with this method: InfluxDB 3 makes no difference.
+    /// Creates the error for an unknown path or a wrong method, which InfluxDB 3 does not distinguish.
     pub fn no_route() -> Self {
         Self::text(Kind::NotFound, "Not found")
     }
 
-    /// The same error in another form; data is left out where the form has no place for it. A refusal for who
-    /// sent the request has one form everywhere.
+    /// Returns the error in another form, without data if the form has none. An error of authentication or
+    /// authorization is returned unchanged, because it has the same form everywhere.
     #[must_use]
     pub fn in_form(self, body: ErrorBody) -> Self {
         match self.body {
@@ -170,8 +170,8 @@ impl ApiError {
         }
     }
 
-    /// The same error of another kind, with another message and without data, in `{"code","message"}`; a refusal
-    /// as it is.
+    /// Returns the error with another kind and message and without data, in `{"code","message"}`. An error of
+    /// authentication or authorization is returned unchanged.
     #[must_use]
     pub fn rephrased_v2(self, kind: Kind, message: impl Into<String>) -> Self {
         if self.body == ErrorBody::Refusal {
@@ -185,7 +185,7 @@ impl ApiError {
         }
     }
 
-    /// The same error with a time to wait before the request is sent again.
+    /// Sets the time that the client waits before a retry.
     #[must_use]
     pub fn retry_after(self, wait: Option<Duration>) -> Self {
         Self {
@@ -194,13 +194,13 @@ impl ApiError {
         }
     }
 
-    /// The same error with the stamp that was taken for the request.
+    /// Sets the stamp that was taken for the request.
     #[must_use]
     pub fn stamped(self, stamp: Option<Stamp>) -> Self {
         Self { stamp, ..self }
     }
 
-    /// What went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -219,8 +219,8 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// The message of an answer with a status of 500 or more, left in the extensions of the response for the
-/// log: such a message is about the server and not about what a client sent.
+/// The message of an answer with a status of 500 or more. Stored in the extensions of the response for the log, because
+/// such a message is about the server and not about the request.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerFault(pub(crate) String);
 
@@ -254,7 +254,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A wait in seconds, rounded up, and never none at all.
+/// Returns a wait in seconds, rounded up, at least 1 s.
 fn whole_seconds(wait: Duration) -> u64 {
     let begun = u64::from(wait.subsec_nanos() > 0);
     wait.as_secs().saturating_add(begun).max(1)

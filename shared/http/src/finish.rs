@@ -1,7 +1,7 @@
-//! What every answer has, whichever function gives it.
+//! The layers around the routes of all functions: authentication, CORS, request ids, logs, metrics.
 //!
-//! [`finish`] is put around the merged routes of the functions of a process. What happens to a request, in the
-//! order of InfluxDB 3:
+//! [`finish`] wraps the merged routes of the functions of a process. A request passes these steps, in the order of
+//! InfluxDB 3:
 //!
 //! ```text
 //!   CORS preflight: answered ── tokens switched off: 405 ── authentication: 400, 401 ── no such route: 404
@@ -39,16 +39,16 @@ const CLUSTER_HEADER: HeaderName = HeaderName::from_static("cluster-uuid");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// What [`finish`] needs.
+/// The parameters of [`finish`].
 #[derive(Clone, Debug)]
 pub struct Common {
     /// The UUID for the header `cluster-uuid`.
     pub cluster: ClusterId,
-    /// Time, and chance for the ids of requests.
+    /// The clock, and the source of randomness for request ids.
     pub world: World,
-    /// Where requests are counted.
+    /// The registry of the request metrics.
     pub metrics: Metrics,
-    /// Who is let in.
+    /// Whether requests need a token.
     pub access: Access,
 }
 
@@ -61,9 +61,9 @@ struct Shared {
     seconds: HistogramFamily,
 }
 
-/// Puts around the routes of all functions what every answer has: `cluster-uuid`, the id of the request,
-/// CORS headers, 404 for unknown paths and methods, 500 for panics; a span and a line of log for each
-/// request, and its place in the metrics. Must be the outermost layer.
+/// Wraps the routes of all functions in the layers that every answer needs: `cluster-uuid`, the request id, CORS
+/// headers, 404 for unknown paths and methods, 500 for panics, and for each request a span, a log line and metrics.
+/// Must be the outermost layer.
 pub fn finish(routes: Router, common: Common) -> Router {
     let requests = common.metrics.counter(
         "http_requests_total",
@@ -94,7 +94,7 @@ pub fn finish(routes: Router, common: Common) -> Router {
         .layer(from_fn_with_state(shared, around))
 }
 
-/// The route that a request took, left in the extensions of its answer.
+/// The route that a request matched. Stored in the extensions of its answer.
 #[derive(Clone, Debug)]
 struct Route(MatchedPath);
 
@@ -114,7 +114,7 @@ async fn around(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     let begun = shared.world.clock.monotonic();
     let id = RequestId::draw(&shared.world);
     let method = request.method().clone();
-    // What gives out tokens is not for web pages.
+    // Web pages must not read answers of the token endpoints.
     let is_for_pages = !is_about_tokens(request.uri().path());
     let mut response = if method == Method::OPTIONS {
         preflight()
@@ -146,7 +146,7 @@ async fn around(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     response
 }
 
-/// Runs a request that is let in, in a span and with the origin of what it changes.
+/// Runs an admitted request in a span and with the origin of its changes.
 async fn answer(
     mut request: Request,
     next: Next,
@@ -161,7 +161,7 @@ async fn answer(
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let answer = origin::scope(origin, answer.instrument(span)).await;
     let mut answer = answer.unwrap_or_else(|panic| panicked(panic.as_ref()));
-    // For the line of log.
+    // Used for the log line.
     answer.extensions_mut().insert(caller);
     answer
 }
@@ -211,7 +211,7 @@ fn note_request(
     shared.seconds.observe(&[method, path], took.as_secs_f64());
 }
 
-/// The method as a label: clients may make up others.
+/// Returns the method as a label. Other methods are counted together, because clients may invent any number of them.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Answers through the whole stack, over a store in memory.
+//! Tests of answers through the whole stack, over a store in memory.
 
 use axum::{
     body::Body,
@@ -37,7 +37,7 @@ fn routes() -> Router {
     finish(routes, common)
 }
 
-/// Status, headers that are not about the length, and body; what differs each time is masked.
+/// Returns status, headers except the content length, and body. Values that differ each time are masked.
 async fn send(routes: &Router, method: &str, path: &str) -> String {
     let request = Request::builder().method(method).uri(path);
     let request = request.body(Body::empty()).unwrap();
@@ -87,7 +87,7 @@ async fn a_success_has_the_headers_of_every_answer() {
 }
 
 #[tokio::test]
-async fn ping_says_what_clients_look_for() {
+async fn ping_has_the_headers_and_body_that_clients_check() {
     let expected = send(&routes(), "GET", "/ping").await;
     insta::assert_snapshot!(expected, @r#"
     200
@@ -163,7 +163,7 @@ async fn a_panic_is_answered() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_route_and_not_by_what_clients_make_up() {
+async fn requests_are_counted_by_route_and_not_by_path() {
     let routes = routes();
     for (method, path) in [
         ("POST", "/thing/1"),

@@ -1,9 +1,9 @@
-//! Whether a server is there and what it is: `/health` and `/ping`.
+//! The endpoints `/health` and `/ping`: liveness, version and build of a server.
 //!
-//! Clients and tools recognise an InfluxDB 3 by `/ping`: its headers `X-Influxdb-Version` and
-//! `X-Influxdb-Build`, or its body. They compare the version to decide what they may ask for, so it is the
-//! version of InfluxDB 3 Core that Neap is compatible with, without a suffix that a parser might stumble
-//! over, under the name and build by which they know it. What is really there is in `x-neap-version`.
+//! Clients and tools recognise an InfluxDB 3 by the headers `X-Influxdb-Version` and `X-Influxdb-Build` of `/ping`, or
+//! by its body. They derive the supported features from the version. Therefore the version is that of the InfluxDB 3
+//! Core with which Neap is compatible, without a suffix that a parser might not accept, and the product name and build
+//! are those of InfluxDB 3 Core. The version of Neap is in `x-neap-version`.
 
 use std::sync::Arc;
 
@@ -32,19 +32,19 @@ const REQUEST_ID_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// What `/ping` says of the process.
+/// The identity of the process, as shown by `/ping`.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// The version of Neap.
     pub version: &'static str,
-    /// The revision that it was built from: 7 to 10 hexadecimal digits.
+    /// The revision of the source: 7 to 10 hexadecimal digits.
     pub revision: &'static str,
-    /// Drawn when the process started.
+    /// A random id, drawn when the process starts.
     pub process: Uuid,
 }
 
 impl Server {
-    /// A process of this version and revision, with an id drawn from `world`.
+    /// Creates the identity of a process of this version and revision, with an id drawn from `world`.
     pub fn new(version: &'static str, revision: &'static str, world: &World) -> Self {
         let random = world.entropy.next_u128().to_be_bytes();
         Self {
@@ -55,7 +55,7 @@ impl Server {
     }
 }
 
-/// The routes `/health`, `/api/v1/health` (GET) and `/ping` (GET, POST). All of them answer to HEAD, too.
+/// Creates the routes `/health`, `/api/v1/health` (GET) and `/ping` (GET, POST). All of them answer HEAD, too.
 pub fn health_routes(server: Server) -> Router {
     let health = get(health);
     Router::new()
@@ -65,7 +65,8 @@ pub fn health_routes(server: Server) -> Router {
         .with_state(Arc::new(server))
 }
 
-/// `OK`, or for those who ask for JSON and nothing else what InfluxDB 2 says: its clients and tools do.
+/// Answers `OK`, or the JSON of InfluxDB 2 if `Accept` is exactly `application/json`, as clients and tools of InfluxDB
+/// 2 send it.
 async fn health(headers: HeaderMap) -> Response {
     if headers
         .get(ACCEPT)
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_is_json_for_those_who_want_nothing_else() {
+    async fn health_is_json_if_accept_is_exactly_json() {
         for accept in [None, Some("*/*"), Some("text/plain, application/json")] {
             assert_eq!(said(accept).await, "OK");
         }

@@ -1,4 +1,4 @@
-//! What all functions share on the HTTP side: how requests are read and how errors are answered.
+//! The HTTP layer that all functions share: request parsing, authentication, error answers, metrics.
 //!
 //! ```text
 //! connection ── finish ──────────────────────────────── routes of the functions
@@ -9,11 +9,11 @@
 //!   └─────────────┴──── cluster-uuid, request id ◄──── answer, or ApiError
 //! ```
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
-//! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] decides on its status |
-//! | [`read_body`], [`read_json`], [`parse_query`] | the parts of a request, with limits and the error texts of InfluxDB 3 |
-//! | [`finish`] | what every answer has, around the merged routes |
+//! | [`ApiError`] | an error answer in one of the four forms of InfluxDB 3; [`Kind`] determines its status |
+//! | [`read_body`], [`read_json`], [`parse_query`] | parse requests, with limits and the error texts of InfluxDB 3 |
+//! | [`finish`] | adds the layers that all answers need around the merged routes |
 //! | [`health_routes`], [`metrics_routes`] | `/health`, `/ping`, `/metrics` |
 //! | [`Metrics`] | counters, gauges and histograms as Prometheus text |
 

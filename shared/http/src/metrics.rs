@@ -1,4 +1,4 @@
-//! Metrics: a registry of counters, histograms and closures, shown as Prometheus text.
+//! Metrics: a registry of counters, histograms and callbacks, rendered as Prometheus text.
 
 mod family;
 mod text;
@@ -15,17 +15,17 @@ use http::header::CONTENT_TYPE;
 pub use family::{CounterFamily, HistogramFamily};
 pub use text::Samples;
 
-/// The upper ends of the buckets of times in seconds: a cached query to a slow store.
+/// The upper bounds of the latency buckets, in seconds: from a cached query to a slow store.
 pub const LATENCY_BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// A number that only rises.
+    /// A number that only increases.
     Counter,
-    /// A number that goes up and down.
+    /// A number that increases and decreases.
     Gauge,
     /// A distribution over buckets.
     Histogram,
@@ -49,7 +49,7 @@ struct Metric {
     collect: Collect,
 }
 
-/// The metrics of a process. Cloning shares them.
+/// The metrics of a process. Clones share them.
 #[derive(Clone, Default)]
 pub struct Metrics {
     metrics: Arc<Mutex<BTreeMap<&'static str, Metric>>>,
@@ -66,8 +66,8 @@ impl Metrics {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a metric whose values are asked for each time they are shown: gauges, and counters that are
-    /// kept elsewhere. A name that is there already is replaced.
+    /// Adds a metric whose values are collected each time that it is rendered: gauges, and counters that are kept
+    /// elsewhere. Replaces a metric with the same name.
     pub fn collect(
         &self,
         name: &'static str,
@@ -101,7 +101,7 @@ impl Metrics {
         family
     }
 
-    /// Adds histograms that differ by the values of these labels. `buckets` are upper ends, rising.
+    /// Adds histograms that differ by the values of these labels. `buckets` are upper bounds in ascending order.
     pub fn histogram(
         &self,
         name: &'static str,
@@ -117,7 +117,7 @@ impl Metrics {
         family
     }
 
-    /// All metrics by name in Prometheus' text format 0.0.4, ended by `# EOF` as InfluxDB 3 does.
+    /// Renders all metrics by name in Prometheus' text format 0.0.4, with `# EOF` at the end as in InfluxDB 3.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for (name, metric) in self.lock().iter() {
@@ -129,7 +129,7 @@ impl Metrics {
     }
 }
 
-/// The route `/metrics`.
+/// Creates the route `/metrics`.
 pub fn metrics_routes(metrics: Metrics) -> Router {
     let show = async |State(metrics): State<Metrics>| {
         let content_type = (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");

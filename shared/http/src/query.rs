@@ -1,4 +1,4 @@
-//! Query strings and JSON bodies, with the error texts of InfluxDB 3.
+//! Parses query strings and JSON bodies, with the error texts of InfluxDB 3.
 
 use axum::body::Body;
 use http::{HeaderMap, Uri, header::CONTENT_TYPE};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{ApiError, BodyLimits, Kind, read_body};
 
-/// The parameters in a query string; none when there is no query string. Unknown ones are ignored, and
+/// Parses the parameters in a query string; a missing query string is empty. Unknown parameters are ignored, and
 /// booleans are exactly `true` or `false`.
 ///
 /// # Errors
@@ -17,10 +17,10 @@ pub fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
         .map_err(|error| ApiError::text(Kind::Invalid, format!("serde error: {error}")))
 }
 
-/// Reads a JSON body. Its type must say that it is JSON: `application/json` or `application/…+json`.
+/// Reads a JSON body. Its content type must be `application/json` or `application/…+json`.
 ///
 /// # Errors
-/// `MediaType`; `Invalid`, `serde json error: …`; and those of [`read_body`].
+/// `MediaType`; `Invalid`, `serde json error: …`; and the errors of [`read_body`].
 pub async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn query_strings_are_judged_in_the_words_of_serde() {
+    fn errors_of_query_strings_have_the_texts_of_serde() {
         let parse = |uri: &str| {
             let parsed = parse_query::<Params>(&uri.parse().unwrap());
             parsed.map_err(|error| error.message().to_owned())
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_bodies_say_that_they_are_json() {
+    async fn json_bodies_need_a_json_content_type() {
         let read = async |content_type: Option<&'static str>, body: &'static str| {
             let headers = content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap()));
             let headers = HeaderMap::from_iter(headers);

@@ -1,4 +1,4 @@
-//! The id of a request, for its log line and for whoever reports a problem with its answer.
+//! The id of a request. It is in the log line and in the answer, so that a problem with an answer can be traced.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use uuid::{Builder, Uuid};
 pub struct RequestId(Uuid);
 
 impl RequestId {
-    /// The header that every answer has. `/ping` has it also under the names that InfluxDB 3 uses there.
+    /// The header with the id in every answer. `/ping` also has the id in the headers that InfluxDB 3 uses there.
     pub const HEADER: HeaderName = HeaderName::from_static("x-neap-request-id");
 
-    /// A new id of the present time.
+    /// Generates an id of the present time.
     pub fn draw(world: &World) -> Self {
         let millis = u64::try_from(world.clock.wall_micros() / 1000).unwrap_or(0);
         let mut random = [0; 10];
@@ -22,9 +22,9 @@ impl RequestId {
         Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// The id as the value of a header.
+    /// Returns the id as the value of a header.
     pub fn header_value(&self) -> HeaderValue {
-        // A UUID is ASCII; the other branch is never taken.
+        // A UUID is ASCII, so the other branch is never taken.
         HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(""))
     }
 }

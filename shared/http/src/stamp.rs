@@ -1,18 +1,18 @@
-//! The headers that order requests: a client sends back the stamp of an answer to come after it, or asks for the strict
-//! order of its writes.
+//! The headers that order requests: a client returns the stamp of an earlier answer to order a request after it, or
+//! asks for strict order of its writes.
 
 use http::{HeaderMap, HeaderName};
 use neap_bucket::{Stamp, WriteOrder};
 
 use crate::{ApiError, Kind};
 
-/// The stamp of a write, in answers; in requests, the stamp to be ordered after.
+/// The header with the stamp of a write in answers, and with the stamp to be ordered after in requests.
 pub const STAMP_HEADER: HeaderName = HeaderName::from_static("x-neap-stamp");
 
-/// The stamp that a request is to be ordered after.
+/// Returns the stamp that a request must be ordered after.
 ///
 /// # Errors
-/// `Invalid` when the header is not a number.
+/// `Invalid` if the header is not a number.
 pub fn requested_stamp(headers: &HeaderMap) -> Result<Option<Stamp>, ApiError> {
     let Some(value) = headers.get(STAMP_HEADER) else {
         return Ok(None);
@@ -27,13 +27,13 @@ pub fn requested_stamp(headers: &HeaderMap) -> Result<Option<Stamp>, ApiError> {
     stamp.map(Some).ok_or_else(malformed)
 }
 
-/// How a write is to be ordered among those of other instances: `strict`, or `clock`.
+/// The header with the order of a write relative to writes of other instances: `strict` or `clock`.
 pub const ORDER_HEADER: HeaderName = HeaderName::from_static("x-neap-order");
 
-/// The order of writes that a request asks for.
+/// Returns the order of writes that a request asks for.
 ///
 /// # Errors
-/// `Invalid` when the header names no order.
+/// `Invalid` if the header is neither `strict` nor `clock`.
 pub fn requested_order(headers: &HeaderMap) -> Result<WriteOrder, ApiError> {
     let Some(value) = headers.get(ORDER_HEADER) else {
         return Ok(WriteOrder::default());
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_strict_or_that_of_the_clock() {
+    fn an_order_is_strict_or_clock() {
         let of = |value: &'static str| {
             let value = HeaderValue::from_static(value);
             requested_order(&HeaderMap::from_iter([(ORDER_HEADER, value)]))

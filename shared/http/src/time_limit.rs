@@ -1,11 +1,11 @@
-//! How long a request may take, where something else ends it soon after.
+//! The deadline of a request, for platforms that end requests after a fixed time.
 
 use std::time::Duration;
 
-/// When a request must be answered, by the monotonic clock: left in its extensions by whoever knows, such as the
-/// deadline of an invocation on AWS Lambda.
+/// The time by which a request must be answered, by the monotonic clock. The platform adapter stores it in the
+/// request's extensions, for example the deadline of an invocation on AWS Lambda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimit {
-    /// The end.
+    /// The deadline.
     pub ends: Duration,
 }

@@ -1,17 +1,17 @@
-//! Values in place of placeholders.
+//! Replaces placeholders with values.
 
 use crate::{Condition, Dimension, Expr, Literal, Select, Source, Statement};
 
-/// A placeholder without a value.
+/// The error for a placeholder without a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Bind parameter '{0}' was referenced in the InfluxQL statement but its value is undefined")]
 pub struct BindError(pub String);
 
 impl Statement {
-    /// Puts values in place of the placeholders.
+    /// Replaces placeholders with values.
     ///
     /// # Errors
-    /// When there is none for a name.
+    /// Returns an error if a placeholder has no value.
     pub fn bind(&mut self, values: &dyn Fn(&str) -> Option<Literal>) -> Result<(), BindError> {
         match self {
             Self::Select(select) => bind_select(select, values),

@@ -1,12 +1,12 @@
-//! Why a text is not InfluxQL.
+//! The error of the parser.
 
-/// Why a text is not InfluxQL, and where.
+/// A syntax error and its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("parsing error: {message} at pos {position}")]
 pub struct ParseError {
-    /// What was expected.
+    /// The error message, usually the expected token.
     pub message: String,
-    /// The byte of the text at which something else was.
+    /// The byte offset of the unexpected token.
     pub position: usize,
 }
 

@@ -1,44 +1,44 @@
 //! Expressions and conditions.
 
-/// What yields a value for each row or window: a field of a `SELECT`, a side of a comparison.
+/// An expression that yields a value for each row or window: a field of a `SELECT`, or one side of a comparison.
 ///
-/// There are no nodes for parentheses, and none for negation: `-5` is a literal, `-x` is `-1 * x`.
+/// Parentheses and negation have no nodes: `-5` is a literal, `-x` is `-1 * x`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// A field, a tag, `time`, or a column of a subquery.
     Column(Column),
     /// All columns, or all of one kind: `*`, `*::tag`, `*::field`.
     Wildcard(Option<ColumnKind>),
-    /// All columns whose name matches, in a field list or as the argument of a function; on the right of
-    /// `=~` and `!~`, what the left side is matched with.
+    /// All columns whose names match, in a field list or as the argument of a function; on the right of `=~` and `!~`,
+    /// the pattern that the left side is matched against.
     Regex(Regex),
     /// A constant.
     Literal(Literal),
-    /// A placeholder `$name`. [`bind`](crate::Statement::bind) leaves none of them.
+    /// A placeholder `$name`. [`bind`](crate::Statement::bind) replaces all of them.
     Parameter(String),
-    /// A function with its arguments. `DISTINCT x` is the call `distinct(x)`; `now()` has no arguments.
+    /// A function call. `DISTINCT x` is the call `distinct(x)`; `now()` has no arguments.
     Call(Call),
-    /// Two operands of arithmetic.
+    /// An arithmetic operation.
     Binary {
-        /// What is done with them.
+        /// The operator.
         op: BinaryOp,
-        /// The left one.
+        /// The left operand.
         left: Box<Self>,
-        /// The right one.
+        /// The right operand.
         right: Box<Self>,
     },
 }
 
-/// The name of a column, and the type that it is read as.
+/// The name of a column and its cast.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Column {
     /// The name, without quotes.
     pub name: String,
-    /// What comes after `::`, if anything.
+    /// The cast after `::`, if any.
     pub cast: Option<Cast>,
 }
 
-/// What a column is read as, or has to be: `name::float`, `name::tag`.
+/// The type that a column is read as, or the kind that it must have: `name::float`, `name::tag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cast {
     /// `::float`: a number as a float.
@@ -47,15 +47,15 @@ pub enum Cast {
     Integer,
     /// `::unsigned`: a number as an unsigned integer.
     Unsigned,
-    /// `::string`: only if it is a string.
+    /// `::string`: matches only a string column.
     String,
-    /// `::boolean`: only if it is a boolean.
+    /// `::boolean`: matches only a boolean column.
     Boolean,
-    /// `::tag` or `::field`: only if it is one.
+    /// `::tag` or `::field`: matches only a column of this kind.
     Kind(ColumnKind),
 }
 
-/// The two kinds of columns that `*::` and `name::` tell apart.
+/// The two kinds of columns that `*::` and `name::` distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnKind {
     /// `::tag`.
@@ -64,11 +64,11 @@ pub enum ColumnKind {
     Field,
 }
 
-/// A regular expression as written between slashes, with `\/` read as `/`. Not checked.
+/// A regular expression as written between slashes, with `\/` read as `/`. The pattern is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Regex(pub String);
 
-/// A constant. A time is a string, which its place makes a time.
+/// A constant. A time is written as a string; the context makes it a time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     /// A whole number.
@@ -85,7 +85,7 @@ pub enum Literal {
     Duration(i64),
 }
 
-/// A call of a function.
+/// A function call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The name in lower case.
@@ -94,7 +94,7 @@ pub struct Call {
     pub args: Vec<Expr>,
 }
 
-/// Arithmetic, the tighter binding last: `+ - | ^` and `* / % &`.
+/// An arithmetic operator. From loosest to tightest: `+ - | ^`, then `* / % &`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     /// `+`
@@ -115,30 +115,30 @@ pub enum BinaryOp {
     BitAnd,
 }
 
-/// What a row must satisfy.
+/// A condition on rows.
 ///
-/// Flat: no [`And`](Self::And) is an element of another, nor an [`Or`](Self::Or) of another, and each has two
-/// elements or more. Thousands of alternatives make a long list, never a deep tree.
+/// Conditions are flat: no [`And`](Self::And) is an element of another `And`, no [`Or`](Self::Or) is an element of
+/// another `Or`, and each has two or more elements. Thousands of alternatives make a long list, never a deep tree.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
-    /// All of these.
+    /// All of these conditions hold.
     And(Vec<Self>),
-    /// One of these.
+    /// At least one of these conditions holds.
     Or(Vec<Self>),
     /// A comparison of two values.
     Compare {
-        /// What is on the left.
+        /// The left side.
         left: Expr,
-        /// How they are compared.
+        /// The operator.
         op: CompareOp,
-        /// What is on the right: of `=~` and `!~` always [`Expr::Regex`].
+        /// The right side. For `=~` and `!~` it is always [`Expr::Regex`].
         right: Expr,
     },
-    /// A value that is true or false by itself.
+    /// A boolean value used as a condition.
     Value(Expr),
 }
 
-/// How two values are compared.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompareOp {
     /// `=`
@@ -160,7 +160,7 @@ pub enum CompareOp {
 }
 
 impl Expr {
-    /// A column without a cast.
+    /// Returns a column without a cast.
     pub fn column(name: impl Into<String>) -> Self {
         Self::Column(Column {
             name: name.into(),
@@ -168,7 +168,7 @@ impl Expr {
         })
     }
 
-    /// A function with arguments.
+    /// Returns a call of a function.
     pub fn call(name: impl Into<String>, args: Vec<Self>) -> Self {
         Self::Call(Call {
             name: name.into(),
@@ -176,7 +176,7 @@ impl Expr {
         })
     }
 
-    /// Two operands of arithmetic.
+    /// Returns an arithmetic operation.
     pub fn binary(left: Self, op: BinaryOp, right: Self) -> Self {
         Self::Binary {
             op,
@@ -185,7 +185,7 @@ impl Expr {
         }
     }
 
-    /// The nanoseconds of a constant length of time.
+    /// Returns the nanoseconds of a constant duration.
     pub fn as_duration(&self) -> Option<i64> {
         match self {
             Self::Literal(Literal::Duration(nanos)) => Some(*nanos),
@@ -195,7 +195,7 @@ impl Expr {
 }
 
 impl Condition {
-    /// Both of two, flat.
+    /// Returns the conjunction of two conditions, flattened.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let mut all = match self {
@@ -209,7 +209,7 @@ impl Condition {
         Self::And(all)
     }
 
-    /// Either of two, flat.
+    /// Returns the disjunction of two conditions, flattened.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let mut any = match self {

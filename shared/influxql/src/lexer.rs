@@ -1,9 +1,9 @@
-//! The words of a text. What a slash means depends on the place, so that the parser asks for regular
-//! expressions where there can be one.
+//! The lexer: text to tokens. The meaning of a slash depends on the context, so the parser asks for a regular
+//! expression explicitly where one is allowed.
 
 use crate::ParseError;
 
-/// The units of durations, and their nanoseconds. Longer names come first.
+/// The units of durations and their lengths in nanoseconds. Longer unit names come first.
 const UNITS: [(&str, u64); 9] = [
     ("ns", 1),
     ("ms", 1_000_000),
@@ -16,25 +16,25 @@ const UNITS: [(&str, u64); 9] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// The nanoseconds of a week, whose unit no other begins with.
+/// Nanoseconds per week. No other unit name begins with `w`.
 const WEEK: u64 = 7 * 86_400_000_000_000;
 
-/// A word.
+/// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token<'a> {
     /// The end of the text.
     End,
-    /// A keyword, or a name without quotes.
+    /// A keyword or an unquoted name.
     Word(&'a str),
     /// A name in double quotes.
     Quoted(String),
     /// A string in single quotes.
     String(String),
-    /// Digits.
+    /// A decimal integer.
     Integer(u64),
-    /// Digits with a point.
+    /// A decimal number with a point.
     Float(f64),
-    /// Nanoseconds.
+    /// A duration in nanoseconds.
     Duration(u64),
     /// `$name`
     Parameter(String),
@@ -42,24 +42,24 @@ pub(crate) enum Token<'a> {
     Symbol(&'static str),
 }
 
-/// The symbols, where one begins with another the longer first.
+/// The symbols. A symbol comes before its own prefixes.
 const SYMBOLS: [&str; 23] = [
     "::", "=~", "!~", "!=", "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ";", ".", "+", "-",
     "*", "/", "%", "&", "|", "^",
 ];
 
-/// A word and where it is.
+/// A token and its position in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spanned<'a> {
-    /// The word.
+    /// The token.
     pub(crate) token: Token<'a>,
-    /// Its first byte.
+    /// The offset of its first byte.
     pub(crate) start: usize,
-    /// The byte after it.
+    /// The offset of the byte after it.
     pub(crate) end: usize,
 }
 
-/// The word at or after a byte of a text.
+/// Returns the next token at or after a byte offset.
 pub(crate) fn next(text: &str, from: usize) -> Result<Spanned<'_>, ParseError> {
     let start = after_space(text, from)?;
     let rest = text.get(start..).unwrap_or_default();
@@ -107,7 +107,7 @@ pub(crate) fn next(text: &str, from: usize) -> Result<Spanned<'_>, ParseError> {
     })
 }
 
-/// The regular expression at or after a byte of a text, if there is one, and the byte after it.
+/// Returns the regular expression at or after a byte offset, if there is one, and the offset after it.
 pub(crate) fn regex(text: &str, from: usize) -> Result<Option<(String, usize)>, ParseError> {
     let start = after_space(text, from)?;
     let Some(body) = text.get(start..).and_then(|rest| rest.strip_prefix('/')) else {
@@ -119,7 +119,7 @@ pub(crate) fn regex(text: &str, from: usize) -> Result<Option<(String, usize)>, 
         match char {
             '/' => return Ok(Some((pattern, start + 1 + at + 1))),
             '\\' if chars.next_if(|(_, next)| *next == '/').is_some() => pattern.push('/'),
-            // Whatever is escaped, be it a backslash, belongs to the escape.
+            // The character after a backslash belongs to the escape, even if it is a backslash.
             '\\' => {
                 pattern.push(char);
                 match chars.next_if(|(_, next)| *next != '\n') {
@@ -134,7 +134,7 @@ pub(crate) fn regex(text: &str, from: usize) -> Result<Option<(String, usize)>, 
     Err(ParseError::new("unterminated regex literal", start))
 }
 
-/// The next byte that is neither space nor comment.
+/// Returns the offset of the next byte that is neither whitespace nor part of a comment.
 fn after_space(text: &str, from: usize) -> Result<usize, ParseError> {
     let mut at = from;
     loop {
@@ -155,15 +155,15 @@ fn after_space(text: &str, from: usize) -> Result<usize, ParseError> {
     }
 }
 
-/// The letters, digits and underscores that a text begins with.
+/// Returns the letters, digits and underscores at the start of a text.
 fn word(text: &str) -> &str {
     let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
     let end = text.find(|char| !is_part(char)).unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
 
-/// What is in quotes, and its length with them. A backslash escapes a quote, itself, and `n` for a new line;
-/// before anything else it stands for itself.
+/// Returns the content of a quoted text and its length in bytes including the quotes. A backslash escapes a quote,
+/// another backslash, and `n` (a newline); before any other character it is literal.
 fn quoted(text: &str, quote: char, start: usize) -> Result<(String, usize), ParseError> {
     let mut value = String::new();
     let mut chars = text.char_indices().skip(1).peekable();
@@ -202,7 +202,7 @@ fn parameter(text: &str, start: usize) -> Result<(Token<'_>, usize), ParseError>
     Ok((Token::Parameter(name.to_owned()), 1 + name.len()))
 }
 
-/// The digits that a text begins with.
+/// Returns the digits at the start of a text.
 fn digits(text: &str) -> &str {
     let end = text.find(|char: char| !char.is_ascii_digit());
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
@@ -229,7 +229,7 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), ParseError> {
     Ok((Token::Integer(number), whole.len()))
 }
 
-/// Numbers with units, at least one.
+/// Parses one or more numbers with units.
 fn duration(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, ParseError> {
     let overflow = || ParseError::new("overflow in duration literal", start);
     let (mut total, mut length) = (0_u64, 0);
@@ -256,7 +256,7 @@ fn duration(text: &str, start: usize) -> Result<Option<(Token<'_>, usize)>, Pars
     Ok(Some((Token::Duration(total.unsigned_abs()), length)))
 }
 
-/// The unit that a text begins with: its length and its nanoseconds.
+/// Returns the unit at the start of a text: its length in bytes, and its nanoseconds.
 fn unit(text: &str) -> Option<(usize, u64)> {
     let units = UNITS.iter().copied().chain([("w", WEEK)]);
     let mut units = units.filter(|(name, _)| text.starts_with(name));

@@ -1,4 +1,4 @@
-//! InfluxQL: the text of statements to a tree, and back.
+//! InfluxQL: parses statements to syntax trees, and writes the trees as text.
 //!
 //! ```text
 //!   text -> parse -> [Statement] -> bind -> lift_database -> (planned elsewhere)
@@ -6,9 +6,9 @@
 //!                        Display: the same statement in canonical form
 //! ```
 //!
-//! [`parse`] takes one or more statements separated by `;`. It never panics, and neither the depth of the
-//! trees nor the length of the text is without a bound. [`Statement::bind`] puts values in place of
-//! placeholders; [`Statement::lift_database`] takes the one database that a statement names out of it.
+//! [`parse`] reads one or more statements separated by `;`. It never panics, and it limits the depth of the trees
+//! and the length of the text. [`Statement::bind`] replaces placeholders with values. [`Statement::lift_database`]
+//! removes the one database that a statement names, and returns it.
 
 mod bind;
 mod display;

@@ -1,8 +1,8 @@
-//! The database that a statement names.
+//! Extracts the database that a statement names.
 
 use crate::{Measurement, Select, Show, Source, Statement};
 
-/// The database that a statement names: `db.rp.table`, `ON db`.
+/// The database that a statement names: `db.rp.table` or `ON db`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedDatabase {
     /// The database; absent in `rp.table`.
@@ -11,16 +11,16 @@ pub struct NamedDatabase {
     pub retention_policy: Option<String>,
 }
 
-/// Why a statement is about no single database.
+/// The error for a statement that names several databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("can only perform queries on a single database")]
 pub struct LiftError;
 
 impl Statement {
-    /// Takes the database that a query or a `SHOW` names out of it, wherever it is named.
+    /// Removes the database that a query or a `SHOW` statement names, and returns it.
     ///
     /// # Errors
-    /// When it names several.
+    /// Returns an error if the statement names several databases.
     pub fn lift_database(&mut self) -> Result<Option<NamedDatabase>, LiftError> {
         let mut found = None;
         match self {
@@ -97,7 +97,7 @@ fn merge(named: NamedDatabase, found: &mut Option<NamedDatabase>) -> Result<(), 
     agree(&mut found.retention_policy, named.retention_policy)
 }
 
-/// What is named twice has to be the same.
+/// Merges two names of the same thing. They must be equal if both are present.
 fn agree(found: &mut Option<String>, named: Option<String>) -> Result<(), LiftError> {
     match (&found, named) {
         (Some(found), Some(named)) if *found != named => Err(LiftError),

@@ -5,9 +5,9 @@ use crate::{Condition, Expr, Literal, Regex};
 /// A query for rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Select {
-    /// What is computed, at least one.
+    /// The columns of the answer; at least one.
     pub fields: Vec<Field>,
-    /// Where the rows come from, at least one.
+    /// The sources of the rows; at least one.
     pub from: Vec<Source>,
     /// `WHERE`.
     pub condition: Option<Condition>,
@@ -17,19 +17,19 @@ pub struct Select {
     pub fill: Option<Fill>,
     /// `ORDER BY time`.
     pub order: Option<Order>,
-    /// `LIMIT`: rows of each series.
+    /// `LIMIT`: maximum rows per series.
     pub limit: Option<u64>,
-    /// `OFFSET`: rows of each series that are passed over.
+    /// `OFFSET`: rows skipped in each series.
     pub offset: Option<u64>,
-    /// `SLIMIT`: series.
+    /// `SLIMIT`: maximum series.
     pub slimit: Option<u64>,
-    /// `SOFFSET`: series that are passed over.
+    /// `SOFFSET`: series skipped.
     pub soffset: Option<u64>,
     /// `TZ('Area/City')`: the name as written.
     pub time_zone: Option<String>,
 }
 
-/// One column, or with a wildcard several columns, of the answer.
+/// One column of the answer, or several with a wildcard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
     /// The value.
@@ -38,7 +38,7 @@ pub struct Field {
     pub alias: Option<String>,
 }
 
-/// Where rows come from.
+/// A source of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A table, or all tables whose names match.
@@ -52,18 +52,18 @@ pub enum Source {
 pub struct Measurement {
     /// The database, if named. [`lift_database`](crate::Statement::lift_database) takes it out.
     pub database: Option<String>,
-    /// The retention policy, if named. Like the database.
+    /// The retention policy, if named. [`lift_database`](crate::Statement::lift_database) takes it out too.
     pub retention_policy: Option<String>,
-    /// Which tables.
+    /// The names of the tables.
     pub name: MeasurementName,
 }
 
-/// Which tables.
+/// Selects tables by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MeasurementName {
-    /// The one of this name.
+    /// The table of this name.
     Name(String),
-    /// All whose name matches.
+    /// All tables whose names match.
     Regex(Regex),
 }
 
@@ -74,7 +74,7 @@ pub enum Dimension {
     Time {
         /// The length of a window in nanoseconds, above zero.
         every: i64,
-        /// What windows are shifted by: a duration, or a time (a string, `now()`, a sum of these).
+        /// The shift of the windows: a duration, or a time (a string, `now()`, a sum of these).
         offset: Option<Expr>,
     },
     /// One tag.
@@ -85,27 +85,27 @@ pub enum Dimension {
     Wildcard,
 }
 
-/// What windows without rows get.
+/// The values of windows without rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fill {
     /// `fill(null)`: a row without value. The default.
     Null,
     /// `fill(none)`: no row.
     None,
-    /// `fill(previous)`: the value of the window before.
+    /// `fill(previous)`: the value of the previous window.
     Previous,
-    /// `fill(linear)`: a value between those around.
+    /// `fill(linear)`: a value interpolated between the neighbouring windows.
     Linear,
     /// `fill(0)`: this number; always an integer, unsigned or float.
     Value(Literal),
 }
 
-/// The order of rows in time.
+/// The time order of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The oldest first.
+    /// Oldest first.
     #[default]
     Ascending,
-    /// The newest first.
+    /// Newest first.
     Descending,
 }

@@ -13,7 +13,7 @@ pub enum Statement {
     ShowDatabases,
     /// `SHOW RETENTION POLICIES [ON db]`
     ShowRetentionPolicies {
-        /// The database, the one of the request if absent.
+        /// The database; the request's database if absent.
         on: Option<String>,
     },
     /// `SHOW MEASUREMENTS ...`
@@ -32,7 +32,7 @@ pub enum Statement {
     CreateDatabase {
         /// The new database.
         name: String,
-        /// What follows `WITH`.
+        /// The options after `WITH`.
         policy: Option<PolicyOptions>,
     },
     /// `DROP DATABASE name`
@@ -59,39 +59,39 @@ pub enum Statement {
 /// `EXPLAIN`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explain {
-    /// Whether the query is run, for figures.
+    /// `ANALYZE`: whether the query runs, to report its metrics.
     pub analyze: bool,
-    /// Whether everything is told.
+    /// `VERBOSE`: whether all plan details are shown.
     pub verbose: bool,
     /// The query.
     pub select: Select,
 }
 
-/// What statements that tell about tables have in common.
+/// The clauses shared by `SHOW` statements about tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Show {
-    /// `ON`: the database, the one of the request if absent.
+    /// `ON`: the database; the request's database if absent.
     pub on: Option<String>,
-    /// `FROM`: which tables, all if empty.
+    /// `FROM`: the tables; all if empty.
     pub from: Vec<Measurement>,
     /// `WHERE`.
     pub condition: Option<Condition>,
-    /// `LIMIT`: rows of each table.
+    /// `LIMIT`: maximum rows per table.
     pub limit: Option<u64>,
-    /// `OFFSET`: rows of each table that are passed over.
+    /// `OFFSET`: rows skipped in each table.
     pub offset: Option<u64>,
-    /// `SLIMIT`: tables.
+    /// `SLIMIT`: maximum tables.
     pub slimit: Option<u64>,
-    /// `SOFFSET`: tables that are passed over.
+    /// `SOFFSET`: tables skipped.
     pub soffset: Option<u64>,
 }
 
 /// `SHOW MEASUREMENTS`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShowMeasurements {
-    /// `ON`: the database, the one of the request if absent.
+    /// `ON`: the database; the request's database if absent.
     pub on: Option<String>,
-    /// `WITH MEASUREMENT`: which tables.
+    /// `WITH MEASUREMENT`: selects tables by name.
     pub with: Option<NameMatch>,
     /// `WHERE`.
     pub condition: Option<Condition>,
@@ -104,13 +104,13 @@ pub struct ShowMeasurements {
 /// `SHOW TAG VALUES`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagValues {
-    /// All but the keys.
+    /// The clauses other than `WITH KEY`.
     pub show: Show,
-    /// `WITH KEY`: which tags.
+    /// `WITH KEY`: selects tags by name.
     pub keys: NameMatch,
 }
 
-/// Which names are meant.
+/// Selects names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameMatch {
     /// `= name`
@@ -125,16 +125,16 @@ pub enum NameMatch {
     In(Vec<String>),
 }
 
-/// `SHOW ... CARDINALITY`: how many there are. Whether `EXACT` was written makes no difference.
+/// `SHOW ... CARDINALITY`: a count. `EXACT` makes no difference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowCardinality {
-    /// What is counted.
+    /// The kind of thing counted.
     pub of: Counted,
-    /// Of which tables and rows.
+    /// The tables and rows counted over.
     pub show: Show,
 }
 
-/// What `SHOW ... CARDINALITY` counts.
+/// The kind of thing that `SHOW ... CARDINALITY` counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// Tables.
@@ -145,50 +145,50 @@ pub enum Counted {
     TagKeys,
     /// Fields.
     FieldKeys,
-    /// Values of these tags.
+    /// Values of the selected tags.
     TagValues(NameMatch),
 }
 
-/// What is deleted.
+/// The rows to delete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deletion {
-    /// Of which tables, all if empty. [`Deletion`]s name no database.
+    /// The tables; all if empty. A [`Deletion`] does not name a database.
     pub from: Vec<MeasurementName>,
-    /// Which rows, all if absent.
+    /// The condition on rows; all rows if absent.
     pub condition: Option<Condition>,
 }
 
-/// A retention policy as `CREATE` and `ALTER` describe it.
+/// A retention policy as described by `CREATE` and `ALTER`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetentionPolicy {
-    /// The policy.
+    /// The name of the policy.
     pub name: String,
     /// Its database.
     pub database: String,
-    /// What is said about it.
+    /// The options of the policy.
     pub options: PolicyOptions,
     /// `DEFAULT`.
     pub default: bool,
 }
 
-/// What is said about a retention policy.
+/// The options of a retention policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyOptions {
-    /// `DURATION`: how long rows are kept.
+    /// `DURATION`: the retention period.
     pub duration: Option<Retention>,
     /// `REPLICATION`: the number of copies.
     pub replication: Option<u64>,
     /// `SHARD DURATION`.
     pub shard_duration: Option<Retention>,
-    /// `NAME`, of the first policy of a new database only.
+    /// `NAME`: allowed only for the first policy of a new database.
     pub name: Option<String>,
 }
 
-/// How long rows are kept.
+/// A retention period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
     /// `INF`.
     Forever,
-    /// Nanoseconds; zero is forever too.
+    /// A length in nanoseconds; zero also means forever.
     For(i64),
 }

@@ -1,4 +1,4 @@
-//! What is understood, what is not, and that text and trees agree.
+//! Tests of the parser: accepted statements, errors, and round trips between text and tree.
 
 mod generated;
 
@@ -28,7 +28,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn selects_are_read_with_all_their_clauses() {
+fn select_is_parsed_with_all_clauses() {
     let texts = [
         "select * from cpu",
         "SELECT mean(\"usage idle\") AS m, max(x)-min(x) FROM db.rp.cpu, db..\"a b\", rp.m, /^c.*\\/x/ WHERE time > now() - 1h30m AND (host = 'a\\'b' OR region =~ /us-.*/) AND x <> -3.5",
@@ -52,7 +52,7 @@ fn selects_are_read_with_all_their_clauses() {
 }
 
 #[test]
-fn shows_and_changes_are_read() {
+fn show_and_change_statements_are_parsed() {
     let texts = [
         "show databases",
         "SHOW RETENTION POLICIES ON \"my db\"",
@@ -106,7 +106,7 @@ fn shows_and_changes_are_read() {
 }
 
 #[test]
-fn errors_say_what_was_expected_and_where() {
+fn errors_name_the_expected_token_and_the_position() {
     let texts = [
         "SHOW SERIE",
         "SHOW USERS",
@@ -172,7 +172,7 @@ fn errors_say_what_was_expected_and_where() {
 }
 
 #[test]
-fn any_number_of_statements_is_read() {
+fn any_number_of_statements_is_parsed() {
     assert_eq!(parse("").unwrap(), []);
     assert_eq!(parse(" ; -- nothing\n;").unwrap(), []);
     assert_eq!(
@@ -182,7 +182,7 @@ fn any_number_of_statements_is_read() {
 }
 
 #[test]
-fn depth_has_a_bound_and_length_does_not_make_depth() {
+fn nesting_depth_is_limited_and_long_lists_stay_flat() {
     let nested = |depth: usize| {
         let (open, close) = ("(".repeat(depth), ")".repeat(depth));
         parse(&format!("SELECT {open}a{close} FROM m"))
@@ -211,7 +211,7 @@ fn depth_has_a_bound_and_length_does_not_make_depth() {
 }
 
 #[test]
-fn elements_of_a_statement_have_bounds() {
+fn elements_of_a_statement_are_limited() {
     let cases: [(&str, &str, &str, &str, usize); 8] = [
         ("SELECT ", "a", ", ", " FROM m", 1_000),
         ("SELECT a FROM ", "m", ", ", "", 1_000),
@@ -250,7 +250,7 @@ fn elements_of_a_statement_have_bounds() {
 }
 
 #[test]
-fn a_regular_expression_is_compared_by_its_own_operators_only() {
+fn regular_expressions_are_accepted_only_after_match_operators() {
     let wrong = [
         "h = /a/",
         "h > /a/",
@@ -284,7 +284,7 @@ fn conditions_are_flat() {
 }
 
 #[test]
-fn a_regular_expression_is_no_division() {
+fn slash_is_a_division_or_a_regular_expression_by_context() {
     let Statement::Select(select) = one(r"SELECT a / b / c, /a\/b\\/ FROM /x\d/ WHERE t =~ /-- '/")
     else {
         panic!("no SELECT");
@@ -305,7 +305,7 @@ fn a_regular_expression_is_no_division() {
 }
 
 #[test]
-fn windows_fill_and_order_are_as_written() {
+fn window_fill_and_order_clauses_are_parsed() {
     let Statement::Select(select) =
         one("SELECT mean(x) FROM m GROUP BY TIME(1h30m, now()), h FILL(3) ORDER BY time")
     else {
@@ -320,7 +320,7 @@ fn windows_fill_and_order_are_as_written() {
 }
 
 #[test]
-fn placeholders_get_values() {
+fn bind_replaces_placeholders() {
     let mut statement = one("SELECT a FROM (SELECT b FROM m WHERE h = $h) WHERE x > $x");
     let values = |name: &str| match name {
         "h" => Some(Literal::String("it's".to_owned())),
@@ -334,7 +334,7 @@ fn placeholders_get_values() {
 }
 
 #[test]
-fn one_database_is_lifted_out_of_a_statement() {
+fn the_database_name_is_extracted_from_a_statement() {
     let lift = |text: &str| {
         let mut statement = one(text);
         let lifted = statement.lift_database();
@@ -371,7 +371,7 @@ fn one_database_is_lifted_out_of_a_statement() {
 }
 
 #[test]
-fn names_of_keys_are_matched_in_every_way() {
+fn every_tag_key_match_operator_is_parsed() {
     let keys = |text: &str| match one(text) {
         Statement::ShowTagValues(values) => values.keys,
         other => panic!("{other}"),

@@ -1,7 +1,7 @@
-//! How fast bodies become columns, in bytes of text per second, beside the parser of InfluxDB 3.
+//! Measures the throughput of the parser, in bytes of text per second, and compares it with the parser of InfluxDB 3.
 //!
-//! `influxdb-line-protocol` only parses here: its lines would still have to be validated and turned
-//! into columns, which the other figures include.
+//! `influxdb-line-protocol` only parses: its lines would still have to be validated and converted to columns, which the
+//! other figures include.
 
 #![expect(
     missing_docs,
@@ -23,7 +23,7 @@ impl SchemaView for Empty {
     }
 }
 
-/// Numbers that look random and are always the same (xorshift).
+/// A deterministic pseudo-random number generator (xorshift).
 struct Noise(u64);
 
 impl Noise {
@@ -65,7 +65,7 @@ fn tags(noise: &mut Noise, host: u64) -> String {
     )
 }
 
-/// Lines of the TSBS "cpu-only" shape: 10 tags, 10 fields, `hosts` lines for each of `rounds` times.
+/// Returns lines of the TSBS "cpu-only" shape: 10 tags, 10 fields, `hosts` lines for each of `rounds` times.
 fn cpu(hosts: u64, rounds: u64, field: impl Fn(&mut Noise) -> String) -> String {
     let mut noise = Noise(42);
     let tags: Vec<String> = (0..hosts).map(|host| tags(&mut noise, host)).collect();

@@ -22,9 +22,9 @@ use crate::{
 pub(crate) struct Column<'a> {
     pub(crate) name: Cow<'a, [u8]>,
     pub(crate) column_type: ColumnType,
-    /// Where the column stands in the catalog's order; `None` if it does not exist yet.
+    /// The position of the column in the catalog's order; `None` if it is new.
     pub(crate) position: Option<usize>,
-    /// The last line that named the column.
+    /// The number of the last line that named the column.
     pub(crate) seen_in_line: usize,
     data: ColumnData,
 }
@@ -64,8 +64,8 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Sets the value of a field in a row. The value has the type of the column: lines are validated
-    /// before they are stored.
+    /// Sets the value of a field in a row. The value has the type of the column, because lines are validated before
+    /// they are stored.
     #[inline]
     pub(crate) fn set(&mut self, row: usize, value: Value<'_>) {
         match (&mut self.data, value) {
@@ -86,7 +86,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The array of the column, which has one value for each of the rows' tag sets.
+    /// Builds the array of the column, with one value for each row. Tags are looked up by the row's tag set.
     pub(crate) fn finish(self, tag_set_of_row: &[u32]) -> Result<ArrayRef, ArrowError> {
         let rows = tag_set_of_row.len();
         Ok(match self.data {
@@ -176,11 +176,11 @@ impl BooleanColumn {
     }
 }
 
-/// Texts one after another in one buffer.
+/// Texts, concatenated in one buffer.
 #[derive(Debug)]
 struct Texts {
     bytes: Vec<u8>,
-    /// Where each text ends, after a leading 0. A body is too small for them to overflow.
+    /// The end of each text, after a leading 0. The offsets can't overflow, because the size of a body is limited.
     offsets: Vec<i32>,
 }
 
@@ -257,7 +257,7 @@ impl TextColumn {
 /// The key of a tag that is absent from a tag set.
 const ABSENT: i32 = -1;
 
-/// A tag: a dictionary of its values, and its key in each tag set of the table.
+/// A tag column: a dictionary of its values, and the key of the value in each tag set of the table.
 #[derive(Debug)]
 struct TagColumn {
     values: Texts,
@@ -284,7 +284,7 @@ impl TagColumn {
         self.key_in_tag_set.push(key);
     }
 
-    /// The key of a value in the dictionary.
+    /// Returns the key of a value in the dictionary. Adds the value if it is new.
     fn key(&mut self, value: &[u8]) -> i32 {
         let Self {
             values,

@@ -1,4 +1,4 @@
-//! What can be wrong with a body or with one of its lines, in the words of InfluxDB 3.
+//! Errors of a body or of one of its lines, with the texts of InfluxDB 3.
 
 use std::{borrow::Cow, str::Utf8Error};
 
@@ -8,18 +8,18 @@ use thiserror::Error;
 
 use crate::precision::Precision;
 
-/// Why a whole body was refused.
+/// Reasons why a whole body is refused.
 #[derive(Debug, Error)]
 pub enum ParseError {
-    /// Line protocol is UTF-8.
+    /// The body is not UTF-8.
     #[error("body content is not valid utf8: {0}")]
     NotUtf8(#[from] Utf8Error),
-    /// Arrow counts the bytes of a text column in 32 bits.
+    /// The body is too large, because Arrow counts the bytes of a text column in 32 bits.
     #[error("a body of {size} bytes is larger than the {limit} bytes that can be parsed at once")]
     TooLarge {
         /// The size of the body in bytes.
         size: usize,
-        /// The largest size in bytes.
+        /// The maximum size in bytes.
         limit: usize,
     },
     /// The columns of a table did not form a record batch.
@@ -27,21 +27,21 @@ pub enum ParseError {
     Arrow(#[from] ArrowError),
 }
 
-/// A line that was refused.
+/// A refused line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
-    /// The number of the line, from 1. Blank lines and comments do not count, and a line whose
-    /// strings hold newlines counts once, as in InfluxDB 3.
+    /// The number of the line, from 1. Blank lines and comments do not count, and a line whose strings contain newlines
+    /// counts once, as in InfluxDB 3.
     pub line_number: usize,
     /// The text of the whole line, without its newline.
     pub original_line: String,
-    /// What is wrong, in the words of InfluxDB 3.
+    /// The error, with the text of InfluxDB 3.
     pub error_message: String,
-    /// Which kind of rule the line broke.
+    /// The kind of rule that the line violates.
     pub kind: LineErrorKind,
 }
 
-/// The kinds of rules that a line can break.
+/// The kinds of rules that a line can violate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LineErrorKind {
     /// The text is not line protocol.
@@ -52,7 +52,7 @@ pub enum LineErrorKind {
     Limit,
 }
 
-/// Why a line is refused; the texts are those that InfluxDB 3 answers with.
+/// Reasons why a line is refused. The texts are those of InfluxDB 3.
 #[derive(Debug, Error, PartialEq)]
 pub(crate) enum Refusal {
     #[error("Invalid measurement was provided")]
@@ -135,12 +135,12 @@ impl Refusal {
     }
 }
 
-/// The longest excerpt of a line in a message, in characters.
+/// Maximum length of an excerpt of a line in a message, in characters.
 const MAX_EXCERPT_CHARS: usize = 10;
 
-/// The start of what is left of a line, quoted.
+/// Returns the start of the rest of a line, quoted.
 ///
-/// Like InfluxDB 3, it measures in bytes whether to cut, and cuts after ten characters.
+/// As in InfluxDB 3, the text is cut if it has more than ten bytes, and it is cut after ten characters.
 pub(crate) fn excerpt(rest: &[u8]) -> String {
     let rest = text(rest);
     if rest.len() > MAX_EXCERPT_CHARS {
@@ -153,7 +153,7 @@ pub(crate) fn excerpt(rest: &[u8]) -> String {
     }
 }
 
-/// What was found where something else was expected: an excerpt, or that the line is over.
+/// Describes unexpected input: an excerpt, or that the line has ended.
 pub(crate) fn excerpt_or_end(rest: &[u8]) -> String {
     if rest.is_empty() {
         "end of input".to_owned()
@@ -162,7 +162,7 @@ pub(crate) fn excerpt_or_end(rest: &[u8]) -> String {
     }
 }
 
-/// What was found where a space was expected, in full.
+/// Describes unexpected input where a space is expected, in full.
 pub(crate) fn whole_or_end(rest: &[u8]) -> String {
     if rest.is_empty() {
         "end of input".to_owned()
@@ -171,9 +171,9 @@ pub(crate) fn whole_or_end(rest: &[u8]) -> String {
     }
 }
 
-/// Bytes of the body as text.
+/// Returns bytes of the body as text.
 ///
-/// Nothing is lost: the body is valid UTF-8 and is only ever cut next to ASCII characters.
+/// The conversion is lossless, because the body is valid UTF-8 and is cut only next to ASCII characters.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

@@ -10,7 +10,7 @@ use crate::{
     scan::{Token, TokenKind, tail},
 };
 
-/// Measurement and tags as they were written; the vectors are reused from line to line.
+/// Measurement and tags as written. The vectors are reused from line to line.
 #[derive(Debug)]
 pub(crate) struct SeriesText<'a> {
     pub(crate) measurement: Token<'a>,
@@ -29,7 +29,7 @@ impl<'a> SeriesText<'a> {
         }
     }
 
-    /// Reads measurement and tags from the start of a line; gives their length.
+    /// Scans measurement and tags at the start of a line. Returns their length.
     pub(crate) fn scan(&mut self, line: &'a [u8]) -> Result<usize, Refusal> {
         self.tags.clear();
         self.measurement = Token::scan(line, TokenKind::Measurement)?;
@@ -60,29 +60,28 @@ impl<'a> SeriesText<'a> {
     }
 }
 
-/// A field key that is expected at a place in the line, because the previous line of the table had it
-/// there.
+/// A field key that is expected at a position in the line, because the previous line of the table had it there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpectedField<'a> {
-    /// The key as it was written, with its equals sign.
+    /// The key as written, with its equals sign.
     pub(crate) key: &'a [u8],
     pub(crate) column: u32,
 }
 
-/// A field as it was written.
+/// A field as written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldText<'a> {
-    /// The key as it was written, with its equals sign.
+    /// The key as written, with its equals sign.
     pub(crate) key: &'a [u8],
-    /// Whether the key is not the one that was expected.
+    /// Whether the key differs from the expected one.
     pub(crate) unexpected: bool,
-    /// The column: of the expected key, or else once it is resolved.
+    /// The column: that of the expected key, or set when the key is resolved.
     pub(crate) column: Option<u32>,
     pub(crate) value: Value<'a>,
 }
 
 impl<'a> FieldText<'a> {
-    /// The key without escapes.
+    /// Returns the key without escapes.
     pub(crate) fn name(&self) -> Cow<'a, [u8]> {
         let raw = self.key.strip_suffix(b"=").unwrap_or(self.key);
         Token {
@@ -94,7 +93,7 @@ impl<'a> FieldText<'a> {
     }
 }
 
-/// Reads what follows the series in a line: the fields, into `fields`, and the timestamp.
+/// Scans the rest of a line after the series: the fields, into `fields`, and the timestamp.
 pub(crate) fn scan_fields_and_timestamp<'a>(
     line: &'a [u8],
     at: usize,
@@ -131,7 +130,7 @@ fn scan_fields<'a>(
     }
 }
 
-/// What is wrong with a line that has no field where one is expected, after so many.
+/// Returns the error of a line that has no field at `at`, where one is expected after `fields` others.
 #[cold]
 pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> Refusal {
     match fields {
@@ -142,7 +141,7 @@ pub(crate) fn no_field(line: &[u8], at: usize, fields: usize) -> Refusal {
     }
 }
 
-/// The field that `input` starts with and its length.
+/// Scans the field at the start of `input`. Returns the field and its length.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
@@ -176,7 +175,7 @@ pub(crate) fn scan_field<'a>(
     }))
 }
 
-/// Reads the rest of a line after its fields, which is a timestamp or nothing.
+/// Scans the rest of a line after its fields: a timestamp or nothing.
 pub(crate) fn scan_timestamp_to_end(rest: &[u8]) -> Result<Option<i64>, Refusal> {
     let spaces = count_spaces(rest);
     if spaces == rest.len() {

@@ -1,4 +1,4 @@
-//! The values of fields, and timestamps.
+//! Scans field values and timestamps.
 
 use std::str;
 
@@ -9,7 +9,7 @@ use crate::{
     scan::{Token, tail},
 };
 
-/// The value of a field; strings still have their escapes.
+/// The value of a field. Strings still have their escapes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Float(f64),
@@ -31,7 +31,7 @@ impl Value<'_> {
     }
 }
 
-/// The longest value that `input` starts with and its length; `None` if it starts with none.
+/// Scans the longest value at the start of `input`. Returns the value and its length; `None` if there is no value.
 #[inline]
 pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Refusal> {
     match input.first() {
@@ -44,7 +44,7 @@ pub(crate) fn scan_value(input: &[u8]) -> Result<Option<(Value<'_>, usize)>, Ref
 }
 
 fn scan_boolean(input: &[u8]) -> Option<(Value<'_>, usize)> {
-    // Whole words before the letters they start with.
+    // Whole words come before their first letters.
     const FORMS: [(&[u8], bool); 10] = [
         (b"true", true),
         (b"True", true),
@@ -61,10 +61,10 @@ fn scan_boolean(input: &[u8]) -> Option<(Value<'_>, usize)> {
     Some((Value::Boolean(*value), form.len()))
 }
 
-/// The most decimal digits that always fit 64 bits.
+/// Maximum number of decimal digits that always fit in 64 bits.
 const MAX_EXACT_DIGITS: usize = 19;
 
-/// Decimal digits; `value` is meaningful if there are at most [`MAX_EXACT_DIGITS`].
+/// Decimal digits. `value` is valid if there are at most [`MAX_EXACT_DIGITS`].
 #[derive(Clone, Copy)]
 struct Digits {
     value: u64,
@@ -72,7 +72,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// The digits that `input` starts with, continuing a number that began with `value`.
+    /// Scans the digits at the start of `input`, which continue a number that began with `value`.
     #[inline]
     fn scan(input: &[u8], mut value: u64) -> Self {
         let mut length = 0;
@@ -128,7 +128,7 @@ fn scan_fraction(input: &[u8], negative: bool) -> Result<Option<(Value<'_>, usiz
     Ok(Some((Value::Float(parse_float(input, end)?), end)))
 }
 
-/// The number at the start of `input`, which has these digits after its sign.
+/// Returns the number at the start of `input`, whose digits after the sign are already scanned.
 #[inline]
 fn signed(input: &[u8], negative: bool, digits: Digits) -> Option<i64> {
     if digits.length > MAX_EXACT_DIGITS {
@@ -162,10 +162,10 @@ const EXACT_POWERS_OF_TEN: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The largest range of integers that floats represent exactly.
+/// Floats represent all integers up to this one exactly.
 const MAX_EXACT_INTEGER: u64 = 1 << f64::MANTISSA_DIGITS;
 
-/// A float whose integer digits were scanned already: an optional point with an optional fraction, and an optional
+/// Scans a float whose integer digits are already scanned: an optional point with an optional fraction, and an optional
 /// exponent with at least one digit.
 fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usize), Refusal> {
     let mut end = usize::from(negative) + integer.length;
@@ -192,7 +192,7 @@ fn scan_float(input: &[u8], negative: bool, integer: Digits) -> Result<(f64, usi
     Ok((parse_float(input, end)?, end))
 }
 
-/// The float that the start of `input` is, up to `end`.
+/// Parses the float at the start of `input`, up to `end`.
 fn parse_float(input: &[u8], end: usize) -> Result<f64, Refusal> {
     input
         .get(..end)
@@ -202,7 +202,7 @@ fn parse_float(input: &[u8], end: usize) -> Result<f64, Refusal> {
         .ok_or_else(|| Refusal::Float(lexeme(input, end)))
 }
 
-/// The length of an exponent, 0 if there is none.
+/// Returns the length of an exponent; 0 if there is none.
 fn exponent_length(input: &[u8]) -> usize {
     if !matches!(input.first(), Some(b'e' | b'E')) {
         return 0;
@@ -214,7 +214,7 @@ fn exponent_length(input: &[u8]) -> usize {
     }
 }
 
-/// The timestamp that `input` starts with and its length; `None` if it starts with none.
+/// Scans the timestamp at the start of `input`. Returns the timestamp and its length; `None` if there is no timestamp.
 pub(crate) fn scan_timestamp(input: &[u8]) -> Result<Option<(i64, usize)>, Refusal> {
     let negative = input.first() == Some(&b'-');
     let digits = Digits::scan(tail(input, usize::from(negative)), 0);

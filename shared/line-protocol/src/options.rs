@@ -1,59 +1,59 @@
-//! How a body is to be parsed.
+//! The options of a parse.
 
 use crate::precision::Precision;
 
-/// Whose line protocol a body is in.
+/// A dialect of line protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// That of InfluxDB 3.
+    /// Line protocol of InfluxDB 3.
     #[default]
     InfluxDb,
-    /// That of QuestDB, whose clients send it over HTTP as text, protocol version 1: all that InfluxDB 3 takes, and
-    /// timestamps in microseconds as the values of fields (`5t`, stored as integers), `NaN` for a field that is
-    /// absent, and strings in which a backslash before a newline is dropped.
+    /// Line protocol of QuestDB, which its clients send over HTTP as text, protocol version 1. Accepts everything that
+    /// InfluxDB 3 accepts, and timestamps in microseconds as field values (`5t`, stored as integers), `NaN` for an
+    /// absent field, and a backslash before a newline in strings, which is dropped.
     QuestDb,
 }
 
-/// How a body is to be parsed.
+/// The options of [`crate::parse()`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The unit of the timestamps.
     pub precision: Precision,
-    /// Whose line protocol it is.
+    /// The dialect of the body.
     pub dialect: Dialect,
-    /// The time, in nanoseconds since the Unix epoch, of lines without timestamp. It is truncated
-    /// toward zero to the precision.
+    /// The time of lines without a timestamp, in nanoseconds since the Unix epoch. It is truncated toward zero to the
+    /// precision.
     pub default_time_ns: i64,
-    /// Whether to stop at the first line that is refused, because nothing will be stored then.
+    /// Whether to stop at the first refused line, because nothing is stored in that case.
     pub stop_at_first_error: bool,
     /// The limits of each table.
     pub limits: SchemaLimits,
-    /// How many tables may be created; `None` is any number.
+    /// The limit on the number of tables; `None` is no limit.
     pub tables: Option<TableLimit>,
-    /// The most cells, that is rows times columns, that the tables of the body may have together. A
-    /// column counts as a few rows more than it has, because an empty one takes memory too.
+    /// Maximum number of cells, that is rows times columns, of all tables of the body together. A column counts as a
+    /// few more rows than it has, because an empty column takes memory, too.
     ///
-    /// Absent values take as much memory as others: a small body whose lines all have different fields
-    /// would otherwise grow without bound. A cell takes about 8 bytes, besides the text of strings.
+    /// Absent values take as much memory as others: without the limit, a small body whose lines all have different
+    /// fields would take unbounded memory. A cell takes about 8 bytes, besides the text of strings.
     pub max_cells: Option<usize>,
-    /// The most refused lines to report.
+    /// Maximum number of refused lines to report.
     pub max_errors: Option<usize>,
 }
 
-/// The most columns that a table may have, counting those it has already; `None` is no limit.
+/// Maximum number of columns of a table, including existing columns; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SchemaLimits {
-    /// The most tags and fields together; `time` does not count.
+    /// Maximum number of tags and fields together; `time` does not count.
     pub max_columns_per_table: Option<usize>,
-    /// The most tags.
+    /// Maximum number of tags.
     pub max_tags_per_table: Option<usize>,
 }
 
-/// How many tables there may be.
+/// A limit on the number of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableLimit {
-    /// How many there are, those of other databases too.
+    /// The number of existing tables, including those of other databases.
     pub count: usize,
-    /// The most.
+    /// The maximum number of tables.
     pub limit: usize,
 }

@@ -1,4 +1,4 @@
-//! From a body to the rows of its tables.
+//! Parses a body into the rows of its tables.
 
 use std::{borrow::Cow, str};
 
@@ -16,28 +16,26 @@ use crate::{
     table::{TableBuilder, TableRows},
 };
 
-/// The largest body, in bytes: the offsets of a text column have 32 bits.
+/// Maximum size of a body, in bytes, because the offsets of a text column have 32 bits.
 const MAX_BODY_BYTES: usize = i32::MAX as usize;
 
-/// What a body holds.
+/// The result of parsing a body.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// The accepted lines by table, in the order in which the body names the tables first.
+    /// The accepted lines by table, in the order in which the body first names the tables.
     pub tables: Vec<TableRows>,
-    /// The refused lines, in the order of the body; at most one if parsing was to stop at the first,
-    /// and at most [`Options::max_errors`].
+    /// The refused lines, in the order of the body. At most one if parsing stops at the first error, and at most
+    /// [`Options::max_errors`].
     pub errors: Vec<LineError>,
-    /// The number of lines that were looked at, accepted or refused; blank lines and comments do not
-    /// count.
+    /// The number of parsed lines, accepted or refused. Blank lines and comments do not count.
     pub lines: usize,
     /// The number of accepted lines; the other lines were refused.
     pub rows: usize,
 }
 
-/// Parses a body and validates it against the tables that exist.
+/// Parses a body and validates it against the existing tables.
 ///
-/// A line that is refused is reported in [`Parsed::errors`] and leaves no other trace. A body without
-/// lines is not an error here.
+/// A refused line is reported in [`Parsed::errors`] and has no other effect. A body without lines is not an error.
 ///
 /// # Errors
 ///
@@ -54,7 +52,7 @@ pub fn parse(
         });
     }
     if simdutf8::basic::from_utf8(body).is_err() {
-        // The fast check does not tell where the error is.
+        // The fast check does not return the position of the error.
         str::from_utf8(body)?;
     }
     let mut parser = Parser::new(schema, options);
@@ -69,9 +67,9 @@ struct Parser<'a, 'o> {
     series: SeriesIndex<'a>,
     tables: Vec<TableBuilder<'a>>,
     tables_by_name: HashMap<Cow<'a, [u8]>, usize, RandomState>,
-    /// The tables with rows that do not exist yet.
+    /// The number of new tables that have rows.
     new_tables: usize,
-    /// The cells of all tables.
+    /// The number of cells of all tables.
     cells: usize,
     lines: usize,
     rows: usize,
@@ -79,7 +77,7 @@ struct Parser<'a, 'o> {
     scratch: Scratch<'a>,
 }
 
-/// The parts of the line that is being parsed; kept for their memory.
+/// The parts of the current line. Reused to avoid allocations.
 struct Scratch<'a> {
     series: SeriesText<'a>,
     tag_columns: Vec<u32>,
@@ -113,7 +111,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         while let Some((begin, start)) = skip_blank_lines(body, at) {
             let end = start + line_length(tail(body, start));
             let line = body.get(start..end).unwrap_or_default();
-            // A carriage return belongs to the newline behind it.
+            // A carriage return before a newline is part of the newline.
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.lines += 1;
             match self.parse_line(line) {
@@ -182,7 +180,7 @@ impl<'a, 'o> Parser<'a, 'o> {
         }
     }
 
-    /// The table of the measurement in the scratch, if the body named it before.
+    /// Returns the table of the measurement in the scratch, if the body named it before.
     fn find_table(&self) -> Option<usize> {
         let name = self
             .scratch
@@ -218,8 +216,8 @@ impl<'a, 'o> Parser<'a, 'o> {
         id
     }
 
-    /// Checks the line in the scratch against its table, in which it resolves the columns. Gives the
-    /// time in nanoseconds, and the cells of all tables with this line.
+    /// Checks the line in the scratch against its table and resolves its columns. Returns the time in nanoseconds, and
+    /// the number of cells of all tables including this line.
     #[inline]
     fn validate(
         &mut self,

@@ -1,10 +1,10 @@
 //! The unit of the timestamps of a body.
 
-/// The unit in which a body gives its timestamps.
+/// The unit of the timestamps in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
-    /// The unit of each line follows from the magnitude of its timestamp: below 5e9 it is seconds,
-    /// below 5e12 milliseconds, below 5e15 microseconds, else nanoseconds (InfluxDB 3).
+    /// Derived from the magnitude of each timestamp: below 5e9 seconds, below 5e12 milliseconds, below 5e15
+    /// microseconds, otherwise nanoseconds (InfluxDB 3).
     #[default]
     Auto,
     /// Hours (InfluxDB 1).
@@ -22,17 +22,17 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The time in nanoseconds of a timestamp in this unit; `None` if it does not fit 64 bits.
+    /// Converts a timestamp in this unit to nanoseconds; `None` if the result does not fit in 64 bits.
     pub(crate) fn to_nanos(self, timestamp: i64) -> Option<i64> {
         timestamp.checked_mul(self.resolve(timestamp).nanos())
     }
 
-    /// A time in nanoseconds, truncated toward zero to this unit; `Auto` does not truncate.
+    /// Truncates a time in nanoseconds toward zero to this unit; `Auto` does not truncate.
     pub(crate) fn truncate(self, nanos: i64) -> i64 {
         nanos - nanos % self.nanos()
     }
 
-    /// The unit of one timestamp.
+    /// Returns the unit of one timestamp.
     fn resolve(self, timestamp: i64) -> Self {
         match (self, timestamp.unsigned_abs() / 1_000_000_000) {
             (Self::Auto, 0..5) => Self::Second,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_goes_by_the_magnitude_of_each_timestamp() {
+    fn auto_derives_the_unit_from_the_magnitude_of_each_timestamp() {
         for (timestamp, nanos) in [
             (0, 0),
             (1, 1_000_000_000),

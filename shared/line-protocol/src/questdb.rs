@@ -1,13 +1,13 @@
-//! Lines as QuestDB's clients write them.
+//! The QuestDB dialect of line protocol.
 //!
-//! QuestDB's text protocol (version 1) is line protocol with values of its own. They are looked for only where a
-//! line of InfluxDB would be refused.
+//! QuestDB's text protocol (version 1) is line protocol with additional kinds of values. They are recognised only where
+//! a line of InfluxDB would be refused.
 //!
-//! | text | is | here |
+//! | text | meaning | here |
 //! |---|---|---|
 //! | `1700000000000000t` | a timestamp in microseconds | an integer |
 //! | `NaN` | QuestDB's null | absent |
-//! | `Infinity`, `-Infinity` | QuestDB's null as well | refused: nothing is dropped that the client had |
+//! | `Infinity`, `-Infinity` | also QuestDB's null | refused, because no value of the client is dropped silently |
 //! | `0x1fi` | a number of 256 bits | refused |
 //! | `=` and bytes | a binary value of protocol version 2 | refused |
 //! | a backslash before a newline in a string | a newline | a newline |
@@ -25,7 +25,8 @@ use crate::{
     scan::{Token, TokenKind, tail},
 };
 
-/// Reads what follows the series in a line, as [`crate::line::scan_fields_and_timestamp`] does: the fields, into `fields`, and the timestamp.
+/// Scans the rest of a line after the series, like [`crate::line::scan_fields_and_timestamp`]: the fields, into
+/// `fields`, and the timestamp.
 #[cold]
 pub(crate) fn scan_fields_and_timestamp<'a>(
     line: &'a [u8],
@@ -65,7 +66,7 @@ pub(crate) fn scan_fields_and_timestamp<'a>(
     scan_timestamp_to_end(tail(line, at))
 }
 
-/// What a field of this length stands for, and how long it really is.
+/// Returns the value of a field in the QuestDB dialect, and its length. `length` is its length as a field of InfluxDB.
 fn own_value<'a>(
     field: FieldText<'a>,
     input: &[u8],
@@ -95,8 +96,8 @@ fn own_value<'a>(
     }
 }
 
-/// The length of a field that stands for no value and that `input` starts with; none if it is not a field at all.
-/// Asked only about what no other rule takes for a field.
+/// Returns the length of the field without a value at the start of `input`; `None` if it is not a field. Called only if
+/// `input` is not a field by the other rules.
 fn absent_field(input: &[u8]) -> Result<Option<usize>, Refusal> {
     let key = Token::scan(input, TokenKind::Key)?.raw.len();
     if key == 0 || input.get(key) != Some(&b'=') {
@@ -116,7 +117,7 @@ fn absent_field(input: &[u8]) -> Result<Option<usize>, Refusal> {
     Ok(None)
 }
 
-/// Why a line is refused that has no field before `rest`.
+/// Returns the reason why a line without a field before `rest` is refused.
 fn no_fields(rest: &[u8]) -> Refusal {
     match memchr(b'=', rest) {
         Some(_) => Refusal::NoFields,
@@ -124,7 +125,7 @@ fn no_fields(rest: &[u8]) -> Refusal {
     }
 }
 
-/// Refuses tags that only QuestDB could store.
+/// Refuses tags that only QuestDB can store.
 pub(crate) fn check_tags(tags: &[(Token<'_>, Token<'_>)]) -> Result<(), Refusal> {
     let has_newline =
         |token: &Token<'_>| token.escaped && memmem::find(token.raw, b"\\\n").is_some();

@@ -1,4 +1,4 @@
-//! Finding lines, and the tokens and escapes within a line.
+//! Finds lines in a body, and tokens and escapes in a line.
 
 use std::borrow::Cow;
 
@@ -6,38 +6,38 @@ use memchr::{memchr, memchr2, memchr3};
 
 use crate::error::Refusal;
 
-/// The longest name, tag value or string in bytes, without its escapes (as in InfluxDB 3).
+/// Maximum length of a name, tag value or string without its escapes, in bytes (as in InfluxDB 3).
 pub(crate) const MAX_STRING_BYTES: usize = 1 << 20;
 
-/// What follows `at`; nothing if `at` is beyond the end.
+/// Returns the bytes from `at` on; empty if `at` is beyond the end.
 #[inline]
 pub(crate) fn tail(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }
 
-/// A piece of the body as it was written.
+/// A piece of the body as written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Token<'a> {
     pub(crate) raw: &'a [u8],
-    /// Whether there is a backslash in it.
+    /// Whether it contains a backslash.
     pub(crate) escaped: bool,
-    /// Whether a backslash before a newline is dropped, which only QuestDB does.
+    /// Whether a backslash before a newline is dropped (QuestDB only).
     pub(crate) escapes_newlines: bool,
 }
 
-/// The kinds of tokens, which differ in what ends them and in what a backslash does.
+/// The kinds of tokens. They differ in the bytes that end them and in the effect of a backslash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     Measurement,
     /// The key of a tag or field.
     Key,
     TagValue,
-    /// The inside of a string.
+    /// The content of a string.
     Text,
 }
 
 impl TokenKind {
-    /// Whether an unescaped byte ends a token outside quotes.
+    /// Returns whether an unescaped byte ends a token outside quotes.
     fn ends_at(self, byte: u8) -> bool {
         match byte {
             b' ' | b'\t' | b'\n' | b',' => true,
@@ -47,7 +47,7 @@ impl TokenKind {
         }
     }
 
-    /// Whether a backslash before this byte is dropped; before others it is kept.
+    /// Returns whether a backslash before this byte is dropped. Before other bytes it is kept.
     fn escapes(self, byte: u8) -> bool {
         match byte {
             b'\\' => true,
@@ -60,7 +60,7 @@ impl TokenKind {
 }
 
 impl<'a> Token<'a> {
-    /// The token that `input` starts with, which may be empty.
+    /// Scans the token at the start of `input`. The token may be empty.
     pub(crate) fn scan(input: &'a [u8], kind: TokenKind) -> Result<Self, Refusal> {
         let mut end = 0;
         let mut escaped = false;
@@ -86,8 +86,8 @@ impl<'a> Token<'a> {
         .check_length(kind)
     }
 
-    /// The inside of the string that `input`, from after its opening quote, starts with; `None` if
-    /// the string is not closed.
+    /// Scans the content of a string; `input` starts after the opening quote. Returns `None` if the string is not
+    /// closed.
     pub(crate) fn scan_text(input: &'a [u8]) -> Result<Option<Self>, Refusal> {
         let Some(raw) = string_end(input).and_then(|end| input.get(..end)) else {
             return Ok(None);
@@ -109,7 +109,7 @@ impl<'a> Token<'a> {
         Ok(self)
     }
 
-    /// What the token stands for.
+    /// Returns the token without escapes.
     pub(crate) fn unescape(self, kind: TokenKind) -> Cow<'a, [u8]> {
         if !self.escaped {
             return Cow::Borrowed(self.raw);
@@ -119,7 +119,7 @@ impl<'a> Token<'a> {
         Cow::Owned(bytes)
     }
 
-    /// Appends what the token stands for.
+    /// Appends the token without escapes.
     pub(crate) fn unescape_into(self, kind: TokenKind, bytes: &mut Vec<u8>) {
         let mut rest = self.raw;
         while let Some(at) = if self.escaped {
@@ -140,8 +140,8 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Skips blanks, blank lines and comments; gives where the next line's first character is, and where
-/// that line begins with its leading blanks.
+/// Skips blanks, blank lines and comments. Returns the start of the next line with its leading blanks, and the position
+/// of its first other character.
 pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usize)> {
     let mut begin = at;
     loop {
@@ -158,11 +158,10 @@ pub(crate) fn skip_blank_lines(body: &[u8], mut at: usize) -> Option<(usize, usi
     }
 }
 
-/// The length of the line that `input` starts with: up to a newline that is neither escaped nor
-/// inside a string.
+/// Returns the length of the line at the start of `input`: up to a newline that is neither escaped nor inside a string.
 ///
-/// A string that is not closed before the end of the body ends with its line, so that one stray
-/// quote does not take all following lines with it.
+/// A string that is not closed before the end of the body ends with its line, so that one stray quote does not consume
+/// all following lines.
 pub(crate) fn line_length(input: &[u8]) -> usize {
     let mut at = 0;
     let mut series_end = None;
@@ -197,7 +196,7 @@ fn first_newline(input: &[u8], at: usize) -> usize {
     memchr(b'\n', tail(input, at)).map_or(input.len(), |found| at + found)
 }
 
-/// The length of measurement and tags, up to an unescaped space, newline or the end.
+/// Returns the length of measurement and tags, up to an unescaped space, newline or the end.
 pub(crate) fn series_length(line: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -210,7 +209,7 @@ pub(crate) fn series_length(line: &[u8]) -> usize {
     }
 }
 
-/// Where the quote is that closes a string whose inside starts at `input`.
+/// Returns the position of the quote that closes a string; `input` starts after the opening quote.
 fn string_end(input: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_measured_without_its_escapes() {
+    fn the_length_of_a_name_excludes_its_escapes() {
         let escaped = r"\ ".repeat(MAX_STRING_BYTES);
         assert!(Token::scan(escaped.as_bytes(), TokenKind::Key).is_ok());
         let long = "x".repeat(MAX_STRING_BYTES + 1);

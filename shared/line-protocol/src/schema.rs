@@ -1,13 +1,13 @@
-//! What the parser has to know of the tables that a body is written to.
+//! The parser's view of existing tables.
 
 use std::{fmt, sync::Arc};
 
 use hashbrown::HashMap;
 use neap_schema::ColumnType;
 
-/// The tables of a database, as far as they exist when a body is parsed.
+/// The existing tables of a database.
 pub trait SchemaView {
-    /// The columns of a table, or `None` if there is no such table.
+    /// Returns the columns of a table, or `None` if there is no such table.
     ///
     /// Called once for each table that a body names.
     fn table(&self, name: &str) -> Option<Arc<TableView>>;
@@ -20,17 +20,16 @@ pub struct TableView {
     fields: usize,
 }
 
-/// A column of a table that exists already.
+/// A column of an existing table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownColumn {
-    /// Where the column stands in the catalog's order.
+    /// The position of the column in the catalog's order.
     pub(crate) position: usize,
     pub(crate) column_type: ColumnType,
 }
 
 impl TableView {
-    /// A view of columns that are given in the catalog's order; whether the time column is among
-    /// them makes no difference.
+    /// Creates a view of columns, given in the catalog's order. The time column may be included or not.
     pub fn new<N: AsRef<str>>(columns: impl IntoIterator<Item = (N, ColumnType)>) -> Self {
         let mut view = Self {
             columns: HashMap::default(),
@@ -54,7 +53,7 @@ impl TableView {
         view
     }
 
-    /// The type of a tag or field.
+    /// Returns the type of a tag or field.
     pub fn column_type(&self, name: &str) -> Option<ColumnType> {
         self.column(name.as_bytes())
             .map(|column| column.column_type)

@@ -1,15 +1,14 @@
-//! The series that a body has named so far, by their text.
+//! An index of the series in a body, by their text.
 //!
-//! Series recur: a series that was seen needs neither parsing nor validation, its tags are those of the
-//! tag set that it got then. And they recur in the same order, so the series that followed the last one
-//! before is tried first, which is one comparison.
+//! Series recur. A known series needs neither parsing nor validation, because its tag set is known. Series also recur
+//! in the same order, so the series that followed the previous one last time is tried first, with one comparison.
 
 use ahash::RandomState;
 use hashbrown::HashMap;
 
 use crate::scan::series_length;
 
-/// A table of the body, and a tag set of that table.
+/// Identifies a series: a table of the body, and a tag set of that table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeriesId {
     pub(crate) table: usize,
@@ -18,10 +17,10 @@ pub(crate) struct SeriesId {
 
 #[derive(Debug)]
 struct Entry<'a> {
-    /// Measurement and tags as they were written.
+    /// Measurement and tags as written.
     text: &'a [u8],
     id: SeriesId,
-    /// The series that came next the last time.
+    /// The series that followed last time.
     next: usize,
 }
 
@@ -33,7 +32,7 @@ pub(crate) struct SeriesIndex<'a> {
 }
 
 impl<'a> SeriesIndex<'a> {
-    /// The series that a line starts with, if it was seen before, and the length of its text.
+    /// Returns the series at the start of a line, if it is known, and the length of its text.
     #[inline]
     pub(crate) fn find(&mut self, line: &[u8]) -> Option<(SeriesId, usize)> {
         let expected = self.entries.get(self.last).map_or(0, |last| last.next);
@@ -57,7 +56,7 @@ impl<'a> SeriesIndex<'a> {
             .map(|entry| (entry.id, entry.text.len()))
     }
 
-    /// Adds a series that was not seen before.
+    /// Adds a new series.
     pub(crate) fn insert(&mut self, line: &'a [u8], length: usize, id: SeriesId) {
         let text = line.get(..length).unwrap_or(line);
         let added = self.entries.len();

@@ -22,34 +22,34 @@ use crate::{
 pub struct TableRows {
     /// The name of the table.
     pub name: String,
-    /// Whether the table does not exist yet.
+    /// Whether the table is new.
     pub is_new: bool,
-    /// The columns that do not exist yet, without `time`, in the order in which the body names them
-    /// first. The order of the tags among them is that of the series key.
+    /// The new columns without `time`, in the order in which the body first names them. The order of the tags among
+    /// them is that of the series key.
     pub new_columns: Vec<(String, ColumnType)>,
-    /// One row for each line, in the order of the lines. The columns are those that occur: tags, then
-    /// fields, then `time`; within tags and fields those that exist already come first, in the order
-    /// of the catalog, then the new ones.
+    /// One row for each line, in the order of the lines. Contains the columns that occur in the body: tags, then
+    /// fields, then `time`. Within tags and fields, existing columns come first, in the order of the catalog, then new
+    /// columns.
     pub batch: RecordBatch,
 }
 
-/// What a column counts for besides its values, in cells.
+/// The number of rows that a column counts for besides its values.
 const ROWS_PER_COLUMN: usize = 32;
 
-/// How many columns a table had before a line, which is what to go back to if the line is refused.
+/// The number of columns of a table before a line. Used to roll back a refused line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint(usize);
 
 #[derive(Debug)]
 pub(crate) struct TableBuilder<'a> {
     name: Cow<'a, [u8]>,
-    /// The table as it exists already.
+    /// The existing table, if there is one.
     view: Option<Arc<TableView>>,
     columns: Vec<Column<'a>>,
     columns_by_name: HashMap<Cow<'a, [u8]>, u32, RandomState>,
     new_columns: usize,
     new_tags: usize,
-    /// The fields of the previous lines by their place in the line.
+    /// The fields of the previous lines by their position in the line.
     expected_fields: Vec<ExpectedField<'a>>,
     tag_sets: u32,
     tag_set_of_row: Vec<u32>,
@@ -76,7 +76,7 @@ impl<'a> TableBuilder<'a> {
         &self.expected_fields
     }
 
-    /// Whether the next accepted line creates the table.
+    /// Returns whether the next accepted line creates the table.
     #[inline]
     pub(crate) fn is_to_be_created(&self) -> bool {
         self.times.is_empty() && self.view.is_none()
@@ -86,7 +86,7 @@ impl<'a> TableBuilder<'a> {
         Checkpoint(self.columns.len())
     }
 
-    /// Forgets the columns that were added since the checkpoint.
+    /// Removes the columns that were added since the checkpoint.
     pub(crate) fn roll_back(&mut self, checkpoint: Checkpoint) {
         for column in self.columns.drain(checkpoint.0..) {
             self.columns_by_name.remove(column.name.as_ref());
@@ -97,7 +97,7 @@ impl<'a> TableBuilder<'a> {
         }
     }
 
-    /// Finds the columns of the tags of a line, adding those that are missing.
+    /// Resolves the columns of the tags of a line, and adds missing ones.
     pub(crate) fn resolve_tags(
         &mut self,
         tags: &[(Token<'a>, Token<'a>)],
@@ -117,7 +117,7 @@ impl<'a> TableBuilder<'a> {
         Ok(())
     }
 
-    /// Finds the columns of the fields of a line, adding those that are missing.
+    /// Resolves the columns of the fields of a line, and adds missing ones.
     pub(crate) fn resolve_fields(
         &mut self,
         fields: &mut [FieldText<'a>],
@@ -141,7 +141,7 @@ impl<'a> TableBuilder<'a> {
         Ok(())
     }
 
-    /// Notes that a line names a column; gives whether it did so before.
+    /// Records that a line names a column. Returns whether the line named it before.
     #[inline]
     fn mark_seen(&mut self, index: u32, line: usize) -> bool {
         self.column_mut(index)
@@ -196,7 +196,7 @@ impl<'a> TableBuilder<'a> {
         Ok(index)
     }
 
-    /// Whether a column may be created. Once a table has its time column, using that name is a type
+    /// Checks whether a column may be created. If the table exists, a column with the name of its time column is a type
     /// conflict, as in InfluxDB 3.
     fn check_new_column(
         &self,
@@ -229,8 +229,7 @@ impl<'a> TableBuilder<'a> {
         Ok(())
     }
 
-    /// The cells that the table counts for, if it had so many more rows. A table without rows counts
-    /// for none.
+    /// Returns the number of cells of the table with `more_rows` additional rows; 0 if it has no rows.
     #[inline]
     pub(crate) fn cells(&self, more_rows: usize) -> usize {
         match self.times.len() + more_rows {
@@ -239,7 +238,7 @@ impl<'a> TableBuilder<'a> {
         }
     }
 
-    /// Adds a tag set, whose columns are resolved.
+    /// Adds a tag set whose columns are resolved. Returns its number.
     pub(crate) fn add_tag_set(&mut self, tags: &[(Token<'a>, Token<'a>)], columns: &[u32]) -> u32 {
         let tag_set = self.tag_sets;
         let position = usize::try_from(tag_set).unwrap_or(usize::MAX);
@@ -252,7 +251,7 @@ impl<'a> TableBuilder<'a> {
         tag_set
     }
 
-    /// Adds a row, whose fields are resolved, and expects its fields at their places in the next line.
+    /// Adds a row whose fields are resolved. The next line is expected to have these fields at the same positions.
     #[inline]
     pub(crate) fn add_row(&mut self, tag_set: u32, fields: &[FieldText<'a>], time: i64) {
         let row = self.times.len();
@@ -282,7 +281,7 @@ impl<'a> TableBuilder<'a> {
         }
     }
 
-    /// The rows, or `None` if there are none.
+    /// Returns the rows, or `None` if there are none.
     pub(crate) fn finish(self) -> Result<Option<TableRows>, ArrowError> {
         if self.times.is_empty() {
             return Ok(None);
@@ -296,7 +295,7 @@ impl<'a> TableBuilder<'a> {
             .map(|column| (column_name(column), column.column_type))
             .collect();
         let mut columns = self.columns;
-        // The sort is stable and new columns are in the order of first sight.
+        // The sort is stable, and new columns are in the order of first occurrence.
         columns.sort_by_key(|column| {
             let is_field = column.column_type != ColumnType::Tag;
             (is_field, column.position.unwrap_or(usize::MAX))

@@ -1,12 +1,12 @@
-//! What commits and cold reads cost as a manifest grows: bytes, requests and time, over a store in memory.
+//! Measures the cost of commits and cold reads as a manifest grows: bytes, requests and time, with a store in memory.
 //!
 //! ```text
 //! cargo bench -p neap-manifest --bench commit [-- most sections]
 //! ```
 //!
-//! A manifest is built by flushes as they happen: each adds a section of every table, days go by, and old
-//! sections move to pages. `put` is the size of the register as it is put, `all` the bytes of all requests
-//! of the operation. Times are medians on this machine, without any network.
+//! Flushes build the manifest as in production: each adds a section of every table, days pass, and old sections move to
+//! pages. `put` is the size of the register when it is put, `all` the bytes of all requests of the operation. Times are
+//! medians on this machine, without a network.
 
 #![expect(
     clippy::print_stdout,
@@ -37,11 +37,11 @@ const DAY_NANOS: i64 = 86_400_000_000_000;
 /// Flushes per day of the data.
 const DAY_FLUSHES: u64 = 24;
 
-/// The bytes of a footer, and of the rows before it.
+/// The size of a footer, and of the rows before it, in bytes.
 const FOOTER: u32 = 1_024;
 const ROWS: u64 = 1_024;
 
-/// How often an operation is repeated.
+/// Number of repetitions of an operation.
 const ROUNDS: usize = 11;
 
 fn stamp(flush: u64) -> Stamp {
@@ -57,7 +57,7 @@ struct Site {
     flushes: u64,
 }
 
-/// What an operation took.
+/// The cost of an operation.
 struct Cost {
     time: Duration,
     counts: Counts,
@@ -115,7 +115,7 @@ impl Site {
         object
     }
 
-    /// A flush with a section of every table, its bundle put.
+    /// Prepares a flush with a section of every table, and puts its bundle.
     async fn next_flush(&mut self) -> FlushCommit {
         let (above, upto) = (stamp(self.flushes), stamp(self.flushes + 1));
         let read_mark = if self.flushes == 0 {
@@ -190,7 +190,7 @@ impl Site {
         }
     }
 
-    /// A merge of these sections.
+    /// Merges these sections.
     async fn merge(
         &self,
         base: Versioned<Manifest>,
@@ -238,7 +238,7 @@ fn tags(seed: u64) -> BTreeMap<String, TagRange> {
     .into()
 }
 
-/// Prints the median of costs, and the greatest time.
+/// Prints the median cost, and the maximum time.
 fn tell(what: &str, mut costs: Vec<Cost>) {
     costs.sort_by_key(|cost| cost.time);
     let longest = costs.last().map(|cost| cost.time).unwrap_or_default();
@@ -260,7 +260,7 @@ fn size(bytes: u64) -> String {
     format!("{:.1} kB", bytes as f64 / 1e3)
 }
 
-/// The oldest eight neighbours of a table that are in the manifest itself, or in pages.
+/// Returns the oldest eight adjacent sections of a table that are all inline, or all in pages.
 async fn oldest(
     site: &Site,
     current: &Versioned<Manifest>,
@@ -320,7 +320,7 @@ async fn run(tables: u32, sections: u64) {
                 continue;
             }
             if in_pages {
-                // An instance that has not read the page.
+                // A new instance, which has not read the page.
                 site.manifests = Site::cold(&site.bucket);
             }
             let (next, cost) = site.merge(current, inputs).await;

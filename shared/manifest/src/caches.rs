@@ -1,13 +1,13 @@
-//! What the caches of tables hold: of each cache one object, which holds what the sections hold.
+//! Table caches in the manifest: each cache has one object, with the same contents as the sections.
 //!
 //! ```text
-//!   flush      old object + segments of (L, cut] -> new object    named by the flush's own commit
-//!   backfill   sections at mark M -> first object                 named only while the mark is M
-//!   expiry     rows leave with their sections                     the entry says before which time
+//!   flush      old object + segments of (L, cut] -> new object    referenced by the flush's own commit
+//!   backfill   sections at mark M -> first object                 committed only while the mark is M
+//!   expiry     rows are removed with their sections               the entry records the expiry time
 //! ```
 //!
-//! An entry is true of the manifest that has it, whatever merges do: they change no row. It is never the only place
-//! of anything: an entry that can't be kept true leaves, and queries read the sections.
+//! An entry is valid for the manifest that contains it. Merges keep it valid, because they change no row. The data of a
+//! cache is always in the sections, too: an entry that can't be kept valid is removed, and queries read the sections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,44 +21,45 @@ use ulid::Ulid;
 
 use crate::{JobRecord, Manifest, ManifestError, ManifestStore, flush::is_young};
 
-/// The number of expiries that a manifest remembers.
+/// Maximum number of expiries that a manifest keeps.
 const EXPIRIES: usize = 64;
 
-/// The object of a cache. It holds what the sections hold up to the low-water mark of the manifest.
+/// The object of a cache. It covers the sections up to the low-water mark of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheEntry {
     /// The cache.
     pub cache: CacheId,
-    /// Its table.
+    /// The table.
     pub table: TableId,
     /// The object.
     pub object: Ulid,
-    /// The length of the object in bytes.
+    /// The size of the object in bytes.
     pub length: u64,
-    /// The number of its rows or values.
+    /// The number of rows or values in the object.
     pub rows: u64,
-    /// The CRC-32C of its bytes.
+    /// The CRC-32C of the object.
     pub crc32c: u32,
-    /// It has all rows from this time on (nanoseconds since the epoch), and none from before.
+    /// The object has all rows from this time on (nanoseconds since the epoch), and no earlier rows.
     pub complete_from: i64,
-    /// Its rows before this time have expired since it was written, and don't count; later than `complete_from`.
+    /// Rows before this time have expired since the object was written, and must be ignored (nanoseconds since the
+    /// epoch). Always later than `complete_from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<i64>,
 }
 
 impl CacheEntry {
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         Key::Cache(database, self.cache, self.object)
     }
 
-    /// The time from which on it tells all that the sections hold.
+    /// Returns the time from which on the object has all rows of the sections.
     pub fn reaches_back_to(&self) -> i64 {
         self.floor
             .map_or(self.complete_from, |floor| floor.max(self.complete_from))
     }
 
-    /// Notes that rows before a time have expired, if it has any.
+    /// Records that rows before a time have expired, if the object may have any.
     fn expire(&mut self, before: i64) {
         if before > self.complete_from {
             self.floor = self.floor.max(Some(before));
@@ -66,32 +67,32 @@ impl CacheEntry {
     }
 }
 
-/// Rows of a table that have left because they have expired, or of which something wrong was thought.
+/// An expiry of rows of a table, or a correction of wrong statistics of its sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expiry {
     /// The table.
     pub table: TableId,
-    /// The time before which they were, in nanoseconds since the epoch.
+    /// The time before which the rows are gone, in nanoseconds since the epoch.
     pub before: i64,
-    /// The version of the manifest in which this happened.
+    /// The version of the manifest that recorded the expiry.
     pub version: u64,
 }
 
-/// What a flush makes of an entry of a table that it touches.
+/// The update of a cache entry by a flush that changes its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheUpdate {
-    /// The entry as it was read.
+    /// The entry that the flush read.
     pub from: CacheEntry,
-    /// What takes its place; `None`: it leaves.
+    /// The new entry; `None` removes the entry.
     pub to: Option<NewCacheEntry>,
 }
 
-/// An entry whose object was put for the commit that is to name it.
+/// A cache entry whose object has been put, but not yet committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCacheEntry {
     /// The entry.
     pub entry: CacheEntry,
-    /// When the name of the object was drawn, by the store's clock: before it was first put.
+    /// Time of drawing the object's name, by the store's clock. It is before the first put of the object.
     pub drawn: StoreTime,
 }
 
@@ -101,33 +102,34 @@ impl NewCacheEntry {
     }
 }
 
-/// First objects of caches, and caches that are no more.
+/// The content of a backfill's commit: first objects of caches, and caches to remove.
 #[derive(Clone, Debug)]
 pub struct CacheCommit {
     /// The mark of the manifest whose sections were read.
     pub mark: Stamp,
-    /// The version in which expired rows were last left out: those that have expired later are in the objects.
+    /// The version whose expiries the objects take into account. Rows that expired in later versions are still in the
+    /// objects.
     pub version: u64,
-    /// The version of the database catalog that says what the caches are.
+    /// The lowest version of the database catalog that defines the caches.
     pub needs_catalog: u64,
-    /// The entries. One takes the place of another that does not reach back as far.
+    /// The new entries. A new entry replaces an existing one that starts at a later time.
     pub add: Vec<NewCacheEntry>,
-    /// The caches that are dropped, or whose tables are.
+    /// The dropped caches, and the caches of dropped tables.
     pub gone: BTreeSet<CacheId>,
-    /// What is remembered of the job, if something is added.
+    /// The record of the job, if entries are added.
     pub job: Option<JobRecord>,
 }
 
-/// Why objects of caches are not those of the manifest.
+/// A commit of cache objects was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CacheRefused {
-    /// Somebody has flushed.
+    /// A flush has raised the mark.
     #[error("the mark has moved to {mark}")]
     MarkMoved {
-        /// The mark now.
+        /// The current mark.
         mark: Stamp,
     },
-    /// Rows have expired that an object holds.
+    /// Rows in an object have expired.
     #[error("rows have expired meanwhile")]
     Expired,
     /// The name of an object was drawn too long ago.
@@ -135,29 +137,30 @@ pub enum CacheRefused {
     ObjectTooOld,
 }
 
-/// How the commit of a backfill ended.
+/// Outcome of the commit of a backfill.
 #[derive(Clone, Debug)]
 pub enum CacheOutcome {
-    /// The entries are in the manifest, unless somebody else's were; the newest manifest known.
+    /// The entries are in the manifest, except those that another commit has added before. Contains the newest known
+    /// manifest.
     Committed(Versioned<Manifest>),
     /// Nothing was committed.
     GivenUp(CacheRefused),
-    /// It can't be told whether it was committed.
+    /// The outcome is unknown.
     Unknown {
-        /// The cause, for people.
+        /// Description of the cause.
         reason: String,
     },
 }
 
 impl Manifest {
-    /// The entry of a cache.
+    /// Returns the entry of a cache.
     pub fn cache(&self, cache: CacheId) -> Option<&CacheEntry> {
         self.caches.iter().find(|entry| entry.cache == cache)
     }
 
-    /// Lets entries stand at the mark of a flush, in the successor of `base`: those of tables that it touches are
-    /// replaced if their objects are still those that it has read, and leave if not. What has expired meanwhile was
-    /// in the old object, so that it is in the new one.
+    /// Advances the entries to the mark of a flush, in the successor of `base`. An entry of a changed table is replaced
+    /// if its object is still the one that the flush read, and removed otherwise. Rows that expired meanwhile were in
+    /// the old object, so they are in the new one, and the new entry gets the floor.
     pub(crate) fn advance_caches(
         &mut self,
         base: &Versioned<Self>,
@@ -188,8 +191,8 @@ impl Manifest {
         self.caches = entries.filter_map(advanced).collect();
     }
 
-    /// Remembers, in what becomes version `version`, that rows of a table before a time are gone. An earlier expiry of
-    /// later rows stays.
+    /// Records in version `version` that rows of a table before a time are gone. An earlier expiry with a later time
+    /// stays.
     pub(crate) fn note_expiry(&mut self, table: TableId, before: i64, version: u64) {
         let of_table = self.caches.iter_mut().filter(|entry| entry.table == table);
         for entry in of_table {
@@ -206,15 +209,16 @@ impl Manifest {
         self.expiries.drain(..surplus);
     }
 
-    /// Forgets, in what becomes version `version`, what caches hold of a table, and lets nobody name what was read of
-    /// it before.
+    /// Removes the cache entries of a table in version `version`, and prevents commits of objects that were built from
+    /// earlier versions.
     pub(crate) fn distrust_caches_of(&mut self, table: TableId, version: u64) {
         self.drop_caches_of(table);
         self.note_expiry(table, i64::MAX, version);
     }
 
-    /// The same for a range of tables. Where it has more tables than expiries are remembered, those that are not
-    /// among the remembered ones count as forgotten.
+    /// Does the same as [`Self::distrust_caches_of`] for a range of tables. If the range has more tables than a
+    /// manifest keeps expiries, the list of expiries is full, and tables without a listed expiry are treated as
+    /// expired.
     pub(crate) fn distrust_caches_in(&mut self, tables: &RangeInclusive<TableId>, version: u64) {
         self.caches.retain(|entry| !tables.contains(&entry.table));
         let ids = tables.start().get()..=tables.end().get();
@@ -223,7 +227,7 @@ impl Manifest {
         }
     }
 
-    /// Whether rows of a table from a time on may have expired after a version.
+    /// Returns whether rows of a table from a time on may have expired after a version.
     pub fn may_have_expired(&self, table: TableId, from: i64, after: u64) -> bool {
         let is_full = self.expiries.len() >= EXPIRIES;
         let oldest = self.expiries.first().map(|expiry| expiry.version);
@@ -234,14 +238,14 @@ impl Manifest {
         is_forgotten || self.expiries.iter().any(has_expired)
     }
 
-    /// Forgets the entries of a table.
+    /// Removes the entries of a table.
     pub(crate) fn drop_caches_of(&mut self, table: TableId) {
         self.caches.retain(|entry| entry.table != table);
     }
 }
 
 impl CacheCommit {
-    /// Lets the entries of caches leave, be it that they are no more or that their objects are of no use.
+    /// Creates a commit that removes the entries of dropped or unusable caches.
     pub fn forgetting(base: &Versioned<Manifest>, gone: BTreeSet<CacheId>) -> Self {
         Self {
             mark: base.value.low_water_mark,
@@ -253,7 +257,7 @@ impl CacheCommit {
         }
     }
 
-    /// The manifest after it; `None` if that is no change.
+    /// Returns the manifest after the commit; `None` if nothing changes.
     fn apply(&self, base: &Versioned<Manifest>) -> Result<Option<Manifest>, CacheRefused> {
         let mark = base.value.low_water_mark;
         let mut next = Manifest::successor(base);
@@ -283,7 +287,7 @@ impl CacheCommit {
             next.caches.push(entry.clone());
         }
         if !wanted.is_empty() {
-            // Who flushes by an older catalog would not know the caches.
+            // A flusher with an older catalog would not know the caches.
             next.needs_catalog = next.needs_catalog.max(self.needs_catalog);
             if let Some(job) = self.job {
                 next.record_job(job, base.version + 1);
@@ -296,11 +300,10 @@ impl CacheCommit {
 }
 
 impl ManifestStore {
-    /// Names the objects of caches that had none, and forgets those of caches that are no more. Without a change it
-    /// is no commit.
+    /// Adds entries of new cache objects, and removes those of dropped caches. Commits nothing if nothing changes.
     ///
     /// # Errors
-    /// What the store answers.
+    /// An error of the store.
     pub async fn commit_caches(
         &self,
         database: DatabaseId,

@@ -1,4 +1,4 @@
-//! What a collector needs to know of a manifest: who names which object.
+//! The objects that a manifest references, for the garbage collector.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,29 +18,29 @@ use crate::{
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
-/// Which objects a manifest names, and by what.
+/// The objects that a manifest references, by the state of their references.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
     pub(crate) live: BTreeSet<ObjectName>,
-    /// What condemned entries name that can still be read.
+    /// Objects of condemned entries that can still be read.
     pub(crate) readable: BTreeSet<ObjectName>,
     doomed: BTreeSet<ObjectName>,
-    /// The entries that were doomed.
+    /// The doomed entries.
     pub(crate) doomed_entries: BTreeSet<EntryKey>,
-    /// What is in the condemned pages.
+    /// The objects that each condemned page references.
     pages_of_dropped: BTreeMap<PagePlace, BTreeSet<ObjectName>>,
-    /// The live pages that were read.
+    /// The live pages that have been read.
     pub(crate) examined: BTreeSet<PagePlace>,
-    /// Deletes that apply to no live section.
+    /// Row deletes that apply to no live section.
     pub(crate) unmet: DeleteSet,
-    /// Objects of other databases, by the database.
+    /// The other databases whose objects are referenced.
     origins: BTreeSet<DatabaseId>,
-    /// The newest page of which it is not known which bundles it names. It can name those that are older.
+    /// The newest page that can't be read. It may reference bundles that are older than itself.
     unreadable: Option<Ulid>,
 }
 
 impl Census {
-    /// Whether the manifest names an object, be it as a condemned one.
+    /// Returns whether the manifest references an object, including references by condemned entries.
     pub fn names(&self, object: ObjectName) -> bool {
         [&self.live, &self.readable, &self.doomed]
             .iter()
@@ -48,11 +48,11 @@ impl Census {
             || self.may_be_in_unreadable(&object)
     }
 
-    /// Whether a damaged page may name an object.
+    /// Returns whether a damaged page may reference an object.
     fn may_be_in_unreadable(&self, object: &ObjectName) -> bool {
         match (object, &self.unreadable) {
             (ObjectName::Parquet(object) | ObjectName::Bundle(object), Some(page)) => {
-                // An object may be named for so long after its name was drawn.
+                // An object may be referenced until this long after its name was drawn.
                 let slack = u64::try_from(OBJECT_NAME_AGE.as_millis()).unwrap_or(u64::MAX);
                 object.timestamp_ms() <= page.timestamp_ms().saturating_add(slack)
             }
@@ -60,29 +60,29 @@ impl Census {
         }
     }
 
-    /// Whether all pages could be read.
+    /// Returns whether all pages could be read.
     pub fn is_complete(&self) -> bool {
         self.unreadable.is_none()
     }
 
-    /// Notes a page that is damaged.
+    /// Records a page that can't be read.
     fn note_unreadable(&mut self, page: Ulid) {
         self.unreadable = self.unreadable.max(Some(page));
     }
 
-    /// Whether live sections or pages lie in an object.
+    /// Returns whether an object contains live sections or pages.
     pub fn is_live(&self, object: ObjectName) -> bool {
         self.live.contains(&object)
     }
 
-    /// Whether something lies in an object that can be read, now or as of an earlier version.
+    /// Returns whether the current version or a readable earlier version may need an object.
     pub(crate) fn is_needed(&self, object: &ObjectName) -> bool {
         self.live.contains(object)
             || self.readable.contains(object)
             || self.may_be_in_unreadable(object)
     }
 
-    /// The objects that may be deleted: only doomed entries name them.
+    /// Returns the objects that may be deleted: only doomed entries reference them.
     pub fn deletable(&self) -> BTreeSet<ObjectName> {
         let doomed = self.doomed.iter();
         doomed
@@ -91,7 +91,7 @@ impl Census {
             .collect()
     }
 
-    /// The databases in whose objects sections lie, condemned ones too.
+    /// Returns the other databases whose objects contain sections of this one, including condemned sections.
     pub fn origins(&self) -> &BTreeSet<DatabaseId> {
         &self.origins
     }
@@ -140,11 +140,11 @@ impl Census {
 }
 
 impl ManifestStore {
-    /// Finds out which objects a manifest names: reads the heads of all its pages. What damaged pages may name counts
-    /// as named.
+    /// Finds the objects that a manifest references. Reads the heads of all its pages. Objects that damaged pages may
+    /// reference count as referenced.
     ///
     /// # Errors
-    /// `PageGone`: the manifest is too old; and what the store answers.
+    /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
     pub async fn census(
         &self,
         database: DatabaseId,
@@ -181,7 +181,7 @@ impl ManifestStore {
         for record in &manifest.damage {
             let part = record.part;
             census.live.extend(part.object());
-            // Another database keeps its damaged objects for as long as this one remembers them.
+            // Another database keeps its damaged objects as long as this manifest records them.
             census.origins.extend(record.origin);
             if let DamagedPart::Page(object, _) = part {
                 census.note_unreadable(object);
@@ -206,7 +206,7 @@ impl ManifestStore {
         Ok(census)
     }
 
-    /// The sections of a condemned page, `None` if it is damaged; none of anything else.
+    /// Returns the sections of a condemned page, or `None` if it is damaged. The list is empty for other entries.
     async fn sections_of(
         &self,
         database: DatabaseId,
@@ -216,7 +216,7 @@ impl ManifestStore {
             return Ok(Some(DecodedPage::default()));
         };
         match self.head(database, page).await {
-            // Pages are deleted after what is in them.
+            // A page is deleted after the objects that it references.
             Err(ManifestError::PageGone { .. }) if entry.doomed => Ok(Some(DecodedPage::default())),
             Err(error) if error.is_damage() => Ok(None),
             found => found.map(Some),

@@ -1,11 +1,11 @@
-//! The commit of a collector.
+//! The commit of a garbage collection.
 //!
 //! ```text
 //!   collector                                   store
-//!     |-- GET manifest, pages ------------------> |   the census: which object is named by what
-//!     |-- DELETE what only doomed entries name -> |   crash after: the next one deletes it again
-//!     |-- commit: entries of what is gone out, --> |
-//!     |           old entries doomed, orphans condemned
+//!     |-- GET manifest, pages ------------------> |   find the references to each object
+//!     |-- DELETE objects of doomed entries -----> |   crash after: the next collection deletes them again
+//!     |-- commit: remove entries of deleted ----> |
+//!     |           objects, mark old entries as doomed, condemn orphans
 //! ```
 
 use std::{collections::BTreeSet, time::Duration};
@@ -18,24 +18,24 @@ use crate::{
     condemned::Dropped,
 };
 
-/// What a collector has done and found.
+/// The actions and findings of a garbage collection.
 #[derive(Clone, Debug, Default)]
 pub struct Collection {
-    /// The census that it went by.
+    /// The references on which the collection is based.
     pub census: Census,
-    /// The objects that were deleted, all of [`Census::deletable`].
+    /// The deleted objects, all of [`Census::deletable`].
     pub deleted: BTreeSet<ObjectName>,
-    /// Objects that nothing names and that are so old that no commit will name them any more.
+    /// Unreferenced objects that are so old that no commit will reference them.
     pub orphans: BTreeSet<ObjectName>,
-    /// How long what was dropped can be read.
+    /// Time for which dropped items can be read (time-travel period).
     pub time_travel: Duration,
-    /// Restored databases that no longer need what they began with.
+    /// Restored databases that no longer need their pins.
     pub released: BTreeSet<DatabaseId>,
 }
 
 impl Collection {
-    /// Whether nothing is left to do for an entry: it was doomed when the census was taken, and what it names is
-    /// deleted, or is still needed by something that was not doomed then.
+    /// Returns whether an entry can be removed: it was doomed when the references were read, and each of its objects is
+    /// deleted or is needed by an entry that was not doomed then.
     fn is_done(&self, entry: &Condemned) -> bool {
         let census = &self.census;
         let names = || census.names_of(entry).into_iter();
@@ -46,7 +46,7 @@ impl Collection {
 }
 
 impl Manifest {
-    /// The manifest after a collection; `None` if that is no change.
+    /// Returns the manifest after a collection; `None` if nothing changes.
     fn collected(base: &Versioned<Self>, by: &Collection, now: StoreTime) -> Option<Self> {
         let mut next = Self::successor(base);
         let before = next.clone();
@@ -67,7 +67,7 @@ impl Manifest {
         (next != before).then_some(next)
     }
 
-    /// Dooms what was dropped so long ago, unless a restored database began with it.
+    /// Marks entries as doomed that were dropped at least `time_travel` ago, unless a restored database needs them.
     fn doom(&mut self, now: StoreTime, time_travel: Duration) {
         let aged = |entry: &Condemned| {
             let age = entry.committed.map(|committed| now.since(committed));
@@ -83,7 +83,7 @@ impl Manifest {
         self.condemned = entries;
     }
 
-    /// Whether a restored database began with a version that may have had it.
+    /// Returns whether the version of a pin may have had the item.
     pub(crate) fn is_pinned(&self, entry: &Condemned) -> bool {
         self.pins.iter().any(|pin| entry.may_be_in(pin.version))
     }
@@ -107,7 +107,7 @@ impl Manifest {
         self.condemn(orphans, version);
     }
 
-    /// Forgets row deletes that no readable version needs.
+    /// Removes row deletes that no readable version needs.
     fn forget_deletes(&mut self, now: StoreTime, time_travel: Duration) {
         let is_old = |committed: StoreTime| now.since(committed) >= time_travel;
         let marks = self.marks.iter();
@@ -116,7 +116,7 @@ impl Manifest {
             .map(|record| record.version)
             .max();
         let aged = aged.unwrap_or(0).max(self.oldest_readable);
-        // Restored databases have copies of those that they need.
+        // Restored databases have their own copies.
         let is_aged = |recorded: &RecordedDelete| recorded.dropped.filter(|drop| *drop <= aged);
         let gone = self.deletes.iter().filter_map(is_aged).max();
         self.deletes.retain(|recorded| is_aged(recorded).is_none());
@@ -125,10 +125,10 @@ impl Manifest {
 }
 
 impl ManifestStore {
-    /// Commits what a collector has done and found; no commit if that changes nothing.
+    /// Commits a collection. Commits nothing if nothing changes.
     ///
     /// # Errors
-    /// What the store answers; `Unsettled` if it can't be told whether it was committed.
+    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
     pub async fn commit_collection(
         &self,
         database: DatabaseId,

@@ -1,14 +1,13 @@
-//! What a manifest no longer names and still remembers.
+//! The dropped items that a manifest still records.
 //!
 //! ```text
 //!   live --- a commit drops it ---> condemned --- older than the time-travel period ---> doomed
 //!                                       |                                                  |
-//!                       earlier versions are read with it             its object is deleted, then it leaves
+//!                       earlier versions still read it           its object is deleted, then the entry is removed
 //! ```
 //!
-//! Only an object that a *committed* manifest calls doomed is deleted, and nothing that is doomed is ever
-//! named again: so a collector may be frozen between any two steps, and collectors with other settings do
-//! no harm.
+//! Only an object that a *committed* manifest marks as doomed is deleted, and a doomed object is never referenced
+//! again. So a collector may stop between any two steps, and collectors with different settings do no harm.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,12 +18,12 @@ use ulid::Ulid;
 
 use crate::{PageRef, Section, page::PagePlace, section::SectionPlace};
 
-/// The name of an object of a database, without the database.
+/// The name of a data object, without the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectName {
-    /// An object whose name ends in `.parquet`: one section, or a bundle of an earlier release, which called all
-    /// objects of sections so.
+    /// An object whose name ends in `.parquet`: one section, or a bundle of an earlier release, which used this suffix
+    /// for all objects with sections.
     #[serde(rename = "bundle")]
     Parquet(Ulid),
     /// A bundle of several sections.
@@ -35,7 +34,7 @@ pub enum ObjectName {
 }
 
 impl ObjectName {
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(self, database: DatabaseId) -> Key {
         match self {
             Self::Parquet(ulid) => Key::Parquet(database, ulid),
@@ -44,7 +43,7 @@ impl ObjectName {
         }
     }
 
-    /// The name in a key; `None` if it is not one of a data object.
+    /// Returns the database and the name in a key; `None` if it is not the key of a data object.
     pub fn of_key(key: &Key) -> Option<(DatabaseId, Self)> {
         match key {
             Key::Parquet(database, ulid) => Some((*database, Self::Parquet(*ulid))),
@@ -55,34 +54,34 @@ impl ObjectName {
     }
 }
 
-/// What was dropped.
+/// A dropped item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dropped {
     /// A section.
     Section(Arc<Section>),
-    /// A page with all its sections. Those that were dropped before it say so themselves.
+    /// A page with all its sections. Sections that were dropped earlier have their own `dropped` version.
     Page(PageRef),
-    /// An object that no version ever named, or whose contents were written anew.
+    /// An object that no version ever referenced, or whose contents were rewritten to another object.
     Object(ObjectName),
 }
 
-/// An entry for what was dropped.
+/// The manifest's entry for a dropped item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condemned {
-    /// What was dropped.
+    /// The dropped item.
     pub what: Dropped,
-    /// The version of the manifest that dropped it.
+    /// The version of the manifest that dropped the item.
     pub version: u64,
-    /// When that version was committed, by the store's clock; filled in by the commit that replaces it.
+    /// Commit time of that version, by the store's clock. The next commit fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<StoreTime>,
-    /// Whether the time is over in which it can be read: its object may go.
+    /// Whether the time-travel period is over: no version can read the item, and its object may be deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doomed: bool,
 }
 
-/// What tells entries of a manifest apart: what was dropped, and by which version.
+/// The identity of an entry in a manifest: the dropped item, and the version that dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EntryKey {
     Section(SectionPlace, u64),
@@ -99,7 +98,8 @@ impl Condemned {
         }
     }
 
-    /// The first version that may have had it; `None` for an object, which no version names by itself.
+    /// Returns the first version that may have had the item; `None` for an object, which no version references
+    /// directly.
     pub(crate) fn first_added(&self) -> Option<u64> {
         match &self.what {
             Dropped::Section(section) => Some(section.added),
@@ -108,13 +108,13 @@ impl Condemned {
         }
     }
 
-    /// Whether a version may have had it.
+    /// Returns whether a version may have had the item.
     pub(crate) fn may_be_in(&self, version: u64) -> bool {
         let added = self.first_added();
         added.is_some_and(|added| added <= version && version < self.version)
     }
 
-    /// Whether it is the page at this place.
+    /// Returns whether the item is the page at this location.
     pub(crate) fn is_page(&self, place: PagePlace) -> bool {
         matches!(&self.what, Dropped::Page(page) if page.place() == place)
     }
@@ -128,7 +128,8 @@ impl Condemned {
         }
     }
 
-    /// The objects of this database that the entry names. `sections` are those of the page, if it is one.
+    /// Returns the objects of this database that the entry references. `sections` are those of the page, if the item is
+    /// one.
     pub(crate) fn names<'a>(
         &'a self,
         sections: impl IntoIterator<Item = &'a Section>,

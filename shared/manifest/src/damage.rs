@@ -1,13 +1,13 @@
-//! Damaged objects that a manifest remembers: which rows they held, and whether an operator has set them aside.
+//! Records of damaged objects: the rows that they held, and whether an operator has quarantined them.
 //!
 //! ```text
-//!   a flush meets a damaged stream --> reported --- an operator quarantines it ---> quarantined
+//!   a flush finds a damaged stream --> reported --- an operator quarantines it ---> quarantined
 //!        (the mark passes it)              |                                            |
-//!                    queries of these rows fail by name               queries go on without these rows
+//!                queries of these rows fail, naming the object            queries ignore these rows
 //! ```
 //!
-//! The object is kept in both states: a collector never deletes it. A segment above the mark, a section or a page
-//! that is damaged and not recorded is reported by the reads that meet it.
+//! The object is kept in both states: a collector never deletes it. Damaged segments above the mark, sections and pages
+//! without a record are reported by the reads that encounter them.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     replace::no_date,
 };
 
-/// The maximum number of records of a manifest. A flush stops below the damage that it can't record any more.
+/// Maximum number of damage records in a manifest. A flush stops below damage that it can't record.
 pub const MAX_DAMAGE_RECORDS: usize = 1_000;
 
 /// A damaged object, or the damaged part of one.
@@ -40,7 +40,7 @@ pub enum DamagedPart {
 }
 
 impl DamagedPart {
-    /// The part that is a section.
+    /// Returns the part that is a section.
     pub fn of_section(section: &Section) -> Self {
         match section.object_name() {
             ObjectName::Bundle(object) => Self::BundledSection(object, section.offset),
@@ -50,7 +50,7 @@ impl DamagedPart {
         }
     }
 
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(self, database: DatabaseId) -> Key {
         match self {
             Self::Segment(name) => Key::Segment(database, name),
@@ -60,7 +60,7 @@ impl DamagedPart {
         }
     }
 
-    /// The object, if it is one of sections or pages.
+    /// Returns the object, if it contains sections or pages.
     pub(crate) fn object(self) -> Option<ObjectName> {
         match self {
             Self::Segment(_) => None,
@@ -71,12 +71,12 @@ impl DamagedPart {
     }
 }
 
-/// Rows that can't be read, of one table or, where tables share a page, of several.
+/// Rows that can't be read, of one table, or of several tables that share a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostRows {
     /// The table, or the lowest of several.
     pub table: TableId,
-    /// The greatest of several tables. Rows of each one between may be lost.
+    /// The highest of several tables. Rows of any table in the range may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_table: Option<TableId>,
     /// The number of rows.
@@ -88,7 +88,7 @@ pub struct LostRows {
 }
 
 impl LostRows {
-    /// The rows of a section.
+    /// Returns the rows of a section.
     pub fn of_section(section: &Section) -> Self {
         Self {
             table: section.table,
@@ -99,7 +99,7 @@ impl LostRows {
         }
     }
 
-    /// The rows of a page.
+    /// Returns the rows of a page.
     pub fn of_page(page: &PageRef) -> Self {
         Self {
             table: page.table,
@@ -110,12 +110,12 @@ impl LostRows {
         }
     }
 
-    /// The tables that the rows may be of.
+    /// Returns the range of tables that the rows may belong to.
     pub fn tables(&self) -> RangeInclusive<TableId> {
         self.table..=self.last_table.unwrap_or(self.table)
     }
 
-    /// Whether rows of a table may be lost.
+    /// Returns whether rows of a table may be lost.
     pub fn may_be_of(&self, table: TableId) -> bool {
         self.tables().contains(&table)
     }
@@ -133,38 +133,38 @@ impl From<TableRows> for LostRows {
     }
 }
 
-/// What an operator has decided on a damaged object.
+/// The quarantine of a damaged object by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// The version of the manifest that set it aside.
+    /// The version of the manifest that quarantined the object.
     pub version: u64,
-    /// When, by the store's clock.
+    /// Time of the quarantine, by the store's clock.
     pub time: StoreTime,
 }
 
-/// Damage that a manifest remembers.
+/// The record of a damaged object in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DamageRecord {
-    /// The object.
+    /// The damaged object or part.
     pub part: DamagedPart,
-    /// The database whose object it is, if that is another one: a restored database begins with the damage of the
-    /// one that it is a copy of.
+    /// The database that owns the object, if it is another one: a restored database inherits the damage records of its
+    /// source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<DatabaseId>,
-    /// The rows that can't be read. Of a segment with a damaged header, what the header claims.
+    /// The rows that can't be read. For a segment with a damaged header, the rows that the header claims.
     pub lost: Vec<LostRows>,
-    /// The offsets of the damaged streams of a segment. None: nothing of the object can be read.
+    /// The offsets of the damaged streams of a segment. If empty, the whole object is unreadable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<u32>,
-    /// The first version of the manifest from which the rows are missing.
+    /// The first version of the manifest without the rows.
     pub since: u64,
-    /// Set when an operator has set the object aside: its rows are gone, and queries go on without them.
+    /// Set when an operator has quarantined the object: queries then ignore its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
 }
 
 impl DamageRecord {
-    /// Adds streams of the same segment that were damaged later. No operator has set them aside.
+    /// Adds further damaged streams of the same segment. The record is then no longer quarantined.
     fn extend(&mut self, later: Self) {
         let is_whole = self.streams.is_empty();
         let is_known = later.streams.iter().all(|one| self.streams.contains(one));
@@ -178,7 +178,7 @@ impl DamageRecord {
         self.quarantine = None;
     }
 
-    /// The damaged streams of a segment.
+    /// Creates a record of the damaged streams of a segment.
     pub fn of_streams(segment: &Segment) -> Self {
         Self {
             part: DamagedPart::Segment(segment.name()),
@@ -190,7 +190,7 @@ impl DamageRecord {
         }
     }
 
-    /// A whole object.
+    /// Creates a record of a whole object.
     pub fn of_object(part: DamagedPart, lost: Vec<LostRows>, since: u64) -> Self {
         Self {
             part,
@@ -202,17 +202,17 @@ impl DamageRecord {
         }
     }
 
-    /// Whether nothing of a segment can be read, so that its rows are only what its damaged header claims.
+    /// Returns whether a segment is wholly unreadable, so that its rows are only those that its damaged header claims.
     pub fn is_claim(&self) -> bool {
         matches!(self.part, DamagedPart::Segment(_)) && self.streams.is_empty()
     }
 
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         self.part.key(self.origin.unwrap_or(database))
     }
 
-    /// The object as operators name it: the key, and the first byte of a section or page.
+    /// Returns the name that operators use: the key, and the offset of a section or page.
     pub fn name(&self, database: DatabaseId) -> String {
         match self.part {
             DamagedPart::Segment(_) => self.key(database).to_string(),
@@ -230,10 +230,10 @@ impl DamageRecord {
     }
 }
 
-/// Rows that are asked for can't be read.
+/// Requested rows can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamageError {
-    /// The object as operators name it.
+    /// The object, by the name that operators use.
     pub name: String,
     /// The name of the table.
     pub table: String,
@@ -255,10 +255,10 @@ impl fmt::Display for DamageError {
 impl std::error::Error for DamageError {}
 
 impl Manifest {
-    /// Whether all rows of a table with times in `times` can be read.
+    /// Checks that all rows of a table with times in `times` can be read.
     ///
     /// # Errors
-    /// Some were in a damaged object that no operator has set aside.
+    /// Some rows are in a damaged object that is not quarantined.
     pub fn check_intact(
         &self,
         database: DatabaseId,
@@ -277,24 +277,24 @@ impl Manifest {
         })
     }
 
-    /// The record of a damaged object of this database.
+    /// Returns the record of a damaged object of this database.
     pub fn damage_of(&self, part: DamagedPart) -> Option<&DamageRecord> {
         let mut own = self.damage.iter().filter(|one| one.origin.is_none());
         own.find(|one| one.part == part)
     }
 
-    /// The damaged objects that no operator has set aside.
+    /// Returns the records of damaged objects that are not quarantined.
     pub fn reported_damage(&self) -> impl Iterator<Item = &DamageRecord> {
         self.damage.iter().filter(|one| one.quarantine.is_none())
     }
 
-    /// Whether a segment is set aside as a whole.
+    /// Returns whether a segment is quarantined as a whole.
     pub fn is_quarantined(&self, name: SegmentName) -> bool {
         let record = self.damage_of(DamagedPart::Segment(name));
         record.is_some_and(|one| one.quarantine.is_some() && one.streams.is_empty())
     }
 
-    /// A segment without what is set aside of it; `None` if that is all of it.
+    /// Returns a segment without its quarantined streams; `None` if the whole segment is quarantined.
     pub fn admit(&self, segment: &Arc<Segment>) -> Option<Arc<Segment>> {
         let record = self.damage_of(DamagedPart::Segment(segment.name()));
         match record.filter(|one| one.quarantine.is_some()) {
@@ -304,30 +304,29 @@ impl Manifest {
         }
     }
 
-    /// The newest version in which an operator set something aside; 0 if none did.
+    /// Returns the newest version in which an operator quarantined an object; 0 if there is none.
     pub fn last_quarantine(&self) -> u64 {
         let versions = self.damage.iter().filter_map(|one| one.quarantine);
         versions.map(|one| one.version).max().unwrap_or(0)
     }
 
-    /// Whether a collector keeps a segment because it is damaged.
+    /// Returns whether a collector keeps a segment because it is damaged.
     pub fn keeps_segment(&self, name: SegmentName) -> bool {
         self.damage_of(DamagedPart::Segment(name)).is_some()
     }
 
-    /// The bundles and pages of this database that are kept because they are damaged.
+    /// Returns the bundles and pages of this database that are kept because they are damaged.
     pub fn damaged_objects(&self) -> impl Iterator<Item = ObjectName> {
         let own = self.damage.iter().filter(|one| one.origin.is_none());
         own.filter_map(|one| one.part.object())
     }
 
-    /// How many damaged objects can still be recorded.
+    /// Returns the number of damage records that can still be added.
     pub fn room_for_damage(&self) -> usize {
         MAX_DAMAGE_RECORDS.saturating_sub(self.damage.len())
     }
 
-    /// Records damage, in what becomes version `version`. What is set aside already stays so, unless more of it is
-    /// damaged since.
+    /// Records damage in version `version`. A quarantined object stays quarantined unless further streams are damaged.
     pub(crate) fn record_damage(
         &mut self,
         records: impl IntoIterator<Item = DamageRecord>,
@@ -345,7 +344,7 @@ impl Manifest {
         }
     }
 
-    /// Sets an object aside, in what becomes version `version`.
+    /// Quarantines an object in version `version`.
     pub(crate) fn set_aside(&mut self, record: DamageRecord, version: u64, time: StoreTime) {
         let quarantine = Some(Quarantine { version, time });
         let known = self
@@ -361,7 +360,7 @@ impl Manifest {
         }
     }
 
-    /// The damage that version `version` knew of, as it was then.
+    /// Returns the damage records of version `version`, as they were then.
     pub(crate) fn damage_in(&self, version: u64) -> Vec<DamageRecord> {
         let known = self.damage.iter().filter(|one| one.since <= version);
         let as_then = known.map(|one| DamageRecord {
@@ -372,13 +371,13 @@ impl Manifest {
     }
 }
 
-/// Why nothing was set aside.
+/// A quarantine failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QuarantineError {
-    /// The manifest does not name it any more, or others keep changing it.
+    /// The manifest no longer references the part, or concurrent commits keep changing it.
     #[error("the manifest does not name it any more; check the bucket again")]
     Changed,
-    /// The manifest can't hold more records.
+    /// The manifest has the maximum number of damage records.
     #[error("the manifest has {MAX_DAMAGE_RECORDS} records of damage, which is the limit")]
     Full,
     /// The manifest could not be read or changed.
@@ -387,12 +386,12 @@ pub enum QuarantineError {
 }
 
 impl ManifestStore {
-    /// Sets a damaged segment or page aside, or an object of which the manifest has a record: queries go on without
-    /// its rows, and the object is kept.
+    /// Quarantines a damaged segment or page, or an object with a damage record: queries ignore its rows, and the
+    /// object is kept.
     ///
     /// # Errors
-    /// `Changed`: the manifest does not name the page, or a flush has taken the segment in. Also what the store
-    /// answers.
+    /// [`QuarantineError::Changed`] if the manifest does not reference the page, or a flush has included the segment.
+    /// Otherwise an error of the store.
     pub async fn quarantine(
         &self,
         database: DatabaseId,
@@ -453,7 +452,7 @@ impl Manifest {
             }
         }
         let record = DamageRecord {
-            // A segment above the mark is in no earlier version.
+            // A segment above the mark belongs to no earlier version.
             since: match record.part {
                 DamagedPart::Segment(_) => version,
                 DamagedPart::Section(..)

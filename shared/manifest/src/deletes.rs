@@ -1,4 +1,4 @@
-//! Row deletes that are not yet applied to all sections, and rows that are gone because they have expired.
+//! Row deletes that are not yet applied to all sections, and expired rows.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Manifest, PageRef, Section, TimeRange};
 
-/// A row delete that a flush has taken in.
+/// A row delete that a flush has recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedDelete {
-    /// Its place in the order of all writes.
+    /// The stamp of the delete: its position in the order of all writes.
     pub stamp: Stamp,
-    /// Which rows it removes.
+    /// The rows that it removes.
     pub delete: RowDelete,
     /// The version of the manifest that recorded it.
     pub added: u64,
-    /// The version from which on no section needs it.
+    /// The version from which on no section needs the delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
-    /// Whether it stands for rows that have expired, and was asked for by nobody. They leave with their sections.
+    /// Whether the delete stands for expired rows instead of a client request. Expired rows are removed with their
+    /// sections.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expiry: bool,
 }
 
 impl RecordedDelete {
-    /// Whether rows of the section may have to be left out for it.
+    /// Returns whether the delete may remove rows of a section.
     pub fn applies_to(&self, section: &Section) -> bool {
         self.delete.table == section.table
             && section.clean_upto() < self.stamp
             && section.may_hold(&self.delete.condition)
     }
 
-    /// Whether both are the same delete.
+    /// Returns whether both are the same delete.
     fn is_same(&self, other: &Self) -> bool {
         (self.stamp, self.added, self.expiry) == (other.stamp, other.added, other.expiry)
             && self.delete == other.delete
@@ -52,7 +53,7 @@ impl RecordedDelete {
     }
 }
 
-/// Recorded deletes by their identity: stamp, table, condition and origin. A stamp alone identifies none, because one
+/// Recorded deletes by their identity: stamp, table, condition and origin. A stamp alone is not unique, because one
 /// request deletes from several tables with one stamp, and so do the expiries of several tables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteSet {
@@ -78,27 +79,27 @@ impl<'a> FromIterator<&'a RecordedDelete> for DeleteSet {
 }
 
 impl Manifest {
-    /// The row deletes of a table that sections may still need, oldest first.
+    /// Returns the row deletes of a table that sections may still need, oldest first.
     pub fn deletes_of(&self, table: TableId) -> impl Iterator<Item = &RecordedDelete> {
         self.pending_deletes()
             .filter(move |recorded| recorded.delete.table == table)
     }
 
-    /// The row deletes that sections may still need, oldest first.
+    /// Returns the row deletes that sections may still need, oldest first.
     pub fn pending_deletes(&self) -> impl Iterator<Item = &RecordedDelete> {
         self.deletes
             .iter()
             .filter(|recorded| recorded.dropped.is_none())
     }
 
-    /// The row deletes that clients asked for and sections may still need.
+    /// Returns the row deletes that clients requested and that sections may still need.
     pub fn pending_requests(&self) -> impl Iterator<Item = &RecordedDelete> {
         self.pending_deletes().filter(|recorded| !recorded.expiry)
     }
 
-    /// Says, in what becomes version `version`, that the rows of a table before a time have expired: all that
-    /// sections hold now. Some of them have left, so the others must not come back when the table's rows are to
-    /// be kept for longer. Rows that are written later are none of them.
+    /// Records in version `version` that all current rows of a table before a time have expired. Some of them have
+    /// already been removed, so the others must not reappear when the table's retention period is extended. Rows that
+    /// are written later are not affected.
     pub(crate) fn expire_rows(&mut self, table: TableId, before: i64, version: u64) {
         let Some(max) = before.checked_sub(1) else {
             return;
@@ -125,7 +126,7 @@ impl Manifest {
     }
 
     /// Marks the deletes that no section needs any more as dropped in version `version`, and removes those that no
-    /// section ever needed. `unmet` tells whether a delete applies to no section of any page.
+    /// section ever needed. `unmet` returns whether a delete applies to no section of any page.
     pub(crate) fn settle_deletes(&mut self, version: u64, unmet: impl Fn(&RecordedDelete) -> bool) {
         let Self {
             deletes,

@@ -1,38 +1,38 @@
-//! What can go wrong with manifests and their pages.
+//! Errors of manifests and their pages.
 
 use neap_bucket::{FormatError, Key, RegisterError, StoreError};
 
-/// Why a manifest or its pages could not be read or written.
+/// A manifest or one of its pages could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The object is damaged, or too new for this release.
+    /// The object is damaged, or its format is too new for this release.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// A page is gone that the manifest names: the manifest is so old that a newer one has to be read.
+    /// A page that the manifest references is gone: the manifest is outdated, and a newer version must be read.
     #[error("the page '{key}' is gone")]
     PageGone {
         /// The page.
         key: Key,
     },
-    /// It can't be told whether a commit took effect.
+    /// The outcome of a commit is unknown.
     #[error("the outcome of a commit is unknown: {reason}")]
     Unsettled {
         /// The cause.
         reason: String,
     },
-    /// What was to be committed can't be true.
+    /// The commit is invalid: its parts contradict each other or the manifest.
     #[error("a commit that can't be: {reason}")]
     Impossible {
-        /// What contradicts what.
+        /// Description of the contradiction.
         reason: String,
     },
 }
 
 impl ManifestError {
-    /// Whether an object is not what was written.
+    /// Returns whether the error is a damaged object: its content differs from the content that was written.
     pub fn is_damage(&self) -> bool {
         matches!(
             self,

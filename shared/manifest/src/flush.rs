@@ -1,4 +1,4 @@
-//! The commit of a flush: sections in, mark up.
+//! The commit of a flush: adds sections and raises the mark.
 //!
 //! ```text
 //!   flush                                     store
@@ -8,7 +8,7 @@
 //!     |-- commit: sections of (L, cut], mark cut > |   only if the mark is still L
 //! ```
 //!
-//! If a rival has raised the mark meanwhile, the segments are in its sections: this flush is over.
+//! If a concurrent flush has raised the mark, its sections contain the segments, and this flush is abandoned.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -23,28 +23,29 @@ use crate::{
     RecordedDelete, Section, condemned::Dropped, graves::Burial, spill::Spill,
 };
 
-/// How long before a commit reads its base the name of an object in it may have been drawn. An older
-/// object may have been taken for an orphan.
+/// Maximum time between generating an object's name and reading the base version of the commit that references it (15
+/// minutes). A collector may have classified an older object as an orphan.
 pub const OBJECT_NAME_AGE: Duration = Duration::from_secs(15 * 60);
 
-/// The name of an object that is to be put, and when it was drawn.
+/// The name of an object to be put, and the time when the name was drawn at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawnObject {
-    /// The name.
+    /// The random name.
     pub ulid: Ulid,
-    /// When it was drawn, by the store's clock: before the object was first put.
+    /// Time of drawing the name, by the store's clock. It is before the first put of the object.
     pub drawn: StoreTime,
 }
 
 impl DrawnObject {
-    /// Draws a name; `None` before the store's first answer with a time.
+    /// Draws a name; `None` if the store has not yet sent a time.
     pub fn draw(bucket: &Bucket) -> Option<Self> {
         let drawn = bucket.clock().now()?;
         let ulid = bucket.draw_ulid();
         Some(Self { ulid, drawn })
     }
 
-    /// Whether a commit on this base may still name the object: it is young, and was not taken for an orphan.
+    /// Returns whether a commit on this base may reference the object: its name is recent, and it is not condemned as
+    /// an orphan.
     pub(crate) fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
         let names = [
             ObjectName::Parquet(self.ulid),
@@ -60,73 +61,73 @@ impl DrawnObject {
     }
 }
 
-/// Whether a commit on this base may name an object whose name was drawn then.
+/// Returns whether a commit on this base may reference an object whose name was drawn at this time.
 pub(crate) fn is_young(drawn: StoreTime, base: &Versioned<Manifest>) -> bool {
     let age = base.proven.map(|proven| proven.since(drawn));
     age.is_some_and(|age| age <= OBJECT_NAME_AGE)
 }
 
-/// What a flush wants to commit.
+/// The content of a flush's commit.
 #[derive(Clone, Debug)]
 pub struct FlushCommit {
-    /// *L*: the low-water mark that the flush started from.
+    /// *L*: the low-water mark from which the flush started.
     pub read_mark: Stamp,
-    /// The new mark: every segment of (L, cut] is in the sections.
+    /// The new mark: the sections contain every segment of (L, cut].
     pub cut: Stamp,
-    /// The sections, each with the interval (L, cut]; none if the segments leave no rows.
+    /// The sections, each with the interval (L, cut]; empty if the segments leave no rows.
     pub sections: Vec<Section>,
-    /// The newest version of the database catalog that a segment needs.
+    /// The highest version of the database catalog that a segment needs.
     pub needs_catalog: u64,
-    /// The bundle with the sections.
+    /// The object with the sections.
     pub object: Option<DrawnObject>,
-    /// The row deletes among the segments, with their stamps, in their order. They are applied to the sections.
+    /// The row deletes among the segments, with their stamps, in order. They are already applied to the sections.
     pub deletes: Vec<(Stamp, RowDelete)>,
-    /// The segments of which streams are damaged: their rows are in no section.
+    /// The segments with damaged streams. The rows of these streams are in no section.
     pub damage: Vec<DamageRecord>,
-    /// What it makes of the caches of tables that have rows or deletes among the segments. Those that it leaves
-    /// out lose their objects.
+    /// The new cache entries of tables that have rows or deletes among the segments. Cache entries of these tables
+    /// without an update are removed.
     pub caches: Vec<CacheUpdate>,
-    /// The caches that are dropped, or whose tables are.
+    /// The dropped caches, and the caches of dropped tables.
     pub gone_caches: BTreeSet<CacheId>,
-    /// What it leaves in the tail.
+    /// The state of the tail after the flush.
     pub tail: Option<TailState>,
-    /// What is remembered of the job.
+    /// The record of the job.
     pub job: JobRecord,
 }
 
-/// Why a flush was not committed, and is over.
+/// A flush was abandoned without a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GivenUp {
     /// The cut is not above the mark.
     #[error("there is nothing to flush")]
     NothingToFlush,
-    /// Somebody else has flushed.
+    /// A concurrent flush has raised the mark.
     #[error("the mark has moved to {mark}")]
     MarkMoved {
-        /// The mark now.
+        /// The current mark.
         mark: Stamp,
     },
-    /// The bundle's name was drawn more than [`OBJECT_NAME_AGE`] ago.
+    /// The object's name was drawn more than [`OBJECT_NAME_AGE`] ago.
     #[error("the bundle is too old")]
     ObjectTooOld,
 }
 
-/// How the commit of a flush ended.
+/// Outcome of the commit of a flush.
 #[derive(Clone, Debug)]
 pub enum FlushOutcome {
-    /// The sections are in the manifest; the newest one known.
+    /// The sections are in the manifest. Contains the newest known manifest.
     Committed(Versioned<Manifest>),
-    /// Nothing was committed: the bundle is an orphan.
+    /// Nothing was committed, and the object is an orphan.
     GivenUp(GivenUp),
-    /// It can't be told whether it was committed.
+    /// The outcome is unknown.
     Unknown {
-        /// The cause, for people.
+        /// Description of the cause.
         reason: String,
     },
 }
 
 impl FlushCommit {
-    /// Whether the parts fit each other.
+    /// Checks that the parts are consistent.
     fn check(&self) -> Result<(), ManifestError> {
         let object = self.object.map(|object| object.ulid);
         let (mark, cut) = (self.read_mark, self.cut);
@@ -152,14 +153,14 @@ impl FlushCommit {
         }
     }
 
-    /// The tables whose rows are not what they were.
+    /// Returns the tables whose rows the flush changes.
     fn touched(&self) -> BTreeSet<TableId> {
         let written = self.sections.iter().map(|section| section.table);
         let deleted = self.deletes.iter().map(|(_, delete)| delete.table);
         written.chain(deleted).collect()
     }
 
-    /// The manifest after the flush.
+    /// Returns the manifest after the flush.
     fn apply(
         &self,
         base: &Versioned<Manifest>,
@@ -203,11 +204,11 @@ impl FlushCommit {
 }
 
 impl ManifestStore {
-    /// Commits a flush that started from `base` or from something older. When the manifest has grown
-    /// long, the same commit moves its oldest sections to pages.
+    /// Commits a flush that started from `base` or from an older version. If the manifest has too many sections, the
+    /// same commit moves its oldest sections to pages.
     ///
     /// # Errors
-    /// What the store answers, and `Impossible` for parts that don't fit each other.
+    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
     pub async fn commit_flush(
         &self,
         database: DatabaseId,

@@ -1,5 +1,5 @@
-//! Moving what was dropped from a manifest to pages, when it is much: with the commit of a flush, as live
-//! sections are moved.
+//! Moves dropped sections from a manifest to pages when there are many, with the commit of a flush, as [`crate::spill`]
+//! does for live sections.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     packing::{MIN_PAGE_SECTIONS, PageEntry, PageLimits, count_tables, divide},
 };
 
-/// The maximum number of dropped sections in a page.
+/// Maximum number of dropped sections in a page.
 const MAX_PAGE_SECTIONS: usize = 1_024;
 
-/// The limits of pages of dropped sections.
+/// Returns the limits of pages of dropped sections.
 pub(crate) fn limits<T: PageEntry>(entries: &[T], inline: usize) -> PageLimits {
     PageLimits {
         sections: MAX_PAGE_SECTIONS,
@@ -25,7 +25,7 @@ pub(crate) fn limits<T: PageEntry>(entries: &[T], inline: usize) -> PageLimits {
     }
 }
 
-/// Dropped sections that are in pages now, for a commit to move.
+/// The dropped sections that have been written to pages, for a commit to move.
 #[derive(Debug)]
 pub(crate) struct Burial {
     moved: BTreeSet<EntryKey>,
@@ -34,7 +34,7 @@ pub(crate) struct Burial {
 }
 
 impl Burial {
-    /// Moves the entries in `next`, the successor of `base`, if all of them are there.
+    /// Moves the entries in `next`, the successor of `base`, if all of them are still in it.
     pub(crate) fn apply(&self, base: &Versioned<Manifest>, next: &mut Manifest) {
         let moves = |entry: &Condemned| !entry.doomed && self.moved.contains(&entry.key());
         let there = next.condemned.iter().filter(|entry| moves(entry));
@@ -58,8 +58,8 @@ impl PageEntry for (Condemned, Arc<Section>) {
     }
 }
 
-/// The entries to move, a list for each page: the oldest, until half of `inline` are left. What a restored
-/// database needs is kept apart, so that nothing else is kept with it.
+/// Selects the entries to move, one list per page: the oldest ones, until half of `inline` are left. Entries that a
+/// restored database needs have separate pages, so that nothing else is kept with them.
 fn choose(manifest: &Manifest, inline: usize) -> Vec<Grave> {
     let sections = manifest.condemned.iter().filter_map(|entry| {
         let Dropped::Section(section) = &entry.what else {
@@ -87,8 +87,8 @@ fn choose(manifest: &Manifest, inline: usize) -> Vec<Grave> {
 }
 
 impl ManifestStore {
-    /// Writes the pages for a commit on `base`, if it remembers too much. A failure only means that it goes on
-    /// remembering.
+    /// Writes the pages for a commit on `base`, if it has too many condemned entries. If that fails, the entries stay
+    /// in the manifest.
     pub(crate) async fn prepare_burial(
         &self,
         database: DatabaseId,

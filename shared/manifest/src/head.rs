@@ -1,4 +1,4 @@
-//! What a writer needs of a manifest.
+//! The part of a manifest that writers need.
 
 use neap_bucket::{Format, RegisterRead, RegisterValue, Stamp};
 use neap_wal::TailState;
@@ -6,23 +6,23 @@ use serde::Deserialize;
 
 use crate::Manifest;
 
-/// The part of a [`Manifest`] that writers go by, without its sections.
+/// The part of a [`Manifest`] that writers need, without its sections.
 ///
-/// Reading it transfers and decompresses the manifest, about 35 bytes for each section or page that it has, and scans
-/// its JSON, about 350 bytes for each. No section is decoded or kept: what stays in memory is below 1 KiB, and the row
-/// deletes. It can't be committed.
+/// Reading it transfers and decompresses the manifest, about 35 bytes per section or page, and scans its JSON, about
+/// 350 bytes each. Sections are neither decoded nor kept: the memory use is below 1 KiB plus the row deletes. A head
+/// can't be committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ManifestHead {
-    /// The stamp up to which segments are in sections; what is above it is the tail.
+    /// The stamp up to which all segments are in sections. Segments above it form the tail.
     pub low_water_mark: Stamp,
-    /// The tail above the mark as a flusher has left it.
+    /// The state of the tail above the mark, as the last flusher published it.
     #[serde(default)]
     pub tail: Option<TailState>,
     #[serde(default)]
     deletes: Vec<DeleteState>,
 }
 
-/// What tells whether a client still waits for a row delete to be applied.
+/// The fields of a row delete that tell whether it is a pending client request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct DeleteState {
     #[serde(default)]
@@ -32,7 +32,7 @@ struct DeleteState {
 }
 
 impl ManifestHead {
-    /// The number of row deletes that clients asked for and sections may still need.
+    /// Returns the number of row deletes that clients requested and that sections may still need.
     pub fn pending_requests(&self) -> usize {
         let deletes = self.deletes.iter();
         deletes
@@ -59,7 +59,7 @@ mod tests {
     };
 
     #[test]
-    fn the_head_says_what_the_manifest_says() {
+    fn head_agrees_with_the_manifest() {
         let delete = |dropped, expiry| RecordedDelete {
             stamp: stamp(3),
             delete: RowDelete {

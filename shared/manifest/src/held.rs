@@ -1,14 +1,14 @@
-//! What a snapshot reader keeps of each database between reads: the last snapshot, and in a process that is
-//! the only writer the segments it was handed.
+//! The state that a snapshot reader retains for each database: the last snapshot and, if this process is the only
+//! writer, the segments that its writer put.
 //!
 //! ```text
-//!   untrusted --- a listing begins ---> gathering --- it ends, nothing was in doubt ---> trusted
+//!   untrusted --- a listing begins ---> gathering --- it ends, without distrust -------> trusted
 //!       ^                                   |                                               |
-//!       +---- doubt: an unanswered put, too many bytes, a rival writer ---------------------+
+//!       +---- distrust: an unanswered put, too many bytes, another writer ------------------+
 //! ```
 //!
-//! Gathering keeps what is handed over while the listing runs: what was put before it began is in the
-//! listing. While trusted, the segments handed over are the tail, and no listing is needed.
+//! In the gathering state, new segments are kept while the listing runs; segments put before it began are in the
+//! listing. In the trusted state, the segments in memory are the whole tail, and no listing is needed.
 
 use std::{
     collections::BTreeMap,
@@ -24,16 +24,16 @@ use neap_wal::Segment;
 
 use crate::{Manifest, Snapshot, SnapshotError};
 
-/// The greatest number of databases of which something is kept.
+/// Maximum number of databases with retained state.
 const MAX_DATABASES: usize = 1_000;
 
-/// About the bytes of a section in memory, for bounds.
+/// Approximate memory size of a section, in bytes.
 const SECTION_BYTES: usize = 512;
 
-/// Segments by name, which is the order of writes.
+/// Segments by name. The order of names is the order of writes.
 pub(crate) type Segments = BTreeMap<SegmentName, Arc<Segment>>;
 
-/// Whether the segments handed over are the whole tail.
+/// Tells whether the segments in memory are the whole tail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Trust {
     #[default]
@@ -45,37 +45,37 @@ enum Trust {
 #[derive(Debug, Default)]
 struct Contents {
     snapshot: Option<Arc<Snapshot>>,
-    /// The last snapshot while somebody uses it, though it may be too large to keep.
+    /// The last snapshot, as long as a reader uses it. It may be too large to retain.
     latest: Weak<Snapshot>,
-    /// The newest manifest, which outlives a snapshot that is too large to keep.
+    /// The newest manifest. It is retained even if the snapshot is too large.
     manifest: Option<Versioned<Manifest>>,
     handed: Segments,
     handed_bytes: usize,
     trust: Trust,
-    /// Set when this was let go: it is no longer told of segments.
+    /// Set when the entry was evicted: it no longer receives segments.
     is_retired: bool,
-    /// The ticket that the last read drew when it began, and what went wrong with it.
+    /// The ticket that the last read took when it began, and the error of that read.
     asked: u64,
     error: Option<SnapshotError>,
 }
 
-/// What is kept of a database.
+/// The retained state of one database.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     contents: Mutex<Contents>,
-    /// The reader whose requests are under way holds it; the others wait and share the next one's.
+    /// Locked by the reader whose requests are in flight. Other readers wait and share the next read.
     pub(crate) turn: tokio::sync::Mutex<()>,
     tickets: AtomicU64,
     bytes: AtomicUsize,
     used: AtomicU64,
 }
 
-/// Where a read takes the tail from.
+/// The source of the tail in a read.
 #[derive(Debug)]
 pub(crate) enum TailSource {
-    /// A listing.
+    /// A listing of the store.
     Listing,
-    /// What was handed over.
+    /// The segments in memory.
     Handed,
 }
 
@@ -96,7 +96,7 @@ impl Held {
         self.contents().manifest.clone()
     }
 
-    /// What a read gave that began after `arrived`.
+    /// Returns the outcome of a read that began after ticket `arrived`.
     pub(crate) fn asked_after(&self, arrived: u64) -> Option<Result<Arc<Snapshot>, SnapshotError>> {
         let contents = self.contents();
         if contents.asked < arrived {
@@ -108,7 +108,8 @@ impl Held {
         }
     }
 
-    /// Decides where the next read takes the tail from. A listing of a sole writer begins to gather.
+    /// Returns the source of the tail for the next read. If it is a listing and this process is the sole writer, starts
+    /// gathering.
     pub(crate) fn source(&self, sole_writer: bool) -> TailSource {
         let mut contents = self.contents();
         if !sole_writer || contents.is_retired {
@@ -122,7 +123,7 @@ impl Held {
         TailSource::Listing
     }
 
-    /// The segments handed over above `mark`, if they are still the whole tail; the rest is let go.
+    /// Returns the segments in memory above `mark`, if they are still the whole tail. Drops the others.
     pub(crate) fn handed_above(&self, mark: Stamp) -> Option<Arc<[Arc<Segment>]>> {
         let mut contents = self.contents();
         if contents.trust != Trust::Trusted {
@@ -133,7 +134,7 @@ impl Held {
         Some(contents.handed.values().cloned().collect())
     }
 
-    /// A segment was put. It counts only where the tail is kept in memory.
+    /// Adds a segment that was put, unless the state is untrusted.
     pub(crate) fn offer(&self, segment: Arc<Segment>) {
         let mut contents = self.contents();
         if contents.trust != Trust::Untrusted {
@@ -142,7 +143,8 @@ impl Held {
         }
     }
 
-    /// A write with this stamp is to be seen: if it is unknown here, what was handed over is in doubt.
+    /// Requires that the write with this stamp is visible. If it is unknown here, the segments in memory are no longer
+    /// trusted.
     pub(crate) fn expect(&self, stamp: Stamp) {
         let mut contents = self.contents();
         let first = SegmentName { stamp, nonce: 0 };
@@ -158,15 +160,15 @@ impl Held {
         }
     }
 
-    /// The segments handed over are no longer known to be the whole tail.
+    /// Marks the segments in memory as incomplete.
     pub(crate) fn distrust(&self) {
         let mut contents = self.contents();
         contents.distrust();
         self.weigh(&contents);
     }
 
-    /// Takes in the snapshot of the read with the ticket `asked`. Where it holds what the last one held, it
-    /// gets the parts of that one.
+    /// Stores the snapshot of the read with ticket `asked`. If its contents equal those of the last snapshot, it shares
+    /// the parts of that one.
     pub(crate) fn settle(
         &self,
         asked: u64,
@@ -184,7 +186,8 @@ impl Held {
         if let Some(last) = &contents.snapshot
             && last.has_contents_of(&snapshot)
         {
-            // The proofs move on, but what others derive from the parts stays valid, by address.
+            // Only the times of validation change. The parts keep their addresses, so that values derived from them
+            // stay valid.
             snapshot.catalog.value = Arc::clone(&last.catalog.value);
             snapshot.manifest.value = Arc::clone(&last.manifest.value);
             snapshot.tail = Arc::clone(&last.tail);
@@ -199,14 +202,14 @@ impl Held {
         snapshot
     }
 
-    /// Writes down that a read failed, for those who wait.
+    /// Records the error of a read for the waiting readers.
     pub(crate) fn fail(&self, asked: u64, error: SnapshotError) {
         let mut contents = self.contents();
         contents.asked = asked;
         contents.error = Some(error);
     }
 
-    /// Keeps only what is small: what is too large alone is read again by each reader.
+    /// Drops the snapshot and the segments, and keeps the manifest. Each reader reads the large parts again.
     fn reduce(&self) {
         let mut contents = self.contents();
         contents.snapshot = None;
@@ -214,7 +217,7 @@ impl Held {
         self.weigh(&contents);
     }
 
-    /// Forgets everything: the bucket is not the one that it was.
+    /// Drops the whole state, because the bucket was replaced by another one.
     pub(crate) fn forget(&self) {
         let mut contents = self.contents();
         contents.snapshot = None;
@@ -267,7 +270,7 @@ impl Contents {
     }
 }
 
-/// What is kept of all databases: bounded in number and bytes, the least used leaves first.
+/// The retained state of all databases, limited in number and bytes, with LRU eviction.
 #[derive(Debug, Default)]
 pub(crate) struct HeldDatabases {
     databases: BTreeMap<DatabaseId, Arc<Held>>,
@@ -275,7 +278,7 @@ pub(crate) struct HeldDatabases {
 }
 
 impl HeldDatabases {
-    /// What is kept of a database, for a read.
+    /// Returns the state of a database for a read, and creates it if necessary.
     pub(crate) fn get(&mut self, database: DatabaseId) -> Arc<Held> {
         self.uses += 1;
         let held = Arc::clone(self.databases.entry(database).or_default());
@@ -283,12 +286,12 @@ impl HeldDatabases {
         held
     }
 
-    /// What is kept of a database, if anything.
+    /// Returns the state of a database, if it exists.
     pub(crate) fn find(&self, database: DatabaseId) -> Option<Arc<Held>> {
         self.databases.get(&database).cloned()
     }
 
-    /// The bytes kept.
+    /// Returns the retained bytes.
     pub(crate) fn bytes(&self) -> usize {
         let databases = self.databases.values();
         databases
@@ -296,12 +299,13 @@ impl HeldDatabases {
             .sum()
     }
 
-    /// The snapshots kept, one for each database.
+    /// Returns the retained snapshots, one for each database.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> {
         self.databases.values().filter_map(|held| held.snapshot())
     }
 
-    /// Lets go what is above `limit` bytes: other databases first, then the tail of `current`.
+    /// Evicts state until at most `limit` bytes are retained: first other databases, then the snapshot and segments of
+    /// `current`.
     pub(crate) fn shrink(&mut self, current: DatabaseId, limit: usize) {
         while self.databases.len() > MAX_DATABASES || self.bytes() > limit {
             let others = self.databases.iter().filter(|(id, _)| **id != current);

@@ -1,7 +1,7 @@
-//! Earlier versions of a manifest, as long as what they name is there.
+//! Earlier versions of a manifest, readable as long as their objects exist.
 //!
-//! The current manifest knows of every section when it was added and when it was dropped, so an earlier
-//! version needs no object of its own: it is what was there at its number.
+//! The current manifest records for every section the versions that added and dropped it. So an earlier version needs
+//! no object of its own: it is derived from the current manifest by its number.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,53 +10,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Manifest, condemned::Dropped};
 
-/// The number of marks that a manifest remembers.
+/// Maximum number of marks that a manifest keeps.
 pub(crate) const MARKS: usize = 240;
 
-/// Of these many newest marks none is forgotten: they tell which segments may be deleted.
+/// Number of newest marks that are never thinned out, because they tell which segments may be deleted.
 pub(crate) const RECENT_MARKS: usize = 12;
 
-/// Marks that are closer than this in time are thinned out, so that [`RECENT_MARKS`] of them always reach
-/// back three minutes: further than the time after which segments below a mark may be deleted. All of them
-/// reach back for an hour at least; further back they are thinned out by their age.
+/// Minimum distance of two marks; closer ones are thinned out. So [`RECENT_MARKS`] marks always cover three minutes,
+/// which is longer than the time after which segments below a mark may be deleted. All marks cover at least one hour;
+/// older ones are thinned out by age.
 const MARK_SPACING: Duration = Duration::from_secs(15);
 
-/// A low-water mark and when it was committed.
+/// A low-water mark with its version and commit time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkRecord {
     /// The mark.
     pub mark: Stamp,
-    /// The version of the manifest that set it.
+    /// The version of the manifest that set the mark.
     pub version: u64,
-    /// The last version that had it; `None` while it is the newest.
+    /// The last version with this mark; `None` while it is the current mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
-    /// When the first of them was committed, by the store's clock; filled in by the commit that replaces it.
+    /// Commit time of the version that set the mark, by the store's clock. The next commit fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<StoreTime>,
 }
 
-/// A version of a manifest that can be read.
+/// A readable version of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionInfo {
     /// The number of the version.
     pub version: u64,
-    /// It has all writes up to this stamp.
+    /// The version has all writes up to this stamp.
     pub mark: Stamp,
-    /// When the mark was committed, by the store's clock; `None` for a manifest that was never committed.
+    /// Commit time of the mark, by the store's clock; `None` for a manifest that was never committed.
     pub committed: Option<StoreTime>,
 }
 
-/// The version that was asked for can't be read any more.
+/// The requested version can no longer be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the data as of then are gone")]
 pub struct VersionGone {
-    /// The mark of the oldest version that can be read.
+    /// The mark of the oldest readable version.
     pub oldest: Option<Stamp>,
 }
 
 impl Manifest {
-    /// Raises the low-water mark in what becomes version `version`.
+    /// Raises the low-water mark in version `version`.
     pub(crate) fn raise_mark(&mut self, mark: Stamp, version: u64) {
         self.low_water_mark = self.low_water_mark.max(mark);
         if let Some(before) = self.marks.last_mut() {
@@ -78,8 +78,8 @@ impl Manifest {
         }
     }
 
-    /// Forgets the mark, not one of the newest and not the oldest one, that leaves the smallest hole for its
-    /// age. Who asks for its version is shown the one before.
+    /// Removes the mark whose removal leaves the smallest gap relative to its age. The newest marks and the oldest one
+    /// stay. A reader that requests the removed version gets the version before it.
     fn thin_marks(&mut self, now: StoreTime) {
         let times = self.marks.iter().map(|record| record.mark.time());
         let times: Vec<_> = times.collect();
@@ -96,7 +96,7 @@ impl Manifest {
         self.marks.remove(smallest.map_or(0, |(at, _)| at + 1));
     }
 
-    /// Forgets the marks of versions that can't be read.
+    /// Removes the marks of versions that can no longer be read.
     pub(crate) fn forget_marks(&mut self) {
         let oldest = self.oldest_readable;
         let spare = self.marks.len().saturating_sub(RECENT_MARKS);
@@ -109,8 +109,8 @@ impl Manifest {
         self.marks.drain(..gone);
     }
 
-    /// The greatest mark that was committed at least `grace` before `now`: no snapshot that began before it
-    /// still needs segments at or below it.
+    /// Returns the highest mark that was committed at least `grace` before `now`. No snapshot still needs segments at
+    /// or below it.
     pub fn settled_mark(
         current: &Versioned<Self>,
         now: StoreTime,
@@ -122,7 +122,8 @@ impl Manifest {
         settled.map(|record| record.mark).max()
     }
 
-    /// The oldest version that can be read. The first release did not write down what was when.
+    /// Returns the oldest readable version. The first release did not record the history, so only its current version
+    /// is readable.
     pub(crate) fn oldest_readable(current: &Versioned<Self>) -> u64 {
         match current.value.is_of_first_release() {
             true => current.version,
@@ -130,11 +131,11 @@ impl Manifest {
         }
     }
 
-    /// The versions that can be read, one for each mark, oldest first.
+    /// Returns the readable versions, one for each mark, oldest first.
     pub fn versions(current: &Versioned<Self>) -> Vec<VersionInfo> {
         let newest = current.value.marks.last();
         let version = |record: &MarkRecord| {
-            // Marks of the first release don't say which version was their last.
+            // Marks of the first release have no last version.
             let last = match record.last {
                 None if newest == Some(record) => current.version,
                 last => last?,
@@ -153,10 +154,10 @@ impl Manifest {
             .collect()
     }
 
-    /// The newest version whose mark is not above `as_of`, with the number of that version.
+    /// Returns the newest version whose mark is not above `as_of`, with its number.
     ///
     /// # Errors
-    /// It was dropped longer ago than earlier versions are kept.
+    /// [`VersionGone`]: the version is older than the time-travel period.
     pub fn at(current: &Versioned<Self>, as_of: Stamp) -> Result<(u64, Arc<Self>), VersionGone> {
         if as_of >= current.value.low_water_mark {
             return Ok((current.version, Arc::clone(&current.value)));
@@ -216,7 +217,7 @@ impl Manifest {
     }
 }
 
-/// When the mark was committed.
+/// Returns the commit time of a mark.
 fn committed(current: &Versioned<Manifest>, record: &MarkRecord) -> Option<StoreTime> {
     if record.version == current.version {
         current.committed

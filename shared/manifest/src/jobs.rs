@@ -1,6 +1,7 @@
-//! Jobs of compaction: which of them somebody works on, and what the last ones did.
+//! Compaction jobs: claims of running jobs, and records of committed ones.
 //!
-//! A claim saves others the same work. It has no part in what is right: a commit is judged by its base.
+//! A claim only prevents duplicate work. Correctness does not depend on claims, because every commit is validated
+//! against its base.
 
 use neap_bucket::{Change, Commit, Stamp, StoreTime, Versioned};
 use neap_schema::{DatabaseId, TableId};
@@ -9,13 +10,13 @@ use ulid::Ulid;
 
 use crate::{Manifest, ManifestError, ManifestStore};
 
-/// The number of jobs that a manifest remembers.
+/// Maximum number of job records that a manifest keeps.
 const JOBS: usize = 64;
 
-/// The most claims at once: more jobs than that wait for the next plan.
+/// Maximum number of claims. Further jobs wait for the next plan.
 const CLAIMS: usize = 1_000;
 
-/// A range of a table that somebody merges.
+/// A claim of a running job on a range of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The job.
@@ -24,18 +25,18 @@ pub struct Claim {
     pub table: TableId,
     /// The first day, in days since the epoch.
     pub first_day: i32,
-    /// The last day.
+    /// The last day, in days since the epoch.
     pub last_day: i32,
-    /// The intervals above this stamp
+    /// Exclusive lower bound of the stamp interval.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper bound of the stamp interval.
     pub upto: Stamp,
-    /// From when on the claim counts for nothing, by the store's clock.
+    /// Time at which the claim expires, by the store's clock.
     pub expires: StoreTime,
 }
 
 impl Claim {
-    /// Whether both claim the same table, day and stamp.
+    /// Returns whether both claim the same table, day and stamp.
     fn overlaps(&self, other: &Self) -> bool {
         self.table == other.table
             && self.first_day <= other.last_day
@@ -45,26 +46,26 @@ impl Claim {
     }
 }
 
-/// What a job does.
+/// The kind of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
-    /// Segments become sections.
+    /// Writes segments to sections.
     Flush,
-    /// Sections become one.
+    /// Merges sections into one.
     Merge,
-    /// Sections leave whose rows are all too old.
+    /// Removes sections whose rows have all expired.
     Expire,
-    /// The sections of a dropped table leave.
+    /// Removes the sections of a dropped table.
     Drop,
-    /// Sections are read for a new cache.
+    /// Builds a new cache from sections.
     Cache,
-    /// A damaged section leaves.
+    /// Removes a damaged section.
     Quarantine,
 }
 
 impl JobKind {
-    /// The name in tables and metrics.
+    /// Returns the name used in system tables and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Flush => "flush",
@@ -77,40 +78,40 @@ impl JobKind {
     }
 }
 
-/// A job that was committed.
+/// The record of a committed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
     /// The job.
     pub id: Ulid,
-    /// What it did.
+    /// The kind of the job.
     pub kind: JobKind,
-    /// The table; `None`: all of them.
+    /// The table; `None` for all tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableId>,
-    /// The number of segments or sections that it took in.
+    /// The number of input segments or sections.
     pub inputs: u32,
-    /// The number of sections that it made.
+    /// The number of output sections.
     pub outputs: u32,
-    /// The rows that it wrote.
+    /// The number of rows written.
     pub rows: u64,
-    /// The bytes of its inputs.
+    /// The size of the inputs in bytes.
     pub bytes_in: u64,
-    /// The bytes that it wrote.
+    /// The number of bytes written.
     pub bytes_out: u64,
-    /// How long it took until its commit, in milliseconds.
+    /// Duration until the commit, in milliseconds.
     pub duration_ms: u64,
-    /// When it was committed, about, by the store's clock.
+    /// Approximate commit time, by the store's clock.
     pub finished: StoreTime,
-    /// The version of the manifest that it made; set by the commit.
+    /// The version of the manifest that the job committed; set by the commit.
     pub version: u64,
 }
 
-/// What became of claims.
+/// The result of claiming jobs.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    /// The newest manifest known.
+    /// The newest known manifest.
     pub current: Versioned<Manifest>,
-    /// The jobs that are claimed now; others have ranges that somebody else works on.
+    /// The jobs that are claimed now. The ranges of the other jobs are claimed by other instances.
     pub jobs: Vec<Ulid>,
 }
 
@@ -121,18 +122,18 @@ impl Manifest {
         self.jobs.drain(..surplus);
     }
 
-    /// The claims that count at a time of the store.
+    /// Returns the claims that have not expired at a time of the store's clock.
     pub fn live_claims(&self, now: StoreTime) -> impl Iterator<Item = &Claim> {
         self.claims.iter().filter(move |claim| now < claim.expires)
     }
 }
 
 impl ManifestStore {
-    /// Claims jobs, in one commit; those whose range somebody else has claimed are left out. Without a job
-    /// that can be claimed it is no commit.
+    /// Claims jobs in one commit, and leaves out those whose range is already claimed. Commits nothing if no job can be
+    /// claimed.
     ///
     /// # Errors
-    /// What the store answers; `Unsettled` if it can't be told whether they are claimed.
+    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
     pub async fn claim(
         &self,
         database: DatabaseId,
@@ -167,10 +168,10 @@ impl ManifestStore {
         }
     }
 
-    /// Gives claims up, so that the next plan may have their ranges.
+    /// Releases claims, so that the next plan can use their ranges.
     ///
     /// # Errors
-    /// What the store answers.
+    /// An error of the store.
     pub async fn release(
         &self,
         database: DatabaseId,

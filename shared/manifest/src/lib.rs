@@ -1,22 +1,22 @@
-//! Manifests: which sections hold the rows of a database, and what a query reads.
+//! Manifests: the sections that hold the rows of a database, and the snapshots that queries read.
 //!
 //! ```text
-//!   tail                 | mark |                        sections
-//!   segments above the mark     <- flush: sections in, mark up, in one commit <- segments
+//!   tail                      | mark |   sections
+//!   segments above the mark      ->      a flush adds sections and raises the mark, in one commit
 //!   snapshot = catalog + manifest + segments above its mark
 //! ```
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
-//! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older ones |
+//! | [`Manifest`] | the register: the low-water mark, recent [`Section`]s, references to pages of older sections |
 //! | [`ManifestStore`] | reads manifests and pages, commits flushes and replacements, moves old sections to pages |
-//! | [`CacheEntry`] | the object of a cache of a table, as it is at the mark |
-//! | [`DamageRecord`] | a damaged object: which rows it held, and whether an operator has set it aside |
-//! | [`Condemned`] | what was dropped: earlier versions are read with it, then its objects go |
-//! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them |
+//! | [`CacheEntry`] | the object of a table cache, valid at the mark |
+//! | [`DamageRecord`] | a damaged object: the rows that it held, and whether an operator has quarantined it |
+//! | [`Condemned`] | a dropped item: earlier versions still read it, later its objects are deleted |
+//! | [`SnapshotReader`] | reads [`Snapshot`]s in one round trip, and shares them between readers |
 //!
-//! A crash at any point of a flush leaves objects that nothing names, and never a manifest that names what
-//! is not there: pages and bundles are put before the commit that names them.
+//! A crash at any point of a flush leaves only unreferenced objects. A manifest never references a missing object,
+//! because pages and bundles are put before the commit that references them.
 
 mod caches;
 mod census;

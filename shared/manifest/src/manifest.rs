@@ -1,4 +1,4 @@
-//! The manifest of a database: what the data objects hold, and the mark up to which they hold it.
+//! The manifest of a database: the data objects, and the low-water mark up to which they hold all writes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,55 +15,56 @@ use crate::{
     Pin, RecordedDelete, Section, condemned::Dropped, section::day_of,
 };
 
-/// The register with the sections of a database.
+/// The register value that lists the sections of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The stamp up to which segments are in sections; what is above it is the tail.
+    /// The stamp up to which all segments are in sections. Segments above it form the tail.
     pub low_water_mark: Stamp,
-    /// The version of the database catalog that names every table and column of the sections.
+    /// The lowest version of the database catalog that defines every table and column of the sections.
     #[serde(default)]
     pub needs_catalog: u64,
-    /// The recent sections, in the order of their intervals.
+    /// The recent sections, in the order of their stamp intervals.
     #[serde(default)]
     pub sections: Vec<Arc<Section>>,
-    /// Where older sections are written down.
+    /// References to the pages that list older sections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pages: Vec<PageRef>,
-    /// The last marks, oldest first.
+    /// The latest low-water marks, oldest first.
     #[serde(default)]
     pub marks: Vec<MarkRecord>,
-    /// The row deletes that were taken in, oldest first.
+    /// The row deletes that flushes have recorded, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deletes: Vec<RecordedDelete>,
-    /// What was dropped and can still be read.
+    /// The dropped items that earlier versions can still read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Condemned>,
-    /// Damaged objects whose rows are missing, and those that operators have set aside. All of them are kept.
+    /// Damaged objects whose rows are missing, and those that operators have quarantined. None of them is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<DamageRecord>,
-    /// What the caches of tables hold at the mark; none of a cache that has no object.
+    /// The objects of the table caches at the mark. A cache without an object has no entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<CacheEntry>,
-    /// The last expiries, oldest first: of each table those that no later one covers; only the newest ones.
+    /// The latest expiries, oldest first. An expiry is removed when a later one of the same table covers it. The number
+    /// is limited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expiries: Vec<Expiry>,
-    /// Versions that restored databases began with: what they hold is kept.
+    /// Versions from which databases were restored. Their objects are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pin>,
-    /// Versions below this one can't be read any more.
+    /// Versions below this number can no longer be read.
     #[serde(default)]
     pub oldest_readable: u64,
-    /// Jobs that somebody works on.
+    /// Claims of running jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
-    /// The last jobs that were committed, oldest first.
+    /// The latest committed jobs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<JobRecord>,
-    /// The tail above the mark as a flusher has left it. A release that does not know it loses it, and the next flush
-    /// of one that does writes it again.
+    /// The state of the tail above the mark, as the last flusher published it. A release that does not know this field
+    /// drops it; the next flush by a release that knows it writes it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailState>,
-    /// The version that this is a view of, if it was made by [`Manifest::at`].
+    /// The version number, if this manifest is a view made by [`Manifest::at`].
     #[serde(skip)]
     pub as_of: Option<u64>,
 }
@@ -72,22 +73,22 @@ impl RegisterValue for Manifest {
     const FORMAT: Format = Format {
         magic: *b"NMAN",
         kind: "manifest",
-        // 2: a release that knows no condemned sections and no row deletes would lose them. 3: one that knows
-        // no damage would answer without the rows, and delete the objects. 4: one that knows no names of bundles
-        // would look for their sections under other names, and one that takes a page for that of one table would
-        // answer without the rows of the others.
+        // 2: a release without condemned sections and row deletes would lose them. 3: a release without damage records
+        // would answer without the rows, and delete the objects. 4: a release without bundle names would look for their
+        // sections under other names, and a release that takes a shared page for a page of one table would answer
+        // without the rows of the other tables.
         version: 4,
     };
 }
 
-/// What is wrong with a manifest.
+/// A manifest violates an invariant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the manifest contradicts itself: {0}")]
 pub struct Contradiction(String);
 
 impl Manifest {
-    /// A copy of `base` to change and commit in its place: it writes down when `base` was committed. Every
-    /// commit to a manifest starts with it.
+    /// Returns a copy of `base` for the next version, with the commit time of `base` filled in. Every commit to a
+    /// manifest starts with it.
     pub fn successor(base: &Versioned<Self>) -> Self {
         let mut next = Self::clone(&base.value);
         for record in &mut next.marks {
@@ -104,13 +105,13 @@ impl Manifest {
         next
     }
 
-    /// Whether the first release wrote it: its sections don't say when they were added.
+    /// Returns whether the first release wrote this manifest: its sections have no `added` version.
     pub(crate) fn is_of_first_release(&self) -> bool {
         self.sections.iter().any(|section| section.added == 0)
             || self.pages.iter().any(|page| page.first_added == 0)
     }
 
-    /// Makes `version`, of the first release, the oldest one that can be read.
+    /// Makes `version`, written by the first release, the oldest readable version.
     fn adopt_first_release(&mut self, version: u64) {
         if !self.is_of_first_release() {
             return;
@@ -124,20 +125,20 @@ impl Manifest {
         self.oldest_readable = self.oldest_readable.max(version);
     }
 
-    /// Whether a section of one of its pages is one of this version.
+    /// Returns whether a section of one of its pages belongs to this version.
     pub(crate) fn has(&self, section: &Section) -> bool {
         self.as_of
             .is_none_or(|version| section.is_in_version(version))
     }
 
-    /// Drops what is dropped in what becomes version `version`.
+    /// Records items as dropped by the commit that creates version `version`.
     pub(crate) fn condemn(&mut self, what: impl IntoIterator<Item = Dropped>, version: u64) {
         let entries = what.into_iter().map(|what| Condemned::new(what, version));
         self.condemned.extend(entries);
     }
 
-    /// Whether it names a table itself: in sections, row deletes, or damaged objects, also in what can only be read as
-    /// of earlier versions. Pages are looked at by [`crate::ManifestStore::unnamed_tables`].
+    /// Returns whether the manifest itself references a table: in sections, row deletes or damage records, including
+    /// those that only earlier versions can read. Pages are checked by [`crate::ManifestStore::unnamed_tables`].
     pub(crate) fn names_table(&self, table: TableId) -> bool {
         let is_dropped = |entry: &Condemned| match &entry.what {
             Dropped::Section(section) => section.table == table,
@@ -150,7 +151,7 @@ impl Manifest {
             || lost.any(|rows| rows.may_be_of(table))
     }
 
-    /// Whether it names all of these pages.
+    /// Returns whether the manifest references all of these pages.
     pub(crate) fn has_pages<'a>(&self, pages: impl IntoIterator<Item = &'a PageRef>) -> bool {
         let wanted: BTreeSet<_> = pages.into_iter().map(PageRef::place).collect();
         let there = self
@@ -160,8 +161,8 @@ impl Manifest {
         there.count() == wanted.len()
     }
 
-    /// Takes pages out whose sections are written down elsewhere in what becomes version `version`: who reads
-    /// an earlier version now still needs them.
+    /// Removes pages whose sections are listed elsewhere from version `version` on. Their objects are condemned,
+    /// because readers of an earlier version still need them.
     pub(crate) fn retire_pages<'a>(
         &mut self,
         pages: impl IntoIterator<Item = &'a PageRef>,
@@ -188,14 +189,14 @@ impl Manifest {
         self.sections.sort_by_key(|section| section.order());
     }
 
-    /// The number of sections, those in pages too.
+    /// Returns the number of sections, including those in pages.
     pub fn section_count(&self) -> u64 {
         let paged: u64 = self.pages.iter().map(|page| u64::from(page.sections)).sum();
         paged + self.sections.len() as u64
     }
 
-    /// Whether the manifest can be true: sections are in order and within the mark, and no two claim the
-    /// same table, day and stamp.
+    /// Checks the invariants: sections are in order and at or below the mark, and no two sections of a table cover the
+    /// same day and stamp.
     pub fn check(&self) -> Result<(), Contradiction> {
         let fail = |what: &str, section: &Section| {
             let text = format!("{what}: {section:?}");
@@ -242,7 +243,7 @@ impl Manifest {
     }
 }
 
-/// A section that claims the same table, day and stamp as another one, of those of one table.
+/// Returns a section that covers the same day and stamp as another one. All `sections` are of one table.
 fn collision<'a>(sections: &[&'a Section]) -> Option<&'a Section> {
     let mut by_day = sections.to_vec();
     by_day.sort_by_key(|section| section.first_day);
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_thinned_so_that_they_reach_back_for_an_hour_and_coarsely_for_ever() {
+    fn marks_are_thinned_but_cover_the_whole_history() {
         let mut manifest = Manifest::default();
         for second in 1..=100_000 {
             let time = StoreTime::from_micros(second * 1_000_000);
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_would_go_back_stays() {
+    fn a_mark_never_goes_back() {
         let mut manifest = Manifest::default();
         manifest.raise_mark(stamp(10), 1);
         manifest.raise_mark(stamp(5), 2);
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_found() {
+    fn violated_invariants_are_detected() {
         let good = || {
             vec![
                 section(1, 0, 0, 10),
@@ -340,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_manifest_is_consistent_exactly_if_no_stamp_of_a_table_and_day_is_claimed_twice(
+        fn a_manifest_is_consistent_iff_no_stamp_of_a_table_and_day_is_covered_twice(
             claims in proptest::collection::vec((1u32..3, 0i32..3, 0i32..2, 0u64..12, 1u64..4), 1..8),
         ) {
             let sections: Vec<_> = claims

@@ -1,44 +1,44 @@
-//! How sections are divided into pages: a table with many has pages of its own, the others share pages.
+//! Divides sections into pages: a table with many sections has pages of its own, other tables share pages.
 
 use neap_schema::TableId;
 
 use crate::SectionWithFooter;
 
-/// A page of fewer sections saves less in the manifest than its reference and its request cost.
+/// Minimum number of sections in a page. With fewer, the page saves less than its reference and its request cost.
 pub(crate) const MIN_PAGE_SECTIONS: usize = 8;
 
-/// The maximum number of sections in a page, so that a query of one table or a short time reads few entries of others.
+/// Maximum number of sections in a page, so that a query of one table or a short time range reads few other entries.
 pub(crate) const MAX_PAGE_SECTIONS: usize = 256;
 
-/// The maximum number of bytes of footers in a page.
+/// Maximum bytes of footers in a page (4 MiB).
 pub(crate) const MAX_PAGE_FOOTERS: u64 = 4 << 20;
 
-/// With many tables, a table has a page of its own only from so many sections on: a reference to a page for each table
-/// would make the manifest as large as the sections themselves.
+/// Minimum number of sections for which a table gets pages of its own when there are many tables. With a page reference
+/// per table, the manifest would be as large as with the sections themselves.
 const OWN_PAGE_SECTIONS: usize = MAX_PAGE_SECTIONS / 2;
 
-/// The tables are many when there are more than this part of the sections that a manifest should hold.
+/// There are many tables if their number exceeds `inline_sections` divided by this.
 const MANY_TABLES: usize = 8;
 
-/// Whether tables are so many that those with few sections share pages. Where they are fewer, their last few sections
-/// have room in a manifest that should hold `inline` sections.
+/// Returns whether there are so many tables that those with few sections share pages. If there are fewer, their
+/// remaining sections fit into a manifest with `inline` sections.
 pub(crate) fn are_many(tables: usize, inline: usize) -> bool {
     tables > inline / MANY_TABLES
 }
 
-/// What fits into a page.
+/// Limits of pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
-    /// A table with at least so many sections has pages of its own.
+    /// Minimum number of sections for which a table gets pages of its own.
     pub(crate) own: usize,
-    /// The maximum number of sections.
+    /// Maximum number of sections in a page.
     pub(crate) sections: usize,
-    /// The maximum number of bytes of their footers.
+    /// Maximum bytes of footers in a page.
     pub(crate) footer_bytes: u64,
 }
 
 impl PageLimits {
-    /// The limits where sections of so many tables are divided, for a manifest that should hold `inline` sections.
+    /// Returns the limits for sections of `tables` tables, in a manifest with `inline` sections.
     pub(crate) fn of(tables: usize, inline: usize) -> Self {
         Self {
             own: match are_many(tables, inline) {
@@ -51,12 +51,12 @@ impl PageLimits {
     }
 }
 
-/// What pages are made of.
+/// An entry of a page.
 pub(crate) trait PageEntry {
-    /// The table.
+    /// Returns the table.
     fn table(&self) -> TableId;
 
-    /// The bytes of its footer in a page.
+    /// Returns the size of the entry's footer in a page, in bytes.
     fn footer_bytes(&self) -> u64;
 }
 
@@ -70,15 +70,15 @@ impl PageEntry for SectionWithFooter {
     }
 }
 
-/// The number of tables of entries that are in the order of their tables.
+/// Returns the number of tables. The entries must be sorted by table.
 pub(crate) fn count_tables<T: PageEntry>(entries: &[T]) -> usize {
     entries
         .chunk_by(|one, next| one.table() == next.table())
         .count()
 }
 
-/// Divides entries, in the order of their tables, into pages. Only a table without pages of its own shares one, and it
-/// is in one of them as a whole.
+/// Divides entries, sorted by table, into pages. A page is shared only by tables without pages of their own, and each
+/// of these tables is in exactly one page.
 pub(crate) fn divide<T: PageEntry>(entries: Vec<T>, limits: &PageLimits) -> Vec<Vec<T>> {
     let mut pages = Vec::new();
     let mut sharing = Vec::new();
@@ -108,7 +108,7 @@ fn footer_bytes<T: PageEntry>(entries: &[T]) -> u64 {
     entries.iter().map(T::footer_bytes).sum()
 }
 
-/// Divides the entries of one table.
+/// Divides the entries of one table into pages.
 fn cut<T: PageEntry>(table: Vec<T>, limits: &PageLimits) -> Vec<Vec<T>> {
     let mut pages = Vec::new();
     let mut page: Vec<T> = Vec::new();
@@ -126,7 +126,7 @@ fn cut<T: PageEntry>(table: Vec<T>, limits: &PageLimits) -> Vec<Vec<T>> {
     pages
 }
 
-/// Puts tables together in pages of about the same number of sections.
+/// Groups tables into pages with about the same number of sections.
 fn share<T: PageEntry>(tables: Vec<Vec<T>>, limits: &PageLimits) -> Vec<Vec<T>> {
     let count: usize = tables.iter().map(Vec::len).sum();
     let target = count.div_ceil(count.div_ceil(limits.sections).max(1));

@@ -1,17 +1,17 @@
-//! Pages: sections that a manifest no longer holds itself, written down with their Parquet footers.
+//! Pages: lists of sections that a manifest no longer holds inline, stored with their Parquet footers.
 //!
 //! ```text
-//! <ulid>.page   page, page, ...            several pages share an object, as sections share a bundle
+//! <ulid>.page   page, page, ...            an object contains several pages, as a bundle contains several sections
 //! page          header of Neap's formats ("NPAG"), and as payload:
 //!               u32 LE  length of the next part
-//!               JSON    the sections, and where their footers are in the last part; zstd
-//!               bytes   the footers, one after the other
+//!               JSON    the sections, and the ranges of their footers in the last part; zstd
+//!               bytes   the concatenated footers
 //! ```
 //!
-//! What comes before the footers is the head. It can be read alone: the manifest has its length and checksum.
+//! The part before the footers is the head. It can be read alone, because the manifest has its length and checksum.
 //!
-//! A table with many sections has pages of its own. The others share pages: a reference then names the lowest and
-//! the greatest table, and the page holds them in the order of their tables.
+//! A table with many sections has pages of its own. Other tables share pages: a reference then has the lowest and the
+//! highest table, and the sections in the page are sorted by table.
 
 use std::{
     ops::{Range, RangeInclusive},
@@ -32,104 +32,105 @@ const FORMAT: Format = Format {
     version: 1,
 };
 
-/// Where a page is, and the hull of what its sections hold.
+/// A reference to a page: its location, and the bounds of its sections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRef {
-    /// The object that the page is in.
+    /// The object that contains the page.
     pub object: Ulid,
-    /// Where in the object the page starts.
+    /// The offset of the page in the object, in bytes.
     pub offset: u64,
-    /// The number of bytes.
+    /// The length of the page in bytes.
     pub size_bytes: u64,
     /// The lowest table of its sections.
     pub table: TableId,
-    /// The greatest table of its sections, if tables share the page.
+    /// The highest table of its sections, if tables share the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_table: Option<TableId>,
-    /// The first day of any row.
+    /// The first day of any row, in days since the epoch.
     pub first_day: i32,
-    /// The last day of any row.
+    /// The last day of any row, in days since the epoch.
     pub last_day: i32,
     /// The earliest timestamp, in nanoseconds since the epoch.
     pub min_time: i64,
-    /// The latest timestamp.
+    /// The latest timestamp, in nanoseconds since the epoch.
     pub max_time: i64,
-    /// All intervals are above this stamp
+    /// Exclusive lower bound of the sections' stamp intervals.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper bound of these intervals.
     pub upto: Stamp,
     /// Row deletes up to this stamp have been applied to all its sections.
     #[serde(default)]
     pub clean_upto: Stamp,
-    /// No version of the manifest before this one had any of its sections.
+    /// The first version of the manifest that had any of its sections.
     #[serde(default)]
     pub first_added: u64,
-    /// The number of bytes before the footers; 0 if it is not known, as in the first release.
+    /// The length of the head in bytes; 0 if it is unknown, as in the first release.
     #[serde(default)]
     pub head_bytes: u32,
-    /// The CRC-32C of these bytes.
+    /// The CRC-32C of the head.
     #[serde(default)]
     pub head_crc32c: u32,
     /// The number of sections.
     pub sections: u32,
-    /// The number of their rows.
+    /// The number of rows of all its sections.
     pub rows: u64,
 }
 
 impl PageRef {
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         Key::Page(database, self.object)
     }
 
-    /// The bytes of the object that are the page.
+    /// Returns the range of the page in the object, in bytes.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.size_bytes)
     }
 
-    /// The bytes of the object that are the head of the page; `None` if its length is not known.
+    /// Returns the range of the page's head in the object, in bytes; `None` if its length is unknown.
     pub(crate) fn head_range(&self) -> Option<Range<u64>> {
         let end = self.offset.saturating_add(u64::from(self.head_bytes));
         (self.head_bytes > 0).then_some(self.offset..end)
     }
 
-    /// Whether a row of a section may have a time in `times`.
+    /// Returns whether a row of a section may have a time in `times`.
     pub fn meets(&self, times: TimeRange) -> bool {
         times.meets(self.min_time, self.max_time)
     }
 
-    /// The tables that its sections may be of: no other ones, and the first and the last in any case.
+    /// Returns the range of tables of its sections. The first and the last one have sections; those between may have
+    /// some.
     pub fn tables(&self) -> RangeInclusive<TableId> {
         self.table..=self.last_table.unwrap_or(self.table)
     }
 
-    /// Whether a section may be of a table.
+    /// Returns whether the page may hold sections of a table.
     pub fn may_hold(&self, table: TableId) -> bool {
         self.tables().contains(&table)
     }
 
-    /// How many ids of tables it reaches over.
+    /// Returns the number of table ids in its range of tables.
     pub(crate) fn table_span(&self) -> u64 {
         span_of(&self.tables())
     }
 
-    /// About how many of its rows are of one of its tables.
+    /// Returns the approximate number of rows per table.
     pub fn rows_per_table(&self) -> u64 {
         let tables = self.table_span().min(u64::from(self.sections)).max(1);
         self.rows.div_ceil(tables)
     }
 
-    /// Whether both are the same bytes.
+    /// Returns whether both are the same bytes of the same object.
     pub fn is_same(&self, other: &Self) -> bool {
         self.place() == other.place()
     }
 
-    /// Where it is, which no two pages share.
+    /// Returns the location, which is unique to the page.
     pub(crate) fn place(&self) -> PagePlace {
         (self.object, self.offset)
     }
 
-    /// The reference to a page with these sections; `None` without a section.
+    /// Returns the reference to a page with these sections; `None` if there are no sections.
     pub(crate) fn of(
         sections: &[SectionWithFooter],
         object: Ulid,
@@ -165,25 +166,25 @@ impl PageRef {
     }
 }
 
-/// How many ids of tables are in a range.
+/// Returns the number of table ids in a range.
 pub(crate) fn span_of(tables: &RangeInclusive<TableId>) -> u64 {
     u64::from(tables.end().get().saturating_sub(tables.start().get())) + 1
 }
 
-/// The object, and the place in it.
+/// The location of a page: the object, and the offset in it.
 pub(crate) type PagePlace = (Ulid, u64);
 
-/// A section, and its Parquet footer if it came with it.
+/// A section, with its Parquet footer if the page contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SectionWithFooter {
     /// The section.
     pub section: Arc<Section>,
-    /// The bytes of [`Section::footer_range`].
+    /// The bytes of [`Section::footer_range`]; `None` if they must be read from the section's object.
     pub footer: Option<Bytes>,
 }
 
 impl SectionWithFooter {
-    /// A section that the manifest itself holds.
+    /// Wraps a section that the manifest holds inline.
     pub(crate) fn inline(section: &Arc<Section>) -> Self {
         Self {
             section: Arc::clone(section),
@@ -191,7 +192,7 @@ impl SectionWithFooter {
         }
     }
 
-    /// The place in the order of a page: by table, then by time.
+    /// Returns the sort key of sections in a page: by table, then by time.
     pub(crate) fn page_order(&self) -> (TableId, i32, (Stamp, Stamp, TableId, i32)) {
         let section = &self.section;
         (section.table, section.first_day, section.order())
@@ -201,19 +202,19 @@ impl SectionWithFooter {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     section: Arc<Section>,
-    /// Where the footer is in the last part.
+    /// The byte range of the footer in the last part of the page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     footer: Option<Range<usize>>,
 }
 
-/// A page that was made.
+/// An encoded page.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) bytes: Bytes,
     head: Bytes,
 }
 
-/// The bytes of a page.
+/// Encodes a page.
 pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::Result<Encoded> {
     let mut footers = BytesMut::new();
     let entries: Vec<_> = sections
@@ -242,7 +243,7 @@ pub(crate) fn encode(sections: &[SectionWithFooter], put_id: u128) -> std::io::R
     Ok(Encoded { bytes, head })
 }
 
-/// The sections of a page. The footers share its memory.
+/// Decodes a page. The footers share its memory.
 pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, FormatError> {
     let damaged = |reason: String| FormatError::Damaged {
         key: key.to_owned(),
@@ -273,7 +274,7 @@ pub(crate) fn decode(key: &str, page: &Bytes) -> Result<Vec<SectionWithFooter>, 
     sections.collect()
 }
 
-/// The sections of a page of which only the head was read.
+/// Decodes the sections of a page from its head alone, without footers.
 pub(crate) fn decode_head(
     key: &str,
     page: &PageRef,
@@ -302,13 +303,13 @@ fn entries(key: &str, json: &[u8]) -> Result<Vec<Entry>, FormatError> {
     let entries = serde_json::from_slice(&json).map_err(|error| damaged(error.into()));
     let mut entries: Vec<Entry> = entries?;
     for entry in entries.iter_mut().filter(|one| one.section.added == 0) {
-        // The first release did not write down when: before all versions that can be read.
+        // The first release did not record the version: treat the section as older than all readable versions.
         Arc::make_mut(&mut entry.section).added = 1;
     }
     Ok(entries)
 }
 
-/// About how many bytes of memory a decoded page takes.
+/// Returns the approximate memory size of a decoded page, in bytes.
 pub(crate) fn size_bytes(page: &Bytes, sections: &[SectionWithFooter]) -> usize {
     let sections = sections.iter().map(|with_footer| {
         let tags = with_footer.section.tags.iter().map(|(name, range)| {
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_and_footers_come_back() {
+    fn sections_and_footers_survive_a_round_trip() {
         let page = encode(&sections(), 5).unwrap().bytes;
         assert_eq!(&page[..4], b"NPAG");
         assert_eq!(decode("k", &page).unwrap(), sections());
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_tells_the_sections_without_their_footers() {
+    fn a_head_contains_the_sections_without_their_footers() {
         let encoded = encode(&sections(), 5).unwrap();
         let page = PageRef::of(&sections(), Ulid::from_parts(1, 1), 0, &encoded).unwrap();
         let found = decode_head("k", &page, &encoded.head).unwrap();

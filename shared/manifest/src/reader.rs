@@ -1,21 +1,20 @@
-//! Reading snapshots, in as few requests as their freshness allows.
+//! Reads snapshots, with the minimum number of requests for the required freshness.
 //!
 //! ```text
 //!   reader                                    store
 //!     |-- LIST tail above the last mark --------> |  \
-//!     |-- GET manifest if changed --------------> |   > at the same time; the answers lie within 30 s
+//!     |-- GET manifest if changed --------------> |   > concurrently; the responses lie within 30 s
 //!     |-- GET catalog if changed ---------------> |  /
-//!     |-- GET each segment that is new ---------> |   all at the same time
-//!     |        one is gone: GET the manifest again, which has taken it in
-//!     |        the data needs a newer catalog: GET the catalog again
+//!     |-- GET each new segment -----------------> |   all concurrently
+//!     |        if one is gone: GET the manifest again; a flush has included the segment
+//!     |        if the data needs a newer catalog: GET the catalog again
 //! ```
 //!
-//! A collector deletes segments only two minutes after the mark passed them. So whatever the order in which
-//! the answers were given: within 30 s of each other, a segment that is not listed is in the sections, void,
-//! or not yet acknowledged.
+//! A collector deletes a segment only two minutes after the mark passed it. If all responses lie within 30 s, a segment
+//! that is not listed is in the sections, void, or not yet acknowledged, whatever the order of the responses.
 //!
-//! Readers that come while requests are under way wait and share the next ones, which begin after all of
-//! them came.
+//! Readers that arrive while requests are in flight wait, and share the next requests, which begin after all of them
+//! arrived.
 
 use std::{
     sync::{
@@ -35,25 +34,25 @@ use crate::{
     held::{Held, HeldDatabases, Segments, TailSource},
 };
 
-/// How often the answers may not fit each other before the reader is told so.
+/// Maximum number of attempts to get consistent responses.
 const MAX_ATTEMPTS: usize = 4;
 
 /// The settings of a [`SnapshotReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotSettings {
-    /// Whether this process is the only writer: the segments that its writer hands over are the tail, and
-    /// a database is listed only once, and after doubts.
+    /// Whether this process is the only writer. Then the segments of its own writer are the tail, and a database is
+    /// listed only once, and again after an uncertain write.
     pub sole_writer: bool,
-    /// The most bytes of tails and manifests that are kept between reads, over all databases.
+    /// Maximum bytes of tails and manifests retained between reads, across all databases.
     pub retained_bytes: usize,
-    /// The most bytes of segments that one snapshot may have.
+    /// Maximum bytes of segments in one snapshot.
     pub max_tail_bytes: usize,
-    /// The longest time that a reader waits.
+    /// Maximum time that a reader waits.
     pub timeout: Duration,
 }
 
 impl Default for SnapshotSettings {
-    /// Any number of writers, 256 MiB kept, 1 GiB for a tail, 60 s.
+    /// Returns the defaults: several writers, 256 MiB retained, 1 GiB per tail, 60 s timeout.
     fn default() -> Self {
         Self {
             sole_writer: false,
@@ -64,7 +63,7 @@ impl Default for SnapshotSettings {
     }
 }
 
-/// Reads snapshots; one for each instance.
+/// Reads snapshots, and shares them between readers. An instance has one.
 #[derive(Debug)]
 pub struct SnapshotReader {
     bucket: Bucket,
@@ -78,7 +77,7 @@ pub struct SnapshotReader {
     databases: Mutex<HeldDatabases>,
 }
 
-/// The answers of one attempt.
+/// The responses of one attempt.
 struct Answers {
     above: Stamp,
     begun: Moment,
@@ -88,7 +87,7 @@ struct Answers {
 }
 
 impl SnapshotReader {
-    /// A reader that knows nothing yet.
+    /// Creates a reader without retained snapshots.
     pub fn new(
         manifests: ManifestStore,
         catalog: Arc<Catalog>,
@@ -110,11 +109,11 @@ impl SnapshotReader {
         }
     }
 
-    /// A snapshot of a database.
+    /// Reads a snapshot of a database.
     ///
     /// # Errors
     ///
-    /// See [`SnapshotError`]. An id that was never given has an empty snapshot.
+    /// See [`SnapshotError`]. An unknown database id has an empty snapshot.
     pub async fn read(
         &self,
         database: DatabaseId,
@@ -142,7 +141,7 @@ impl SnapshotReader {
         }
     }
 
-    /// A snapshot without its tail, if that holds nothing of the state that is asked for.
+    /// Reads a snapshot without its tail, if the requested state does not include the tail.
     async fn read_flushed(
         &self,
         database: DatabaseId,
@@ -166,7 +165,7 @@ impl SnapshotReader {
         })))
     }
 
-    /// A segment exists, acknowledged or not.
+    /// Adds a segment that this process has put. It may not be acknowledged yet.
     pub fn offer(&self, database: DatabaseId, segment: Arc<Segment>) {
         self.tail.insert(Arc::clone(&segment));
         let mut databases = self.databases();
@@ -176,24 +175,24 @@ impl SnapshotReader {
         }
     }
 
-    /// The segments handed over may not be all of a database: the next read lists.
+    /// Records that segments of a database may be missing in memory, so that the next read lists the tail.
     pub fn distrust(&self, database: DatabaseId) {
         if let Some(held) = self.databases().find(database) {
             held.distrust();
         }
     }
 
-    /// This process is not the only writer: from now on every read lists.
+    /// Records that other processes write, so that every further read lists the tail.
     pub fn end_sole_writer(&self) {
         self.sole_writer.store(false, Ordering::Relaxed);
     }
 
-    /// The bytes kept between reads.
+    /// Returns the bytes retained between reads.
     pub fn retained_bytes(&self) -> usize {
         self.databases().bytes()
     }
 
-    /// The ages of the snapshots that are kept, one for each database that was read lately.
+    /// Returns the ages of the retained snapshots, one for each recently read database.
     pub fn ages(&self) -> Vec<Duration> {
         let world = self.bucket.world();
         let databases = self.databases();
@@ -203,7 +202,7 @@ impl SnapshotReader {
             .collect()
     }
 
-    /// The damaged objects of the snapshots that are kept, as operators name them.
+    /// Returns the damaged objects of the retained snapshots, by the names that operators use.
     pub fn damaged_objects(&self) -> Vec<String> {
         let databases = self.databases();
         let objects = databases.snapshots().flat_map(|snapshot| {
@@ -252,7 +251,8 @@ impl SnapshotReader {
         outcome
     }
 
-    /// The last snapshot, if it is young enough by both of this machine's clocks and has what is asked for.
+    /// Returns the last snapshot, if its age is within the limit by both of this machine's clocks and it covers the
+    /// required stamp.
     fn young(&self, held: &Held, options: SnapshotOptions) -> Option<Arc<Snapshot>> {
         if options.max_staleness.is_zero() {
             return None;
@@ -263,7 +263,7 @@ impl SnapshotReader {
         (covered && age <= options.max_staleness).then_some(snapshot)
     }
 
-    /// Reads until the answers fit each other.
+    /// Repeats the read until the responses are consistent.
     async fn settle(
         &self,
         database: DatabaseId,
@@ -283,7 +283,7 @@ impl SnapshotReader {
         Err(SnapshotError::Unsettled { reason })
     }
 
-    /// The one round trip.
+    /// Sends the requests of one round trip.
     async fn ask(
         &self,
         database: DatabaseId,
@@ -309,7 +309,7 @@ impl SnapshotReader {
         let manifest = manifest?;
         let mark = manifest.value.low_water_mark;
         let listing = match listing {
-            // Much of it may be flushed.
+            // The new mark may have shortened the tail.
             Err(TailError::TooLong { .. }) if mark > above => {
                 above = mark;
                 self.tail.list(database, mark).await.map(Some)
@@ -325,7 +325,7 @@ impl SnapshotReader {
         })
     }
 
-    /// The error of a query whose tail could not be listed.
+    /// Converts an error of listing the tail.
     fn of_listing(&self, error: TailError, manifest: &Versioned<Manifest>) -> SnapshotError {
         match error {
             TailError::TooLong {
@@ -344,7 +344,8 @@ impl SnapshotReader {
         now.map_or(Duration::ZERO, |now| now.since(time))
     }
 
-    /// Makes a snapshot of the answers, with what else it needs, or tells why they make none.
+    /// Builds a snapshot from the responses, and reads missing segments and a newer catalog. Returns [`Unfit`] if the
+    /// responses are inconsistent.
     async fn fit(
         &self,
         database: DatabaseId,
@@ -399,7 +400,7 @@ impl SnapshotReader {
         }))
     }
 
-    /// The earliest time of the answers, if they lie within the span that a snapshot may have.
+    /// Returns the earliest time of the responses, if they lie within the allowed span.
     fn shown(&self, answers: &Answers) -> Result<StoreTime, Unfit> {
         let registers = answers.manifest.proven.zip(answers.catalog.proven);
         let (manifest, catalog) = registers.ok_or(Unfit::NoDate)?;
@@ -417,7 +418,7 @@ impl SnapshotReader {
         Ok(first)
     }
 
-    /// Whether what was listed above the mark fits in memory, before anything is fetched.
+    /// Checks that the listed segments above the mark fit in memory, before they are fetched.
     fn check_size(&self, listing: &TailListing, mark: Stamp) -> Result<(), SnapshotError> {
         let segments = listing.segments.iter();
         let above = || segments.clone().filter(|one| one.name.stamp > mark);
@@ -436,8 +437,8 @@ impl SnapshotReader {
         })
     }
 
-    /// The listed segments above the mark. One that is gone makes it read the manifest again, which has
-    /// taken the segment in; `None` if it has not.
+    /// Returns the listed segments above the mark. If a segment is gone, reads the manifest again, because a flush has
+    /// included the segment; returns `None` if none has.
     async fn segments(
         &self,
         database: DatabaseId,
@@ -448,7 +449,7 @@ impl SnapshotReader {
         let known = held.snapshot();
         let known = known.iter().flat_map(|snapshot| snapshot.tail.iter());
         let mut segments: Segments = known
-            // A damaged one may have been mended.
+            // A damaged segment may have been repaired.
             .filter(|segment| !segment.is_damaged())
             .map(|segment| (segment.name(), Arc::clone(segment)))
             .collect();
@@ -474,7 +475,7 @@ impl SnapshotReader {
     }
 }
 
-/// The segments without what a manifest has set aside.
+/// Returns the segments without the parts that a manifest has quarantined.
 fn admitted<'a>(
     manifest: &Manifest,
     segments: impl Iterator<Item = &'a Arc<Segment>>,

@@ -1,4 +1,4 @@
-//! Correcting what a manifest says of sections and pages, when their rows say something else.
+//! Corrects the metadata of sections and pages in a manifest, when it differs from the rows.
 //!
 //! ```text
 //!   check                                        store
@@ -18,21 +18,21 @@ use crate::{
     Section, SectionWithFooter, condemned::Dropped, deletes::DeleteSet, replace::no_date,
 };
 
-/// How often pages may be replaced by others while corrected ones are written.
+/// Maximum number of attempts when concurrent commits replace the pages.
 const MAX_ATTEMPTS: usize = 8;
 
-/// The truth about sections and pages.
+/// The correct metadata of sections and pages.
 #[derive(Clone, Debug, Default)]
 pub struct Corrections {
-    /// Sections with true statistics: rows, times, tags, and length and checksum of the footer. Nothing
-    /// else is taken over of them.
+    /// Sections with correct statistics: rows, times, tags, and length and checksum of the footer. Other fields are
+    /// ignored.
     pub sections: Vec<Section>,
-    /// References with the truth about their pages.
+    /// Page references with correct metadata.
     pub pages: Vec<PageRef>,
 }
 
 impl Corrections {
-    /// Whether there is nothing to correct.
+    /// Returns whether there is nothing to correct.
     pub fn is_empty(&self) -> bool {
         self.sections.is_empty() && self.pages.is_empty()
     }
@@ -51,28 +51,28 @@ impl Corrections {
     }
 }
 
-/// What was corrected.
+/// The result of a correction.
 #[derive(Clone, Debug)]
 pub struct Corrected {
-    /// The newest manifest known.
+    /// The newest known manifest.
     pub current: Versioned<Manifest>,
-    /// The number of sections.
+    /// The number of corrected inline sections.
     pub sections: usize,
-    /// The number of references to pages, those among them whose sections were corrected.
+    /// The number of corrected page references, including those of pages with corrected sections.
     pub pages: usize,
 }
 
-/// A page whose sections are to be corrected, and what takes its place.
+/// A page with sections to correct, and its replacement.
 type Rewritten = (PageRef, PageRef);
 
-/// Corrected pages of one version.
+/// Pages with corrections, prepared for one version of the manifest.
 struct Prepared {
     version: u64,
     rewritten: Vec<Rewritten>,
     object: Option<DrawnObject>,
 }
 
-/// The manifest has changed since its pages were looked at, and sections are elsewhere.
+/// The preparation is outdated: the manifest has changed, and sections are in other places.
 struct Moved;
 
 impl Corrections {
@@ -120,7 +120,7 @@ impl Corrections {
             pages += 1;
         }
         let version = base.version + 1;
-        // What was thought of the sections may have kept rows out of the caches.
+        // Caches that were built with the wrong statistics may lack rows.
         for (first, last) in tables {
             next.distrust_caches_in(&(first..=last), version);
         }
@@ -130,10 +130,10 @@ impl Corrections {
 }
 
 impl ManifestStore {
-    /// Commits corrections. What is no longer there needs none.
+    /// Commits corrections. Sections and pages that are gone are skipped.
     ///
     /// # Errors
-    /// What the store answers; `Unsettled` if it can't be told whether they were committed, or if others kept
+    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown or concurrent commits kept
     /// changing the pages.
     pub async fn correct(
         &self,
@@ -172,11 +172,10 @@ impl ManifestStore {
         Err(ManifestError::Unsettled { reason })
     }
 
-    /// Applies row deletes again that were dropped too early. Deletes that the manifest no longer remembers stay
-    /// dropped.
+    /// Reinstates row deletes that were dropped too early. Deletes that the manifest no longer records stay dropped.
     ///
     /// # Errors
-    /// What the store answers; `Unsettled` if it can't be told whether the change was committed.
+    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
     pub async fn reinstate_deletes(
         &self,
         database: DatabaseId,
@@ -208,7 +207,7 @@ impl ManifestStore {
         }
     }
 
-    /// Writes new pages in the place of those with sections to correct.
+    /// Writes new pages that replace those with sections to correct.
     async fn correct_pages(
         &self,
         database: DatabaseId,
@@ -236,7 +235,7 @@ impl ManifestStore {
                 .iter()
                 .map(|one| match corrections.of(&one.section) {
                     None => one.clone(),
-                    // Another footer is read from the bundle.
+                    // A footer that does not match is left out; queries read it from the bundle.
                     Some(section) => SectionWithFooter {
                         footer: one
                             .footer

@@ -1,16 +1,16 @@
-//! The commit that puts sections in the place of others: of merges, of what expired, of dropped tables.
+//! The commit that replaces sections: for merges, expiry and dropped tables.
 //!
 //! ```text
 //!   job                                          store
 //!     |-- put the bundle, if there is one -------> |   crash after: an orphan
-//!     |   sections in pages: GET these pages       |
-//!     |-- PUT what is left of these pages -------> |   crash after: an orphan
-//!     |-- commit: inputs out, outputs in --------> |   only if all inputs are there, and are closed
+//!     |   GET the pages that contain inputs        |
+//!     |-- PUT the remaining sections as pages ---> |   crash after: an orphan
+//!     |-- commit: remove inputs, add outputs ----> |   only if all inputs exist, and nothing lies between
 //! ```
 //!
-//! Several replacements share one commit. Each is judged by itself: one that can't be made is left out, and the others
-//! are committed without it. Inputs may have moved to a page while the job ran; then it looks where they are and tries
-//! again. A refusal counts only on a manifest that was read after the job began to commit.
+//! Several replacements share one commit. Each is validated separately: one that fails is left out, and the others are
+//! committed. Flushes may move inputs to a page while the job runs; then the commit locates them again and retries. A
+//! refusal counts only if its manifest was read after the job began to commit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,93 +29,93 @@ use crate::{
     section::SectionPlace,
 };
 
-/// How often the inputs may have moved before the job is given up.
+/// Maximum number of attempts of a commit when the inputs keep moving.
 const MAX_ATTEMPTS: usize = 8;
 
-/// What a job wants to commit.
+/// The replacement of sections of one table by others, as a job commits it.
 #[derive(Clone, Debug)]
 pub struct Replacement {
     /// The table.
     pub table: TableId,
-    /// The sections that leave.
+    /// The sections to remove: the inputs.
     pub remove: Vec<Arc<Section>>,
-    /// The sections that take their place, each within the days and the interval of those that leave.
+    /// The sections to add: the outputs. Each lies within the days and the stamp interval of the inputs.
     pub add: Vec<Section>,
-    /// The bundle of what is added.
+    /// The object with the outputs.
     pub object: Option<DrawnObject>,
-    /// The time before which the rows that the table has now are gone, because they have expired.
+    /// The expiry time: current rows of the table before it are expired.
     pub floor: Option<i64>,
-    /// The claim that is fulfilled.
+    /// The claim that ends with the commit.
     pub claim: Option<Ulid>,
-    /// What is remembered of the job.
+    /// The record of the job.
     pub job: JobRecord,
 }
 
-/// Why sections were not replaced, and will not be by this job.
+/// A replacement was refused permanently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplaceRefused {
-    /// Somebody else has replaced one of them.
+    /// A concurrent commit has removed an input.
     #[error("an input is gone")]
     InputsGone,
-    /// A section that is no input lies between the inputs.
+    /// A section that is not an input lies between the inputs.
     #[error("the inputs are not all of their days and interval")]
     NotClosed,
-    /// The bundle's name was drawn too long ago, or it has been taken for an orphan.
+    /// The object's name was drawn too long ago, or the object is condemned as an orphan.
     #[error("the bundle is too old")]
     ObjectTooOld,
-    /// Others were always faster.
+    /// Concurrent commits moved the inputs in every attempt.
     #[error("the inputs were moved again and again")]
     Busy,
 }
 
-/// How the commit ended.
+/// Outcome of the commit of one replacement.
 #[derive(Clone, Debug)]
 pub enum ReplaceOutcome {
-    /// The sections are replaced; the newest manifest known.
+    /// The sections are replaced. Contains the newest known manifest.
     Committed(Versioned<Manifest>),
-    /// Nothing was committed: the bundle is an orphan.
+    /// Nothing was committed, and the object is an orphan.
     GivenUp(ReplaceRefused),
-    /// It can't be told whether it was committed.
+    /// The outcome is unknown.
     Unknown {
-        /// The cause, for people.
+        /// Description of the cause.
         reason: String,
     },
 }
 
-/// What became of replacements that were committed together.
+/// Results of replacements that share one commit.
 #[derive(Clone, Debug)]
 pub struct Replaced {
-    /// The newest manifest known.
+    /// The newest known manifest.
     pub current: Versioned<Manifest>,
-    /// Of each replacement, in their order, why it was left out; `None` if it is committed.
+    /// For each replacement, in order, the refusal; `None` if it is committed.
     pub refused: Vec<Option<ReplaceRefused>>,
 }
 
-/// How the commit of several replacements ended.
+/// Outcome of the commit of several replacements.
 #[derive(Clone, Debug)]
 pub enum ReplaceAllOutcome {
-    /// It is known of each what became of it.
+    /// The result of each replacement is known.
     Settled(Replaced),
-    /// It can't be told whether those that could be made were committed.
+    /// The outcome of the commit is unknown.
     Unknown {
-        /// The cause, for people.
+        /// Description of the cause.
         reason: String,
     },
 }
 
-/// Sections have moved since the commit was prepared, or an object has grown too old.
+/// The preparation of the commit is outdated: sections have moved, or an object has become too old.
 struct Moved;
 
-/// A replacement whose parts fit each other.
+/// A validated replacement: its parts are consistent.
 pub(crate) struct Checked<'a> {
     pub(crate) what: &'a Replacement,
-    /// The sections that leave because they are damaged, and when.
+    /// The damage records of sections that are quarantined, with the times.
     damage: &'a [(DamageRecord, StoreTime)],
     pub(crate) inputs: BTreeSet<SectionPlace>,
     pub(crate) hull: Hull,
 }
 
-/// The days and the interval of sections, as if they were one.
+/// The bounds of sections: their range of days and interval of stamps, as one section.
 pub(crate) struct Hull(Section);
 
 impl Hull {
@@ -189,18 +189,18 @@ impl Replacement {
 }
 
 impl Checked<'_> {
-    /// Whether what leaves must be all of its hull: something takes its place.
+    /// Returns whether no other section may lie within the bounds of the inputs, because the replacement has outputs.
     pub(crate) fn must_be_closed(&self) -> bool {
         !self.what.add.is_empty()
     }
 }
 
-/// Replacements of one commit.
+/// The replacements of one commit.
 pub(crate) struct CheckedSet<'a> {
     all: Vec<Checked<'a>>,
-    /// Why those are left out that can't be made.
+    /// The refusals, by index.
     refused: Vec<Option<ReplaceRefused>>,
-    /// Claims that end with the commit beside those of the replacements.
+    /// Further claims that end with the commit.
     release: &'a [Ulid],
 }
 
@@ -218,14 +218,14 @@ impl<'a> CheckedSet<'a> {
         })
     }
 
-    /// Those that are not refused, with their numbers.
+    /// Returns the replacements that are not refused, with their indexes.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (usize, &Checked<'a>)> {
         let refused = self.refused.iter();
         let all = self.all.iter().zip(refused).enumerate();
         all.filter_map(|(number, (one, refused))| refused.is_none().then_some((number, one)))
     }
 
-    /// The claims that have no use any more: of those that are committed, and of those that never will be.
+    /// Returns the claims to remove: those of committed and of refused replacements, and of `release`.
     fn done_claims(&self) -> BTreeSet<Ulid> {
         let claims = self.all.iter().filter_map(|one| one.what.claim);
         claims.chain(self.release.iter().copied()).collect()
@@ -273,7 +273,7 @@ impl<'a> CheckedSet<'a> {
         Ok(next)
     }
 
-    /// Whether nothing of what stays lies between what leaves.
+    /// Checks that no remaining section lies between the inputs of a replacement.
     fn check_closed(&self, next: &Manifest, prepared: &Prepared) -> Result<(), Moved> {
         let mut hulls: BTreeMap<TableId, Vec<&Hull>> = BTreeMap::new();
         for (_, one) in self.pending().filter(|(_, one)| one.must_be_closed()) {
@@ -295,7 +295,7 @@ impl<'a> CheckedSet<'a> {
 }
 
 impl Checked<'_> {
-    /// Writes down what is remembered of the replacement besides its sections.
+    /// Records the effects of the replacement besides its sections: expiry, dropped caches, damage and the job.
     fn note(&self, next: &mut Manifest, version: u64) {
         let what = self.what;
         if let Some(floor) = what.floor {
@@ -339,10 +339,10 @@ impl Manifest {
 }
 
 impl ManifestStore {
-    /// Replaces sections, starting from `base` or from something older.
+    /// Replaces sections, starting from `base` or from an older version.
     ///
     /// # Errors
-    /// What the store answers, and `Impossible` for parts that don't fit each other.
+    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
     pub async fn replace(
         &self,
         database: DatabaseId,
@@ -353,11 +353,11 @@ impl ManifestStore {
             .await
     }
 
-    /// Makes several replacements in one commit, starting from `base` or from something older, without those that can't
-    /// be made. The claims of all of them end with it, and those of the jobs in `release`.
+    /// Commits several replacements together, starting from `base` or from an older version, and leaves out those that
+    /// fail. The claims of all of them end with the commit, and those of the jobs in `release`.
     ///
     /// # Errors
-    /// What the store answers, and `Impossible` for parts that don't fit each other.
+    /// An error of the store, or [`ManifestError::Impossible`] if the parts are inconsistent.
     pub async fn replace_all(
         &self,
         database: DatabaseId,
@@ -370,10 +370,10 @@ impl ManifestStore {
         self.replace_checked(database, base, set).await
     }
 
-    /// Sets damaged sections of one table aside: they leave, and their bundles are kept.
+    /// Quarantines damaged sections of one table: removes them from the manifest, and keeps their objects.
     ///
     /// # Errors
-    /// What the store answers, and `Impossible` for sections that don't fit each other.
+    /// An error of the store, or [`ManifestError::Impossible`] if the sections are inconsistent.
     pub async fn quarantine_sections(
         &self,
         database: DatabaseId,
@@ -481,7 +481,7 @@ impl CheckedSet<'_> {
     }
 }
 
-/// The store has given no time yet, without which nothing is named.
+/// Returns the error for a store that has not yet sent a time. Object names can't be drawn without it.
 pub(crate) fn no_date() -> ManifestError {
     ManifestError::Impossible {
         reason: "the store's answers have no date".to_owned(),

@@ -1,16 +1,16 @@
-//! A version of a database as a new database, without a copy of its data.
+//! Restores a version of a database as a new database, without a copy of its data.
 //!
 //! ```text
 //!   restore                                      store
-//!     |-- commit to the source: pin the version -> |   crash after: a pin without a use, which a collector
-//!     |                                            |   takes out when the new database does not come
-//!     |-- PUT the pages of the new one ----------> |   crash after: an orphan
-//!     |-- commit the new manifest ---------------> |   names the objects of the source
-//!     |-- GET the source: is the pin there? -----> |   if not, or if it is old, the new one is void
+//!     |-- commit to the source: pin the version -> |   crash after: an unused pin; a collector removes it
+//!     |                                            |   if the new database does not appear
+//!     |-- PUT the pages of the new database -----> |   crash after: an orphan
+//!     |-- commit the new manifest ---------------> |   references the objects of the source
+//!     |-- GET the source: does the pin exist? ---> |   if not, or if it is old, the new database is void
 //! ```
 //!
-//! A pin keeps what the version names from being doomed. A collector takes a pin out for want of the new
-//! database only when it is twice as old as one that counts here.
+//! A pin prevents objects of the version from becoming doomed. A collector removes a pin without a database only after
+//! twice the time that a restore may take.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,31 +27,31 @@ use crate::{
     replace::no_date,
 };
 
-/// A restore that takes longer than this since its pin is given up: half of the time after which a collector
-/// takes pins without a database out.
+/// Maximum time of a restore since its pin (12 h): half of the time after which a collector removes pins without a
+/// database.
 const RESTORE_TIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// An object with pages of a restored database is put when it has so many bytes.
+/// Size from which an object with pages of a restored database is put (16 MiB).
 const PAGE_OBJECT_BYTES: usize = 16 << 20;
 
-/// A version that a restored database began with.
+/// A version from which a database was restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The version.
     pub version: u64,
     /// The restored database.
     pub database: DatabaseId,
-    /// When it was pinned, by the store's clock.
+    /// Time of pinning, by the store's clock.
     pub created: StoreTime,
 }
 
-/// Why a database could not be restored.
+/// A database could not be restored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The version can't be read any more.
+    /// The version can no longer be read.
     #[error(transparent)]
     Gone(#[from] VersionGone),
-    /// The new database has data already.
+    /// The new database already has data.
     #[error("somebody has written to the new database")]
     NotEmpty,
     /// A manifest could not be read or written.
@@ -60,10 +60,10 @@ pub enum RestoreError {
 }
 
 impl ManifestStore {
-    /// Keeps what a version of a database names for another database.
+    /// Pins a version of a database, so that its objects are kept for another database.
     ///
     /// # Errors
-    /// `Gone`: the version can't be read any more.
+    /// [`RestoreError::Gone`] if the version can no longer be read, or an error of the store.
     pub async fn pin(
         &self,
         source: DatabaseId,
@@ -97,11 +97,11 @@ impl ManifestStore {
         }
     }
 
-    /// Makes a view of a version of `source` the first manifest of `database`. The version is pinned before.
+    /// Commits a view of a version of `source` as the first manifest of `database`. The version must be pinned.
     ///
     /// # Errors
-    /// `NotEmpty`: the new database has a manifest; `Manifest(Impossible)`: the version is not pinned, or no
-    /// longer, so that the new database may not be used. Also what the store answers.
+    /// [`RestoreError::NotEmpty`] if the new database has a manifest. [`ManifestError::Impossible`] if the version is
+    /// not or no longer pinned; then the new database must not be used. Otherwise an error of the store.
     pub async fn adopt(
         &self,
         source: DatabaseId,
@@ -127,7 +127,7 @@ impl ManifestStore {
         Ok(current)
     }
 
-    /// Whether a pin keeps what the new database names, and did so while its manifest came into being.
+    /// Checks that a pin has kept the objects of the new database since before its manifest was committed.
     async fn check_pin(
         &self,
         source: DatabaseId,
@@ -158,7 +158,7 @@ impl ManifestStore {
             deletes: view.pending_deletes().cloned().collect(),
             damage: view
                 .reported_damage()
-                // Damaged sections of the view are live in the new database, where they are found anew.
+                // Damaged sections of the view are live in the new database, and are detected there again.
                 .filter(|record| {
                     let is_section = |part| {
                         matches!(
@@ -174,7 +174,7 @@ impl ManifestStore {
                     ..record.clone()
                 })
                 .collect(),
-            // What was before can be read in the source only.
+            // Earlier states can be read only in the source.
             oldest_readable: 1,
             ..Manifest::default()
         };
@@ -212,7 +212,7 @@ impl ManifestStore {
         Ok(first)
     }
 
-    /// Puts sections into pages, if they are too many to stay in the manifest; gives those that stay.
+    /// Writes sections to pages if there are too many to stay in the manifest. Returns the inline sections.
     async fn settle_in(
         &self,
         database: DatabaseId,
@@ -241,7 +241,7 @@ impl ManifestStore {
     }
 }
 
-/// Puts pages in few objects that are not too large.
+/// Writes pages to a small number of objects of limited size.
 #[derive(Default)]
 struct PageWriter {
     body: BytesMut,
@@ -249,7 +249,7 @@ struct PageWriter {
 }
 
 impl PageWriter {
-    /// Adds a page to a manifest that is being made.
+    /// Adds a page to a new manifest.
     async fn add(
         &mut self,
         store: &ManifestStore,

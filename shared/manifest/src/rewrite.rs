@@ -1,4 +1,5 @@
-//! What a commit of replacements has to put before: what is left of pages that sections leave, and pages of what leaves.
+//! Prepares a commit of replacements: writes new pages for the remaining sections of changed pages, and pages of
+//! removed sections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,54 +22,52 @@ use crate::{
     store::DecodedPage,
 };
 
-/// When more sections than this leave in one commit, they are written down in pages of their own, so that the manifest
-/// does not remember each of them.
+/// Maximum number of removed sections that a commit records in the manifest. More are listed in separate pages.
 const MAX_LISTED: usize = 128;
 
-/// A manifest with so many times the sections that it should hold moves some to pages with any commit. Otherwise only
-/// flushes do it.
+/// Multiple of `inline_sections` above which any commit moves sections to pages. Below it, only flushes do.
 const FAR_TOO_MANY: usize = 2;
 
-/// A page of which sections leave.
+/// A page from which sections are removed.
 pub(crate) struct Rewritten {
     pub(crate) old: PageRef,
     pub(crate) new: Option<PageRef>,
-    /// What is left of it, if that is too little for a page.
+    /// The remaining sections, if they are too few for a page.
     pub(crate) inline: Vec<Arc<Section>>,
     pub(crate) removed: Vec<Arc<Section>>,
 }
 
 impl Rewritten {
-    /// Whether nothing is left of it.
+    /// Returns whether no section remains.
     pub(crate) fn is_empty(&self) -> bool {
         self.new.is_none() && self.inline.is_empty()
     }
 }
 
-/// Where the sections are that leave, and what was put for the commit.
+/// The locations of the inputs, and the objects put for the commit.
 pub(crate) struct Prepared {
-    /// What leaves.
+    /// The sections to remove.
     pub(crate) inputs: BTreeSet<SectionPlace>,
     pub(crate) rewritten: Vec<Rewritten>,
-    /// The pages that were looked at: nothing else in them lies between the inputs.
+    /// The pages that were read. None of their other sections lies between the inputs.
     pub(crate) examined: BTreeSet<PagePlace>,
-    /// Pages of what leaves; none: each section is remembered by itself, or with its page.
+    /// Pages of removed sections. If empty, each removed section is recorded separately or with its page.
     pub(crate) graves: Vec<PageRef>,
     pub(crate) object: Option<DrawnObject>,
     pub(crate) spill: Option<Spill>,
 }
 
-/// What is left of a page when sections have left it.
+/// The remaining and the removed sections of a page.
 struct Left {
     old: PageRef,
     kept: Vec<SectionWithFooter>,
     removed: Vec<Arc<Section>>,
 }
 
-/// Replacements that can't be made, and why.
+/// Refusals, by the index of the replacement.
 pub(crate) type Refused = BTreeMap<usize, ReplaceRefused>;
 
-/// Where the inputs of replacements are in one version of a manifest.
+/// Locates the inputs of replacements in one version of a manifest.
 struct Survey<'a> {
     by_place: BTreeMap<SectionPlace, usize>,
     by_table: BTreeMap<TableId, Vec<(usize, &'a Checked<'a>)>>,
@@ -93,7 +92,7 @@ impl<'a> Survey<'a> {
                 one.must_be_closed() && other.must_be_closed() && one.hull.meets_hull(&other.hull)
             };
             if of_table.iter().any(is_met) {
-                // As if the others had been committed before it.
+                // Treated as if the others had been committed first.
                 survey.refused.insert(number, ReplaceRefused::NotClosed);
             }
             of_table.push((number, one));
@@ -108,7 +107,8 @@ impl<'a> Survey<'a> {
         survey
     }
 
-    /// Counts a section that is an input, and notes whether it lies between inputs if it is none. Whether it leaves.
+    /// Counts a section if it is an input. Otherwise, refuses replacements between whose inputs it lies. Returns
+    /// whether it is removed.
     fn look_at(&mut self, section: &Section) -> bool {
         if let Some(number) = self.by_place.get(&section.place()) {
             *self.found.entry(*number).or_default() += 1;
@@ -130,7 +130,7 @@ impl<'a> Survey<'a> {
         of_tables.any(|(_, one)| one.hull.meets_page(page))
     }
 
-    /// What can't be made after all sections were looked at.
+    /// Returns the refusals after all sections have been visited.
     fn refused(mut self) -> Refused {
         for (number, one) in self.by_table.values().flatten() {
             if self.found.get(number).copied().unwrap_or(0) < one.inputs.len() {
@@ -142,8 +142,8 @@ impl<'a> Survey<'a> {
 }
 
 impl ManifestStore {
-    /// Finds the sections that leave, and puts what the commit names. Refused are those replacements that can't be made
-    /// on this base; then nothing is put.
+    /// Locates the inputs, and puts the objects that the commit references. If replacements fail on this base, returns
+    /// the refusals and puts nothing.
     pub(crate) async fn prepare(
         &self,
         database: DatabaseId,
@@ -191,7 +191,7 @@ impl ManifestStore {
         Ok(Ok(prepared))
     }
 
-    /// Moves sections that stay to pages, if they are far too many.
+    /// Moves remaining sections to pages, if they exceed [`FAR_TOO_MANY`] times the limit.
     async fn spill_rest(
         &self,
         database: DatabaseId,
@@ -211,7 +211,7 @@ impl ManifestStore {
         self.spill_of(database, &rest, adding).await
     }
 
-    /// Writes new pages of what is left of old ones, and of what leaves if it is much.
+    /// Writes new pages of the remaining sections, and pages of removed sections if there are many.
     async fn write_rest(
         &self,
         database: DatabaseId,
@@ -253,8 +253,8 @@ impl ManifestStore {
         Ok(())
     }
 
-    /// Pages of what leaves, but for what leaves with its whole page; none if it is little. What a restored database
-    /// needs is kept apart, so that nothing else is kept with it.
+    /// Divides removed sections into pages, except those removed with their whole page; empty if there are few.
+    /// Sections that a restored database needs have separate pages, so that nothing else is kept with them.
     fn graves_of(
         &self,
         manifest: &Manifest,
@@ -283,7 +283,7 @@ impl ManifestStore {
         pages.collect()
     }
 
-    /// Appends a page to an object that is being made.
+    /// Appends a page to the body of a new object.
     pub(crate) fn append_page(
         &self,
         body: &mut BytesMut,
@@ -301,7 +301,7 @@ impl ManifestStore {
 }
 
 impl Left {
-    /// What is left of a page; `None` if it keeps all its sections.
+    /// Splits the sections of a page; `None` if all sections remain.
     fn of(old: &PageRef, sections: &DecodedPage, survey: &mut Survey<'_>) -> Option<Self> {
         let (removed, kept): (Vec<_>, Vec<_>) = sections
             .iter()

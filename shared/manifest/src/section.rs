@@ -1,12 +1,12 @@
-//! Sections: Parquet files, alone in an object or with others in a bundle, and what the manifest knows of each.
+//! Sections: Parquet files, one per object or several in a bundle, and their metadata in the manifest.
 //!
 //! ```text
 //! <ulid>.parquet   section                      of a merge, or of a flush that has one table and range of days
 //! <ulid>.bundle    section, section, ...        of any other flush
 //! ```
 //!
-//! Offsets in a section count from its own start, so a bundle is not a Parquet file by itself. Earlier releases
-//! gave bundles names that end in `.parquet`; they are read, and leave with the merges of their sections.
+//! Offsets in a section count from its own start, so a bundle is not a Parquet file itself. Earlier releases gave
+//! bundles names that end in `.parquet`; these bundles are still read, and are removed when their sections are merged.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -18,84 +18,84 @@ use ulid::Ulid;
 
 use crate::ObjectName;
 
-/// The length of a day in the unit of timestamps.
+/// The length of a day in nanoseconds.
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// The day of a timestamp (nanoseconds since the Unix epoch), in days since the epoch.
+/// Returns the day of a timestamp (nanoseconds since the Unix epoch), in days since the epoch.
 pub fn day_of(time: i64) -> i32 {
     // The quotient of any i64 is within ±106,752.
     i32::try_from(time.div_euclid(DAY_NANOS)).unwrap_or(i32::MAX)
 }
 
-/// The values of a tag in a section.
+/// The range of the values of a tag in a section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagRange {
-    /// The smallest value, or something smaller; `None`: unknown, or no value at all.
+    /// A lower bound of the values; `None` if it is unknown, or if no row has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<String>,
-    /// The greatest value, or something greater; `None`: unknown, or no value at all.
+    /// An upper bound of the values; `None` if it is unknown, or if no row has a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<String>,
-    /// Whether a row lacks the tag.
+    /// Whether at least one row has no value of the tag.
     #[serde(default)]
     pub has_null: bool,
 }
 
-/// The rows of one table and some days from one interval of stamps: a Parquet file.
+/// The rows of one table, a range of days and an interval of stamps: a Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     /// The object.
     pub object: Ulid,
-    /// Where in the object the section starts.
+    /// The offset of the section in the object, in bytes.
     pub offset: u64,
-    /// Whether the object is a bundle by name, because it holds several sections.
+    /// Whether the object's name is that of a bundle, because it holds several sections.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_bundle: bool,
-    /// The number of bytes.
+    /// The length of the section in bytes.
     pub length: u64,
-    /// The number of bytes at the section's end that hold the Parquet footer with its length and magic.
+    /// The length in bytes of the Parquet footer at the section's end, including its length field and magic.
     pub footer_length: u32,
     /// The table.
     pub table: TableId,
-    /// The first day of its rows, in days since the epoch.
+    /// The first day of the rows, in days since the epoch.
     pub first_day: i32,
-    /// The last day of its rows.
+    /// The last day of the rows, in days since the epoch.
     pub last_day: i32,
-    /// The rows are from the segments above this stamp
+    /// Exclusive lower bound of the stamps of the segments that the rows come from.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper bound of these stamps.
     pub upto: Stamp,
     /// The number of rows.
     pub rows: u64,
-    /// The earliest timestamp, in nanoseconds since the epoch.
+    /// The earliest timestamp of a row, in nanoseconds since the epoch.
     pub min_time: i64,
-    /// The latest timestamp.
+    /// The latest timestamp of a row, in nanoseconds since the epoch.
     pub max_time: i64,
-    /// What is known of the tags' values, by name. Every tag that has a value in some row is here.
+    /// The ranges of tag values, by tag name. Every tag that has a value in at least one row is included.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, TagRange>,
-    /// The CRC-32C of its bytes; sections of the first release have none.
+    /// The CRC-32C of the section's bytes; `None` in sections of the first release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc32c: Option<u32>,
-    /// The CRC-32C of the bytes of [`Section::footer_range`]. Sections that earlier releases wrote have none.
+    /// The CRC-32C of the bytes of [`Section::footer_range`]; `None` in sections of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footer_crc32c: Option<u32>,
-    /// Row deletes up to this stamp have been applied to the rows; those up to [`Section::upto`] in any case.
+    /// Row deletes up to this stamp have been applied to the rows. Those up to [`Section::upto`] are always applied.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cleaned: Stamp,
-    /// The version of the manifest that added it; set by the commit.
+    /// The version of the manifest that added the section; set by the commit.
     #[serde(default)]
     pub added: u64,
-    /// The version that dropped it, where it is written down as a dropped one.
+    /// The version that dropped the section; set only in pages of dropped sections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
-    /// The database whose object it lies in, if that is another one: a restored database begins with the
-    /// objects of the one that it is a copy of.
+    /// The database that owns the object, if it is another one: a restored database references the objects of its
+    /// source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<DatabaseId>,
 }
 
-/// The database whose object it is if it is another one's, the object, and the place in it.
+/// The identity of a section: the owner of the object if it is another database, the object, and the offset in it.
 pub(crate) type SectionPlace = (Option<DatabaseId>, Ulid, u64);
 
 fn is_zero(stamp: &Stamp) -> bool {
@@ -103,7 +103,7 @@ fn is_zero(stamp: &Stamp) -> bool {
 }
 
 impl Section {
-    /// The name of the object.
+    /// Returns the name of the object.
     pub fn object_name(&self) -> ObjectName {
         match self.in_bundle {
             true => ObjectName::Bundle(self.object),
@@ -111,32 +111,32 @@ impl Section {
         }
     }
 
-    /// The key of the object.
+    /// Returns the key of the object.
     pub fn key(&self, database: DatabaseId) -> Key {
         self.object_name().key(self.origin.unwrap_or(database))
     }
 
-    /// Whether both are the same bytes.
+    /// Returns whether both are the same bytes of the same object.
     pub fn is_same(&self, other: &Self) -> bool {
         self.place() == other.place()
     }
 
-    /// Where it is, which no two sections share.
+    /// Returns the location, which is unique to the section.
     pub(crate) fn place(&self) -> SectionPlace {
         (self.origin, self.object, self.offset)
     }
 
-    /// The stamp up to which row deletes have been applied.
+    /// Returns the stamp up to which row deletes have been applied.
     pub fn clean_upto(&self) -> Stamp {
         self.upto.max(self.cleaned)
     }
 
-    /// Whether a version of the manifest had it.
+    /// Returns whether the section belongs to a version of the manifest.
     pub fn is_in_version(&self, version: u64) -> bool {
         self.added <= version && self.dropped.is_none_or(|dropped| version < dropped)
     }
 
-    /// Whether a row may meet a condition, by what is known of times and tags.
+    /// Returns whether a row may match a condition, according to the time and tag ranges.
     pub fn may_hold(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Time { min, max } => TimeRange {
@@ -157,42 +157,43 @@ impl Section {
         }
     }
 
-    /// The bytes of the object that are the section.
+    /// Returns the range of the section in the object, in bytes.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.saturating_add(self.length)
     }
 
-    /// The bytes of the object that are the section's Parquet footer.
+    /// Returns the range of the section's Parquet footer in the object, in bytes.
     pub fn footer_range(&self) -> Range<u64> {
         let end = self.range().end;
         end.saturating_sub(u64::from(self.footer_length))..end
     }
 
-    /// Whether bytes have the length of the footer, and its checksum if the manifest has one.
+    /// Returns whether `footer` has the footer's length, and its checksum if the manifest has one.
     pub fn matches_footer(&self, footer: &[u8]) -> bool {
         let is_right = |checksum| crc32c::crc32c(footer) == checksum;
         footer.len() as u64 == u64::from(self.footer_length)
             && self.footer_crc32c.is_none_or(is_right)
     }
 
-    /// Whether a row may have a time in `times`.
+    /// Returns whether a row may have a time in `times`.
     pub fn meets(&self, times: TimeRange) -> bool {
         times.meets(self.min_time, self.max_time)
     }
 
-    /// Whether both may hold the same point, so that their rows must be merged: one table, and times that meet.
+    /// Returns whether both may hold the same point, so that their rows must be merged: same table and overlapping
+    /// times.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.table == other.table
             && self.min_time <= other.max_time
             && other.min_time <= self.max_time
     }
 
-    /// The place in the order of a manifest: what is later by stamp is later there.
+    /// Returns the sort key of sections in a manifest: by stamp, later ones last.
     pub(crate) fn order(&self) -> (Stamp, Stamp, TableId, i32) {
         (self.upto, self.above, self.table, self.first_day)
     }
 
-    /// Whether both claim the same table, day and stamp, which no two sections may.
+    /// Returns whether both cover the same table, day and stamp. Two sections of a manifest never do.
     pub fn collides(&self, other: &Self) -> bool {
         self.table == other.table
             && self.first_day <= other.last_day
@@ -207,7 +208,7 @@ impl Section {
 pub struct TimeRange {
     /// The first time.
     pub first: i64,
-    /// The last time; the range is empty if it is before the first.
+    /// The last time. The range is empty if it is before `first`.
     pub last: i64,
 }
 
@@ -218,7 +219,7 @@ impl TimeRange {
         last: i64::MAX,
     };
 
-    /// Whether a time of `first..=last` is in the range.
+    /// Returns whether the range overlaps `first..=last`.
     pub fn meets(self, first: i64, last: i64) -> bool {
         self.first <= self.last && self.first <= last && first <= self.last
     }

@@ -1,4 +1,4 @@
-//! Snapshots: all that a query reads of a database, at one point in the order of its writes.
+//! Snapshots: the data of a database at one point in the order of its writes, as a query reads it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,48 +9,47 @@ use neap_wal::{Segment, StampError, TailError};
 
 use crate::{Manifest, ManifestError, VersionGone};
 
-/// What a database held at some moment.
+/// The contents of a database at one moment.
 ///
-/// It has every write that was acknowledged before the moment at which it was [`taken`](Self::taken), as a
-/// segment of the tail or in a section. As long as nothing changes, the parts of the next one are the same
-/// by address.
+/// It contains every write that was acknowledged before [`taken`](Self::taken), as a segment of the tail or in a
+/// section. While the data does not change, the next snapshot shares the `Arc`s of the parts.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The database.
     pub database: DatabaseId,
-    /// The tables. They name every table and column of the data.
+    /// The database catalog. It defines every table and column of the data.
     pub catalog: Versioned<DatabaseCatalog>,
-    /// The sections, and the mark.
+    /// The sections, and the low-water mark.
     pub manifest: Versioned<Manifest>,
-    /// The segments above the mark, sorted by name: later ones win.
+    /// The segments above the mark, sorted by name. Rows of later segments override those of earlier ones.
     pub tail: Arc<[Arc<Segment>]>,
-    /// When the first request for it began, on this machine's clocks.
+    /// Start of the first request for the snapshot, on this machine's clocks.
     pub taken: Moment,
-    /// The earliest time of the store's answers.
+    /// The earliest time of the store's responses.
     pub shown: StoreTime,
-    /// The stamp up to which it has writes, if it was asked for an earlier state. Manifest and tail are those of
-    /// that state; the catalog is the present one.
+    /// The stamp up to which the snapshot has writes, if an earlier state was requested. Manifest and tail are those of
+    /// that state; the catalog is the current one.
     pub as_of: Option<Stamp>,
 }
 
 impl Snapshot {
-    /// The low-water mark: sections hold what is at or below it, the tail what is above.
+    /// Returns the low-water mark: writes at or below it are in sections, later writes are in the tail.
     pub fn mark(&self) -> Stamp {
         self.manifest.value.low_water_mark
     }
 
-    /// The names of the tail's segments, sorted.
+    /// Returns the names of the tail's segments, sorted.
     pub fn tail_names(&self) -> impl Iterator<Item = SegmentName> {
         self.tail.iter().map(|segment| segment.name())
     }
 
-    /// Whether the write with this stamp is in it beyond doubt.
+    /// Returns whether the snapshot certainly contains the write with this stamp.
     pub fn covers(&self, stamp: Stamp) -> bool {
         stamp <= self.mark() || self.tail_names().any(|name| name.stamp == stamp)
     }
 
-    /// The same database as it was up to a stamp: the newest version of the manifest whose mark is not above
-    /// it, and of the tail what is not later, if that is the present version.
+    /// Returns the state of the database up to a stamp: the newest version of the manifest whose mark is not above the
+    /// stamp. If that is the current version, the segments of the tail up to the stamp are included.
     pub(crate) fn at(&self, as_of: Stamp) -> Result<Self, VersionGone> {
         let (version, value) = Manifest::at(&self.manifest, as_of)?;
         let mark = value.low_water_mark;
@@ -65,7 +64,8 @@ impl Snapshot {
         })
     }
 
-    /// Whether both hold the same. Damaged segments may be whole when they are read again.
+    /// Returns whether both snapshots have the same contents. A snapshot with a damaged segment never matches, because
+    /// the segment may be intact when it is read again.
     pub(crate) fn has_contents_of(&self, other: &Self) -> bool {
         !self.tail.iter().any(|segment| segment.is_damaged())
             && self.catalog.version == other.catalog.version
@@ -73,45 +73,45 @@ impl Snapshot {
             && self.tail_names().eq(other.tail_names())
     }
 
-    /// The bytes of its segments.
+    /// Returns the size of the tail's segments in memory, in bytes.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.iter().map(|segment| segment.size_bytes()).sum()
     }
 }
 
-/// What a reader asks of a snapshot. By default it has every write acknowledged before the question.
+/// The freshness that a reader requires. By default, a snapshot has every write acknowledged before the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotOptions {
-    /// How long ago the snapshot may have been taken (`x-neap-max-staleness`).
+    /// Maximum age of the snapshot (`x-neap-max-staleness`).
     pub max_staleness: Duration,
-    /// A stamp that a writer was given (`x-neap-stamp`): its write is to be seen if it was acknowledged.
+    /// A stamp that a writer received (`x-neap-stamp`): the snapshot contains its write if it was acknowledged.
     pub at_least: Option<Stamp>,
-    /// The state to show: no write with a later stamp is in it (`x-neap-as-of`).
+    /// The state to read: writes with a later stamp are excluded (`x-neap-as-of`).
     pub as_of: Option<Stamp>,
 }
 
-/// Why there is no snapshot. All but damage and `Stamp(FarAhead)` pass with time.
+/// A snapshot could not be read. All errors except damage and `Stamp(FarAhead)` are transient.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The catalog.
+    /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The manifest.
+    /// The manifest could not be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The tail.
+    /// The tail could not be read.
     #[error(transparent)]
     Tail(#[from] TailError),
-    /// The stamp to come after is ahead of the store's clock.
+    /// The stamp in [`SnapshotOptions::at_least`] is ahead of the store's clock.
     #[error(transparent)]
     Stamp(#[from] StampError),
-    /// The answers did not fit each other, and neither did those of the attempts that followed.
+    /// The responses of the store were inconsistent in every attempt.
     #[error("no consistent snapshot: {reason}")]
     Unsettled {
-        /// What did not fit at last.
+        /// Reason of the last attempt.
         reason: Unfit,
     },
-    /// The tail does not fit in memory: nobody flushes, or not fast enough.
+    /// The tail exceeds the memory limit: flushes are missing or too slow.
     #[error(
         "{segments} segments of {bytes} bytes wait for a flush, the oldest for {} s; a query holds at most {limit} \
          bytes of them",
@@ -120,42 +120,42 @@ pub enum SnapshotError {
     TailTooLarge {
         /// The number of segments above the mark.
         segments: usize,
-        /// The age of the oldest of them.
+        /// The age of the oldest of these segments.
         oldest: Duration,
-        /// The bytes of the objects above the mark.
+        /// The size of the objects above the mark, in bytes.
         bytes: u64,
-        /// The most bytes that a snapshot may have.
+        /// Maximum size of a snapshot's tail, in bytes.
         limit: usize,
-        /// The low-water mark: up to it, earlier states can be read.
+        /// The low-water mark: states up to it can be read.
         mark: Stamp,
     },
-    /// The tail has more segments than are read for a query.
+    /// The tail has more segments than a query reads.
     #[error(
         "more than {segments} segments wait for a flush, which is all that a query reads, the oldest for {} s",
         oldest.as_secs()
     )]
     TailTooLong {
-        /// The greatest number of segments that are read.
+        /// Maximum number of segments that a query reads.
         segments: usize,
-        /// The age of the oldest of them.
+        /// The age of the oldest of these segments.
         oldest: Duration,
-        /// The low-water mark: up to it, earlier states can be read.
+        /// The low-water mark: states up to it can be read.
         mark: Stamp,
     },
-    /// The state that was asked for can't be read any more.
+    /// The requested state can no longer be read.
     #[error(transparent)]
     VersionGone(#[from] VersionGone),
-    /// It took too long.
+    /// The read exceeded the time limit.
     #[error("no snapshot within {} s", limit.as_secs())]
     TimedOut {
-        /// The time allowed.
+        /// The time limit.
         limit: Duration,
     },
 }
 
 impl SnapshotError {
-    /// How long the flushes take, if it is the tail that is too long to be read: about 4,000 segments or 32 MiB in ten
-    /// seconds.
+    /// Returns an estimate of the time until flushes have shortened the tail, if the tail is too long or too large.
+    /// Assumes 4,000 segments or 32 MiB in 10 seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
             Self::TailTooLong { segments, .. } => *segments as u64 / 400,
@@ -167,34 +167,34 @@ impl SnapshotError {
         Some(Duration::from_secs(seconds.clamp(5, 300)))
     }
 
-    /// Whether earlier states can be read although this one can't.
+    /// Returns whether the tail is the cause, so that flushed states can still be read.
     pub(crate) fn is_of_tail(&self) -> bool {
         matches!(self, Self::TailTooLong { .. } | Self::TailTooLarge { .. })
     }
 }
 
-/// Why the answers of one attempt make no snapshot.
+/// The responses of one attempt do not form a consistent snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// They lie too far apart.
+    /// The responses lie too far apart in time.
     #[error("the answers lie {} s apart", span.as_secs())]
     Span {
-        /// How far: the longest of store time, monotonic time and wall time.
+        /// The distance: the maximum by store time, monotonic time and wall time.
         span: Duration,
     },
-    /// An answer has no usable `Date`.
+    /// A response has no usable `Date` header.
     #[error("an answer carries no usable Date")]
     NoDate,
-    /// The mark is below the one that the listing started from.
+    /// The mark is below the mark that the listing started from.
     #[error("the low-water mark went back")]
     MarkWentBack,
-    /// A segment was listed, is above the newest mark, and is gone.
+    /// A listed segment above the newest mark is gone.
     #[error("a segment is gone")]
     SegmentGone,
-    /// Of the segments that were handed over some may be missing.
+    /// Some segments that this process wrote may be missing in memory.
     #[error("it is in doubt what was written here")]
     InDoubt,
-    /// The data needs a catalog that is not there yet.
+    /// The data needs a newer version of the catalog than the store returned.
     #[error("the catalog is older than the data")]
     CatalogBehind,
 }

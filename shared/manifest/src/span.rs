@@ -1,25 +1,25 @@
-//! Reading parts of objects that lie close together with one request.
+//! Coalescing reads: parts of an object that lie close together are read with one request.
 
 use std::ops::Range;
 
-/// Parts of an object that are closer than this are read together.
+/// Parts of an object whose gap is at most this many bytes are read together (256 KiB).
 const MAX_GAP: u64 = 256 << 10;
 
-/// The most bytes that are read together, unless one part is larger.
+/// Maximum bytes read together, unless one part is larger (8 MiB).
 const MAX_SPAN: u64 = 8 << 20;
 
-/// Some parts of an object.
+/// Parts of an object that are read with one request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Span<O, T> {
     pub(crate) object: O,
-    /// The bytes to read.
+    /// The byte range to read.
     pub(crate) range: Range<u64>,
-    /// The parts, and which bytes of the object they are.
+    /// The parts, each with its byte range in the object.
     pub(crate) parts: Vec<(T, Range<u64>)>,
 }
 
 impl<O, T> Span<O, T> {
-    /// Which of the bytes that were read are those of a part.
+    /// Returns the position of a part in the bytes that were read.
     pub(crate) fn place_of(&self, part: &Range<u64>) -> Option<Range<usize>> {
         let from = usize::try_from(part.start.checked_sub(self.range.start)?).ok()?;
         let to = usize::try_from(part.end.checked_sub(self.range.start)?).ok()?;
@@ -27,7 +27,7 @@ impl<O, T> Span<O, T> {
     }
 }
 
-/// Puts parts of objects together.
+/// Groups parts of objects into reads.
 pub(crate) fn coalesce<O: Ord, T>(mut parts: Vec<(O, Range<u64>, T)>) -> Vec<Span<O, T>> {
     parts.sort_by(|(one, a, _), (other, b, _)| (one, a.start).cmp(&(other, b.start)));
     let mut spans: Vec<Span<O, T>> = Vec::new();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_together_is_bounded() {
+    fn coalesced_reads_are_bounded() {
         let step = MAX_GAP;
         let parts = (0..100).map(|at| ((), at * step..(at + 1) * step, at));
         let spans = coalesce(parts.collect());

@@ -1,27 +1,28 @@
-//! Moving old sections from a manifest to pages.
+//! Moves old sections from a manifest to pages.
 //!
 //! ```text
 //!   flush                                        store
-//!     |-- GET the footers of the oldest sections -> |   neighbours in a bundle with one request
+//!     |-- GET the footers of the oldest sections -> |   adjacent ones in a bundle with one request
 //!     |-- PUT their pages, in one object ---------> |   crash after: an orphan
-//!     |-- commit: sections out, pages in ---------> |   together with the flush
+//!     |-- commit: remove sections, add pages -----> |   together with the flush
 //! ```
 //!
-//! A table with many sections gets pages of its own. The others, if they are many, share pages: the tables in a row make a region, whose
-//! sections are divided into pages in the order of tables, so that a page reaches over few of them.
+//! A table with many sections gets pages of its own. If the other tables are many, they share pages: tables with
+//! adjacent ids form a region, and the region's sections are divided into pages in table order, so that a page spans
+//! few tables.
 //!
 //! ```text
-//!   table     1   2   3   4   5   6   7   8        a page per flush: a query of one table reads all of them
+//!   table     1   2   3   4   5   6   7   8        one page per flush: a query of one table reads all of them
 //!            |------------ d 1 --------------|
 //!            |------------ d 1 --------------|
-//!            |-- d 2 --------|-- d 2 --------|     taken in by a later region: denser, and reaching over fewer
+//!            |-- d 2 --------|-- d 2 --------|     absorbed by a later region: denser, and spanning fewer tables
 //! ```
 //!
-//! When the pages are many, or many lie over each other, new ones take in older ones that are not denser than
-//! themselves by much. So a table has few of them, and a footer is written again only a few times.
+//! When there are many pages, or many overlapping ones, new pages absorb older pages whose density is not much higher.
+//! So a table has few pages, and a footer is rewritten only a few times.
 //!
-//! The commit leaves the sections where they are if a rival has changed one of them. Spilling only saves
-//! work: when it fails, the flush goes on without it.
+//! If a concurrent commit has changed one of the sections, the commit leaves all of them in place. Spilling is only an
+//! optimization: if it fails, the flush continues without it.
 
 use std::{
     cmp::Reverse,
@@ -46,23 +47,24 @@ use crate::{
     store::PARALLEL_REQUESTS,
 };
 
-/// The maximum number of sections that one commit moves, unless more arrive; more are moved by the next one.
+/// Maximum number of sections that one commit moves, or twice the number of new sections if that is larger. The next
+/// commit moves the rest.
 const MAX_SPILL_SECTIONS: usize = 16_384;
 
-/// The maximum number of bytes of footers that one commit reads, and of pages that it writes again. Sections beyond
-/// it are moved without their footers, which a query then reads from the bundles.
+/// Maximum bytes of footers that one commit reads, and of pages that it rewrites (32 MiB). Further sections are moved
+/// without footers; queries then read these from the bundles.
 const MAX_SPILL_FOOTERS: u64 = 32 << 20;
 
-/// The maximum number of new sections of a region.
+/// Maximum number of new sections of a region.
 const REGION_SECTIONS: usize = 2_048;
 
-/// When more pages than this lie over a table of a region, it takes older pages in.
+/// Maximum average number of shared pages over a table of a region. If there are more, the region absorbs older pages.
 const MAX_DEPTH: u64 = 8;
 
-/// Densities and depths are counted in these parts.
+/// Fixed-point scale of densities and depths.
 const PARTS: u64 = 1_024;
 
-/// Sections that are in pages now, for a commit to move.
+/// Sections that have been written to pages, for a commit to move.
 #[derive(Debug)]
 pub(crate) struct Spill {
     moved: BTreeSet<SectionPlace>,
@@ -72,7 +74,7 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// Moves the sections in `next`, the successor of `base`, if all of them are there.
+    /// Moves the sections in `next`, the successor of `base`, if all of them are still in it.
     pub(crate) fn apply(&self, base: &Versioned<Manifest>, next: &mut Manifest) {
         let moves = |section: &Arc<Section>| self.moved.contains(&section.place());
         let there = next.sections.iter().filter(|section| moves(section));
@@ -88,7 +90,7 @@ impl Spill {
     }
 }
 
-/// Sections that become pages, and older pages that are written again with them.
+/// Sections that are written to pages, and older pages that are rewritten with them.
 #[derive(Debug, Default)]
 struct Batch {
     sections: Vec<Arc<Section>>,
@@ -102,20 +104,20 @@ impl Batch {
     }
 }
 
-/// What one commit moves.
+/// The sections that one commit moves, with the limits of their pages.
 #[derive(Debug)]
 struct Choice {
     batches: Vec<Batch>,
     limits: PageLimits,
 }
 
-/// The older pages that can be written again.
+/// The older pages that can be absorbed.
 struct OldPages<'a> {
     pages: &'a [PageRef],
-    /// Whether there are so many that small ones should become fewer.
+    /// Whether there are so many pages that small ones should be merged.
     are_many: bool,
     taken: BTreeSet<PagePlace>,
-    /// How many bytes of pages may be written again.
+    /// Remaining bytes of pages that may be rewritten.
     budget: u64,
 }
 
@@ -135,7 +137,7 @@ impl<'a> OldPages<'a> {
         page.clone()
     }
 
-    /// The newest pages of one table that fit into a page with these sections of it.
+    /// Takes the newest pages of a table that fit into one page with these sections.
     fn absorb_for_table(&mut self, table: TableId, sections: &[Arc<Section>]) -> Vec<PageRef> {
         if !self.are_many {
             return Vec::new();
@@ -160,7 +162,7 @@ impl<'a> OldPages<'a> {
         absorbed
     }
 
-    /// The pages that a region takes in, from the least dense on.
+    /// Takes the pages that a region absorbs, in ascending order of density.
     fn absorb_for_region(&mut self, region: &Region) -> Vec<PageRef> {
         let is_deep = region.depth(self.pages) > MAX_DEPTH * PARTS;
         if !is_deep && !self.are_many {
@@ -190,15 +192,15 @@ impl<'a> OldPages<'a> {
     }
 }
 
-/// The sections of a page for each id of a table that it reaches over.
+/// Returns the number of sections per table id that a page spans, in units of 1/[`PARTS`].
 fn density(page: &PageRef) -> u64 {
     u64::from(page.sections) * PARTS / page.table_span()
 }
 
-/// Tables in a row whose sections share pages.
+/// Tables with adjacent ids whose sections share pages.
 struct Region {
     tables: RangeInclusive<TableId>,
-    /// In the order of their tables.
+    /// The sections, sorted by table.
     sections: Vec<Arc<Section>>,
 }
 
@@ -212,7 +214,7 @@ impl Region {
         })
     }
 
-    /// How many ids of tables both it and a page reach over.
+    /// Returns the number of table ids that both the region and a page span.
     fn overlap(&self, page: &PageRef) -> u64 {
         let (first, last) = page.tables().into_inner();
         let first = first.max(*self.tables.start());
@@ -223,7 +225,7 @@ impl Region {
         }
     }
 
-    /// How many shared pages lie over one of its tables, on average.
+    /// Returns the average number of shared pages over a table of the region, in units of 1/[`PARTS`].
     fn depth(&self, pages: &[PageRef]) -> u64 {
         let shared = pages.iter().filter(|page| page.last_table.is_some());
         let overlap: u64 = shared.map(|page| self.overlap(page)).sum();
@@ -236,7 +238,8 @@ impl Region {
     }
 }
 
-/// The sections to move: of the oldest, until half of `inline` are left, those of the fullest tables.
+/// Selects the sections to move: among the oldest ones, until half of `inline` are left, first those of the tables with
+/// the most sections.
 fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<Choice> {
     let sections = &manifest.sections;
     if sections.len() + arriving <= inline {
@@ -280,7 +283,7 @@ fn choose(manifest: &Manifest, arriving: usize, inline: usize) -> Option<Choice>
     (!batches.is_empty()).then_some(Choice { batches, limits })
 }
 
-/// Divides tables into regions of about the same number of sections.
+/// Divides tables into regions with about the same number of sections.
 fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<Region> {
     let mut tables = tables;
     tables.sort_by_key(|table| table.first().map(|one| one.table));
@@ -298,13 +301,13 @@ fn regions(tables: Vec<Vec<Arc<Section>>>) -> Vec<Region> {
     regions
 }
 
-/// Footers of an object, which may be another database's.
+/// Footers to read from one object, which may belong to another database.
 type FooterSpan = Span<Key, SectionPlace>;
 
 type Footers = BTreeMap<SectionPlace, Bytes>;
 
 impl ManifestStore {
-    /// Writes the pages for a commit that adds `arriving` sections to `base`, if it has too many.
+    /// Writes the pages for a commit that adds `arriving` sections to `base`, if it then has too many.
     pub(crate) async fn prepare_spill(
         &self,
         database: DatabaseId,
@@ -318,8 +321,8 @@ impl ManifestStore {
         self.spill_of(database, &successor, arriving).await
     }
 
-    /// Writes the pages for a commit that adds `arriving` sections to `manifest`, if it has too many. A failure only
-    /// means that they stay in it.
+    /// Writes the pages for a commit that adds `arriving` sections to `manifest`, if it then has too many. If that
+    /// fails, the sections stay in the manifest.
     pub(crate) async fn spill_of(
         &self,
         database: DatabaseId,
@@ -328,7 +331,7 @@ impl ManifestStore {
     ) -> Option<Spill> {
         let choice = || choose(manifest, arriving, self.settings.inline_sections);
         let written = match self.write_pages(database, choice()?).await {
-            // A damaged page stays as it is.
+            // A damaged page can't be absorbed: retry without absorbing pages.
             Err(error) if error.is_damage() => {
                 tracing::error!(%database, %error, "no page is written anew");
                 let mut choice = choice()?;
@@ -348,7 +351,7 @@ impl ManifestStore {
         }
     }
 
-    /// Reads footers; none if the object is gone or too short.
+    /// Reads footers; empty if the object is gone or too short.
     async fn fetch_footers(
         &self,
         span: FooterSpan,
@@ -358,14 +361,14 @@ impl ManifestStore {
             found => found?,
         };
         let footers = span.parts.iter().filter_map(|(place, footer)| {
-            // A copy, so that what lies between the footers is not kept with them.
+            // A copy, so that the bytes between the footers are not kept in memory.
             let footer = bytes.get(span.place_of(footer)?)?;
             Some((*place, Bytes::copy_from_slice(footer)))
         });
         Ok(footers.collect())
     }
 
-    /// Reads whole pages, neighbours in an object with one request.
+    /// Reads whole pages, adjacent ones of an object with one request.
     async fn pages_together(
         &self,
         database: DatabaseId,
@@ -438,7 +441,7 @@ impl ManifestStore {
                 })?);
             }
             sections.extend(batch.sections.into_iter().map(|section| {
-                // A damaged footer is not made part of a page, whose checksum would be right.
+                // A damaged footer is not written to a page, because the page's checksum would then cover it as valid.
                 let footer = footers.remove(&section.place());
                 let footer = footer.filter(|footer| section.matches_footer(footer));
                 SectionWithFooter { section, footer }

@@ -1,4 +1,4 @@
-//! Reading manifests, and the sections that they name in their pages.
+//! Reads manifests, and the sections that their pages list.
 
 use std::{
     collections::hash_map::DefaultHasher, hash::BuildHasherDefault, ops::Range, sync::Arc,
@@ -18,26 +18,26 @@ use crate::{
     page::{self, PagePlace},
 };
 
-/// How many pages or footers are fetched at once.
+/// Maximum number of pages or footers fetched concurrently.
 pub(crate) const PARALLEL_REQUESTS: usize = 16;
 
-/// After this time a read counts as unanswered: longer than a store's own patience.
+/// Time limit of a read (60 s), longer than the store's own timeout.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
 /// The settings of a [`ManifestStore`].
 #[derive(Clone, Copy, Debug)]
 pub struct ManifestSettings {
-    /// The number of sections in a manifest above which old ones are moved to pages.
+    /// Maximum number of inline sections in a manifest; a flush moves older ones to pages.
     pub inline_sections: usize,
-    /// The memory for pages that were read, in bytes.
+    /// Size of the page cache, in bytes.
     pub page_cache_bytes: u64,
 }
 
 impl Default for ManifestSettings {
     fn default() -> Self {
         Self {
-            // 512 sections with three tags each are about 30 kB, 240 kB as JSON: a flush writes, and a new
-            // reader parses, no more than that in about the time of one request.
+            // 512 sections with three tags each take about 30 kB, or 240 kB as JSON. Writing them in a flush, or
+            // parsing them in a new reader, takes about the time of one request.
             inline_sections: 512,
             page_cache_bytes: 32 << 20,
         }
@@ -46,11 +46,11 @@ impl Default for ManifestSettings {
 
 pub(crate) type DecodedPage = Arc<Vec<SectionWithFooter>>;
 
-/// Pages by object and offset, with their weight. The hasher has fixed keys, so that what is evicted depends
-/// on nothing but what was asked for.
+/// Pages by object and offset, with their size in bytes. The hasher has fixed keys, so that eviction depends only on
+/// the sequence of requests.
 type PageCache = Cache<PagePlace, (DecodedPage, u32), BuildHasherDefault<DefaultHasher>>;
 
-/// The manifests in a bucket, with a cache of their pages. Cloning shares the cache.
+/// Reads and commits the manifests of a bucket, with a cache of their pages. Clones share the cache.
 #[derive(Clone, Debug)]
 pub struct ManifestStore {
     pub(crate) bucket: Bucket,
@@ -60,7 +60,7 @@ pub struct ManifestStore {
 }
 
 impl ManifestStore {
-    /// The manifests in `bucket`.
+    /// Creates a store for the manifests in `bucket`.
     pub fn new(bucket: Bucket, rules: &Rules, settings: ManifestSettings) -> Self {
         let pages = Cache::builder()
             .max_capacity(settings.page_cache_bytes)
@@ -75,13 +75,13 @@ impl ManifestStore {
         }
     }
 
-    /// The register of a database's manifest. A change starts from [`Manifest::successor`].
+    /// Returns the register of a database's manifest. Every change starts from [`Manifest::successor`].
     pub fn register(&self, database: DatabaseId) -> Register<Manifest> {
         let key = Key::Manifest(database);
         Register::new(self.bucket.clone(), key, self.recent_put_ids)
     }
 
-    /// Reads a manifest; conditionally, if one is known.
+    /// Reads a manifest, with a conditional GET if a version is `known`.
     pub async fn read(
         &self,
         database: DatabaseId,
@@ -91,7 +91,7 @@ impl ManifestStore {
         self.in_time(register.key(), register.read(known)).await
     }
 
-    /// The answer to a read, or an error after [`READ_LIMIT`].
+    /// Awaits a read, and returns an error after [`READ_LIMIT`].
     pub(crate) async fn in_time<T, E: Into<ManifestError>>(
         &self,
         key: &Key,
@@ -110,11 +110,11 @@ impl ManifestStore {
         }
     }
 
-    /// The sections of a table whose times meet `times`, oldest first by stamp, with the footers that come
-    /// from pages. Reads only pages whose times meet, each with one GET.
+    /// Returns the sections of a table whose times overlap `times`, ordered by stamp, with the footers stored in pages.
+    /// Reads only pages that overlap `times`, with one GET each.
     ///
     /// # Errors
-    /// `PageGone`: the manifest is too old; and what the store answers.
+    /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
     pub async fn load_sections(
         &self,
         database: DatabaseId,
@@ -139,11 +139,10 @@ impl ManifestStore {
         Ok(sections)
     }
 
-    /// All sections of all tables, oldest first by stamp, with the footers that come from pages. Reads all
-    /// pages.
+    /// Returns all sections of all tables, ordered by stamp, with the footers stored in pages. Reads all pages.
     ///
     /// # Errors
-    /// `PageGone`: the manifest is too old; and what the store answers.
+    /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
     pub async fn all_sections(
         &self,
         database: DatabaseId,
@@ -160,18 +159,18 @@ impl ManifestStore {
         Ok(sections)
     }
 
-    /// Reads pages, several at once.
+    /// Reads pages concurrently.
     pub(crate) async fn pages_of(
         &self,
         database: DatabaseId,
         pages: impl IntoIterator<Item = &PageRef>,
     ) -> Result<Vec<DecodedPage>, ManifestError> {
-        // Owned, so that the future is `Send` whatever the lifetimes.
+        // Owned, because the future must be `Send` for any lifetime.
         let pages: Vec<PageRef> = pages.into_iter().cloned().collect();
         self.pages_in_turn(database, pages).try_collect().await
     }
 
-    /// Pages one after the other, read ahead.
+    /// Streams pages in order, with read-ahead.
     pub(crate) fn pages_in_turn(
         &self,
         database: DatabaseId,
@@ -183,10 +182,10 @@ impl ManifestStore {
         Box::pin(pages)
     }
 
-    /// The sections of one page, with their footers.
+    /// Returns the sections of one page, with their footers.
     ///
     /// # Errors
-    /// `PageGone`: the manifest is too old; and what the store answers.
+    /// [`ManifestError::PageGone`] if the manifest is outdated, or an error of the store.
     pub async fn sections_of_page(
         &self,
         database: DatabaseId,
@@ -207,7 +206,7 @@ impl ManifestStore {
         }
     }
 
-    /// The sections of pages, one after the other and read ahead, without their footers.
+    /// Streams the sections of pages in order, with read-ahead and without footers.
     pub(crate) fn heads_in_turn(
         &self,
         database: DatabaseId,
@@ -219,7 +218,7 @@ impl ManifestStore {
         Box::pin(pages)
     }
 
-    /// The sections of a page without their footers, of which it reads nothing.
+    /// Returns the sections of a page without footers. Reads only the head of the page.
     pub(crate) async fn head(
         &self,
         database: DatabaseId,
@@ -249,10 +248,10 @@ impl ManifestStore {
         Ok((Arc::new(sections), size_bytes))
     }
 
-    /// A part of an object.
+    /// Reads a byte range of an object.
     ///
     /// # Errors
-    /// `PageGone` if there is no such object.
+    /// [`ManifestError::PageGone`] if the object does not exist.
     pub(crate) async fn fetch(&self, key: &Key, range: Range<u64>) -> Result<Bytes, ManifestError> {
         let options = GetOptions {
             range: Some(range),

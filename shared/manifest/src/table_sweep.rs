@@ -1,9 +1,9 @@
-//! The sections of all tables, table by table, with each page read once.
+//! Reads the sections of all tables, table by table, with each page read once.
 //!
 //! ```text
-//!   tables        1    2    3    4    5    6      the sweep goes on -->
+//!   tables        1    2    3    4    5    6      direction of the sweep -->
 //!   pages        |----a----|   |---b----|
-//!                     |---c---------|             read when a table needs them, dropped when the sweep has passed them
+//!                     |---c---------|             read when a table needs them, dropped after their last table
 //! ```
 
 use std::{
@@ -19,28 +19,28 @@ use crate::{
     store::{DecodedPage, PARALLEL_REQUESTS},
 };
 
-/// Reads the sections of tables in ascending order of their ids, without footers. It holds the pages that reach over
-/// the table at which it is, and up to 16 that follow.
+/// Reads the sections of tables in ascending order of table ids, without footers. It keeps the pages that span the
+/// current table, and up to 16 following ones.
 #[derive(Debug)]
 pub struct TableSweep {
     store: ManifestStore,
     database: DatabaseId,
     inline: BTreeMap<TableId, Vec<Arc<Section>>>,
-    /// The pages that reach over the table.
+    /// The pages that span the current table.
     reached: Vec<SweptPage>,
-    /// The pages that the sweep has not reached, in the order of their first tables.
+    /// The pages after the current table, in the order of their first tables.
     following: VecDeque<SweptPage>,
 }
 
 #[derive(Debug)]
 struct SweptPage {
     page: PageRef,
-    /// What reading it gave.
+    /// The result of reading the page; `None` if it has not been read.
     head: Option<Result<DecodedPage, ManifestError>>,
 }
 
 impl SweptPage {
-    /// Whether a section of the page may have a day of one of these.
+    /// Returns whether the days of the page overlap those of one of the sections.
     fn touches(&self, sections: &[Arc<Section>]) -> bool {
         let page = &self.page;
         sections
@@ -50,7 +50,7 @@ impl SweptPage {
 }
 
 impl TableSweep {
-    /// A sweep over the tables of a manifest that was read from the store.
+    /// Creates a sweep over the tables of a manifest.
     pub fn new(store: &ManifestStore, database: DatabaseId, manifest: &Manifest) -> Self {
         let mut inline: BTreeMap<TableId, Vec<Arc<Section>>> = BTreeMap::new();
         for section in &manifest.sections {
@@ -69,14 +69,14 @@ impl TableSweep {
         }
     }
 
-    /// All sections of a table, which is above those that were asked for before.
+    /// Returns all sections of a table. The table id must be above those of earlier calls.
     ///
     /// # Errors
-    /// A page is damaged or gone, or the store does not answer.
+    /// A page is damaged or gone, or the store failed.
     pub async fn all_of(&mut self, table: TableId) -> Result<Vec<Arc<Section>>, ManifestError> {
         let mut sections = self.move_to(table);
         if self.reached.iter().any(|swept| swept.head.is_none()) {
-            // All pages are read in the end: those that follow at the same time.
+            // All pages will be needed, so following pages are read in the same batch.
             let all = self.reached.iter().chain(&self.following);
             let unread = all.filter(|swept| swept.head.is_none());
             let wanted = unread.take(PARALLEL_REQUESTS.max(self.reached.len()));
@@ -89,14 +89,14 @@ impl TableSweep {
         Ok(sections)
     }
 
-    /// The sections of a table, which is above those that were asked for before, on all days that the manifest's own
-    /// sections of it touch, also through others; none if the manifest itself has none.
+    /// Returns the sections of a table on all days that its inline sections cover, extended transitively by overlapping
+    /// sections; empty if the table has no inline section. The table id must be above those of earlier calls.
     ///
     /// # Errors
-    /// A page is damaged or gone, or the store does not answer.
+    /// A page is damaged or gone, or the store failed.
     pub async fn recent_of(&mut self, table: TableId) -> Result<Vec<Arc<Section>>, ManifestError> {
         let mut sections = self.move_to(table);
-        // What was read of other days.
+        // Sections of other days that have been read.
         let mut others = Vec::new();
         let mut seen = BTreeSet::new();
         loop {
@@ -120,7 +120,7 @@ impl TableSweep {
         }
     }
 
-    /// Passes what is below a table, and gives the sections of it that the manifest itself has.
+    /// Advances to a table, drops pages below it, and returns the table's inline sections.
     fn move_to(&mut self, table: TableId) -> Vec<Arc<Section>> {
         let is_reached = |swept: &mut SweptPage| swept.page.table <= table;
         while let Some(swept) = self.following.pop_front_if(is_reached) {
@@ -131,7 +131,7 @@ impl TableSweep {
         self.inline.remove(&table).unwrap_or_default()
     }
 
-    /// Reads pages that were not read before.
+    /// Reads pages that have not been read yet.
     async fn read(&mut self, unread: Vec<PageRef>) {
         let (store, database) = (self.store.clone(), self.database);
         let mut heads: BTreeMap<_, _> = stream::iter(unread)
@@ -153,7 +153,7 @@ impl TableSweep {
     }
 }
 
-/// Moves those of `others` to `sections` that have a day of one of these, until there are no more.
+/// Moves sections from `others` to `sections` whose days overlap those of `sections`, until no more do.
 fn add_touched(sections: &mut Vec<Arc<Section>>, others: &mut Vec<Arc<Section>>) {
     loop {
         let before = sections.len();
@@ -173,7 +173,7 @@ fn add_touched(sections: &mut Vec<Arc<Section>>, others: &mut Vec<Arc<Section>>)
     }
 }
 
-/// Adds the sections of a table that a page has.
+/// Adds the sections of a table that a page contains.
 fn extend(
     sections: &mut Vec<Arc<Section>>,
     swept: &SweptPage,
@@ -191,11 +191,11 @@ fn extend(
 }
 
 impl ManifestStore {
-    /// Those of some tables that neither a manifest names nor a page of it, also in what can only be read as of earlier
-    /// versions. A damaged page counts as if it had all tables that it reaches over.
+    /// Returns those of `tables` that neither the manifest nor its pages reference, including references that only
+    /// earlier versions read. A damaged page counts as referencing every table in its range.
     ///
     /// # Errors
-    /// A page is gone, or the store does not answer.
+    /// A page is gone, or the store failed.
     pub async fn unnamed_tables(
         &self,
         database: DatabaseId,
@@ -212,7 +212,7 @@ impl ManifestStore {
                 Dropped::Section(_) | Dropped::Object(_) => None,
             });
         let live = manifest.pages.iter().map(|page| (page, false));
-        // Collected, so that the future is `Send` whatever the lifetimes.
+        // Collected, because the future must be `Send` for any lifetime.
         let pages: Vec<_> = live.chain(dropped).collect();
         for (page, is_doomed) in pages {
             if unnamed.range(page.tables()).next().is_none() {
@@ -226,7 +226,7 @@ impl ManifestStore {
                 Ok(found) => found.iter().for_each(|one| {
                     unnamed.remove(&one.section.table);
                 }),
-                // A collector has deleted it, and its entry leaves with the next commit.
+                // A collector has deleted the page, and its entry is removed by the next commit.
                 Err(ManifestError::PageGone { .. }) if is_doomed => {}
                 Err(error) if error.is_damage() => {
                     unnamed.retain(|table| !page.may_hold(*table));

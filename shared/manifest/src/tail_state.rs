@@ -1,7 +1,7 @@
-//! Publishing how long a tail is that is not flushed, for the writers of the database.
+//! Publishes the length of the unflushed tail for the writers of the database.
 //!
-//! A flush publishes what it leaves in the commit that raises the mark. A flusher that can't flush publishes what it
-//! has listed by a commit of its own, when that holds writers back or lets them go on.
+//! A flush publishes the remaining tail in the commit that raises the mark. A flusher that can't flush publishes the
+//! listed tail with a separate commit, when that makes writers wait or continue.
 
 use std::convert::Infallible;
 
@@ -12,11 +12,11 @@ use neap_wal::TailState;
 use crate::{Manifest, ManifestError, ManifestStore};
 
 impl ManifestStore {
-    /// Publishes the state of the tail above a mark, unless the mark has moved since or a later state is
-    /// published. Whether it is in the manifest.
+    /// Publishes the state of the tail above a mark, unless the mark has moved since or a later state is published.
+    /// Returns whether the state is in the manifest.
     ///
     /// # Errors
-    /// What the store answers, and `Unsettled` when it can't be told whether the state was committed.
+    /// An error of the store, or [`ManifestError::Unsettled`] if the outcome is unknown.
     pub async fn commit_tail_state(
         &self,
         database: DatabaseId,

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: sections, a virtual world, and a store that counts and obeys.
+//! Shared parts of the tests: sections, virtual clocks, and a store that counts requests and runs scripted actions.
 
 mod caches;
 mod collect;
@@ -60,7 +60,7 @@ pub(crate) fn stamp(number: u64) -> Stamp {
     Stamp::from_u64(number)
 }
 
-/// A section of one row at the start of a day.
+/// Returns a section with one row at the start of a day.
 pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
     let time = i64::from(day) * 86_400_000_000_000;
     Section {
@@ -87,7 +87,7 @@ pub(crate) fn section(table: u32, day: i32, above: u64, upto: u64) -> Section {
     }
 }
 
-/// The record of a job of no consequence.
+/// Returns a job record with placeholder values.
 pub(crate) fn job(kind: JobKind) -> JobRecord {
     JobRecord {
         id: Ulid::from_parts(1, 1),
@@ -141,7 +141,7 @@ impl Clock for TestClock {
     }
 }
 
-/// The requests that were made.
+/// Counts of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
     pub(crate) lists: usize,
@@ -151,14 +151,14 @@ pub(crate) struct Requests {
 
 type Act = BoxFuture<'static, ()>;
 
-/// What happens before a request of a kind takes effect, once.
+/// An action that runs once, before a matching request takes effect.
 struct Cue {
     operation: Operation,
     prefix: &'static str,
     act: Act,
 }
 
-/// A store in memory that counts requests, delays them, and follows a script.
+/// A store in memory that counts requests, delays them, and runs scripted actions.
 pub(crate) struct StageStore {
     inner: MemoryStore,
     clock: Arc<TestClock>,
@@ -247,7 +247,7 @@ impl Store for StageStore {
     }
 }
 
-/// A store with the clock of all machines and its own.
+/// A simulated store, with one clock for all machines and one for the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) clock: Arc<TestClock>,
@@ -283,7 +283,7 @@ impl Stage {
         self.clock.sleep(duration).await;
     }
 
-    /// Delays each half of each request by a random time up to this.
+    /// Delays the start and the end of each request by a random time up to `longest`.
     pub(crate) fn slow_down(&self, longest: Duration) {
         let micros = u64::try_from(longest.as_micros()).unwrap();
         let delay = &self.store.longest_delay_micros;
@@ -294,7 +294,7 @@ impl Stage {
         self.store.dark.store(dark, Ordering::Relaxed);
     }
 
-    /// Before the next request of this kind takes effect, `act` happens.
+    /// Runs `act` before the next request of this kind takes effect.
     pub(crate) fn before(
         &self,
         operation: Operation,
@@ -308,7 +308,7 @@ impl Stage {
         });
     }
 
-    /// The requests since the last call.
+    /// Returns the request counts since the last call.
     pub(crate) fn taken(&self) -> Requests {
         std::mem::take(&mut self.store.requests.lock().unwrap())
     }
@@ -391,7 +391,7 @@ impl Instance {
         written.map(|acknowledged| acknowledged.stamp)
     }
 
-    /// Takes all segments up to `cut` in, as one section without data.
+    /// Flushes all segments up to `cut` as one section without data.
     pub(crate) async fn flush(&self, cut: Stamp) -> FlushOutcome {
         let base = self.manifests.read(DATABASE, None).await.unwrap();
         let object = DrawnObject::draw(&self.bucket).unwrap();
@@ -399,7 +399,7 @@ impl Instance {
             .await
     }
 
-    /// The same, of a flush that started from `read_mark` and has put its bundle.
+    /// Commits a flush that started from `read_mark` and has put its object.
     pub(crate) async fn flush_from(
         &self,
         read_mark: Stamp,

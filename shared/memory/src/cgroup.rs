@@ -1,27 +1,27 @@
-//! The limits of control groups (cgroups(7)), from that of this process upward: each of them counts.
+//! The memory limits of control groups (cgroups(7)): those of the group of this process and of all its ancestors apply.
 //!
 //! | version | line of `/proc/self/cgroup` | mount | file |
 //! |---|---|---|---|
 //! | 1 | `4:memory:/docker/1` | `cgroup` with the option `memory` | `memory.limit_in_bytes` |
 //! | 2 | `0::/system.slice/neap.service` | `cgroup2` | `memory.max`, and `memory.high`, above which it is throttled |
 //!
-//! In a container without a namespace of its own, the path is one of the host, and the root of the mount begins it.
+//! In a container without its own cgroup namespace, the path is one of the host, and starts with the root of the mount.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A hierarchy of groups in which memory may be limited.
+/// A mounted hierarchy of control groups that can limit memory.
 #[derive(Debug)]
 struct Hierarchy {
     mount: PathBuf,
-    /// What the mount shows of the hierarchy.
+    /// The group of the hierarchy that is visible at the mount point.
     root: PathBuf,
     files: &'static [&'static str],
 }
 
-/// The least limit of the groups that this process is in, in the file system at `root`; `None` if there is none.
+/// Returns the lowest limit of the groups of this process, in the file system at `root`; `None` if there is no limit.
 pub(crate) fn limit(root: &Path) -> Option<usize> {
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
@@ -34,7 +34,7 @@ pub(crate) fn limit(root: &Path) -> Option<usize> {
     limits.min()
 }
 
-/// Where the groups of a line of `/proc/self/cgroup` are, if memory is limited there.
+/// Finds the hierarchy of a line of `/proc/self/cgroup`, if it can limit memory.
 fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
     let (kind, option, files): (_, _, &[&str]) = match controllers {
         "" => ("cgroup2", None, &["memory.max", "memory.high"]),
@@ -60,17 +60,17 @@ fn hierarchy(mounts: &str, controllers: &str) -> Option<Hierarchy> {
     })
 }
 
-/// The least limit from a group up to what the mount shows.
+/// Returns the lowest limit of a group and its ancestors up to the mount point.
 fn least(root: &Path, hierarchy: &Hierarchy, group: &Path) -> Option<usize> {
     let mount = root.join(hierarchy.mount.strip_prefix("/").ok()?);
     let group = group.strip_prefix(&hierarchy.root).ok();
-    // Of a group that is not below the mount no more can be known than of the mount itself.
+    // For a group outside of the mount, only the limit at the mount point is readable.
     let group = group.unwrap_or(Path::new(""));
     let limits = group.ancestors().flat_map(|group| {
         let folder = mount.join(group);
         let read = move |file: &&str| {
             let limit = fs::read_to_string(folder.join(file)).ok()?;
-            // "max", or in version 1 a number beyond all memory, is none.
+            // "max" means no limit. Version 1 writes a number above any memory size instead, which never is the lowest.
             limit.trim().parse().ok()
         };
         hierarchy.files.iter().filter_map(read)
@@ -82,7 +82,7 @@ fn least(root: &Path, hierarchy: &Hierarchy, group: &Path) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A machine with these mounts, groups of the process, and files.
+    /// Returns the limit on a machine with these mounts, groups of the process, and files.
     fn limit_of(mounts: &str, groups: &str, files: &[(&str, &str)]) -> Option<usize> {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
@@ -102,7 +102,7 @@ mod tests {
                       35 25 0:30 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
     #[test]
-    fn the_least_limit_from_the_own_group_upward_counts() {
+    fn the_lowest_limit_of_the_group_and_its_ancestors_applies() {
         let files = [
             ("sys/fs/cgroup/a.slice/memory.max", "700\n"),
             ("sys/fs/cgroup/a.slice/b.service/memory.max", "max\n"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_its_own_shows_the_limit_at_the_mount() {
+    fn a_cgroup_namespace_shows_the_limit_at_the_mount() {
         let files = [("sys/fs/cgroup/memory.max", "512\n")];
         assert_eq!(limit_of(V2, "0::/\n", &files), Some(512));
     }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_sees_its_group_at_the_mount_though_the_path_is_the_hosts() {
+    fn a_container_without_a_namespace_finds_its_group_at_the_mount() {
         let mounts = "3 2 0:2 /docker/1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let files = [
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "256\n"),

@@ -1,10 +1,10 @@
-//! How much memory a process may use, how much it holds, and who waits when that comes near the limit.
+//! Memory limits: the limit of a process, its resident memory, and the back pressure near the limit.
 //!
-//! | piece | what it tells |
+//! | item | purpose |
 //! |---|---|
-//! | [`limit_bytes`] | the limit: of the control groups that the process is in, or of the machine |
-//! | [`resident_bytes`] | what the process holds |
-//! | [`MemoryMonitor`] | compares both, and tells the [`MemoryPressure`] of it |
+//! | [`limit_bytes`] | returns the limit of the control groups of the process, or of the machine |
+//! | [`resident_bytes`] | returns the resident memory of the process |
+//! | [`MemoryMonitor`] | compares both, and publishes the [`MemoryPressure`] |
 
 mod cgroup;
 mod limit;

@@ -1,17 +1,17 @@
-//! The memory that there is, and that the process holds.
+//! The memory limit and the resident memory of the process.
 
 use std::{fs, path::Path};
 
 use crate::cgroup;
 
-/// What is assumed where nothing tells how much memory there is.
+/// The assumed limit if the system reports no memory size: 4 GiB.
 const ASSUMED_BYTES: usize = 4 << 30;
 
-/// The size of a page where the system does not say another one.
+/// The assumed size of a memory page: 4 KiB.
 const PAGE_BYTES: usize = 4 << 10;
 
-/// The memory that this process may use: the least of that of the machine, and of the limits of its control group and of
-/// all groups around it (versions 1 and 2).
+/// Returns the memory that this process may use, in bytes: the lowest of the size of the machine and the limits of its
+/// control group and all ancestors (versions 1 and 2).
 pub fn limit_bytes() -> usize {
     let of_machine = fs::read_to_string("/proc/meminfo").ok();
     let of_machine = of_machine.and_then(|text| kibibytes(&text, "MemTotal:"));
@@ -20,10 +20,10 @@ pub fn limit_bytes() -> usize {
     least.unwrap_or(ASSUMED_BYTES)
 }
 
-/// The memory that this process holds itself, without pages of files, which the system takes back when it needs them;
-/// `None` where the system does not tell.
+/// Returns the resident memory of this process without file-backed pages, which the system reclaims when needed, in
+/// bytes; `None` if the system does not report it.
 pub fn resident_bytes() -> Option<usize> {
-    // Of no file: size, resident, shared pages (proc_pid_statm(5)).
+    // Fields: size, resident, shared (file-backed) pages (proc_pid_statm(5)).
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     resident(&statm)
 }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_files_are_not_held_by_the_process() {
+    fn file_backed_pages_are_not_counted() {
         assert_eq!(resident("1000 300 100 50 0 200 0\n"), Some(200 * 4096));
         assert_eq!(resident(""), None);
         assert!(resident_bytes().is_some_and(|bytes| bytes > 0));

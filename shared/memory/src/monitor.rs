@@ -1,4 +1,4 @@
-//! Compares what the process holds with its limit.
+//! Compares the resident memory of the process with its limit.
 
 use std::{fmt, time::Duration};
 
@@ -7,31 +7,31 @@ use tokio::sync::watch;
 
 use crate::{MemoryPressure, PressureLevel, pressure::PressureState, resident_bytes};
 
-/// How often the memory is looked at: a fast writer fills about 10 MiB meanwhile.
+/// Interval between measurements. A fast writer fills about 10 MiB in this time.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// From this part of the limit on the pressure is high, in percent.
+/// Resident memory at which the pressure is high, in percent of the limit.
 const HIGH_PERCENT: usize = 80;
 
-/// From this part of the limit on the pressure is critical, in percent.
+/// Resident memory at which the pressure is critical, in percent of the limit.
 const CRITICAL_PERCENT: usize = 87;
 
-/// From this part of the limit on the memory is full, in percent.
+/// Resident memory at which the memory counts as full, in percent of the limit.
 const FULL_PERCENT: usize = 94;
 
-/// A level is left when the memory is by so much below it, in percent of the limit.
+/// Distance below a level at which the pressure leaves that level, in percent of the limit.
 const HYSTERESIS_PERCENT: usize = 3;
 
-/// From this part of its bound on a tail that is not flushed holds writes up, in percent.
+/// Fill of the unflushed tail at which writes are delayed, in percent of its bound.
 const DELAYED_PERCENT: u64 = 50;
 
-/// How long a write is held up when the tail has reached its bound.
+/// Delay of a write when the tail has reached its bound.
 const DELAY_AT_BOUND: Duration = Duration::from_secs(1);
 
-/// The longest that a write is held up.
+/// Maximum delay of a write.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
 
-/// Watches the memory of this process.
+/// Measures the memory of this process and publishes the pressure.
 pub struct MemoryMonitor {
     limit_bytes: usize,
     state: watch::Sender<PressureState>,
@@ -39,7 +39,7 @@ pub struct MemoryMonitor {
     tail: Option<Tail>,
 }
 
-/// What was written and is not flushed, which queries have to read.
+/// The bound and the present size of the unflushed tail, which queries have to read.
 struct Tail {
     bound_bytes: u64,
     read: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -55,7 +55,7 @@ impl fmt::Debug for MemoryMonitor {
 }
 
 impl MemoryMonitor {
-    /// A monitor that compares with this limit.
+    /// Creates a monitor with this limit.
     pub fn new(limit_bytes: usize) -> Self {
         Self::reading(limit_bytes, resident_bytes)
     }
@@ -69,7 +69,7 @@ impl MemoryMonitor {
         }
     }
 
-    /// The same, which also has writes held up as the bytes that are not flushed come near a bound.
+    /// Also delays writes as the unflushed bytes come near a bound.
     #[must_use]
     pub fn with_tail(
         self,
@@ -83,17 +83,17 @@ impl MemoryMonitor {
         }
     }
 
-    /// What the process may use.
+    /// Returns the memory limit of the process, in bytes.
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
     }
 
-    /// The pressure, as this monitor sees it.
+    /// Returns a handle to the pressure that this monitor publishes.
     pub fn pressure(&self) -> MemoryPressure {
         MemoryPressure::of(self.state.subscribe())
     }
 
-    /// Looks now; the level of the memory.
+    /// Measures the memory, publishes the pressure, and returns the level of the memory.
     pub fn look(&self) -> PressureLevel {
         let before = *self.state.borrow();
         let held = (self.read)().unwrap_or_default();
@@ -123,8 +123,8 @@ impl MemoryMonitor {
         memory
     }
 
-    /// Looks from time to time, and has `relieve` give back what is kept only for speed whenever the memory has
-    /// run short, and each second while it does. Never ends.
+    /// Measures the memory periodically. Calls `relieve`, which frees memory that is used only for speed, when the
+    /// pressure becomes high, and then once a second while it stays high. Never returns.
     pub async fn run(&self, world: &World, relieve: impl Fn()) {
         let every = Duration::from_secs(1);
         let mut last: Option<Duration> = None;
@@ -150,8 +150,8 @@ impl Tail {
     }
 }
 
-/// How long a write is held up by a tail that fills so much of its bound: the more the longer, so that as much comes as
-/// flushes take out.
+/// Returns the delay of a write for a fill of the tail in percent of its bound. It grows with the square of the fill
+/// above 50 %, so that writes arrive no faster than flushes remove them.
 fn delay_at(fill_percent: u64) -> Duration {
     let above = fill_percent.saturating_sub(DELAYED_PERCENT).min(1_000);
     let at_bound = 100 - DELAYED_PERCENT;
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_reached_at_its_share_and_left_below_it() {
+    fn a_level_is_reached_at_its_percentage_and_left_with_hysteresis() {
         use PressureLevel::{Critical, Full, High, Low};
         let levels = [79, 80, 78, 76, 87, 85, 83, 50, 94, 92, 90];
         let mut level = Low;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_goes_on_when_there_is_room_again_and_not_before() {
+    async fn waiting_work_continues_when_the_pressure_falls() {
         static HELD: AtomicUsize = AtomicUsize::new(95);
         let monitor = MemoryMonitor::reading(100, || Some(HELD.load(Ordering::Relaxed)));
         monitor.look();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_near_its_bound_holds_writes_up_and_asks_for_a_flush() {
+    fn a_tail_near_its_bound_delays_writes_and_requests_a_flush() {
         use PressureLevel::{High, Low};
         static BYTES: AtomicUsize = AtomicUsize::new(0);
         let monitor = MemoryMonitor::reading(100, || Some(10))
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_watches_there_is_no_pressure() {
+    async fn without_a_monitor_there_is_no_pressure() {
         let pressure = MemoryPressure::none();
         assert!(pressure.relieved(&World::system(), Duration::ZERO).await);
     }

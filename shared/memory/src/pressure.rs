@@ -1,43 +1,43 @@
-//! How near the process is to its limit, for those who can wait.
+//! The memory pressure of the process, for work that can wait.
 
 use std::time::Duration;
 
 use neap_bucket::World;
 use tokio::sync::watch;
 
-/// How near the memory that a process holds is to its limit.
+/// The level of memory pressure, by the distance of the resident memory to its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PressureLevel {
-    /// There is room.
+    /// Memory is available.
     #[default]
     Low,
-    /// Flushes are due now, and what is kept only for speed goes.
+    /// Flushes are due immediately, and memory that is used only for speed is freed.
     High,
-    /// New work waits for a while.
+    /// New work waits for a limited time.
     Critical,
-    /// New work that has waited is refused.
+    /// New work is refused after waiting.
     Full,
 }
 
-/// What those who can wait go by.
+/// The state that a monitor publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PressureState {
-    /// How near the memory itself is to its limit.
+    /// The level of the resident memory alone.
     pub(crate) memory: PressureLevel,
-    /// The same, or what the tail asks for.
+    /// The higher of the levels of the memory and of the tail.
     pub(crate) level: PressureLevel,
-    /// How long each write is held up.
+    /// The delay of each write.
     pub(crate) write_delay: Duration,
 }
 
-/// The memory pressure of a process. Cloning shares it.
+/// A handle to the memory pressure of the process. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct MemoryPressure {
     state: watch::Receiver<PressureState>,
 }
 
 impl MemoryPressure {
-    /// That of a process whose memory nobody watches: always low.
+    /// Returns the pressure of a process without a monitor: always low.
     pub fn none() -> Self {
         Self::of(watch::Sender::default().subscribe())
     }
@@ -46,25 +46,25 @@ impl MemoryPressure {
         Self { state }
     }
 
-    /// The level now.
+    /// Returns the present level.
     pub fn level(&self) -> PressureLevel {
         self.state.borrow().level
     }
 
-    /// How long a write is to be held up, so that no more comes than flushes take out.
+    /// Returns the delay of a write, which keeps writes no faster than flushes.
     pub fn write_delay(&self) -> Duration {
         self.state.borrow().write_delay
     }
 
-    /// Waits until the pressure is not critical, for at most `longest`; false if the memory is full then. What is only
-    /// critical may go on: the allocator may keep what nobody uses.
+    /// Waits until the pressure is below critical, for at most `longest`. Returns false if the memory is full then.
+    /// Work may continue at the critical level, because the allocator may keep memory that is no longer used.
     pub async fn relieved(&self, world: &World, longest: Duration) -> bool {
         if self.level() < PressureLevel::Critical {
             return true;
         }
         let mut watched = self.state.clone();
         let relieved = watched.wait_for(|now| now.level < PressureLevel::Critical);
-        // Whether it came to that is seen from the level.
+        // The level below shows whether the wait has succeeded.
         let _waited = world.timeout(longest, relieved).await;
         self.level() < PressureLevel::Full
     }

@@ -1,27 +1,27 @@
-//! What is wrong with a value.
+//! Errors of option values.
 
-/// Why the value of an option can't be understood.
+/// Why the value of an option is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ValueError {
-    /// It is no number of bytes.
+    /// The value is not a number of bytes.
     #[error("a number of bytes is expected")]
     NoBytes,
-    /// What follows the number of bytes is no unit.
+    /// The text after the number of bytes is not a unit.
     #[error("'{0}' is no unit of bytes")]
     UnknownUnit(String),
-    /// The bytes are none, or more than can be counted.
+    /// The number of bytes is 0 or exceeds `usize`.
     #[error("the number of bytes is out of range")]
     BytesOutOfRange,
-    /// It is no number, or less than one.
+    /// The value is not a number, or is less than 1.
     #[error("a number of at least 1 is expected")]
     NoCount,
-    /// It is no span of time.
+    /// The value is not a duration.
     #[error(transparent)]
     NoDuration(#[from] humantime::DurationError),
-    /// The span of time is empty.
+    /// The duration is 0.
     #[error("a time of more than 0s is expected")]
     NoTime,
-    /// The percent of a [`MemoryAmount`](crate::MemoryAmount) are none.
+    /// The percentage of a [`MemoryAmount`](crate::MemoryAmount) is not from 1% to 100%.
     #[error("'{0}' is not a share from 1% to 100%")]
     NoShare(String),
 }

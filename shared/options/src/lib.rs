@@ -1,10 +1,10 @@
-//! What values of options mean, for the server and for functions on their own.
+//! Parsers for option values, shared by the server and the separate functions.
 //!
-//! | piece | what it reads |
+//! | item | parses |
 //! |---|---|
 //! | [`parse_bytes`], [`parse_count`] | numbers |
-//! | [`parse_duration`], [`parse_time`] | spans of time |
-//! | [`MemoryAmount`] | bytes, or a share of the memory there is |
+//! | [`parse_duration`], [`parse_time`] | durations |
+//! | [`MemoryAmount`] | bytes, or a percentage of the available memory |
 
 mod error;
 mod memory;

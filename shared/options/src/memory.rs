@@ -4,12 +4,12 @@ use std::str::FromStr;
 
 use crate::{ValueError, parse_bytes};
 
-/// An amount of memory. A share of what there is has `LEAST` bytes at least, however little there is.
+/// An amount of memory. A percentage resolves to at least `LEAST` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryAmount<const LEAST: usize> {
-    /// Bytes.
+    /// A number of bytes.
     Bytes(usize),
-    /// Percent of what there is.
+    /// A percentage of the available memory.
     Percent(u8),
 }
 
@@ -29,7 +29,7 @@ impl<const LEAST: usize> FromStr for MemoryAmount<LEAST> {
 }
 
 impl<const LEAST: usize> MemoryAmount<LEAST> {
-    /// The bytes, of so many in all.
+    /// Returns the number of bytes, given the total.
     pub fn bytes_of(self, total: usize) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -47,7 +47,7 @@ mod tests {
     type Amount = MemoryAmount<{ 16 << 20 }>;
 
     #[test]
-    fn an_amount_is_bytes_or_a_share() {
+    fn an_amount_is_bytes_or_a_percentage() {
         assert_eq!("20%".parse(), Ok(Amount::Percent(20)));
         assert_eq!("100 %".parse(), Ok(Amount::Percent(100)));
         assert_eq!("1GiB".parse(), Ok(Amount::Bytes(1 << 30)));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_has_a_least_size_and_bytes_have_none() {
+    fn a_percentage_has_a_minimum_and_bytes_have_none() {
         assert_eq!(Amount::Percent(20).bytes_of(1000 << 20), 200 << 20);
         assert_eq!(Amount::Percent(1).bytes_of(100 << 20), 16 << 20);
         assert_eq!(Amount::Bytes(1).bytes_of(100 << 20), 1);

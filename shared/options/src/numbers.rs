@@ -1,8 +1,8 @@
-//! Numbers, and bytes with their units.
+//! Parsers for counts, and for byte counts with units.
 
 use crate::ValueError;
 
-/// A number of at least one.
+/// Parses a number of at least 1.
 ///
 /// # Errors
 /// [`ValueError::NoCount`].
@@ -11,7 +11,7 @@ pub fn parse_count(text: &str) -> Result<usize, ValueError> {
     count.ok_or(ValueError::NoCount)
 }
 
-/// A number of bytes, at least one: `10485760`, `10MB`, `64 KiB`.
+/// Parses a number of bytes, at least 1: `10485760`, `10MB`, `64 KiB`.
 ///
 /// # Errors
 /// [`ValueError::NoBytes`], [`ValueError::UnknownUnit`], [`ValueError::BytesOutOfRange`].
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_of_bytes_is_refused_with_the_reason() {
+    fn invalid_byte_counts_are_refused_with_the_reason() {
         for (text, expected) in [
             ("", "a number of bytes is expected"),
             ("x", "'x' is no unit of bytes"),

@@ -1,10 +1,10 @@
-//! Spans of time.
+//! Parsers for durations.
 
 use std::time::Duration;
 
 use crate::ValueError;
 
-/// A span of time: `10s`, `4 hours`, `7d`.
+/// Parses a duration: `10s`, `4 hours`, `7d`.
 ///
 /// # Errors
 /// [`ValueError::NoDuration`].
@@ -12,7 +12,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     Ok(humantime::parse_duration(text)?)
 }
 
-/// A span of time that is not empty.
+/// Parses a duration longer than 0.
 ///
 /// # Errors
 /// [`ValueError::NoDuration`], [`ValueError::NoTime`].
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_not_empty() {
+    fn a_time_is_longer_than_zero() {
         assert_eq!(parse_time("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(
             parse_time("0s").unwrap_err().to_string(),

@@ -1,4 +1,4 @@
-//! Rows in the shape of a table: its columns, in its order, null where the rows have none.
+//! Converts rows to the columns of a table, in its order. Missing columns are null.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use neap_schema::TIME_COLUMN;
 
 use crate::PointsError;
 
-/// The rows of `batch` with exactly the columns of `schema`; columns that the batch lacks are null, columns
-/// that the schema lacks are left out.
+/// Returns the rows of `batch` with exactly the columns of `schema`. Columns that the batch lacks are null; columns
+/// that the schema lacks are omitted.
 pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
     let rows = batch.num_rows();
     let columns = schema
@@ -39,7 +39,7 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, P
     )?)
 }
 
-/// A column of nulls. A dictionary has an empty one as its values.
+/// Returns a column of nulls. A dictionary column has an empty dictionary.
 pub(crate) fn null_column(data_type: &DataType, rows: usize) -> ArrayRef {
     match data_type {
         DataType::Dictionary(key, value)
@@ -56,7 +56,7 @@ pub(crate) fn null_column(data_type: &DataType, rows: usize) -> ArrayRef {
     }
 }
 
-/// The time column of rows.
+/// Returns the time column of rows.
 pub fn times(batch: &RecordBatch) -> Result<&TimestampNanosecondArray, PointsError> {
     batch
         .column_by_name(TIME_COLUMN)
@@ -64,7 +64,7 @@ pub fn times(batch: &RecordBatch) -> Result<&TimestampNanosecondArray, PointsErr
         .ok_or(PointsError::NoTime)
 }
 
-/// The earliest and the latest time of rows; `None` when there are no rows.
+/// Returns the earliest and the latest time of rows; `None` if there are no rows.
 pub(crate) fn time_range(batch: &RecordBatch) -> Result<Option<(i64, i64)>, PointsError> {
     let times = times(batch)?.values();
     let (min, max) = (times.iter().min(), times.iter().max());

@@ -1,12 +1,12 @@
-//! What can go wrong with rows that were read.
+//! Errors of deduplication and images.
 
 use arrow_schema::ArrowError;
 use neap_row_delete::MaskError;
 
-/// Rows that are not those of the table that they are said to be of, or too many of them.
+/// The rows do not match their table, or there are too many.
 #[derive(Debug, thiserror::Error)]
 pub enum PointsError {
-    /// A column has another type than the table gives it.
+    /// A column has another type than in the table.
     #[error("column '{column}' has type {found} where the table has {expected}")]
     ColumnType {
         /// The column.
@@ -19,13 +19,13 @@ pub enum PointsError {
     /// The rows have no time column.
     #[error("rows without a time column")]
     NoTime,
-    /// There are more rows than one fold or image can number.
+    /// There are more rows than one deduplication or one image can number.
     #[error("more than {limit} rows at once")]
     TooManyRows {
-        /// The largest number.
+        /// The maximum number of rows.
         limit: usize,
     },
-    /// A row delete can't be asked of the rows.
+    /// The condition of a row delete can't be evaluated on the rows.
     #[error(transparent)]
     Delete(#[from] MaskError),
     /// Arrow refused an operation on the rows.

@@ -1,4 +1,4 @@
-//! Sorts rows by tag set and time and makes one row of the versions of each point.
+//! Deduplicates rows: sorts them by tag set and time and merges the versions of each point.
 
 use std::sync::Arc;
 
@@ -8,14 +8,13 @@ use arrow_select::{concat::concat, take::take};
 
 use crate::{PointsError, SeriesIndex, columns::null_column, times};
 
-/// The largest number of rows in one fold.
+/// Maximum number of rows that are deduplicated at once.
 const MAX_ROWS: usize = u32::MAX as usize;
 
-/// Folds rows of one table, given from the oldest to the newest, into one row for each point, sorted by tag
+/// Deduplicates rows of one table, given from the oldest to the newest. Returns one row for each point, sorted by tag
 /// set (tag by tag in the order of `tags`, a missing tag first), then by time.
 ///
-/// Of each field the newest value that is not null stays. The result has the columns of `schema`; rows may
-/// lack some of them.
+/// Each field keeps its newest non-null value. The result has the columns of `schema`; the rows may lack some of them.
 pub fn fold(
     tags: &[String],
     schema: &SchemaRef,
@@ -66,7 +65,7 @@ struct Place {
     row: u32,
 }
 
-/// The rows in the order of series, time, and age.
+/// Returns the rows sorted by series, time, and age.
 fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<Place> {
     let mut order: Vec<Place> = series
         .iter()
@@ -82,7 +81,7 @@ fn sorted(series: &[u32], time: &[i64], ranks: &[u32]) -> Vec<Place> {
     order
 }
 
-/// The ends of the runs of rows that are versions of one point.
+/// The ends of the runs of sorted rows that are versions of one point.
 struct Groups {
     ends: Vec<usize>,
     rows: usize,
@@ -102,14 +101,14 @@ impl Groups {
         }
     }
 
-    /// The newest row of each point.
+    /// Returns the newest row of each point.
     fn newest<'a>(&'a self, order: &'a [Place]) -> impl Iterator<Item = u32> + 'a {
         self.ends
             .iter()
             .map(|end| order.get(end - 1).map_or(0, |place| place.row))
     }
 
-    /// The newest row of each point that has a value in `column`; the newest one of all where none has.
+    /// Returns the newest row of each point that has a value in `column`, or the newest row of the point if none has.
     fn newest_valid(
         &self,
         order: &[Place],
@@ -137,7 +136,7 @@ impl Groups {
     }
 }
 
-/// One column of all rows.
+/// Returns one column of all rows.
 fn concatenated(
     batches: &[RecordBatch],
     name: &str,

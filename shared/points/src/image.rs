@@ -1,4 +1,4 @@
-//! The tail of a table, without duplicates, kept up to date segment by segment.
+//! The deduplicated tail of a table, updated segment by segment.
 //!
 //! ```text
 //!   segments          chunks of the image            index
@@ -6,12 +6,12 @@
 //!   2: a@1 c@2        [ -  b@1] [a@1' c@2]           a@1 -> chunk 2 row 0, c@2 -> chunk 2 row 1
 //! ```
 //!
-//! A row that is a newer version of a point takes over what the older one has and it lacks, and the older
-//! one is masked. Rows that were there before are never copied or sorted again, so a segment costs what is
-//! in it, and a query reads the chunks as they are, in parallel.
+//! A row that is a newer version of a point copies the values that it lacks from the older version, and the older
+//! version is masked. Older rows are never copied or sorted again, so the cost of a segment is proportional to its
+//! size, and a query reads the chunks as they are, in parallel.
 //!
-//! A row delete masks what it matches and takes it out of the index, so that a later row of the same point
-//! is a new one.
+//! A row delete masks the matching rows and removes them from the index, so that a later row of the same point is a new
+//! point.
 
 mod rows;
 mod sorted;
@@ -31,37 +31,37 @@ use crate::{PointsError, SeriesIndex, conform, times};
 pub use rows::TailRow;
 pub use sorted::SortedRows;
 
-/// The largest number of rows in an image.
+/// Maximum number of rows in an image.
 const MAX_ROWS: usize = u32::MAX as usize;
 
-/// A chunk, and a row in it.
+/// The position of a row: a chunk, and a row in it.
 type Place = (usize, usize);
 
-/// Rows of an image, some of which may have been replaced.
+/// Rows of an image. Rows that were replaced or deleted are masked.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    /// The rows, in the shape of the table.
+    /// The rows, with the columns of the table.
     pub rows: RecordBatch,
-    /// The rows that count; `None` when all do.
+    /// The mask of live rows; `None` if all are live.
     pub live: Option<BooleanBuffer>,
     /// The earliest time of all rows, in nanoseconds since the Unix epoch.
     pub min_time: i64,
-    /// The latest time of all rows.
+    /// The latest time of all rows, in nanoseconds since the Unix epoch.
     pub max_time: i64,
-    /// The number of this chunk's first row in the whole image.
+    /// The number of this chunk's first row in the image.
     first_row: u32,
 }
 
-/// The tail of a table at one moment: every point once.
+/// An immutable image of the tail of a table, with each point once.
 #[derive(Debug)]
 pub struct TailImage {
-    /// The rows, by age.
+    /// The rows, from the oldest to the newest.
     pub chunks: Vec<Chunk>,
     series: SeriesNumbers,
     sorted: OnceLock<Arc<[u32]>>,
 }
 
-/// The series and the times of all rows of an image, by row number, and the order of the series.
+/// The series of all rows of an image, by row number, and the ranks of the series.
 #[derive(Debug)]
 struct SeriesNumbers {
     series: Vec<u32>,
@@ -69,14 +69,14 @@ struct SeriesNumbers {
 }
 
 impl TailImage {
-    /// The earliest and the latest time of all rows; `None` when there are none.
+    /// Returns the earliest and the latest time of all rows; `None` if there are none.
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let min = self.chunks.iter().map(|chunk| chunk.min_time).min()?;
         let max = self.chunks.iter().map(|chunk| chunk.max_time).max()?;
         Some((min, max))
     }
 
-    /// The number of points.
+    /// Returns the number of points.
     pub fn num_rows(&self) -> usize {
         let live = |chunk: &Chunk| {
             chunk
@@ -87,8 +87,8 @@ impl TailImage {
         self.chunks.iter().map(live).sum()
     }
 
-    /// The numbers of the live rows, sorted by tag set and time. Computed once; 4 bytes a row are kept, and 16 are
-    /// taken for a moment.
+    /// Returns the numbers of the live rows, sorted by tag set and time. Computed once: the computation takes 16 bytes
+    /// per row temporarily, and the result takes 4 bytes per row.
     fn order(&self) -> Result<Arc<[u32]>, PointsError> {
         if let Some(order) = self.sorted.get() {
             return Ok(Arc::clone(order));
@@ -122,7 +122,7 @@ impl TailImage {
         keys.into_iter().map(|(_, _, row)| row).collect()
     }
 
-    /// The chunk of a row, and its place there.
+    /// Returns the position of a row.
     fn place(&self, row: u32) -> Option<Place> {
         let chunk = self
             .chunks
@@ -133,7 +133,7 @@ impl TailImage {
     }
 }
 
-/// Takes in the segments of a tail, one after the other, and gives out images.
+/// Adds the segments of a tail, one after the other, and creates images.
 #[derive(Debug)]
 pub struct TailImageBuilder {
     schema: SchemaRef,
@@ -145,13 +145,13 @@ pub struct TailImageBuilder {
     newest: HashTable<u32>,
     hasher: RandomState,
     bytes: usize,
-    /// How often rows were taken out.
+    /// The number of deletes that removed rows.
     removals: u64,
     image: Option<Arc<TailImage>>,
 }
 
 impl TailImageBuilder {
-    /// An empty tail of a table with these tags, in the order of its series key, and these columns.
+    /// Creates an empty tail of a table with these tags, in the order of its series key, and these columns.
     pub fn new(tags: &[String], schema: SchemaRef) -> Self {
         Self {
             schema,
@@ -177,7 +177,7 @@ impl TailImageBuilder {
         self.index.tags()
     }
 
-    /// About how many bytes the image and its index hold.
+    /// Returns the approximate size of the image and its index, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.bytes
             + self.index.own_bytes()
@@ -185,7 +185,7 @@ impl TailImageBuilder {
             + 5 * self.newest.capacity()
     }
 
-    /// Takes in rows that are newer than all before.
+    /// Adds rows that are newer than all rows before.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), PointsError> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -220,8 +220,8 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Makes the rows from `first` on the newest of their points; the pairs (newer, older) of those that
-    /// are versions of a point that was there.
+    /// Makes the rows from `first` on the newest versions of their points. Returns the pairs (newer, older) of the rows
+    /// whose points existed before.
     fn replace_newest(&mut self, first: usize) -> Vec<(u32, u32)> {
         let Self {
             series,
@@ -245,7 +245,7 @@ impl TailImageBuilder {
         older
     }
 
-    /// Gives each newer row what it lacks of its older one, and masks the older.
+    /// Copies into each newer row the values that it lacks from its older version, and masks the older version.
     fn take_over(&mut self, pairs: &[(u32, u32)]) -> Result<(), PointsError> {
         let places: Vec<_> = pairs
             .iter()
@@ -279,12 +279,12 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Takes out the rows that are there now and for which the condition holds. What is pushed later stays,
-    /// and takes nothing over from them. Costs in proportion to the chunks whose times the condition meets;
-    /// memory is not given back.
+    /// Removes the existing rows for which the condition holds. Rows that are pushed later stay, and copy no values
+    /// from the removed rows. The cost is proportional to the size of the chunks whose time range overlaps that of the
+    /// condition. Memory is not released.
     ///
     /// # Errors
-    /// The condition asks for a tag that is none in this table.
+    /// The condition names a column that is not a tag of this table.
     pub fn delete(&mut self, condition: &Condition) -> Result<(), PointsError> {
         let hull = condition.time_hull();
         let mut masks = Vec::new();
@@ -319,7 +319,7 @@ impl TailImageBuilder {
         Ok(())
     }
 
-    /// Lets these rows be no versions of their points any more.
+    /// Removes these rows from the index of newest versions.
     fn forget(&mut self, rows: impl Iterator<Item = u32>) {
         let Self {
             series,
@@ -330,14 +330,14 @@ impl TailImageBuilder {
         } = self;
         for row in rows {
             let key = (series.get(row as usize), time.get(row as usize));
-            // A row that is live is the newest of its point.
+            // A live row is the newest version of its point.
             if let Ok(found) = newest.find_entry(hasher.hash_one(key), |other| *other == row) {
                 found.remove();
             }
         }
     }
 
-    /// A column of the newest chunk, its nulls filled from older versions.
+    /// Returns a column of the newest chunk with its nulls filled from older versions.
     fn filled(&self, column: usize, places: &[(Place, Place)]) -> Result<ArrayRef, PointsError> {
         let parts: Vec<&dyn Array> = self
             .chunks
@@ -348,14 +348,14 @@ impl TailImageBuilder {
         let Some(newest) = self.chunks.last().map(|chunk| chunk.rows.column(column)) else {
             return Err(PointsError::NoTime);
         };
-        // Versions of a point have the same tags.
+        // All versions of a point have the same tags.
         let is_tag = matches!(newest.data_type(), DataType::Dictionary(..));
         if newest.null_count() == 0 || is_tag {
             return Ok(Arc::clone(newest));
         }
         let mut from: Vec<Place> = (0..newest.len()).map(|row| (last, row)).collect();
         for ((_, row), older) in places {
-            // An older version in the same chunk may itself have been filled a moment ago.
+            // An older version in the same chunk may have been filled by an earlier pair.
             let older = match older {
                 (chunk, row) if *chunk == last => from.get(*row).copied().unwrap_or(*older),
                 _ => *older,
@@ -378,7 +378,7 @@ impl TailImageBuilder {
         Some((chunk, (row - first) as usize))
     }
 
-    /// The tail as it is now. Later rows do not change it.
+    /// Returns an image of the tail. Later rows do not change it.
     pub fn image(&mut self) -> Arc<TailImage> {
         if let Some(image) = &self.image {
             return Arc::clone(image);

@@ -1,17 +1,16 @@
-//! Points: what makes rows of several writes one row.
+//! Deduplicates points: merges the rows of several writes that are versions of the same point.
 //!
-//! A point is one (table, tag set, time). Each of its fields has the newest value that any write gave it that
-//! is not null. This crate finds the rows that are versions of the same point, by giving each tag set a number
-//! ([`SeriesIndex`]), and makes one row of them in two ways:
+//! A point is one (table, tag set, time). Each of its fields has the newest non-null value of all writes. This crate
+//! finds the rows that are versions of the same point by assigning a number to each tag set ([`SeriesIndex`]), and
+//! merges them in two ways:
 //!
-//! * [`fold`] sorts any number of rows by tag set and time and keeps one row of each point: what a flush
-//!   writes.
-//! * [`TailImage`] takes in one segment after the other and at any time gives the rows without duplicates,
-//!   unsorted but without having touched the older rows again: what a query of fresh data reads.
+//! * [`fold`] sorts any number of rows by tag set and time and keeps one row for each point. A flush writes the result.
+//! * [`TailImage`] adds one segment after the other and provides the deduplicated rows at any time, unsorted, without
+//!   processing older rows again. A query of fresh data reads it.
 //!
-//! Both agree, in whatever portions the rows come: folding is associative in the order of the writes. Row
-//! deletes between the writes take out what is older: [`survivors`] before a fold, [`TailImageBuilder::delete`]
-//! in an image.
+//! Both give the same result however the rows are split into batches, because merging is associative in the order of
+//! the writes. Row deletes between the writes remove older rows: [`survivors`] before deduplication,
+//! [`TailImageBuilder::delete`] in an image.
 
 mod columns;
 mod error;

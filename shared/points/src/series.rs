@@ -1,4 +1,4 @@
-//! Numbers for tag sets, so that rows are compared by one integer instead of by ten strings.
+//! Assigns numbers to tag sets, so that rows are compared by one integer instead of by ten strings.
 
 use std::{
     cmp::Ordering,
@@ -19,7 +19,8 @@ use crate::{PointsError, SortedValues};
 /// The number of a missing tag.
 const MISSING: u32 = 0;
 
-/// Numbers for the tag sets of one table: equal sets, equal number, in the order of first sight.
+/// Assigns numbers to the tag sets of one table. Equal sets have equal numbers; numbers are in the order of first
+/// occurrence.
 #[derive(Debug)]
 pub struct SeriesIndex {
     names: Vec<String>,
@@ -31,18 +32,18 @@ pub struct SeriesIndex {
     scratch: Vec<u32>,
 }
 
-/// The values of one tag, numbered from 1 on.
+/// The values of one tag, numbered from 1.
 #[derive(Debug, Default)]
 struct TagValues {
     values: Vec<Arc<str>>,
     numbers: HashTable<u32>,
     bytes: usize,
-    /// All values in order, if that was asked for since the last new one.
+    /// All values, sorted. Computed on demand and discarded when a value is added.
     sorted: OnceLock<Arc<SortedValues>>,
-    /// The numbers of earlier values in order.
+    /// The numbers of the values of the previous sort, in sorted order.
     order: Arc<[u32]>,
-    /// The dictionary of the last rows, and the numbers of its values as far as rows used them: portions of
-    /// the same rows share it.
+    /// The dictionary of the last batch, and the numbers of the values that rows have used so far. Kept because slices
+    /// of the same batch share the dictionary.
     recent: Option<(ArrayRef, Vec<u32>)>,
 }
 
@@ -80,8 +81,8 @@ impl TagValues {
             .get_or_init(|| Arc::new(SortedValues::of(&self.values, &self.order)))
     }
 
-    /// Where the allocations are that the dictionary of the last rows keeps, and how large. One may be larger
-    /// than the dictionary, and be that of several.
+    /// Returns the address and the size in bytes of each allocation that the dictionary of the last batch keeps alive.
+    /// An allocation may be larger than the dictionary, and several dictionaries may share it.
     fn pinned(&self) -> impl Iterator<Item = (usize, usize)> {
         let recent = self.recent.as_ref();
         let values = recent.and_then(|(values, _)| values.as_string_opt::<i32>());
@@ -90,7 +91,7 @@ impl TagValues {
         buffers.into_iter().flatten().map(allocation)
     }
 
-    /// The bytes without what is pinned.
+    /// Returns the size in bytes without the allocations of [`Self::pinned`].
     fn own_bytes(&self) -> usize {
         let sorted = match self.sorted.get() {
             Some(_) => self.bytes + 12 * self.values.len(),
@@ -111,25 +112,25 @@ fn number_after(count: usize) -> Result<u32, PointsError> {
 }
 
 impl SeriesIndex {
-    /// An index for a table with these tags, in the order of its series key.
+    /// Creates an index for a table with these tags, in the order of its series key.
     pub fn new(tags: &[String]) -> Self {
         Self {
             names: tags.to_vec(),
             tags: tags.iter().map(|_| TagValues::default()).collect(),
             sets: Vec::new(),
             by_set: HashTable::new(),
-            // Fixed seeds: the same rows give the same numbers in the same order in every process.
+            // Fixed seeds, so that the same rows have the same numbers in the same order in every process.
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             scratch: Vec::new(),
         }
     }
 
-    /// The number of different tag sets seen.
+    /// The number of different tag sets.
     pub fn len(&self) -> usize {
         self.by_set.len()
     }
 
-    /// Whether no tag set was seen.
+    /// Returns whether there are no tag sets.
     pub fn is_empty(&self) -> bool {
         self.by_set.is_empty()
     }
@@ -139,13 +140,14 @@ impl SeriesIndex {
         &self.names
     }
 
-    /// About how many bytes this index holds, those of the dictionaries of the last rows among them.
+    /// Returns the approximate size in bytes, including the dictionaries of the last batch.
     pub fn size_bytes(&self) -> usize {
         let pinned: BTreeMap<_, _> = self.tags.iter().flat_map(TagValues::pinned).collect();
         self.own_bytes() + pinned.values().sum::<usize>()
     }
 
-    /// The same without those dictionaries, for one who keeps all rows and so has counted them.
+    /// Returns the approximate size in bytes without those dictionaries, for callers that keep all rows and count them
+    /// separately.
     pub(crate) fn own_bytes(&self) -> usize {
         let values: usize = self.tags.iter().map(TagValues::own_bytes).sum();
         values + 4 * self.sets.capacity() + 8 * self.by_set.capacity()
@@ -181,7 +183,7 @@ impl SeriesIndex {
             };
             series.resize(series.len() + rows, only);
         } else {
-            // Sorted rows have runs of one tag set.
+            // Sorted rows have runs of equal tag sets.
             let mut before: Option<(&[u32], u32)> = None;
             for set in sets.chunks_exact(width) {
                 let number = match before {
@@ -217,7 +219,7 @@ impl SeriesIndex {
         Ok(number)
     }
 
-    /// The place of each series in the order of the tag values, tag by tag, a missing one first.
+    /// Returns the rank of each series in the order of the tag values, tag by tag, a missing tag first.
     pub fn ranks(&self) -> Vec<u32> {
         let width = self.tags.len();
         let values: Vec<_> = self.tags.iter().map(TagValues::sorted).collect();
@@ -241,19 +243,19 @@ impl SeriesIndex {
         ranks
     }
 
-    /// The values of tag number `tag` in order. Costs something only when there are new ones since the last
-    /// call; `None` when there is no such tag.
+    /// Returns the sorted values of tag number `tag`; `None` if there is no such tag. Sorts only if there are new
+    /// values since the last call.
     pub fn sorted_values(&self, tag: usize) -> Option<&Arc<SortedValues>> {
         self.tags.get(tag).map(TagValues::sorted)
     }
 
-    /// The number of each tag's value in a tag set, in the order of [`tags`](Self::tags); 0 where the tag is
-    /// missing. Within one tag, equal numbers are equal values.
+    /// Returns the number of each tag's value in a tag set, in the order of [`tags`](Self::tags); 0 for a missing tag.
+    /// Within one tag, equal numbers mean equal values.
     pub fn value_numbers(&self, series: u32) -> &[u32] {
         set_at(&self.sets, self.tags.len(), series)
     }
 
-    /// The order of two tag sets, tag by tag, a missing one first.
+    /// Compares two tag sets, tag by tag, a missing tag first.
     pub fn compare(&self, one: u32, other: u32) -> Ordering {
         let (one, other) = (self.value_numbers(one), self.value_numbers(other));
         let pairs = one.iter().zip(other).zip(&self.tags);
@@ -268,7 +270,7 @@ impl SeriesIndex {
             .unwrap_or(Ordering::Equal)
     }
 
-    /// The column of tag number `tag` for rows of these series.
+    /// Returns the column of tag number `tag` for rows of these series.
     pub fn tag_column(
         &self,
         tag: usize,
@@ -311,7 +313,7 @@ fn write_numbers<'a>(
     let Some(values) = dictionary.values().as_string_opt::<i32>() else {
         return Err(wrong_type(name, column));
     };
-    // A value that no row uses gets no number: dictionaries may be shared with other rows.
+    // A value that no row uses gets no number, because dictionaries may be shared with other rows.
     let mut numbers = match tag.recent.take() {
         Some((known, numbers)) if Arc::ptr_eq(&known, dictionary.values()) => numbers,
         _ => vec![MISSING; values.len()],

@@ -1,4 +1,4 @@
-//! The values of a tag in their order, so that rows sort and look up by integers.
+//! The sorted values of a tag, so that sorting and looking up rows compares integers.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow_array::StringArray;
 
 use crate::PointsError;
 
-/// The values of one tag, sorted. A value's place is its code; a missing tag has the code -1, which sorts
+/// The values of one tag, sorted. The code of a value is its position; a missing tag has the code -1, which sorts
 /// before all others.
 #[derive(Debug)]
 pub struct SortedValues {
@@ -18,7 +18,8 @@ pub struct SortedValues {
 }
 
 impl SortedValues {
-    /// Sorts values that are numbered from 1 on. Of those numbered in `before` the order is known already.
+    /// Sorts values that are numbered from 1. `before` has the numbers of the values of the previous sort, in sorted
+    /// order.
     pub(crate) fn of(values: &[Arc<str>], before: &[u32]) -> Self {
         let text = |number: &u32| values.get(*number as usize - 1).map(|value| &**value);
         let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -43,17 +44,17 @@ impl SortedValues {
         }
     }
 
-    /// The values: sorted, each once, no null.
+    /// The values: sorted, unique, without nulls.
     pub fn values(&self) -> &Arc<StringArray> {
         &self.values
     }
 
-    /// The code of a value by its number in [`SeriesIndex::value_numbers`](crate::SeriesIndex::value_numbers).
+    /// Returns the code of a value by its number in [`SeriesIndex::value_numbers`](crate::SeriesIndex::value_numbers).
     pub fn code(&self, number: u32) -> i32 {
         self.codes.get(number as usize).copied().unwrap_or(-1)
     }
 
-    /// The number of a value by its code.
+    /// Returns the number of a value by its code.
     ///
     /// # Errors
     /// There is no such code.

@@ -1,4 +1,4 @@
-//! What row deletes leave of the rows that were there before them.
+//! Applies row deletes to the rows that are older than the deletes.
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_buffer::BooleanBuffer;
@@ -7,23 +7,23 @@ use neap_row_delete::Condition;
 
 use crate::{PointsError, columns::time_range};
 
-/// One step in the history of a table.
+/// One change in the history of a table.
 #[derive(Clone, Debug)]
 pub enum Version<'a> {
     /// Rows were written.
     Rows(RecordBatch),
-    /// Rows that were there were deleted.
+    /// Older rows were deleted.
     Delete(&'a Condition),
 }
 
-/// The rows of a history, from the oldest step to the newest, that no later delete removed, in their order.
-/// Batches of which nothing is left are left out; those that lose nothing are not copied.
+/// Returns the rows of a history, given from the oldest change to the newest, that no later delete removed, in their
+/// order. Omits batches without remaining rows; does not copy batches that lose no row.
 ///
-/// To be folded: a delete before the fold and one after it come to the same, since it is true of all versions
-/// of a point or of none.
+/// The result is input for deduplication. Deletes give the same result before and after deduplication, because a
+/// condition holds for all versions of a point or for none.
 ///
 /// # Errors
-/// A delete can't be asked of the rows, which are then not those of the table.
+/// A condition can't be evaluated because the rows are not those of the table.
 pub fn survivors(history: Vec<Version<'_>>) -> Result<Vec<RecordBatch>, PointsError> {
     let mut later: Vec<&Condition> = Vec::new();
     let mut left = Vec::new();
@@ -37,7 +37,7 @@ pub fn survivors(history: Vec<Version<'_>>) -> Result<Vec<RecordBatch>, PointsEr
     Ok(left)
 }
 
-/// The rows for which none of the conditions holds; `None` when there are none.
+/// Returns the rows for which none of the conditions holds; `None` if there are none.
 fn without(
     rows: RecordBatch,
     conditions: &[&Condition],
@@ -55,7 +55,7 @@ fn without(
     Ok(Some(filter_record_batch(&rows, &left)?))
 }
 
-/// The rows for which one of the conditions holds; `None` when there are none.
+/// Returns a mask of the rows for which one of the conditions holds; `None` if there are none.
 fn deleted(
     rows: &RecordBatch,
     conditions: &[&Condition],
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_that_lose_nothing_are_not_copied_and_those_that_lose_all_leave() {
+    fn batches_that_lose_no_row_are_not_copied_and_empty_batches_are_omitted() {
         let schema = Arc::new(Schema::new(vec![ColumnType::Time.arrow_field("time")]));
         let rows = |times: &[i64]| {
             let times = Arc::new(TimestampNanosecondArray::from(times.to_vec()));

@@ -1,4 +1,4 @@
-//! Fold and image against a plain map, with rows in any portions.
+//! Compares deduplication and images with a map, for rows in batches of any sizes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -35,11 +35,12 @@ fn schema() -> SchemaRef {
 }
 
 fn text(value: u8) -> String {
-    // Sorted otherwise than numbers, so that an order by number of first sight would show.
+    // The order of the texts differs from that of the numbers, so that sorting by number of first occurrence is
+    // detected.
     format!("v{}", u32::from(value) * 7919 % 100)
 }
 
-/// Rows as a segment has them: columns without any value are absent.
+/// Returns rows as a segment has them: columns without values are absent.
 fn batch(rows: &[Row]) -> RecordBatch {
     let mut columns: Vec<(&str, ArrayRef, ColumnType)> = Vec::new();
     for (at, name) in ["host", "zone"].into_iter().enumerate() {
@@ -89,7 +90,7 @@ fn write(points: &mut Points, rows: &[Row]) {
     }
 }
 
-/// The points of a batch in its order.
+/// Returns the points of a batch in its order.
 fn points(batch: &RecordBatch) -> Vec<(Key, [Option<f64>; 2])> {
     let tag = |name: &str, row: usize| {
         let column = batch
@@ -130,7 +131,7 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
     proptest::collection::vec(proptest::collection::vec(row(), 1..12), 0..8)
 }
 
-/// A step in the history of a table.
+/// A change in the history of a table.
 #[derive(Clone, Debug)]
 enum Step {
     Write(Vec<Row>),
@@ -159,16 +160,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn fold_keeps_the_newest_value_of_each_field_and_sorts_by_tags_and_time(portions in rows()) {
+    fn deduplication_keeps_the_newest_value_of_each_field_and_sorts_by_tags_and_time(portions in rows()) {
         let batches: Vec<_> = portions.iter().map(|rows| batch(rows)).collect();
         let folded = fold(&tags(), &schema(), &batches).unwrap();
-        // The map is ordered by tags, a missing one first, then by time.
+        // The map is sorted by tags, a missing tag first, then by time.
         let expected: Vec<_> = model(&portions.concat()).into_iter().collect();
         prop_assert_eq!(points(&folded), expected);
     }
 
     #[test]
-    fn fold_of_folds_is_the_fold_of_all(portions in rows(), split in 0..8usize) {
+    fn deduplication_is_associative(portions in rows(), split in 0..8usize) {
         let batches: Vec<_> = portions.iter().map(|rows| batch(rows)).collect();
         let (older, newer) = batches.split_at(split.min(batches.len()));
         let halves = [fold(&tags(), &schema(), older).unwrap(), fold(&tags(), &schema(), newer).unwrap()];
@@ -186,14 +187,14 @@ proptest! {
             builder.push(&batch(rows)).unwrap();
             taken.push((at, builder.image()));
         }
-        // Checked at the end: later segments must not change an image that was given out.
+        // Checked at the end, because later segments must not change an earlier image.
         for (at, image) in taken {
             check_image(&image, model(&portions[..=at].concat()))?;
         }
     }
 
     #[test]
-    fn image_and_fold_agree_on_what_deletes_leave(steps in steps()) {
+    fn image_and_deduplication_agree_after_deletes(steps in steps()) {
         let mut builder = TailImageBuilder::new(&tags(), schema());
         let mut expected = Points::new();
         let mut history = Vec::new();
@@ -243,7 +244,7 @@ proptest! {
                     prop_assert_eq!(builder.removals() > removals, expected.len() < before);
                 }
             }
-            // Asked for at every step, so that the order is kept up to date rather than made once.
+            // Called at every step, so that the order is updated incrementally.
             let index = builder.index();
             for tag in 0..2 {
                 let values = index.sorted_values(tag).unwrap();
@@ -276,7 +277,7 @@ proptest! {
 }
 
 #[test]
-fn a_tail_gives_null_for_a_column_that_it_lacks_and_refuses_what_is_not_there() {
+fn missing_columns_are_null_and_unknown_rows_and_types_are_refused() {
     let mut builder = TailImageBuilder::new(&tags(), schema());
     builder
         .push(&batch(&[([Some(1), None], 7, [Some(1), None])]))
@@ -298,7 +299,7 @@ fn a_tail_gives_null_for_a_column_that_it_lacks_and_refuses_what_is_not_there() 
 }
 
 #[test]
-fn portions_of_the_same_rows_have_the_same_numbers_whatever_dictionary_comes_between() {
+fn slices_of_a_batch_have_the_same_numbers_after_another_dictionary() {
     let one = batch(&[
         ([Some(1), None], 1, [None; 2]),
         ([Some(2), None], 1, [None; 2]),
@@ -315,7 +316,7 @@ fn portions_of_the_same_rows_have_the_same_numbers_whatever_dictionary_comes_bet
     assert_eq!(series, [0, 1, 1, 0, 0, 1]);
 }
 
-/// Whether an image has these points once, and sorts them.
+/// Checks that an image has these points once, and sorts them.
 fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseError> {
     let mut found = Vec::new();
     for chunk in &image.chunks {
@@ -345,7 +346,7 @@ fn check_image(image: &Arc<TailImage>, expected: Points) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// Whether a delete removes the points of these tags and time.
+/// Returns whether a condition holds for a point with these tags and this time.
 fn holds(condition: &Condition, tags: &[Option<String>; 2], time: i64) -> bool {
     match condition {
         Condition::Time { min, max } => (*min..=*max).contains(&time),
@@ -390,7 +391,7 @@ fn a_table_without_tags_has_one_series() {
 }
 
 #[test]
-fn a_column_of_another_type_is_refused_by_its_name() {
+fn a_column_of_another_type_is_refused_with_its_name() {
     let rows = batch(&[([Some(1), None], 1, [Some(1), None])]);
     let wrong = Arc::new(Schema::new(vec![
         ColumnType::Integer.arrow_field("a"),

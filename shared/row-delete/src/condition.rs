@@ -1,5 +1,5 @@
-//! What a delete says of the rows that it removes: their time and their tags, never their fields, so that it
-//! is true of all versions of a point or of none.
+//! Conditions of deletes. A condition tests the time and the tags of a row, never its fields, so it holds for all
+//! versions of a point or for none.
 
 use neap_schema::TableId;
 use serde::{Deserialize, Serialize};
@@ -19,24 +19,24 @@ pub enum Condition {
     Tag {
         /// The name of the tag.
         name: String,
-        /// The value; `None` or an empty one: the row lacks the tag.
+        /// The value; `None` or an empty string matches rows without the tag.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<String>,
     },
-    /// All of these hold; of none: always.
+    /// All of these hold. An empty list always holds.
     All(Vec<Self>),
-    /// One of these holds; of none: never.
+    /// At least one of these holds. An empty list never holds.
     Any(Vec<Self>),
 }
 
 impl Condition {
-    /// The condition of every row.
+    /// The condition that holds for every row.
     pub const EVERYTHING: Self = Self::All(Vec::new());
 
-    /// The condition of no row.
+    /// The condition that holds for no row.
     pub const NOTHING: Self = Self::Any(Vec::new());
 
-    /// The condition that both hold, without needless nesting.
+    /// Returns the conjunction of both, flattened.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -56,7 +56,7 @@ impl Condition {
         }
     }
 
-    /// The condition that one of them holds, without needless nesting.
+    /// Returns the disjunction of both, flattened.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -76,7 +76,7 @@ impl Condition {
         }
     }
 
-    /// The same with constants resolved at the top, and without a list of one.
+    /// Simplifies the top level: resolves constants, and unwraps a list of one.
     fn flat(self) -> Self {
         match self {
             Self::All(parts) if parts.contains(&Self::NOTHING) => Self::NOTHING,
@@ -88,7 +88,7 @@ impl Condition {
         }
     }
 
-    /// The condition of the rows from `min` to `max`, both included.
+    /// Returns the condition of the rows from `min` to `max`, both inclusive.
     pub fn between(min: i64, max: i64) -> Self {
         match (min, max) {
             (i64::MIN, i64::MAX) => Self::EVERYTHING,
@@ -97,8 +97,8 @@ impl Condition {
         }
     }
 
-    /// The same for a table whose tags are those for which `is_tag` holds: every row lacks the others. What
-    /// is stored must be resolved, since a column that is missing today may be a field tomorrow.
+    /// Resolves the condition for a table: no row has a tag for which `is_tag` is false. Stored conditions must be
+    /// resolved, because a column that is missing today may become a field later.
     #[must_use]
     pub fn resolved(&self, is_tag: &impl Fn(&str) -> bool) -> Self {
         match self {
@@ -118,7 +118,7 @@ impl Condition {
         }
     }
 
-    /// The earliest and the latest time that a row can have for which it holds; `None` if there is none.
+    /// Returns the earliest and the latest time of rows for which the condition can hold; `None` if it never holds.
     pub fn time_hull(&self) -> Option<(i64, i64)> {
         match self {
             Self::Time { min, max } => (min <= max).then_some((*min, *max)),
@@ -137,7 +137,7 @@ impl Condition {
         }
     }
 
-    /// The tags that it asks for; one that it asks for twice comes twice.
+    /// Returns the tags in the condition, with duplicates.
     pub fn tags(&self) -> Vec<&str> {
         match self {
             Self::Time { .. } => Vec::new(),
@@ -147,13 +147,13 @@ impl Condition {
     }
 }
 
-/// The delete of the rows of one table.
+/// A delete of rows of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowDelete {
     /// The table.
     pub table: TableId,
-    /// Which of its rows.
+    /// The condition of the rows to delete.
     pub condition: Condition,
 }
 
@@ -246,7 +246,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_time_hull_is_that_of_the_rows_that_can_go() {
+    fn time_bounds_cover_the_rows_that_can_match() {
         let time = |min, max| Condition::Time { min, max };
         for (condition, hull) in [
             (Condition::EVERYTHING, Some((i64::MIN, i64::MAX))),
@@ -263,7 +263,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn a_resolved_condition_asks_only_for_tags_of_the_table(condition in conditions()) {
+        fn a_resolved_condition_has_only_tags_of_the_table(condition in conditions()) {
             let resolved = condition.resolved(&|name| name == "t");
             prop_assert!(resolved.tags().iter().all(|name| *name == "t"));
             prop_assert!(condition.check_limits().is_err() || resolved.check_limits().is_ok());
@@ -271,7 +271,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rows_lack_what_is_no_tag_of_their_table() {
+    fn columns_that_are_not_tags_count_as_missing() {
         let missing = Condition::Tag {
             name: "zone".to_owned(),
             value: None,

@@ -1,4 +1,4 @@
-//! Whoever puts deletes into the order of writes, as those see it who ask for one.
+//! The interface for executing row deletes.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -8,48 +8,48 @@ use neap_schema::DatabaseId;
 
 use crate::RowDelete;
 
-/// What the answer to a refused delete is about.
+/// The kind of a failed delete, for the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteRowsErrorKind {
-    /// The request is wrong and will always be.
+    /// The request is invalid; a retry fails, too.
     Invalid,
-    /// There is no such database or table.
+    /// The database or table does not exist.
     NotFound,
-    /// It did not happen now and may happen later.
+    /// The delete was not executed; a retry may succeed.
     Unavailable,
-    /// It can't be told whether it happened; it can be repeated.
+    /// The outcome is unknown; the delete can be retried.
     Unknown,
-    /// Stored data can't be read, or a mistake of the server.
+    /// Stored data can't be read, or the server has an internal error.
     Internal,
 }
 
-/// Why rows are not deleted.
+/// A failed delete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DeleteRowsError {
-    /// The message, for people.
+    /// The message for users.
     pub message: String,
-    /// What it is about.
+    /// The kind of the error.
     pub kind: DeleteRowsErrorKind,
-    /// How long to wait before the delete is asked for again; `None` when it does not pass with time.
+    /// Time to wait before a retry; `None` if the error is permanent.
     pub retry_after: Option<Duration>,
-    /// The stamp that was taken for the delete, whether or not it exists.
+    /// The stamp of the delete, whether or not the delete exists.
     pub stamp: Option<Stamp>,
 }
 
-/// Deletes rows.
+/// Executes row deletes.
 #[async_trait]
 pub trait RowDeleter: Debug + Send + Sync {
-    /// Deletes rows of tables of a database, all at one place in the order of all writes: after every write
-    /// that the same instance acknowledged before, and after the stamp `after` if there is one. Answers with
-    /// its stamp; a snapshot that is taken later does not have the rows.
+    /// Deletes rows of tables of a database, all with one stamp: after every write that the same instance acknowledged
+    /// before, and after the stamp `after` if it is given. Returns the stamp. Snapshots taken later do not contain the
+    /// rows.
     ///
-    /// `arrived` is when the request arrived, before anything was waited for: a delete that waited too long
-    /// would remove what was written meanwhile, and is refused (rule W1).
+    /// `arrived` is the arrival time of the request, before any wait. A delete that has waited too long is refused,
+    /// because it would remove rows written meanwhile (rule W1).
     ///
     /// # Errors
-    /// Without deletes there is nothing to do, and no stamp. Else the delete is not promised; it may exist all
-    /// the same when the kind is [`Unknown`](DeleteRowsErrorKind::Unknown).
+    /// An empty list of deletes is an error without a stamp. In all other cases the delete is not acknowledged; it may
+    /// still take effect if the kind is [`Unknown`](DeleteRowsErrorKind::Unknown).
     async fn delete_rows(
         &self,
         database: DatabaseId,

@@ -1,4 +1,4 @@
-//! Conditions for people, in the words of SQL.
+//! Formats conditions as SQL.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat};
 
 use crate::{Condition, RowDelete};
 
-/// What a condition stands in.
+/// The operator that encloses a condition.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {
     Nothing,

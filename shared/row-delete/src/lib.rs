@@ -1,20 +1,20 @@
-//! Row deletes: which rows of a table are to go, and which rows of a batch those are.
+//! Row deletes: conditions on the rows of a table, and their evaluation on record batches.
 //!
-//! A delete has a place in the order of all writes, as a segment of its own. It removes the versions of
-//! points that are older than it; what is written later stays.
+//! A delete is a segment of its own, with a position in the order of all writes. It removes older versions of points;
+//! later writes stay.
 //!
 //! ```text
 //! text of InfluxDB 2 ── Predicate::parse ──┐
-//!                                          ├─ Condition (time, tags) ── mask ── rows of a batch that go
+//!                                          ├─ Condition (time, tags) ── mask ── rows of a batch to delete
 //! DELETE FROM … WHERE ─────────────────────┘        │
 //!                                                RowDelete (of a table): in segments and manifests
 //! ```
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
-//! | [`Condition`], [`RowDelete`] | what is stored |
-//! | [`Predicate`] | the text form, which may name any number of tables |
-//! | [`RowDeleter`] | whatever puts deletes into the order of writes |
+//! | [`Condition`], [`RowDelete`] | the stored form |
+//! | [`Predicate`] | the text form, for any number of tables |
+//! | [`RowDeleter`] | executes deletes |
 
 mod condition;
 mod deleter;

@@ -1,18 +1,18 @@
-//! How large a condition may be: it is stored with every manifest until no section needs it, and asked of
-//! every batch that a query reads.
+//! Limits on the size of a condition. A condition is stored with every manifest until no section needs it, and
+//! evaluated on every batch that a query reads.
 
 use crate::Condition;
 
-/// The most terms, that is comparisons, of one condition.
+/// Maximum number of terms (comparisons) in a condition.
 pub const MAX_TERMS: usize = 100;
 
-/// The most bytes of the text of a predicate, and of all names and values in a condition.
+/// Maximum bytes of the text of a predicate, and of all names and values in a condition (16 KiB).
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
-/// The deepest nesting.
+/// Maximum nesting depth.
 pub const MAX_DEPTH: usize = 32;
 
-/// A condition that is larger than allowed.
+/// A condition exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooComplex {
     /// It has too many comparisons.
@@ -33,7 +33,7 @@ struct Size {
 }
 
 impl Condition {
-    /// Whether it is within the limits.
+    /// Checks that the condition is within the limits.
     ///
     /// # Errors
     /// The limit that it exceeds.

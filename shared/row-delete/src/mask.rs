@@ -1,7 +1,7 @@
-//! Which rows of a batch a condition holds for.
+//! Evaluates conditions on record batches.
 //!
-//! A tag is compared once for each value of its dictionary, then each row by its key: a batch of a million
-//! rows of a hundred hosts costs a hundred comparisons of text.
+//! A tag is compared once for each value of its dictionary, then each row by its key: a batch with a million rows of a
+//! hundred hosts takes a hundred string comparisons.
 
 use arrow_array::{
     Array, DictionaryArray, RecordBatch,
@@ -13,10 +13,10 @@ use neap_schema::TIME_COLUMN;
 
 use crate::Condition;
 
-/// A batch that a condition can't be asked of. Each of these is a mistake of the caller.
+/// A condition can't be evaluated on a batch. Each variant is a bug of the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaskError {
-    /// There is no column `time` of nanoseconds.
+    /// The batch has no column `time` of nanoseconds.
     #[error("rows without a time column")]
     NoTime,
     /// The column of a tag is not a dictionary of text.
@@ -30,10 +30,10 @@ pub enum MaskError {
 }
 
 impl Condition {
-    /// The rows of `batch` for which it holds. A tag that the batch has no column of is missing in all rows.
+    /// Returns the rows of `batch` for which the condition holds. A tag without a column is missing in all rows.
     ///
     /// # Errors
-    /// The batch has no time though it is asked for, or a tag's column is not one of a tag.
+    /// The condition needs the time and the batch has none, or the column of a tag has another type.
     pub fn mask(&self, batch: &RecordBatch) -> Result<BooleanBuffer, MaskError> {
         let rows = batch.num_rows();
         match self {
@@ -82,7 +82,7 @@ fn has_value(
     value: Option<&str>,
 ) -> Result<BooleanBuffer, MaskError> {
     let rows = batch.num_rows();
-    // A missing tag and an empty one are the same to line protocol.
+    // Line protocol treats a missing tag and an empty one as equal.
     let wanted = value.unwrap_or_default();
     let Some(column) = batch.column_by_name(name) else {
         return Ok(if wanted.is_empty() {
@@ -147,7 +147,7 @@ mod tests {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
     }
 
-    /// Row by row, as the definition has it.
+    /// Evaluates a condition on one row, by its definition.
     fn holds(condition: &Condition, (time, tags): &Row, with_u: bool) -> bool {
         match condition {
             Condition::Time { min, max } => min <= time && time <= max,
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_mask_is_what_the_rows_say_one_by_one(
+        fn mask_equals_the_row_by_row_evaluation(
             condition in conditions(),
             rows in proptest::collection::vec(
                 (-4_i64..4, proptest::array::uniform2(proptest::option::of("[a-c]?"))),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_of_a_slice_is_that_of_its_rows() {
+    fn the_mask_of_a_slice_covers_only_its_rows() {
         let rows: Vec<Row> = ["a", "b", "a", "c"]
             .into_iter()
             .zip(0..)
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_not_taken_for_a_tag() {
+    fn a_field_is_an_error_where_a_tag_is_expected() {
         let schema = Schema::new(vec![ColumnType::Float.arrow_field("t")]);
         let column = Arc::new(Float64Array::from(vec![1.0]));
         let batch = RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap();

@@ -1,4 +1,4 @@
-//! The text form of deletes: the delete predicates of InfluxDB 2, and a little more.
+//! The text form of deletes: the delete predicates of InfluxDB 2, with extensions.
 //!
 //! ```text
 //! predicate   nothing | or
@@ -7,8 +7,8 @@
 //! term        ( or ) | name = value
 //! ```
 //!
-//! Names and values are quoted in either way, or single words. `_measurement` is the name of the table.
-//! InfluxDB 2 knows neither OR nor parentheses; what it accepts means the same here.
+//! Names and values are single words, or quoted with either quote. `_measurement` is the name of the table. OR and
+//! parentheses are extensions. Every predicate of InfluxDB 2 has the same meaning here.
 
 use std::collections::BTreeSet;
 
@@ -19,25 +19,25 @@ use crate::{
     tokens::{Placed, Token, tokens},
 };
 
-/// The most parentheses within each other: each of them can be an OR of ANDs, and the condition must be within
-/// its limits together with a range of times.
+/// Maximum nesting of parentheses: each can be an OR of ANDs, and the condition must be within its limits together with
+/// a time range.
 const MAX_PARENTHESES: usize = MAX_DEPTH / 2 - 2;
 
-/// A text that is no predicate.
+/// An error in the text of a predicate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PredicateError {
-    /// It is too long.
+    /// The text is too long.
     #[error("the delete predicate has {bytes} bytes, of at most {MAX_TEXT_BYTES}")]
     TooLong {
-        /// Its length.
+        /// The length of the text.
         bytes: usize,
     },
-    /// It does not have the form of a predicate, or asks for what a delete can't ask for.
+    /// The text is not a predicate, or uses a feature that deletes do not support.
     #[error("delete predicate, character {position}: {message}")]
     Syntax {
-        /// The number of the character, counted from 1; one more than there are for the end.
+        /// The 1-based position of the character; one more than the length for the end of the text.
         position: usize,
-        /// What is wrong there.
+        /// Description of the error.
         message: String,
     },
 }
@@ -51,16 +51,16 @@ impl PredicateError {
     }
 }
 
-/// The tables that a predicate can hold for.
+/// The tables for which a predicate can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
     /// Any table.
     All,
-    /// Those of these names; perhaps none.
+    /// The tables with these names; may be empty.
     Named(BTreeSet<String>),
 }
 
-/// Which rows of which tables.
+/// A condition on rows and tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predicate {
     root: Expression,
@@ -75,10 +75,10 @@ enum Expression {
 }
 
 impl Predicate {
-    /// Reads a predicate. One without a word holds for every row of every table.
+    /// Parses a predicate. An empty one holds for every row of every table.
     ///
     /// # Errors
-    /// The first thing that is wrong, and where.
+    /// The first error, with its position.
     pub fn parse(text: &str) -> Result<Self, PredicateError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(PredicateError::TooLong { bytes: text.len() });
@@ -103,12 +103,12 @@ impl Predicate {
         }
     }
 
-    /// The tables that it can hold for.
+    /// Returns the tables for which the predicate can hold.
     pub fn tables(&self) -> Tables {
         self.root.tables()
     }
 
-    /// The condition of the rows of the table of this name.
+    /// Returns the condition on the rows of the table with this name.
     pub fn condition(&self, table: &str) -> Condition {
         self.root.condition(table)
     }
@@ -275,7 +275,7 @@ fn joined(mut parts: Vec<Expression>, join: fn(Vec<Expression>) -> Expression) -
     }
 }
 
-/// The meaning of `name = value`, where some names have one of their own (InfluxDB 2, limits of delete
+/// Returns the expression for `name = value`. Some names have a special meaning (InfluxDB 2, limits of delete
 /// predicates).
 fn named(name: String, value: String) -> Result<Expression, String> {
     match name.as_str() {

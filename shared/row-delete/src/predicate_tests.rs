@@ -1,4 +1,4 @@
-//! Texts and what they mean, or what is wrong with them.
+//! Texts of predicates, with their meanings or errors.
 
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn predicates_name_tables_and_rows() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_have_a_message_and_a_position() {
     let many = vec!["a=b"; MAX_TERMS + 1].join(" OR ");
     let deep = format!("{}a=b{}", "(".repeat(15), ")".repeat(15));
     for (text, position, message) in [
@@ -149,7 +149,7 @@ fn the_deepest_predicate_is_within_the_limits_together_with_a_range_of_times() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_parser_fail_otherwise_than_by_an_error(
+    fn the_parser_never_panics(
         text in r#"(\(|\)|=|'|"| |\\|and|OR|a|ü|!|_measurement){0,40}"#,
     ) {
         if let Ok(predicate) = Predicate::parse(&text) {
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn a_table_that_is_not_named_loses_nothing(
+    fn a_predicate_never_matches_rows_of_other_tables(
         text in "(_measurement=[a-c]|t=[a-c])( (AND|OR) (_measurement=[a-c]|t=[a-c])){0,5}",
     ) {
         let predicate = Predicate::parse(&text).unwrap();

@@ -1,8 +1,8 @@
-//! The words of a predicate.
+//! The tokens of a predicate.
 
 use crate::PredicateError;
 
-/// What a token is.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A word without quotes: a name, a value, `AND` or `OR`.
@@ -15,18 +15,18 @@ pub(crate) enum Token {
     Close,
     /// `=`
     Equals,
-    /// An operator that predicates of deletes don't have.
+    /// An operator that delete predicates do not support.
     Operator(String),
 }
 
-/// A token, and the number of its first character, counted from 1.
+/// A token, and the 1-based position of its first character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placed {
     pub(crate) token: Token,
     pub(crate) position: usize,
 }
 
-/// Characters that end a word without quotes.
+/// Returns whether a character ends an unquoted word.
 fn ends_word(c: char) -> bool {
     c.is_whitespace() || "\"'()=!<>~,;&|+*%^`".contains(c)
 }
@@ -35,10 +35,10 @@ fn is_operator(c: char) -> bool {
     "=!<>~,;&|+*%^`".contains(c)
 }
 
-/// Divides a text into tokens.
+/// Splits a text into tokens.
 ///
 /// # Errors
-/// A quote without an end, or an unknown escape in quotes.
+/// An unterminated quote, or an unknown escape in quotes.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Placed>, PredicateError> {
     let mut rest = (1..).zip(text.chars()).peekable();
     let mut tokens = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Placed>, PredicateError> {
     Ok(tokens)
 }
 
-/// The text up to the closing quote, with the escapes of InfluxQL.
+/// Reads the text up to the closing quote, with the escapes of InfluxQL.
 fn quoted(
     rest: &mut impl Iterator<Item = (usize, char)>,
     position: usize,

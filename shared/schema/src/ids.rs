@@ -1,11 +1,11 @@
-//! Identifiers of databases, tables, columns, caches and triggers. An id is given once and never again, so an object
-//! that names one can never be taken for that of a later namesake.
+//! Ids of databases, tables, columns, caches and triggers. Ids are never reused, so a reference by id cannot be taken
+//! for a reference to a later object with the same name.
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Text that is not an identifier.
+/// The error of parsing text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdError(ParseIntError);
 
@@ -27,17 +27,17 @@ macro_rules! id {
         pub struct $name($inner);
 
         impl $name {
-            /// The identifier with this number.
+            /// Creates the id with this number.
             pub const fn new(number: $inner) -> Self {
                 Self(number)
             }
 
-            /// The number.
+            /// Returns the number.
             pub const fn get(self) -> $inner {
                 self.0
             }
 
-            /// The next identifier; `None` when they are used up.
+            /// Returns the next id; `None` if all are used.
             pub fn next(self) -> Option<Self> {
                 self.0.checked_add(1).map(Self)
             }

@@ -1,4 +1,4 @@
-//! What a column is: the types that line protocol, catalog, segments, files and SQL share.
+//! The types of columns, shared by line protocol, catalog, segments, files and SQL.
 //!
 //! | line protocol | [`ColumnType`] | Arrow |
 //! |---|---|---|
@@ -10,8 +10,7 @@
 //! | `true` | `Boolean` | `Boolean`, nullable |
 //! | timestamp | `Time` | `Timestamp(Nanosecond, None)`, not null |
 //!
-//! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types where
-//! they look for them.
+//! The mapping and the metadata key are those of InfluxDB 3, so that its clients find the types.
 
 mod ids;
 
@@ -52,7 +51,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The Arrow type of the column in memory.
+    /// Returns the Arrow type of the column in memory.
     pub fn data_type(self) -> DataType {
         match self {
             Self::Tag => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
@@ -65,7 +64,7 @@ impl ColumnType {
         }
     }
 
-    /// The name of the type in Arrow metadata and in messages, such as `iox::column_type::field::float`.
+    /// Returns the name of the type in Arrow metadata and in messages, such as `iox::column_type::field::float`.
     pub fn metadata_value(self) -> &'static str {
         match self {
             Self::Tag => "iox::column_type::tag",
@@ -78,7 +77,7 @@ impl ColumnType {
         }
     }
 
-    /// The Arrow field of a column with this type.
+    /// Returns the Arrow field of a column with this type.
     pub fn arrow_field(self, name: &str) -> FieldRef {
         let metadata = HashMap::from([(
             COLUMN_TYPE_METADATA_KEY.to_owned(),
@@ -87,7 +86,7 @@ impl ColumnType {
         Arc::new(Field::new(name, self.data_type(), self != Self::Time).with_metadata(metadata))
     }
 
-    /// Whether the column is part of the key of a point.
+    /// Returns whether the column is part of the key of a point.
     pub fn is_key(self) -> bool {
         matches!(self, Self::Tag | Self::Time)
     }

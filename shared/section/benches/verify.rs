@@ -1,11 +1,11 @@
-//! The cost of verifying sections beside that of decoding them, measured in turns.
+//! Compares the cost of verifying sections with the cost of decoding them, measured alternately.
 //!
 //! ```text
 //! cargo bench -p neap-section --bench verify
 //! ```
 //!
-//! A query verifies bytes when it loads them from the store, and decodes them each time that it uses them. It also reads,
-//! filters and aggregates, so the share of the time is an upper bound.
+//! A query verifies bytes once, when it loads them from the store, and decodes them on each use. It also reads, filters
+//! and aggregates, so the measured share of the time is an upper bound.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
@@ -35,7 +35,7 @@ use parquet::{
 const ROWS: i64 = 1_000_000;
 const ROUNDS: usize = 15;
 
-/// A repeatable sequence of numbers without a pattern.
+/// Returns a pseudo-random number for `at`; the sequence is repeatable.
 fn noise(at: i64) -> i64 {
     let mut bits = at.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
     bits ^= bits >> 29;
@@ -43,7 +43,7 @@ fn noise(at: i64) -> i64 {
     i64::try_from(bits >> 33).unwrap()
 }
 
-/// The columns, each named by how it compresses, with its encoding.
+/// Returns the columns with their encodings. Each is named after how it compresses.
 fn columns() -> Vec<(&'static str, ArrayRef, Encoding)> {
     let hosts: Vec<String> = (0..1_000).map(|host| format!("host_{host}")).collect();
     let host: DictionaryArray<Int32Type> = (0..ROWS)

@@ -1,4 +1,4 @@
-//! Encoding and decoding of the checksums of a section.
+//! Encodes and decodes the checksums of a section.
 
 use std::io::{self, Write};
 
@@ -16,10 +16,10 @@ use crate::parts::{Part, page_index_start, parts_of};
 /// The first bytes of the checksums.
 const MAGIC: &[u8; 4] = b"NPCS";
 
-/// The bytes before the first checksum.
+/// Bytes before the first checksum.
 const HEADER_BYTES: usize = 8;
 
-/// The bytes of one checksum.
+/// Bytes of one checksum.
 const CHECKSUM_BYTES: usize = 4;
 
 /// A part with its checksum.
@@ -29,16 +29,16 @@ pub(crate) struct CheckedPart {
     pub(crate) crc32c: u32,
 }
 
-/// Adds the checksums of all parts to a Parquet file. `metadata` is that of the file, with its page index.
+/// Adds the checksums of all parts to a Parquet file. `metadata` is that of the file, including its page index.
 ///
 /// # Errors
-/// The metadata is not that of the file.
+/// The metadata does not match the file.
 pub fn add_checksums(
     mut file: Vec<u8>,
     metadata: &ParquetMetaData,
 ) -> Result<Vec<u8>, ParquetError> {
     let Some(start) = page_index_start(metadata) else {
-        // Without a row group there is nothing to read.
+        // Without a row group there are no parts.
         return Ok(file);
     };
     let start = usize::try_from(start)?;
@@ -48,7 +48,7 @@ pub fn add_checksums(
         prefix_bytes: start,
         bytes: Vec::new(),
     };
-    // The writer counts the offsets of the page index from the first byte that it is given.
+    // The writer computes the offsets of the page index from the first byte that it receives.
     let mut writer = TrackedWrite::new(&mut end);
     writer.write_all(&file)?;
     writer.write_all(&checksums)?;
@@ -57,7 +57,7 @@ pub fn add_checksums(
     Ok(file)
 }
 
-/// A writer that keeps the bytes after a prefix.
+/// A writer that skips a prefix and keeps the bytes after it.
 struct SuffixBuffer {
     prefix_bytes: usize,
     bytes: Vec<u8>,
@@ -92,8 +92,8 @@ fn encode(file: &[u8], parts: &[Part]) -> Result<Vec<u8>, ParquetError> {
     Ok(checksums)
 }
 
-/// The parts of a section with the checksums in its footer; `None` if it has none. `start` is where the footer
-/// starts in the section.
+/// Returns the parts of a section with the checksums in its footer; `None` if the section has no checksums. `start` is
+/// the offset of the footer in the section.
 pub(crate) fn decode(
     footer: &Bytes,
     start: u64,

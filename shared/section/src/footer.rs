@@ -1,4 +1,4 @@
-//! The decoded footer of a section, which verifies the ranges that are read of it.
+//! The decoded footer of a section, which verifies ranges of the section.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,21 +10,21 @@ use parquet::{
 
 use crate::checksums::{self, CheckedPart};
 
-/// Why bytes of a section can't be used.
+/// Why bytes of a section cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
-    /// They are not those that were written.
+    /// The bytes are damaged.
     #[error("the checksum of column '{column}' does not match")]
     Checksum {
         /// The column.
         column: String,
     },
-    /// They are not the bytes of whole pages or bloom filters, so they have no checksum.
+    /// The bytes are not whole pages or bloom filters, so they have no checksum.
     #[error("its bytes {start} to {end} have no checksum")]
     Unaligned {
-        /// Where they start in the section.
+        /// The offset of the first byte in the section.
         start: u64,
-        /// Where they end.
+        /// The offset after the last byte.
         end: u64,
     },
 }
@@ -33,13 +33,13 @@ pub enum PartError {
 #[derive(Clone, Debug)]
 pub struct SectionFooter {
     metadata: Arc<ParquetMetaData>,
-    /// `None`: the section is of a release that wrote none.
+    /// `None` if the release that wrote the section did not write checksums.
     checksums: Option<Box<[CheckedPart]>>,
 }
 
 impl SectionFooter {
-    /// Decodes the last bytes of a section of `length` bytes, which the caller has verified. The policy is for the
-    /// column index; the offset index is always decoded, because it says where the parts are.
+    /// Decodes the last bytes of a section of `length` bytes. The caller must have verified them. The policy is for the
+    /// column index; the offset index is always decoded, because it contains the locations of the parts.
     ///
     /// # Errors
     /// The bytes are not the end of a Parquet file.
@@ -60,24 +60,24 @@ impl SectionFooter {
         })
     }
 
-    /// The Parquet metadata.
+    /// Returns the Parquet metadata.
     pub fn metadata(&self) -> &Arc<ParquetMetaData> {
         &self.metadata
     }
 
-    /// Whether the section has checksums of its parts.
+    /// Returns whether the section has checksums of its parts.
     pub fn has_checksums(&self) -> bool {
         self.checksums.is_some()
     }
 
-    /// About how many bytes of memory it takes.
+    /// Returns the approximate memory size, in bytes.
     pub fn size_bytes(&self) -> usize {
         let parts = self.checksums.as_ref().map_or(0, |parts| parts.len());
         self.metadata.memory_size() + parts * size_of::<CheckedPart>()
     }
 
-    /// Verifies bytes of the section, which start at `start` in it and are one or more whole parts that follow
-    /// each other. Bytes of a section without checksums pass.
+    /// Verifies bytes of the section from offset `start`. They must be one or more consecutive whole parts. In a
+    /// section without checksums, any bytes pass.
     ///
     /// # Errors
     /// The bytes are damaged, or are not whole parts.
@@ -110,10 +110,10 @@ impl SectionFooter {
         if at == end { Ok(()) } else { Err(unaligned()) }
     }
 
-    /// Verifies all parts of a section that was read whole.
+    /// Verifies all parts of a section.
     ///
     /// # Errors
-    /// A part is damaged, or the section is cut.
+    /// A part is damaged, or the section is truncated.
     pub fn verify_all(&self, section: &[u8]) -> Result<(), PartError> {
         let parts = self.checksums.iter().flat_map(|parts| parts.iter());
         for Range { start, end } in parts.map(|checked| checked.part.range.clone()) {

@@ -13,7 +13,7 @@ use parquet::{
 use super::*;
 use crate::add_checksums;
 
-/// Two row groups with dictionaries, several pages for each column, and bloom filters at the end.
+/// Rows for two row groups with dictionaries, several pages for each column, and bloom filters at the end.
 fn rows() -> RecordBatch {
     let host: DictionaryArray<Int32Type> = (0..40)
         .map(|row| ["a", "b", "c"].get(row % 3).copied())
@@ -28,7 +28,7 @@ fn rows() -> RecordBatch {
     .unwrap()
 }
 
-/// A file as Parquet writes it, and its metadata.
+/// Returns a file as written by Parquet, and its metadata.
 fn plain() -> (Vec<u8>, ParquetMetaData) {
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(25))
@@ -56,7 +56,7 @@ fn footer_of(section: &Bytes) -> SectionFooter {
     SectionFooter::decode(section, length, PageIndexPolicy::Optional).unwrap()
 }
 
-/// Where the last column chunk ends.
+/// Returns the offset where the last column chunk ends.
 fn data_end(footer: &SectionFooter) -> u64 {
     let chunks = chunks_of(footer);
     chunks.iter().map(|chunk| chunk.end).max().unwrap()
@@ -202,7 +202,7 @@ fn a_section_without_rows_has_no_parts() {
 }
 
 #[test]
-fn a_footer_that_is_cut_before_its_checksums_has_none() {
+fn a_footer_truncated_before_its_checksums_has_none() {
     let section = checked();
     let start = crate::parts::page_index_start(footer_of(&section).metadata()).unwrap();
     let footer = cut(&section, &(start..section.len() as u64));

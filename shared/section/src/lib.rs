@@ -11,9 +11,9 @@
 //! checksums "NPCS", u32 LE number of parts, and for each part its CRC-32C, u32 LE, in the order of their offsets
 //! ```
 //!
-//! The parts are each dictionary page, each data page and each bloom filter: the smallest ranges that Parquet
-//! readers ask for. The page index says where they are, so the checksums need no offsets of their own. They end
-//! where the page index starts. To other Parquet readers they are bytes that no offset points to.
+//! Each dictionary page, each data page and each bloom filter is a part, because these are the smallest ranges that
+//! Parquet readers request. The page index contains their locations, so the checksums need no offsets of their own.
+//! They end where the page index starts. Other Parquet readers ignore them, because no offset points to them.
 
 mod checksums;
 mod footer;

@@ -1,19 +1,19 @@
-//! The parts of a section that are read by themselves.
+//! The parts of a section that can be read and verified separately.
 
 use std::ops::Range;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-/// A page or a bloom filter.
+/// A dictionary page, a data page or a bloom filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     /// The bytes, relative to the start of the section.
     pub(crate) range: Range<u64>,
-    /// The number of the column.
+    /// The index of the column.
     pub(crate) column: usize,
 }
 
-/// The parts of a section, in the order of their offsets. A column chunk without an offset index is one part.
+/// Returns the parts of a section, in the order of their offsets. A column chunk without an offset index is one part.
 pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<Part> {
     let mut parts = Vec::new();
     for (group, row_group) in metadata.row_groups().iter().enumerate() {
@@ -35,7 +35,7 @@ pub(crate) fn parts_of(metadata: &ParquetMetaData) -> Vec<Part> {
     parts
 }
 
-/// Where the page index starts, which is where the checksums end; `None` without one.
+/// Returns the offset where the page index starts and the checksums end; `None` without a page index.
 pub(crate) fn page_index_start(metadata: &ParquetMetaData) -> Option<u64> {
     let groups = metadata.row_groups().iter();
     let columns = groups.flat_map(|group| group.columns());
@@ -58,7 +58,7 @@ fn bloom_filter_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
     (length > 0).then_some(start..start.saturating_add(length))
 }
 
-/// Divides a chunk into its pages and the other bytes before, between and after them, such as a dictionary page.
+/// Splits a chunk into its pages and the remaining bytes before, between and after them, such as a dictionary page.
 fn split_chunk(chunk: &Range<u64>, pages: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut ranges = Vec::new();
     let mut end = chunk.start;

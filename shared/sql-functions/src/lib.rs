@@ -2,7 +2,7 @@
 //!
 //! [`register()`] adds them to a session:
 //!
-//! | function | what it does |
+//! | function | description |
 //! | --- | --- |
 //! | `date_bin_gapfill(interval, time[, origin])` | `date_bin`, with a row for every bin between the query's time bounds |
 //! | `date_bin_wallclock(interval, time[, origin])` | `date_bin` by the clock in the time's zone |
@@ -14,13 +14,13 @@
 //! | `difference(value)`, `derivative(value[, unit][, time])`, `non_negative_…` | window functions: change from row to row |
 //! | `influx_regex_match(text, pattern)`, `influx_regex_not_match` | `~` and `!~` |
 //!
-//! DataFusion's functions whose results can be much larger than their arguments, as `repeat` and
-//! `range`, are replaced by themselves with a bound: what they would make for one batch is counted
-//! before they compute, and beyond a limit it is an error.
+//! DataFusion's functions whose results can be much larger than their arguments, such as `repeat` and `range`, are
+//! replaced with size-limited versions: the result size for one batch is estimated before evaluation, and a size
+//! above the limit is an error.
 //!
-//! Times are Arrow timestamps in nanoseconds; those without a time zone are in UTC. Errors in how a
-//! function is used are DataFusion's planning errors (`DataFusionError::Plan`), possibly below a
-//! context that names the rule that found them.
+//! Times are Arrow timestamps in nanoseconds; times without a time zone are in UTC. Errors in the use of a
+//! function are DataFusion's planning errors (`DataFusionError::Plan`), possibly wrapped in a context that names the
+//! analyzer rule.
 
 mod bins;
 mod bounded;

@@ -1,16 +1,14 @@
-//! `difference`, `derivative` and their non-negative forms: how a value changes from row to row.
+//! `difference`, `derivative` and their non-negative forms: the change of a value from row to row.
 //!
 //! They are window functions, called with `OVER (PARTITION BY series ORDER BY time)`:
 //!
-//! * `difference(value)`: the value minus that of the row before. Integers give an `Int64`.
+//! * `difference(value)`: the value minus the value of the previous row. Integers return an `Int64`.
 //! * `derivative(value[, unit][, time])`: the difference per `unit` (an interval or a duration, 1
-//!   second by default), a `Float64`. The time is taken from the window's `ORDER BY` if it is not
-//!   given.
+//!   second by default), a `Float64`. The default time is taken from the window's `ORDER BY`.
 //! * `non_negative_…`: the same, but NULL where the value falls.
 //!
-//! As in InfluxQL, rows without a value are skipped, and there is no result for the first value.
-//! Two values of the same time have no derivative, and neither do integers that are further apart
-//! than an `Int64` have a difference.
+//! As in InfluxQL, rows without a value are skipped, and the first value has no result. Two values at the same time
+//! have no derivative. Integers whose difference exceeds the range of `Int64` have no difference.
 
 use std::sync::Arc;
 
@@ -32,14 +30,14 @@ use crate::bins::Stride;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// What is computed from two neighbouring values.
+/// The computation on two consecutive values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Rate {
     Difference,
     Derivative,
 }
 
-/// One of the four functions.
+/// One of the four window functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RateFunction {
     rate: Rate,
@@ -235,14 +233,14 @@ impl RateEvaluator {
     }
 }
 
-/// The numbers of two rows with neighbouring values.
+/// The values of two rows with consecutive values.
 #[derive(Debug, Clone, Copy)]
 struct Rows {
     before: usize,
     now: usize,
 }
 
-/// Applies `change` to each value and the one before it, leaving out NULLs.
+/// Applies `change` to each value and the previous one, skipping NULLs.
 fn neighbours<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
     change: impl Fn(Rows, T::Native, T::Native) -> Option<R::Native>,
@@ -263,7 +261,7 @@ fn neighbours<T: ArrowPrimitiveType, R: ArrowPrimitiveType>(
         .collect()
 }
 
-/// The unit of a derivative, a constant column, in nanoseconds.
+/// Returns the unit of a derivative in nanoseconds. The unit must be a constant column.
 fn unit_nanos(unit: &ArrayRef) -> Result<i64> {
     if unit.is_empty() {
         return Ok(SECOND);
@@ -277,10 +275,9 @@ fn unit_nanos(unit: &ArrayRef) -> Result<i64> {
     }
 }
 
-/// Gives derivatives that are called without a time that of the window's `ORDER BY`.
+/// Adds the time of the window's `ORDER BY` to derivatives called without a time.
 ///
-/// This happens while the SQL is turned into a plan, since afterwards a window function knows its
-/// arguments only.
+/// This happens while SQL is converted to a plan, because a window function later sees only its arguments.
 #[derive(Debug)]
 pub(crate) struct DerivativeTime;
 
@@ -295,7 +292,7 @@ impl ExprPlanner for DerivativeTime {
         };
         let without_time = match expr.args.as_slice() {
             [_] => true,
-            // Of two arguments the second is the unit if it is a constant.
+            // With two arguments, the second one is the unit if it is a constant.
             [_, second] => is_constant(second),
             _ => false,
         };

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{
     binary_expr,
 };
 
-/// One of the two functions. Optimising a query replaces it by its operator.
+/// `influx_regex_match` or `influx_regex_not_match`. The optimizer replaces it with its operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RegexMatch {
     negated: bool,

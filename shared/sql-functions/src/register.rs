@@ -1,4 +1,4 @@
-//! Adds the functions, the rules and the planner to a DataFusion session.
+//! Adds the functions, the analyzer rules and the query planner to a DataFusion session.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -53,18 +53,16 @@ static WINDOW_FUNCTIONS: LazyLock<Vec<Arc<WindowUDF>>> = LazyLock::new(|| {
     .to_vec()
 });
 
-/// Adds everything to a builder: functions, analyzer rule, expression planner, and [`Planner`] as
-/// the query planner.
+/// Adds the functions, analyzer rules, expression planner and query planner ([`Planner`]) to a builder.
 ///
-/// The builder must have DataFusion's functions already
-/// (`SessionStateBuilder::with_default_features`), since some of them are replaced: `to_timestamp`, and
-/// those that need a bound. A query planner that was set before is replaced, too; one with more extension planners can be set
-/// afterwards (see [`Planner::new`]).
+/// The builder must already contain DataFusion's functions (`SessionStateBuilder::with_default_features`), because some
+/// of them are replaced: `to_timestamp`, and those that need a size limit. The query planner of the builder is
+/// replaced, too. To use more extension planners, set a planner created with [`Planner::new`] afterwards.
 pub fn register(builder: SessionStateBuilder) -> SessionStateBuilder {
     register_within(builder, Limits::default())
 }
 
-/// The same with other limits of what functions make.
+/// Does the same as [`register()`] with other limits on result sizes.
 pub(crate) fn register_within(
     mut builder: SessionStateBuilder,
     limits: Limits,
@@ -93,19 +91,19 @@ pub(crate) fn register_within(
         }))
 }
 
-/// The planners of the plan nodes that this crate's rule introduces.
+/// Returns the planners of the plan nodes added by this crate's analyzer rule.
 pub fn extension_planners() -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
     vec![Arc::new(GapFillPlanner)]
 }
 
-/// DataFusion's query planner with [`extension_planners`], for functions with a bound.
+/// DataFusion's query planner with [`extension_planners`] and size-limited functions.
 pub struct Planner {
     physical: DefaultPhysicalPlanner,
     limits: Limits,
 }
 
 impl Planner {
-    /// A planner that also knows the nodes of `others`.
+    /// Returns a planner that also plans the nodes of `others`.
     pub fn new(others: impl IntoIterator<Item = Arc<dyn ExtensionPlanner + Send + Sync>>) -> Self {
         let planners = extension_planners().into_iter().chain(others).collect();
         Self {

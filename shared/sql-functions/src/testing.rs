@@ -1,4 +1,4 @@
-//! What the tests share: a session with two small tables, and queries as text.
+//! Test helpers: a session with two small tables, and query results as text.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ const KITCHEN: [f64; 13] = [
     21.0, 23.0, 22.7, 22.4, 22.5, 22.8, 22.8, 22.7, 22.4, 22.7, 23.3, 23.1, 22.7,
 ];
 
-/// A session with the functions and the tables `home` (a part of InfluxDB's sample data, hourly
-/// from 2024-01-01T08:00, in one partition per room) and `units`.
+/// Returns a session with the functions and the tables `home` (a part of InfluxDB's sample data, hourly from
+/// 2024-01-01T08:00, with one partition per room) and `units`.
 pub(crate) fn session() -> SessionContext {
     session_with(SessionConfig::new().with_target_partitions(2))
 }
@@ -39,19 +39,19 @@ pub(crate) fn session_with(config: SessionConfig) -> SessionContext {
     session
 }
 
-/// Adds `batches` (at least one, of one schema) as a table; each batch is a partition.
+/// Adds one or more `batches` of the same schema as a table; each batch is a partition.
 pub(crate) fn register_table(session: &SessionContext, name: &str, batches: &[RecordBatch]) {
     let partitions = batches.iter().map(|batch| vec![batch.clone()]).collect();
     let table = MemTable::try_new(batches[0].schema(), partitions).unwrap();
     session.register_table(name, Arc::new(table)).unwrap();
 }
 
-/// Times in nanoseconds as the `time` column of a table.
+/// Returns times in nanoseconds as the `time` column of a table.
 pub(crate) fn time_column(times: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampNanosecondArray::from_iter_values(times))
 }
 
-/// The field of a `time` column.
+/// Returns the field of a `time` column.
 pub(crate) fn time_field() -> Field {
     Field::new(
         "time",
@@ -100,7 +100,7 @@ fn units() -> Vec<RecordBatch> {
     vec![RecordBatch::try_new(schema, columns).unwrap()]
 }
 
-/// The rows that `sql` returns.
+/// Returns the rows of a query.
 pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
     let frame = session
         .sql(sql)
@@ -112,14 +112,14 @@ pub(crate) async fn rows(session: &SessionContext, sql: &str) -> Vec<RecordBatch
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// The rows that `sql` returns, as a table.
+/// Returns the rows of a query, formatted as a table.
 pub(crate) async fn table(session: &SessionContext, sql: &str) -> String {
     pretty_format_batches(&rows(session, sql).await)
         .unwrap()
         .to_string()
 }
 
-/// The error that `sql` ends with, without the contexts that DataFusion wraps around it.
+/// Returns the error of a query without DataFusion's context messages.
 pub(crate) async fn error(session: &SessionContext, sql: &str) -> String {
     let result = match session.sql(sql).await {
         Ok(frame) => frame.collect().await,

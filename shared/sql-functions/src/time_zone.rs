@@ -14,8 +14,8 @@ use datafusion::logical_expr::{
 const NAME: &str = "tz";
 const DEFAULT_ZONE: &str = "UTC";
 
-/// InfluxDB 3's `tz`. The zone is an IANA name or an offset (`+01:00`), and a literal, since the
-/// type depends on it.
+/// InfluxDB 3's `tz`. The zone is an IANA name or an offset (`+01:00`). It must be a literal, because the return type
+/// depends on it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TimeZoneFunction {
     signature: Signature,
@@ -28,7 +28,7 @@ impl TimeZoneFunction {
         }
     }
 
-    /// Whether `function` is `tz`.
+    /// Returns whether `function` is `tz`.
     pub(crate) fn is(function: &dyn ScalarUDFImpl) -> bool {
         function.is::<Self>()
     }

@@ -1,4 +1,4 @@
-//! `to_timestamp(x[, format...])`: numbers are nanoseconds, strings are parsed, timestamps become
+//! `to_timestamp(x[, format...])`: numbers are nanoseconds, strings are parsed, timestamps are converted to
 //! nanoseconds.
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// InfluxDB 3's `to_timestamp`: DataFusion's `to_timestamp_nanos` by that name.
+/// InfluxDB 3's `to_timestamp`: DataFusion's `to_timestamp_nanos` under that name.
 ///
-/// DataFusion's own `to_timestamp` takes numbers as seconds, which is why it is replaced.
+/// DataFusion's own `to_timestamp` interprets numbers as seconds, so it is replaced.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ToTimestamp {
     nanos: Arc<ScalarUDF>,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn garbage_is_an_error() {
+    async fn unparsable_text_is_an_error() {
         insta::assert_snapshot!(error(&session(), "SELECT to_timestamp('soon')").await, @"Arrow error: Parser error: Error parsing timestamp from 'soon': timestamp must contain at least 10 characters");
     }
 }

@@ -1,5 +1,4 @@
-//! `date_bin_wallclock(interval, time[, origin])`: bins that are aligned with the wall clock of the
-//! time's zone.
+//! `date_bin_wallclock(interval, time[, origin])`: bins aligned with the wall clock of the time's zone.
 
 use std::sync::Arc;
 
@@ -16,8 +15,7 @@ use crate::bins::{Binning, Stride};
 
 pub(crate) const NAME: &str = "date_bin_wallclock";
 
-/// InfluxDB 3's `date_bin_wallclock`. A time without a zone is taken to be in UTC; the origin is a
-/// local time.
+/// InfluxDB 3's `date_bin_wallclock`. A time without a zone is in UTC; the origin is a local time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DateBinWallclock {
     signature: Signature,
@@ -31,7 +29,7 @@ impl DateBinWallclock {
     }
 }
 
-/// What the third argument of a binning function is.
+/// The type of the third argument of a binning function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OriginKind {
     /// An instant, as in `date_bin`: a timestamp with a zone if the time has one.
@@ -40,8 +38,8 @@ pub(crate) enum OriginKind {
     Local,
 }
 
-/// The arguments of binning functions: interval, time in nanoseconds with or without zone, and an
-/// optional origin.
+/// Returns the signature of a binning function: interval, time in nanoseconds with or without a zone, and an optional
+/// origin.
 pub(crate) fn signature(origin: OriginKind) -> Signature {
     let interval = DataType::Interval(IntervalUnit::MonthDayNano);
     let local = DataType::Timestamp(TimeUnit::Nanosecond, None);
@@ -61,8 +59,8 @@ pub(crate) fn signature(origin: OriginKind) -> Signature {
     )
 }
 
-/// The bins that `function`'s constant arguments describe: `origin` is in nanoseconds, 1970-01-01
-/// by default.
+/// Returns the bins described by `function`'s constant arguments. `origin` is in nanoseconds; the default is
+/// 1970-01-01T00:00:00.
 pub(crate) fn binning(
     function: &str,
     interval: &ScalarValue,

@@ -1,4 +1,4 @@
-//! What a write asks for, and how the requests of one put are laid out in segments.
+//! Write and delete requests, and the layout of a batch of requests in segments.
 
 use neap_bucket::{Moment, Stamp, StoreTime, WriteOrder};
 use neap_row_delete::RowDelete;
@@ -9,61 +9,63 @@ use crate::{
     segment::{ENTRY_BYTES, MAX_DELETES_BYTES, SEGMENT_OVERHEAD_BYTES},
 };
 
-/// What a request knows of catalogs and manifest.
+/// The state of catalogs and manifest that a request was validated against, and its age.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
-    /// The version of the database catalog that has all tables and columns of the rows.
+    /// The version of the database catalog that contains all tables and columns of the rows.
     pub catalog_version: u64,
     /// The low-water mark of the database's manifest.
     pub mark: Stamp,
-    /// The earliest `Date` of the answers that proved catalogs and mark current.
+    /// The earliest `Date` of the answers that showed the catalogs and the low-water mark to be current.
     pub proven: StoreTime,
-    /// The tail of the database as a flusher has left it, by the same manifest.
+    /// The state of the tail after the last flush, from the same manifest.
     pub tail: Option<TailState>,
-    /// When the earliest of the requests that proved them began.
+    /// The start of the earliest request that showed the catalogs and the low-water mark to be current.
     pub asked: Moment,
 }
 
-/// The rows of one request, with what must hold when they are put.
+/// The rows of one request and the preconditions of their commit.
 #[derive(Debug)]
 pub struct WriteRequest {
-    /// When the request arrived.
+    /// The arrival time of the request.
     pub arrived: Moment,
-    /// The rows; those of one table in the order of their lines.
+    /// The rows. Rows of one table are in the order of their lines.
     pub rows: Vec<EncodedRows>,
-    /// What the request knows of catalogs and manifest.
+    /// The state of catalogs and manifest that the request was validated against.
     pub proof: Proof,
-    /// The stamp after which the request is to be ordered (`x-neap-stamp`).
+    /// The stamp that the request must be ordered after (`x-neap-stamp`).
     pub after: Option<Stamp>,
-    /// How the request is ordered among those of other instances.
+    /// The order of the request relative to requests of other instances.
     pub order: WriteOrder,
-    /// How many plugins in a row have led to these rows; 0: a client sent them.
+    /// The number of chained plugin runs that produced these rows; 0 if a client sent them.
     pub depth: u8,
 }
 
-/// The row deletes of one request, with what must hold when they are put. Their order is strict.
+/// The row deletes of one request and the preconditions of their commit. Row deletes have strict order.
 #[derive(Debug)]
 pub struct DeleteRequest {
-    /// When the request arrived.
+    /// The arrival time of the request.
     pub arrived: Moment,
     /// The deletes; at least one.
     pub deletes: Vec<RowDelete>,
-    /// What the request knows of catalogs and manifest; its catalog has the tables and tags of the deletes.
+    /// The state of catalogs and manifest that the request was validated against. The catalog contains the tables and
+    /// tags of the deletes.
     pub proof: Proof,
-    /// The stamp after which the request is to be ordered (`x-neap-stamp`).
+    /// The stamp that the request must be ordered after (`x-neap-stamp`).
     pub after: Option<Stamp>,
-    /// The row deletes in the manifest that are waiting to be applied.
+    /// The number of row deletes in the manifest that are not applied yet.
     pub recorded: u64,
 }
 
-/// A write that every later snapshot has.
+/// An acknowledged write. Every later snapshot contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// The place of the write in the order of all writes; of a request that took several segments, the last.
+    /// The position of the write in the order of all writes. If the request took several segments, the stamp of the
+    /// last one.
     pub stamp: Stamp,
 }
 
-/// What must hold of a request when it is put.
+/// The preconditions that are checked when a request is put.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) arrived: Moment,
@@ -72,7 +74,7 @@ pub(crate) struct Terms {
     pub(crate) order: WriteOrder,
 }
 
-/// A request that waits for its segments.
+/// A request that waits until its segments are put.
 #[derive(Debug)]
 pub(crate) struct Pending<R> {
     pub(crate) terms: Terms,
@@ -99,12 +101,12 @@ impl<R> Pending<R> {
         }
     }
 
-    /// Whether anyone still waits for an answer.
+    /// Returns whether the caller still waits for the answer.
     pub(crate) fn is_open(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
     }
 
-    /// Notes that some parts of the request are put and acknowledged, and answers when they were the last.
+    /// Records that parts of the request are put and acknowledged. Answers the request after its last part.
     pub(crate) fn acknowledge(&mut self, parts: usize, stamp: Stamp) {
         self.stamp = Some(stamp);
         self.parts_left = self.parts_left.saturating_sub(parts);
@@ -113,7 +115,7 @@ impl<R> Pending<R> {
         }
     }
 
-    /// Answers with an error; what is left of the request will not be put.
+    /// Answers with an error. The remaining parts of the request are not put.
     pub(crate) fn fail(&mut self, error: WriteError) {
         let stamp = self.stamp;
         self.answer(Err(error.after_part(stamp)));
@@ -122,23 +124,23 @@ impl<R> Pending<R> {
     fn answer(&mut self, answer: Result<Acknowledged, WriteError>) {
         self.reservation = None;
         if let Some(reply) = self.reply.take() {
-            // A client that has gone away needs no answer.
+            // Ignore the error: a caller that is gone needs no answer.
             reply.send(answer).ok();
         }
     }
 }
 
-/// What a request puts, or a part of it.
+/// The content of a request, or a part of it.
 #[derive(Debug)]
 pub(crate) enum Load {
-    /// Rows; those of one table in the order of their lines.
+    /// Rows. Rows of one table are in the order of their lines.
     Rows(Vec<EncodedRows>),
-    /// Row deletes, which have a segment of their own.
+    /// Row deletes. They get a segment of their own.
     Deletes(Vec<RowDelete>),
 }
 
 impl Load {
-    /// The number of parts that it is put in. The deletes of a request stay together.
+    /// Returns the number of parts. The deletes of a request are one part.
     pub(crate) fn parts(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.len(),
@@ -146,7 +148,7 @@ impl Load {
         }
     }
 
-    /// The number of row deletes.
+    /// Returns the number of row deletes.
     pub(crate) fn deletes(&self) -> u64 {
         match self {
             Self::Rows(_) => 0,
@@ -154,7 +156,7 @@ impl Load {
         }
     }
 
-    /// The bytes that it takes up, and an error if a part of it does not fit a segment.
+    /// Returns the size in bytes, or an error if a part does not fit in a segment.
     pub(crate) fn measure(&self) -> Result<usize, WriteError> {
         match self {
             Self::Rows(rows) => {
@@ -171,7 +173,7 @@ impl Load {
                 if deletes.is_empty() {
                     return Err(WriteError::Empty);
                 }
-                // Text can always be written down.
+                // Serialising strings and numbers does not fail.
                 let bytes = serde_json::to_vec(deletes).map_or(usize::MAX, |text| text.len());
                 if bytes > limit {
                     return Err(WriteError::DeletesTooLarge { bytes, limit });
@@ -182,7 +184,7 @@ impl Load {
     }
 }
 
-/// What one segment holds of a request.
+/// The part of a request that goes into one segment.
 #[derive(Debug)]
 pub(crate) struct Share {
     /// The position of the request in the batch.
@@ -195,11 +197,11 @@ fn part_bytes(rows: &EncodedRows) -> usize {
     rows.size_bytes() + ENTRY_BYTES
 }
 
-/// What the parts of a segment may take up together.
+/// Maximum size of all parts of one segment, in bytes.
 pub(crate) const SEGMENT_PARTS_BYTES: usize = MAX_SEGMENT_BYTES - SEGMENT_OVERHEAD_BYTES;
 
-/// Lays requests out in segments: in their order, each request in one segment if it fits one, and deletes in
-/// one of their own, so that what came before them has a smaller stamp and what comes after a greater one.
+/// Distributes requests over segments, in the order of the requests. A request that fits in one segment is not split.
+/// Deletes get a segment of their own, so that earlier rows have a smaller stamp and later rows a greater one.
 pub(crate) fn lay_out(requests: Vec<Load>, limit: usize) -> Vec<Vec<Share>> {
     let mut segments: Vec<Vec<Share>> = Vec::new();
     let mut left = 0;
@@ -216,7 +218,7 @@ pub(crate) fn lay_out(requests: Vec<Load>, limit: usize) -> Vec<Vec<Share>> {
     segments
 }
 
-/// `left` is the number of bytes for which there is room in the last segment.
+/// Appends the rows of one request. `left` is the free space of the last segment, in bytes.
 fn lay_out_rows(
     segments: &mut Vec<Vec<Share>>,
     left: &mut usize,
@@ -226,7 +228,7 @@ fn lay_out_rows(
 ) {
     let whole: usize = rows.iter().map(part_bytes).sum();
     if whole > *left && whole <= limit {
-        // A request that fits a segment of its own is not torn apart.
+        // Start a new segment, because a request that fits in one segment is not split.
         *left = 0;
     }
     for part in rows {
@@ -275,7 +277,7 @@ mod tests {
         }])
     }
 
-    /// The bytes that a load takes up in a segment of rows.
+    /// Returns the bytes that a load takes up in a segment of rows.
     fn row_bytes(load: &Load) -> usize {
         match load {
             Load::Rows(rows) => rows.iter().map(part_bytes).sum(),
@@ -283,7 +285,7 @@ mod tests {
         }
     }
 
-    /// The parts of a load: the number of rows of each, or `None` for deletes.
+    /// Returns the parts of a load: the number of rows of each, or `None` for deletes.
     fn parts(load: &Load) -> Vec<Option<usize>> {
         match load {
             Load::Rows(rows) => rows.iter().map(|part| Some(part.rows() as usize)).collect(),
@@ -297,7 +299,7 @@ mod tests {
             sizes in proptest::collection::vec(proptest::collection::vec(1_usize..300, 0..5), 1..8),
             spare in 0_usize..3000,
         ) {
-            // A request without rows stands for one of a delete.
+            // An empty list stands for a delete request.
             let requests: Vec<Load> = sizes
                 .iter()
                 .map(|sizes| match sizes.as_slice() {
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn deletes_divide_what_is_before_them_from_what_is_after() {
+    fn deletes_separate_earlier_rows_from_later_rows() {
         let requests = vec![
             Load::Rows(vec![rows(1)]),
             delete(1),
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_nothing_is_refused() {
+    fn an_empty_request_is_refused() {
         for nothing in [Load::Rows(Vec::new()), Load::Deletes(Vec::new())] {
             assert!(matches!(nothing.measure(), Err(WriteError::Empty)));
         }

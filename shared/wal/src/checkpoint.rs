@@ -1,13 +1,14 @@
-//! What a trigger of the processing engine has seen of a tail.
+//! The progress of a trigger of the processing engine in a tail.
 //!
 //! ```text
 //!   ────────────── mark ─────── done ── done ──────────── done ───▶ stamps
 //!     all seen           │   ?         ?        ?
-//!                        └ what is not in `done` is yet to be seen
+//!                       └ segments above the mark that are not in `done` are not seen yet
 //! ```
 //!
-//! It is a register: what several instances have seen is united, and neither mark nor set ever loses what was in it
-//! unless the mark passes it. A trigger sees a segment once it has run for it, or need not run for it.
+//! A checkpoint is a register. The progress of several instances is merged: the mark never decreases, and a segment
+//! leaves the set only when the mark passes it or the set is full. A trigger has *seen* a segment once it has run for
+//! it, or need not run for it.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,30 +16,31 @@ use neap_bucket::{Format, RegisterValue, Rules, SegmentName, Stamp, StoreTime};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// For so long a segment is kept for triggers that have not seen it, and a failing trigger is tried with it.
+/// The time for which a segment is kept for triggers that have not seen it, and for which a failing trigger is retried
+/// with it.
 pub const TRIGGER_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most segments above the mark that are remembered: what goes beyond is seen once more.
+/// Maximum number of seen segments above the mark that are recorded. Triggers see further segments once more.
 const MAX_DONE: usize = 20_000;
 
-/// Who may run a trigger whose runs must not overlap.
+/// The right of one instance to run a trigger whose runs must not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The instance.
+    /// The instance that holds the lease.
     pub holder: Ulid,
-    /// Until when, by the store's clock.
+    /// The end of the lease, by the store's clock.
     pub until: StoreTime,
 }
 
-/// The register of a trigger.
+/// The register value of a trigger: the segments that it has seen, and its lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// All acknowledged segments up to here are seen.
+    /// The trigger has seen all acknowledged segments up to this stamp.
     pub mark: Stamp,
-    /// Segments above the mark that are seen.
+    /// The segments above the mark that the trigger has seen.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub done: BTreeSet<SegmentName>,
-    /// Who runs the trigger, if only one may.
+    /// The instance that runs the trigger, if its runs must not overlap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
 }
@@ -52,12 +54,12 @@ impl RegisterValue for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Whether a segment is seen, or need not be because it is not after `floor`.
+    /// Returns whether a segment is seen, or need not be seen because its stamp is not above `floor`.
     pub fn has_seen(&self, name: SegmentName, floor: Stamp) -> bool {
         name.stamp <= self.mark.max(floor) || self.done.contains(&name)
     }
 
-    /// Takes in what else is seen.
+    /// Merges a mark and seen segments into the checkpoint.
     pub fn unite(&mut self, mark: Stamp, done: impl IntoIterator<Item = SegmentName>) {
         self.mark = self.mark.max(mark);
         self.done.extend(done);
@@ -68,11 +70,12 @@ impl Checkpoint {
     }
 }
 
-/// The stamp up to which segments were acknowledged before a trigger was created or enabled at this time.
+/// Returns the stamp up to which segments were acknowledged before `since`, the time at which a trigger was created or
+/// enabled.
 ///
-/// Stores behind a network have many clocks, which give whole seconds: by rule W2, the stamp of a write that is
-/// acknowledged after `since` may be older than that by the acknowledgement limit. There, a trigger sees what was
-/// written in that time before it, rather than miss what came after.
+/// Stores behind a network have several clocks, with a resolution of 1 s. By rule W2, a write that is acknowledged
+/// after `since` may have a stamp that is older than `since` by the acknowledgement limit. For such stores the result
+/// is older by this limit: the trigger sees some segments written before `since`, because it must not miss later ones.
 pub fn floor_of(since: StoreTime, rules: &Rules) -> Stamp {
     let older = match rules.acknowledgement_limit {
         limit if limit >= NETWORK_LIMIT => limit,
@@ -81,7 +84,7 @@ pub fn floor_of(since: StoreTime, rules: &Rules) -> Stamp {
     Stamp::end_of(since.minus(older))
 }
 
-/// From this acknowledgement limit on, stores are behind a network.
+/// The minimum acknowledgement limit of stores behind a network.
 const NETWORK_LIMIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -100,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_seen_stays_seen_whoever_commits_first(
+        fn merging_is_independent_of_the_commit_order(
             commits in proptest::collection::vec((0..50_u64, proptest::collection::vec(0..60_u64, 0..6)), 1..6),
             floor in 0..20_u64,
         ) {
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn it_remembers_no_more_than_it_may_and_forgets_the_newest() {
+    fn the_set_is_bounded_and_drops_the_newest_segments() {
         let mut checkpoint = Checkpoint::default();
         let beyond = MAX_DONE as u64 + 5;
         checkpoint.unite(Stamp::ZERO, (1..=beyond).map(name));
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_on_a_network_store_sees_what_may_be_acknowledged_after_it_with_an_older_stamp() {
+    fn the_floor_on_a_network_store_is_older_by_the_acknowledgement_limit() {
         let since = StoreTime::from_micros(10_000_000);
         let local = floor_of(since, &Rules::new(Margins::LOCAL));
         let network = floor_of(since, &Rules::new(Margins::NETWORK));
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_read_by_people_too() {
+    fn the_register_is_stored_as_readable_json() {
         let mut checkpoint = Checkpoint {
             lease: Some(Lease {
                 holder: Ulid(1),

@@ -1,4 +1,4 @@
-//! The rules of a put: take the stamp, check, put once, judge the answer.
+//! The commit rules: take the stamp, check the preconditions, PUT once, check the answer.
 
 use std::{
     fmt,
@@ -21,25 +21,25 @@ use crate::{
     pressure::KnownTails,
 };
 
-/// No put is acknowledged that took longer than this by any clock.
+/// Maximum duration of an acknowledged PUT, by any clock.
 const PUT_LIMIT: Duration = Duration::from_secs(10);
 
-/// How a [`crate::TailWriter`] writes.
+/// The settings of a [`crate::TailWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterSettings {
-    /// The least time from the begin of one put of a database to that of the next. Zero where a put costs
-    /// nothing. At most half of the acknowledgement limit counts.
+    /// Minimum time between the starts of two PUTs of a database. Zero for stores where a PUT costs nothing. Capped at
+    /// half of the acknowledgement limit.
     pub flush_interval: Duration,
-    /// A batch of this many bytes of encoded rows is put without waiting for the interval to end.
+    /// A batch of this many bytes of encoded rows is put without waiting for the flush interval.
     pub full_batch_bytes: usize,
-    /// The most bytes of encoded rows that wait or are being put, over all databases.
+    /// Maximum bytes of encoded rows queued or in flight, across all databases.
     pub max_in_flight_bytes: usize,
-    /// After this time a put counts as unanswered. More than 10 s is of no use.
+    /// The timeout of a PUT. Values above 10 s have no effect, because a slower PUT is not acknowledged.
     pub put_timeout: Duration,
-    /// From which lengths of the tail on writes wait for each other longer, and are refused.
+    /// The lengths of the tail above which writes are delayed or refused.
     pub pressure: PressureLimits,
-    /// A database with more row deletes than this that are waiting to be applied takes no more: every query of its
-    /// tables asks each of them.
+    /// Maximum number of row deletes of a database that wait to be applied. A database above it refuses further
+    /// deletes, because every query of its tables evaluates each of them.
     pub max_pending_deletes: u64,
 }
 
@@ -47,7 +47,7 @@ impl WriterSettings {
     /// For stores behind a network, where every request costs money.
     pub const NETWORK: Self = Self {
         flush_interval: Duration::from_secs(1),
-        // A put costs what storing a mebibyte costs for a few months: that many bytes are worth one.
+        // A PUT costs as much as storing 1 MiB for a few months, so a batch of this size is worth one.
         full_batch_bytes: 1 << 20,
         max_in_flight_bytes: 128 << 20,
         put_timeout: PUT_LIMIT,
@@ -62,33 +62,33 @@ impl WriterSettings {
     };
 }
 
-/// Is told of segments as they are put, before the requests in them are answered.
+/// Receives segments after they are put and before the requests in them are answered.
 pub trait SegmentObserver: fmt::Debug + Send + Sync + 'static {
-    /// A segment exists, acknowledged or not.
+    /// Called when a segment exists, acknowledged or not.
     fn segment_put(&self, database: DatabaseId, segment: Arc<Segment>);
 
-    /// A put was not answered: a segment may exist, now or later. Only a listing can tell.
+    /// Called when a PUT was not answered: the segment may exist, now or later. Only a listing can tell.
     fn put_unknown(&self, database: DatabaseId);
 }
 
-/// What a writer has done since it started.
+/// The counters of a writer since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriterStats {
-    /// Puts that were begun.
+    /// PUTs that were started.
     pub puts: u64,
-    /// Bytes of the segments that the store answered for.
+    /// Bytes of the segments whose PUTs succeeded.
     pub bytes: u64,
-    /// Rows of the segments that the store answered for.
+    /// Rows of the segments whose PUTs succeeded.
     pub rows: u64,
-    /// Row deletes of the segments that the store answered for.
+    /// Row deletes of the segments whose PUTs succeeded.
     pub deletes: u64,
-    /// Requests that were not acknowledged after they had joined a group commit.
+    /// Requests that joined a group commit and were not acknowledged.
     pub refused: u64,
-    /// Puts of which nothing is known.
+    /// PUTs with an unknown outcome.
     pub unknown: u64,
-    /// Stamps seen elsewhere that were too far ahead to be followed.
+    /// Stamps of other instances that were too far ahead to be followed.
     pub stamps_not_followed: u64,
-    /// Bytes that wait or are being put now.
+    /// Bytes that are queued or in flight now.
     pub in_flight_bytes: u64,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Counters {
     unknown: AtomicU64,
 }
 
-/// Puts batches by the rules of the protocol.
+/// Puts batches according to the commit rules.
 #[derive(Debug)]
 pub(crate) struct Committer {
     bucket: Bucket,
@@ -114,7 +114,7 @@ pub(crate) struct Committer {
     counters: Counters,
 }
 
-/// What became of a put.
+/// The outcome of a PUT.
 enum Outcome {
     Stored(Result<(), Doubt>),
     Unknown(String),
@@ -148,7 +148,7 @@ impl Committer {
         &self.bucket
     }
 
-    /// The longest flush interval that leaves a request time to be put.
+    /// Returns the maximum flush interval that leaves a request time to be put.
     pub(crate) fn longest_interval(&self) -> Duration {
         self.rules.wait_limit / 2
     }
@@ -167,9 +167,9 @@ impl Committer {
         }
     }
 
-    /// Orders the segments of a batch after all that was acknowledged before, if one of its requests asks for that: lists
-    /// the tail once, and refuses the requests of strict order when that fails. The listing begins after each of the
-    /// requests arrived, and ends before the first stamp of the batch is taken.
+    /// Orders the segments of a batch after all writes acknowledged before, if a request of the batch has strict order:
+    /// lists the tail once, and refuses the requests of strict order if the listing fails. The listing starts after
+    /// every request arrived, and ends before the first stamp of the batch is taken.
     pub(crate) async fn follow_tail<R>(&self, database: DatabaseId, requests: &mut [Pending<R>]) {
         let now = self.bucket.clock().now();
         let is_strict = |pending: &Pending<R>| {
@@ -187,12 +187,13 @@ impl Committer {
         }
     }
 
-    /// Takes later stamps above every one of the database that was acknowledged before this call. Only stamps that are
-    /// ahead of this instance matter. One that is more than a minute ahead was not acknowledged, and is left alone.
+    /// Moves later stamps above every stamp of the database that was acknowledged before this call. Only stamps that
+    /// are ahead of this instance's clock matter. A stamp that is more than 1 min ahead was not acknowledged and is
+    /// ignored.
     async fn follow_newest(&self, database: DatabaseId) -> Result<(), WriteError> {
         let begun = self.bucket.clock().now().ok_or(WriteError::NoClock)?;
         let passed = self.stamps.pass(begun);
-        // The other requests of the batch have to be put in time all the same.
+        // The other requests of the batch must still be put in time.
         let limit = self.rules.wait_limit / 2;
         let newest = self.bucket.newest_stamp(database, passed);
         let newest = match self.bucket.world().timeout(limit, newest).await {
@@ -217,8 +218,7 @@ impl Committer {
         Ok(self.stamps.follow(newest, now)?)
     }
 
-    /// Puts one segment with those of `shares` whose requests may be put, and answers the requests that are
-    /// then done.
+    /// Puts one segment with the shares whose requests pass the checks, and answers the requests that are complete.
     pub(crate) async fn put<R>(
         &self,
         database: DatabaseId,
@@ -252,7 +252,7 @@ impl Committer {
         }
     }
 
-    /// The segment of these shares: of rows, or of the deletes of one request.
+    /// Encodes the segment of these shares: rows, or the deletes of one request.
     fn encode(
         &self,
         database: DatabaseId,
@@ -271,8 +271,8 @@ impl Committer {
         Segment::encode(database, name, salt, needs_catalog, depth, &rows)
     }
 
-    /// Takes the stamp, then checks the requests against it. Removes the shares of those that may not be
-    /// put, and answers these. `None` when nothing is left.
+    /// Takes the stamp, then checks the requests against it. Answers the requests that fail and removes their shares.
+    /// Returns `None` if no share is left.
     fn admit<R>(&self, shares: &mut Vec<Share>, requests: &mut [Pending<R>]) -> Option<Stamp> {
         let now = self.bucket.clock().now();
         self.keep_if(shares, requests, |terms| self.check_order(now, terms));
@@ -282,7 +282,7 @@ impl Committer {
         let after = terms_of(shares, requests)
             .filter_map(|terms| terms.after)
             .max();
-        // It can't fail: each `after` was admitted, and without a time nothing was kept.
+        // This can't fail: each `after` was admitted, and without a time every share was removed.
         let now = now?;
         let stamp = self.stamps.next(now, after).ok()?;
         self.keep_if(shares, requests, |terms| {
@@ -299,7 +299,7 @@ impl Committer {
     ) {
         shares.retain(|share| {
             let pending = requests.get_mut(share.request);
-            // Nothing more is stored of a request that has failed, or that nobody waits for.
+            // Skip a request that has failed, or whose caller is gone.
             let Some(pending) = pending.filter(|pending| pending.is_open()) else {
                 return false;
             };
@@ -317,8 +317,8 @@ impl Committer {
         pending.fail(error);
     }
 
-    /// Refuses a request that has waited too long, or whose proof is too old by the present time. A stamp of a time that
-    /// is wrong would stay behind when the clock is right again, so this comes before a stamp is taken.
+    /// Refuses a request that has waited too long, or whose proof is too old at the present time. Called before a stamp
+    /// is taken, because a stamp of a wrong time would persist after the clock is corrected.
     fn check_clock(&self, now: StoreTime, terms: &Terms) -> Result<(), WriteError> {
         self.check_wait(Stamp::new(now, self.stamps.salt()), terms)?;
         let age = now.since(terms.proof.proven);
@@ -339,7 +339,7 @@ impl Committer {
         }
     }
 
-    /// Whether the oldest part of a request has waited no longer than rule W1 allows.
+    /// Checks that the request has waited no longer than rule W1 allows.
     fn check_wait(&self, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
         let waited = self.bucket.world().elapsed(&terms.arrived);
         let limit = self.rules.wait_limit;
@@ -353,14 +353,15 @@ impl Committer {
         Ok(())
     }
 
-    /// Rule W1 and what the request knows of catalogs and manifest. Only after the stamp is taken: a freeze
-    /// before this check is seen by it, and one after it leaves an old stamp, which rule W2 refuses.
+    /// Checks rule W1, the age of the proof, and the low-water mark. Called only after the stamp is taken: this check
+    /// detects a freeze of the machine before it, and a later freeze leaves an old stamp, which rule W2 refuses.
     fn check_stamp(&self, now: StoreTime, stamp: Stamp, terms: &Terms) -> Result<(), WriteError> {
         self.check_wait(stamp, terms)?;
-        // A stamp that follows another one may be ahead of the present; the proof is no older for that.
+        // A stamp that follows another one may be ahead of the present. This does not make the proof older.
         let ahead = stamp.time().since(now).min(self.stamps.followed_ahead());
         let age = stamp.time().since(terms.proof.proven).saturating_sub(ahead);
-        // The store's clock is behind by the time that its answers took. Rule D counts on the machine's, which is not.
+        // The store's clock lags by the latency of its answers. Rule D counts by the machine's clock, which does not
+        // lag.
         let age = age.max(self.bucket.world().elapsed(&terms.proof.asked));
         let limit = self.rules.proof_age;
         if age > limit {
@@ -430,7 +431,7 @@ impl Committer {
         }
     }
 
-    /// Rule W2.
+    /// Checks rule W2.
     fn judge(&self, stamp: Stamp, date: Option<StoreTime>, took: Duration) -> Result<(), Doubt> {
         let distance = date.ok_or(Doubt::NoDate)?.distance(stamp.time());
         let limit = self.rules.acknowledgement_limit;
@@ -445,7 +446,7 @@ impl Committer {
     }
 }
 
-/// The rows of a segment.
+/// Returns the rows of a segment.
 fn rows_of(shares: &[Share]) -> impl Iterator<Item = &EncodedRows> {
     shares.iter().flat_map(|share| match &share.load {
         Load::Rows(rows) => rows.as_slice(),
@@ -453,7 +454,7 @@ fn rows_of(shares: &[Share]) -> impl Iterator<Item = &EncodedRows> {
     })
 }
 
-/// The terms of the requests that have a share in a segment.
+/// Returns the preconditions of the requests that have a share in a segment.
 fn terms_of<'a, R>(
     shares: &'a [Share],
     requests: &'a [Pending<R>],

@@ -1,4 +1,4 @@
-//! What a write is told when it is not acknowledged.
+//! Errors of writes that are not acknowledged.
 
 use std::time::Duration;
 
@@ -6,98 +6,98 @@ use neap_bucket::{Stamp, StoreError};
 
 use crate::StampError;
 
-/// How long a client waits before it tries again, unless something better is known.
+/// The default time that a client waits before it retries.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a client waits while the tail is too long: about the time that a flush takes.
+/// The time that a client waits while the tail is too long: about the duration of a flush.
 const RETRY_AFTER_FLUSH: Duration = Duration::from_secs(5);
 
-/// How long a client waits while too many deletes are pending: about the time that a merge takes.
+/// The time that a client waits while too many deletes are pending: about the duration of a merge.
 const RETRY_AFTER_MERGE: Duration = Duration::from_secs(60);
 
-/// Why a write was not acknowledged.
+/// Reasons why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
     /// The request has neither rows nor deletes.
     #[error("the write has no rows")]
     Empty,
-    /// The rows of one table take up more than a segment. The caller splits the batch.
+    /// The rows of one table exceed a segment. The caller splits the batch.
     #[error("the rows of one table take up {bytes} bytes; a segment takes {limit}")]
     TooLarge {
-        /// The encoded size.
+        /// The encoded size, in bytes.
         bytes: usize,
-        /// The most that fits.
+        /// The maximum size, in bytes.
         limit: usize,
     },
-    /// The row deletes of one request take up more than is allowed.
+    /// The row deletes of one request exceed the maximum size.
     #[error("the deletes of one request take up {bytes} bytes, of at most {limit}")]
     DeletesTooLarge {
-        /// The size as it is stored.
+        /// The stored size, in bytes.
         bytes: usize,
-        /// The most.
+        /// The maximum size, in bytes.
         limit: usize,
     },
-    /// Too much is waiting to be put already.
+    /// Too many bytes are queued or in flight.
     #[error("{in_flight} bytes are waiting to be written, of at most {limit}")]
     Overloaded {
-        /// The bytes that are waiting or being put.
+        /// The bytes that are queued or in flight.
         in_flight: usize,
-        /// The most that may wait.
+        /// The maximum bytes queued or in flight.
         limit: usize,
     },
     /// The tail of the database is too long ([`crate::Pressure::Stop`]).
     #[error("too many segments are waiting to be compacted")]
     TailTooLong,
-    /// Row deletes are asked for faster than they are applied; nothing was put.
+    /// Row deletes arrive faster than they are applied. The request was not put.
     #[error("{pending} deletes are waiting to be applied, of at most {limit}")]
     TooManyDeletes {
-        /// The number of deletes in the manifest and, of this writer, in the tail.
+        /// The number of pending deletes: those in the manifest, and those of this writer in the tail or in flight.
         pending: u64,
-        /// The greatest number to which one is added.
+        /// The maximum number of pending deletes for which another request is admitted.
         limit: u64,
     },
-    /// The store has not told its time yet.
+    /// The time of the store is not known yet.
     #[error("the time of the store is not known yet")]
     NoClock,
-    /// The tail can't be listed, so the write can't be ordered after those of other instances. It was not put.
+    /// The tail can't be listed, so the write can't be ordered after those of other instances. The request was not put.
     #[error("the tail of the database can't be listed: {reason}")]
     TailNotListed {
         /// The cause.
         reason: String,
     },
-    /// The write can't be ordered after the stamp that it names; nothing was put.
+    /// The write can't be ordered after the stamp that it names. The request was not put.
     #[error(transparent)]
     Stamp(#[from] StampError),
-    /// Rule W1: the request waited too long before its stamp; it was not put.
+    /// Rule W1: the request waited too long before its stamp. The request was not put.
     #[error("the write waited {} ms, of at most {} ms", waited.as_millis(), limit.as_millis())]
     Waited {
-        /// The stamp it would have had.
+        /// The stamp that the request would have had.
         stamp: Stamp,
-        /// How long the request waited, by the clock that says longest.
+        /// The time that the request waited, by the clock that shows the longest time.
         waited: Duration,
         /// The limit.
         limit: Duration,
     },
-    /// What was read of catalogs and manifest is too old; the request was not put. The caller reads them
-    /// again and tries once more.
+    /// The proof of catalogs and manifest is too old. The request was not put. The caller revalidates them and retries
+    /// once.
     #[error("the catalog was proven current {} ms ago, of at most {} ms", age.as_millis(), limit.as_millis())]
     ProofExpired {
-        /// The stamp it would have had.
+        /// The stamp that the request would have had.
         stamp: Stamp,
         /// The age of the proof at the stamp.
         age: Duration,
         /// The limit.
         limit: Duration,
     },
-    /// The stamp is not above the low-water mark: the segment would be void. It was not put.
+    /// The stamp is not above the low-water mark, so the segment would be void. The request was not put.
     #[error("the store's clock went back: stamp {stamp} is not above the mark {mark}")]
     BehindMark {
-        /// The stamp it would have had.
+        /// The stamp that the request would have had.
         stamp: Stamp,
-        /// The mark.
+        /// The low-water mark.
         mark: Stamp,
     },
-    /// The store refuses the put: missing rights, no such bucket, a full disk. Nothing was stored.
+    /// The store refuses the PUT: missing permissions, no such bucket, a full disk. Nothing was stored.
     #[error("the store refused the write: {error}")]
     Refused {
         /// The stamp of the segment that does not exist.
@@ -105,23 +105,23 @@ pub enum WriteError {
         /// The store's reason.
         error: StoreError,
     },
-    /// The segment may exist, or does, but must not be promised.
+    /// The segment exists or may exist, but the write must not be acknowledged.
     #[error("the write is not certain: {doubt}")]
     NotAcknowledged {
         /// The stamp of the segment.
         stamp: Stamp,
-        /// Why.
+        /// The reason.
         doubt: Doubt,
     },
-    /// The process is ending.
+    /// The process is shutting down.
     #[error("the writer is shutting down")]
     Abandoned,
 }
 
-/// Why a put is not acknowledged (rule W2).
+/// Reasons why a PUT is not acknowledged (rule W2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
-    /// The put was not answered: it may have taken effect, or will.
+    /// The PUT was not answered: it may have taken effect, or may do so later.
     #[error("{0}")]
     NoAnswer(String),
     /// The answer has no usable `Date`.
@@ -130,37 +130,37 @@ pub enum Doubt {
     /// The store's `Date` is too far from the stamp.
     #[error("the store's date is {} ms away from the stamp, of at most {} ms", distance.as_millis(), limit.as_millis())]
     DateApart {
-        /// How far.
+        /// The distance between the `Date` and the stamp.
         distance: Duration,
         /// The limit.
         limit: Duration,
     },
-    /// The put took too long by one of the clocks.
+    /// The PUT took too long by one of the clocks.
     #[error("the put took {} ms, of at most {} ms", took.as_millis(), limit.as_millis())]
     Slow {
-        /// How long.
+        /// The duration of the PUT.
         took: Duration,
         /// The limit.
         limit: Duration,
     },
-    /// An earlier part of the request was put; this is why the rest was not.
+    /// An earlier part of the request was put. The value is the reason why the rest was not.
     #[error("only a part was written: {0}")]
     Partial(String),
 }
 
-/// What the answer to a request is about.
+/// The class of a write error. Determines the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteErrorKind {
-    /// The request is wrong and will always be: 400.
+    /// The request is invalid and a retry does not help: 400.
     BadRequest,
     /// The request is too large: 413.
     TooLarge,
-    /// The request may be tried again: 503 with Retry-After.
+    /// The request can be retried: 503 with Retry-After.
     Unavailable,
 }
 
 impl WriteError {
-    /// The stamp that was taken for the request, whether or not a segment exists.
+    /// Returns the stamp that was taken for the request, whether or not a segment exists.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
             Self::Waited { stamp, .. }
@@ -181,7 +181,7 @@ impl WriteError {
         }
     }
 
-    /// What the answer to the request is about.
+    /// Returns the class of the error.
     pub fn kind(&self) -> WriteErrorKind {
         match self {
             Self::Empty | Self::Stamp(StampError::FarAhead { .. }) => WriteErrorKind::BadRequest,
@@ -190,7 +190,7 @@ impl WriteError {
         }
     }
 
-    /// How long to wait before the request is sent again; `None` when that is of no use.
+    /// Returns the time to wait before a retry; `None` if a retry does not help.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             _ if self.kind() != WriteErrorKind::Unavailable => None,
@@ -201,8 +201,8 @@ impl WriteError {
         }
     }
 
-    /// The same after an earlier part of the request was put under `stamp`: no stamp is kept from the
-    /// client, and nobody takes the request for one of which nothing exists.
+    /// Returns the error of a request, an earlier part of which may have been put under `stamp`. If so, the error has a
+    /// stamp and says that a part of the request was put.
     pub(crate) fn after_part(self, stamp: Option<Stamp>) -> Self {
         match stamp {
             Some(stamp) if !matches!(self, Self::NotAcknowledged { .. }) => Self::NotAcknowledged {
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_succeed_later_is_to_be_retried() {
+    fn only_transient_errors_have_a_retry_time() {
         let after = Stamp::from_u64(1);
         let (ahead, wait) = (Duration::from_secs(20), Duration::from_secs(15));
         let later = WriteError::from(StampError::Ahead { after, ahead, wait });

@@ -1,37 +1,37 @@
-//! The tail of a database: how rows and row deletes become segments in the bucket, and how they are read back.
+//! Encodes rows and row deletes into segments, the objects of a database's tail, and reads them back.
 //!
 //! ```text
 //! request ── encode its rows (EncodedRows, in parallel)
 //!    │ 1     a crash here: nothing is in the bucket, the client has no answer
 //!    ▼
-//! group commit (TailWriter): wait for the put under way, join the next
+//! group commit (TailWriter): wait for the PUT in progress, join the next one
 //!    │ 2     the same
 //!    ▼
-//! if a request of the batch is of strict order: list the tail, follow its newest stamp (rule O)
+//! if a request of the batch has strict order: list the tail, follow its newest stamp (rule O)
 //!    │       the same
 //!    ▼
 //! take the stamp, THEN check (W1, proof, mark)
-//!    │ 3     the same; a stamp that is never put leaves a gap, and gaps mean nothing
+//!    │ 3     the same; a stamp without a segment leaves a gap, and gaps have no meaning
 //!    ▼
 //! one PUT of one segment under a key of its own
-//!    │ 4     a crash here: the segment may exist, now or later, and nobody was told that it does. A query may
-//!    │       show it; a flush takes it in, or it turns up below the mark and is void
+//!    │ 4     a crash here: the segment may exist, now or later, but the write was not acknowledged. A query may
+//!    │       show it; a flush includes it, or it appears below the low-water mark and is void
 //!    ▼
-//! acknowledge, if the store's Date fits the stamp (W2)
+//! acknowledge, if the store's Date is close enough to the stamp (W2)
 //!    │ 5     a crash here: the segment exists and every later snapshot has it; the client sends the
 //!    ▼       same points again, which changes nothing
 //! answer
 //! ```
 //!
-//! | piece | what it is |
+//! | type | purpose |
 //! |---|---|
-//! | [`EncodedRows`] | the rows of one request for one table, ready to be put |
-//! | [`Segment`] | one object of the tail: a directory and the streams of rows that it names, or row deletes |
-//! | [`StampSource`] | an instance's places in the order of all writes |
-//! | [`TailWriter`] | group commit and the rules of a put |
-//! | [`TailState`] | the length of the tail, as flushers publish it for writers |
-//! | [`TailReader`] | listing and fetching what lies above a mark |
-//! | [`Checkpoint`] | what a trigger of the processing engine has seen |
+//! | [`EncodedRows`] | the encoded rows of one request for one table |
+//! | [`Segment`] | one object of the tail: a directory and the row streams that it lists, or row deletes |
+//! | [`StampSource`] | issues an instance's stamps, the positions of its writes in the order of all writes |
+//! | [`TailWriter`] | group commit and the commit rules |
+//! | [`TailState`] | the length of the tail, published by flushers for writers |
+//! | [`TailReader`] | lists and fetches the segments above a low-water mark |
+//! | [`Checkpoint`] | the progress of a trigger of the processing engine |
 
 mod batch;
 mod checkpoint;

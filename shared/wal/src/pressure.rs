@@ -1,4 +1,4 @@
-//! Backpressure: how long the tail of a database is, as far as its writers know without a request of their own.
+//! Backpressure: the length of a database's tail, as far as writers know it without a request of their own.
 //!
 //! ```text
 //!   flusher                          manifest                       writer
@@ -7,7 +7,7 @@
 //!     |                                  |       n + its own puts since then: slow down, or refuse
 //! ```
 //!
-//! A writer counts its own puts above the mark, so that it also stops where no flusher runs.
+//! A writer also counts its own PUTs above the mark, so that it stops even if no flusher runs.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,27 +24,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TailListing, WriteError};
 
-/// The greatest number of spans of time in which the puts of a database are counted apart.
+/// Maximum number of time spans in which the PUTs of a database are counted separately.
 const MAX_SPANS: usize = 1_000;
 
-/// The length of a span as long as they are few.
+/// The initial length of a span.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// The tail of a database as a flusher has left it.
+/// The state of a database's tail after a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailState {
-    /// The number of segments above the mark. A flusher lists only a part of a very long tail: then there are at
-    /// least as many.
+    /// The number of segments above the mark. A lower bound for a very long tail, because a flusher lists only a part
+    /// of it.
     pub segments: u64,
-    /// When the oldest of them was stamped.
+    /// The time of the oldest stamp among them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<StoreTime>,
-    /// When they were listed, by the store's clock. Later puts are not among them.
+    /// The time of the listing, by the store's clock. Later PUTs are not counted.
     pub listed: StoreTime,
 }
 
 impl TailListing {
-    /// The state of the tail above a mark; `None` if the listing has no `Date`.
+    /// Returns the state of the tail above a mark; `None` if the listing has no `Date`.
     pub fn state_above(&self, mark: Stamp) -> Option<TailState> {
         let first = self.segments.partition_point(|one| one.name.stamp <= mark);
         let above = self.segments.get(first..).unwrap_or_default();
@@ -56,19 +56,19 @@ impl TailListing {
     }
 }
 
-/// How much the tail of a database is behind.
+/// The backpressure level of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pressure {
     /// Compaction keeps up.
     #[default]
     None,
-    /// Writers double their flush interval, so that fewer and larger segments arise.
+    /// Writers double their flush interval, so that segments are fewer and larger.
     Slow,
     /// Writes are refused until the tail is shorter.
     Stop,
 }
 
-/// From which lengths of a tail on its writers are held back.
+/// The lengths of a tail above which writers slow down or stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PressureLimits {
     /// Writers slow down above this number of segments.
@@ -84,7 +84,7 @@ impl PressureLimits {
         stop: 10_000,
     };
 
-    /// The pressure of a tail with this number of segments.
+    /// Returns the pressure of a tail with this number of segments.
     pub fn pressure_of(&self, segments: u64) -> Pressure {
         if segments > self.stop {
             Pressure::Stop
@@ -102,7 +102,7 @@ impl Default for PressureLimits {
     }
 }
 
-/// The puts of one writer within a span of time.
+/// The PUTs of one writer within a time span.
 #[derive(Clone, Copy, Debug)]
 struct PutSpan {
     first: StoreTime,
@@ -111,7 +111,7 @@ struct PutSpan {
     deletes: u64,
 }
 
-/// The puts of one writer to a database that no mark has passed.
+/// The PUTs of one writer to a database that are above the low-water mark.
 #[derive(Debug)]
 struct UnflushedPuts {
     spans: VecDeque<PutSpan>,
@@ -148,7 +148,7 @@ impl UnflushedPuts {
         }
     }
 
-    /// Joins each span with the next one.
+    /// Merges each pair of adjacent spans, and doubles the length of a span.
     fn halve(&mut self) {
         self.length = self.length.saturating_mul(2);
         let spans: Vec<_> = self.spans.drain(..).collect();
@@ -183,13 +183,13 @@ impl UnflushedPuts {
     }
 }
 
-/// The tail of a database as a writer knows it.
+/// The tail of a database as known to a writer.
 #[derive(Debug, Default)]
 struct KnownTail {
     mark: Stamp,
     published: Option<TailState>,
     own: UnflushedPuts,
-    /// Row deletes of requests that are not answered.
+    /// Row deletes of requests that are not answered yet.
     deletes_in_flight: Arc<AtomicU64>,
 }
 
@@ -210,7 +210,7 @@ impl KnownTail {
     }
 }
 
-/// The tails of the databases that a writer writes to: small entries.
+/// The tails of all databases that a writer writes to: a small entry for each.
 #[derive(Debug)]
 pub(crate) struct KnownTails {
     limits: PressureLimits,
@@ -229,8 +229,8 @@ impl KnownTails {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over the mark of a manifest and the state that a flusher has published in it, unless they are older
-    /// than those known.
+    /// Records the low-water mark of a manifest and the state published in it, unless they are older than the known
+    /// ones. Returns the pressure.
     pub(crate) fn observe(
         &self,
         database: DatabaseId,
@@ -243,14 +243,14 @@ impl KnownTails {
         self.limits.pressure_of(tail.segments())
     }
 
-    /// The pressure on a database.
+    /// Returns the pressure of a database.
     pub(crate) fn pressure(&self, database: DatabaseId) -> Pressure {
         let tails = self.lock();
         let segments = tails.get(&database).map_or(0, KnownTail::segments);
         self.limits.pressure_of(segments)
     }
 
-    /// Counts a segment that this writer has put, or may have put.
+    /// Counts a segment that this writer has put or may have put.
     pub(crate) fn record_put(&self, database: DatabaseId, stamp: Stamp, deletes: u64) {
         let mut tails = self.lock();
         let tail = tails.entry(database).or_default();
@@ -259,12 +259,11 @@ impl KnownTails {
         }
     }
 
-    /// Counts the row deletes of a request until it is answered.
+    /// Reserves row deletes until their request is answered.
     ///
     /// # Errors
     ///
-    /// With those that are waiting to be applied, `recorded` in the manifest and the others in the tail, they would
-    /// be more than `limit`.
+    /// More than `limit` deletes are pending: `recorded` in the manifest, the others in the tail or in flight.
     pub(crate) fn reserve_deletes(
         &self,
         database: DatabaseId,
@@ -288,7 +287,7 @@ impl KnownTails {
     }
 }
 
-/// The row deletes of a request that is not answered yet.
+/// The reserved row deletes of a request that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct DeleteReservation {
     deletes: u64,

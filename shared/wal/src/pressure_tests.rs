@@ -1,4 +1,4 @@
-//! What a writer makes of a published tail and of its own puts.
+//! Tests of backpressure by a published tail and by the writer's own PUTs.
 
 use proptest::prelude::*;
 
@@ -60,18 +60,18 @@ fn a_published_tail_counts_with_the_puts_that_came_after_it_was_listed() {
         tails.record_put(DATABASE, stamp(second), 0);
     }
     assert_eq!(tails.pressure(DATABASE), Pressure::Stop);
-    // A flush that has caught up.
+    // A flush has caught up.
     let caught_up = tails.observe(DATABASE, stamp(13), state(0, 20));
     assert_eq!(caught_up, Pressure::None);
-    // A manifest that was read before it.
+    // A manifest that was read before that flush is ignored.
     assert_eq!(tails.observe(DATABASE, mark, state(4, 10)), Pressure::None);
-    // The next count, by a flusher that could not flush.
+    // A flusher that could not flush publishes the next count.
     let blocked = tails.observe(DATABASE, stamp(13), state(9, 30));
     assert_eq!(blocked, Pressure::Stop);
 }
 
 #[test]
-fn what_is_counted_of_puts_that_nobody_flushes_is_bounded() {
+fn the_record_of_unflushed_puts_is_bounded() {
     let mut own = UnflushedPuts::default();
     for second in 0..100_000 {
         own.add(at(second), 1);

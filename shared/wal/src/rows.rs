@@ -1,8 +1,8 @@
-//! Rows as they lie in a segment: one Arrow IPC stream per request and table.
+//! Encoded rows: one Arrow IPC stream for each request and table.
 //!
-//! A request encodes its own rows before it joins the group commit, so that requests encode in parallel
-//! and a put only joins bytes. A table may therefore have several streams in one segment; they are in the
-//! order in which their requests arrived.
+//! A request encodes its own rows before it joins the group commit, so that requests encode in parallel and a PUT only
+//! concatenates bytes. Therefore a table may have several streams in one segment, in the order in which their requests
+//! arrived.
 
 use arrow_array::{Array, RecordBatch, TimestampNanosecondArray, cast::AsArray};
 use arrow_buffer::Buffer;
@@ -19,8 +19,8 @@ use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN, TableId};
 /// for a minute: higher levels save a few per cent of its bytes for a multiple of the time.
 const ZSTD_LEVEL: i32 = 1;
 
-/// The alignment of buffers in a stream, the least that Arrow allows: a write of a few rows is mostly padding
-/// otherwise.
+/// The alignment of buffers in a stream, in bytes. The minimum that Arrow allows, because a write of a few rows would
+/// otherwise be mostly padding.
 const ALIGNMENT_BYTES: usize = 8;
 
 /// The types that a column may have.
@@ -34,13 +34,13 @@ const COLUMN_TYPES: [ColumnType; 7] = [
     ColumnType::Boolean,
 ];
 
-/// Rows that can't be part of a segment. Each of these is a mistake of the caller.
+/// Reasons why rows can't be encoded. Each is a programming error of the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// There is nothing to write.
+    /// The batch has no rows.
     #[error("a batch without rows for table {0}")]
     Empty(TableId),
-    /// The batch has no column `time`, or it has nulls.
+    /// The batch has no column `time`, or the column has nulls.
     #[error("a batch without a time in each row for table {0}")]
     Time(TableId),
     /// The metadata of a column does not name its type, or the column is not of that type.
@@ -51,17 +51,17 @@ pub enum EncodeError {
         /// The column.
         column: String,
     },
-    /// The batch does not encode.
+    /// Arrow can't encode the batch.
     #[error("rows of table {table} do not encode: {source}")]
     Arrow {
         /// The table.
         table: TableId,
-        /// Arrow's reason.
+        /// The error of Arrow.
         source: ArrowError,
     },
 }
 
-/// What the rows of a batch take, which may be a slice of a larger one.
+/// Returns the memory size of a batch, in bytes. If the batch is a slice, counts only the slice.
 fn memory_bytes(batch: &RecordBatch) -> u64 {
     let bytes = batch.columns().iter().map(|column| {
         let of_slice = column.to_data().get_slice_memory_size();
@@ -83,10 +83,9 @@ pub struct EncodedRows {
 }
 
 impl EncodedRows {
-    /// Encodes the rows of a table. This is work for the processor alone and takes time in proportion to
-    /// the bytes.
+    /// Encodes the rows of a table. CPU-bound; the time is proportional to the size of the rows.
     ///
-    /// The columns are fields made by [`ColumnType::arrow_field`], `time` among them and without nulls.
+    /// The columns are fields made by [`ColumnType::arrow_field`]. A column `time` without nulls is required.
     pub fn encode(table: TableId, batch: &RecordBatch) -> Result<Self, EncodeError> {
         let rows = u32::try_from(batch.num_rows()).map_err(|_| EncodeError::Arrow {
             table,
@@ -116,7 +115,7 @@ impl EncodedRows {
         self.table
     }
 
-    /// The number of rows; at least one.
+    /// The number of rows, at least one.
     pub fn rows(&self) -> u32 {
         self.rows
     }
@@ -131,12 +130,12 @@ impl EncodedRows {
         self.max_time
     }
 
-    /// The bytes of memory that the rows take when they are decoded.
+    /// The size of the decoded rows in memory, in bytes.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
 
-    /// The number of bytes that the rows take up in a segment.
+    /// The size of the encoded rows in a segment, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.stream.len()
     }
@@ -186,7 +185,7 @@ fn write_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     writer.into_inner()
 }
 
-/// Decodes a stream into its one batch.
+/// Decodes a stream that has exactly one batch.
 pub(crate) fn read_stream(stream: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut buffer = Buffer::from(stream);
     let mut decoder = StreamDecoder::new();
@@ -209,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_of_every_type_come_back(batch in batches()) {
+        fn rows_of_every_type_round_trip(batch in batches()) {
             let rows = EncodedRows::encode(TableId::new(1), &batch).unwrap();
             prop_assert_eq!(rows.rows() as usize, batch.num_rows());
             let back = read_stream(rows.stream().clone()).unwrap();
@@ -225,11 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_rows_is_told_however_well_they_are_compressed() {
+    fn the_memory_size_is_that_of_the_decoded_rows() {
         let times = vec![7; 10_000];
         let rows = EncodedRows::encode(TableId::new(1), &batch_of_times(&times)).unwrap();
         assert!(rows.size_bytes() < 10_000, "{}", rows.size_bytes());
-        // 8 bytes of time and 4 of the number of the tag's value.
+        // Each row has 8 bytes for the time and 4 bytes for the dictionary key of the tag.
         assert!(
             (120_000..130_000).contains(&rows.memory_bytes()),
             "{}",
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_that_are_no_rows_of_a_table_are_refused() {
+    fn invalid_batches_are_refused() {
         let table = TableId::new(1);
         let batch = batch_of_times(&[1]);
         let encode = |batch: &RecordBatch| EncodedRows::encode(table, batch);

@@ -1,4 +1,4 @@
-//! One object of the tail.
+//! The segment format. A segment is one object of the tail.
 //!
 //! ```text
 //! envelope   magic NWAL, version, put_id (stamp and nonce), checksum of the payload
@@ -7,19 +7,25 @@
 //!            streams              Arrow IPC, one after the other, in the order of the directory
 //! ```
 //!
-//! A segment has rows of clients, and is of version 1, or row deletes, and is of version 2, or rows of plugins,
-//! and is of version 3: a release that does not know deletes or plugins refuses those and only those. Deletes are
-//! in the header; such a segment has no streams. The header of rows of plugins says how many plugins in a row have
-//! led to them: a release that overlooked it would run plugins in a circle for ever.
+//! The version depends on the content, so that a release refuses exactly the segments that it does not know:
 //!
-//! An entry of the directory names the table, the range of bytes counted from the first stream, the number
-//! of rows, their time range and the CRC-32C of the stream. The checksum of the envelope covers all of it.
+//! | version | content |
+//! |---|---|
+//! | 1 | rows of clients, without memory sizes |
+//! | 2 | row deletes: they are in the header, and there are no streams |
+//! | 3 | rows of plugins, without memory sizes |
+//! | 4 | rows of clients or plugins, with memory sizes in the directory |
 //!
-//! If the checksum of the envelope does not hold, the header can still be proven intact. The CRC-32C of a
-//! concatenation follows from the CRC-32Cs and lengths of its parts, so the CRC-32C of the header as it was read,
-//! combined with those of the streams as the directory has them, must give the checksum of the envelope. Then
-//! exactly the streams are damaged whose own checksums do not hold, and the others are served. Otherwise the
-//! whole segment is damaged.
+//! The header of rows of plugins has their depth, the number of chained plugin runs that produced them. A release that
+//! ignored the depth would run plugins in an endless loop.
+//!
+//! An entry of the directory has the table, the byte range relative to the first stream, the number of rows, their time
+//! range and the CRC-32C of the stream. The checksum of the envelope covers the whole payload.
+//!
+//! If the checksum of the envelope does not match, the header can still be verified. The CRC-32C of a concatenation
+//! follows from the CRC-32Cs and lengths of its parts. Therefore the CRC-32C of the header as read, combined with the
+//! CRC-32Cs of the streams in the directory, must equal the checksum of the envelope. If it does, exactly the streams
+//! whose own checksums do not match are damaged, and the others are served. Otherwise the whole segment is damaged.
 
 use std::ops::Range;
 
@@ -32,49 +38,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EncodedRows, rows::read_stream};
 
-/// Segments of rows.
+/// The format of segments with rows of clients, without memory sizes.
 const ROWS_FORMAT: Format = Format {
     magic: *b"NWAL",
     kind: "segment",
     version: 1,
 };
 
-/// Segments of row deletes.
+/// The format of segments with row deletes.
 const DELETES_FORMAT: Format = Format {
     version: 2,
     ..ROWS_FORMAT
 };
 
-/// Segments of rows that plugins wrote.
+/// The format of segments with rows of plugins, without memory sizes.
 const PLUGIN_ROWS_FORMAT: Format = Format {
     version: 3,
     ..ROWS_FORMAT
 };
 
-/// Segments of rows, whoever wrote them, that say how much memory the rows take; and what is read.
+/// The format of segments with rows of clients or plugins and their memory sizes. Decoding accepts this version and
+/// older ones.
 const SIZED_ROWS_FORMAT: Format = Format {
     version: 4,
     ..ROWS_FORMAT
 };
 
-/// The largest segment: what one PUT carries in well under the time limit of an acknowledgement, and what a
-/// reader holds in memory at once.
+/// Maximum size of a segment, in bytes. One PUT of this size takes much less time than the acknowledgement limit, and a
+/// reader can hold it in memory.
 pub const MAX_SEGMENT_BYTES: usize = 16 << 20;
 
-/// What the envelope and the fixed part of the header take up at most.
+/// Maximum size of the envelope and the fixed part of the header, in bytes.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: usize = 256;
 
-/// What one entry of the directory takes up at most.
+/// Maximum size of one entry of the directory, in bytes.
 pub(crate) const ENTRY_BYTES: usize = 192;
 
-/// The most that the deletes of one request take up: they are copied into the manifest, and stay there for
-/// as long as there are rows that they may remove.
+/// Maximum size of the deletes of one request, in bytes. Deletes are copied into the manifest and stay there as long as
+/// there are rows that they may remove.
 pub(crate) const MAX_DELETES_BYTES: usize = 1 << 20;
 
-/// A segment that can't be read. Every message names the object.
+/// Reasons why a segment can't be read. Every message names the object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
-    /// The object is no segment, is of a newer release, or is damaged.
+    /// The object is not a segment, was written by a newer release, or is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The rows of a table are damaged.
@@ -84,20 +91,20 @@ pub enum SegmentError {
         key: String,
         /// The table.
         table: TableId,
-        /// How it is known.
+        /// The evidence of the damage.
         reason: String,
     },
 }
 
-/// One stream of a segment.
+/// An entry of the directory. Describes one stream of the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The table.
     pub table: TableId,
-    /// Where the stream starts, in bytes from the first stream.
+    /// The start of the stream, in bytes from the first stream.
     pub offset: u32,
-    /// The number of bytes.
+    /// The length of the stream, in bytes.
     pub length: u32,
     /// The number of rows.
     pub rows: u32,
@@ -107,7 +114,7 @@ pub struct Entry {
     pub max_time: i64,
     /// The CRC-32C of the stream.
     pub crc32c: u32,
-    /// The bytes of memory that the rows take when they are decoded. Earlier releases did not write it.
+    /// The size of the decoded rows in memory, in bytes. Earlier releases did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
 }
@@ -120,8 +127,8 @@ impl Entry {
     }
 }
 
-/// A header with fields that this release does not know is one that it must not read past: whoever adds a
-/// field raises the version.
+/// The JSON header of a segment. Unknown fields are an error, because a reader must not ignore them: a release that
+/// adds a field raises the version.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -145,7 +152,7 @@ fn is_zero(depth: &u8) -> bool {
 }
 
 impl Header {
-    /// The format of a segment with this header; `None` for one that no segment has.
+    /// Returns the format of a segment with this header; `None` if the header is invalid.
     fn format(&self) -> Option<Format> {
         let mut sizes = self.directory.iter().map(|entry| entry.memory_bytes);
         let is_sized = sizes.any(|size| size.is_some());
@@ -162,7 +169,8 @@ impl Header {
         }
     }
 
-    /// Whether this header, of the bytes `head`, is the one over which the checksum of the envelope was computed.
+    /// Returns whether the checksum of the envelope was computed over this header. `head` has the bytes of the header
+    /// as read.
     fn is_proven(&self, head: &Bytes, checksum: u32) -> bool {
         let streams = self.directory.iter();
         let combined = streams.fold(crc32c::crc32c(head), |crc, entry| {
@@ -172,7 +180,7 @@ impl Header {
         combined == checksum
     }
 
-    /// The offsets of the streams whose checksums do not hold.
+    /// Returns the offsets of the streams whose checksums do not match.
     fn damaged_streams(&self, streams: &Bytes) -> Vec<u32> {
         let is_damaged = |entry: &&Entry| {
             let stream = entry.range().and_then(|range| streams.get(range));
@@ -183,7 +191,7 @@ impl Header {
     }
 }
 
-/// What a segment holds of one table.
+/// A summary of the rows of one table in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableRows {
     /// The table.
@@ -194,12 +202,11 @@ pub struct TableRows {
     pub min_time: i64,
     /// The latest time of a row, in nanoseconds since the Unix epoch.
     pub max_time: i64,
-    /// The bytes of memory that the rows take when they are decoded; `None` if the segment does not say so of all.
+    /// The size of the decoded rows in memory, in bytes; `None` if the segment does not have the size of every stream.
     pub memory_bytes: Option<u64>,
 }
 
-/// A segment whose header is intact. Rows are decoded when they are asked for; those of damaged streams are an
-/// error.
+/// A segment with an intact header. Rows are decoded on demand; decoding a damaged stream is an error.
 #[derive(Clone, Debug)]
 pub struct Segment {
     database: DatabaseId,
@@ -208,14 +215,15 @@ pub struct Segment {
     deletes: Vec<RowDelete>,
     depth: u8,
     directory: Vec<Entry>,
-    /// The offsets of the damaged streams, in their order.
+    /// The offsets of the damaged streams, in the order of the streams.
     damaged: Vec<u32>,
     object: Bytes,
     streams: Bytes,
 }
 
 impl Segment {
-    /// The segment of these streams, in their order. `None` when it would exceed [`MAX_SEGMENT_BYTES`].
+    /// Encodes a segment of these rows, one stream for each item. Returns `None` if the segment would exceed
+    /// [`MAX_SEGMENT_BYTES`].
     pub(crate) fn encode(
         database: DatabaseId,
         name: SegmentName,
@@ -236,7 +244,8 @@ impl Segment {
         Self::build(database, header, rows)
     }
 
-    /// The segment of these row deletes, at least one. `None` when it would exceed [`MAX_SEGMENT_BYTES`].
+    /// Encodes a segment of these row deletes, at least one. Returns `None` if the segment would exceed
+    /// [`MAX_SEGMENT_BYTES`].
     pub(crate) fn encode_deletes(
         database: DatabaseId,
         name: SegmentName,
@@ -287,12 +296,12 @@ impl Segment {
         })
     }
 
-    /// Reads a segment and verifies all of it but the meaning of its streams. If only streams are damaged, the
-    /// segment is read and names them ([`Segment::damaged_streams`]).
+    /// Decodes a segment and verifies everything except the content of its streams. If only streams are damaged,
+    /// decoding succeeds and [`Segment::damaged_streams`] returns them.
     ///
     /// # Errors
     ///
-    /// The object is not what was put under this name, and more than streams may be damaged.
+    /// The object is not the one that was put under this name, and the damage may not be limited to streams.
     pub fn decode(
         database: DatabaseId,
         name: SegmentName,
@@ -339,7 +348,7 @@ impl Segment {
             let range = entry.range()?;
             (range.start == end).then_some(range.end)
         });
-        // What is cut off belongs to damaged streams.
+        // Bytes that are missing at the end belong to damaged streams.
         if end.is_none_or(|end| end < streams.len())
             || damaged_streams.is_empty() && end != Some(streams.len())
         {
@@ -358,8 +367,8 @@ impl Segment {
         })
     }
 
-    /// The rows that an object says that it holds, whether its header is intact or not: a hint for people. Empty
-    /// if the header can't be decoded.
+    /// Returns the summaries that the header of an object contains, whether or not the header is intact. For
+    /// diagnostics only. Empty if the header can't be decoded.
     pub fn claimed_tables(object: &Bytes) -> Vec<TableRows> {
         let payload = object.slice(HEADER_BYTES.min(object.len())..);
         let header = split(&payload).map(|(header, _)| header);
@@ -371,33 +380,32 @@ impl Segment {
         self.database
     }
 
-    /// The name: the place in the order of all writes.
+    /// The name. It contains the stamp, the position in the order of all writes.
     pub fn name(&self) -> SegmentName {
         self.name
     }
 
-    /// The version of the database catalog that has all tables and columns of this segment.
+    /// The version of the database catalog that contains all tables and columns of this segment.
     pub fn needs_catalog(&self) -> u64 {
         self.needs_catalog
     }
 
-    /// The object's bytes, as they are stored.
+    /// The bytes of the stored object.
     pub fn object(&self) -> &Bytes {
         &self.object
     }
 
-    /// The number of bytes of the object.
+    /// The size of the object, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.object.len()
     }
 
-    /// The row deletes: they remove rows of sections and segments that are older than this one. A segment with
-    /// deletes has no rows.
+    /// The row deletes. They remove rows of older sections and segments. A segment with deletes has no rows.
     pub fn deletes(&self) -> &[RowDelete] {
         &self.deletes
     }
 
-    /// How many plugins in a row have led to the rows; 0: clients sent them.
+    /// The number of chained plugin runs that produced the rows; 0 if clients sent them.
     pub fn depth(&self) -> u8 {
         self.depth
     }
@@ -407,23 +415,23 @@ impl Segment {
         &self.directory
     }
 
-    /// The streams whose bytes are not those that were written, in their order.
+    /// The damaged streams, in their order.
     pub fn damaged_streams(&self) -> impl Iterator<Item = &Entry> {
         let streams = self.directory.iter();
         streams.filter(|entry| self.damaged.contains(&entry.offset))
     }
 
-    /// Whether a stream is damaged.
+    /// Returns whether a stream is damaged.
     pub fn is_damaged(&self) -> bool {
         !self.damaged.is_empty()
     }
 
-    /// The rows of the damaged streams, one item for each table, by id.
+    /// Summaries of the rows of the damaged streams: one item for each table, sorted by table id.
     pub fn damaged_rows(&self) -> Vec<TableRows> {
         sum_up(self.damaged_streams())
     }
 
-    /// The segment without the streams that start at these offsets.
+    /// Returns the segment without the streams that start at these offsets.
     #[must_use]
     pub fn without_streams(&self, offsets: &[u32]) -> Self {
         let mut rest = self.clone();
@@ -433,15 +441,15 @@ impl Segment {
         rest
     }
 
-    /// The rows that the segment holds, those of damaged streams too, one item for each table, by id. Nothing
-    /// of a segment with deletes.
+    /// Summaries of all rows, including those of damaged streams: one item for each table, sorted by table id. Empty
+    /// for a segment with deletes.
     pub fn tables(&self) -> impl Iterator<Item = TableRows> {
         sum_up(&self.directory).into_iter()
     }
 
-    /// Decodes the rows of a table: a batch per stream, in the order in which the requests arrived, so that
-    /// of two rows of one point the later one wins. The batches may have different columns. Empty when the
-    /// segment has nothing of the table.
+    /// Decodes the rows of a table: one batch for each stream, in the order in which the requests arrived. Of two rows
+    /// of the same point, the later one wins. The batches may have different columns. Empty if the segment has no rows
+    /// of the table.
     pub fn rows(&self, table: TableId) -> Result<Vec<RecordBatch>, SegmentError> {
         let entries = self.directory.iter().filter(|entry| entry.table == table);
         entries.map(|entry| self.batch(entry)).collect()
@@ -471,12 +479,12 @@ impl Segment {
     }
 }
 
-/// A segment's `put_id` follows from its name, so that a changed one is noticed.
+/// Derives the `put_id` of a segment from its name, so that a changed name is detected.
 fn put_id(name: SegmentName) -> u128 {
     u128::from(name.stamp.as_u64()) << 64 | u128::from(name.nonce)
 }
 
-/// What an envelope has between its magic and its `put_id`.
+/// Returns the bytes of an envelope between its magic and its `put_id`.
 fn version_and_reserved(format: &Format) -> [u8; 4] {
     let [low, high] = format.version.to_le_bytes();
     [low, high, 0, 0]
@@ -518,14 +526,14 @@ fn damaged(key: &str, reason: &str) -> SegmentError {
     })
 }
 
-/// Whether the checksum of an envelope holds.
+/// The result of verifying the checksum of an envelope.
 enum EnvelopeChecksum {
     Holds,
     Fails { stored: u32, error: FormatError },
 }
 
-/// The checksum in the envelope of an object whose checksum may not hold; `None` for an object that is no
-/// segment, or of a newer release.
+/// Returns the checksum in the envelope of an object without verifying it; `None` if the object is not a segment of
+/// rows, or was written by a newer release.
 fn stored_checksum(object: &Bytes) -> Option<u32> {
     let (envelope, _) = object.split_first_chunk::<HEADER_BYTES>()?;
     let is_known = [ROWS_FORMAT, PLUGIN_ROWS_FORMAT, SIZED_ROWS_FORMAT];
@@ -537,7 +545,7 @@ fn stored_checksum(object: &Bytes) -> Option<u32> {
     Some(u32::from_le_bytes(*checksum))
 }
 
-/// The rows of streams, one item for each table, by id.
+/// Summarises the rows of streams: one item for each table, sorted by table id.
 fn sum_up<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<TableRows> {
     let mut entries: Vec<&Entry> = streams.into_iter().collect();
     entries.sort_by_key(|entry| entry.table);

@@ -1,4 +1,4 @@
-//! The format of segments, and how damage is told.
+//! Tests of the segment format and of damage detection.
 
 use neap_row_delete::Condition;
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ fn small_of_plugins() -> Segment {
 
 proptest! {
     #[test]
-    fn what_was_put_is_read(batches in proptest::collection::vec((0_u32..3, batches()), 1..5)) {
+    fn segments_round_trip(batches in proptest::collection::vec((0_u32..3, batches()), 1..5)) {
         let rows: Vec<_> = batches
             .iter()
             .map(|(table, batch)| EncodedRows::encode(TableId::new(*table), batch).unwrap())
@@ -153,7 +153,7 @@ fn tables_are_summed_up_over_their_streams() {
 }
 
 #[test]
-fn deletes_that_were_put_are_read() {
+fn segments_of_deletes_round_trip() {
     let written = small_deletes();
     let read = Segment::decode(DATABASE, NAME, written.object().clone()).unwrap();
     for segment in [&written, &read] {
@@ -175,11 +175,11 @@ fn deletes_that_were_put_are_read() {
 }
 
 #[test]
-fn a_release_refuses_only_the_segments_that_hold_what_it_does_not_know() {
-    let kinds = [(small(), 1), (small_deletes(), 2), (small_of_plugins(), 3)];
+fn segments_with_row_deletes_have_a_version_of_their_own() {
+    let kinds = [(small(), 4), (small_deletes(), 2), (small_of_plugins(), 4)];
     for (segment, version) in kinds {
         assert_eq!(segment.object()[4..8], [version, 0, 0, 0]);
-        for other in (1..=3).filter(|other| *other != version) {
+        for other in (1..=4).filter(|other| *other != version) {
             let mut bytes = segment.object().to_vec();
             bytes[4] = other;
             let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
@@ -237,8 +237,8 @@ fn a_segment_of_rows_and_deletes_is_damaged() {
     assert!(Segment::build(DATABASE, header, &rows).is_none());
 }
 
-/// Whether a damaged object is refused by its name, or gives what was written but for the streams that it names.
-/// Returns the offsets of these streams, all of them if it is refused.
+/// Checks that a damaged object is refused with an error that has its key, or is read correctly except for the streams
+/// that it reports as damaged. Returns the offsets of these streams, or of all streams if the object is refused.
 fn read_damaged(written: &Segment, object: Bytes, damage: &str) -> Vec<u32> {
     let read = match Segment::decode(DATABASE, NAME, object) {
         Ok(read) => read,
@@ -274,13 +274,13 @@ fn offsets<'a>(streams: impl IntoIterator<Item = &'a Entry>) -> Vec<u32> {
     streams.into_iter().map(|entry| entry.offset).collect()
 }
 
-/// Where the streams begin in the object.
+/// Returns the offset of the first stream in the object.
 fn first_stream(segment: &Segment) -> usize {
     segment.size_bytes() - segment.streams.len()
 }
 
 #[test]
-fn a_flipped_bit_costs_its_stream_or_the_segment_and_never_changes_an_answer() {
+fn a_flipped_bit_damages_its_stream_or_the_segment_and_never_changes_rows() {
     for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for bit in 0..object.len() * 8 {
@@ -302,7 +302,7 @@ fn a_flipped_bit_costs_its_stream_or_the_segment_and_never_changes_an_answer() {
 }
 
 #[test]
-fn a_cut_costs_the_streams_behind_it() {
+fn a_truncation_damages_the_streams_after_it() {
     for segment in [small(), small_deletes(), small_of_plugins()] {
         let object = segment.object();
         for length in 0..object.len() {
@@ -322,7 +322,7 @@ fn a_cut_costs_the_streams_behind_it() {
 
 proptest! {
     #[test]
-    fn flipped_bits_in_several_places_never_change_an_answer(
+    fn several_flipped_bits_never_change_rows(
         bits in proptest::collection::vec(any::<proptest::sample::Index>(), 1..20),
     ) {
         let segment = small();
@@ -363,13 +363,13 @@ fn the_rows_of_a_damaged_stream_are_named_and_the_others_are_read() {
         [batch_of_times(&[1, 2])]
     );
     assert_eq!(rest.tables().map(|rows| rows.rows).sum::<u64>(), 3);
-    // In the header too: nothing is known for sure.
+    // The header is damaged, too, so nothing can be verified.
     bytes[HEADER_BYTES + 10] ^= 1;
     Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();
 }
 
 #[test]
-fn a_damaged_header_says_what_it_claims() {
+fn claimed_tables_are_read_from_a_damaged_object() {
     let segment = small();
     let tables: Vec<_> = segment.tables().collect();
     let mut bytes = segment.object().to_vec();
@@ -392,7 +392,7 @@ fn a_segment_under_another_name_is_damaged() {
 }
 
 #[test]
-fn a_newer_segment_is_refused_by_its_number() {
+fn a_segment_of_a_newer_version_is_refused() {
     let mut bytes = small().object().to_vec();
     bytes[4] = 5;
     let error = Segment::decode(DATABASE, NAME, bytes.into()).unwrap_err();

@@ -1,4 +1,4 @@
-//! The stamps of an instance: strictly rising, after those it was told of, never far ahead of the store.
+//! The stamps of an instance: strictly increasing, above every followed stamp, never far ahead of the store's clock.
 
 use std::{
     sync::{
@@ -10,35 +10,35 @@ use std::{
 
 use neap_bucket::{Entropy, PLAUSIBLE_AHEAD, Rules, Stamp, StoreTime};
 
-/// Stamps further ahead of the store's clock than this are not followed. Honest instances may differ by
-/// their hosts' skew and the whole seconds of a `Date`; whatever is further ahead would drag every
-/// instance's stamps into a future in which no write is acknowledged.
+/// The maximum by which a followed stamp may be ahead of the store's clock. The clocks of correct instances differ by
+/// the skew of their hosts and the resolution of a `Date`, 1 s. Following a stamp that is further ahead would move the
+/// stamps of every instance into a future in which no write is acknowledged.
 const FOLLOWED_AHEAD: Duration = Duration::from_secs(5);
 
-/// Why a write can't be ordered after the stamp that it names.
+/// Reasons why a write can't be ordered after the stamp that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StampError {
-    /// The stamp is ahead of the store's clock; it will not be for long.
+    /// The stamp is ahead of the store's clock, by so little that the write can be retried soon.
     #[error("stamp {after} is {} ms ahead of the store's clock; try again", ahead.as_millis())]
     Ahead {
-        /// The stamp to come after.
+        /// The stamp that the write names.
         after: Stamp,
-        /// How far it is ahead.
+        /// The distance from the store's clock to the stamp.
         ahead: Duration,
-        /// How long to wait until it can be followed.
+        /// The time to wait until the stamp can be followed.
         wait: Duration,
     },
-    /// The stamp is so far ahead that no instance gave it out.
+    /// The stamp is so far ahead that no instance issued it.
     #[error("stamp {after} is {} s ahead of the store's clock", ahead.as_secs())]
     FarAhead {
-        /// The stamp to come after.
+        /// The stamp that the write names.
         after: Stamp,
-        /// How far it is ahead.
+        /// The distance from the store's clock to the stamp.
         ahead: Duration,
     },
 }
 
-/// Gives out the stamps of an instance.
+/// Issues the stamps of an instance.
 #[derive(Debug)]
 pub struct StampSource {
     salt: u16,
@@ -48,12 +48,12 @@ pub struct StampSource {
 }
 
 impl StampSource {
-    /// A source with a salt drawn from `entropy`.
+    /// Creates a source with a salt drawn from `entropy`.
     ///
-    /// It follows stamps up to 5 s ahead, or up to the acknowledgement limit where that is less: what is
-    /// stamped further ahead than the limit can't be acknowledged, so it had better not be put.
+    /// The source follows stamps up to 5 s ahead, or up to the acknowledgement limit if that is less, because a write
+    /// whose stamp is further ahead than the limit can't be acknowledged and must not be put.
     pub fn new(entropy: &Entropy, rules: &Rules) -> Self {
-        // The truncation keeps random bits; a stamp takes 12 of them.
+        // The truncation keeps random bits; the salt has 12 bits.
         let [low, high, ..] = entropy.next_u64().to_le_bytes();
         Self {
             salt: u16::from_le_bytes([low, high]) & 0x0fff,
@@ -63,22 +63,22 @@ impl StampSource {
         }
     }
 
-    /// The 12 bits that tell this instance's stamps from those of others.
+    /// The 12 bits that distinguish this instance's stamps from those of other instances.
     pub fn salt(&self) -> u16 {
         self.salt
     }
 
-    /// How far ahead of the store's clock a stamp may be that is followed.
+    /// The maximum by which a followed stamp may be ahead of the store's clock.
     pub(crate) fn followed_ahead(&self) -> Duration {
         self.followed_ahead
     }
 
-    /// The number of stamps seen elsewhere that were too far ahead to be followed.
+    /// The number of stamps of other instances that were too far ahead to be followed.
     pub fn not_followed(&self) -> u64 {
         self.not_followed.load(Ordering::Relaxed)
     }
 
-    /// Whether a write can be ordered after this stamp now (the rule for `x-neap-stamp`).
+    /// Checks whether a write can be ordered after this stamp now (the rule for `x-neap-stamp`).
     pub fn admit(&self, now: StoreTime, after: Stamp) -> Result<(), StampError> {
         let ahead = after.time().since(now);
         if ahead <= self.followed_ahead {
@@ -91,8 +91,7 @@ impl StampSource {
         }
     }
 
-    /// The next stamp: of the present time, above every stamp given out before, above those followed, and
-    /// above `after`.
+    /// Returns the next stamp: of the present time, above every stamp issued before, every followed stamp, and `after`.
     pub fn next(&self, now: StoreTime, after: Option<Stamp>) -> Result<Stamp, StampError> {
         if let Some(after) = after {
             self.admit(now, after)?;
@@ -108,15 +107,15 @@ impl StampSource {
         Ok(*last)
     }
 
-    /// Orders later stamps after all those of the present microsecond, whatever their salt. Returns the greatest stamp
-    /// that they are above.
+    /// Orders later stamps after all stamps of the present microsecond, of any salt. Returns the stamp that all later
+    /// stamps exceed.
     pub fn pass(&self, now: StoreTime) -> Stamp {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Stamp::end_of(now).max(*last);
         *last
     }
 
-    /// Orders later stamps after one that was seen elsewhere.
+    /// Orders later stamps after a stamp of another instance.
     ///
     /// # Errors
     /// The stamp is too far ahead to be followed.
@@ -148,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stamps_strictly_rise_whatever_the_clock_does(
+        fn stamps_increase_strictly_even_if_the_clock_steps_back(
             steps in proptest::collection::vec((-100_i64..100, any::<u16>(), any::<bool>()), 1..100),
         ) {
             let source = source();
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_that_of_the_store_clock() {
+    fn a_stamp_has_the_time_of_the_store_clock() {
         assert_eq!(source().next(seconds(3), None).unwrap().time(), seconds(3));
     }
 
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_of_up_to_a_minute_ahead_is_for_later() {
+    fn a_stamp_of_up_to_a_minute_ahead_can_be_followed_later() {
         for ahead in [6, 60] {
             let after = Stamp::new(seconds(ahead), 0);
             let error = source().next(seconds(0), Some(after)).unwrap_err();
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_of_more_than_a_minute_ahead_is_refused_for_good() {
+    fn a_stamp_of_more_than_a_minute_ahead_is_refused() {
         for after in [Stamp::new(seconds(61), 0), Stamp::from_u64(u64::MAX)] {
             let error = source().next(seconds(0), Some(after)).unwrap_err();
             assert!(matches!(error, StampError::FarAhead { .. }), "{error}");
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_stamp_leaves_no_trace() {
+    fn a_refused_stamp_does_not_change_later_stamps() {
         let source = source();
         assert!(
             source
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_stamped_further_ahead_than_is_acknowledged() {
+    fn no_stamp_is_further_ahead_than_the_acknowledgement_limit() {
         let source = StampSource::new(&Entropy::from_seed(1), &Rules::new(Margins::LOCAL));
         let after = Stamp::new(seconds(3), 0);
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! Reading the tail: which segments lie above a mark, and what is in them.
+//! Lists and fetches the segments of a tail above a mark.
 
 use std::{
     collections::hash_map::DefaultHasher, hash::BuildHasherDefault, sync::Arc, time::Duration,
@@ -14,28 +14,28 @@ use neap_schema::DatabaseId;
 
 use crate::{Segment, SegmentError};
 
-/// How many segments are read at once: enough to hide the latency of a store, few enough for its limits and
-/// for the memory of a function.
+/// Maximum number of segments that are fetched concurrently: enough to hide the latency of a store, few enough for its
+/// rate limits and the memory of a function.
 const FETCHES_AT_ONCE: usize = 32;
 
-/// What the cache keeps for a segment besides the object: its key, its directory, its own book-keeping.
+/// The size of a cache entry besides the object, in bytes: key, directory and bookkeeping.
 const CACHE_ENTRY_BYTES: usize = 256;
 
-/// How much more row deletes take up in memory than as text.
+/// The ratio of the memory size of row deletes to their size as text.
 const DELETES_FACTOR: usize = 4;
 
-/// The most pages of one listing, whatever is on them: a store whose listings have no end is given up.
+/// Maximum number of pages of one listing. Ends the listing of a store that never returns a last page.
 const MAX_PAGES: usize = 100_000;
 
-/// How a [`TailReader`] reads.
+/// The settings of a [`TailReader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailSettings {
-    /// The most bytes of segments that are kept, over all databases.
+    /// Maximum bytes of cached segments, across all databases.
     pub cache_bytes: u64,
-    /// The greatest number of segments above the mark that [`TailReader::list`] lists, for readers of the whole tail.
-    /// What lies at or below the mark does not count: stores that can't start after a key list it, too.
+    /// Maximum number of segments above the mark that [`TailReader::list`] lists, for readers of the whole tail.
+    /// Segments at or below the mark do not count, because stores that can't start after a key list them, too.
     pub max_segments: usize,
-    /// After this time a request counts as unanswered.
+    /// The timeout of a request.
     pub request_timeout: Duration,
 }
 
@@ -50,31 +50,31 @@ impl Default for TailSettings {
     }
 }
 
-/// Why the tail can't be read.
+/// Reasons why the tail can't be read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TailError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A segment is damaged or of a newer release.
+    /// A segment is damaged or was written by a newer release.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// There are more segments above the mark than are listed.
+    /// There are more segments above the mark than the maximum.
     #[error("the tail of database {database} has more than {segments} segments")]
     TooLong {
         /// The database.
         database: DatabaseId,
-        /// The most segments that are listed.
+        /// The maximum number of segments.
         segments: usize,
-        /// When the oldest of those listed was stamped.
+        /// The time of the oldest listed stamp.
         oldest: StoreTime,
     },
-    /// The listing has more pages than are read.
+    /// The listing has more pages than the maximum.
     #[error("the listing of the tail of database {database} has more than {pages} pages")]
     Endless {
         /// The database.
         database: DatabaseId,
-        /// The most pages that are read.
+        /// The maximum number of pages.
         pages: usize,
     },
 }
@@ -82,11 +82,11 @@ pub enum TailError {
 /// A segment in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedSegment {
-    /// Its name.
+    /// The name.
     pub name: SegmentName,
     /// The number of bytes of the object.
     pub size_bytes: u64,
-    /// When it was put, by the store's clock.
+    /// The time of the PUT, by the store's clock.
     pub last_modified: StoreTime,
 }
 
@@ -100,9 +100,9 @@ pub struct TailListing {
     pub first_page_date: Option<StoreTime>,
     /// The earliest and the latest `Date` of the pages; `None` when one of them had no usable `Date`.
     pub dates: Option<(StoreTime, StoreTime)>,
-    /// Keys under the prefix that are not those of segments. They are left alone.
+    /// The number of keys under the prefix that are not segments. They are ignored.
     pub foreign_keys: usize,
-    /// Of a listing that keeps only the oldest segments: the stamp of the first one that it does not have.
+    /// The stamp of the first omitted segment, if the listing keeps only the oldest segments.
     pub beyond: Option<Stamp>,
 }
 
@@ -112,7 +112,7 @@ impl TailListing {
         self.segments.iter().map(|segment| segment.name).collect()
     }
 
-    /// Keeps the oldest segments only, and with the last of them those of the same stamp.
+    /// Keeps only the `oldest` oldest segments, and all others with the same stamp as the last of them.
     fn keep(&mut self, oldest: usize) {
         self.segments.sort_by_key(|segment| segment.name);
         self.segments.dedup_by_key(|segment| segment.name);
@@ -133,7 +133,7 @@ impl TailListing {
     fn add(&mut self, database: DatabaseId, above: Stamp, entry: ListEntry) {
         match entry.key.parse() {
             Ok(Key::Segment(of, name)) if of == database => {
-                // A store that does not sort may answer with what lies at or below the mark.
+                // A store that does not sort may return segments at or below the mark.
                 if name.stamp > above {
                     self.segments.push(ListedSegment {
                         name,
@@ -150,19 +150,19 @@ impl TailListing {
     }
 }
 
-/// Segments by name.
+/// The result of fetching segments by name.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
-    /// Those that are there, in the order in which they were asked for.
+    /// The segments that exist, in the order of the names.
     pub segments: Vec<Arc<Segment>>,
-    /// Those that are gone: a flush has taken them in and they were collected, or they were never there.
+    /// The segments that do not exist: they were flushed and garbage-collected, or never existed.
     pub missing: Vec<SegmentName>,
-    /// Those of which nothing can be read, in the order in which they were asked for.
+    /// The segments that can't be read, in the order of the names.
     pub unreadable: Vec<(SegmentName, SegmentError)>,
 }
 
-/// Whether the keys of a listing have come in order until now. A store that does not keep the order that it
-/// promises is not believed: a segment that a flush overlooks would be lost.
+/// Tracks whether the keys of a listing are in order so far. The order that a store promises is verified, because a
+/// flush that misses a segment would lose it.
 #[derive(Debug)]
 struct ListingOrder {
     is_sorted: bool,
@@ -188,7 +188,7 @@ impl ListingOrder {
 type SegmentCache =
     Cache<(DatabaseId, SegmentName), Arc<Segment>, BuildHasherDefault<DefaultHasher>>;
 
-/// Lists and reads segments. Cloning is cheap and shares the cache.
+/// Lists and reads segments. Cloning is cheap; clones share the cache.
 #[derive(Clone, Debug)]
 pub struct TailReader {
     bucket: Bucket,
@@ -197,10 +197,10 @@ pub struct TailReader {
 }
 
 impl TailReader {
-    /// A reader with an empty cache.
+    /// Creates a reader with an empty cache.
     pub fn new(bucket: Bucket, settings: TailSettings) -> Self {
-        // The tail moves on: what was used last is what is used next. The hasher has fixed keys, so that what
-        // is evicted depends on nothing but what was asked for.
+        // LRU, because the segments used last are used next. The hasher has fixed keys, so that eviction depends only
+        // on the sequence of requests.
         let cache = Cache::builder()
             .max_capacity(settings.cache_bytes)
             .eviction_policy(EvictionPolicy::lru())
@@ -215,20 +215,20 @@ impl TailReader {
 
     /// Lists the segments of a database above a mark.
     ///
-    /// A segment that is put while the listing runs may be in it or not; one whose put was answered before
-    /// it began is.
+    /// A segment that is put during the listing may be in the result or not. A segment whose PUT was answered before
+    /// the listing started is in the result.
     ///
     /// # Errors
     ///
-    /// A page was not answered, or there are more segments above the mark than the settings allow. There are
-    /// no partial listings.
+    /// A page was not answered, or there are more segments above the mark than the settings allow. A listing is never
+    /// partial.
     pub async fn list(&self, database: DatabaseId, above: Stamp) -> Result<TailListing, TailError> {
         self.list_within(database, above, None).await
     }
 
-    /// Lists the oldest segments of a database above a mark, however many there are: at least `number` of them, if
-    /// there are so many, and all that have the stamp of the last one. A listing that is sorted ends with the page
-    /// that has the first segment beyond them.
+    /// Lists the oldest segments of a database above a mark, in a tail of any length: at least `number` of them, if
+    /// there are as many, and all that have the stamp of the last one. A sorted listing ends with the page that has the
+    /// first segment beyond them.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl TailReader {
         self.list_within(database, above, Some(number)).await
     }
 
-    /// Lists all segments, or no more than the `oldest` ones.
+    /// Lists all segments, or only the `oldest` ones.
     async fn list_within(
         &self,
         database: DatabaseId,
@@ -275,7 +275,7 @@ impl TailReader {
             }
             if let Some(oldest) = oldest {
                 listing.keep(oldest);
-                // A store that does not sort may have older ones on its next page.
+                // A store that does not sort may return older segments on its next page.
                 if listing.beyond.is_some() && order.is_sorted {
                     return Ok(listing);
                 }
@@ -306,12 +306,12 @@ impl TailReader {
         self.in_time(Operation::List, prefix, page).await
     }
 
-    /// Reads segments, from the cache or all at once from the store.
+    /// Fetches segments from the cache or, concurrently, from the store.
     ///
     /// # Errors
     ///
-    /// A segment was not answered, or nothing can be read of it. There are no partial answers, but what was read
-    /// stays in the cache.
+    /// A request was not answered, or a segment can't be read. A result is never partial, but the segments that were
+    /// read stay in the cache.
     pub async fn fetch(
         &self,
         database: DatabaseId,
@@ -327,11 +327,11 @@ impl TailReader {
         }
     }
 
-    /// Reads segments like [`Self::fetch`], and names those of which nothing can be read.
+    /// Fetches segments like [`Self::fetch`], but returns the names of unreadable segments instead of an error.
     ///
     /// # Errors
     ///
-    /// A segment was not answered.
+    /// A request was not answered.
     pub async fn fetch_readable(
         &self,
         database: DatabaseId,
@@ -359,8 +359,8 @@ impl TailReader {
         Ok(fetched)
     }
 
-    /// A segment, out of the cache or the store. Damaged bytes are read once more, because they may have been
-    /// damaged on their way, and are not kept, because the object may be mended.
+    /// Returns a segment from the cache or the store. A damaged segment is read once more, because its bytes may have
+    /// been damaged in transfer, and is not cached, because the object may be repaired.
     async fn segment(
         &self,
         database: DatabaseId,
@@ -398,13 +398,13 @@ impl TailReader {
         }
     }
 
-    /// Keeps a segment that was just put, so that nobody has to read it.
+    /// Caches a segment that was just put, so that it need not be read.
     pub fn insert(&self, segment: Arc<Segment>) {
         self.cache
             .insert((segment.database(), segment.name()), segment);
     }
 
-    /// The bytes that the cache holds now.
+    /// Returns the size of the cache, in bytes.
     pub fn cached_bytes(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.weighted_size()

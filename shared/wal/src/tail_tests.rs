@@ -1,4 +1,4 @@
-//! Listing and fetching the tail.
+//! Tests of listing and fetching the tail.
 
 use bytes::Bytes;
 use neap_bucket::{PutMode, Store};
@@ -40,7 +40,7 @@ fn stamps(names: &[SegmentName]) -> Vec<u64> {
 
 proptest! {
     #[test]
-    fn a_listing_has_every_segment_above_the_mark_whatever_the_pages(
+    fn a_listing_has_every_segment_above_the_mark_for_all_page_sizes(
         mut present in proptest::collection::btree_set(1_u64..1000, 0..60),
         mark in 0_u64..1000,
         page_keys in 1_usize..9,
@@ -71,7 +71,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_tells_the_dates_of_its_pages() {
+async fn a_listing_has_the_dates_of_its_pages() {
     let world = TestWorld::unproven(1);
     let before = world.read_the_catalog().await;
     for stamp in 1..=3 {
@@ -87,7 +87,7 @@ async fn a_listing_tells_the_dates_of_its_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_are_no_segments_are_left_alone_and_counted() {
+async fn keys_that_are_not_segments_are_ignored_and_counted() {
     let world = TestWorld::new().await;
     put(&world, DATABASE, &segment(2)).await;
     for key in ["tail/3/readme.txt", "tail/3/00000000000000000002-5.wal"] {
@@ -102,7 +102,7 @@ async fn keys_that_are_no_segments_are_left_alone_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tail_that_nobody_flushes_is_given_up_whatever_lies_below_the_mark() {
+async fn listing_fails_above_the_limit_and_ignores_segments_below_the_mark() {
     let world = TestWorld::unproven(1);
     world.store.set_sorted(false);
     for stamp in 1..=4 {
@@ -142,7 +142,7 @@ async fn a_listing_of_the_oldest_ends_with_the_page_that_has_the_next_one_if_the
     assert_eq!(pages(true, 19).await, 2);
     assert_eq!(pages(true, 20).await, 3);
     assert_eq!(pages(false, 20).await, 10);
-    // A store that promises an order and does not keep it.
+    // The store promises an order and does not keep it.
     world.store.break_promise();
     assert_eq!(pages(false, 20).await, 10);
 }
@@ -190,7 +190,7 @@ async fn segments_of_one_stamp_are_listed_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_is_not_answered_is_given_up() {
+async fn an_unanswered_listing_times_out() {
     let world = TestWorld::new().await;
     world.store.delay_lists(Duration::from_secs(3600));
     let error = reader(&world)
@@ -227,7 +227,7 @@ async fn segments_are_fetched_once_in_the_order_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn segments_that_are_gone_are_named() {
+async fn missing_segments_are_named() {
     let world = TestWorld::new().await;
     put(&world, DATABASE, &segment(2)).await;
     let names = [name(1), name(2), name(3)];
@@ -282,7 +282,7 @@ async fn a_damaged_segment_is_read_once_more_and_again_when_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_that_was_handed_over_is_not_read() {
+async fn an_inserted_segment_is_served_from_the_cache() {
     let world = TestWorld::new().await;
     let reader = reader(&world);
     reader.insert(Arc::new(segment(1)));
@@ -291,7 +291,7 @@ async fn a_segment_that_was_handed_over_is_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cache_keeps_its_bound_and_what_is_newest() {
+async fn the_cache_is_bounded_and_keeps_the_newest_segments() {
     let world = TestWorld::new().await;
     let one = u64::from(weight(&segment(1)));
     let settings = TailSettings {

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: batches, virtual clocks, and a store that misbehaves on order.
+//! Test helpers: batches, virtual clocks, and a store with injectable faults.
 
 use std::{
     collections::VecDeque,
@@ -40,7 +40,7 @@ fn batch(columns: Vec<(ColumnType, &str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-/// Rows of the columns `host` and `time`.
+/// Returns rows with the columns `host` and `time`.
 pub(crate) fn batch_of_times(times: &[i64]) -> RecordBatch {
     let hosts: DictionaryArray<Int32Type> = times.iter().map(|_| Some("a")).collect();
     batch(vec![
@@ -53,7 +53,7 @@ pub(crate) fn batch_of_times(times: &[i64]) -> RecordBatch {
     ])
 }
 
-/// Rows of one table at time `seed` that take up a little more than `bytes`, compressed or not.
+/// Returns rows of one table at time `seed` that take up a little more than `bytes`, compressed or not.
 pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
     let mut noise = vec![0; bytes];
     Entropy::from_seed(seed).fill(&mut noise);
@@ -74,7 +74,7 @@ pub(crate) fn random_rows(seed: u64, bytes: usize) -> EncodedRows {
     EncodedRows::encode(TableId::new(1), &batch).unwrap()
 }
 
-/// Rows with a column of each type.
+/// Generates rows with a column of each type.
 pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
     let row = (
         any::<Option<bool>>(),
@@ -107,14 +107,14 @@ pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
     })
 }
 
-/// A machine that stops when its clock is read for the nth time from now.
+/// A freeze of the machine at the nth read of its clock from now.
 #[derive(Debug)]
 pub(crate) struct Freeze {
     pub(crate) reads_before: usize,
     pub(crate) duration: Duration,
-    /// Whether the monotonic clock stands still meanwhile.
+    /// Whether the monotonic clock stands still during the freeze.
     pub(crate) is_still: bool,
-    /// The clock of the store, which goes on.
+    /// The clock of the store, which continues.
     pub(crate) store: Arc<TestClock>,
 }
 
@@ -149,7 +149,7 @@ impl TestClock {
         *self.freeze.lock().unwrap() = Some(freeze);
     }
 
-    /// Whether a freeze that was ordered has not come yet.
+    /// Returns whether a scheduled freeze has not happened yet.
     pub(crate) fn is_freeze_to_come(&self) -> bool {
         self.freeze.lock().unwrap().is_some()
     }
@@ -197,12 +197,12 @@ impl Clock for TestClock {
     }
 }
 
-/// What a store does with one put.
+/// The behaviour of the store for one PUT.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed {
-    /// Stores the object after a while.
+    /// Stores the object after a delay.
     After(Duration),
-    /// Stores the object and answers with a `Date` that is off by these seconds.
+    /// Stores the object and answers with a `Date` that is off by this many seconds.
     DateOff(i64),
     /// Stores the object and answers without a `Date`.
     NoDate,
@@ -212,11 +212,11 @@ pub(crate) enum Deed {
     Lost,
     /// Never answers.
     Hang,
-    /// Refuses the put for good.
+    /// Refuses the PUT permanently.
     Rejects,
 }
 
-/// A store in memory that does what it is told with the next puts, and counts requests.
+/// A store in memory that follows a script for the next PUTs, and counts requests.
 #[derive(Debug)]
 pub(crate) struct TestStore {
     pub(crate) memory: MemoryStore,
@@ -258,22 +258,22 @@ impl TestStore {
             .count()
     }
 
-    /// A store that does not sort does not start after a key either.
+    /// Sets whether the store sorts. A store that does not sort does not start after a key either.
     pub(crate) fn set_sorted(&self, is_sorted: bool) {
         self.is_unsorted.store(!is_sorted, Ordering::Relaxed);
     }
 
-    /// From now on it says that it sorts, whether it does or not.
+    /// Makes the store claim that it sorts, whether it does or not.
     pub(crate) fn break_promise(&self) {
         self.breaks_promise.store(true, Ordering::Relaxed);
     }
 
-    /// Each page of a listing takes this time.
+    /// Sets the latency of each page of a listing.
     pub(crate) fn delay_lists(&self, duration: Duration) {
         *self.list_delay.lock().unwrap() = duration;
     }
 
-    /// The most reads that were under way at once.
+    /// Returns the maximum number of concurrent reads so far.
     pub(crate) fn most_at_once(&self) -> usize {
         self.most_gets.load(Ordering::Relaxed)
     }
@@ -282,7 +282,7 @@ impl TestStore {
         self.requests.lock().unwrap().push(operation);
     }
 
-    /// The objects with a prefix.
+    /// Returns the objects with a prefix.
     pub(crate) async fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
         let mut objects = Vec::new();
         let mut page_token = None;
@@ -395,7 +395,7 @@ pub(crate) struct TestWorld {
 }
 
 impl TestWorld {
-    /// Its bucket does not know the time of the store yet.
+    /// Creates a world whose bucket does not know the time of the store yet.
     pub(crate) fn unproven(page_keys: usize) -> Self {
         let (store, clock) = (TestStore::new(page_keys), TestClock::new());
         let world = World {
@@ -410,7 +410,7 @@ impl TestWorld {
         }
     }
 
-    /// Its bucket has seen an answer of the store.
+    /// Creates a world whose bucket has seen an answer of the store.
     pub(crate) async fn new() -> Self {
         let world = Self::unproven(1000);
         world.read_the_catalog().await;
@@ -433,7 +433,7 @@ impl TestWorld {
         self.bucket.world().moment()
     }
 
-    /// A request that arrives now, with one row at `time`.
+    /// Returns a request that arrives now, with one row at `time`.
     pub(crate) fn request(&self, time: i64) -> WriteRequest {
         self.request_of(vec![
             EncodedRows::encode(TableId::new(1), &batch_of_times(&[time])).unwrap(),
@@ -451,7 +451,7 @@ impl TestWorld {
         }
     }
 
-    /// A request that arrives now and deletes the rows of a table.
+    /// Returns a request that arrives now and deletes the rows of a table.
     pub(crate) fn delete_request(&self, table: u32) -> DeleteRequest {
         DeleteRequest {
             arrived: self.moment(),

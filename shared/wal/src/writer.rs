@@ -1,10 +1,10 @@
-//! Group commit: the writes of a database that arrive while a put is under way share the next one.
-//! A lone write is put at once, a stream of writes once in an interval, and a full batch without waiting.
+//! Group commit: the writes of a database that arrive while a PUT is in progress share the next one. A single write is
+//! put at once, a stream of writes once per flush interval, and a full batch without waiting.
 //!
-//! A database has a lane: a queue, and while there is something to put, one task that puts it. The task is
-//! spawned, so a request that is dropped does not tear its neighbours' put down; it ends when the queue is
-//! empty, so that no work outlives all answers. What plugins write has lanes of its own, one for each depth, so
-//! that all rows of a segment have come the same way.
+//! A database has a lane: a queue and, while the queue is not empty, one task that puts it. The task is spawned, so
+//! dropping one request does not abort the PUT of the others. It ends when the queue is empty, so no work continues
+//! after all requests are answered. Rows of plugins have lanes of their own, one for each depth, because all rows of a
+//! segment have the same depth.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,10 +27,10 @@ use crate::{
     pressure::DeleteReservation,
 };
 
-/// The flush interval of a database under pressure where it is shorter otherwise.
+/// The minimum flush interval of a database under pressure.
 const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Writes segments. Cloning is cheap and shares everything.
+/// Writes segments. Cloning is cheap; clones share all state.
 #[derive(Clone, Debug)]
 pub struct TailWriter {
     inner: Arc<Inner>,
@@ -42,11 +42,11 @@ struct Inner {
     settings: WriterSettings,
     in_flight_bytes: Arc<AtomicUsize>,
     lanes: Mutex<Lanes>,
-    /// Nobody waits for an interval to end any more.
+    /// Whether the writer is shutting down. If so, no batch waits for the flush interval.
     is_ending: AtomicBool,
 }
 
-/// What is kept of databases that were ever written to: small entries, one for each depth of their rows.
+/// The lanes of all databases that were ever written to: a small entry for each database and depth.
 #[derive(Debug, Default)]
 struct Lanes {
     lanes: BTreeMap<LaneKey, Lane>,
@@ -58,7 +58,7 @@ impl Lanes {
     }
 }
 
-/// Which lane: whose rows, and how many plugins in a row have led to them.
+/// The key of a lane. `depth` is the number of chained plugin runs that produced the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LaneKey {
     database: DatabaseId,
@@ -69,10 +69,10 @@ struct LaneKey {
 struct Lane {
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Wakes the lane's task when the queue is worth a put.
+    /// Wakes the lane's task when the batch is full.
     is_full: Arc<Notify>,
     is_running: bool,
-    /// When the last put began, by the monotonic clock.
+    /// The start of the last PUT, by the monotonic clock.
     last_begin: Option<Duration>,
 }
 
@@ -82,7 +82,7 @@ struct Queued {
     load: Load,
 }
 
-/// A request's share of the bytes in flight and of the pending deletes, given back when it is answered.
+/// The bytes in flight and the pending deletes of a request. Released when the request is answered.
 #[derive(Debug)]
 struct Reservation {
     bytes: usize,
@@ -97,7 +97,7 @@ impl Drop for Reservation {
 }
 
 impl TailWriter {
-    /// A writer with a salt of its own: one for each instance.
+    /// Creates a writer with its own salt. Each instance has one writer.
     pub fn new(
         bucket: Bucket,
         rules: Rules,
@@ -116,15 +116,15 @@ impl TailWriter {
         }
     }
 
-    /// Writes the rows of a request and waits until they are acknowledged. Needs a Tokio runtime.
+    /// Writes the rows of a request and waits until they are acknowledged. Requires a Tokio runtime.
     ///
-    /// A request whose rows exceed a segment takes several, in order, and is acknowledged when all are.
-    /// A request that is dropped before its put begins is not put.
+    /// If the rows exceed one segment, they take several, in order, and the request is acknowledged when all are. A
+    /// request that is dropped before its PUT starts is not put.
     ///
     /// # Errors
     ///
-    /// The write is not promised. [`WriteError`] tells whether it may exist all the same, and every error
-    /// that arose after a stamp was taken carries the stamp.
+    /// The write is not acknowledged. [`WriteError`] says whether it may exist nevertheless. Every error that occurs
+    /// after a stamp was taken has the stamp.
     pub async fn write(
         &self,
         database: DatabaseId,
@@ -145,13 +145,13 @@ impl TailWriter {
         self.put(lane, terms, load, None).await
     }
 
-    /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They
-    /// get a segment of their own: the rows of requests that joined the group commit before are older, and
-    /// those of requests that join it later are not touched. Needs a Tokio runtime.
+    /// Writes the row deletes of a request and waits until they are acknowledged, by the same rules. They get a segment
+    /// of their own: they apply to rows of requests that joined the group commit before, and not to rows of requests
+    /// that join it later. Requires a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// As [`TailWriter::write`].
+    /// Same as [`TailWriter::write`].
     pub async fn delete(
         &self,
         database: DatabaseId,
@@ -183,8 +183,8 @@ impl TailWriter {
         answer.await.unwrap_or(Err(WriteError::Abandoned))
     }
 
-    /// Puts what waits for the end of an interval at once, and likewise what comes from now on: for whoever is about to
-    /// end and takes no more requests.
+    /// Puts waiting batches at once and disables waiting for the flush interval. Called when the instance shuts down
+    /// and takes no more requests.
     pub fn begin_shutdown(&self) {
         self.inner.is_ending.store(true, Ordering::Relaxed);
         for lane in self.inner.lanes().lanes.values() {
@@ -192,13 +192,13 @@ impl TailWriter {
         }
     }
 
-    /// Takes over how long the tail of a database is, as its manifest says, together with the low-water mark.
+    /// Records the low-water mark and the tail state of a database, as read from its manifest.
     pub fn observe_tail(&self, database: DatabaseId, mark: Stamp, tail: Option<TailState>) {
         self.inner.committer.tails().observe(database, mark, tail);
     }
 
-    /// Whether a write may be put as far as the tail of its database goes: by what its proof and the puts of this
-    /// writer tell.
+    /// Checks whether the tail of the database is short enough for another write, according to the request's proof and
+    /// the PUTs of this writer.
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl TailWriter {
         }
     }
 
-    /// What this writer has done.
+    /// Returns the counters of this writer.
     pub fn stats(&self) -> WriterStats {
         let in_flight = self.inner.in_flight_bytes.load(Ordering::Relaxed);
         WriterStats {
@@ -226,7 +226,7 @@ impl Inner {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a request into its lane and sees to it that someone empties it.
+    /// Adds a request to its lane, and starts the lane's task unless it is running.
     fn join(
         self: &Arc<Self>,
         key: LaneKey,
@@ -289,17 +289,17 @@ impl Inner {
     }
 }
 
-/// What the lane's task does next.
+/// The next step of a lane's task.
 enum Step {
-    /// Wait until the flush interval is over, or the batch is full.
+    /// Wait until the flush interval ends, or the batch is full.
     Wait(Duration, Arc<Notify>),
-    /// Put these.
+    /// Put these requests.
     Put(VecDeque<Queued>),
-    /// Nothing waits; the lane does not run any more.
+    /// End the task, because the queue is empty.
     End,
 }
 
-/// The task of a lane. However it ends, the lane can be started again.
+/// The task of a lane. The lane can be started again however the task ends.
 struct RunningLane {
     inner: Arc<Inner>,
     key: LaneKey,
@@ -345,7 +345,7 @@ impl RunningLane {
     }
 
     async fn put(&self, queued: VecDeque<Queued>) {
-        // Whoever has gone away already is told nothing and stores nothing.
+        // Drop requests whose callers are gone.
         let open = queued.into_iter().filter(|queued| queued.pending.is_open());
         let (mut requests, loads): (Vec<_>, Vec<_>) =
             open.map(|queued| (queued.pending, queued.load)).unzip();
@@ -363,7 +363,7 @@ impl Drop for RunningLane {
         if self.has_ended {
             return;
         }
-        // The task was torn down. Those who wait learn of it as their places in the queue go.
+        // The task was aborted. Dropping the queued requests answers their callers.
         let mut lanes = self.inner.lanes();
         let lane = lanes.lane(self.key);
         lane.is_running = false;

@@ -1,4 +1,4 @@
-//! Row deletes in the group commit: their place in the order, and the rules that they are put by.
+//! Tests of row deletes in the group commit: their order and their commit rules.
 
 use neap_row_delete::{Condition, RowDelete};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::DeleteRequest;
 
 impl Setup {
-    /// Begins to delete; the request has joined the group commit when this returns.
+    /// Starts a delete. The request has joined the group commit when this returns.
     async fn begin_delete(&self, request: DeleteRequest) -> tokio::task::JoinHandle<Written> {
         let writer = self.writer.clone();
         let task = tokio::spawn(async move { writer.delete(DATABASE, request).await });
@@ -14,7 +14,7 @@ impl Setup {
         task
     }
 
-    /// What the segments hold, in their order: the times of rows, or the tables of deletes.
+    /// Returns the content of each segment, in order: the times of rows, or the tables of deletes.
     async fn contents(&self) -> Vec<String> {
         let segments = self.segments().await;
         let content = |segment: &Segment| {
@@ -63,7 +63,7 @@ async fn a_delete_comes_between_the_writes_before_and_after_it_in_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_is_not_acknowledged_is_told_so_and_stops_nothing() {
+async fn an_unacknowledged_delete_fails_and_later_writes_continue() {
     let setup = Setup::local().await;
     setup
         .world
@@ -80,7 +80,7 @@ async fn a_delete_that_is_not_acknowledged_is_told_so_and_stops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_is_put_by_the_rules_of_writes() {
+async fn a_delete_follows_the_commit_rules_of_writes() {
     let setup = Setup::local().await;
     let after = Stamp::from_u64(u64::MAX);
     let ordered = DeleteRequest {
@@ -111,7 +111,7 @@ async fn a_delete_is_put_by_the_rules_of_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletes_in_the_tail_count_as_waiting_until_a_flush_takes_them_in() {
+async fn deletes_in_the_tail_count_as_pending_until_they_are_flushed() {
     let setup = Setup::local().await;
     let request = |recorded, mark| {
         let mut request = setup.world.delete_request(1);

@@ -1,11 +1,11 @@
-//! Requests of strict order: they come after what other instances have put, for one listing for each put.
+//! Tests of strict order: requests are ordered after the segments of other instances, with one listing for each PUT.
 
 use neap_bucket::{PutMode, SegmentName, Store, WriteOrder};
 
 use super::*;
 
 impl Setup {
-    /// Another instance has put a segment whose stamp is ahead of this instance's clock.
+    /// Puts a segment of another instance whose stamp is ahead of this instance's clock.
     async fn put_elsewhere(&self, ahead: Duration) -> Stamp {
         let now = self.world.bucket.clock().now().unwrap();
         let request = self.world.request(0);
@@ -38,7 +38,7 @@ impl Setup {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strict_write_comes_after_what_others_put_before_it() {
+async fn a_strict_write_is_ordered_after_earlier_segments_of_other_instances() {
     let setup = Setup::local().await;
     let other = setup.put_elsewhere(900 * MS).await;
     let plain = setup.write(setup.world.request(1)).await.unwrap().stamp;
@@ -53,7 +53,7 @@ async fn a_strict_write_comes_after_what_others_put_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_comes_after_what_others_put_before_it() {
+async fn a_delete_is_ordered_after_earlier_segments_of_other_instances() {
     let setup = Setup::local().await;
     let other = setup.put_elsewhere(900 * MS).await;
     let request = setup.world.delete_request(1);
@@ -95,7 +95,7 @@ async fn without_a_listing_only_the_strict_requests_of_a_put_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_far_ahead_to_be_followed_is_for_later_and_what_is_absurd_is_left_alone() {
+async fn a_stamp_too_far_ahead_delays_strict_writes_and_an_implausible_one_is_ignored() {
     let setup = Setup::local().await;
     setup.put_elsewhere(4000 * SECOND).await;
     setup.write(setup.strict(1)).await.unwrap();
@@ -112,7 +112,7 @@ async fn what_is_too_far_ahead_to_be_followed_is_for_later_and_what_is_absurd_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_stood_still_makes_no_stamp_too_far_ahead_to_be_followed() {
+async fn a_monotonic_clock_that_stood_still_does_not_prevent_following_stamps() {
     let setup = Setup::local().await;
     let frozen = Duration::from_secs(100);
     setup.world.clock.freeze(Freeze {

@@ -1,4 +1,4 @@
-//! Requests and batches that are large: when they are put, and in how many segments.
+//! Tests of large requests and batches: when they are put, and in how many segments.
 
 use super::*;
 use crate::{EncodedRows, MAX_SEGMENT_BYTES};

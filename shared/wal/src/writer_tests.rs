@@ -1,4 +1,4 @@
-//! Group commit and the rules of a put, in virtual time.
+//! Tests of group commit and the commit rules, in virtual time.
 
 use std::{
     collections::BTreeSet,
@@ -74,7 +74,7 @@ impl Setup {
         }
     }
 
-    /// Begins to write; the request has joined the group commit when this returns.
+    /// Starts a write. The request has joined the group commit when this returns.
     async fn begin(&self, request: WriteRequest) -> tokio::task::JoinHandle<Written> {
         let writer = self.writer.clone();
         let task = tokio::spawn(async move { writer.write(DATABASE, request).await });
@@ -94,7 +94,7 @@ impl Setup {
         self.world.store.count(Operation::Put)
     }
 
-    /// The segments in the store, in the order of their names.
+    /// Returns the segments in the store, in the order of their names.
     async fn segments(&self) -> Vec<Segment> {
         let objects = self.world.store.objects(Key::TAIL_PREFIX).await;
         let decode = |(key, object): (String, _)| match key.parse().unwrap() {
@@ -104,7 +104,7 @@ impl Setup {
         objects.into_iter().map(decode).collect()
     }
 
-    /// The times of the rows of each segment.
+    /// Returns the times of the rows of each segment.
     async fn times(&self) -> Vec<Vec<i64>> {
         let times = |segment: Segment| segment.directory().iter().map(|e| e.min_time).collect();
         self.segments().await.into_iter().map(times).collect()
@@ -123,7 +123,7 @@ fn doubt(written: Written) -> Doubt {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_write_is_one_put_at_once() {
+async fn a_single_write_is_put_at_once() {
     let setup = Setup::new(WriterSettings::NETWORK).await;
     let now = setup.world.bucket.clock().now().unwrap();
     let stamp = setup.write(setup.world.request(7)).await.unwrap().stamp;
@@ -175,7 +175,7 @@ async fn the_next_put_waits_for_the_end_of_the_flush_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_an_interval_once_the_end_has_begun() {
+async fn shutdown_puts_waiting_batches_and_disables_the_interval() {
     let setup = Setup::new(WriterSettings::NETWORK).await;
     setup.write(setup.world.request(1)).await.unwrap();
     let began = setup.world.bucket.world().clock.monotonic();
@@ -223,7 +223,7 @@ async fn pressure_doubles_the_interval_and_then_stops_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_whose_puts_nobody_flushes_stops_and_goes_on_after_a_flush() {
+async fn a_writer_stops_without_flushes_and_resumes_after_a_flush() {
     let setup = Setup::new(WriterSettings {
         pressure: PressureLimits { slow: 2, stop: 3 },
         ..WriterSettings::LOCAL
@@ -316,7 +316,7 @@ async fn only_the_request_that_waited_too_long_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_only_the_wall_clock_saw_counts() {
+async fn a_wait_seen_only_by_the_wall_clock_counts() {
     let setup = Setup::local().await;
     let request = setup.world.request(0);
     setup.world.clock.step_wall(6);
@@ -326,13 +326,13 @@ async fn a_wait_that_only_the_wall_clock_saw_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_write_is_acknowledged_after_an_hour_of_freeze_wherever_it_strikes() {
+async fn no_write_is_acknowledged_after_a_freeze_of_an_hour_at_any_step() {
     for is_still in [false, true] {
         let mut acknowledged = Vec::new();
         for reads_before in 0.. {
             let setup = Setup::local().await;
             let mut request = setup.world.request(0);
-            // What it knows of the catalog stays fresh, so that its own wait is all that is wrong with it.
+            // The proof stays fresh, so that only the waiting time can exceed its limit.
             request.proof.proven = request.proof.proven.plus(2 * HOUR);
             setup.world.clock.freeze(Freeze {
                 reads_before,
@@ -347,8 +347,8 @@ async fn no_write_is_acknowledged_after_an_hour_of_freeze_wherever_it_strikes() 
             }
             acknowledged.push(written.is_ok());
         }
-        // What is read last no longer judges the put: whether the lane is to wait, and the clock that stood
-        // still, after the one that did not.
+        // The last reads of a clock do not affect the acknowledgement: the lane's read for its next step and, if the
+        // monotonic clock stands still, the read of that clock after the read of the wall clock.
         let reads_after = if is_still { 2 } else { 1 };
         acknowledged.truncate(acknowledged.len() - reads_after);
         assert!(acknowledged.len() > 5, "the clock is read often");
@@ -357,7 +357,7 @@ async fn no_write_is_acknowledged_after_an_hour_of_freeze_wherever_it_strikes() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_proof_is_for_the_caller_to_renew() {
+async fn an_expired_proof_is_refused() {
     let setup = Setup::local().await;
     let mut request = setup.world.request(0);
     let now = request.proof.proven;
@@ -372,12 +372,12 @@ async fn an_expired_proof_is_for_the_caller_to_renew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proof_is_no_older_for_a_stamp_that_is_ahead_of_the_present() {
+async fn a_stamp_ahead_of_the_present_does_not_age_the_proof() {
     let setup = Setup::local().await;
     let mut request = setup.world.request(0);
     let now = request.proof.proven;
     let limit = setup.world.rules().acknowledgement_limit;
-    // The stamp is a microsecond above this one, and must still be within the limit.
+    // The stamp is 1 µs above this one, and must still be within the limit.
     let after = Stamp::new(now.plus(limit - MS), 0);
     request.after = Some(after);
     request.proof.proven = now.minus(4900 * MS);
@@ -395,7 +395,7 @@ async fn nothing_is_put_at_or_below_the_mark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_that_is_not_checked_lets_everything_pass() {
+async fn writes_below_the_mark_pass_if_the_mark_is_not_checked() {
     let world = TestWorld::new().await;
     let rules = Rules {
         mark_is_checked: false,
@@ -464,7 +464,7 @@ async fn a_put_without_an_answer_is_unknown_and_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_that_the_store_refuses_leaves_nothing_to_tell_of() {
+async fn a_refused_put_is_not_reported_to_the_observer() {
     let setup = Setup::local().await;
     setup.world.store.will(&[Deed::Rejects]);
     let error = setup.write(setup.world.request(0)).await.unwrap_err();
@@ -563,12 +563,12 @@ async fn a_write_comes_after_the_stamp_that_it_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proof_is_as_old_as_its_request_whatever_the_store_clock_says() {
+async fn the_age_of_a_proof_counts_from_the_start_of_its_request() {
     let setup = Setup::local().await;
     let mut request = setup.world.request(0);
     request.proof.asked = setup.world.moment();
     setup.wait(5100 * MS).await;
-    // The answer came late, with a date that is not old.
+    // The answer is late, and its `Date` is recent.
     request.proof.proven = setup.world.bucket.clock().now().unwrap();
     request.arrived = setup.world.moment();
     let error = setup.write(request).await.unwrap_err();
@@ -591,7 +591,7 @@ async fn a_date_that_is_far_ahead_stops_writes_for_a_minute_and_no_longer() {
         assert!(matches!(error, WriteError::ProofExpired { .. }), "{error}");
 
         setup.wait(61 * SECOND).await;
-        // An answer whose host is right.
+        // An answer of a host whose clock is right.
         let (key, options) = (Key::RootCatalog, GetOptions::default());
         setup.world.bucket.get(&key, options).await.unwrap();
         let now = setup.world.bucket.clock().now().unwrap();
@@ -631,7 +631,7 @@ async fn a_segment_needs_the_newest_catalog_of_the_requests_that_are_in_it() {
 }
 
 #[test]
-fn a_lane_that_was_torn_down_with_its_runtime_starts_again() {
+fn a_lane_restarts_after_its_runtime_is_dropped() {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap()

@@ -1,5 +1,5 @@
-//! Writers without a flusher of their own stop when a flusher tells them that their tail is too long, and go on when
-//! it is flushed.
+//! Backpressure on ingest processes without a flusher: they refuse writes when a flusher reports that their tail is too
+//! long, and accept them again after a flush.
 
 use std::{
     fs,
@@ -9,20 +9,20 @@ use std::{
 
 use crate::harness::{Neap, Place, Reply, Server, neap, pause, wait_for};
 
-/// After this a segment in a directory is old enough for a flush.
+/// The age after which a segment in a directory may be flushed.
 const LAG: Duration = Duration::from_secs(10);
 
-/// Writers know within this time what a flusher has published.
+/// Maximum time until writers know the backlog that a flusher has published.
 const KNOWN: Duration = Duration::from_secs(15);
 
-/// An hour, as it is counted in stamps.
+/// One hour in units of stamps.
 const HOUR: u64 = (3_600 * 1_000_000) << 12;
 
 fn write(server: &Server, database: &str) -> Reply {
     server.try_write(database, "m v=1i 1", None).unwrap()
 }
 
-/// The segments of the only database that has any.
+/// Returns the tail folder of the only database with segments, and their names.
 fn segments(place: &Place) -> (PathBuf, Vec<String>) {
     let tails = fs::read_dir(place.folder().join("tail")).unwrap();
     let tails: Vec<_> = tails.map(|entry| entry.unwrap().path()).collect();
@@ -33,7 +33,7 @@ fn segments(place: &Place) -> (PathBuf, Vec<String>) {
     (tail, names)
 }
 
-/// Puts segments that no flush takes in for an hour, for their stamps are ahead. Their files.
+/// Puts segments whose stamps are one hour ahead, so that no flush takes them. Returns their files.
 fn put_ahead(tail: &Path, name: &str, number: u64) -> Vec<PathBuf> {
     let (stamp, rest) = name.split_once('-').unwrap();
     let stamp: u64 = stamp.parse().unwrap();
@@ -46,7 +46,7 @@ fn put_ahead(tail: &Path, name: &str, number: u64) -> Vec<PathBuf> {
 }
 
 #[test]
-fn processes_that_only_write_stop_beside_a_backlog_and_go_on_when_it_is_flushed() {
+fn ingest_processes_refuse_writes_until_the_backlog_is_flushed() {
     let place = Place::directory();
     let ingest = ["--mode", "ingest"];
     let writers = [
@@ -59,7 +59,7 @@ fn processes_that_only_write_stop_beside_a_backlog_and_go_on_when_it_is_flushed(
     let (tail, names) = segments(&place);
     let ahead = put_ahead(&tail, &names[0], 10_001);
     pause(LAG);
-    // It takes in what was written, and tells how much it leaves.
+    // It flushes the written segments, and publishes the remaining backlog.
     neap(&place.after(&["compact"])).succeeded();
     for writer in &writers {
         let refused = wait_for("writes that are refused", KNOWN, || {

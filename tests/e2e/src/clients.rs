@@ -1,6 +1,6 @@
-//! Client libraries as people have them, against a server that asks for tokens.
+//! Common client libraries, against a server that requires tokens.
 //!
-//! `tests/clients` holds what they do, in Python; `NEAP_CLIENTS_PYTHON` is an interpreter that has the libraries
+//! `tests/clients` contains their tests, in Python; `NEAP_CLIENTS_PYTHON` names an interpreter with the libraries
 //! (`scripts/test` installs them).
 
 mod telegraf;
@@ -10,13 +10,13 @@ use std::{fs::File, time::Duration};
 use crate::harness::{Neap, Place, program, repository, wait_for};
 use neap_test_inputs::{Input, skip};
 
-/// The longest that the tests of a library may take.
+/// Maximum duration of the tests of one library.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// The database of requests that name none.
+/// The database of requests without a database.
 const DEFAULT_DATABASE: &str = "quest";
 
-/// A server for clients, and the token that may do everything.
+/// Starts a server for clients, and returns it with an admin token.
 fn serve(place: &Place, flags: &[&str]) -> (Neap, String) {
     let all: Vec<_> = ["--default-database", DEFAULT_DATABASE]
         .iter()
@@ -28,7 +28,7 @@ fn serve(place: &Place, flags: &[&str]) -> (Neap, String) {
     (server, token)
 }
 
-/// Runs a module of tests in Python.
+/// Runs a Python test module.
 fn run(module: &str) {
     let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
         skip(

@@ -1,4 +1,4 @@
-//! The commands against a server: what they print, what they say, and how they exit.
+//! The commands against a server: their output, their messages, and their exit status.
 
 mod tokens;
 
@@ -11,7 +11,7 @@ use crate::harness::{Neap, Output, Place, neap, neap_with_input, wait_for};
 
 const LINES: &str = "cpu,host=a usage=0.5,n=3i 1700000000\ncpu,host=b usage=1.5 1700000000\n";
 
-/// A server, and `neap` with commands for it.
+/// A server, and `neap` commands against it.
 struct Stage {
     server: Neap,
     place: Place,
@@ -38,7 +38,7 @@ impl Stage {
         neap_with_input(&arguments, input.as_bytes())
     }
 
-    /// A file with this text.
+    /// Creates a file with this text.
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.files.path().join(name);
         fs::write(&path, text).unwrap();
@@ -47,7 +47,7 @@ impl Stage {
 }
 
 #[test]
-fn without_flags_the_server_says_how_to_use_it() {
+fn without_flags_the_server_prints_instructions() {
     let server = Neap::without_flags();
     let first = wait_for("greeting", Duration::from_secs(30), || {
         let log = server.log();
@@ -68,7 +68,7 @@ fn without_flags_the_server_says_how_to_use_it() {
             format!("  query:  neap query --host {url} --database mydb 'SELECT * FROM cpu'"),
         ]
     );
-    // What it says works.
+    // The printed example works.
     let write = neap(&[
         "write",
         "--host",
@@ -92,7 +92,7 @@ fn without_flags_the_server_says_how_to_use_it() {
 }
 
 #[test]
-fn caches_are_created_listed_asked_and_deleted() {
+fn caches_are_created_listed_queried_and_deleted() {
     let stage = Stage::new();
     let with = |what: [&str; 2], arguments: &[&str]| {
         let table = ["--database", "home", "--table", "home"];
@@ -248,7 +248,7 @@ fn lines_are_written_from_arguments_files_and_the_standard_input() {
 }
 
 #[test]
-fn refused_writes_tell_the_lines_and_fail() {
+fn refused_writes_report_the_lines_and_fail() {
     let stage = Stage::new();
     let partial = format!("{LINES}cpu,host=b usage=\"x\" 1700000001\n\nbad\n");
     let output = stage.run_with_input(&["write", "-d", "db"], &partial);
@@ -406,7 +406,7 @@ fn stores_are_checked_and_flushed_without_a_server() {
 }
 
 #[test]
-fn command_lines_that_can_not_be_understood_have_a_status_of_their_own() {
+fn invalid_command_lines_have_a_separate_exit_status() {
     assert_eq!(
         neap(&["--version"]).succeeded(),
         format!("neap {}\n", env!("CARGO_PKG_VERSION"))

@@ -1,4 +1,5 @@
-//! Compactors beside writers and queriers on one store: nobody notices, and little is left in the end.
+//! Compactors concurrent with writers and queriers on one store: writes and queries are not disturbed, and few objects
+//! remain in the end.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,25 +14,24 @@ use crate::{
     parquet_objects::check_readable,
 };
 
-/// How long everybody works: long enough for segments to be old enough for a flush (20 s on a network store),
-/// several times.
+/// How long all workers run: several times the age at which a segment may be flushed (20 s on a network store).
 const RUN: Duration = Duration::from_secs(60);
 
-/// How often a write that the server asks to repeat is repeated.
+/// Maximum number of attempts of a write that the server asks to repeat.
 const ATTEMPTS: usize = 10;
 
 const DAY: u64 = 86_400;
 
-/// The first second of the data.
+/// The first timestamp of the data, in seconds.
 const START: u64 = 1_700_000_000;
 
-/// What the writers have been told was written.
+/// The writes that were acknowledged to the writers.
 #[derive(Default)]
 struct Written {
     rounds: [AtomicU64; 3],
 }
 
-/// Writes until it is acknowledged; what is repeated is the same points.
+/// Writes until the write is acknowledged. Repeating it has no further effect, because it writes the same points.
 fn write(server: &Server, lines: &str) {
     for _ in 0..ATTEMPTS {
         let reply = server.try_write("busy", lines, None).unwrap();
@@ -47,7 +47,7 @@ fn write(server: &Server, lines: &str) {
     panic!("not acknowledged in {ATTEMPTS} attempts");
 }
 
-/// Each round is a row of today, a late one, and a new version of a point that all rounds write to.
+/// Writes in rounds: a row of today, a late one, and a new version of a point that all rounds write to.
 fn write_rounds(server: &Server, writer: usize, written: &Written, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let round = written.rounds[writer].load(Ordering::Relaxed);
@@ -67,7 +67,7 @@ fn write_rounds(server: &Server, writer: usize, written: &Written, over: &Atomic
     }
 }
 
-/// Every answer has what was acknowledged before, and the newest versions.
+/// Queries in rounds, and checks that every answer includes previously acknowledged writes and the newest versions.
 fn query_rounds(server: &Server, written: &Written, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         for writer in 0..3 {
@@ -89,7 +89,7 @@ fn query_rounds(server: &Server, written: &Written, over: &AtomicBool) {
     }
 }
 
-/// Flushes, merges and collects, again and again.
+/// Flushes, merges and collects in rounds.
 fn compact_rounds(place: &Place, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         compact(place);
@@ -135,7 +135,7 @@ fn run(place: &Place) {
             let over = &over;
             workers.push(scope.spawn(move || compact_rounds(place, over)));
         }
-        // A worker that ends before it is told to has failed.
+        // A worker that ends early has failed.
         let failed = |_: &u64| workers.iter().any(|worker| worker.is_finished());
         (0..RUN.as_secs())
             .take_while(|second| !failed(second))
@@ -147,7 +147,7 @@ fn run(place: &Place) {
     check(place, &queriers, &written);
 }
 
-/// When all is flushed and settled: the rows are there, and days have few sections.
+/// After everything is flushed and settled, checks that all rows exist and that days have few sections.
 fn check(place: &Place, queriers: &[Neap], written: &Written) {
     let rounds = written
         .rounds
@@ -176,18 +176,18 @@ fn check(place: &Place, queriers: &[Neap], written: &Written) {
     if place.is_in_folder() {
         check_readable(place, &queriers[0], "busy", "samples");
     }
-    // Its checks hold for every table: no two sections have a stamp of a day in common.
+    // This verifies every table: no two sections share a stamp of a day.
     let report = neap(&place.after(&["fsck", "--full"]));
     assert_eq!(report.status, Some(0), "{}", report.out);
 }
 
 #[test]
-fn two_compactors_beside_three_writers_and_two_queriers_lose_nothing_on_an_s3_server() {
+fn two_concurrent_compactors_lose_no_acknowledged_write_on_an_s3_server() {
     run(&Place::own_s3());
 }
 
 #[test]
-fn the_same_on_an_s3_server_of_others() {
+fn two_concurrent_compactors_lose_no_acknowledged_write_on_the_other_s3_server() {
     if let Some(place) = Place::other_s3() {
         run(&place);
     }

@@ -1,5 +1,5 @@
-//! Damaged objects: what they do not hold is answered and flushed, and what they held is named until an operator
-//! sets them aside.
+//! Damaged objects: queries and flushes continue without the damaged rows, and each damaged object is reported until an
+//! operator quarantines it.
 
 use std::{
     fs,
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{Neap, Output, Place, Reply, neap, pause};
 
-/// Segments are old enough for a flush after 8 s.
+/// A time after which segments may be flushed: more than 8 s.
 const FLUSH_LAG: Duration = Duration::from_secs(10);
 
 /// The bytes of a segment before its header: the envelope, and the length of the header.
 const ENVELOPE: usize = 28;
 
-/// A server on a directory, in which the first segment has rows of the tables `a`, with the id 1, and `b`.
+/// A server on a directory. Its first segment has rows of the tables `a`, with id 1, and `b`.
 struct Stage {
     place: Place,
     server: Option<Neap>,
@@ -35,7 +35,7 @@ impl Stage {
         }
     }
 
-    /// Flips a bit while no server runs, and starts one that knows nothing of what was there before.
+    /// Flips a bit while no server runs, and starts a server without cached data.
     fn flip(&mut self, path: &Path, byte: usize) {
         if let Some(server) = self.server.take() {
             server.kill();
@@ -54,7 +54,7 @@ impl Stage {
         neap(&self.place.after(arguments))
     }
 
-    /// What a check prints that finds damage.
+    /// Runs a check that finds damage, and returns its output.
     fn damage(&self, arguments: &[&str]) -> String {
         let output = self.on_store(&[&["fsck"], arguments].concat());
         assert_eq!(output.status, Some(1), "{}", output.err);
@@ -78,7 +78,7 @@ impl Stage {
         self.server().query("db", &sql)[0]["n"].as_u64().unwrap()
     }
 
-    /// The error of a query of a table.
+    /// Returns the error of a query of a table.
     fn failure(&self, table: &str) -> String {
         let sql = format!("SELECT count(*) AS n FROM {table}");
         let body = json!({ "db": "db", "q": sql, "format": "json" });
@@ -96,7 +96,7 @@ impl Stage {
     }
 }
 
-/// Where the rows of a table begin in a segment.
+/// Returns the offset of a table's rows in a segment.
 fn rows_of(path: &Path, table: u64) -> usize {
     let bytes = fs::read(path).unwrap();
     let length = bytes[ENVELOPE..ENVELOPE + 4].try_into().unwrap();
@@ -109,7 +109,7 @@ fn rows_of(path: &Path, table: u64) -> usize {
 }
 
 #[test]
-fn a_flipped_bit_in_the_rows_of_a_table_costs_these_rows_and_stops_nothing() {
+fn a_flipped_bit_in_the_rows_of_a_table_loses_only_these_rows() {
     let mut stage = Stage::new();
     let path = stage.objects("tail/1").remove(0);
     let key = stage.key(&path);
@@ -164,7 +164,7 @@ fn a_flipped_bit_in_the_rows_of_a_table_costs_these_rows_and_stops_nothing() {
 }
 
 #[test]
-fn a_segment_that_can_not_be_read_at_all_stops_its_database_until_it_is_set_aside() {
+fn an_unreadable_segment_stops_its_database_until_it_is_quarantined() {
     let mut stage = Stage::new();
     let path = stage.objects("tail/1").remove(1);
     let key = stage.key(&path);
@@ -190,13 +190,13 @@ fn a_segment_that_can_not_be_read_at_all_stops_its_database_until_it_is_set_asid
 }
 
 #[test]
-fn a_damaged_section_is_set_aside_alone() {
+fn a_damaged_section_is_quarantined_alone() {
     let mut stage = Stage::new();
     pause(FLUSH_LAG);
     stage.on_store(&["compact"]).succeeded();
     let path = stage.objects("data/1").remove(0);
     let key = stage.key(&path);
-    // The sections lie in the order of their tables.
+    // Sections are stored in the order of their tables.
     stage.flip(&path, 10);
     assert_eq!(stage.count("b"), 2);
     let found = stage.damage(&["--full"]);

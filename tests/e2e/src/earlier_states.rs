@@ -1,4 +1,4 @@
-//! Queries as of a time, restores, copies, and proofs that a bucket is whole.
+//! Queries of earlier states, restores, copies, and integrity checks of a bucket.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Neap, Output, Place, Reply, neap, pause};
 
-/// Compaction that keeps nothing for queries: none is under way meanwhile.
+/// A compaction that keeps no objects for running queries, because there are none.
 const COMPACT_AT_ONCE: [&str; 5] = ["compact", "--time-travel", "0s", "--query-timeout", "0s"];
 
 const COUNT: &str = "SELECT count(*) AS n FROM m";
@@ -25,8 +25,8 @@ impl Stage {
         Self { place, server }
     }
 
-    /// Writes points with these times, and flushes them with what was written before. Of marks that are closer
-    /// than 15 s not all are remembered.
+    /// Writes points with these times, and flushes them with earlier writes. Low-water marks closer than 15 s are
+    /// thinned out.
     fn flush(&self, times: std::ops::Range<u64>) -> u64 {
         let lines: String = times
             .map(|time| format!("m,host=a v={time} {time}\n"))
@@ -53,7 +53,7 @@ impl Stage {
         self.server.query(database, COUNT)
     }
 
-    /// The paths of objects whose names end so.
+    /// Returns the paths of objects whose names have this ending.
     fn objects(&self, end: &str) -> Vec<PathBuf> {
         let data = self.place.folder().join("data/1");
         let files = fs::read_dir(data).unwrap();
@@ -87,7 +87,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
     let versions = stage.on_store(&["show", "versions", "-d", "db", "--format", "json"]);
     let versions: Vec<Value> = serde_json::from_str(&versions.succeeded()).unwrap();
     assert!(versions.len() >= 3, "{versions:?}");
-    // The delete came after the second flush, so its mark is below that.
+    // The delete came after the second flush, so the low-water mark of that flush is below the delete.
     let before = versions[1]["stamp"].as_u64().unwrap();
     assert!(before > second);
     let reply = stage.as_of(before);
@@ -126,7 +126,7 @@ fn an_earlier_state_is_shown_and_restored_without_a_copy() {
 }
 
 #[test]
-fn a_copy_is_whole_and_answers_like_the_original() {
+fn a_copy_is_complete_and_answers_like_the_original() {
     let stage = Stage::new();
     stage.flush(1..4);
     stage.server.write("db", "m,host=b v=1 100\n");
@@ -140,7 +140,7 @@ fn a_copy_is_whole_and_answers_like_the_original() {
     assert_eq!(copy.query("db", COUNT), rows(4));
 }
 
-/// Ways to damage a bucket: what is done to a section's object, and what is said of it.
+/// A way to damage a bucket: its name, the damage to a section's object, and the message that reports it.
 type Damage = (&'static str, fn(&PathBuf), &'static str);
 
 const DAMAGES: [Damage; 3] = [
@@ -162,7 +162,7 @@ fn flip(path: &PathBuf) {
 }
 
 #[test]
-fn damage_is_found_and_queries_that_do_not_need_it_go_on() {
+fn damage_is_found_and_unaffected_queries_continue() {
     for (name, damage, said) in DAMAGES {
         let stage = Stage::new();
         stage.server.write("db", "m,host=a v=1 10\n");
@@ -177,7 +177,7 @@ fn damage_is_found_and_queries_that_do_not_need_it_go_on() {
         let key = format!("data/1/{}", object.file_name().unwrap().to_str().unwrap());
         assert!(report.out.contains(&key), "{name}: {}", report.out);
         assert!(report.out.contains(said), "{name}: {}", report.out);
-        // A server without anything in its caches.
+        // A server with empty caches.
         let fresh = Neap::serve(&stage.place);
         assert_eq!(fresh.query("well", COUNT), rows(1), "{name}");
         let body = json!({ "db": "db", "q": "SELECT * FROM m", "format": "json" });
@@ -212,7 +212,7 @@ fn a_time_travel_period_that_queries_may_outlive_is_refused() {
 }
 
 #[test]
-fn alien_files_are_reported_and_left_alone() {
+fn unknown_files_are_reported_and_not_changed() {
     let stage = Stage::new();
     stage.flush(1..2);
     let alien = stage.place.folder().join("data/1/notes.txt");

@@ -1,10 +1,10 @@
-//! Statements that make very much of little: they are refused, and the server goes on.
+//! Statements whose results are far larger than their inputs: the server refuses them and continues to answer.
 
 use serde_json::json;
 
 use crate::harness::{Neap, Place, Reply};
 
-/// Statements, and what their error says.
+/// Statements, and a part of their error message.
 const STATEMENTS: &[(&str, &str)] = &[
     (
         "SELECT count(*) FROM (SELECT unnest(range(1,100000000)) x FROM m)",
@@ -54,7 +54,7 @@ fn sql(neap: &Neap, statement: &str) -> Reply {
 }
 
 #[test]
-fn statements_that_expand_are_refused_and_the_server_answers_the_next() {
+fn statements_with_huge_results_are_refused_and_the_server_continues() {
     let neap = Neap::serve(&Place::memory());
     neap.write("d", "m,tag=a v=1 1\nm,tag=b v=2 2");
     for (statement, message) in STATEMENTS {

@@ -1,4 +1,4 @@
-//! How a cluster comes to its first token, and how a lost one is replaced.
+//! How the first token of a cluster is created, and how a lost one is replaced.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -9,13 +9,13 @@ use crate::harness::{Neap, Place, Reply, Server, neap, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The status of a request with a token.
+/// Returns the status of a request with a token.
 fn status(server: &Server, token: &str) -> u16 {
     let request = server.request("GET", "/api/v3/configure/database?format=json");
     Reply::of(request.bearer_auth(token)).unwrap().status
 }
 
-/// A file as `neap create token --admin --offline` writes it, and the token in it.
+/// Creates a file with `neap create token --admin --offline`, and returns its path and the token.
 fn token_file(folder: &TempDir, name: &str) -> (String, String) {
     let path = folder.path().join(name).to_str().unwrap().to_owned();
     let create = ["create", "token", "--admin", "--offline", "--output-file"];
@@ -29,7 +29,7 @@ fn token_file(folder: &TempDir, name: &str) -> (String, String) {
 }
 
 #[test]
-fn a_server_without_tokens_lets_nobody_in_and_says_how_to_create_one() {
+fn a_server_without_tokens_refuses_requests_and_explains_how_to_create_one() {
     let neap = Neap::serve_with_tokens(&Place::memory(), &[]);
     let log = neap.log();
     assert!(log.contains("There is no token yet"), "{log}");
@@ -43,7 +43,7 @@ fn a_server_without_tokens_lets_nobody_in_and_says_how_to_create_one() {
 }
 
 #[test]
-fn endpoints_may_be_open_where_others_ask_for_tokens() {
+fn some_endpoints_can_be_exempt_from_tokens() {
     let flags = ["--disable-authz", "health,ready,ping"];
     let neap = Neap::serve_with_tokens(&Place::memory(), &flags);
     for (path, expected) in [

@@ -1,5 +1,5 @@
-//! Recorded answers of InfluxDB 3 Core, if they lie beside the repository: every answer that differs is in a
-//! list, with the reason, and every answer in the list does differ.
+//! Recorded answers of InfluxDB 3 Core, if they exist beside the repository. A list contains every answer that differs,
+//! with the reason; every answer in the list must differ.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::harness::{neap_binary, repository, wait_for};
 
-/// The longest that the comparison may take.
+/// Maximum duration of a comparison.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Lines of a case and the reason why it differs, below the name of its suite in brackets.
+/// Cases that differ, with the reason, below the name of their suite in brackets.
 const DIFFERENCES: &str = include_str!("../data/golden-differences.txt");
 
-/// The cases of a suite that are known to differ.
+/// Returns the known differences of a suite.
 fn known(suite: &str) -> BTreeMap<&'static str, &'static str> {
     let mut known = BTreeMap::new();
     let mut is_here = false;
@@ -43,14 +43,14 @@ fn known(suite: &str) -> BTreeMap<&'static str, &'static str> {
     known
 }
 
-/// Answers that say how long a plugin ran, in as many units as it happened to take: `1ms 20us`.
+/// Answers with the duration of a plugin run, whose number of units varies: `1ms 20us`.
 const VARYING: [&str; 2] = ["tr-test-wal", "tr-test-sched"];
 
 fn compare(suite: &str) {
     compare_with(suite, "");
 }
 
-/// Compares the answers of a server with further flags.
+/// Compares the answers of a server with additional flags.
 fn compare_with(suite: &str, flags: &str) {
     let server = format!(
         "'{}' serve --node-id n1 --object-store file --data-dir {{dir}}/data --plugin-dir {{dir}}/plugins \
@@ -60,7 +60,7 @@ fn compare_with(suite: &str, flags: &str) {
     compare_on(suite, &["--spawn", &server]);
 }
 
-/// Compares the answers of a server that `capture.py` starts, or finds, by these arguments.
+/// Compares the answers of a server that `capture.py` starts or finds by these arguments.
 pub(crate) fn compare_on(suite: &str, server: &[&str]) {
     let golden = repository().join("../shared/golden");
     if !golden.is_dir() {

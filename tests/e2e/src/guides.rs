@@ -1,14 +1,14 @@
-//! What the public guides of InfluxDB 3 and QuestDB show, run step by step.
+//! The examples of the public guides of InfluxDB 3 and QuestDB, run step by step.
 //!
-//! `tests/guides` has a script for each part: every command and request with our own values, its exit status or
-//! status, and what it prints. Not there, because Neap does not have it yet:
+//! `tests/guides` has a script for each part: every command and request with our own values, its exit status or HTTP
+//! status, and its output. Not included, because Neap does not support it yet:
 //!
 //! | shown in the guides | missing |
 //! |---|---|
 //! | queries with the Python client, Flight SQL, Superset, JDBC | Flight |
 //! | line protocol over TCP, arrays and other binary values | versions 2 and later of QuestDB's protocol, TCP |
 //!
-//! Not there, because it takes more than this machine has: Docker, Google's and Azure's stores, the Go and
+//! Not included, because it needs more than the test machine has: Docker, the stores of Google and Azure, the Go and
 //! JavaScript clients (which write as the Python client does), Chronograf and Grafana themselves.
 
 use std::{fs::File, time::Duration};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::harness::{neap_binary, program, repository, s3_server_binary, wait_for};
 
-/// The longest that a script may take.
+/// Maximum duration of a script.
 const LIMIT: Duration = Duration::from_secs(240);
 
 fn follow(script: &str) {

@@ -1,21 +1,21 @@
-//! The functions as they run on AWS: the programs for Lambda behind a gateway, on an S3 server that refuses what
-//! their policies do not allow. `neap-lambda-local` stands for everything that AWS does.
+//! The functions as they run on AWS: the Lambda programs behind a gateway, on an S3 server that enforces their
+//! policies. `neap-lambda-local` emulates AWS.
 //!
-//! | module | what is tested |
+//! | module | subject |
 //! |---|---|
-//! | `stack` | all of it as a process, for the others |
-//! | `budget` | the requests to the store that an event costs, exactly |
-//! | `several` | writers and queriers at the same time, frozen and killed: visibility, and nothing is lost |
+//! | `stack` | the functions, the gateway and the store as one process, for the other modules |
+//! | `budget` | the exact requests to the store that an event costs |
+//! | `several` | concurrent writers and queriers, frozen and killed: visibility, and no lost writes |
 //! | `starts` | connections that died while instances were frozen, and copies of instances |
 //! | `schedules` | flushes and merges by schedule and by queue |
-//! | `compaction` | compact functions killed and frozen in the middle of flushes and merges |
-//! | `payloads` | what is too large, and results that are fetched from the bucket |
-//! | `events` | the same requests by every service that makes events of them |
-//! | `permissions` | what a policy does not allow is refused, and told |
-//! | `plugins` | plugins, with notifications that are lost, doubled and out of order |
-//! | `engines` | several engines at the same time, frozen and killed: rows at least once, ticks once |
-//! | `tokens` | tokens at the gateway, and how soon all instances know of one that is revoked |
-//! | `foundation` | tests of `neap serve`, once more |
+//! | `compaction` | compact functions killed and frozen during flushes and merges |
+//! | `payloads` | requests and results above the limits, and results that are fetched from the bucket |
+//! | `events` | the same requests in the event format of each service |
+//! | `permissions` | requests that a policy denies are refused and reported |
+//! | `plugins` | plugins, with notifications that are lost, duplicated and out of order |
+//! | `engines` | several concurrent engines, frozen and killed: rows at least once, ticks once |
+//! | `tokens` | tokens at the gateway, and how soon all instances refuse a revoked one |
+//! | `foundation` | tests of `neap serve`, repeated with the functions |
 
 mod budget;
 mod compaction;

@@ -1,7 +1,7 @@
-//! Tests of the program `neap` as its users have it: real processes, real HTTP, real stores.
+//! End-to-end tests of the program `neap`: real processes, real HTTP, real stores.
 //!
-//! Nothing of the workspace is linked. The tests start the binaries that lie in the target directory beside their
-//! own, or where variables say, so these must be built before:
+//! These tests do not link the workspace. They start the binaries in the target directory beside their own, or at the
+//! paths in environment variables, so the binaries must be built first:
 //! `cargo build -p neap -p neap-s3-server -p neap-lambda -p neap-lambda-local --bins`.
 //!
 //! | binary | variable |
@@ -11,34 +11,34 @@
 //! | `neap-lambda-local` | `NEAP_LAMBDA_LOCAL_BIN` |
 //! | `neap-lambda-write` and so on | `NEAP_LAMBDA_WRITE_BIN` and so on |
 //!
-//! | module | what is tested |
+//! | module | subject |
 //! |---|---|
 //! | `real_input` | answers over recorded data equal those that the test computes itself |
 //! | `several_processes` | writers and queriers on one store: visibility, duplicates, the order of writes |
-//! | `order` | the order of writes and deletes through several processes, and what comes after a drop |
-//! | `request_budget` | the requests to the store that an operation costs, exactly |
-//! | `sudden_death` | `kill -9` under load loses nothing that was acknowledged |
-//! | `runaway` | queries that would compute for ever end, and hold up nobody |
-//! | `small_machine` | a process with little memory under load: bounds hold, queries are answered |
-//! | `backpressure` | writers that stop beside a tail that is not flushed, and go on after it |
-//! | `compaction` | compactors beside writers and queriers: nobody notices |
-//! | `life_of_data` | deletes of rows, retention, drops and what undoes them |
-//! | `damage` | damaged objects: what is lost is named, the rest is served |
-//! | `earlier_states` | queries as of a time, restores, copies, and damage that is found |
-//! | `caches` | last value and distinct value caches show what their definitions say, and cost little |
-//! | `expansions` | statements that make very much of little are refused |
-//! | `first_token` | how a cluster comes to its first token, and how a lost one is replaced |
+//! | `order` | the order of writes and deletes through several processes, and requests after a drop |
+//! | `request_budget` | the exact requests to the store that an operation costs |
+//! | `sudden_death` | `kill -9` under load loses no acknowledged write |
+//! | `runaway` | CPU-bound endless queries end, and do not block other requests |
+//! | `small_machine` | a process with little memory under load: limits hold, queries are answered |
+//! | `backpressure` | writers that refuse writes while a tail is too long, until it is flushed |
+//! | `compaction` | compactors do not disturb concurrent writers and queriers |
+//! | `life_of_data` | deletes of rows, retention, drops and undeletions |
+//! | `damage` | damaged objects: the loss is reported, the remaining rows are served |
+//! | `earlier_states` | queries of earlier states, restores, copies, and detection of damage |
+//! | `caches` | last value and distinct value caches return what their definitions say, at low cost |
+//! | `expansions` | statements whose results are far larger than their inputs are refused |
+//! | `first_token` | creation of a cluster's first token, and replacement of a lost one |
 //! | `protection` | clients that are slow, large or many, and certificates that are renewed |
-//! | `private_files` | who may read what lies on disk |
+//! | `private_files` | permissions of files on disk |
 //! | `lambda` | the functions as they run on AWS |
-//! | `malformed` | requests that are refused, with status and body |
-//! | `clients` | the client libraries that people have, and requests as Telegraf sends them |
-//! | `parquet_objects` | other tools read what is a Parquet file by name |
-//! | `plugins` | plugins in Python: what they are given, what they may do, and what they can't |
-//! | `guides` | what the public guides of InfluxDB 3 and QuestDB show |
+//! | `malformed` | refused requests, with status and body |
+//! | `clients` | common client libraries, and requests as Telegraf sends them |
+//! | `parquet_objects` | other tools read all objects with the name of a Parquet file |
+//! | `plugins` | plugins in Python: their inputs, their permissions, and their limits |
+//! | `guides` | the examples of the public guides of InfluxDB 3 and QuestDB |
 //! | `command_line` | the commands, their output and their exit status |
 //! | `terminal` | the shell of `neap query`, and progress bars |
-//! | `golden` | recorded answers of InfluxDB 3 Core, and where Neap differs from them |
+//! | `golden` | recorded answers of InfluxDB 3 Core, and Neap's differences from them |
 
 #[cfg(test)]
 mod backpressure;

@@ -1,4 +1,4 @@
-//! Deletes of rows, retention, drops and what undoes them, over HTTP and from the command line.
+//! Deletes of rows, retention, drops and undeletions, over HTTP and from the command line.
 
 use std::{cell::Cell, ops::Deref, time::Duration};
 
@@ -17,7 +17,7 @@ pub(crate) struct Stage<S> {
 }
 
 impl Stage<Neap> {
-    /// A server on a directory.
+    /// Starts a server on a directory.
     fn new() -> Self {
         let place = Place::directory();
         let server = Neap::serve(&place);
@@ -26,7 +26,7 @@ impl Stage<Neap> {
 }
 
 impl<S: Deref<Target = Server>> Stage<S> {
-    /// A server on a store whose segments wait so long before they are flushed.
+    /// Wraps a server on a store. `flush_lag` is the age at which a segment may be flushed.
     pub(crate) fn of(place: Place, server: S, flush_lag: Duration) -> Self {
         Self {
             place,
@@ -36,7 +36,7 @@ impl<S: Deref<Target = Server>> Stage<S> {
         }
     }
 
-    /// The server.
+    /// Returns the server.
     pub(crate) fn into_server(self) -> S {
         self.server
     }
@@ -45,13 +45,14 @@ impl<S: Deref<Target = Server>> Stage<S> {
         neap(&[arguments, &["--host", self.server.url()]].concat())
     }
 
-    /// Writes lines after everything else: where several instances work, only stamps tell their order.
+    /// Writes lines ordered after all previous requests, because with several instances only stamps guarantee the
+    /// order.
     fn write(&self, lines: &str) {
         let stamp = self.server.write_after("db", lines, self.last.get());
         self.last.set(Some(stamp));
     }
 
-    /// The rows of an answer to a statement that comes after everything else.
+    /// Returns the rows of a statement that reads everything written so far.
     fn rows(&self, sql: &str) -> Vec<Value> {
         let body = json!({ "db": "db", "q": sql }).to_string();
         let mut request = self.server.request("POST", "/api/v3/query_sql").body(body);
@@ -74,7 +75,7 @@ impl<S: Deref<Target = Server>> Stage<S> {
         reply
     }
 
-    /// Flushes what was written, which must be older than the flush lag of the store.
+    /// Flushes all writes, which must be older than the flush lag of the store.
     fn flush(&self) {
         pause(self.flush_lag + Duration::from_secs(1));
         self.compact(&[]);
@@ -113,7 +114,7 @@ pub(crate) fn delete_rows<S: Deref<Target = Server>>(stage: &Stage<S>) {
     let again = json!({ "host": "a", "w": 3.0 });
     assert_eq!(stage.rows(left)[0], again, "only what was written later");
 
-    // InfluxDB 2's route; its times include both ends.
+    // The endpoint of InfluxDB 2; its time range includes both ends.
     let body = json!({ "start": "1970-01-01T00:00:15Z", "stop": "1970-01-01T00:00:25Z", "predicate": "_measurement=\"m\" AND host=\"b\"" });
     let reply = stage.send("POST", "/api/v2/delete?bucket=db&org=o", body);
     assert_eq!(reply.status, 204, "{}", reply.text());
@@ -201,7 +202,7 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
         "10d",
     ];
     stage.run(&update).succeeded();
-    // An instance may hold the catalog for a moment.
+    // An instance may use its copy of the catalog for some seconds.
     pause(Duration::from_secs(6));
     assert_eq!((count("m"), count("kept")), (1, 2));
     stage.compact(&[]);
@@ -223,7 +224,7 @@ fn retention_hides_rows_at_once_and_removes_them_with_the_next_compaction() {
 }
 
 #[test]
-fn what_was_dropped_comes_back_with_all_its_rows() {
+fn undeleted_tables_and_databases_have_all_their_rows() {
     drop_and_undrop(&Stage::new());
 }
 

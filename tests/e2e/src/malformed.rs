@@ -1,5 +1,5 @@
-//! Requests that are refused, over real connections: status and body, exactly. Where InfluxDB 3 Core 3.10 gives
-//! an answer of its own, it is this one, but for what is listed as a difference in the comparison with it.
+//! Refused requests over real connections: the exact status and body. If InfluxDB 3 Core 3.10 gives an answer of its
+//! own, the answer is the same, except for the differences listed in the comparison with it.
 
 mod configure;
 mod lines;
@@ -12,12 +12,12 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::harness::{Neap, Place, Reply, Server};
 
-/// The limit of a body in these tests.
+/// The body size limit in these tests, in bytes.
 pub(crate) const LIMIT: &str = "1000000";
 
 const CHARACTERS: &str = "invalid character in database or rp name: must be ASCII, containing only letters, numbers, underscores, or hyphens";
 
-/// A request and its answer.
+/// A request and its expected answer.
 #[derive(Debug)]
 pub(crate) struct Case {
     method: &'static str,
@@ -53,12 +53,12 @@ impl Case {
     }
 }
 
-/// `{"error": message}`
+/// Returns `{"error": message}`.
 fn error(message: &str) -> String {
     serde_json::json!({ "error": message }).to_string()
 }
 
-/// The error body of `/api/v2`.
+/// Returns the error body of `/api/v2`.
 fn v2(message: &str) -> String {
     serde_json::json!({ "code": "invalid", "message": message }).to_string()
 }
@@ -69,7 +69,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A server with one table.
+/// Starts a server with one table.
 fn stage() -> Neap {
     let server = Neap::serve_with(&Place::memory(), &["--max-http-request-size", LIMIT]);
     server.write("w", "known,t=a v=1i 1");
@@ -82,7 +82,7 @@ fn check(cases: &[Case]) {
     assert!(!server.log().contains("panic"), "{}", server.log());
 }
 
-/// Every request is refused as it should be, and nothing has changed.
+/// Checks that every request is refused with its expected answer, and that nothing changed.
 pub(crate) fn check_on(server: &Server, cases: &[Case]) {
     for case in cases {
         let mut request = server
@@ -120,7 +120,7 @@ pub(crate) fn check_on(server: &Server, cases: &[Case]) {
     );
 }
 
-/// All requests but those whose connections are what is wrong with them.
+/// Returns all requests, except those with malformed connections.
 pub(crate) fn all_cases() -> Vec<Case> {
     let mut cases = lines::cases();
     cases.extend(queries::cases());
@@ -130,28 +130,28 @@ pub(crate) fn all_cases() -> Vec<Case> {
 }
 
 #[test]
-fn writes_that_are_refused_say_why() {
+fn refused_writes_have_the_expected_errors() {
     let cases = lines::cases();
     assert!(cases.len() >= 60, "{}", cases.len());
     check(&cases);
 }
 
 #[test]
-fn queries_that_are_refused_say_why() {
+fn refused_queries_have_the_expected_errors() {
     check(&queries::cases());
 }
 
 #[test]
-fn changes_of_databases_and_tables_that_are_refused_say_why() {
+fn refused_changes_of_databases_and_tables_have_the_expected_errors() {
     check(&configure::cases());
 }
 
 #[test]
-fn paths_and_methods_that_are_not_there_are_not_found() {
+fn unknown_paths_and_methods_are_not_found() {
     check(&nowhere());
 }
 
-/// Requests for what is not there.
+/// Returns requests for paths and methods that do not exist.
 fn nowhere() -> Vec<Case> {
     let nowhere = [
         ("GET", "/"),

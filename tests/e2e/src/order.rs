@@ -1,5 +1,5 @@
-//! The order of writes and deletes through several processes, and what a drop leaves to the others: whatever is sent
-//! after an answer comes after it.
+//! The order of writes and deletes through several processes, and drops seen by other processes: a request that is sent
+//! after an answer takes effect after it.
 
 use std::{thread, time::Duration};
 
@@ -8,14 +8,14 @@ use serde_json::json;
 use crate::harness::{Neap, Place, Reply, Server, pause};
 
 const DB: &str = "ordered";
-/// The pairs of requests, the second of which is sent when the first is answered.
+/// The number of pairs of requests. The second one is sent when the first one is answered.
 const PAIRS: usize = 40;
-/// The drops, each followed by rows through the other processes.
+/// The number of drops. Each is followed by writes through the other processes.
 const DROPS: usize = 3;
 
-/// Three processes of everything, on one store.
+/// Starts three processes with all roles on one store.
 fn processes(place: &Place) -> [Neap; 3] {
-    // The flush interval is what one pays for on a real store; here it only takes time.
+    // On a real store, the flush interval saves costs; here it only takes time.
     let flags = ["--wal-flush-interval", "1ms"];
     [(); 3].map(|()| Neap::serve_with(place, &flags))
 }
@@ -44,7 +44,7 @@ fn delete(server: &Server, table: &str, pair: usize) {
     assert_eq!(reply.status, 204, "{}", reply.text());
 }
 
-/// The number that a query of one row and one column gives.
+/// Returns the number in a result with one row and one column.
 fn number(server: &Server, sql: &str) -> u64 {
     let rows = server.query(DB, sql);
     rows[0]["n"].as_u64().unwrap()
@@ -66,7 +66,7 @@ fn order_on(place: &Place) {
     let all = number(&reader, "SELECT count(*) AS n FROM over WHERE v = 2");
     assert_eq!(all, PAIRS as u64);
 
-    // The database has it in any case, once it is set.
+    // The default order of the database becomes strict.
     let body = json!({ "db": DB, "order": "strict" }).to_string();
     let update = one.request("PUT", "/api/v3/configure/database");
     let update = update.header("content-type", "application/json").body(body);
@@ -79,13 +79,13 @@ fn order_on(place: &Place) {
     assert_eq!(all, PAIRS as u64);
 }
 
-/// Drops, and loads anew through the others as soon as it is answered. The rows of before never show again, and the new
-/// ones are there.
+/// Drops a table or database, and writes new rows through the other processes as soon as the drop is answered. Old rows
+/// never reappear, and all new ones exist.
 fn drops_on(place: &Place) {
     let servers = processes(place);
     write(&servers[0], "loaded,from=before v=0i 1", None);
     for drop in 0..DROPS {
-        // Everybody has a copy of the catalogs that is as young as can be.
+        // Every process has a recent copy of the catalogs.
         for (number, server) in servers.iter().enumerate() {
             write(server, &format!("loaded,from=before v=0i {number}"), None);
         }
@@ -115,16 +115,16 @@ fn drops_on(place: &Place) {
 }
 
 #[test]
-fn strict_writes_and_deletes_come_after_what_another_process_acknowledged() {
+fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged() {
     order_on(&Place::own_s3());
 }
 
 #[test]
-fn strict_writes_and_deletes_come_after_what_another_process_acknowledged_in_a_directory() {
+fn strict_writes_and_deletes_follow_writes_that_another_process_acknowledged_in_a_directory() {
     order_on(&Place::directory());
 }
 
 #[test]
-fn what_is_loaded_through_other_processes_after_a_drop_is_all_there_and_nothing_else() {
+fn writes_through_other_processes_after_a_drop_go_into_the_new_table() {
     drops_on(&Place::own_s3());
 }

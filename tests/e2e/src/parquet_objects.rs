@@ -1,6 +1,6 @@
-//! Objects whose names end in `.parquet`, as other tools read them.
+//! Objects with names that end in `.parquet`, as other tools read them.
 //!
-//! `tests/clients/read_objects.py` has these tools, `NEAP_CLIENTS_PYTHON` is an interpreter that has its libraries
+//! `tests/clients/read_objects.py` runs these tools; `NEAP_CLIENTS_PYTHON` names an interpreter with its libraries
 //! (`scripts/test` installs them).
 
 use std::path::Path;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::harness::{Place, Server, output_of, program, repository};
 use neap_test_inputs::{Input, skip};
 
-/// Checks a bucket in the folder of a place, where a flush has put several sections into one object: other tools open
-/// every object that is a Parquet file by name, and find the rows of a table in those of its sections.
+/// Checks a bucket in the folder of a store in which a flush has put several sections into one object: other tools open
+/// every object with the name of a Parquet file, and find the rows of a table in those of its sections.
 pub(crate) fn check_readable(place: &Place, server: &Server, database: &str, table: &str) {
     let Some(python) = std::env::var_os("NEAP_CLIENTS_PYTHON") else {
         skip(

@@ -1,22 +1,22 @@
 //! Plugins in Python, on writes, on schedules and on requests. The plugins are in `tests/plugins`.
 //!
-//! | module | what is tested |
+//! | module | subject |
 //! |---|---|
-//! | `stage` | a server with an engine, triggers, and waiting for what they do |
-//! | `interface` | each method and error of `influxdb3_local`, and of lines |
-//! | `triggers` | when plugins run, with what, and who may stop them |
+//! | `stage` | a server with an engine, triggers, and waiting for their effects |
+//! | `interface` | each method and error of `influxdb3_local`, and of line builders |
+//! | `triggers` | when plugins run, their inputs, and how triggers are disabled and deleted |
 //! | `processes` | the processes that run plugins |
-//! | `requests` | what plugins are told of requests, and how they answer |
-//! | `access` | who may do what, and what servers are kept from |
-//! | `failures` | what is done when a plugin raises |
-//! | `code` | files, packages, uploads, and what is pinned |
+//! | `requests` | the parts of a request that plugins receive, and how they answer |
+//! | `access` | permissions, and restrictions of servers |
+//! | `failures` | the error behaviors when a plugin raises |
+//! | `code` | files, packages, uploads, and pinned code |
 //! | `dry_runs` | runs without effects |
-//! | `misbehaviour` | plugins that loop, allocate, exit, fork and flood: the database keeps serving, the limit is named |
-//! | `loops` | plugins that make themselves run |
+//! | `misbehaviour` | plugins that loop, allocate, exit, fork and flood affect only themselves; errors name limits |
+//! | `loops` | plugins that trigger themselves |
 //! | `sudden_death` | `kill -9` of the server and of Python under load |
 //! | `together` | two servers on one bucket |
 //! | `volume` | many triggers, rows and bytes at once |
-//! | `collection` | plugins in the shape of InfluxDB's public collection give the right rows |
+//! | `collection` | plugins in the style of InfluxDB's public collection write the right rows |
 
 mod access;
 mod code;

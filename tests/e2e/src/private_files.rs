@@ -1,4 +1,5 @@
-//! What lies on disk is its owner's alone, whatever the umask is, unless an option lets the group in.
+//! Only the owner has access to files on disk, regardless of the umask, unless an option also grants access to the
+//! group.
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Neap, Reply};
 
-/// The modes of directories and of files below a directory, and its own, each once.
+/// Returns the distinct modes of the directories and of the files below a directory, itself included.
 fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
     let (mut directories, mut files) = (Vec::new(), Vec::new());
     let mut ahead = vec![root.to_owned()];
@@ -35,7 +36,7 @@ fn modes(root: &Path) -> (Vec<u32>, Vec<u32>) {
     (directories, files)
 }
 
-/// A server on a directory, after it has created a token and written rows, and its log.
+/// Starts a server on a directory, creates a token and writes rows. Returns the server's log.
 fn used(folder: &Path, umask: &str, access: &str) -> String {
     let (data, plugins) = (folder.join("above/data"), folder.join("plugins"));
     let flags = [
@@ -49,7 +50,7 @@ fn used(folder: &Path, umask: &str, access: &str) -> String {
         plugins.to_str().unwrap(),
     ];
     let neap = Neap::serve_with_umask(umask, &flags);
-    // The token is there at the second start.
+    // At the second start, the token already exists.
     Reply::of(neap.request("POST", "/api/v3/configure/token/admin")).unwrap();
     neap.write("d", "m,host=a v=1 1\nm,host=b v=2 2");
     assert_eq!(neap.query("d", "SELECT v FROM m").len(), 2);
@@ -59,7 +60,7 @@ fn used(folder: &Path, umask: &str, access: &str) -> String {
 }
 
 #[test]
-fn a_data_directory_is_its_owners_unless_the_group_is_let_in() {
+fn a_data_directory_is_accessible_only_to_its_owner_and_optionally_the_group() {
     for umask in ["022", "000"] {
         for (access, directory, file) in [
             ("owner", 0o700, 0o600),
@@ -82,7 +83,7 @@ fn a_data_directory_is_its_owners_unless_the_group_is_let_in() {
 }
 
 #[test]
-fn a_directory_that_is_open_to_others_is_warned_of_until_it_is_closed() {
+fn a_directory_that_is_open_to_others_causes_warnings() {
     let folder = TempDir::new().unwrap();
     used(folder.path(), "022", "owner");
     let data = folder.path().join("above/data");

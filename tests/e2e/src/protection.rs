@@ -1,5 +1,4 @@
-//! Clients that are slow, large or many, and certificates that are renewed: one of them does not harm the
-//! others.
+//! Clients that are slow, large or many, and certificates that are renewed: none of them affects other clients.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -14,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::harness::{Neap, Place, Reply, wait_for};
 
-/// How long a connection may take for what it should do.
+/// Maximum wait of a test for an effect on a connection.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A server in memory with further flags.
+/// Starts a server in memory with additional flags.
 fn serve(flags: &[&str]) -> Neap {
     Neap::serve_with(&Place::memory(), flags)
 }
@@ -30,10 +29,10 @@ fn connect(neap: &Neap) -> TcpStream {
     stream
 }
 
-/// Sends this, and gives all that comes until the server closes the connection.
+/// Sends bytes, and returns everything that is received until the server closes the connection.
 fn exchange(neap: &Neap, sent: &[u8]) -> String {
     let mut stream = connect(neap);
-    // The server may have answered and closed before all was sent.
+    // The server may have answered and closed the connection before all bytes were sent.
     stream.write_all(sent).ok();
     all_of(&mut stream)
 }
@@ -52,7 +51,7 @@ fn all_of(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&received).into_owned()
 }
 
-/// The value of a metric without labels.
+/// Returns the value of a metric without labels.
 fn metric(neap: &Neap, name: &str) -> f64 {
     let text = neap.get("/metrics").text();
     let value = text
@@ -65,7 +64,7 @@ fn metric(neap: &Neap, name: &str) -> f64 {
 }
 
 #[test]
-fn a_client_that_does_not_finish_its_head_or_body_is_given_up_and_others_are_served() {
+fn incomplete_heads_and_bodies_time_out_while_others_are_served() {
     let neap = serve(&["--http-timeout", "2s"]);
     let mut silent = connect(&neap);
     let mut head = connect(&neap);
@@ -86,7 +85,7 @@ fn a_client_that_does_not_finish_its_head_or_body_is_given_up_and_others_are_ser
     let answer = all_of(&mut body);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("did not arrive within 2 s"), "{answer}");
-    // A connection that is kept and not used is closed, too.
+    // The server also closes an idle keep-alive connection.
     let mut idle = connect(&neap);
     idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
@@ -117,7 +116,7 @@ fn heads_that_are_too_large_are_refused() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
+fn a_client_that_does_not_read_its_answer_does_not_hold_a_query_permit() {
     let neap = serve(&["--http-timeout", "2s", "--max-concurrent-queries", "1"]);
     let lines: String = (0..20_000)
         .map(|second| {
@@ -130,7 +129,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
         .collect();
     neap.write("d", &lines);
     let mut reader = connect(&neap);
-    // Some hundred megabytes, far more than what the system keeps for a connection.
+    // Several hundred megabytes, far more than the socket buffers of a connection.
     let query = "SELECT a.text, b.host FROM m a, (SELECT host FROM m LIMIT 100) b";
     let query = query.replace(' ', "%20");
     let head =
@@ -139,7 +138,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
     let mut first = [0; 12];
     reader.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
-    // The only place for a query becomes free, whether the reader is still there or not.
+    // The only query permit is released, whether or not the reader is still connected.
     assert_eq!(
         neap.query("d", "SELECT count(*) AS n FROM m")[0]["n"],
         20_000
@@ -150,7 +149,7 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_the_query() {
     reader.shutdown(Shutdown::Both).ok();
 }
 
-/// A connection with the head of a write of 10 bytes, and the first of them.
+/// Returns a connection with the head of a write of 10 bytes, and the first of them.
 fn half_a_write(neap: &Neap) -> TcpStream {
     let mut stream = connect(neap);
     let head = "POST /api/v3/write_lp?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nm v=3";
@@ -159,13 +158,13 @@ fn half_a_write(neap: &Neap) -> TcpStream {
 }
 
 #[test]
-fn requests_beyond_the_limit_are_told_to_come_back() {
+fn requests_beyond_the_limit_are_refused_with_retry_after() {
     let neap = serve(&["--max-concurrent-requests", "2"]);
     let lines: String = (0..20_000)
         .map(|second| format!("m text=\"{}\" {second}\n", "z".repeat(100)))
         .collect();
     neap.write("d", &lines);
-    // Answers that are not read keep the places of their requests.
+    // Unread answers keep the permits of their requests.
     let query = "SELECT a.text FROM m a, (SELECT text FROM m LIMIT 100) b".replace(' ', "%20");
     let head =
         format!("GET /api/v3/query_sql?db=d&format=csv&q={query} HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -195,10 +194,10 @@ fn requests_beyond_the_limit_are_told_to_come_back() {
 }
 
 #[test]
-fn clients_that_do_not_finish_their_bodies_hold_up_nobody() {
+fn incomplete_bodies_do_not_block_other_requests() {
     let neap = serve(&["--max-concurrent-requests", "8"]);
     let mut halves: Vec<_> = (0..40).map(|_| half_a_write(&neap)).collect();
-    // Half as many as requests that are worked on may wait for the bodies of one address.
+    // The number of incomplete bodies from one address is limited to half the number of concurrent requests.
     let turned_away = "neap_http_requests_turned_away_total";
     wait_for(
         "the refusals of those that waited the longest",
@@ -218,7 +217,7 @@ fn clients_that_do_not_finish_their_bodies_hold_up_nobody() {
             assert_eq!(answer.unwrap().status().as_u16(), 204, "{source:?}");
         }
     }
-    // Each new body may displace one that waits, and is itself the last to be given up.
+    // Each new body may displace one that waits, and is itself the last to be displaced.
     let mut newest = half_a_write(&neap);
     newest.write_all(b" 3000").unwrap();
     let mut answer = [0; 12];
@@ -260,11 +259,11 @@ fn the_log_names_requests_and_tokens_and_shows_no_secrets() {
     }
 }
 
-/// Writes a new certificate for `localhost`, and gives a client that trusts it alone.
+/// Writes a new certificate for `localhost`, and returns a client that trusts only this certificate.
 fn renew(folder: &TempDir) -> Client {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    // As a certificate is renewed that others read: each file appears as a whole.
+    // Replaces each file atomically, because another process reads the certificate while it is renewed.
     for (name, text) in [
         ("cert.pem", cert.pem()),
         ("key.pem", signing_key.serialize_pem()),
@@ -303,7 +302,7 @@ fn a_renewed_certificate_is_used_without_a_restart() {
         let answer = second.get(&url).send().ok()?;
         (answer.status() == 200).then_some(())
     });
-    // The first client has a connection from before, which goes on; a new one it would refuse.
+    // The first client continues on its existing connection; on a new one, it would refuse the certificate.
     assert_eq!(first.get(&url).send().unwrap().status(), 200);
     let old = Client::builder()
         .no_proxy()

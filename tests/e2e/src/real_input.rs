@@ -1,5 +1,5 @@
-//! Recorded data, written in two ways and asked for at every stage of its life. What the answers must be is
-//! computed here, from the text alone.
+//! Recorded data, written in two ways and queried in each stage of its life. The tests compute the expected answers
+//! from the text alone.
 
 mod points;
 
@@ -12,10 +12,10 @@ use crate::harness::{Neap, Place, Server, neap, repository, wait_for};
 
 use self::points::{Points, Summary};
 
-/// A margin of a directory before a flush, some flushes, and a slow machine.
+/// Maximum wait for a flush: the flush lag of a directory, some flushes, and a margin for a slow machine.
 const FLUSH: Duration = Duration::from_secs(90);
 
-/// Files of line protocol that may lie beside the repository.
+/// Files of line protocol that may exist beside the repository.
 const RECORDED: [&str; 4] = [
     "bay-area-weather.lp",
     "eu-wind-data.lp",
@@ -23,7 +23,7 @@ const RECORDED: [&str; 4] = [
     "telegraf-metrics.lp",
 ];
 
-/// Names and texts of the inputs.
+/// Returns the names and texts of the inputs.
 pub(crate) fn inputs() -> Vec<(String, String)> {
     let mut inputs = vec![(
         "sample".to_owned(),
@@ -39,13 +39,13 @@ pub(crate) fn inputs() -> Vec<(String, String)> {
     inputs
 }
 
-/// An input, the databases that hold it, and what is known of it.
+/// An input, the databases that contain it, and its expected query results.
 pub(crate) struct Stored {
     databases: [String; 2],
     expected: Vec<Summary>,
 }
 
-/// Writes an input to one database over HTTP and to another one with the command.
+/// Writes an input to one database over HTTP, and to another one with the command.
 pub(crate) fn store(server: &Server, name: &str, text: &str) -> Stored {
     let databases = [format!("{name}-http"), format!("{name}-command")];
     let path = format!("/api/v3/write_lp?db={}", databases[0]);
@@ -59,7 +59,7 @@ pub(crate) fn store(server: &Server, name: &str, text: &str) -> Stored {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input.lp");
     fs::write(&file, text).unwrap();
-    // Small requests, so that there are several of them to be split between lines.
+    // Requests are small, so that the command splits the input between lines.
     let output = neap(&[
         "write",
         "--host",
@@ -106,7 +106,7 @@ pub(crate) fn check(server: &Server, stage: &str, stored: &[Stored]) {
     }
 }
 
-/// The segments in a directory, flushed or not.
+/// Returns the number of segments in a directory, flushed or not.
 fn segments(folder: &Path) -> usize {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -119,7 +119,7 @@ fn segments(folder: &Path) -> usize {
         .sum()
 }
 
-/// How many segments a run of `neap compact` has flushed.
+/// Runs `neap compact`, and returns the number of segments that it flushed.
 fn flush(place: &Place) -> usize {
     let out = neap(&place.after(&["compact"])).succeeded();
     let counts = out.lines().filter_map(|line| {
@@ -135,7 +135,7 @@ fn flush(place: &Place) -> usize {
 #[test]
 fn answers_over_recorded_data_are_right_at_every_stage() {
     let place = Place::directory();
-    // Without compaction in the servers, so that it is known what the command has flushed.
+    // The servers do not compact, so that only the command flushes segments.
     let server = Neap::serve_with(&place, &["--mode", "ingest,query"]);
     let inputs = inputs();
     let stored: Vec<_> = inputs

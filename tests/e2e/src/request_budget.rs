@@ -1,34 +1,34 @@
-//! What operations cost in requests to the store, by the counters at `/metrics`. The numbers are exact:
-//! whoever changes them changes what Neap costs.
+//! The costs of operations in requests to the store, measured by the counters at `/metrics`. The numbers are exact: a
+//! change of them changes the costs of Neap.
 //!
-//! What is held of the registers is asked for again when it gets too old. Where that may happen in the middle
-//! of an operation, because the machine is slow, these GETs are allowed once each and nothing else is.
+//! Processes revalidate their copies of registers when these are too old. On a slow machine, this may happen during an
+//! operation; therefore the tests allow each of these GETs once, and no other additional request.
 
 use std::time::Duration;
 
 use crate::harness::{Neap, Place, Requests, Server, pause, wait_for};
 
-/// After this, every register that is held is too old to be used without a GET.
+/// The age at which every copy of a register must be revalidated by a GET.
 pub(crate) const COLD: Duration = Duration::from_secs(6);
-/// The longest wait for a flush that is due.
+/// Maximum wait for a flush that is due.
 pub(crate) const FLUSH: Duration = Duration::from_secs(60);
 
-/// The conditional GETs of registers that have become too old.
+/// The conditional GETs that revalidate registers.
 pub(crate) const RENEWALS: [&str; 3] = ["get database_catalog", "get manifest", "get root_catalog"];
 
-/// The requests of an operation.
+/// Returns the requests of an operation.
 pub(crate) fn cost(server: &Server, operation: impl FnOnce()) -> Requests {
     let before = server.store_requests();
     operation();
     server.store_requests().since(&before)
 }
 
-/// The operation costs this, but for renewals; and nothing else at least once in some attempts.
+/// Checks the cost of an operation, without revalidations. At least one attempt must have no revalidations.
 pub(crate) fn costs(server: &Server, expected: &str, operation: impl FnMut()) {
     costs_by(|| server.store_requests(), expected, operation);
 }
 
-/// The same, by another count of all requests so far.
+/// Checks the cost of an operation by another counter of all requests so far.
 pub(crate) fn costs_by(count: impl Fn() -> Requests, expected: &str, mut operation: impl FnMut()) {
     let mut seen = Vec::new();
     for _ in 0..8 {
@@ -59,7 +59,8 @@ fn query(server: &Server) -> Vec<serde_json::Value> {
     server.query("budget", "SELECT sum(v) AS v FROM m")
 }
 
-/// All operations on a store that several processes share; `lag` is what a segment waits before it is flushed.
+/// Counts the requests of all operations on a store that several processes share; `lag` is the age at which a segment
+/// may be flushed.
 fn on(place: &Place, lag: Duration) {
     let first = Neap::serve_with(place, &["--mode", "ingest"]);
     first.write("budget", "m,t=a v=1i 1");
@@ -140,7 +141,7 @@ fn on(place: &Place, lag: Duration) {
 
     let sum = query(&querier);
     pause(lag + COLD);
-    // The first thing it does is to look at all databases.
+    // At its start, it checks all databases.
     let flusher = Neap::serve_with(place, &["--mode", "compact"]);
     wait_for("flush", FLUSH, || {
         (flusher.store_requests().of("put manifest") > 0).then_some(())
@@ -158,7 +159,7 @@ fn on(place: &Place, lag: Duration) {
     let fresh = Neap::serve_with(place, &["--mode", "query"]);
     pause(COLD);
     let cold = cost(&fresh, || assert_eq!(query(&fresh), sum));
-    // A footer, and the columns.
+    // One footer, and the columns.
     let expected =
         "1 get data, 1 get database_catalog, 1 get manifest, 1 get root_catalog, 1 list tail";
     assert_eq!(
@@ -171,24 +172,24 @@ fn on(place: &Place, lag: Duration) {
 }
 
 #[test]
-fn operations_on_a_directory_cost_what_they_should() {
+fn operations_on_a_directory_have_the_expected_costs() {
     on(&Place::directory(), Duration::from_secs(8));
 }
 
 #[test]
-fn operations_on_an_s3_server_cost_what_they_should() {
+fn operations_on_an_s3_server_have_the_expected_costs() {
     on(&Place::own_s3(), Duration::from_secs(20));
 }
 
 #[test]
-fn operations_on_the_other_s3_server_cost_what_they_should() {
+fn operations_on_the_other_s3_server_have_the_expected_costs() {
     if let Some(place) = Place::other_s3() {
         on(&place, Duration::from_secs(20));
     }
 }
 
 #[test]
-fn a_process_on_its_memory_knows_its_own_writes_without_a_list() {
+fn a_process_on_a_memory_store_reads_its_own_writes_without_a_list() {
     let server = Neap::serve(&Place::memory());
     server.write("budget", "m,t=a v=1i 1");
     let mut time = 1;
@@ -196,7 +197,7 @@ fn a_process_on_its_memory_knows_its_own_writes_without_a_list() {
         time += 1;
         server.write("budget", &format!("m,t=a v=1i {time}"));
     });
-    // What was written before the first query is listed once.
+    // Rows from before the first query are listed once.
     query(&server);
     costs(
         &server,

@@ -1,4 +1,4 @@
-//! Queries that would compute for ever: they end, and meanwhile others are served.
+//! CPU-bound endless queries: the server ends them, and serves other requests meanwhile.
 
 use std::{thread, time::Duration};
 
@@ -6,17 +6,17 @@ use serde_json::json;
 
 use crate::harness::{Neap, Place, Reply, pause, wait_for};
 
-/// How long the process may take until it rests.
+/// Maximum time until the process is idle.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Ticks of a second of a processor. Linux has had so many for all programs since it has counted them.
+/// Ticks per second of processor time. On Linux, this is constant for all programs.
 const TICKS: u64 = 100;
 
-/// The processor time that a process has used, in ticks.
+/// Returns the processor time of a process in ticks.
 fn ticks(neap: &Neap) -> u64 {
     let pid = neap.pid().as_raw_nonzero();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name of the program, in brackets, may have any characters.
+    // The program name, in parentheses, may contain any characters.
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     let times = rest.split(' ').skip(11).take(2);
     times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
@@ -31,7 +31,7 @@ fn rests(neap: &Neap) {
     });
 }
 
-/// None of them ends by itself while anybody waits.
+/// Queries that do not end by themselves within a test.
 const ENDLESS: [&str; 3] = [
     "SELECT sum(character_length(a.s) * character_length(b.s) + character_length(c.s)) FROM m a, m b, m c",
     "SELECT count(*) FROM m a JOIN m b ON a.k = b.k JOIN m c ON b.k = c.k JOIN m d ON c.k = d.k AND a.v + d.v < 0",
@@ -39,7 +39,7 @@ const ENDLESS: [&str; 3] = [
 ];
 
 #[test]
-fn queries_that_would_compute_for_ever_end_and_hold_up_nobody() {
+fn endless_queries_end_and_do_not_block_other_requests() {
     let neap = Neap::serve_with(&Place::memory(), &["--query-timeout", "4s"]);
     let lines = (0..12_000).map(|row| format!("m,k=a v={row}i,s=\"text {row}\" {row}\n"));
     neap.write("d", &lines.collect::<String>());

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Neap, Place, Server, neap, pause, wait_for};
 
-/// Rounds of each writer.
+/// The number of rounds of each writer.
 const ROUNDS: u64 = 12;
-/// How often a write that the server asks to repeat is repeated.
+/// Maximum number of attempts of a write that the server asks to repeat.
 const ATTEMPTS: usize = 10;
-/// A flush may take so long in coming, margins of a store behind a network included.
+/// Maximum wait for a flush, including the flush lag of a network store.
 const FLUSH: Duration = Duration::from_secs(120);
 
-/// The processes.
+/// The processes of a test.
 struct Cluster {
     writers: [Neap; 2],
     queriers: [Neap; 2],
@@ -26,7 +26,7 @@ struct Cluster {
 
 impl Cluster {
     fn start(place: &Place) -> Self {
-        // The flush interval is what one pays for on a real store; here it only takes time.
+        // On a real store, the flush interval saves costs; here it only takes time.
         let write = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
         let query = ["--mode", "query"];
         Self {
@@ -41,7 +41,7 @@ impl Cluster {
         }
     }
 
-    /// The same answer of both queriers.
+    /// Returns the answer of a query, which must be the same on both queriers.
     fn query(&self, sql: &str) -> Vec<Value> {
         let [one, other] = self
             .queriers
@@ -52,8 +52,8 @@ impl Cluster {
     }
 }
 
-/// Writes until it is acknowledged, and gives the stamp. What is repeated is the same points, so it may take
-/// effect twice.
+/// Writes until the write is acknowledged, and returns the stamp. A repeated write may take effect twice, which is
+/// harmless because it writes the same points.
 fn write(server: &Server, lines: &str, after: Option<u64>) -> u64 {
     for _ in 0..ATTEMPTS {
         let reply = server.try_write("shared", lines, after).unwrap();
@@ -73,11 +73,11 @@ fn write(server: &Server, lines: &str, after: Option<u64>) -> u64 {
     panic!("not acknowledged in {ATTEMPTS} attempts: {lines}");
 }
 
-/// The acknowledged writes to points that both writers write to: point and stamp to value.
+/// The acknowledged writes to points that both writers write: values by point and stamp.
 type Contested = Mutex<BTreeMap<(u64, u64), u64>>;
 
-/// The rounds of one writer. Each of them adds a row to a table of both, with a column that is new, a row to a
-/// table that is new, and writes to a point that the other one writes to as well.
+/// Runs the rounds of one writer. Each round adds a row with a new column to a shared table, adds a row to a new table,
+/// and writes to a point that the other writer also writes.
 fn rounds(cluster: &Cluster, writer: usize, contested: &Contested) {
     let server = &cluster.writers[writer];
     for round in 0..ROUNDS {
@@ -103,7 +103,7 @@ fn rounds(cluster: &Cluster, writer: usize, contested: &Contested) {
     }
 }
 
-/// What must be true when all rounds are over, however often it was flushed.
+/// Checks the stored rows after all rounds, regardless of the number of flushes.
 fn check(cluster: &Cluster, contested: &BTreeMap<(u64, u64), u64>) {
     let all = cluster.query("SELECT writer, round FROM samples ORDER BY writer, round");
     let expected = ["w0", "w1"].into_iter().flat_map(|writer| {
@@ -136,7 +136,7 @@ fn check(cluster: &Cluster, contested: &BTreeMap<(u64, u64), u64>) {
     );
 }
 
-/// A client that sends the stamps back, to one writer after the other.
+/// Writes as a client that passes the stamps back, to both writers in turn.
 fn ordered_by_the_client(cluster: &Cluster) {
     let mut last = None;
     for (round, server) in (0..ROUNDS).zip(cluster.writers.iter().cycle()) {
@@ -150,11 +150,11 @@ fn ordered_by_the_client(cluster: &Cluster) {
     }
 }
 
-/// Flushes until the queriers need no segment any more.
+/// Flushes until the queriers do not read segments any more.
 fn flush(place: &Place, cluster: &Cluster) {
     wait_for("flush of all segments", FLUSH, || {
         neap(&place.after(&["compact"])).succeeded();
-        // A process that begins now reads the segments of the tail, if there are any.
+        // A new process reads all segments of the tail.
         let fresh = Neap::serve_with(place, &["--mode", "query"]);
         fresh.query("shared", "SELECT count(*) FROM samples");
         (fresh.store_requests().of("get tail") == 0).then_some(())

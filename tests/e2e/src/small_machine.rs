@@ -1,4 +1,5 @@
-//! A process with little memory, under load: it holds less than it may, and no query is refused because much was written.
+//! A process with little memory under load: its memory stays below the limit, and no query is refused because of the
+//! size of the tail.
 
 use std::{
     fs,
@@ -15,7 +16,7 @@ const LIMIT: usize = 384 << 20;
 
 const WRITERS: usize = 3;
 
-/// The writes of each writer, and the rows of each.
+/// The number of writes of each writer, and the number of rows of each.
 const WRITES: [usize; 2] = [20, 2_000];
 
 const QUERIES: [&str; 5] = [
@@ -26,7 +27,7 @@ const QUERIES: [&str; 5] = [
     "SELECT count(*) AS n FROM cpu a JOIN cpu b ON a.host = b.host AND a.time = b.time WHERE a.usage > 950",
 ];
 
-/// The memory that a process holds, without pages of files.
+/// Returns the memory of a process in bytes, without file pages.
 fn held(neap: &Neap) -> usize {
     let pid = neap.pid().as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -37,12 +38,12 @@ fn held(neap: &Neap) -> usize {
     kibibytes.parse::<usize>().unwrap() << 10
 }
 
-/// Rows of one write, each a point of its own; one in fifty is up to twenty days late.
+/// Returns the rows of one write. Each row is a separate point; one in fifty is up to twenty days late.
 fn lines(writer: usize, number: usize) -> String {
     let [writes, rows] = WRITES;
     let line = |row: usize| {
         let point = (writer * writes + number) * rows + row;
-        // Not whole days, so that no point of the same host is at the same time.
+        // Not whole days, so that no two points of the same host have the same time.
         let late = if point.is_multiple_of(50) {
             point % 20 * 86_399
         } else {
@@ -60,7 +61,7 @@ fn lines(writer: usize, number: usize) -> String {
 }
 
 #[test]
-fn a_process_with_little_memory_holds_less_than_it_may_and_refuses_no_query_for_the_tail() {
+fn a_process_with_little_memory_stays_below_its_limit_and_answers_queries() {
     let limit = LIMIT.to_string();
     let place = Place::directory();
     let neap = Neap::serve_with(&place, &["--memory-limit", &limit]);
@@ -73,7 +74,7 @@ fn a_process_with_little_memory_holds_less_than_it_may_and_refuses_no_query_for_
     let write = |writer: usize| {
         for number in 0..WRITES[0] {
             let body = lines(writer, number);
-            // A writer that is told to come again does so.
+            // A writer repeats a write that is answered with 503.
             while neap.try_write("d", &body, None).unwrap().status == 503 {
                 pause(Duration::from_millis(100));
             }
@@ -87,7 +88,7 @@ fn a_process_with_little_memory_holds_less_than_it_may_and_refuses_no_query_for_
             }
             let body = json!({ "db": "d", "q": sql }).to_string();
             let reply = Reply::of(neap.request("POST", "/api/v3/query_sql").body(body)).unwrap();
-            // Before the first write there is nothing to query.
+            // Before the first write, there are no rows to query.
             let is_early = asked.load(Ordering::Relaxed) == 0 && reply.status >= 400;
             assert!(reply.status == 200 || is_early, "{sql}: {}", reply.text());
             asked.fetch_add(usize::from(!is_early), Ordering::Relaxed);

@@ -1,5 +1,4 @@
-//! What happens when things end: the process by `kill -9` under load, again and again, or because it is asked
-//! to; and the store.
+//! Crashes and stops: `kill -9` of the process under load, repeatedly; a graceful stop; and an outage of the store.
 
 use std::{
     collections::BTreeSet,
@@ -12,28 +11,27 @@ use serde_json::json;
 
 use crate::harness::{Neap, Place, Reply, Server, wait_for};
 
-/// How often the process is killed.
+/// The number of kills.
 const KILLS: usize = 20;
-/// Clients that write at the same time.
+/// The number of concurrent writing clients.
 const CLIENTS: usize = 3;
-/// Rows of a request.
+/// The number of rows in a request.
 const ROWS: usize = 5;
-/// The longest wait for the writes after which it is killed.
+/// Maximum wait for the writes after which the process is killed.
 const LOAD: Duration = Duration::from_secs(60);
 
-/// The first rows of the requests of one client: those that were sent, and those of them that were
-/// acknowledged.
+/// The first rows of the requests of one client: all sent requests, and the acknowledged ones among them.
 #[derive(Debug, Default)]
 struct Sent {
     all: BTreeSet<usize>,
     acknowledged: BTreeSet<usize>,
 }
 
-/// Writes until there are no more answers.
+/// Writes until the server does not answer.
 fn load(server: &Server, client: usize, mut next: usize, acknowledged: &AtomicUsize) -> Sent {
     let mut sent = Sent::default();
     loop {
-        // Every few requests need a change of the catalog, too.
+        // Some requests also need a change of the catalog.
         let table = next / ROWS / 40;
         let rows = (next..next + ROWS).map(|row| {
             format!("samples,client=c{client} id={row}i {row}\ntable_{table},client=c{client} id={row}i {row}\n")
@@ -51,7 +49,7 @@ fn load(server: &Server, client: usize, mut next: usize, acknowledged: &AtomicUs
     }
 }
 
-/// The first rows of the requests of a client that are there. Requests are there as a whole or not at all.
+/// Returns the first rows of a client's stored requests. Checks that each request is stored completely or not at all.
 fn stored(server: &Server, table: &str, client: usize) -> BTreeSet<usize> {
     let sql = format!("SELECT id FROM {table} WHERE client = 'c{client}' ORDER BY id");
     let rows = server.query("load", &sql);
@@ -72,7 +70,7 @@ fn stored(server: &Server, table: &str, client: usize) -> BTreeSet<usize> {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kill_9() {
+fn acknowledged_writes_survive_kill_9() {
     let place = Place::directory();
     let mut sent: [Sent; CLIENTS] = Default::default();
     let mut server = Neap::serve(&place);
@@ -86,7 +84,7 @@ fn what_was_acknowledged_survives_kill_9() {
                 scope.spawn(move || load(&server, client, next, acknowledged))
             });
             let clients: Vec<_> = clients.collect();
-            // Each time at another moment of the load.
+            // Each kill hits another moment of the load.
             let enough = 3 + 7 * kill;
             wait_for("load", LOAD, || {
                 let is_over = clients.iter().any(|client| client.is_finished());
@@ -119,7 +117,7 @@ fn what_was_acknowledged_survives_kill_9() {
 }
 
 #[test]
-fn a_process_that_is_asked_to_stop_answers_what_is_under_way() {
+fn a_graceful_stop_answers_running_requests() {
     let place = Place::directory();
     let server = Neap::serve(&place);
     server.write("load", "begin value=1i 1");
@@ -143,13 +141,13 @@ fn a_process_that_is_asked_to_stop_answers_what_is_under_way() {
     );
 }
 
-/// Whether a request is answered as one that may be repeated.
+/// Whether a request is refused with a status that allows a repetition.
 fn is_refused_for_now(reply: &Reply) -> bool {
     reply.status == 503 && reply.header("retry-after").is_some()
 }
 
 #[test]
-fn an_outage_of_the_store_is_told_and_ends_with_it() {
+fn an_outage_of_the_store_is_reported_and_writes_resume_after_it() {
     let place = Place::own_s3();
     let server = Neap::serve_with(&place, &["--wal-flush-interval", "20ms"]);
     for round in 0..3 {

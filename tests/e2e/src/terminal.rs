@@ -12,14 +12,14 @@ use crate::harness::{Neap, Place, neap, wait_for};
 const LINES: &str =
     "home,room=Kitchen temp=22.5,hum=36.1 1700000000\nhome,room=Attic temp=12.5 1700000060\n";
 
-/// A query that takes longer than anybody waits.
+/// A query that does not end within a test.
 const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000000) \
     SELECT max(i) FROM n;";
 
-/// The longest wait for something on the server.
+/// Maximum wait for an effect on the server.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A server with a database, and a home for its user.
+/// A server with a database, and a home folder for its user.
 struct Stage {
     server: Neap,
     home: TempDir,
@@ -35,7 +35,7 @@ impl Stage {
         }
     }
 
-    /// The shell, ready for statements.
+    /// Starts the shell, and waits until it is ready for statements.
     fn shell(&self) -> Terminal {
         self.shell_with(&Options::default())
     }
@@ -48,7 +48,7 @@ impl Stage {
     }
 }
 
-/// Waits until an endless query is, or is not any more, under way.
+/// Waits until an endless query runs on the server, or until none does.
 fn wait_for_endless(server: &Neap, is_running: bool) {
     let sql = "SELECT id FROM system.queries WHERE running AND query_text LIKE 'WITH RECURSIVE%'";
     wait_for("state of the query", LIMIT, || {
@@ -57,7 +57,7 @@ fn wait_for_endless(server: &Neap, is_running: bool) {
     });
 }
 
-/// What is on the screen, with every time taken as the same.
+/// Replaces every time in a screen text by the same one.
 fn without_times(text: &str) -> String {
     let lines = text.lines().map(|line| match line.rsplit_once(" (") {
         Some((rows, time)) if time.ends_with("s)") => format!("{rows} (…)"),
@@ -95,9 +95,9 @@ fn names_and_keywords_are_completed() {
     let shell = stage.shell();
     shell.press("SELECT ro FROM ho");
     complete(&shell, "house> SELECT ro FROM home");
-    // Back to the end of `ro`.
+    // Moves back to the end of `ro`.
     shell.press(&"\u{1b}[D".repeat(" FROM home".len()));
-    // `room` is a column, `round` a function, `row_number` another one.
+    // `room` is a column; `round` and `row_number` are functions.
     shell.press("o");
     complete(&shell, "house> SELECT room FROM home");
     shell.press("\u{1b}[F");
@@ -109,7 +109,7 @@ fn names_and_keywords_are_completed() {
     complete(&shell, "house> \\c house");
 }
 
-/// Presses Tab until the line is this one: the first time, the names may still be on their way.
+/// Presses Tab until the line equals `line`, because at first the names may still be loading.
 fn complete(shell: &Terminal, line: &str) {
     shell.press(TAB);
     let mut looks = 0;
@@ -221,7 +221,7 @@ fn an_error_is_red_and_the_session_goes_on() {
 }
 
 #[test]
-fn ctrl_c_gives_up_a_line_or_a_query() {
+fn ctrl_c_cancels_a_line_or_a_query() {
     let stage = Stage::new();
     let mut shell = stage.shell();
     shell.press("SELECT 'never");
@@ -238,11 +238,11 @@ fn ctrl_c_gives_up_a_line_or_a_query() {
 
     shell.press(ENDLESS);
     shell.press(ENTER);
-    // The key is a signal only once the statement runs; until then it is a key like others.
+    // Ctrl+C is a signal only while the statement runs; before, it is an ordinary key.
     wait_for_endless(&stage.server, true);
     shell.press(CTRL_C);
     shell.wait_for_text("cancelled");
-    // The server has noticed.
+    // The server has stopped the query.
     wait_for_endless(&stage.server, false);
     shell.wait_for_line("house>");
     assert!(
@@ -255,7 +255,7 @@ fn ctrl_c_gives_up_a_line_or_a_query() {
 }
 
 #[test]
-fn what_was_typed_is_there_in_the_next_session() {
+fn the_history_is_available_in_the_next_session() {
     let stage = Stage::new();
     let mut shell = stage.shell();
     shell.press("SELECT 1");
@@ -307,7 +307,7 @@ fn only_a_terminal_is_a_shell() {
 }
 
 #[test]
-fn progress_is_shown_on_terminals_and_nowhere_else() {
+fn progress_is_shown_only_on_terminals() {
     let place = Place::directory();
     let server = Neap::serve(&place);
     let home = TempDir::new().unwrap();
@@ -339,7 +339,7 @@ fn progress_is_shown_on_terminals_and_nowhere_else() {
     shows_progress(&fsck, home.path(), "big ", "");
 }
 
-/// Whether a command draws a bar on a terminal, takes it away at its end, and draws none into a pipe.
+/// Checks that a command draws a bar on a terminal and removes it at its end, and draws none into a pipe.
 fn shows_progress(arguments: &[&str], home: &Path, bar: &str, at_end: &str) {
     let mut terminal = Terminal::run(arguments, home);
     assert_eq!(terminal.end().0, Some(0));

@@ -1,26 +1,26 @@
-//! Inputs of tests that may be missing: a test without one passes, and the run of all tests says so at its end.
+//! Optional test inputs. A test whose input is missing passes, and `scripts/test` lists such tests at the end.
 //!
-//! | variable | what it does |
+//! | variable | effect |
 //! |---|---|
-//! | `NEAP_TEST_SKIPPED` | the file to which each test without an input adds a line; `scripts/test` sets and shows it |
-//! | `NEAP_REQUIRE_TEST_INPUTS` | set to anything: a missing [`Input::Installed`] is a failure |
+//! | `NEAP_TEST_SKIPPED` | file to which each test without an input appends a line; `scripts/test` sets and shows it |
+//! | `NEAP_REQUIRE_TEST_INPUTS` | if set to any value, a missing [`Input::Installed`] fails the test |
 
 use std::{fmt, fs::OpenOptions, io::Write};
 
-/// Where an input comes from.
+/// Origin of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A part of the project, or something that `scripts/test` installs by name or starts.
+    /// A part of the project, or a program or service that `scripts/test` installs or starts.
     Installed,
-    /// Recorded answers, guides and data of others, which lie beside the project on some machines.
+    /// Third-party recordings, guides, and data, which exist next to the project on some machines.
     External,
 }
 
-/// Reports that a test does nothing because its input is missing.
+/// Reports that a test is skipped because its input is missing.
 ///
 /// # Panics
-/// The input is an installed one and `NEAP_REQUIRE_TEST_INPUTS` is set, or the file that `NEAP_TEST_SKIPPED` names
-/// can't be written.
+/// The input is [`Input::Installed`] and `NEAP_REQUIRE_TEST_INPUTS` is set, or the file in `NEAP_TEST_SKIPPED` can't be
+/// written.
 #[expect(
     clippy::panic,
     clippy::print_stdout,
@@ -36,7 +36,7 @@ pub fn skip(input: Input, missing: impl fmt::Display) {
         return;
     };
     let file = OpenOptions::new().create(true).append(true).open(&path);
-    // One write a line: tests of other processes add theirs at the same time.
+    // Each line is one write, because tests of other processes append to the file at the same time.
     let line = format!("{missing}\t{test}\n");
     if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
         panic!("{}: {error}", path.display());
@@ -66,7 +66,7 @@ mod tests {
         skip(Input::External, "no such data");
     }
 
-    /// Runs one of the tests above with variables; whether it passes.
+    /// Runs one of the tests above with these variables; returns whether it passes.
     fn passes(test: &str, variables: &[(&str, &str)]) -> bool {
         let test = format!("tests::{test}");
         let mut command = Command::new(std::env::current_exe().unwrap());

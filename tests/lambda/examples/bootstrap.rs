@@ -1,9 +1,9 @@
-//! A function that does what its events say, to try the Runtime API server with: an event that is a request is
-//! answered with itself; `{"do": "sleep", "ms": 5}` and the like are obeyed; of messages of a queue those fail
-//! that have `bad` in them.
+//! A function that executes commands from its events, for tests of the emulator. It executes commands such as
+//! `{"do": "sleep", "ms": 5}`, reports the messages of a queue that contain `bad` as failed, and answers an event that
+//! is a request with the event itself.
 //!
-//! `STREAM=1` makes it stream its responses; `FAIL_INIT=1` end before it is ready; `SHUTDOWN_FILE=path` write to
-//! a file when it is asked to end.
+//! With `STREAM=1` it streams its responses. With `FAIL_INIT=1` it exits before it is ready. With `SHUTDOWN_FILE=path`
+//! it writes to a file when it receives SIGTERM.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The settings of everything, one JSON document.
+//! The configuration of the emulator, one JSON document.
 //!
-//! In the values of environment variables `${STORE_ENDPOINT}`, `${BUCKET}` and `${QUEUE_URL:name}` stand for
-//! what is known once the ports are.
+//! In the values of environment variables, the placeholders `${STORE_ENDPOINT}`, `${BUCKET}`, and `${QUEUE_URL:name}`
+//! are replaced when the ports are known.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -9,16 +9,16 @@ use serde::Deserialize;
 
 use crate::gateway::EventKind;
 
-/// The settings of everything.
+/// The configuration of the emulator.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
-    /// Where logs of instances and their temporary files are.
+    /// The folder for logs and temporary files of instances.
     pub folder: PathBuf,
-    /// The port of the control interface and of the queues; any free one by default.
+    /// The port of the control interface and of the queues; by default any free one.
     #[serde(default)]
     pub control_port: u16,
-    /// What turns HTTP requests into events.
+    /// The HTTP gateway.
     #[serde(default)]
     pub gateway: GatewaySettings,
     /// The S3 server.
@@ -31,29 +31,29 @@ pub struct Configuration {
     /// The schedules.
     #[serde(default)]
     pub schedules: Vec<ScheduleSettings>,
-    /// Who is told of new objects.
+    /// Notifications of new objects.
     pub notifications: Option<NotificationSettings>,
 }
 
-/// What turns HTTP requests into events.
+/// Settings of the HTTP gateway.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewaySettings {
-    /// The port; any free one by default.
+    /// The port; by default any free one.
     pub port: u16,
-    /// Which service the gateway stands for.
+    /// The emulated AWS gateway.
     pub event: EventKind,
-    /// Whether a function may stream its response.
+    /// Whether functions may stream their responses.
     pub streaming: bool,
 }
 
-/// The S3 server.
+/// Settings of the S3 server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     /// The directory of its buckets.
     pub directory: PathBuf,
-    /// The port; any free one by default.
+    /// The port; by default any free one.
     #[serde(default)]
     pub port: u16,
     /// The bucket.
@@ -65,58 +65,58 @@ fn default_bucket() -> String {
     "neap".to_owned()
 }
 
-/// A function.
+/// Settings of a function.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionSettings {
     /// The program.
     pub program: PathBuf,
-    /// Its environment, besides what Lambda sets.
+    /// Its environment variables, in addition to those that Lambda sets.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// What it may do with the bucket; everything without a policy.
+    /// Its permissions on the bucket; everything if there is no policy.
     pub policy: Option<PolicySource>,
-    /// How it is run.
+    /// Limits of its execution.
     #[serde(default)]
     pub limits: FunctionLimits,
 }
 
-/// Where a policy is from.
+/// The source of a policy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicySource {
-    /// The deployment of the function of this name.
+    /// The deployed policy of the function of this name.
     Deployed(String),
     /// An IAM policy in the configuration itself.
     Document(serde_json::Value),
 }
 
-/// How a function is run.
+/// Limits of the execution of a function.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FunctionLimits {
-    /// The longest that an event may take.
+    /// Maximum duration of an event in seconds.
     pub timeout_seconds: f64,
-    /// The longest that a start may take.
+    /// Maximum duration of a start in seconds.
     pub init_seconds: f64,
-    /// The memory that the function is told it has, in MiB.
+    /// The memory size that is announced to the function, in MiB.
     pub memory_mib: u32,
-    /// The most instances at a time.
+    /// Maximum number of instances at a time.
     pub max_instances: usize,
-    /// The events that an instance handles at a time; more than 1 as on Managed Instances.
+    /// Maximum number of events that an instance handles at a time; more than 1 as on Managed Instances.
     pub concurrency: usize,
-    /// Whether an instance is stopped between two events.
+    /// Whether an instance is frozen between events.
     pub freeze: bool,
-    /// Which of several idle instances gets the next event.
+    /// Selection among several idle instances.
     pub placement: Placement,
-    /// Whether an event that no instance is free for is refused rather than kept waiting.
+    /// Whether an event is rejected, instead of queued, if no instance is free.
     pub throttle: bool,
-    /// The wait before an asynchronous event that failed is sent again, twice at most.
+    /// Pause in seconds before a failed asynchronous event is sent again, which happens at most twice.
     pub retry_seconds: f64,
 }
 
 impl Default for FunctionLimits {
-    /// Lambda's own, but for the number of instances and that events wait.
+    /// Lambda's own limits, except for the number of instances and for queued events.
     fn default() -> Self {
         Self {
             timeout_seconds: 30.0,
@@ -146,61 +146,61 @@ impl FunctionLimits {
     }
 }
 
-/// Which of several idle instances gets the next event.
+/// Selection among several idle instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// The one that was used last, as on Lambda; another one is started when all are busy.
+    /// The most recently used one, as on Lambda; another one is started if all are busy.
     #[default]
     Recent,
-    /// Each in turn, and all that there may be are started.
+    /// Round robin; all instances that the limit allows are started.
     InTurn,
 }
 
-/// A queue, and the function that gets its messages.
+/// Settings of a queue.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSettings {
-    /// The function that gets the messages; without one they stay.
+    /// The function that gets the messages; without one, messages stay in the queue.
     pub function: Option<String>,
-    /// How long a message that was handed out is invisible.
+    /// Time in seconds for which a received message is invisible.
     pub visibility_seconds: f64,
-    /// The most messages of an event.
+    /// Maximum number of messages in an event.
     pub batch_size: usize,
-    /// How often a message is handed out at most before it goes to the dead.
+    /// Maximum number of times that a message is received before it goes to the dead-letter queue.
     pub max_receives: u32,
-    /// The queue of the dead; without one a message is handed out for ever.
+    /// The dead-letter queue; without one, a message is received again forever.
     pub dead_letters: Option<String>,
 }
 
-/// An event that comes again and again.
+/// Settings of a schedule.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSettings {
-    /// The function that gets it.
+    /// The function that gets the event.
     pub function: String,
-    /// The time between two of them, and before the first.
+    /// Interval between two events, and before the first one, in seconds.
     pub every_seconds: f64,
     /// The event.
     pub input: serde_json::Value,
 }
 
-/// Who is told of new objects.
+/// Settings of the notifications of new objects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationSettings {
-    /// Only of objects whose keys begin with this.
+    /// Prefix of the keys that are reported.
     pub prefix: String,
-    /// How the function gets it.
+    /// The form of the notifications.
     pub shape: NotificationShape,
-    /// The function, or for [`NotificationShape::Queue`] the queue.
+    /// The function, or the queue for [`NotificationShape::Queue`].
     pub target: String,
-    /// What happens to notifications on their way.
+    /// Injected faults.
     #[serde(default)]
     pub faults: NotificationFaults,
 }
 
-/// How a function gets a notification.
+/// The form of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationShape {
@@ -212,21 +212,21 @@ pub enum NotificationShape {
     EventBridge,
 }
 
-/// What happens to notifications on their way. Rates are probabilities from 0 to 1.
+/// Faults of notifications. Rates are probabilities from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotificationFaults {
-    /// Whether all are kept until they are asked for, one by one.
+    /// Whether all notifications are held until a test delivers them.
     pub hold: bool,
-    /// How often one is lost.
+    /// Rate of lost notifications.
     pub loss: f64,
-    /// How often one comes twice.
+    /// Rate of notifications that are delivered twice.
     pub duplicates: f64,
-    /// The longest that one takes, which also changes their order.
+    /// Maximum delay of a notification in seconds, which also changes their order.
     pub delay_seconds: f64,
 }
 
-/// A number of seconds from a document; nonsense is no time at all.
+/// Converts seconds from a document to a duration; invalid values become zero.
 pub(crate) fn seconds(number: f64) -> Duration {
     Duration::try_from_secs_f64(number).unwrap_or_default()
 }

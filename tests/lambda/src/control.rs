@@ -1,21 +1,20 @@
-//! The interface for tests and people, and the two services of AWS that programs call: Lambda's `Invoke` and
-//! the queues.
+//! The control interface for tests and people, and the two AWS services that programs call: Lambda's `Invoke` and SQS.
 //!
-//! | request | what it does |
+//! | request | effect |
 //! |---|---|
-//! | `GET /functions` | the instances of all functions |
-//! | `POST /functions/{f}/instances` | starts an instance, whatever the limit: `{"number": 2}` |
-//! | `POST /functions/{f}/instances/{n}/{freeze,thaw,kill,stop}` | `stop` is how Lambda ends an instance |
-//! | `GET /functions/{f}/logs` | what the instances have printed, by number |
-//! | `POST /2015-03-31/functions/{f}/invocations` | has an event handled |
-//! | `GET /store/requests`, `GET /store/refusals` | what functions asked of the bucket, and were refused |
-//! | `PUT`, `GET`, `DELETE /store/traps/{f}` | kills or freezes an instance after so many requests to the bucket: `{"after": 3}`; tells how often it has |
-//! | `GET`, `DELETE /notifications` | those that are held; forgets them |
-//! | `PUT /notifications/faults` | what happens to notifications from now on |
-//! | `POST /notifications/deliver` | delivers held ones by number: `[2, 0, 0]` |
-//! | `GET /queues` | what is in the queues |
+//! | `GET /functions` | returns the instances of all functions |
+//! | `POST /functions/{f}/instances` | starts an instance, regardless of the limit: `{"number": 2}` |
+//! | `POST /functions/{f}/instances/{n}/{freeze,thaw,kill,stop}` | controls an instance; `stop` ends it as Lambda does |
+//! | `GET /functions/{f}/logs` | returns the output of the instances, by number |
+//! | `POST /2015-03-31/functions/{f}/invocations` | sends an event |
+//! | `GET /store/requests`, `GET /store/refusals` | returns the functions' requests to the bucket, and those that were denied |
+//! | `PUT`, `GET`, `DELETE /store/traps/{f}` | sets, shows, or removes a trap, which kills or freezes an instance after a number of requests to the bucket: `{"after": 3}` |
+//! | `GET`, `DELETE /notifications` | returns or discards the held notifications |
+//! | `PUT /notifications/faults` | replaces the faults of notifications |
+//! | `POST /notifications/deliver` | delivers held notifications by number: `[2, 0, 0]` |
+//! | `GET /queues` | returns the content of the queues |
 //! | `POST /queues/{q}` | sends the body as a message |
-//! | `POST /` and `POST /{account}/{q}` with `x-amz-target` | the calls of Amazon SQS |
+//! | `POST /` and `POST /{account}/{q}` with `x-amz-target` | calls Amazon SQS |
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,23 +36,24 @@ use crate::{
     trap::{Trap, TrapReport, TrapSettings},
 };
 
-/// The most bytes of a command: an event that is too large for Lambda is refused by the function.
+/// Maximum size of a request in bytes. It exceeds Lambda's limit, because the function itself rejects events that are
+/// too large.
 const LIMIT: usize = 16 << 20;
 
-/// What is controlled.
+/// The controlled parts of the emulator.
 #[derive(Clone, Debug)]
 pub struct Control {
     /// The functions by name.
     pub functions: BTreeMap<String, Arc<Function>>,
     /// The queues by name.
     pub queues: BTreeMap<String, Arc<Queue>>,
-    /// Notifications, if there are any.
+    /// The notifications, if they are configured.
     pub notifications: Option<Arc<Notifications>>,
     /// The requests to the store.
     pub journal: Arc<Journal>,
 }
 
-/// A command that can't be obeyed, for a reason.
+/// Error: a command can't be executed. Contains the reason.
 struct Refused(String);
 
 impl IntoResponse for Refused {
@@ -74,7 +74,7 @@ impl Control {
     }
 }
 
-/// All routes.
+/// Returns all routes.
 pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/functions", get(list_functions))
@@ -142,7 +142,7 @@ async fn logs(
     Ok(Json(control.function(&function)?.logs()))
 }
 
-/// Lambda's own `Invoke`.
+/// Handles Lambda's own `Invoke`.
 async fn invoke(
     State(control): State<Control>,
     Path(function): Path<String>,

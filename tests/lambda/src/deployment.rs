@@ -1,5 +1,5 @@
-//! What the Terraform configuration makes of the functions: the routes, and what each may do with the bucket.
-//! It is read from the summary that the tests of that configuration keep, so that this crate can't differ.
+//! The routes and permissions of the functions in the Terraform configuration. They are read from the summary that the
+//! tests of that configuration keep up to date, so that this crate can't differ from it.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 /// The summary.
 const SUMMARY: &str = include_str!("../../terraform/deployment.json");
 
-/// The functions as they are deployed, by name.
+/// The deployed functions by name.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployment {
     bucket: String,
     functions: BTreeMap<String, Deployed>,
 }
 
-/// A function as it is deployed.
+/// A deployed function.
 #[derive(Clone, Debug, Deserialize)]
 struct Deployed {
     routes: Vec<String>,
@@ -27,12 +27,12 @@ impl Deployment {
     /// Reads the summary.
     ///
     /// # Errors
-    /// It is none.
+    /// The summary is invalid.
     pub fn read() -> Result<Self, serde_json::Error> {
         serde_json::from_str(SUMMARY)
     }
 
-    /// The routes as API Gateway writes them, and the functions behind them.
+    /// Returns the routes in API Gateway's syntax, and their functions.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.functions.iter().flat_map(|(name, function)| {
             let routes = function.routes.iter();
@@ -40,7 +40,8 @@ impl Deployment {
         })
     }
 
-    /// What a function may do, as an IAM policy for this bucket; nothing if there is no such function.
+    /// Returns the permissions of a function as an IAM policy for this bucket; no permissions if there is no such
+    /// function.
     pub fn policy(&self, function: &str, bucket: &str) -> Value {
         let mut policy = match self.functions.get(function) {
             Some(found) => found.policy.clone(),
@@ -52,7 +53,7 @@ impl Deployment {
     }
 }
 
-/// Puts one bucket in the place of another, wherever it is named.
+/// Replaces the name of a bucket in all values that start with it.
 fn rename(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) => {
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_may_do_what_it_is_deployed_with() {
+    fn a_function_has_the_deployed_permissions() {
         let deployment = Deployment::read().unwrap();
         let policy = deployment.policy("write", "b").to_string();
         let policy = Policy::parse(&policy).unwrap();

@@ -1,4 +1,5 @@
-//! What AWS does around the functions, on one machine and without an account: for tests, and for trying out.
+//! An emulator of the AWS services around Neap's functions. It runs on one machine without an account, for tests and
+//! trials.
 //!
 //! ```text
 //!   client --HTTP--> gateway --event--> function: instance 1, 2, ... <--Runtime API--> neap-lambda-write, ...
@@ -8,22 +9,22 @@
 //!                  +---- notifications ----+------------------------------------ neap-s3-server
 //! ```
 //!
-//! The functions are the real programs in processes of their own, which are frozen between two events, killed
-//! at their time-out, started when there is more to do, and refused what their policy does not allow. Limits
-//! are those of AWS. A test decides through the [`control`] interface which instance is frozen or killed, and
-//! which notification is lost, doubled or late.
+//! The functions are the real programs in their own processes. They are frozen between events, killed at their timeout,
+//! started when more events arrive, and denied requests that their policy does not allow. Limits are those of AWS.
+//! Through the [`control`] interface, a test decides which instances are frozen or killed, and which notifications are
+//! lost, duplicated, or delayed.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
-//! | [`configuration`] | the settings, one JSON document |
-//! | [`runtime`] | functions, their instances, and the Runtime API that an instance talks to |
-//! | [`gateway`] | turns HTTP requests into events and answers into HTTP responses |
+//! | [`configuration`] | the configuration, one JSON document |
+//! | [`runtime`] | functions, their instances, and the Runtime API of each instance |
+//! | [`gateway`] | converts HTTP requests to events, and responses to HTTP responses |
 //! | [`events`] | schedules, notifications of the bucket, queues |
-//! | [`store`] | the S3 server, with a policy for each function and a count of its requests |
-//! | [`trap`] | instances that are killed or frozen in the middle of their work |
-//! | [`control`] | the interface for tests and people |
+//! | [`store`] | the S3 server, with a policy and request counters for each function |
+//! | [`trap`] | kills or freezes instances in the middle of their work |
+//! | [`control`] | the control interface for tests and people |
 //! | [`deployment`] | the routes and permissions of the Terraform configuration |
-//! | [`local`] | all of it together |
+//! | [`local`] | the whole emulator |
 
 pub mod configuration;
 pub mod control;

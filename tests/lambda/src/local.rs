@@ -1,4 +1,4 @@
-//! Everything together.
+//! The whole emulator.
 
 use std::{collections::BTreeMap, io, net::Ipv4Addr, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     store::Store,
 };
 
-/// The S3 server, the functions, and what brings events to them.
+/// A running emulator: the S3 server, the functions, and the sources of their events.
 #[derive(Debug)]
 pub struct Local {
     store: Store,
@@ -27,10 +27,10 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts everything but the instances, which come with the events.
+    /// Starts the emulator. Instances are started by events.
     ///
     /// # Errors
-    /// A port or directory can't be used, or the configuration names what is not there.
+    /// A port or directory can't be used, or the configuration refers to something that does not exist.
     pub async fn start(configuration: Configuration) -> io::Result<Self> {
         let deployment = Deployment::read()?;
         let mut store = Store::start(&configuration, &deployment).await?;
@@ -86,27 +86,27 @@ impl Local {
         })
     }
 
-    /// Where clients send their requests.
+    /// Returns the URL of the gateway, for clients.
     pub fn gateway(&self) -> &str {
         &self.gateway
     }
 
-    /// Where tests send their commands.
+    /// Returns the URL of the control interface, for tests.
     pub fn control(&self) -> &str {
         &self.control
     }
 
-    /// Where the S3 server is.
+    /// Returns the URL of the S3 server.
     pub fn store(&self) -> String {
         self.store.server.endpoint()
     }
 
-    /// The bucket.
+    /// Returns the bucket.
     pub fn bucket(&self) -> &str {
         self.store.server.bucket()
     }
 
-    /// Kills all instances and stops.
+    /// Kills all instances and stops the emulator.
     pub async fn stop(self) {
         for task in &self.tasks {
             task.abort();
@@ -123,7 +123,7 @@ fn url(listener: &TcpListener) -> io::Result<String> {
 
 fn serve(listener: TcpListener, routes: Router) -> JoinHandle<()> {
     tokio::spawn(async move {
-        // It serves until it is aborted.
+        // Runs until it is aborted.
         axum::serve(listener, routes).await.ok();
     })
 }
@@ -161,7 +161,7 @@ fn functions(
     functions.collect()
 }
 
-/// A value with what is known now in the place of its names.
+/// Replaces the placeholders in the value of an environment variable.
 fn filled(value: &str, store: &Store, control: &str) -> String {
     let mut value = value
         .replace("${STORE_ENDPOINT}", &store.server.endpoint())

@@ -1,5 +1,5 @@
-//! `neap-lambda-local [--until-end-of-input] CONFIGURATION`: runs the functions as a file says, until it is asked
-//! to stop, or whoever started it has closed its input. Prints one line of JSON with the addresses when it is ready.
+//! `neap-lambda-local [--until-end-of-input] CONFIGURATION` runs the functions of a configuration file until SIGTERM or
+//! SIGINT, or until its standard input is closed. It prints one line of JSON with the addresses when it is ready.
 
 use std::{error::Error, fs, future::pending, io, thread};
 
@@ -41,10 +41,10 @@ async fn run(path: &str, end: impl Future<Output = ()>) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-/// Waits until whoever started this has gone, or has closed the input to say that it is over.
+/// Waits until standard input is closed, by the parent process or because that has ended.
 async fn end_of_input() {
     let (sender, ended) = oneshot::channel::<()>();
-    // A thread of its own: nothing waits for it at the end.
+    // A thread, so that a blocking read does not delay the exit of the process.
     thread::spawn(move || {
         io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
         drop(sender);

@@ -1,4 +1,4 @@
-//! The S3 server: a key and a policy for each function, and a count of its requests.
+//! The S3 server, with a key, a policy, and request counters for each function.
 
 use std::{
     collections::BTreeMap,
@@ -20,25 +20,25 @@ use crate::{
     trap::{Trap, TrapReport},
 };
 
-/// The notifications that wait to be passed on.
+/// Maximum number of new objects that wait to be reported.
 const PUTS: usize = 100_000;
-/// The most refusals that are remembered.
+/// Maximum number of denied requests that are recorded.
 const REFUSALS: usize = 1_000;
-/// What the name of a function's access key begins with.
+/// Prefix of the functions' access keys.
 const KEY_PREFIX: &str = "AKID-";
 
-/// A request that was refused for want of leave.
+/// A request that was denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// The function; empty for a request that nobody signed.
+    /// The function; empty if the request was not signed.
     pub function: String,
-    /// `get`, `put`, `list` and so on.
+    /// `get`, `put`, `list`, and so on.
     pub operation: &'static str,
-    /// The key; of a listing its prefix.
+    /// The key; for a listing, its prefix.
     pub key: String,
 }
 
-/// What functions have asked of the store.
+/// The requests of the functions to the store.
 #[derive(Debug, Default)]
 pub struct Journal {
     counts: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
@@ -48,20 +48,19 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The requests of each function so far, by operation and class of key, as `get manifest`.
+    /// Returns the number of requests of each function so far, by operation and class of key, such as `get manifest`.
     pub fn counts(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         let counts = self.counts.lock();
         counts.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The requests that were refused for want of leave.
+    /// Returns the denied requests.
     pub fn refusals(&self) -> Vec<Refusal> {
         let refusals = self.refusals.lock();
         refusals.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets a trap for a function in the place of the one that it has, or takes that away, and gives what has become
-    /// of that one.
+    /// Sets, replaces, or removes the trap of a function, and returns the counters of the previous trap.
     pub fn set_trap(&self, function: &str, trap: Option<Trap>) -> Option<TrapReport> {
         let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match trap {
@@ -71,7 +70,7 @@ impl Journal {
         before.map(|trap| trap.report())
     }
 
-    /// What has become of the trap of a function.
+    /// Returns the counters of a function's trap.
     pub fn trap(&self, function: &str) -> Option<TrapReport> {
         let traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
         traps.get(function).map(Trap::report)
@@ -83,7 +82,7 @@ impl Journal {
         *counts.entry(kind).or_default() += 1;
     }
 
-    /// Counts a request where the function has a trap.
+    /// Counts a request in the trap of a function, if there is one.
     fn spring(&self, function: &str) {
         let mut traps = self.traps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(trap) = traps.get_mut(function) {
@@ -119,28 +118,28 @@ impl Observer for Journal {
                 size: request.size_bytes,
                 etag: request.etag.unwrap_or_default().to_owned(),
             };
-            // S3 promises nothing about notifications that it has no room for, either.
+            // If the channel is full, the notification is lost. S3 gives no guarantee either.
             puts.try_send(put).ok();
         }
         self.spring(function);
     }
 }
 
-/// The name that Neap's metrics have for the class of a key.
+/// Returns the class of a key, as in Neap's metrics.
 fn class_name(key: &str) -> &'static str {
     KeyClass::of(key).as_str()
 }
 
-/// The server and what it knows of the functions.
+/// The S3 server and the credentials of the functions.
 #[derive(Debug)]
 pub struct Store {
     /// The server.
     pub server: S3Server,
-    /// What functions have asked.
+    /// The requests of the functions.
     pub journal: Arc<Journal>,
-    /// The keys of the functions.
+    /// The credentials of the functions.
     pub identities: BTreeMap<String, Identity>,
-    /// New objects, as long as nobody has taken the receiver.
+    /// The receiver of new objects, until it is taken.
     pub puts: Option<mpsc::Receiver<Put>>,
 }
 
@@ -148,7 +147,7 @@ impl Store {
     /// Starts the server with a user for each function.
     ///
     /// # Errors
-    /// The port or directory can't be used, or a policy says what can't be enforced.
+    /// The port or directory can't be used, or a policy contains unsupported elements.
     pub async fn start(configuration: &Configuration, deployment: &Deployment) -> io::Result<Self> {
         let bucket = &configuration.store.bucket;
         let mut users = Vec::new();

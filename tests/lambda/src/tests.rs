@@ -1,4 +1,4 @@
-//! The Runtime API server with a function that does what its events say.
+//! Tests of the emulator with a function that executes commands from its events.
 
 mod events;
 mod gateway;
@@ -17,19 +17,19 @@ use crate::{
     world,
 };
 
-/// The longest wait for what must come.
+/// Timeout for expected conditions.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The function for these tests, which is built with them.
+/// Returns the path of the test function, which is built together with the tests.
 fn bootstrap() -> PathBuf {
-    // The tests are in `deps` of the profile's folder.
+    // Test binaries are in `deps` of the profile's folder.
     let tests = std::env::current_exe().unwrap();
     let path = tests.ancestors().nth(2).unwrap().join("examples/bootstrap");
     assert!(path.is_file(), "there is no {}", path.display());
     path
 }
 
-/// Limits for tests: one instance, and time for a slow machine to start it.
+/// Returns limits for tests: one instance, and time for a slow machine to start it.
 fn limits() -> FunctionLimits {
     FunctionLimits {
         init_seconds: LIMIT.as_secs_f64(),
@@ -39,7 +39,7 @@ fn limits() -> FunctionLimits {
     }
 }
 
-/// The function, closed when it is dropped.
+/// The test function and its folder.
 struct Stage {
     function: Arc<Function>,
     folder: TempDir,
@@ -85,7 +85,7 @@ impl Stage {
         }
     }
 
-    /// The process that answers.
+    /// Returns the id of the process that answers.
     async fn pid(&self) -> i64 {
         self.ask(json!({ "do": "who" })).await.unwrap()["pid"]
             .as_i64()
@@ -98,7 +98,7 @@ impl Stage {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = world::now();
     while !is_so() {
@@ -107,13 +107,13 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The state of a process, `T` for stopped; none if it has gone.
+/// Returns the state of a process, `T` for stopped; `None` if it has ended.
 fn state_of(pid: i64) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Everything with the function in all places.
+/// Starts the whole emulator, with the test function as every function.
 async fn local(more: &Value) -> (Local, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let function = json!({

@@ -1,4 +1,4 @@
-//! What befalls an instance in the middle of its work: when its function has asked the store so often.
+//! Traps: fault injection that kills or freezes an instance after a number of store requests by its function.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,26 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{configuration::seconds, runtime::Function, world};
 
-/// When a trap springs, and what happens then.
+/// Settings of a trap.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrapSettings {
-    /// The requests of the function from now on after which it springs: the last has been carried out, and is not
-    /// answered yet.
+    /// Number of store requests after which the trap acts. The last of them has been executed and is not answered yet.
     pub after: u64,
-    /// Whether it springs again after as many more.
+    /// Whether the trap acts again after each further `after` requests.
     #[serde(default)]
     pub again: bool,
-    /// For how long the instance is frozen; without it, it is killed.
+    /// Time in seconds for which the instance is frozen; if it is not set, the instance is killed.
     pub freeze_seconds: Option<f64>,
 }
 
-/// What has become of a trap.
+/// The counters of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TrapReport {
-    /// The requests that it has seen.
+    /// Number of requests since the trap was set.
     pub requests: u64,
-    /// How often an instance was caught.
+    /// Number of instances that were killed or frozen.
     pub caught: u64,
 }
 
@@ -38,7 +37,7 @@ pub struct Trap {
 }
 
 impl Trap {
-    /// A trap that has seen nothing.
+    /// Creates a trap with counters at zero.
     pub fn new(settings: TrapSettings, function: Arc<Function>) -> Self {
         Self {
             settings,
@@ -50,13 +49,13 @@ impl Trap {
         }
     }
 
-    /// What has become of it.
+    /// Returns the counters.
     pub fn report(&self) -> TrapReport {
         self.report
     }
 
-    /// Counts a request, and springs if it is time. Of several instances at work the one is caught that has been
-    /// longest.
+    /// Counts a request and acts if its number is reached. Among several busy instances, the one that has worked
+    /// longest is killed or frozen.
     pub(crate) fn count(&mut self) {
         self.report.requests += 1;
         let after = self.settings.after.max(1);
@@ -81,7 +80,7 @@ impl Trap {
         let function = Arc::clone(&self.function);
         tokio::spawn(async move {
             world::sleep(time).await;
-            // It may have been killed meanwhile.
+            // It may have been killed in the meantime.
             function.thaw(number).ok();
         });
         true

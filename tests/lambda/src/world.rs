@@ -1,4 +1,4 @@
-//! Real time and real chance. This crate stands for a cloud, which lives in both.
+//! Real time and real randomness, because this crate emulates a cloud.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ pub(crate) async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// The output, or nothing after the time.
+/// Returns the output, or `None` after the timeout.
 #[expect(clippy::disallowed_methods, reason = "a cloud lives in real time")]
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(time, future).await.ok()
 }
 
-/// An id as AWS gives to requests and messages.
+/// Draws an id for a request or message.
 #[expect(
     clippy::disallowed_methods,
     reason = "ids of requests are drawn for each"
@@ -34,7 +34,7 @@ pub(crate) fn fresh_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Whether something of this probability happens.
+/// Returns `true` with this probability.
 #[expect(
     clippy::disallowed_methods,
     reason = "networks lose messages by chance"
@@ -43,7 +43,7 @@ pub(crate) fn happens(probability: f64) -> bool {
     rand::random::<f64>() < probability
 }
 
-/// A time up to a limit.
+/// Draws a duration between zero and the limit.
 #[expect(
     clippy::disallowed_methods,
     reason = "networks delay messages by chance"

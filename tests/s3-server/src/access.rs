@@ -1,4 +1,4 @@
-//! Who may do what: the owner everything, other users what their policies say.
+//! Access control: the owner may do everything, other users what their policies allow.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -12,14 +12,14 @@ use s3s::{
 
 use crate::{Operation, Policy, S3Server, observer::Asked, observer::parameter};
 
-/// A key pair and what it may do.
+/// A key pair and its permissions.
 #[derive(Clone)]
 pub struct User {
     /// The access key.
     pub access_key: String,
     /// The secret key that belongs to it.
     pub secret_key: String,
-    /// What it may do; everything without a policy.
+    /// The permissions; `None` allows everything.
     pub policy: Option<Policy>,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Debug for User {
     }
 }
 
-/// The policies by access key; no policy means no limits.
+/// The policies by access key; `None` allows everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     policies: Arc<BTreeMap<String, Option<Policy>>>,
@@ -63,7 +63,8 @@ impl Access {
         }
     }
 
-    /// S3 says 403 instead of 404 to whoever reads a key that is not there and may not list the bucket.
+    /// Returns whether a 404 must become a 403. S3 does this for reads of a missing key by users that may not list the
+    /// bucket.
     pub(crate) fn hides_missing(&self, asked: &Asked) -> bool {
         let reads = matches!(asked.operation, Operation::Get | Operation::Head);
         let user = asked.user.as_deref().unwrap_or_default();
@@ -79,7 +80,7 @@ fn arn(bucket: &str, key: Option<&str>) -> String {
     }
 }
 
-/// The action that IAM asks for, for an operation on one object or on a bucket.
+/// Returns the IAM action for an operation on an object or a bucket.
 fn action(operation: &str) -> Option<&'static str> {
     let action = match operation {
         "GetObject" | "HeadObject" => "s3:GetObject",
@@ -108,7 +109,7 @@ impl S3Access for Access {
         if let Some(None) = self.policies.get(user) {
             return Ok(());
         }
-        // What a bulk delete deletes is in its body.
+        // The keys of a bulk delete are in the request body; `delete_objects` checks them.
         if operation == "DeleteObjects" {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What the server does wrong on purpose.
+//! Fault injection.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,22 +7,22 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Faults of the server; none by default. Rates are probabilities from 0 to 1, drawn for each request.
+/// Injected faults; none by default. Rates are probabilities from 0 to 1, drawn for each request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// How often a request is answered with 503 and has no effect.
+    /// Rate of requests that are answered with 503 and have no effect.
     pub unavailable: f64,
-    /// How often the connection is closed after a write took effect, with no answer.
+    /// Rate of writes that take effect, after which the connection is closed without a response.
     pub lost_replies: f64,
-    /// How often a write takes effect and is answered with 500.
+    /// Rate of writes that take effect and are answered with 500.
     pub failed_replies: f64,
-    /// The longest wait before a request is handled.
+    /// Maximum delay before a request is handled.
     pub delay: Duration,
-    /// The largest error of the `Date` header, in whole seconds, either way.
+    /// Maximum error of the `Date` header in either direction, in whole seconds.
     pub date_skew: Duration,
 }
 
-/// What is to happen to one request.
+/// The faults drawn for one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) unavailable: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Fate {
     pub(crate) date_error_seconds: i64,
 }
 
-/// The faults in force and the chance that draws from them.
+/// The active faults and the random number generator.
 #[derive(Debug)]
 pub(crate) struct Chance {
     state: Mutex<(Faults, StdRng)>,

@@ -1,15 +1,15 @@
-//! An S3 server for tests: real HTTP, real signatures, real conditional writes, and faults on demand.
+//! An S3 server for tests: real HTTP, real signatures, real conditional writes, and injectable faults.
 //!
-//! The storage is `s3s-fs` on a directory, behind one lock, which makes its conditional puts atomic. It
-//! binds to 127.0.0.1 only, keeps nothing that survives a power cut, and is no place for data.
+//! The storage is `s3s-fs` on a directory, behind one lock that makes conditional puts atomic. The server binds to
+//! 127.0.0.1 only. Its data does not survive a power failure, so it must not be used to keep data.
 //!
-//! | piece | what it is |
+//! | item | purpose |
 //! |---|---|
-//! | [`S3Server`] | a server within this process, stopped when dropped |
-//! | [`Options`] | where it keeps objects, on which port it listens |
-//! | [`Faults`] | what goes wrong, changeable while it runs |
-//! | [`User`], [`Policy`] | further keys and what they may do |
-//! | [`Observer`] | who is told of every request |
+//! | [`S3Server`] | a server within this process; dropping it stops it |
+//! | [`Options`] | its directory, port, bucket, users, and faults |
+//! | [`Faults`] | injected faults, which can be changed while it runs |
+//! | [`User`], [`Policy`] | additional keys and their permissions |
+//! | [`Observer`] | receives every request and its response |
 
 mod access;
 mod faults;

@@ -1,4 +1,4 @@
-//! `neap-s3-server PORT DIR`: the test server as a process of its own, for tests that kill it.
+//! `neap-s3-server PORT DIR` runs the test server as its own process, for tests that kill it.
 
 use std::{error::Error, future::pending};
 

@@ -1,39 +1,39 @@
-//! What was asked of the server and how it answered, for whoever wants to know.
+//! Observation of requests and responses.
 
 use std::{borrow::Cow, fmt};
 
 use http::{HeaderMap, Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 
-/// Is told of every request, on the server's own task: it must not wait.
+/// Receives every answered request. It is called on the server's task, so it must not block.
 pub trait Observer: fmt::Debug + Send + Sync {
-    /// A request was answered.
+    /// Called when a request has been answered.
     fn answered(&self, request: &Answered<'_>);
 }
 
-/// What a request asks for, as S3 bills it.
+/// The operation of a request, in the categories of S3's billing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// A read of an object or a part of it.
+    /// Read of an object or a range of it.
     Get,
-    /// A look at what an object is.
+    /// Read of an object's metadata.
     Head,
-    /// A write of an object, of a part of one, or the end of such parts.
+    /// Write of an object or a part, or start or completion of a multipart upload.
     Put,
-    /// A copy within the server.
+    /// Copy within the server.
     Copy,
-    /// A delete of one object.
+    /// Delete of one object.
     Delete,
-    /// A delete of several objects.
+    /// Delete of several objects.
     BulkDelete,
-    /// A page of a listing.
+    /// One page of a listing.
     List,
-    /// Anything else.
+    /// Any other request.
     Other,
 }
 
 impl Operation {
-    /// A word for it.
+    /// Returns the name for logs and counters.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -48,26 +48,26 @@ impl Operation {
     }
 }
 
-/// A request and how it was answered.
+/// A request and its response.
 #[derive(Clone, Debug)]
 pub struct Answered<'a> {
-    /// The access key that signed it, if any did.
+    /// The access key of the signature, if the request is signed.
     pub user: Option<&'a str>,
-    /// What it asked for.
+    /// The operation.
     pub operation: Operation,
     /// The bucket.
     pub bucket: &'a str,
-    /// The key; of a listing its prefix.
+    /// The key; for a listing, its prefix.
     pub key: &'a str,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// The bytes of the body that was sent, as far as the client said.
+    /// The size of the request body in bytes, as the client declared it.
     pub size_bytes: u64,
-    /// The tag of the object in the answer, without quotes.
+    /// The ETag in the response, without quotes.
     pub etag: Option<&'a str>,
 }
 
-/// A request that is not answered yet.
+/// A request that has not been answered yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) user: Option<String>,
@@ -130,7 +130,7 @@ fn operation<B>(request: &Request<B>, key: &str, query: &str) -> Operation {
     }
 }
 
-/// The access key of a signature in the header or in the address.
+/// Returns the access key of a signature in the header or in the URL.
 fn user(headers: &HeaderMap, query: &str) -> Option<String> {
     let scope = match headers.get(header::AUTHORIZATION) {
         Some(value) => {
@@ -143,7 +143,7 @@ fn user(headers: &HeaderMap, query: &str) -> Option<String> {
     Some(user.to_owned())
 }
 
-/// How long the body is before it was cut into signed chunks, or as it is.
+/// Returns the size of the request body in bytes, without the framing of signed chunks.
 fn size(headers: &HeaderMap) -> u64 {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
     number("x-amz-decoded-content-length")
@@ -151,7 +151,7 @@ fn size(headers: &HeaderMap) -> u64 {
         .unwrap_or(0)
 }
 
-/// The value of a parameter in a query string, decoded; empty if it has none.
+/// Returns the decoded value of a query parameter; empty if it has no value.
 pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_apart() {
+    fn operations_are_recognized() {
         for (method, target, operation, key) in [
             ("GET", "/b/tail/1/x%2Dy", Operation::Get, "tail/1/x-y"),
             ("HEAD", "/b/k", Operation::Head, "k"),

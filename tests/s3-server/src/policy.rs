@@ -1,8 +1,8 @@
-//! What a user may do, as IAM writes it down.
+//! Permissions of a user, as an IAM policy.
 //!
-//! Of IAM's language this much is understood: statements that allow, with actions and resources in which `*`
-//! and `?` stand for anything, and the condition on the prefix of a listing. Whatever else a document says is
-//! an error, so that no rule is ignored.
+//! A subset of the IAM policy language is supported: `Allow` statements with actions and resources, in which `*` and
+//! `?` are wildcards, and the condition on the prefix of a listing. Anything else in a document is an error, so that no
+//! rule is ignored.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ enum Effect {
     Allow,
 }
 
-/// How the prefix of a listing is compared.
+/// Comparison of a listing's prefix.
 #[expect(clippy::enum_variant_names, reason = "the names are those of IAM")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 enum Operator {
@@ -76,7 +76,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     Ok(values.as_slice().to_vec())
 }
 
-/// A document that is no policy, or says what is not understood here.
+/// Error for a document that is not a policy, or that uses unsupported elements.
 #[derive(Debug, thiserror::Error)]
 #[error("not a policy that can be enforced")]
 pub struct PolicyError(#[from] serde_json::Error);
@@ -85,12 +85,12 @@ impl Policy {
     /// Parses a document.
     ///
     /// # Errors
-    /// It is not JSON, or says what is not understood here.
+    /// The document is not JSON, or uses unsupported elements.
     pub fn parse(json: &str) -> Result<Self, PolicyError> {
         Ok(serde_json::from_str(json)?)
     }
 
-    /// Whether an action on a resource is allowed; `prefix` is that of a listing.
+    /// Returns whether an action on a resource is allowed; `prefix` is the prefix of a listing.
     pub fn allows(&self, action: &str, resource: &str, prefix: Option<&str>) -> bool {
         self.statement.iter().any(|statement| {
             matches_any(&statement.action, &action.to_ascii_lowercase(), true)
@@ -124,10 +124,10 @@ fn matches_any(patterns: &[String], text: &str, ignore_case: bool) -> bool {
     })
 }
 
-/// Whether `*` and `?` in the pattern can stand for something that makes it the text.
+/// Returns whether a pattern with the wildcards `*` and `?` matches a text.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
-    // After the last star: where the pattern goes on, and the text that the star does not stand for yet.
+    // After the last star: the position in the pattern, and the position in the text that the star does not cover yet.
     let mut star = None;
     while let Some(byte) = text.get(seen) {
         match pattern.get(at) {
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_if_exists_lets_pass_what_has_no_prefix() {
+    fn an_if_exists_condition_allows_requests_without_a_prefix() {
         let policy = Policy::parse(&POLICY.replace("StringLike", "StringLikeIfExists")).unwrap();
         assert!(policy.allows("s3:ListBucket", "arn:aws:s3:::b", None));
         assert!(!policy.allows("s3:ListBucket", "arn:aws:s3:::b", Some("db/")));
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn unsupported_elements_are_an_error() {
         for (known, unknown) in [
             ("\"Allow\"", "\"Deny\""),
             ("\"Sid\"", "\"Principal\""),

@@ -1,4 +1,4 @@
-//! The HTTP side: connections, dates and faults.
+//! The HTTP server: connections, dates, and faults.
 
 use std::{
     convert::Infallible,
@@ -34,22 +34,22 @@ use crate::{
     storage::Storage,
 };
 
-/// Where the server keeps its objects and how it behaves.
+/// Options of a server: its storage, users, and faults.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The directory of the buckets, created if need be; a temporary one by default.
+    /// The directory of the buckets, created if necessary; by default a temporary one.
     pub directory: Option<PathBuf>,
-    /// The port on 127.0.0.1; any free one by default.
+    /// The port on 127.0.0.1; by default any free one.
     pub port: u16,
     /// The bucket that is created.
     pub bucket: String,
-    /// What goes wrong from the start.
+    /// The initial faults.
     pub faults: Faults,
-    /// The seed of the faults.
+    /// The seed of the random faults.
     pub seed: u64,
-    /// Who may send requests besides the owner, and which.
+    /// Additional users besides the owner, and their permissions.
     pub users: Vec<User>,
-    /// Who is told of every request.
+    /// The observer of all requests.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -86,10 +86,10 @@ impl fmt::Debug for S3Server {
 }
 
 impl S3Server {
-    /// The access key that the server accepts.
+    /// The access key of the owner.
     pub const ACCESS_KEY: &'static str = "AKIDTEST";
 
-    /// The secret key that belongs to it.
+    /// The secret key of the owner.
     pub const SECRET_KEY: &'static str = "SKTEST";
 
     /// Starts a server on the current Tokio runtime.
@@ -131,17 +131,17 @@ impl S3Server {
         })
     }
 
-    /// The URL of the server, as an S3 client wants it.
+    /// Returns the URL of the server for S3 clients.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The bucket that was created.
+    /// Returns the bucket that was created.
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// What goes wrong from now on.
+    /// Replaces the faults.
     pub fn set_faults(&self, faults: Faults) {
         self.chance.set(faults);
     }
@@ -153,7 +153,7 @@ impl Drop for S3Server {
     }
 }
 
-/// What answers requests.
+/// Handles requests.
 struct Handler {
     service: S3Service,
     chance: Arc<Chance>,
@@ -172,7 +172,7 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>) -> Infallible {
 }
 
 async fn connection(stream: TcpStream, handler: Arc<Handler>) {
-    // Without it, small answers wait for the client's delayed acknowledgements.
+    // Without `TCP_NODELAY`, small responses wait for the client's delayed acknowledgements.
     let unbuffered = stream.set_nodelay(true);
     let service = service_fn(|request| {
         let handler = Arc::clone(&handler);
@@ -182,11 +182,11 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>) {
     let served = Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    // A client that goes away, or a reply lost on purpose, is not the server's trouble.
+    // Errors are expected when a client disconnects, or when a fault drops the response.
     drop((unbuffered, served));
 }
 
-/// Why a request is not answered: hyper closes the connection.
+/// A response that is dropped on purpose: hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is lost")]
 struct Lost;
@@ -225,7 +225,7 @@ impl Handler {
         Ok(response)
     }
 
-    /// Answers without any fault, and tells the observer.
+    /// Answers a request without faults and notifies the observer.
     async fn answer_in_order(&self, request: Request<Incoming>) -> Result<Response<Body>, Lost> {
         let asked = Asked::of(&request);
         let answered = self.service.call(request.map(Body::from)).await;
@@ -244,7 +244,7 @@ impl Handler {
     }
 }
 
-/// The message of a fault that a test has asked for.
+/// The message of an injected fault.
 const ON_PURPOSE: &str = "a fault on purpose";
 
 fn failure(status: StatusCode, code: &str, message: &str) -> Response<Body> {

@@ -1,10 +1,10 @@
-//! The storage: `s3s-fs` behind one lock, with the conditions of GET and PUT as S3 has them.
+//! The storage: `s3s-fs` behind one lock, with the preconditions of GET and PUT as in S3.
 
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use tokio::sync::RwLock;
 
-/// `s3s-fs` checks a condition and writes without a lock of its own; here each write has the store to itself.
+/// Object storage that serializes writes with a lock, because `s3s-fs` checks a precondition and writes without one.
 #[derive(Debug)]
 pub(crate) struct Storage {
     files: FileSystem,
@@ -19,8 +19,8 @@ impl Storage {
         }
     }
 
-    /// S3 answers 404 when there is no such bucket, and to `If-Match` when there is no such key; the
-    /// storage beneath creates the one and answers 412 to the other.
+    /// Puts an object with S3's errors: 404 if the bucket is missing, and 404 to `If-Match` if the key is missing.
+    /// `s3s-fs` creates the missing bucket, and answers 412 for the missing key.
     async fn put_locked(
         &self,
         request: S3Request<PutObjectInput>,
@@ -43,7 +43,7 @@ impl Storage {
         self.files.put_object(request).await
     }
 
-    /// The storage beneath ignores the conditions of a read.
+    /// Gets an object and checks the preconditions, because `s3s-fs` ignores them.
     async fn get_locked(
         &self,
         request: S3Request<GetObjectInput>,
@@ -66,7 +66,7 @@ impl Storage {
     }
 }
 
-/// A request to the storage beneath that no client sent.
+/// Builds an internal request to `s3s-fs`.
 fn inner<T>(input: T) -> S3Request<T> {
     S3Request {
         input,

@@ -1,4 +1,4 @@
-//! What users may do, asked with a client that signs.
+//! Checks the permissions of users with a signing client.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use object_store::{
 
 use crate::{Answered, Observer, Options, Policy, S3Server, User};
 
-/// Reads and writes the tail, lists it, and deletes nothing.
+/// Allows reading, writing, and listing the tail, but not deleting from it.
 const POLICY: &str = r#"{
     "Statement": [
         { "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::neap/tail/*" },
@@ -62,14 +62,14 @@ async fn stage(policy: &str) -> (S3Server, Arc<Seen>) {
 
 fn is_refused<T: std::fmt::Debug>(outcome: object_store::Result<T>) {
     let error = outcome.unwrap_err();
-    // The client has a kind of its own for it, but not for listings.
+    // The client maps it to its own error kind, except for listings.
     let is_denied = matches!(error, object_store::Error::PermissionDenied { .. });
     let text = error.to_string();
     assert!(is_denied || text.contains("AccessDenied"), "{text}");
 }
 
 #[tokio::test]
-async fn a_user_may_do_what_the_policy_says_and_the_owner_everything() {
+async fn users_are_limited_by_their_policies_and_the_owner_is_not() {
     let (server, seen) = stage(POLICY).await;
     let owner = client(&server, S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
     let writer = client(&server, "writer", "secret");
@@ -106,7 +106,7 @@ async fn a_user_may_do_what_the_policy_says_and_the_owner_everything() {
 }
 
 #[tokio::test]
-async fn who_may_not_list_the_bucket_does_not_learn_that_a_key_is_missing() {
+async fn a_missing_key_is_forbidden_without_permission_to_list() {
     let missing = Path::from("catalog");
     let (server, _) = stage(POLICY).await;
     is_refused(client(&server, "writer", "secret").get(&missing).await);

@@ -1,4 +1,4 @@
-//! The actors of a schedule: clients, flushes and queries, each going on until the schedule ends.
+//! The basic actors of a schedule: clients, flushers and queriers. Each runs until the schedule ends.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -34,21 +34,21 @@ use crate::{
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request that the frozen process of a server read later than this is out of scope: no rule of the
-/// product can know how long it lay in a socket.
+/// Maximum time from sending a request until the server reads it. The simulation drops a request that a frozen process
+/// reads later, because no rule of the product can measure how long the request waited in a socket.
 const IN_SOCKET: Duration = Duration::from_secs(5);
 
-/// What the actors of a schedule share.
+/// The state that all actors of a schedule share.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) world: Arc<World>,
     pub(crate) mix: Mix,
     pub(crate) requests: Arc<AtomicU64>,
-    /// The databases that were restored.
+    /// The restored databases.
     copies: Arc<Mutex<Vec<(DatabaseId, String)>>>,
 }
 
-/// What a client asks for.
+/// A request of a client.
 #[derive(Clone, Debug)]
 enum Demand {
     Write(Content),
@@ -63,7 +63,7 @@ impl Demand {
         }
     }
 
-    /// Whether it is to come after all that was acknowledged before.
+    /// Whether the request must be ordered after everything that was acknowledged before it.
     fn is_strict(&self) -> bool {
         match self {
             Self::Write(content) => content.order == WriteOrder::Strict,
@@ -72,7 +72,7 @@ impl Demand {
     }
 }
 
-/// What a client is told: the stamp, if one was taken.
+/// The server's answer to a client, with the stamp if the server drew one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
     acknowledged: bool,
@@ -104,7 +104,7 @@ impl Stage {
         [first].into_iter().chain(copies.iter().cloned()).collect()
     }
 
-    /// The first database mostly, or a restored one.
+    /// Returns the first database in most cases, and a random one (restored ones included) otherwise.
     pub(crate) fn some_database(&self) -> (DatabaseId, String) {
         let mut databases = self.databases();
         let chance = &self.world.chance;
@@ -160,7 +160,7 @@ impl Stage {
         let request = self.draw_request();
         Erasure {
             request,
-            // Of two requests one is by name and one by id.
+            // One of two requests addresses the database by name, the other one by id.
             table: match request / 2 % 4 {
                 0 => Some(TABLE),
                 1 => Some(OTHER_TABLE),
@@ -180,7 +180,7 @@ impl Stage {
     }
 }
 
-/// Does what a request asks for.
+/// Executes a client request on an instance.
 async fn perform(
     instance: &Instance,
     target: &(DatabaseId, String),
@@ -235,7 +235,7 @@ async fn perform(
     }
 }
 
-/// What a server does with a request, whether or not its client still waits.
+/// Handles a request on the server, whether or not its client still waits.
 async fn serve(
     wall_steps: bool,
     instance: Arc<Instance>,
@@ -274,7 +274,7 @@ async fn serve(
     answer.send(told).ok();
 }
 
-/// Runs a task that must not panic.
+/// Runs a task and reports a panic as a violation.
 async fn unpanicked(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         let fail = |ghost: &mut Ghost| ghost.fail(Invariant::NoSurprise, "a write panicked");
@@ -282,7 +282,7 @@ async fn unpanicked(instance: Arc<Instance>, task: impl Future<Output = ()>) {
     }
 }
 
-/// Writes, and passes stamps back if it is one of those clients.
+/// Sends writes and deletes. Some clients pass the returned stamps back with the next request.
 pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>) {
     let world = &stage.world;
     let passes_back = world.chance.happens(0.6);
@@ -328,7 +328,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
         let outcome = match select(told, patience).await {
             Either::Left((outcome, _)) => outcome.ok(),
             Either::Right(_) => {
-                // A server may notice that its client is gone, or not.
+                // The server may or may not notice that its client is gone.
                 if world.chance.happens(0.5) {
                     service.abort();
                 }
@@ -353,7 +353,7 @@ pub(crate) async fn client(stage: Stage, number: usize, places: Vec<Arc<Place>>)
     }
 }
 
-/// Runs `job` on the instance of a place until it is done or the instance dies.
+/// Runs `job` on the current instance of a slot until it is done or the instance dies.
 pub(crate) async fn run_on<T>(
     place: &Place,
     job: impl AsyncFnOnce(Arc<Instance>) -> T,
@@ -367,7 +367,7 @@ pub(crate) async fn run_on<T>(
     }
 }
 
-/// Flushes now and then.
+/// Flushes a random database at random intervals.
 pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.flush_pauses).await;
@@ -380,21 +380,21 @@ pub(crate) async fn flusher(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Looks a database up by its name, as a query does: none that was dropped before is found.
+/// Looks a database up by its name, as a query does, and checks that no previously dropped one is found.
 async fn find(instance: &Instance, name: &str) {
     let begun = instance.world.time.now();
     let found = instance.catalog.database_by_name(name, MAX_CATALOG_AGE);
     let Ok(Some(found)) = found.await else {
         return;
     };
-    // A machine that was paused with both of its clocks can't tell how old its copy is.
+    // If both clocks of a machine were paused, it cannot determine the age of its catalog copy.
     if instance.machine.deceptions() == 0 {
         let truth = &instance.world.truth;
         truth.ghost(|ghost| ghost.database_found(found, begun));
     }
 }
 
-/// Queries now and then.
+/// Queries a random database at random intervals.
 pub(crate) async fn querier(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.query_pauses).await;

@@ -11,10 +11,10 @@ use crate::{
     rows::{TABLE, TAG},
 };
 
-/// The names of caches. A name is used again when its cache was dropped.
+/// The names of caches. A name is used again after its cache was dropped.
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// Creates, drops and fills caches now and then.
+/// Creates, drops and fills caches at random intervals.
 pub(crate) async fn cacher(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
@@ -30,7 +30,7 @@ pub(crate) async fn cacher(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Creates a cache that shows all rows of a schedule, or those of the last days or minutes.
+/// Creates a cache with all rows of a schedule, or with those of the last days or minutes.
 async fn create(instance: &Instance, database: DatabaseId) {
     let chance = &instance.world.chance;
     let age = chance.pick(&[1_000, 100_000, 200_000, 1_000_000_000]);

@@ -1,63 +1,64 @@
-//! Who takes part in a schedule besides those who write, flush and query, and how the data are laid out.
+//! The optional actors of a schedule, besides writers, flushers and queriers, and the layout of the data.
 
 use std::time::Duration;
 
 use crate::{chance::Chance, weakness::Weakness};
 
-/// From what casts are drawn. Each list is one choice for each schedule, each probability one decision.
+/// The probability distribution of optional actors. A schedule draws one value from each list; each probability decides
+/// once per schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct CastMix {
-    /// The probability that there is anybody else at all.
+    /// The probability of any optional actors at all.
     pub(crate) any: f64,
-    /// Mergers that choose any closed set of sections.
+    /// Probability of mergers that choose any closed set of sections.
     pub(crate) merging: f64,
-    /// Mergers that follow the product's plans, which also remove what has expired and what is dropped.
+    /// Probability of mergers that follow the product's plans, which also remove expired and dropped rows.
     pub(crate) planning: f64,
-    /// The compact function as a whole, with its events.
+    /// Probability of the whole compact function with its events.
     pub(crate) compacting: f64,
-    /// Two collectors with different time-travel periods; else one that deletes segments only.
+    /// Probability of two collectors with different time-travel periods; otherwise one collector deletes segments only.
     pub(crate) collecting: f64,
-    /// Clients that delete rows; the second number is the share of deletes among their requests.
+    /// Probability of clients that delete rows; the second number is the share of deletes among their requests.
     pub(crate) deleting: (f64, f64),
-    /// Somebody sets, shortens and clears the retention.
+    /// Probability of an operator that sets, shortens and clears the retention.
     pub(crate) expiring: f64,
-    /// Somebody drops tables, and takes that back.
+    /// Probability of an operator that drops and undeletes tables.
     pub(crate) dropping: f64,
-    /// Somebody restores earlier versions.
+    /// Probability of an operator that restores earlier versions.
     pub(crate) restoring: f64,
-    /// Somebody drops databases, restored ones mostly, and takes that back.
+    /// Probability of an operator that drops databases, mostly restored ones, and undeletes them.
     pub(crate) destroying: f64,
-    /// Caches come and go, and are filled.
+    /// Probability of actors that create, drop and fill caches.
     pub(crate) caching: f64,
-    /// Queries of earlier states; the second number is their share among all queries.
+    /// Probability of queries of earlier states; the second number is their share among all queries.
     pub(crate) looking_back: (f64, f64),
-    /// Writes that have a row on each of the days.
+    /// Probability that each write has a row on each of the days.
     pub(crate) wide: f64,
-    /// The number of days that rows are written to.
+    /// The number of days that have rows.
     pub(crate) days: &'static [usize],
     /// The number of sections that a manifest holds before it writes pages.
     pub(crate) inline_sections: &'static [usize],
-    /// For how long what was dropped is kept, in seconds; drawn for each collector.
+    /// How long collectors keep dropped sections and earlier versions, in seconds; drawn for each collector.
     pub(crate) time_travel: &'static [u64],
-    /// The age of garbage in seconds; the product's collector has a lower limit of its own.
+    /// The minimum age of orphans, in seconds; the product's collector has a lower limit of its own.
     pub(crate) orphan_age: &'static [u64],
-    /// The pauses between merges, and between what operators do, in seconds.
+    /// The pauses between merges, and between actions of operators, in seconds.
     pub(crate) merge_pauses: &'static [f64],
     pub(crate) operator_pauses: &'static [f64],
-    /// The calls of a schedule with anybody else, in percent of those without.
+    /// The calls of a schedule with optional actors, in percent of those without.
     pub(crate) calls: &'static [usize],
-    /// Mergers and collectors of the simulation's own take the place of the product's.
+    /// The disabled rule, if the simulation's own mergers and collectors replace those of the product.
     pub(crate) weakness: Option<Weakness>,
 }
 
 impl CastMix {
-    /// Nobody else.
+    /// No optional actors.
     pub(crate) const NOBODY: Self = Self {
         any: 0.0,
         ..Self::ALL
     };
 
-    /// The mix of all invariants.
+    /// The distribution for the test of all invariants.
     pub(crate) const ALL: Self = Self {
         any: 0.7,
         merging: 0.6,
@@ -69,7 +70,7 @@ impl CastMix {
         dropping: 0.3,
         restoring: 0.3,
         destroying: 0.1,
-        // Drawn only where it is asked for, so that the seeds of other mixes stay what they are.
+        // Drawn only if greater than zero, so that the seeds of other distributions keep their schedules.
         caching: 0.0,
         looking_back: (0.5, 0.3),
         wide: 0.25,
@@ -83,7 +84,7 @@ impl CastMix {
         weakness: None,
     };
 
-    /// With somebody in any case.
+    /// Optional actors in every schedule.
     const SOMEBODY: Self = Self {
         any: 1.0,
         merging: 0.7,
@@ -103,7 +104,7 @@ impl CastMix {
         ..Self::SOMEBODY
     };
 
-    /// Retention that changes often.
+    /// Frequent changes of the retention.
     pub(crate) const EXPIRY: Self = Self {
         expiring: 1.0,
         planning: 1.0,
@@ -113,7 +114,7 @@ impl CastMix {
         ..Self::SOMEBODY
     };
 
-    /// Tables that are dropped and come back.
+    /// Tables that are dropped and undeleted.
     pub(crate) const DROPS: Self = Self {
         dropping: 1.0,
         planning: 1.0,
@@ -133,7 +134,7 @@ impl CastMix {
         ..Self::SOMEBODY
     };
 
-    /// Databases that begin with an earlier version of another one.
+    /// Databases that are restored from an earlier version of another one.
     pub(crate) const RESTORES: Self = Self {
         restoring: 1.0,
         destroying: 0.5,
@@ -144,7 +145,7 @@ impl CastMix {
     };
 }
 
-/// One schedule's cast.
+/// The optional actors of one schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct Cast {
     pub(crate) merging: bool,
@@ -161,14 +162,14 @@ pub(crate) struct Cast {
     pub(crate) wide: bool,
     pub(crate) days: usize,
     pub(crate) inline_sections: usize,
-    /// The periods of the two collectors.
+    /// The time-travel periods of the two collectors.
     pub(crate) time_travel: [Duration; 2],
     pub(crate) orphan_age: Duration,
     pub(crate) weakness: Option<Weakness>,
 }
 
 impl Cast {
-    /// Nobody.
+    /// No optional actors.
     pub(crate) const NOBODY: Self = Self {
         merging: false,
         planning: false,
@@ -198,7 +199,7 @@ impl Cast {
         Self {
             merging: chance.happens(mix.merging),
             planning: chance.happens(mix.planning),
-            // Nobody else removes what is left of a database.
+            // No other actor removes the remains of a database.
             compacting: chance.happens(mix.compacting) || destroying,
             collecting: chance.happens(mix.collecting),
             deletes: share(mix.deleting),
@@ -217,12 +218,12 @@ impl Cast {
         }
     }
 
-    /// Whether there is anybody.
+    /// Whether the schedule has optional actors.
     pub(crate) fn is_anybody(&self) -> bool {
         self.merging || self.planning || self.compacting || self.collecting
     }
 
-    /// For how long what was dropped is kept by the collector that keeps it for the shorter time.
+    /// Returns the shorter time-travel period of the two collectors.
     pub(crate) fn kept(&self) -> Duration {
         self.time_travel[0].min(self.time_travel[1])
     }

@@ -1,11 +1,11 @@
-//! The chance of a schedule: one stream of numbers, drawn in the order in which the schedule asks.
+//! The random numbers of a schedule: one stream, drawn in the order in which the schedule requests them.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-/// A seeded source of numbers (SplitMix64): small, quick, and the same for ever.
+/// A seeded generator of random numbers (SplitMix64): small, fast, and stable across versions.
 #[derive(Debug)]
 pub(crate) struct Chance(Mutex<u64>);
 
@@ -23,9 +23,9 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to 1.
+    /// Returns a number in `[0, 1)`.
     pub(crate) fn fraction(&self) -> f64 {
-        // 53 bits, as many as an f64 holds.
+        // 53 bits, the precision of an `f64`.
         (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
@@ -33,7 +33,7 @@ impl Chance {
         self.fraction() < probability
     }
 
-    /// A number below `limit`.
+    /// Returns a number below `limit`.
     pub(crate) fn below(&self, limit: usize) -> usize {
         usize::try_from(self.number() % limit.max(1) as u64).unwrap_or(0)
     }
@@ -42,7 +42,7 @@ impl Chance {
         of[self.below(of.len())]
     }
 
-    /// A duration of this mean, exponentially distributed, at most twenty times as long.
+    /// Returns an exponentially distributed duration with this mean, limited to 20 times the mean.
     pub(crate) fn around(&self, mean: Duration) -> Duration {
         mean.mul_f64((-(1.0 - self.fraction()).ln()).min(20.0))
     }

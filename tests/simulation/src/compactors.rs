@@ -1,4 +1,4 @@
-//! Actors that merge and collect, each going on until the schedule ends.
+//! Actors that merge sections and collect garbage. Each runs until the schedule ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     instance::{Instance, Place},
 };
 
-/// Objects are kept at least for the time-travel period less this, by which store times may be wrong.
+/// The error of store times. Objects are kept for at least the time-travel period less this.
 const CLOCK_ERROR: Duration = Duration::from_secs(12);
 
 impl Instance {
@@ -26,7 +26,7 @@ impl Instance {
         self.world.truth.ghost(fail);
     }
 
-    /// Whether a part of an event may fail like this.
+    /// Reports a violation if a part of an event must not fail with this message.
     fn judge_text(&self, what: &str, failure: &str) {
         let surprises = [
             "damaged",
@@ -39,7 +39,7 @@ impl Instance {
         }
     }
 
-    /// Whether a job may fail like this that began at `begun`.
+    /// Reports a violation if a job that began at `begun` must not fail with this error.
     pub(crate) fn judge(&self, what: &str, error: &CompactError, begun: Duration) {
         self.trace(format_args!("{what}: {error}"));
         match error {
@@ -86,7 +86,8 @@ impl Instance {
     }
 }
 
-/// Some sections of one table, with all that have to be merged with them.
+/// Returns a merge of random sections of one table. If `is_closed`, it includes all sections that must be merged with
+/// them.
 pub(crate) fn closed_set(
     chance: &Chance,
     sections: &[Arc<Section>],
@@ -107,7 +108,7 @@ pub(crate) fn closed_set(
     MergeJob::of(inputs, MergeReason::Recent)
 }
 
-/// Adds what meets the hull of the inputs, until nothing else does.
+/// Adds the sections that overlap the bounds of the inputs, until no further section does.
 fn close(inputs: &mut Vec<Arc<Section>>, mut rest: Vec<Arc<Section>>) -> Option<()> {
     loop {
         let hulls = inputs.iter().map(|section| Hull::of(section));
@@ -130,7 +131,7 @@ fn limits(chance: &Chance) -> JobLimits {
     }
 }
 
-/// Merges any sections now and then.
+/// Merges random sections at random intervals.
 pub(crate) async fn merger(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
@@ -145,7 +146,7 @@ pub(crate) async fn merger(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Merges some closed set of sections.
+/// Merges a random closed set of sections.
 pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Option<()> {
     let chance = &instance.world.chance;
     let begun = instance.world.time.now();
@@ -174,7 +175,7 @@ pub(crate) async fn merge_some(instance: &Instance, database: DatabaseId) -> Opt
     Some(())
 }
 
-/// Plans and runs merges, and removes what has expired and what is dropped.
+/// Plans and runs merges, and removes expired rows and dropped tables.
 pub(crate) async fn planner(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
@@ -216,7 +217,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
         return;
     }
     for order in &planned.orders {
-        // Nobody gets this one.
+        // This order is lost.
         if chance.happens(0.1) {
             continue;
         }
@@ -228,7 +229,7 @@ async fn plan(instance: &Instance, database: DatabaseId) {
     }
 }
 
-/// Runs the compact function as a whole.
+/// Runs the whole compact function.
 pub(crate) async fn compactor(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.cast.merge_pauses).await;
@@ -254,7 +255,7 @@ pub(crate) async fn compactor(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Deletes what nothing needs.
+/// Deletes garbage at random intervals.
 pub(crate) async fn collector(stage: Stage, place: Arc<Place>) {
     loop {
         stage.world.pause(stage.mix.collect_pauses).await;
@@ -273,7 +274,7 @@ pub(crate) async fn collector(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Collects a database once.
+/// Runs the collector once on a database.
 pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
     let begun = instance.world.time.now();
     match instance.collector.collect(database).await {
@@ -282,7 +283,7 @@ pub(crate) async fn collect(instance: &Instance, database: DatabaseId) {
     }
 }
 
-/// Deletes segments that a mark has been above for long enough.
+/// Deletes the segments that have been below a low-water mark for long enough.
 pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) -> Option<()> {
     let manifest = instance.manifests.read(database, None).await.ok()?;
     let collected = instance.collector.collect_segments(database, &manifest);
@@ -291,7 +292,7 @@ pub(crate) async fn collect_segments(instance: &Instance, database: DatabaseId) 
     Some(())
 }
 
-/// The state that a query looks back to.
+/// Returns a random earlier state for a query to read.
 pub(crate) fn some_past(stage: &Stage, database: DatabaseId) -> Stamp {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let number = chance.below(usize::MAX);

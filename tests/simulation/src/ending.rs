@@ -1,4 +1,4 @@
-//! What instances see to which nothing happens, after a schedule.
+//! The checks after a schedule, on instances without faults.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,14 +19,14 @@ use crate::{
     write::Content,
 };
 
-/// After this time nothing of the schedule is on its way any more.
+/// After this time, no request of the schedule is in flight.
 const QUIET: Duration = Duration::from_secs(6000);
 
 /// The rounds of planning after which everything is merged.
 const ROUNDS: usize = 6;
 
-/// Queries; in some schedules what landed late is waited for, as much again is written and flushed, and
-/// everything is merged and collected before.
+/// Queries all databases after the schedule. In 30 % of the schedules, it then waits until late writes have landed,
+/// writes and flushes once more, merges and collects everything, and queries again.
 pub(crate) async fn finish(stage: &Stage, rules: Rules, sayings: &Sayings) {
     let world = &stage.world;
     let last = Instance::healthy(world, "last", rules);
@@ -69,7 +69,7 @@ fn fail(stage: &Stage, invariant: Invariant, text: String) {
     stage.world.truth.ghost(fail);
 }
 
-/// Every version that is listed can be read.
+/// Checks that every listed version can be read.
 async fn look_back(stage: &Stage, instance: &Instance) {
     for (database, name) in stage.databases() {
         if instance.is_live(database).await != Some(true) {
@@ -88,7 +88,7 @@ async fn look_back(stage: &Stage, instance: &Instance) {
     }
 }
 
-/// Merges everything, and deletes all garbage.
+/// Merges everything and deletes all garbage.
 async fn settle(stage: &Stage, instance: &Arc<Instance>) {
     let time = &stage.world.time;
     for (database, _) in stage.databases() {
@@ -115,8 +115,8 @@ async fn settle(stage: &Stage, instance: &Arc<Instance>) {
         }
     }
     let kept = instance.collects.time_travel + Duration::from_secs(60);
-    // Orphans are condemned; what is condemned is doomed; what is doomed is deleted; its entry leaves. A copy
-    // that is collected releases what it began with.
+    // Orphans are condemned, condemned entries are doomed, the objects of doomed entries are deleted, and the entries
+    // are removed. Collecting a copy releases the pins on its source.
     for wait in [instance.collects.orphan_age, kept, kept, kept] {
         time.sleep(wait).await;
         if stage.world.choices.cast.destroying {
@@ -128,7 +128,7 @@ async fn settle(stage: &Stage, instance: &Arc<Instance>) {
             collect(instance, database).await;
         }
     }
-    // A copy that was never published is not looked at.
+    // A copy that was never published is not checked.
     let truth = &stage.world.truth;
     for (database, name) in stage.databases() {
         let mut there = truth.keys(&Key::data_prefix(database));

@@ -1,4 +1,4 @@
-//! Interleavings of compaction with what people change, one by one.
+//! Interleavings of compaction with drops, undeletions and changes of the retention, one by one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ fn assert_whole(theatre: &Theatre) {
 }
 
 #[test]
-fn a_flush_that_knows_a_table_as_dropped_keeps_its_rows_if_it_was_undeleted() {
+fn a_flush_with_an_outdated_drop_keeps_the_rows_of_an_undeleted_table() {
     run(async {
         let theatre = Theatre::open().await;
         let operator = theatre.instance("operator");
@@ -55,7 +55,7 @@ fn a_flush_that_knows_a_table_as_dropped_keeps_its_rows_if_it_was_undeleted() {
 }
 
 #[test]
-fn a_flush_keeps_the_rows_of_a_table_whose_undeletion_is_late() {
+fn a_flush_keeps_the_rows_of_a_table_with_a_late_undeletion() {
     run(async {
         let theatre = Theatre::open().await;
         let owner = theatre.instance("owner");
@@ -89,7 +89,7 @@ fn a_flush_keeps_the_rows_of_a_table_whose_undeletion_is_late() {
     });
 }
 
-/// Writes rows of four days, and flushes them, until their sections are in a page.
+/// Writes rows of four days, and flushes them until their sections are in a page.
 async fn fill_a_page(theatre: &Theatre, instance: &Instance) {
     for round in 1..=3 {
         let content = Content {
@@ -105,7 +105,7 @@ async fn fill_a_page(theatre: &Theatre, instance: &Instance) {
 }
 
 #[test]
-fn a_merge_that_is_frozen_over_its_pages_removes_only_what_had_expired_before() {
+fn a_merge_frozen_while_it_reads_pages_removes_only_rows_that_had_expired_before() {
     run(async {
         let theatre = Theatre::open().await;
         let start = || Start {
@@ -114,7 +114,7 @@ fn a_merge_that_is_frozen_over_its_pages_removes_only_what_had_expired_before() 
         };
         let owner = theatre.start(&theatre.machine("owner", Suspension::ClocksRun), start());
         fill_a_page(&theatre, &owner).await;
-        // In an hour the rows of the day before would expire.
+        // The rows of the previous day would expire in an hour.
         let retention = Duration::from_secs(86_400 + 3600);
         owner
             .catalog
@@ -162,13 +162,13 @@ fn a_merge_that_is_frozen_over_its_pages_removes_only_what_had_expired_before() 
             "{merged:?}"
         );
         let answer = theatre.instance("reader").query().await.unwrap();
-        // Two days before was older than the retention, the day before was not.
+        // Two days before was older than the retention; the previous day was not.
         assert_eq!(answer.len(), 2 + 3, "{answer:?}");
         assert_whole(&theatre);
     });
 }
 
-/// Merges of sections of the table, by their numbers from the oldest on.
+/// Returns merges of sections of the table, given by their numbers from the oldest on.
 async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
     let manifest = instance.manifests.read(DATABASE, None).await.unwrap();
     let catalog = instance.catalog.known_database(DATABASE).unwrap();
@@ -183,11 +183,11 @@ async fn merges(instance: &Instance, inputs: [[usize; 2]; 2]) -> [MergeJob; 2] {
 }
 
 #[test]
-fn of_two_merges_whose_hulls_meet_where_nothing_is_the_later_one_is_refused() {
+fn the_later_of_two_merges_with_overlapping_bounds_is_refused() {
     run(async {
         let theatre = Theatre::open().await;
         let owner = theatre.instance("owner");
-        // Two points of each day: the days are 1, 0, 2 and 1 before that of the schedule.
+        // Two points for each day. The days are 1, 0, 2 and 1 before the first day of the schedule.
         for (point, minute) in [2, 0, 4, 2].into_iter().zip(1..) {
             let content = Content {
                 cells: vec![(point, "a")],

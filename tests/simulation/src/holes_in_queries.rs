@@ -28,7 +28,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
             .await
             .unwrap();
         theatre.sleep_until(60.0).await;
-        // A slow host gives the writer its time; its put takes as long as one that is acknowledged can.
+        // The writer gets its time from a slow host. Its put takes as long as an acknowledged one can.
         theatre.world.truth.set_skew(-5.0);
         let (sent, landing) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let scene = {
@@ -51,7 +51,7 @@ fn hosts_ten_seconds_apart_do_not_make_an_acknowledged_segment_void() {
         let (written, flushed) = futures::join!(theatre.write(&a, &content, None), async {
             sent.notified().await;
             theatre.sleep(4.9).await;
-            // A fast host answers the listing, just before the put has its effect on a slow one.
+            // A fast host answers the listing, just before the put takes effect on a slow one.
             theatre.world.truth.set_skew(5.0);
             let flushed = flusher.flusher.flush(DATABASE).await;
             theatre.world.truth.set_skew(-5.0);
@@ -100,8 +100,8 @@ fn a_flush_whose_cut_is_not_above_the_mark_writes_nothing() {
     });
 }
 
-/// What is broken when a reader's listing comes five minutes after its manifest, and meanwhile a flush has
-/// taken the only segment in and a collector has deleted it.
+/// Returns the violations if a reader's listing comes five minutes after its manifest, while a flush takes the only
+/// segment and a collector deletes it.
 async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Violation> {
     let theatre = Theatre::open().await;
     let healthy = theatre.instance("healthy");
@@ -156,13 +156,13 @@ async fn late_listing(suspension: Suspension, snapshot_span: Duration) -> Vec<Vi
             .await
             .unwrap();
     });
-    // Where the monotonic clock goes on, so does the time that a reader waits.
+    // If the monotonic clock continues, it measures the reader's wait.
     assert_eq!(answer.is_some(), suspension != Suspension::ClocksRun);
     theatre.violations()
 }
 
 #[test]
-fn a_snapshot_whose_listing_froze_while_segments_were_collected_is_read_again() {
+fn a_snapshot_is_read_again_if_segments_were_collected_during_its_listing() {
     let span = Rules::new(Margins::NETWORK).snapshot_span;
     for suspension in [
         Suspension::ClocksRun,
@@ -181,7 +181,7 @@ fn a_snapshot_whose_listing_froze_while_segments_were_collected_is_read_again() 
 }
 
 #[test]
-fn a_failed_write_that_lands_during_a_flush_is_gone_when_the_flush_commits() {
+fn a_failed_write_that_lands_during_a_flush_is_void_after_its_commit() {
     run(async {
         let theatre = Theatre::open().await;
         let writer = theatre.instance("writer");
@@ -197,7 +197,7 @@ fn a_failed_write_that_lands_during_a_flush_is_gone_when_the_flush_commits() {
         let failed = theatre.content();
         theatre.write(&a, &failed, None).await.unwrap_err();
 
-        // The flush has listed the tail, and is about to commit.
+        // The flush has listed the tail and is about to commit.
         theatre.sleep_until(55.0).await;
         let (listed, commits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let scene = {
@@ -241,7 +241,7 @@ fn a_failed_write_that_lands_during_a_flush_is_gone_when_the_flush_commits() {
 }
 
 #[test]
-fn the_only_writer_shows_what_it_put_without_acknowledging_it() {
+fn the_only_writer_reads_its_own_unacknowledged_put() {
     run(async {
         let theatre = Theatre::open().await;
         let machine = theatre.machine("serve", Suspension::ClocksRun);
@@ -282,7 +282,7 @@ fn the_only_writer_shows_what_it_put_without_acknowledging_it() {
 }
 
 #[test]
-fn equal_stamps_are_ordered_by_nonce_and_taken_in_together() {
+fn equal_stamps_are_ordered_by_nonce_and_flushed_together() {
     run(async {
         let theatre = Theatre::open().await;
         let twin = |name: &str| {
@@ -297,7 +297,7 @@ fn equal_stamps_are_ordered_by_nonce_and_taken_in_together() {
             theatre.start(&theatre.machine(name, Suspension::ClocksRun), start)
         };
         let (a, b) = (twin("a"), twin("b"));
-        // The same salt, other nonces.
+        // The same salt, but different nonces.
         b.bucket.world().entropy.next_u64();
         let (one, two) = (theatre.content(), theatre.content());
         theatre

@@ -33,7 +33,7 @@ fn stamp_at(seconds: i64) -> Stamp {
 }
 
 #[test]
-fn a_wall_clock_that_steps_takes_no_stamp_into_the_future() {
+fn a_wall_clock_step_does_not_move_stamps_into_the_future() {
     run(async {
         let theatre = Theatre::open().await;
         let machine = theatre.machine("a", Suspension::ClocksRun);
@@ -111,7 +111,7 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
             matches!(refused, WriteFailure::Tail(WriteError::BehindMark { .. })),
             "{refused:?}"
         );
-        // One that has given out stamps of the future has none of the present.
+        // A writer that has already issued stamps in the future has none for the present.
         assert!(
             theatre
                 .write(&writer, &theatre.content(), None)
@@ -134,7 +134,7 @@ fn a_store_whose_clock_went_back_refuses_writes_below_the_mark() {
 }
 
 #[test]
-fn a_request_that_froze_before_its_stamp_is_not_put_an_hour_later() {
+fn a_request_frozen_before_its_stamp_is_not_put_an_hour_later() {
     run(async {
         let theatre = Theatre::open().await;
         let machine = theatre.machine("a", Suspension::MonotonicStops);
@@ -165,7 +165,7 @@ fn a_request_that_froze_before_its_stamp_is_not_put_an_hour_later() {
 }
 
 #[test]
-fn a_stamp_that_is_a_little_ahead_is_for_later_and_not_wrong() {
+fn a_stamp_slightly_ahead_is_refused_until_later() {
     run(async {
         let theatre = Theatre::open().await;
         let b = theatre.instance("b");
@@ -200,10 +200,10 @@ fn a_stamp_that_is_a_little_ahead_is_for_later_and_not_wrong() {
 }
 
 #[test]
-fn a_write_of_unknown_outcome_tells_its_stamp_so_that_the_retry_wins() {
+fn a_write_of_unknown_outcome_returns_its_stamp_so_that_the_retry_wins() {
     run(async {
         let theatre = Theatre::open().await;
-        // The host that answers the first write is fast, the one of the second is slow.
+        // The host that answers the first write is fast; the host of the second is slow.
         theatre.world.truth.set_skew(4.0);
         let machine = theatre.machine("a", Suspension::ClocksRun);
         let scene = || Box::pin(async { Verdict::LandLate(Duration::from_secs(1)) }) as _;
@@ -228,7 +228,8 @@ fn a_write_of_unknown_outcome_tells_its_stamp_so_that_the_retry_wins() {
     });
 }
 
-/// What a commit is said to be, and how often it is there, after its answer was lost and so many followed.
+/// Returns the reported outcome of a commit, and how many times its entry exists, if its answer is lost and `commits`
+/// further ones follow.
 async fn commit_followed_by(commits: u64) -> (Said, usize) {
     let theatre = Theatre::open().await;
     let machine = theatre.machine("a", Suspension::ClocksRun);
@@ -267,7 +268,7 @@ async fn commit_followed_by(commits: u64) -> (Said, usize) {
 }
 
 #[test]
-fn a_commit_that_more_than_64_others_followed_is_unknown_and_not_applied_again() {
+fn a_commit_followed_by_more_than_64_others_is_unknown_and_not_applied_again() {
     for (followers, said) in [
         (0, Said::Committed),
         (64, Said::Committed),
@@ -282,7 +283,7 @@ fn a_commit_that_more_than_64_others_followed_is_unknown_and_not_applied_again()
 }
 
 #[test]
-fn a_put_that_took_longer_than_ten_seconds_by_any_clock_is_not_acknowledged() {
+fn a_put_longer_than_ten_seconds_on_any_clock_is_not_acknowledged() {
     run(async {
         let theatre = Theatre::open().await;
         let machine = theatre.machine("a", Suspension::MonotonicStops);
@@ -306,14 +307,14 @@ fn a_put_that_took_longer_than_ten_seconds_by_any_clock_is_not_acknowledged() {
 }
 
 #[test]
-fn a_write_whose_proof_is_too_old_at_its_stamp_goes_into_no_dropped_database() {
+fn a_write_with_an_outdated_catalog_does_not_go_into_a_dropped_database() {
     run(async {
         let theatre = Theatre::open().await;
         let machine = theatre.machine("a", Suspension::ClocksRun);
         let a = theatre.start(&machine, Start::healthy(theatre.rules));
         theatre.write(&a, &theatre.content(), None).await.unwrap();
-        // A put is under way for so long that the next request, whose catalog was proven current 3 s before
-        // it came, is stamped 6 s after the proof.
+        // A put is in flight for so long that the next request is stamped 6 s after its catalog was validated. The
+        // catalog was validated 3 s before that request came.
         theatre.sleep_until(2.9).await;
         let (under_way, waiting) = (theatre.content(), theatre.content());
         let administrator = theatre.instance("administrator");

@@ -1,4 +1,4 @@
-//! Instances: the product's own parts on a machine, with a network of their own.
+//! Instances: the components of the product on a machine, each instance with its own network.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,13 +27,13 @@ use crate::{
     weakness::Weakness,
 };
 
-/// The database that everything is done to.
+/// The database that all actors use.
 pub(crate) const DATABASE: DatabaseId = DatabaseId::new(1);
 
-/// Its name.
+/// The name of [`DATABASE`].
 pub(crate) const DATABASE_NAME: &str = "db";
 
-/// A running copy of everything.
+/// A running process with all components of the product.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) world: Arc<World>,
@@ -54,7 +54,7 @@ pub(crate) struct Instance {
     pub(crate) weakness: Option<Weakness>,
 }
 
-/// How an instance is started.
+/// The options of an instance.
 #[derive(Clone)]
 pub(crate) struct Start {
     pub(crate) rules: Rules,
@@ -67,12 +67,12 @@ pub(crate) struct Start {
     pub(crate) collects: CollectSettings,
     pub(crate) weakness: Option<Weakness>,
     pub(crate) script: Option<Script>,
-    /// The seed of its ids, salts and nonces.
+    /// The seed of the instance's ids, salts and nonces.
     pub(crate) entropy: Option<u64>,
 }
 
 impl Start {
-    /// Nothing goes wrong.
+    /// Returns options without faults.
     pub(crate) fn healthy(rules: Rules) -> Self {
         Self {
             rules,
@@ -187,7 +187,7 @@ impl Instance {
         })
     }
 
-    /// An instance on a machine with true clocks and a network without faults.
+    /// Starts an instance on a machine with true clocks and a network without faults.
     pub(crate) fn healthy(world: &Arc<World>, name: &str, rules: Rules) -> Arc<Self> {
         let machine = Machine::new(name.to_owned(), world.time, Suspension::ClocksRun, 0.0);
         let cast = &world.choices.cast;
@@ -206,7 +206,7 @@ impl Instance {
     }
 }
 
-/// Merges whatever can be merged.
+/// Returns a policy that merges everything that can be merged.
 fn eager() -> MergePolicy {
     MergePolicy {
         settle_after: Duration::ZERO,
@@ -228,7 +228,7 @@ fn collects(cast: &Cast, time_travel: Duration) -> CollectSettings {
     }
 }
 
-/// A place where an instance runs; when it dies, the next one starts cold on another machine.
+/// A slot in which one instance runs at a time. When it dies, the next one starts cold on another machine.
 #[derive(Debug)]
 pub(crate) struct Place {
     name: String,
@@ -236,7 +236,7 @@ pub(crate) struct Place {
     mix: Mix,
     rules: Rules,
     sole_writer: bool,
-    /// For how long a collector here keeps what was dropped.
+    /// How long a collector in this slot keeps dropped sections and earlier versions.
     time_travel: Duration,
     current: Mutex<Option<(u32, Arc<Instance>)>>,
 }
@@ -246,7 +246,7 @@ impl Place {
         Arc::new(Self::vacant(name, world, mix, rules))
     }
 
-    /// A place of a process that writes and queries, and that knows itself the only writer.
+    /// Returns a slot for a process that writes and queries and is configured as the only writer.
     pub(crate) fn of_sole_writer(world: &Arc<World>, mix: &Mix, rules: Rules) -> Arc<Self> {
         Arc::new(Self {
             sole_writer: true,
@@ -254,7 +254,7 @@ impl Place {
         })
     }
 
-    /// A place of one of the two collectors.
+    /// Returns a slot for one of the two collectors.
     pub(crate) fn of_collector(
         number: usize,
         world: &Arc<World>,
@@ -284,7 +284,7 @@ impl Place {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The instance that runs here.
+    /// Returns the running instance. Starts one if there is none or it is dead.
     pub(crate) fn instance(&self) -> Arc<Instance> {
         let mut current = self.current();
         let generation = match &*current {
@@ -305,10 +305,11 @@ impl Place {
         let machine = Machine::new(name, self.world.time, suspension, skew);
         let cast = &self.world.choices.cast;
         let segments = chance.pick(&[1, 3, 1000, 1000]);
-        // Small flushes list a part of the tail only, and often publish it by a commit of its own.
+        // Small flushes list only a part of the tail, and often publish it in a separate commit.
         let pressure = match segments {
             1000 => PressureLimits::DEFAULT,
-            // Where the store's clock jumps, ages are wrong and so is the grace of segments: no more commits there.
+            // If the store's clock jumps, ages are wrong and so is the grace period of segments, so no more commits are
+            // made there.
             _ if self.mix.store_steps => PressureLimits::DEFAULT,
             _ => PressureLimits { slow: 1, stop: 2 },
         };

@@ -1,5 +1,4 @@
-//! Registers by themselves: actors that write unique entries into one register, and tables that only one
-//! of them creates.
+//! Tests of registers: actors that commit unique entries to one register, and create tables with unique names.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +12,7 @@ use crate::{
     instance::{DATABASE, Instance, Place},
 };
 
-/// A register of entries.
+/// The value of the test register: a list of entries.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<u64>,
@@ -27,13 +26,13 @@ impl RegisterValue for Ledger {
     };
 }
 
-/// The register of the actors of this module.
+/// Returns the register that the actors of this module share.
 pub(crate) fn register(instance: &Instance) -> Register<Ledger> {
     let key = Key::Probe(0, "ledger".to_owned());
     Register::new(instance.bucket.clone(), key, instance.rules.recent_put_ids)
 }
 
-/// What a commit was said to have come to.
+/// The reported outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Committed,
@@ -41,19 +40,19 @@ pub(crate) enum Said {
     Unknown,
 }
 
-/// All that was said of entries and of tables.
+/// The reported outcomes for all entries and tables.
 #[derive(Debug, Default)]
 pub(crate) struct Sayings {
     pub(crate) entries: Mutex<Vec<(u64, Said)>>,
     pub(crate) tables: Mutex<Vec<(String, Said)>>,
 }
 
-/// How a writer of the ledger treats an entry that is there already.
+/// How a writer of the ledger handles an entry that already exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// It writes it again: a commit that is applied twice shows.
+    /// The writer appends it again, which reveals a commit that is applied twice.
     Adds,
-    /// It refuses: a commit that is applied and then tried again shows.
+    /// The writer refuses it, which reveals a commit that is applied and then retried.
     Refuses,
 }
 
@@ -82,7 +81,7 @@ pub(crate) async fn enter(
     }
 }
 
-/// Writes entries, and creates tables, as long as the schedule goes on.
+/// Commits entries and creates tables until the schedule ends.
 pub(crate) async fn bookkeeper(stage: Stage, place: Arc<Place>, sayings: Arc<Sayings>) {
     let chance = &stage.world.chance;
     let mut known: Option<Versioned<Ledger>> = None;
@@ -124,7 +123,7 @@ async fn create(instance: &Instance, name: &str) -> Said {
     }
 }
 
-/// Compares what was said with what is in the registers.
+/// Compares the reported outcomes with the content of the registers.
 pub(crate) async fn audit(instance: &Instance, sayings: &Sayings) {
     let ledger = register(instance).read(None).await.unwrap();
     let catalog = instance

@@ -1,7 +1,7 @@
-//! A simulation of the product on a store, a network and machines that go wrong, from one seed.
+//! A deterministic simulation of the product on a faulty store, network and machines, driven by one seed.
 //!
-//! The code under test is the product's own: registers, group commit, flushes, snapshots, folding. What is
-//! simulated is the world around it (`neap_bucket::World` and `neap_bucket::Store`):
+//! The code under test is the product's own: registers, group commit, flushes, snapshots, deduplication. The simulation
+//! replaces the environment (`neap_bucket::World` and `neap_bucket::Store`):
 //!
 //! ```text
 //!   clients    flushers, mergers   queriers   collectors, operators   actors, each on a machine of its own
@@ -12,20 +12,20 @@
 //!      |              |               |              |                 machines freeze, die, and have wrong clocks
 //!      +--------------+----+----------+--------------+
 //!                          |
-//!                        truth                            one store: hosts' clocks differ, pages are short
+//!                   simulated store                     one store: hosts' clocks differ, pages are short
 //!                          |
-//!                        ghost                            sees every effect, knows what must hold
+//!                        oracle                         sees every effect, checks the invariants
 //! ```
 //!
-//! One seed is one schedule: a runtime of one thread on paused time, and one stream of chance. The command
-//! that replays a seed is printed when it fails. To show that each rule of the protocol matters, it is taken
-//! away, and seeds are found that break what it guards.
+//! One seed is one schedule: a runtime with one thread on paused time, and one stream of random numbers. When a seed
+//! fails, the command that replays it is printed. To show that each rule of the protocol is necessary, tests disable it
+//! and find seeds that break the invariant that it protects.
 //!
-//! | variable | what it does |
+//! | variable | effect |
 //! |---|---|
-//! | `NEAP_SIM_SEED`, `NEAP_SIM_MIX` | which schedule `replay` runs and traces; the mix is that of a focus, if any |
-//! | `NEAP_SIM_SEEDS`, `NEAP_SIM_FIRST` | how many schedules the tests of all invariants run, and from which seed on |
-//! | `NEAP_SIM_BROKEN` | after how many broken schedules they stop, instead of the first |
+//! | `NEAP_SIM_SEED`, `NEAP_SIM_MIX` | the schedule that `replay` runs and traces, and its mix for a focused test |
+//! | `NEAP_SIM_SEEDS`, `NEAP_SIM_FIRST` | number of schedules in tests of all invariants, and their first seed |
+//! | `NEAP_SIM_BROKEN` | the number of broken schedules after which these tests stop, 1 by default |
 //! | `NEAP_SIM_TRACE` | traces scripted schedules |
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Strict writes and deletes of several instances, with queries beside them, are linearizable: each takes effect at one
-//! moment between its request and its answer.
+//! Checks that strict writes and deletes of several instances are linearizable with concurrent queries: each takes
+//! effect at one instant between its request and its answer.
 //!
-//! Clients write, delete and query one cell. A history of what they were answered is accepted if there is an order of
-//! effects that explains it. A request without an answer may take effect at any time, or never.
+//! Clients write, delete and query one cell. A history of their answers is accepted if an order of effects explains it.
+//! A request without an answer may take effect at any time, or never.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
 const CLIENTS: usize = 3;
 const REQUESTS: usize = 7;
 
-/// The seeds that are run with the rules of the protocol.
+/// The number of seeds that run with the rules of the protocol.
 const SEEDS: u64 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ enum Effect {
     Read(Option<i64>),
 }
 
-/// A request, and when it was answered; `None`: it was not, or not acknowledged.
+/// A request with the times when it began and was answered; `end` is `None` if it was not answered or not acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     effect: Effect,
@@ -59,7 +59,7 @@ fn is_linearizable(history: &[Event]) -> bool {
             continue;
         }
         let left = || (0..history.len()).filter(move |place| done >> place & 1 == 0);
-        // What comes next began before everything else that is left was answered.
+        // The next event must have begun before any other remaining event was answered.
         let ends = left().filter_map(|place| history[place].end);
         let first_end = ends.min().unwrap_or(Duration::MAX);
         for place in left().filter(|place| history[*place].begin <= first_end) {
@@ -118,7 +118,7 @@ fn only_histories_with_an_order_are_linearizable() {
     ]));
 }
 
-/// Hosts whose clocks differ, `Date`s of whole seconds, and a network that loses some answers.
+/// Hosts with differing clocks, `Date`s of whole seconds, and a network that loses some answers.
 const MIX: Mix = Mix {
     trouble: &[0.0, 0.05],
     freeze: &[0.0, 0.01],
@@ -130,7 +130,7 @@ const MIX: Mix = Mix {
     ..Mix::WITHOUT_COMPACTION
 };
 
-/// One client after the other of its own requests, each through some instance.
+/// Runs a client, which sends its requests one after the other to random instances.
 async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
     let world = Arc::clone(&stage.world);
     let mut events = Vec::new();
@@ -155,7 +155,7 @@ async fn client(stage: Stage, places: Vec<Arc<Place>>) -> Vec<Event> {
                 };
                 let target = (DATABASE, DATABASE_NAME.to_owned());
                 match instance.erase_from(&target, &erasure, None).await {
-                    // There is no table yet.
+                    // The table does not exist yet.
                     Ok(None) => continue,
                     erased => (Effect::Delete, erased.is_ok()),
                 }
@@ -195,7 +195,7 @@ async fn history(seed: u64, rules: Rules) -> Vec<Event> {
     join_all(clients).await.into_iter().flatten().collect()
 }
 
-/// The seeds whose histories have no order, and the number of requests that were answered.
+/// Returns the seeds whose histories have no order, and the number of answered requests.
 fn without_order(seeds: u64, rules: Rules) -> (Vec<u64>, usize) {
     let mut answered = 0;
     let broken = (0..seeds).filter(|seed| {

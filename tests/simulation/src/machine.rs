@@ -1,4 +1,4 @@
-//! Machines: what an instance runs on, with clocks that go wrong, freezes, and sudden death.
+//! Machines that run instances, with faulty clocks, freezes and sudden death.
 
 use std::{
     fmt,
@@ -14,17 +14,17 @@ use tokio::sync::Notify;
 /// The time at which every schedule begins, in microseconds since the Unix epoch.
 pub(crate) const BEGIN_MICROS: i64 = 1_700_000_000_000_000;
 
-/// Time as nobody in the system knows it: Tokio's paused clock.
+/// The true time of a schedule, which no component of the product sees: Tokio's paused clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrueTime(tokio::time::Instant);
 
 impl TrueTime {
-    /// Begins now. Needs a paused runtime.
+    /// Starts a schedule now. Requires a paused runtime.
     pub(crate) fn begin() -> Self {
         Self(tokio::time::Instant::now())
     }
 
-    /// The time since the schedule began.
+    /// Returns the time since the schedule began.
     pub(crate) fn now(&self) -> Duration {
         self.0.elapsed()
     }
@@ -46,14 +46,14 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Which clocks of a machine stand still while it is frozen.
+/// The clocks of a machine that stop while it is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suspension {
-    /// None: the process was stopped.
+    /// No clock stops: the process was stopped.
     ClocksRun,
-    /// The monotonic one: the machine was suspended.
+    /// The monotonic clock stops: the machine was suspended.
     MonotonicStops,
-    /// The wall clock, too: a virtual machine was paused, and nobody has set its clock yet.
+    /// Both clocks stop: a virtual machine was paused, and its wall clock has not been corrected yet.
     BothStop,
 }
 
@@ -67,7 +67,7 @@ struct State {
 }
 
 impl State {
-    /// How long the machine has been frozen in all.
+    /// Returns the total time for which the machine has been frozen.
     fn standstill(&self, now: Duration) -> Duration {
         let current = self.freeze.map_or(Duration::ZERO, |(since, until)| {
             now.min(until).saturating_sub(since)
@@ -76,7 +76,7 @@ impl State {
     }
 }
 
-/// A machine: everything that an instance does passes [`Machine::pass`].
+/// A machine. Everything that an instance does passes [`Machine::pass`].
 pub(crate) struct Machine {
     name: String,
     time: TrueTime,
@@ -119,7 +119,7 @@ impl Machine {
         &self.name
     }
 
-    /// Nothing goes on for this long.
+    /// Freezes the machine for this long.
     pub(crate) fn freeze(&self, duration: Duration) {
         let now = self.time.now();
         let mut state = self.state();
@@ -137,7 +137,7 @@ impl Machine {
         state.freeze = Some((now, until));
     }
 
-    /// Sets the wall clock by some seconds, as NTP does.
+    /// Moves the wall clock by some seconds, as NTP does.
     pub(crate) fn step_wall(&self, by: f64) {
         let mut state = self.state();
         if by < 0.0 && self.suspension != Suspension::ClocksRun {
@@ -146,13 +146,13 @@ impl Machine {
         state.wall_offset += signed_micros(by);
     }
 
-    /// How often something happened after which neither clock can tell how much time has passed: no rule
-    /// that goes by the clocks of the machine sees that.
+    /// Returns the number of events after which neither clock can determine how much time has passed. No rule that
+    /// relies on the clocks of the machine detects such an event.
     pub(crate) fn deceptions(&self) -> u64 {
         self.state().deceptions
     }
 
-    /// Stops for good: whatever waits here waits for ever.
+    /// Kills the machine permanently: all calls that wait for it never return.
     pub(crate) fn kill(&self) {
         self.state().dead = true;
         self.died.notify_waiters();
@@ -169,7 +169,7 @@ impl Machine {
         }
     }
 
-    /// Goes on when the machine does.
+    /// Returns as soon as the machine is not frozen. Never returns if it is dead.
     pub(crate) async fn pass(&self) {
         loop {
             let now = self.time.now();
@@ -207,7 +207,7 @@ impl Machine {
     }
 }
 
-/// Microseconds, of either sign.
+/// Converts seconds of either sign to microseconds.
 pub(crate) fn signed_micros(seconds: f64) -> i64 {
     let magnitude = micros(Duration::from_secs_f64(seconds.abs()));
     if seconds < 0.0 { -magnitude } else { magnitude }
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_freeze_stops_what_the_machine_does_and_the_clocks_that_it_says() {
+    async fn a_freeze_stops_the_machine_and_the_clocks_of_its_suspension() {
         for (suspension, wall, monotonic) in [
             (Suspension::ClocksRun, 110, 110),
             (Suspension::MonotonicStops, 110, 10),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sleep_that_a_freeze_interrupts_lasts_its_monotonic_time() {
+    async fn a_sleep_interrupted_by_a_freeze_lasts_its_monotonic_time() {
         for (suspension, slept) in [
             (Suspension::ClocksRun, 60),
             (Suspension::MonotonicStops, 65),

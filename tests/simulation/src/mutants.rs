@@ -1,4 +1,5 @@
-//! Each rule of the protocol matters: without it, seeds break what it guards, and with it the same seeds pass.
+//! Mutation tests of the protocol: each rule is necessary. Without it, seeds break an invariant that it protects; with
+//! it, the same seeds pass.
 
 use std::time::Duration;
 
@@ -12,15 +13,15 @@ use crate::{
     simulate::{simulate, simulate_all},
 };
 
-/// The most seeds that a weakened rule may need until something breaks.
+/// Maximum number of seeds until a weakened rule must break an invariant.
 const SEEDS: u64 = 2_000;
 
 fn rules() -> Rules {
     Rules::new(Margins::NETWORK)
 }
 
-/// Finds seeds that break with `weakened` rules, and shows that they break one of `expected` and pass with
-/// the rules of the protocol.
+/// Finds seeds that break with `weakened` rules. Checks that they break one of `expected`, and pass with the rules of
+/// the protocol.
 fn matters(weakened: Rules, mix: &Mix, expected: &[Invariant]) {
     let tally = simulate_all(0..SEEDS, weakened, mix, 2);
     println!(
@@ -46,7 +47,7 @@ fn matters(weakened: Rules, mix: &Mix, expected: &[Invariant]) {
     }
 }
 
-/// Writers whose machines are frozen often, and whose clocks tell nothing.
+/// Writers whose machines often freeze, without their clocks revealing it.
 const FROZEN_WRITERS: Mix = Mix {
     freeze: &[0.05],
     freezes: &[&[8, 15, 25, 40, 75, 130]],
@@ -61,7 +62,7 @@ const FROZEN_WRITERS: Mix = Mix {
 };
 
 #[test]
-fn without_the_limit_of_waiting_an_old_batch_wins_over_newer_writes() {
+fn without_the_waiting_limit_an_old_batch_wins_over_newer_writes() {
     let weakened = Rules {
         wait_limit: Duration::MAX,
         ..rules()
@@ -90,7 +91,7 @@ fn without_the_acknowledgement_limit_acknowledged_writes_are_void() {
 }
 
 #[test]
-fn without_the_lag_of_flushes_acknowledged_writes_are_void() {
+fn without_the_flush_lag_acknowledged_writes_are_void() {
     let weakened = Rules {
         flush_lag: Duration::ZERO,
         ..rules()
@@ -105,7 +106,7 @@ fn without_the_lag_of_flushes_acknowledged_writes_are_void() {
 }
 
 #[test]
-fn without_the_list_of_put_ids_commits_are_doubled_or_denied() {
+fn without_recent_put_ids_commits_are_duplicated_or_reported_as_refused() {
     let weakened = Rules {
         recent_put_ids: 0,
         ..rules()
@@ -123,7 +124,7 @@ fn without_the_list_of_put_ids_commits_are_doubled_or_denied() {
 }
 
 #[test]
-fn without_the_span_of_snapshots_acknowledged_writes_are_missing() {
+fn without_the_snapshot_span_acknowledged_writes_are_missing() {
     let weakened = Rules {
         snapshot_span: Duration::MAX,
         ..rules()
@@ -144,7 +145,7 @@ fn without_the_span_of_snapshots_acknowledged_writes_are_missing() {
 }
 
 #[test]
-fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_writes() {
+fn without_the_mark_check_a_backward_store_clock_loses_acknowledged_writes() {
     let weakened = Rules {
         mark_is_checked: false,
         ..rules()
@@ -152,7 +153,7 @@ fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_w
     let mix = Mix {
         store_steps: true,
         trust_store_clock: true,
-        // Ages of objects are wrong while the store's clock is: nothing is collected.
+        // Object ages are wrong while the store's clock is, so nothing is collected.
         collect_pauses: &[1e6],
         pace: &[1.0, 4.0],
         ledger: 0.0,
@@ -162,7 +163,7 @@ fn without_a_look_at_the_mark_a_store_whose_clock_went_back_loses_acknowledged_w
 }
 
 #[test]
-fn without_following_the_tail_strict_writes_lose_to_earlier_ones() {
+fn without_following_the_tail_strict_writes_lose_to_earlier_writes() {
     let weakened = Rules {
         tail_is_followed: false,
         ..rules()
@@ -177,7 +178,7 @@ fn without_following_the_tail_strict_writes_lose_to_earlier_ones() {
 }
 
 #[test]
-fn without_the_settling_time_of_drops_rows_go_into_what_was_dropped() {
+fn without_the_settling_time_of_drops_rows_go_into_dropped_tables() {
     let weakened = Rules {
         settling_time: Duration::ZERO,
         ..rules()

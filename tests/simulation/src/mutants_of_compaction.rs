@@ -1,5 +1,5 @@
-//! Each rule of merging and collecting matters: a merger and a collector that don't follow it break what it
-//! guards, and those that follow all of them pass the same seeds.
+//! Mutation tests of compaction: each rule of merging and collecting is necessary. A merger or a collector without it
+//! breaks an invariant that it protects; with all rules, they pass the same seeds.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::{
     write::Content,
 };
 
-/// The most seeds that a mutant may need until something breaks.
+/// Maximum number of seeds until a mutant must break an invariant.
 const SEEDS: u64 = 500;
 
-/// The mergers and collectors of the simulation, which know no pages.
+/// The simulation's own mergers and collectors, which do not support pages.
 const OWN: CastMix = CastMix {
     any: 1.0,
     merging: 1.0,
@@ -43,7 +43,7 @@ const OWN: CastMix = CastMix {
     ..CastMix::ALL
 };
 
-/// Collectors that are quick to forget.
+/// Collectors with short time-travel periods and orphan ages.
 const COLLECTING: CastMix = CastMix {
     collecting: 1.0,
     time_travel: &[200],
@@ -68,7 +68,7 @@ fn rules() -> Rules {
     Rules::new(Margins::NETWORK)
 }
 
-/// Finds seeds that break with a weakness, and shows that they break one of `expected` and pass without it.
+/// Finds seeds that break with a disabled rule. Checks that they break one of `expected`, and pass without it.
 fn matters(weakness: Weakness, mix: &Mix, expected: &[Invariant]) {
     let with = |weakness| Mix {
         cast: CastMix {
@@ -102,7 +102,7 @@ fn matters(weakness: Weakness, mix: &Mix, expected: &[Invariant]) {
 }
 
 #[test]
-fn mergers_and_collectors_that_follow_all_rules_break_nothing() {
+fn mergers_and_collectors_with_all_rules_keep_all_invariants() {
     let mix = Mix {
         cast: CastMix {
             collecting: 0.7,
@@ -127,7 +127,8 @@ fn a_merge_that_is_not_closed_breaks_the_order_of_sections() {
     matters(Weakness::MergeIsNotClosed, &mix, &expected);
 }
 
-/// Writes a row of a day before the schedule begins, and flushes it when the schedule is so many minutes old.
+/// Writes a row of the day that is `day` days before the schedule begins, and flushes it when the schedule is `minute`
+/// minutes old.
 async fn write_and_flush(theatre: &Theatre, instance: &Instance, day: usize, minute: u32) {
     let content = Content {
         cells: vec![(HOSTS.len() * day, "a")],
@@ -139,7 +140,7 @@ async fn write_and_flush(theatre: &Theatre, instance: &Instance, day: usize, min
     assert!(matches!(flushed, Ok(Flushed::Done { .. })), "{flushed:?}");
 }
 
-/// The sections of a table, oldest first.
+/// Returns the sections of a table, oldest first.
 fn sections_of(
     instance: &Instance,
     manifest: &Versioned<Manifest>,
@@ -153,7 +154,7 @@ fn sections_of(
     sections
 }
 
-/// Merges sections of a manifest. Whether that was committed.
+/// Merges sections of a manifest. Returns whether the merge was committed.
 async fn merge(
     instance: &Instance,
     manifest: &Versioned<Manifest>,
@@ -165,13 +166,13 @@ async fn merge(
     merged.await.unwrap()
 }
 
-/// Whether something is broken, and nothing but this.
+/// Whether this invariant is broken and no other.
 fn is_only(broken: &[Violation], invariant: Invariant) -> bool {
     !broken.is_empty() && broken.iter().all(|one| one.invariant == invariant)
 }
 
-/// Commits two merges that were both closed when they were chosen. What was broken, and whether the second
-/// one was committed.
+/// Commits two merges that were both closed when they were chosen. Returns the violations, and whether the second merge
+/// was committed.
 ///
 /// ```text
 ///   flush    0    1    2    3
@@ -193,7 +194,7 @@ async fn merge_where_hulls_meet(weakness: Weakness) -> (Vec<Violation>, bool) {
 }
 
 #[test]
-fn two_merges_whose_hulls_meet_where_nothing_is_break_the_order_of_sections() {
+fn two_merges_with_overlapping_bounds_break_the_order_of_sections() {
     run(async {
         let (broken, _) = merge_where_hulls_meet(Weakness::ClosureIsNotCheckedAgain).await;
         let invariant = Invariant::ManifestIsConsistent;
@@ -204,14 +205,14 @@ fn two_merges_whose_hulls_meet_where_nothing_is_break_the_order_of_sections() {
 }
 
 #[test]
-fn inputs_that_are_not_there_any_more_come_back() {
+fn removed_inputs_reappear_without_the_input_check() {
     let mix = Mix { cast: OWN, ..BUSY };
     let expected = [Invariant::ManifestIsConsistent, Invariant::TakenInOnce];
     matters(Weakness::InputsAreNotChecked, &mix, &expected);
 }
 
 #[test]
-fn deleted_rows_come_back_with_a_merge_that_forgets_deletes() {
+fn deleted_rows_reappear_if_a_merge_ignores_deletes() {
     let mix = Mix {
         cast: CastMix {
             deleting: (1.0, 0.3),
@@ -237,7 +238,7 @@ fn deletes_that_filter_everything_remove_later_writes() {
 }
 
 #[test]
-fn a_part_of_what_has_expired_comes_back_after_a_merge_that_does_not_record_it() {
+fn expired_rows_reappear_if_a_merge_does_not_record_the_expiry() {
     let mix = Mix {
         cast: CastMix {
             expiring: 1.0,
@@ -251,7 +252,7 @@ fn a_part_of_what_has_expired_comes_back_after_a_merge_that_does_not_record_it()
 }
 
 #[test]
-fn an_object_that_goes_with_its_first_section_takes_others_along() {
+fn deleting_an_object_with_its_first_section_removes_other_sections() {
     let mix = Mix {
         cast: CastMix {
             days: &[2, 4],
@@ -265,7 +266,7 @@ fn an_object_that_goes_with_its_first_section_takes_others_along() {
 }
 
 #[test]
-fn without_a_grace_queries_lose_the_objects_that_they_read() {
+fn without_a_grace_period_queries_lose_their_objects() {
     let mix = Mix {
         cast: COLLECTING,
         ..BUSY
@@ -275,7 +276,7 @@ fn without_a_grace_queries_lose_the_objects_that_they_read() {
 }
 
 #[test]
-fn what_is_deleted_before_it_is_doomed_is_missing_from_readable_versions() {
+fn objects_deleted_before_they_are_doomed_are_missing_from_readable_versions() {
     let mix = Mix {
         cast: CastMix {
             looking_back: (1.0, 0.5),
@@ -301,8 +302,8 @@ fn orphans_that_are_not_condemned_are_deleted_while_a_commit_names_them() {
     matters(Weakness::OrphansAreNotCondemned, &mix, &expected);
 }
 
-/// Restores a version while a collector that has seen that its time is over, and that nobody restored it, is
-/// frozen before its commit; then collects again. What was broken.
+/// Restores a version while a collector is frozen before its commit. The collector has found that the time-travel
+/// period of the version is over and that the version is not pinned. Then collects again, and returns the violations.
 async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violation> {
     let theatre = Theatre::open().await;
     let owner = theatre.instance("owner");
@@ -339,7 +340,7 @@ async fn restore_while_a_collector_is_frozen(weakness: Weakness) -> Vec<Violatio
 }
 
 #[test]
-fn a_collector_that_goes_by_what_it_read_takes_from_restored_databases() {
+fn a_collector_with_a_stale_manifest_deletes_objects_of_restored_databases() {
     run(async {
         let broken = restore_while_a_collector_is_frozen(Weakness::CollectorIsStale).await;
         assert!(is_only(&broken, Invariant::ObjectsExist), "{broken:?}");

@@ -1,5 +1,5 @@
-//! The network of an instance: its requests to the store are late, lost, unanswered, repeated and refused,
-//! and its machine freezes and dies around them.
+//! The network between an instance and the store: it delays, loses, repeats and refuses requests and loses answers, and
+//! freezes and kills the machine around them.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use crate::{
     truth::Truth,
 };
 
-/// What everything in a schedule shares.
+/// The state that everything in a schedule shares.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) time: TrueTime,
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Ends when the calls of the schedule are used up.
+    /// Returns when the calls of the schedule are used up.
     pub(crate) async fn over(&self) {
         self.over.notified().await;
     }
@@ -80,42 +80,42 @@ impl World {
         }
     }
 
-    /// A pause of an actor.
+    /// Sleeps for a random pause of an actor.
     pub(crate) async fn pause(&self, of: &[f64]) {
         let seconds = self.chance.pick(of) * self.choices.pace;
         self.time.sleep(Duration::from_secs_f64(seconds)).await;
     }
 }
 
-/// A moment of a call at which a script may intervene.
+/// The phase of a call in which a script may intervene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The request is not sent yet.
+    /// The request has not been sent.
     Before,
-    /// The store has answered; the answer is not read yet.
+    /// The store has answered, but the answer has not been read.
     After,
 }
 
-/// What a script makes of a call.
+/// A script's decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing.
+    /// The call proceeds.
     Proceed,
-    /// The write that is about to be sent has its effect so much later, and is not answered.
+    /// The pending write takes effect after this delay and is not answered.
     LandLate(Duration),
-    /// The answer that is about to be read is lost.
+    /// The answer is lost.
     LoseAnswer,
 }
 
-/// What a script does at each moment of each call of an instance.
+/// A script: it decides about each phase of each call of an instance.
 pub(crate) type Script =
     Arc<dyn Fn(Moment, Operation, &str) -> BoxFuture<'static, Verdict> + Send + Sync>;
 
-/// An instance's way to the store.
+/// The network of one instance. Implements the product's store interface.
 pub(crate) struct Connection {
     world: Arc<World>,
     machine: Arc<Machine>,
-    /// Whether things go wrong by chance.
+    /// Whether random faults occur.
     faulty: bool,
     script: Option<Script>,
 }
@@ -126,7 +126,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What becomes of an attempt to change something.
+/// The fate of one attempt to change an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Done,
@@ -154,7 +154,7 @@ impl Connection {
         }
     }
 
-    /// The machine may freeze or die here.
+    /// Runs the script, and may freeze or kill the machine.
     async fn disturb(&self, moment: Moment, operation: Operation, key: &str) -> Verdict {
         let verdict = match &self.script {
             Some(script) => script(moment, operation, key).await,
@@ -246,7 +246,7 @@ impl Connection {
         }
     }
 
-    /// A request that changes something. Once sent, it has its effect whether or not anyone still waits.
+    /// Sends a request that changes something. Once sent, it takes effect even if its future is dropped.
     async fn change<T: fmt::Debug + Send + 'static>(
         &self,
         operation: Operation,
@@ -257,7 +257,7 @@ impl Connection {
         self.world.count_call();
         self.machine.pass().await;
         let verdict = self.disturb(Moment::Before, operation, key).await;
-        // The client of the store tries again by itself.
+        // The store's client retries by itself.
         let attempts = if self.faulty {
             self.world.chance.pick(&[1, 3])
         } else {
@@ -303,7 +303,7 @@ impl Connection {
                     &who,
                     format_args!("{operation} {key} -> {:?} ({fate:?})", answer.value),
                 );
-                // Nobody may wait any more.
+                // The receiver may already be dropped.
                 tell.send(answer).ok();
             });
         } else {

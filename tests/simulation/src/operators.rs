@@ -1,4 +1,4 @@
-//! People who change what is kept: how long rows are, which tables there are, and what is restored.
+//! Operators, who change the retention, drop and undelete tables and databases, and restore earlier versions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     rows::TABLE,
 };
 
-/// What an operator does.
+/// An action of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     SetRetention,
@@ -25,7 +25,7 @@ enum Deed {
     UndeleteDatabase,
 }
 
-/// Does something now and then.
+/// Runs random actions at random intervals.
 pub(crate) async fn operator(stage: Stage, place: Arc<Place>) {
     let cast = &stage.world.choices.cast;
     let mut deeds = Vec::new();
@@ -62,7 +62,7 @@ pub(crate) async fn operator(stage: Stage, place: Arc<Place>) {
     }
 }
 
-/// Sets a retention that some rows are just older than, or will be soon, or none.
+/// Sets a retention such that some rows have just expired or expire soon, or clears it.
 async fn set_retention(stage: &Stage, instance: &Instance) {
     let (world, chance) = (&stage.world, &stage.world.chance);
     let days = chance.below(world.choices.cast.days);
@@ -80,7 +80,7 @@ async fn set_retention(stage: &Stage, instance: &Instance) {
     instance.trace(format_args!("retention {retention:?}: {failed:?}"));
 }
 
-/// When the data of something goes that is dropped.
+/// Returns a random time at which dropped data is deleted permanently.
 fn some_time(instance: &Instance) -> HardDelete {
     let now = StoreTime::from_micros(instance.world.time.micros());
     instance.world.chance.pick(&[
@@ -123,7 +123,7 @@ async fn undelete_table(stage: &Stage, instance: &Instance) {
     }
 }
 
-/// Drops a restored database; the first one only now and then, when others began with it.
+/// Drops a random database, mostly a restored one. Drops the first one less often, and only if restored ones exist.
 async fn drop_database(stage: &Stage, instance: &Instance) {
     let databases = stage.databases();
     let chance = &stage.world.chance;
@@ -149,7 +149,7 @@ async fn undelete_database(stage: &Stage, instance: &Instance) {
     instance.trace(format_args!("undelete of {name}: {undeleted:?}"));
 }
 
-/// Why nothing was restored.
+/// Why a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -160,7 +160,7 @@ pub(crate) enum Failure {
     NoVersion,
 }
 
-/// Makes an earlier version of a database a new one.
+/// Restores a random version of a random database as a new database.
 async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failure> {
     let chance = &instance.world.chance;
     let manifests = &instance.manifests;
@@ -176,7 +176,7 @@ async fn restore(stage: &Stage, instance: &Instance) -> Result<DatabaseId, Failu
     Ok(copy)
 }
 
-/// Makes the version of a database that this stamp belongs to a new one, which begins with the same sections.
+/// Restores the version that contains this stamp as a new database, which references the same sections.
 pub(crate) async fn restore_as(
     instance: &Instance,
     source: DatabaseId,

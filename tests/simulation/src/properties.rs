@@ -1,5 +1,5 @@
-//! Without faults, answers are those of a plain map: whatever is written, deleted, flushed, merged, collected,
-//! restarted and queried, also of earlier states.
+//! Without faults, answers equal those of a plain map, for any sequence of writes, deletes, flushes, merges,
+//! collections, restarts and queries, including queries of earlier states.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
     write::{Content, Erasure},
 };
 
-/// For how long what was dropped is kept.
+/// The time-travel period of the collector.
 const KEPT: Duration = Duration::from_secs(30);
 
 const POINTS: usize = 4;
 
-/// One thing that happens.
+/// One operation of a test.
 #[derive(Clone, Debug)]
 enum Step {
     Write {
@@ -44,7 +44,7 @@ enum Step {
     Collect(usize),
     LookBack {
         instance: usize,
-        /// How many requests ago.
+        /// The number of requests since the requested state.
         requests: usize,
     },
     Query(usize),
@@ -106,7 +106,7 @@ async fn play(steps: Vec<Step>) {
     let mut instances: Vec<Arc<Instance>> = (0..INSTANCES).map(start).collect();
     let mut expected = Rows::new();
     let mut last: Option<Stamp> = None;
-    // What was acknowledged, and the rows after it.
+    // The stamps of acknowledged requests, with the rows after each.
     let mut history: Vec<(Stamp, Rows)> = Vec::new();
     for step in steps {
         match step {
@@ -125,7 +125,8 @@ async fn play(steps: Vec<Step>) {
                 };
                 let token = last.filter(|_| passes_back);
                 if order == WriteOrder::Clock {
-                    // Whole seconds of a `Date` may order writes of two instances otherwise that follow at once.
+                    // Because a `Date` has whole seconds, writes of two instances within a second may be ordered
+                    // differently.
                     theatre.sleep(1.0).await;
                 }
                 let stamp = theatre
@@ -168,7 +169,7 @@ async fn play(steps: Vec<Step>) {
                     continue;
                 };
                 let question = Question::AsOf(*stamp);
-                // What was flushed since, and what of that is gone, the ghost knows.
+                // Only the oracle knows which rows were flushed since then and which of them were removed.
                 let seen = instances[instance].ask(DATABASE, question).await;
                 let manifest = instances[instance].manifests.read(DATABASE, None).await;
                 if *stamp >= manifest.unwrap().value.low_water_mark {

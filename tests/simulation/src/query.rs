@@ -1,4 +1,4 @@
-//! A query: a snapshot, its sections, and the fold of everything; checked against what must be in it.
+//! Queries: a snapshot, its sections and the deduplicated rows, checked by the oracle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,28 +23,28 @@ use crate::{
     weakness::Weakness,
 };
 
-/// What a query asks for.
+/// The consistency of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
-    /// Everything that was acknowledged before.
+    /// The query sees everything that was acknowledged before it.
     Strong,
-    /// What may be a minute old, but has the write that was acknowledged last.
+    /// The query may be one minute old, but includes the last acknowledged write.
     Stale,
-    /// An earlier state.
+    /// The query reads an earlier state.
     AsOf(Stamp),
 }
 
-/// A section and its rows.
+/// A section and its decoded rows.
 type Read = (Arc<Section>, Arc<Decoded>);
 
 impl Instance {
-    /// Queries all tables of the first database at once; `None` when there is no answer.
+    /// Queries all tables of the first database in one snapshot; `None` if there is no answer.
     pub(crate) async fn query(&self) -> Option<Rows> {
         let answer = self.ask(DATABASE, Question::Strong).await?;
         Some(answer.into_values().flatten().collect())
     }
 
-    /// Queries all tables of a database; `None` when there is no answer.
+    /// Queries all tables of a database; `None` if there is no answer.
     pub(crate) async fn ask(&self, database: DatabaseId, question: Question) -> Option<TableRows> {
         let world = &self.world;
         if world.choices.cast.destroying && !self.is_live(database).await? {
@@ -87,7 +87,7 @@ impl Instance {
         Some(observed.answer)
     }
 
-    /// Whether a database is not dropped; `None` if that can't be told.
+    /// Whether a database exists and is not dropped; `None` if the catalog cannot be read.
     pub(crate) async fn is_live(&self, database: DatabaseId) -> Option<bool> {
         let root = self.catalog.root(Duration::ZERO).await.ok()?;
         let mut live = root.value.live_databases();
@@ -112,7 +112,7 @@ impl Instance {
         }
     }
 
-    /// The time of the store from which retention counts back.
+    /// Returns the store time at which the retention period ends.
     fn kept_until(&self, snapshot: &Snapshot, question: Question) -> StoreTime {
         let present = self.bucket.clock().now().unwrap_or(snapshot.shown);
         match question {
@@ -178,7 +178,7 @@ impl Instance {
         });
     }
 
-    /// The sections' rows, read from their bundles, each of which takes one request.
+    /// Reads the rows of all sections, with one request for each bundle.
     async fn sections(&self, snapshot: &Snapshot) -> Option<Vec<Read>> {
         let (database, manifest) = (snapshot.database, &snapshot.manifest);
         let (world, version) = (&self.world, manifest.version);
@@ -237,7 +237,7 @@ impl Instance {
         })
     }
 
-    /// What a table has, without regard to what has expired.
+    /// Returns the rows of a table, including expired ones.
     fn rows_of(&self, snapshot: &Snapshot, table: &Table, sections: &[Read]) -> Rows {
         let mut deletes: Vec<RecordedDelete> = Vec::new();
         let manifest = &snapshot.manifest.value;
@@ -281,7 +281,7 @@ impl Instance {
     }
 }
 
-/// The rows that none of the deletes removes.
+/// Returns the rows that no delete removes.
 pub(crate) fn without(batch: &RecordBatch, deletes: &[&RecordedDelete]) -> RecordBatch {
     let mut rows = batch.clone();
     for recorded in deletes {

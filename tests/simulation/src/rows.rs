@@ -1,4 +1,4 @@
-//! Rows as plain values, and a fold of them that shares no code with the product.
+//! Rows as plain values, and a deduplication of them that shares no code with the product.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::machine::BEGIN_MICROS;
 
-/// The table that everything is done to.
+/// The main table of a schedule.
 pub(crate) const TABLE: &str = "t";
 
 /// A second table with rows that clients delete. It has the same shared points.
 pub(crate) const OTHER_TABLE: &str = "u";
 
-/// The table of the witnesses: every write has a row there, at a time of its own, so that the data tell
-/// which writes they hold. Nobody deletes from it, drops it, or lets it expire.
+/// The table of the witnesses. Every write has a row in it, with a unique time, so that the data show which writes they
+/// contain. No actor deletes from it, drops it, or lets it expire.
 pub(crate) const WITNESSES: &str = "w";
 
 /// The only tag of each table.
@@ -36,16 +36,16 @@ pub(crate) type Point = (String, i64);
 /// The fields of a point that are not null.
 pub(crate) type Fields = BTreeMap<String, i64>;
 
-/// A row before it is folded.
+/// A row before deduplication.
 pub(crate) type Row = (Point, Fields);
 
-/// One row for each point.
+/// The deduplicated rows: one row for each point.
 pub(crate) type Rows = BTreeMap<Point, Fields>;
 
 /// The rows of each table.
 pub(crate) type TableRows = BTreeMap<TableId, Rows>;
 
-/// Takes rows in, after those that are there: of each field the newest value stays.
+/// Merges newer rows into `into`: the newest value of each field wins.
 pub(crate) fn take_in<'a>(into: &mut Rows, rows: impl IntoIterator<Item = &'a Row>) {
     for (point, fields) in rows {
         let there = into.entry(point.clone()).or_default();
@@ -67,7 +67,7 @@ pub(crate) fn holds(condition: &Condition, point: &Point) -> bool {
     }
 }
 
-/// The writes that have a witness here.
+/// Returns the writes whose witnesses are among these points.
 pub(crate) fn requests<'a>(points: impl IntoIterator<Item = &'a Point>) -> BTreeSet<u64> {
     let witnesses = points.into_iter().filter(|(host, _)| host == WITNESS);
     witnesses.map(|(_, time)| request_at(*time)).collect()
@@ -79,7 +79,7 @@ pub(crate) const DAY: i64 = 86_400 * SECOND;
 /// The time at which every schedule begins, in nanoseconds since the Unix epoch.
 pub(crate) const BEGIN_NANOS: i64 = BEGIN_MICROS * 1_000;
 
-/// The time of a write's witness.
+/// Returns the time of a write's witness.
 pub(crate) fn witness_time(request: u64) -> i64 {
     BEGIN_NANOS + i64::try_from(request).unwrap()
 }
@@ -88,11 +88,11 @@ fn request_at(time: i64) -> u64 {
     u64::try_from(time - BEGIN_NANOS).unwrap()
 }
 
-/// The hosts of the points that all writes have in common.
+/// The hosts of the shared points.
 pub(crate) const HOSTS: [&str; 2] = ["a", "b"];
 
-/// One of the points that all writes have in common: two on the day on which the schedule begins, two on the
-/// day before, and so on. Those of the second host are a little younger.
+/// Returns one of the points that all writes share: two on the first day of the schedule, two on the day before, and so
+/// on. Those of the second host are slightly later.
 pub(crate) fn shared_point(number: usize) -> Point {
     let host = number % HOSTS.len();
     let days = i64::try_from(number / HOSTS.len()).unwrap();
@@ -100,7 +100,7 @@ pub(crate) fn shared_point(number: usize) -> Point {
     (HOSTS[host].to_owned(), BEGIN_NANOS - days * DAY + younger)
 }
 
-/// The plain values of a batch whose columns are the tag, the time and integers.
+/// Converts a batch of tag, time and integer columns to plain rows.
 pub(crate) fn plain(batch: &RecordBatch) -> Vec<Row> {
     if batch.num_rows() == 0 {
         return Vec::new();
@@ -128,7 +128,7 @@ pub(crate) fn plain(batch: &RecordBatch) -> Vec<Row> {
     rows
 }
 
-/// The rows of a Parquet file.
+/// Decodes the rows of a Parquet file.
 pub(crate) fn read_section(file: Bytes) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     reader.build().unwrap().map(Result::unwrap).collect()

@@ -1,4 +1,4 @@
-//! What a schedule is made of: how much goes wrong in it, and how fast everyone is.
+//! The parameters of a schedule: the rates of faults, and the pace of the actors.
 
 use std::time::Duration;
 
@@ -9,39 +9,39 @@ use crate::{
     truth::StoreHabits,
 };
 
-/// The lengths of freezes in seconds: from hardly noticed to hours.
+/// The lengths of freezes in seconds, from a few seconds to hours.
 const MIXED: &[u64] = &[3, 8, 15, 25, 40, 75, 130, 400, 1000, 4000, 9000, 20000];
 const SHORT: &[u64] = &[3, 6, 9, 12, 15, 19, 25, 32, 70];
 const LONG: &[u64] = &[15, 400, 4000, 9000, 13000, 20000];
 
-/// From what the schedules of a test are drawn. Each list is one choice for each schedule.
+/// The distribution of a test's schedules. A schedule draws one value from each list.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
-    /// The calls to the store of a schedule.
+    /// The number of calls to the store in a schedule.
     pub(crate) calls: &'static [usize],
-    /// The probability that a write to the store is lost, late, refused or done without an answer.
+    /// The probability that a write to the store is lost, late, refused, or takes effect without an answer.
     pub(crate) trouble: &'static [f64],
     /// The probability of a freeze before a request is sent, and before its answer is read.
     pub(crate) freeze: &'static [f64],
     /// The lengths of freezes in seconds.
     pub(crate) freezes: &'static [&'static [u64]],
-    /// The probability of a sudden death, at the same places.
+    /// The probability of a sudden death, before a request is sent and before its answer is read.
     pub(crate) kill: &'static [f64],
-    /// The mean time of a request's way, and of its answer's, in milliseconds.
+    /// The mean latency of a request, and of its answer, in milliseconds.
     pub(crate) latency: &'static [u64],
-    /// By how much the pauses of all actors are stretched.
+    /// The factor by which the pauses of all actors are multiplied.
     pub(crate) pace: &'static [f64],
-    /// What the clocks of a machine do in a freeze; drawn for each machine.
+    /// The clocks that stop in a freeze; drawn for each machine.
     pub(crate) suspensions: &'static [Suspension],
     /// The error of a machine's wall clock in seconds; drawn for each machine.
     pub(crate) wall_skew: &'static [f64],
-    /// Whether wall clocks step now and then.
+    /// Whether wall clocks step at random times.
     pub(crate) wall_steps: bool,
-    /// The greatest error of a host of the store, in seconds.
+    /// The maximum error of a host of the store, in seconds.
     pub(crate) host_skew: &'static [f64],
-    /// Whether the clock of the store is an hour fast for a while.
+    /// Whether the clock of the store is one hour ahead for a while.
     pub(crate) store_steps: bool,
-    /// Flushes go by the store's clock, however far from the machine's.
+    /// Whether flushes trust the store's clock even if it differs greatly from the machine's.
     pub(crate) trust_store_clock: bool,
     /// The keys on a page of a listing.
     pub(crate) page_keys: &'static [usize],
@@ -50,20 +50,20 @@ pub(crate) struct Mix {
     pub(crate) flush_pauses: &'static [f64],
     pub(crate) query_pauses: &'static [f64],
     pub(crate) collect_pauses: &'static [f64],
-    /// The probability that a schedule has actors that commit to a register of their own.
+    /// The probability that a schedule has actors that commit to a test register.
     pub(crate) ledger: f64,
-    /// The probability that a write brings a new column.
+    /// The probability that a write adds a new column.
     pub(crate) new_column: f64,
-    /// The share of writes that ask for the strict order.
+    /// The share of writes with strict order.
     pub(crate) strict: &'static [f64],
-    /// The probability that writers and readers share a process that knows itself the only writer.
+    /// The probability that writers and readers share a process that is configured as the only writer.
     pub(crate) sole_writer: f64,
-    /// Who else takes part.
+    /// The optional actors.
     pub(crate) cast: CastMix,
 }
 
 impl Mix {
-    /// The mix of all invariants.
+    /// The distribution for the test of all invariants.
     pub(crate) const ALL: Self = Self {
         calls: &[80, 130, 200],
         trouble: &[0.0, 0.03, 0.12],
@@ -96,7 +96,7 @@ impl Mix {
         cast: CastMix::ALL,
     };
 
-    /// A mix in which much is flushed.
+    /// A distribution with frequent flushes.
     pub(crate) const COMPACTION: Self = Self {
         ledger: 0.0,
         flush_pauses: &[1.0, 10.0, 60.0],
@@ -104,14 +104,14 @@ impl Mix {
         ..Self::ALL
     };
 
-    /// The mix of writes, flushes and queries by themselves.
+    /// Only writes, flushes and queries.
     pub(crate) const WITHOUT_COMPACTION: Self = Self {
         cast: CastMix::NOBODY,
         ..Self::ALL
     };
 }
 
-/// One schedule's choices.
+/// The parameters of one schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     pub(crate) calls: usize,
@@ -129,7 +129,7 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    /// Nothing goes wrong by chance, and the clocks of the store are right.
+    /// No random faults, and a store with true clocks.
     pub(crate) const QUIET: Self = Self {
         calls: usize::MAX,
         trouble: 0.0,

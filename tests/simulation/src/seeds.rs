@@ -1,4 +1,4 @@
-//! Thousands of schedules, none of which breaks an invariant; and the replay of one.
+//! Thousands of schedules that keep all invariants, and the replay of one.
 
 use neap_bucket::{Margins, Rules};
 
@@ -16,7 +16,7 @@ fn rules() -> Rules {
     Rules::new(Margins::NETWORK)
 }
 
-/// Runs as many seeds as are asked for, `usually` if none are.
+/// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`, and asserts that they keep all invariants.
 fn keep_all_invariants(usually: u64, mix: &Mix, replay: &str) -> Tally {
     let count = number("NEAP_SIM_SEEDS").unwrap_or(usually);
     let first = number("NEAP_SIM_FIRST").unwrap_or(0);
@@ -46,7 +46,7 @@ fn ten_thousand_short_seeds_keep_all_invariants() {
     assert!(tally.acknowledged > tally.seeds && tally.counts.commits > tally.seeds / 2);
 }
 
-/// The mixes with a focus, by the name that replays one of their seeds.
+/// Returns the distribution of a focused test, by the name that replays one of its seeds.
 fn focused(name: &str) -> Option<Mix> {
     let cast = match name {
         "pages" => CastMix::PAGES,
@@ -70,13 +70,13 @@ fn many_pages_keep_all_invariants() {
 }
 
 #[test]
-fn retention_that_comes_and_goes_keeps_all_invariants() {
+fn changing_retention_keeps_all_invariants() {
     let tally = keep_all_invariants(300, &focused("expiry").unwrap(), "NEAP_SIM_MIX=expiry ");
     assert!(tally.counts.expired > 0);
 }
 
 #[test]
-fn drops_that_are_taken_back_keep_all_invariants() {
+fn drops_and_undeletions_keep_all_invariants() {
     let tally = keep_all_invariants(300, &focused("drops").unwrap(), "NEAP_SIM_MIX=drops ");
     assert!(tally.counts.dropped > 0 && tally.counts.undeleted > 0);
 }
@@ -106,7 +106,7 @@ fn replay() {
 }
 
 #[test]
-fn a_schedule_is_a_function_of_its_seed() {
+fn a_schedule_is_determined_by_its_seed() {
     for seed in 0..40 {
         let [one, two] = [(); 2].map(|()| simulate(seed, rules(), &Mix::ALL, false));
         assert_eq!(format!("{one:?}"), format!("{two:?}"));

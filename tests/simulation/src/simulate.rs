@@ -1,4 +1,4 @@
-//! One schedule from its seed: who acts, when it ends, and what is looked at then.
+//! Runs one schedule from its seed: starts the actors, ends it, and runs the final checks.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -30,7 +30,7 @@ use crate::{
     schedule::{Choices, Mix},
 };
 
-/// How a schedule ended.
+/// The result of a schedule.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) violations: Vec<Violation>,
@@ -40,12 +40,12 @@ pub(crate) struct Outcome {
     pub(crate) time: Duration,
 }
 
-/// Runs the schedule of a seed in a runtime of its own.
+/// Runs the schedule of a seed in a separate runtime.
 pub(crate) fn simulate(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome {
     run(async { schedule(seed, rules, mix, tracing).await })
 }
 
-/// Runs something in virtual time.
+/// Runs a future in virtual time.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -58,7 +58,7 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 /// Longer than any retention that an operator sets.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// A world with a database in it that is empty but for the table of the witnesses.
+/// Creates a world with a database that contains only the table of the witnesses.
 pub(crate) async fn create_world(
     chance: Chance,
     choices: Choices,
@@ -159,7 +159,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
         world.truth.ghost(fail);
     }
     world.truth.ghost(|ghost| {
-        // A store whose clock went back has no order of writes to keep.
+        // If the store's clock went back, no order of writes is guaranteed.
         if !mix.store_steps {
             ghost.check_order();
         }
@@ -174,7 +174,7 @@ async fn schedule(seed: u64, rules: Rules, mix: &Mix, tracing: bool) -> Outcome 
     })
 }
 
-/// What a number of seeds came to.
+/// The combined results of several seeds.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) seeds: usize,
@@ -182,12 +182,12 @@ pub(crate) struct Tally {
     pub(crate) acknowledged: usize,
     pub(crate) counts: Counts,
     pub(crate) time: Duration,
-    /// The seeds with violations, and the first of each.
+    /// The seeds with violations, and the first violation of each.
     pub(crate) broken: Vec<(u64, Violation)>,
 }
 
-/// Runs the seeds on two threads, until `enough` of them broke something. The threads take the seeds in order,
-/// so the first ones that break something are the same in every run; those are told.
+/// Runs the seeds on two threads until `enough` of them break an invariant. The threads take the seeds in order, so the
+/// first broken seeds are the same in every run; only those are returned.
 pub(crate) fn simulate_all(
     seeds: std::ops::Range<u64>,
     rules: Rules,

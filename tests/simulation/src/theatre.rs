@@ -1,4 +1,4 @@
-//! For scripted schedules: a world in which nothing happens but what the script says.
+//! Scripted schedules, in which nothing happens except the script.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ use crate::{
     write::Content,
 };
 
-/// A world, and what its scripts need.
+/// A scripted schedule: a world without random faults, and the numbers of its requests.
 pub(crate) struct Theatre {
     pub(crate) world: Arc<World>,
     pub(crate) rules: Rules,
@@ -47,17 +47,17 @@ impl Theatre {
         }
     }
 
-    /// A machine with true clocks.
+    /// Returns a machine with true clocks.
     pub(crate) fn machine(&self, name: &str, suspension: Suspension) -> Arc<Machine> {
         Machine::new(name.to_owned(), self.world.time, suspension, 0.0)
     }
 
-    /// An instance to which nothing happens.
+    /// Starts an instance without faults.
     pub(crate) fn instance(&self, name: &str) -> Arc<Instance> {
         Instance::healthy(&self.world, name, self.rules)
     }
 
-    /// An instance on this machine to which happens what the script says.
+    /// Starts an instance on this machine whose calls follow the script.
     pub(crate) fn scripted(&self, machine: &Arc<Machine>, script: Script) -> Arc<Instance> {
         let start = Start {
             script: Some(script),
@@ -77,7 +77,7 @@ impl Theatre {
             .await;
     }
 
-    /// Sleeps until the schedule is so many seconds old.
+    /// Sleeps until the schedule is this many seconds old.
     pub(crate) async fn sleep_until(&self, seconds: f64) {
         let until = Duration::from_secs_f64(seconds);
         self.world
@@ -86,12 +86,12 @@ impl Theatre {
             .await;
     }
 
-    /// What a client sends next: field `a` of the first shared point.
+    /// Returns the next write of a client: field `a` of the first shared point.
     pub(crate) fn content(&self) -> Content {
         Content::of(self.requests.fetch_add(1, Ordering::Relaxed), 0, "a")
     }
 
-    /// Writes, and tells the ghost when it is acknowledged.
+    /// Writes, and tells the oracle if the write is acknowledged.
     pub(crate) async fn write(
         &self,
         instance: &Instance,
@@ -108,7 +108,7 @@ impl Theatre {
         outcome
     }
 
-    /// Writes after a refusal as its Retry-After says, until it is acknowledged.
+    /// Repeats a refused write after its `Retry-After`, until it is acknowledged.
     pub(crate) async fn retry(
         &self,
         instance: &Instance,
@@ -129,23 +129,24 @@ impl Theatre {
         panic!("{refused:?}");
     }
 
-    /// The segments in the bucket.
+    /// Returns the keys of the segments in the bucket.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.world.truth.keys("tail/")
     }
 
-    /// What was broken.
+    /// Returns the violations so far.
     pub(crate) fn violations(&self) -> Vec<Violation> {
         self.world.truth.ghost(|ghost| ghost.violations.clone())
     }
 }
 
-/// What field `a` of the first shared point is in an answer.
+/// Returns field `a` of the first shared point in an answer.
 pub(crate) fn first_cell(answer: &Rows) -> Option<i64> {
     answer.get(&shared_point(0))?.get("a").copied()
 }
 
-/// A script with one scene: at this moment of the first such call on a key with this part.
+/// Returns a script that runs `scene` once: in this phase of the first call of this operation on a key that contains
+/// `part`.
 pub(crate) fn once(
     moment: Moment,
     operation: Operation,
@@ -167,7 +168,7 @@ pub(crate) fn once(
     })
 }
 
-/// A scene in which the machine freezes.
+/// Returns a scene that freezes the machine.
 pub(crate) fn freeze(
     machine: &Arc<Machine>,
     seconds: u64,

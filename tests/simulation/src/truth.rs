@@ -1,4 +1,4 @@
-//! The store as it is: what every instance sees through a network of its own.
+//! The simulated store, which every instance accesses through its own network.
 
 use std::{
     collections::BTreeMap,
@@ -19,26 +19,26 @@ use crate::{
     machine::{TrueTime, signed_micros},
 };
 
-/// The bytes of a range, cut to what is there.
+/// Returns the bytes of a range, limited to the existing bytes.
 pub(crate) fn cut(bytes: &Bytes, range: &Range<u64>) -> Bytes {
     let at = |place: u64| usize::try_from(place).unwrap().min(bytes.len());
     bytes.slice(at(range.start)..at(range.end))
 }
 
-/// How the store behaves without failing.
+/// The behavior of the store apart from failures.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreHabits {
     /// The number of keys on a page of a listing.
     pub(crate) page_keys: usize,
     /// Whether listings are sorted; those of S3 Express are not.
     pub(crate) sorted: bool,
-    /// How far the clock of a host may be from the truth, in seconds.
+    /// The maximum clock error of a host, in seconds.
     pub(crate) host_skew: f64,
-    /// When the clock of the whole store is an hour fast.
+    /// The period in which the clock of the whole store is one hour ahead.
     pub(crate) fast: Option<(Duration, Duration)>,
 }
 
-/// The objects, the store's clock, and the ghost that checks every effect.
+/// The simulated store: the objects, the store's clock, and the oracle that checks every effect.
 #[derive(Debug)]
 pub(crate) struct Truth {
     time: TrueTime,
@@ -52,7 +52,7 @@ struct State {
     objects: BTreeMap<String, Object>,
     versions: u64,
     ghost: Ghost,
-    /// The error of the host that answers next, if a script says so.
+    /// The error of the host that answers next, if a script sets it.
     skew: Option<f64>,
 }
 
@@ -76,17 +76,17 @@ impl Truth {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the ghost, or tells it something.
+    /// Reads or updates the oracle.
     pub(crate) fn ghost<R>(&self, look: impl FnOnce(&mut Ghost) -> R) -> R {
         look(&mut self.state().ghost)
     }
 
-    /// From now on, hosts answer whose clocks are wrong by so many seconds.
+    /// Sets the clock error, in seconds, of the hosts that answer from now on.
     pub(crate) fn set_skew(&self, seconds: f64) {
         self.state().skew = Some(seconds);
     }
 
-    /// The keys of all objects below a prefix.
+    /// Returns the keys of all objects with a prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         let state = self.state();
         let keys = state.objects.keys();
@@ -95,7 +95,7 @@ impl Truth {
             .collect()
     }
 
-    /// The `Date` of the host that answers now: whole seconds.
+    /// Returns the `Date` of the answering host, in whole seconds.
     fn date(&self, state: &State) -> StoreTime {
         let now = self.time.now();
         let random = self.habits.host_skew * (2.0 * self.chance.fraction() - 1.0);
@@ -130,7 +130,7 @@ impl Truth {
         self.answer(&state, value)
     }
 
-    /// Whether a put on this condition would be refused, without an effect.
+    /// Returns the answer to a refused put, without an effect.
     pub(crate) fn refuse(&self) -> Answer<Put> {
         self.answer(&self.state(), Put::Refused)
     }

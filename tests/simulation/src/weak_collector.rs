@@ -1,4 +1,4 @@
-//! A collector of the simulation's own that follows all rules of collecting but one. Manifests have no pages.
+//! The simulation's own collector, which follows all rules of collecting except one. Manifests have no pages.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,13 +8,13 @@ use neap_schema::DatabaseId;
 
 use crate::{instance::Instance, weakness::Weakness};
 
-/// What a collection is committed with.
+/// The input of the commit of a collection.
 struct Collection {
     weakness: Weakness,
     deleted: BTreeSet<ObjectName>,
     orphans: BTreeSet<ObjectName>,
     time_travel: Duration,
-    /// The manifest that it began with.
+    /// The manifest that the collection read first.
     read: Versioned<Manifest>,
 }
 
@@ -37,7 +37,7 @@ fn names_of(manifest: &Manifest, is_wanted: impl Fn(&Condemned) -> bool) -> BTre
     wanted.filter_map(name_of).collect()
 }
 
-/// Whether the time is over in which an entry can be read, and no restored database began with it.
+/// Whether an entry's time-travel period is over and no restored database pins it.
 fn is_over(
     entry: &Condemned,
     manifest: &Versioned<Manifest>,
@@ -59,7 +59,7 @@ fn is_over(
 }
 
 impl Instance {
-    /// Deletes what nothing needs.
+    /// Deletes garbage.
     pub(crate) async fn collect_weakly(
         &self,
         database: DatabaseId,
@@ -126,7 +126,7 @@ impl Instance {
         Some(())
     }
 
-    /// The bundles that are so old that they may be orphans.
+    /// Returns the bundles that are old enough to be orphans.
     async fn old_objects(&self, database: DatabaseId) -> Option<BTreeSet<ObjectName>> {
         let mut found = BTreeSet::new();
         let mut token = None;

@@ -1,4 +1,4 @@
-//! A merger of the simulation's own that follows all rules of merging but one.
+//! The simulation's own merger, which follows all rules of merging except one.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     weakness::Weakness,
 };
 
-/// A merge that is about to be committed.
+/// A merge that is ready to be committed.
 struct Merged {
     job: MergeJob,
     section: Option<Section>,
@@ -31,7 +31,7 @@ struct Merged {
 }
 
 impl Instance {
-    /// Merges some sections. The manifest has no pages.
+    /// Merges random sections. The manifest has no pages.
     pub(crate) async fn merge_weakly(
         &self,
         database: DatabaseId,
@@ -48,8 +48,8 @@ impl Instance {
         Some(())
     }
 
-    /// Merges the sections of a job that are in this manifest, which need not be the current one any more.
-    /// Whether that was committed; `None` when it did not come to that.
+    /// Merges the sections of a job that are in this manifest, which may no longer be the current one. Returns whether
+    /// the merge was committed; `None` if no commit was attempted or a request failed.
     pub(crate) async fn merge_on(
         &self,
         database: DatabaseId,
@@ -103,7 +103,7 @@ impl Instance {
         Some(matches!(outcome, Commit::Committed { .. }))
     }
 
-    /// The rows of the inputs, less what was deleted and has expired.
+    /// Returns the rows of the inputs, without deleted and expired ones.
     async fn rows_left(
         &self,
         database: DatabaseId,
@@ -142,7 +142,7 @@ impl Instance {
     }
 }
 
-/// The columns of a table that some rows have.
+/// Returns the columns of a table that occur in the rows.
 fn schema(table: &Table, rows: &[RecordBatch]) -> arrow_schema::SchemaRef {
     let all = table.arrow_schema();
     let is_there = |name: &str| {
@@ -185,7 +185,7 @@ fn section_of(
 }
 
 impl Merged {
-    /// The manifest after the merge, if it may be committed on this base.
+    /// Returns the manifest after the merge, if the merge may be committed on this base.
     fn apply(&self, base: &Versioned<Manifest>) -> Option<Manifest> {
         let version = base.version + 1;
         let is_input = |section: &Section| self.job.inputs.iter().any(|one| one.is_same(section));
@@ -256,7 +256,7 @@ impl Merged {
         Some(next)
     }
 
-    /// Whether the object is young, and was not taken for an orphan.
+    /// Whether the object is young, and was not condemned as an orphan.
     fn may_be_named(&self, base: &Versioned<Manifest>) -> bool {
         let name = ObjectName::Parquet(self.object.ulid);
         let mut condemned = base.value.condemned.iter();

@@ -1,34 +1,34 @@
-//! Rules of merging and collecting that can be taken away.
+//! Rules of merging and collecting that tests can disable.
 //!
-//! The product has no switches for them. So the simulation has a merger and a collector of its own, which
-//! follow the same rules, but for one ([`crate::weak_merger`], [`crate::weak_collector`]). That they follow
-//! the others is shown by running them with none taken away.
+//! The product has no switches for these rules. Therefore the simulation has its own merger and collector, which follow
+//! the same rules except one ([`crate::weak_merger`], [`crate::weak_collector`]). A test without a disabled rule shows
+//! that they follow all others.
 
-/// The rule that is not followed.
+/// The disabled rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weakness {
-    /// None: the control.
+    /// No rule is disabled: the control.
     None,
-    /// The inputs of a merge are all sections that meet their hull.
+    /// Rule: the inputs of a merge are all sections that overlap their bounds.
     MergeIsNotClosed,
-    /// They still are when it is committed: no other merge made a section that does, too.
+    /// Rule: the inputs still are all such sections at the commit, because no other merge added one.
     ClosureIsNotCheckedAgain,
-    /// The inputs of a merge are all there when it is committed.
+    /// Rule: all inputs of a merge still exist at the commit.
     InputsAreNotChecked,
-    /// A merge leaves out what was deleted.
+    /// Rule: a merge removes deleted rows.
     MergeForgetsDeletes,
-    /// A delete removes nothing of what was written later.
+    /// Rule: a delete does not remove rows that were written later.
     DeletesFilterEverything,
-    /// What a merge left out because it had expired does not come back.
+    /// Rule: rows that a merge removed because they had expired do not reappear.
     ExpiryIsNotRecorded,
-    /// An object is deleted after its last section has left.
+    /// Rule: an object is deleted only after its last section was removed.
     ObjectGoesWithFirstSection,
-    /// What was dropped is kept for a while.
+    /// Rule: dropped sections are kept for the time-travel period.
     NothingIsKept,
-    /// Only what a committed manifest calls doomed is deleted.
+    /// Rule: only objects that a committed manifest calls doomed are deleted.
     NothingIsDoomedFirst,
-    /// Orphans are condemned by a commit before they are deleted.
+    /// Rule: a commit condemns orphans before they are deleted.
     OrphansAreNotCondemned,
-    /// What is doomed is judged by the manifest that the commit replaces.
+    /// Rule: the manifest that the commit replaces decides which entries are doomed.
     CollectorIsStale,
 }

@@ -1,4 +1,4 @@
-//! What clients ask for: writes, as line protocol through the write function, and row deletes.
+//! The requests of clients: writes, sent as line protocol through the write function, and row deletes.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     rows::{Fields, Row, TABLE, TAG, WITNESS, WITNESSES, shared_point, witness_time},
 };
 
-/// What a client sends: rows of the shared points, and its witness.
+/// The content of a write: rows of the shared points, and its witness.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) request: u64,
@@ -25,13 +25,13 @@ pub(crate) struct Content {
     pub(crate) table: &'static str,
     /// Shared points and fields; the values are unique.
     pub(crate) cells: Vec<(usize, &'static str)>,
-    /// A column that nobody had before.
+    /// Whether the write adds a new column.
     pub(crate) new_column: bool,
     pub(crate) order: WriteOrder,
 }
 
 impl Content {
-    /// Rows of one cell.
+    /// Returns a write of one cell.
     pub(crate) fn of(request: u64, point: usize, field: &'static str) -> Self {
         Self {
             request,
@@ -42,12 +42,12 @@ impl Content {
         }
     }
 
-    /// The value of a cell.
+    /// Returns the value of a cell.
     pub(crate) fn value(&self, cell: usize) -> i64 {
         100 * i64::try_from(self.request).unwrap() + i64::try_from(cell).unwrap()
     }
 
-    /// The rows, each with its table.
+    /// Returns the rows, each with its table.
     pub(crate) fn rows(&self) -> Vec<(&'static str, Row)> {
         let mut rows: Vec<(&'static str, Row)> = Vec::new();
         for (cell, (point, field)) in self.cells.iter().enumerate() {
@@ -63,7 +63,7 @@ impl Content {
         rows
     }
 
-    /// The rows as line protocol.
+    /// Returns the rows as line protocol.
     fn body(&self) -> String {
         let line = |(table, ((host, time), fields)): (&str, Row)| {
             let fields: Vec<_> = fields
@@ -76,28 +76,28 @@ impl Content {
     }
 }
 
-/// What begins the host that names the request of a delete, and that no row has.
+/// The prefix of a host that identifies the request of a delete. No row has such a host.
 const ERASED_BY: &str = "erased by ";
 
-/// Which rows a client wants to be gone.
+/// The rows that a client deletes.
 #[derive(Clone, Debug)]
 pub(crate) struct Erasure {
     pub(crate) request: u64,
-    /// The table; `None`: all tables with the tag, with one stamp.
+    /// The table; `None` deletes from all tables with the tag, with one stamp.
     pub(crate) table: Option<&'static str>,
     pub(crate) hosts: Vec<&'static str>,
-    /// The first and the last time.
+    /// The first and the last time, both included.
     pub(crate) times: (i64, i64),
 }
 
 impl Erasure {
-    /// The values of the tag: the hosts, and the one that names the request.
+    /// Returns the values of the tag: the hosts, and the value that identifies the request.
     fn names(&self) -> impl Iterator<Item = String> + '_ {
         let hosts = self.hosts.iter().map(|host| (*host).to_owned());
         hosts.chain([format!("{ERASED_BY}{}", self.request)])
     }
 
-    /// The rows as an SQL `DELETE` asks for them when it is planned.
+    /// Returns the rows as the planned condition of an SQL `DELETE`.
     fn condition(&self) -> Condition {
         let host = |value: String| Condition::Tag {
             name: TAG.to_owned(),
@@ -110,7 +110,7 @@ impl Erasure {
         ])
     }
 
-    /// The rows as the routes for deletes ask for them.
+    /// Returns the rows as the selection of a request to the delete endpoints.
     fn selection(&self) -> RowSelection {
         let hosts: Vec<_> = self
             .names()
@@ -126,7 +126,7 @@ impl Erasure {
     }
 }
 
-/// The request that asked for this delete.
+/// Returns the request that sent this delete.
 pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
     match condition {
         Condition::Time { .. } => None,
@@ -136,7 +136,7 @@ pub(crate) fn erased_by(condition: &Condition) -> Option<u64> {
 }
 
 impl Instance {
-    /// Writes, ordered after a stamp if one is given.
+    /// Writes to the first database, ordered after a stamp if one is given.
     pub(crate) async fn write(
         &self,
         content: &Content,
@@ -165,8 +165,9 @@ impl Instance {
         Ok(accepted.stamp.unwrap())
     }
 
-    /// Deletes rows, ordered after a stamp if one is given. `None`: there is no table, or one without the tag: a
-    /// write that was to add a column makes a dropped table anew with that one, and adds the others in a second commit.
+    /// Deletes rows, ordered after a stamp if one is given. Returns `None` if the table or its tag does not exist: a
+    /// concurrent write that adds a column recreates a dropped table with only that column, and adds the others in a
+    /// second commit.
     pub(crate) async fn erase(
         &self,
         erasure: &Erasure,
@@ -176,8 +177,8 @@ impl Instance {
         self.erase_from(&database, erasure, after).await
     }
 
-    /// Deletes rows of a database: every other request by its name, as the routes for deletes do, and the rest by
-    /// its id, as SQL does.
+    /// Deletes rows of a database. Every other request addresses the database by name, as the delete endpoints do; the
+    /// others by id, as SQL does.
     pub(crate) async fn erase_from(
         &self,
         (database, name): &(DatabaseId, String),
@@ -206,7 +207,7 @@ impl Instance {
         after: Option<Stamp>,
     ) -> Result<Option<Stamp>, DeleteRowsError> {
         let arrived = self.bucket.world().moment();
-        // All tables are those that there are when the request arrives.
+        // `None` means all tables that exist when the request arrives.
         let max_age = match erasure.table {
             Some(_) => ANY_AGE,
             None => Duration::ZERO,
@@ -230,7 +231,7 @@ impl Instance {
         if deletes.is_empty() {
             return Ok(None);
         }
-        // Not the method of the service for selections.
+        // The trait method for conditions, not the service's own method for selections.
         let deleter: &dyn RowDeleter = &self.writer;
         let stamp = deleter.delete_rows(database, deletes, arrived, after);
         Ok(Some(stamp.await?))

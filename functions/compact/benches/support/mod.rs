@@ -1,4 +1,4 @@
-//! Rows for the benchmarks: line protocol files as folded tables.
+//! Rows for the benchmarks: line protocol files as deduplicated tables.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use neap_line_protocol::{Options, Precision, SchemaView, TableView, parse};
 use neap_points::fold;
 use neap_schema::{COLUMN_TYPE_METADATA_KEY, ColumnType, TIME_COLUMN};
 
-/// Bytes of line protocol that are parsed at once.
+/// Bytes of line protocol that are parsed in one call.
 const BODY_BYTES: usize = 8 << 20;
 
 struct Empty;
@@ -19,7 +19,8 @@ impl SchemaView for Empty {
     }
 }
 
-/// The rows of each table of a line protocol file, every point once, sorted by its tags and time. Timestamps of ten digits are seconds, others nanoseconds.
+/// Returns the rows of each table of a line protocol file, deduplicated and sorted by tags and time. Timestamps of ten
+/// digits are seconds, others are nanoseconds.
 pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut parts: BTreeMap<String, (Vec<String>, Vec<RecordBatch>)> = BTreeMap::new();
@@ -57,7 +58,7 @@ pub(crate) fn load(path: &Path) -> Vec<RecordBatch> {
         .collect()
 }
 
-/// All columns of some batches, sorted by name.
+/// Returns all columns of some batches, sorted by name.
 fn schema_of(batches: &[RecordBatch]) -> SchemaRef {
     let fields: BTreeMap<String, _> = batches
         .iter()
@@ -74,7 +75,7 @@ fn schema_of(batches: &[RecordBatch]) -> SchemaRef {
     Arc::new(Schema::new(fields.into_values().collect::<Vec<_>>()))
 }
 
-/// The rows with whole-numbered floats in place of integers, as many collectors send them.
+/// Replaces integers with whole-numbered floats, as many collectors send them.
 pub(crate) fn with_floats(rows: &RecordBatch) -> RecordBatch {
     let schema = rows.schema();
     let columns = schema
@@ -97,7 +98,7 @@ pub(crate) fn with_floats(rows: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-/// What kind of column a field is, for tables of results.
+/// Returns the column kind of a field, for tables of results.
 pub(crate) fn kind_of(field: &arrow_schema::Field) -> &'static str {
     let kind = field.metadata().get(COLUMN_TYPE_METADATA_KEY);
     match kind.and_then(|kind| kind.rsplit("::").next()) {

@@ -1,4 +1,4 @@
-//! The rows of TSBS "cpu", as the generator in `bench/` makes them, without the detour of line protocol.
+//! Rows of TSBS "cpu", as created by the generator in `bench/`, without conversion to line protocol.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-/// What the fields are.
+/// Kind of field values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Values {
     /// Integers, as TSBS sends them.
@@ -49,7 +49,7 @@ pub(crate) enum Values {
 }
 
 impl Values {
-    /// The type of the fields.
+    /// Returns the column type of the fields.
     pub(crate) fn column_type(self) -> ColumnType {
         match self {
             Self::Integers => ColumnType::Integer,
@@ -58,18 +58,18 @@ impl Values {
     }
 }
 
-/// Hosts whose fields walk at random within 0 to 100.
+/// Hosts with fields that are random walks within 0 to 100.
 pub(crate) struct Hosts {
     names: Vec<String>,
     tags: Vec<Vec<String>>,
-    /// In thousandths.
+    /// Field values in thousandths.
     state: Vec<[i64; FIELDS.len()]>,
     random: u64,
     values: Values,
 }
 
 impl Hosts {
-    /// So many hosts, sorted by name.
+    /// Creates `count` hosts, sorted by name.
     pub(crate) fn new(count: usize, values: Values) -> Self {
         let mut hosts = Self {
             names: (0..count).map(|host| format!("host_{host}")).collect(),
@@ -100,13 +100,13 @@ impl Hosts {
         self.random
     }
 
-    /// A step of roughly normal distribution with deviation 1, in thousandths.
+    /// Returns a step with a roughly normal distribution and deviation 1, in thousandths.
     fn step(&mut self) -> i64 {
         let parts = (0..12).map(|_| i64::try_from(self.draw() >> 44).unwrap());
         (parts.sum::<i64>() - (12 << 19)) * 1_000 / (1 << 20)
     }
 
-    /// The columns of the rows, sorted by name.
+    /// Returns the columns of the rows, sorted by name.
     pub(crate) fn schema(&self) -> SchemaRef {
         let tags = TAGS
             .iter()
@@ -122,7 +122,7 @@ impl Hosts {
         Arc::new(Schema::new(all))
     }
 
-    /// The rows of all hosts at the times `start`, `start + interval`, …, sorted by host and time.
+    /// Returns the rows of all hosts at the times `start`, `start + interval`, …, sorted by host and time.
     pub(crate) fn rows(&mut self, start: i64, interval: i64, count: usize) -> RecordBatch {
         let hosts = self.names.len();
         let rows = hosts * count;

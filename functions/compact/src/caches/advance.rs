@@ -1,4 +1,4 @@
-//! What a flush makes of the caches of the tables that it touches.
+//! Advances the caches of the tables that a flush touches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,19 +22,19 @@ use super::{
 };
 use crate::removal::is_being_removed;
 
-/// How many caches are worked on at once.
+/// Maximum number of caches processed in parallel.
 const PARALLEL_CACHES: usize = 4;
 
-/// How long a flush works on caches. What is not at its end then leaves, and is filled again some time later.
+/// Time that a flush spends on caches. Caches that are not done by then leave the manifest, and are filled again later.
 const TIME: Duration = Duration::from_secs(20);
 
-/// The memory for caches that are worked on at once, in bytes. One that needs more is worked on alone.
+/// Memory for caches that are processed in parallel, in bytes. A cache that needs more is processed alone.
 const MEMORY_BYTES: u64 = 128 << 20;
 
-/// An object takes about so many times its length while it is unpacked, changed and packed.
+/// Ratio of the memory for decoding, changing and encoding an object to its length.
 const UNPACKED: u64 = 4;
 
-/// The memory for what all caches hold of an interval, in bytes.
+/// Memory for the contents of all caches from one interval, in bytes.
 const INTERVAL_BYTES: usize = 128 << 20;
 
 /// A cache that has an object.
@@ -42,11 +42,11 @@ const INTERVAL_BYTES: usize = 128 << 20;
 pub(crate) struct KeptCache {
     entry: CacheEntry,
     shape: Shape,
-    /// Rows before this time leave.
+    /// Rows before this time are dropped.
     from: i64,
 }
 
-/// The caches of a database that have objects, and those that are no more.
+/// The caches of a database that have objects, and the dropped caches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     by_table: BTreeMap<TableId, Vec<KeptCache>>,
@@ -54,8 +54,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// What a manifest has of some tables, by the catalog that a flush goes by. Of a table that this one does not
-    /// know well enough nothing is kept.
+    /// Returns the caches of some tables in a manifest, according to the catalog of a flush. If the catalog is older
+    /// than the manifest requires, returns no caches.
     pub(crate) fn of(
         manifest: &Manifest,
         catalog: &Versioned<DatabaseCatalog>,
@@ -94,12 +94,12 @@ impl Kept {
     }
 }
 
-/// Whether a database has or had a cache.
+/// Returns whether a database has or had a cache.
 pub(crate) fn has_had_caches(catalog: &DatabaseCatalog) -> bool {
     catalog.next_cache() != DatabaseCatalog::default().next_cache()
 }
 
-/// The entries whose caches are dropped, or whose tables are for good.
+/// Returns the entries of dropped caches, and of tables whose data is being removed.
 pub(crate) fn gone(manifest: &Manifest, catalog: &DatabaseCatalog) -> BTreeSet<CacheId> {
     if manifest.caches.is_empty() {
         return BTreeSet::new();
@@ -114,16 +114,16 @@ pub(crate) fn gone(manifest: &Manifest, catalog: &DatabaseCatalog) -> BTreeSet<C
     entries.map(|entry| entry.cache).collect()
 }
 
-/// What caches hold of the rows of an interval.
+/// Cache contents from the rows of an interval.
 #[derive(Debug)]
 pub(crate) struct Interval {
     by_cache: BTreeMap<CacheId, Result<Layer, CacheError>>,
-    /// The memory that is left for more, in bytes.
+    /// Remaining memory, in bytes.
     left: usize,
 }
 
 impl Default for Interval {
-    /// Nothing yet, and room for what a flush keeps at most.
+    /// Creates an empty interval with the memory limit of a flush.
     fn default() -> Self {
         Self {
             by_cache: BTreeMap::new(),
@@ -133,7 +133,7 @@ impl Default for Interval {
 }
 
 impl Interval {
-    /// Takes in what the caches of a table hold of its rows.
+    /// Adds the rows of a table to the contents of its caches.
     pub(crate) fn take_in(&mut self, kept: &Kept, table: &Table, rows: &RecordBatch) {
         let caches = kept.by_table.get(&table.id());
         for cache in caches.into_iter().flatten() {
@@ -148,7 +148,7 @@ impl Interval {
     }
 }
 
-/// A cache to bring to the cut of a flush.
+/// A cache to advance to the cut of a flush.
 struct Step {
     cache: KeptCache,
     newer: Result<Layer, CacheError>,
@@ -156,7 +156,7 @@ struct Step {
 }
 
 impl Step {
-    /// About how many bytes of memory it takes.
+    /// Returns the approximate memory of this work in bytes.
     fn size_bytes(&self) -> u64 {
         let newer = self.newer.as_ref().map_or(0, Layer::size_bytes) as u64;
         let base = self.cache.entry.length.saturating_mul(UNPACKED);
@@ -164,11 +164,11 @@ impl Step {
     }
 }
 
-/// What a flush has for its caches.
+/// Time and memory of a flush for its caches.
 struct Budget<'a> {
     bucket: &'a Bucket,
     begun: Moment,
-    /// Mebibytes.
+    /// Permits of 1 MiB.
     memory: Semaphore,
 }
 
@@ -178,7 +178,7 @@ impl Budget<'_> {
         TIME.saturating_sub(spent)
     }
 
-    /// Does work when there is room for so many bytes, if it comes to its end in time.
+    /// Waits until `bytes` bytes of memory are free, and runs `work` within the remaining time.
     async fn spend<T>(
         &self,
         bytes: u64,
@@ -203,8 +203,8 @@ fn mebibytes(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
-/// Writes new objects for the caches of tables that have rows or deletes in an interval. What can't be brought to its
-/// end in a short time leaves: the flush must not wait for it.
+/// Writes new objects for the caches of tables with rows or deletes in an interval. Removes the entry of a cache that
+/// cannot be advanced quickly, because the flush must not wait for it.
 pub(crate) async fn advance(
     objects: &CacheObjects,
     database: DatabaseId,

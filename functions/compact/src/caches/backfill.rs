@@ -1,16 +1,17 @@
-//! Making the first object of a cache, of what the sections hold.
+//! Fills the first object of a cache from the sections.
 //!
 //! ```text
 //!   backfill                                  store
 //!     |-- GET manifest: mark M ------------->  |
-//!     |-- GET sections of late times ------->  |   rows of one group of days at a time, into all caches of a table
-//!     |-- GET manifest: the mark is M' ----->  |   flushed meanwhile: GET the sections of (M, M'] too, and look again
+//!     |-- GET sections of recent times ----->  |   rows of one group of days at a time, into all caches of a table
+//!     |-- GET manifest: the mark is M' ----->  |   flushed meanwhile: GET the sections of (M, M'] too, and check again
 //!     |-- PUT objects ---------------------->  |   crash after: orphans
 //!     |-- commit ---------------------------->  |   only if the mark is M'
 //! ```
 //!
-//! So a table to which much is written gets its objects, too: each round reads only what came during the last one.
-//! Sections of (M, M'] that were merged with older ones are read as they are; what they repeat does no harm.
+//! Thus tables with a high write rate get their objects, too, because each round reads only the segments flushed during
+//! the previous round. Sections of (M, M'] that were merged with older ones are read completely; repeated rows do no
+//! harm.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,45 +36,45 @@ use super::{
 };
 use crate::{CompactError, flush::millis, merge::JobLimits};
 
-/// How old the catalog may be by which caches are filled.
+/// Maximum age of the catalog for a backfill.
 const CATALOG_AGE: Duration = Duration::from_secs(5);
 
-/// How often all is read again because a delete, an expiry or a new column came between.
+/// Maximum number of complete reads, repeated if a delete, an expiry or a new column intervenes.
 const MAX_ATTEMPTS: usize = 3;
 
-/// How often what came meanwhile is read.
+/// Maximum number of rounds that read rows flushed in the meantime.
 const MAX_ROUNDS: usize = 16;
 
-/// A cache that was too large is tried again after this time.
+/// Pause before the next attempt for a cache that was too large.
 const TOO_LARGE_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// One that could not be filled for another reason is tried again after this time.
+/// Pause before the next attempt for a cache that could not be filled for another reason.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// One that took too long is tried again after this time, and twice as long with each further failure, up to
+/// First pause before the next attempt for a cache that took too long. Each further failure doubles the pause, up to
 /// [`TOO_LARGE_PAUSE`].
 const SLOW_PAUSE: Duration = Duration::from_secs(60);
 
-/// The most caches of which it is remembered that they could not be filled.
+/// Maximum number of remembered pauses.
 const MAX_PAUSES: usize = 10_000;
 
-/// How long a cache that could not be filled is left alone.
+/// Pause of a cache that could not be filled.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     length: Duration,
     until: StoreTime,
 }
 
-/// What a backfill has done.
+/// Outcome of a backfill.
 #[derive(Debug, Default)]
 pub(crate) struct Filled {
-    /// Caches that have an object now.
+    /// Number of caches that received an object.
     pub(crate) caches: usize,
-    /// Whether the time was over before all was done.
+    /// Whether the time limit expired before all work was done.
     pub(crate) unfinished: bool,
-    /// Whether others kept changing the sections.
+    /// Whether concurrent changes of the sections prevented the backfill.
     pub(crate) postponed: bool,
-    /// What went wrong first with a table, damaged or missing sections by their names. The others were filled.
+    /// First error of a table; damaged or missing sections, by name. Other tables were filled.
     pub(crate) failed: Option<CompactError>,
 }
 
@@ -84,15 +85,15 @@ pub struct CacheBackfill {
     catalog: Arc<Catalog>,
     pub(super) manifests: ManifestStore,
     objects: CacheObjects,
-    /// Caches that could not be filled, and until when they are left alone.
+    /// Caches that could not be filled, with their pauses.
     pauses: Arc<Mutex<BTreeMap<(DatabaseId, CacheId), Pause>>>,
 }
 
 impl CacheBackfill {
-    /// A backfill for the databases of a bucket.
+    /// Creates a backfill for the databases of a bucket.
     pub fn new(bucket: Bucket, catalog: Arc<Catalog>, manifests: ManifestStore) -> Self {
         Self {
-            // What is written here is read by flushes.
+            // Flushes, not this backfill, read the objects written here.
             objects: CacheObjects::new(bucket.clone(), 0),
             bucket,
             catalog,
@@ -101,20 +102,20 @@ impl CacheBackfill {
         }
     }
 
-    /// Whether a database ever had a cache. If not, there is nothing to fill.
+    /// Returns whether a database ever had a cache. If not, there is nothing to fill.
     ///
     /// # Errors
-    /// What the store answers about the catalog.
+    /// The catalog cannot be read.
     pub(crate) async fn has_had_caches(&self, database: DatabaseId) -> Result<bool, CompactError> {
         let catalog = self.catalog.database(database, CATALOG_AGE).await?;
         Ok(has_had_caches(&catalog.value))
     }
 
-    /// Fills the caches of a database that have no object, and lets entries of caches go that are no more. Costs no
-    /// request but that for the catalog in a database that never had a cache.
+    /// Fills the caches of a database that have no object, and removes the entries of dropped caches. In a database
+    /// that never had a cache, it requests only the catalog.
     ///
     /// # Errors
-    /// What the store answers about the manifest and the catalog.
+    /// The manifest or the catalog cannot be read.
     pub(crate) async fn run(
         &self,
         database: DatabaseId,
@@ -160,7 +161,7 @@ impl CacheBackfill {
             manifest = self.forget(database, manifest, gone).await?;
         }
         let mut tasks = self.tasks(database, &manifest.value, &catalog, now);
-        // What is quickly done does not wait for what is not.
+        // Small tasks come first, so that they do not wait for large ones.
         tasks.sort_by_key(|(size, _)| *size);
         let mut tasks = tasks.into_iter().map(|(_, task)| task);
         while let Some(mut task) = tasks.next() {
@@ -182,7 +183,7 @@ impl CacheBackfill {
         Ok(())
     }
 
-    /// The tables whose caches are to be filled, each with about the number of rows to read.
+    /// Returns the tables whose caches are to be filled, each with the approximate number of rows to read.
     fn tasks(
         &self,
         database: DatabaseId,
@@ -206,7 +207,7 @@ impl CacheBackfill {
         tasks.collect()
     }
 
-    /// Takes down what became of the caches of a table.
+    /// Records the outcome for the caches of a table.
     fn note(
         &self,
         task: &Task,
@@ -236,8 +237,8 @@ impl CacheBackfill {
         }
     }
 
-    /// The caches of a table that have no object, or one that does not reach back to where it should, and are not to
-    /// be left alone. Rows before the cutoff are not to be had.
+    /// Returns the caches of a table that need filling: not paused, and without an object or with one that does not
+    /// reach far enough back. Rows before `cutoff` are no longer available.
     fn missing(
         &self,
         database: DatabaseId,
@@ -289,7 +290,7 @@ impl CacheBackfill {
         }
     }
 
-    /// Leaves the caches of a table alone for longer than the last time.
+    /// Pauses the caches of a table for twice as long as the last time.
     fn back_off(&self, task: &Task) {
         for (cache, _, _) in &task.layers {
             let last = self.pauses().get(&(task.database, *cache)).copied();
@@ -298,7 +299,7 @@ impl CacheBackfill {
         }
     }
 
-    /// Lets entries go.
+    /// Removes entries from the manifest.
     async fn forget(
         &self,
         database: DatabaseId,
@@ -317,7 +318,7 @@ impl CacheBackfill {
         }
     }
 
-    /// Fills caches of one table; their number.
+    /// Fills caches of one table and returns their number.
     async fn fill(
         &self,
         task: &Task,
@@ -329,7 +330,8 @@ impl CacheBackfill {
         }
     }
 
-    /// What a cache holds; `None` if that is not to be had.
+    /// Returns the contents of a cache. If they are not available, logs the error, pauses the cache, and returns
+    /// `None`.
     pub(super) fn taken<T>(
         &self,
         database: DatabaseId,
@@ -349,7 +351,7 @@ impl CacheBackfill {
         None
     }
 
-    /// Brings what was built to the present mark and commits it.
+    /// Advances the built caches to the current mark and commits them.
     async fn settle(
         &self,
         task: &Task,
@@ -387,7 +389,7 @@ impl CacheBackfill {
         Ok(Err(Stopped::Stale))
     }
 
-    /// Writes the objects; `None` if there is none.
+    /// Writes the objects. Returns `None` if there are none.
     async fn write(&self, task: &Task, built: &mut Built) -> Option<CacheCommit> {
         let object = DrawnObject::draw(&self.bucket)?;
         let mut add = Vec::new();
@@ -443,7 +445,7 @@ impl CacheBackfill {
     }
 }
 
-/// About how many rows a task reads.
+/// Returns the approximate number of rows that a task reads.
 fn rows_of(manifest: &Manifest, task: &Task) -> u64 {
     let (table, from) = (task.table.id(), task.from());
     let sections = manifest.sections.iter();

@@ -1,4 +1,4 @@
-//! Reading what caches hold from sections, up to a mark, and from there to a later one.
+//! Builds cache contents from the sections up to a mark, and advances them to a later mark.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Task {
     pub(super) database: DatabaseId,
     pub(super) table: Arc<Table>,
-    /// The version of the catalog that says so.
+    /// The catalog version of the table.
     pub(super) catalog_version: u64,
     pub(super) layers: Vec<(CacheId, Shape, i64)>,
     pub(super) begun: Moment,
@@ -31,14 +31,14 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// The time from which on rows are of interest.
+    /// Returns the earliest time that any of the caches needs.
     pub(super) fn from(&self) -> i64 {
         let from = self.layers.iter().map(|(_, _, from)| *from);
         from.min().unwrap_or(i64::MAX)
     }
 }
 
-/// What the caches of a table hold at a mark.
+/// Contents of the caches of a table at a mark.
 pub(super) struct Built {
     pub(super) mark: Stamp,
     pub(super) version: u64,
@@ -47,7 +47,7 @@ pub(super) struct Built {
     pub(super) bytes_in: u64,
 }
 
-/// What one of them holds.
+/// Contents of one cache.
 pub(super) struct BuiltCache {
     pub(super) cache: CacheId,
     pub(super) shape: Shape,
@@ -55,18 +55,18 @@ pub(super) struct BuiltCache {
     pub(super) contents: Layer,
 }
 
-/// Why nothing was built.
+/// Reason why nothing was built.
 pub(super) enum Stopped {
-    /// Something has left the sections that was read.
+    /// Rows that were read have left the sections.
     Stale,
     /// The time was over.
     OutOfTime,
-    /// It would take too much memory, or others have always been faster.
+    /// The build would take too much memory, or lost every race.
     GivenUp(&'static str),
 }
 
-/// Rows go to all caches of a table. One that can't take them is left out, and where they need too much memory
-/// together, the largest.
+/// Writes rows to all caches of a table. Drops a cache that cannot take them, and the largest cache if all together
+/// exceed the memory limit.
 struct Builders {
     slots: Vec<Result<LayerBuilder, CacheError>>,
     limit_bytes: usize,
@@ -110,7 +110,7 @@ impl RowSink for Builders {
 }
 
 impl CacheBackfill {
-    /// Reads all that caches hold at the mark of a manifest.
+    /// Builds the contents of the caches at the mark of a manifest.
     pub(super) async fn build(
         &self,
         task: &Task,
@@ -140,7 +140,7 @@ impl CacheBackfill {
         }))
     }
 
-    /// The sections with rows of interest that go beyond a stamp.
+    /// Returns the sections with needed rows above a stamp.
     async fn sections(
         &self,
         task: &Task,
@@ -159,7 +159,7 @@ impl CacheBackfill {
         Ok(found.into_iter().filter(is_newer).collect())
     }
 
-    /// What each cache holds of some sections.
+    /// Reads sections into the contents of each cache.
     async fn read(
         &self,
         task: &Task,
@@ -171,7 +171,7 @@ impl CacheBackfill {
             slots.map(|(_, shape, from)| Ok(LayerBuilder::new(shape, *from, MAX_CONTENT_BYTES)));
         let builders = Builders {
             slots: slots.collect(),
-            // The other half is for what is read.
+            // The other half is for reading.
             limit_bytes: usize::try_from(task.limits.max_memory_bytes / 2).unwrap_or(usize::MAX),
         };
         let scan = Scan {
@@ -200,7 +200,7 @@ impl CacheBackfill {
         })
     }
 
-    /// Takes in what was flushed and deleted since.
+    /// Applies flushes and deletes since the build.
     pub(super) async fn catch_up(
         &self,
         task: &Task,
@@ -210,7 +210,7 @@ impl CacheBackfill {
         let (value, table) = (&current.value, task.table.id());
         let is_stale =
             |layer: &BuiltCache| value.may_have_expired(table, layer.from, built.version);
-        // A delete that was applied to all sections may be forgotten, with the versions that need it.
+        // A delete that was applied to all sections may be forgotten, together with the versions that need it.
         let is_forgotten = value.oldest_readable > built.version;
         let has_new_columns = value.needs_catalog > task.catalog_version;
         if is_forgotten || has_new_columns || built.layers.iter().any(is_stale) {
@@ -279,7 +279,7 @@ mod tests {
     use crate::tests::stage::{NOW, Stage};
 
     #[tokio::test]
-    async fn where_memory_is_short_the_largest_cache_is_left_out_and_the_others_go_on() {
+    async fn the_largest_cache_is_dropped_when_memory_is_short() {
         let stage = Stage::new().await;
         stage
             .write("db", &format!("m,host=a,zone=x v=1 {NOW}"))

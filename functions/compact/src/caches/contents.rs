@@ -1,15 +1,15 @@
-//! What a cache holds, brought from one mark to a later one.
+//! Advances the contents of a cache from one mark to a later one.
 
 use neap_cache::{CacheError, Layer, Shape};
 use neap_row_delete::Condition;
 
-/// The most memory of what a cache holds, in bytes.
+/// Maximum memory of the contents of a cache, in bytes.
 pub(crate) const MAX_CONTENT_BYTES: usize = 192 << 20;
 
-/// What is left of a layer after deletes and expiry, with what was written later; without what is before `from`.
+/// Applies deletes and expiry to a layer, merges later rows, and drops rows before `from`.
 ///
 /// # Errors
-/// `Incomplete`: it has to be made anew of the sections. `TooLarge`: it is not worth keeping.
+/// `Incomplete` if the cache must be rebuilt from the sections; `TooLarge` if it is not worth keeping.
 pub(crate) fn advanced(
     base: &Layer,
     shape: &Shape,

@@ -1,14 +1,14 @@
-//! Keeping the objects of last value and distinct value caches at the low-water mark.
+//! Keeps the objects of last value and distinct value caches at the low-water mark.
 //!
 //! ```text
-//!   flush       old object (GET, or at hand) + rows of the interval -> new object (PUT), in the flush's commit
+//!   flush       old object (GET, or in memory) + rows of the interval -> new object (PUT), in the flush's commit
 //!   backfill    sections (GETs) -> first object (PUT) -> commit, if the mark is still where it was
-//!   sweep       objects that the manifest does not name any more -> DELETE
+//!   sweep       objects that the manifest no longer references -> DELETE
 //! ```
 //!
-//! Only caches over tags have objects: there, a point never changes its key, so the newest rows of each key are
-//! those of the old object and of the interval together. Nothing depends on an object: one that is missing, damaged,
-//! too large or no longer true leaves the manifest, and queries read the sections until it is filled again.
+//! Only caches over tags have objects: there, a point never changes its key, so the newest rows of each key are among
+//! the rows of the old object and of the interval. No result depends on an object: an object that is missing, damaged,
+//! too large or outdated is removed from the manifest, and queries read the sections until the cache is filled again.
 
 mod advance;
 mod backfill;

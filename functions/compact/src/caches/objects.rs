@@ -1,5 +1,5 @@
-//! The objects of caches in the bucket. Those that this process has written or read last are at hand, so that a flush
-//! does not read what the one before has written.
+//! Reads and writes cache objects in the bucket. Keeps recently written or read objects in memory, so that a flush does
+//! not read the objects that the previous flush has written.
 
 use std::{collections::hash_map::DefaultHasher, hash::BuildHasherDefault, time::Duration};
 
@@ -11,37 +11,37 @@ use neap_manifest::{CacheEntry, DrawnObject};
 use neap_schema::{CacheId, DatabaseId, TableId};
 use ulid::Ulid;
 
-/// The longest object. What is larger is not worth writing again with each flush.
+/// Maximum length of an object. A larger object is not worth rewriting with each flush.
 const MAX_OBJECT_BYTES: usize = 64 << 20;
 
-/// After this time a request counts as unanswered: a flush goes on without the object.
+/// Timeout of a request, after which a flush continues without the object.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// Work on more bytes is done by another thread.
+/// Maximum bytes for work on the current thread; larger work runs on another thread.
 const INLINE_BYTES: u64 = 1 << 20;
 
-/// Why an object could not be read, made or written.
+/// Reason why an object could not be read, built or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
-    /// The store did not answer.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The object can't be decoded, or its rows don't fit.
+    /// The object cannot be decoded, or its rows do not fit.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// There is no such object.
+    /// The object does not exist.
     #[error("the object is missing")]
     Missing,
     /// The bytes are not those that were written.
     #[error("the object is damaged")]
     Damaged,
-    /// It would be longer than an object may be.
+    /// The object would exceed the maximum length.
     #[error("the object would have {0} bytes")]
     TooLong(usize),
-    /// The store has refused it.
+    /// The store has refused the object.
     #[error("the object could not be stored")]
     NotStored,
-    /// The flush has no more time for it.
+    /// The flush has no time left for the object.
     #[error("there was no time left for it")]
     OutOfTime,
     /// The process is ending.
@@ -50,7 +50,7 @@ pub(crate) enum ObjectError {
 }
 
 impl ObjectError {
-    /// Whether the cache holds too much to be kept.
+    /// Returns whether the contents of the cache are too large to keep.
     pub(crate) fn is_too_large(&self) -> bool {
         let is_much = |error: &CacheError| matches!(error, CacheError::TooLarge { .. });
         match self {
@@ -61,11 +61,10 @@ impl ObjectError {
     }
 }
 
-/// The contents of objects. The hasher has fixed keys, so that what is evicted depends on nothing but what was asked
-/// for.
+/// The contents of objects. The hasher has fixed keys, so that eviction depends only on the sequence of requests.
 type AtHand = Cache<(DatabaseId, CacheId, Ulid), Layer, BuildHasherDefault<DefaultHasher>>;
 
-/// Reads and writes objects of caches. Cloning shares what is at hand.
+/// Reads and writes cache objects. Clones share the objects in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheObjects {
     bucket: Bucket,
@@ -73,7 +72,7 @@ pub(crate) struct CacheObjects {
 }
 
 impl CacheObjects {
-    /// The objects of a bucket, with so much memory for those at hand.
+    /// Creates access to the cache objects of a bucket, with `at_hand_bytes` bytes of memory for recent ones.
     pub(crate) fn new(bucket: Bucket, at_hand_bytes: u64) -> Self {
         let at_hand = Cache::builder()
             .max_capacity(at_hand_bytes)
@@ -83,7 +82,7 @@ impl CacheObjects {
         Self { bucket, at_hand }
     }
 
-    /// What an entry names: at hand, or by one request.
+    /// Returns the object of an entry, from memory or by one request.
     pub(crate) async fn fetch(
         &self,
         database: DatabaseId,
@@ -106,7 +105,7 @@ impl CacheObjects {
         })
     }
 
-    /// Writes an object. Its entry is to be committed.
+    /// Writes an object. The caller commits the returned entry.
     pub(crate) async fn write(
         &self,
         database: DatabaseId,
@@ -141,39 +140,39 @@ impl CacheObjects {
         Ok(entry)
     }
 
-    /// The bucket that they are in.
+    /// Returns the bucket of the objects.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
     }
 
-    /// A number for the bytes of a put.
+    /// Draws a random number for the bytes of a PUT.
     pub(crate) fn put_id(&self) -> u128 {
         self.bucket.world().entropy.next_u128()
     }
 
-    /// Forgets what is no longer of use.
+    /// Removes an object from memory.
     pub(crate) async fn forget(&self, database: DatabaseId, entry: &CacheEntry) {
         let name = (database, entry.cache, entry.object);
         self.at_hand.invalidate(&name).await;
     }
 }
 
-/// What an entry names.
+/// The object of an entry.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    /// It was at hand.
+    /// The decoded contents, from memory.
     AtHand(Layer),
     /// The bytes of the object.
     Object {
         /// Its key.
         key: String,
-        /// All of it.
+        /// The whole object.
         bytes: Bytes,
     },
 }
 
 impl Fetched {
-    /// What it holds. Work for a while.
+    /// Returns the contents. Decoding is CPU-bound work.
     pub(crate) fn decoded(self, entry: &CacheEntry, shape: &Shape) -> Result<Layer, ObjectError> {
         let (key, bytes) = match self {
             Self::AtHand(contents) => return Ok(contents),
@@ -186,7 +185,7 @@ impl Fetched {
     }
 }
 
-/// An object that is to be put.
+/// An encoded object to be put.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     contents: Layer,
@@ -195,7 +194,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// The object with these contents. Work for a while.
+    /// Encodes the contents. This is CPU-bound work.
     pub(crate) fn of(cache: CacheId, put_id: u128, contents: Layer) -> Result<Self, ObjectError> {
         let bytes = contents.encode(cache, put_id)?;
         if bytes.len() > MAX_OBJECT_BYTES {
@@ -209,7 +208,7 @@ impl Encoded {
     }
 }
 
-/// Does work on so many bytes: much of it on another thread than those that serve requests.
+/// Runs work on `bytes` bytes: on a blocking thread if it is large, so that it does not delay requests.
 pub(crate) async fn worked<T: Send + 'static>(
     bytes: u64,
     work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,

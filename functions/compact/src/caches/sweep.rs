@@ -1,7 +1,7 @@
-//! Which objects of caches nothing needs any more.
+//! Finds cache objects that are no longer needed.
 //!
-//! They are not condemned as data is: no earlier version reads them, and who misses one reads the sections. So a
-//! manifest does not have to remember what it named, and the collector goes by what it finds.
+//! Cache objects are not condemned like data, because no earlier version reads them, and a query that misses one reads
+//! the sections. Therefore a manifest does not remember its former cache objects; the collector lists them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,11 +15,11 @@ use ulid::Ulid;
 
 use crate::listing::Pages;
 
-/// An object stays for so long after the next one of its cache was put, for queries that began before: longer than
-/// the time in which a commit may name it.
+/// Time for which an object stays after the next object of its cache was put, for queries that started before. Longer
+/// than the time in which a commit may reference it.
 const GRACE: Duration = Duration::from_secs(2 * OBJECT_NAME_AGE.as_secs());
 
-/// An object of a listing.
+/// A cache object in a listing.
 struct Listed {
     cache: CacheId,
     object: Ulid,
@@ -43,17 +43,17 @@ impl Listed {
     }
 }
 
-/// What a look at the objects of a database's caches gives.
+/// Result of a sweep over the cache objects of a database.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
-    /// The keys of objects that can be deleted: those that the manifest does not name, some time after they were
-    /// superseded. Without a manifest all of them.
+    /// Keys of objects that can be deleted: those that the manifest does not reference, some time after they were
+    /// superseded. Without a manifest, all keys.
     pub(crate) superseded: Vec<String>,
-    /// Caches whose objects are named and gone, as in a bucket that was copied in parts.
+    /// Caches whose objects are referenced but missing, as in a partially copied bucket.
     pub(crate) missing: BTreeSet<CacheId>,
 }
 
-/// Looks at the objects of caches. The manifest is older than the look.
+/// Lists the cache objects and compares them with the manifest, which must have been read before.
 pub(crate) async fn sweep(
     bucket: &Bucket,
     database: DatabaseId,
@@ -73,7 +73,7 @@ pub(crate) async fn sweep(
     };
     let prefix = Key::cache_prefix(database);
     let mut pages = Pages::of(bucket, &prefix);
-    // Names are in the order of their times, so that the next one of a cache is what came in its place.
+    // Names are ordered by time, so the next object of the same cache is its successor.
     let mut last: Option<Listed> = None;
     while let Some(page) = pages.next().await? {
         now = page.date.or(now);

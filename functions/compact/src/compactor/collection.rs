@@ -1,4 +1,4 @@
-//! A look at every database: garbage is deleted, dropped databases are removed, and merges are planned everywhere.
+//! Maintenance of every database: deletes garbage, removes dropped databases, and plans merges.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use neap_schema::DatabaseId;
 use super::Compactor;
 use crate::{CompactError, Report, Scope, time_limit::TimeLimit, visit_order::rotation_start};
 
-/// Pages of a manifest that are looked at in one slot. A database that has as many as all slots together can hold is
-/// looked at alone, because its census is of all of them.
+/// Number of manifest pages for one slot. A database with enough pages for all slots is processed alone, because its
+/// census covers all of them.
 const PAGES_OF_SLOT: u64 = 64;
 
 impl Compactor {
-    /// Collects everywhere first, which is short, and merges then. The databases rotate by the store's time, and those
-    /// that failed come last: if the time is never enough for all, each has its turn.
+    /// Collects garbage of all databases first, because that is short, and then merges. The order of databases rotates
+    /// with the store's time, and failed databases come last, so that every database is reached even if the time never
+    /// suffices for all.
     pub(super) async fn collect(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
         let mut report = Report::default();
         let root = self.collector.catalog().root(Duration::ZERO).await?;
@@ -46,7 +47,7 @@ impl Compactor {
         Ok(report.and(self.merge_databases(databases, Scope::All, time).await))
     }
 
-    /// Deletes garbage of several databases at once.
+    /// Deletes the garbage of several databases in parallel.
     async fn tidy_up_all(&self, databases: Vec<DatabaseId>, time: &TimeLimit<'_>) -> TidiedUp {
         let reports = stream::iter(databases).map(|database| async move {
             if time.is_over() {
@@ -87,7 +88,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Deletes what is left of a database whose removal was finished long ago, then its entry in the catalog.
+    /// Deletes the remaining objects of a database whose removal was finished long ago, then its entry in the catalog.
     async fn erase_database(
         &self,
         database: DatabaseId,
@@ -104,7 +105,7 @@ impl Compactor {
         Ok(catalog.remove_obsolete_database(database).await?)
     }
 
-    /// Takes a further step in the removal of a dropped database.
+    /// Continues the removal of a dropped database.
     async fn remove_database(
         &self,
         database: DatabaseId,
@@ -125,7 +126,7 @@ impl Compactor {
     }
 }
 
-/// What deleting garbage everywhere has come to.
+/// Result of deleting the garbage of several databases.
 #[derive(Debug, Default)]
 struct TidiedUp {
     report: Report,

@@ -1,4 +1,4 @@
-//! Dividing the tails that are due between this invocation and others.
+//! Divides due tails between this invocation and others.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use neap_schema::DatabaseId;
 
 use crate::tails::ListedTail;
 
-/// About how long a small tail takes of an invocation: a second of requests, beside those of 15 others.
+/// Approximate time for a small tail: one second of requests, shared with 15 tails processed in parallel.
 const VISIT_TIME: Duration = Duration::from_millis(60);
 
-/// What a flush surely gets through on a slow machine.
+/// Flush rate that is certain even on a slow machine.
 const SURE_BYTES_PER_MILLISECOND: u64 = 4 << 10;
 
-/// How much one invocation is given, by these figures: half of the time between two scheduled runs, so that it ends
-/// before the next one begins.
+/// Work of one invocation by these estimates: half of the time between two scheduled runs, so that it ends before the
+/// next run starts.
 pub(super) const SHARE: Duration = Duration::from_secs(30);
 
-/// The maximum number of databases in an order: fewer than what an invocation gets through, so that several begin.
+/// Maximum number of databases in an order: fewer than an invocation can process, so that several invocations start.
 pub(super) const MAX_DATABASES: usize = 100;
 
 /// A tail that is due.
@@ -33,8 +33,8 @@ impl DueTail {
     }
 }
 
-/// Divides tails into those that this invocation flushes, in at most `own` time, and groups for others. Each group has a
-/// tail at least: a large one is alone.
+/// Divides tails into a group for this invocation, of at most `own` time, and groups for other invocations. Each group
+/// has at least one tail; a large tail is alone.
 pub(super) fn divide(tails: Vec<DueTail>, own: Duration) -> (Vec<DueTail>, Vec<Vec<DueTail>>) {
     let mut groups: Vec<(Duration, Vec<DueTail>)> = vec![(Duration::ZERO, Vec::new())];
     let mut limits = (own.min(SHARE), usize::MAX);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tail_is_flushed_here_however_large_it_is_and_little_time_takes_few() {
+    fn the_first_tail_is_always_flushed_locally_and_a_short_limit_takes_few() {
         assert_eq!(sizes(vec![tail(1, 1 << 40)], SHARE), (1, vec![]));
         assert_eq!(sizes(Vec::new(), SHARE), (0, vec![]));
         let tails = (0..5).map(|number| tail(number, 0)).collect();

@@ -1,4 +1,4 @@
-//! What follows a flush: merges are planned and handed out or run, and caches are filled.
+//! Work after a flush: plans merges, dispatches or runs them, and fills caches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,14 +14,14 @@ use crate::{
     time_limit::TimeLimit,
 };
 
-/// What a merge surely gets through on a slow machine: about a third of what one core of a fast one does.
+/// Merge rate that is certain even on a slow machine: about a third of the rate of one core of a fast machine.
 const SURE_BYTES_PER_SECOND: u64 = 4 << 20;
 
-/// The maximum number of merges in one plan that are run here: as many as a manifest has claims of. A plan looks at
-/// every table, so many of them share its cost.
+/// Maximum number of merges in one plan that are run locally: the maximum number of claims in a manifest. A plan reads
+/// the sections of every table, so many merges should share its cost.
 const LOCAL_JOBS: usize = 1_000;
 
-/// What became of merges that were run together.
+/// Outcomes of merges that were run together.
 type MergeResults = Result<Vec<Result<MergeOutcome, CompactError>>, CompactError>;
 
 type NewestManifest = Mutex<Option<Versioned<Manifest>>>;
@@ -40,7 +40,7 @@ fn keep_newest(newest: &NewestManifest, found: Option<Versioned<Manifest>>) {
 }
 
 impl Compactor {
-    /// Plans merges of databases and fills their caches, several databases at once.
+    /// Plans merges of databases and fills their caches, for several databases in parallel.
     pub(super) async fn merge_databases(
         &self,
         databases: Vec<DatabaseId>,
@@ -89,7 +89,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Plans merges, and hands them out or runs them, until there is nothing to merge.
+    /// Plans merges, and dispatches or runs them, until there is nothing to merge.
     pub(super) async fn merge_all(
         &self,
         database: DatabaseId,
@@ -128,14 +128,14 @@ impl Compactor {
             let batches = planned.batches(limits.job_bytes);
             self.run_batches(database, batches, time, &mut known, report)
                 .await?;
-            // What was merged may be merged further.
+            // The outputs may be merged further.
             if report.merges == before {
                 return Ok(());
             }
         }
     }
 
-    /// Runs lists of merges, each with one commit, as long as there is time. `known` is the newest manifest known.
+    /// Runs batches of merges, each with one commit, while there is time. `known` is the newest manifest known.
     async fn run_batches(
         &self,
         database: DatabaseId,
@@ -148,7 +148,7 @@ impl Compactor {
         let runs = batches
             .into_iter()
             .map(|orders| self.run_batch(database, orders, time, &newest));
-        // Collected, so that the future is `Send` whatever the lifetimes.
+        // Collect the futures, so that this future is `Send` for all lifetimes.
         let runs: Vec<_> = runs.collect();
         let mut merged = stream::iter(runs).buffer_unordered(self.settings.parallel_merges.max(1));
         let mut left = Vec::new();
@@ -171,7 +171,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Runs merges with one commit. The first part are those that were not run because the time is over.
+    /// Runs merges with one commit. Also returns the merges that were not run because the time is over.
     async fn run_batch(
         &self,
         database: DatabaseId,
@@ -219,7 +219,7 @@ impl Compactor {
         }
     }
 
-    /// Runs a merge that was handed out.
+    /// Runs a dispatched merge.
     pub(super) async fn merge(
         &self,
         order: &MergeOrder,

@@ -25,25 +25,25 @@ use crate::{
     visit_order::Setbacks,
 };
 
-/// How an invocation works.
+/// Settings of invocations.
 #[derive(Clone, Copy, Debug)]
 pub struct CompactorSettings {
-    /// When a tail is flushed.
+    /// Thresholds at which a tail is flushed.
     pub triggers: FlushTriggers,
-    /// The maximum number of databases that are worked on at once. Their flushes share the memory of one: a tail that
-    /// is as large as one flush takes is flushed alone.
+    /// Maximum number of databases processed in parallel. Their flushes share the memory of one flush: a tail as large
+    /// as the limit of one flush is flushed alone.
     pub parallel_databases: usize,
-    /// The most memory of a merge, in bytes.
+    /// Maximum memory of a merge, in bytes.
     pub merge_memory_bytes: u64,
-    /// The most merges that one plan hands out. Where they are not handed out, a plan has up to 1,000.
+    /// Maximum number of merges that one plan dispatches. Without a dispatcher, a plan has up to 1,000 merges.
     pub max_jobs: usize,
-    /// Lists of merges that run at once in the process, where they are not handed out: a large merge, or up to 256 small
-    /// ones that are committed together.
+    /// Maximum number of merge batches that run in parallel in the process, if merges are not dispatched: a batch is a
+    /// large merge, or up to 256 small merges with one commit.
     pub parallel_merges: usize,
 }
 
 impl Default for CompactorSettings {
-    /// The usual triggers, 16 databases at once, 768 MiB for a merge, 64 merges in a plan, one after the other.
+    /// Default triggers, 16 databases in parallel, 768 MiB for a merge, 64 merges in a plan, one batch at a time.
     fn default() -> Self {
         Self {
             triggers: FlushTriggers::default(),
@@ -68,12 +68,12 @@ pub struct Compactor {
     deferred: DeferredSegments,
     setbacks: Setbacks,
     slots: JobSlots,
-    /// For merges and for filling caches, each of which may take the memory of a merge.
+    /// Permits for merges and for filling caches, each of which may take the memory of a merge.
     merges: Arc<Semaphore>,
 }
 
 impl Compactor {
-    /// The function over these parts. Without a dispatcher it runs its flushes and merges itself.
+    /// Creates the function from its components. Without a dispatcher, it runs its flushes and merges itself.
     pub fn new(
         bucket: Bucket,
         flusher: Flusher,
@@ -102,8 +102,8 @@ impl Compactor {
     /// Handles an event within a time limit.
     ///
     /// # Errors
-    /// The listing or the catalog can't be read, or a merge that was asked for failed. What goes wrong with
-    /// one of several databases is in the report.
+    /// The listing or the catalog cannot be read, or a requested merge failed. Failures of one of several databases are
+    /// in the report.
     pub async fn handle(
         &self,
         event: &Event,
@@ -118,13 +118,13 @@ impl Compactor {
         }
     }
 
-    /// The maximum number of databases that are worked on at once.
+    /// Maximum number of databases processed in parallel.
     pub fn parallel_databases(&self) -> usize {
         self.slots.total()
     }
 
-    /// Flushes a database, whether its tail is due or not, as far as the limits of one flush go. It waits for flushes
-    /// that are under way, because it may take as much memory as they share.
+    /// Flushes a database even if its tail is not due, within the limits of one flush. Waits for flushes in progress,
+    /// because it may need all the memory that they share.
     ///
     /// # Errors
     /// The database can't be read, or a segment is damaged.
@@ -132,8 +132,8 @@ impl Compactor {
         self.flusher.flush(database, u64::MAX).await
     }
 
-    /// Flushes databases, whether their tails are due or not, until nothing is left that is old enough; several at once.
-    /// All flushes of a database, in the order of the databases.
+    /// Flushes databases in parallel, even if their tails are not due, until no remaining segment is old enough.
+    /// Returns all flushes of each database, in the order of the databases.
     ///
     /// # Errors
     /// The tails of several databases can't be listed.
@@ -144,7 +144,7 @@ impl Compactor {
         impl Stream<Item = (DatabaseId, Vec<Result<Flushed, CompactError>>)> + '_,
         CompactError,
     > {
-        // A single one need not be weighed.
+        // A single database needs no listing of tail sizes.
         let tails = match databases.len() {
             0 | 1 => None,
             _ => Some(TailSurvey::sizes(&self.bucket).await?),
@@ -176,7 +176,7 @@ impl Compactor {
         }
     }
 
-    /// Merges and tidies up where a flush was just committed.
+    /// Merges a database and deletes its flushed segments. Called after a flush was committed.
     ///
     /// # Errors
     /// The database can't be read, or a merge failed.
@@ -196,7 +196,7 @@ impl Compactor {
         Ok(report)
     }
 
-    /// Fills the caches of a database that have no object, as those that were just created.
+    /// Fills the caches of a database that have no object, such as newly created caches.
     ///
     /// # Errors
     /// The database can't be read, or a section is damaged.
@@ -210,7 +210,7 @@ impl Compactor {
         Ok(report)
     }
 
-    /// Merges everything of a database that is due, removes what has expired, and deletes what nothing needs.
+    /// Runs all due merges of a database, removes expired data, and deletes garbage.
     ///
     /// # Errors
     /// The database can't be read, or a merge failed.
@@ -230,12 +230,12 @@ impl Compactor {
         Ok(report)
     }
 
-    /// The damaged objects that the jobs of this function have met.
+    /// Returns the damaged objects that the jobs of this function have found.
     pub fn damaged_objects(&self) -> Arc<DamagedObjects> {
         self.flusher.damaged_objects()
     }
 
-    /// The merges that were due when the databases were last looked at, and that are not done.
+    /// Returns the merges that the latest plans found due and that are not done.
     pub fn debt(&self) -> Debt {
         self.maintainer.debt()
     }

@@ -1,4 +1,4 @@
-//! Scheduled runs: the tails that are due are found by one listing, and flushed here or by others.
+//! Scheduled runs: find due tails by one listing, and flush or dispatch them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,14 +22,14 @@ use crate::{
     visit_order::by_age_and_rotation,
 };
 
-/// For so long, tails that were handed out are left to other invocations.
+/// Time for which dispatched tails are left to other invocations.
 const HAND_OUT_TIME: Duration = Duration::from_secs(300);
 
-/// Orders that are sent at once.
+/// Maximum number of orders sent in parallel.
 const ORDERS_AT_ONCE: usize = 8;
 
 impl Compactor {
-    /// Flushes what is due everywhere, and plans merges where it flushed.
+    /// Flushes the due tails of all databases, and plans merges in the flushed databases.
     pub(super) async fn scheduled(&self, time: &TimeLimit<'_>) -> Result<Report, CompactError> {
         let survey = TailSurvey::take(&self.bucket, &self.deferred).await?;
         let report = Report {
@@ -50,7 +50,7 @@ impl Compactor {
         Ok(report.and(handed_out).and(visited))
     }
 
-    /// Flushes what is due of the databases in an order.
+    /// Flushes the tails of an order that are still due.
     pub(super) async fn flush_order(
         &self,
         order: &FlushOrder,
@@ -66,7 +66,7 @@ impl Compactor {
         Ok(self.visit_all(databases.collect(), None, time).await)
     }
 
-    /// The databases whose data is not being removed.
+    /// Returns the databases whose data is not being removed.
     async fn kept_databases(&self) -> Result<BTreeSet<DatabaseId>, CompactError> {
         let root = self.collector.catalog().root(Duration::ZERO).await?;
         let databases = root.value.databases().iter();
@@ -81,7 +81,7 @@ impl Compactor {
             || tail.age(date) >= triggers.age
     }
 
-    /// The tails in the order in which they have their turns.
+    /// Returns the tails in processing order.
     fn in_order(
         &self,
         mut due: BTreeMap<DatabaseId, ListedTail>,
@@ -98,7 +98,8 @@ impl Compactor {
         tails.collect()
     }
 
-    /// Hands out what this invocation would not get through in good time. What is left to it, and what was handed out.
+    /// Dispatches the tails that this invocation cannot flush in time. Returns the remaining tails, and a report of the
+    /// dispatched ones.
     async fn hand_out(&self, due: Vec<DueTail>, time: &TimeLimit<'_>) -> (Vec<DueTail>, Report) {
         let mut report = Report::default();
         let Some(dispatcher) = &self.dispatcher else {

@@ -1,4 +1,5 @@
-//! A visit to a database whose tail looks due: what was flushed before is deleted, and what is left is flushed.
+//! A visit to a database with a tail that looks due: deletes flushed segments, and flushes the remaining tail if it is
+//! due.
 
 use std::time::Duration;
 
@@ -15,13 +16,13 @@ use crate::{
     time_limit::TimeLimit,
 };
 
-/// For so long segments are passed over that are kept for triggers. Then it is looked whether they have been seen.
+/// Time for which segments that are kept for triggers are skipped. After it, trigger progress is checked again.
 const KEPT_TIME: Duration = Duration::from_secs(600);
 
-/// Flushed segments are looked at so much later than they can be deleted: what clocks differ by.
+/// Clock skew added to the time after which flushed segments can be deleted, before they are listed again.
 const GRACE_MARGIN: Duration = Duration::from_secs(10);
 
-/// What a visit has come to.
+/// Outcome of a visit.
 #[derive(Debug, Default)]
 struct Visit {
     report: Report,
@@ -29,7 +30,8 @@ struct Visit {
     is_flushed: bool,
 }
 
-/// The time of a visit. Its first flush begins if the invocation has time, the others if the visit has.
+/// Time limits of a visit. Its first flush starts if the invocation has time left; further flushes start if the visit
+/// has time left.
 #[derive(Debug)]
 struct VisitTimes<'a> {
     invocation: &'a TimeLimit<'a>,
@@ -37,8 +39,8 @@ struct VisitTimes<'a> {
 }
 
 impl Compactor {
-    /// Visits databases, several at once, and then plans merges of those that were flushed: flushes come first, and the
-    /// memory of merges is not taken beside that of flushes.
+    /// Visits databases in parallel, then plans merges of the flushed ones. Merges run after all flushes, so that both
+    /// do not use memory at the same time.
     pub(super) async fn visit_all(
         &self,
         databases: Vec<(DatabaseId, Option<ListedTail>)>,
@@ -59,7 +61,7 @@ impl Compactor {
         report.and(self.merge_databases(flushed, Scope::Recent, time).await)
     }
 
-    /// Visits a database with a part of the time, and notes whether that went well.
+    /// Visits a database within a part of the time, and records whether it failed.
     async fn visit(
         &self,
         database: DatabaseId,
@@ -88,7 +90,7 @@ impl Compactor {
                 report.note_failure(database, reason);
             }
         }
-        // A long tail that has taken its part of the time has the next one after the others.
+        // A long tail that has used its part of the time comes after other databases in the next run.
         let is_slow = visit.is_flushed && report.unfinished;
         let is_set_back = is_slow || !report.failures.is_empty();
         self.setbacks
@@ -96,7 +98,7 @@ impl Compactor {
         visit
     }
 
-    /// Deletes what was flushed before, and flushes if what is left of the tail is due.
+    /// Deletes flushed segments, and flushes the remaining tail if it is due.
     async fn tend_tail(
         &self,
         database: DatabaseId,
@@ -134,7 +136,7 @@ impl Compactor {
             .await
     }
 
-    /// Flushes until nothing is left that is old enough.
+    /// Flushes until no remaining segment is old enough.
     async fn flush_tail(
         &self,
         database: DatabaseId,
@@ -144,7 +146,7 @@ impl Compactor {
     ) -> Result<(), CompactError> {
         let mut manifest = Some(manifest);
         loop {
-            // Others have their turn between two flushes of a long tail.
+            // Other databases can take the memory between two flushes of a long tail.
             let flush = self.flusher.reserve(tail.bytes).await;
             let time = match visit.is_flushed {
                 true => times.part,
@@ -171,7 +173,7 @@ impl Compactor {
         }
     }
 
-    /// Until they can be deleted, there is nothing to do with flushed segments.
+    /// Defers flushed segments until they can be deleted.
     fn pass_over_flushed(&self, database: DatabaseId, mark: Stamp) {
         let time = self.collector.segment_grace().saturating_add(GRACE_MARGIN);
         let deferral = (DeferralReason::Flushed, mark);
@@ -179,7 +181,7 @@ impl Compactor {
         self.deferred.defer(database, deferral, time, world);
     }
 
-    /// Takes down which segments were deleted, and passes over those that are kept.
+    /// Reports deleted segments, and defers the segments that are kept.
     pub(super) fn note_collected(
         &self,
         database: DatabaseId,

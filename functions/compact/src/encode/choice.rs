@@ -1,4 +1,5 @@
-//! Which encoding a column gets. The figures behind it are in the decision record on section encodings.
+//! Chooses the encoding of a column. The measurements behind the choice are in the decision record on section
+//! encodings.
 
 use std::sync::Arc;
 
@@ -12,18 +13,19 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-/// Below this many values a trial says little, and a column is so small that it hardly matters.
+/// Minimum number of values for a trial. With fewer values a trial is not significant, and the column is small in any
+/// encoding.
 const MIN_TRIAL_ROWS: usize = 1_024;
 
-/// How the values of a column are written.
+/// Encoding of the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnEncoding {
-    /// As numbers of a dictionary, or otherwise once that grows too large.
+    /// Dictionary indices, until the dictionary grows too large.
     Dictionary {
-        /// The encoding after that.
+        /// The encoding used after that.
         fallback: Encoding,
     },
-    /// Without a dictionary.
+    /// No dictionary.
     Direct(Encoding),
 }
 
@@ -47,7 +49,7 @@ const FLOATS: [ColumnEncoding; 3] = [
 ];
 
 impl ColumnEncoding {
-    /// The encodings that a type may have. The first one is never far from the best.
+    /// Returns the candidate encodings of a type. The first one is always close to the best.
     fn candidates(data_type: &DataType) -> &'static [Self] {
         match data_type {
             DataType::Timestamp(..) => &TIMES,
@@ -58,7 +60,8 @@ impl ColumnEncoding {
         }
     }
 
-    /// The encoding that makes least of the values of a sample, if there are enough of them.
+    /// Returns the encoding with the smallest output for the values of a sample, or the first candidate if the sample
+    /// is too small.
     pub(super) fn choose(
         field: &FieldRef,
         sample: &ArrayRef,
@@ -82,7 +85,7 @@ impl ColumnEncoding {
         Ok(best.1)
     }
 
-    /// The number of bytes that the values become.
+    /// Returns the encoded and compressed size of the values in bytes.
     fn trial(
         self,
         field: &FieldRef,
@@ -105,7 +108,7 @@ impl ColumnEncoding {
         Ok(u64::try_from(sizes.sum::<i64>()).unwrap_or(u64::MAX))
     }
 
-    /// Sets it for a column.
+    /// Sets this encoding for a column.
     pub(super) fn apply(
         self,
         column: &str,
@@ -131,7 +134,7 @@ mod tests {
 
     const COMPRESSION: fn() -> Compression = || Compression::ZSTD(ZstdLevel::try_new(3).unwrap());
 
-    /// A cheap sequence of numbers without a pattern (xorshift).
+    /// Returns a cheap pseudo-random sequence (xorshift).
     fn numbers() -> impl Iterator<Item = u64> {
         std::iter::successors(Some(0x9E37_79B9_7F4A_7C15_u64), |last| {
             let mut next = last ^ (last << 13);
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_walk_are_deltas_and_integers_that_jump_between_a_few_are_a_dictionary() {
+    fn random_walk_integers_use_deltas_and_low_cardinality_integers_use_a_dictionary() {
         let walk = numbers().scan(1_i64 << 40, |at, number| {
             *at += i64::try_from(number % 7).unwrap() - 3;
             Some(*at)
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_values_are_not_tried() {
+    fn columns_with_few_values_get_the_default_encoding() {
         let few = Float64Array::from_iter_values((0..100).map(f64::from));
         assert_eq!(chosen(ColumnType::Float, few), FLOATS[0]);
     }

@@ -1,4 +1,4 @@
-//! What a manifest says of a section's rows, gathered while they are written.
+//! Statistics of a section for the manifest, collected while its rows are written.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, cast::AsArray, 
 use neap_manifest::TagRange;
 use neap_points::{PointsError, times};
 
-/// The number of rows, their times, and the values of their tags.
+/// Number of rows, range of times, and ranges of tag values.
 #[derive(Debug)]
 pub(super) struct Extent {
     pub(super) rows: u64,
@@ -44,7 +44,7 @@ impl Extent {
         self.times.map_or(0, |(_, max)| max)
     }
 
-    /// The range of each tag that has a value somewhere.
+    /// Returns the range of each tag that has a value in some row.
     pub(super) fn into_tag_ranges(self) -> BTreeMap<String, TagRange> {
         let tags = self.tags.into_iter();
         tags.filter(|(_, range)| range.min.is_some()).collect()
@@ -73,12 +73,12 @@ fn add_tag(rows: &RecordBatch, tag: &str, range: &mut TagRange) {
     }
 }
 
-/// Which values of a dictionary occur: it may be shared with other rows.
+/// Returns which values of a dictionary occur in the rows, because the dictionary may be shared with other rows.
 fn used_values(column: &DictionaryArray<Int32Type>) -> Vec<bool> {
     let mut used = vec![false; column.values().len()];
     let mut last = None;
     for key in column.keys().iter().flatten() {
-        // Sorted rows mostly repeat what was before.
+        // Sorted rows mostly repeat the previous value.
         if last == Some(key) {
             continue;
         }
@@ -90,7 +90,7 @@ fn used_values(column: &DictionaryArray<Int32Type>) -> Vec<bool> {
     used
 }
 
-/// The number of different values of a tag.
+/// Returns the number of distinct values of a tag.
 pub(super) fn distinct_values(column: &ArrayRef) -> usize {
     let dictionary = column.as_dictionary_opt::<Int32Type>();
     dictionary.map_or(0, |dictionary| {

@@ -1,10 +1,10 @@
-//! The rows of all inputs, folded, block by block in the order of the key.
+//! Merges the rows of all inputs block by block, in key order, and deduplicates them.
 //!
 //! ```text
-//!   input 0   | a 1 | a 2 | c 1 |          the batches at hand
+//!   input 0   | a 1 | a 2 | c 1 |          the current batches
 //!   input 1   | a 2 | b 1 |
-//!   bound                ^  b 1 is the least of their last keys: what is not after it is complete
-//!   block     a 1, a 2, a 2, b 1  ->  fold  ->  a 1, a 2, b 1
+//!   bound                ^  b 1 is the minimum of their last keys: rows up to it are complete
+//!   block     a 1, a 2, a 2, b 1  ->  deduplicate  ->  a 1, a 2, b 1
 //! ```
 
 use arrow_array::RecordBatch;
@@ -17,18 +17,18 @@ use super::{
     key::Keys,
 };
 
-/// What comes next.
+/// Next result of a block merge.
 #[derive(Debug)]
 pub(super) enum Block {
     /// These inputs need their next windows first.
     Needs(Vec<usize>),
-    /// Rows, every point once, after all before.
+    /// Deduplicated rows, after all previous rows.
     Rows(RecordBatch),
     /// There are no more rows.
     End,
 }
 
-/// A merge of inputs in the order of their stamps, oldest first.
+/// Merges inputs, given in the order of their stamps, oldest first.
 #[derive(Debug)]
 pub(super) struct BlockMerge {
     tags: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct BlockMerge {
 }
 
 impl BlockMerge {
-    /// A merge to rows with the columns of `schema`.
+    /// Creates a merge that produces rows with the columns of `schema`.
     pub(super) fn new(tags: Vec<String>, schema: SchemaRef, inputs: Vec<Input>) -> Self {
         Self {
             tags,
@@ -50,7 +50,7 @@ impl BlockMerge {
         self.inputs.get_mut(at)
     }
 
-    /// The next block.
+    /// Returns the next block.
     pub(super) fn next(&mut self) -> Result<Block, MergeError> {
         let mut needs = Vec::new();
         for (at, input) in self.inputs.iter_mut().enumerate() {
@@ -77,7 +77,7 @@ impl BlockMerge {
         }))
     }
 
-    /// The least of the last keys at hand: some keys, and the row that it is of them.
+    /// Returns the minimum of the last keys of the current batches, as keys and the row in them.
     fn bound(&self) -> Option<(Keys, usize)> {
         let currents = self.inputs.iter().filter_map(Input::current);
         let last = |keys: &Keys| keys.len().saturating_sub(1);

@@ -1,4 +1,4 @@
-//! The commit of merges: their outputs in one object, in the place of their inputs.
+//! The commit of merges: stores their outputs in one object, and replaces their inputs.
 
 use bytes::Bytes;
 use neap_bucket::{Put, PutMode, Versioned};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{EncodedSection, flush::millis};
 
-/// A merge whose output waits for the commit.
+/// A merge whose output is encoded but not committed.
 pub(super) struct Merged {
     pub(super) job: MergeJob,
     /// Rows before this time have expired.
@@ -24,18 +24,18 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    /// Whether rows before a time may be left out.
+    /// Returns whether the inputs may have rows before `cutoff`.
     fn has_expired_rows(&self, cutoff: i64) -> bool {
         self.job.inputs.iter().any(|input| input.min_time < cutoff)
     }
 
-    /// The output as the manifest will know it.
+    /// Returns the section of the output for the manifest.
     fn section(&self, base: &Base, object: DrawnObject, offset: u64) -> Section {
         let encoded = &self.encoded;
         Section {
             object: object.ulid,
             offset,
-            // Until it is known how many there are.
+            // Set later, when the number of sections is known.
             in_bundle: false,
             length: encoded.bytes.len() as u64,
             footer_length: encoded.footer_length,
@@ -50,7 +50,7 @@ impl Merged {
             tags: encoded.tags.clone(),
             crc32c: Some(encoded.crc32c),
             footer_crc32c: Some(encoded.footer_crc32c),
-            // Every delete at or below the mark was known, and was applied to the inputs that it applies to.
+            // Every delete at or below the mark was known and applied to the affected inputs.
             cleaned: base.manifest.value.low_water_mark,
             added: 0,
             dropped: None,
@@ -59,7 +59,7 @@ impl Merged {
     }
 }
 
-/// What one commit puts and changes.
+/// The object and the changes of one commit.
 #[derive(Default)]
 struct MergeBundle {
     bytes: Vec<u8>,
@@ -100,7 +100,7 @@ impl MergeBundle {
         });
     }
 
-    /// Notes in the sections whether there are several, and so how their object is called.
+    /// Records in the sections whether the object has several sections, which determines its name.
     fn name_object(&mut self) {
         let sections = self.replacements.iter().map(|one| one.add.len());
         let in_bundle = sections.sum::<usize>() > 1;
@@ -110,7 +110,7 @@ impl MergeBundle {
         }
     }
 
-    /// What is reported of the merges if they are committed.
+    /// Returns the outcomes of the merges for a successful commit.
     fn done(&self) -> Vec<MergeOutcome> {
         let jobs = self.replacements.iter().map(|one| one.job);
         let done = jobs.map(|job| MergeOutcome::Done {
@@ -123,8 +123,8 @@ impl MergeBundle {
 }
 
 impl Merger {
-    /// Stores the outputs in one object and puts them in the place of the inputs, in one commit. The claims in
-    /// `release` end with it.
+    /// Stores the outputs in one object and replaces the inputs with them, in one commit. The commit also ends the
+    /// claims in `release`.
     pub(super) async fn commit(
         &self,
         base: Base,
@@ -172,7 +172,7 @@ impl Merger {
         }
     }
 
-    /// What became of each replacement of a bundle; nothing if it could not be stored.
+    /// Returns the outcome of each replacement of a bundle, or no outcome if the bundle could not be stored.
     async fn commit_bundle(
         &self,
         base: Base,

@@ -1,4 +1,4 @@
-//! Sections whose days meet, and which of them to merge.
+//! Groups of sections with overlapping days, and the selection of merges in a group.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,20 +11,20 @@ use super::{
     plan::{MergePolicy, Rest},
 };
 
-/// The number of sections that settled days may keep.
+/// Number of sections that settled days may keep.
 const SETTLED_SECTIONS: usize = 2;
 
-/// Sections that are connected by the days they have in common, oldest first by stamp.
+/// Sections that are connected by overlapping days, oldest first by stamp.
 #[derive(Debug)]
 pub(super) struct Component {
     pub(super) sections: Vec<Arc<Section>>,
-    /// Those that can't be an input: others work on them, they have expired, or a job has them.
+    /// Sections that cannot be an input: they are claimed, expired, or inputs of another job.
     blocked: Vec<bool>,
-    /// What the outputs of jobs, here or by others, will cover: one section each.
+    /// Bounds of the outputs of jobs, planned here or claimed by other workers: one section each.
     outputs: Vec<Hull>,
 }
 
-/// Divides the sections of a table, which then are in the order of their days.
+/// Divides the sections of a table into overlap groups, in the order of their days.
 pub(super) fn components(mut sections: Vec<Arc<Section>>) -> Vec<Component> {
     sections.sort_by_key(|section| (section.first_day, section.last_day));
     let mut components: Vec<(i32, Vec<Arc<Section>>)> = Vec::new();
@@ -51,13 +51,13 @@ impl Component {
         }
     }
 
-    /// The stamp up to which the newest section goes.
+    /// Returns the upper stamp of the newest section.
     pub(super) fn newest(&self) -> Stamp {
         let newest = self.sections.iter().map(|section| section.upto).max();
         newest.unwrap_or(Stamp::ZERO)
     }
 
-    /// The first and the last day.
+    /// Returns the first and the last day.
     pub(super) fn days(&self) -> (i32, i32) {
         let first = self.sections.iter().map(|section| section.first_day).min();
         let last = self.sections.iter().map(|section| section.last_day).max();
@@ -68,12 +68,12 @@ impl Component {
         self.sections.iter().map(|section| section.length).sum()
     }
 
-    /// Whether no section of it can't be an input.
+    /// Returns whether all sections can be inputs.
     pub(super) fn is_free(&self) -> bool {
         !self.blocked.contains(&true)
     }
 
-    /// Keeps out of the work of others.
+    /// Adds the claims of other workers that intersect this group.
     pub(super) fn note_claims(&mut self, claims: &[Hull]) {
         let Self {
             sections, outputs, ..
@@ -86,7 +86,7 @@ impl Component {
         outputs.extend(claims.iter().filter(meets));
     }
 
-    /// Leaves sections alone.
+    /// Excludes sections from merges.
     pub(super) fn block(&mut self, mut is_blocked: impl FnMut(&Arc<Section>) -> bool) {
         for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
             *blocked |= is_blocked(section);
@@ -101,7 +101,7 @@ impl Component {
         self.blocked.get(at).copied().unwrap_or(true)
     }
 
-    /// The merges that leave it with few enough sections, or that do what the limits allow.
+    /// Returns the merges that reduce the group to few enough sections, or that come as close as the limits allow.
     pub(super) fn jobs(&mut self, rest: Rest, policy: &MergePolicy) -> Vec<MergeJob> {
         let settled = rest != Rest::Written;
         let (enough, reason) = match settled {
@@ -126,7 +126,7 @@ impl Component {
         }
     }
 
-    /// Rewrites of single sections that no other job has.
+    /// Returns rewrites of single sections that are not inputs of another job.
     pub(super) fn rewrites(&mut self, wanted: &BTreeSet<InputRef>) -> Vec<MergeJob> {
         let mut jobs = Vec::new();
         for (section, blocked) in self.sections.iter().zip(&mut self.blocked) {
@@ -156,8 +156,8 @@ impl Component {
         job
     }
 
-    /// The newest sections that can be merged, at least `needed` of them if the limits allow it, and as many
-    /// more as don't cost more to write than they are worth. If the newest ones can't, those before them.
+    /// Selects the newest sections that can be merged: at least `needed` if the limits allow it, and more as long as
+    /// they are worth the cost of writing them. If the newest sections cannot be merged, tries older ones.
     fn pick(&self, needed: usize, rest: Rest, policy: &MergePolicy) -> Option<Vec<usize>> {
         let fits = |set: &ClosedSet<'_>| {
             set.bytes <= policy.max_output_bytes
@@ -189,7 +189,7 @@ impl Component {
         None
     }
 
-    /// Whether the next older section is to be an input, too.
+    /// Returns whether the next older section should also be an input.
     fn is_worth(
         &self,
         set: &ClosedSet<'_>,
@@ -203,7 +203,7 @@ impl Component {
         };
         let (bytes, settled) = (section.length, rest != Rest::Written);
         let mut inputs = set.places().filter_map(|at| self.sections.get(at));
-        // Queries fold what overlaps, again and again.
+        // Every query must deduplicate overlapping sections.
         let overlaps = inputs.any(|other| other.overlaps(section));
         let left = self.free().saturating_sub(set.count) + self.outputs.len();
         let is_last = settled && left == 1 && self.outputs.is_empty();

@@ -1,4 +1,4 @@
-//! What can go wrong in a merge.
+//! Errors of merges.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use neap_row_delete::MaskError;
 
 use crate::EncodeError;
 
-/// Why a merge failed. Nothing is damaged by it: what was not committed is not there.
+/// Reason why a merge failed. A failed merge damages nothing: uncommitted changes are not visible.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// The store did not answer.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The catalog could not be read.
@@ -22,16 +22,16 @@ pub enum MergeError {
     /// The manifest could not be read or changed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A section is not what the manifest says.
+    /// A section does not match the manifest.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The object of a section is gone.
+    /// The object of a section is missing.
     #[error("'{0}' is missing from the bucket")]
     Missing(String),
-    /// The rows of a section are not in its order.
+    /// The rows of a section are not sorted.
     #[error("the rows of '{0}' are not sorted")]
     NotSorted(String),
-    /// A section has a column that its table lacks, or has with another type.
+    /// A section has a column that its table does not have, or has with another type.
     #[error("column '{column}' of '{section}' is not one of the table")]
     Column {
         /// The section.
@@ -39,10 +39,10 @@ pub enum MergeError {
         /// The column.
         column: String,
     },
-    /// Rows are not those of their table.
+    /// Rows do not match the schema of their table.
     #[error(transparent)]
     Points(#[from] PointsError),
-    /// A row delete could not be asked.
+    /// A row delete could not be evaluated.
     #[error(transparent)]
     Mask(#[from] MaskError),
     /// Rows could not be written.
@@ -54,7 +54,7 @@ pub enum MergeError {
 }
 
 impl MergeError {
-    /// A section that can't be read as what it should be.
+    /// Creates the error for a damaged section.
     pub(super) fn damaged(section: &str, reason: &impl fmt::Display) -> Self {
         let (key, reason) = (section.to_owned(), reason.to_string());
         FormatError::Damaged { key, reason }.into()

@@ -1,4 +1,4 @@
-//! Rectangles of days and stamps, and the rule that what is merged must fill its own.
+//! Bounds of sections (days and stamps), and closed sets of sections, which can be merged.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ pub struct Hull {
     pub first_day: i32,
     /// The last day.
     pub last_day: i32,
-    /// The segments above this stamp
+    /// Exclusive lower stamp of the segments.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper stamp of the segments.
     pub upto: Stamp,
 }
 
 impl Hull {
-    /// The days and the interval of a section.
+    /// Returns the days and the interval of stamps of a section.
     pub fn of(section: &Section) -> Self {
         Self {
             first_day: section.first_day,
@@ -29,7 +29,7 @@ impl Hull {
         }
     }
 
-    /// The smallest one that contains both.
+    /// Returns the smallest bounds that contain both.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Hull {
         }
     }
 
-    /// Whether both have a day and a stamp in common.
+    /// Returns whether both have a day and a stamp in common.
     pub fn meets(&self, other: &Self) -> bool {
         self.first_day <= other.last_day
             && other.first_day <= self.last_day
@@ -49,8 +49,8 @@ impl Hull {
     }
 }
 
-/// A set of sections that grows to be closed: every section that meets its hull is in it. Only such a set
-/// can become one section without claiming the days and stamps of another one.
+/// A set of sections that is closed on each addition: every section that intersects the set's bounds is a member. Only
+/// a closed set can become one section, because otherwise the output would claim days and stamps of another section.
 #[derive(Clone, Debug)]
 pub(super) struct ClosedSet<'a> {
     sections: &'a [Arc<Section>],
@@ -75,7 +75,7 @@ impl<'a> ClosedSet<'a> {
         self.members.get(at).copied().unwrap_or(false)
     }
 
-    /// Whether its section would meet what another one will cover.
+    /// Returns whether the bounds of the set intersect `other`.
     pub(super) fn meets(&self, other: &Hull) -> bool {
         self.hull.is_some_and(|hull| hull.meets(other))
     }
@@ -85,7 +85,7 @@ impl<'a> ClosedSet<'a> {
         members.filter(|(_, member)| **member).map(|(at, _)| at)
     }
 
-    /// Adds a section and all that the rule brings with it.
+    /// Adds a section and all sections that are needed to close the set.
     pub(super) fn add(&mut self, at: usize) {
         self.take(at);
         loop {

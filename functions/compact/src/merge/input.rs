@@ -1,7 +1,7 @@
-//! One input of a merge: bytes in, rows out, a batch at a time, without those that were deleted.
+//! One input of a merge: decodes bytes to batches of rows, and drops deleted rows.
 //!
-//! It asks for its bytes window by window, so that never more than two of them are in memory: the one whose
-//! rows are being read, and the one that is on its way.
+//! An input requests its bytes window by window, so that at most two windows are in memory: the one being decoded, and
+//! the next one being fetched.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -21,20 +21,20 @@ use parquet::{
 
 use super::{MergeError, key::Keys};
 
-/// The most that one request reads; a column of a row group that is larger is read at once all the same.
+/// Maximum bytes of one request. A larger column chunk is still read by one request.
 const MAX_READ_BYTES: u64 = 16 << 20;
 
-/// Which rows of an input are left out.
+/// Rows of an input to drop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RowFilter {
-    /// Those for which one of these holds.
+    /// Drops rows for which one of these conditions holds.
     pub(super) deleted: Vec<Condition>,
-    /// Those before this time.
+    /// Drops rows before this time.
     pub(super) floor: Option<i64>,
 }
 
 impl RowFilter {
-    /// What a manifest says of the rows of a section, and those before a time.
+    /// Returns the filter for the deletes that a manifest records for a section, and for rows before `floor`.
     pub(super) fn of(manifest: &Manifest, section: &Section, floor: Option<i64>) -> Self {
         let deletes = manifest.deletes_of(section.table);
         let deleted = deletes
@@ -70,10 +70,10 @@ impl RowFilter {
     }
 }
 
-/// Ranges of a section, relative to its start, that are read together: some row groups.
+/// Byte ranges of a section, relative to its start, that are read together: some row groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    /// One for each request.
+    /// One range for each request.
     pub(super) ranges: Vec<Range<u64>>,
 }
 
@@ -86,7 +86,8 @@ impl Window {
     }
 }
 
-/// The windows of a section, of at least one row group each, and of more while they have at most so many bytes.
+/// Divides a section into windows of at least one row group, and of more while a window has at most `window_bytes`
+/// bytes.
 pub(super) fn windows(metadata: &ParquetMetaData, window_bytes: u64) -> VecDeque<Window> {
     let mut windows: VecDeque<Window> = VecDeque::new();
     for group in metadata.row_groups() {
@@ -126,7 +127,7 @@ fn append(ranges: &mut Vec<Range<u64>>, chunk: Range<u64>) {
     }
 }
 
-/// Rows of an input, and how many of them were taken.
+/// A decoded batch of an input, and the number of rows taken from it.
 #[derive(Debug)]
 pub(super) struct Current {
     rows: RecordBatch,
@@ -135,7 +136,7 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// The rows from the first one that was not taken up to `end`, which are now.
+    /// Takes the rows from the first untaken one up to `end`.
     pub(super) fn take(&mut self, end: usize) -> RecordBatch {
         let rows = self.rows.slice(self.taken, end - self.taken);
         self.taken = end;
@@ -143,14 +144,14 @@ impl Current {
     }
 }
 
-/// What an input needs to go on.
+/// Requirement of an input before its next row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing: there are rows.
+    /// Nothing: rows are available.
     Nothing,
     /// The next window.
     Window,
-    /// Nothing: it has no more rows.
+    /// Nothing: the input has no more rows.
     End,
 }
 
@@ -162,13 +163,13 @@ pub(super) struct Input {
     decoder: ParquetPushDecoder,
     filter: RowFilter,
     current: Option<Current>,
-    /// The key of the last row that was decoded.
+    /// Key of the last decoded row.
     last: Option<Keys>,
     ended: bool,
 }
 
 impl Input {
-    /// The section with this footer; `name` is for messages.
+    /// Creates the input for a section with this footer. `name` is for messages.
     pub(super) fn new(
         name: String,
         tags: Arc<[String]>,
@@ -189,7 +190,7 @@ impl Input {
         })
     }
 
-    /// The bytes of a window.
+    /// Adds the bytes of a window.
     pub(super) fn push(&mut self, window: Window, bytes: Vec<Bytes>) -> Result<(), MergeError> {
         self.decoder.clear_all_ranges();
         self.decoder
@@ -197,7 +198,7 @@ impl Input {
             .map_err(|error| MergeError::damaged(&self.name, &error))
     }
 
-    /// Makes sure that there are rows to take.
+    /// Decodes until rows are available, and returns what is needed for that.
     pub(super) fn advance(&mut self) -> Result<Need, MergeError> {
         loop {
             let unread = |current: &Current| current.taken < current.keys.len();
@@ -222,7 +223,7 @@ impl Input {
         let Some(end) = keys.len().checked_sub(1) else {
             return Ok(());
         };
-        // A merge of what is not sorted would give a section that is not, and queries would lose rows.
+        // A merge of unsorted inputs would produce an unsorted section, and queries would miss rows.
         let is_after = |last: &Keys| last.compare(0, &keys, 0).is_lt();
         if !self.last.as_ref().is_none_or(is_after) || keys.compare(0, &keys, end).is_gt() {
             return Err(MergeError::NotSorted(self.name.clone()));
@@ -245,7 +246,7 @@ impl Input {
         self.current.as_mut()
     }
 
-    /// The columns of a section by its footer, with their types.
+    /// Returns the schema of a section from its footer.
     pub(super) fn schema_of(
         name: &str,
         metadata: &Arc<ParquetMetaData>,

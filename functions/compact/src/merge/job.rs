@@ -1,14 +1,14 @@
-//! Merges from the manifest to their commit, within limits of time and memory.
+//! Runs merges from the manifest to their commit, within limits of time and memory.
 //!
 //! ```text
 //!   merger                                        store
 //!     |-- GET manifest if changed, catalog ------>  |   inputs gone or no longer closed: nothing to do
 //!     |   for each merge                            |
 //!     |-- GET each input: whole, or its footer -->  |
-//!     |-- GET windows of inputs, as needed ------>  |   out of time or memory: given up
+//!     |-- GET windows of inputs, as needed ------>  |   out of time or memory: give up
 //!     |   for all of them together                  |
 //!     |-- PUT the bundle ------------------------>  |   crash after: an orphan
-//!     |-- commit: inputs out, outputs in -------->  |   overtaken: committed without the output
+//!     |-- commit: inputs out, outputs in -------->  |   overtaken: committed without this output
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -30,20 +30,20 @@ use super::{
 };
 use crate::{EncodedSection, SectionProfile, SectionWriter, removal::is_being_removed};
 
-/// How many merges of one commit are made at once. Those that are made together are small.
+/// Maximum number of merges of one commit that run in parallel. Merges that share a commit are small.
 const PARALLEL_MERGES: usize = 16;
 
-/// How many inputs are opened at once.
+/// Maximum number of inputs opened in parallel.
 pub(super) const PARALLEL_OPENS: usize = 16;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// What a job may use.
+/// Limits of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobLimits {
-    /// How long it may take until its output is put.
+    /// Maximum time until its output is put.
     pub time: Duration,
-    /// How many bytes of memory it may take.
+    /// Maximum memory in bytes.
     pub max_memory_bytes: u64,
 }
 
@@ -56,34 +56,34 @@ impl Default for JobLimits {
     }
 }
 
-/// Why a merge did nothing.
+/// Reason why a merge did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeGaveUp {
-    /// Somebody else has replaced an input, or added one.
+    /// A concurrent commit has replaced an input, or added a section within the bounds.
     #[error("somebody else has changed the sections")]
     Overtaken,
-    /// The catalog no longer has the table, or not yet, as in a bucket that is being restored.
+    /// The catalog does not have the table: it was removed, or the bucket is being restored.
     #[error("the catalog lacks the table")]
     NoTable,
-    /// The store gives no time.
+    /// The store's responses have no date.
     #[error("the store's answers have no date")]
     NoDate,
-    /// The time is over.
+    /// The time limit expired.
     #[error("it was not done in time")]
     OutOfTime,
-    /// It would take more memory than it may.
+    /// The merge needs more memory than its limit.
     #[error("it needs more than {} MiB of memory", .0 >> 20)]
     OutOfMemory(u64),
     /// The bundle could not be stored.
     #[error("the bundle could not be stored")]
     NotStored,
-    /// It took so long that the bundle may count as an orphan.
+    /// The merge took so long that its bundle may count as an orphan.
     #[error("it took too long")]
     TooOld,
-    /// Others have always been faster.
+    /// The commit lost every race.
     #[error("the sections were moved again and again")]
     Busy,
-    /// It can't be told whether it is in the manifest. If it is not, the next plan has it again.
+    /// It is unknown whether the merge is in the manifest. If it is not, the next plan includes it again.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
 }
@@ -98,16 +98,16 @@ impl From<ReplaceRefused> for MergeGaveUp {
     }
 }
 
-/// What a merge did.
+/// Outcome of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeOutcome {
-    /// Its inputs have become one section, or none if no row was left.
+    /// The inputs were replaced by one section, or by none if no row was left.
     Done {
         /// The rows of the output.
         rows: u64,
-        /// The length of the inputs.
+        /// Length of the inputs in bytes.
         bytes_in: u64,
-        /// The length of the output.
+        /// Length of the output in bytes.
         bytes_out: u64,
     },
     /// Nothing was changed.
@@ -122,13 +122,13 @@ pub struct Merger {
     pub(super) manifests: ManifestStore,
 }
 
-/// A merge that is asked for, with its claim, which ends with its commit.
+/// A requested merge and its claim, which ends with the commit.
 pub(crate) type MergeRequest<'a> = (&'a MergeJobRef, Option<Ulid>);
 
-/// What became of a merge.
+/// Result of a merge.
 pub(crate) type MergeResult = Result<MergeOutcome, MergeError>;
 
-/// What merges of one database work from.
+/// The state from which merges of one database start.
 pub(super) struct Base {
     pub(super) database: DatabaseId,
     pub(super) begun: Moment,
@@ -136,7 +136,7 @@ pub(super) struct Base {
     catalog: Versioned<DatabaseCatalog>,
 }
 
-/// What a merge works from.
+/// Inputs of a merge.
 struct Task {
     table: Arc<Table>,
     job: MergeJob,
@@ -146,7 +146,7 @@ struct Task {
 }
 
 impl Merger {
-    /// A merger for the databases of a bucket.
+    /// Creates a merger for the databases of a bucket.
     pub fn new(bucket: Bucket, catalog: Arc<Catalog>, manifests: ManifestStore) -> Self {
         Self {
             bucket,
@@ -155,11 +155,11 @@ impl Merger {
         }
     }
 
-    /// Merges the inputs of a job, without the rows that were deleted or have expired. `claim` is the claim
-    /// that the job has, which ends with its commit, or when somebody else has changed the sections.
+    /// Merges the inputs of a job, without deleted or expired rows. `claim` is the claim of the job; it ends with the
+    /// commit, or if a concurrent commit has changed the sections.
     ///
     /// # Errors
-    /// What the store answers, and damaged or missing sections by their names.
+    /// Errors of the store; damaged or missing sections, by name.
     pub async fn run(
         &self,
         database: DatabaseId,
@@ -173,13 +173,13 @@ impl Merger {
         first.unwrap_or(Ok(MergeOutcome::Nothing(MergeGaveUp::Overtaken)))
     }
 
-    /// Makes several merges of a database, puts their outputs in one bundle, and commits them together. The outputs
-    /// are in memory at once. `known` is a manifest that was read before: it is transferred and decoded again only if
-    /// it has changed, and becomes the newest one known.
+    /// Runs several merges of a database, puts their outputs in one bundle, and commits them together. The outputs are
+    /// in memory at the same time. `known` is a manifest that was read before: it is transferred and decoded again only
+    /// if it has changed. It becomes the newest manifest known.
     ///
     /// # Errors
-    /// The manifest or the catalog can't be read, or the manifest not be changed. What goes wrong with one of the
-    /// merges is in its result.
+    /// The manifest or the catalog cannot be read, or the manifest cannot be changed. Errors of single merges are in
+    /// their results.
     pub(crate) async fn run_all(
         &self,
         database: DatabaseId,
@@ -188,11 +188,11 @@ impl Merger {
         known: &mut Option<Versioned<Manifest>>,
     ) -> Result<Vec<MergeResult>, MergeError> {
         let base = self.base(database, known).await?;
-        // The future must not end between the put and the commit, so only what is before is cut short.
+        // Only the merges have a timeout, because the future must not be dropped between the PUT and the commit.
         let merges = requests
             .iter()
             .map(|(job, claim)| self.merge_in_time(&base, job, *claim, limits));
-        // Collected, so that the future is `Send` whatever the lifetimes.
+        // Collect the futures, so that this future is `Send` for all lifetimes.
         let merges: Vec<_> = merges.collect();
         let merged: Vec<_> = stream::iter(merges)
             .buffered(PARALLEL_MERGES)
@@ -218,7 +218,7 @@ impl Merger {
     ) -> Result<Base, MergeError> {
         let begun = self.bucket.world().moment();
         let manifest = self.manifests.read(database, known.as_ref()).await?;
-        // Held once: a changed manifest takes the place of the known one.
+        // Drop the known manifest, so that memory holds only one.
         *known = None;
         let catalog = self
             .catalog_of(database, manifest.value.needs_catalog)
@@ -231,7 +231,7 @@ impl Merger {
         })
     }
 
-    /// Makes one merge, as far as its output.
+    /// Runs one merge up to its output.
     async fn merge_in_time(
         &self,
         base: &Base,
@@ -256,7 +256,7 @@ impl Merger {
         let Some(merged) = merged.filter(|_| self.elapsed(base) <= limits.time) else {
             return Ok(Err(MergeGaveUp::OutOfTime));
         };
-        // The inputs leave, and with them the pages that their footers lie in.
+        // Drops the inputs, and with them the pages that contain their footers.
         let Task { job, cutoff, .. } = task;
         Ok(merged?.map(|encoded| Merged {
             job,
@@ -266,7 +266,7 @@ impl Merger {
         }))
     }
 
-    /// Reads what the job is made from.
+    /// Loads the sections and the table of a job.
     async fn prepare(
         &self,
         base: &Base,
@@ -289,7 +289,7 @@ impl Merger {
         let Some(resolved) = job.resolve(&sections) else {
             return Ok(Err(MergeGaveUp::Overtaken));
         };
-        // What the catalog says is known to be true of this time, and not of any later one.
+        // The catalog is proven current as of this time, but not of any later time.
         let Some(proven) = base.catalog.proven else {
             return Ok(Err(MergeGaveUp::NoDate));
         };
@@ -315,7 +315,7 @@ impl Merger {
         database: DatabaseId,
         version: u64,
     ) -> Result<Versioned<DatabaseCatalog>, MergeError> {
-        // How long rows are kept must be what it is now, so a catalog that is at hand does not do.
+        // A catalog from memory is not sufficient, because the retention period must be current.
         let catalog = self.catalog.database(database, CATALOG_AGE).await?;
         if catalog.version >= version {
             return Ok(catalog);
@@ -323,7 +323,7 @@ impl Merger {
         Ok(self.catalog.database(database, Duration::ZERO).await?)
     }
 
-    /// Reads the inputs and writes the output, in memory.
+    /// Reads the inputs and encodes the output in memory.
     async fn merge(
         &self,
         base: &Base,
@@ -361,5 +361,5 @@ impl Merger {
     }
 }
 
-/// How old the catalog may be by which a merge goes.
+/// Maximum age of the catalog for a merge.
 const CATALOG_AGE: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! Merge jobs: what is to become one section, here and as it is handed to another process.
+//! Merge jobs, in memory and as dispatched to another process.
 
 use std::sync::Arc;
 
@@ -10,41 +10,41 @@ use ulid::Ulid;
 
 use super::Hull;
 
-/// Why sections are merged.
+/// Reason for a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MergeReason {
-    /// There are many of days that are still written to.
+    /// Days that are still written to have many sections.
     Recent,
-    /// Their days are no longer written to.
+    /// The days are no longer written to.
     Settled,
-    /// Neighbouring days are small.
+    /// Neighbouring days have little data.
     Range,
-    /// Rows in them were deleted.
+    /// The sections contain deleted rows.
     Deletes,
 }
 
-/// Sections of one table that are to become one.
+/// Sections of one table to be merged into one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeJob {
     /// The table.
     pub table: TableId,
-    /// The sections, oldest first by stamp: every one of the table that meets the hull.
+    /// The sections, oldest first by stamp: all sections of the table that intersect the bounds.
     pub inputs: Vec<Arc<Section>>,
     /// The first day of the output, in days since the Unix epoch.
     pub first_day: i32,
     /// The last day of the output.
     pub last_day: i32,
-    /// The output has the rows of the segments above this stamp
+    /// Exclusive lower stamp: the output has the rows of the segments above it.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper stamp: the output has the rows of the segments up to it.
     pub upto: Stamp,
-    /// Why.
+    /// Reason for the merge.
     pub reason: MergeReason,
 }
 
 impl MergeJob {
-    /// The merge of these sections; `None` if there are none, or if they are not all of one table.
+    /// Returns the merge of these sections, or `None` if there are none or they belong to several tables.
     pub fn of(inputs: Vec<Arc<Section>>, reason: MergeReason) -> Option<Self> {
         let mut inputs = inputs;
         inputs.sort_by_key(|section| (section.upto, section.above, section.first_day));
@@ -63,7 +63,7 @@ impl MergeJob {
         })
     }
 
-    /// The days and the interval of the output.
+    /// Returns the days and the interval of stamps of the output.
     pub fn hull(&self) -> Hull {
         Hull {
             first_day: self.first_day,
@@ -73,12 +73,12 @@ impl MergeJob {
         }
     }
 
-    /// The length of all inputs in bytes.
+    /// Returns the length of all inputs in bytes.
     pub fn bytes(&self) -> u64 {
         self.inputs.iter().map(|section| section.length).sum()
     }
 
-    /// The job as it is handed to another process.
+    /// Returns the job as dispatched to another process.
     pub fn reference(&self) -> MergeJobRef {
         let inputs = self.inputs.iter().map(|section| InputRef::of(section));
         MergeJobRef {
@@ -94,17 +94,17 @@ impl MergeJob {
     }
 }
 
-/// Which section: its place is its name.
+/// Reference to a section by its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InputRef {
     /// The bundle.
     pub object: Ulid,
-    /// Where in the bundle the section starts.
+    /// Offset of the section in the bundle.
     pub offset: u64,
 }
 
 impl InputRef {
-    /// The place of a section.
+    /// Returns the reference to a section.
     pub fn of(section: &Section) -> Self {
         Self {
             object: section.object,
@@ -113,7 +113,7 @@ impl InputRef {
     }
 }
 
-/// A [`MergeJob`] without what the manifest says of its inputs.
+/// A [`MergeJob`] without the manifest's metadata of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergeJobRef {
     /// The table.
@@ -122,21 +122,22 @@ pub struct MergeJobRef {
     pub first_day: i32,
     /// The last day of the output.
     pub last_day: i32,
-    /// The output has the rows of the segments above this stamp
+    /// Exclusive lower stamp: the output has the rows of the segments above it.
     pub above: Stamp,
-    /// and up to this one.
+    /// Inclusive upper stamp: the output has the rows of the segments up to it.
     pub upto: Stamp,
     /// The sections.
     pub inputs: Vec<InputRef>,
-    /// The length of all inputs in bytes; 0 if the job was handed out by an earlier release.
+    /// The length of all inputs in bytes; 0 if an earlier release dispatched the job.
     #[serde(default)]
     pub bytes: u64,
-    /// Why.
+    /// Reason for the merge.
     pub reason: MergeReason,
 }
 
 impl MergeJobRef {
-    /// The job, if all its inputs are among the table's `sections` and still are all that meet its hull.
+    /// Returns the job if all its inputs are in `sections` and are still exactly the sections that intersect its
+    /// bounds.
     pub fn resolve(&self, sections: &[Arc<Section>]) -> Option<MergeJob> {
         let hull = Hull {
             first_day: self.first_day,

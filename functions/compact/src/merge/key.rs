@@ -1,4 +1,4 @@
-//! The order of rows: tag by tag in the order of the catalog, a missing one first, then by time.
+//! Sort order of rows: by tags in the order of the catalog, nulls first, then by time.
 
 use std::cmp::Ordering;
 
@@ -8,10 +8,10 @@ use arrow_array::{
 };
 use neap_points::{PointsError, times};
 
-/// The key columns of some rows.
+/// Key columns of a batch of rows.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
-    /// Of each tag of the table; `None` where no row has it.
+    /// One column for each tag of the table; `None` if no row has the tag.
     tags: Vec<Option<TagColumn>>,
     times: TimestampNanosecondArray,
 }
@@ -66,7 +66,7 @@ impl Keys {
         self.times.len()
     }
 
-    /// The order of a row of these and a row of others, of the same table.
+    /// Compares a row of this batch with a row of another batch of the same table.
     pub(super) fn compare(&self, row: usize, others: &Self, other: usize) -> Ordering {
         for (mine, theirs) in self.tags.iter().zip(&others.tags) {
             let mine = mine.as_ref().and_then(|tag| tag.value(row));
@@ -79,7 +79,7 @@ impl Keys {
         self.times.value(row).cmp(&others.times.value(other))
     }
 
-    /// The end of the rows from `start` on that are not after a row of others.
+    /// Returns the end of the rows, starting at `start`, that are not after row `bound` of `others`.
     pub(super) fn end_of(&self, start: usize, others: &Self, bound: usize) -> usize {
         let (mut from, mut to) = (start, self.len());
         while from < to {

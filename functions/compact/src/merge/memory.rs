@@ -1,56 +1,57 @@
-//! How a merge divides its memory.
+//! Divides the memory of a merge.
 //!
 //! ```text
-//!   |-- base --|-- row group --|-- output --|-- windows of the inputs, each twice: as stored and decoded --|
+//!   |-- fixed --|-- row group --|-- output --|-- windows of the inputs, each twice: as stored and decoded --|
 //! ```
 //!
-//! The less memory there is, the smaller are the row groups, and the fewer sections are merged at a time.
+//! With less memory, row groups are smaller, and fewer sections are merged at a time.
 
 use super::{MergeJob, source::ReadSizes};
 
-/// Sections of at most so many bytes are read whole: a second request costs more than the transfer.
+/// Maximum length of a section that is read whole: a second request costs more than the transfer.
 const WHOLE_BYTES: u64 = 4 << 20;
 
-/// Row groups are read together up to this.
+/// Maximum bytes of row groups that are read together.
 const MAX_WINDOW_BYTES: u64 = 8 << 20;
 
-/// About the least that can be read of a section at once.
+/// Approximate minimum bytes of one read of a section.
 const MIN_WINDOW_BYTES: u64 = 1 << 20;
 
-/// The memory that a merge needs besides its inputs, its output, and a row group of it.
+/// Memory of a merge besides its inputs, its output, and a row group of the output, in bytes.
 const BASE_MEMORY_BYTES: u64 = 32 << 20;
 
-/// The most bytes of a row group before it is compressed: it is in memory until it is complete.
+/// Maximum bytes of a row group before compression, because it is in memory until it is complete.
 const MAX_ROW_GROUP_BYTES: u64 = 64 << 20;
 
-/// The least: smaller row groups make more statistics than they spare.
+/// Minimum bytes of a row group before compression: smaller row groups save less memory than their statistics cost.
 const MIN_ROW_GROUP_BYTES: u64 = 4 << 20;
 
-/// What a merge with so much memory holds of a row group before it is compressed.
+/// Returns the bytes of a row group before compression, for a merge with `memory_bytes` bytes of memory.
 pub(super) fn row_group_bytes(memory_bytes: u64) -> u64 {
     (memory_bytes / 5).clamp(MIN_ROW_GROUP_BYTES, MAX_ROW_GROUP_BYTES)
 }
 
-/// What its inputs and its output have no part in.
+/// Returns the memory of a merge besides its inputs and its output, in bytes.
 fn base_bytes(memory_bytes: u64) -> u64 {
     BASE_MEMORY_BYTES + row_group_bytes(memory_bytes)
 }
 
-/// The most sections that a merge with so much memory has: half of what is free is for them, the rest for the output.
+/// Returns the maximum number of inputs of a merge with `memory_bytes` bytes of memory: half of the free memory is for
+/// the inputs, half for the output.
 pub(crate) fn inputs_within(memory_bytes: u64) -> usize {
     let free = memory_bytes.saturating_sub(base_bytes(memory_bytes));
     let inputs = usize::try_from(free / 2 / (2 * MIN_WINDOW_BYTES)).unwrap_or(usize::MAX);
     inputs.max(2)
 }
 
-/// The most bytes of inputs, so many of them, that surely fit into so much memory.
+/// Returns the maximum total bytes of `inputs` inputs that are certain to fit into `memory_bytes` bytes of memory.
 pub(crate) fn fitting_inputs(memory_bytes: u64, inputs: usize) -> u64 {
     let windows = (inputs as u64).saturating_mul(2 * MIN_WINDOW_BYTES);
     memory_bytes.saturating_sub(base_bytes(memory_bytes).saturating_add(windows))
 }
 
-/// About how many bytes of memory a job needs at least, of so many that there are: its output in memory, and of each
-/// input a window.
+/// Returns the approximate minimum memory of a job in bytes, if `memory_bytes` are available: its output, and one
+/// window of each input.
 pub(super) fn memory_needed(job: &MergeJob, memory_bytes: u64) -> u64 {
     let windows = job
         .inputs
@@ -61,13 +62,13 @@ pub(super) fn memory_needed(job: &MergeJob, memory_bytes: u64) -> u64 {
         .saturating_add(2 * windows.sum::<u64>())
 }
 
-/// What is left of the memory is for the inputs.
+/// Returns the read sizes of a job: the memory besides the output is for the inputs.
 pub(super) fn read_sizes(job: &MergeJob, memory_bytes: u64) -> ReadSizes {
     let left = memory_bytes.saturating_sub(base_bytes(memory_bytes) + job.bytes());
     divided(left, job.inputs.len())
 }
 
-/// How much is read at once of so many inputs, with so much memory for them and for the merge itself.
+/// Returns the read sizes for `inputs` inputs, with `memory_bytes` bytes for them and for the merge itself.
 pub(super) fn sizes_within(memory_bytes: u64, inputs: usize) -> ReadSizes {
     divided(
         memory_bytes.saturating_sub(base_bytes(memory_bytes)),
@@ -92,13 +93,13 @@ mod tests {
 
     #[test]
     fn with_little_memory_few_sections_are_merged_at_a_time() {
-        // Of functions with 128, 256, 512 and 1,769 MB, which give 6 tenths to merges.
+        // Functions with 128, 256, 512 and 1,769 MB give 6 tenths of it to merges.
         let inputs = [76, 153, 307, 1_061].map(|memory| inputs_within(memory * MIB));
         assert_eq!(inputs, [7, 22, 53, 241]);
     }
 
     #[test]
-    fn with_80_mebibytes_something_useful_is_merged() {
+    fn with_80_mebibytes_at_least_16_mebibytes_of_inputs_fit() {
         let memory = 80 * MIB;
         let inputs = inputs_within(memory);
         assert_eq!(inputs, 8);

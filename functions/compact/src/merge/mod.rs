@@ -1,17 +1,17 @@
-//! Merge: sections of one table become one, sorted and folded, without what was deleted or has expired.
+//! Merge: combines sections of one table into one, sorted and deduplicated, without deleted or expired rows.
 //!
 //! ```text
-//!   plan      which sections, from what the manifest says of them          no request
-//!   queue     the most urgent merges of many tables                        no request
-//!   read      their bytes, a window of each at a time                      GETs
-//!   blocks    the rows of all inputs, block by block, in the order of the key
-//!   encode    the output, as it grows
-//!   scan      rows for something else than a section, days by days                GETs
-//!   job       all of it, in time and memory                                GETs, 1 PUT, 1 commit
+//!   plan      selects sections, from their metadata in the manifest        no request
+//!   queue     keeps the most urgent merges of many tables                  no request
+//!   read      reads the sections, one window of each at a time             GETs
+//!   blocks    merges the rows of all inputs block by block, in key order
+//!   encode    encodes the output incrementally
+//!   scan      reads rows, by days, for other consumers than a section      GETs
+//!   job       runs all of it, within limits of time and memory             GETs, 1 PUT, 1 commit
 //! ```
 //!
-//! A crash at any point leaves an object that nothing names. A merge that is overtaken, because an input has
-//! left the manifest meanwhile, is refused by its commit.
+//! A crash at any point leaves at most an unreferenced object. If an input leaves the manifest during a merge, the
+//! commit of the merge is refused.
 
 mod blocks;
 mod commit;

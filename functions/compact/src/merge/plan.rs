@@ -1,9 +1,9 @@
-//! The plan of a table: what to merge, and what has expired, from what the manifest says of its sections.
+//! The plan of a table: selects merges and expired sections from the metadata in the manifest.
 //!
-//! Sections whose days meet form a component; the others never share a point with it. While a component is
-//! written to, its newest sections are merged now and then, so that a query doesn't open too many. When it
-//! has been quiet for a while it is merged down to one section, or two where the second is small beside the
-//! first or has other times. Later, quiet components that are small are merged with their neighbours.
+//! Sections with overlapping days form an overlap group; sections of different groups never share a point. While a
+//! group is written to, its newest sections are merged from time to time, so that a query opens few sections. When it
+//! has been quiet for a while, it is merged into one section, or into two if the second is small compared to the first
+//! or covers other times. Later, quiet groups that are small are merged with their neighbours.
 //!
 //! ```text
 //!   length   8 1 1 1 1 1 1 1      recent, eight sections: the newest, as long as the next is no larger
@@ -11,7 +11,7 @@
 //!            8 7
 //!   length   36 7 1 1 1 1 1       settled: at most two stay
 //!               \_________/
-//!            36 12                and these differ by less than four: one
+//!            36 12                and if these differ by less than a factor of four: one
 //! ```
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,38 +26,38 @@ use super::{
     range::range_jobs,
 };
 
-/// What came late to settled days is merged with them when it is at least this part of them.
+/// Late sections of settled days are merged with the older section if they have at least 1/32 of its size.
 const FOLD_SHARE: u64 = 32;
 
-/// For how long nothing was written to days.
+/// Write activity of days, by the time since the last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// They are written to.
+    /// The days are written to.
     Written,
-    /// They are settled.
+    /// The days are settled.
     Settled,
-    /// So long that they may share a range with their neighbours.
+    /// The days have been quiet for so long that they may share a range with their neighbours.
     Long,
 }
 
-/// When to merge what.
+/// Policy of merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergePolicy {
-    /// Days count as settled when nothing was written to them for so long.
+    /// Time without writes after which days count as settled.
     pub settle_after: Duration,
-    /// Days that are still written to are merged when they have so many sections.
+    /// Number of sections at which days that are still written to are merged.
     pub recent_sections: usize,
-    /// Two sections of settled days are merged when both are smaller than this, in bytes.
+    /// Two sections of settled days are merged if both are smaller than this, in bytes.
     pub small_bytes: u64,
-    /// The most bytes of all inputs of a merge: no section grows larger.
+    /// Maximum bytes of all inputs of a merge, so that no section grows larger.
     pub max_output_bytes: u64,
-    /// The most inputs of a merge.
+    /// Maximum number of inputs of a merge.
     pub max_inputs: usize,
-    /// Neighbouring days become one section that is smaller than this, in bytes.
+    /// Maximum size of a section for several neighbouring days, in bytes (exclusive).
     pub range_target: u64,
-    /// Neighbouring days are merged when nothing was written to any of them for so long.
+    /// Time without writes to any of several neighbouring days after which they are merged.
     pub range_after: Duration,
-    /// Sections are rewritten without deleted rows when the delete is so old.
+    /// Age of a delete at which sections are rewritten without the deleted rows.
     pub delete_after: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Default for MergePolicy {
             recent_sections: 8,
             small_bytes: 1 << 20,
             max_output_bytes: 256 << 20,
-            // A footer of each is in memory at once, and a window of its rows.
+            // The footers of all inputs and a window of each are in memory at the same time.
             max_inputs: 64,
             range_target: 32 << 20,
             range_after: Duration::from_secs(24 * 60 * 60),
@@ -77,41 +77,42 @@ impl Default for MergePolicy {
     }
 }
 
-/// What a plan is made from.
+/// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct TableState<'a> {
     /// The table.
     pub table: TableId,
     /// All its sections, in any order.
     pub sections: &'a [Arc<Section>],
-    /// Those among them that may hold rows which were deleted long enough ago.
+    /// Sections that may hold rows which were deleted long enough ago.
     pub rewrites: &'a BTreeSet<InputRef>,
-    /// What others are working on.
+    /// Bounds of merges that other workers have claimed.
     pub claimed: &'a [Hull],
     /// Rows before this time, in nanoseconds since the Unix epoch, have expired.
     pub cutoff: Option<i64>,
-    /// How long rows are kept; `None`: for ever.
+    /// Retention period; `None` without limit.
     pub retention: Option<Duration>,
     /// The store's time.
     pub now: StoreTime,
 }
 
-/// What is to be done with the sections of a table.
+/// Planned work on the sections of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TablePlan {
-    /// Merges that have no section in common, those that rid queries of most sections first.
+    /// Disjoint merges, in order of how many sections they save queries.
     pub jobs: Vec<MergeJob>,
-    /// Sections all of whose rows have expired: they leave without being read.
+    /// Sections in which all rows have expired; they are removed without being read.
     pub expired: Vec<Arc<Section>>,
 }
 
-/// What comes first is less: number of inputs, cost, table, day, stamp.
+/// Sort key of a merge, smallest first: number of inputs (descending), cost, table, day, stamp.
 pub(super) type Urgency = (Reverse<usize>, u64, TableId, i32, u64);
 
-/// Below this, merges cost the same: their requests take longer than their bytes. Neighbouring tables then come together.
+/// Merges below this size count as equally expensive, because their requests take longer than the transfer. Thus merges
+/// of neighbouring tables are adjacent.
 const SAME_COST_BYTES: u64 = 1 << 20;
 
-/// What rids queries of most sections comes first, then what costs least.
+/// Returns the sort key of a merge: merges that save queries the most sections come first, then the cheapest.
 pub(super) fn urgency(job: &MergeJob) -> Urgency {
     let bytes = job.bytes();
     (
@@ -123,7 +124,7 @@ pub(super) fn urgency(job: &MergeJob) -> Urgency {
     )
 }
 
-/// Plans the work on a table. The same state gives the same plan.
+/// Plans the work on a table. Deterministic: the same state gives the same plan.
 pub fn plan_table(state: &TableState<'_>, policy: &MergePolicy) -> TablePlan {
     let is_expired =
         |section: &Section| state.cutoff.is_some_and(|cutoff| section.max_time < cutoff);
@@ -158,14 +159,15 @@ pub fn plan_table(state: &TableState<'_>, policy: &MergePolicy) -> TablePlan {
 }
 
 impl MergePolicy {
-    /// Whether two sections of settled days are worth a merge.
+    /// Returns whether two sections of settled days are worth a merge.
     pub(super) fn are_similar(&self, one: u64, other: u64) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
         larger < self.small_bytes || smaller >= larger / 4
     }
 
-    /// Whether two sections of settled days whose times overlap are worth a merge: a query of these times reads
-    /// both and folds them. What came late and is little waits for more, but not for ever.
+    /// Returns whether two sections of settled days with overlapping times are worth a merge, because a query of these
+    /// times reads and deduplicates both. A small late section waits for more data, but at most until the days are
+    /// cold.
     pub(super) fn is_worth_a_fold(&self, one: u64, other: u64, rest: Rest) -> bool {
         let (smaller, larger) = (one.min(other), one.max(other));
         rest == Rest::Long || smaller >= larger / FOLD_SHARE

@@ -1,4 +1,4 @@
-//! The merges of a plan over many tables: as many as can be run, without what the manifest says of their inputs.
+//! Merges of a plan over many tables: as many as can be run, as references without metadata of their inputs.
 
 use super::{
     MergeJob, MergeJobRef,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::Debt;
 
-/// Keeps the most urgent merges of those that are found.
+/// Keeps the most urgent merges.
 #[derive(Debug)]
 pub(crate) struct MergeQueue {
     limit: usize,
@@ -15,7 +15,7 @@ pub(crate) struct MergeQueue {
 }
 
 impl MergeQueue {
-    /// A queue that keeps so many merges.
+    /// Creates a queue that keeps at most `limit` merges.
     pub(crate) fn of(limit: usize) -> Self {
         Self {
             limit,
@@ -39,12 +39,12 @@ impl MergeQueue {
         self.jobs.truncate(self.limit);
     }
 
-    /// All merges that were added.
+    /// Returns the debt of all merges that were added.
     pub(crate) fn debt(&self) -> Debt {
         self.debt
     }
 
-    /// Those that are kept, the most urgent first.
+    /// Returns the kept merges, most urgent first.
     pub(crate) fn most_urgent(mut self) -> Vec<MergeJobRef> {
         self.shrink();
         self.jobs.into_iter().map(|(_, job)| job).collect()

@@ -1,7 +1,7 @@
-//! Merges of neighbouring days that are small.
+//! Merges small neighbouring days.
 //!
-//! Ranges of days are aligned, as those that a flush writes are: they contain each other or have nothing in
-//! common, so that late rows of one range never bring the next one along.
+//! Ranges of days are aligned, like those of flushes: two ranges are either nested or disjoint, so that late rows of
+//! one range never require a merge of the next one.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,16 +13,16 @@ use super::{
     plan::{MergePolicy, TableState},
 };
 
-/// Ranges of 4 days are the narrowest, and each step is four times as wide, up to 4,096 days.
+/// Widths of ranges, as powers of two: from 4,096 days down to 4 days, each a quarter of the previous one.
 const STEPS: [u32; 6] = [12, 10, 8, 6, 4, 2];
 
-/// A range is at most this part of the time that rows are kept: expired rows stay until all rows of their
+/// A range covers at most this fraction of the retention period, because expired rows stay until all rows of their
 /// section have expired.
 const RETENTION_PART: u32 = 8;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Merges of components that together are small, the widest ranges first. The components are then blocked.
+/// Merges groups of overlapping sections that are small together, widest ranges first. Blocks the merged groups.
 pub(super) fn range_jobs(
     components: &mut [Component],
     state: &TableState<'_>,
@@ -56,7 +56,7 @@ fn is_short(bits: u32, retention: Option<Duration>) -> bool {
     retention.is_none_or(|retention| DAY * (1 << bits) <= retention / RETENTION_PART)
 }
 
-/// The components of each aligned range, if they end within it.
+/// Returns the overlap groups that lie within each aligned range.
 fn groups(components: &[Component], bits: u32) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for (at, component) in components.iter().enumerate() {
@@ -71,7 +71,7 @@ fn groups(components: &[Component], bits: u32) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Whether the range has ended before yesterday.
+/// Returns whether the range ended before yesterday.
 fn is_over(components: &[Component], places: &[usize], bits: u32, state: &TableState<'_>) -> bool {
     let first = places.first().and_then(|at| components.get(*at));
     let today = day_of(state.now.micros().saturating_mul(1_000));
@@ -81,7 +81,7 @@ fn is_over(components: &[Component], places: &[usize], bits: u32, state: &TableS
     })
 }
 
-/// Whether nobody works on the components, they are quiet, and they fit one section.
+/// Returns whether the overlap groups are unclaimed and quiet, and fit into one section.
 fn is_ready(
     components: &[Component],
     places: &[usize],

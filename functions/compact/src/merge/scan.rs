@@ -1,7 +1,7 @@
-//! The rows of a table as a query would see them in its sections, for something else than a section.
+//! Reads the deduplicated rows of a table from its sections, as a query would, for other consumers than a section.
 //!
-//! Sections whose days meet are merged together, one such group after the other: memory is that of the largest
-//! group, however many days there are.
+//! Sections with overlapping days are merged together, one such group after the other. Thus memory is limited by the
+//! largest group, for any number of days.
 
 use std::sync::Arc;
 
@@ -24,33 +24,33 @@ use super::{
 pub(crate) struct Scan<'a> {
     pub(crate) bucket: &'a Bucket,
     pub(crate) database: DatabaseId,
-    /// What says which rows of the sections are deleted or have expired.
+    /// The manifest with the deletes and the expiry of the rows.
     pub(crate) manifest: &'a Manifest,
     pub(crate) table: &'a Table,
     /// The sections, in any order.
     pub(crate) sections: Vec<SectionWithFooter>,
-    /// Rows before this time are left out.
+    /// Rows before this time are dropped.
     pub(crate) from: i64,
-    /// When the job began.
+    /// Start time of the job.
     pub(crate) begun: &'a Moment,
     pub(crate) limits: &'a JobLimits,
 }
 
-/// How reading ended.
+/// Outcome of a scan.
 pub(crate) enum ScanEnd<S> {
     /// The sink has all rows.
     Done(S),
-    /// The time was over.
+    /// The time limit expired.
     OutOfTime,
-    /// It would take more memory than it may.
+    /// The scan needs more memory than its limit.
     OutOfMemory,
 }
 
 impl Scan<'_> {
-    /// Reads everything into `sink`, each point once.
+    /// Reads all rows into `sink`, deduplicated.
     ///
     /// # Errors
-    /// What the store answers, and damaged or missing sections by their names.
+    /// Errors of the store; damaged or missing sections, by name.
     pub(crate) async fn run<S: RowSink>(self, mut sink: S) -> Result<ScanEnd<S>, MergeError> {
         let mut used = 0;
         let world = self.bucket.world();
@@ -87,7 +87,7 @@ impl Scan<'_> {
     }
 }
 
-/// Sections that are connected by the days they have in common, each group oldest first by stamp.
+/// Divides sections into groups that are connected by overlapping days, each group oldest first by stamp.
 fn groups(mut sections: Vec<SectionWithFooter>) -> Vec<Vec<SectionWithFooter>> {
     sections.sort_by_key(|found| (found.section.first_day, found.section.last_day));
     let mut groups: Vec<(i32, Vec<SectionWithFooter>)> = Vec::new();

@@ -1,8 +1,8 @@
-//! The bytes of an input: its footer first, then window by window.
+//! Reads an input: its footer first, then window by window.
 //!
-//! A merge would give damaged rows a checksum that is right, and no check would ever find them. So the footer and
-//! each window are verified before they are decoded. What an earlier release wrote has no checksums for that; the
-//! checksum of the whole section is verified at the end.
+//! A merge of damaged rows would write them with a valid checksum, so that later checks could not find the damage.
+//! Therefore the footer and each window are verified before decoding. Sections of earlier releases have no checksums
+//! for that; for these, the checksum of the whole section is verified at the end.
 
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -19,19 +19,19 @@ use super::{
     input::{Window, windows},
 };
 
-/// After this time a read counts as unanswered: longer than a store's own patience.
+/// Timeout of a read: longer than the retries of the store.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// How much of an input is read at once.
+/// Read sizes of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReadSizes {
-    /// A section of at most so many bytes is read by one request, footer and all.
+    /// Maximum length of a section that is read whole, including the footer, by one request.
     pub(super) whole_bytes: u64,
-    /// Row groups are read together up to this.
+    /// Maximum bytes of row groups that are read together.
     pub(super) window_bytes: u64,
 }
 
-/// Where the bytes of a section come from.
+/// Location of a section in the bucket.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     bucket: Bucket,
@@ -89,28 +89,28 @@ pub(super) struct Fetched {
 pub(super) struct Source {
     pub(super) place: Place,
     pub(super) footer: Arc<SectionFooter>,
-    /// What is still to be read.
+    /// Windows not yet read.
     pub(super) windows: VecDeque<Window>,
-    /// What was read and not yet handed on.
+    /// The fetched window that is not yet decoded.
     pub(super) ready: Option<Fetched>,
-    /// Whether a window is on its way.
+    /// Whether a window is being fetched.
     pub(super) is_fetching: bool,
     checksum: Checksum,
 }
 
-/// The checksum of a section, of as much of it as was read, from its start on.
+/// Incremental checksum of the bytes of a section that were read, from its start.
 #[derive(Clone, Copy, Debug)]
 struct Checksum {
     expected: Option<u32>,
     crc: u32,
-    /// Where what was read ends.
+    /// End of the bytes read so far.
     end: u64,
-    /// Checksum and length of what is read first.
+    /// Checksum and length of the footer, which is read first.
     footer: (u32, usize),
     length: u64,
 }
 
-/// What every Parquet file begins with; no window has it.
+/// Magic bytes at the start of every Parquet file; no window contains them.
 const MAGIC: &[u8] = b"PAR1";
 
 impl Checksum {
@@ -133,8 +133,8 @@ impl Checksum {
         }
     }
 
-    /// Whether it is right, as far as that can be told: something may lie between the windows in a file that
-    /// another release has written.
+    /// Returns whether the checksum matches, or cannot be verified because a file of another release has gaps between
+    /// the windows.
     fn is_right(&self) -> bool {
         let (crc, length) = self.footer;
         self.end.saturating_add(length as u64) != self.length
@@ -145,7 +145,7 @@ impl Checksum {
 }
 
 impl Source {
-    /// Reads the footer of a section, or all of a small one.
+    /// Reads the footer of a section, or the whole section if it is small.
     pub(super) async fn open(
         bucket: Bucket,
         database: DatabaseId,
@@ -183,7 +183,7 @@ impl Source {
         })
     }
 
-    /// Reads all of a section by one request.
+    /// Reads the whole section by one request.
     async fn open_whole(place: Place, section: &Section) -> Result<Self, MergeError> {
         let bytes = place.read(0..section.length).await?;
         let data_length = section.length.saturating_sub(section.footer_length.into());
@@ -196,7 +196,7 @@ impl Source {
         footer
             .verify_all(&bytes)
             .map_err(|error| place.damaged(&error))?;
-        // All of it is the footer, as far as the checksum goes.
+        // For the checksum, the whole section counts as the footer.
         let checksum = Checksum {
             crc: 0,
             end: 0,
@@ -237,14 +237,14 @@ impl Source {
         }
     }
 
-    /// Takes in what was read.
+    /// Accepts a fetched window.
     pub(super) fn note(&mut self, fetched: Fetched) {
         self.checksum.add(&fetched);
         self.ready = Some(fetched);
         self.is_fetching = false;
     }
 
-    /// Whether all that was read is what the manifest says. To be asked at the end.
+    /// Verifies the checksum of the whole section. Called after the last window.
     pub(super) fn check(&self) -> Result<(), MergeError> {
         if self.checksum.is_right() {
             return Ok(());

@@ -1,12 +1,12 @@
-//! A merge at work: what needs the processor takes turns with what needs the store.
+//! Runs a merge: CPU-bound work and fetches alternate or overlap.
 //!
 //! ```text
 //!   runtime          fetch windows ................ fetch windows ........
-//!   worker thread           decode, fold, encode           decode, ...
+//!   worker thread           decode, merge, encode          decode, ...
 //! ```
 //!
-//! Memory: of each input the window that is being read and the next one, a block of rows, a row group of the
-//! output, and the output, all compressed but the block. None of it but the output grows with the inputs.
+//! Memory: two windows of each input (the one being decoded, and the next one), a block of rows, a row group of the
+//! output, and the output. All except the block are compressed, and only the output grows with the inputs.
 
 use std::sync::Arc;
 
@@ -29,30 +29,31 @@ use super::{
 };
 use crate::SectionWriter;
 
-/// Blocks between two looks at how it goes.
+/// Number of blocks between two progress checks.
 const BLOCKS_PER_TURN: usize = 16;
 
-/// The most windows that are on their way at once.
+/// Maximum number of windows fetched in parallel.
 const PARALLEL_READS: usize = 16;
 
-/// The most rows of a batch of one input.
+/// Maximum rows of a batch of one input.
 const MAX_BATCH_ROWS: usize = 8_192;
 
-/// The fewest, however wide they are.
+/// Minimum rows of a batch, even if rows are wide.
 const MIN_BATCH_ROWS: usize = 32;
 
-/// About how many bytes the rows of a block take. Folding takes about three times as much for the moment.
+/// Approximate bytes of the rows of a block. Deduplication temporarily takes about three times as much.
 const BLOCK_BYTES: u64 = 8 << 20;
 
-/// Inputs that are smaller together are merged without a change of thread: it takes a few milliseconds.
+/// Total input size up to which a merge stays on the current thread, because a change of thread takes a few
+/// milliseconds.
 const INLINE_BYTES: u64 = 1 << 20;
 
-/// Where merged rows go.
+/// Destination of merged rows.
 pub(crate) trait RowSink: Send + 'static {
-    /// Takes rows that are after all before.
+    /// Writes rows, which come after all previous rows.
     fn write(&mut self, rows: &RecordBatch) -> Result<(), MergeError>;
 
-    /// About how many bytes of memory it holds.
+    /// Returns the approximate memory in bytes.
     fn size_bytes(&self) -> usize;
 }
 
@@ -66,20 +67,20 @@ impl RowSink for SectionWriter {
     }
 }
 
-/// The part of a merge that needs no store.
+/// The CPU-bound part of a merge.
 struct Work<S> {
     blocks: BlockMerge,
     sink: S,
 }
 
-/// Why the work rests.
+/// Reason why the CPU-bound part pauses.
 #[derive(Debug)]
 enum Pause {
     /// These inputs need their next windows.
     Needs(Vec<usize>),
-    /// It has done its turn.
+    /// The blocks of one turn are done.
     Turn,
-    /// It is done.
+    /// The merge is done.
     End,
 }
 
@@ -96,10 +97,10 @@ impl<S: RowSink> Work<S> {
     }
 }
 
-/// How it is going, for those who may stop it.
+/// Progress of a merge, for the caller to stop it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// About how many bytes of memory it takes.
+    /// Approximate memory in bytes.
     pub(super) memory_bytes: u64,
 }
 
@@ -113,11 +114,12 @@ pub(super) struct MergeStream<S> {
 type Fetch = BoxFuture<'static, (usize, Result<Fetched, MergeError>)>;
 
 impl<S: RowSink> MergeStream<S> {
-    /// A merge of sections of a table, oldest first, each with what is left out of its rows, into what `sink`
-    /// gives for the columns and the number of rows of them all. `bytes_in` is their length.
+    /// Creates a merge of sections of a table, given oldest first, each with its row filter. `sink` creates the
+    /// destination from the tags, the schema and the total number of rows. `bytes_in` is the length of all inputs in
+    /// bytes.
     ///
     /// # Errors
-    /// `Column`: the table does not have a column of an input; `Format`: an input can't be read.
+    /// `Column` if the table does not have a column of an input; `Format` if an input cannot be read.
     pub(super) fn new(
         table: &Table,
         inputs: Vec<(Source, RowFilter)>,
@@ -145,7 +147,7 @@ impl<S: RowSink> MergeStream<S> {
         })
     }
 
-    /// Merges everything; `None` if `go_on` said no.
+    /// Merges all rows. Returns `None` if `go_on` returned `false`.
     pub(super) async fn run(
         self,
         mut go_on: impl FnMut(Progress) -> bool,
@@ -183,7 +185,7 @@ impl<S: RowSink> MergeStream<S> {
 }
 
 fn progress<S: RowSink>(work: &Work<S>, sources: &[Source]) -> Progress {
-    // A window that is being read is about as large as the next one.
+    // A window that is being decoded is about as large as the next one.
     let windows = sources.iter().map(|source| {
         let next = source.ready.as_ref().map(|fetched| &fetched.window);
         2 * next
@@ -195,7 +197,7 @@ fn progress<S: RowSink>(work: &Work<S>, sources: &[Source]) -> Progress {
     }
 }
 
-/// Lets the work go on, and fetches meanwhile.
+/// Runs one turn of the CPU-bound part, and fetches windows in the meantime.
 async fn turn<S: RowSink>(
     work: Box<Work<S>>,
     is_inline: bool,
@@ -229,7 +231,7 @@ fn note(sources: &mut [Source], at: usize, fetched: Fetched) {
     }
 }
 
-/// Starts to read the next window of each input that has none waiting.
+/// Starts to fetch the next window of each input that has none waiting.
 fn start_fetches(sources: &mut [Source], fetches: &mut FuturesUnordered<Fetch>) {
     for (at, source) in sources.iter_mut().enumerate() {
         start_fetch(at, source, fetches);
@@ -247,7 +249,7 @@ fn start_fetch(at: usize, source: &mut Source, fetches: &mut FuturesUnordered<Fe
     }
 }
 
-/// The next window of an input; `None` if there is none.
+/// Waits for the next window of an input. Returns `None` if there is none.
 async fn wait_for(
     at: usize,
     sources: &mut [Source],
@@ -269,8 +271,8 @@ async fn wait_for(
     }
 }
 
-/// The columns of the output: the tags and the time of the table, and the fields that some input has. A
-/// section leaves out fields without a value, so these have one somewhere.
+/// Returns the columns of the output: the tags and the time of the table, and the fields that some input has. A section
+/// omits fields without values, so each of these fields has a value somewhere.
 fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef, MergeError> {
     let all = table.arrow_schema();
     let mut stored = vec![false; all.fields().len()];
@@ -299,7 +301,7 @@ fn schema_of(table: &Table, inputs: &[(Source, RowFilter)]) -> Result<SchemaRef,
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The rows of all inputs, and how many of them a batch may have.
+/// Returns the total rows of all inputs, and the number of rows of a batch.
 fn expected(inputs: &[(Source, RowFilter)]) -> (u64, usize) {
     let metadata = || inputs.iter().map(|(source, _)| source.footer.metadata());
     let rows = metadata().map(|metadata| metadata.file_metadata().num_rows());
@@ -310,7 +312,7 @@ fn expected(inputs: &[(Source, RowFilter)]) -> (u64, usize) {
     (rows, batch_rows.clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS))
 }
 
-/// About how many bytes a row takes in memory, in the row group where it takes most.
+/// Returns the approximate memory of a row in bytes, in the row group where it is largest.
 fn row_bytes(metadata: &ParquetMetaData) -> u64 {
     let groups = metadata.row_groups().iter().map(|group| {
         let text = group.columns().iter().filter_map(|column| {

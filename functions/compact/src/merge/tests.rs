@@ -1,4 +1,4 @@
-//! Tests of plans, of merges as streams of rows, and of whole jobs.
+//! Tests of plans, merge streams, and whole jobs.
 
 mod job;
 mod plan;

@@ -1,4 +1,4 @@
-//! Objects of caches after any history are what the sections say.
+//! Cache objects match the sections after any history.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,19 +27,19 @@ const MINUTE: i64 = 60_000_000_000;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Lines: host, zone if there is one, minutes before now, which fields.
+    /// Lines: host, optional zone, minutes before now, fields.
     Write(Vec<(u8, Option<u8>, i64, u8)>),
-    /// By a function with a cold or a warm cache.
+    /// A flush by a function with a warm (`true`) or cold cache.
     Flush(bool),
-    /// Merges all that is due, fills caches, collects.
+    /// Runs due merges, fills caches, and collects garbage.
     Settle,
     Fill,
-    /// The same, with other steps between its reading and its commit.
+    /// A fill, with other steps between its read and its commit.
     InterruptedFill(Vec<Self>),
-    /// Rows of a host, if any, of minutes before now.
+    /// Rows of an optional host, with start and length in minutes before now.
     Delete(Option<u8>, i64, i64),
     Pass(u64),
-    /// Hours.
+    /// Retention in hours.
     Retain(Option<u64>),
 }
 
@@ -126,7 +126,7 @@ impl History {
                         2 => format!("v={now},w={now}"),
                         _ => format!("t=\"{now}\""),
                     };
-                    // A grid, so that points are written again.
+                    // Times are on a grid, so that points are overwritten.
                     let time = now - now.rem_euclid(10 * MINUTE) - age * MINUTE;
                     format!("m,host=h{host}{zone} {fields} {time}\n")
                 });
@@ -148,7 +148,7 @@ impl History {
             Step::InterruptedFill(steps) => {
                 let history = self.clone();
                 let between = async move {
-                    // A request during which minutes pass would count as unanswered.
+                    // A request would time out if minutes passed during it, so these steps are skipped.
                     let steps = steps.into_iter();
                     for step in steps.filter(|step| !matches!(step, Step::Pass(_))) {
                         history.take(step).await;
@@ -181,7 +181,7 @@ impl History {
         }
     }
 
-    /// The rows of a section without those that are deleted.
+    /// Returns the rows of a section without deleted rows.
     async fn rows_of(&self, manifest: &Manifest, section: &Section) -> Vec<RecordBatch> {
         let options = GetOptions {
             range: Some(section.range()),
@@ -207,7 +207,7 @@ impl History {
         batches.map(|rows| kept(rows.unwrap())).collect()
     }
 
-    /// Compares all objects with what the sections hold; their number.
+    /// Compares all objects with the contents of the sections, and returns their number.
     async fn check(&self) -> usize {
         let manifest = self.stage.manifests.read(self.id, None).await.unwrap();
         if manifest.value.caches.is_empty() {
@@ -230,7 +230,7 @@ impl History {
             assert_eq!(found.complete_from(), entry.complete_from);
             let found = found.without(&shape, &[], entry.floor).unwrap();
             let from = self.from(&shape, &catalog, &table, &manifest);
-            // What has expired does not come back, so that longer retention may ask for too much.
+            // Expired rows do not come back when retention is extended, so the object may start later.
             let from = from.max(found.complete_from());
             let mut builder = LayerBuilder::new(&shape, from, MAX_CONTENT_BYTES);
             builder.push(&rows).unwrap();
@@ -257,7 +257,7 @@ impl History {
         sections
     }
 
-    /// The earliest time that a query counts with now.
+    /// Returns the earliest time that a query returns at present.
     fn from(
         &self,
         shape: &Shape,
@@ -273,7 +273,7 @@ impl History {
     }
 }
 
-/// What a query shows, as text.
+/// Returns the rows of a query as text.
 fn shown(layer: &Layer, shape: &Shape, from: i64) -> String {
     let projection: Vec<_> = (0..shape.schema().fields().len()).collect();
     let wanted = Wanted {
@@ -299,7 +299,7 @@ fn shown(layer: &Layer, shape: &Shape, from: i64) -> String {
         .join("\n")
 }
 
-/// Steps that are sure to make something to compare.
+/// Steps that create at least some objects to compare.
 fn prelude() -> Vec<Step> {
     let lines = (0..4).map(|host| (host, Some(host % 2), i64::from(host), 2));
     vec![Step::Write(lines.collect()), Step::Flush(false), Step::Fill]
@@ -309,7 +309,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn objects_are_what_the_sections_say_after_any_history(
+    fn cache_objects_match_the_sections_after_any_history(
         steps in proptest::collection::vec(step(), 1..40)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,4 +1,4 @@
-//! Work for caches neither keeps flushes waiting nor the caches of other tables, and what has gone wrong is mended.
+//! Work on caches delays neither flushes nor the caches of other tables, and failed caches recover.
 
 use std::{
     convert::Infallible,
@@ -22,8 +22,8 @@ use super::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A database with the table `m`, which has some last value caches, and `other`, which has one. Each table has a
-/// section in a bundle of its own, and that of `m` is the smaller one.
+/// A database with the table `m`, which has some last value caches, and the table `other`, which has one. Each table
+/// has a section in an object of its own; the section of `m` is smaller.
 async fn two_tables(caches: usize) -> (Stage, DatabaseId) {
     let stage = Stage::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
@@ -49,7 +49,7 @@ async fn count_of_caches(stage: &Stage) -> usize {
 }
 
 #[tokio::test]
-async fn a_flush_is_committed_though_the_store_keeps_its_caches_waiting() {
+async fn a_flush_is_committed_although_its_cache_requests_hang() {
     let (stage, id) = two_tables(32).await;
     for number in 0..32 {
         let distinct = distinct_cache(&format!("d{number}"), &["host"], 10);
@@ -70,7 +70,7 @@ async fn a_flush_is_committed_though_the_store_keeps_its_caches_waiting() {
         waiting(Duration::from_secs(31));
         let register = register.clone();
         async move {
-            // Somebody else commits, so that the age of the bundle's name is looked at.
+            // A concurrent commit, so that the age of the bundle's name is checked.
             let touch = |base: &Versioned<Manifest>| {
                 Ok::<_, Infallible>(Change::Put(Manifest::successor(base), ()))
             };
@@ -84,16 +84,16 @@ async fn a_flush_is_committed_though_the_store_keeps_its_caches_waiting() {
         matches!(flushed, crate::Flushed::Done { rows: 1, .. }),
         "{flushed:?}"
     );
-    // Those of the other table have not changed.
+    // The cache of the other table has not changed.
     assert_eq!(count_of_caches(&stage).await, 1);
 }
 
 #[tokio::test]
-async fn an_object_that_is_named_while_segments_are_collected_stays() {
+async fn an_object_that_is_referenced_during_a_collection_stays() {
     let (stage, id) = two_tables(1).await;
     stage.compactor().fill_caches(id, None).await.unwrap();
     stage.write("db", &format!("m,host=b v=2 {NOW}")).await;
-    // Then there are settled segments.
+    // Now there are settled segments.
     stage.pass(5 * MINUTE);
     let stage = Arc::new(stage);
     let (between, before) = (Arc::clone(&stage), stage.manifest("db").await);
@@ -112,7 +112,7 @@ async fn an_object_that_is_named_while_segments_are_collected_stays() {
 }
 
 #[tokio::test]
-async fn a_table_that_takes_too_long_leaves_time_for_the_others_and_is_left_alone_for_a_while() {
+async fn a_slow_table_leaves_time_for_the_others_and_is_paused() {
     let (stage, id) = two_tables(1).await;
     let stage = Arc::new(stage);
     let (waiting, gets) = (stage.clock_hand(), AtomicU64::new(0));
@@ -150,7 +150,7 @@ async fn a_damaged_table_does_not_keep_the_caches_of_others_from_being_filled() 
 }
 
 #[tokio::test]
-async fn a_cache_whose_floor_retention_does_not_explain_any_more_is_filled_again() {
+async fn a_cache_with_an_obsolete_expiry_floor_is_filled_again() {
     let (stage, id) = two_tables(1).await;
     let compactor = stage.compactor();
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 2);
@@ -165,7 +165,7 @@ async fn a_cache_whose_floor_retention_does_not_explain_any_more_is_filled_again
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 0);
     let manifest = stage.manifest("db").await;
     assert!(manifest.caches.iter().all(|entry| entry.floor.is_none()));
-    // With time it explains itself.
+    // Later, the maximum age of the cache covers the floor.
     stage.pass(240 * MINUTE);
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 0);
 }

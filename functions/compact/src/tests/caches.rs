@@ -1,4 +1,4 @@
-//! Objects of caches: what they cost, when they are made, and when they leave.
+//! Cache objects: their cost, creation and deletion.
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,7 +84,7 @@ fn caches(manifest: &Arc<Manifest>) -> Vec<CacheId> {
     caches
 }
 
-/// What the entries of the table `m` name, and the number of their rows.
+/// Checks the objects that the entries of the table `m` reference, and returns their numbers of rows.
 async fn rows(stage: &Stage) -> Vec<u64> {
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let objects = CacheObjects::new(stage.bucket.clone(), 0);
@@ -101,7 +101,7 @@ async fn rows(stage: &Stage) -> Vec<u64> {
     rows
 }
 
-/// The GETs and PUTs of objects of caches while something is done.
+/// Counts the GETs and PUTs of cache objects during `work`.
 async fn cache_requests<T>(stage: &Stage, work: impl Future<Output = T>) -> (u64, u64) {
     let (_, counts) = stage.counted(work).await;
     let of = |operation| counts.of(operation, KeyClass::Cache).requests;
@@ -121,7 +121,8 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
     let compactor = stage.compactor();
     let (report, counts) = stage.counted(compactor.fill_caches(id, None)).await;
     assert_eq!(report.unwrap().caches, 2);
-    // Each section once; the manifest once more to see that nothing has come; two objects and the commit.
+    // GETs: each section once, and the manifest once more to see that the mark is unchanged. PUTs: two objects and the
+    // commit.
     assert_eq!(
         counts
             .of(Operation::Get, KeyClass::DatabaseCatalog)
@@ -141,7 +142,7 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
         (JobKind::Cache, 4, 2, 5)
     );
 
-    // Now there is nothing left to do.
+    // Nothing is left to do.
     let (report, counts) = stage.counted(compactor.fill_caches(id, None)).await;
     assert_eq!(report.unwrap(), Report::default());
     assert_eq!(
@@ -154,7 +155,7 @@ async fn a_backfill_reads_the_sections_once_for_all_caches_of_a_table() {
 }
 
 #[tokio::test]
-async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_when_it_is_cold() {
+async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_with_a_cold_cache() {
     let stage = filled().await;
     let id = stage.id("db").await;
     let compactor = stage.compactor();
@@ -172,7 +173,7 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_when_it
             Operation::ALL.map(|operation| counts.requests(operation)),
         ));
     }
-    // Manifest, segment, and when it is cold the catalog and both objects.
+    // Manifest and segment; with a cold cache also the catalog and both objects.
     assert_eq!(
         costs,
         [
@@ -190,7 +191,7 @@ async fn a_flush_costs_a_put_for_each_cache_of_a_touched_table_and_a_get_when_it
 }
 
 #[tokio::test]
-async fn a_scheduled_run_and_a_look_at_everything_fill_caches() {
+async fn scheduled_runs_and_collections_fill_caches() {
     let stage = with_caches().await;
     stage.write("db", &format!("m,host=a v=3 {NOW}")).await;
     let report = stage.scheduled(11 * MINUTE).await;
@@ -221,7 +222,7 @@ async fn a_database_that_never_had_a_cache_costs_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_delete_that_leaves_gaps_takes_the_object_away_and_the_next_backfill_knows_of_it() {
+async fn a_delete_that_leaves_gaps_drops_the_object_and_the_next_backfill_applies_it() {
     let stage = filled().await;
     let host = Condition::Tag {
         name: "host".to_owned(),
@@ -238,12 +239,12 @@ async fn a_delete_that_leaves_gaps_takes_the_object_away_and_the_next_backfill_k
     stage.flush("db").await;
     assert_eq!(caches(&stage.manifest("db").await), []);
     assert_eq!(fill(&stage).await.caches, 2);
-    // The row before the deleted one has moved up; its combination of tags is still there.
+    // The row before the deleted one is now the last one; its combination of tags still exists.
     assert_eq!(rows(&stage).await, [2, 2]);
 }
 
 #[tokio::test]
-async fn an_object_that_is_gone_or_damaged_is_made_again() {
+async fn a_missing_or_damaged_object_is_rebuilt() {
     let stage = filled().await;
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let [one, other] = manifest.caches.as_slice() else {
@@ -269,7 +270,7 @@ async fn an_object_that_is_gone_or_damaged_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_look_at_everything_finds_what_is_gone_though_nothing_is_written() {
+async fn a_collection_finds_missing_objects_without_writes() {
     let stage = filled().await;
     let (id, manifest) = (stage.id("db").await, stage.manifest("db").await);
     let gone = manifest.caches[0].key(id).to_string();
@@ -298,14 +299,14 @@ async fn superseded_objects_go_after_half_an_hour_and_named_ones_stay() {
     stage.write("db", &format!("m,host=c v=1 {NOW}")).await;
     stage.flush("db").await;
     assert_eq!(stage.keys("cache/").await.len(), 4);
-    // The first ones are old, but queries that began before may still want them.
+    // The first objects are old, but queries that started before may still read them.
     stage.look(29 * MINUTE).await;
     assert_eq!(stage.keys("cache/").await.len(), 4);
     let report = stage.look(2 * MINUTE).await;
     assert_eq!(report.collected.objects, 2);
     assert_eq!(stage.keys("cache/").await.len(), 2);
     assert_eq!(rows(&stage).await, [3, 3]);
-    // Of a cache that is no more nothing stays.
+    // No object of a dropped cache stays.
     let id = stage.id("db").await;
     stage.catalog.delete_last_cache(id, "m", "l").await.unwrap();
     stage.look(MINUTE).await;
@@ -325,7 +326,7 @@ async fn a_dropped_database_leaves_no_object_of_a_cache() {
 }
 
 #[tokio::test]
-async fn what_expires_is_noted_and_leaves_with_the_next_flush() {
+async fn expired_rows_are_recorded_and_leave_with_the_next_flush() {
     let stage = filled().await;
     let id = stage.id("db").await;
     let hour = Some(Duration::from_secs(HOUR));
@@ -351,7 +352,7 @@ async fn what_expires_is_noted_and_leaves_with_the_next_flush() {
 async fn a_backfill_catches_up_with_flushes() {
     let stage = with_caches().await;
     let id = stage.id("db").await;
-    // While it reads sections, somebody flushes.
+    // A flush runs while the backfill reads sections.
     stage.write("db", &format!("m,host=z v=1 {NOW}")).await;
     stage.pass(Duration::from_secs(10));
     let rival = stage.compactor();
@@ -360,7 +361,7 @@ async fn a_backfill_catches_up_with_flushes() {
     });
     assert_eq!(compactor.fill_caches(id, None).await.unwrap().caches, 2);
     assert_eq!(rows(&stage).await, [3, 3]);
-    // What was written before the cache shows has no part in it.
+    // Rows older than the cache's maximum age are not added.
     stage
         .write("db", &format!("m,host=y v=1 {}", NOW - DAY))
         .await;
@@ -369,7 +370,7 @@ async fn a_backfill_catches_up_with_flushes() {
 }
 
 #[tokio::test]
-async fn a_backfill_knows_of_deletes_that_come_between() {
+async fn a_backfill_applies_deletes_committed_meanwhile() {
     let stage = Arc::new(with_caches().await);
     let id = stage.id("db").await;
     let between = Arc::clone(&stage);

@@ -1,4 +1,4 @@
-//! What leaves: expired sections, dropped tables and databases, and objects that nothing names.
+//! Garbage collection of expired sections, dropped tables and databases, and unreferenced objects.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,7 +45,7 @@ async fn expired_sections_leave_unread_and_stay_away_when_retention_is_lifted() 
 }
 
 #[tokio::test]
-async fn objects_go_when_time_travel_is_over_and_not_before() {
+async fn objects_are_deleted_after_the_time_travel_period_and_not_before() {
     let stage = Stage::new().await;
     for number in 0..2 {
         stage
@@ -58,7 +58,7 @@ async fn objects_go_when_time_travel_is_over_and_not_before() {
     assert_eq!(stage.look(HOUR).await.merges, 1);
     let outputs: Vec<_> = stage.keys("data/").await;
     assert_eq!(outputs.len(), 3);
-    // Within the period they stay; the first look after it dooms them, the second deletes them.
+    // Within the period they stay; the first collection after it condemns them, the second one deletes them.
     assert_eq!(stage.look(HOUR / 2).await.collected.objects, 0);
     assert_eq!(stage.look(HOUR).await.collected.objects, 0);
     assert_eq!(stage.keys("data/").await.len(), 3);
@@ -71,7 +71,7 @@ async fn objects_go_when_time_travel_is_over_and_not_before() {
 }
 
 #[tokio::test]
-async fn orphans_go_after_a_day_and_keys_of_others_never() {
+async fn orphans_are_deleted_after_a_day_and_foreign_keys_never() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
@@ -138,7 +138,7 @@ async fn a_dry_run_names_the_keys_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_table_goes_when_its_time_has_come() {
+async fn a_dropped_table_is_deleted_after_its_undelete_period() {
     let stage = Stage::new().await;
     stage
         .write("db", &format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}"))
@@ -155,7 +155,7 @@ async fn a_dropped_table_goes_when_its_time_has_come() {
     assert_eq!(stage.manifest("db").await.section_count(), 2);
     assert_eq!(stage.look(2 * HOUR).await.removed, 1);
     assert_eq!(stage.manifest("db").await.section_count(), 1);
-    // The bundle has a section of the other table.
+    // The bundle also has a section of the other table.
     for _ in 0..3 {
         stage.look(2 * HOUR).await;
     }
@@ -163,7 +163,7 @@ async fn a_dropped_table_goes_when_its_time_has_come() {
 }
 
 #[tokio::test]
-async fn a_dropped_database_leaves_nothing_but_its_registers() {
+async fn only_the_registers_of_a_dropped_database_remain() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     stage.flush("db").await;
@@ -191,7 +191,7 @@ async fn a_dropped_database_leaves_nothing_but_its_registers() {
 }
 
 #[tokio::test]
-async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_late() {
+async fn a_removed_database_leaves_the_catalog_after_a_day_with_late_objects() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m,host=a v=1 {NOW}")).await;
     let id = stage.id("db").await;
@@ -203,7 +203,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_lat
     for _ in 0..4 {
         stage.look(2 * HOUR).await;
     }
-    // A process that was frozen over its put.
+    // A process that was suspended during its PUT.
     let name = SegmentName {
         stamp: Stamp::from_u64(7),
         nonce: 7,
@@ -232,7 +232,7 @@ async fn a_removed_database_leaves_the_catalog_after_a_day_with_what_was_put_lat
 }
 
 #[tokio::test]
-async fn a_removed_table_leaves_the_catalog_when_nothing_names_it_any_more() {
+async fn a_removed_table_leaves_the_catalog_when_it_is_unreferenced() {
     let stage = Stage::new().await;
     let lines = format!("old,host=a v=1 {NOW}\nnew,host=a v=1 {NOW}");
     stage.write("db", &lines).await;
@@ -257,7 +257,7 @@ async fn a_removed_table_leaves_the_catalog_when_nothing_names_it_any_more() {
     assert!(known.value.table("old").unwrap().id() > table);
 }
 
-/// Makes the present state of a database a new one.
+/// Restores the current state of a database as a new database.
 async fn restore(stage: &Stage, source: &str, name: &str) {
     let source = stage.id(source).await;
     let manifest = stage.manifests.read(source, None).await.unwrap();
@@ -336,7 +336,7 @@ async fn a_merge_that_fails_stops_neither_collection_nor_other_databases() {
 }
 
 #[tokio::test]
-async fn query_results_and_records_of_silent_processes_go_after_a_day() {
+async fn query_results_and_stale_node_records_are_deleted_after_a_day() {
     let stage = Stage::new().await;
     let ulid = stage.bucket.draw_ulid();
     for key in [

@@ -1,4 +1,4 @@
-//! Damaged segments, pages and sections: what can be read is flushed, merged and kept, and the rest is named.
+//! Damaged segments, pages and sections: readable data is flushed, merged and kept, and damage is reported by name.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ impl Stage {
         name
     }
 
-    /// Flips a bit of the rows of a table in a segment that was read before.
+    /// Flips a bit of the rows of a table in a segment that was read before the damage.
     async fn flip_stream(&self, key: &str, segment: &Segment, table: TableId) {
         let streams = segment.directory();
         let length: usize = streams.iter().map(|one| one.length as usize).sum();
@@ -74,14 +74,14 @@ impl Stage {
     }
 }
 
-/// The rows of a table in sections.
+/// Returns the number of rows of a table in sections.
 fn rows(manifest: &Manifest, table: TableId) -> u64 {
     let sections = manifest.sections.iter().filter(|one| one.table == table);
     sections.map(|one| one.rows).sum()
 }
 
 #[tokio::test]
-async fn a_flush_takes_in_what_can_be_read_and_records_the_rest() {
+async fn a_flush_takes_readable_streams_and_records_damaged_ones() {
     let stage = Stage::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\na v=2 7\nb v=3 {NOW}"))
@@ -127,7 +127,7 @@ async fn a_flush_takes_in_what_can_be_read_and_records_the_rest() {
             .to_string()
             .starts_with(&format!("'{key}' is damaged: 2 rows of table 't'"))
     );
-    // What the rows can't have is known.
+    // The bounds of the damaged rows are known.
     assert_eq!(check(&manifest, a, NOW + 1, i64::MAX), Ok(()));
     assert_eq!(check(&manifest, b, i64::MIN, i64::MAX), Ok(()));
 
@@ -141,7 +141,7 @@ async fn a_flush_takes_in_what_can_be_read_and_records_the_rest() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_in_the_tail_is_not_flushed_even_where_it_can_be_read() {
+async fn quarantined_parts_of_the_tail_are_not_flushed_even_if_readable() {
     let stage = Stage::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}"))
@@ -163,7 +163,7 @@ async fn what_is_set_aside_in_the_tail_is_not_flushed_even_where_it_can_be_read(
 }
 
 #[tokio::test]
-async fn what_is_damaged_after_a_part_was_set_aside_is_recorded_and_not_lost_in_silence() {
+async fn damage_after_a_quarantine_is_recorded_and_not_lost_silently() {
     let stage = Stage::new().await;
     stage
         .write("db", &format!("a v=1 {NOW}\nb v=3 {NOW}\nc v=5 {NOW}"))
@@ -191,7 +191,7 @@ async fn what_is_damaged_after_a_part_was_set_aside_is_recorded_and_not_lost_in_
 }
 
 #[tokio::test]
-async fn a_flush_stops_below_a_segment_that_can_not_be_read_until_it_is_set_aside() {
+async fn a_flush_stops_below_an_unreadable_segment_until_its_quarantine() {
     let stage = Stage::new().await;
     for number in 0..3 {
         let line = format!("a v={number} {}", NOW + number);
@@ -251,7 +251,7 @@ async fn a_flush_stops_below_a_segment_that_can_not_be_read_until_it_is_set_asid
     assert_eq!(stage.keys("tail/").await, [keys[1].clone()]);
 }
 
-/// Writes so many sections of two tables that the oldest are in pages.
+/// Writes enough sections of two tables that the oldest are in pages.
 async fn write_pages(stage: &Stage, settings: ManifestSettings) {
     let manifests = ManifestStore::new(stage.bucket.clone(), &stage.rules, settings);
     let flusher = Flusher::new(
@@ -272,7 +272,7 @@ async fn write_pages(stage: &Stage, settings: ManifestSettings) {
 }
 
 #[tokio::test]
-async fn a_damaged_page_stops_only_its_table_and_no_bundle_that_it_may_name_goes() {
+async fn a_damaged_page_stops_only_its_table_and_keeps_the_bundles_it_may_reference() {
     let stage = Stage::new().await;
     let few = ManifestSettings {
         inline_sections: 24,
@@ -289,7 +289,7 @@ async fn a_damaged_page_stops_only_its_table_and_no_bundle_that_it_may_name_goes
             usize::try_from(page.offset).unwrap() + 40,
         )
         .await;
-    // Those that the page may name: they were there before it.
+    // Objects that the page may reference: they existed before it.
     let bundles: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
     let may_be_named = |key: &&String| match key.parse() {
         Ok(Key::Parquet(_, bundle) | Key::Bundle(_, bundle)) => {
@@ -322,7 +322,7 @@ async fn a_damaged_page_stops_only_its_table_and_no_bundle_that_it_may_name_goes
     let left: BTreeSet<_> = stage.keys("data/").await.into_iter().collect();
     assert!(left.is_superset(&bundles));
 
-    // It is set aside: what it may name stays, and the table is maintained again.
+    // After the quarantine, the objects that it may reference stay, and the table is maintained again.
     let part = DamagedPart::Page(page.object, page.offset);
     let lost = vec![LostRows::of_page(&page)];
     stage
@@ -369,7 +369,7 @@ fn removal(manifest: &Manifest, table: TableId) -> Replacement {
 }
 
 #[tokio::test]
-async fn a_section_that_is_set_aside_leaves_and_its_bundle_stays() {
+async fn a_quarantined_section_leaves_and_its_bundle_stays() {
     let stage = Stage::new().await;
     for number in 0..2 {
         stage

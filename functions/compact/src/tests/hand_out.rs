@@ -1,4 +1,4 @@
-//! Flushes that are handed out to other invocations.
+//! Flushes dispatched to other invocations.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{Compactor, Dispatch, Event, FlushOrder, Report};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// With so much time, a run flushes 20 small tails itself.
+/// Time limit with which a run flushes 20 small tails itself.
 const SHORT: Option<Duration> = Some(Duration::from_millis(2_400));
 
 async fn run(compactor: &Compactor, event: &Event) -> Report {
@@ -27,7 +27,7 @@ fn order(databases: &[DatabaseId]) -> Event {
     })
 }
 
-/// Fifty databases whose tails are due.
+/// Creates fifty databases with due tails.
 async fn fifty() -> (Stage, Vec<DatabaseId>, Arc<Queue>, Compactor) {
     let stage = Stage::new().await;
     let databases = stage.write_databases(50).await;
@@ -38,7 +38,7 @@ async fn fifty() -> (Stage, Vec<DatabaseId>, Arc<Queue>, Compactor) {
 }
 
 #[tokio::test]
-async fn what_a_run_would_not_get_through_is_handed_out_in_groups() {
+async fn excess_tails_are_dispatched_in_groups() {
     let (stage, databases, queue, planner) = fifty().await;
     let report = run(&planner, &Event::Scheduled).await;
     assert_eq!((report.flushes, report.flushes_handed_out), (20, 30));
@@ -47,7 +47,7 @@ async fn what_a_run_would_not_get_through_is_handed_out_in_groups() {
     assert_eq!(orders.len(), 1);
     assert_eq!(stage.flushed(&databases).await, 20);
 
-    // It is not handed out again while somebody may be about it, and still counts as a tail.
+    // The tails are not dispatched again while a worker may be flushing them, and they still count as tails.
     stage.pass(MINUTE);
     let (report, counts) = stage.counted(run(&planner, &Event::Scheduled)).await;
     assert_eq!((report.flushes, report.flushes_handed_out), (0, 0));
@@ -59,11 +59,11 @@ async fn what_a_run_would_not_get_through_is_handed_out_in_groups() {
     let (report, counts) = stage.counted(run(&worker, &orders[0])).await;
     assert_eq!(report.flushes, 30);
     assert_eq!(stage.flushed(&databases).await, 50);
-    // The root catalog once. One listing of each to see what is due, one to flush it.
+    // The root catalog once; for each database, one listing to see what is due, and one to flush it.
     let each = Operation::ALL.map(|operation| counts.requests(operation));
     assert_eq!(each, [1 + 5 * 30, 2 * 30, 2 * 30, 0]);
 
-    // The same order a second time, to another worker.
+    // The same order is delivered again, to another worker.
     let worker = stage.compactor();
     let (report, counts) = stage.counted(run(&worker, &orders[0])).await;
     assert_eq!((report.flushes, report.unfinished), (0, false));
@@ -83,12 +83,12 @@ async fn an_order_that_is_lost_is_made_again() {
         run(&stage.compactor(), &event).await;
     }
     assert_eq!(stage.flushed(&databases).await, 50);
-    // If it comes after all, nothing is left of it.
+    // If the order arrives late, nothing is left to do.
     assert_eq!(run(&stage.compactor(), &lost).await.flushes, 0);
 }
 
 #[tokio::test]
-async fn what_is_written_after_a_tail_was_handed_out_is_due_in_its_time() {
+async fn segments_written_after_a_dispatch_become_due_on_their_own() {
     let (stage, _, queue, planner) = fifty().await;
     run(&planner, &Event::Scheduled).await;
     let handed_out = queue.take();
@@ -108,7 +108,7 @@ async fn what_is_written_after_a_tail_was_handed_out_is_due_in_its_time() {
 }
 
 #[tokio::test]
-async fn an_order_does_nothing_about_databases_that_are_gone_unknown_or_not_due() {
+async fn an_order_skips_databases_that_are_dropped_unknown_or_not_due() {
     let stage = Stage::new().await;
     let databases = stage.write_databases(3).await;
     stage.pass(11 * MINUTE);
@@ -131,7 +131,7 @@ async fn an_order_does_nothing_about_databases_that_are_gone_unknown_or_not_due(
     );
 }
 
-/// A queue that takes nothing.
+/// A queue that accepts nothing.
 #[derive(Debug)]
 struct Closed;
 
@@ -143,7 +143,7 @@ impl Dispatch for Closed {
 }
 
 #[tokio::test]
-async fn what_can_not_be_handed_out_is_flushed_here() {
+async fn tails_that_cannot_be_dispatched_are_flushed_locally() {
     let (stage, databases, ..) = fifty().await;
     let planner = stage.compactor_with(Some(Arc::new(Closed)));
     let report = planner.handle(&Event::Scheduled, SHORT).await.unwrap();

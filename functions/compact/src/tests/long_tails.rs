@@ -1,4 +1,4 @@
-//! Tails that are longer than a flush takes, and what writers are told of them.
+//! Tails that are longer than one flush takes, and the backpressure on their writers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{FlushLimits, Flushed, GaveUp};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Flushes of two segments, of which four are too many.
+/// Limits of two segments for each flush, and pressure limits at which four segments stop writers.
 const SMALL: FlushLimits = FlushLimits {
     segment_bytes: 32 << 20,
     segments: 2,
@@ -59,7 +59,7 @@ async fn a_flush_publishes_what_it_leaves_and_catches_up_in_parts() {
         assert_eq!((manifest.low_water_mark, manifest.tail), (mark, tail));
         seen.push((segments, more, tail.unwrap().segments));
     }
-    // More than these are not listed; the last one is too young.
+    // No more segments are listed; the last one is too young.
     let expected = [(2, true, 4), (2, true, 4), (2, true, 2), (1, false, 1)];
     assert_eq!(seen, expected);
 }
@@ -86,7 +86,7 @@ async fn a_flush_that_gives_up_publishes_the_tail_when_it_holds_writers_back() {
         write(&stage, 1).await;
         stage.pass(MINUTE);
     }
-    // Where it begins to slow them down, and where it stops them.
+    // At the length that slows writers down, and at the length that stops them.
     let expected = [(0, None), (1, Some(2)), (0, Some(2)), (1, Some(4))];
     assert_eq!(published, expected);
     let flusher = stage.compactor_of_limits(SMALL, Duration::ZERO);
@@ -133,7 +133,7 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
         panic!("{flushed:?}");
     };
     assert_eq!(oldest, Some(after));
-    // As many as stop writers, and those that it takes.
+    // The segments that stop writers, and those that the flush takes.
     assert_eq!(counts.requests(Operation::List), 11);
     assert_eq!(counts.of(Operation::Get, KeyClass::Tail).requests, 10);
     assert_eq!(counts.requests(Operation::Get), 12);
@@ -152,7 +152,7 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
     for keys in keys.chunks(1_000) {
         stage.bucket.delete(keys).await.unwrap();
     }
-    // A flusher that finds nothing tells writers that they may go on.
+    // A flusher that finds nothing releases the writers.
     let flushed = flusher.flush(id).await.unwrap();
     assert_eq!(flushed, Flushed::Nothing(GaveUp::NothingToFlush));
     stage.pass(Duration::from_secs(5));
@@ -160,7 +160,7 @@ async fn a_tail_of_more_than_100_000_segments_is_flushed_and_stops_its_writers_u
 }
 
 #[tokio::test]
-async fn a_flush_takes_rows_of_so_much_memory_however_well_they_are_compressed() {
+async fn a_flush_limits_decoded_memory_independent_of_compression() {
     let stage = Stage::new().await;
     let line = |number: usize| {
         format!(
@@ -172,7 +172,7 @@ async fn a_flush_takes_rows_of_so_much_memory_however_well_they_are_compressed()
     for _ in 0..6 {
         stage.write("db", &many).await;
     }
-    // Another table has its own share.
+    // Another table has a limit of its own.
     stage.write("db", &many.replace("m,", "n,")).await;
     stage.pass(MINUTE);
     let id = stage.id("db").await;

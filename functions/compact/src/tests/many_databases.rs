@@ -1,4 +1,4 @@
-//! Runs over many databases: what they cost, how many requests they have under way at once, and that none starves.
+//! Runs over many databases: their cost, their number of parallel requests, and the absence of starvation.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{Compactor, CompactorSettings, Event, FlushLimits, Report};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long a request takes, in simulated time.
+/// Latency of a request, in simulated time.
 const LATENCY: Duration = Duration::from_millis(25);
 
 #[expect(
@@ -34,7 +34,7 @@ async fn run(compactor: &Compactor, limit: Option<Duration>) -> Report {
     compactor.handle(&Event::Scheduled, limit).await.unwrap()
 }
 
-/// The maximum number of requests that were under way at once.
+/// Current and maximum number of parallel requests.
 #[derive(Debug, Default)]
 struct InFlight {
     now: AtomicUsize,
@@ -42,7 +42,7 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// A hook that counts requests and makes each of them wait.
+    /// Returns a hook that counts requests and delays each of them.
     fn hook(self: Arc<Self>) -> impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static {
         move |call: &Call| match call.phase {
             Phase::Before => {
@@ -73,18 +73,18 @@ async fn a_thousand_databases_are_flushed_in_one_run_at_a_known_cost() {
     assert_eq!((report.flushes, report.unfinished), (1_000, false));
     assert_eq!(report.failures, []);
     assert_eq!(stage.flushed(&databases).await, 1_000);
-    // All tails and the root catalog once; of each database a listing, the manifest for the flush and for the plan, the
-    // catalog likewise, and the segment; its bundle and a commit.
+    // All tails and the root catalog once; for each database a listing, the manifest and the catalog for the flush and
+    // for the plan, the segment, its bundle, and a commit.
     let each = Operation::ALL.map(|operation| counts.requests(operation));
     assert_eq!(each, [1 + 5 * 1_000, 2 * 1_000, 1 + 1_000, 0]);
 
-    // Flushed segments can't be deleted yet, and nothing is asked because of them.
+    // Flushed segments cannot be deleted yet, and cause no requests.
     stage.pass(MINUTE);
     let (report, counts) = stage.counted(run(&compactor, None)).await;
     assert_eq!(report, Report::default());
     assert_eq!(counts.to_string(), "1 list tail");
 
-    // Then they are: a manifest, and a deletion.
+    // Now they are deleted: one GET of the manifest and one DELETE for each database.
     stage.pass(2 * MINUTE);
     let (report, counts) = stage.counted(run(&compactor, None)).await;
     assert_eq!((report.flushes, report.collected.segments), (0, 1_000));
@@ -92,7 +92,7 @@ async fn a_thousand_databases_are_flushed_in_one_run_at_a_known_cost() {
     assert_eq!(each, [1 + 1_000, 0, 1, 1_000]);
 }
 
-/// The simulated time of a scheduled run and of a collection, and the most requests under way in either.
+/// Returns the simulated time and the maximum number of parallel requests, for a scheduled run and for a collection.
 async fn simulated(stage: &mut Stage, parallel_databases: usize) -> [(Duration, usize); 2] {
     stage.settings = CompactorSettings {
         parallel_databases,
@@ -115,7 +115,7 @@ async fn simulated(stage: &mut Stage, parallel_databases: usize) -> [(Duration, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn databases_are_worked_on_at_once_and_no_more_than_the_setting_says() {
+async fn databases_are_processed_in_parallel_up_to_the_setting() {
     let mut times = Vec::new();
     for parallel in [1, 16] {
         let mut stage = Stage::new().await;
@@ -123,19 +123,19 @@ async fn databases_are_worked_on_at_once_and_no_more_than_the_setting_says() {
         let simulated = simulated(&mut stage, parallel).await;
         assert_eq!(stage.flushed(&databases).await, 160);
         let most = simulated.map(|(_, most)| most);
-        // The objects of a flush are put at once, and its segments are read so.
+        // A flush puts its objects in parallel, and also reads its segments in parallel.
         assert!(most.iter().all(|most| *most >= parallel), "{most:?}");
         assert!(most.iter().all(|most| *most <= parallel + 1), "{most:?}");
         times.push(simulated.map(|(time, _)| time));
     }
-    // What is done once for all takes no less.
+    // Requests that are made once for all databases take the same time.
     for (alone, together) in times[0].iter().zip(times[1]) {
         let once = 8 * LATENCY;
         assert!(together <= *alone / 16 + once, "{alone:?} {together:?}");
     }
 }
 
-/// What the flushes that are under way have taken, by the bytes of their tails.
+/// Memory of the flushes in progress, by the bytes of their tails.
 #[derive(Debug, Default)]
 struct FlushMemory {
     active: BTreeMap<DatabaseId, u64>,
@@ -193,7 +193,7 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
     });
     let report = run(&compactor, None).await;
     assert_eq!(report.failures, []);
-    // Tails that are longer than their part are flushed in several.
+    // Tails that are longer than their share are flushed in several parts.
     assert!(report.flushes >= 14, "{report:?}");
     let memory = memory.lock().unwrap();
     assert!(memory.most_flushes >= 4, "{memory:?}");
@@ -201,10 +201,11 @@ async fn flushes_at_once_take_no_more_than_one_flush_may() {
     assert!(memory.most_bytes > whole / 2, "{memory:?}");
 }
 
-/// How long a flush takes that has its time alone: short beside the time limits of requests.
+/// Duration of a flush without parallel work: short compared to request timeouts.
 const FLUSH: Duration = Duration::from_millis(10);
 
-/// A function whose flushes take [`FLUSH`] each, one after the other, and for which one segment of each of these databases is damaged.
+/// Returns a function whose flushes take [`FLUSH`] each, one after the other. One segment of each database in `damaged`
+/// is damaged.
 fn slow(stage: &Stage, damaged: BTreeSet<DatabaseId>) -> Compactor {
     let pass = stage.clock_hand();
     stage.hooked(move |call: &Call| {
@@ -218,12 +219,12 @@ fn slow(stage: &Stage, damaged: BTreeSet<DatabaseId>) -> Compactor {
         if is_flush {
             pass(FLUSH);
         }
-        // Others have their turn.
+        // Let other tasks run.
         tokio::task::yield_now().boxed()
     })
 }
 
-/// Puts a segment that can't be read before all others of a database.
+/// Puts an unreadable segment before all others of a database.
 async fn damage(stage: &Stage, database: DatabaseId) {
     let name = SegmentName {
         stamp: Stamp::new(stage.bucket.clock().now().unwrap(), 0),
@@ -237,7 +238,7 @@ async fn damage(stage: &Stage, database: DatabaseId) {
         .unwrap();
 }
 
-/// Databases each with a segment, of which the first ones are damaged at the start of their tails.
+/// Creates databases with one segment each; the tails of the first `damaged` ones start with a damaged segment.
 async fn damaged_at_first(stage: &Stage, number: usize, damaged: usize) -> Vec<DatabaseId> {
     let databases = stage.write_databases(number).await;
     stage.scheduled(11 * MINUTE).await;
@@ -252,7 +253,7 @@ async fn damaged_at_first(stage: &Stage, number: usize, damaged: usize) -> Vec<D
     databases
 }
 
-/// The databases that were flushed at least twice.
+/// Returns the number of databases that were flushed at least twice.
 async fn flushed_again(stage: &Stage, databases: &[DatabaseId]) -> usize {
     let mut flushed = 0;
     for database in databases {
@@ -287,7 +288,7 @@ async fn databases_that_fail_each_time_are_last_in_the_next_run_of_the_process()
     let damaged: BTreeSet<_> = databases[..10].iter().copied().collect();
     let compactor = slow(&stage, damaged.clone());
     let mut failed = Vec::new();
-    // 190 flushes and 10 failures, with time for 20 of either.
+    // 190 flushes and 10 failures in total; each run has time for 20 of them.
     for _ in 0..10 {
         let report = run(&compactor, Some(20 * FLUSH)).await;
         let failures = &report.failures;
@@ -302,14 +303,15 @@ async fn databases_that_fail_each_time_are_last_in_the_next_run_of_the_process()
         }
     }
     assert_eq!(flushed_again(&stage, &databases).await, 190);
-    // Half of the first turns go to the oldest tails, which are theirs; then the others come first.
+    // Half of the first positions go to the oldest tails, which are those of the failing databases; then the others
+    // come first.
     assert_eq!(failed.iter().take(8).sum::<usize>(), 10, "{failed:?}");
 }
 
 #[tokio::test]
 async fn databases_that_fail_do_not_starve_others_even_if_each_run_is_a_new_process() {
     let stage = Stage::new().await;
-    // More than there is time for have the oldest tails and fail: each run gets to about eight others.
+    // More databases than there is time for have the oldest tails and fail: each run reaches about eight others.
     let databases = damaged_at_first(&stage, 200, 40).await;
     let damaged: BTreeSet<_> = databases[..40].iter().copied().collect();
     for _ in 0..60 {
@@ -353,7 +355,7 @@ async fn collections_that_have_no_time_for_all_rotate() {
     let databases = stage.write_databases(200).await;
     stage.pass(11 * MINUTE);
     let looked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-    // Each is a new process.
+    // Each run is a new process.
     for _ in 0..20 {
         let (seen, pass) = (Arc::clone(&looked), stage.clock_hand());
         let compactor = stage.hooked(move |call: &Call| {
@@ -373,7 +375,7 @@ async fn collections_that_have_no_time_for_all_rotate() {
 }
 
 #[tokio::test]
-async fn a_look_at_databases_with_nothing_to_do_costs_the_same_for_each() {
+async fn a_collection_with_nothing_to_do_has_a_fixed_cost_for_each_database() {
     let stage = Stage::new().await;
     stage.write_databases(100).await;
     stage.scheduled(11 * MINUTE).await;
@@ -382,8 +384,8 @@ async fn a_look_at_databases_with_nothing_to_do_costs_the_same_for_each() {
     let look = compactor.handle(&Event::Collect, None);
     let (report, counts) = stage.counted(look).await;
     assert!(!report.unwrap().has_more());
-    // The root catalog, query results, processes and, in the first look of a process, code. Of each database a manifest
-    // to tidy up and one for the plan, and the catalog likewise; the tail and the data.
+    // The root catalog, query results, node records and, in the first collection of a process, code. For each database,
+    // the manifest and the catalog for the collection and for the plan, the tail, and the data.
     let each = Operation::ALL.map(|operation| counts.requests(operation));
     assert_eq!(each, [1 + 4 * 100, 0, 3 + 2 * 100, 0], "{counts}");
 }

@@ -1,4 +1,4 @@
-//! A database of more tables than a commit moves sections of one to a page.
+//! A database with more tables than sections that one commit moves to a page.
 
 use std::{fmt::Write, time::Duration};
 
@@ -9,10 +9,10 @@ use super::stage::{NOW, Stage};
 
 const TABLES: usize = 2_100;
 
-/// The sections that a manifest should hold.
+/// Target number of sections in a manifest.
 const INLINE: usize = 512;
 
-/// Merges of one plan, and of one commit.
+/// Number of merges of one plan, and of one commit.
 const PLAN: usize = 1_000;
 const BATCH: usize = 256;
 
@@ -44,7 +44,7 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
         assert!(pages.count() <= rounds);
     }
 
-    // The days are quiet: each table becomes one section.
+    // The days are quiet, so each table is merged into one section.
     stage.pass(Duration::from_secs(3_600));
     let id = stage.id("db").await;
     let (_, read) = stage.counted(stage.manifest("db")).await;
@@ -57,19 +57,19 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     let plans = TABLES.div_ceil(PLAN);
     let full = TABLES / PLAN * PLAN.div_ceil(BATCH);
     let commits = full + (TABLES % PLAN).div_ceil(BATCH);
-    // One bundle and one commit for all merges that are made together, and one commit of claims for each plan.
+    // One bundle and one commit for all merges of a batch, and one commit of claims for each plan.
     assert_eq!(of(Operation::Put, KeyClass::Data), commits);
     assert_eq!(of(Operation::Put, KeyClass::Manifest), plans + commits);
-    // What is left of the pages of inputs, and what is moved to pages.
+    // Pages of the inputs that remain, and new pages.
     assert!(of(Operation::Put, KeyClass::Page) <= 2 * commits);
-    // Each input is read once. Beside them, footers of neighbours in a bundle are read together for pages.
+    // Each input is read once. In addition, footers of neighbours in a bundle are read together for pages.
     let inputs = rounds * TABLES;
     let footers = of(Operation::Get, KeyClass::Data).checked_sub(inputs);
     assert!(
         footers.is_some_and(|footers| footers <= 4 * commits),
         "{counts}"
     );
-    // The collector, the first plan and the filling of caches transfer the manifest; merges ask whether it has changed.
+    // The collector, the first plan and the backfill transfer the manifest; merges send conditional requests.
     let transferred = counts.of(Operation::Get, KeyClass::Manifest);
     assert!(transferred.requests >= (plans + commits) as u64);
     assert!(transferred.bytes <= 4 * manifest_bytes, "{transferred:?}");
@@ -78,7 +78,7 @@ async fn thousands_of_tables_share_pages_and_are_merged_by_few_commits() {
     assert_eq!(manifest.section_count(), TABLES as u64);
     assert!(manifest.sections.len() <= 2 * INLINE);
     assert_eq!(manifest.claims, []);
-    // What has left is remembered by the page, but for what the last commit took out of the manifest itself.
+    // Pages remember their removed sections, except those that the last commit removed from the manifest itself.
     let is_section = |what: &Dropped| matches!(what, Dropped::Section(_));
     let listed = manifest.condemned.iter();
     let listed = listed.filter(|entry| is_section(&entry.what)).count();

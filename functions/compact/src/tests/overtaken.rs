@@ -1,4 +1,4 @@
-//! Commits that others are always faster than: what they were for is left to the next run, and is no failure.
+//! Commits that lose every race: the next run repeats their work, and the run does not fail.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::{Event, Report};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A commit loses so many races before its time is over.
+/// Number of races that a commit loses before its time limit.
 const RACES: u64 = 3;
 
-/// Asserts that a run changed no section, and leaves one job.
+/// Asserts that a run changed no section, and postponed one job.
 fn assert_postponed(report: &Report) {
     assert_eq!((report.postponed, &report.failures), (1, &vec![]));
     assert_eq!((report.flushes, report.merges, report.removed), (0, 0, 0));
     assert!(report.has_more());
 }
 
-/// A database with a day that has to be merged.
+/// Creates a database with a day that is due for a merge.
 async fn prepared() -> (Stage, DatabaseId) {
     let stage = Stage::new().await;
     stage.write_sections("db", 8).await;
@@ -34,7 +34,7 @@ async fn merges_of_the_next_run(stage: &Stage, id: DatabaseId) -> usize {
 }
 
 #[tokio::test]
-async fn a_plan_whose_claims_come_too_late_is_made_again_by_the_next_run() {
+async fn a_plan_whose_claims_lose_is_repeated_by_the_next_run() {
     let (stage, id) = prepared().await;
     let compactor = stage.overtaken(id, 0..RACES);
     let report = compactor.after_flush(id, None).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_plan_whose_claims_come_too_late_is_made_again_by_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_merge_that_comes_too_late_gives_its_claim_up_for_the_next_run() {
+async fn a_merge_whose_commit_loses_releases_its_claim_for_the_next_run() {
     let (stage, id) = prepared().await;
     // The first commit is the claim.
     let compactor = stage.overtaken(id, 1..1 + RACES);
@@ -54,7 +54,7 @@ async fn a_merge_that_comes_too_late_gives_its_claim_up_for_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_claim_that_can_not_be_given_up_expires() {
+async fn a_claim_that_cannot_be_released_expires() {
     let (stage, id) = prepared().await;
     let compactor = stage.overtaken(id, 1..1 + 2 * RACES);
     let report = compactor.after_flush(id, None).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_claim_that_can_not_be_given_up_expires() {
 }
 
 #[tokio::test]
-async fn a_flush_that_comes_too_late_is_left_to_the_next_run() {
+async fn a_flush_whose_commit_loses_is_repeated_by_the_next_run() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);
@@ -76,7 +76,7 @@ async fn a_flush_that_comes_too_late_is_left_to_the_next_run() {
 }
 
 #[tokio::test]
-async fn what_expires_too_late_leaves_with_the_next_run() {
+async fn an_expiry_whose_commit_loses_is_repeated_by_the_next_run() {
     let stage = Stage::new().await;
     let line = format!("m,host=a v=1 {}", NOW - 10 * DAY);
     stage.write("db", &line).await;

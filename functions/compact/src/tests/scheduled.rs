@@ -1,4 +1,4 @@
-//! What the scheduler starts: flushes of what is due, and merges that are handed out or run.
+//! Scheduled runs: flushes of due tails, and merges that are dispatched or run.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::Event;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn an_idle_run_costs_one_list_whatever_the_number_of_databases() {
+async fn an_idle_run_costs_one_list_for_any_number_of_databases() {
     let stage = Stage::new().await;
     for databases in [0, 1, 5] {
         for number in 0..databases {
@@ -43,7 +43,7 @@ async fn a_young_and_short_tail_is_left_alone_and_an_old_one_is_flushed() {
     assert!(report.tails.oldest >= 11 * MINUTE);
     assert_eq!(stage.manifest("db").await.section_count(), 1);
     assert_eq!(stage.keys("tail/").await.len(), 1);
-    // It looks due until its segments are gone, and is not flushed again for that.
+    // The tail looks due until its segments are deleted, but is not flushed again.
     stage.write("db", &format!("m v=2 {NOW}")).await;
     let report = stage.scheduled(3 * MINUTE).await;
     assert_eq!((report.flushes, report.collected.segments), (0, 1));
@@ -77,7 +77,7 @@ async fn a_flush_costs_the_same_for_one_table_and_for_five_hundred() {
 }
 
 #[tokio::test]
-async fn a_scheduled_run_that_flushes_looks_at_the_tail_and_plans_beside_the_flush() {
+async fn a_scheduled_run_that_flushes_also_lists_the_tail_and_plans() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     assert_eq!(stage.scheduled(11 * MINUTE).await.flushes, 1);
@@ -86,7 +86,7 @@ async fn a_scheduled_run_that_flushes_looks_at_the_tail_and_plans_beside_the_flu
     }
     let (report, counts) = stage.counted(stage.scheduled(11 * MINUTE)).await;
     assert_eq!((report.flushes, report.collected.segments), (1, 1));
-    // All tails; that of the database to flush it.
+    // A listing of all tails, and one of the database's tail for its flush.
     assert_eq!(counts.requests(Operation::List), 2);
     let gets = |class| counts.of(Operation::Get, class).requests;
     assert_eq!(gets(KeyClass::Tail), 3);
@@ -133,7 +133,7 @@ async fn a_merge_costs_a_read_of_each_input_and_two_puts() {
 }
 
 #[tokio::test]
-async fn an_order_is_the_same_as_json_and_is_run_once_by_whoever_comes_first() {
+async fn an_order_survives_json_and_is_run_once() {
     let stage = Stage::new().await;
     stage.write_sections("db", 8).await;
     let queue = Arc::new(Queue::default());
@@ -168,7 +168,7 @@ async fn a_claim_whose_worker_died_is_planned_again_when_it_expires() {
 }
 
 #[tokio::test]
-async fn an_invocation_without_time_says_that_something_is_left() {
+async fn an_invocation_without_time_reports_unfinished_work() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.pass(20 * MINUTE);

@@ -1,4 +1,4 @@
-//! A cluster in memory: a writer, and as many compact functions as a test asks for.
+//! A cluster in memory: a writer, and any number of compact functions.
 
 use std::{
     convert::Infallible,
@@ -31,12 +31,12 @@ use crate::{
     Maintainer, MergePolicy, Merger, Report,
 };
 
-/// The wall clock at the begin of a test: 14 November 2023, 22:13:20.
+/// The wall clock at the start of a test: 14 November 2023, 22:13:20.
 pub(crate) const NOW: i64 = 1_700_000_000_000_000_000;
 
 pub(super) const DAY: i64 = 86_400_000_000_000;
 
-/// A clock that only the test moves.
+/// A clock that only the test advances.
 #[derive(Debug)]
 struct HandClock(watch::Sender<i64>);
 
@@ -50,7 +50,7 @@ impl Clock for HandClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        // The pause after a lost race: nobody would move the clock.
+        // Return immediately from the pause after a lost race, because the test does not advance the clock then.
         if duration < Duration::from_secs(1) {
             return Box::pin(std::future::ready(()));
         }
@@ -58,7 +58,7 @@ impl Clock for HandClock {
         let mut now = self.0.subscribe();
         Box::pin(async move {
             let is_over = |now: &i64| u128::from(now.unsigned_abs()) >= until;
-            // The test may end, and its clock with it, before that time comes.
+            // The test may end before that time, and drop its clock.
             if now.wait_for(is_over).await.is_err() {
                 std::future::pending().await
             }
@@ -66,7 +66,7 @@ impl Clock for HandClock {
     }
 }
 
-/// The clock of the test on a machine whose wall clock is ahead.
+/// The clock of the test, with a wall clock that is ahead.
 #[derive(Debug)]
 struct ClockAhead(Arc<HandClock>, Duration);
 
@@ -84,7 +84,7 @@ impl Clock for ClockAhead {
     }
 }
 
-/// Keeps what is handed out.
+/// Keeps dispatched events.
 #[derive(Debug, Default)]
 pub(super) struct Queue(Mutex<Vec<Event>>);
 
@@ -127,7 +127,7 @@ impl Stage {
         };
         let bucket = Bucket::new(Arc::clone(&store) as _, world);
         let catalog = Catalog::new(bucket.clone(), Margins::LOCAL, None);
-        // Drops do not wait, because this clock does not move by itself.
+        // Catalog drops do not wait, because this clock does not advance by itself.
         let catalog = Arc::new(catalog.of_sole_process(true));
         let rules = catalog.rules().await.unwrap();
         let manifests = ManifestStore::new(bucket.clone(), &rules, ManifestSettings::default());
@@ -173,7 +173,7 @@ impl Stage {
         self.writer.write(database, body, options).await
     }
 
-    /// Writes a segment to each of so many databases, and tells their ids.
+    /// Writes a segment to each of `number` databases, and returns their ids.
     pub(super) async fn write_databases(&self, number: usize) -> Vec<DatabaseId> {
         for database in 0..number {
             self.write(&format!("db{database}"), &format!("m v=1 {NOW}"))
@@ -183,7 +183,7 @@ impl Stage {
         root.value.live_databases().map(|(id, _)| id).collect()
     }
 
-    /// How many of these databases are flushed.
+    /// Returns how many of these databases are flushed.
     pub(super) async fn flushed(&self, databases: &[DatabaseId]) -> usize {
         let mut flushed = 0;
         for database in databases {
@@ -205,7 +205,7 @@ impl Stage {
         deleted.await.unwrap();
     }
 
-    /// A function with caches of its own.
+    /// Returns a function with its own caches.
     pub(super) fn compactor(&self) -> Compactor {
         self.compactor_with(None)
     }
@@ -214,8 +214,8 @@ impl Stage {
         self.assembled(self.bucket.clone(), dispatcher)
     }
 
-    /// A function that does not get its turn at the manifest of a database: some of its puts, by their numbers,
-    /// take six seconds, in which somebody else commits.
+    /// Returns a function that loses races for the manifest of a database: those of its manifest PUTs whose numbers are
+    /// in `puts` take six seconds, and meanwhile another process commits.
     pub(super) fn overtaken(&self, database: DatabaseId, puts: Range<u64>) -> Compactor {
         let (clock, register) = (Arc::clone(&self.clock), self.manifests.register(database));
         let begun = AtomicU64::new(0);
@@ -241,7 +241,7 @@ impl Stage {
         self.assembled(Bucket::new(Arc::new(store), world), None)
     }
 
-    /// What plans merges and removes what has expired, by itself.
+    /// Returns a maintainer without the rest of the function.
     pub(super) fn maintainer(&self) -> Maintainer {
         let (bucket, catalog) = (self.bucket.clone(), Arc::clone(&self.catalog));
         let manifests = self.manifests.clone();
@@ -249,7 +249,7 @@ impl Stage {
         Maintainer::new(bucket, catalog, manifests, merger, self.policy)
     }
 
-    /// A function that finds, when it has read its first object of a class, that something was done meanwhile.
+    /// Returns a function for which `done` runs before its first read of an object of a class.
     pub(super) fn interrupted(
         &self,
         class: KeyClass,
@@ -258,7 +258,7 @@ impl Stage {
         self.interrupted_at((Operation::Get, class), done)
     }
 
-    /// The same for its first request of a kind.
+    /// Like [`interrupted`](Self::interrupted), for its first request of any operation.
     pub(super) fn interrupted_at(
         &self,
         (operation, class): (Operation, KeyClass),
@@ -276,7 +276,7 @@ impl Stage {
         })
     }
 
-    /// A function whose requests wait for what a hook does.
+    /// Returns a function whose requests wait for a hook.
     pub(super) fn hooked(
         &self,
         hook: impl Fn(&Call) -> BoxFuture<'static, ()> + Send + Sync + 'static,
@@ -284,7 +284,7 @@ impl Stage {
         self.hooked_with(None, hook)
     }
 
-    /// The same with a dispatcher.
+    /// Like [`hooked`](Self::hooked), with a dispatcher.
     pub(super) fn hooked_with(
         &self,
         dispatcher: Option<Arc<dyn Dispatch>>,
@@ -296,7 +296,7 @@ impl Stage {
         self.assembled(Bucket::new(Arc::new(store), world), dispatcher)
     }
 
-    /// Moves the clock, for a hook.
+    /// Returns a function that advances the clock, for hooks.
     pub(super) fn clock_hand(&self) -> impl Fn(Duration) + Send + Sync + 'static {
         let clock = Arc::clone(&self.clock);
         move |time| {
@@ -309,7 +309,7 @@ impl Stage {
         self.assembled_with(bucket, dispatcher, self.flush)
     }
 
-    /// A function that flushes within these limits, on a machine whose wall clock is off by this time.
+    /// Returns a function with these flush limits, on a machine with a wall clock that is off by `off`.
     pub(super) fn compactor_of_limits(&self, flush: FlushLimits, off: Duration) -> Compactor {
         let world = World {
             clock: Arc::new(ClockAhead(Arc::clone(&self.clock), off)),
@@ -337,12 +337,12 @@ impl Stage {
         parts.assemble(dispatcher)
     }
 
-    /// What happens when the scheduler fires some time after the last write, without a failure.
+    /// Runs a scheduled event `after` the last write, and asserts that nothing fails.
     pub(super) async fn scheduled(&self, after: Duration) -> Report {
         self.handle(&Event::Scheduled, after).await
     }
 
-    /// What a look at every database does, without a failure.
+    /// Runs a collection, and asserts that nothing fails.
     pub(super) async fn look(&self, after: Duration) -> Report {
         self.handle(&Event::Collect, after).await
     }
@@ -364,14 +364,14 @@ impl Stage {
         self.manifests.read(id, None).await.unwrap().value
     }
 
-    /// Flushes all that was written.
+    /// Flushes all written segments.
     pub(super) async fn flush(&self, database: &str) {
         self.pass(Duration::from_secs(10));
         let id = self.id(database).await;
         self.compactor().flush(id).await.unwrap();
     }
 
-    /// Writes so many sections of one day.
+    /// Writes `count` sections of one day.
     pub(super) async fn write_sections(&self, database: &str, count: i64) {
         for number in 0..count {
             let line = format!("m,host=a v={number} {}", NOW + number);
@@ -380,7 +380,7 @@ impl Stage {
         }
     }
 
-    /// What the store was asked for while something was done.
+    /// Counts the requests to the store during `work`.
     pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
         let before = self.store.counts();
         let done = work.await;

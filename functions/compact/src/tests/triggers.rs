@@ -1,4 +1,4 @@
-//! What the processing engine needs is kept for as long as it does.
+//! Objects that the processing engine needs are kept while it needs them.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Stage {
         self.catalog.create_trigger(id, &trigger).await.unwrap()
     }
 
-    /// A trigger has seen everything up to now.
+    /// Marks everything up to now as seen by a trigger.
     async fn has_seen_all(&self, database: DatabaseId, trigger: &Trigger) {
         let key = Key::Checkpoint(database, trigger.id);
         let register = Register::<Checkpoint>::new(self.bucket.clone(), key, RECENT_PUT_IDS);
@@ -55,7 +55,7 @@ async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
     let second = stage.trigger("db", "second").await;
     stage.write("db", &format!("m v=1 {NOW}")).await;
     stage.flush("db").await;
-    // The segment that is older than the triggers goes.
+    // The segment that is older than the triggers is deleted.
     let report = stage.look(5 * MINUTE).await;
     assert_eq!((report.collected.segments, report.collected.kept), (1, 1));
     stage.has_seen_all(id, &first).await;
@@ -67,7 +67,7 @@ async fn a_settled_segment_stays_until_every_trigger_has_seen_it() {
 }
 
 #[tokio::test]
-async fn a_segment_that_no_trigger_has_seen_for_a_day_goes_all_the_same() {
+async fn a_segment_that_no_trigger_has_seen_is_deleted_after_a_day() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.trigger("db", "t").await;
@@ -148,14 +148,14 @@ async fn segments_that_are_kept_do_not_make_a_tail_look_due() {
     let (report, counts) = stage.counted(run()).await;
     assert_eq!((report.flushes, report.collected.kept), (0, 0));
     assert_eq!(counts.to_string(), "1 list tail");
-    // What comes above the mark counts as ever.
+    // Segments above the mark still count.
     stage.write("db", &format!("m v=2 {NOW}")).await;
     stage.pass(11 * MINUTE);
     assert_eq!(run().await.flushes, 1);
 }
 
 #[tokio::test]
-async fn databases_without_triggers_cost_the_collector_nothing_more() {
+async fn databases_without_triggers_add_no_cost_to_a_collection() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     stage.flush("db").await;
@@ -171,7 +171,7 @@ async fn databases_without_triggers_cost_the_collector_nothing_more() {
             .filter(|(_, class, _)| of_engine(class.as_str()));
         counts.count()
     };
-    // Code that nothing names may be there all the same: when a process starts, and then once a day.
+    // Unreferenced code is also searched when a process starts, and then once a day.
     assert_eq!(look(5 * MINUTE).await, 1);
     assert_eq!(look(5 * MINUTE).await, 0);
     assert_eq!(look(12 * HOUR).await, 0);
@@ -179,7 +179,7 @@ async fn databases_without_triggers_cost_the_collector_nothing_more() {
 }
 
 #[tokio::test]
-async fn claims_logs_and_checkpoints_go_when_nobody_needs_them() {
+async fn unneeded_claims_logs_and_checkpoints_are_deleted() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
@@ -200,9 +200,9 @@ async fn claims_logs_and_checkpoints_go_when_nobody_needs_them() {
         .await
         .unwrap();
     assert_eq!(stage.look(50 * MINUTE).await.collected.engine, 0);
-    // The claim.
+    // The tick claim is deleted.
     assert_eq!(stage.look(22 * HOUR).await.collected.engine, 1);
-    // The checkpoint of the trigger that is gone.
+    // The checkpoint of the deleted trigger is deleted.
     assert_eq!(stage.look(2 * HOUR).await.collected.engine, 1);
     assert_eq!(stage.look(72 * HOUR).await.collected.engine, 1);
     let left = stage.keys("engine/").await;
@@ -210,7 +210,7 @@ async fn claims_logs_and_checkpoints_go_when_nobody_needs_them() {
 }
 
 #[tokio::test]
-async fn code_goes_when_neither_a_trigger_nor_a_plugin_names_it() {
+async fn code_is_deleted_when_neither_a_trigger_nor_a_plugin_references_it() {
     let stage = Stage::new().await;
     stage.write("db", &format!("m v=0 {NOW}")).await;
     let id = stage.id("db").await;
@@ -242,7 +242,7 @@ async fn code_goes_when_neither_a_trigger_nor_a_plugin_names_it() {
 }
 
 #[tokio::test]
-async fn the_code_of_the_last_upload_goes_when_that_was_deleted() {
+async fn code_is_deleted_after_the_last_plugin_is_deleted() {
     let stage = Stage::new().await;
     let compactor = stage.compactor();
     let collected = async |after| {

@@ -1,8 +1,8 @@
-//! Code from the bucket on the disk of this process: the least used leaves first.
+//! A cache on local disk for code from the bucket, with least-recently-used eviction.
 //!
 //! ```text
-//! <cache folder>/neap-plugins-XXXX/   of this process; removed when it ends
-//!   .lock                             held by it: who finds another's unlocked removes that folder
+//! <cache folder>/neap-plugins-XXXX/   the folder of this process; removed when it ends
+//!   .lock                             locked by the process; other processes remove folders without a lock holder
 //!   <hash>/<name>                     a file, or a package
 //! ```
 
@@ -23,10 +23,11 @@ use crate::PluginOnDisk;
 
 const PREFIX: &str = "neap-plugins-";
 const LOCK: &str = ".lock";
-/// The mode of the folder: code may hold secrets, and the folder above is often everybody's.
+/// The mode of the folder. Only the owner has access, because code may hold secrets and the parent folder is often
+/// shared.
 const OWNER_ONLY: u32 = 0o700;
 
-/// The code that this process has on disk.
+/// The cache of plugin code on the disk of this process.
 #[derive(Debug)]
 pub(super) struct Disk(Arc<Shared>);
 
@@ -52,7 +53,7 @@ struct Plugin {
     last_use: u64,
 }
 
-/// The folder of this process.
+/// The cache folder of this process.
 #[derive(Debug)]
 struct Home {
     folder: TempDir,
@@ -68,13 +69,13 @@ impl Disk {
         }))
     }
 
-    /// Code that is there already.
+    /// Returns code that is in the cache.
     pub(super) fn get(&self, hash: CodeHash, name: &str) -> Option<PluginOnDisk> {
         let mut laid = self.0.laid();
         laid.uses += 1;
         let uses = laid.uses;
         let plugin = laid.plugins.get_mut(&(hash, name.to_owned()))?;
-        // Folders for temporary files are cleaned by others, too.
+        // Other programs may clean folders for temporary files.
         if !plugin.on_disk.path.exists() {
             return None;
         }
@@ -82,7 +83,7 @@ impl Disk {
         Some(plugin.on_disk.clone())
     }
 
-    /// Lays code down, whole or not at all.
+    /// Writes code into the cache, atomically.
     ///
     /// # Errors
     /// `Io`.
@@ -127,7 +128,7 @@ impl Shared {
         let path = place.join(name);
         match fs::rename(&made, &path) {
             Ok(()) => {}
-            // Somebody else was faster with the same files.
+            // Another task wrote the same files first.
             Err(_) if path.is_dir() => {}
             Err(error) => return Err(error),
         }
@@ -141,7 +142,7 @@ impl Shared {
         Ok(on_disk)
     }
 
-    /// Takes down what was laid down; what has to go for it.
+    /// Records a plugin in the cache, and returns the paths of the plugins to evict for it.
     fn note(&self, key: (CodeHash, String), on_disk: &PluginOnDisk, bytes: u64) -> Vec<PathBuf> {
         let mut laid = self.laid();
         laid.uses += 1;
@@ -190,7 +191,7 @@ impl Home {
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(OWNER_ONLY))
             .tempdir_in(parent)?;
-        // It is locked before it has the name by which others look for it.
+        // The file is locked before it gets the name that other processes look for.
         let unnamed = folder.path().join(".locking");
         let lock = File::create(&unnamed)?;
         lock.lock()?;
@@ -202,7 +203,7 @@ impl Home {
     }
 }
 
-/// Removes the folders of processes that were killed. What can't be removed does no harm.
+/// Removes the folders of killed processes. A folder that can't be removed is logged and skipped.
 fn remove_left_behind(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn code_lies_whole_under_its_name() {
+    async fn code_is_written_whole_under_its_name() {
         let parent = tempfile::tempdir().unwrap();
         let disk = Disk::new(Some(parent.path().to_owned()), 1 << 20);
         let files = package("text");
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_least_used_goes_and_what_is_gone_is_laid_down_again() {
+    async fn least_recently_used_code_is_evicted_and_missing_code_is_written_again() {
         let parent = tempfile::tempdir().unwrap();
         let text = "x".repeat(399);
         let files = ["a", "b", "c"].map(|it| package(&format!("{it}{text}")));
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn folders_of_processes_that_are_gone_are_removed_and_no_others() {
+    async fn only_folders_of_dead_processes_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let dead = parent.path().join(format!("{PREFIX}dead"));
         fs::create_dir(&dead).unwrap();

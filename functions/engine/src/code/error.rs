@@ -1,41 +1,41 @@
-//! Why the code of a plugin can't be had.
+//! Errors of loading and storing the code of plugins.
 
 use neap_bucket::{FormatError, StoreError};
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, Kind};
 
-/// Why the code of a plugin can't be had or kept, in the words of InfluxDB 3 Core where it has some.
+/// An error of loading or storing the code of a plugin, with the message of InfluxDB 3 Core where it has one.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CodeError {
     /// The server has no plugin folder, and the plugin is not an uploaded one.
     #[error("Node not configured with plugin directory")]
     NoPluginFolder,
-    /// A path leads out of the folder that it belongs to.
+    /// A path leaves its folder.
     #[error(
         "Path traversal detected: plugin filename '{0}' attempts to access files outside the plugin directory"
     )]
     PathTraversal(String),
-    /// There is no such file or folder.
+    /// The file or folder does not exist.
     #[error("reading plugin file: Plugin not found: {0}")]
     NotFound(String),
-    /// A folder is no package.
+    /// A folder is not a package: it has no `__init__.py`.
     #[error("reading plugin file: Multi-file plugin directory must contain __init__.py: {0}")]
     NoInit(String),
     /// A file or folder can't be read or written.
     #[error("reading plugin file: {0}")]
     Io(String),
-    /// The repository refuses.
+    /// The repository answered with an error status.
     #[error("error fetching plugin from repository: {status} {url}")]
     Refused {
-        /// What it answered.
+        /// The status of the response.
         status: String,
-        /// What was asked for.
+        /// The requested URL, without credentials.
         url: String,
     },
-    /// The repository does not answer, or not with a plugin.
+    /// The repository did not answer, or its response is not a plugin.
     #[error("error fetching plugin from repository: {0}")]
     Repository(String),
-    /// Files make no plugin.
+    /// The files are not a valid plugin.
     #[error("invalid plugin: {0}")]
     Invalid(String),
     /// No trigger has this name.
@@ -44,7 +44,7 @@ pub enum CodeError {
     /// Triggers of several databases have this name.
     #[error("triggers of several databases are called '{0}': name the database")]
     Ambiguous(String),
-    /// Code that a trigger names is not in the bucket.
+    /// The code that a trigger names is not in the bucket.
     #[error("the code of the plugin is not in the object store: {0}")]
     Missing(String),
     /// The store did not answer.
@@ -62,7 +62,7 @@ impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         let message = error.to_string();
         match error {
-            // As InfluxDB 3 answers them, whosever mistake it is.
+            // InfluxDB 3 answers all of these with an internal error, including mistakes of the client.
             CodeError::NoPluginFolder
             | CodeError::PathTraversal(_)
             | CodeError::NotFound(_)

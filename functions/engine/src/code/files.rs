@@ -1,4 +1,4 @@
-//! The files of a plugin as one value, which has a hash.
+//! The source files of a plugin as one hashable value.
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -9,32 +9,32 @@ use sha2::{Digest, Sha256};
 
 use super::{CodeError, path::PluginPath};
 
-/// The file that makes a folder a package, and has the functions of the plugin.
+/// The file that makes a folder a package and holds the functions of the plugin.
 pub(super) const INIT: &str = "__init__.py";
 
 /// A file of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginFile {
-    /// The path below the plugin's folder; of a plugin of one file, its name.
+    /// The path below the plugin's folder; the file name if the plugin is a single file.
     #[serde(alias = "relative_path")]
     pub path: String,
     /// The text.
     pub content: String,
 }
 
-/// The files of a plugin: one file, or those of a folder.
+/// The files of a plugin: a single file, or the files of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFiles {
     is_package: bool,
-    /// By path.
+    /// Contents by path.
     files: BTreeMap<String, String>,
 }
 
 impl PluginFiles {
-    /// A plugin of one file.
+    /// Creates a plugin of one file.
     ///
     /// # Errors
-    /// `PathTraversal` when the name is none, `Invalid` when it is too large.
+    /// `PathTraversal` if the name is not a valid path, `Invalid` if the file is too large.
     pub fn single(name: &str, content: String) -> Result<Self, CodeError> {
         let path = PluginPath::parse(name)?;
         let files = BTreeMap::from([(path.as_str().to_owned(), content)]);
@@ -45,11 +45,11 @@ impl PluginFiles {
         .checked()
     }
 
-    /// The files of a folder, which need not be a package yet.
+    /// Creates a plugin from the files of a folder, which need not contain `__init__.py` yet.
     ///
     /// # Errors
-    /// `PathTraversal` when a path leads out of the folder, `Invalid` when there are too many files, or a file where
-    /// another one has its folder.
+    /// `PathTraversal` if a path leaves the folder; `Invalid` if there are too many files, or one path is both a file
+    /// and a folder.
     pub fn folder(files: impl IntoIterator<Item = PluginFile>) -> Result<Self, CodeError> {
         let mut folder = Self {
             is_package: true,
@@ -62,7 +62,7 @@ impl PluginFiles {
         folder.checked()
     }
 
-    /// These files and one more, or another one in place of that of its path.
+    /// Adds a file, or replaces the file at its path.
     ///
     /// # Errors
     /// As [`folder`](Self::folder).
@@ -95,29 +95,29 @@ impl PluginFiles {
         }
     }
 
-    /// Whether they are of a folder.
+    /// Returns whether the plugin is a folder.
     pub fn is_package(&self) -> bool {
         self.is_package
     }
 
-    /// Their paths and texts, by path.
+    /// Iterates over paths and contents, in order of path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.files.iter();
         files.map(|(path, content)| (path.as_str(), content.as_str()))
     }
 
-    /// The name of the only file of a plugin that is no package.
+    /// Returns the name of the only file of a plugin that is not a package.
     pub(super) fn file_name(&self) -> Option<&str> {
         let mut names = self.files.keys().filter(|_| !self.is_package);
         names.next().map(String::as_str)
     }
 
-    /// Their bytes together.
+    /// Returns the total size of the contents in bytes.
     pub fn bytes(&self) -> u64 {
         self.iter().map(|(_, content)| content.len() as u64).sum()
     }
 
-    /// Refuses a folder that can't be imported.
+    /// Rejects a folder that can't be imported.
     ///
     /// # Errors
     /// `NoInit`.
@@ -128,7 +128,7 @@ impl PluginFiles {
         Ok(())
     }
 
-    /// The file or folder below these, as a plugin by itself.
+    /// Returns the file or folder at `path` below these files, as a plugin of its own.
     pub(super) fn below(&self, path: &str) -> Option<Self> {
         if let Some(content) = self.files.get(path) {
             let name = path.rsplit('/').next().unwrap_or(path).to_owned();
@@ -149,7 +149,8 @@ impl PluginFiles {
         })
     }
 
-    /// What they go by: a SHA-256 over whether they are a package, and each path and text with its length before it.
+    /// Returns the hash that identifies the code: SHA-256 over the package flag, then each path and content with its
+    /// length before it.
     pub fn hash(&self) -> CodeHash {
         let mut hasher = Sha256::new();
         hasher.update([u8::from(self.is_package)]);
@@ -162,7 +163,7 @@ impl PluginFiles {
         CodeHash(hasher.finalize().into())
     }
 
-    /// What the root catalog keeps of them.
+    /// Returns the entry for the root catalog.
     pub(super) fn entry(&self) -> NewPlugin {
         let files = self.iter().map(|(path, content)| PluginFileEntry {
             path: path.to_owned(),
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_all_paths_and_texts() {
+    fn the_hash_covers_all_paths_and_contents() {
         let one = folder(&[("__init__.py", "a"), ("b.py", "")]).unwrap();
         let same = folder(&[("b.py", ""), ("./__init__.py", "a")]).unwrap();
         assert_eq!(one.hash(), same.hash());
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_plugin_is_refused() {
+    fn invalid_plugins_are_rejected() {
         assert!(matches!(
             folder(&[("../x.py", "")]),
             Err(CodeError::PathTraversal(_))

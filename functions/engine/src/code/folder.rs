@@ -1,4 +1,4 @@
-//! The plugin folder: files and packages that are run as they lie there.
+//! The plugin folder: its files and packages run in place.
 
 use std::{
     fs,
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::PluginOnDisk;
 
-/// The folder in which Python keeps what it has compiled.
+/// The folder in which Python stores compiled modules.
 const COMPILED: &str = "__pycache__";
 
-/// The most files and folders that are looked at in a package.
+/// Maximum number of files and folders read in a package.
 const MAX_ENTRIES: usize = 2_000;
 
 /// The plugin folder.
@@ -31,7 +31,7 @@ impl PluginFolder {
         Self(Arc::new(path))
     }
 
-    /// A plugin of this folder. Its version changes when one of its files is modified, appears or goes.
+    /// Returns a plugin of this folder. Its version changes when one of its files is modified, added or removed.
     ///
     /// # Errors
     /// `PathTraversal`, `NotFound`, `NoInit`, `Io`.
@@ -56,7 +56,7 @@ impl PluginFolder {
         .await
     }
 
-    /// The files of a plugin of this folder.
+    /// Reads the files of a plugin of this folder.
     ///
     /// # Errors
     /// Those of [`read`].
@@ -66,7 +66,7 @@ impl PluginFolder {
     }
 }
 
-/// What tells that a file was modified.
+/// The attributes that change when a file is modified.
 #[derive(Hash)]
 struct Seen {
     path: PathBuf,
@@ -84,10 +84,10 @@ impl Seen {
     }
 }
 
-/// The files of the plugin at a path below a folder: a file, or the Python files of a package.
+/// Reads the plugin at a path below a folder: a file, or the Python files of a package.
 ///
 /// # Errors
-/// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` when it is too large.
+/// `PathTraversal`, `NotFound`, `NoInit`, `Io`, and `Invalid` if the plugin is too large.
 pub(super) fn read(folder: &Path, path: &PluginPath) -> Result<PluginFiles, CodeError> {
     let found = existing_below(folder, path)?;
     if !fs::metadata(&found).map_err(failed)?.is_dir() {
@@ -127,11 +127,11 @@ fn failed(error: io::Error) -> CodeError {
     CodeError::Io(error.to_string())
 }
 
-/// The files of a plugin on disk, by path: one, or the Python files of its folder, without following links. It waits for
-/// the disk.
+/// Lists the files of a plugin on disk, in order of path: a single file, or the Python files of its folder, without
+/// following links. Blocks on disk I/O.
 ///
 /// # Errors
-/// `Io`, and `Invalid` when there are too many files and folders.
+/// `Io`, and `Invalid` if there are too many files and folders.
 pub fn files_on_disk(plugin: &Path) -> Result<Vec<(PathBuf, fs::Metadata)>, CodeError> {
     let metadata = fs::metadata(plugin).map_err(failed)?;
     if !metadata.is_dir() {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_named_by_its_path() {
+    async fn missing_plugin_error_names_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let plugins = PluginFolder::new(folder.path().to_owned());
         let error = plugins.plugin(&path("nope.py")).await.unwrap_err();

@@ -1,15 +1,15 @@
-//! The code of plugins: where it comes from, and how it gets onto the disk of whoever runs it.
+//! The code of plugins: its sources, and its path to the disk of the instance that runs it.
 //!
 //! ```text
-//!   plugin folder  DIR/name.py, DIR/package/        run as it lies there, read again when it was modified
+//!   plugin folder  DIR/name.py, DIR/package/        run in place, read again when it was modified
 //!   uploaded       root catalog: name -> hash  ──┐
 //!   gh:path        repository: folder or HTTPS ──┴─> plugins/<hash> ──> a folder of this process ──> worker
 //!                                                     the trigger names the hash
 //! ```
 //!
-//! What does not lie in the plugin folder is an object that goes by the hash of its files: a trigger runs the code that
-//! it was created with until somebody gives it other code, on every instance alike. Objects never change; the one of a
-//! trigger that is to be committed is put again first, which makes it too young to be collected.
+//! Code from outside the plugin folder is an object, named by the hash of its files. A trigger runs the code that it
+//! was created with, on every instance, until its code is updated. Objects never change. The object of a trigger is put
+//! again right before the trigger is committed, because that makes it too young to be collected.
 
 mod disk;
 mod error;
@@ -36,22 +36,22 @@ use folder::PluginFolder;
 use path::PluginPath;
 use repository::Repository;
 
-/// What a plugin of a repository has before its path.
+/// The prefix of the name of a plugin from the repository.
 const REPOSITORY_PREFIX: &str = "gh:";
 
-/// Where the code of plugins is.
+/// The locations of plugin code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeSettings {
     /// The plugin folder (`--plugin-dir`).
     pub plugin_folder: Option<PathBuf>,
-    /// Where `gh:` plugins are (`--plugin-repo`).
+    /// The location of `gh:` plugins (`--plugin-repo`).
     pub repository: PluginRepository,
-    /// How long the repository may take to answer.
+    /// Timeout for the repository.
     pub repository_time: Duration,
-    /// The folder in which code from the bucket is laid down, in a folder of its own; `None`: that for temporary
+    /// The folder for code from the bucket; the process creates its own folder inside. `None`: the folder for temporary
     /// files.
     pub cache_folder: Option<PathBuf>,
-    /// The most bytes that are laid down there.
+    /// Maximum bytes of code in the cache folder.
     pub cache_bytes: u64,
 }
 
@@ -67,16 +67,16 @@ impl Default for CodeSettings {
     }
 }
 
-/// The code of a plugin that somebody named.
+/// The code of a plugin, resolved from the name that a user gave.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
-    /// It lies in the plugin folder.
+    /// A plugin in the plugin folder.
     InFolder(PluginOnDisk),
-    /// It comes from elsewhere, and is to be pinned.
+    /// Code from the catalog or the repository, which is pinned for the trigger.
     Files(Arc<PluginFiles>),
 }
 
-/// The code of plugins, one for each instance.
+/// Finds and stores the code of plugins. Each instance has one.
 #[derive(Debug)]
 pub struct PluginCode {
     catalog: Arc<Catalog>,
@@ -86,7 +86,7 @@ pub struct PluginCode {
 }
 
 impl PluginCode {
-    /// Of the plugins in a plugin folder, in the catalog, and in a repository.
+    /// Creates the store over the plugin folder, the catalog and the repository.
     pub fn new(settings: CodeSettings, catalog: Arc<Catalog>) -> Self {
         let world = catalog.bucket().world().clone();
         Self {
@@ -97,10 +97,10 @@ impl PluginCode {
         }
     }
 
-    /// The code that a trigger runs, on disk. It costs no request when this instance has it already.
+    /// Returns the code of a trigger on disk. Costs no request if this instance has the code already.
     ///
     /// # Errors
-    /// The plugin folder has no such plugin any more, or the code can't be read or laid down.
+    /// The plugin is no longer in the plugin folder, or the code can't be read or written to disk.
     pub async fn on_disk(
         &self,
         plugin: &str,
@@ -117,10 +117,10 @@ impl PluginCode {
         self.disk.lay_down(hash, name, Arc::new(files)).await
     }
 
-    /// The code of a plugin on disk, for a run that leaves nothing behind.
+    /// Returns the code of a plugin on disk by the plugin's name, for a run that stores nothing.
     ///
     /// # Errors
-    /// There is no such plugin, or the code can't be read or laid down.
+    /// There is no such plugin, or the code can't be read or written to disk.
     pub async fn on_disk_by_name(&self, plugin: &str) -> Result<PluginOnDisk, CodeError> {
         match self.find(plugin).await? {
             Found::InFolder(plugin) => Ok(plugin),
@@ -134,7 +134,8 @@ impl PluginCode {
         }
     }
 
-    /// What a new trigger of a plugin is to run: its code is in the bucket then. `None`: what lies in the plugin folder.
+    /// Stores the code for a new trigger in the bucket and returns its hash. `None`: the plugin is in the plugin
+    /// folder, and is not pinned.
     ///
     /// # Errors
     /// There is no such plugin, or its code can't be read or put.
@@ -148,8 +149,7 @@ impl PluginCode {
         }
     }
 
-    /// A plugin by the name that a user gave: one of the repository, else an uploaded one, else one in the plugin
-    /// folder.
+    /// Resolves the name of a plugin: first in the repository, then among uploaded plugins, then in the plugin folder.
     async fn find(&self, plugin: &str) -> Result<Found, CodeError> {
         if let Some(path) = plugin.strip_prefix(REPOSITORY_PREFIX) {
             let path = PluginPath::parse(path)?;
@@ -169,7 +169,7 @@ impl PluginCode {
     }
 }
 
-/// The name of the file or folder in which a plugin is laid down: that of the package, to its own modules.
+/// Returns the name of the file or folder of a plugin on disk. The modules of a package import it by this name.
 fn name_on_disk(plugin: &str) -> String {
     let path = plugin.strip_prefix(REPOSITORY_PREFIX).unwrap_or(plugin);
     let path = path.trim_end_matches('/');
@@ -180,7 +180,7 @@ fn name_on_disk(plugin: &str) -> String {
     }
 }
 
-/// Does what may wait for the disk.
+/// Runs blocking file I/O on the blocking thread pool.
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, CodeError> + Send + 'static,
 ) -> Result<R, CodeError> {

@@ -1,4 +1,4 @@
-//! The code of a plugin as an object of the bucket.
+//! The code of a plugin as an object in the bucket.
 //!
 //! ```text
 //! plugins/<hash>   envelope NPLG: zstd of {"is_package": …, "files": [{"path": …, "content": …}]}
@@ -23,7 +23,7 @@ const FORMAT: Format = Format {
 
 const ZSTD_LEVEL: i32 = 3;
 
-/// The most bytes of JSON: control characters take six bytes there.
+/// Maximum bytes of decoded JSON: a control character takes six bytes.
 const MAX_JSON_BYTES: u64 = 6 * MAX_PLUGIN_BYTES + (1 << 20);
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct Code {
     files: Vec<PluginFile>,
 }
 
-/// Puts the code of a plugin, also if it is there: so it is young, and is not collected before it is named.
+/// Puts the code of a plugin, even if it exists: a young object is not collected before a trigger names it.
 pub(super) async fn put(bucket: &Bucket, files: &PluginFiles) -> Result<CodeHash, CodeError> {
     let hash = files.hash();
     let key = Key::PluginCode(hash);
@@ -49,7 +49,7 @@ pub(super) async fn put(bucket: &Bucket, files: &PluginFiles) -> Result<CodeHash
     }
 }
 
-/// Reads the code that goes by a hash, and checks that it is.
+/// Reads the code with a hash, and verifies the hash.
 pub(super) async fn read(bucket: &Bucket, hash: CodeHash) -> Result<PluginFiles, CodeError> {
     let key = Key::PluginCode(hash);
     let got = bucket.get(&key, GetOptions::default()).await?;
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn files_come_back(
+        fn files_round_trip(
             contents in proptest::collection::btree_map("[a-z]{1,8}(/[a-z]{1,4}\\.py)?", "\\PC{0,20}[\\x00-\\x1f]{0,3}", 0..5)
         ) {
             let files = contents.into_iter().map(|(path, content)| PluginFile { path, content });
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_refused() {
+    fn invalid_code_objects_are_rejected() {
         assert!(files(b"").is_err());
         let two = r#"{"is_package":false,"files":[]}"#;
         let two = zstd::encode_all(two.as_bytes(), 1).unwrap();

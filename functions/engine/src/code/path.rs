@@ -1,4 +1,4 @@
-//! Paths of plugins and of their files, which lead nowhere else.
+//! Validated relative paths of plugins and their files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,15 @@ use neap_catalog::MAX_PLUGIN_PATH_BYTES;
 
 use super::CodeError;
 
-/// A relative path that has been checked: its parts are names, separated by `/`.
+/// A validated relative path: names separated by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PluginPath(String);
 
 impl PluginPath {
-    /// Understands a path that a user gave. Slashes at its end and parts that lead nowhere (`.`) don't count.
+    /// Parses a path from a user. Trailing slashes and `.` components are ignored.
     ///
     /// # Errors
-    /// `PathTraversal` for an absolute path, one with `..`, and one that is no path at all; `Invalid` for one that is
-    /// too long.
+    /// `PathTraversal` for an absolute path, a path with `..`, or an empty path; `Invalid` for a path that is too long.
     pub(super) fn parse(text: &str) -> Result<Self, CodeError> {
         let traversal = || CodeError::PathTraversal(text.to_owned());
         if text.len() > MAX_PLUGIN_PATH_BYTES {
@@ -36,12 +35,12 @@ impl PluginPath {
         Ok(Self(parts.join("/")))
     }
 
-    /// The text.
+    /// Returns the path as text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first part and the rest, if there is one.
+    /// Returns the first component, and the rest if there is one.
     pub(super) fn split_first(&self) -> (&str, Option<&str>) {
         match self.0.split_once('/') {
             Some((first, rest)) => (first, Some(rest)),
@@ -49,16 +48,17 @@ impl PluginPath {
         }
     }
 
-    /// The path below a folder.
+    /// Joins the path to a folder.
     pub(super) fn below(&self, folder: &Path) -> PathBuf {
         folder.join(&self.0)
     }
 }
 
-/// A file or folder below another folder, also after all symbolic links.
+/// Returns an existing file or folder below another folder, and checks that it stays below after symbolic links are
+/// resolved.
 ///
 /// # Errors
-/// `PathTraversal` when a link leads out of the folder, `NotFound`, `Io`.
+/// `PathTraversal` if a link leaves the folder, `NotFound`, `Io`.
 pub(super) fn existing_below(folder: &Path, path: &PluginPath) -> Result<PathBuf, CodeError> {
     let target = path.below(folder);
     let failed = |error: std::io::Error| CodeError::Io(error.to_string());
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_out_are_no_plugins() {
+    fn links_that_leave_the_folder_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::NamedTempFile::new().unwrap();
         std::os::unix::fs::symlink(outside.path(), folder.path().join("out.py")).unwrap();

@@ -1,4 +1,4 @@
-//! The repository of `gh:` plugins: a checkout of it in a folder, or its files over HTTPS.
+//! The repository of `gh:` plugins: a local checkout, or its files over HTTPS.
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -8,20 +8,20 @@ use reqwest::{Client, Response, Url};
 
 use super::{CodeError, PluginFiles, blocking, folder, path::PluginPath};
 
-/// The public repository of plugins for InfluxDB 3, as InfluxDB 3 Core has it.
+/// The public plugin repository, which is the default of InfluxDB 3 Core.
 const PUBLIC: &str = "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/";
 
-/// Where `gh:` plugins are.
+/// The location of `gh:` plugins.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PluginRepository {
     /// A checkout of the repository. Its plugins may be packages.
     Folder(PathBuf),
-    /// The address that the path of a plugin is appended to. Its plugins are single files, since there is no way to
-    /// list the files of a package.
+    /// The base URL; the path of a plugin is appended to it. Each plugin is a single file, because the files of a
+    /// package can't be listed over HTTP.
     Url(String),
 }
 
-/// A repository is never refused by its text: what is no address is a folder.
+/// Parsing a repository never fails: a text that is not a URL is a folder.
 pub type PluginRepositoryError = Infallible;
 
 impl Default for PluginRepository {
@@ -57,17 +57,17 @@ impl fmt::Debug for PluginRepository {
     }
 }
 
-/// An address without what may be secret in it.
+/// Formats a URL without its credentials and its query string.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
-    // These fail for addresses that can have neither.
+    // These fail for URLs that can't have a user name or password.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);
     url.to_string()
 }
 
-/// Fetches plugins.
+/// Fetches plugins from the repository.
 #[derive(Debug)]
 pub(super) struct Repository {
     place: PluginRepository,
@@ -80,10 +80,10 @@ impl Repository {
         Self { place, time, world }
     }
 
-    /// The files of a plugin as they are now.
+    /// Fetches the current files of a plugin.
     ///
     /// # Errors
-    /// There is no such plugin, or the repository refuses or does not answer in time, or it is too large.
+    /// There is no such plugin, the repository answers with an error or not in time, or the plugin is too large.
     pub(super) async fn fetch(&self, path: &PluginPath) -> Result<PluginFiles, CodeError> {
         match &self.place {
             PluginRepository::Folder(checkout) => {
@@ -104,7 +104,7 @@ impl Repository {
 async fn fetch(base: &str, path: &PluginPath) -> Result<String, CodeError> {
     let url = address(base, path)?;
     let failed = |error: reqwest::Error| {
-        // The address is in the text of the error, with what may be secret in it.
+        // The text of the error holds the URL with its secrets, so the URL is removed.
         CodeError::Repository(format!("{}: {}", shown(&url), error.without_url()))
     };
     let client = Client::builder().build().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Plugins that are uploaded, found, pinned and given other code.
+//! Tests of uploading, finding, pinning and updating plugins.
 
 use std::fs;
 
@@ -65,7 +65,7 @@ impl Stage {
         self.catalog.create_trigger(database, &new).await.unwrap()
     }
 
-    /// The files that a trigger runs, by path.
+    /// Returns the files that a trigger runs, in order of path.
     async fn run_by(&self, trigger: &Trigger) -> Vec<(String, String)> {
         let there = self
             .code
@@ -113,7 +113,7 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn what_lies_in_the_plugin_folder_is_not_pinned() {
+async fn plugins_in_the_plugin_folder_are_not_pinned() {
     let stage = Stage::new().await;
     stage.file("deep/p.py", "first");
     let trigger = stage.trigger("t", "deep/p.py").await;
@@ -125,7 +125,7 @@ async fn what_lies_in_the_plugin_folder_is_not_pinned() {
 }
 
 #[tokio::test]
-async fn a_trigger_keeps_what_was_uploaded_when_it_was_created() {
+async fn a_trigger_keeps_the_code_uploaded_before_its_creation() {
     let stage = Stage::new().await;
     stage.file("p.py", "in the folder");
     stage.code.upload("p.py", "first").await.unwrap();
@@ -166,7 +166,7 @@ async fn files_of_a_package_are_uploaded_one_by_one() {
 }
 
 #[tokio::test]
-async fn uploads_at_once_are_all_there() {
+async fn concurrent_uploads_are_all_kept() {
     let stage = Stage::new().await;
     let paths: Vec<_> = (0..8).map(|number| format!("pack/{number}.py")).collect();
     let uploads = paths.iter().map(|path| stage.code.upload(path, path));
@@ -189,7 +189,7 @@ async fn a_plugin_of_the_repository_is_pinned() {
 }
 
 #[tokio::test]
-async fn a_trigger_is_given_another_file_or_package() {
+async fn a_trigger_can_be_updated_with_another_file_or_package() {
     let stage = Stage::new().await;
     stage.file("p.py", "first");
     stage.trigger("t", "p.py").await;
@@ -237,7 +237,7 @@ async fn a_trigger_is_given_another_file_or_package() {
 }
 
 #[tokio::test]
-async fn what_was_uploaded_follows_the_update_of_its_trigger() {
+async fn updating_a_trigger_updates_the_upload_it_ran() {
     let stage = Stage::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
     let other = stage.trigger("other", "p.py").await;
@@ -253,7 +253,7 @@ async fn what_was_uploaded_follows_the_update_of_its_trigger() {
 }
 
 #[tokio::test]
-async fn of_two_databases_one_is_named() {
+async fn a_trigger_name_in_two_databases_needs_the_database() {
     let stage = Stage::new().await;
     stage.file("p.py", "first");
     let second = stage.catalog.create_database("second", None).await.unwrap();
@@ -276,7 +276,7 @@ async fn of_two_databases_one_is_named() {
 }
 
 #[tokio::test]
-async fn code_is_read_once_and_a_dry_run_puts_none() {
+async fn code_is_read_once_and_a_dry_run_stores_none() {
     let stage = Stage::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
     stage.file("checkout/d.py", "other");
@@ -298,7 +298,7 @@ async fn code_is_read_once_and_a_dry_run_puts_none() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_plugin_folder_has_what_is_uploaded() {
+async fn a_server_without_a_plugin_folder_runs_uploaded_plugins() {
     let stage = Stage::new().await;
     stage.code.upload("p.py", "first").await.unwrap();
     let without = PluginCode::new(CodeSettings::default(), Arc::clone(&stage.catalog));

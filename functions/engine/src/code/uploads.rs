@@ -1,7 +1,7 @@
-//! Plugins that are uploaded, and new code for triggers.
+//! Uploaded plugins, and updates of the code of triggers.
 //!
-//! What is uploaded is one tree of files, as it would be in a plugin folder: `one.py` is a plugin, and
-//! `pack/sub/x.py` a file of the plugin `pack`. A trigger may name any file or package of the tree.
+//! The uploads form one tree of files, like a plugin folder: `one.py` is a plugin, and `pack/sub/x.py` a file of the
+//! plugin `pack`. A trigger may name any file or package of the tree.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use super::{
     path::PluginPath,
 };
 
-/// How often an upload is tried again that others overtake.
+/// Maximum attempts of an upload when concurrent uploads win.
 const MAX_ATTEMPTS: usize = 10;
 
 impl PluginCode {
-    /// The uploaded plugin of a path; `None`: none has it.
+    /// Returns the uploaded plugin at a path; `None` if there is no upload of that name.
     pub(super) async fn uploaded(
         &self,
         path: &PluginPath,
@@ -45,12 +45,12 @@ impl PluginCode {
         Ok(Some((entry, files)))
     }
 
-    /// Uploads a file: a plugin by itself, or one of a package if there is a folder in its path. It replaces the file
-    /// that was uploaded to this path before. Triggers keep the code that they have.
+    /// Uploads a file: a plugin of its own, or a file of a package if its path has a folder. It replaces an earlier
+    /// upload to the same path. Triggers keep their current code.
     ///
     /// # Errors
-    /// `PathTraversal`; `Invalid` when the plugin becomes too large, or is a file and a folder; what putting the code
-    /// and a commit to the catalog can end with.
+    /// `PathTraversal`; `Invalid` if the plugin becomes too large, or a path is both a file and a folder; the errors of
+    /// putting the code and of a catalog commit.
     pub async fn upload(&self, path: &str, content: &str) -> Result<(), CodeError> {
         let path = PluginPath::parse(path)?;
         let (name, rest) = path.split_first();
@@ -81,19 +81,19 @@ impl PluginCode {
         Err(CatalogError::PluginChanged { name }.into())
     }
 
-    /// Deletes an uploaded plugin. Triggers keep the code that they have.
+    /// Deletes an uploaded plugin. Triggers keep their current code.
     ///
     /// # Errors
-    /// `NotFound` of the catalog, and what a commit can end with.
+    /// `NotFound` of the catalog, and the errors of a commit.
     pub async fn delete_upload(&self, name: &str) -> Result<(), CodeError> {
         let path = PluginPath::parse(name)?;
         Ok(self.catalog.delete_plugin(path.as_str()).await?)
     }
 
-    /// Gives a trigger another file to run: in place of its only one, or of the `__init__.py` of its package.
+    /// Updates the file that a trigger runs: its only file, or the `__init__.py` of its package.
     ///
     /// # Errors
-    /// `NoTrigger`, `Ambiguous`, `Invalid`, and what reading and putting code and a commit can end with.
+    /// `NoTrigger`, `Ambiguous`, `Invalid`, and the errors of reading and putting code and of a commit.
     pub async fn update_file(
         &self,
         trigger: &str,
@@ -112,7 +112,7 @@ impl PluginCode {
         self.update(database, &trigger, &files).await
     }
 
-    /// Gives a trigger another package to run, all of it at once.
+    /// Replaces the whole package that a trigger runs.
     ///
     /// # Errors
     /// `PathTraversal`, `NoInit`, and those of [`update_file`](Self::update_file).
@@ -137,7 +137,7 @@ impl PluginCode {
         let hash = object::put(self.catalog.bucket(), files).await?;
         let set = self.catalog.set_trigger_code(database, &trigger.name, hash);
         let updated = set.await?;
-        // What was uploaded under the name of the plugin follows, if it is what the trigger ran.
+        // The upload of this name is updated too, if it is the code that the trigger ran.
         let plugin = trigger.plugin.trim_end_matches('/');
         let root = self.catalog.root(ANY_AGE).await?;
         let entry = root.value.plugins().get(plugin);
@@ -153,7 +153,7 @@ impl PluginCode {
         Ok((database, updated))
     }
 
-    /// The code that a trigger runs now.
+    /// Reads the current code of a trigger.
     async fn current(&self, trigger: &Trigger) -> Result<PluginFiles, CodeError> {
         match trigger.code {
             Some(hash) => object::read(self.catalog.bucket(), hash).await,
@@ -165,7 +165,7 @@ impl PluginCode {
         }
     }
 
-    /// The trigger of a name, of all databases if none is named: InfluxDB 3 names it alone.
+    /// Finds a trigger by name, in all databases if none is named, because InfluxDB 3 passes only the trigger's name.
     async fn trigger(
         &self,
         name: &str,

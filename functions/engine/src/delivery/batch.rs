@@ -1,11 +1,11 @@
-//! What a trigger gets of a segment.
+//! Selects the rows of a segment for a trigger.
 
 use arrow_array::RecordBatch;
 use neap_catalog::{DatabaseCatalog, TriggerSpecification};
 use neap_wal::{Segment, SegmentError};
 
-/// The rows of the tables that a trigger is for, in the order of the segment. Empty: there is nothing for it. What the
-/// catalog does not know, or knows as dropped, is left out.
+/// Returns the rows of the tables that a trigger is for, in the order of the segment; empty if the segment has none.
+/// Tables that are unknown to the catalog or dropped are left out.
 pub(crate) fn tables_for(
     segment: &Segment,
     catalog: &DatabaseCatalog,

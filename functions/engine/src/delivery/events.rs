@@ -1,4 +1,4 @@
-//! What a function does that is started by events: each piece of work within a time, and nothing left running.
+//! Handlers of a function that is started by events. Each runs within a time limit and leaves no task behind.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,33 +12,34 @@ use crate::{
     error::EngineError,
 };
 
-/// How often leases are renewed and checkpoints are saved during an event.
+/// Interval at which leases are renewed and checkpoints saved during an event.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What became of a segment that an event named.
+/// The result of delivering a segment that an event named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// Its database.
+    /// The database of the segment.
     pub database: DatabaseId,
     /// The segment.
     pub name: SegmentName,
-    /// `Ok`: all triggers have seen it, and that is saved. Otherwise why not, for people: it is to be named again.
+    /// `Ok`: all triggers have processed the segment, and that is saved. Otherwise the reason, as text: the caller must
+    /// send the segment again.
     pub result: Result<(), String>,
 }
 
-/// What a sweep or a schedule has done.
+/// The work done by a sweep or a schedule event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkReport {
-    /// Segments or ticks that triggers ran for, or had nothing to do for.
+    /// The number of segments or ticks that triggers ran for or skipped.
     pub done: usize,
-    /// What went wrong, for people.
+    /// Descriptions of failures.
     pub failures: Vec<String>,
-    /// Whether something is left for the next event.
+    /// Whether work is left for the next event.
     pub unfinished: bool,
 }
 
 impl Engine {
-    /// Gives segments that were put to the triggers of their databases, within `limit`.
+    /// Delivers segments to the triggers of their databases, within `limit`.
     pub async fn handle_segments(
         &self,
         segments: Vec<(DatabaseId, SegmentName)>,
@@ -89,15 +90,15 @@ impl Engine {
         delivered.collect()
     }
 
-    /// Reads what triggers have seen.
+    /// Loads the checkpoints of feeds.
     async fn load(&self, feeds: &[Arc<Feed>]) -> Result<(), String> {
         let loaded = join_all(feeds.iter().map(|feed| feed.load())).await;
         let loaded: Result<(), EngineError> = loaded.into_iter().collect();
         loaded.map_err(|error| error.to_string())
     }
 
-    /// Looks at the tails of all databases with triggers on writes, and runs these for what they have not seen, within
-    /// `limit`.
+    /// Lists the tails of all databases with triggers on writes, and runs the triggers for segments that they have not
+    /// processed, within `limit`.
     pub async fn sweep(&self, limit: Duration) -> WorkReport {
         let time = Time::limited(&self.bucket, limit);
         let mut report = WorkReport::default();
@@ -122,7 +123,7 @@ impl Engine {
         report
     }
 
-    /// Runs triggers until nothing waits or the time is over, and saves what they have seen and logged.
+    /// Runs triggers until their queues are empty or the time is used up, and saves their checkpoints and logs.
     async fn work_off(&self, feeds: &[Arc<Feed>], time: &Time) {
         let drained = join_all(feeds.iter().map(|feed| self.drain(feed, time)));
         let keep = async {
@@ -137,7 +138,7 @@ impl Engine {
         }
         self.save(feeds).await;
         for feed in feeds.iter().filter(|feed| feed.has_lease(self.holder)) {
-            // The next event may come to another instance.
+            // The next event may be handled by another instance.
             if let Err(error) = feed.save(self.holder, LeaseWish::Release).await {
                 tracing::warn!(trigger = %feed.key.trigger, %error, "a lease is not given back");
             }
@@ -145,7 +146,7 @@ impl Engine {
         self.save_logs().await;
     }
 
-    /// Saves what plugins logged.
+    /// Saves the logs of plugins.
     pub(crate) async fn save_logs(&self) {
         if let Err(error) = self.logs().save().await {
             tracing::warn!(%error, "what plugins logged is not saved");

@@ -1,4 +1,4 @@
-//! Delivery of segments to the triggers on writes: at least once, in the order of their stamps as far as they are known.
+//! Delivers segments to triggers on writes: at least once, in order of the known stamps.
 
 mod batch;
 mod events;
@@ -31,33 +31,33 @@ use crate::{
     roster::KnownTrigger,
 };
 
-/// A segment is not tried any more when it is so old. Until then it is kept for triggers that have not seen it.
+/// The age from which a segment is not retried. Until then it is kept for triggers that have not processed it.
 const SEGMENT_AGE: Duration = neap_wal::TRIGGER_PATIENCE;
 
-/// So many segments are fetched at once when a trigger has fallen behind: no more than the cache can hold.
+/// Number of segments fetched at once when a trigger has a backlog. It must not exceed the capacity of the cache.
 const FETCHED_AHEAD: usize = 8;
 
-/// How much larger than the object the rows of a segment are taken to be before they are decoded.
+/// Estimated ratio of decoded rows to the size of a segment.
 const DECODED_FACTOR: usize = 8;
 
-/// The most segments of a trigger that can't be read and that others are run before.
+/// Maximum number of unreadable segments of a trigger that later segments may overtake.
 const MAX_ASIDE: usize = 8;
 
-/// What a segment means to a trigger.
+/// The content of a segment for a trigger.
 enum Content {
-    /// There is nothing for it.
+    /// No rows for this trigger.
     Nothing,
-    /// The call for it, and the depth of the rows.
+    /// The call for the segment, and the depth of its rows.
     Call(Call, u8),
 }
 
-/// One trigger at work.
+/// The concurrency of one trigger while its queue is drained.
 #[derive(Debug)]
 struct Drain {
-    /// The runs that may overlap.
+    /// Maximum number of concurrent runs.
     parallel: usize,
     places: Semaphore,
-    /// The segments that can't be read, and are tried again.
+    /// Number of unreadable segments that are being retried.
     aside: AtomicUsize,
 }
 
@@ -70,7 +70,7 @@ impl Drain {
         }
     }
 
-    /// How many segments may be on their way.
+    /// Returns the maximum number of segments in flight.
     fn limit(&self) -> usize {
         self.parallel + self.aside.load(Ordering::Relaxed).min(MAX_ASIDE)
     }
@@ -81,7 +81,7 @@ impl Drain {
     }
 }
 
-/// A segment that others are run before.
+/// An unreadable segment that later segments may overtake, until this is dropped.
 #[derive(Debug)]
 struct Aside<'a>(&'a Drain);
 
@@ -91,12 +91,12 @@ impl Drop for Aside<'_> {
     }
 }
 
-/// When a segment is given up.
+/// Returns the time from which a segment is not retried.
 fn expiry(name: SegmentName) -> StoreTime {
     name.stamp.time().plus(SEGMENT_AGE)
 }
 
-/// The bytes of the rows of a call.
+/// Returns the size of the rows of a call in bytes.
 fn bytes_of(call: &Call) -> usize {
     let Call::Writes { tables, .. } = call else {
         return 0;
@@ -106,10 +106,10 @@ fn bytes_of(call: &Call) -> usize {
 }
 
 impl Engine {
-    /// Runs a trigger for the segments that wait for it, until none does, the time is over, or another instance has the
-    /// lease.
+    /// Runs a trigger for its queued segments, until the queue is empty, the time is used up, or another instance has
+    /// the lease.
     pub(crate) async fn drain(&self, feed: &Feed, time: &Time) {
-        // Of two events at a time, the second finds what the first has left.
+        // If two events overlap, the second one handles the segments that the first one left.
         let turn = feed.draining.lock();
         let limit = time.left(&self.bucket).unwrap_or(Duration::MAX);
         let Some(_turn) = self.bucket.world().timeout(limit, turn).await else {
@@ -157,13 +157,13 @@ impl Engine {
         }
     }
 
-    /// Whether the runs of a trigger may overlap; `None`: it does not run any more.
+    /// Returns whether the runs of a trigger may overlap; `None` if the trigger no longer runs.
     fn is_async(&self, feed: &Feed) -> Option<bool> {
         let known = self.roster.get(feed.key);
         known.map(|known| known.trigger.run_async)
     }
 
-    /// Whether this instance may run a trigger whose runs must not overlap.
+    /// Returns whether this instance may run a trigger whose runs must not overlap.
     async fn holds(&self, feed: &Feed) -> bool {
         if self.is_sole_writer() {
             return true;
@@ -173,7 +173,8 @@ impl Engine {
                 if holds {
                     self.dirty.notify_one();
                 }
-                // What another instance has done is known now.
+                // Acquiring the lease may have reloaded the checkpoint, and other instances may have processed all
+                // segments.
                 holds && !feed.is_idle()
             }
             Err(error) => {
@@ -184,7 +185,7 @@ impl Engine {
         }
     }
 
-    /// Runs a trigger for a segment.
+    /// Runs a trigger for a segment, with retries.
     async fn deliver(&self, feed: &Feed, name: SegmentName, time: &Time, drain: &Drain) -> Settled {
         let mut aside = None;
         for attempt in 0.. {
@@ -205,7 +206,7 @@ impl Engine {
                         let text = format!("a segment can't be read, and is tried again: {error}");
                         self.log_for(&known, LogLevel::Error, text);
                     }
-                    // The next segments don't wait for it.
+                    // Later segments do not wait for this one.
                     if aside.is_none() {
                         aside = Some(drain.put_aside());
                         feed.more.notify_one();
@@ -222,7 +223,7 @@ impl Engine {
         Settled::Later
     }
 
-    /// Reads a segment and runs a trigger for it once. The decoded rows are kept no longer than that.
+    /// Reads a segment and runs a trigger for it once. The decoded rows are dropped at the end.
     async fn deliver_once(
         &self,
         feed: &Feed,
@@ -235,7 +236,7 @@ impl Engine {
         };
         let ahead = feed.fetch_ahead(name, FETCHED_AHEAD);
         if ahead.len() > 1 {
-            // What can't be read is reported when it is its turn.
+            // A segment that can't be read is reported when its own turn comes.
             self.tail.fetch(feed.key.database, &ahead).await.ok();
         }
         let Some(segment) = self.segment(&known, name).await? else {
@@ -258,7 +259,7 @@ impl Engine {
         let Content::Call(call, depth) = self.content(&known, name, &segment).await? else {
             return Ok(Settled::Done);
         };
-        // What it turned out not to need.
+        // Releases the permits that the decoded rows do not need.
         let excess = room
             .num_permits()
             .saturating_sub(kibibytes(bytes_of(&call)));
@@ -274,7 +275,7 @@ impl Engine {
         Ok(self.attempt_once(attempts).await)
     }
 
-    /// A segment; `None` if it is gone.
+    /// Fetches a segment; `None` if it no longer exists.
     async fn segment(
         &self,
         known: &KnownTrigger,
@@ -293,7 +294,7 @@ impl Engine {
         Ok(segment)
     }
 
-    /// What a segment has for a trigger.
+    /// Decodes the rows of a segment for a trigger.
     async fn content(
         &self,
         known: &KnownTrigger,
@@ -320,7 +321,7 @@ impl Engine {
         Ok(Content::Call(Call::Writes { tables, stamp }, depth))
     }
 
-    /// A catalog that has all tables of a segment.
+    /// Returns a catalog that has all tables of a segment.
     async fn catalog_for(
         &self,
         segment: &Segment,
@@ -341,12 +342,11 @@ impl Engine {
         Ok(catalog)
     }
 
-    /// Saves what triggers have seen, gives back leases that are not needed and renews those that are. Whether all is
-    /// saved.
+    /// Saves checkpoints, releases leases that are not needed and renews the others. Returns whether all are saved.
     pub(crate) async fn save(&self, feeds: &[Arc<Feed>]) -> bool {
         let mut is_saved = true;
         for feed in feeds {
-            // Whoever starts after this instance does not have to wait for the end of its leases.
+            // A successor of this instance does not have to wait until its leases expire.
             let is_left = self.stopping.is_cancelled() && feed.has_lease(self.holder);
             if !is_left && !feed.is_unsaved(self.holder, self.settings.lease) {
                 continue;

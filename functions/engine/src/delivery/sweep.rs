@@ -1,14 +1,14 @@
-//! Looking at the tail for segments that nobody told of, and letting marks rise.
+//! Lists the tail to find segments without a notification, and raises the marks of checkpoints.
 //!
 //! ```text
 //!   LIST tail above the lowest mark, Date D
-//!     |-- offer what is not seen ------------> feeds
-//!     |-- mark := min(D - G, below the first unseen one)
+//!     |-- offer unprocessed segments -------> feeds
+//!     |-- mark := min(D - G, below the first unprocessed segment)
 //! ```
 //!
-//! A segment that appears later with a stamp up to *D* − *G* can't have been acknowledged (rules W2 and F), so nothing
-//! that was acknowledged lies below a mark unseen. A sole writer is told of every segment of its own and needs the
-//! listing only once, and after a put without an answer.
+//! A segment that appears later with a stamp up to *D* − *G* can't have been acknowledged (rules W2 and F), so no
+//! acknowledged segment below a mark is unprocessed. A sole writer gets a notification of each of its own segments. It
+//! needs the listing only once, and after a put without an answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,11 +22,12 @@ use crate::{
     error::EngineError,
 };
 
-/// Without a listing, the time that a put may still be under way: no longer one is acknowledged that took 10 s.
+/// Without a listing, the time for which a put may still be in flight. This is ample, because no put that took more
+/// than 10 s is acknowledged.
 const PUT_TIME: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Looks at the tail of a database for what its triggers have not seen.
+    /// Lists the tail of a database and offers its segments to the triggers that have not processed them.
     pub(crate) async fn sweep_database(&self, database: DatabaseId) -> Result<(), EngineError> {
         let feeds = self.feeds_of(database);
         if feeds.is_empty() {
@@ -44,7 +45,7 @@ impl Engine {
             }
             return Ok(());
         }
-        // Whoever doubts from now on takes it back.
+        // A put without an answer, or a full queue, removes the entry again.
         self.known_tails().insert(database);
         let listed = self.list_unseen(database, &feeds).await;
         if listed.is_err() {
@@ -53,8 +54,8 @@ impl Engine {
         listed
     }
 
-    /// Lists the tail and offers it: as much as there is room for. Triggers that are further on than that are offered a
-    /// listing of their own, so that one that has fallen behind does not hold up the others.
+    /// Lists the tail and offers its segments, as many as fit into the queues. Triggers whose position is beyond the
+    /// listing get a listing of their own, so that a trigger with a backlog does not delay the others.
     async fn list_unseen(
         &self,
         database: DatabaseId,
@@ -104,8 +105,8 @@ impl Engine {
         }
     }
 
-    /// Whether a listed segment is for this instance. Runs that may overlap have no lease: what is young is left to the
-    /// instance that was told of it.
+    /// Returns whether this instance should run a listed segment. Triggers whose runs may overlap have no lease, so a
+    /// young segment is left to the instance that was notified of it.
     fn is_due(&self, feed: &Feed, name: SegmentName, date: Option<StoreTime>) -> bool {
         let known = self.roster.get(feed.key);
         let is_async = known.is_some_and(|known| known.trigger.run_async);
@@ -116,7 +117,7 @@ impl Engine {
         !is_async || self.is_sole_writer() || is_old()
     }
 
-    /// Everything that was acknowledged up to *G* before this time is known.
+    /// Raises the marks, because every segment acknowledged up to *G* before this time is known.
     fn raise(&self, feeds: &[Arc<Feed>], date: StoreTime) {
         let mark = Stamp::end_of(date.minus(self.rules.flush_lag));
         for feed in feeds {

@@ -1,4 +1,4 @@
-//! Programs that are run to their end, with what they said.
+//! Runs programs to their end and captures their output.
 
 use std::{ffi::OsStr, path::Path, process::Stdio};
 
@@ -8,16 +8,16 @@ use tokio::{
     process,
 };
 
-/// The most bytes of a program's output that are kept: its end, which says why it failed.
+/// Maximum bytes kept of a program's output. The end is kept, because it says why the program failed.
 const MAX_OUTPUT_BYTES: usize = 8 << 10;
 
-/// A program with its arguments. It gets no input, and is killed with all that it started when nobody waits for it any
-/// more.
+/// A program with its arguments. It gets no input. Dropping the future of [`run`](Self::run) kills it with its
+/// descendants in its process group.
 #[derive(Debug)]
 pub(super) struct Command(process::Command);
 
 impl Command {
-    /// A program in this process's environment, without the variables of these names.
+    /// Creates a command with this process's environment, without the variables named in `withheld`.
     pub(super) fn new(program: &Path, withheld: &[String]) -> Self {
         let mut command = process::Command::new(program);
         for name in withheld {
@@ -42,10 +42,10 @@ impl Command {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     ///
     /// # Errors
-    /// It can't be started, or fails: the end of what it said.
+    /// The program can't be started, or fails. The error holds the end of its output.
     pub(super) async fn run(mut self) -> Result<(), String> {
         let program = self.0.as_std().get_program().to_string_lossy().into_owned();
         let started = self.0.spawn();
@@ -71,7 +71,7 @@ impl Command {
     }
 }
 
-/// The end of what a program says.
+/// Reads a stream to its end and keeps the last [`MAX_OUTPUT_BYTES`].
 async fn end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut from) = from else {
         return;
@@ -84,7 +84,7 @@ async fn end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
-/// The processes that a program and what it has started are.
+/// The process group of a program and its descendants.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -93,7 +93,7 @@ impl Group {
         Self(id.and_then(Pid::from_raw))
     }
 
-    /// The program has ended by itself: its number may be another's soon.
+    /// Forgets the group, because the program has ended and its id may be reused.
     fn release(mut self) {
         self.0 = None;
     }
@@ -102,7 +102,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It fails if they have all ended.
+            // Fails if all processes have ended.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }

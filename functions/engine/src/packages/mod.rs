@@ -1,11 +1,11 @@
-//! Python packages for plugins: a virtual environment that the server makes when it is first needed, and installs
+//! Python packages for plugins: a virtual environment that the server creates when it is first needed, and installs
 //! packages into with pip or uv.
 //!
 //! ```text
 //!   interpreter (python3) ── -m venv, or uv venv ──> <environment>/bin/python ── pip or uv ──> its packages
 //! ```
 //!
-//! Plugins run with the environment's interpreter as soon as there is one.
+//! The interpreter of the environment runs plugins as soon as there is one.
 
 mod command;
 
@@ -22,27 +22,27 @@ use tokio::sync::Mutex;
 
 use command::Command;
 
-/// The most packages that are named in one request.
+/// Maximum number of packages in one request.
 pub const MAX_PACKAGES: usize = 100;
-/// The greatest length of what names a package or a requirements file.
+/// Maximum length in bytes of the name of a package or a requirements file.
 pub const MAX_PACKAGE_BYTES: usize = 1_024;
 
-/// What installs packages (`--package-manager`).
+/// The program that installs packages (`--package-manager`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PackageManager {
-    /// uv if it is there, else pip.
+    /// uv if it is installed, else pip.
     #[default]
     Discover,
     /// pip of the virtual environment.
     Pip,
     /// uv.
     Uv,
-    /// Nothing: packages are somebody else's business.
+    /// None: the server does not install packages.
     Disabled,
 }
 
 impl PackageManager {
-    /// Its name in `--package-manager`.
+    /// Returns the name in `--package-manager`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Discover => "discover",
@@ -59,7 +59,7 @@ impl fmt::Display for PackageManager {
     }
 }
 
-/// A word that names no package manager.
+/// A name that is not that of a package manager.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no package manager: expected discover, pip, uv or disabled")]
 pub struct PackageManagerError(String);
@@ -78,21 +78,21 @@ impl FromStr for PackageManager {
     }
 }
 
-/// How packages are installed.
+/// Settings for the installation of packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageSettings {
-    /// With what.
+    /// The package manager.
     pub manager: PackageManager,
-    /// The virtual environment (`--virtual-env-location`, else `.venv` in the plugin folder); `None`: there is none, and
-    /// no packages are installed.
+    /// The virtual environment (`--virtual-env-location`, else `.venv` in the plugin folder). `None`: there is no
+    /// environment, and no packages are installed.
     pub environment: Option<PathBuf>,
-    /// The interpreter that it is made with, and that plugins run with while there is none.
+    /// The interpreter that creates the environment, and that runs plugins while there is no environment.
     pub python: PathBuf,
     /// The uv program.
     pub uv: PathBuf,
-    /// Names of environment variables that installers don't get: they run what packages bring along.
+    /// Names of environment variables that are removed for installers, because they run code from packages.
     pub withheld_variables: Vec<String>,
-    /// How long an installation may take.
+    /// Timeout of an installation.
     pub time: Duration,
 }
 
@@ -104,13 +104,13 @@ impl Default for PackageSettings {
             python: PathBuf::from("python3"),
             uv: PathBuf::from("uv"),
             withheld_variables: crate::WorkerSettings::default().withheld_variables,
-            // Less than clients wait.
+            // Less than the timeout of clients.
             time: Duration::from_secs(540),
         }
     }
 }
 
-/// Why packages were not installed, in the words of InfluxDB 3 Core where it has some.
+/// An error of installing packages, with the message of InfluxDB 3 Core where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
     /// The server does not install packages.
@@ -118,22 +118,22 @@ pub enum PackageError {
         "Package installation has been disabled. Contact your administrator for more information."
     )]
     Disabled,
-    /// There is no place for a virtual environment.
+    /// No location for a virtual environment is configured.
     #[error("the server has neither a plugin directory nor a location for a virtual environment")]
     NoEnvironment,
-    /// The installer is not there.
+    /// The package manager is not installed.
     #[error("Package manager not available: {0}")]
     NoManager(String),
-    /// What was named is no package.
+    /// The name of a package is invalid.
     #[error("invalid package: {0}")]
     Invalid(String),
-    /// The virtual environment could not be made.
+    /// The virtual environment could not be created.
     #[error("Virtual environment error: {0}")]
     Environment(String),
     /// The installer failed.
     #[error("installation failed: {0}")]
     Failed(String),
-    /// The installer took too long, and was stopped.
+    /// The installer exceeded the timeout and was stopped.
     #[error("the installation took longer than {}", humantime::format_duration(*.0))]
     TooSlow(Duration),
 }
@@ -153,7 +153,7 @@ impl From<PackageError> for ApiError {
     }
 }
 
-/// The installer that is used.
+/// The installer in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Installer {
     Pip,
@@ -165,12 +165,12 @@ enum Installer {
 pub struct Packages {
     settings: PackageSettings,
     world: World,
-    /// One installation at a time.
+    /// Held during an installation, so that there is one at a time.
     turn: Mutex<()>,
 }
 
 impl Packages {
-    /// Of these settings. Nothing is made or installed yet.
+    /// Creates the instance's environment manager. Creates no environment and installs nothing yet.
     pub fn new(settings: PackageSettings, world: World) -> Self {
         Self {
             settings,
@@ -179,7 +179,7 @@ impl Packages {
         }
     }
 
-    /// The interpreter for plugins: that of the virtual environment if there is one.
+    /// Returns the interpreter for plugins: that of the virtual environment if there is one.
     pub fn python(&self) -> PathBuf {
         match self.environment_python() {
             Some(python) if python.exists() => python,
@@ -187,7 +187,7 @@ impl Packages {
         }
     }
 
-    /// The virtual environment, whether it was made already or not.
+    /// Returns the path of the virtual environment, which may not exist yet.
     pub fn environment(&self) -> Option<&Path> {
         self.settings.environment.as_deref()
     }
@@ -196,7 +196,7 @@ impl Packages {
         Some(self.environment()?.join("bin").join("python"))
     }
 
-    /// Installs packages, named as pip names them.
+    /// Installs packages, given as pip requirement specifiers.
     ///
     /// # Errors
     /// See [`PackageError`].
@@ -211,7 +211,7 @@ impl Packages {
         self.install_with(packages).await
     }
 
-    /// Installs what a requirements file on this machine names.
+    /// Installs the packages of a requirements file on this machine.
     ///
     /// # Errors
     /// See [`PackageError`].
@@ -254,8 +254,8 @@ impl Packages {
         done.unwrap_or(Err(PackageError::TooSlow(limit)))
     }
 
-    /// Whether there is an environment that packages can be installed into. One that was begun and not finished may lack
-    /// pip; making it again finishes it.
+    /// Returns whether an environment exists that packages can be installed into. An environment whose creation was
+    /// interrupted may lack pip; creating it again completes it.
     async fn is_made(&self, python: &Path, installer: Installer) -> bool {
         let pip = || self.command(python).args(["-m", "pip", "--version"]).run();
         python.exists() && (installer == Installer::Uv || pip().await.is_ok())
@@ -297,7 +297,7 @@ impl Packages {
     }
 }
 
-/// Refuses what an installer would take for an option.
+/// Rejects empty, long or multi-line names, and names that an installer would parse as an option.
 fn check(name: &str) -> Result<(), PackageError> {
     let is_invalid = name.trim().is_empty()
         || name.trim_start().starts_with('-')

@@ -1,4 +1,4 @@
-//! Environments and installers, with programs that stand for them and with the real ones where they are.
+//! Tests of environments and installers, with fake programs.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -14,7 +14,7 @@ impl Stage {
         Self { folder }
     }
 
-    /// A program that writes down how it was called, and then does something.
+    /// Creates a program that records its arguments and then runs `then`.
     fn program(&self, name: &str, then: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         let calls = self.folder.path().join("calls");
@@ -41,7 +41,7 @@ impl Stage {
         }
     }
 
-    /// What makes an environment whose interpreter is a program of the stage.
+    /// Returns a script that creates an environment whose interpreter is a fake program.
     fn maker(&self, then: &str) -> String {
         let python = self.program("env-python", then);
         let bin = self.folder.path().join("env/bin");
@@ -85,7 +85,7 @@ async fn pip_installs_into_an_environment_that_is_made_once() {
 }
 
 #[tokio::test]
-async fn an_environment_without_pip_is_finished() {
+async fn an_incomplete_environment_without_pip_is_completed() {
     let stage = Stage::new();
     let unfinished = stage.folder.path().join("env/bin");
     fs::create_dir_all(&unfinished).unwrap();
@@ -102,7 +102,7 @@ async fn an_environment_without_pip_is_finished() {
 }
 
 #[tokio::test]
-async fn uv_is_used_where_it_is() {
+async fn uv_is_used_if_installed() {
     let stage = Stage::new();
     let python = stage.program("python", "exit 1");
     let bin = stage.folder.path().join("env/bin");
@@ -119,7 +119,7 @@ async fn uv_is_used_where_it_is() {
 }
 
 #[tokio::test]
-async fn what_an_installer_says_is_told() {
+async fn installer_output_is_reported() {
     let stage = Stage::new();
     let python = stage.program(
         "python",
@@ -175,7 +175,7 @@ async fn an_installer_that_takes_too_long_is_killed_with_its_children() {
     let child = fs::read_to_string(pid).unwrap();
     let stat = PathBuf::from(format!("/proc/{}/stat", child.trim()));
     let is_dead = || {
-        // It may wait for its new parent to take note.
+        // It may be a zombie until its new parent waits for it.
         fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
     };
     for _ in 0..100 {
@@ -190,7 +190,7 @@ async fn an_installer_that_takes_too_long_is_killed_with_its_children() {
 }
 
 #[tokio::test]
-async fn what_is_no_package_reaches_no_installer() {
+async fn invalid_package_names_reach_no_installer() {
     let stage = Stage::new();
     let python = stage.program("python", "exit 0");
     let mut settings = stage.settings(python.clone(), python);
@@ -222,7 +222,7 @@ async fn what_is_no_package_reaches_no_installer() {
 }
 
 #[test]
-fn managers_have_names() {
+fn package_managers_round_trip_through_their_names() {
     for manager in ["discover", "pip", "uv", "disabled"] {
         let parsed: PackageManager = manager.parse().unwrap();
         assert_eq!(parsed.to_string(), manager);

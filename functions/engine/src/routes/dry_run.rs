@@ -1,7 +1,7 @@
-//! Dry runs: a plugin runs with real queries, and what it logs and writes is answered and goes nowhere.
+//! Dry runs: a plugin runs with real queries, and its log lines and writes are returned instead of stored.
 //!
-//! As in InfluxDB 3 Core, a plugin that fails is no failure of the request, and lines are judged after the run, so
-//! that all mistakes are told at once.
+//! As in InfluxDB 3 Core, a plugin failure does not fail the request. Lines are validated after the run, so that all
+//! errors are reported at once.
 
 use std::{
     collections::BTreeMap,
@@ -31,15 +31,15 @@ use crate::{
 
 type Parts = State<Arc<EngineRoutes>>;
 
-/// The cache of dry runs that name none.
+/// The cache of dry runs without a cache name.
 const SHARED_CACHE: &str = "_shared_test";
-/// The schedule of dry runs that name none: every second.
+/// The schedule of dry runs without a schedule: every second.
 const EVERY_SECOND: &str = "* * * * * *";
-/// The most bytes that a dry run writes at once while it runs.
+/// Maximum bytes that a dry run may write synchronously.
 const MAX_WRITTEN_BYTES: usize = 64 << 20;
-/// The most cells that the rows of a dry run may have.
+/// Maximum number of cells in the rows of a dry run.
 const MAX_CELLS: usize = 10_000_000;
-/// The most mistakes that are told of the lines for a database.
+/// Maximum number of errors reported for the lines of a database.
 const MAX_ERRORS: usize = 100;
 
 /// The routes of this module.
@@ -67,7 +67,7 @@ struct ScheduleBody {
     input_arguments: Option<BTreeMap<String, String>>,
 }
 
-/// What came of a dry run.
+/// The response of a dry run.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     log_lines: Vec<String>,
@@ -85,10 +85,10 @@ impl Outcome {
     }
 }
 
-/// What came of a dry run of a schedule.
+/// The response of a dry run of a schedule.
 #[derive(Debug, Serialize)]
 struct ScheduleOutcome {
-    /// When the plugin would have run: the next time of the schedule.
+    /// The time at which the plugin would run: the next time of the schedule.
     trigger_time: Option<String>,
     #[serde(flatten)]
     outcome: Outcome,
@@ -227,7 +227,7 @@ impl EngineRoutes {
                 });
             }
         };
-        // As they would have been written: at once first, then what was queued.
+        // In the order of real writes: synchronous writes first, then queued lines.
         for (database, lines) in queued {
             writes.entry(database).or_default().extend(lines);
         }
@@ -252,8 +252,8 @@ impl EngineRoutes {
         })
     }
 
-    /// Judges lines by the tables that a database has, without creating any. One that does not exist would be created
-    /// by a write.
+    /// Validates lines against the tables of a database, without creating tables. A database that does not exist is
+    /// valid, because a write would create it.
     async fn parse(
         &self,
         database: &str,
@@ -308,16 +308,17 @@ fn line(level: LogLevel, text: &str) -> String {
     format!("{level}: {text}")
 }
 
-/// What a dry run did.
+/// The log lines and writes of a dry run.
 #[derive(Debug, Default)]
 struct Recorded {
     log_lines: Vec<String>,
-    /// What was written at once, by database.
+    /// Synchronously written lines by database.
     writes: BTreeMap<String, Vec<String>>,
     written_bytes: usize,
 }
 
-/// Lets a plugin query, and takes down the rest. What is logged and queued the worker bounds.
+/// Runs the queries of a plugin and records its log lines and writes. The worker limits the size of logs and queued
+/// lines.
 #[derive(Debug)]
 struct Recorder {
     database: Arc<dyn Database>,

@@ -1,16 +1,16 @@
 //! The endpoints of the processing engine.
 //!
-//! | path | what it does | for whom |
+//! | path | purpose | callers |
 //! |---|---|---|
 //! | `/api/v3/configure/processing_engine_trigger`, `…/enable`, `…/disable` | triggers | administrators |
-//! | `/api/v3/plugins/files`, `/api/v3/plugins/directory` | plugins that are uploaded, new code for triggers | administrators |
+//! | `/api/v3/plugins/files`, `/api/v3/plugins/directory` | upload plugins, update the code of triggers | administrators |
 //! | `/api/v3/configure/plugin_environment/install_packages`, `…/install_requirements` | packages | administrators |
 //! | `/api/v3/plugin_test/wal`, `/api/v3/plugin_test/schedule` | dry runs | administrators |
-//! | `/api/v3/engine/PATH` | requests to plugins, with any method | who may read or write the trigger's database |
+//! | `/api/v3/engine/PATH` | requests to plugins, with any method | callers that may read or write the trigger's database |
 //!
-//! A plugin may read and write every database, and runs programs on the server: so who decides which code runs is an
-//! administrator, as everybody with a token is in InfluxDB 3 Core. Who may call a plugin is decided by the database
-//! that its trigger belongs to; what the plugin does then is up to its author.
+//! A plugin may read and write every database, and runs programs on the server. Therefore only administrators decide
+//! which code runs; in InfluxDB 3 Core every token belongs to an administrator. The permissions on the trigger's
+//! database decide who may call a plugin; the effects of the plugin are up to its author.
 
 mod dry_run;
 mod packages;
@@ -31,13 +31,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{Database, Packages, PluginCode, PluginResponse, RunError, TriggerKind, Workers};
 
-/// The most bytes of a body that configures something.
+/// Maximum bytes of the body of a configuration request.
 const MAX_CONFIGURE_BYTES: usize = 1 << 20;
 
-/// The trigger that a path belongs to.
+/// The trigger that serves a path.
 #[derive(Clone, Debug)]
 pub struct RequestTrigger {
-    /// Its database.
+    /// The database of the trigger.
     pub database: DatabaseId,
     /// The name of the database.
     pub database_name: Arc<str>,
@@ -48,7 +48,7 @@ pub struct RequestTrigger {
 /// A request to a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginRequest {
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The parameters of the query string, in their order.
     pub query: Vec<(String, String)>,
@@ -56,14 +56,14 @@ pub struct PluginRequest {
     pub headers: Vec<(String, String)>,
     /// The body, decoded.
     pub body: Bytes,
-    /// The time that the plugin may take, if whoever waits for the answer waits no longer.
+    /// The time limit of the plugin, if the client's request has one.
     pub time: Option<Duration>,
 }
 
-/// What the routes need of the engine that runs triggers.
+/// The interface of the routes to the engine that runs triggers.
 #[async_trait]
 pub trait RequestTriggers: fmt::Debug + Send + Sync + 'static {
-    /// The enabled trigger of a path; of several, the one that was created or enabled last.
+    /// Finds the enabled trigger of a path. If there are several, the trigger that was created or enabled last wins.
     ///
     /// # Errors
     /// The catalogs can't be read.
@@ -79,34 +79,34 @@ pub trait RequestTriggers: fmt::Debug + Send + Sync + 'static {
         request: PluginRequest,
     ) -> Result<PluginResponse, RunError>;
 
-    /// Says that triggers were created, changed or deleted here.
+    /// Notifies the engine that triggers were created, changed or deleted through this instance.
     fn changed(&self);
 }
 
-/// What the routes work with.
+/// The components of the routes.
 #[derive(Clone, Debug)]
 pub struct EngineRoutes {
     /// The catalogs.
     pub catalog: Arc<Catalog>,
-    /// How old a catalog may be that is looked up in.
+    /// Maximum age of a catalog for lookups.
     pub max_age: Duration,
     /// The code of plugins.
     pub code: Arc<PluginCode>,
-    /// Packages for plugins.
+    /// The Python environment of plugins.
     pub packages: Arc<Packages>,
     /// The processes that plugins run in.
     pub workers: Arc<Workers>,
-    /// The database, as dry runs have it.
+    /// The database for queries of dry runs.
     pub database: Arc<dyn Database>,
-    /// The triggers that requests are for.
+    /// The triggers on requests.
     pub triggers: Arc<dyn RequestTriggers>,
-    /// What may make triggers run (`--restrict-plugin-triggers-to`); none: anything.
+    /// The allowed kinds of triggers (`--restrict-plugin-triggers-to`); empty: all kinds.
     pub allowed: Vec<TriggerKind>,
-    /// How large bodies of requests to plugins may be, and how long they may take.
+    /// The limits on the size and the duration of request bodies for plugins.
     pub body: BodyLimits,
 }
 
-/// The routes of the processing engine.
+/// Creates the routes of the processing engine.
 pub fn routes(parts: EngineRoutes) -> Router {
     Router::new()
         .merge(triggers::routes())

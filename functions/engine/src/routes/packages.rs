@@ -53,7 +53,7 @@ async fn install_requirements(State(parts): Parts, caller: Caller, request: Requ
     installed(&parts)
 }
 
-/// Plugins get what was installed from their next run on.
+/// Makes plugins use the installed packages from their next run on.
 fn installed(parts: &EngineRoutes) -> Answer {
     parts.workers.use_python(parts.packages.python());
     Ok(StatusCode::OK)

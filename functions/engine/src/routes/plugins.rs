@@ -1,7 +1,7 @@
-//! The endpoints that upload plugins and give triggers other code.
+//! The endpoints that upload plugins and update the code of triggers.
 //!
-//! InfluxDB 3 has them write into the plugin folder; here an instance has no folder that others see, so what is
-//! uploaded goes to the bucket. `DELETE /api/v3/plugins/files` is Neap's own.
+//! In InfluxDB 3 these endpoints write into the plugin folder. Here uploads go to the bucket, because instances do not
+//! share a folder. `DELETE /api/v3/plugins/files` is an extension of Neap.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::PluginFile;
 type Answer = Result<StatusCode, ApiError>;
 type Parts = State<Arc<EngineRoutes>>;
 
-/// The most bytes of a body that holds code: what a plugin may have, written as JSON.
+/// Maximum bytes of a body with code: the maximum size of a plugin, encoded as JSON.
 const MAX_CODE_BYTES: usize = 13 << 20;
 
 /// The routes of this module.
@@ -37,7 +37,7 @@ struct UploadBody {
     content: String,
 }
 
-/// `POST /api/v3/plugins/files`: a file of the tree of uploaded plugins.
+/// `POST /api/v3/plugins/files`: uploads a file into the tree of uploaded plugins.
 async fn upload(State(parts): Parts, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let body: UploadBody = parts.json(request, MAX_CODE_BYTES).await?;
@@ -49,12 +49,12 @@ async fn upload(State(parts): Parts, caller: Caller, request: Request) -> Answer
 struct UpdateBody {
     /// The name of the trigger, as in InfluxDB 3.
     plugin_name: String,
-    /// Its database: needed where several have a trigger of this name.
+    /// The database of the trigger: required if several databases have a trigger of this name.
     db: Option<String>,
     content: String,
 }
 
-/// `PUT /api/v3/plugins/files`: another file for a trigger.
+/// `PUT /api/v3/plugins/files`: updates the file of a trigger.
 async fn update(State(parts): Parts, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let body: UpdateBody = parts.json(request, MAX_CODE_BYTES).await?;
@@ -69,12 +69,12 @@ async fn update(State(parts): Parts, caller: Caller, request: Request) -> Answer
 struct ReplaceBody {
     /// The name of the trigger, as in InfluxDB 3.
     plugin_name: String,
-    /// Its database: needed where several have a trigger of this name.
+    /// The database of the trigger: required if several databases have a trigger of this name.
     db: Option<String>,
     files: Vec<PluginFile>,
 }
 
-/// `PUT /api/v3/plugins/directory`: another package for a trigger.
+/// `PUT /api/v3/plugins/directory`: replaces the package of a trigger.
 async fn replace(State(parts): Parts, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let body: ReplaceBody = parts.json(request, MAX_CODE_BYTES).await?;
@@ -90,7 +90,8 @@ struct DeleteUpload {
     plugin_name: String,
 }
 
-/// `DELETE /api/v3/plugins/files?plugin_name=…`: an uploaded plugin with all its files. Triggers keep their code.
+/// `DELETE /api/v3/plugins/files?plugin_name=…`: deletes an uploaded plugin with all its files. Triggers keep their
+/// code.
 async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let params: DeleteUpload = parse_query(request.uri())?;

@@ -20,10 +20,10 @@ use serde_json::json;
 use super::{EngineRoutes, PluginRequest};
 use crate::{PluginResponse, RunError};
 
-/// Headers that hold credentials for the database, which are no business of a plugin.
+/// Headers that hold credentials for the database; they are not passed to plugins.
 const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION];
 
-/// Headers of an answer that are about the connection, which is not the plugin's.
+/// Response headers of the connection; a plugin can't set them.
 const CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -33,7 +33,7 @@ const CONNECTION: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Who may call a plugin: whoever may do one of these with the database of its trigger.
+/// The permissions to call a plugin: one of these on the database of its trigger is enough.
 const CALLERS: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Write];
 
 /// The routes of this module.
@@ -49,7 +49,7 @@ async fn request(
     request: Request,
 ) -> Result<Response, ApiError> {
     let found = parts.triggers.find(&path).await?;
-    // Who may not call it is not told whether it exists.
+    // The permission check precedes the 404, so that callers without permission can't probe for paths.
     caller.require_any(&CALLERS, found.as_ref().map(|found| found.database))?;
     let Some(trigger) = found else {
         return Ok(plain(
@@ -97,7 +97,7 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     .collect()
 }
 
-/// The answer of a plugin; or what is wrong with it.
+/// Converts the response of a plugin to an HTTP response, or returns the reason why it is invalid.
 fn response(answered: PluginResponse) -> Result<Response, String> {
     let status = StatusCode::from_u16(answered.status).ok();
     let status = status.filter(|status| !status.is_informational());
@@ -121,7 +121,7 @@ fn failed(status: StatusCode, text: &str) -> Response {
     plain(status, json!({ "error": text }).to_string().into())
 }
 
-/// Answers of plugins are for web pages, also those about failures, as in InfluxDB 3 Core.
+/// Creates a response that web pages of any origin may read, including error responses, as InfluxDB 3 Core does.
 fn plain(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! The endpoints, without the engine that runs triggers.
+//! Tests of the endpoints, without the engine that runs triggers.
 
 mod dry_runs;
 
@@ -23,7 +23,7 @@ use crate::{
     WorkerSettings,
 };
 
-/// A database that nobody asks.
+/// A database that rejects queries and panics on writes.
 #[derive(Debug)]
 struct NoDatabase;
 
@@ -48,7 +48,7 @@ impl Database for NoDatabase {
     }
 }
 
-/// An engine that answers requests as it is told, and takes down what it is told.
+/// A fake engine that returns a fixed response and records requests.
 #[derive(Debug)]
 struct Answers {
     catalog: Arc<Catalog>,
@@ -181,7 +181,7 @@ impl Stage {
         (head.status.as_u16(), head.headers, body)
     }
 
-    /// Sends JSON, and gives the status and the body.
+    /// Sends JSON and returns the status and the body.
     async fn json(&self, method: Method, path: &str, body: serde_json::Value) -> (u16, String) {
         let headers = [("content-type", "application/json")];
         let (status, _, body) = self.send(method, path, &headers, &body.to_string()).await;
@@ -247,7 +247,7 @@ async fn triggers_are_created_switched_and_deleted_in_the_words_of_influxdb() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_makes_no_sense_is_not_created() {
+async fn invalid_triggers_are_rejected() {
     let stage = Stage::new(&[]).await;
     stage.plugin("echo.py", "");
     let change = |name: &'static str, value: &'static str| {
@@ -285,7 +285,7 @@ async fn a_trigger_that_makes_no_sense_is_not_created() {
 }
 
 #[tokio::test]
-async fn a_server_may_refuse_kinds_of_triggers() {
+async fn a_server_can_reject_kinds_of_triggers() {
     let stage = Stage::new(&[TriggerKind::Schedule]).await;
     stage.plugin("echo.py", "");
     let text = "invalid request: server is configured to reject Request plugin triggers";
@@ -349,7 +349,7 @@ async fn code_is_uploaded_and_replaced() {
 }
 
 #[tokio::test]
-async fn a_server_may_install_no_packages() {
+async fn package_installation_can_be_disabled() {
     let stage = Stage::new(&[]).await;
     let environment = "/api/v3/configure/plugin_environment";
     let text =
@@ -419,7 +419,7 @@ async fn a_request_reaches_its_plugin_and_the_answer_the_client() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_with_a_request_is_told() {
+async fn failures_of_a_request_are_reported() {
     let stage = Stage::new(&[]).await;
     stage.plugin("echo.py", "");
     stage.create(|_| ()).await;

@@ -1,4 +1,4 @@
-//! The endpoints that create, switch and delete triggers.
+//! The endpoints that create, enable, disable and delete triggers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,7 +38,7 @@ struct TriggerBody {
     trigger_arguments: Option<BTreeMap<String, String>>,
     #[serde(default)]
     disabled: bool,
-    /// The nodes that run it, in InfluxDB 3 Enterprise.
+    /// The nodes that run the trigger, in InfluxDB 3 Enterprise.
     #[serde(default)]
     node_spec: Option<Value>,
 }
@@ -82,7 +82,7 @@ async fn create(State(parts): Parts, caller: Caller, request: Request) -> Answer
     Ok(StatusCode::OK)
 }
 
-/// Refuses what the server does not let triggers run on, in the words of InfluxDB 3 Core.
+/// Rejects kinds of triggers that the server does not allow, with the message of InfluxDB 3 Core.
 fn check_kind(allowed: &[TriggerKind], kind: TriggerKind) -> Result<(), ApiError> {
     if allowed.is_empty() || allowed.contains(&kind) {
         return Ok(());
@@ -104,8 +104,8 @@ struct DeleteTrigger {
     force: bool,
 }
 
-/// `DELETE /api/v3/configure/processing_engine_trigger`: what to delete is in the query string if there is one, else in
-/// the body.
+/// `DELETE /api/v3/configure/processing_engine_trigger`: the parameters are in the query string if there is one, else
+/// in the body.
 async fn delete(State(parts): Parts, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let params: DeleteTrigger = match request.uri().query() {

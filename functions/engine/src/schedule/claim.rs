@@ -1,4 +1,4 @@
-//! Who runs a tick: whoever creates its object.
+//! Claims of ticks: the instance that creates the object of a tick runs the tick.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,31 +7,31 @@ use neap_bucket::{Get, GetOptions, Key, ListRequest, Put, PutMode, StoreError, S
 
 use crate::{checkpoint::FeedKey, engine::Engine};
 
-/// After this time a claim that can't be decided is given up: the tick is left to others.
+/// Timeout of a claim. An undecided claim is abandoned, and the tick is left to other instances.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The pause before a request is repeated, at most.
+/// Maximum pause before a request is retried.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Whose a tick is.
+/// The outcome of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// This instance's.
+    /// This instance owns the tick.
     Ours,
-    /// Another one's, or this one's from an earlier attempt at it.
+    /// Another instance owns the tick, or an earlier attempt of this instance does.
     Others,
-    /// The store did not say.
+    /// The owner is unknown, with the reason.
     Unknown(String),
 }
 
-/// The name of a tick: milliseconds since the Unix epoch.
+/// Returns the key of a tick: milliseconds since the Unix epoch.
 pub(super) fn millis(tick: StoreTime) -> u64 {
     u64::try_from(tick.micros() / 1_000).unwrap_or(0)
 }
 
 impl Engine {
-    /// The ticks after a time that are claimed already, as far as one page tells: who finds a tick here need not claim
-    /// it. Where the store does not answer there are none, and claims decide.
+    /// Lists the claimed ticks after a time, as far as one page shows them, so that they need no claim. Returns an
+    /// empty set if the store does not answer; then the claims decide.
     pub(super) async fn claimed(&self, key: FeedKey, after: StoreTime) -> BTreeSet<u64> {
         let prefix = Key::tick_prefix(key.database, key.trigger);
         let first = Key::Tick(key.database, key.trigger, millis(after)).to_string();
@@ -67,14 +67,14 @@ impl Engine {
     async fn claim_until_decided(&self, key: FeedKey, tick: StoreTime) -> Claim {
         let object = Key::Tick(key.database, key.trigger, millis(tick));
         let world = self.bucket.world();
-        // Drawn for this attempt: an event that comes twice does not find its own claim.
+        // The body is random for each attempt, so that a repeated event does not match its own earlier claim.
         let own = Bytes::from(format!("{:032x}", world.entropy.next_u128()));
         loop {
             let put = self.bucket.put(&object, own.clone(), PutMode::Create);
             match put.await {
                 Ok(answer) if answer.value != Put::Refused => return Claim::Ours,
                 Err(StoreError::Rejected { reason, .. }) => return Claim::Unknown(reason),
-                // Nothing is proven by a refusal, nor by no answer.
+                // Neither a refusal nor a missing answer decides the claim.
                 Ok(_) | Err(StoreError::Unavailable { .. }) => {}
             }
             let got = self.bucket.get(&object, GetOptions::default()).await;

@@ -1,16 +1,16 @@
-//! Triggers of time.
+//! Triggers on schedules.
 //!
 //! ```text
 //!   every engine                                store
-//!     |  the tick has come                        |
-//!     |-- PUT engine/<db>/<trigger>/tick/<ms> --> |   only if there is none: the body says who
-//!     |<--- done: run it   refused: GET --------- |   ours after all (an answer was lost): run it; else leave it
+//!     |  the tick is due                          |
+//!     |-- PUT engine/<db>/<trigger>/tick/<ms> --> |   only if there is none: the body names the claim
+//!     |<--- done: run it   refused: GET --------- |   own body (the answer was lost): run it; else skip it
 //! ```
 //!
-//! A tick runs at most once: an engine that dies with a claim takes the tick with it, and what can't be decided is left.
-//! In a process that lives on, a tick that nobody was there for, or that came while a trigger without `run_async` still
-//! ran, does not run later. An event of a scheduler may come late, or be lost: it also runs the ticks of the last
-//! minutes that nobody has claimed.
+//! A tick runs at most once: if an engine dies with a claim, the tick is lost, and undecided ticks are skipped. In a
+//! long-lived process, a tick does not run later if no engine was running, or if a trigger without `run_async` was
+//! still running. Events of a scheduler may be late or lost, so an event also runs the unclaimed ticks of the last
+//! minutes.
 
 mod claim;
 
@@ -30,19 +30,20 @@ use crate::{
     schedule::claim::{Claim, millis},
 };
 
-/// A tick that is so late is not run any more: the machine slept, or the process stood still.
+/// A tick that is this late is skipped: the machine slept, or the process was suspended.
 const LATEST: Duration = Duration::from_secs(60);
 
-/// The longest sleep at once: the wall clock may be set meanwhile.
+/// Maximum duration of one sleep, because the wall clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// How far back an event looks for ticks: events are to come every minute, but come late, fail, or are throttled.
+/// The period before an event whose ticks it runs. Events should come every minute, but may be late, fail, or be
+/// throttled.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// A failing tick is tried so long.
+/// The duration for which a failing tick is retried.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most ticks that are counted as skipped at a time.
+/// Maximum number of ticks skipped in one step.
 const MAX_COUNTED: usize = 1_000;
 
 impl Engine {
@@ -50,7 +51,7 @@ impl Engine {
         StoreTime::from_micros(self.bucket.world().clock.wall_micros())
     }
 
-    /// Runs a trigger of time at its times, until it is closed.
+    /// Runs a scheduled trigger at its ticks, until it is closed.
     pub(crate) async fn serve_schedule(&self, key: FeedKey, closed: CancellationToken) {
         let mut last = self.wall_now();
         let mut runs = FuturesUnordered::new();
@@ -63,7 +64,7 @@ impl Engine {
                 false => 1,
             };
             let now = self.wall_now();
-            // A wall clock that was set back gives no tick twice.
+            // The next tick is computed from the last one, so that no tick repeats when the wall clock is set back.
             let Some(next) = table.next_after(last) else {
                 return;
             };
@@ -97,7 +98,7 @@ impl Engine {
         self.runner.metrics.tick_skipped(known.labels());
     }
 
-    /// Runs a tick if this instance gets it.
+    /// Runs a tick if this instance can claim it.
     async fn run_claimed(&self, key: FeedKey, tick: StoreTime, closed: &CancellationToken) {
         let is_ours = match self.is_sole_writer() {
             true => Claim::Ours,
@@ -128,8 +129,8 @@ impl Engine {
         .await
     }
 
-    /// Runs the ticks of the last five minutes up to `now`, within `limit`: for an event that comes every minute. A tick
-    /// that another event has run is left out, and so are those from before the trigger was created or enabled.
+    /// Runs the ticks of the last five minutes up to `now`, within `limit`, for an event that comes every minute. Skips
+    /// ticks that another event has run, and ticks before the trigger was created or enabled.
     pub async fn handle_schedule(&self, now: StoreTime, limit: Duration) -> WorkReport {
         let time = Time::limited(&self.bucket, limit);
         let mut report = WorkReport::default();
@@ -151,7 +152,7 @@ impl Engine {
         report
     }
 
-    /// The ticks of one trigger, one after the other.
+    /// Runs the ticks of one trigger one after the other.
     async fn run_window(
         &self,
         known: &Arc<KnownTrigger>,
@@ -165,7 +166,7 @@ impl Engine {
         let closed = CancellationToken::new();
         let after = now.minus(WINDOW).max(known.trigger.since);
         let due: Vec<StoreTime> = table.ticks(after, now).collect();
-        // Most of several ticks have run: one LIST says so, and spares two requests for each of them.
+        // If there are several ticks, most of them have run. One LIST shows these and saves two requests for each.
         let claimed = match due.len() {
             0 | 1 => BTreeSet::new(),
             _ => self.claimed(known.key(), after).await,

@@ -1,4 +1,4 @@
-//! When a trigger of time is due.
+//! The times at which a scheduled trigger is due.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,7 +10,7 @@ use neap_catalog::TriggerSpecification;
 
 use super::SpecificationError;
 
-/// What stands before the name of a time zone.
+/// Prefixes of a time zone.
 const ZONE_PREFIXES: [&str; 2] = ["TZ=", "CRON_TZ="];
 
 /// The times at which a trigger is due.
@@ -24,10 +24,10 @@ enum Times {
 }
 
 impl Timetable {
-    /// The timetable of a specification; `None`: it is not one of time.
+    /// Returns the timetable of a specification; `None` if the trigger is not scheduled.
     ///
     /// # Errors
-    /// Its text is no cron expression.
+    /// The text is not a cron expression.
     pub fn of(specification: &TriggerSpecification) -> Result<Option<Self>, SpecificationError> {
         match specification {
             TriggerSpecification::Schedule { schedule } => {
@@ -44,7 +44,7 @@ impl Timetable {
         }
     }
 
-    /// That of a cron expression, with a time zone before it or in UTC; or why it is none.
+    /// Parses a cron expression, in UTC unless a time zone precedes it. The error is the reason.
     pub(crate) fn cron(text: &str) -> Result<Self, String> {
         let (zone, expression) = match ZONE_PREFIXES
             .iter()
@@ -61,7 +61,8 @@ impl Timetable {
             return Err("cron expression is empty".to_owned());
         }
         let schedule = Schedule::from_str(expression).map_err(|error| {
-            // The expression and a mark below the place, each on a line, stand before the reason, if there is one.
+            // The first two lines of the error show the expression and a position mark; the reason follows, if there is
+            // one.
             let error = error.to_string();
             let reason = error.lines().skip(2).find(|line| !line.is_empty());
             let reason = reason.unwrap_or("expected six or seven fields, seconds first");
@@ -78,7 +79,7 @@ impl Timetable {
         })
     }
 
-    /// The first time after this one; `None`: there is none any more.
+    /// Returns the first time after `time`; `None` if there is none.
     pub fn next_after(&self, time: StoreTime) -> Option<StoreTime> {
         match &self.0 {
             Times::Every { micros } => {
@@ -93,7 +94,7 @@ impl Timetable {
         }
     }
 
-    /// The times after `after` up to and including `until`, the earliest first.
+    /// Iterates over the times after `after`, up to and including `until`, in ascending order.
     pub fn ticks(
         &self,
         after: StoreTime,
@@ -105,8 +106,8 @@ impl Timetable {
     }
 }
 
-/// The first instant after `time` whose local time matches. Between two changes of a zone's clocks its local time is
-/// that of a fixed offset, so each such stretch is asked by itself.
+/// Returns the first instant after `time` whose local time matches. Between two clock changes, a zone has a fixed
+/// offset, so each such period is searched separately.
 fn next_in_zone(schedule: &Schedule, zone: Tz, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let mut from = time;
     let mut offset = offset_at(zone, from);
@@ -116,7 +117,7 @@ fn next_in_zone(schedule: &Schedule, zone: Tz, time: DateTime<Utc>) -> Option<Da
         match first_change(zone, offset, from, candidate) {
             None => return Some(candidate),
             Some(change) => {
-                // The very second of the change is due if it matches by the new offset.
+                // The second of the change itself is due if it matches with the new offset.
                 from = change.checked_sub_signed(TimeDelta::seconds(1))?;
                 offset = offset_at(zone, change);
             }
@@ -128,8 +129,8 @@ fn offset_at(zone: Tz, time: DateTime<Utc>) -> FixedOffset {
     zone.offset_from_utc_datetime(&time.naive_utc()).fix()
 }
 
-/// The first second after `from`, up to and including `until`, at which the offset is another one. No zone changes
-/// its clocks twice within a day.
+/// Returns the first second after `from`, up to and including `until`, at which the offset differs. Assumes that no
+/// zone changes its clocks twice within a day.
 fn first_change(
     zone: Tz,
     offset: FixedOffset,
@@ -145,7 +146,7 @@ fn first_change(
     if zone == Tz::UTC {
         return None;
     }
-    // `from` may be the second before a change that has been seen: its own offset does not count.
+    // `from` may be the second before the previous change, so its own offset is not compared.
     while before < last {
         let mut later = before.saturating_add(DAY).min(last);
         if !differs(later) {
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_is_skipped_is_not_due_and_one_that_comes_twice_is_due_twice() {
+    fn skipped_hours_are_not_due_and_repeated_hours_are_due_twice() {
         let daily = Timetable::cron("TZ=Europe/Berlin 0 30 2 * * *").unwrap();
         assert_eq!(
             ticks(&daily, "2025-03-28T12:00:00Z", "2025-04-01T00:00:00Z"),
@@ -251,7 +252,7 @@ mod tests {
     }
 
     proptest! {
-        /// The next time is the first second whose local time matches, whatever the clocks do.
+        /// The next time is the first second whose local time matches, regardless of clock changes.
         #[test]
         fn the_next_time_is_the_first_that_matches(
             start in 1_735_689_600_i64..1_767_225_600,

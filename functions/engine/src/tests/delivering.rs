@@ -1,4 +1,4 @@
-//! Segments reach triggers: which rows, how often, in which order, and at what price.
+//! Tests of the delivery of segments to triggers: rows, number of runs, order, and requests.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn each_trigger_gets_the_rows_that_it_is_for_once_and_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_engine_asks_the_store_for_nothing() {
+async fn an_idle_engine_sends_no_requests() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();
@@ -80,7 +80,7 @@ async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
     };
     let counts = stage.counted(work).await;
     assert_eq!(stage.played.times("t").len(), 5);
-    // No segment is read, no tail is listed: four segments, one commit.
+    // No segment is read and no tail is listed: four segments cost one commit.
     let tail_and_engine: Vec<String> = counts
         .iter()
         .filter(|(_, class, _)| ["tail", "engine"].contains(&class.as_str()))
@@ -89,13 +89,13 @@ async fn segments_of_some_seconds_cost_one_commit_for_each_trigger() {
         })
         .collect();
     assert_eq!(tail_and_engine, ["4 put tail", "1 put engine"]);
-    // What they logged, and the mark that passes them.
+    // The logs, and the mark that passes the segments.
     let counts = stage.counted(stage.sleep(3 * MINUTE)).await;
     assert_eq!(counts.to_string(), "2 put engine");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_told_of_is_found_when_an_engine_starts() {
+async fn unannounced_segments_are_found_when_an_engine_starts() {
     let stage = Stage::new();
     let first = stage.alone().await;
     first.start();
@@ -103,7 +103,7 @@ async fn what_nobody_told_of_is_found_when_an_engine_starts() {
     first.write("db", "a v=1 1").await.unwrap();
     stage.sleep(20 * SECOND).await;
     first.stop().await;
-    // Nobody is there.
+    // No engine is running.
     first.write("db", "a v=1 2\na v=1 3").await.unwrap();
     let second = stage.alone().await;
     second.start();
@@ -112,7 +112,7 @@ async fn what_nobody_told_of_is_found_when_an_engine_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_repeats_what_was_not_saved_and_nothing_else() {
+async fn a_crash_repeats_only_unsaved_segments() {
     let stage = Stage::new();
     let first = stage.alone().await;
     first.start();
@@ -133,7 +133,7 @@ async fn a_crash_repeats_what_was_not_saved_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_has_piled_up_is_worked_off_a_little_at_a_time() {
+async fn a_backlog_larger_than_the_queue_is_delivered_in_order() {
     let stage = Stage::new();
     let first = stage.alone().await;
     first.start();
@@ -190,7 +190,7 @@ async fn runs_overlap_only_if_the_trigger_allows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_that_is_disabled_misses_what_is_written_meanwhile() {
+async fn a_disabled_trigger_misses_segments_written_meanwhile() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();

@@ -1,4 +1,4 @@
-//! The engine of a function that events start.
+//! Tests of the engine in a function that is started by events.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn handle(process: &Process, segments: &[(DatabaseId, SegmentName)]) -> Ve
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_runs_the_triggers_and_saves_that_they_have_seen_it() {
+async fn an_event_runs_the_triggers_and_saves_their_checkpoints() {
     let stage = Stage::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
@@ -26,7 +26,7 @@ async fn an_event_runs_the_triggers_and_saves_that_they_have_seen_it() {
     let segments = stage.segments().await;
     assert_eq!(handle(&function, &segments).await, [true, true]);
     assert_eq!(stage.played.times("t"), [1, 2]);
-    // Another instance, and the same event once more.
+    // Another instance, and the same event again.
     let other = stage.other(3).await;
     assert_eq!(handle(&other, &segments).await, [true, true]);
     assert_eq!(handle(&function, &segments).await, [true, true]);
@@ -47,7 +47,7 @@ async fn an_event_of_a_warm_function_costs_a_few_requests() {
     writer.write("db", "a v=1 2").await.unwrap();
     let last = stage.segments().await.pop().unwrap();
     let counts = stage.counted(handle(&function, &[last])).await;
-    // The lease, what was seen, the log; and whether trigger and checkpoint are still the same.
+    // PUTs: the lease, the checkpoint and the log. Conditional GETs: catalogs and checkpoint.
     assert_eq!(
         counts.to_string(),
         "1 get root_catalog, 1 get database_catalog, 1 get tail, 1 get engine, 3 put engine"
@@ -108,7 +108,7 @@ async fn a_run_gets_no_more_time_than_the_event_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_finds_what_no_event_told_of() {
+async fn a_sweep_finds_segments_without_events() {
     let stage = Stage::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
@@ -162,7 +162,7 @@ async fn two_events_at_a_time_run_a_trigger_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_event_was_stopped_at_runs_for_the_next_event() {
+async fn a_segment_of_a_cancelled_event_runs_in_the_next_event() {
     let stage = Stage::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", on_writes("t")).await;
@@ -187,7 +187,7 @@ async fn a_run_that_never_begins_ends_with_the_time_of_its_event() {
     let segments = stage.segments().await;
     assert_eq!(handle(&function, &segments).await, [false]);
     assert!(stage.clock.monotonic() - begun <= MINUTE);
-    // The lease is given back.
+    // The lease was released.
     stage.played.play(async |_| Ok(finished()));
     let other = stage.other(3).await;
     assert_eq!(handle(&other, &segments).await, [true]);

@@ -1,4 +1,4 @@
-//! Plugins that fail, segments that can't be read, and triggers that cause each other.
+//! Tests of failing plugins, unreadable segments, and triggers that cause each other.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ fn behaving(behavior: ErrorBehavior) -> NewTrigger {
     }
 }
 
-/// Lines that a plugin queues.
+/// Returns the result of a run that queues a line.
 fn queued(database: &str, line: &str) -> Finished {
     Finished {
         queued: BTreeMap::from([(database.to_owned(), vec![line.to_owned()])]),
@@ -74,7 +74,7 @@ async fn a_run_is_repeated_later_and_later_until_it_succeeds() {
         stage.sleep(SECOND).await;
         runs.push(stage.played.take().len());
     }
-    // After 1, 2 and 4 seconds; the second segment waits for the first.
+    // Retries follow after 1 s, 2 s and 4 s; the second segment waits for the first.
     assert_eq!(runs.iter().sum::<usize>(), 5);
     assert_eq!(
         runs.iter().position(|runs| *runs > 1).map(|at| at >= 6),
@@ -99,7 +99,7 @@ async fn a_segment_is_given_up_after_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_that_fails_is_disabled_if_it_says_so() {
+async fn a_failing_trigger_is_disabled_by_its_error_behavior() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();
@@ -121,7 +121,7 @@ async fn a_trigger_that_fails_is_disabled_if_it_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_run_at_all_is_tried_again_whatever_the_trigger_says() {
+async fn a_plugin_that_did_not_start_is_retried_for_every_error_behavior() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();
@@ -188,13 +188,13 @@ async fn a_trigger_that_causes_itself_is_stopped_and_reported() {
             .starts_with("ERROR: 9 plugins in a row"),
         "{logged:?}"
     );
-    // Clients' rows are as far from the limit as ever.
+    // The depth of rows from clients starts at 0 again.
     process.write("db", "a v=1 100").await.unwrap();
     stage.sleep(MINUTE).await;
     assert_eq!(stage.played.times("t").len(), 18);
 }
 
-/// A process that has damaged the first of two segments, and what that was.
+/// Damages the first of two segments; returns the process, the key of the segment, and its original bytes.
 async fn damaged(stage: &Stage) -> (Process, String, Bytes) {
     let first = stage.alone().await;
     first.start();
@@ -257,7 +257,7 @@ async fn a_damaged_segment_is_given_up_after_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_does_not_run_after_a_failure_that_disables() {
+async fn queued_segments_do_not_run_after_a_disabling_failure() {
     let stage = Stage::new();
     let (writer, function) = (stage.other(1).await, stage.other(2).await);
     writer.create("db", behaving(ErrorBehavior::Disable)).await;
@@ -272,7 +272,7 @@ async fn what_waits_does_not_run_after_a_failure_that_disables() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_of_before_does_not_disable_a_trigger_that_was_enabled_again() {
+async fn an_earlier_failure_does_not_disable_a_trigger_enabled_again() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();
@@ -301,7 +301,7 @@ async fn a_failure_of_before_does_not_disable_a_trigger_that_was_enabled_again()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_does_not_create_its_database_again_that_was_dropped_meanwhile() {
+async fn a_run_does_not_recreate_its_dropped_database() {
     let stage = Stage::new();
     let process = stage.alone().await;
     process.start();

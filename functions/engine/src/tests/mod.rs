@@ -1,4 +1,4 @@
-//! The engine on a store in memory, in virtual time, with plugins that a test plays.
+//! Tests of the engine on a store in memory, in virtual time, with fake plugins.
 
 mod delivering;
 mod events;

@@ -1,4 +1,4 @@
-//! The whole way, with a plugin in Python.
+//! An end-to-end test with a plugin in Python.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
 "#;
 
 #[tokio::test]
-async fn rows_that_a_plugin_copies_are_written_one_deeper() {
+async fn rows_written_by_a_plugin_have_an_increased_depth() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plugin.py"), COPY).unwrap();
     let stage = Stage::new();

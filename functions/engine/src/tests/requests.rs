@@ -1,4 +1,4 @@
-//! Triggers on requests.
+//! Tests of triggers on requests.
 
 use bytes::Bytes;
 use neap_catalog::{ErrorBehavior, NewTrigger, TriggerSpecification};
@@ -59,7 +59,7 @@ async fn a_path_belongs_to_the_trigger_that_was_enabled_last() {
         .await
         .unwrap();
     process.engine.changed();
-    // At once, before any loop has run.
+    // The change is visible at once, before any loop has run.
     let body = ask(&process, "/x").await.unwrap().unwrap().body;
     assert_eq!(body, "first");
     assert!(ask(&process, "y").await.is_none());
@@ -101,7 +101,7 @@ async fn a_failure_is_the_answer_and_may_disable_the_trigger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_no_loop_runs_for_knows_the_triggers_of_others() {
+async fn an_event_function_knows_triggers_created_elsewhere() {
     let stage = Stage::new();
     let (other, function) = (stage.other(1).await, stage.other(2).await);
     stage

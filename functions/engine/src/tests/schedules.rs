@@ -1,4 +1,4 @@
-//! Triggers of time.
+//! Tests of triggers on schedules.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ async fn a_trigger_runs_at_the_multiples_of_its_period_and_a_sole_writer_claims_
         )
         .await;
     stage.sleep(35 * SECOND).await;
-    // It is 20 seconds past the minute at the beginning.
+    // The clock starts at 20 s past the minute.
     assert_eq!(stage.played.ticks("t"), [10_000, 20_000, 30_000]);
     assert_eq!(stage.played.ticks("cron"), [10_000]);
     stage.sleep(MINUTE).await;
@@ -131,7 +131,7 @@ async fn ticks_that_come_while_a_serial_trigger_runs_are_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ticks_of_a_time_when_nobody_was_there_do_not_run_later() {
+async fn ticks_missed_while_no_engine_ran_do_not_run_later() {
     let stage = Stage::new();
     let first = stage.alone().await;
     first.start();
@@ -147,7 +147,7 @@ async fn ticks_of_a_time_when_nobody_was_there_do_not_run_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_of_each_minute_run_each_tick_once_whoever_gets_them() {
+async fn minutely_events_run_each_tick_once_across_instances() {
     let stage = Stage::new();
     let (first, second) = (stage.other(1).await, stage.other(2).await);
     first.create("db", every("t", 15 * SECOND)).await;
@@ -192,7 +192,7 @@ async fn an_event_without_time_says_that_it_is_unfinished() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_makes_up_for_those_that_were_late_or_lost() {
+async fn an_event_runs_the_ticks_of_late_or_lost_events() {
     let stage = Stage::new();
     let (first, second) = (stage.other(1).await, stage.other(2).await);
     first.create("db", every("t", 15 * SECOND)).await;
@@ -227,7 +227,7 @@ async fn an_event_leaves_out_what_was_due_before_a_trigger_was_enabled() {
     assert!(ticks.iter().all(|tick| *tick > 120_000), "{ticks:?}");
 }
 
-/// Most ticks that an event finds have run: it must not ask for each of them.
+/// Most ticks in the period that an event covers have run, so the event must not send a request for each of them.
 #[tokio::test(start_paused = true)]
 async fn looking_back_costs_a_list_and_no_claim() {
     let stage = Stage::new();

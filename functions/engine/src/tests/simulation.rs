@@ -1,7 +1,8 @@
-//! Engines, writers and a collector at work at once on a store that misbehaves, from one seed; and crashes at every
-//! request of a short life.
+//! Simulates engines, writers and a garbage collector running concurrently on a faulty store, from one seed; and
+//! crashes at every request of a short run.
 //!
-//! Invariants: every acknowledged segment is seen by every trigger; the collector deletes none that is unseen.
+//! Invariants: every trigger processes every acknowledged segment; the collector deletes no acknowledged segment that a
+//! trigger has not processed.
 
 use std::{
     collections::BTreeMap,
@@ -25,18 +26,18 @@ use neap_compact::{
     MergePolicy,
 };
 
-/// What the engines may not know: what was promised to clients, and the table it is in.
+/// The oracle, which is hidden from the engines: acknowledged writes with their tables.
 #[derive(Debug, Default)]
 struct Ghost {
     acknowledged: BTreeMap<Stamp, &'static str>,
-    /// Acknowledged segments that were deleted before a trigger had seen them.
+    /// Acknowledged segments that were deleted before all triggers had processed them.
     violations: Vec<String>,
 }
 
-/// How many segments may be left at the end: those that no flush is due for, and those of the last minutes.
+/// Maximum number of segments left at the end: segments for which no flush is due, and segments of the last minutes.
 const MOST_LEFT: usize = 40;
 
-/// How often it is looked whether everything is delivered.
+/// Interval of checks whether everything is delivered.
 const LOOK: Duration = Duration::from_secs(120);
 
 const TRIGGERS: [&str; 3] = ["serial", "parallel", "of_b"];
@@ -62,7 +63,7 @@ fn triggers() -> [NewTrigger; 3] {
     ]
 }
 
-/// The triggers that have not run for a segment with success.
+/// Returns the triggers without a successful run for a segment.
 fn unseen(played: &Played, stamp: Stamp, table: &str) -> Vec<&'static str> {
     let succeeded = played.succeeded.lock().unwrap();
     let has_seen = |trigger: &str| {
@@ -87,7 +88,7 @@ fn faults() -> Faults {
         longest_landing: 20 * SECOND,
         refused_after_effect: 0.05,
         refused_without_effect: 0.05,
-        // The rules are those of a store with one clock.
+        // The rules assume a store with a single clock.
         date_skew: Duration::ZERO,
         page_keys: Some(3),
     }
@@ -123,7 +124,7 @@ impl Scene {
         process
     }
 
-    /// The life of a process: it writes, and dies, and comes back.
+    /// Runs a process that writes, crashes and restarts.
     async fn live(&self, number: usize, rounds: usize) -> Process {
         let mut process = self.process(number).await;
         for round in 0..rounds {
@@ -134,7 +135,7 @@ impl Scene {
             let written = process.write("db", &line);
             match self.draw(25) {
                 0 => {
-                    // It dies in the middle of a write.
+                    // The process crashes during a write.
                     let limit = self.chance.below(SECOND);
                     process.bucket.world().timeout(limit, written).await;
                     process.crash().await;
@@ -162,7 +163,7 @@ impl Scene {
         process
     }
 
-    /// The acknowledged segments that a trigger has not run for.
+    /// Returns the acknowledged segments that some trigger has not processed.
     fn unseen(&self) -> Vec<String> {
         let ghost = self.ghost.lock().unwrap();
         let acknowledged = ghost.acknowledged.iter();
@@ -173,7 +174,7 @@ impl Scene {
         unseen.collect()
     }
 
-    /// Waits until everything is delivered and collected, an hour at most.
+    /// Waits until everything is delivered and collected, at most 1 hour.
     async fn settle(&self) {
         for _ in 0..HOUR.as_secs() / LOOK.as_secs() {
             self.stage.sleep(LOOK).await;
@@ -183,7 +184,7 @@ impl Scene {
         }
     }
 
-    /// Flushes and collects, and looks at what it deletes.
+    /// Creates a compactor whose deletions are checked against the oracle.
     fn compactor(&self, process: &Process) -> Compactor {
         let (ghost, played) = (Arc::clone(&self.ghost), Arc::clone(&self.stage.played));
         let hook = move |call: &Call| {
@@ -240,16 +241,16 @@ impl Scene {
     }
 }
 
-/// How a schedule is run.
+/// The parameters of a simulation.
 #[derive(Clone, Copy)]
 struct Schedule {
     seed: u64,
     is_sole: bool,
-    /// The writes of each process.
+    /// The number of writes of each process.
     rounds: usize,
 }
 
-/// Runs a schedule; the number of acknowledged writes.
+/// Runs a simulation and returns the number of acknowledged writes.
 async fn simulate(schedule: Schedule) -> usize {
     let Schedule {
         seed,
@@ -326,8 +327,8 @@ fn run(schedule: Schedule) -> usize {
     runtime.block_on(simulate(schedule))
 }
 
-/// Runs as many seeds as are asked for, `usually` if none are. Short schedules are many, and long ones have crashes of
-/// processes that have crashed before.
+/// Runs the number of seeds in `NEAP_SIM_SEEDS`, by default `usually`. Short simulations cover many seeds; long ones
+/// cover repeated crashes of a process.
 fn run_seeds(usually: u64, is_sole: bool, rounds: usize) {
     let seeds = std::env::var("NEAP_SIM_SEEDS").ok();
     let seeds = seeds.and_then(|text| text.parse().ok()).unwrap_or(usually);
@@ -361,7 +362,8 @@ fn a_thousand_short_lives_of_a_sole_writer_deliver_every_acknowledged_segment() 
     run_seeds(1_000, true, 12);
 }
 
-/// A process that stops for ever at one of its requests, and then one that does not.
+/// Runs a process that hangs forever at request `number`, and then a process that does not. Returns whether the request
+/// was reached.
 async fn crash_at(number: u64) -> bool {
     let stage = Stage::new();
     let founder = stage.other(9).await;

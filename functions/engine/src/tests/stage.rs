@@ -1,4 +1,4 @@
-//! A store in memory, and any number of processes on it, each with a writer and an engine.
+//! A test environment: a store in memory and any number of processes on it, each with a writer and an engine.
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +40,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// 14 November 2023, 22:13:20.
 const EPOCH_MICROS: i64 = 1_700_000_000_000_000;
 
-/// A clock over Tokio's paused time.
+/// A clock over tokio's paused time.
 #[derive(Debug)]
 pub(super) struct PausedClock {
     start: tokio::time::Instant,
@@ -64,35 +64,35 @@ impl Clock for PausedClock {
     }
 }
 
-/// A run that a plugin has begun.
+/// A started run of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Began {
     pub(super) engine: usize,
     pub(super) trigger: String,
     pub(super) stamp: Option<SegmentName>,
-    /// The times of the rows, by table in their order.
+    /// The timestamps of the rows by table, in their order.
     pub(super) rows: Vec<(String, Vec<i64>)>,
     /// The tick of a schedule, in microseconds since the epoch.
     pub(super) tick: Option<i64>,
 }
 
-/// How a run goes, after it is noted as begun.
+/// The behaviour of a fake plugin after its start is recorded.
 pub(super) type Part =
     Arc<dyn Fn(PluginCall) -> BoxFuture<'static, Result<Finished, CallError>> + Send + Sync>;
 
-/// What all plugins of all processes have done.
+/// The record of all runs of all processes, and the behaviour of the fake plugins.
 #[derive(Default)]
 pub(super) struct Played {
     pub(super) began: Mutex<Vec<Began>>,
-    /// Which segments triggers have run for with success.
+    /// The segments with a successful run, by trigger.
     pub(super) succeeded: Mutex<Vec<(String, SegmentName)>>,
     part: Mutex<Option<Part>>,
-    /// The runs that are under way of each trigger, and the most there were.
+    /// The number of active runs of each trigger, and its maximum.
     pub(super) running: Mutex<BTreeMap<String, (usize, usize)>>,
 }
 
 impl Played {
-    /// Changes what plugins do from now on.
+    /// Sets the behaviour of plugins from now on.
     pub(super) fn play<F>(&self, part: impl Fn(PluginCall) -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<Finished, CallError>> + Send + 'static,
@@ -104,7 +104,7 @@ impl Played {
         std::mem::take(&mut *self.began.lock().unwrap())
     }
 
-    /// The times of all rows that a trigger was given.
+    /// Returns the timestamps of all rows that a trigger was given.
     pub(super) fn times(&self, trigger: &str) -> Vec<i64> {
         let began = self.began.lock().unwrap();
         let of_trigger = began.iter().filter(|run| run.trigger == trigger);
@@ -135,7 +135,7 @@ pub(super) fn exception() -> CallError {
     })
 }
 
-/// The plugins of one process.
+/// The fake plugins of one process.
 struct Players {
     engine: usize,
     played: Arc<Played>,
@@ -148,7 +148,7 @@ impl fmt::Debug for Players {
     }
 }
 
-/// Notes that a run is over, however it ends.
+/// Counts an active run until it is dropped.
 struct Running<'a>(&'a Played, String);
 
 impl<'a> Running<'a> {
@@ -218,7 +218,7 @@ impl Plugins for Players {
     }
 }
 
-/// The database as plugins have it, without queries.
+/// The database interface of plugins, without queries.
 #[derive(Debug)]
 struct Writes(Arc<WriteService>);
 
@@ -253,7 +253,7 @@ impl Database for Writes {
     }
 }
 
-/// Tells the engine of its process, or not.
+/// Forwards notifications of segments to the engine of its process, unless they are lost.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     engine: OnceLock<Arc<Engine>>,
@@ -276,7 +276,7 @@ impl SegmentObserver for Notices {
     }
 }
 
-/// What differs between processes.
+/// Options of a process.
 pub(super) struct Cast {
     pub(super) sole_writer: bool,
     pub(super) faults: Faults,
@@ -284,7 +284,7 @@ pub(super) struct Cast {
     pub(super) hook: Option<Hook>,
     pub(super) max_queued: usize,
     pub(super) max_decoded_bytes: usize,
-    /// Where plugins in Python are, if they are run in earnest.
+    /// The folder of Python plugins, if the process runs real plugins.
     pub(super) plugin_folder: Option<PathBuf>,
 }
 
@@ -302,7 +302,7 @@ impl Default for Cast {
     }
 }
 
-/// A process.
+/// A process with a writer and an engine.
 pub(super) struct Process {
     pub(super) catalog: Arc<Catalog>,
     pub(super) bucket: Bucket,
@@ -328,7 +328,7 @@ impl Process {
         TailReader::new(self.bucket.clone(), TailSettings::default())
     }
 
-    /// Stops it in order.
+    /// Stops the process gracefully.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         let task = self.task.lock().unwrap().take();
@@ -337,7 +337,7 @@ impl Process {
         }
     }
 
-    /// Ends it as a power failure does.
+    /// Ends the process abruptly, like a power failure.
     pub(super) async fn crash(&self) {
         self.notices.are_lost.store(true, Ordering::Relaxed);
         let task = self.task.lock().unwrap().take();
@@ -367,7 +367,7 @@ impl Process {
         let id = self.id(database).await;
         let created = self.catalog.create_trigger(id, &trigger).await.unwrap();
         self.engine.triggers_changed();
-        // What is written from now on is after the trigger.
+        // Writes from now on have stamps after the trigger.
         self.bucket
             .world()
             .clock
@@ -376,7 +376,7 @@ impl Process {
         created
     }
 
-    /// The lines that a database's triggers logged, with their levels.
+    /// Returns the log lines of a database's triggers, with their levels.
     pub(super) async fn logged(&self, database: &str) -> Vec<String> {
         let id = self.id(database).await;
         let lines = self.logs.newest(id, 1_000).await.unwrap();
@@ -384,7 +384,7 @@ impl Process {
         lines.into_iter().map(show).collect()
     }
 
-    /// The value of a metric, or of several with these labels together.
+    /// Returns the sum of the samples of a metric that match the labels.
     pub(super) fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = self.metrics.render();
         let lines = text
@@ -395,7 +395,7 @@ impl Process {
     }
 }
 
-/// A trigger on all tables.
+/// Returns a trigger on all tables.
 pub(super) fn on_writes(name: &str) -> NewTrigger {
     NewTrigger {
         name: name.to_owned(),
@@ -434,7 +434,7 @@ impl Stage {
         }
     }
 
-    /// A process that writes alone.
+    /// Creates a process that is the only writer.
     pub(super) async fn alone(&self) -> Process {
         let cast = Cast {
             sole_writer: true,
@@ -443,7 +443,7 @@ impl Stage {
         self.process(0, cast).await
     }
 
-    /// A process among others.
+    /// Creates a process that shares the bucket with other writers.
     pub(super) async fn other(&self, number: usize) -> Process {
         let cast = Cast {
             seed: 100 + number as u64,
@@ -532,7 +532,7 @@ impl Stage {
         self.clock.sleep(duration).await;
     }
 
-    /// What the store was asked for while something was done.
+    /// Returns the requests to the store while a future runs.
     pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> Counts {
         let before = self.store.counts();
         work.await;
@@ -556,7 +556,7 @@ impl Stage {
         }
     }
 
-    /// The segments that are in the store.
+    /// Returns the segments in the store.
     pub(super) async fn segments(&self) -> Vec<(DatabaseId, SegmentName)> {
         let keys = self.keys(Key::TAIL_PREFIX).await;
         let segments = keys.into_iter().map(|key| match key.parse().unwrap() {

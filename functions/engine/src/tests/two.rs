@@ -1,4 +1,4 @@
-//! Two engines on one bucket.
+//! Tests of two engines on one bucket.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -8,7 +8,7 @@ use neap_catalog::NewTrigger;
 use super::stage::{HOUR, MINUTE, SECOND, Stage, finished, on_writes};
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_one_trigger_do_not_overlap_across_engines_and_none_is_left_out() {
+async fn runs_of_one_trigger_do_not_overlap_across_engines_and_all_segments_run() {
     let stage = Stage::new();
     let first = stage.other(1).await;
     let second = stage.other(2).await;
@@ -34,7 +34,7 @@ async fn runs_of_one_trigger_do_not_overlap_across_engines_and_none_is_left_out(
     times.sort_unstable();
     assert_eq!(times, (0..10).collect::<Vec<_>>());
     assert_eq!(stage.played.running.lock().unwrap()["t"].1, 1);
-    // The lease was given back.
+    // The lease was released.
     stage.played.take();
     second.write("db", "a v=1 100").await.unwrap();
     stage.sleep(SECOND).await;
@@ -42,7 +42,7 @@ async fn runs_of_one_trigger_do_not_overlap_across_engines_and_none_is_left_out(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_dies_with_the_lease_is_succeeded_when_it_ends() {
+async fn another_engine_takes_over_when_the_lease_of_a_dead_one_expires() {
     let stage = Stage::new();
     let first = stage.other(1).await;
     first.start();
@@ -74,7 +74,7 @@ async fn an_engine_that_dies_with_the_lease_is_succeeded_when_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_of_another_process_is_found_by_a_sweep_and_run_once_all_the_same() {
+async fn a_sweep_finds_segments_of_other_processes_and_runs_them_once() {
     for run_async in [false, true] {
         let stage = Stage::new();
         let engine = stage.other(1).await;
@@ -100,7 +100,7 @@ async fn a_segment_of_another_process_is_found_by_a_sweep_and_run_once_all_the_s
         let mut times = stage.played.times("t");
         times.sort_unstable();
         if run_async {
-            // Without a lease two engines may find a segment at once.
+            // Without a lease, two engines may run the same segment.
             times.dedup();
         }
         let all = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14];
@@ -125,7 +125,7 @@ async fn triggers_that_another_process_creates_become_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_change_is_noticed_in_time_however_often_something_changes_here() {
+async fn remote_changes_are_noticed_in_time_despite_frequent_local_changes() {
     let stage = Stage::new();
     let engine = stage.other(1).await;
     let other = stage.other(2).await;

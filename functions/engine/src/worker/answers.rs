@@ -1,4 +1,4 @@
-//! What a plugin asks for while it runs, and what it is answered.
+//! Handles the requests that a plugin sends while it runs, and answers them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What the host raises when the trigger was disabled or the server stops.
+/// The message of the exception when the trigger is disabled or the server stops.
 const STOPPING: &str = "influxdb3 is shutting down; aborting plugin execution";
 
 #[derive(Debug, Deserialize)]
@@ -56,19 +56,19 @@ struct Found {
     held: Option<u64>,
 }
 
-/// A failure, and the exception that it becomes.
+/// A failure, with the kind of exception that the host raises.
 #[derive(Debug, Serialize)]
 struct Failure {
     kind: &'static str,
     text: String,
 }
 
-/// Why an answer was not given.
+/// An error of answering a request.
 #[derive(Debug)]
 pub(super) enum AnswerError {
-    /// The question was none.
+    /// The request is malformed.
     Frame(FrameError),
-    /// The process does not listen. It may still have something to say.
+    /// The process closed its input. Its output may still hold frames.
     Closed,
 }
 
@@ -84,19 +84,19 @@ impl From<std::io::Error> for AnswerError {
     }
 }
 
-/// Answers what one run asks.
+/// Answers the requests of one run.
 #[derive(Debug)]
 pub(super) struct Answers<'a, W> {
     pub(super) run: &'a Run,
     pub(super) cache: &'a CacheStore,
-    /// The process's number.
+    /// The number of the process.
     pub(super) process: u64,
     pub(super) stop: &'a CancellationToken,
     pub(super) to: &'a mut W,
 }
 
 impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
-    /// Answers a question. False: it is none.
+    /// Answers a frame. Returns false if the frame is not a request.
     pub(super) async fn answer(&mut self, kind: u8, payload: Bytes) -> Result<bool, AnswerError> {
         match kind {
             kind::QUERY => self.query(frames::split(payload)?.0).await?,
@@ -159,14 +159,14 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
 
     async fn put(&mut self, put: Put, pickled: Bytes) -> Result<(), AnswerError> {
         let value = match put.held {
-            // A copy, so that it does not keep what was read around it.
+            // Copied, so that the value does not keep the whole read buffer alive.
             None => Value::Pickled(Bytes::copy_from_slice(&pickled)),
             Some(number) => Value::Held {
                 process: self.process,
                 number,
             },
         };
-        // The host has checked it; what is too long for a Duration never ends.
+        // The host has validated it; a TTL too long for a `Duration` never expires.
         let ttl = put
             .ttl
             .and_then(|ttl| Duration::try_from_secs_f64(ttl).ok());
@@ -188,7 +188,7 @@ impl<W: AsyncWriteExt + Unpin> Answers<'_, W> {
             Some(Value::Held { process, number }) if process == self.process => {
                 (Some(number), Bytes::new())
             }
-            // Of another process, which may be no more.
+            // The value belongs to another process, which may have ended.
             Some(Value::Held { .. }) | None => return self.nothing().await,
         };
         let mut out = Vec::with_capacity(64 + pickled.len());

@@ -1,5 +1,5 @@
-//! Cached values of plugins that the server keeps, pickled: those of the global cache, those of triggers whose runs
-//! overlap, and what a process leaves to the next one of its trigger.
+//! Pickled cache values of plugins in the server: values of the global cache, values of triggers whose runs overlap,
+//! and the caches that processes hand over to their successors.
 
 use std::{
     collections::HashMap,
@@ -12,22 +12,22 @@ use neap_bucket::World;
 
 use crate::worker::TriggerKey;
 
-/// How long dry runs keep what they don't say for how long to keep.
+/// Default TTL of values that dry runs cache.
 const DRY_RUN_TTL: Duration = Duration::from_secs(30 * 60);
 
-/// What a value takes up beside its own bytes.
+/// Estimated overhead of an entry in bytes.
 const ENTRY_BYTES: usize = 128;
 
-/// A value does not fit.
+/// A value exceeds the capacity of the cache.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cache is full: its values may take up {0} bytes")]
 pub(super) struct CacheFull(usize);
 
-/// Whose values.
+/// The owner of a set of values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Namespace {
     Global,
-    /// The global cache of dry runs of a name.
+    /// The global cache of dry runs with this cache name.
     DryRunGlobal(Arc<str>),
     Local(TriggerKey),
 }
@@ -45,9 +45,9 @@ impl Namespace {
 /// A cached value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Pickled.
+    /// A pickled value.
     Pickled(Bytes),
-    /// Can't be pickled: a process keeps it, under a number.
+    /// A value that can't be pickled: a process keeps it under a number.
     Held { process: u64, number: u64 },
 }
 
@@ -63,11 +63,11 @@ impl Value {
 #[derive(Debug)]
 struct Entry {
     value: Value,
-    /// On the monotonic clock.
+    /// The time of expiry on the monotonic clock.
     until: Option<Duration>,
 }
 
-/// What a process left, and when.
+/// The cache that a process handed over, and the time of that.
 #[derive(Debug)]
 struct Left {
     pickled: Bytes,
@@ -81,7 +81,7 @@ struct State {
     bytes: usize,
 }
 
-/// The values.
+/// The cached values of all triggers.
 #[derive(Debug)]
 pub(super) struct CacheStore {
     state: Mutex<State>,
@@ -104,7 +104,7 @@ impl CacheStore {
         act(&mut state, now)
     }
 
-    /// Keeps a value for `ttl`, or, without one, for as long as its cache does.
+    /// Stores a value for `ttl`, or for the default of its cache.
     pub(super) fn put(
         &self,
         trigger: &TriggerKey,
@@ -124,7 +124,7 @@ impl CacheStore {
             if state.bytes + bytes > self.max_bytes {
                 return Err(CacheFull(self.max_bytes));
             }
-            // A time that no clock reaches is none.
+            // A TTL that overflows the clock never expires.
             let until = ttl.or(default).and_then(|ttl| now.checked_add(ttl));
             state.bytes += bytes;
             let entries = state.namespaces.entry(namespace).or_default();
@@ -145,12 +145,12 @@ impl CacheStore {
         })
     }
 
-    /// Whether there was such a value.
+    /// Deletes a value. Returns whether it existed.
     pub(super) fn delete(&self, trigger: &TriggerKey, is_global: bool, key: &str) -> bool {
         self.with(|state, _| state.remove(&Namespace::of(trigger, is_global), key))
     }
 
-    /// Keeps what a process of a trigger left. False: it does not fit.
+    /// Stores the cache that a process of a trigger hands over. Returns false if it does not fit.
     pub(super) fn leave(&self, trigger: TriggerKey, pickled: Bytes) -> bool {
         self.with(|state, now| {
             state.clean(now);
@@ -166,7 +166,7 @@ impl CacheStore {
         })
     }
 
-    /// What the last process of a trigger left, and the time since then.
+    /// Returns the cache that the last process of a trigger handed over, and the time since then.
     pub(super) fn left(&self, trigger: &TriggerKey) -> Option<(Bytes, Duration)> {
         self.with(|state, now| {
             let left = state.left.get(trigger)?;
@@ -174,7 +174,7 @@ impl CacheStore {
         })
     }
 
-    /// Drops what the last process of a trigger left: another one has it.
+    /// Drops the cache that the last process of a trigger handed over, because another process has taken it.
     pub(super) fn drop_left(&self, trigger: &TriggerKey) {
         self.with(|state, _| {
             if let Some(left) = state.left.remove(trigger) {
@@ -183,7 +183,7 @@ impl CacheStore {
         });
     }
 
-    /// Drops a trigger's own cache.
+    /// Drops the local cache of a trigger.
     pub(super) fn forget(&self, trigger: &TriggerKey) {
         self.drop_left(trigger);
         self.with(|state, _| {
@@ -212,7 +212,7 @@ impl State {
         true
     }
 
-    /// Drops what is over.
+    /// Drops expired values.
     fn clean(&mut self, now: Duration) {
         let mut bytes = 0;
         self.namespaces.retain(|_, entries| {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_bounded_and_what_is_over_makes_room() {
+    fn the_store_is_bounded_and_expired_values_are_evicted() {
         let store = CacheStore::new(World::system(), 1_000);
         let (one, two) = (trigger(1), trigger(2));
         let now = Some(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! What a run is given and what comes of it.
+//! The input and the result of a run.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,18 +10,18 @@ use neap_schema::{DatabaseId, TriggerId};
 
 use crate::{PortError, QueryRows};
 
-/// Whose processes and whose cache a run uses.
+/// Identifies the processes and the cache of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TriggerKey {
-    /// A trigger's own.
+    /// The processes and the cache of a trigger.
     Trigger {
-        /// Its database.
+        /// The database of the trigger.
         database: DatabaseId,
         /// The trigger.
         trigger: TriggerId,
     },
-    /// Those of dry runs that name this cache. What they put into either cache stays apart, for half an hour unless they
-    /// say for how long.
+    /// The processes and the cache of dry runs with this cache name. Their local and global values are separate from
+    /// those of triggers, with a default TTL of 30 minutes.
     DryRun(Arc<str>),
 }
 
@@ -30,14 +30,14 @@ pub enum TriggerKey {
 pub struct PluginOnDisk {
     /// A file, or a folder with an `__init__.py`, which is imported as a package.
     pub path: PathBuf,
-    /// Changes whenever the code may have changed: then it is read again.
+    /// Changes whenever the code may have changed, so that processes read the code again.
     pub version: Arc<str>,
 }
 
-/// How grave a line of a log is.
+/// The level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// It tells what happens.
+    /// Informational.
     Info,
     /// Something may be wrong.
     Warn,
@@ -46,7 +46,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The name in `system.processing_engine_logs` and in the answer of a dry run.
+    /// Returns the name in `system.processing_engine_logs` and in responses of dry runs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "INFO",
@@ -62,16 +62,16 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// What a plugin can do while it runs.
+/// Receives the log lines, queries and writes of a running plugin.
 #[async_trait]
 pub trait RunContext: fmt::Debug + Send + Sync + 'static {
-    /// Takes a line that the plugin logs or prints. It must not wait.
+    /// Adds a line that the plugin logs or prints. Must not block.
     fn log(&self, level: LogLevel, text: String);
 
-    /// Answers one statement in SQL.
+    /// Runs one SQL statement.
     ///
     /// # Errors
-    /// There is no such database, or the query fails: the plugin gets a `QueryError`.
+    /// There is no such database, or the query fails. The plugin gets a `QueryError`.
     async fn query(
         &self,
         database: &str,
@@ -79,81 +79,81 @@ pub trait RunContext: fmt::Debug + Send + Sync + 'static {
         parameters: &[(String, String)],
     ) -> Result<QueryRows, PortError>;
 
-    /// Writes lines at once, with times in nanoseconds, all of them or none.
+    /// Writes lines synchronously, with timestamps in nanoseconds, all or none.
     ///
     /// # Errors
-    /// A line is refused, or the rows are not acknowledged: the plugin gets an `Exception`.
+    /// A line is rejected, or the rows are not acknowledged. The plugin gets an `Exception`.
     async fn write_now(&self, database: &str, lines: Bytes, no_sync: bool)
     -> Result<(), PortError>;
 }
 
-/// Which function of a plugin is called, and with what.
+/// The function of a plugin to call, with its input.
 #[derive(Clone, Debug)]
 pub enum Call {
     /// `process_writes`.
     Writes {
-        /// Rows by table, as they lie in a segment: a row is given the columns that it has. Each item becomes one of
-        /// `table_batches`.
+        /// Rows by table, as they are in a segment: a row has only the columns that were written. Each item becomes one
+        /// of `table_batches`.
         tables: Vec<(String, Vec<RecordBatch>)>,
-        /// The segment that they came in, for plugins that write so that a repeated run changes nothing.
+        /// The segment of the rows, which lets plugins write idempotently.
         stamp: Option<SegmentName>,
     },
     /// `process_scheduled_call`.
     Schedule {
-        /// When it was to run; the plugin sees whole seconds.
+        /// The time for which the run is scheduled; the plugin sees whole seconds.
         time: StoreTime,
     },
     /// `process_request`.
     Request {
-        /// The method. Plugins of InfluxDB 3 are not told, ours find it as `influxdb3_local.method`.
+        /// The HTTP method. InfluxDB 3 does not pass it; here plugins read it as `influxdb3_local.method`.
         method: String,
-        /// Parameters of the query; of a name that comes twice the last one counts.
+        /// Parameters of the query string. If a name is repeated, the plugin gets the last value.
         query: Vec<(String, String)>,
-        /// Headers. The plugin gets their names in lower case, and no `authorization`.
+        /// Headers. The plugin gets their names in lower case, without `authorization`.
         headers: Vec<(String, String)>,
         /// The body.
         body: Bytes,
     },
 }
 
-/// The limits of one run; by default those of [`crate::WorkerSettings`].
+/// The limits of one run, which override those of [`crate::WorkerSettings`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunLimits {
-    /// The time that it may take. If it is given, it covers the wait for a process and its start, too.
+    /// The wall time limit. If it is given, it includes the wait for a process and the start of the process.
     pub wall_time: Option<Duration>,
-    /// The processor time that it may take, in whole seconds, rounded up.
+    /// The CPU time limit, rounded up to whole seconds.
     pub cpu_time: Option<Duration>,
-    /// The bytes that it may log, queue and answer.
+    /// Maximum bytes of log, queued lines and response together.
     pub output_bytes: Option<usize>,
 }
 
 /// One call of a plugin.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Whose processes and cache it uses.
+    /// The processes and the cache to use.
     pub trigger: TriggerKey,
-    /// The database that queries and writes go to by default.
+    /// The default database of queries and writes.
     pub database_name: Arc<str>,
     /// The trigger's name, for messages.
     pub trigger_name: Arc<str>,
     /// The code.
     pub code: PluginOnDisk,
-    /// What the plugin gets as `args`.
+    /// The arguments that the plugin gets as `args`.
     pub arguments: Option<BTreeMap<String, String>>,
-    /// What is called.
+    /// The function to call, with its input.
     pub call: Call,
-    /// Whether runs of this trigger may overlap. They share a cache then whose values are pickled.
+    /// Whether runs of this trigger may overlap. If so, they share a cache of pickled values.
     pub is_async: bool,
-    /// Where it differs from the settings.
+    /// Overrides of the limits in the settings.
     pub limits: RunLimits,
-    /// Where its log, its queries and its writes go.
+    /// The receiver of the plugin's log lines, queries and writes.
     pub context: Arc<dyn RunContext>,
 }
 
-/// What a request is answered with.
+/// The response of a plugin to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginResponse {
-    /// The status: a number of 16 bits, not more is checked.
+    /// The status. Any number of 16 bits; its range is not checked.
     pub status: u16,
     /// The headers, as the plugin gave them.
     pub headers: Vec<(String, String)>,
@@ -161,13 +161,13 @@ pub struct PluginResponse {
     pub body: Bytes,
 }
 
-/// A run that succeeded.
+/// The result of a successful run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// The lines that it queued, by database, in their order. A line may hold a line break within a string.
+    /// The queued lines by database, in their order. A line may contain a line break within a string.
     pub queued: BTreeMap<String, Vec<String>>,
-    /// What it answered, if it was a request.
+    /// The response, if the call was a request.
     pub response: Option<PluginResponse>,
-    /// How long the plugin ran.
+    /// The duration of the run.
     pub took: Duration,
 }

@@ -1,8 +1,9 @@
-//! Control groups (version 2) for plugins, where the server may make some: the kernel then bounds a plugin's memory and
-//! processes with all that it starts, and kills all of them at once, however they hide.
+//! Control groups (cgroup v2) for plugins, if the server may create them. The kernel then limits the memory and the
+//! number of processes of a plugin and its descendants, and kills all of them at once, including processes that leave
+//! their session.
 //!
-//! The server may where its own group was delegated to it and the processes in it are elsewhere: a systemd unit with
-//! `Delegate=memory pids` and `DelegateSubgroup=server`, or a machine without other users of the hierarchy.
+//! The server may create groups if its own group is delegated to it and its processes are in another group: a systemd
+//! unit with `Delegate=memory pids` and `DelegateSubgroup=server`, or a machine without other users of the hierarchy.
 
 use std::{
     fs, io,
@@ -12,26 +13,27 @@ use std::{
 
 use rustix::process::Pid;
 
-/// The limits that groups are for.
+/// The controllers that limit a group.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
-/// Threads count as processes; libraries for numbers start one for each processor and more.
+/// Extra tasks allowed for threads, because threads count as processes and numeric libraries start at least one for
+/// each CPU.
 const THREADS: usize = 1_024;
 
-/// The group that those of plugins are in.
+/// The parent of the groups of plugins.
 #[derive(Debug)]
 pub(super) struct Groups {
     folder: PathBuf,
 }
 
-/// The group of one plugin. It is removed when this is dropped and nothing is in it any more.
+/// The group of one plugin. Dropping it kills its processes and removes it if it is empty.
 #[derive(Debug)]
 pub(super) struct Group {
     folder: PathBuf,
     _groups: Arc<Groups>,
 }
 
-/// What a group may have.
+/// The limits of a group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupLimits {
     pub(super) memory_bytes: u64,
@@ -39,7 +41,7 @@ pub(super) struct GroupLimits {
 }
 
 impl Groups {
-    /// Makes a group for plugins, named `name`, if that is possible.
+    /// Creates the parent group for plugins, named `name`, if that is possible.
     pub(super) fn make(name: &str) -> Option<Arc<Self>> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -58,7 +60,7 @@ impl Groups {
         Ok(groups)
     }
 
-    /// Makes a group of this name and puts a process into it, with all that it starts from then on.
+    /// Creates a group with this name and moves a process into it, together with its future children.
     pub(super) fn enter(
         self: &Arc<Self>,
         name: &str,
@@ -72,7 +74,7 @@ impl Groups {
             _groups: Arc::clone(self),
         };
         group.set("memory.max", limits.memory_bytes)?;
-        // Without it, memory that is swapped out would be free. Kernels may have no swap.
+        // Otherwise swapped memory would not count. Fails on kernels without swap.
         let _no_swap = group.set("memory.swap.max", 0);
         let processes = u64::try_from(limits.processes.saturating_add(THREADS)).unwrap_or(u64::MAX);
         group.set("pids.max", processes)?;
@@ -95,12 +97,12 @@ impl Group {
         fs::write(self.folder.join(name), value.to_string())
     }
 
-    /// Kills all that is in it. Kernels before 5.14 can't.
+    /// Kills all processes of the group. Has no effect on kernels before 5.14.
     pub(super) fn kill(&self) {
         let _unknown = fs::write(self.folder.join("cgroup.kill"), "1");
     }
 
-    /// Whether the kernel has killed something in it for want of memory.
+    /// Returns whether the kernel has killed a process of the group for lack of memory.
     pub(super) fn is_out_of_memory(&self) -> bool {
         let events = fs::read_to_string(self.folder.join("memory.events")).unwrap_or_default();
         let kills = events
@@ -113,12 +115,13 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
-        // What was killed takes a moment to leave; a group that stays costs next to nothing and goes with its parent.
+        // Killed processes take a moment to leave. A group that stays costs almost nothing and is removed with its
+        // parent.
         let _not_empty = fs::remove_dir(&self.folder);
     }
 }
 
-/// The folder of this process's group in the hierarchy of version 2.
+/// Returns the folder of this process's group in the cgroup v2 hierarchy.
 fn own_folder(mounts: &str, own: &str) -> Option<PathBuf> {
     let mount = mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
@@ -130,7 +133,8 @@ fn own_folder(mounts: &str, own: &str) -> Option<PathBuf> {
     Some(Path::new(mount).join(path))
 }
 
-/// Where groups may be made: in the own group if it is the root, or was delegated; or in the one around it if that was.
+/// Returns the groups that may hold new groups: this process's own group if it is the root or delegated, and its parent
+/// if that is delegated.
 fn candidates(own: &Path) -> impl Iterator<Item = PathBuf> {
     let is_root = !own.join("cgroup.type").exists();
     let parent = own.parent().filter(|parent| is_delegated(parent));
@@ -138,7 +142,7 @@ fn candidates(own: &Path) -> impl Iterator<Item = PathBuf> {
     [own, parent].into_iter().flatten().map(Path::to_owned)
 }
 
-/// systemd marks what it delegates.
+/// Returns whether a group has the attribute that systemd sets on delegated groups.
 fn is_delegated(folder: &Path) -> bool {
     ["user.delegate", "trusted.delegate"].iter().any(|name| {
         let mut value = [0; 8];
@@ -147,7 +151,7 @@ fn is_delegated(folder: &Path) -> bool {
     })
 }
 
-/// Lets groups within this one have limits.
+/// Enables the controllers for the children of a group.
 fn enable(folder: &Path) -> io::Result<()> {
     let file = folder.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(&file)?;
@@ -167,7 +171,7 @@ mod tests {
                           35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
     #[test]
-    fn the_own_group_is_found_in_the_second_hierarchy_only() {
+    fn the_own_group_is_found_in_the_v2_hierarchy_only() {
         let own = own_folder(MOUNTS, "0::/system.slice/neap.service/server\n");
         let expected = "/sys/fs/cgroup/system.slice/neap.service/server";
         assert_eq!(own, Some(PathBuf::from(expected)));
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn a_group_gets_its_limits_before_its_process() {
         let parent = tempfile::tempdir().unwrap();
-        // A kernel without the controllers refuses; here, there is not even the file.
+        // A kernel without the controllers rejects this; here, the control file does not exist.
         assert!(Groups::make_in(parent.path(), "plugins").is_err());
         let folder = parent.path().join("plugins");
         fs::create_dir(&folder).unwrap();

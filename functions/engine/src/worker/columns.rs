@@ -1,16 +1,16 @@
-//! Rows for Python, column by column in binary: the host makes dicts of them (`rows.py`) in a fraction of the time that
-//! it takes to parse each row.
+//! Encodes rows for Python in binary, column by column. The host builds dicts from the columns (`rows.py`) in a
+//! fraction of the time that parsing each row would take.
 //!
-//! The header of a batch names its columns; the bytes of a column follow those of the one before it:
+//! The header of a batch describes its columns; the bytes of the columns follow each other:
 //!
 //! | type | bytes |
 //! |---|---|
-//! | `q`, `Q`, `d`, `?` | the values as i64, u64, f64 or one byte, in the machine's order |
+//! | `q`, `Q`, `d`, `?` | the values as i64, u64, f64 or one byte, in native byte order |
 //! | `string` | a JSON list |
-//! | `tag` | a JSON list of labels, of `labels` bytes, then the place of each row's label as i32 |
+//! | `tag` | a JSON list of labels, of `labels` bytes, then the index of each row's label as i32 |
 //!
-//! A column with nulls has a list of places (u32) before its values: those of the nulls where the values are complete, or
-//! those of the values where it is `sparse` and has no others.
+//! A column with nulls has a list of row indexes (u32) before its values: the rows of the nulls if there is a value for
+//! every row, or the rows of the values if the column is `sparse` and has only these values.
 
 use arrow_array::{
     Array, ArrayRef, Int32Array, RecordBatch, UInt32Array,
@@ -26,10 +26,10 @@ use serde::Serialize;
 
 use crate::worker::frames::{self, kind};
 
-/// The rows of a frame: few enough that encoding them holds up nobody.
+/// Maximum rows of a frame, small enough that encoding a frame does not block other tasks for long.
 const FRAME_ROWS: usize = 8_192;
 
-/// A column of a type that plugins don't know.
+/// A column has a type that plugins do not support.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Unsupported data type: {0}")]
 pub(super) struct UnsupportedType(String);
@@ -52,7 +52,7 @@ struct Column<'a> {
     sparse: bool,
 }
 
-/// The frames of a batch's rows, each as soon as it is asked for.
+/// Encodes the rows of a batch as frames, lazily.
 pub(super) fn row_frames(
     batch: &RecordBatch,
 ) -> impl Iterator<Item = Result<Vec<u8>, UnsupportedType>> {
@@ -95,7 +95,7 @@ fn push_column<'a>(
     let places: UInt32Array = places.map(Some).collect();
     data.extend_from_slice(places.values().inner());
     let column = if sparse {
-        // The places are within the array; what can't be taken is of no type that is known here.
+        // The indexes are within the array, so `take` fails only for unsupported types.
         let values = take(array, &places, None).map_err(|_| unsupported(array))?;
         push_values(name, &values, data)?
     } else {
@@ -108,7 +108,7 @@ fn push_column<'a>(
     })
 }
 
-/// Appends the values. Where a value is null, it is any.
+/// Appends the values. The value of a null is arbitrary.
 fn push_values<'a>(
     name: &'a str,
     array: &ArrayRef,
@@ -183,8 +183,8 @@ fn push_list<'a>(values: impl Iterator<Item = &'a str>, data: &mut Vec<u8>) {
     data.push(b']');
 }
 
-/// Appends labels and places, and gives the bytes of the labels; or, where there are more labels than rows, the
-/// strings, and gives nothing.
+/// Appends labels and indexes, and returns the size of the labels in bytes. If there are more labels than rows, appends
+/// the strings instead and returns `None`.
 fn push_labels(array: &ArrayRef, data: &mut Vec<u8>) -> Result<Option<usize>, UnsupportedType> {
     let few = array
         .as_any_dictionary_opt()
@@ -209,7 +209,7 @@ fn push_labels(array: &ArrayRef, data: &mut Vec<u8>) -> Result<Option<usize>, Un
     if keys.null_count() == 0 {
         data.extend_from_slice(keys.values().inner());
     } else {
-        // What lies behind a null key may be no place at all.
+        // The key of a null may not be a valid index.
         let keys: Int32Array = keys.iter().map(|key| Some(key.unwrap_or(0))).collect();
         data.extend_from_slice(keys.values().inner());
     }

@@ -1,24 +1,24 @@
-//! The processes that a plugin starts: found by a variable in their environment, which they inherit and which names
-//! the process of the plugin.
+//! Finds the processes that a plugin starts, by an environment variable that they inherit and that identifies the
+//! plugin's process.
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable.
+/// The name of the variable.
 pub(super) const MARKER: &str = "NEAP_PLUGIN_PROCESS";
 
-/// How often the processes are looked for anew while some are found: one that starts others while it is killed may have
-/// started one more.
+/// Maximum number of scans while processes are found, because a process that is being killed may have started another
+/// one.
 const ROUNDS: usize = 20;
 
-/// What a plugin's processes, but not the first one, amount to.
+/// The resource usage of a plugin's descendants, without the first process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Descendants {
     pub(super) count: usize,
-    /// Their memory; what they share is counted for each.
+    /// Resident memory; shared pages are counted for each process.
     pub(super) resident_bytes: u64,
 }
 
-/// Counts the processes with this marker but `first`. Nothing is found where there is no `/proc`.
+/// Counts the processes with this marker, except `first`. Finds none on systems without `/proc`.
 pub(super) fn count(marker: &str, first: Pid) -> Descendants {
     let mut found = Descendants::default();
     for pid in marked(marker).filter(|pid| *pid != first) {
@@ -42,7 +42,7 @@ pub(super) fn kill(marker: &str) {
     for _ in 0..ROUNDS {
         let mut found = false;
         for pid in marked(marker) {
-            // One that has ended already needs no signal.
+            // Signalling an ended process fails, which is fine.
             found |= kill_process(pid, Signal::KILL).is_ok();
         }
         if !found {
@@ -56,7 +56,7 @@ fn marked(marker: &str) -> impl Iterator<Item = Pid> {
     let folders = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     folders.filter_map(move |folder| {
         let pid = Pid::from_raw(folder.file_name().to_str()?.parse().ok()?)?;
-        // That of a process that has ended but was not waited for is empty.
+        // The environment of a zombie is empty.
         let environment = std::fs::read(folder.path().join("environ")).ok()?;
         let is_marked = environment
             .split(|byte| *byte == 0)

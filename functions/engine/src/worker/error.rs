@@ -1,8 +1,8 @@
-//! Why a run did not succeed.
+//! Errors of runs.
 
 use std::time::Duration;
 
-/// Why a run did not succeed, in words for the plugin's author.
+/// An error of a run, with a message for the plugin's author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// The interpreter does not start.
@@ -10,52 +10,52 @@ pub enum RunError {
     NoPython {
         /// The interpreter.
         python: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The plugin raised an exception, lacks its function, or can't be loaded.
     #[error("{text}")]
     Plugin {
-        /// What InfluxDB 3 Core says: for an exception its type and its message.
+        /// The message of InfluxDB 3 Core: for an exception, its type and its message.
         text: String,
-        /// Where it was raised.
+        /// The traceback of the exception.
         traceback: Option<String>,
     },
-    /// It took too long and was killed.
+    /// The plugin exceeded the wall time limit and was killed.
     #[error("the plugin ran for longer than the wall time limit of {} and was stopped", humantime::format_duration(*.0))]
     WallTime(Duration),
-    /// It computed for too long and was killed.
+    /// The plugin exceeded the CPU time limit and was killed.
     #[error("the plugin used more than the CPU time limit of {} and was stopped", humantime::format_duration(*.0))]
     CpuTime(Duration),
-    /// It asked for more memory than it may have.
+    /// The plugin exceeded the memory limit.
     #[error("the plugin reached the memory limit of {bytes} bytes: {text}")]
     Memory {
         /// The limit.
         bytes: u64,
-        /// How it showed.
+        /// How the limit was detected.
         text: String,
     },
-    /// It logged, queued or answered too much and was killed.
+    /// The plugin exceeded the limit on log, queued lines and response, and was killed.
     #[error(
         "the plugin's log, lines and response exceeded the output limit of {0} bytes, and it was stopped"
     )]
     Output(usize),
-    /// It started too many processes and was killed with them.
+    /// The plugin started too many processes and was killed with them.
     #[error("the plugin had more processes than the limit of {0} and was stopped")]
     Processes(usize),
-    /// Its process ended in the middle of the run.
+    /// The plugin's process ended during the run.
     #[error("the plugin's process ended during the run: {0}")]
     Exited(String),
-    /// Its process said something that can't be understood, and was killed.
+    /// The plugin's process sent an invalid frame and was killed.
     #[error("the plugin's process broke the connection to the database: {0}")]
     Protocol(String),
-    /// Too many runs of this trigger wait already.
+    /// Too many runs of this trigger are waiting.
     #[error("{0} runs of this trigger are waiting already")]
     Busy(usize),
-    /// All processes are busy, or none starts in time: nothing of the plugin has run.
+    /// All processes are busy, or none starts in time. The plugin did not start.
     #[error("no process was ready for the plugin within {}", humantime::format_duration(*.0))]
     NoPlace(Duration),
-    /// The server stops, or the trigger was disabled or deleted.
+    /// The server is stopping, or the trigger was disabled or deleted.
     #[error("the run was stopped because the server shuts down or the trigger was disabled")]
     Stopping,
 }

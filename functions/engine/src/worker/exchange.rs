@@ -1,4 +1,4 @@
-//! One run on a process: what is sent, asked, answered and limited.
+//! Executes one run on a process: sends the input, answers requests, and enforces limits.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,31 +18,31 @@ use crate::worker::{
     process::{Handle, Process, describe, is_of_cpu},
 };
 
-/// How often it is checked that a process is there and has not too many of its own.
+/// Interval at which a run checks that its process is alive and has not too many children.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// What a run needs besides its process.
+/// The environment of a run on a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'a> {
     pub(super) settings: &'a WorkerSettings,
     pub(super) world: &'a World,
     pub(super) cache: &'a CacheStore,
-    /// The server stops, or the trigger is gone.
+    /// Cancelled when the server stops, or the trigger is disabled or deleted.
     pub(super) stop: &'a CancellationToken,
     /// Whether several processes may run the trigger.
     pub(super) is_shared: bool,
-    /// What is left of the time that the run may take.
+    /// The remaining wall time of the run.
     pub(super) left: Duration,
 }
 
-/// How a run went, and whether its process can take another one.
+/// The outcome of a run, and whether its process can take another run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) result: Result<Finished, RunError>,
     pub(super) is_usable: bool,
 }
 
-/// What ends a conversation.
+/// The end of an exchange with a process.
 #[derive(Debug)]
 enum End {
     Done {
@@ -50,7 +50,7 @@ enum End {
         is_last: bool,
     },
     Failed(Failed),
-    /// The input makes no run. Nothing was started.
+    /// The input can't be encoded. The plugin did not start.
     Unsaid(RunError),
     Frame(FrameError),
     Output,
@@ -85,11 +85,11 @@ struct Queued {
     lines: usize,
 }
 
-/// Why a run is not waited for any longer.
+/// The reason for aborting a run.
 #[derive(Debug)]
 enum Cut {
     Limit(RunError),
-    /// It has ended without a word.
+    /// The process ended without a final frame.
     Ended,
 }
 
@@ -128,7 +128,8 @@ pub(super) async fn run(process: &mut Process, run: &Run, terms: Terms<'_>) -> O
         Ok(End::Unsaid(error)) => Err(error),
         Ok(End::Output) | Ok(End::Frame(FrameError::TooLong(_))) => Err(RunError::Output(limit)),
         Ok(End::Frame(FrameError::Malformed(reason))) => Err(RunError::Protocol(reason)),
-        // Who floods the log faster than it is noticed here is killed where the log is read.
+        // A process that floods the log is killed by the reader of its output, possibly before the limit is noticed
+        // here.
         Ok(End::Frame(FrameError::End)) | Err(Cut::Ended) if meter.is_exceeded() => {
             Err(RunError::Output(limit))
         }
@@ -162,7 +163,7 @@ fn failure(failed: Failed, terms: Terms<'_>) -> Outcome {
     }
 }
 
-/// Why a process has ended.
+/// Determines why a process ended.
 async fn ending(process: &mut Process, run: &Run, terms: Terms<'_>) -> RunError {
     let status = process.end(terms.world).await;
     match status {
@@ -188,7 +189,7 @@ fn cpu_limit(run: &Run, settings: &WorkerSettings) -> Duration {
     run.limits.cpu_time.unwrap_or(settings.cpu_time)
 }
 
-/// Sends the run and answers the plugin until it is done.
+/// Sends the run and answers the plugin's requests until the run ends.
 async fn converse(
     process: &mut Process,
     run: &Run,
@@ -207,7 +208,7 @@ async fn converse(
     match inputs::send(run, setting, &mut process.input).await {
         Ok(()) => {}
         Err(InputError::Unsaid(error)) => return End::Unsaid(error),
-        // Why it does not listen comes with its last word, or with its end.
+        // The reason follows in the last frame of the process or in its exit status.
         Err(InputError::Closed) => {}
     }
     let mut answers = Answers {
@@ -284,7 +285,7 @@ fn done(payload: Bytes, meter: &Meter) -> Result<(), End> {
     })
 }
 
-/// Takes lines: their lengths, and then their bytes.
+/// Decodes queued lines: their lengths, then their bytes.
 fn queue(
     payload: Bytes,
     meter: &Meter,
@@ -313,7 +314,7 @@ fn queue(
     Ok(())
 }
 
-/// Waits until the run is to be cut short.
+/// Waits until the run must be aborted.
 async fn watch(run: &Run, terms: Terms<'_>, handle: &Handle, meter: &Meter) -> Cut {
     let Terms {
         settings,
@@ -336,7 +337,7 @@ async fn watch(run: &Run, terms: Terms<'_>, handle: &Handle, meter: &Meter) -> C
     }
 }
 
-/// Waits until the process has ended, or those that it has started exceed a limit.
+/// Waits until the process has ended, or its descendants exceed a limit.
 async fn check(terms: Terms<'_>, handle: &Handle) -> Cut {
     let Terms {
         settings, world, ..
@@ -344,7 +345,7 @@ async fn check(terms: Terms<'_>, handle: &Handle) -> Cut {
     loop {
         world.clock.sleep(CHECK).await;
         if handle.has_ended() {
-            // What it said at last may still be in the pipe; unless others hold it, its end is, too.
+            // Its last frames may still be in the pipe. The pipe ends too, unless other processes hold it open.
             world.clock.sleep(CHECK).await;
             return Cut::Ended;
         }

@@ -1,7 +1,7 @@
-//! Frames between the server and a host of plugins.
+//! The framing protocol between the server and a plugin host.
 //!
 //! ```text
-//! u32, little endian   length of what follows
+//! u32, little endian   length of the rest
 //! u8                   kind
 //! payload              bytes; or a u32, a header in JSON of that length, and bytes
 //! ```
@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What a frame is about.
+/// The kinds of frames.
 pub(super) mod kind {
     // To the host.
     pub(in crate::worker) const SETTINGS: u8 = b'S';
@@ -41,7 +41,7 @@ pub(super) mod kind {
     pub(in crate::worker) const FAILED: u8 = b'E';
 }
 
-/// What is read at a time when it is not known how much comes.
+/// The size of a read in bytes when the length of the next frame is unknown.
 const READ_BYTES: usize = 16 << 10;
 
 /// A frame that was received.
@@ -51,16 +51,16 @@ pub(super) struct Frame {
     pub(super) payload: Bytes,
 }
 
-/// Why there is no further frame.
+/// An error of reading a frame.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
-    /// The other side is gone.
+    /// The peer closed the connection.
     #[error("the connection ended")]
     End,
-    /// A frame is longer than any may be.
+    /// A frame exceeds the maximum size.
     #[error("a message of {0} bytes is too long")]
     TooLong(usize),
-    /// A frame does not hold what its kind says.
+    /// The payload of a frame does not match its kind.
     #[error("a message can't be understood: {0}")]
     Malformed(String),
 }
@@ -100,7 +100,7 @@ pub(super) fn push_header(out: &mut Vec<u8>, kind: u8, header: &impl Serialize, 
 pub(super) fn write_header(out: &mut Vec<u8>, header: &impl Serialize) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
-    // Headers are structs of strings and numbers, and a Vec takes everything.
+    // Can't fail: headers are structs of strings and numbers, and a `Vec` accepts all writes.
     let written = serde_json::to_writer(&mut *out, header);
     debug_assert!(written.is_ok());
     finish(out, at);
@@ -120,7 +120,7 @@ pub(super) fn split<T: DeserializeOwned>(mut payload: Bytes) -> Result<(T, Bytes
     Ok((header, payload))
 }
 
-/// The frames that come out of a pipe.
+/// Reads frames from a pipe.
 #[derive(Debug)]
 pub(super) struct FrameReader<R> {
     source: R,
@@ -129,7 +129,7 @@ pub(super) struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of frames of at most `max_bytes`.
+    /// Creates a reader of frames of at most `max_bytes`.
     pub(super) fn new(source: R, max_bytes: usize) -> Self {
         Self {
             source,
@@ -138,7 +138,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The next frame. Nothing is lost when the future is dropped.
+    /// Returns the next frame. Cancel-safe: no data is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Result<Frame, FrameError> {
         loop {
             if let Some(frame) = self.take()? {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn frames_come_out_as_they_went_in_and_long_ones_are_refused() {
+    async fn frames_round_trip_and_long_frames_are_rejected() {
         let mut out = Vec::new();
         push(&mut out, b'a', b"plain");
         push_header(&mut out, b'b', &("header", 7), b"bytes");

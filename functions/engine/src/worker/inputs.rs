@@ -1,4 +1,4 @@
-//! What a host is sent for a run.
+//! Sends the input of a run to a plugin host.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -19,7 +19,7 @@ struct Header<'a> {
     version: &'a str,
     database: &'a str,
     arguments: Option<&'a BTreeMap<String, String>>,
-    /// Where the trigger's own cache is: in the process, or in the database.
+    /// The location of the trigger's local cache: `process` or `database`.
     cache: &'static str,
     cpu_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ struct Header<'a> {
     headers: Option<Vec<(String, &'a str)>>,
 }
 
-/// What a run's header holds besides the run.
+/// The values of a run's header that do not come from the run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     /// Whether several processes may run the trigger.
@@ -44,12 +44,12 @@ pub(super) struct Setting {
     pub(super) cpu_seconds: u64,
 }
 
-/// Why a run's input was not sent.
+/// An error of sending a run's input.
 #[derive(Debug)]
 pub(super) enum InputError {
-    /// The process does not listen.
+    /// The process closed its input.
     Closed,
-    /// It can't be said.
+    /// The input can't be encoded.
     Unsaid(RunError),
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn send(
             for (table, batches) in tables {
                 frames::push(&mut out, kind::TABLE, table.as_bytes());
                 for frame in batches.iter().flat_map(row_frames) {
-                    // Segments have no such columns.
+                    // Does not happen: segments have no columns of unsupported types.
                     let frame = frame.map_err(|error| InputError::Unsaid(unsaid(&error)))?;
                     to.write_all(&out).await?;
                     out = frame;
@@ -144,7 +144,7 @@ fn header<'a>(run: &'a Run, setting: Setting) -> Header<'a> {
 }
 
 impl Call {
-    /// The function of the plugin.
+    /// Returns the name of the plugin's function.
     fn function(&self) -> &'static str {
         match self {
             Self::Writes { .. } => "process_writes",

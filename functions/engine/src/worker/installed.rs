@@ -1,9 +1,8 @@
-//! The packages that an interpreter finds, and whether they have changed: a process keeps the modules that it has
-//! imported.
+//! Detects changes of the packages of an interpreter, because a process keeps the modules that it has imported.
 //!
-//! Installers replace what they install: each change adds or removes an entry of a folder on the module path, so it
-//! changes the time of that folder. That is what is looked at before a run, one `stat` for each folder. Only after a
-//! change are the entries compared.
+//! Installers replace files: each change adds or removes an entry of a folder on the module path, so it changes the
+//! modification time of that folder. The check before a run is one `stat` for each folder. Entries are compared only if
+//! a folder has changed.
 
 use std::{
     fs::{self, DirEntry, Metadata},
@@ -12,16 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The most folders that are watched.
+/// Maximum number of watched folders.
 const MAX_FOLDERS: usize = 32;
 
-/// Folders that describe an installed package. They are made anew with each installation, of the same version, too.
+/// Suffixes of the metadata folders of installed packages. Each installation creates them anew, even for the same
+/// version.
 const DESCRIPTIONS: [&str; 2] = [".dist-info", ".egg-info"];
 
-/// What interpreters write beside modules, which is no change of them.
+/// The folder for bytecode, which interpreters write; it is not a change of a package.
 const BYTECODE: &str = "__pycache__";
 
-/// The packages of the interpreter that plugins run by.
+/// The packages of the interpreter that runs plugins.
 #[derive(Debug, Default)]
 pub(super) struct InstalledPackages {
     folders: Vec<WatchedFolder>,
@@ -35,7 +35,7 @@ struct WatchedFolder {
     entries: u64,
 }
 
-/// What changes when an entry of a folder does, or when the folder is another one.
+/// The attributes that change when a folder gains or loses an entry, or is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     inode: u64,
@@ -63,7 +63,7 @@ impl WatchedFolder {
         }
     }
 
-    /// Looks whether packages have changed since the last look.
+    /// Returns whether packages have changed since the last check.
     fn has_changed(&mut self) -> bool {
         let identity = identity(&self.path);
         if identity == self.identity {
@@ -76,7 +76,7 @@ impl WatchedFolder {
 }
 
 impl InstalledPackages {
-    /// Watches the folders of an interpreter that has started. Those that are watched already keep what is known of them.
+    /// Watches the package folders of an interpreter. If they are watched already, their recorded state is kept.
     pub(super) fn watch(&mut self, folders: &[PathBuf]) {
         let folders = folders.get(..MAX_FOLDERS).unwrap_or(folders);
         let is_known = self.folders.iter().map(|folder| &folder.path).eq(folders);
@@ -85,7 +85,7 @@ impl InstalledPackages {
         }
     }
 
-    /// Looks whether packages were installed, replaced or removed since the last look.
+    /// Returns whether packages were installed, replaced or removed since the last check.
     pub(super) fn have_changed(&mut self) -> bool {
         let mut have_changed = false;
         for folder in &mut self.folders {
@@ -101,10 +101,10 @@ fn identity(path: &Path) -> Option<Identity> {
         .map(|metadata| Identity::of(&metadata))
 }
 
-/// A number that is another one when packages in the folder have changed.
+/// Returns a hash that changes when packages in the folder change.
 fn entries(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    // In no order.
+    // Independent of the order of the entries.
     entries
         .map(|entry| fingerprint(&entry))
         .fold(0, u64::wrapping_add)
@@ -122,7 +122,7 @@ fn fingerprint(entry: &DirEntry) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     metadata.ino().hash(&mut hasher);
-    // A folder of modules changes with the bytecode in it.
+    // The times of a folder of modules change with its bytecode, so they do not count.
     if !metadata.is_dir() || DESCRIPTIONS.iter().any(|end| text.ends_with(end)) {
         Identity::of(&metadata).hash(&mut hasher);
     }
@@ -133,7 +133,8 @@ fn fingerprint(entry: &DirEntry) -> u64 {
 mod tests {
     use super::*;
 
-    /// Changes a folder, and makes sure that its time says so, however coarse the clock of the file system is.
+    /// Changes a folder, and repeats a neutral change until its modification time differs, because the clock of the
+    /// file system may be coarse.
     fn change(folder: &Path, change: impl FnOnce()) {
         let before = identity(folder);
         change();
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_installers_do_is_a_change_and_what_interpreters_do_is_none() {
+    fn installs_are_changes_and_bytecode_is_not() {
         let site = tempfile::tempdir().unwrap();
         let site = site.path();
         for folder in ["pack", "pack-1.dist-info"] {
@@ -163,7 +164,7 @@ mod tests {
             fs::create_dir(site.join("pack").join(BYTECODE)).unwrap();
         });
         assert!(!installed.have_changed());
-        // The same version again, as with `pip install --force-reinstall`.
+        // The same version again, like `pip install --force-reinstall`.
         change(site, || {
             fs::rename(site.join("pack-1.dist-info"), site.join("~ack")).unwrap();
             fs::create_dir(site.join("pack-1.dist-info")).unwrap();
@@ -179,7 +180,7 @@ mod tests {
         change(site, || {
             fs::write(site.join("editable.pth"), "/src").unwrap();
         });
-        // Another process of the same interpreter does not take the change for seen.
+        // The start of another process with the same interpreter does not reset the detection.
         installed.watch(&folders);
         assert!(installed.have_changed());
         fs::create_dir(site.join("nowhere")).unwrap();

@@ -1,16 +1,16 @@
-//! Plugins in processes of their own: long-lived `python3` children that can be limited and killed, so that no plugin
-//! takes down a database.
+//! Runs plugins in separate processes: long-lived `python3` children that can be limited and killed, so that a plugin
+//! can't take down a database.
 //!
 //! ```text
 //! Workers ──── a trigger's slot ──── Process ═══ frames over stdin and stdout ═══ host script ── plugin
 //!    │              │                   │                                              │
-//!    │ at most      │ one at a time,    │ one group of processes; killed whole         │ influxdb3_local, LineBuilder
+//!    │ at most      │ one at a time,    │ one process group; killed as a whole         │ influxdb3_local, LineBuilder
 //!    │ max_workers  │ or max_parallel   │ at a limit, a crash, or the end              │ log, lines, queries, cache
 //! ```
 //!
-//! A run is one call of the plugin's function. What it logs comes at once, the lines that it queues come with
-//! [`Finished`], and what it asks for in between goes to its [`RunContext`]. A run that ends in [`RunError`] leaves
-//! nothing behind but its log and what it wrote with `write_sync`.
+//! A run is one call of the plugin's function. Log lines arrive during the run, queued lines arrive with [`Finished`],
+//! and queries and synchronous writes go to the run's [`RunContext`]. A run that ends in a [`RunError`] has no effects
+//! except its log and its `write_sync` writes.
 
 mod answers;
 mod cache;

@@ -1,4 +1,4 @@
-//! All processes of an instance.
+//! The pool of all plugin processes of an instance.
 
 use std::{
     collections::HashMap,
@@ -25,10 +25,10 @@ use crate::worker::{
     slot::Slot,
 };
 
-/// How long it takes to look again for a process that can make room.
+/// Interval of checks for an idle process that can be ended to make room.
 const ROOM: Duration = Duration::from_millis(10);
 
-/// The interpreter, and how often it or its packages have changed.
+/// The interpreter, and the number of changes of it or its packages.
 #[derive(Clone, Debug)]
 struct Python {
     path: PathBuf,
@@ -43,29 +43,29 @@ struct Inner {
     python: Mutex<Python>,
     packages: Mutex<InstalledPackages>,
     slots: Mutex<HashMap<TriggerKey, Arc<Slot>>>,
-    /// One for each run of the server that may be under way.
+    /// One permit for each concurrent run of the server.
     busy: Arc<Semaphore>,
-    /// One for each of them that overlaps with another one of its trigger.
+    /// One permit for each run that overlaps with another run of its trigger.
     further: Arc<Semaphore>,
-    /// One for each on rows or at a time of a trigger whose runs may overlap.
+    /// One permit for each run on rows or on a schedule of a trigger whose runs may overlap.
     background: Arc<Semaphore>,
     cache: CacheStore,
     stop: CancellationToken,
-    /// The processes that exist.
+    /// The number of live processes.
     alive: Arc<AtomicUsize>,
     processes: AtomicU64,
     groups: OnceLock<Option<Arc<Groups>>>,
     is_tended: AtomicBool,
 }
 
-/// All processes that run plugins for this instance. They are killed when it is dropped.
+/// The pool of processes that run plugins for this instance. Dropping it kills them.
 #[derive(Debug)]
 pub struct Workers {
     inner: Arc<Inner>,
 }
 
 impl Workers {
-    /// No process is started yet.
+    /// Creates a pool without processes.
     pub fn new(settings: WorkerSettings, world: World) -> Self {
         let places = Places::of(settings.max_workers);
         let inner = Inner {
@@ -93,7 +93,7 @@ impl Workers {
         }
     }
 
-    /// Starts the interpreter once and gives its version, such as `3.13.1`.
+    /// Starts the interpreter once and returns its version, such as `3.13.1`.
     ///
     /// # Errors
     /// [`RunError::NoPython`].
@@ -104,16 +104,16 @@ impl Workers {
         Ok(version)
     }
 
-    /// Runs plugins by this interpreter from now on, for which processes start anew: after packages were installed
-    /// into its environment, too.
+    /// Runs plugins with this interpreter from now on. Processes are restarted for it, also if only the packages of the
+    /// interpreter changed.
     pub fn use_python(&self, python: PathBuf) {
         let mut current = lock(&self.inner.python);
         current.path = python;
         current.generation += 1;
     }
 
-    /// Calls a plugin. It waits while the trigger runs already, or while all processes are busy: a request or a dry run
-    /// for at most [`WorkerSettings::max_wait`].
+    /// Calls a plugin. Waits while the trigger is running or all processes are busy; requests and dry runs wait for at
+    /// most [`WorkerSettings::max_wait`].
     ///
     /// Dropping the future kills the plugin.
     ///
@@ -121,7 +121,7 @@ impl Workers {
     /// The plugin failed or reached a limit, or its process did not start.
     pub async fn run(&self, mut run: Run) -> Result<Finished, RunError> {
         self.tend();
-        // An event that leaves more time than the settings allow does not lengthen what they allow.
+        // The time limit of an event can't exceed the limit in the settings.
         let longest = self.inner.settings.wall_time;
         run.limits.wall_time = run.limits.wall_time.map(|time| time.min(longest));
         let begun = self.inner.world.clock.monotonic();
@@ -154,8 +154,8 @@ impl Workers {
         result
     }
 
-    /// Ends the processes of a trigger and drops its cache: it was disabled or deleted. What runs is interrupted, and
-    /// killed after the grace.
+    /// Ends the processes of a trigger and drops its cache. Called when the trigger was disabled or deleted. Active
+    /// runs are interrupted, and killed after the grace period.
     pub fn forget(&self, trigger: &TriggerKey) {
         let slot = lock(&self.inner.slots).remove(trigger);
         if let Some(slot) = slot {
@@ -165,14 +165,14 @@ impl Workers {
         self.inner.cache.forget(trigger);
     }
 
-    /// Interrupts what runs, kills what does not end within the grace, and ends all processes. Later runs fail.
+    /// Interrupts active runs, kills them after the grace period, and ends all processes. Later runs fail.
     pub async fn stop(&self) {
         let Inner {
             settings, world, ..
         } = &*self.inner;
         self.inner.stop.cancel();
         let runs = u32::try_from(self.inner.places.all).unwrap_or(u32::MAX);
-        // Each run ends by itself within the grace, and its process soon after.
+        // Each run ends within the grace period, and its process soon after.
         let limit = settings.grace.saturating_mul(2) + Duration::from_secs(5);
         let _permits = world
             .timeout(limit, self.inner.busy.acquire_many(runs))
@@ -182,7 +182,7 @@ impl Workers {
         join_all(idle.map(|process| process.kill(world))).await;
     }
 
-    /// Starts what ends idle processes, unless that is under way.
+    /// Starts the task that ends idle processes, unless it is running.
     fn tend(&self) {
         if self.inner.is_tended.swap(true, Ordering::AcqRel) {
             return;
@@ -213,21 +213,22 @@ impl Drop for Workers {
     }
 }
 
-/// A process that a run has for itself, with the right to have it.
+/// A process with the permits of the run that uses it.
 #[derive(Debug)]
 struct Entered {
     process: Process,
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
-/// How many runs may be under way, so that a few triggers whose plugins hang don't keep out all others.
+/// Limits on concurrent runs, which keep a few triggers with hanging plugins from blocking all others.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     all: usize,
-    /// Runs on rows and at times of triggers whose runs may overlap. A quarter is left to triggers whose runs follow each
-    /// other, and to requests and dry runs.
+    /// Runs on rows and on schedules of triggers whose runs may overlap. A quarter is reserved for triggers whose runs
+    /// do not overlap, and for requests and dry runs.
     background: usize,
-    /// Runs that overlap with another one of their trigger. The other half is left to the first run of each trigger.
+    /// Runs that overlap with another run of their trigger. The other half is reserved for the first run of each
+    /// trigger.
     further: usize,
     /// Runs of one trigger.
     of_one: usize,
@@ -258,7 +259,7 @@ impl Inner {
         Arc::clone(slot)
     }
 
-    /// Waits for the trigger's turn and for the server's, and gives a process.
+    /// Acquires the permits of the trigger and of the server, and returns a process.
     async fn enter(self: &Arc<Self>, slot: &Slot, run: &Run) -> Result<Entered, RunError> {
         let _waiting = slot.wait(self.settings.max_waiting_runs)?;
         let is_waited_for = matches!(run.call, Call::Request { .. })
@@ -284,7 +285,7 @@ impl Inner {
         }
     }
 
-    /// Waits for something, for so long if that is given.
+    /// Awaits a future, with a timeout if `limit` is given.
     async fn within<T>(
         &self,
         limit: Option<Duration>,
@@ -297,8 +298,8 @@ impl Inner {
         entered.unwrap_or(Err(RunError::NoPlace(limit)))
     }
 
-    /// Waits for the trigger's turn and for the server's. All ask for permits in this order, and who has the last one runs:
-    /// so nobody waits for somebody who waits for them.
+    /// Acquires the permits of the trigger and of the server. All runs acquire permits in this order, and the holder of
+    /// the last one runs, so there is no deadlock.
     async fn place(
         &self,
         slot: &Slot,
@@ -319,12 +320,12 @@ impl Inner {
             permits.push(Arc::clone(&self.background).acquire_owned().await);
         }
         permits.push(Arc::clone(&self.busy).acquire_owned().await);
-        // They are never closed.
+        // The semaphores are never closed.
         let permits = permits.into_iter().collect::<Result<_, _>>();
         permits.map_err(|_| RunError::Stopping)
     }
 
-    /// Has processes start anew if packages were changed by others than this server.
+    /// Restarts processes if other programs changed packages.
     fn look_for_other_packages(&self) {
         if lock(&self.packages).have_changed() {
             tracing::info!("packages of plugins have changed: their processes start anew");
@@ -332,7 +333,7 @@ impl Inner {
         }
     }
 
-    /// An idle process of the trigger that is alive and of the present interpreter and its packages.
+    /// Takes an idle process of the trigger that is alive and has the current interpreter and packages.
     async fn take_idle(&self, slot: &Slot) -> Option<Process> {
         self.look_for_other_packages();
         let generation = lock(&self.python).generation;
@@ -351,7 +352,7 @@ impl Inner {
     async fn start_for(self: &Arc<Self>, slot: &Slot) -> Result<Process, RunError> {
         let world = &self.world;
         while self.alive.load(Ordering::Acquire) >= self.settings.max_workers.max(1) {
-            // Fewer runs than that have a process, so another one is idle, or about to be, or ends.
+            // Fewer runs than this have a process, so another process is idle, becomes idle or ends.
             if !self.end_oldest().await {
                 world.clock.sleep(ROOM).await;
             }
@@ -361,7 +362,7 @@ impl Inner {
             slot.ended(true, world.clock.monotonic());
         }
         let mut process = started?;
-        // The one before it may still be about to leave something.
+        // The predecessor may still be handing over its cache.
         let _handed_over = slot.handing_over.lock().await;
         if let Some((pickled, elapsed)) = self.cache.left(&slot.key) {
             process.take_over(&pickled, elapsed).await;
@@ -384,7 +385,7 @@ impl Inner {
         let process = Process::start(start).await?;
         lock(&self.packages).watch(&process.hello.package_folders);
         let mut current = lock(&self.python);
-        // The next one starts without a search, and without the scripts that may lie before an interpreter.
+        // Later processes start without a search in `PATH`, and without wrapper scripts around the interpreter.
         let executable = &process.hello.executable;
         if current.generation == python.generation && !executable.is_empty() {
             current.path = PathBuf::from(executable);
@@ -392,7 +393,7 @@ impl Inner {
         Ok(process)
     }
 
-    /// Where the kernel bounds plugins, if the server may make it do so.
+    /// Returns the parent of the cgroups of plugins, if the server may create cgroups.
     fn groups(&self) -> Option<Arc<Groups>> {
         let make = || {
             Groups::make(&format!(
@@ -403,7 +404,8 @@ impl Inner {
         self.groups.get_or_init(make).clone()
     }
 
-    /// Ends a process and keeps what it leaves. Unless forced, it goes on if something would be lost.
+    /// Ends a process and stores the cache that it hands over. Unless forced, the process continues if some of its
+    /// state would be lost.
     async fn hand_over(&self, slot: &Slot, mut process: Process, is_forced: bool) {
         let left = process.hand_over(&self.world, is_forced).await;
         match left {
@@ -423,8 +425,8 @@ impl Inner {
         }
     }
 
-    /// Ends the process that is idle for the longest time; one that a run of its trigger waits for only if there is no
-    /// other. False: there is none.
+    /// Ends the process that has been idle for the longest time. A process that a run of its trigger waits for is
+    /// chosen only if there is no other. Returns false if there is no idle process.
     async fn end_oldest(self: &Arc<Self>) -> bool {
         let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
         let mut idle: Vec<_> = slots
@@ -441,7 +443,7 @@ impl Inner {
             };
             if let Some(process) = slot.take_oldest(Duration::MAX) {
                 let inner = Arc::clone(self);
-                // The run that needs room may be dropped; the cache of another trigger is not lost by that.
+                // Spawned, so that the cache of the other trigger is not lost if the run that needs room is dropped.
                 let ending = tokio::spawn(async move {
                     inner.hand_over(&slot, process, true).await;
                     drop(handing_over);
@@ -453,13 +455,13 @@ impl Inner {
         false
     }
 
-    /// Ends processes that are idle for long, and forgets slots that hold nothing.
+    /// Ends processes that were idle for too long, and removes unused slots.
     async fn end_idle(&self) {
         let now = self.world.clock.monotonic();
         let before = now.checked_sub(self.settings.stop_after_idle);
         let slots: Vec<_> = lock(&self.slots).values().map(Arc::clone).collect();
         for slot in &slots {
-            // A process that hands over without need may go on: the next run waits for it.
+            // An unforced hand-over may leave the process running, so the next run waits for it.
             let Ok(_permit) = slot.permits.try_acquire() else {
                 continue;
             };

@@ -1,5 +1,5 @@
-//! What a plugin's processes write to their standard output and error behind the interpreter's back: libraries in C and
-//! other programs. What the plugin itself prints comes as frames.
+//! Captures the direct output of a plugin's processes to standard output and standard error: output of C libraries and
+//! other programs. Output of the plugin's Python code arrives as frames.
 
 use std::{
     collections::VecDeque,
@@ -17,19 +17,19 @@ use tokio::{
 
 use crate::worker::{LogLevel, RunContext};
 
-/// The most that is logged as one line.
+/// Maximum bytes of one log line.
 const MAX_LINE_BYTES: usize = 16 << 10;
 
-/// What is kept of the text that comes while nothing runs: it says why an interpreter does not start.
+/// Bytes kept of the output without a run: it says why an interpreter does not start.
 const TAIL_BYTES: usize = 4 << 10;
 
-/// Counts what a run puts out, and passes its log on.
+/// Counts the output of a run against its limit, and forwards its log lines.
 #[derive(Debug)]
 pub(super) struct Meter {
     context: Arc<dyn RunContext>,
     used: AtomicUsize,
     limit: usize,
-    /// Told once when the limit is passed.
+    /// Notified when the limit is exceeded.
     pub(super) exceeded: Notify,
 }
 
@@ -43,7 +43,7 @@ impl Meter {
         }
     }
 
-    /// Counts bytes. False: the run has put out too much.
+    /// Counts bytes. Returns false if the limit is exceeded.
     pub(super) fn take(&self, bytes: usize) -> bool {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = used.saturating_add(bytes) <= self.limit;
@@ -53,14 +53,14 @@ impl Meter {
         fits
     }
 
-    /// Whether the run has put out too much.
+    /// Returns whether the limit is exceeded.
     pub(super) fn is_exceeded(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.limit
     }
 
-    /// Passes a line on, if it fits.
+    /// Forwards a line to the log, if it fits. Returns whether it fits.
     pub(super) fn log(&self, level: LogLevel, text: String) -> bool {
-        // An empty line is not nothing.
+        // Each line counts an extra byte, so that empty lines count too.
         let fits = self.take(text.len() + 1);
         if fits {
             self.context.log(level, text);
@@ -73,11 +73,11 @@ impl Meter {
 struct State {
     meter: Option<Arc<Meter>>,
     tail: VecDeque<u8>,
-    /// What came since the last run began.
+    /// Bytes of output since the start of the last run.
     unmetered: usize,
 }
 
-/// Where the text of a process goes.
+/// The captured output of a process.
 #[derive(Debug, Default)]
 pub(super) struct Printed {
     state: Mutex<State>,
@@ -90,7 +90,7 @@ impl Printed {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on text belongs to this run, even what comes a little after its end.
+    /// Attributes further output to this run, including output shortly after its end.
     pub(super) fn belongs_to(&self, meter: Arc<Meter>) {
         self.with(|state| {
             state.meter = Some(meter);
@@ -98,7 +98,7 @@ impl Printed {
         });
     }
 
-    /// The last of the text that came while nothing ran.
+    /// Returns the end of the output without a run.
     pub(super) fn tail(&self) -> String {
         self.with(|state| {
             String::from_utf8_lossy(state.tail.make_contiguous())
@@ -107,14 +107,15 @@ impl Printed {
         })
     }
 
-    /// Waits until the pipe is closed: by the end of all who have it.
+    /// Waits until the pipe is closed by all of its writers.
     pub(super) async fn ended(&self) {
         while !self.ended.load(Ordering::Acquire) {
             self.end.notified().await;
         }
     }
 
-    /// Reads the pipe until its end. A process that floods it while nothing runs is killed.
+    /// Reads the pipe to its end. Kills a process that writes more than twice the limit since the start of its last
+    /// run.
     pub(super) async fn read(
         self: Arc<Self>,
         mut source: impl AsyncRead + Unpin,
@@ -156,7 +157,7 @@ impl Printed {
             }
             state.unmetered += text.len() + 1;
             if state.unmetered > 2 * limit {
-                // The run that it belongs to has reached its limit, or is long over.
+                // The run of this output has reached its limit, or ended long ago.
                 let _gone = kill_process_group(pid, Signal::KILL);
             }
             state.meter.clone()

@@ -1,4 +1,4 @@
-//! A child process with a host of plugins.
+//! A child process that runs the plugin host.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,10 +29,10 @@ use crate::worker::{
     printed::Printed,
 };
 
-/// Reads the modules of the host from standard input.
+/// The script that reads the modules of the host from standard input.
 const BOOTSTRAP: &str = include_str!("../../python/bootstrap.py");
 
-/// The modules, in the order in which they need each other.
+/// The modules of the host, in order of their dependencies.
 const MODULES: [(&str, &str); 8] = [
     ("frames", include_str!("../../python/frames.py")),
     ("rows", include_str!("../../python/rows.py")),
@@ -44,16 +44,16 @@ const MODULES: [(&str, &str); 8] = [
     ("host", include_str!("../../python/host.py")),
 ];
 
-/// The time that an interpreter may take to start; on a busy machine that reads it from a slow disk, too.
+/// Timeout of the start of an interpreter, long enough for a busy machine with a slow disk.
 const START: Duration = Duration::from_secs(60);
 
-/// The time that a process that was killed, or has closed its pipe, may take until it can be waited for.
+/// Timeout of the wait for a process that was killed or has closed its pipe.
 const END: Duration = Duration::from_secs(5);
 
-/// The time that a process may take to hand over its cache.
+/// Timeout of the hand-over of a cache.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
-/// What a frame may be longer than what a run may put out.
+/// Bytes by which a frame may exceed the output limit of a run.
 const FRAME_SLACK: usize = 1 << 20;
 
 #[derive(Serialize)]
@@ -72,7 +72,7 @@ struct TakeOver {
     elapsed: f64,
 }
 
-/// What a host says first.
+/// The first message of a host.
 #[derive(Debug, Deserialize)]
 pub(super) struct Hello {
     pub(super) version: String,
@@ -81,7 +81,7 @@ pub(super) struct Hello {
     pub(super) package_folders: Vec<PathBuf>,
 }
 
-/// One more process is alive, until this is dropped.
+/// Counts a live process until it is dropped.
 #[derive(Debug)]
 struct Alive(Arc<AtomicUsize>);
 
@@ -98,14 +98,14 @@ impl Drop for Alive {
     }
 }
 
-/// What can be done to a process by who does not talk to it.
+/// A handle for signalling and observing a process without its pipes.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
     pub(super) pid: Pid,
     pub(super) marker: Arc<str>,
     /// Whether the plugin has started processes.
     pub(super) forked: Arc<AtomicBool>,
-    /// Where the server may make groups.
+    /// The cgroup of the process, if the server may create cgroups.
     pub(super) group: Option<Arc<Group>>,
 }
 
@@ -115,13 +115,14 @@ impl Handle {
         let _gone = kill_process(self.pid, Signal::INT);
     }
 
-    /// Whether it has ended. It can still be waited for.
+    /// Returns whether the process has ended, without reaping it.
     pub(super) fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
     }
 
-    /// Kills it and, if it has started any, the processes of its group; gives work that is left, if there is some.
+    /// Kills the process with its process group and cgroup. Returns blocking work that kills other descendants, if the
+    /// plugin has started processes.
     fn kill(&self) -> Option<impl FnOnce() + Send + 'static> {
         let _gone = kill_process_group(self.pid, Signal::KILL);
         if let Some(group) = &self.group {
@@ -133,12 +134,12 @@ impl Handle {
     }
 }
 
-/// A host of plugins. It is killed with all that it has started when it is dropped.
+/// A plugin host. Dropping it kills the process and its descendants.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// Unique in this server.
+    /// The number of the process, unique in this server.
     pub(super) number: u64,
-    /// The count of changes of the interpreter when it started.
+    /// The generation of the interpreter at the start of the process.
     pub(super) generation: u64,
     pub(super) handle: Handle,
     pub(super) hello: Hello,
@@ -149,7 +150,7 @@ pub(super) struct Process {
     _alive: Alive,
 }
 
-/// What a process starts with.
+/// The parameters of a process start.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pub(super) settings: &'a WorkerSettings,
@@ -162,7 +163,7 @@ pub(super) struct Start<'a> {
 }
 
 impl Process {
-    /// Starts an interpreter.
+    /// Starts an interpreter and the plugin host in it.
     pub(super) async fn start(start: Start<'_>) -> Result<Self, RunError> {
         let Start {
             settings, world, ..
@@ -241,7 +242,8 @@ impl Process {
         (frame.kind == kind::HELLO).then_some(hello)
     }
 
-    /// Asks for the values of its cache, pickled. Nothing, if some would be lost and it is not forced.
+    /// Requests the pickled values of the process's cache. Returns `None` if the process refuses because state would be
+    /// lost; it does not refuse if `is_forced`.
     pub(super) async fn hand_over(&mut self, world: &World, is_forced: bool) -> Option<Bytes> {
         let mut out = Vec::new();
         let header = HandOver { forced: is_forced };
@@ -253,7 +255,7 @@ impl Process {
                 match frame.kind {
                     kind::HAND_OVER => return Some(frame.payload),
                     kind::FORKED => self.handle.forked.store(true, Ordering::Release),
-                    // A thread of the plugin's was late.
+                    // A late log line of a thread of the plugin.
                     kind::LOG => {}
                     _ => return None,
                 }
@@ -262,20 +264,21 @@ impl Process {
         world.timeout(HAND_OVER, exchange).await.flatten()
     }
 
-    /// Gives it what an earlier process of its trigger left so long ago.
+    /// Sends the cache that an earlier process of the trigger handed over `elapsed` ago.
     pub(super) async fn take_over(&mut self, pickled: &[u8], elapsed: Duration) {
         let mut out = Vec::with_capacity(64 + pickled.len());
         let header = TakeOver {
             elapsed: elapsed.as_secs_f64(),
         };
         frames::push_header(&mut out, kind::TAKE_OVER, &header, pickled);
-        // If it does not listen, the run that follows finds out.
+        // A closed pipe is detected by the next run.
         let _closed = self.input.write_all(&out).await;
     }
 
-    /// Kills it and all that it has started, and waits for its end.
+    /// Kills the process and its descendants, and returns its exit status.
     pub(super) async fn end(&mut self, world: &World) -> Option<ExitStatus> {
-        // Of a process that has closed its pipe, the own end tells more than being killed.
+        // If the process has closed its pipe, its own exit status says more than a kill signal, so it gets a short time
+        // to exit.
         let handle = self.handle.clone();
         let ended = async {
             while !handle.has_ended() {
@@ -294,7 +297,7 @@ impl Process {
         status
     }
 
-    /// Kills it at once, and waits for its end.
+    /// Kills the process at once and waits for its end.
     pub(super) async fn kill(mut self, world: &World) {
         let _gone = kill_process_group(self.handle.pid, Signal::KILL);
         self.end(world).await;
@@ -317,7 +320,7 @@ impl Drop for Process {
 
 fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
     let mut command = Command::new(python);
-    // Isolated from the user's own modules and from variables that change the interpreter.
+    // Isolated from the user's modules and from variables that change the interpreter.
     command.args(["-I", "-X", "utf8", "-c", BOOTSTRAP]);
     for variable in &settings.withheld_variables {
         command.env_remove(variable);
@@ -331,7 +334,8 @@ fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
     }
     command
         .env(MARKER, marker)
-        // Times without a zone, which plugins are given, are UTC, also where a plugin takes them for local ones.
+        // The times that plugins get have no zone and are in UTC. With this variable, they are right even if a plugin
+        // treats them as local times.
         .env("TZ", "UTC")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -341,7 +345,7 @@ fn command(settings: &WorkerSettings, python: &Path, marker: &str) -> Command {
     command
 }
 
-/// The virtual environment that an interpreter belongs to.
+/// Returns the virtual environment of an interpreter.
 fn virtual_environment(python: &Path) -> Option<&Path> {
     let environment = python.parent()?.parent()?;
     environment
@@ -350,7 +354,7 @@ fn virtual_environment(python: &Path) -> Option<&Path> {
         .then_some(environment)
 }
 
-/// How a process ended, in words.
+/// Describes an exit status.
 pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(signal) = status.signal() else {
@@ -376,7 +380,7 @@ pub(super) fn describe(status: ExitStatus) -> String {
     format!("signal {signal}{name}")
 }
 
-/// Whether the kernel ended it for its use of the processor.
+/// Returns whether the kernel killed the process for exceeding its CPU time.
 pub(super) fn is_of_cpu(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.signal() == Some(Signal::XCPU.as_raw())

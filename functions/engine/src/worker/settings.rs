@@ -1,48 +1,51 @@
-//! The numbers of the worker.
+//! Settings of the worker.
 
 use std::{path::PathBuf, time::Duration};
 
-/// How plugins are run and limited.
+/// Settings for running and limiting plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSettings {
-    /// The interpreter: a path, or a name to look for in `PATH`. That of a virtual environment sees its packages.
+    /// The interpreter: a path, or a name that is searched in `PATH`. An interpreter of a virtual environment sees the
+    /// packages of that environment.
     pub python: PathBuf,
-    /// The plugin folder, which plugins find as `PLUGIN_DIR` in their environment.
+    /// The plugin folder, passed to plugins as `PLUGIN_DIR` in their environment.
     pub plugin_folder: Option<PathBuf>,
-    /// Names of environment variables that plugins don't get: by default credentials of the object store and of the
-    /// server.
+    /// Names of environment variables that are removed for plugins: by default, credentials of the object store and of
+    /// the server.
     pub withheld_variables: Vec<String>,
-    /// The time that a run may take.
+    /// Wall time limit of a run.
     pub wall_time: Duration,
-    /// The processor time that a run may take, in whole seconds, rounded up.
+    /// CPU time limit of a run, rounded up to whole seconds.
     pub cpu_time: Duration,
-    /// The memory that a plugin's process may have: writable memory of its own, by `RLIMIT_DATA`.
+    /// Memory limit of a plugin's process in bytes: private writable memory, by `RLIMIT_DATA`.
     pub memory_bytes: u64,
-    /// The bytes that a run may log, queue and answer.
+    /// Maximum bytes of log, queued lines and response of a run together.
     pub output_bytes: usize,
-    /// The processes that a plugin may have started at a time.
+    /// Maximum number of processes that a plugin may have started at a time.
     pub max_descendants: usize,
-    /// After how long without a run a process ends that keeps nothing in memory but what it can hand over.
+    /// The idle time after which a process ends, if it can hand over all of its state.
     pub stop_after_idle: Duration,
-    /// How long a run may take to end when the server stops or its trigger is disabled.
+    /// Grace period for a run when the server stops or its trigger is disabled.
     pub grace: Duration,
-    /// The processes that may be alive at a time. When all are busy, runs wait. Half of them are left to runs that don't
-    /// overlap with others of their trigger, and a quarter to requests, dry runs, and triggers whose runs never overlap.
+    /// Maximum number of live processes. Runs wait if all are busy. Half of them are reserved for runs that do not
+    /// overlap with others of their trigger, and a quarter for requests, dry runs, and triggers whose runs never
+    /// overlap.
     pub max_workers: usize,
-    /// The runs of one trigger that may overlap, if it allows that at all and there are enough processes.
+    /// Maximum number of concurrent runs of one trigger, if the trigger allows concurrency and there are enough
+    /// processes.
     pub max_parallel_runs: usize,
-    /// How long a request or a dry run waits for its turn. Other runs have nobody who waits for them: they keep their
-    /// place in the queue.
+    /// Maximum wait of a request or a dry run for a process. Other runs have no waiting client, so they stay in the
+    /// queue.
     pub max_wait: Duration,
-    /// The runs of one trigger that may wait.
+    /// Maximum number of waiting runs of one trigger.
     pub max_waiting_runs: usize,
-    /// What cached values that are kept outside the processes may take up in all.
+    /// Maximum bytes of cached values outside the processes.
     pub cache_bytes: usize,
 }
 
-/// What gives access to the object stores that Neap knows, or says where that lies: keys, roles of containers and of
-/// web identities, files. Besides, the file of the administrator's token. Servers add the names that their own prefixes
-/// make of these.
+/// Variables with credentials of the object stores that Neap supports, or with their locations: keys, roles of
+/// containers and web identities, files; and the file of the administrator's token. Servers add these names with their
+/// own prefixes.
 const CREDENTIALS: [&str; 43] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

@@ -1,4 +1,4 @@
-//! What the pool keeps of a trigger.
+//! The state of a trigger in the pool.
 
 use std::{
     sync::{
@@ -13,49 +13,50 @@ use tokio_util::sync::CancellationToken;
 
 use crate::worker::{RunError, TriggerKey, process::Process};
 
-/// The wait after the second failure in a row; it doubles with each further one. The first one costs no wait.
+/// The backoff after the second failure in a row; it doubles with each further failure. The first failure causes no
+/// backoff.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// The longest wait.
+/// Maximum backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// A process that waits for a run.
+/// An idle process.
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) process: Process,
-    /// On the monotonic clock.
+    /// The time since which the process is idle, on the monotonic clock.
     pub(super) since: Duration,
 }
 
 #[derive(Debug, Default)]
 struct State {
     idle: Vec<Idle>,
-    /// Processes that ended badly, one after the other.
+    /// The number of consecutive processes that failed.
     failures: u32,
-    /// When the next process may start, on the monotonic clock.
+    /// The time from which the next process may start, on the monotonic clock.
     not_before: Duration,
 }
 
-/// The processes of a trigger, and the runs that may use them.
+/// The processes of a trigger, with the permits for runs on them.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) key: TriggerKey,
     /// Whether several processes may run the trigger.
     pub(super) is_shared: bool,
-    /// One for each run that may overlap with others. Who takes an idle process to run on it holds one.
+    /// One permit for each concurrent run. A run must hold one to take an idle process.
     pub(super) permits: Arc<Semaphore>,
-    /// For the one run that needs no place among those that overlap with others.
+    /// The permit for the one run that does not count as overlapping.
     pub(super) first: Arc<Semaphore>,
-    /// Held from before an idle process is taken to end it until what it leaves is kept. Who starts another one asks
-    /// for that when it has had this.
+    /// Held from before an idle process is taken to end it until its cache is stored. The start of another process
+    /// locks this before it looks for the cache.
     pub(super) handing_over: Arc<tokio::sync::Mutex<()>>,
-    /// The trigger is gone, or the server stops.
+    /// Cancelled when the trigger is disabled or deleted, or the server stops.
     pub(super) stop: CancellationToken,
     waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
-/// A run that waits, until this is dropped.
+/// Counts a waiting run until it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting<'a>(&'a Slot);
 
@@ -88,7 +89,7 @@ impl Slot {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts a run that waits, of at most so many.
+    /// Counts a waiting run; fails if there are `max` already.
     pub(super) fn wait(&self, max: usize) -> Result<Waiting<'_>, RunError> {
         let waiting = Waiting(self);
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= max {
@@ -97,12 +98,12 @@ impl Slot {
         Ok(waiting)
     }
 
-    /// The process that waits for the shortest time: others may then end.
+    /// Takes the process that has been idle for the shortest time, so that the others can expire.
     pub(super) fn take_newest(&self) -> Option<Process> {
         self.with(|state| state.idle.pop().map(|idle| idle.process))
     }
 
-    /// The process that waits for the longest time, if it does so since `before`.
+    /// Takes the process that has been idle for the longest time, if it is idle since `before` or earlier.
     pub(super) fn take_oldest(&self, before: Duration) -> Option<Process> {
         self.with(|state| {
             let waits = state.idle.first().is_some_and(|idle| idle.since <= before);
@@ -110,12 +111,12 @@ impl Slot {
         })
     }
 
-    /// Since when the longest waiting process waits.
+    /// Returns the time since which the oldest idle process is idle.
     pub(super) fn oldest(&self) -> Option<Duration> {
         self.with(|state| state.idle.first().map(|idle| idle.since))
     }
 
-    /// Puts a process back for the next run; gives it back if the trigger is gone.
+    /// Returns a process to the slot for the next run. Gives the process back if the trigger is gone.
     pub(super) fn put(&self, process: Process, since: Duration) -> Option<Process> {
         self.with(|state| {
             if self.stop.is_cancelled() {
@@ -126,17 +127,17 @@ impl Slot {
         })
     }
 
-    /// Takes all that wait.
+    /// Takes all idle processes.
     pub(super) fn clear(&self) -> Vec<Process> {
         self.with(|state| state.idle.drain(..).map(|idle| idle.process).collect())
     }
 
-    /// How long a new process has to wait for its start.
+    /// Returns the time until a new process may start.
     pub(super) fn backoff(&self, now: Duration) -> Duration {
         self.with(|state| state.not_before.saturating_sub(now))
     }
 
-    /// A process ended well, or badly.
+    /// Records the end of a process, which sets or resets the backoff.
     pub(super) fn ended(&self, badly: bool, now: Duration) {
         self.with(|state| {
             if !badly {
@@ -153,7 +154,7 @@ impl Slot {
         });
     }
 
-    /// Whether nothing is lost when the slot is.
+    /// Returns whether the slot holds no state and can be removed.
     pub(super) fn is_void(&self, now: Duration) -> bool {
         self.waiting.load(Ordering::Acquire) == 0
             && self.with(|state| {
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_failure_in_a_row_makes_the_next_start_wait_longer_up_to_a_limit() {
+    fn consecutive_failures_back_off_exponentially_up_to_a_limit() {
         let key = TriggerKey::Trigger {
             database: DatabaseId::new(1),
             trigger: TriggerId::new(1),

@@ -1,4 +1,4 @@
-//! Failures of writes as answers, in the forms of the endpoints.
+//! Converts failures of writes and deletes to the error forms of the endpoints.
 
 use neap_catalog::CatalogError;
 use neap_http::{ApiError, ErrorBody, Kind};
@@ -27,7 +27,7 @@ fn tail_kind(error: &WriteError) -> Kind {
     }
 }
 
-/// The answer of `/api/v3/write_lp` and `/write`.
+/// Converts a failure for `/api/v3/write_lp` and `/write`.
 pub(super) fn of(failure: WriteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());
     let is_limit = failure.is_limit();
@@ -57,7 +57,7 @@ pub(super) fn of(failure: WriteFailure) -> ApiError {
     answer.stamped(stamp).retry_after(wait)
 }
 
-/// The answer of `/api/v3/delete_rows`.
+/// Converts a failure for `/api/v3/delete_rows`.
 pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
     let (stamp, wait) = (failure.stamp(), failure.retry_after());
     let message = failure.to_string();
@@ -78,7 +78,7 @@ pub(crate) fn of_delete(failure: DeleteFailure) -> ApiError {
         .retry_after(wait)
 }
 
-/// The answer of `/api/v2/write`, which has no status of its own for limits.
+/// Converts a failure for `/api/v2/write`, which has no separate status for limits.
 pub(super) fn of_v2(failure: WriteFailure) -> ApiError {
     let message = match &failure {
         WriteFailure::Empty | WriteFailure::Catalog(CatalogError::SoftDeleted { .. }) => {

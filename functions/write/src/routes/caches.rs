@@ -1,8 +1,8 @@
 //! The endpoints that create and delete last value and distinct value caches.
 //!
-//! A creation is answered with the change to the catalog in the form of InfluxDB 3 Core: a list of operations in
-//! which tables and columns are told by ids. Those begin with 0 there and with 1 here, so one is taken off;
-//! tags and fields are counted by themselves.
+//! The answer to a creation is the change to the catalog in the form of InfluxDB 3 Core: a list of operations that
+//! refer to tables and columns by id. InfluxDB's ids start at 0 and Neap's at 1, so 1 is subtracted; tags and fields
+//! are numbered separately.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -28,7 +28,7 @@ use crate::WriteService;
 
 type Service = State<Arc<WriteService>>;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     let last = post(create_last_cache).delete(delete_last_cache);
     let distinct = post(create_distinct_cache).delete(delete_distinct_cache);
@@ -44,10 +44,10 @@ struct LastCacheBody {
     name: Option<String>,
     key_columns: Option<Vec<String>>,
     value_columns: Option<Vec<String>>,
-    /// Rows of a key.
+    /// Maximum rows per key.
     #[serde(default = "default_count", deserialize_with = "positive")]
     count: u64,
-    /// Seconds.
+    /// Time to live in seconds.
     #[serde(default = "default_ttl")]
     ttl: u64,
 }
@@ -60,7 +60,7 @@ fn default_ttl() -> u64 {
     4 * 60 * 60
 }
 
-/// A number of rows, refused in the words of InfluxDB 3.
+/// Deserializes a positive number of rows. The error message is InfluxDB 3's.
 fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     match u64::deserialize(deserializer)? {
         0 => Err(D::Error::custom("last cache size must be greater than 0")),
@@ -76,7 +76,7 @@ struct DistinctCacheBody {
     columns: Vec<String>,
     #[serde(default = "default_cardinality")]
     max_cardinality: NonZeroU64,
-    /// Seconds.
+    /// Maximum age in seconds.
     #[serde(default = "default_max_age")]
     max_age: u64,
 }
@@ -148,7 +148,7 @@ fn refused(error: CatalogError, db: &str) -> ApiError {
     }
 }
 
-/// The change to the catalog, with its version as the sequence number.
+/// Returns the answer with the change to the catalog. The sequence number is the catalog version.
 fn created_answer(
     service: &WriteService,
     database: DatabaseId,
@@ -208,7 +208,7 @@ fn distinct_cache_json(table: &Table, cache: &DistinctCache) -> Value {
     })
 }
 
-/// `{"tag":n}` for the nth tag, `{"field":[0,n]}` for the nth field, which are all of one family.
+/// Returns `{"tag":n}` for the nth tag and `{"field":[0,n]}` for the nth field. All fields are in one family.
 fn columns_json(table: &Table, columns: &[ColumnId]) -> Vec<Value> {
     let place = |id: ColumnId, of_kind: fn(ColumnType) -> bool| {
         let before = table.columns().iter().take_while(|column| column.id != id);
@@ -232,7 +232,7 @@ struct DeleteCache {
     name: String,
 }
 
-/// What to delete, from the query string if there is one, else from the body.
+/// Reads the cache to delete from the query string if there is one, otherwise from the body.
 async fn to_delete(service: &WriteService, request: Request) -> Result<DeleteCache, ApiError> {
     match request.uri().query() {
         Some(_) => parse_query(request.uri()),

@@ -1,8 +1,8 @@
 //! The endpoints that create, change and drop databases and tables.
 //!
-//! InfluxDB 3 Enterprise sets the retention of a table below `/api/v3/enterprise/`; both editions' paths are
-//! served. What it lacks are Neap's own: `POST /api/v3/configure/database/undelete` and `…/table/undelete` take
-//! a drop back, `GET /api/v3/configure/retention` lists how long rows are kept.
+//! InfluxDB 3 Enterprise sets the retention of a table below `/api/v3/enterprise/`; the paths of both editions are
+//! served. Three routes are specific to Neap: `POST /api/v3/configure/database/undelete` and `…/table/undelete` undo a
+//! drop, and `GET /api/v3/configure/retention` lists the retention of tables.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::WriteService;
 type Answer = Result<StatusCode, ApiError>;
 type Service = State<Arc<WriteService>>;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     let database = post(create_database)
         .put(update_database)
@@ -55,7 +55,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .route("/api/v3/configure/retention", get(list_retention))
 }
 
-/// The most bytes of a body that configures something. Bodies of writes are larger, and memory is set aside for them.
+/// Maximum bytes of a configuration body. Write bodies may be larger, because memory is reserved for them.
 const MAX_CONFIGURE_BYTES: usize = 1 << 20;
 
 pub(super) async fn json<T: DeserializeOwned>(
@@ -73,13 +73,13 @@ struct DatabaseBody {
     db: String,
     #[serde(default, deserialize_with = "human_duration")]
     retention_period: Option<Duration>,
-    /// Neap's own.
+    /// Specific to Neap.
     #[serde(default)]
     order: Option<WriteOrder>,
 }
 
-/// An update of the order of writes alone leaves the retention as it is. Without an order, a retention that is missing
-/// means none, as in InfluxDB 3.
+/// An update with only a write order leaves the retention unchanged. Without a write order, a missing retention means
+/// none, as in InfluxDB 3.
 #[derive(Debug, Deserialize)]
 struct UpdateBody {
     db: String,
@@ -89,14 +89,14 @@ struct UpdateBody {
     order: Option<WriteOrder>,
 }
 
-/// A duration or none, where that makes a difference to a field that is missing.
+/// Deserializes a duration or `null`, and distinguishes both from a missing field.
 fn named_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<Duration>>, D::Error> {
     human_duration(deserializer).map(Some)
 }
 
-/// A duration such as `30d`, or none.
+/// Deserializes a duration such as `30d`, or `null`.
 fn human_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
@@ -109,7 +109,7 @@ fn human_duration<'de, D: Deserializer<'de>>(
     text.map(parse).transpose()
 }
 
-/// Refuses a retention that would make all data vanish: other databases take zero for none.
+/// Refuses a retention of zero, which would expire all data. Other databases read zero as unlimited.
 fn check_retention(retention: Option<Duration>) -> Result<(), ApiError> {
     if retention.is_some_and(|retention| retention.is_zero()) {
         let text = "the retention period must be longer than zero";
@@ -195,7 +195,7 @@ async fn delete_database(State(service): Service, caller: Caller, request: Reque
     Ok(StatusCode::OK)
 }
 
-/// When the data of something that is dropped is to go.
+/// Parses the time at which dropped data is deleted.
 fn hard_delete(service: &WriteService, text: Option<&str>) -> Result<HardDelete, ApiError> {
     match text {
         None | Some("default") => Ok(service.settings.hard_delete),
@@ -258,7 +258,7 @@ struct SetTableRetention {
     duration: String,
 }
 
-/// `POST /api/v3/configure/table/retention_period`: goes before what is set for the database.
+/// `POST /api/v3/configure/table/retention_period`: takes precedence over the retention of the database.
 async fn set_table_retention(State(service): Service, caller: Caller, request: Request) -> Answer {
     caller.require_admin()?;
     let params: SetTableRetention = parse_query(request.uri())?;
@@ -272,7 +272,7 @@ struct ClearTableRetention {
     table: String,
 }
 
-/// `DELETE /api/v3/configure/table/retention_period`: the database's counts again.
+/// `DELETE /api/v3/configure/table/retention_period`: the retention of the database applies again.
 async fn clear_table_retention(
     State(service): Service,
     caller: Caller,
@@ -301,8 +301,8 @@ async fn set_of_table(
     }
 }
 
-/// The database of a name, for a caller who may do any of these with it. Who may not is not told whether it
-/// exists.
+/// Returns the database of a name if the caller has any of the permissions on it. A caller without permission does not
+/// learn whether the database exists.
 pub(super) async fn find_for(
     service: &WriteService,
     caller: &Caller,
@@ -318,11 +318,11 @@ fn existing(db: &str, found: Option<DatabaseId>) -> Result<DatabaseId, ApiError>
     found.ok_or_else(|| ApiError::text(Kind::NotFound, format!("Database not found {db}")))
 }
 
-/// The only database that a caller may do this with where a name is given: the one that has the name now, and no
-/// later namesake. `None`: any, also one that does not exist.
+/// Returns the only database that the caller may use under this name: the one that has the name now, not a later
+/// database of the same name. `None`: any database, even one that does not exist yet.
 ///
 /// # Errors
-/// `Forbidden`, also when there is no such database.
+/// Returns `Forbidden`, even if the database does not exist.
 pub(super) async fn only_allowed(
     service: &WriteService,
     caller: &Caller,
@@ -347,21 +347,21 @@ struct ListRetention {
     db: Option<String>,
 }
 
-/// What shows the tables of a database: who may only write learns no names from lists.
+/// Permissions that allow listing the tables of a database. A caller who may only write sees no names in lists.
 const SEE_TABLES: [DatabaseAction; 2] = [DatabaseAction::Read, DatabaseAction::Describe];
 
-/// How long the rows of a table are kept.
+/// The retention of a table.
 #[derive(Debug, Serialize)]
 struct Kept {
     database: String,
     table: String,
-    /// `null`: for ever.
+    /// The retention in nanoseconds; `null`: unlimited.
     retention_period_ns: Option<u128>,
-    /// What it is set for: `database` or `table`; `null` when nothing is set.
+    /// The level of the setting: `database` or `table`; `null` if nothing is set.
     source: Option<&'static str>,
 }
 
-/// `GET /api/v3/configure/retention[?db=…]`: how long the rows of each table are kept.
+/// `GET /api/v3/configure/retention[?db=…]`: lists the retention of each table.
 async fn list_retention(
     State(service): Service,
     caller: Caller,
@@ -401,7 +401,7 @@ async fn list_retention(
     Ok(Json(kept))
 }
 
-/// The type of a field by its name in this interface.
+/// The name of a field type in this API.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum FieldType {
@@ -452,7 +452,7 @@ async fn create_table(State(service): Service, caller: Caller, request: Request)
     let found = find(&service, &body.db).await?;
     let actions = [DatabaseAction::Create, DatabaseAction::Write];
     caller.require_any(&actions, found)?;
-    // The fields come first in InfluxDB 3, which makes the tag the one that does not fit.
+    // InfluxDB 3 adds the fields first, so it reports the tag as the conflicting column.
     let both = body
         .fields
         .iter()
@@ -505,7 +505,7 @@ async fn delete_table(State(service): Service, caller: Caller, request: Request)
     }
 }
 
-/// What something is called after its drop was taken back.
+/// The name of a database or table after its drop was undone.
 #[derive(Debug, Serialize)]
 struct Undeleted {
     name: String,
@@ -517,9 +517,9 @@ struct UndeleteDatabase {
     name: Option<String>,
 }
 
-/// `POST /api/v3/configure/database/undelete`: `db` is the name since the drop, or the one before it if it is
-/// clear; `name` is the one to have now, that before the drop by default. Another one takes what creating a database
-/// of that name would take.
+/// `POST /api/v3/configure/database/undelete`: `db` is the name since the drop, or the name before it if that is
+/// unambiguous. `name` is the new name, by default the name before the drop. Another name requires the permission to
+/// create a database of that name.
 async fn undelete_database(
     State(service): Service,
     caller: Caller,

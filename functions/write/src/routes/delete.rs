@@ -1,14 +1,14 @@
 //! The endpoints that delete rows.
 //!
-//! `POST /api/v2/delete?bucket=…` is that of InfluxDB 2: a range of times, **both ends included** as there, and
-//! a predicate. Differences: a time before or after all that can be stored means the earliest or the latest one
-//! instead of being refused; the type of the body does not matter; `org` is not looked at; and of predicates more is
-//! understood ([`Predicate`]).
+//! `POST /api/v2/delete?bucket=…` is the endpoint of InfluxDB 2: a time range that **includes both ends**, as in
+//! InfluxDB, and a predicate. Differences: a time outside the storable range is clamped to the range instead of
+//! refused; the content type of the body is ignored; `org` is ignored; and predicates support more syntax
+//! ([`Predicate`]).
 //!
-//! `POST /api/v3/delete_rows` is Neap's own: one table, which must exist, and times that may be left out.
+//! `POST /api/v3/delete_rows` is specific to Neap: it deletes from one table, which must exist, and times are optional.
 //!
-//! Both answer 204 when the delete is acknowledged, with its stamp, which is left out when no table can have
-//! such rows.
+//! Both answer 204 with the stamp when the delete is acknowledged. The stamp is omitted if no table can have matching
+//! rows.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(super) async fn v2(State(service): State<Arc<WriteService>>, request: Reques
 async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, ApiError> {
     let (head, body) = request.into_parts();
     let database = bucket(&head.uri)?;
-    // A body for a name that can't be is not read.
+    // Check the name before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     let after = requested_stamp(&head.headers)?;
     let caller = Caller::of(&head)?;
@@ -81,7 +81,7 @@ async fn delete_v2(service: &WriteService, request: Request) -> Result<Deleted, 
     deleted.map_err(answer::of_delete)
 }
 
-/// The database in a query string: `bucket` as in InfluxDB 2, or `db`.
+/// Returns the database in a query string: `bucket` as in InfluxDB 2, or `db`.
 fn bucket(uri: &Uri) -> Result<String, ApiError> {
     let query = uri.query().unwrap_or_default();
     let params: V2Params = serde_urlencoded::from_str(query)
@@ -143,8 +143,7 @@ fn predicate(text: Option<String>) -> Result<Predicate, ApiError> {
     parsed.map_err(|error| answer::of_delete(error.into()))
 }
 
-/// A time in nanoseconds since the Unix epoch: the earliest or the latest one that there is for those that are
-/// out of their range.
+/// Parses a time as nanoseconds since the Unix epoch. Out-of-range times are clamped to the earliest or latest time.
 fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|error| {
         refused(format!(
@@ -159,7 +158,7 @@ fn nanoseconds(name: &str, text: &str) -> Result<i64, ApiError> {
     Ok(time.timestamp_nanos_opt().unwrap_or(out_of_range))
 }
 
-/// The end of a range of times, unless it is before its start.
+/// Returns the end of a time range, or an error if it is before the start.
 fn in_order(start: i64, stop: i64) -> Result<i64, ApiError> {
     if stop < start {
         return Err(refused("stop is before start"));

@@ -1,7 +1,7 @@
 //! The endpoints that create and delete file indexes.
 //!
-//! InfluxDB 3 Enterprise has them below `/api/v3/enterprise/`; the path without it is served, too. An index is kept
-//! and changes nothing: every chunk has the ranges of all its columns already.
+//! InfluxDB 3 Enterprise serves them below `/api/v3/enterprise/`; the path without it is served, too. An index is
+//! recorded but has no effect, because every chunk already has the ranges of all its columns.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::WriteService;
 type Answer = Result<StatusCode, ApiError>;
 type Service = State<Arc<WriteService>>;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     let index = post(create).delete(delete);
     Router::new()
@@ -32,12 +32,12 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
 #[derive(Debug, Deserialize)]
 struct CreateBody {
     db: String,
-    /// Without one, the index is for all tables.
+    /// Without a table, the index covers all tables.
     table: Option<String>,
     columns: Vec<String>,
 }
 
-/// `POST …/file_index`: in place of the one that there is.
+/// `POST …/file_index`: creates or replaces an index.
 async fn create(State(service): Service, caller: Caller, request: Request) -> Answer {
     let body: CreateBody = json(&service, request).await?;
     let database = find_for(&service, &caller, &body.db, &[DatabaseAction::Create]).await?;
@@ -54,7 +54,7 @@ struct DeleteBody {
     table: Option<String>,
 }
 
-/// `DELETE …/file_index`: what to delete is in the query string if there is one, else in the body.
+/// `DELETE …/file_index`: the query string, if any, says which index to delete; otherwise the body does.
 async fn delete(State(service): Service, caller: Caller, request: Request) -> Answer {
     let DeleteBody { db, table } = match request.uri().query() {
         Some(_) => parse_query(request.uri())?,

@@ -35,7 +35,7 @@ impl From<V3Precision> for Precision {
     }
 }
 
-/// A precision of `/write`: that of `/api/v2/write` and those that only InfluxDB 1 had.
+/// A precision of `/write`: the precisions of `/api/v2/write` and those specific to InfluxDB 1.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 enum V1Precision {
     #[serde(rename = "h")]
@@ -91,7 +91,7 @@ impl From<V2Precision> for Precision {
     }
 }
 
-/// Requests to the old endpoints are stored as a whole or not at all.
+/// Returns the options of the v1 and v2 endpoints, which store a request completely or not at all.
 fn as_a_whole(precision: impl Into<Precision>) -> WriteOptions {
     WriteOptions {
         precision: precision.into(),
@@ -115,7 +115,7 @@ fn yes() -> bool {
     true
 }
 
-/// The database and the options in a query string of `/api/v3/write_lp`.
+/// Parses the database and the options in a query string of `/api/v3/write_lp`.
 pub(super) fn v3(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     if uri.query().is_none() {
         return Err(ApiError::text(
@@ -141,7 +141,7 @@ struct V2Params {
     precision: V2Precision,
 }
 
-/// The database and the options in a query string of `/api/v2/write`.
+/// Parses the database and the options in a query string of `/api/v2/write`.
 pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::v2(Kind::Invalid, message);
     let query = uri.query().unwrap_or_default();
@@ -156,7 +156,7 @@ pub(super) fn v2(uri: &Uri) -> Result<(String, WriteOptions), ApiError> {
     Ok((params.bucket, as_a_whole(params.precision)))
 }
 
-/// The retention policy in a query string of `/write`; `None` for those that mean the database itself.
+/// The retention policy in a query string of `/write`; `None` for policies that stand for the database itself.
 #[derive(Debug, Default)]
 struct RetentionPolicy(Option<String>);
 
@@ -179,9 +179,9 @@ struct V1Params {
     precision: V1Precision,
 }
 
-/// The database and the options in a query string of `/write`. A retention policy other than the default
-/// one makes another database, `db/rp`. A request that names no database is one of a client of QuestDB if there is
-/// a database for these.
+/// Parses the database and the options in a query string of `/write`. A retention policy other than the default one
+/// makes another database, `db/rp`. A request without a database is treated as a QuestDB client's if there is a default
+/// database for such requests.
 pub(super) fn v1(uri: &Uri, default: Option<&str>) -> Result<(String, WriteOptions), ApiError> {
     let refused = |message: String| ApiError::json(Kind::Invalid, message);
     let query = match (uri.query(), default) {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_a_database_are_those_of_questdb_clients() {
+    fn requests_without_a_database_are_from_questdb_clients() {
         for (query, precision) in [
             ("/write", Precision::Nanosecond),
             ("/write?precision=n", Precision::Nanosecond),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_endpoints_store_all_or_nothing_in_nanoseconds() {
+    fn v1_and_v2_writes_are_all_or_nothing_in_nanoseconds() {
         let uri: Uri = "/?db=d&bucket=d&accept_partial=true&no_sync=true"
             .parse()
             .unwrap();

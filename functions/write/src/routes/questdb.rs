@@ -1,9 +1,9 @@
-//! What clients of QuestDB need that send rows over HTTP: how they learn which version of the protocol to use, and
-//! errors in the form that they understand.
+//! Support for QuestDB clients that send rows over HTTP: the negotiation of the protocol version, and errors in the
+//! form that they understand.
 //!
-//! They ask `/settings` first, without their credentials, and give up on anything but an answer or 404. Rows go to
-//! `/write?precision=n`, without a database. 500, 503 and a few more are tried again for ten seconds; of other
-//! errors they show `code` and `message`, if the answer is declared to be JSON.
+//! A client requests `/settings` first, without credentials, and gives up on any error but 404. It sends rows to
+//! `/write?precision=n`, without a database. It retries on 500, 503 and a few other statuses for ten seconds. For other
+//! errors it shows `code` and `message` if the answer is declared as JSON.
 
 use axum::{
     Json,
@@ -17,8 +17,7 @@ use serde_json::{Value, json};
 use super::answer;
 use crate::WriteFailure;
 
-/// `GET /settings`: the versions of the protocol that are understood. 1 is text; 2 and later ones have binary
-/// values.
+/// `GET /settings`: the supported protocol versions. Version 1 is text; later versions have binary values.
 pub(super) async fn settings() -> Json<Value> {
     Json(json!({
         "config": {
@@ -28,7 +27,7 @@ pub(super) async fn settings() -> Json<Value> {
     }))
 }
 
-/// A failure in their words.
+/// Converts a failure to an error with QuestDB's wording.
 pub(super) fn failed(failure: WriteFailure) -> ApiError {
     let message = match &failure {
         WriteFailure::Rejected(error) => {
@@ -52,7 +51,7 @@ pub(super) fn failed(failure: WriteFailure) -> ApiError {
     }
 }
 
-/// The answer to a request that is refused.
+/// Returns the answer to a refused request.
 pub(super) fn refused(error: ApiError) -> Response {
     let mut response = error.in_form(ErrorBody::V2).into_response();
     let json = HeaderValue::from_static("application/json");

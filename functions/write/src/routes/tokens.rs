@@ -1,11 +1,11 @@
 //! The endpoints that create, replace and revoke tokens, with the paths and bodies of InfluxDB 3.
 //!
-//! | call | who may |
+//! | call | required permission |
 //! |---|---|
-//! | `POST /api/v3/configure/token/admin` | anybody but web pages, as long as there is no operator token |
-//! | `POST /api/v3/configure/token/admin/regenerate`, `…/token/named_admin` | administrators |
-//! | `POST /api/v3/configure/token`, as Enterprise has it also below `/api/v3/enterprise/` | who has `token:*:create` |
-//! | `DELETE` the same, `?token_name=…` | who has `token:*:delete` and all that the token may do |
+//! | `POST /api/v3/configure/token/admin` | none, as long as there is no operator token; refused for web pages |
+//! | `POST /api/v3/configure/token/admin/regenerate`, `…/token/named_admin` | administrator |
+//! | `POST /api/v3/configure/token`, with Enterprise's path also below `/api/v3/enterprise/` | `token:*:create` |
+//! | `DELETE` the same, `?token_name=…` | `token:*:delete` and all permissions of the token |
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -30,14 +30,14 @@ use tokio::sync::{Mutex, Notify};
 use super::configure::json;
 use crate::WriteService;
 
-/// The content type of a new token, as InfluxDB 3 sends it.
+/// The content type of the answer with a new token, the same as InfluxDB 3's.
 const JSON: HeaderValue = HeaderValue::from_static("json");
 
 const REGENERATE: &str = "/api/v3/configure/token/admin/regenerate";
 
 type Service = State<Arc<WriteService>>;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub(super) fn routes() -> Router<Arc<WriteService>> {
     let token = post(create_token).delete(delete_token);
     Router::new()
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Router<Arc<WriteService>> {
         .route("/api/v3/enterprise/configure/token", token)
 }
 
-/// What who creates a token is told: the only place where it is in clear text.
+/// The answer to the creation of a token. Only this answer contains the token in clear text.
 #[derive(Serialize)]
 struct Created<'a> {
     id: TokenId,
@@ -92,7 +92,7 @@ async fn regenerate(State(service): Service, caller: Caller) -> Result<Response,
     Ok(created(&new))
 }
 
-/// How long a new token counts; `None`: for ever.
+/// Returns the lifetime of a new token; `None`: unlimited.
 fn lifetime(expiry_secs: Option<u64>) -> Result<Option<Duration>, ApiError> {
     if expiry_secs == Some(0) {
         let text = "expiry_secs must be greater than 0";
@@ -163,18 +163,17 @@ async fn delete_token(
     Ok(StatusCode::OK)
 }
 
-/// What a recovery needs.
+/// The state of the recovery routes.
 struct Recovery {
     service: Arc<WriteService>,
-    /// Whether it has succeeded: it does once.
+    /// Whether the recovery has succeeded. It succeeds only once.
     over: Mutex<bool>,
     done: Arc<Notify>,
 }
 
-/// A way in for who has lost the operator token: regenerates it without asking for one, once, and serves nothing
-/// else. It is whole, so it is not to be put into `neap_http::finish`; and it is for an address that only who runs
-/// the server can reach, and for no web page there. `done` is notified when it has succeeded: then its listener is to
-/// be closed.
+/// Returns the route that recovers from a lost operator token: it regenerates the token once without authentication,
+/// and serves nothing else. Do not wrap it in `neap_http::finish`. Serve it only on an address that the operator of the
+/// server alone can reach; it refuses web pages. `done` is notified after the success; close the listener then.
 pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router {
     let recovery = Recovery {
         service,
@@ -189,7 +188,8 @@ pub fn recovery_router(service: Arc<WriteService>, done: Arc<Notify>) -> Router 
         .with_state(Arc::new(recovery))
 }
 
-/// Whether a request was sent to an address. A name may be one that a web page has made to mean this machine.
+/// Returns whether the `Host` of a request is an IP address or `localhost`. A web page may have resolved any other name
+/// to this machine.
 fn is_sent_to_an_address(request: &Request) -> bool {
     let authority = match request.headers().get(HOST) {
         Some(host) => Authority::try_from(host.as_bytes()).ok(),

@@ -1,4 +1,4 @@
-//! The three endpoints that take line protocol.
+//! The three endpoints for line protocol.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ async fn respond(
     }
 }
 
-/// 204, with the stamp if there is one.
+/// Returns 204 with the stamp, if there is one.
 pub(super) fn stored(stamp: Option<Stamp>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(stamp) = stamp {
@@ -77,11 +77,11 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (database, mut options) = params?;
     let (head, body) = request.into_parts();
-    // A body for a name that can't be is not read.
+    // Check the name before the body is read.
     validate_database_name(&database).map_err(CatalogError::from)?;
     options.after = requested_stamp(&head.headers)?;
     options.order = requested_order(&head.headers)?;
-    // Nor is one from somebody who may not write there.
+    // Check the permission before the body is read, too.
     let caller = Caller::of(&head)?;
     options.only = only_allowed(service, &caller, &database, DatabaseAction::Write).await?;
     let limits = service.settings.body_limits();

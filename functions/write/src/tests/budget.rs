@@ -1,4 +1,4 @@
-//! What writes cost in requests to the store.
+//! Tests of the number of store requests per write.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn a_warm_write_costs_one_put() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strict_write_costs_a_list_more() {
+async fn a_strict_write_costs_one_more_list() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
@@ -44,14 +44,14 @@ async fn a_strict_write_costs_a_list_more() {
     let set = instance.catalog.set_write_order(database, strict);
     set.await.unwrap();
     instance.write("d", "m v=2 2").await;
-    // Where the database has the strict order, no write can have less.
+    // If the database requires strict order, a write cannot choose a weaker one.
     let (reply, counts) = asked("clock").await;
     assert_eq!(reply.status, 204);
     assert_eq!(counts.to_string(), "1 put tail, 1 list tail");
 }
 
 #[tokio::test(start_paused = true)]
-async fn proofs_are_renewed_before_they_are_too_old() {
+async fn catalogs_are_revalidated_before_they_are_too_old() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;

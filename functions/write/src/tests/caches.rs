@@ -1,4 +1,4 @@
-//! Creating and deleting caches, with the exact answers of InfluxDB 3 Core 3.10.
+//! Tests of cache creation and deletion against the exact answers of InfluxDB 3 Core 3.10.
 
 use axum::body::Body;
 use http::Request;
@@ -27,7 +27,7 @@ async fn prepared() -> (Stage, Instance) {
     (stage, instance)
 }
 
-/// The operation that an answer tells of, in a change to the catalog as it should be.
+/// Creates a cache, checks the catalog change in the answer, and returns its operation.
 async fn created(instance: &Instance, path: &str, body: Value) -> Value {
     let reply = send(instance, "POST", path, &body.to_string()).await;
     assert_eq!(reply.status, 201, "{body}: {}", reply.body);
@@ -45,7 +45,7 @@ async fn created(instance: &Instance, path: &str, body: Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_last_cache_that_is_created_is_told_as_influxdb_does() {
+async fn creating_a_last_cache_answers_like_influxdb() {
     let (_stage, instance) = prepared().await;
     let body = json!({"db": "home", "table": "home", "name": "latest"});
     let expected = json!({
@@ -70,7 +70,7 @@ async fn a_last_cache_that_is_created_is_told_as_influxdb_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_distinct_cache_that_is_created_is_told_as_influxdb_does() {
+async fn creating_a_distinct_cache_answers_like_influxdb() {
     let (_stage, instance) = prepared().await;
     let body = json!({"db": "home", "table": "home", "name": "rooms", "columns": ["room"]});
     let expected = json!({
@@ -92,7 +92,7 @@ async fn a_distinct_cache_that_is_created_is_told_as_influxdb_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_about_caches_are_refused_as_influxdb_does() {
+async fn invalid_cache_requests_are_refused_like_influxdb() {
     let (_stage, instance) = prepared().await;
     let latest = r#"{"db":"home","table":"home","name":"latest"}"#;
     let rooms = r#"{"db":"home","table":"home","name":"rooms","columns":["room"]}"#;
@@ -203,7 +203,7 @@ async fn requests_about_caches_are_refused_as_influxdb_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cache_is_deleted_by_query_or_body_once() {
+async fn a_cache_is_deleted_once_by_query_or_body() {
     let (_stage, instance) = prepared().await;
     let body = r#"{"db":"home","table":"home","name":"c","columns":["room"]}"#;
     let nowhere = r#"{"db":"home","table":"nope","name":"c"}"#;

@@ -1,4 +1,4 @@
-//! Creating, changing and dropping databases and tables, with the exact answers of InfluxDB 3 Core 3.10.
+//! Tests of creating, changing and dropping databases and tables against the exact answers of InfluxDB 3 Core 3.10.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn prepared() -> (Stage, Instance) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_are_those_of_influxdb() {
+async fn answers_match_influxdb() {
     let (_stage, instance) = prepared().await;
     let exists = "attempted to create a resource that already exists";
     let not_found = "the requested resource was not found: nope";
@@ -253,7 +253,7 @@ async fn answers_are_those_of_influxdb() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_of_a_table_that_is_created_are_in_the_order_given() {
+async fn created_tables_keep_the_order_of_their_tags() {
     let (_stage, instance) = prepared().await;
     let body =
         r#"{"db":"home","table":"made","tags":["z","a"],"fields":[{"name":"f","type":"bool"}]}"#;
@@ -306,7 +306,7 @@ async fn retention_is_set_replaced_and_cleared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_order_of_writes_is_set_beside_the_retention() {
+async fn updating_the_write_order_keeps_the_retention() {
     let (_stage, instance) = prepared().await;
     let set = async |body: &str| send(&instance, "PUT", DATABASE, body).await.status;
     let kept = async || {
@@ -329,7 +329,7 @@ async fn the_order_of_writes_is_set_beside_the_retention() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_data_of_what_is_dropped_goes_when_it_is_said() {
+async fn hard_delete_at_sets_the_deletion_time_of_dropped_data() {
     let (_stage, instance) = prepared().await;
     const HOUR_MICROS: i64 = 3_600_000_000;
     let now = 1_700_000_000_000_000;
@@ -367,7 +367,7 @@ async fn the_data_of_what_is_dropped_goes_when_it_is_said() {
         let at = at.map(|at| at / 1_000_000);
         assert_eq!(at, expected.map(|at| at / 1_000_000), "{hard_delete_at}");
 
-        // The same again is a conflict; another time is not.
+        // Repeating the same drop is a conflict; a different time is not.
         let path = format!("{DATABASE}?db={}&hard_delete_at=never", dropped.name);
         let status = send(&instance, "DELETE", &path, "").await.status;
         assert_eq!(status, if expected.is_none() { 409 } else { 200 });
@@ -478,7 +478,7 @@ async fn retention_of_a_table_is_set_on_both_paths_cleared_and_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_dropped_is_undeleted_by_either_name_until_its_time_is_over() {
+async fn dropped_items_can_be_undeleted_by_either_name_until_hard_delete() {
     let (stage, instance) = prepared().await;
     let undelete = |kind: &str, query: &str| format!("/api/v3/configure/{kind}/undelete?{query}");
     let post = async |path: String| {
@@ -551,7 +551,7 @@ async fn what_was_dropped_is_undeleted_by_either_name_until_its_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_of_databases_can_be_merged_beside_these_routes() {
+async fn a_database_listing_route_can_be_merged_with_the_router() {
     let (_stage, instance) = prepared().await;
     let listing = axum::Router::new().route(DATABASE, axum::routing::get(async || "listing"));
     let _merged = crate::router(instance.service).merge(listing);
@@ -573,7 +573,7 @@ async fn a_table_with_a_retention_is_one_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_configure_something_are_small() {
+async fn bodies_of_configure_requests_are_limited() {
     let (_stage, instance) = prepared().await;
     let long = "x".repeat(1 << 20);
     let body = format!(r#"{{"db":"home","table":"{long}","columns":[]}}"#);

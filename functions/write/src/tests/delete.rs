@@ -1,4 +1,4 @@
-//! Row deletes that are acknowledged: what they say, where they stand among the writes, and what they cost.
+//! Tests of acknowledged row deletes: their answers, their order among writes, and their costs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::WriteSettings;
 const WHOLE: (&str, &str) = ("1970-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
 
 impl Instance {
-    /// Deletes by `/api/v2/delete`.
+    /// Deletes through `/api/v2/delete`.
     async fn delete(&self, db: &str, (start, stop): (&str, &str), predicate: &str) -> Reply {
         let body = json!({ "start": start, "stop": stop, "predicate": predicate });
         let path = format!("/api/v2/delete?org=o&bucket={db}");
@@ -32,7 +32,7 @@ impl Instance {
 }
 
 impl Stage {
-    /// The segments in their order: tables with their number of rows, or deletes for people.
+    /// Returns the segments in order, described by their tables and row counts or by their deletes.
     async fn history(&self, instance: &Instance, db: &str) -> Vec<String> {
         let catalog = instance.catalog_of(db).await;
         let name = |table| catalog.table_by_id(table).unwrap().name().to_owned();
@@ -48,7 +48,7 @@ impl Stage {
         segments.iter().map(describe).collect()
     }
 
-    /// The times of the points of a table that the tail holds, in seconds.
+    /// Returns the times of a table's points in the tail, in seconds.
     async fn points(&self, instance: &Instance, db: &str, table: &str) -> Vec<i64> {
         let catalog = instance.catalog_of(db).await;
         let table = catalog.table(table).unwrap();
@@ -70,7 +70,7 @@ impl Stage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_removes_what_was_written_before_and_nothing_that_comes_later() {
+async fn a_delete_removes_earlier_writes_and_keeps_later_ones() {
     let stage = Stage::new();
     let instance = stage.instance();
     let first = instance
@@ -96,7 +96,7 @@ async fn a_delete_removes_what_was_written_before_and_nothing_that_comes_later()
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_ends_of_the_range_are_included_and_no_time_is_out_of_range() {
+async fn a_time_range_includes_both_ends_and_clamps_out_of_range_times() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance
@@ -113,7 +113,7 @@ async fn both_ends_of_the_range_are_included_and_no_time_is_out_of_range() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_table_is_deleted_from_without_a_range_of_times() {
+async fn rows_of_one_table_are_deleted_without_a_time_range() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance
@@ -141,7 +141,7 @@ async fn one_table_is_deleted_from_without_a_range_of_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_predicate_without_a_table_is_about_all_and_each_gets_what_concerns_it() {
+async fn a_predicate_without_a_table_is_resolved_for_each_table() {
     let stage = Stage::new();
     let instance = stage.instance();
     let lines = "a,host=x v=1 1\nb,zone=x v=1 1\nc,host=x,zone=x v=1 1\ne host=1 1";
@@ -168,7 +168,7 @@ async fn a_predicate_without_a_table_is_about_all_and_each_gets_what_concerns_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_can_remove_nothing_is_done_without_a_segment() {
+async fn a_delete_without_possible_matches_writes_no_segment() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m,t=a v=1 1").await;
@@ -190,7 +190,7 @@ async fn a_delete_that_can_remove_nothing_is_done_without_a_segment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_stands_between_the_writes_of_its_batch() {
+async fn a_delete_is_ordered_between_the_writes_of_its_batch() {
     let stage = Stage::new();
     let clock = Arc::clone(&stage.instance().service.world.clock);
     let hook: Hook = Arc::new(move |call: &Call| {
@@ -206,7 +206,7 @@ async fn a_delete_stands_between_the_writes_of_its_batch() {
         stage.sleep(Duration::from_millis(millis)).await;
         work.await
     };
-    // The first put is under way while the others join the batch after it.
+    // The first put is in flight while the other requests join the next batch.
     let replies = tokio::join!(
         later(0, instance.write("d", "m v=1 2").boxed()),
         later(10, instance.write("d", "m v=1 3").boxed()),
@@ -227,7 +227,7 @@ async fn a_delete_stands_between_the_writes_of_its_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_knows_the_tables_and_tags_of_all_writes_before_it() {
+async fn a_delete_sees_tables_and_tags_of_all_earlier_writes() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1 1").await;
@@ -240,14 +240,14 @@ async fn a_delete_knows_the_tables_and_tags_of_all_writes_before_it() {
     assert_eq!(segment.deletes().len(), 2);
     let catalog = other.catalog.database(segment.database(), Duration::ZERO);
     assert_eq!(segment.needs_catalog(), catalog.await.unwrap().version);
-    // A database that this instance has not heard of is looked up.
+    // A database unknown to this instance is looked up.
     one.write("e", "m v=1 1").await;
     let reply = other.delete("e", WHOLE, "").await;
     assert_eq!(reply.status, 204, "{}", reply.body);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_costs_a_proof_a_list_and_a_put() {
+async fn a_delete_costs_three_gets_a_list_and_a_put() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;
@@ -261,7 +261,7 @@ async fn a_delete_costs_a_proof_a_list_and_a_put() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_comes_after_the_stamp_that_it_names() {
+async fn a_delete_is_ordered_after_the_requested_stamp() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "m v=1 1").await;

@@ -1,4 +1,4 @@
-//! Row deletes that are refused, with the exact answer.
+//! Tests of refused row deletes with their exact answers.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -44,7 +44,7 @@ fn of(predicate: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_to_the_endpoint_of_influxdb_2() {
+async fn invalid_v2_delete_requests_are_refused() {
     let (stage, instance) = prepared().await;
     let text = |value: &Value| value.to_string();
     let long = of(&format!("host=\"{}\"", "x".repeat(1000)));
@@ -147,7 +147,7 @@ async fn requests_to_the_endpoint_of_influxdb_2() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_for_one_table() {
+async fn invalid_v3_delete_requests_are_refused() {
     let (stage, instance) = prepared().await;
     let cases = [
         (
@@ -208,7 +208,7 @@ fn everything(table: u32) -> RowDelete {
     }
 }
 
-/// The database, and its table `cpu`.
+/// Returns the ids of the database and of its table `cpu`.
 async fn ids(instance: &Instance) -> (DatabaseId, u32) {
     let root = instance.catalog.root(Duration::ZERO).await.unwrap();
     let catalog = instance.catalog_of("d").await;
@@ -217,7 +217,7 @@ async fn ids(instance: &Instance) -> (DatabaseId, u32) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_with_too_many_pending_deletes_takes_no_more() {
+async fn a_database_with_too_many_pending_deletes_refuses_more() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let bucket = instance.catalog.bucket().clone();
@@ -242,7 +242,7 @@ async fn a_database_with_too_many_pending_deletes_takes_no_more() {
     assert_eq!(reply.status, 204, "{}", reply.body);
     set(1_100).await;
     let reply = v2(&instance, "bucket=d", &of("")).await;
-    // The first request is in the tail: a delete for each table.
+    // The first request is in the tail and counts as one delete per table.
     let message = "1004 deletes are waiting to be applied, of at most 1000";
     let answer = json!({ "code": "unavailable", "message": message }).to_string();
     assert_eq!((reply.status, reply.body), (503, answer));
@@ -251,7 +251,7 @@ async fn a_database_with_too_many_pending_deletes_takes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_503() {
+async fn an_unavailable_store_is_503() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let faults = Faults {
@@ -276,7 +276,7 @@ async fn a_store_that_does_not_answer_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_of_sql_that_waited_too_long_before_it_came_here_is_not_put() {
+async fn an_sql_delete_that_arrived_too_long_ago_is_not_put() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let segments = stage.segments().await.len();
@@ -290,7 +290,7 @@ async fn a_delete_of_sql_that_waited_too_long_before_it_came_here_is_not_put() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletes_of_sql_are_put_or_refused_by_their_ids() {
+async fn sql_deletes_are_put_or_refused_by_their_ids() {
     let (stage, instance) = prepared().await;
     let (database, table) = ids(&instance).await;
     let deleter: &dyn RowDeleter = &*instance.service;

@@ -1,4 +1,4 @@
-//! Creating and deleting file indexes.
+//! Tests of creating and deleting file indexes.
 
 use axum::body::Body;
 use http::Request;
@@ -21,7 +21,7 @@ async fn send(instance: &Instance, method: &str, path: &str, body: Value) -> (u1
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_index_of_a_table_or_of_all_comes_and_goes() {
+async fn an_index_of_one_or_all_tables_is_created_and_deleted() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance
@@ -44,7 +44,7 @@ async fn an_index_of_a_table_or_of_all_comes_and_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_index_names_must_exist() {
+async fn an_index_of_missing_databases_tables_or_columns_is_refused() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.write("d", "cpu,host=a usage=1 1").await;

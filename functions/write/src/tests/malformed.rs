@@ -1,7 +1,7 @@
-//! Requests that are refused, with the exact answer: InfluxDB 3 Core 3.10's where it gives one.
+//! Tests of refused requests with their exact answers: those of InfluxDB 3 Core 3.10 where it has one.
 //!
-//! Deliberate differences from it: a whole write that is refused says `parsing failed for write_lp
-//! endpoint`, as its guides do, and lines are shown whole and as they were written.
+//! Deliberate differences: a refused all-or-nothing write says `parsing failed for write_lp endpoint`, as InfluxDB's
+//! guides do, and lines are shown completely and as they were written.
 
 use std::io::Write;
 
@@ -22,7 +22,7 @@ const CHARACTERS: &str = "invalid character in database or rp name: must be ASCI
 const RP_FORM: &str = "db name with invalid retention policy, if providing a retention policy name, must be of form '<db_name>/<rp_name>'";
 const START: &str = "db name did not start with a number or letter";
 
-/// Path with query string, body, status, body of the answer.
+/// Path with query string, request body, status, response body.
 type Case = (String, Vec<u8>, u16, String);
 
 fn case(path: &str, query: &str, body: &str, status: u16, answer: &str) -> Case {
@@ -62,7 +62,7 @@ fn whole(number: usize, text: &str, message: &str) -> String {
     format!(r#"{{"error":"parsing failed for write_lp endpoint","data":{line}}}"#)
 }
 
-/// What is wrong with a request, whatever its lines are.
+/// Requests that are refused regardless of their lines.
 fn requests() -> Vec<Case> {
     let long = "x".repeat(512);
     vec![
@@ -137,7 +137,7 @@ fn requests() -> Vec<Case> {
     ]
 }
 
-/// What is wrong with lines, on all three endpoints.
+/// Invalid lines, on all three endpoints.
 fn lines() -> Vec<Case> {
     let conflict = "invalid column type for column 'v', expected iox::column_type::field::integer, got iox::column_type::field::float";
     let messages = [
@@ -191,7 +191,7 @@ fn lines() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (text, message) in messages {
-        // One of the lines has a carriage return, which belongs to the newline when it is shown.
+        // One line ends with a carriage return, which is part of the line break and is not shown.
         let body = format!("# comment\nknown,t=a v=1i 1\n\n{text}\nknown,t=a v=2i 2\n");
         let shown = text.trim_end();
         cases.push(case(
@@ -227,7 +227,7 @@ fn lines() -> Vec<Case> {
     cases
 }
 
-/// What is wrong with bodies as a whole.
+/// Invalid bodies.
 fn bodies() -> Vec<Case> {
     let empty = "incoming write was empty";
     let v2_empty = v2("write buffer error: incoming write was empty");
@@ -270,7 +270,7 @@ async fn prepared() -> (Stage, Instance) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_requests_have_the_statuses_and_bodies_of_influxdb() {
+async fn refused_requests_answer_like_influxdb() {
     let (_stage, instance) = prepared().await;
     let cases = [requests(), lines(), bodies()].concat();
     assert!(cases.len() >= 60);
@@ -383,7 +383,7 @@ async fn encodings_are_decoded_or_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stamps_that_can_not_be_followed_are_refused() {
+async fn unreachable_stamps_are_refused() {
     let (_stage, instance) = prepared().await;
     let send = async |path: &str, stamp: &str| {
         let request = Request::post(path).header("x-neap-stamp", stamp);
@@ -429,7 +429,7 @@ async fn other_methods_are_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ceilings_are_answered_with_422() {
+async fn exceeded_limits_are_422() {
     let stage = Stage::new();
     let instance = stage.instance_with_limits(Limits {
         databases: Some(1),

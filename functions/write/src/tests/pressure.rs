@@ -1,4 +1,4 @@
-//! Writers that are held back by the length of the tail, as flushers publish it and as they know it themselves.
+//! Tests of write back-pressure by the length of the tail, as published by flushers or counted by the instance itself.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -9,7 +9,7 @@ use neap_wal::{PressureLimits, TailState, WriterSettings};
 use super::stage::{Instance, Stage};
 use crate::WriteSettings;
 
-/// Publishes a tail of so many segments above a mark, as a flusher does.
+/// Publishes a tail of `segments` segments above a low-water mark, as a flusher does.
 async fn publish(instance: &Instance, mark: Option<Stamp>, segments: u64) {
     let root = instance.catalog.root(Duration::ZERO).await.unwrap();
     let database = root.value.database("d").unwrap();
@@ -32,7 +32,7 @@ async fn publish(instance: &Instance, mark: Option<Stamp>, segments: u64) {
 const LINE: &str = "cpu,host=a usage=1 1";
 
 #[tokio::test(start_paused = true)]
-async fn every_instance_stops_within_five_seconds_of_a_published_backlog_and_goes_on_after_it() {
+async fn all_instances_refuse_writes_within_five_seconds_of_a_backlog_and_resume_after_it() {
     let stage = Stage::new();
     let flusher = stage.instance();
     assert_eq!(flusher.write("d", LINE).await.status, 204);
@@ -47,10 +47,10 @@ async fn every_instance_stops_within_five_seconds_of_a_published_backlog_and_goe
         assert_eq!(reply.status, 503, "{}", reply.body);
         assert_eq!(reply.headers["retry-after"], "5");
         assert!(reply.body.contains("too many segments"), "{}", reply.body);
-        // The manifest is read for the proof, and for nothing else.
+        // The manifest is read for the revalidation and for nothing else.
         assert_eq!(counts.of(Operation::Get, KeyClass::Manifest).requests, 1);
         assert_eq!(counts.requests(Operation::Put), 0);
-        // The next request knows it already.
+        // The next request is refused from the cached state.
         let (reply, counts) = writer.counted(writer.write("d", LINE)).await;
         assert_eq!(
             (reply.status, counts.to_string().as_str()),
@@ -81,7 +81,7 @@ async fn a_refused_write_creates_no_table_and_is_refused_with_no_sync_as_well() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_whose_segments_nobody_flushes_stops_by_itself() {
+async fn an_instance_refuses_writes_when_its_own_segments_are_not_flushed() {
     let stage = Stage::new();
     let writer = stage.instance_of_writer(WriterSettings {
         pressure: PressureLimits { slow: 2, stop: 4 },
@@ -104,7 +104,7 @@ async fn an_instance_whose_segments_nobody_flushes_stops_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletes_that_wait_in_the_tail_are_counted() {
+async fn pending_deletes_in_the_tail_count_towards_the_limit() {
     let stage = Stage::new();
     let writer = stage.instance_with(WriteSettings::default());
     assert_eq!(writer.write("d", LINE).await.status, 204);

@@ -1,4 +1,4 @@
-//! Requests as clients of QuestDB send them.
+//! Tests of requests in the form sent by QuestDB clients.
 
 use axum::body::Body;
 use http::{Request, header::CONTENT_TYPE};
@@ -14,7 +14,7 @@ fn instance(stage: &Stage) -> Instance {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_without_a_database_go_to_the_one_that_is_set() {
+async fn rows_without_a_database_go_to_the_default_database() {
     let stage = Stage::new();
     let instance = instance(&stage);
     let body = "trades,symbol=ETH price=2615.54,amount=0.5,at=1700000000000001t,gone=NaN 1700000000000000000\n\
@@ -41,7 +41,7 @@ async fn rows_without_a_database_go_to_the_one_that_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_stored_as_a_whole_or_not_at_all() {
+async fn questdb_requests_are_all_or_nothing() {
     let stage = Stage::new();
     let instance = instance(&stage);
     let not_stored = "; nothing of the request is stored";
@@ -78,7 +78,7 @@ async fn a_request_is_stored_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_are_told_to_send_text() {
+async fn settings_announce_the_text_protocol_only() {
     let instance = Stage::new().instance();
     let request = Request::get("/settings").body(Body::empty()).unwrap();
     let reply = instance.send(request).await;

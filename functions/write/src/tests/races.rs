@@ -1,4 +1,4 @@
-//! Instances that change the same catalog at the same time.
+//! Tests of instances that change the same catalog concurrently.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use neap_bucket::Faults;
 use super::stage::Stage;
 
 #[tokio::test(start_paused = true)]
-async fn instances_that_create_the_same_table_agree() {
+async fn concurrent_creations_of_a_table_agree_on_its_id() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     let lines = ["m,t=a v=1i 1", "m,t=a v=2i,w=1.5 1"];
@@ -35,7 +35,7 @@ async fn instances_that_create_the_same_table_agree() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_types_for_a_new_column_one_wins_and_the_other_line_is_refused() {
+async fn concurrent_creations_of_a_column_with_two_types_refuse_one_line() {
     let faults = Faults {
         delay: 1.0,
         longest_delay: Duration::from_millis(100),
@@ -62,12 +62,12 @@ async fn of_two_types_for_a_new_column_one_wins_and_the_other_line_is_refused() 
         refused.body
     );
     assert!(refused.stamp().is_some());
-    // Of the refused request, the other line is stored.
+    // The other line of the refused request is stored.
     assert_eq!(stage.rows().await, 2 + 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_writers_of_new_tables_lose_nothing() {
+async fn many_concurrent_writers_of_new_tables_lose_no_rows() {
     let faults = Faults {
         delay: 0.5,
         longest_delay: Duration::from_millis(20),
@@ -105,7 +105,7 @@ async fn many_writers_of_new_tables_lose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
+async fn a_table_dropped_by_another_instance_is_recreated_within_seconds() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
@@ -114,7 +114,7 @@ async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
     let request = request.body(axum::body::Body::empty()).unwrap();
     let meanwhile = async {
         stage.sleep(Duration::from_secs(1)).await;
-        // A new column shows the change at once, whatever was held.
+        // A commit of a new column reads the change at once, regardless of the cached catalog.
         assert_eq!(other.write("d", "m,t=a v=1.5,w=1 1").await.status, 400);
         let reply = other.write("d", "m,t=a v=1i,w=1 1").await;
         assert_eq!(reply.status, 204, "{}", reply.body);
@@ -129,7 +129,7 @@ async fn a_table_that_was_dropped_elsewhere_is_made_anew_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_written_elsewhere_after_a_drop_was_answered_are_not_lost() {
+async fn rows_written_by_another_instance_after_an_acknowledged_drop_are_kept() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;
@@ -137,7 +137,7 @@ async fn rows_that_are_written_elsewhere_after_a_drop_was_answered_are_not_lost(
         let request = http::Request::delete(path);
         request.body(axum::body::Body::empty()).unwrap()
     };
-    // The last thing before each drop is a write through the other instance, which proves its catalogs anew.
+    // Just before each drop, the other instance writes and so revalidates its catalogs.
     stage.sleep(Duration::from_secs(4)).await;
     other.write("d", "m,t=a v=1i 1").await;
     let dropped = one.send(delete("/api/v3/configure/table?db=d&table=m"));
@@ -159,7 +159,7 @@ async fn rows_that_are_written_elsewhere_after_a_drop_was_answered_are_not_lost(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_was_made_anew_elsewhere_gets_the_columns_that_it_lacks() {
+async fn a_table_recreated_by_another_instance_gets_its_missing_columns() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m,t=a v=1i 1").await;

@@ -1,4 +1,4 @@
-//! What the tests share: a store in memory, instances on it, and what they put.
+//! Test helpers: an in-memory store, instances over it, and access to the stored segments.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use tower::ServiceExt;
 
 use crate::{WriteParts, WriteService, WriteSettings, router};
 
-/// Tokio's paused time, with a wall clock of the year 2023.
+/// Tokio's paused time with a wall clock in the year 2023.
 #[derive(Debug)]
 struct PausedClock {
     start: tokio::time::Instant,
@@ -46,7 +46,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// A store that several instances write to.
+/// An in-memory store that several instances write to.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     pub(super) memory: Arc<MemoryStore>,
@@ -76,7 +76,7 @@ impl Stage {
         World { clock, entropy }
     }
 
-    /// The present.
+    /// Returns the current time of the world.
     pub(super) fn moment(&self) -> Moment {
         self.world().moment()
     }
@@ -94,13 +94,13 @@ impl Stage {
         self.build(self.store(), WriteSettings::default(), catalog)
     }
 
-    /// The only instance on the store, which answers drops at once.
+    /// Returns an instance configured as the only one on the store, which acknowledges drops without waiting.
     pub(super) fn sole_instance(&self) -> Instance {
         let catalog = |catalog: Catalog| catalog.of_sole_process(true);
         self.build(self.store(), WriteSettings::default(), catalog)
     }
 
-    /// An instance between which and the store these things go wrong.
+    /// Returns an instance whose requests to the store fail according to `faults`.
     pub(super) fn instance_with_faults(&self, faults: Faults) -> Instance {
         let store = FaultyStore::new(self.store(), self.world(), faults);
         self.instance_on(Arc::new(store), WriteSettings::default())
@@ -160,7 +160,7 @@ impl Stage {
         }
     }
 
-    /// The segments of all databases in their order, with the catalogs of their databases.
+    /// Returns the segments of all databases, in order.
     pub(super) async fn segments(&self) -> Vec<Segment> {
         let request = ListRequest {
             prefix: Key::TAIL_PREFIX,
@@ -183,7 +183,7 @@ impl Stage {
         segments
     }
 
-    /// The number of rows in the tails of all databases.
+    /// Returns the number of rows in the tails of all databases.
     pub(super) async fn rows(&self) -> u64 {
         let segments = self.segments().await;
         let tables = segments.iter().flat_map(|segment| segment.tables());
@@ -191,7 +191,7 @@ impl Stage {
     }
 }
 
-/// An instance of the function.
+/// An instance of the write function.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) service: Arc<WriteService>,
@@ -201,7 +201,7 @@ pub(super) struct Instance {
     routes: Router,
 }
 
-/// An answer.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -239,21 +239,21 @@ impl Instance {
         self.post(&path, Bytes::from_static(lines.as_bytes())).await
     }
 
-    /// What was asked of the store while `work` was done.
+    /// Runs `work`, and returns its result and the store requests that it made.
     pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> (T, Counts) {
         let before = self.counting.counts();
         let outcome = work.await;
         (outcome, self.counting.counts() - before)
     }
 
-    /// The catalog of a database as this instance knows it.
+    /// Returns the catalog of a database as cached by this instance.
     pub(super) async fn catalog_of(&self, name: &str) -> Arc<DatabaseCatalog> {
         let database = self.catalog.database_by_name(name, ANY_AGE).await.unwrap();
         let database = self.catalog.database(database.unwrap(), Duration::ZERO);
         database.await.unwrap().value
     }
 
-    /// Tables with their columns, in order of creation.
+    /// Returns the tables with their columns, in order of creation.
     pub(super) async fn tables(&self, name: &str) -> Vec<String> {
         let catalog = self.catalog_of(name).await;
         let tables = catalog.tables().map(|table| {
@@ -265,7 +265,7 @@ impl Instance {
     }
 }
 
-/// A switch that makes a store fail.
+/// A switch that turns store faults on and off.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Switch(Arc<AtomicBool>);
 

@@ -1,4 +1,4 @@
-//! What is stored, and what is answered when it can't be.
+//! Tests of stored rows, and of the answers to failures.
 
 use std::{
     sync::{Arc, Mutex},
@@ -30,7 +30,7 @@ async fn good_lines_of_a_partial_write_are_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_not_partial_is_stored_as_a_whole_or_not_at_all() {
+async fn a_write_without_accept_partial_is_all_or_nothing() {
     let stage = Stage::new();
     let instance = stage.instance();
     let mut stored = 0;
@@ -68,7 +68,7 @@ async fn a_rejected_line_changes_no_schema() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stamps_rise_and_are_answered() {
+async fn answers_carry_increasing_stamps() {
     let stage = Stage::new();
     let instance = stage.instance();
     let mut last = 0;
@@ -91,7 +91,7 @@ async fn stamps_rise_and_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_are_those_of_the_precision() {
+async fn times_are_scaled_by_the_precision() {
     let stage = Stage::new();
     let instance = stage.instance();
     let body = "m,n=0 v=1 1\nm,n=1 v=1 1700000000\nm,n=2 v=1 1700000000123\nm,n=3 v=1";
@@ -115,7 +115,7 @@ async fn times_are_those_of_the_precision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_was_dropped_is_not_written_to() {
+async fn writes_to_a_dropped_database_are_refused() {
     let stage = Stage::new();
     let (one, other) = (stage.instance(), stage.instance());
     one.write("d", "m v=1 1").await;
@@ -142,7 +142,7 @@ async fn a_database_that_was_dropped_is_not_written_to() {
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains(r#""code":"invalid""#));
 
-    // The name is free, and within seconds everywhere a write to it goes to another database.
+    // The name is free again. Within seconds, a write to this name goes to a new database on every instance.
     stage.sleep(Duration::from_secs(5)).await;
     assert_eq!(other.write("d", "m v=1 1").await.status, 204);
     let last = stage.segments().await.pop().unwrap();
@@ -152,7 +152,7 @@ async fn a_database_that_was_dropped_is_not_written_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_503_and_nothing_is_promised() {
+async fn an_unavailable_store_is_503_and_stores_nothing() {
     let stage = Stage::new();
     stage.instance().write("d", "m v=1 1").await;
     let faults = Faults {
@@ -172,7 +172,7 @@ async fn a_store_that_does_not_answer_is_503_and_nothing_is_promised() {
     assert_eq!(stage.rows().await, 1);
 }
 
-/// A store whose puts of segments take effect but are not answered while the switch is on.
+/// Returns a store whose puts of segments take effect but never return while the switch is on.
 fn forgetful(stage: &Stage, switch: &Switch) -> Arc<FaultyStore> {
     let switch = switch.clone();
     let hook: Hook = Arc::new(move |call: &Call| {
@@ -191,7 +191,7 @@ fn forgetful(stage: &Stage, switch: &Switch) -> Arc<FaultyStore> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_503_after_the_stamp_was_taken_carries_it() {
+async fn a_503_after_a_stamp_was_taken_carries_the_stamp() {
     let (stage, switch) = (Stage::new(), Switch::default());
     let instance = stage.instance_on(forgetful(&stage, &switch), WriteSettings::default());
     instance.write("d", "m v=1 1").await;
@@ -210,11 +210,11 @@ async fn a_503_after_the_stamp_was_taken_carries_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_are_proven_again_when_the_proof_gets_too_old() {
+async fn catalogs_are_revalidated_when_a_write_waited_too_long() {
     let (stage, seen) = (Stage::new(), Arc::new(Mutex::new(Vec::new())));
     let clock = Arc::clone(&stage.instance().service.world.clock);
     let calls = Arc::clone(&seen);
-    // The first put of a segment is slow, so that the next request waits until its proof is too old.
+    // One put of a segment is slow, so the next request waits until its catalogs are too old.
     let hook: Hook = Arc::new(move |call: &Call| {
         let is_put = call.operation == Operation::Put && call.key.starts_with("tail/");
         let is_slow = is_put && call.phase == Phase::Before && {
@@ -268,7 +268,7 @@ async fn a_write_with_no_sync_is_answered_before_it_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_no_sync_is_not_allowed_it_is_a_normal_write() {
+async fn no_sync_is_a_normal_write_where_it_is_not_allowed() {
     let stage = Stage::new();
     let instance = stage.instance_with(WriteSettings {
         no_sync_allowed: false,
@@ -283,7 +283,7 @@ async fn where_no_sync_is_not_allowed_it_is_a_normal_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_bytes_under_way_are_answered_with_503() {
+async fn too_many_bytes_in_flight_are_503() {
     let (stage, switch) = (Stage::new(), Switch::default());
     let settings = WriteSettings {
         max_bytes_in_flight: 4096,
@@ -305,7 +305,7 @@ async fn too_many_bytes_under_way_are_answered_with_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_is_used_without_http() {
+async fn the_service_works_without_http() {
     let stage = Stage::new();
     let instance = stage.instance();
     let options = WriteOptions {

@@ -1,5 +1,5 @@
-//! The endpoints of tokens, and the way in for who has lost theirs. Who may do what is tested where all routes
-//! are.
+//! Tests of the token endpoints and of the recovery of a lost operator token. Authorization is tested with the complete
+//! set of routes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{DeleteOptions, RowSelection, WriteFailure, WriteOptions, recovery_ro
 
 const TOKEN: &str = "/api/v3/configure/token";
 
-/// The routes as somebody has them who may do everything.
+/// Returns the routes with a caller who has all permissions.
 fn routes(stage: &Stage) -> Router {
     router(stage.instance().service).layer(Extension(Caller::anyone()))
 }
@@ -39,7 +39,7 @@ async fn send(routes: &Router, method: &str, path: &str, body: Option<Value>) ->
     (head.status.as_u16(), body)
 }
 
-/// An answer without the token and its hash, which must fit together.
+/// Masks the token and its hash in an answer, after checking that they match.
 fn masked((status, body): (u16, String)) -> String {
     let Ok(parsed) = serde_json::from_str::<Value>(&body) else {
         return format!("{status} {body}");
@@ -54,7 +54,7 @@ fn masked((status, body): (u16, String)) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_created_in_the_words_of_influxdb() {
+async fn token_creation_answers_like_influxdb() {
     let stage = Stage::new();
     let routes = routes(&stage);
     let admin = format!("{TOKEN}/admin");
@@ -74,7 +74,7 @@ async fn tokens_are_created_in_the_words_of_influxdb() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_is_refused_in_words() {
+async fn invalid_token_requests_are_refused_with_a_message() {
     let stage = Stage::new();
     let routes = routes(&stage);
     let create = async |resource: &str, names: &str, action: &str| {
@@ -117,7 +117,7 @@ async fn what_can_not_be_is_refused_in_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_would_never_count_is_refused() {
+async fn a_token_with_zero_lifetime_is_refused() {
     let stage = Stage::new();
     let routes = routes(&stage);
     let permission = json!({ "resource_type": "db", "resource_names": ["*"], "actions": ["read"] });
@@ -136,7 +136,7 @@ async fn a_token_that_would_never_count_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recovery_is_neither_for_web_pages_nor_for_names_that_may_be_theirs() {
+async fn recovery_refuses_web_pages_and_host_names() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.catalog.create_admin_token().await.unwrap();
@@ -165,7 +165,7 @@ async fn a_recovery_is_neither_for_web_pages_nor_for_names_that_may_be_theirs() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn localhost_may_recover() {
+async fn recovery_accepts_localhost() {
     let stage = Stage::new();
     let instance = stage.instance();
     instance.catalog.create_admin_token().await.unwrap();
@@ -177,7 +177,7 @@ async fn localhost_may_recover() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_revoked_once() {
+async fn revoking_a_token_twice_is_not_found() {
     let stage = Stage::new();
     let routes = routes(&stage);
     let body = json!({ "token_name": "x" });
@@ -191,7 +191,7 @@ async fn a_token_is_revoked_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recovery_regenerates_the_operator_token_once_and_does_nothing_else() {
+async fn recovery_regenerates_the_operator_token_once_and_serves_nothing_else() {
     let stage = Stage::new();
     let instance = stage.instance();
     let done = Arc::new(Notify::new());
@@ -222,7 +222,7 @@ async fn a_recovery_regenerates_the_operator_token_once_and_does_nothing_else() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_for_one_database_goes_to_no_namesake() {
+async fn requests_limited_to_a_database_id_ignore_a_later_database_of_that_name() {
     let stage = Stage::new();
     let instance = stage.instance();
     let (service, catalog) = (&instance.service, &instance.catalog);

@@ -1,4 +1,4 @@
-//! `neap config check`: what is set where, and whether it can be.
+//! `neap config check`: shows where each option is set, and validates the configuration.
 
 use std::path::Path;
 
@@ -15,18 +15,18 @@ use crate::{
     serve::{ServeArgs, legacy},
 };
 
-/// What to do with the configuration.
+/// The subcommands of `neap config`.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConfigCommand {
     /// Tell what the configuration file and the environment set, and what is wrong with it.
     Check(CheckArgs),
 }
 
-/// No arguments beside `--config`.
+/// The options of `neap config check`: none besides `--config`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {}
 
-/// Shows the options that are set beside the command line, and fails if the server could not start with them.
+/// Shows the options that a file or the environment sets, and fails if the server could not start with them.
 pub(in crate::cli) fn run(
     ConfigCommand::Check(CheckArgs {}): &ConfigCommand,
     environment: &Environment,
@@ -52,7 +52,7 @@ pub(in crate::cli) fn run(
             };
             let is_legacy = legacy::is_without_effect(&flag);
             if let Origin::Variable(name) = &origin {
-                // What the environment holds may be meant for another server.
+                // Skip legacy flags, because the environment may be meant for an InfluxDB server.
                 if is_legacy {
                     continue;
                 }

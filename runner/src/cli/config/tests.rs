@@ -1,4 +1,4 @@
-//! Configuration files: what they set, and how their mistakes are told.
+//! Tests of configuration files: values and error messages.
 
 use std::fs;
 
@@ -45,7 +45,7 @@ fn options_of_all_kinds_are_read() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_lines() {
+fn errors_name_their_lines() {
     insta::assert_snapshot!(mistakes("a = 1\n[serve\n"), @"neap.toml:2: unclosed table, expected `]`");
     insta::assert_snapshot!(mistakes(
         "htp-bind = 'x'\n\
@@ -91,7 +91,7 @@ fn the_command_line_may_name_the_file() {
     assert_eq!(named(&["neap", "query", "--", "--config=f"]), None);
 }
 
-/// A folder with a configuration file, and an environment that leads there.
+/// Creates a folder with a configuration file, and an environment that points to it.
 fn folder(text: &str) -> (tempfile::TempDir, Environment) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("neap")).unwrap();
@@ -174,7 +174,7 @@ fn urls_are_shown_without_their_passwords() {
 }
 
 #[test]
-fn a_bad_configuration_fails_whatever_is_asked_but_help() {
+fn an_invalid_configuration_fails_every_command_except_help() {
     let (folder, environment) = folder("nothing = 1\n");
     for args in [&["config", "check"][..], &["query", "-d", "d", "SELECT 1"]] {
         let (status, out, err) = run_with(args, &environment, "");
@@ -199,7 +199,7 @@ fn a_bad_configuration_fails_whatever_is_asked_but_help() {
 }
 
 #[test]
-fn what_does_not_go_together_is_found_before_the_start() {
+fn conflicting_options_are_found_before_the_start() {
     let (folder, environment) = folder("[serve]\ntls-cert = '/no/such'\nlog-filter = '=='\n");
     let (status, _, err) = run_with(&["config", "check"], &environment, "");
     assert_eq!(status, 1);
@@ -227,7 +227,7 @@ fn what_does_not_go_together_is_found_before_the_start() {
 }
 
 #[test]
-fn variables_go_before_the_file_and_the_file_before_defaults() {
+fn variables_override_the_file_and_the_file_overrides_defaults() {
     let (folder, _) = folder("host = 'http://127.0.0.1:1'\ndatabase = 'd'\n");
     let path = folder.path().to_str().unwrap();
     let from_file = [("XDG_CONFIG_HOME", path)].into_iter().collect();

@@ -1,11 +1,11 @@
-//! Values of options in a file: what they would be on the command line, and whether the option takes them.
+//! Converts option values in a file to command-line arguments and validates them.
 
 use clap::{Arg, ArgAction, Command};
 use toml::de::DeValue;
 
 use super::is_switch;
 
-/// The texts that stand for a value on the command line, if the option takes such a value.
+/// Returns the command-line arguments that correspond to a TOML value, if the option accepts its type.
 pub(super) fn texts(value: &DeValue<'_>, arg: &Arg) -> Result<Vec<String>, String> {
     match value {
         DeValue::Boolean(is_on) if is_switch(arg) => Ok(vec![is_on.to_string()]),
@@ -48,7 +48,7 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Whether the option has a value at all, of which it may not do without.
+/// Returns whether the option takes a value that can't be omitted.
 fn takes_values(arg: &Arg) -> bool {
     let may_lack_it = arg
         .get_num_args()
@@ -60,12 +60,12 @@ fn takes_several(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some()
 }
 
-/// Whether the option takes these values, in the words of the command line.
+/// Validates the values with the option's parser; the error has the wording of the command line.
 pub(super) fn check(arg: &Arg, flag: &str, values: &[String]) -> Result<(), String> {
     if is_switch(arg) {
         return Ok(());
     }
-    // Only the parser of values: what an option needs beside itself is not the value's matter.
+    // Validate with the value parser alone; conflicts and requirements between options are checked elsewhere.
     let mut alone = Arg::new("value")
         .long(flag.to_owned())
         .action(ArgAction::Append)
@@ -80,12 +80,12 @@ pub(super) fn check(arg: &Arg, flag: &str, values: &[String]) -> Result<(), Stri
     outcome.map(drop).map_err(|error| message(&error))
 }
 
-/// Whether the option's value must not be shown.
+/// Returns whether the option's value is a secret.
 pub(super) fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set() || arg.get_long() == Some("token")
 }
 
-/// A value as it may be shown. A URL need not have its scheme: `name:password@host`.
+/// Masks credentials in a value. A URL may lack its scheme: `name:password@host`.
 pub(super) fn shown(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((user, host)) if !text.contains("://") && user.contains(':') => format!("***@{host}"),
@@ -93,8 +93,8 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// A text without what a URL in it has before its host: a name and a password, perhaps. What looks like it, as
-/// an `@` in a path, is not shown either.
+/// Masks the user info (the part before `@`) of each URL in a text. An `@` in a path is treated the same way, so the
+/// text before it is masked, too.
 pub(super) fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -117,14 +117,14 @@ pub(super) fn without_passwords(text: &str) -> String {
     shown
 }
 
-/// What is wrong, without how to get help.
+/// Returns the error message without clap's usage hint.
 fn message(error: &clap::Error) -> String {
     let text = without_passwords(&error.render().to_string());
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines = text.lines().map(str::trim);
     let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
     let text = lines.join(" ");
-    // The option was named already.
+    // The caller has already named the option.
     match text.split_once("' for '--") {
         Some((value, rest)) => {
             let reason = rest.split_once('\'').map_or("", |(_, reason)| reason);

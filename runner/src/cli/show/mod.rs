@@ -1,4 +1,4 @@
-//! `neap show`: what a server or a store has.
+//! `neap show`: lists the contents of a server or a store.
 
 mod system;
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::console::Console;
 
-/// What to show.
+/// The subcommands of `neap show`.
 #[derive(Debug, Subcommand)]
 pub(super) enum ShowCommand {
     /// List the databases.
@@ -72,7 +72,7 @@ pub(super) struct ShowRetentionArgs {
     connection: ConnectionArgs,
 }
 
-/// How long a table keeps rows, as the server tells it.
+/// The retention of a table in the server's response.
 #[derive(Deserialize)]
 struct Kept {
     database: String,
@@ -95,7 +95,7 @@ pub(super) struct ShowDatabasesArgs {
     connection: ConnectionArgs,
 }
 
-/// The options of commands that list what is in a system table of the server's own database.
+/// The options of commands that list a system table of the database `_internal`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
@@ -112,7 +112,7 @@ pub(super) struct LicenseArgs {
     _connection: ConnectionArgs,
 }
 
-/// Shows what was asked for.
+/// Executes `neap show`.
 ///
 /// # Errors
 ///
@@ -191,8 +191,8 @@ async fn show_retention(
     console.print_text(&text).map_err(CommandError::Output)
 }
 
-/// A retention as people say it, in the largest unit that it is a multiple of: `infinite`, `7d`, `36h`
-/// (InfluxDB 3 `show retention`).
+/// Formats a retention period in the largest unit that it is a multiple of: `infinite`, `7d`, `36h` (InfluxDB 3 `show
+/// retention`).
 pub(super) fn retention_text(period: Option<Duration>) -> String {
     let Some(period) = period else {
         return "infinite".to_owned();
@@ -229,7 +229,7 @@ async fn show_databases(
     args.output.deliver(&client, response, console).await
 }
 
-/// Lists a system table that only the server's own database has.
+/// Lists a system table that only the database `_internal` has.
 async fn list(table: &str, args: &ListArgs, console: &mut Console) -> Result<(), CommandError> {
     args.output.check(console)?;
     let client = args.connection.client(None)?;
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retention_is_told_in_the_largest_unit_that_fits() {
+    fn retention_is_shown_in_the_largest_unit_that_fits() {
         for (seconds, expected) in [
             (7 * 86_400, "7d"),
             (36 * 3_600, "36h"),

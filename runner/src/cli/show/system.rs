@@ -1,4 +1,4 @@
-//! `neap show system`: the tables in which a server tells of itself.
+//! `neap show system`: lists and shows the system tables of a server.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -14,17 +14,17 @@ use crate::{
     console::Console,
 };
 
-/// The names and columns of the tables.
+/// Selects the names and columns of the tables.
 const TABLES: &str = "SELECT table_name, array_agg(column_name ORDER BY column_name) AS column_names \
     FROM information_schema.columns WHERE table_schema = 'system' GROUP BY table_name ORDER BY table_name";
 
-/// Tables of which the latest rows matter, and when those were.
+/// Tables that are shown newest first, with the time column to sort by.
 const LATEST: [(&str, &str); 2] = [
     ("processing_engine_logs", "event_time"),
     ("queries", "issue_time"),
 ];
 
-/// The options of `neap show system`, which may stand before what is to be shown or behind it.
+/// The options of `neap show system`, accepted before or after the subcommand.
 #[derive(Debug, Args)]
 #[command(mut_args(|arg| arg.global(true)))]
 pub(in crate::cli) struct SystemArgs {
@@ -87,11 +87,11 @@ struct TableName {
     table_name: String,
 }
 
-/// Shows what was asked for.
+/// Executes `neap show system`.
 ///
 /// # Errors
 ///
-/// The request failed or was refused, there is no such table, or the result can't be printed.
+/// The request failed or was refused, the table does not exist, or the result can't be printed.
 pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> Result<(), CommandError> {
     let server = Server {
         client: args.connection.client(None)?,
@@ -104,7 +104,7 @@ pub(super) async fn run(args: &SystemArgs, console: &mut Console) -> Result<(), 
     }
 }
 
-/// A database of a server.
+/// A database on a server.
 struct Server<'a> {
     client: Client,
     database: &'a str,
@@ -131,7 +131,7 @@ impl Server<'_> {
         let sql = select(&args.table, &args.select, &args.order_by, args.limit);
         match self.show(&sql, &args.output, console).await {
             Err(CommandError::Client(refusal)) if is_unknown_table(&refusal) => {
-                // The refusal is better than nothing where not even this can be told.
+                // Return the original refusal if the table list can't be read either.
                 let Ok(tables) = self.tables().await else {
                     return Err(refusal.into());
                 };
@@ -177,7 +177,7 @@ fn is_unknown_table(refusal: &ClientError) -> bool {
     matches!(refusal, ClientError::Refused { status, body, .. } if status.is_client_error() && body.contains("not found"))
 }
 
-/// The query for a table. What to select and to sort by is SQL, as it was given.
+/// Builds the query for a table. The columns and the sort order are inserted as SQL, unescaped.
 fn select(table: &str, columns: &[String], order: &[String], limit: u64) -> String {
     let columns = match columns {
         [] => "*".to_owned(),

@@ -1,4 +1,4 @@
-//! Every command line that the guides for InfluxDB 3 show is one of ours.
+//! Tests that every command line in the guides for InfluxDB 3 is accepted.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use clap::error::ErrorKind;
 use super::{definition, shell};
 use neap_test_inputs::{Input, skip};
 
-/// Where the guides are, if they are.
+/// Folder of the guides; may be missing.
 const GUIDES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/guides");
 
-/// What stands for something else in commands, and what it may stand for.
+/// Placeholders in commands, with sample values.
 const PLACEHOLDERS: [(&str, &str); 5] = [
     ("{{< influxdb/host >}}", "localhost:8181"),
     ("<AUTH_TOKEN>", "AUTH_TOKEN"),
@@ -19,11 +19,11 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
     ("INPUT_ARGS", "arg1=hello"),
 ];
 
-/// Slips in the commands of the guides that no program would take, mended.
+/// Typos in the commands of the guides that no parser accepts, with corrections.
 const SLIPS: [(&str, &str); 6] = [
-    // A space behind the backslash at the end of a line.
+    // A space after the backslash at the end of a line.
     ("\\ \n", "\\\n"),
-    // No backslash at the end of a line that goes on.
+    // A missing backslash at the end of a continued line.
     (
         "--token AUTH_TOKEN\n  --database",
         "--token AUTH_TOKEN \\\n  --database",
@@ -42,7 +42,7 @@ const SLIPS: [(&str, &str); 6] = [
     ("KEY \\\n     SECRET", "KEY --aws-secret-access-key SECRET"),
 ];
 
-/// What is between lines of three backticks, without their indentation.
+/// Returns the contents of fenced code blocks, without their indentation.
 fn code_blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
@@ -57,7 +57,7 @@ fn code_blocks(text: &str) -> Vec<String> {
     blocks
 }
 
-/// The arguments of each call of `influxdb3` in a guide.
+/// Returns the arguments of each call of `influxdb3` in a guide.
 fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
     let mut guide = guide.to_owned();
     for (placeholder, value) in PLACEHOLDERS {
@@ -78,7 +78,7 @@ fn command_lines(guide: &str, slips_found: &mut [bool]) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn command_lines_of_the_guides_are_understood() {
+fn command_lines_of_the_guides_are_accepted() {
     if !Path::new(GUIDES).is_dir() {
         skip(Input::External, "shared/guides: no guides");
         return;

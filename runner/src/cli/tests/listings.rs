@@ -1,4 +1,4 @@
-//! What `neap show` shows.
+//! Tests of `neap show`.
 
 use super::{FAILED, USAGE, run_line, run_with, server::*};
 use crate::cli::Environment;
@@ -62,7 +62,7 @@ fn system_tables_are_listed_and_shown() {
         &answer("200 OK", "[]"),
         &answer("200 OK", ""),
     ]);
-    // Options may stand before what is to be shown, or behind it.
+    // Options are accepted before and after the subcommand.
     let (status, out, _) = run_line("show system --database d table-list", &url, "");
     assert_eq!((status, out.as_str()), (0, "+--+\n"));
     let line = "show system table queries -d d -l 5 -o issue_time -s id,phase --format json";
@@ -78,7 +78,7 @@ fn system_tables_are_listed_and_shown() {
 }
 
 #[test]
-fn a_system_table_that_is_none_is_told_with_those_that_are() {
+fn the_error_for_an_unknown_system_table_lists_the_existing_tables() {
     let refusal = answer("400 Bad Request", "table 'public.system.x' not found");
     let tables = answer(
         "200 OK",
@@ -95,7 +95,7 @@ fn a_system_table_that_is_none_is_told_with_those_that_are() {
 }
 
 #[test]
-fn a_summary_is_the_beginning_of_each_system_table() {
+fn a_summary_shows_the_first_rows_of_each_system_table() {
     let tables = r#"[{"table_name":"queries"},{"table_name":"tokens"}]"#;
     let (url, requests) = server(&[
         &answer("200 OK", tables),
@@ -127,7 +127,7 @@ fn no_license_is_needed() {
 }
 
 #[test]
-fn whoever_is_not_let_in_is_told_how_to_get_in() {
+fn authentication_errors_hint_at_the_token_options() {
     let refusal = answer(
         "401 Unauthorized",
         r#"{"error": "the request was not authenticated"}"#,

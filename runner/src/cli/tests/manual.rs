@@ -1,4 +1,4 @@
-//! Completions, the manual, and the documentation of the command line.
+//! Tests of the completions, the manual, and the documentation of the command line.
 
 use std::{fmt::Write, path::Path};
 
@@ -7,11 +7,11 @@ use clap::Command;
 use super::{definition, run_with};
 use crate::cli::Environment;
 
-/// The page whose table is that of the commands.
+/// The page with the table of commands.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/command-line.md");
 const BEGIN: &str = "<!-- commands: begin -->\n";
 const END: &str = "<!-- commands: end -->\n";
-/// Set to write the table anew.
+/// Environment variable that makes the test rewrite the table.
 const UPDATE: &str = "NEAP_UPDATE_DOCS";
 
 #[test]
@@ -50,7 +50,7 @@ fn the_manual_has_a_page_for_each_command() {
     assert!(page.contains("neap create token \\-\\-admin"), "{page}");
 }
 
-/// The table of all commands that do something and are not hidden.
+/// Builds the table of all executable commands that are not hidden.
 fn table() -> String {
     let mut table = "| command | what it does |\n|---|---|\n".to_owned();
     add_rows(&definition(), "neap", &mut table);

@@ -13,7 +13,7 @@ use self::server::*;
 use super::*;
 use crate::console::testing::console;
 
-/// Runs a command line and gives its exit status and what it printed.
+/// Runs a command line and returns its exit status and its output.
 pub(super) fn run_with(
     args: &[&str],
     environment: &Environment,
@@ -25,7 +25,7 @@ pub(super) fn run_with(
     (status, out.text(), err.text())
 }
 
-/// The same for a line as a shell has it, against a server at `url`.
+/// Runs a shell command line against a server at `url`.
 fn run_line(line: &str, url: &str, input: &str) -> (u8, String, String) {
     let commands = shell::commands(line);
     let words: Vec<_> = commands[0].words.iter().map(String::as_str).collect();
@@ -37,7 +37,7 @@ fn run_line(line: &str, url: &str, input: &str) -> (u8, String, String) {
 }
 
 #[test]
-fn the_definition_of_the_command_line_is_sound() {
+fn the_definition_of_the_command_line_is_valid() {
     definition().debug_assert();
     let variables = [
         ("NEAP_DATABASE_NAME", "d"),
@@ -105,7 +105,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
 }
 
 #[test]
-fn colours_are_for_terminals_that_want_them() {
+fn colours_are_used_on_terminals_without_no_color() {
     let help = |is_terminal, variables: &[(&str, &str)]| {
         let (mut console, out, _) = console("");
         console.out_is_terminal = is_terminal;
@@ -147,7 +147,7 @@ fn a_query_is_sent_and_its_result_printed() {
 }
 
 #[test]
-fn control_characters_in_results_and_errors_are_shown_to_people_only() {
+fn control_characters_in_results_and_errors_are_escaped_on_terminals_only() {
     let bad = "| \u{1b}]0;x\u{7} \u{9b}2J |\n";
     for is_terminal in [false, true] {
         let answers = [answer("200 OK", bad), answer("400 Bad Request", bad)];
@@ -222,7 +222,7 @@ fn lines_are_written_and_nothing_is_printed() {
 }
 
 #[test]
-fn long_input_is_several_requests_and_bad_lines_are_placed() {
+fn long_input_is_split_and_refused_lines_are_located() {
     let refusal = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"b","line_number":1,"error_message":"No fields were provided"}]}"#;
     let (url, requests) = server(&[
         &answer("204 No Content", ""),
@@ -254,7 +254,7 @@ fn long_input_is_several_requests_and_bad_lines_are_placed() {
 }
 
 #[test]
-fn a_busy_server_is_asked_again() {
+fn requests_to_a_busy_server_are_retried() {
     let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (url, requests) = server(&[busy, &answer("204 No Content", "")]);
     let args = ["write", "--host", &url, "-d", "db", "--gzip", "cpu v=1"];

@@ -1,4 +1,4 @@
-//! Databases, tables, rows and caches: what is sent, and what is printed.
+//! Tests of the commands for databases, tables, rows and caches: requests and output.
 
 use super::{FAILED, USAGE, run_with, server::*};
 
@@ -41,7 +41,7 @@ fn databases_and_tables_are_created() {
 }
 
 #[test]
-fn databases_and_tables_are_deleted_after_a_yes() {
+fn databases_and_tables_are_deleted_after_confirmation() {
     let deleted = answer("200 OK", "");
     let (url, requests) = server(&[&deleted, &deleted]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
@@ -79,7 +79,7 @@ fn databases_and_tables_are_deleted_after_a_yes() {
 }
 
 #[test]
-fn rows_are_deleted_by_time_and_tags_after_a_yes() {
+fn rows_are_deleted_by_time_and_tags_after_confirmation() {
     let (url, requests) = server(&[&answer("200 OK", "")]);
     let environment = [("NEAP_HOST_URL", &url)].into_iter().collect();
     let all = ["delete", "rows", "-d", "d", "-t", "t", "-y"];
@@ -172,7 +172,7 @@ fn caches_are_created_and_deleted() {
 }
 
 #[test]
-fn deletions_are_taken_back() {
+fn deletions_are_reverted() {
     let (url, requests) = server(&[
         &answer("200 OK", r#"{"name":"d"}"#),
         &answer("200 OK", r#"{"name":"new"}"#),

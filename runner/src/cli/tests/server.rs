@@ -1,4 +1,4 @@
-//! A server that records what it is asked, for commands to speak to.
+//! A test server that records the requests of commands.
 
 use std::{
     io::{Read, Write},
@@ -6,7 +6,8 @@ use std::{
     thread,
 };
 
-/// A server that answers the requests of one connection each with these, and gives the requests.
+/// Starts a server that answers one request per connection with each of these answers in turn, and returns its URL and
+/// the requests.
 pub(super) fn server(answers: &[&str]) -> (String, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,15 +1,15 @@
-//! Command lines as a shell reads them, for examples and guides.
+//! Parses command lines like a shell, for examples and guides.
 
 use std::{iter::Peekable, mem, str::Chars};
 
 /// A command of a script.
 #[derive(Debug, Default)]
 pub(crate) struct ShellCommand {
-    /// Its words without quotes, and without what is redirected.
+    /// The words, unquoted, without redirections.
     pub(crate) words: Vec<String>,
 }
 
-/// The commands of a script: on lines of their own, or joined by `;`, `|`, `&`.
+/// Splits a script into commands: separated by line breaks, `;`, `|` or `&`.
 pub(crate) fn commands(script: &str) -> Vec<ShellCommand> {
     let mut reader = Reader {
         chars: script.chars().peekable(),

@@ -1,4 +1,4 @@
-//! Tokens: what is sent, what is printed, and what never is.
+//! Tests of the token commands: requests, output, and tokens that must not be printed.
 
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ fn a_resource_token_has_permissions() {
 }
 
 #[test]
-fn the_operator_token_is_replaced_after_a_yes() {
+fn the_operator_token_is_replaced_after_confirmation() {
     let created = answer("201 Created", CREATED);
     let (url, requests) = server(&[&created, &created]);
     let line = "create token --admin --regenerate --token apiv3_old";
@@ -92,7 +92,7 @@ fn the_operator_token_is_replaced_after_a_yes() {
 }
 
 #[test]
-fn why_no_token_was_created_is_told_and_no_token_is() {
+fn token_creation_errors_are_shown_without_tokens() {
     let (url, requests) = server(&[
         &answer("409 Conflict", "token name already exists, _admin"),
         &answer(
@@ -155,7 +155,7 @@ fn a_token_file_needs_no_server() {
 }
 
 #[test]
-fn tokens_that_make_no_sense_are_usage_errors() {
+fn invalid_token_options_are_usage_errors() {
     for line in [
         "create token",
         "create token --admin --permission db:a:read --name n",
@@ -177,7 +177,7 @@ fn tokens_that_make_no_sense_are_usage_errors() {
 }
 
 #[test]
-fn tokens_are_deleted_after_a_yes() {
+fn tokens_are_deleted_after_confirmation() {
     let (url, requests) = server(&[
         &answer("200 OK", ""),
         &answer("404 Not Found", "the requested resource was not found: a b"),

@@ -1,4 +1,4 @@
-//! Triggers, plugins and file indexes: what is sent, and what is printed.
+//! Tests of the commands for triggers, plugins and file indexes: requests and output.
 
 use super::{FAILED, USAGE, run_line, server::*};
 
@@ -28,7 +28,7 @@ fn a_trigger_is_created() {
 }
 
 #[test]
-fn triggers_that_make_no_sense_are_usage_errors() {
+fn invalid_trigger_options_are_usage_errors() {
     for line in [
         "create trigger t -d d --trigger-spec all_tables",
         "create trigger t -d d --path p.py",
@@ -159,7 +159,7 @@ fn triggers_are_switched_and_deleted() {
 }
 
 #[test]
-fn what_a_tested_plugin_did_is_printed() {
+fn actions_of_a_tested_plugin_are_printed() {
     let wal = r#"{"log_lines":["INFO: hello"],"database_writes":{"mydb":["t,a=b f=1i"]},"errors":["bad"]}"#;
     let schedule = r#"{"errors":[],"database_writes":{},"log_lines":[],"trigger_time":"2026-01-31T12:00:00Z"}"#;
     let (url, requests) = server(&[
@@ -216,7 +216,7 @@ fn what_a_tested_plugin_did_is_printed() {
 }
 
 #[test]
-fn packages_are_installed_in_silence() {
+fn package_installation_prints_nothing() {
     let ok = answer("200 OK", "");
     let disabled =
         "Package installation has been disabled. Contact your administrator for more information.";

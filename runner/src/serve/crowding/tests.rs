@@ -15,7 +15,7 @@ const LIMITS: RequestLimits = RequestLimits {
 
 type Pieces = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
-/// Answers `GET /` without end and `POST /` with the body, or with 400 if it breaks off.
+/// Answers `GET /` with an endless body, and `POST /` with the request's body, or with 400 if it is interrupted.
 fn routes(limits: RequestLimits, metrics: &Metrics) -> Router {
     let never = || stream::pending::<Result<Bytes, io::Error>>();
     let echo = async |body: Body| match body.collect().await {
@@ -33,7 +33,7 @@ fn request(method: &str, body: Body) -> Request {
     request.body(body).unwrap()
 }
 
-/// A request of a client with a body that arrives when it is sent.
+/// Builds a request of a client whose body arrives as the test sends it.
 fn arriving(client: u8, announced: usize) -> (Pieces, Request) {
     let (pieces, arriving) = mpsc::unbounded();
     let mut request = request("POST", Body::from_stream(arriving));
@@ -55,7 +55,7 @@ async fn text(answer: Response) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_beyond_the_limit_waits_and_is_told_to_come_back() {
+async fn a_request_above_the_limit_waits_and_gets_503_with_retry_after() {
     let metrics = Metrics::default();
     let routes = routes(
         RequestLimits {
@@ -85,7 +85,7 @@ async fn a_request_beyond_the_limit_waits_and_is_told_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_whose_bodies_are_to_come_take_no_place() {
+async fn requests_with_incomplete_bodies_hold_no_permit() {
     let routes = routes(
         RequestLimits {
             requests: 2,
@@ -104,11 +104,11 @@ async fn requests_whose_bodies_are_to_come_take_no_place() {
     tokio::task::yield_now().await;
     send(&pieces[0], "half");
     tokio::task::yield_now().await;
-    // Both places are free, and both are taken now.
+    // Both permits are free; acquire both.
     let get = || routes.clone().oneshot(request("GET", Body::empty()));
     let places = [get().await.unwrap(), get().await.unwrap()];
     assert_eq!(places[1].status(), 200);
-    // A body that is complete waits for its place as any request does.
+    // A request with a complete body waits for a permit like any other request.
     send(&pieces[0], " and half");
     for sender in pieces {
         sender.close_channel();
@@ -140,7 +140,7 @@ async fn a_body_in_pieces_arrives_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_with_too_many_incomplete_bodies_is_told_so_and_others_are_answered() {
+async fn a_client_with_too_many_incomplete_bodies_is_rejected_and_others_are_answered() {
     let routes = routes(LIMITS, &Metrics::default());
     let mut pieces = Vec::new();
     let mut answers = stream::FuturesUnordered::new();
@@ -165,7 +165,7 @@ async fn a_client_with_too_many_incomplete_bodies_is_told_so_and_others_are_answ
 }
 
 #[tokio::test(start_paused = true)]
-async fn stalled_bodies_that_announce_much_are_given_up() {
+async fn large_stalled_bodies_are_aborted() {
     let routes = routes(LIMITS, &Metrics::default());
     let mut pieces = Vec::new();
     let mut answers = stream::FuturesUnordered::new();
@@ -174,7 +174,7 @@ async fn stalled_bodies_that_announce_much_are_given_up() {
         pieces.push(sender);
         answers.push(routes.clone().oneshot(request));
     }
-    // One of 30 bytes is allowed, two are more than 40.
+    // One stalled body of 30 bytes is allowed; two exceed the limit of 40 bytes.
     let refused = answers.next().await.unwrap().unwrap();
     assert_eq!(refused.status(), 503);
     let said = text(refused).await;

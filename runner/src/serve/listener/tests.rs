@@ -1,4 +1,4 @@
-//! Connections of HTTP/2, whose clients can do harm in ways of their own.
+//! Tests of HTTP/2 connections with misbehaving clients.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 
 use super::*;
 
-/// A time that is over soon.
+/// A short timeout.
 const SHORT: Duration = Duration::from_millis(300);
 
 struct Serving {
@@ -35,7 +35,7 @@ impl Serving {
         serving
     }
 
-    /// A client of HTTP/2, and whether its connection has ended.
+    /// Connects an HTTP/2 client; the task ends with the connection.
     async fn connect(&self) -> (SendRequest<Empty<Bytes>>, tokio::task::JoinHandle<()>) {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
@@ -65,7 +65,7 @@ async fn headers_that_are_too_large_are_refused() {
     let (mut client, _) = serving.connect().await;
     let large = request("/").header("x-large", "x".repeat(200 << 10));
     let answer = client.send_request(large.body(Empty::new()).unwrap()).await;
-    // The client may be told by the end of the stream just as well.
+    // The client may see the end of the stream instead of the status.
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
     let (mut client, _) = serving.connect().await;
     let small = request("/").header("x-small", "x".repeat(60 << 10));
@@ -74,7 +74,7 @@ async fn headers_that_are_too_large_are_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_asked_for_is_given_up_while_others_go_on() {
+async fn a_response_without_window_updates_is_aborted_while_others_continue() {
     let serving = Serving::start(Bound {
         idle: Duration::from_secs(60),
         ..bound()
@@ -84,7 +84,7 @@ async fn an_answer_that_is_not_asked_for_is_given_up_while_others_go_on() {
     let endless = client.send_request(request("/endless").body(Empty::new()).unwrap());
     let endless = endless.await.unwrap();
     assert_eq!(serving.stats.requests.count(), 1);
-    // Nobody reads it.
+    // The client does not read the response.
     serving.stats.requests.nobody().await;
     assert!(serving.stats.traffic.stalled.load(Ordering::Relaxed) >= 1);
     let other = client.send_request(request("/").body(Empty::new()).unwrap());

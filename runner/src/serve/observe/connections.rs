@@ -1,4 +1,4 @@
-//! What connections there are, and what becomes of them.
+//! Metrics of connections.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,7 +12,7 @@ use crate::serve::listener::ConnectionStats;
 
 type Stats = Arc<ConnectionStats>;
 
-/// Adds the metrics of connections.
+/// Registers the metrics of connections.
 pub(in crate::serve) fn register(metrics: &Metrics, stats: &Stats) {
     let shown: [Shown<Stats>; 7] = [
         (

@@ -1,4 +1,4 @@
-//! The memory that the parts of the process have set aside, beside what it holds and what it may.
+//! Metrics of memory: the reservations of the components, the resident memory, and the limit.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use neap_write::WriteService;
 
 use super::number;
 
-/// Who uses memory.
+/// The components that reserve memory.
 #[derive(Clone, Debug)]
 pub(in crate::serve) struct MemoryUsers {
     pub(in crate::serve) monitor: Arc<MemoryMonitor>,
@@ -22,7 +22,7 @@ pub(in crate::serve) struct MemoryUsers {
 }
 
 impl MemoryUsers {
-    /// What each part has set aside, in bytes.
+    /// Returns the reservation of each component, in bytes.
     fn charged(&self) -> Vec<(&'static str, u64)> {
         let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut charged = vec![
@@ -46,7 +46,7 @@ impl MemoryUsers {
     }
 }
 
-/// Adds the metrics of memory.
+/// Registers the metrics of memory.
 pub(in crate::serve) fn register(metrics: &Metrics, users: &MemoryUsers) {
     let limit = users.monitor.limit_bytes();
     metrics.collect(

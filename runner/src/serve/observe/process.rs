@@ -1,14 +1,14 @@
-//! What the process uses: memory, processor, files.
+//! Metrics of the process: memory, processor time, open files.
 
 use std::{fs, sync::Arc};
 
 use neap_bucket::World;
 use neap_http::{MetricKind, Metrics};
 
-/// What the system calls a second of processor time, for all architectures that Linux has today.
+/// Clock ticks per second of processor time, the same on all architectures of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What the system tells of this process.
+/// Resource usage of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Usage {
     resident_bytes: u64,
@@ -16,7 +16,7 @@ struct Usage {
     cpu_seconds: f64,
 }
 
-/// Adds the metrics of the process, under the names that Prometheus' clients have for them.
+/// Registers the metrics of the process, under the names of the Prometheus client libraries.
 pub(super) fn register(
     metrics: &Metrics,
     world: &World,
@@ -77,7 +77,7 @@ pub(super) fn register(
     );
 }
 
-/// What the system tells; nothing where it has no `/proc`.
+/// Reads the resource usage; all zero without `/proc`.
 fn usage() -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -89,7 +89,7 @@ fn parse(status: &str, stat: &str) -> Option<Usage> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    // The name of the program, in parentheses, may hold anything.
+    // The program name, in parentheses, may contain any characters.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut ticks = rest.split(' ').skip(11).take(2);
     let mut next = || ticks.next()?.parse::<f64>().ok();
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_is_read_from_what_the_system_tells() {
+    fn usage_is_parsed_from_proc_files() {
         let status = "Name:\tneap\nVmRSS:\t    2048 kB\nThreads:\t7\n";
         let stat = "42 (ne) ap) S 1 42 42 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 7 0";
         let expected = Usage {

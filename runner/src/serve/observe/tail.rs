@@ -1,4 +1,4 @@
-//! What is written and not flushed, and how old what queries see is.
+//! Metrics of the unflushed tail and of the age of query snapshots.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use neap_manifest::SnapshotReader;
 use super::{Observed, Shown, collect, number};
 use crate::serve::backlog::Backlog;
 
-/// What this process has written and nobody has flushed.
+/// A sample of this process's backlog.
 struct Tail {
     bytes: u64,
     segments: usize,
@@ -27,7 +27,7 @@ impl Tail {
     }
 }
 
-/// Adds the metrics of tails and snapshots.
+/// Registers the metrics of tails and snapshots.
 pub(super) fn register(metrics: &Metrics, observed: &Observed) {
     let tail: [Shown<Tail>; 3] = [
         (

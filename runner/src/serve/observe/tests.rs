@@ -1,4 +1,4 @@
-//! What `/metrics` shows, and the dashboard that uses it.
+//! Tests of `/metrics` and of the dashboard that uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::serve::{listener::ConnectionStats, observe, tests::Served};
 
-/// Runs plugins, if there is a Python: one on requests, and one on rows. What fails is shown, too.
+/// Runs plugins, if Python is available: one on requests, and one on rows. Failures are counted, too.
 async fn run_plugins(served: &Served) {
     for (name, when) in [("seen", "all_tables"), ("echo", "request:echo")] {
         let trigger = serde_json::json!({
@@ -28,7 +28,7 @@ async fn run_plugins(served: &Served) {
     assert_eq!(answer.0, 500, "{answer:?}");
 }
 
-/// Everything that a process shows that has done something of everything.
+/// Returns the metrics of a process that has performed every kind of operation.
 async fn shown() -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("echo.py"), "").unwrap();
@@ -50,13 +50,13 @@ async fn shown() -> String {
     run_plugins(&served).await;
     let (status, text) = served.request("GET", "/metrics", "").await;
     assert_eq!(status, 200);
-    // What is counted only where tokens are asked for.
+    // Metrics that exist only with authentication.
     let guarded = Served::new(&["--object-store", "memory"]).await;
     assert_eq!(guarded.request("GET", "/metrics", "").await.0, 401);
     guarded.metrics.render() + &text
 }
 
-/// The names of the labels of each metric, with its kind.
+/// Returns the kind and the label names of each metric.
 fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut names: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for line in text.lines() {
@@ -82,7 +82,7 @@ fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 }
 
 #[tokio::test]
-async fn the_metrics_and_their_labels_are_these() {
+async fn metrics_and_their_labels_match_the_list() {
     let text = shown().await;
     let lines = names(&text).into_iter().map(|(name, (kind, labels))| {
         let labels: Vec<_> = labels.into_iter().collect();
@@ -170,7 +170,7 @@ async fn the_metrics_and_their_labels_are_these() {
     assert!(text.ends_with("# EOF\n"));
 }
 
-/// All values of a key, at any depth.
+/// Collects all values of a key, at any depth.
 fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, key, found)),
@@ -187,7 +187,7 @@ fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 }
 
 #[tokio::test]
-async fn the_dashboard_uses_metrics_that_there_are() {
+async fn the_dashboard_uses_existing_metrics() {
     let dashboard = include_str!("../../../../infra/grafana/neap-dashboard.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let mut expressions = Vec::new();
@@ -212,7 +212,7 @@ async fn the_dashboard_uses_metrics_that_there_are() {
             unused.remove(found);
         }
     }
-    // Whoever adds a metric decides whether it is looked at.
+    // A new metric must be added to the dashboard or to this list.
     insta::assert_debug_snapshot!(unused, @r#"
     {
         "neap_cache_entries",

@@ -1,4 +1,4 @@
-//! Who may do what, for every endpoint and every kind of token, through the server as it is put together.
+//! Tests of the access rules for every endpoint and every kind of token, on the assembled server.
 
 mod requests;
 
@@ -11,17 +11,17 @@ use super::Served;
 
 const SERVE: [&str; 2] = ["--object-store", "memory"];
 
-/// A server with tokens of every kind. Of its databases, `own` and `gone`, which is dropped, are those that some
-/// tokens are for, `other` is that of others.
+/// A server with tokens of every kind. Some tokens grant access to the databases `own` and `gone`; `gone` is dropped.
+/// Other tokens grant access to `other`.
 pub(super) struct Guarded {
     pub(super) served: Served,
-    /// By name.
+    /// Token secrets by permission.
     pub(super) tokens: BTreeMap<String, String>,
-    /// What `gone` is called since it was dropped.
+    /// Name of the database `gone` after it was dropped.
     gone: String,
 }
 
-/// The permissions of the tokens that are no administrators'.
+/// Returns the permissions of the non-administrator tokens.
 fn permissions() -> Vec<String> {
     let mut all = Vec::new();
     for action in ["read", "write", "create", "describe", "delete"] {
@@ -76,7 +76,7 @@ impl Guarded {
         }
     }
 
-    /// Status and body. The body is JSON if it begins like it.
+    /// Sends a request and returns status and body. The body is sent as JSON if it starts with `{`.
     pub(super) async fn send(
         &self,
         token: Option<&str>,
@@ -98,7 +98,7 @@ impl Guarded {
     }
 }
 
-/// A trigger for requests to a path of its name.
+/// Creates a request trigger on a path equal to its name.
 fn for_requests(name: &str) -> NewTrigger {
     NewTrigger {
         name: name.to_owned(),
@@ -155,32 +155,32 @@ async fn check(rows: Vec<Row>) {
 }
 
 #[tokio::test]
-async fn each_token_may_write_what_it_is_for() {
+async fn write_requests_follow_the_access_rules() {
     check(writing()).await;
 }
 
 #[tokio::test]
-async fn each_token_may_query_what_it_is_for() {
+async fn query_requests_follow_the_access_rules() {
     check(querying()).await;
 }
 
 #[tokio::test]
-async fn each_token_may_configure_what_it_is_for() {
+async fn configuration_requests_follow_the_access_rules() {
     check(configuring()).await;
 }
 
 #[tokio::test]
-async fn each_token_may_call_the_plugins_that_it_is_for() {
+async fn plugin_requests_follow_the_access_rules() {
     check(processing()).await;
 }
 
 #[tokio::test]
-async fn each_token_may_do_the_rest_that_it_is_for() {
+async fn other_requests_follow_the_access_rules() {
     check(the_rest()).await;
 }
 
 #[tokio::test]
-async fn anybody_may_ask_for_the_first_token_and_gets_no_second() {
+async fn the_first_token_is_created_without_authentication_and_only_once() {
     let guarded = Guarded::new().await;
     for token in [Some("admin"), Some("db:own,gone:read"), None] {
         let path = "/api/v3/configure/token/admin";
@@ -190,7 +190,7 @@ async fn anybody_may_ask_for_the_first_token_and_gets_no_second() {
 }
 
 #[tokio::test]
-async fn who_may_drop_a_database_does_not_give_it_the_name_of_another() {
+async fn permission_to_drop_a_database_does_not_allow_undeleting_it_under_another_name() {
     let guarded = Guarded::new().await;
     let undelete = async |token: &str, name: &str| {
         let path = format!("/api/v3/configure/database/undelete?db=gone&name={name}");
@@ -216,7 +216,7 @@ async fn administrators_alone_replace_the_operator_token() {
 }
 
 #[tokio::test]
-async fn lists_show_what_a_token_is_for() {
+async fn lists_show_only_databases_that_the_token_grants() {
     let guarded = Guarded::new().await;
     let list = async |token: &str| {
         let path = "/api/v3/configure/database?format=csv";
@@ -258,7 +258,7 @@ async fn lists_show_what_a_token_is_for() {
 }
 
 #[tokio::test]
-async fn a_token_loses_a_database_that_is_dropped_and_does_not_get_its_namesake() {
+async fn a_token_loses_access_to_a_dropped_database_and_gains_none_to_its_namesake() {
     let guarded = Guarded::new().await;
     let write = async || {
         let path = "/api/v3/write_lp?db=own";
@@ -278,7 +278,7 @@ async fn a_token_loses_a_database_that_is_dropped_and_does_not_get_its_namesake(
 }
 
 #[tokio::test]
-async fn what_is_changed_is_taken_down_with_who_did_it() {
+async fn changes_are_recorded_with_their_author() {
     let guarded = Guarded::new().await;
     let path = "/api/v3/configure/database";
     let created = guarded

@@ -1,4 +1,4 @@
-//! That tokens and their hashes are told to whoever creates them and to nobody else.
+//! Tests that tokens and their hashes are shown only to the client that creates them.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::access::Guarded;
 
-/// What is logged.
+/// Captures the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -40,7 +40,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// What may be seen nowhere: a token, its hash, and forms of them.
+/// Texts that must not appear anywhere: a token, its hash, and encodings of them.
 struct Secrets(Vec<String>);
 
 impl Secrets {

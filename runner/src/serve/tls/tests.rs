@@ -1,4 +1,4 @@
-//! HTTPS as clients see it: versions, renewed certificates, and files that are none.
+//! Tests of HTTPS: versions, renewed certificates, and invalid files.
 
 use std::{fs, io, net::SocketAddr};
 
@@ -15,7 +15,7 @@ use tokio_rustls::{
 use super::*;
 use crate::serve::listener::{Bound, Listener};
 
-/// A certificate for `localhost` and its key, in PEM.
+/// Creates a certificate for `localhost` and its key, in PEM.
 fn pair() -> (CertificateDer<'static>, String, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -43,7 +43,7 @@ impl Folder {
         fs::write(&self.files.key, key).unwrap();
     }
 
-    /// The mistake in the files, without the path of the folder.
+    /// Returns the error of the files, without the folder's path.
     fn mistake(&self) -> String {
         let error = Tls::open(self.files.clone()).unwrap_err().to_string();
         let folder = format!("{}/", self.folder.path().display());
@@ -92,7 +92,7 @@ async fn serve(tls: Tls) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_for_new_connections_and_open_ones_go_on() {
+async fn new_connections_get_a_renewed_certificate_and_open_ones_continue() {
     let folder = Folder::new(TlsVersion::Tls12);
     let (first, certificate, key) = pair();
     folder.write(&certificate, &key);
@@ -102,7 +102,7 @@ async fn a_renewed_certificate_is_for_new_connections_and_open_ones_go_on() {
     assert!(answer(&mut open).await.ends_with("hello"));
 
     let (second, certificate, key) = pair();
-    // Half of a renewal, and garbage: the old pair stays.
+    // A half-finished renewal, and garbage: the old pair stays in use.
     fs::write(&folder.files.certificates, &certificate).unwrap();
     let seen = tls.look(None);
     assert!(connect(address, &first, &[&TLS13]).await.is_ok());
@@ -138,7 +138,7 @@ async fn versions_older_than_the_oldest_are_refused() {
 }
 
 #[test]
-fn mistakes_name_the_file() {
+fn errors_name_the_file() {
     let folder = Folder::new(TlsVersion::Tls12);
     insta::assert_snapshot!(folder.mistake(), @"cert.pem: No such file or directory (os error 2)");
     let (_, certificate, key) = pair();

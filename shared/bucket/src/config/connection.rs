@@ -1,4 +1,4 @@
-//! How to speak with a store behind a network, as flags.
+//! Command-line flags for the connections to a store behind a network.
 
 use std::{fmt, path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Flags: what they open, and what they refuse.
+//! Tests of the stores that flags open and of the flags that are refused.
 
 use super::*;
 
@@ -79,7 +79,7 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn a_bucket_means_s3_and_nothing_means_a_directory() {
+fn a_bucket_selects_s3_and_no_bucket_selects_a_directory() {
     assert_eq!(parse("--bucket b").kind(), ObjectStoreKind::S3);
     assert_eq!(parse("--data-dir d").kind(), ObjectStoreKind::File);
     assert_eq!(
@@ -162,6 +162,6 @@ async fn a_key_prefix_is_part_of_every_key() {
 
 #[test]
 fn the_environment_alone_is_a_configuration() {
-    // The variables of the machine that runs the test are unknown: it must parse, whatever they are.
+    // The environment of the machine that runs the test is unknown. It must parse in any case.
     StoreConfig::from_environment().unwrap();
 }

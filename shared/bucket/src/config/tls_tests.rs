@@ -1,4 +1,4 @@
-//! Stores behind TLS whose certificate the system does not know.
+//! Tests of stores behind TLS with a certificate that the system does not trust.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use tokio_rustls::{
 use super::*;
 use crate::{Get, GetOptions, PutMode, StoreError};
 
-/// An S3 server that is spoken to through TLS, with a certificate of an authority of its own.
+/// An S3 server behind TLS, with a certificate of a private authority.
 struct Encrypted {
     server: S3Server,
     port: u16,
@@ -96,7 +96,7 @@ async fn write_and_read(config: &StoreConfig) -> Result<Get, StoreError> {
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted_if_it_is_named() {
+async fn a_private_authority_is_trusted_if_it_is_configured() {
     let store = Encrypted::start().await;
     let mut config = store.config();
     config.connection.object_store_tls_ca = Some(store.folder.path().join("ca.pem"));
@@ -116,7 +116,7 @@ async fn an_unknown_certificate_is_refused_unless_any_is_accepted() {
 }
 
 #[test]
-fn a_file_that_holds_no_certificate_is_named() {
+fn the_error_for_a_file_without_a_certificate_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     std::fs::write(&path, "no certificate").unwrap();

@@ -1,4 +1,4 @@
-//! The checks themselves. Each returns what is wrong in words.
+//! The implementation of the checks. Each check returns a description of the violation.
 
 use std::{
     collections::BTreeSet,
@@ -15,20 +15,20 @@ use crate::{
     Operation, Put, PutMode, Store, StoreError, StoreTime, World,
 };
 
-/// How many race for one key.
+/// Number of concurrent writers that race for one key.
 const RACERS: u32 = 16;
 
 /// More keys than S3 lists on a page.
 const PAGED_KEYS: usize = 1_050;
 
-/// How many requests are under way at once where there is no race.
+/// Number of concurrent requests in checks that do not race.
 const CONCURRENCY: usize = 8;
 
-/// How far the dates of a store's answers may be apart; its hosts' clocks may differ, and HTTP dates are
-/// whole seconds.
+/// Maximum difference between the dates of a store's answers. They differ because the clocks of the store's hosts
+/// differ and HTTP dates are whole seconds.
 const DATE_TOLERANCE: Duration = Duration::from_secs(4);
 
-/// How far the store's clock may be from this machine's without a warning.
+/// Maximum difference between the store's clock and this machine's clock without a warning.
 const WALL_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The `Date` of an answer, and the monotonic time when it came.
@@ -99,7 +99,7 @@ impl<'a> Suite<'a> {
         Ok(self.noted(Operation::Put, answer)?.value)
     }
 
-    /// A put that has no rival, so that it must succeed.
+    /// Puts an object without a concurrent writer, so that the put must succeed.
     async fn write(&self, key: &str, body: impl Into<Bytes>, mode: PutMode) -> Checked<ETag> {
         match self.put(key, body, mode).await? {
             Put::Done(etag) => Ok(etag),
@@ -122,7 +122,7 @@ impl<'a> Suite<'a> {
         Ok(self.noted(Operation::List, answer)?.value)
     }
 
-    /// All pages of a listing. A store that never ends is stopped.
+    /// Reads all pages of a listing. Fails if the listing has more than [`PAGED_KEYS`] + 1 pages.
     async fn list(&self, prefix: &str, start_after: Option<&str>) -> Checked<Vec<ListEntry>> {
         let mut entries = Vec::new();
         let mut page_token = None;
@@ -190,12 +190,12 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// Adds one to a counter; refused updates are tried again.
+    /// Increments a counter. Retries refused updates.
     async fn increment(&self, key: &str) -> Checked {
         for _ in 0..100 * RACERS {
             let object = self.read(key).await?;
             let next = (number(&object)? + 1).to_string();
-            // A store that answers at once would not let anybody come between.
+            // Yield, because a store that answers immediately would not let other writers interleave.
             tokio::task::yield_now().await;
             if let Put::Done(_) = self.put(key, next, PutMode::Update(object.etag)).await? {
                 return Ok(());
@@ -298,7 +298,7 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// A listing of one object that was just put.
+    /// Lists one object that was just put.
     pub(super) async fn first_listing(&self) -> Checked {
         let key = self.key("listed/one");
         self.write(&key, "12345", PutMode::Overwrite).await?;
@@ -414,7 +414,7 @@ impl<'a> Suite<'a> {
         let (Some(put), Some(listed)) = (put, listed) else {
             return Err("the put had no Date, or the listing no object".to_owned());
         };
-        // A header is a whole second where a listing has fractions of it.
+        // A header has whole seconds, whereas a listing has fractions of a second.
         ensure(read.distance(listed) <= Duration::from_secs(1), || {
             let apart = read.distance(listed);
             format!("a read and a listing differ by {apart:?} on when an object was put")
@@ -425,7 +425,7 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// Removes what the checks left, and judges the dates of all answers.
+    /// Removes the objects of the checks, and checks the dates of all answers.
     pub(super) async fn finish(&self, report: &mut Report) {
         let cleaned = async {
             let prefix = Key::probe_prefix(self.run);
@@ -478,9 +478,9 @@ fn present(dates: &[Dated]) -> Checked {
     })
 }
 
-/// Whether the dates advance like the monotonic clock, across all operations.
+/// Checks that the dates advance like the monotonic clock, across all operations.
 fn even(dates: &[Dated]) -> Checked {
-    // The time that the store's clock showed when the monotonic clock was at zero, by each answer.
+    // For each answer, the store's time at which the monotonic clock was at zero.
     let origins = dates.iter().filter_map(|dated| {
         let date = dated.date?;
         Some((date.minus(dated.at), dated.operation))

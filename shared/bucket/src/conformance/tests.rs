@@ -1,4 +1,4 @@
-//! The suite over every store, and over stores that lack a property.
+//! Runs the suite on every store, and on stores that lack a property.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,7 +47,7 @@ async fn the_directory_store_conforms() {
     assert_conforms(Arc::new(store)).await;
 }
 
-/// Sends each call to the next of several stores, as if each came from another process.
+/// A store that sends each call to the next of several stores in rotation, as if each call came from another process.
 #[derive(Debug)]
 struct InTurn(Vec<Arc<dyn Store>>, std::sync::atomic::AtomicUsize);
 

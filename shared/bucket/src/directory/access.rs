@@ -1,4 +1,5 @@
-//! Who besides its owner may use a data directory: the modes of what is created in it.
+//! Access of users other than the owner to a data directory: the modes of the files and directories that are created in
+//! it.
 
 use std::{
     fmt,
@@ -10,12 +11,12 @@ use std::{
 
 use clap::ValueEnum;
 
-/// All bits of a mode that are permissions.
+/// The permission bits of a mode.
 const PERMISSIONS: u32 = 0o777;
-/// The bits of a mode that beside the permissions belong to a directory, such as that which hands its group on.
+/// The special bits of a directory's mode, such as the set-group-ID bit, with which new entries inherit the group.
 const SPECIAL: u32 = 0o7000;
 
-/// Who besides its owner may use a data directory.
+/// The access of users other than the owner to a data directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DirectoryAccess {
     /// Nobody.
@@ -42,17 +43,17 @@ impl DirectoryAccess {
         self.directory_mode() & !0o111
     }
 
-    /// What the mode of nothing in the directory should have.
+    /// Returns the permission bits that the mode of no file or directory should have.
     fn forbidden(self) -> u32 {
         PERMISSIONS & !self.directory_mode()
     }
 
-    /// Whether the process's mask may have taken away permissions that others should have.
+    /// Whether the process's umask may have removed permissions that others should have.
     fn is_masked(self) -> bool {
         self != Self::Owner
     }
 
-    /// Creates a directory, for which no mask of the process counts.
+    /// Creates a directory, independent of the process's umask.
     pub(super) fn create_directory(self, path: &Path) -> io::Result<()> {
         let mode = self.directory_mode();
         DirBuilder::new().mode(mode).create(path)?;
@@ -63,7 +64,7 @@ impl DirectoryAccess {
         Ok(())
     }
 
-    /// Creates a directory unless it is there.
+    /// Creates a directory unless it exists.
     pub(super) fn create_missing_directory(self, path: &Path) -> io::Result<()> {
         match self.create_directory(path) {
             Err(_) if path.is_dir() => Ok(()),
@@ -71,7 +72,7 @@ impl DirectoryAccess {
         }
     }
 
-    /// Creates a file that is not there, for reading and writing.
+    /// Creates a new file for reading and writing.
     pub(super) fn create_file(self, path: &Path) -> io::Result<File> {
         let mode = self.file_mode();
         let mut options = OpenOptions::new();
@@ -84,19 +85,20 @@ impl DirectoryAccess {
     }
 }
 
-/// A data directory that more people can use than should.
+/// A data directory that more users can access than configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExposedDirectory {
     access: DirectoryAccess,
 }
 
 impl ExposedDirectory {
-    /// Looks whether a directory, and what lies in it, has modes that let in more than `access` says. A directory that
-    /// can't be looked into is none.
+    /// Checks whether the mode of a directory or of its entries gives more access than `access`. Returns `None` also
+    /// for a directory that cannot be read.
     pub fn find(root: &Path, access: DirectoryAccess) -> Option<Self> {
         let exposed = |mode: u32| mode & access.forbidden() != 0;
         let mode = fs::metadata(root).ok()?.mode();
-        // Who can write to the directory can replace what is in it; who can enter it sees what the modes in it allow.
+        // Users who can write to the directory can replace its entries; users who can enter it can access the entries
+        // as far as their modes allow.
         let is_exposed = mode & access.forbidden() & 0o022 != 0
             || exposed(mode) && {
                 let entries = fs::read_dir(root).ok()?.flatten();
@@ -106,7 +108,7 @@ impl ExposedDirectory {
         is_exposed.then_some(Self { access })
     }
 
-    /// The argument of `chmod -R` that closes it.
+    /// The mode argument of `chmod -R` that removes the excess access.
     pub fn remedy(self) -> &'static str {
         match self.access {
             DirectoryAccess::Owner => "go=",
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{DirectoryStore, PutMode, Store, World};
 
-    /// The modes of all that is below a directory, and its own.
+    /// Returns the modes of a directory and of everything below it.
     fn modes(root: &Path) -> Vec<(bool, u32)> {
         let mut found = vec![(true, fs::metadata(root).unwrap().mode() & 0o7777)];
         for entry in fs::read_dir(root).unwrap() {
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_created_has_the_modes_that_are_asked_for() {
+    async fn created_files_and_directories_have_the_configured_modes() {
         for (access, directory, file) in [
             (DirectoryAccess::Owner, 0o700, 0o600),
             (DirectoryAccess::GroupRead, 0o750, 0o640),
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_that_hands_its_group_on_goes_on_doing_so() {
+    async fn a_set_group_id_directory_keeps_its_bit() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("data");
         fs::create_dir(&root).unwrap();

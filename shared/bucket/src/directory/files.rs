@@ -1,4 +1,4 @@
-//! Temporary files, directories and what makes them last.
+//! Temporary files and directories, and the syncs that make them durable.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use std::{
 use super::access::DirectoryAccess;
 use crate::StoreTime;
 
-/// A file that has its bytes but not its place. Dropping it without [`TempFile::land`] removes it.
+/// A file that is written but not renamed into place. Dropping it without [`TempFile::land`] removes it.
 #[derive(Debug)]
 pub(super) struct TempFile {
     path: PathBuf,
@@ -43,8 +43,8 @@ impl TempFile {
         self.file.metadata()
     }
 
-    /// Takes the place, from a file that may be there, and creates the directories on the way, which `sync`
-    /// makes last. The file's own entry is left to the caller: returns the directory that has it.
+    /// Renames the file to `path`, replacing any existing file. Creates missing directories and makes them durable with
+    /// `sync`. Returns the directory of the file, whose entries the caller must sync.
     pub(super) fn land<'a>(
         mut self,
         root: &'a Path,
@@ -75,8 +75,8 @@ impl Drop for TempFile {
     }
 }
 
-/// Creates `directory` and what is missing above it. The caller has the lock, so whoever finds one of them
-/// later finds one that lasts, and need not see to it: one that does not last is removed again.
+/// Creates `directory` and its missing parents. The caller holds the lock, and a directory that may not be durable is
+/// removed again. Therefore any directory that another operation finds is durable and needs no further sync.
 fn create_directories(
     root: &Path,
     directory: &Path,
@@ -102,8 +102,8 @@ fn create_directories(
     })
 }
 
-/// Removes a file, and the directories above it that are empty then. Returns the directory whose entries
-/// changed; `None` when there was no such file.
+/// Removes a file, and then the directories above it that are empty. Returns the directory whose entries changed;
+/// `None` if there was no such file.
 pub(super) fn remove(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::remove_file(path) {
         Ok(()) => {}
@@ -131,7 +131,7 @@ pub(super) fn sync(directories: &BTreeSet<PathBuf>) -> io::Result<()> {
         .try_for_each(|directory| sync_directory(directory))
 }
 
-/// Waits until the entries of a directory are on the disk. One that is gone needs nothing.
+/// Waits until the entries of a directory are on the disk. A directory that is gone needs no sync.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory) {
         Ok(file) => file.sync_all(),
@@ -140,7 +140,7 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were last modified before `limit`: what processes left behind that were killed.
+/// Removes files that were last modified before `limit`: those that killed processes left behind.
 pub(super) fn remove_older(directory: &Path, limit: StoreTime) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn new_directories_last_before_a_file_is_in_them() {
+    fn new_directories_are_durable_before_a_file_is_in_them() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let synced = RefCell::new(Vec::new());
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_that_may_not_last_is_not_left_for_others() {
+    fn a_new_directory_that_may_not_be_durable_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let path = root.join("a/b/file");

@@ -1,11 +1,11 @@
-//! One page of the keys below a directory, in the order of the keys.
+//! One page of the keys below a directory, in key order.
 
 use std::{fs, io, path::Path};
 
 use super::{OWN_DIRECTORY, modified};
 use crate::{ListEntry, ListPage};
 
-/// The first `page_keys` keys that start with `prefix` and sort after `after`.
+/// Returns the first `page_keys` keys that start with `prefix` and sort after `after`.
 pub(super) fn page(
     root: &Path,
     prefix: &str,
@@ -43,7 +43,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Adds what is below the directory with this key, which is empty or ends with `/`.
+    /// Adds the entries below the directory with this key, which is empty or ends with `/`.
     fn directory(&mut self, directory: &str) -> io::Result<()> {
         let mut keys = match self.children(directory) {
             Ok(keys) => keys,
@@ -64,8 +64,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The keys of the files and, with a `/` at the end, of the directories in a directory, as far as they
-    /// may matter.
+    /// Returns the keys of the files and directories in a directory that can be on the page. Keys of directories end
+    /// with `/`.
     fn children(&self, directory: &str) -> io::Result<Vec<String>> {
         let mut keys = Vec::new();
         for entry in fs::read_dir(self.root.join(directory))? {
@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the file or directory went away meanwhile, or never was one.
+/// Whether the error says that the file or directory was removed meanwhile, or never was one.
 fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,7 +1,7 @@
 //! The lock of a directory store: one holder among all processes, and the store's time.
 //!
-//! The kernel holds the lock (`flock`), so a killed process releases it. The lock file's content is the
-//! newest time that any process gave out, in microseconds since the Unix epoch, as eight bytes, little endian.
+//! The kernel holds the lock (`flock`), so it releases the lock of a killed process. The lock file contains the newest
+//! time that any process issued, in microseconds since the Unix epoch, as eight bytes, little endian.
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,11 +21,11 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::access::DirectoryAccess;
 use crate::{StoreTime, World};
 
-/// The time after which an operation gives up waiting for the lock: a process that was suspended while it
-/// held the lock must not hang the others.
+/// Maximum wait of an operation for the lock, because a process that is suspended while it holds the lock must not
+/// block the others forever.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The lock of a directory, one for each open store. Within a process, callers queue here.
+/// The lock of a directory, one for each open store. Within a process, callers queue on `turn`.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     turn: Arc<Mutex<()>>,
@@ -36,7 +36,7 @@ pub(super) struct DirectoryLock {
 struct Shared {
     file: File,
     world: World,
-    /// The newest time that this process gave out, and when by its monotonic clock.
+    /// The newest time that this process issued, and the monotonic time at which it did.
     anchor: StdMutex<(StoreTime, Duration)>,
 }
 
@@ -65,7 +65,7 @@ impl DirectoryLock {
         })
     }
 
-    /// Takes the lock.
+    /// Acquires the lock.
     pub(super) async fn acquire(&self) -> io::Result<Held> {
         let world = &self.shared.world;
         let turn = match Arc::clone(&self.turn).try_lock_owned() {
@@ -81,8 +81,8 @@ impl DirectoryLock {
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(error.into()),
         }
-        // Another process has it. Only one thread of this process ever waits here: it has the turn. When
-        // nobody waits for it any more, it releases the lock as soon as it gets it.
+        // Another process holds the lock. At most one thread of this process waits here, because it holds `turn`. If
+        // its caller has timed out, the thread releases the lock as soon as it acquires it.
         let wait = tokio::task::spawn_blocking(move || {
             loop {
                 match flock(&shared.file, FlockOperation::LockExclusive) {
@@ -107,7 +107,7 @@ fn timed_out() -> io::Error {
     )
 }
 
-/// The lock while it is held. Dropping it releases it.
+/// A guard that holds the lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Held {
     shared: Arc<Shared>,
@@ -119,18 +119,18 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// The store's time, for an answer.
+    /// Returns the store's time, for an answer.
     pub(super) fn now(&self) -> io::Result<StoreTime> {
         self.give_out(Duration::ZERO)
     }
 
-    /// A time later than any that was given out, for an object.
+    /// Returns a time later than any that was issued before, for an object.
     pub(super) fn next(&self) -> io::Result<StoreTime> {
         self.give_out(Duration::from_micros(1))
     }
 
-    /// The wall time, unless it was set back: then the newest time given out, which goes on at the rate of
-    /// the monotonic clock.
+    /// Issues the wall time. If the wall clock was set back, issues the newest time issued before, advanced at the rate
+    /// of the monotonic clock.
     fn give_out(&self, step: Duration) -> io::Result<StoreTime> {
         let Shared {
             file,

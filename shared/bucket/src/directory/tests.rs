@@ -1,4 +1,4 @@
-//! The directory store: files, times, processes.
+//! Tests of the directory store: files, times, processes.
 
 use std::{
     io::{BufRead, BufReader},
@@ -57,7 +57,7 @@ async fn an_object_is_a_plain_file_that_another_process_finds() {
     assert_eq!(object.bytes, "PAR1");
 }
 
-/// A clock whose wall time a test sets, and whose waits are over at once.
+/// A clock whose wall time a test sets and whose waits all take 20 ms.
 #[derive(Debug)]
 struct SetClock {
     wall: AtomicI64,
@@ -175,7 +175,7 @@ async fn abandoned_temporary_files_are_removed_when_they_are_old_and_never_liste
 }
 
 #[tokio::test]
-async fn puts_leave_no_temporary_file_whatever_their_end() {
+async fn puts_leave_no_temporary_file_on_any_outcome() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     put(&store, "a", "", PutMode::Create).await;
@@ -191,7 +191,7 @@ async fn puts_leave_no_temporary_file_whatever_their_end() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_told_by_its_path() {
+fn the_error_for_an_unwritable_directory_names_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
@@ -257,7 +257,7 @@ async fn a_put_into_a_directory_that_is_being_removed_succeeds() {
 }
 
 #[tokio::test]
-async fn an_operation_gives_up_on_a_process_that_keeps_the_lock_and_works_again_after_it() {
+async fn an_operation_times_out_while_another_process_holds_the_lock_and_succeeds_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     let suspended = open(&directory);
     let held = suspended.lock.acquire().await.unwrap();
@@ -272,7 +272,7 @@ async fn an_operation_gives_up_on_a_process_that_keeps_the_lock_and_works_again_
         assert!(error.to_string().ends_with(expected), "{error}");
     }
     drop(held);
-    // The thread that waited gets the lock and gives it back.
+    // The thread that waited acquires the lock and releases it.
     let store = open(&directory);
     assert!(matches!(
         put(&store, "a", "", PutMode::Create).await.value,
@@ -281,7 +281,7 @@ async fn an_operation_gives_up_on_a_process_that_keeps_the_lock_and_works_again_
 }
 
 fn directory_key() -> impl Strategy<Value = String> {
-    // Directories end with d and files with f, so that none is both.
+    // Directories end with d and files with f, so that no name is both.
     ("([ab.-]?d/){0,2}", "[ab.-]{0,2}f").prop_map(|(directory, file)| directory + &file)
 }
 
@@ -330,10 +330,10 @@ proptest! {
     }
 }
 
-/// The variable that makes the next test a process that counts for its parent.
+/// The environment variable that makes the next test act as a counting child process.
 const COUNTS_IN: &str = "NEAP_TEST_COUNTS_IN";
 
-/// Not a test of its own: adds one to a counter again and again, and tells each time.
+/// Not a test by itself: the child process of other tests. Increments a counter 50 times and prints each count.
 #[tokio::test]
 async fn a_process_that_counts() {
     let Ok(root) = std::env::var(COUNTS_IN) else {
@@ -391,7 +391,7 @@ async fn processes_that_count_together_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_nothing_that_it_told_and_leaves_no_lock() {
+async fn a_killed_process_loses_no_reported_count_and_leaves_no_lock() {
     let directory = tempfile::tempdir().unwrap();
     let mut process = counting_process(&directory);
     let lines = BufReader::new(process.stdout.take().unwrap()).lines();

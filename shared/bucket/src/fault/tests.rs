@@ -1,4 +1,4 @@
-//! Each fault does what it says.
+//! Tests that each fault has its documented effect.
 
 use std::sync::Mutex as StdMutex;
 
@@ -28,7 +28,7 @@ async fn put(store: &FaultyStore) -> Result<Put, StoreError> {
 }
 
 #[tokio::test]
-async fn each_fault_has_the_effect_and_the_answer_that_it_says() {
+async fn each_fault_has_its_documented_effect_and_answer() {
     let none = Faults::default();
     for (faults, answered, effect) in [
         (none.clone(), Some(true), true),
@@ -74,7 +74,7 @@ async fn each_fault_has_the_effect_and_the_answer_that_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_write_lands_after_its_caller_was_told_that_it_failed() {
+async fn a_late_write_lands_after_its_caller_got_an_error() {
     let (inner, store) = faulty(Faults {
         late_landing: 1.0,
         longest_landing: Duration::from_secs(60),

@@ -1,4 +1,4 @@
-//! Links over a real server.
+//! Tests of links on a real server.
 
 use http::StatusCode;
 use neap_s3_server::{Options, S3Server};
@@ -26,7 +26,7 @@ fn adapter(server: &S3Server, secret: &str) -> ObjectStoreAdapter {
     ObjectStoreAdapter::s3(builder, &options).unwrap()
 }
 
-/// What anybody gets who has the URL.
+/// Fetches a URL without credentials.
 async fn fetch(url: &str) -> (StatusCode, Option<String>, Bytes) {
     let options = ClientOptions::new().with_allow_http(true);
     let client = ReqwestConnector::default().connect(&options).unwrap();
@@ -51,10 +51,10 @@ fn csv() -> Content {
 }
 
 #[tokio::test]
-async fn anybody_with_the_url_gets_the_object_as_it_was_put() {
+async fn a_url_gives_the_object_without_credentials() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let links = adapter(&server, S3Server::SECRET_KEY).links("clusters/one/");
-    // In one piece, and in parts of which the last is shorter.
+    // In one piece, and in parts with a shorter last part.
     for size in [10, 2 * PART_BYTES + 12_345] {
         let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
         let bytes = Bytes::from(bytes);
@@ -74,7 +74,7 @@ async fn anybody_with_the_url_gets_the_object_as_it_was_put() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_is_not_there() {
+async fn an_aborted_upload_creates_no_object() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let links = adapter(&server, S3Server::SECRET_KEY).links("");
     let mut upload = links.upload(&key(), csv()).unwrap();

@@ -1,4 +1,4 @@
-//! Registers on stores that race, lie and lose replies.
+//! Tests of registers on stores with rival commits, false refusals and lost replies.
 
 use std::{
     collections::VecDeque,
@@ -55,7 +55,7 @@ async fn count(register: &Register<Counter>) -> u64 {
     register.read(None).await.unwrap().value.count
 }
 
-/// A store whose faults are set anew for each call.
+/// A store whose faults are set by a script for each call.
 fn scripted(
     inner: Arc<dyn Store>,
     world: &World,
@@ -187,14 +187,14 @@ async fn a_put_that_had_no_effect_is_repeated() {
     assert_eq!(count(&register).await, 2);
 }
 
-/// How a call ends before it reaches the store.
+/// The error of a call that does not reach the store.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Unavailable,
     Rejected,
 }
 
-/// A store whose first calls end as they are told; `None` lets one through.
+/// A store whose first calls end with the given errors; `None` lets a call through.
 #[derive(Debug)]
 struct Ended {
     inner: Arc<dyn Store>,
@@ -244,7 +244,7 @@ impl Store for Ended {
 #[tokio::test]
 async fn a_rejection_is_an_error_only_while_nothing_can_land_any_more() {
     use Ending::{Rejected, Unavailable};
-    // A read of the base, a put, a read of what became of it, a put, and so on.
+    // The calls are a read of the base, a put, a read of its outcome, a put, and so on.
     for (endings, may_land) in [
         (vec![Some(Rejected)], false),
         (vec![None, Some(Rejected)], false),
@@ -310,7 +310,7 @@ async fn an_own_put_is_recognised_until_too_many_commits_came_after_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_on_an_old_value_is_asked_again_on_the_current_one() {
+async fn a_refusal_on_an_old_value_is_retried_on_the_current_one() {
     let world = World::system();
     let register = register(memory(&world), &world);
     let old = register.read(None).await.unwrap();
@@ -351,8 +351,8 @@ async fn an_old_base_is_a_lost_race() {
     );
 }
 
-/// A register whose first puts, so many of them, take a while in which somebody else commits; and the register
-/// of that one.
+/// Returns a register whose first `puts` puts each take `while_` and are then overtaken by a rival's commit, and the
+/// rival's register.
 fn overtaken(world: &World, puts: u64, while_: Duration) -> (Register<Counter>, Register<Counter>) {
     let inner = memory(world);
     let rival = register(Arc::clone(&inner), world);
@@ -378,7 +378,7 @@ fn overtaken(world: &World, puts: u64, while_: Duration) -> (Register<Counter>, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
+async fn a_commit_that_loses_every_race_ends_as_unknown() {
     let world = virtual_world(1);
     let (own, _) = overtaken(&world, u64::MAX, Duration::ZERO);
     let outcome = increment(&own).await.unwrap();
@@ -389,7 +389,7 @@ async fn a_race_that_is_lost_again_and_again_ends_as_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_races_that_took_longer_than_the_deadline_are_not_the_end_and_three_are() {
+async fn a_commit_past_the_deadline_ends_at_the_third_lost_race_and_not_before() {
     for (lost, is_committed) in [(1, true), (2, true), (3, false), (u64::MAX, false)] {
         let world = virtual_world(1);
         let (own, rival) = overtaken(&world, lost, Duration::from_secs(60));
@@ -454,7 +454,7 @@ async fn a_damaged_or_newer_register_is_refused_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_register_whose_version_got_another_name_can_be_changed() {
+async fn a_register_whose_version_got_another_etag_can_be_changed() {
     let world = World::system();
     let store = memory(&world);
     let register = register(Arc::clone(&store), &world);
@@ -480,7 +480,7 @@ async fn a_register_whose_version_got_another_name_can_be_changed() {
     );
 }
 
-/// Time that passes only when all wait.
+/// A clock that advances only while all tasks wait.
 #[derive(Debug)]
 struct VirtualClock(tokio::time::Instant);
 
@@ -510,7 +510,8 @@ fn virtual_world(seed: u64) -> World {
     }
 }
 
-/// What became of increments by four instances on a bad store: committed, unknown, the final count.
+/// Increments a counter from four instances on a faulty store. Returns the number of committed increments, the number
+/// of unknown ones, and the final count.
 async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
     let world = virtual_world(seed);
     let inner = memory(&world);
@@ -551,7 +552,7 @@ async fn increments_on_a_bad_store(seed: u64) -> (u64, u64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_bad_store_committed_is_committed_once_and_the_same_seed_gives_the_same_end() {
+async fn on_a_faulty_store_commits_apply_once_and_a_seed_reproduces_the_outcome() {
     let mut all_unknown = 0;
     for seed in 0..30 {
         let end = increments_on_a_bad_store(seed).await;

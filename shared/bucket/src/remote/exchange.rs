@@ -1,4 +1,4 @@
-//! What the HTTP client sees during a call, which `object_store` does not tell.
+//! The `Date`, status and failures that the HTTP client sees during a call and that `object_store` does not expose.
 
 use std::cell::RefCell;
 
@@ -17,7 +17,7 @@ tokio::task_local! {
     static EXCHANGE: RefCell<Exchange>;
 }
 
-/// Runs a call with an exchange of its own.
+/// Runs a call with its own exchange.
 pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, Exchange) {
     let watched = async {
         let outcome = call.await;
@@ -26,32 +26,32 @@ pub(super) async fn watched<T>(call: impl Future<Output = T>) -> (T, Exchange) {
     EXCHANGE.scope(RefCell::default(), watched).await
 }
 
-/// What the HTTP client saw during a call.
+/// The observations of the HTTP client during one call.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// The `Date` of the newest answer, unless it came from a cache on the way.
+    /// The `Date` of the newest answer, unless the answer came from an intermediate cache.
     pub(super) date: Option<StoreTime>,
-    /// The status of the newest answer; none when the connection broke since.
+    /// The status of the newest answer; `None` if the connection broke since.
     pub(super) status: Option<StatusCode>,
-    /// Some request of the call failed in such a way that it may have taken effect.
+    /// Whether a request of the call failed but may have taken effect.
     pub(super) uncertain: bool,
-    /// Some request of the call was given up after the short first wait.
+    /// Whether a request of the call timed out after the short first wait.
     waited: bool,
 }
 
-/// Whether this is within a call, none of whose requests was given up after the short first wait.
+/// Whether the current code runs within a call and no request of the call has timed out after the short first wait.
 pub(super) fn may_wait_briefly() -> bool {
     let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
     waited.is_ok_and(|waited| !waited)
 }
 
-/// Whether a request of the call was given up after the short first wait.
+/// Whether a request of the current call timed out after the short first wait.
 pub(super) fn has_waited() -> bool {
     let waited = EXCHANGE.try_with(|exchange| exchange.borrow().waited);
     waited.unwrap_or_default()
 }
 
-/// Notes that a request of the call was given up after the short first wait.
+/// Records that a request of the current call timed out after the short first wait.
 pub(super) fn waited() {
     EXCHANGE
         .try_with(|exchange| exchange.borrow_mut().waited = true)
@@ -75,7 +75,7 @@ impl Exchange {
     }
 }
 
-/// The time at which the store itself answered.
+/// Returns the time at which the store itself answered; `None` for an answer from a cache.
 fn date(headers: &HeaderMap) -> Option<StoreTime> {
     if headers.contains_key(header::AGE) {
         return None;
@@ -85,7 +85,7 @@ fn date(headers: &HeaderMap) -> Option<StoreTime> {
     Some(StoreTime::from_micros(date.timestamp_micros()))
 }
 
-/// Makes HTTP clients that note what they see in the [`Exchange`] of the call.
+/// Creates HTTP clients that record their observations in the [`Exchange`] of the call.
 #[derive(Clone, Debug)]
 pub(super) struct WatchingConnector(pub(super) RenewingConnector);
 
@@ -103,7 +103,7 @@ struct Watching(HttpClient);
 impl HttpService for Watching {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.0.execute(request).await;
-        // Outside of a call there is nobody to tell.
+        // Outside of a call there is no exchange.
         EXCHANGE
             .try_with(|exchange| exchange.borrow_mut().saw(&answer))
             .unwrap_or_default();

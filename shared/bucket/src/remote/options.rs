@@ -1,4 +1,4 @@
-//! How patient the clients of a store are, and what else they are told.
+//! Time limits, retries and other options of a store's HTTP clients.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,42 +10,41 @@ use super::{
     silence::{RenewingConnector, Silence},
 };
 
-/// How long a connection is kept that nobody uses. Stores close theirs after about as long.
+/// Time after which an idle connection is closed. Stores close idle connections after about the same time.
 pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(15);
 
-/// How many times longer requests may take that carry many megabytes.
+/// Factor by which the time limit of large requests is longer.
 const PATIENCE: u32 = 10;
 
-/// How to speak with a store behind a network.
+/// The connection options of a store behind a network.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
-    /// The largest number of requests under way at once.
+    /// Maximum number of concurrent requests.
     pub connection_limit: usize,
-    /// How often a request is repeated within a call.
+    /// Maximum number of retries of a request within a call.
     pub max_retries: usize,
-    /// The time after which a request is not repeated any more.
+    /// Time after which a request is not retried any more.
     pub retry_timeout: Duration,
-    /// The longest time for a connection.
+    /// Maximum time to establish a connection.
     pub connect_timeout: Duration,
-    /// The longest wait for the first answer of a call where connections may have died unnoticed, unless much is sent
-    /// with it. What may be repeated then is repeated over a new one: reads
-    /// and unconditional puts. Of a conditional put the outcome is not known. Without effect where nothing is
-    /// repeated, as after [`RemoteOptions::retry_timeout`].
+    /// Maximum wait for the first answer of a call, if connections may have died unnoticed and the request is small.
+    /// After that, reads and unconditional puts are retried over a new connection; the outcome of a conditional put is
+    /// unknown. Has no effect without retries, or if it is not shorter than [`RemoteOptions::retry_timeout`].
     pub first_answer_timeout: Duration,
-    /// After how long without an answer from the store connections may have died.
+    /// Time without an answer from the store after which connections may have died.
     pub doubt_after: Duration,
-    /// The longest time for a request and its answer; ten times that for those that carry many megabytes.
-    /// A call that is repeated waits so long once, after the first wait.
+    /// Maximum time for a request and its answer; ten times as long for large requests. A call that is retried after
+    /// the short first wait waits this long once.
     pub request_timeout: Duration,
-    /// Speak plain HTTP where the endpoint says so.
+    /// Allow plain HTTP if the endpoint's URL has that scheme.
     pub allow_http: bool,
     /// Speak HTTP/2 only.
     pub http2_only: bool,
-    /// The largest HTTP/2 frame, in bytes.
+    /// Maximum size of an HTTP/2 frame, in bytes.
     pub http2_max_frame_size: Option<u32>,
-    /// Accept any certificate.
+    /// Accept any TLS certificate.
     pub tls_allow_insecure: bool,
-    /// Certificates of authorities to trust besides those of the system.
+    /// Certificates of authorities to trust in addition to those of the system.
     pub root_certificates: Vec<Certificate>,
 }
 
@@ -56,7 +55,7 @@ impl Default for RemoteOptions {
             max_retries: 3,
             retry_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
-            // Rules W1 and W2 bear five seconds.
+            // Rules W1 and W2 allow 5 s.
             first_answer_timeout: Duration::from_secs(3),
             doubt_after: Duration::from_secs(2),
             request_timeout: Duration::from_secs(30),
@@ -89,7 +88,7 @@ impl RemoteOptions {
         certificates.fold(options, ClientOptions::with_root_certificate)
     }
 
-    /// The same for requests that carry much.
+    /// Returns the same options with the time limit of large requests.
     pub(super) fn patient(&self) -> Self {
         Self {
             request_timeout: self.request_timeout.saturating_mul(PATIENCE),
@@ -97,7 +96,7 @@ impl RemoteOptions {
         }
     }
 
-    /// What makes the clients of a store, which give up their connections together.
+    /// Returns the connector that creates a store's clients, which discard their connections together.
     pub(super) fn connector(&self) -> WatchingConnector {
         let is_repeated = self.max_retries > 0 && self.first_answer_timeout < self.retry_timeout;
         let first_answer = is_repeated.then_some(self.first_answer_timeout);

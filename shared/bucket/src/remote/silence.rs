@@ -1,9 +1,10 @@
-//! Connections that died without a word: while this machine was frozen, or behind a router that forgot them.
+//! Detection of connections that died without notice: while this machine was suspended, or behind a router that dropped
+//! their state.
 //!
-//! Only waiting tells them from a store that is slow. So once nothing was heard from the store for a while, the first
-//! wait of a call is short, for as long as a connection from before may be kept. When such a wait is over, all
-//! connections are given up, and what is repeated goes over a new one and has all the time that there is. A store that
-//! takes longer than that over a new connection is slow, and gets the time that it needs.
+//! Only a timeout distinguishes such a connection from a slow store. Therefore, if the store has not answered for a
+//! while, the first wait of a call is short, for as long as an older connection may still be pooled. If this wait times
+//! out, all connections are discarded, and retries use a new connection with the full time limit. A store that takes
+//! longer than the short wait over a new connection counts as slow and gets the full time limit.
 
 use std::{
     fmt,
@@ -25,27 +26,27 @@ use object_store::{
 
 use super::{exchange, options::IDLE_LIMIT};
 
-/// A request with more bytes than this may take its time from the beginning.
+/// A request with more bytes than this gets the full time limit from the start.
 const SMALL_BYTES: usize = 512 << 10;
 
-/// How long a store counts as slow that was.
+/// Time in milliseconds for which a store counts as slow after a slow answer.
 const SLOW_MILLIS: u64 = 60_000;
 
-/// What the clients of a store know together. Times are those of the wall in milliseconds, which goes on while a machine
-/// is frozen; should it be set, a wait is short or long for once.
+/// The state of the connections to a store, shared by its clients. Times are wall-clock milliseconds, because the wall
+/// clock advances while a machine is suspended. If the wall clock is set, one wait may be too short or too long.
 #[derive(Debug)]
 pub(super) struct Silence {
-    /// The longest wait for the first answer of a call, if it is shorter than others.
+    /// Maximum wait for the first answer of a call; `None` if there is no short first wait.
     first_answer: Option<Duration>,
-    /// After how long without an answer connections are in doubt.
+    /// Time without an answer after which connections are in doubt.
     doubt_after: Duration,
-    /// When an answer came; zero: there was none.
+    /// Time of the newest answer; zero if there was none.
     heard: AtomicU64,
-    /// Until when connections are in doubt.
+    /// Time until which connections are in doubt.
     in_doubt_until: AtomicU64,
-    /// Until when the store counts as slow.
+    /// Time until which the store counts as slow.
     slow_until: AtomicU64,
-    /// How often connections were given up.
+    /// Number of times that the connections were discarded.
     given_up: AtomicU64,
 }
 
@@ -61,7 +62,8 @@ impl Silence {
         }
     }
 
-    /// How long to wait for the head of the answer to a request with so many bytes, if not as long as any.
+    /// Returns the short wait for the head of the answer to a request with `body_bytes` bytes; `None` for the full time
+    /// limit.
     fn limit(&self, body_bytes: usize, now: u64) -> Option<Duration> {
         let order = Ordering::Relaxed;
         let heard = self.heard.load(order);
@@ -76,7 +78,7 @@ impl Silence {
         self.first_answer.filter(|_| is_short)
     }
 
-    /// Notes that an answer came now to a request of then.
+    /// Records that the answer to a request sent at `asked` arrived at `now`.
     fn hear(&self, asked: u64, now: u64) {
         self.heard.fetch_max(now, Ordering::Relaxed);
         let took = now.saturating_sub(asked);
@@ -86,7 +88,7 @@ impl Silence {
         }
     }
 
-    /// Gives up the connections that are kept, unless it was done since they were made.
+    /// Discards the pooled connections, unless they were already discarded since the client was created.
     fn give_up(&self, made_after: u64) {
         let next = made_after.wrapping_add(1);
         let order = Ordering::Relaxed;
@@ -99,7 +101,7 @@ impl Silence {
     }
 }
 
-/// Makes HTTP clients whose connections can be given up.
+/// Creates HTTP clients whose connections can be discarded.
 #[derive(Clone, Debug)]
 pub(super) struct RenewingConnector(pub(super) Arc<Silence>);
 
@@ -120,10 +122,10 @@ fn connect(options: &ClientOptions) -> object_store::Result<HttpClient> {
     ReqwestConnector::default().connect(options)
 }
 
-/// A client with connections of its own.
+/// A client with its own connections.
 #[derive(Clone, Debug)]
 struct Made {
-    /// How often connections had been given up when it was made.
+    /// The number of times that connections had been discarded when the client was created.
     after: u64,
     client: HttpClient,
 }
@@ -136,7 +138,7 @@ struct Renewing {
 }
 
 impl Renewing {
-    /// The client, made anew if its connections were given up.
+    /// Returns the client. Creates a new one if its connections were discarded.
     fn made(&self) -> Made {
         let after = self.silence.given_up.load(Ordering::Relaxed);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,7 +184,7 @@ impl HttpService for Renewing {
     }
 }
 
-/// The time of the wall in milliseconds since the Unix epoch.
+/// Returns the wall-clock time in milliseconds since the Unix epoch.
 #[expect(
     clippy::disallowed_methods,
     reason = "it decides how patient a client is, as the runtime's clock does"
@@ -196,7 +198,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The store was given up for now.
+/// Error of a request that timed out after the short first wait.
 #[derive(Debug)]
 struct NoAnswer(Duration);
 

@@ -1,4 +1,4 @@
-//! A store behind a router that forgets connections.
+//! Tests with a store behind a router that drops the state of connections.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -20,7 +20,7 @@ use crate::{
     Register, RegisterValue, RemoteOptions, Store, World,
 };
 
-/// A way to a server on which all connections that there are can fall silent.
+/// A proxy to a server whose open connections can stop passing data.
 struct Router {
     address: String,
     forgotten: watch::Sender<()>,
@@ -52,7 +52,7 @@ impl Router {
         }
     }
 
-    /// From now on nothing passes through the connections that there are, not even their end.
+    /// Stops all data on the open connections, including their close.
     fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -111,7 +111,7 @@ async fn list(store: &ObjectStoreAdapter) -> usize {
     store.list(request).await.unwrap().value.entries.len()
 }
 
-/// Makes connections that are kept, of both clients.
+/// Opens pooled connections of both clients.
 async fn open_connections(store: &ObjectStoreAdapter) {
     put(store).await;
     let gets = (0..4).map(|_| get(store, "data/1"));
@@ -120,7 +120,7 @@ async fn open_connections(store: &ObjectStoreAdapter) {
 }
 
 #[tokio::test]
-async fn requests_over_connections_that_died_unnoticed_succeed_when_they_are_repeated() {
+async fn requests_over_connections_that_died_unnoticed_succeed_on_retry() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = Router::to(&server).await;
     let store = adapter(&server, &router);
@@ -139,7 +139,7 @@ async fn requests_over_connections_that_died_unnoticed_succeed_when_they_are_rep
 }
 
 #[tokio::test]
-async fn one_wait_is_enough_for_all_connections_of_a_store() {
+async fn one_timeout_discards_all_connections_of_a_store() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = Router::to(&server).await;
     let store = adapter(&server, &router);
@@ -149,7 +149,7 @@ async fn one_wait_is_enough_for_all_connections_of_a_store() {
     router.forget();
     get(&store, "data/1").await;
     let accepted = router.accepted();
-    // Were an old connection used, this would be repeated over a second new one.
+    // If an old connection were used, this request would be retried over a second new one.
     get(&store, "data/1.parquet").await;
     get(&store, "data/1").await;
     assert_eq!(router.accepted(), accepted + 1);
@@ -189,7 +189,7 @@ async fn a_commit_whose_connection_died_is_committed_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_slow_has_all_the_time_that_it_needs() {
+async fn a_slow_store_gets_the_full_time_limit() {
     let server = S3Server::start(Options::default()).await.unwrap();
     let router = Router::to(&server).await;
     let store = adapter(&server, &router);
@@ -199,7 +199,7 @@ async fn a_store_that_is_slow_has_all_the_time_that_it_needs() {
         ..neap_s3_server::Faults::default()
     });
     assert!(matches!(get(&store, "data/1").await, Get::Found(_)));
-    // It is known by now, so that nothing is asked twice over yet another connection.
+    // The store counts as slow now, so no request is retried over another connection.
     let accepted = router.accepted();
     put(&store).await;
     put(&store).await;
@@ -207,7 +207,7 @@ async fn a_store_that_is_slow_has_all_the_time_that_it_needs() {
 }
 
 #[test]
-fn only_calls_that_may_be_repeated_have_a_short_wait() {
+fn only_calls_that_are_retried_have_a_short_wait() {
     let limit = |options: &RemoteOptions| options.connector().0.0.first_answer;
     let options = RemoteOptions::default();
     assert_eq!(limit(&options), Some(options.first_answer_timeout));

@@ -1,4 +1,4 @@
-//! The adapter over a real server that answers, fails and lies.
+//! Tests of the adapter on a real server that answers, fails, or loses replies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -92,7 +92,7 @@ async fn a_conditional_put_whose_reply_is_lost_is_unavailable_although_it_happen
         ..Faults::default()
     });
     let outcome = put(&store, PutMode::Create).await;
-    // The client may have repeated it, and met its own first attempt.
+    // The client may have retried it, and conflicted with its own first attempt.
     assert!(
         matches!(
             outcome,
@@ -117,7 +117,7 @@ async fn a_put_that_failed_after_its_effect_is_refused_on_the_retry() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_unavailable() {
+async fn an_unreachable_store_is_unavailable() {
     let server = server().await;
     let store = good(&server);
     drop(server);

@@ -1,4 +1,4 @@
-//! Builds a layer from the rows of a table, in any order.
+//! Builds a layer from the rows of a table in any order.
 
 use arrow_array::RecordBatch;
 use neap_points::{SeriesIndex, times};
@@ -6,11 +6,12 @@ use neap_points::{SeriesIndex, times};
 use super::values::Combinations;
 use crate::{CacheError, DistinctShape, DistinctValues, codes::MISSING, time::not_before};
 
-/// How many combinations beyond what the cache has room for are kept for a while.
+/// Number of combinations that the builder keeps temporarily, in addition to four times the maximum number of the
+/// cache.
 const SLACK: usize = 1 << 16;
 
-/// Takes in rows of a table in any order and portions, and keeps the combinations of values and when they were
-/// seen last. It holds at most four times as many as the cache has room for, and some ten thousand.
+/// Builds a layer from rows of a table, in any order and in any batches. Keeps the combinations of values and the time
+/// at which each was last seen: at most four times the maximum number of the cache, and 65,536 more.
 #[derive(Debug)]
 pub struct DistinctValuesBuilder {
     shape: DistinctShape,
@@ -23,7 +24,7 @@ pub struct DistinctValuesBuilder {
 }
 
 impl DistinctValuesBuilder {
-    /// No values yet. Rows older than `complete_from` do not count.
+    /// Creates an empty builder, which ignores rows older than `complete_from`.
     pub fn new(shape: &DistinctShape, complete_from: i64, limit_bytes: usize) -> Self {
         Self {
             shape: shape.clone(),
@@ -35,16 +36,16 @@ impl DistinctValuesBuilder {
         }
     }
 
-    /// About how many bytes are held now.
+    /// The approximate current memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         self.combinations.size_bytes() + 8 * self.seen.capacity()
     }
 
-    /// Takes in rows; they may be versions of points that came before. They have the columns of the table by
-    /// name; one that they lack is missing in all.
+    /// Adds rows, which may be versions of points that were added before. Columns are matched by name; a missing column
+    /// is missing in all rows.
     ///
     /// # Errors
-    /// [`CacheError::TooLarge`], or the rows are not those of the table.
+    /// [`CacheError::TooLarge`], or the rows do not match the table.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
         let batch = not_before(batch, self.complete_from)?;
         let mut numbers = std::mem::take(&mut self.scratch);
@@ -68,15 +69,16 @@ impl DistinctValuesBuilder {
         Ok(())
     }
 
-    /// Forgets the combinations that there is no room for. One that comes again later was seen no later than
-    /// those that are left, as far as it counts.
+    /// Drops the combinations for which the cache has no room. A dropped combination may return with an older time than
+    /// its latest one. This does not matter, because neither time is later than those of the combinations that are
+    /// left.
     pub(super) fn clear(&mut self) -> Result<(), CacheError> {
         if self.seen.len() > self.shape.max_cardinality() {
             let left = self.layer()?;
             self.combinations = SeriesIndex::new(self.shape.columns());
             self.seen = left.seen()?.to_vec();
             let mut numbers = Vec::with_capacity(left.len());
-            // They are different ones, and so are numbered by their places.
+            // The combinations are distinct, so their numbers equal their row indexes.
             self.combinations.resolve(left.batch(), &mut numbers)?;
         }
         if self.size_bytes() > self.limit {
@@ -85,7 +87,7 @@ impl DistinctValuesBuilder {
         Ok(())
     }
 
-    /// The layer of all rows that came.
+    /// Returns the layer of all added rows.
     ///
     /// # Errors
     /// [`CacheError::TooLarge`].

@@ -1,4 +1,4 @@
-//! Two layers of a distinct value cache as one.
+//! Merges two layers of a distinct value cache.
 
 use std::cmp::Ordering;
 
@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl DistinctValues {
-    /// This layer with one of later writes: the combinations that were seen from `from` on, as many as the
-    /// cache has.
+    /// Merges this layer with a layer of later writes. Keeps the combinations that were last seen at or after `from`,
+    /// at most as many as the cache holds.
     ///
     /// # Errors
-    /// The layers are not those of the shape.
+    /// The layers do not have this shape.
     pub fn merged(
         &self,
         shape: &DistinctShape,
@@ -27,19 +27,19 @@ impl DistinctValues {
         Self::newest(shape, union, from)
     }
 
-    /// Whether all combinations that were seen from `from` on are there; if not, the cache may have had no
+    /// Whether the layers have all combinations that were seen at or after `from`. If not, the cache may have had no
     /// room for some.
     ///
     /// # Errors
-    /// The layers are not those of the shape.
+    /// The layers do not have this shape.
     pub fn is_complete(
         &self,
         shape: &DistinctShape,
         newer: Option<&Self>,
         from: i64,
     ) -> Result<bool, CacheError> {
-        // A layer without room keeps those that were seen last: as long as one that is too old has room, no
-        // other was cut off.
+        // A full layer keeps the most recently seen combinations. Therefore, as long as it has room for one that is too
+        // old, it dropped no other.
         let limit = shape.max_cardinality();
         let others = newer.map_or(0, Self::len);
         if self.len() + others < limit {
@@ -53,7 +53,7 @@ impl DistinctValues {
     }
 }
 
-/// Some combinations of two layers.
+/// Merges some combinations of two layers.
 pub(super) fn union(
     (older, older_rows): (&DistinctValues, &Selection),
     (newer, newer_rows): (&DistinctValues, &Selection),

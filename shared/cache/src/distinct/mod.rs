@@ -1,4 +1,4 @@
-//! Distinct value caches: the combinations of values that rows of late have.
+//! Distinct value caches: the combinations of values of recent rows.
 
 mod builder;
 mod merge;

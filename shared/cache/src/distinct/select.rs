@@ -1,4 +1,4 @@
-//! Reading a distinct value cache.
+//! Queries of a distinct value cache.
 
 use arrow_array::RecordBatch;
 
@@ -9,26 +9,26 @@ use crate::{
     narrow::{Selection, narrow},
 };
 
-/// Which combinations and columns of a distinct value cache are wanted.
+/// A query of a distinct value cache: its combinations and columns.
 #[derive(Clone, Copy, Debug)]
 pub struct DistinctWanted<'a> {
-    /// What the columns must pass. They do not change which combinations the cache has room for.
+    /// Filters on the columns. They do not affect which combinations the cache has room for.
     pub filters: &'a [KeyFilter],
-    /// The earliest time at which a combination was seen, in nanoseconds since the Unix epoch. Must not be
-    /// before the layers' [`DistinctValues::complete_from`].
+    /// The earliest time at which a combination was last seen, in nanoseconds since the Unix epoch. Must not be before
+    /// the layers' [`DistinctValues::complete_from`].
     pub from: i64,
-    /// The most combinations that are wanted, from the first on.
+    /// Maximum number of combinations, from the first on.
     pub limit: Option<usize>,
-    /// The columns, by their places in [`DistinctShape::schema`].
+    /// The columns, by their indexes in [`DistinctShape::schema`].
     pub projection: &'a [usize],
 }
 
 impl DistinctValues {
-    /// The wanted combinations of this layer and one of later writes together, sorted by the columns, a
+    /// Returns the queried combinations of this layer merged with a layer of later writes, sorted by the columns, a
     /// missing tag first.
     ///
     /// # Errors
-    /// A filter is not on a column of the cache, or the layers are not those of the shape.
+    /// A filter is not on a column of the cache, or the layers do not have this shape.
     pub fn select(
         &self,
         shape: &DistinctShape,
@@ -52,7 +52,7 @@ impl DistinctValues {
         merged.picked(&kept, wanted)
     }
 
-    /// The combinations that pass the filters.
+    /// Returns the combinations that pass the filters.
     fn narrowed(
         &self,
         shape: &DistinctShape,

@@ -1,4 +1,4 @@
-//! What a distinct value cache holds.
+//! The shape of a distinct value cache.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use neap_schema::ColumnType;
 
 use crate::definition::Definition;
 
-/// The name of the column that says when a combination was seen last.
+/// The name of the column with the time at which a combination was last seen.
 const SEEN_COLUMN: &str = "seen";
 
-/// What a distinct value cache holds: which columns, and how many combinations.
+/// The shape of a distinct value cache: its columns and its maximum number of combinations.
 #[derive(Clone, Debug)]
 pub struct DistinctShape {
     columns: Vec<String>,
@@ -22,7 +22,7 @@ pub struct DistinctShape {
 }
 
 impl DistinctShape {
-    /// The shape of a cache; `None` when one of its columns is not a tag.
+    /// Returns the shape of a cache; `None` if one of its columns is not a tag.
     pub fn of(table: &Table, cache: &DistinctCache) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
@@ -48,7 +48,7 @@ impl DistinctShape {
         }
     }
 
-    /// The columns, in the order in which they are shown and sorted by.
+    /// The columns, in the order of output and of sorting.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
@@ -58,17 +58,18 @@ impl DistinctShape {
         &self.schema
     }
 
-    /// The most combinations: those that were seen last, of those seen at one time the first ones.
+    /// Maximum number of combinations. The cache holds the most recently seen, and of those seen at the same time the
+    /// first.
     pub fn max_cardinality(&self) -> usize {
         self.max_cardinality
     }
 
-    /// How old a row may be by its own time.
+    /// Maximum age of a row by its `time` column.
     pub fn max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// What tells this shape's definition from others.
+    /// The definition of the cache.
     pub(crate) fn definition(&self) -> Definition {
         self.definition
     }

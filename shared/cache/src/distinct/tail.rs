@@ -1,12 +1,12 @@
-//! The combinations of values of a tail: an index that follows it.
+//! An index of the combinations of values of a tail, updated as the tail grows.
 
 use neap_points::TailImageBuilder;
 
 use super::values::Combinations;
 use crate::{CacheError, DistinctShape, DistinctValues, groups::Groups};
 
-/// The combinations of values of one [`TailImageBuilder`] and when they were seen last. Belongs to that one
-/// builder; a builder that starts anew needs a new index.
+/// An index of the combinations of values of one [`TailImageBuilder`] and of the time at which each was last seen. It
+/// belongs to that builder; another builder needs another index.
 #[derive(Debug)]
 pub struct DistinctTail {
     shape: DistinctShape,
@@ -18,7 +18,7 @@ pub struct DistinctTail {
 }
 
 impl DistinctTail {
-    /// An index of nothing yet.
+    /// Creates an empty index.
     pub fn new(shape: &DistinctShape) -> Self {
         Self {
             shape: shape.clone(),
@@ -29,16 +29,16 @@ impl DistinctTail {
         }
     }
 
-    /// Whether it has taken in all rows and deletes of the tail.
+    /// Whether the index contains all rows and deletes of the tail.
     pub fn is_up_to_date(&self, tail: &TailImageBuilder) -> bool {
         (self.next_row, self.removals) == (tail.next_row(), tail.removals())
     }
 
-    /// Takes in what is new in the tail. Costs as much as there are new rows; all of them again after rows
-    /// were deleted.
+    /// Adds the new rows of the tail. The cost is proportional to the number of new rows, or of all rows after a
+    /// delete.
     ///
     /// # Errors
-    /// The tail's table does not have the columns as tags.
+    /// The columns are not tags of the tail's table.
     pub fn update(&mut self, tail: &TailImageBuilder) -> Result<(), CacheError> {
         if self.is_up_to_date(tail) {
             return Ok(());
@@ -59,11 +59,11 @@ impl DistinctTail {
         Ok(())
     }
 
-    /// The combinations that were seen from `from` on, as many as the cache has. The tail must be as it was at
-    /// the last [`update`](Self::update).
+    /// Returns the combinations that were last seen at or after `from`, at most as many as the cache holds. The tail
+    /// must be unchanged since the last [`update`](Self::update).
     ///
     /// # Errors
-    /// The tail's table does not have the columns as tags.
+    /// The columns are not tags of the tail's table.
     pub fn values(&self, tail: &TailImageBuilder, from: i64) -> Result<DistinctValues, CacheError> {
         if self.seen.is_empty() {
             return Ok(DistinctValues::empty(&self.shape, from));
@@ -81,7 +81,7 @@ impl DistinctTail {
         DistinctValues::newest(&self.shape, all, from)
     }
 
-    /// About how many bytes of memory the index takes.
+    /// The approximate memory size of the index in bytes.
     pub fn size_bytes(&self) -> usize {
         self.groups.size_bytes() + self.seen.capacity() * size_of::<Option<i64>>()
     }

@@ -1,4 +1,4 @@
-//! Distinct value caches in any division into layers against the definition over all rows.
+//! Tests that distinct value caches, in any division into layers, match the definition over all rows.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ fn shape(columns: &[String], max_cardinality: usize) -> DistinctShape {
     DistinctShape::new(columns.to_vec(), max_cardinality, Duration::from_secs(1))
 }
 
-/// All combinations and when they were seen last.
+/// Returns all combinations and the time at which each was last seen.
 fn combinations(
     points: &Points,
     columns: &[String],
@@ -37,7 +37,7 @@ fn combinations(
     seen
 }
 
-/// The definition, with `seen`.
+/// Computes the expected rows from the definition, with `seen`.
 fn expected(
     points: &Points,
     shape: &DistinctShape,
@@ -142,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn layers_in_any_division_are_the_definition_over_all_rows(
+    fn layers_in_any_division_match_the_definition_over_all_rows(
         (columns, portions, filters) in cases(),
         max_cardinality in prop_oneof![1..6_usize, Just(100)],
         (rows_per_batch, updates, by_object) in (1..8_usize, any::<u8>(), any::<u8>()),

@@ -1,4 +1,4 @@
-//! A layer of a distinct value cache: combinations of values and when they were seen last, sorted.
+//! A layer of a distinct value cache: sorted combinations of values, with the time at which each was last seen.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -14,9 +14,10 @@ use crate::{
     definition::Definition,
 };
 
-/// The combinations of values that rows had up to some moment. Immutable; a clone shares them.
+/// A layer of a distinct value cache: the combinations of values of the rows up to a point in time. Immutable; a clone
+/// shares the data.
 ///
-/// Each combination is there once. They are sorted by their values, column by column, a missing tag first. The
+/// Each combination occurs once. They are sorted by their values, column by column, a missing tag first. The
 /// dictionaries are sorted.
 #[derive(Clone, Debug)]
 pub struct DistinctValues(Arc<Inner>);
@@ -39,13 +40,13 @@ pub(super) struct Combinations {
 }
 
 impl DistinctValues {
-    /// No values: what a table without rows has from `complete_from` on.
+    /// Returns an empty layer: that of a table without rows from `complete_from` on.
     pub fn empty(shape: &DistinctShape, complete_from: i64) -> Self {
         let rows = RecordBatch::new_empty(Arc::clone(shape.schema()));
         Self::new(shape, rows, complete_from)
     }
 
-    /// Rows in the shape and order of a layer, no more than the cache has.
+    /// Creates a layer from rows in its shape and order, at most as many as the cache holds.
     pub(crate) fn new(shape: &DistinctShape, rows: RecordBatch, complete_from: i64) -> Self {
         Self(Arc::new(Inner {
             rows,
@@ -54,7 +55,8 @@ impl DistinctValues {
         }))
     }
 
-    /// Those that were seen from `from` on, and of them those that were seen last.
+    /// Creates a layer from the combinations that were last seen at or after `from`; if these are too many, from the
+    /// most recently seen of them.
     pub(super) fn newest(
         shape: &DistinctShape,
         all: Combinations,
@@ -73,7 +75,7 @@ impl DistinctValues {
         Ok(Self::new(shape, rows, from))
     }
 
-    /// The time from which all combinations are known, up to the largest number that the cache has.
+    /// The time from which all combinations are known, up to the maximum number of the cache.
     pub fn complete_from(&self) -> i64 {
         self.0.complete_from
     }
@@ -88,7 +90,7 @@ impl DistinctValues {
         self.len() == 0
     }
 
-    /// About how many bytes of memory they take.
+    /// The approximate memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         self.0.rows.get_array_memory_size()
     }
@@ -98,7 +100,7 @@ impl DistinctValues {
         &self.0.rows
     }
 
-    /// What the layer was made by.
+    /// The definition with which the layer was built.
     pub(crate) fn definition(&self) -> Definition {
         self.0.definition
     }
@@ -130,7 +132,8 @@ impl DistinctValues {
     }
 }
 
-/// The places of the `limit` combinations that were seen last, and not before `from`; in their order.
+/// Returns the indexes of the `limit` most recently seen combinations among those seen at or after `from`, in ascending
+/// order.
 pub(super) fn newest(seen: &[i64], from: i64, limit: usize) -> Vec<usize> {
     let fresh = seen.iter().enumerate().filter(|(_, seen)| **seen >= from);
     let mut kept: Vec<usize> = fresh.map(|(at, _)| at).collect();
@@ -149,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_seen_last_have_room_and_the_first_ones_of_a_time() {
+    fn the_most_recently_seen_are_kept_and_of_equal_times_the_first() {
         assert_eq!(newest(&[5, 3, 5, 9, 5], 4, 3), [0, 2, 3]);
         assert_eq!(newest(&[5, 3, 5], 4, 3), [0, 2]);
     }

@@ -1,4 +1,4 @@
-//! Deletes and expiry: what takes combinations out of a layer that was built before.
+//! Deletes and expiry: the removal of combinations from an existing layer.
 
 use neap_row_delete::Condition;
 
@@ -10,14 +10,14 @@ use crate::{
 };
 
 impl DistinctValues {
-    /// The layer after row deletes that are newer than all rows that it knows of, and without what was not
-    /// seen since `before`.
+    /// Returns the layer after row deletes that are newer than all rows that it knows of, and without the combinations
+    /// that were last seen before `before`.
     ///
-    /// A delete is applied where it is certain what it leaves: a combination stays if its latest row is not
-    /// hit, and goes if all of its rows are.
+    /// A delete is applied if its result is certain: a combination stays if its latest row is not deleted, and is
+    /// removed if all of its rows are.
     ///
     /// # Errors
-    /// [`CacheError::Incomplete`]: that depends on rows that the layer does not know.
+    /// [`CacheError::Incomplete`]: the result depends on rows that the layer does not know.
     pub fn without(
         &self,
         shape: &DistinctShape,
@@ -38,7 +38,7 @@ impl DistinctValues {
             match of_combination(shape, &columns, row, &deletes, (from, *seen)) {
                 Coverage::None => left.push(row),
                 Coverage::All if self.len() < shape.max_cardinality() => {}
-                // Others may have had no room.
+                // There may be other combinations for which the layer had no room.
                 Coverage::All | Coverage::Some => return Err(CacheError::Incomplete),
             }
         }
@@ -58,7 +58,8 @@ impl DistinctValues {
     }
 }
 
-/// What deletes leave of a combination: all that counts, nothing, or it is not known.
+/// Returns the coverage of a combination by deletes: none if its latest row stays, all if all of its rows are deleted,
+/// and some if this is not known.
 fn of_combination(
     shape: &DistinctShape,
     columns: &[TagColumn<'_>],
@@ -70,7 +71,7 @@ fn of_combination(
         let column = shape.columns().iter().position(|column| column == name);
         match column.and_then(|column| columns.get(column)) {
             Some(column) => Known::Value(column.text(row)),
-            // Perhaps a tag of the table: a shape does not have the others.
+            // This may be a tag of the table, because a shape does not have the table's other tags.
             None => Known::Nothing,
         }
     };

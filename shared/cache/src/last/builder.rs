@@ -1,4 +1,4 @@
-//! Builds a layer from the points of a table, in any order.
+//! Builds a layer from the points of a table in any order.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -16,32 +16,33 @@ use crate::{
     time::not_before,
 };
 
-/// How many bytes may be taken in, beside as many as there were, until what was replaced is thrown away.
+/// Number of bytes that may be added, besides as many as the rows took after the last clearing, until replaced rows are
+/// dropped.
 const SLACK_BYTES: usize = 8 << 20;
 
-/// Takes in points of a table in any order and portions, and keeps the newest of each key.
+/// Builds a layer from points of a table, in any order and in any batches. Keeps the newest rows of each key.
 ///
-/// It holds at most about twice what the newest rows themselves take and a few megabytes, and no more than a
-/// quarter above its limit and what a portion adds. While it throws away what was replaced, and at the end,
-/// there is a copy of the newest rows beside.
+/// The builder holds at most about twice the size of the newest rows and 8 MiB more, and at most a quarter more than
+/// its limit and the size of a batch. While it drops replaced rows, and at the end, it also holds a copy of the newest
+/// rows.
 #[derive(Debug)]
 pub struct LastRowsBuilder {
     shape: LastShape,
     complete_from: i64,
     limit: usize,
-    /// The columns that rows are kept with: all but those of the key.
+    /// The columns with which rows are kept: all except those of the key.
     kept: Vec<usize>,
-    /// The keys by number, also those with a missing tag.
+    /// The keys by number, including those with a missing tag.
     keys: SeriesIndex,
     /// The newest rows of each key.
     rings: Vec<Ring<Entry>>,
-    /// The bytes of the rings beside themselves.
+    /// The heap memory of the rings in bytes.
     ring_bytes: usize,
     chunks: Vec<Chunk>,
-    /// The number that the next row gets.
+    /// The number of the next row.
     next_row: u32,
     chunk_bytes: usize,
-    /// More bytes than this are held only until the next clearing.
+    /// The size in bytes above which replaced rows are dropped.
     clear_at: usize,
     scratch: Vec<u32>,
 }
@@ -60,8 +61,8 @@ struct Chunk {
 }
 
 impl LastRowsBuilder {
-    /// No rows yet. Rows older than `complete_from` do not count; `limit_bytes` is what the newest rows of all
-    /// keys may take.
+    /// Creates an empty builder, which ignores rows older than `complete_from`. `limit_bytes` is the maximum size of
+    /// the newest rows of all keys.
     pub fn new(shape: &LastShape, complete_from: i64, limit_bytes: usize) -> Self {
         let columns = 0..shape.schema().fields().len();
         Self {
@@ -82,17 +83,17 @@ impl LastRowsBuilder {
         }
     }
 
-    /// About how many bytes are held now.
+    /// The approximate current memory size in bytes.
     pub fn size_bytes(&self) -> usize {
         let rings = self.rings.capacity() * size_of::<Ring<Entry>>() + self.ring_bytes;
         self.chunk_bytes + self.keys.size_bytes() + rings
     }
 
-    /// Takes in points, none of which came before. They have the columns of the table by name; one that they
-    /// lack is null. Rows that lack a key column are passed over.
+    /// Adds points that were not added before. Columns are matched by name; a missing column is null. Skips rows that
+    /// lack a key column.
     ///
     /// # Errors
-    /// [`CacheError::TooLarge`], or the rows are not those of the table.
+    /// [`CacheError::TooLarge`], or the rows do not match the table.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), CacheError> {
         let batch = not_before(batch, self.complete_from)?;
         if batch.num_rows() == 0 {
@@ -118,7 +119,7 @@ impl LastRowsBuilder {
         Ok(())
     }
 
-    /// Puts the rows of the last chunk into the rings; those that got in, by their places.
+    /// Inserts the rows of the last chunk into the rings. Returns the indexes of the rows that were inserted.
     fn take_in(&mut self, keys: &[u32]) -> Result<Vec<u32>, CacheError> {
         let Self {
             shape,
@@ -159,8 +160,8 @@ impl LastRowsBuilder {
         Ok(candidates)
     }
 
-    /// Of the places in the last chunk that got into rings, those that are still there; they get the numbers
-    /// that they have once the others are gone.
+    /// Returns those of the inserted rows of the last chunk that are still in a ring, and gives them the numbers that
+    /// they have without the other rows.
     fn renumber(&mut self, keys: &[u32], candidates: Vec<u32>) -> Vec<u32> {
         let first_row = self.next_row;
         let mut kept = 0;
@@ -179,7 +180,8 @@ impl LastRowsBuilder {
         survivors.collect()
     }
 
-    /// Leaves these rows of the last chunk, as a copy: the chunk may be a small part of what it shares.
+    /// Reduces the last chunk to a copy of these rows, because the chunk may be a small part of the memory that it
+    /// shares.
     fn keep(&mut self, survivors: Vec<u32>) -> Result<(), CacheError> {
         let Some(mut chunk) = self.chunks.pop().filter(|_| !survivors.is_empty()) else {
             return Ok(());
@@ -194,7 +196,7 @@ impl LastRowsBuilder {
         Ok(())
     }
 
-    /// Throws away the rows that are in no ring any more.
+    /// Drops the rows that are not in a ring any more.
     pub(super) fn clear(&mut self) -> Result<(), CacheError> {
         let mut rows = Vec::new();
         for entry in self.rings.iter_mut().flat_map(Ring::as_mut_slice) {
@@ -210,13 +212,13 @@ impl LastRowsBuilder {
         let held = self.size_bytes();
         let left = self.limit.checked_sub(held);
         let left = left.ok_or(CacheError::TooLarge { limit: self.limit })?;
-        // A quarter at least, so that rows are not copied for each few that come.
+        // At least a quarter, so that the rows are not copied again after every few new rows.
         let room = left.max(self.chunk_bytes / 4);
         self.clear_at = held + room.min(self.chunk_bytes + SLACK_BYTES);
         Ok(())
     }
 
-    /// The layer of all rows that came.
+    /// Returns the layer of all added rows.
     ///
     /// # Errors
     /// [`CacheError::TooLarge`].
@@ -256,7 +258,7 @@ impl LastRowsBuilder {
         Ok(layer)
     }
 
-    /// A column of the key for rows with these keys.
+    /// Builds a key column for rows with these keys.
     fn key_column(&self, key: usize, keys: &[u32]) -> Result<ArrayRef, CacheError> {
         let Some(sorted) = self.keys.sorted_values(key) else {
             let column = self.shape.keys().get(key).cloned().unwrap_or_default();
@@ -276,7 +278,7 @@ impl LastRowsBuilder {
         rows.iter().filter_map(|row| place(chunks, *row)).collect()
     }
 
-    /// The kept columns of rows, by their places in chunks; dictionaries are sorted.
+    /// Builds the kept columns of rows, by their chunks and indexes. The dictionaries are sorted.
     fn gathered(
         &self,
         chunks: &[Chunk],
@@ -298,18 +300,18 @@ impl LastRowsBuilder {
     }
 }
 
-/// The chunk of a row, and its place there.
+/// Returns the chunk of a row, and the row's index in it.
 fn place(chunks: &[Chunk], row: u32) -> Option<(usize, usize)> {
     let after = chunks.partition_point(|chunk| chunk.first_row <= row);
     let chunk = after.checked_sub(1)?;
     Some((chunk, (row - chunks.get(chunk)?.first_row) as usize))
 }
 
-/// A tag of rows from chunks with dictionaries of their own in any order.
+/// Builds a tag column from chunks whose dictionaries differ and are in any order.
 fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, CacheError> {
     let columns = parts.iter().map(|part| TagColumn::of(part));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    // First each part without the values that no row uses, which may be most of them.
+    // First reduce each part to the values that its rows use, because most values may be unused.
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); columns.len()];
     for (part, row) in places {
         if let Some(rows) = rows.get_mut(*part) {
@@ -334,7 +336,7 @@ fn sorted_tag(parts: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef
     tag_array(codes.collect(), values)
 }
 
-/// The values of several dictionaries as one in order, and the code of each of theirs in it.
+/// Merges several dictionaries into a sorted one. Returns the code of each of their values in it, and the dictionary.
 fn sorted_values(parts: &[StringArray]) -> (Vec<Vec<i32>>, StringArray) {
     let mut texts: Vec<(&str, usize, usize)> = Vec::new();
     for (part, values) in parts.iter().enumerate() {
@@ -357,7 +359,7 @@ fn sorted_values(parts: &[StringArray]) -> (Vec<Vec<i32>>, StringArray) {
     (codes, StringArray::from(values))
 }
 
-/// The order of rows of one key, from the oldest to the newest.
+/// The order of rows of one key, from the oldest to the newest, including rows with the same time.
 struct Ties<'a> {
     chunks: &'a [Chunk],
     /// By chunk: the tags that are not in the key, in the order of the series key.
@@ -369,7 +371,7 @@ impl<'a> Ties<'a> {
         let others = shape.sort_columns().iter().skip(shape.keys().len());
         let others = others.filter_map(|column| kept.iter().position(|kept| kept == column));
         let others: Vec<usize> = others.collect();
-        // If all tags are in the key, no two points have one key and time.
+        // If all tags are in the key, no two points have the same key and time.
         let chunks_with_ties = if others.is_empty() { &[] } else { chunks };
         let of_chunk = |chunk: &'a Chunk| {
             let columns = others
@@ -392,7 +394,7 @@ impl<'a> Ties<'a> {
             .then_with(|| self.compare_tags(one.row, other.row))
     }
 
-    /// Of rows of one time the one that sorts first by its tags counts as the newest.
+    /// Of rows with the same time, the one that sorts first by its tags counts as the newest.
     fn compare_tags(&self, one: u32, other: u32) -> Ordering {
         let (Some((chunk, row)), Some((other_chunk, other_row))) =
             (place(self.chunks, one), place(self.chunks, other))

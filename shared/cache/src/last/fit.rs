@@ -1,4 +1,4 @@
-//! A layer in the shape that its table has by now.
+//! Adapts a layer to the current shape of its table.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use neap_points::conform;
 use crate::{CacheError, LastRows, LastShape};
 
 impl LastRows {
-    /// The same rows with the columns of `shape`: those that the table got since are null.
+    /// Returns the same rows with the columns of `shape`. Columns that the table got since are null.
     ///
     /// # Errors
     /// A column has another type.
@@ -16,7 +16,8 @@ impl LastRows {
         if Arc::ptr_eq(found, shape.schema()) || found == shape.schema() {
             return Ok(self.clone());
         }
-        // A tag that came since is missing in all rows, and the last one of the series key: the order stays.
+        // A tag that was added since is missing in all rows and is the last one of the series key, so the order stays
+        // the same.
         let rows = conform(self.batch(), shape.schema())?;
         Ok(self.with(rows, self.complete_from()))
     }

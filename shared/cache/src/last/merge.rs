@@ -1,4 +1,4 @@
-//! Two layers of a last value cache as one.
+//! Merges two layers of a last value cache.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -14,11 +14,11 @@ use crate::{
 };
 
 impl LastRows {
-    /// This layer with one of later writes: the newest rows of each key from `from` on. Where both have a
-    /// version of a point, each column has the newer value that is not null.
+    /// Merges this layer with a layer of later writes. Keeps the newest rows of each key from `from` on. If both layers
+    /// have a version of a point, each column takes the newer value that is not null.
     ///
     /// # Errors
-    /// The layers are not those of the shape.
+    /// The layers do not have this shape.
     pub fn merged(&self, shape: &LastShape, newer: &Self, from: i64) -> Result<Self, CacheError> {
         let from = from.max(self.complete_from()).max(newer.complete_from());
         if newer.num_rows() == 0 {
@@ -38,20 +38,20 @@ impl LastRows {
     }
 }
 
-/// A point of the union: its place in the older layer's selection, and in the newer one's.
+/// A point of the merged layers: its index in the older layer's selection, and in the newer one's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair {
     older: Option<u32>,
     newer: Option<u32>,
 }
 
-/// Rows of two layers, with the same dictionaries.
+/// Selected rows of two layers, with common dictionaries.
 #[derive(Debug)]
 pub(super) struct Merge<'a> {
     shape: &'a LastShape,
     older: Side<'a>,
     newer: Side<'a>,
-    /// The dictionaries of the columns that rows are sorted by.
+    /// The dictionaries of the columns by which rows are sorted.
     values: Vec<StringArray>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Side<'a> {
         self.times.get(at).copied().unwrap_or(i64::MIN)
     }
 
-    /// The order of two rows by some of the columns that rows are sorted by.
+    /// Compares two rows by some of the columns by which rows are sorted.
     fn compare(
         &self,
         at: usize,
@@ -129,13 +129,13 @@ impl<'a> Merge<'a> {
         })
     }
 
-    /// The `count` newest points of each key that are not older than `from`, in the order of a layer.
+    /// Returns the `count` newest points of each key that are not older than `from`, in the order of a layer.
     pub(super) fn pairs(&self, count: usize, from: i64) -> Vec<Pair> {
         let (keys, all) = (self.shape.keys().len(), self.values.len());
         let (older, newer) = (&self.older, &self.newer);
         let mut pairs = Vec::with_capacity(older.rows.len().max(newer.rows.len()));
         let (mut at, mut newer_at) = (0, 0);
-        // The side and place of some row of the key at hand, and how many of that key were taken.
+        // The side and index of a row of the current key, and the number of points taken of that key.
         let mut key: Option<(&Side<'_>, usize)> = None;
         let mut taken = 0;
         while at < older.rows.len() || newer_at < newer.rows.len() {
@@ -181,7 +181,7 @@ impl<'a> Merge<'a> {
         pairs
     }
 
-    /// Some columns of these points.
+    /// Returns some columns of these points.
     pub(super) fn batch(
         &self,
         pairs: &[Pair],

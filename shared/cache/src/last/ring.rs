@@ -1,8 +1,8 @@
-//! The newest few of some entries, kept up to date one by one.
+//! The newest entries of a key, updated one by one.
 
 use std::cmp::Ordering;
 
-/// The newest entries of one key, the newest one last. A single one needs no memory of its own.
+/// The newest entries of one key, the newest one last. A single entry needs no heap memory.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Ring<T> {
     #[default]
@@ -11,14 +11,14 @@ pub(super) enum Ring<T> {
     Many(Vec<T>),
 }
 
-/// What became of an entry.
+/// The outcome of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inserted {
-    /// It is older than all that are kept.
+    /// The entry was not added, because it is older than all present ones.
     No,
-    /// It is a new one; another may have left.
+    /// The entry was added, and another may have been evicted.
     New,
-    /// It took the place of an equal one.
+    /// The entry replaced an equal one.
     Replaced,
 }
 
@@ -39,7 +39,7 @@ impl<T: Copy> Ring<T> {
         }
     }
 
-    /// The bytes beside the ring itself.
+    /// The heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Empty | Self::One(_) => 0,
@@ -47,8 +47,8 @@ impl<T: Copy> Ring<T> {
         }
     }
 
-    /// Adds an entry, of which the `count` newest are kept. `compare` orders them from the oldest to the
-    /// newest; an equal one is replaced.
+    /// Adds an entry and keeps the `count` newest. `compare` orders entries from the oldest to the newest; an equal
+    /// entry is replaced.
     pub(super) fn insert(
         &mut self,
         entry: T,
@@ -71,7 +71,7 @@ impl<T: Copy> Ring<T> {
             }
         }
         if entries.len() >= count {
-            // The oldest one leaves.
+            // Evict the oldest entry.
             let Some(older) = entries.get_mut(..place).filter(|older| !older.is_empty()) else {
                 return Inserted::No;
             };
@@ -115,7 +115,7 @@ mod tests {
                     all.iter().skip(first).map(|(key, value)| (*key, *value)).collect::<Vec<_>>()
                 };
                 let known = newest(&all).iter().any(|(other, _)| *other == key);
-                // An entry that left does not come again.
+                // An evicted entry is not added again.
                 if all.contains_key(&key) && !known {
                     continue;
                 }

@@ -13,7 +13,8 @@ use crate::{
     definition::Definition,
 };
 
-/// The newest rows of each key, of what was written up to some moment. Immutable; a clone shares the rows.
+/// A layer of a last value cache: the newest rows of each key, of all rows written up to a point in time. Immutable; a
+/// clone shares the rows.
 ///
 /// The rows are sorted by the key columns, then from the newest to the oldest, then by the other tags in the
 /// order of the series key, a missing one first. The dictionaries of the tags are sorted.
@@ -23,7 +24,7 @@ pub struct LastRows(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     rows: RecordBatch,
-    /// The first row of each key; `None` when each row is one.
+    /// The first row of each key; `None` if each key has one row.
     firsts: Option<BooleanBuffer>,
     keys: usize,
     time_range: Option<(i64, i64)>,
@@ -32,7 +33,7 @@ struct Inner {
 }
 
 impl LastRows {
-    /// No rows: what a table without any has from `complete_from` on.
+    /// Returns an empty layer: that of a table without rows from `complete_from` on.
     pub fn empty(shape: &LastShape, complete_from: i64) -> Self {
         Self(Arc::new(Inner {
             rows: RecordBatch::new_empty(Arc::clone(shape.schema())),
@@ -44,7 +45,8 @@ impl LastRows {
         }))
     }
 
-    /// Rows in the shape of the cache, in the order of a layer, of each key at most as many as the cache has.
+    /// Creates a layer from rows in the shape of the cache and the order of a layer, with at most as many rows of each
+    /// key as the cache keeps.
     pub(crate) fn new(
         shape: &LastShape,
         rows: RecordBatch,
@@ -73,7 +75,7 @@ impl LastRows {
         })))
     }
 
-    /// The same rows with columns added or left out that do not change their order, and another time from
+    /// Returns the same rows with columns added or removed that do not affect their order, and with another time from
     /// which they are complete.
     pub(crate) fn with(&self, rows: RecordBatch, complete_from: i64) -> Self {
         Self(Arc::new(Inner {
@@ -86,7 +88,7 @@ impl LastRows {
         }))
     }
 
-    /// The time from which the newest rows are all known: nothing can be said of older ones.
+    /// The time from which the newest rows are all known. Older rows may exist that the layer does not know.
     pub fn complete_from(&self) -> i64 {
         self.0.complete_from
     }
@@ -101,13 +103,13 @@ impl LastRows {
         self.0.rows.num_rows()
     }
 
-    /// About how many bytes of memory the rows take.
+    /// The approximate memory size of the rows in bytes.
     pub fn size_bytes(&self) -> usize {
         let firsts = self.0.firsts.as_ref().map_or(0, |firsts| firsts.len() / 8);
         self.0.rows.get_array_memory_size() + firsts
     }
 
-    /// All rows, with the columns of the shape that they were made for.
+    /// All rows, with the columns of the shape for which they were built.
     pub fn batch(&self) -> &RecordBatch {
         &self.0.rows
     }
@@ -117,13 +119,13 @@ impl LastRows {
         self.0.time_range
     }
 
-    /// What the layer was made by.
+    /// The definition with which the layer was built.
     pub(crate) fn definition(&self) -> Definition {
         self.0.definition
     }
 
-    /// Whether these are the rows of a layer: in order, with sorted dictionaries, in each key no more than the
-    /// cache keeps, and with all keys.
+    /// Whether these are valid rows of a layer: in order, with sorted dictionaries, with no more rows of a key than the
+    /// cache keeps, without missing key columns, and complete from [`LastRows::complete_from`].
     pub(crate) fn is_in_order(&self, shape: &LastShape) -> Result<bool, CacheError> {
         let columns = self.sort_columns(shape)?;
         let times = self.times(shape)?;
@@ -148,7 +150,7 @@ impl LastRows {
             && (0..self.num_rows()).all(&mut has_room))
     }
 
-    /// Whether a row is the first one of its key.
+    /// Whether a row is the first of its key.
     pub(crate) fn is_first(&self, row: usize) -> bool {
         self.0
             .firsts
@@ -175,7 +177,7 @@ impl LastRows {
     }
 }
 
-/// That so many rows can be numbered by `u32`.
+/// Checks that `u32` can number this many rows.
 pub(super) fn check_rows(rows: usize) -> Result<(), CacheError> {
     let limit = u32::MAX as usize - 1;
     if rows > limit {

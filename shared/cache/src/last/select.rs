@@ -1,4 +1,4 @@
-//! Reading a last value cache.
+//! Queries of a last value cache.
 
 use arrow_array::RecordBatch;
 
@@ -9,29 +9,29 @@ use crate::{
     narrow::{Selection, narrow},
 };
 
-/// Which rows and columns of a last value cache are wanted.
+/// A query of a last value cache: its rows and columns.
 #[derive(Clone, Copy, Debug)]
 pub struct LastWanted<'a> {
-    /// What the key columns must pass.
+    /// Filters on the key columns.
     pub filters: &'a [KeyFilter],
     /// The earliest time of a row, in nanoseconds since the Unix epoch. Must not be before the layers'
     /// [`LastRows::complete_from`].
     pub from: i64,
-    /// The most rows of each key; no more than the cache keeps come.
+    /// Maximum number of rows of each key; limited by the maximum of the cache.
     pub count: usize,
-    /// The columns, by their places in [`LastShape::schema`].
+    /// The columns, by their indexes in [`LastShape::schema`].
     pub projection: &'a [usize],
 }
 
 impl LastRows {
-    /// The newest rows of each wanted key, of this layer and one of later writes together. Sorted by the key
-    /// columns, then from the newest to the oldest, then by the other tags.
+    /// Returns the newest rows of each queried key, of this layer merged with a layer of later writes. The rows are
+    /// sorted by the key columns, then from the newest to the oldest, then by the other tags.
     ///
-    /// With all keys pinned to a few values each this takes a few binary searches, whatever the size; all
-    /// rows of one layer are given out as they are.
+    /// If all key columns are restricted to a few values each, this takes a few binary searches, regardless of the
+    /// size. A query for all rows of one layer does not copy them.
     ///
     /// # Errors
-    /// A filter is not on a key column, or the layers are not those of the shape.
+    /// A filter is not on a key column, or the layers do not have this shape.
     pub fn select(
         &self,
         shape: &LastShape,
@@ -56,7 +56,7 @@ impl LastRows {
         merge.batch(&pairs, wanted.projection)
     }
 
-    /// The rows whose keys pass the filters: all rows of a key, or none.
+    /// Returns the rows whose keys pass the filters: all rows of a key, or none.
     fn narrowed(&self, shape: &LastShape, filters: &[KeyFilter]) -> Result<Selection, CacheError> {
         if filters.is_empty() {
             return Ok(Selection::all(self.num_rows()));
@@ -67,7 +67,7 @@ impl LastRows {
         Ok(narrow(&columns, &sets, self.num_rows()))
     }
 
-    /// Of whole keys the newest rows.
+    /// Returns the newest rows of each selected key.
     fn picked(
         &self,
         shape: &LastShape,

@@ -1,4 +1,4 @@
-//! What a last value cache holds for a table as it is now.
+//! The shape of a last value cache for the current columns of its table.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use neap_schema::TIME_COLUMN;
 
 use crate::definition::Definition;
 
-/// What a last value cache holds for a table as it is now: which columns, and which rows.
+/// The shape of a last value cache for the current columns of its table: its columns and rows.
 ///
-/// All tags of the table are held, whether they are shown or not: they tell points apart, order those of one
-/// time, and are what deletes ask for.
+/// A layer has all tags of the table, whether the cache shows them or not, because tags identify points, order points
+/// with equal times, and occur in the conditions of deletes.
 #[derive(Clone, Debug)]
 pub struct LastShape {
     keys: Vec<String>,
@@ -19,15 +19,15 @@ pub struct LastShape {
     schema: SchemaRef,
     count: usize,
     ttl: Duration,
-    /// The places in the schema of the key columns, then of the other tags in the order of the series key:
-    /// the order of the rows, but for their time.
+    /// The indexes in the schema of the key columns, then of the other tags in the order of the series key. Rows are
+    /// sorted by these columns, and by time.
     sort_columns: Vec<usize>,
     time_column: usize,
     definition: Definition,
 }
 
 impl LastShape {
-    /// The shape of a cache; `None` when it is keyed by a column that is not a tag.
+    /// Returns the shape of a cache; `None` if one of its key columns is not a tag.
     pub fn of(table: &Table, cache: &LastCache) -> Option<Self> {
         if cache.is_keyed_by_fields(table) {
             return None;
@@ -47,8 +47,8 @@ impl LastShape {
         })
     }
 
-    /// The shape of a cache with these key columns, `count` rows of each key, for a table with these tags in
-    /// the order of its series key. `schema` has the tags, `time`, and the fields that the cache has.
+    /// Returns the shape of a cache with these key columns and `count` rows of each key, for a table with these tags in
+    /// the order of its series key. `schema` has the tags, `time`, and the fields of the cache.
     pub(crate) fn new(
         keys: Vec<String>,
         tags: Vec<String>,
@@ -75,7 +75,7 @@ impl LastShape {
         })
     }
 
-    /// The same for a definition that lists its fields, so that the table's others are never among them.
+    /// Returns the shape of a definition that lists its fields, and therefore never includes other fields of the table.
     fn of_listed(self, fields: &[String]) -> Self {
         let definition = Definition::of_last(&self.keys, self.count, Some(fields));
         Self { definition, ..self }
@@ -91,28 +91,28 @@ impl LastShape {
         &self.tags
     }
 
-    /// The columns that are held: all tags, the fields that the cache shows, and `time`; sorted by name, of
-    /// the types that the table has.
+    /// The columns of a layer: all tags, the fields that the cache shows, and `time`; sorted by name, with the types of
+    /// the table.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The number of rows of each key; at least 1.
+    /// Maximum number of rows of each key; at least 1.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// How old a row may be by its own time.
+    /// Maximum age of a row by its `time` column.
     pub fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// The places of the key columns in the schema.
+    /// The indexes of the key columns in the schema.
     pub(crate) fn key_columns(&self) -> &[usize] {
         self.sort_columns.get(..self.keys.len()).unwrap_or(&[])
     }
 
-    /// The places in the schema of the key columns, then of the other tags.
+    /// The indexes in the schema of the key columns, then of the other tags.
     pub(crate) fn sort_columns(&self) -> &[usize] {
         &self.sort_columns
     }
@@ -121,7 +121,7 @@ impl LastShape {
         self.time_column
     }
 
-    /// What tells this shape's definition from others.
+    /// The definition of the cache.
     pub(crate) fn definition(&self) -> Definition {
         self.definition
     }
@@ -169,7 +169,7 @@ mod tests {
         let some = shape(&[], ValueColumns::Explicit(vec![ColumnId::new(2)])).unwrap();
         assert_eq!(names(&some), ["f", "host", "time", "zone"]);
         assert_eq!(some.sort_columns(), [3, 1]);
-        // A list does not grow with the table, and so is part of the definition.
+        // A list does not grow with the table, so it is part of the definition.
         let listed = ValueColumns::Explicit([1, 2, 4].map(ColumnId::new).to_vec());
         let listed = shape(&[3], listed).unwrap();
         assert_eq!(listed.schema(), all.schema());

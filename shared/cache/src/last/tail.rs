@@ -1,4 +1,4 @@
-//! The newest rows of each key of a tail: an index that follows it.
+//! An index of the newest rows of each key of a tail, updated as the tail grows.
 
 use neap_points::{SeriesIndex, TailImageBuilder, TailRow};
 use std::cmp::Ordering;
@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use super::ring::Ring;
 use crate::{CacheError, KeyFilter, LastRows, LastShape, groups::Groups};
 
-/// The newest rows of each key of one [`TailImageBuilder`], by number. Belongs to that one builder; a builder
-/// that starts anew needs a new index.
+/// An index of the newest rows of each key of one [`TailImageBuilder`], by row number. It belongs to that builder;
+/// another builder needs another index.
 #[derive(Debug)]
 pub struct LastTail {
     shape: LastShape,
@@ -20,7 +20,7 @@ pub struct LastTail {
 }
 
 impl LastTail {
-    /// An index of nothing yet.
+    /// Creates an empty index.
     pub fn new(shape: &LastShape) -> Self {
         Self {
             shape: shape.clone(),
@@ -32,16 +32,16 @@ impl LastTail {
         }
     }
 
-    /// Whether it has taken in all rows and deletes of the tail.
+    /// Whether the index contains all rows and deletes of the tail.
     pub fn is_up_to_date(&self, tail: &TailImageBuilder) -> bool {
         (self.next_row, self.removals) == (tail.next_row(), tail.removals())
     }
 
-    /// Takes in what is new in the tail. Costs as much as there are new rows; all of them again after rows
-    /// were deleted.
+    /// Adds the new rows of the tail. The cost is proportional to the number of new rows, or of all rows after a
+    /// delete.
     ///
     /// # Errors
-    /// The tail's table does not have the key columns as tags.
+    /// The key columns are not tags of the tail's table.
     pub fn update(&mut self, tail: &TailImageBuilder) -> Result<(), CacheError> {
         if self.is_up_to_date(tail) {
             return Ok(());
@@ -69,8 +69,8 @@ impl LastTail {
         Ok(())
     }
 
-    /// The newest rows of each wanted key that are not older than `from`. The tail must be as it was at the
-    /// last [`update`](Self::update).
+    /// Returns the newest rows of each key that passes the filters, without rows older than `from`. The tail must be
+    /// unchanged since the last [`update`](Self::update).
     ///
     /// # Errors
     /// A filter is not on a key column.
@@ -94,19 +94,19 @@ impl LastTail {
         LastRows::new(&self.shape, rows, from)
     }
 
-    /// The number of keys, also of those whose rows are older than any limit.
+    /// The number of keys, including those whose rows are all too old.
     pub fn num_keys(&self) -> usize {
         self.rings.len()
     }
 
-    /// About how many bytes of memory the index takes.
+    /// The approximate memory size of the index in bytes.
     pub fn size_bytes(&self) -> usize {
         self.groups.size_bytes() + self.rings.capacity() * size_of::<Ring<u32>>() + self.ring_bytes
     }
 }
 
-/// The order of rows of one key, from the oldest to the newest; versions of a point are equal. Of points of
-/// one time the one that sorts first by its tags counts as the newest.
+/// Compares rows of one key, from the oldest to the newest. Versions of a point are equal. Of points with the same
+/// time, the one that sorts first by its tags counts as the newest.
 fn compare(index: &SeriesIndex, one: Option<TailRow>, other: Option<TailRow>) -> Ordering {
     let (Some(one), Some(other)) = (one, other) else {
         return Ordering::Equal;

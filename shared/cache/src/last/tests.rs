@@ -1,4 +1,4 @@
-//! Last value caches in any division into layers against the definition over all rows.
+//! Tests that last value caches, in any division into layers, match the definition over all rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ fn shape(keys: &[String], is_wide: bool, count: usize) -> LastShape {
     LastShape::new(keys.to_vec(), tags(is_wide), schema(is_wide), count, TTL).unwrap()
 }
 
-/// The definition.
+/// Computes the expected rows from the definition.
 fn expected(
     points: &Points,
     shape: &LastShape,
@@ -79,7 +79,7 @@ fn expected(
     taken.into_iter().map(row).collect()
 }
 
-/// A layer by a scan of the table.
+/// Builds a layer from a scan of the table.
 fn built<'a>(
     shape: &LastShape,
     steps: impl Iterator<Item = &'a Step>,
@@ -90,7 +90,7 @@ fn built<'a>(
     let mut builder = LastRowsBuilder::new(shape, from, NO_LIMIT);
     for batch in scan(steps, is_wide, rows_per_batch) {
         builder.push(&batch).unwrap();
-        // As if memory were short all the time.
+        // Clear after each batch, as if memory were short.
         if rows_per_batch.is_multiple_of(2) {
             builder.clear().unwrap();
         }
@@ -100,7 +100,7 @@ fn built<'a>(
     layer
 }
 
-/// The tail of a portion, and its index, which followed it.
+/// Returns the tail of a portion and its index, which is updated while the tail grows.
 fn tail(shape: &LastShape, portion: &Portion, updates: u8) -> (TailImageBuilder, LastTail) {
     let mut tail = TailImageBuilder::new(&tags(portion.is_wide), schema(portion.is_wide));
     let mut index = LastTail::new(shape);
@@ -156,7 +156,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn layers_in_any_division_are_the_definition_over_all_rows(
+    fn layers_in_any_division_match_the_definition_over_all_rows(
         (keys, portions, filters) in cases(),
         (count, wanted_count) in (1..5_usize, 1..5_usize),
         (rows_per_batch, updates, by_object) in (1..8_usize, any::<u8>(), any::<u8>()),
@@ -199,7 +199,7 @@ proptest! {
         let base = base.unwrap();
         let base = match base.without(&shape, &deletes(newest), None) {
             Err(CacheError::Incomplete) => {
-                // What a scan of the sections gives, the deletes of the tail applied.
+                // The result of a scan of the sections, with the deletes of the tail applied.
                 let deletes = newest.steps.iter().filter(|step| matches!(step, Step::Delete(_)));
                 let history = steps(flushed.len()).chain(deletes);
                 built(&shape, history, newest.is_wide, base.complete_from(), rows_per_batch)
@@ -230,7 +230,7 @@ proptest! {
     }
 }
 
-/// A table of hosts by number, in reverse: its tag, one float three times, one time for all.
+/// Rows of hosts by number, in descending order of their names: the tag, the same float in three columns, and the time.
 fn hosts(numbers: std::ops::Range<i32>) -> RecordBatch {
     let names = StringArray::from_iter_values(
         numbers
@@ -287,7 +287,7 @@ fn an_entry_takes_less_than_fifty_bytes_besides_its_values() {
 }
 
 #[test]
-fn all_rows_of_one_layer_are_given_out_as_they_are_and_one_key_is_a_slice() {
+fn all_rows_of_one_layer_are_not_copied_and_one_key_is_a_slice() {
     let rows = hosts(0..1000);
     let shape = host_shape(&rows);
     let mut builder = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
@@ -321,17 +321,17 @@ fn all_rows_of_one_layer_are_given_out_as_they_are_and_one_key_is_a_slice() {
 }
 
 #[test]
-fn a_builder_holds_what_is_newest_and_refuses_more() {
+fn a_builder_holds_the_newest_rows_and_refuses_more() {
     let rows = hosts(0..20_000);
     let shape = host_shape(&rows);
     let mut all = LastRowsBuilder::new(&shape, 0, NO_LIMIT);
     all.push(&rows).unwrap();
     all.clear().unwrap();
-    // Room for little more than the newest rows and what is known of their keys.
+    // Room for little more than the newest rows and the data about their keys.
     let limit = all.size_bytes() * 9 / 8;
     let mut builder = LastRowsBuilder::new(&shape, 0, limit);
     let mut peak = 0;
-    // The same hosts again and again, each time with the same newest times.
+    // Push the same rows 20 times.
     for _ in 0..20 {
         for start in (0..20_000).step_by(1_000) {
             builder.push(&rows.slice(start, 1_000)).unwrap();
@@ -390,7 +390,7 @@ fn a_delete_of_a_whole_key_needs_no_rebuild_and_one_of_its_newest_row_does() {
     let newest = Condition::Time { min: 6, max: 6 };
     let error = layer.without(&shape, &[&newest], None).unwrap_err();
     assert!(matches!(error, CacheError::Incomplete));
-    // What could move up is too old by now.
+    // The rows that could replace the deleted ones are too old by now.
     let left = layer.without(&shape, &[&newest], Some(7)).unwrap();
     assert_eq!((left.num_keys(), left.complete_from()), (3, 7));
     let up_to = Condition::Time {
@@ -423,7 +423,7 @@ fn a_delete_of_some_points_of_a_full_key_leaves_a_gap() {
     // The older row has a zone, and stays.
     let error = layer.without(&shape, &[&without_zone], None).unwrap_err();
     assert!(matches!(error, CacheError::Incomplete));
-    // All rows of a table lack a tag that it does not have.
+    // All rows of a table lack a tag that the table does not have.
     let without_az = Condition::Tag {
         name: "az".to_owned(),
         value: None,

@@ -1,4 +1,4 @@
-//! Deletes and expiry: what takes rows out of a layer that was built before.
+//! Deletes and expiry: the removal of rows from an existing layer.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl LastRows {
-    /// The layer after row deletes that are newer than all of its rows, and without the rows that are older
+    /// Returns the layer after row deletes that are newer than all of its rows, and without the rows that are older
     /// than `before`.
     ///
     /// # Errors
-    /// [`CacheError::Incomplete`]: a key that had all the rows that a cache keeps loses one, and older ones
-    /// that the layer does not know might have to move up.
+    /// [`CacheError::Incomplete`]: a key that has the maximum number of rows loses one, and older rows that the layer
+    /// does not know may have to replace it.
     pub fn without(
         &self,
         shape: &LastShape,
@@ -55,7 +55,7 @@ impl LastRows {
         Self::new(shape, compacted(shape, &rows)?, from)
     }
 
-    /// That no key which loses a row could have others that are not known.
+    /// Checks that no key that loses a row may have other rows that are not known.
     fn check_gaps(
         &self,
         shape: &LastShape,
@@ -68,7 +68,7 @@ impl LastRows {
         for rows in self.full_keys(shape) {
             let lost = rows.clone().any(|row| gone.value(row));
             let oldest = times.get(rows.end - 1).copied().unwrap_or(i64::MIN);
-            // What is not known is as old as the oldest row, or older.
+            // Unknown rows are as old as the oldest row, or older.
             if !lost || oldest < from {
                 continue;
             }
@@ -82,7 +82,7 @@ impl LastRows {
         Ok(())
     }
 
-    /// The rows of each key that has as many as the cache keeps.
+    /// Returns the rows of each key that has as many as the cache keeps.
     fn full_keys(&self, shape: &LastShape) -> impl Iterator<Item = Range<usize>> {
         let (rows, count) = (self.num_rows(), shape.count());
         let mut start = 0;
@@ -103,7 +103,7 @@ impl LastRows {
     }
 }
 
-/// What is known of a tag of all points of the key that a row has.
+/// Returns the knowledge about a tag of all points that have the key of a row.
 fn known_tag<'a>(shape: &LastShape, keys: &[TagColumn<'a>], row: usize, name: &str) -> Known<'a> {
     if let Some(key) = shape.keys().iter().position(|key| key == name) {
         return Known::Value(keys.get(key).and_then(|column| column.text(row)));
@@ -114,7 +114,7 @@ fn known_tag<'a>(shape: &LastShape, keys: &[TagColumn<'a>], row: usize, name: &s
     Known::Value(None)
 }
 
-/// Rows without the values of dictionaries that none of them has.
+/// Removes the unused values from the dictionaries of rows.
 fn compacted(shape: &LastShape, rows: &RecordBatch) -> Result<RecordBatch, CacheError> {
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     for column in shape.sort_columns() {

@@ -1,4 +1,4 @@
-//! Definitions that are made, refused, and changed by two instances at once.
+//! Tests of creating, refusing and deleting cache definitions, also by two concurrent instances.
 
 use futures::future::join_all;
 
@@ -7,7 +7,7 @@ use crate::{ANY_AGE, CopyOptions, HardDelete, Limits, TableAddition, tests::Stag
 
 const NOW: Duration = Duration::ZERO;
 
-/// A table of two tags and a field of each type.
+/// A table with two tags and a field of each type.
 fn weather() -> TableAddition {
     let columns = [
         ("room", ColumnType::Tag),
@@ -65,7 +65,7 @@ fn distinct(name: &str, columns: &[&str]) -> NewDistinctCache {
 }
 
 #[test]
-fn a_last_cache_has_the_tags_as_key_and_shows_all_other_columns_also_later_ones() {
+fn a_last_cache_defaults_to_tag_keys_and_all_other_columns() {
     let mut catalog = catalog();
     let new = NewLastCache {
         name: None,
@@ -145,7 +145,7 @@ fn a_distinct_cache_keeps_the_order_of_its_columns() {
 }
 
 #[test]
-fn last_caches_are_refused_in_the_words_of_influxdb() {
+fn errors_for_last_caches_match_influxdb() {
     let key = |columns: &[&str]| NewLastCache {
         key_columns: Some(names(columns)),
         ..last("x")
@@ -211,7 +211,7 @@ fn last_caches_are_refused_in_the_words_of_influxdb() {
 }
 
 #[test]
-fn distinct_caches_are_refused_in_the_words_of_influxdb() {
+fn errors_for_distinct_caches_match_influxdb() {
     let types = "only tag and string columns are supported in the distinct cache";
     let nothing = NewDistinctCache {
         max_cardinality: 0,
@@ -287,7 +287,7 @@ fn a_table_has_a_bounded_number_of_caches_of_each_kind() {
 }
 
 #[test]
-fn ids_are_not_given_again_and_known_as_long_as_the_table_is_even_if_it_is_dropped() {
+fn ids_are_not_reused_and_survive_a_drop_of_the_table() {
     let now = neap_bucket::StoreTime::from_micros(1_757_510_800_000_000);
     let mut catalog = catalog();
     let first = catalog.add_last_cache(&last("a")).unwrap().id;
@@ -334,7 +334,7 @@ fn format() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn caches_created_at_once_by_two_instances_are_all_there() {
+async fn caches_created_concurrently_by_two_instances_all_exist() {
     let stage = Stage::new();
     let instances = [stage.instance(), stage.instance()];
     let id = instances[0].create_database("db", None).await.unwrap();

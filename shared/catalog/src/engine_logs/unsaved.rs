@@ -1,7 +1,7 @@
-//! The lines of a database that are not saved, or not known to be.
+//! The unsaved lines of a database, including those of a save in flight.
 //!
-//! When there is no room, the oldest line of the trigger goes whose lines take up the most: a plugin that logs without end
-//! loses its own lines, and those of others stay.
+//! When the buffer is full, the oldest line of the trigger with the most bytes is dropped. A plugin that logs
+//! continuously therefore loses its own lines and not those of others.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,37 +11,37 @@ use std::{
 
 use super::EngineLogLine;
 
-/// The most bytes of lines of a database that wait to be saved.
+/// Maximum bytes of lines of a database that wait to be saved.
 pub(super) const MAX_UNSAVED_BYTES: usize = 2 << 20;
 
-/// Lines that follow each other.
+/// Consecutively numbered lines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
-    /// The number of the first one.
+    /// The number of the first line.
     pub(super) first: u64,
     pub(super) lines: Vec<EngineLogLine>,
 }
 
-/// The lines of a trigger that wait, each with its place among those of all.
+/// The waiting lines of a trigger, each with its position among the lines of all triggers.
 #[derive(Debug, Default)]
 struct Waiting {
     lines: VecDeque<(u64, EngineLogLine)>,
     bytes: usize,
 }
 
-/// The lines of a database that are not saved, or not known to be.
+/// The unsaved lines of a database, including those of a save in flight.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
-    /// What is being saved, which is older than what waits.
+    /// The lines of the save in flight, which are older than the waiting ones.
     saving: Option<Arc<Lines>>,
-    /// By trigger.
+    /// The waiting lines, by trigger.
     waiting: BTreeMap<String, Waiting>,
     bytes: usize,
-    /// The place of the next line.
+    /// The position of the next line.
     next_place: u64,
-    /// The number that the first line has once it is taken to be saved.
+    /// The number that the first waiting line gets in the next save.
     first: u64,
-    /// Lines that were dropped for want of room.
+    /// Number of lines dropped because the buffer was full.
     dropped: u64,
 }
 
@@ -64,7 +64,7 @@ impl Unsaved {
         }
     }
 
-    /// Drops the oldest line of the trigger that has most; whether there was one.
+    /// Drops the oldest line of the trigger with the most bytes. Returns false if there is no line.
     fn drop_one(&mut self) -> bool {
         let most = self.waiting.values_mut().max_by_key(|of| of.bytes);
         let Some((of, (_, line))) = most.and_then(|of| of.lines.pop_front().map(|line| (of, line)))
@@ -77,23 +77,23 @@ impl Unsaved {
         true
     }
 
-    /// Whether lines wait to be saved.
+    /// Returns whether lines wait to be saved.
     pub(super) fn is_waiting(&self) -> bool {
         self.bytes > 0
     }
 
-    /// The bytes of the lines that wait.
+    /// Returns the bytes of the waiting lines.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Lines that were dropped for want of room.
+    /// Number of lines dropped because the buffer was full.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Takes what waits, to be saved.
+    /// Takes the waiting lines for a save. Returns `None` without waiting lines or with a save in flight.
     pub(super) fn take(&mut self) -> Option<Arc<Lines>> {
         if !self.is_waiting() || self.saving.is_some() {
             return None;
@@ -116,7 +116,7 @@ impl Unsaved {
         lines.into_iter().map(|(_, line)| line).collect()
     }
 
-    /// Notes what became of what was taken.
+    /// Ends a save. If it failed, its lines wait again.
     pub(super) fn settle(&mut self, is_saved: bool) {
         let Some(lines) = self.saving.take().filter(|_| !is_saved) else {
             return;
@@ -129,7 +129,7 @@ impl Unsaved {
         }
     }
 
-    /// All lines that are not known to be saved.
+    /// Returns all unsaved lines, including those of a save in flight.
     pub(super) fn all(&self) -> Lines {
         let saving = self.saving.as_deref();
         let mut waiting: Vec<_> = self.waiting.values().flat_map(|of| &of.lines).collect();

@@ -1,4 +1,4 @@
-//! Plugins that are entered, replaced and deleted.
+//! Tests of registering, replacing and deleting plugins.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn entry(catalog: &Catalog, name: &str) -> Option<PluginEntry> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plugin_is_replaced_by_who_knows_it() {
+async fn replacing_a_plugin_requires_its_present_code() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let first = plugin(1, &[("z.py", 2), ("__init__.py", 1)]);
@@ -63,7 +63,7 @@ async fn a_plugin_is_replaced_by_who_knows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_changes_of_one_plugin_one_is_told() {
+async fn one_of_two_concurrent_changes_of_a_plugin_fails() {
     let stage = Stage::new();
     let instances = [stage.instance(), stage.instance()];
     let puts = instances
@@ -75,7 +75,7 @@ async fn of_two_changes_of_one_plugin_one_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_much_is_refused() {
+async fn oversized_plugins_are_refused() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let long = "x".repeat(MAX_PLUGIN_PATH_BYTES + 1);

@@ -1,7 +1,7 @@
-//! Creating, replacing and revoking tokens: each is one commit to the root catalog.
+//! Creates, regenerates and revokes tokens. Each operation is one commit to the root catalog.
 //!
-//! Whoever does it is judged by the very value that the commit replaces: a token that was revoked elsewhere a
-//! moment ago, and that an instance still takes for good, can't make itself a successor.
+//! The permissions of the caller are checked against the value that the commit replaces. A token that another instance
+//! has just revoked therefore cannot create a successor, even if this instance still considers it valid.
 
 use std::time::Duration;
 
@@ -13,26 +13,26 @@ use super::{
 };
 use crate::{ANY_AGE, Catalog, CatalogError, RootCatalog};
 
-/// A token that was just made, in clear text for the last time.
+/// A newly created token with its secret, which cannot be read again later.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Its id.
+    /// The id.
     pub id: TokenId,
-    /// What is kept of it.
+    /// The entry in the root catalog.
     pub entry: TokenEntry,
-    /// The token itself.
+    /// The token in clear text.
     pub secret: SecretToken,
 }
 
-/// What a longer lifetime of a token is cut to: a thousand years, which every client can show.
+/// Maximum lifetime of a token; longer ones are reduced to it: 1,000 years, which every client can display.
 const MAX_LIFETIME: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 impl Catalog {
-    /// Creates the operator token, `_admin`. Anybody may try, so that a refusal costs no request: a token that was
-    /// there once is there for ever.
+    /// Creates the operator token, `_admin`. The call needs no authorization, so a refusal costs no request: an
+    /// operator token is never deleted, so an outdated catalog suffices.
     ///
     /// # Errors
-    /// `TokenExists` when there is one, and what a commit can end with.
+    /// `TokenExists` when there is an operator token, or an error of the commit.
     pub async fn create_admin_token(&self) -> Result<NewToken, CatalogError> {
         let known = self.root(ANY_AGE).await?;
         if known.value.tokens().contains_key(&TokenId::OPERATOR) {
@@ -57,11 +57,11 @@ impl Catalog {
         })
     }
 
-    /// Takes an operator token over whose hash was made elsewhere, unless there is an administrator already;
-    /// whether it was taken.
+    /// Installs an operator token whose hash was computed elsewhere, unless there is an administrator token already.
+    /// Returns whether it was installed.
     ///
     /// # Errors
-    /// What a commit can end with.
+    /// An error of the commit.
     pub async fn install_admin_token(
         &self,
         hash: TokenHash,
@@ -83,11 +83,11 @@ impl Catalog {
         .await
     }
 
-    /// Gives the operator token another value; the old one counts no more. `by` is the token of whoever does
-    /// it; `None`: somebody whom no token speaks for, at the store or before a server that asks for none.
+    /// Replaces the secret of the operator token; the old secret becomes invalid. `by` is the token of the caller;
+    /// `None`: a caller without a token, at the store itself or at a server that requires none.
     ///
     /// # Errors
-    /// `NotFound` when there is none, `Revoked`, `Forbidden`, and what a commit can end with.
+    /// `NotFound` when there is no operator token, `Revoked`, `Forbidden`, or an error of the commit.
     pub async fn regenerate_admin_token(
         &self,
         by: Option<TokenId>,
@@ -111,12 +111,12 @@ impl Catalog {
         })
     }
 
-    /// Creates another token that may do everything, for `lifetime` or for ever. `by` as for
+    /// Creates another administrator token, valid for `lifetime` or forever. `by` as for
     /// [`regenerate_admin_token`](Self::regenerate_admin_token).
     ///
     /// # Errors
-    /// `TokenExists`, `TokenNameTooLong`, `TooManyTokens`, `Revoked`, `Forbidden`, and what a commit can end
-    /// with.
+    /// `TokenExists`, `TokenNameTooLong`, `TooManyTokens`, `Revoked`, `Forbidden`,
+    /// or an error of the commit.
     pub async fn create_named_admin(
         &self,
         name: &str,
@@ -127,13 +127,13 @@ impl Catalog {
         self.create_token(new, |_| Ok(Permissions::Admin)).await
     }
 
-    /// Creates a token with these permissions, for `lifetime` or for ever. Who is no administrator needs
-    /// `token:*:create`, and gives away no more than they have, for no longer than they have it. `by` as for
-    /// [`regenerate_admin_token`](Self::regenerate_admin_token).
+    /// Creates a token with these permissions, valid for `lifetime` or forever. A caller that is not an administrator
+    /// needs `token:*:create`, and can grant only permissions that it has, for no longer than its own token is valid.
+    /// `by` as for [`regenerate_admin_token`](Self::regenerate_admin_token).
     ///
     /// # Errors
     /// `Permission`, `NotFound` when a database does not exist, `TokenExists`, `TokenNameTooLong`,
-    /// `TooManyTokens`, `Revoked`, `Forbidden`, and what a commit can end with.
+    /// `TooManyTokens`, `Revoked`, `Forbidden`, or an error of the commit.
     pub async fn create_resource_token(
         &self,
         name: &str,
@@ -178,11 +178,12 @@ impl Catalog {
         Ok(NewToken { id, entry, secret })
     }
 
-    /// Revokes a token. Who is no administrator needs `token:*:delete`, and revokes no token that may do
-    /// more than their own. Those that the token has created stay. `by` as for [`regenerate_admin_token`](Self::regenerate_admin_token).
+    /// Revokes a token. A caller that is not an administrator needs `token:*:delete`, and cannot revoke a token with
+    /// permissions that it does not have. Revoking a token does not revoke tokens that it created. `by` as for
+    /// [`regenerate_admin_token`](Self::regenerate_admin_token).
     ///
     /// # Errors
-    /// `OperatorToken`, `NotFound`, `Revoked`, `Forbidden`, and what a commit can end with.
+    /// `OperatorToken`, `NotFound`, `Revoked`, `Forbidden`, or an error of the commit.
     pub async fn delete_token(&self, name: &str, by: Option<TokenId>) -> Result<(), CatalogError> {
         self.change_root(|root| {
             let now = self.now()?;
@@ -205,21 +206,22 @@ impl Catalog {
     }
 }
 
-/// What is the same in all new tokens.
+/// The parameters that all new tokens have.
 struct New<'a> {
     name: &'a str,
     lifetime: Option<Duration>,
     by: Option<TokenId>,
 }
 
-/// What somebody may do, and until when.
+/// The permissions of a caller, and their expiry.
 struct Granted {
     permissions: Permissions,
     expiry: Option<StoreTime>,
 }
 
 impl Granted {
-    /// The expiry of what they give away: who is no administrator makes nothing that outlives their own token.
+    /// Returns the expiry of a token that the caller creates. It is limited to the expiry of the caller's own token,
+    /// unless the caller is an administrator.
     fn limit(&self, wanted: Option<StoreTime>) -> Option<StoreTime> {
         match (self.expiry, wanted) {
             (Some(own), wanted) if !self.permissions.is_admin() => {
@@ -231,7 +233,7 @@ impl Granted {
 }
 
 impl RootCatalog {
-    /// What a token may do by this very value; everything without one.
+    /// Returns the permissions of a token in this value of the catalog; without a token, those of an administrator.
     fn granted_to(&self, token: Option<TokenId>, now: StoreTime) -> Result<Granted, CatalogError> {
         let Some(token) = token else {
             return Ok(Granted {
@@ -256,7 +258,7 @@ fn require_admin(permissions: &Permissions) -> Result<(), CatalogError> {
     }
 }
 
-/// What is written down of the token that does something: as in InfluxDB 3, nothing of the operator's.
+/// Returns the token to record as author of a change: as in InfluxDB 3, the operator token is not recorded.
 fn noted(by: Option<TokenId>) -> Option<TokenId> {
     by.filter(|id| *id != TokenId::OPERATOR)
 }

@@ -1,9 +1,9 @@
-//! Permissions as people and requests write them: `TYPE:NAMES:ACTIONS`.
+//! The text form of permissions in commands and requests: `TYPE:NAMES:ACTIONS`.
 //!
 //! ```text
 //!   db:mydb,other:read,write      databases by name, or *; read write create describe delete
 //!   system:ping,health:read       endpoints, or *; read
-//!   token:*:create                tokens of others than administrators; read create delete
+//!   token:*:create                tokens, except those of administrators; read create delete
 //!   *:*:*                         everything: an administrator
 //! ```
 
@@ -14,73 +14,73 @@ use serde::{Deserialize, Serialize};
 use super::{DatabaseAction, Names, Permission, Permissions, SystemEndpoint, TokenAction};
 use crate::{CatalogError, RootCatalog};
 
-/// A permission as it is asked for: with the names of databases, which need not exist.
+/// A requested permission, with the names of databases, which need not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermissionRequest {
     /// `db`, `system`, `token` or `*`.
     pub resource_type: String,
-    /// Names, or `*` alone.
+    /// Resource names, or `*` alone.
     pub resource_names: Vec<String>,
-    /// Actions that there are for the type, or `*` alone.
+    /// Actions of the type, or `*` alone.
     pub actions: Vec<String>,
 }
 
-/// The most permissions of a token, those for the same names counted once.
+/// Maximum number of permissions of a token, after merging permissions for the same names.
 pub const MAX_PERMISSIONS: usize = 100;
 
-/// The most databases and endpoints that the permissions of a token name.
+/// Maximum number of databases and endpoints that the permissions of a token name.
 pub const MAX_PERMISSION_NAMES: usize = 1_000;
 
-/// What is wrong with a permission.
+/// Why a permission is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrammarError {
-    /// It has not three parts.
+    /// It does not have three parts.
     #[error("invalid permission '{text}', expected RESOURCE_TYPE:RESOURCE_NAMES:ACTIONS")]
     Parts {
         /// The permission.
         text: String,
     },
-    /// There is no such type.
+    /// The resource type does not exist.
     #[error("invalid resource type '{given}', expected one of db, system, token, *")]
     ResourceType {
-        /// The type that was given.
+        /// The given type.
         given: String,
     },
-    /// It names nothing, or something without a name.
+    /// It has no resource name, or an empty one.
     #[error("no resource name provided")]
     NoName,
-    /// It names everything and something, in the words of InfluxDB 3.
+    /// It has a wildcard and a resource name. The message is that of InfluxDB 3.
     #[error("mixed wildcard (*) and resource name")]
     MixedNames,
-    /// It has a name where only `*` can be.
+    /// The resource name is not allowed for the type.
     #[error("invalid resource name '{given}' for '{resource_type}', expected {expected}")]
     Name {
         /// The type.
         resource_type: String,
-        /// The name that was given.
+        /// The given name.
         given: String,
-        /// What there is.
+        /// The allowed values.
         expected: String,
     },
-    /// It allows nothing.
+    /// It has no action, or an empty one.
     #[error("no action provided")]
     NoAction,
-    /// It has all actions and one of them.
+    /// It has a wildcard and an action.
     #[error("mixed wildcard (*) and action")]
     MixedActions,
-    /// They are more than are kept.
+    /// There are too many permissions or resource names.
     #[error(
         "a token has at most {MAX_PERMISSIONS} permissions with {MAX_PERMISSION_NAMES} resource names"
     )]
     TooMany,
-    /// There is no such action for the type.
+    /// The action does not exist for the type.
     #[error("invalid action '{given}' for '{resource_type}', expected {expected}")]
     Action {
         /// The type.
         resource_type: String,
-        /// The action that was given.
+        /// The given action.
         given: String,
-        /// What there is.
+        /// The allowed values.
         expected: String,
     },
 }
@@ -88,7 +88,7 @@ pub enum GrammarError {
 impl FromStr for PermissionRequest {
     type Err = GrammarError;
 
-    /// Reads `TYPE:NAMES:ACTIONS`, and checks everything but whether databases exist.
+    /// Parses `TYPE:NAMES:ACTIONS`. Checks everything except the existence of databases.
     fn from_str(text: &str) -> Result<Self, GrammarError> {
         let parts: Vec<&str> = text.split(':').collect();
         let [resource_type, names, actions] = parts.as_slice() else {
@@ -113,7 +113,7 @@ impl fmt::Display for PermissionRequest {
     }
 }
 
-/// What a request asks for, with names in place of ids.
+/// A requested permission with the names of databases instead of their ids.
 enum Wanted {
     Admin,
     Databases(Option<Vec<String>>, BTreeSet<DatabaseAction>),
@@ -121,10 +121,10 @@ enum Wanted {
 }
 
 impl PermissionRequest {
-    /// Whether everything is right but, perhaps, the names of databases.
+    /// Checks everything except the existence of databases.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The reason why the permission is invalid.
     pub fn check(&self) -> Result<(), GrammarError> {
         self.wanted().map(|_| ())
     }
@@ -161,7 +161,7 @@ impl PermissionRequest {
         }
     }
 
-    /// The names; `None` is the wildcard.
+    /// Returns the names; `None` is the wildcard.
     fn names(&self) -> Result<Option<Vec<String>>, GrammarError> {
         match self.resource_names.as_slice() {
             [wildcard] if wildcard == "*" => Ok(None),
@@ -197,7 +197,7 @@ impl PermissionRequest {
         endpoints.collect()
     }
 
-    /// The actions; the wildcard stands for all.
+    /// Returns the actions; the wildcard stands for all.
     fn actions<A: Copy + Ord + fmt::Display>(
         &self,
         all: &[A],
@@ -225,7 +225,7 @@ impl PermissionRequest {
         }
     }
 
-    /// The permission, with the ids of the databases that are named.
+    /// Resolves the names of databases to ids.
     ///
     /// # Errors
     /// `Permission` when it is not in the grammar, `NotFound` when a database does not exist.
@@ -250,7 +250,7 @@ impl PermissionRequest {
     }
 }
 
-/// What several requests ask for together: one permission for the same names.
+/// Resolves several requests, and merges permissions for the same names.
 ///
 /// # Errors
 /// `Permission` when there are none or too many, or one is not in the grammar; `NotFound` when a database does not
@@ -280,7 +280,7 @@ pub(super) fn resolve(
     Ok(Permissions::Of(all))
 }
 
-/// Adds a permission: its actions to the one for the same names, if there is one.
+/// Adds a permission. If there is one for the same names, adds the actions to it.
 fn merge(all: &mut Vec<Permission>, mut new: Permission) {
     let merged = all.iter_mut().any(|old| match (old, &mut new) {
         (

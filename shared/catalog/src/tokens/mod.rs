@@ -1,11 +1,11 @@
-//! Tokens: who may do what, and how long.
+//! The tokens of a cluster, with their permissions and expiry.
 //!
 //! ```text
-//!   apiv3_<base64 of 64 random bytes>      shown once, to whoever creates it
+//!   apiv3_<base64 of 64 random bytes>      shown once, in the answer to the creation
 //!        └── SHA-512 ──> TokenEntry        in the root catalog: hash, name, expiry, permissions
 //! ```
 //!
-//! They are in the root catalog, which every function reads anyway: to check one costs no request of its own.
+//! They are in the root catalog, which every function reads anyway, so checking a token needs no extra request.
 
 mod changes;
 mod grammar;
@@ -26,16 +26,16 @@ pub use permissions::{
 pub(crate) use register::Tokens;
 pub use secret::{SecretToken, TokenHash, generate_token};
 
-/// The most tokens that a cluster has.
+/// Maximum number of tokens in a cluster.
 pub const MAX_TOKENS: usize = 10_000;
 
-/// The greatest length of the name of a token.
+/// Maximum bytes of the name of a token.
 pub const MAX_TOKEN_NAME_BYTES: usize = 255;
 
 /// The name of the operator token.
 pub const OPERATOR_TOKEN_NAME: &str = "_admin";
 
-/// Identifies a token. It is never given again; the operator token keeps its own through regenerations.
+/// The id of a token. Ids are never reused; the operator token keeps its id when it is regenerated.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -46,17 +46,17 @@ impl TokenId {
     /// The operator token, `_admin`.
     pub const OPERATOR: Self = Self(0);
 
-    /// The identifier with this number.
+    /// Creates the id with this number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The next identifier; `None` when they are used up.
+    /// Returns the next id; `None` if all are used.
     pub(crate) fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
@@ -68,36 +68,37 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// A token as the root catalog knows it.
+/// The entry of a token in the root catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenEntry {
-    /// The name, unique among the tokens that are there.
+    /// The name, unique among the existing tokens.
     pub name: String,
-    /// What is kept of the token itself.
+    /// The hash of the token.
     pub hash: TokenHash,
-    /// What its holder may do.
+    /// The permissions of its holder.
     pub permissions: Permissions,
     /// When it was created, by the store's clock.
     pub created: StoreTime,
-    /// From when on it counts no more; `None`: never.
+    /// When it expires; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<StoreTime>,
-    /// The token that created it; `None`: the operator token, or somebody at the store itself.
+    /// The token that created it; `None`: the operator token, or a program that accesses the store directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<TokenId>,
-    /// When it was changed last; `None`: never.
+    /// When it was last changed; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<StoreTime>,
-    /// The token that changed it; `None` as for `created_by`.
+    /// The token that changed it; `None`: as for `created_by`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_by: Option<TokenId>,
-    /// What it is for, in somebody's words.
+    /// A description of its purpose, given by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
 impl TokenEntry {
-    /// Whether it counts at this time of the store: as long as its expiry is later, as in InfluxDB 3.
+    /// Returns whether the token is valid at this time of the store. It is invalid from its expiry on, as in InfluxDB
+    /// 3.
     pub fn is_active(&self, now: StoreTime) -> bool {
         self.expiry.is_none_or(|expiry| expiry > now)
     }

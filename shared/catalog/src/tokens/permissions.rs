@@ -1,4 +1,4 @@
-//! What the holder of a token may do.
+//! The permissions of a token.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{INTERNAL_DATABASE_ID, RootCatalog};
 
-/// What the holder of a token may do. `Display` is the grammar of InfluxDB 3, with the ids of databases;
-/// [`named`](Self::named) has their names.
+/// The permissions of a token. `Display` prints the grammar of InfluxDB 3 with the ids of databases;
+/// [`named`](Self::named) prints their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permissions {
     /// Everything: `*:*:*`.
     Admin,
-    /// What any of these allows.
+    /// The union of these permissions.
     Of(Vec<Permission>),
 }
 
@@ -22,37 +22,37 @@ pub enum Permissions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// `db:…`: what databases hold. `_internal` is never among them.
+    /// `db:…`: actions on databases. Never includes `_internal`.
     Database {
-        /// Which ones, by id: a permission survives that its database is renamed, and does not pass to a
-        /// later namesake.
+        /// The databases, by id: a permission survives a rename of its database, and does not pass to a later database
+        /// of the same name.
         databases: Names<DatabaseId>,
-        /// What may be done.
+        /// The allowed actions.
         actions: BTreeSet<DatabaseAction>,
     },
     /// `system:…:read`: endpoints about the server.
     System {
-        /// Which ones.
+        /// The endpoints.
         endpoints: Names<SystemEndpoint>,
     },
-    /// `token:*:…`: tokens that are not those of administrators.
+    /// `token:*:…`: actions on tokens, except those of administrators.
     Token {
-        /// What may be done.
+        /// The allowed actions.
         actions: BTreeSet<TokenAction>,
     },
 }
 
-/// Which things of a kind.
+/// A set of resources of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Names<T: Ord> {
-    /// All, those of the future too: `*`.
+    /// All resources, including future ones: `*`.
     All,
-    /// These.
+    /// These resources.
     Of(BTreeSet<T>),
 }
 
-/// Gives the values of an enum their words, in the grammar and in JSON.
+/// Declares an enum whose values have a word in the grammar and in JSON.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -64,17 +64,17 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them, in the order in which they are shown.
+            /// All values, in display order.
             pub const ALL: &[Self] = &[$(Self::$value),+];
 
-            /// The word in the grammar.
+            /// Returns the word in the grammar.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$value => $word),+
                 }
             }
 
-            /// What a word of the grammar stands for.
+            /// Returns the value of a word in the grammar.
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|it| it.as_str() == word)
             }
@@ -89,7 +89,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What may be done with a database.
+    /// An action on a database.
     DatabaseAction {
         /// Query it.
         Read = "read",
@@ -97,7 +97,7 @@ words! {
         Write = "write",
         /// Create it, its tables and caches.
         Create = "create",
-        /// See that it is there.
+        /// See that it exists.
         Describe = "describe",
         /// Drop it, its tables and caches.
         Delete = "delete",
@@ -117,11 +117,11 @@ words! {
     }
 }
 words! {
-    /// What may be done with tokens that are not those of administrators.
+    /// An action on tokens, except those of administrators.
     TokenAction {
         /// List them.
         Read = "read",
-        /// Create them, with no more permissions than one has.
+        /// Create them, with at most the permissions of the caller.
         Create = "create",
         /// Revoke them.
         Delete = "delete",
@@ -136,7 +136,7 @@ impl<T: Ord> Names<T> {
         }
     }
 
-    /// Whether this one is among them.
+    /// Returns whether the set contains this resource.
     pub fn has(&self, name: &T) -> bool {
         match self {
             Self::All => true,
@@ -144,7 +144,7 @@ impl<T: Ord> Names<T> {
         }
     }
 
-    /// Whether all of `other` are among them, now and later.
+    /// Returns whether the set contains all resources of `other`, now and in the future.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) => true,
@@ -155,7 +155,7 @@ impl<T: Ord> Names<T> {
 }
 
 impl Permission {
-    /// How many things it names.
+    /// Returns the number of resources that it names.
     pub(super) fn names(&self) -> usize {
         match self {
             Self::Database { databases, .. } => databases.len(),
@@ -166,7 +166,7 @@ impl Permission {
 }
 
 impl Permissions {
-    /// Whether they are those of an administrator.
+    /// Returns whether they are those of an administrator.
     pub fn is_admin(&self) -> bool {
         matches!(self, Self::Admin)
     }
@@ -178,13 +178,13 @@ impl Permissions {
         }
     }
 
-    /// Whether this may be done with a database; `None`: one that does not exist yet, which takes a
-    /// permission on all. With `_internal` an administrator alone may do anything.
+    /// Returns whether the action on a database is allowed; `None`: a database that does not exist yet, which requires
+    /// a permission on all databases. Only administrators may act on `_internal`.
     pub fn allow(&self, action: DatabaseAction, database: Option<DatabaseId>) -> bool {
         self.allow_any(&[action], database)
     }
 
-    /// Whether any of these may be done with a database.
+    /// Returns whether any of these actions on a database is allowed.
     pub fn allow_any(&self, wanted: &[DatabaseAction], database: Option<DatabaseId>) -> bool {
         if database == Some(INTERNAL_DATABASE_ID) {
             return self.is_admin();
@@ -201,7 +201,7 @@ impl Permissions {
         })
     }
 
-    /// Whether any of these may be done with some database, one that exists or not.
+    /// Returns whether any of these actions is allowed on at least one database, which may not exist yet.
     pub fn allow_somewhere(&self, wanted: &[DatabaseAction]) -> bool {
         self.any(|permission| match permission {
             Permission::Database { actions, .. } => {
@@ -211,7 +211,7 @@ impl Permissions {
         })
     }
 
-    /// Whether the endpoint may be asked.
+    /// Returns whether requests to the endpoint are allowed.
     pub fn allow_endpoint(&self, endpoint: SystemEndpoint) -> bool {
         self.any(|permission| match permission {
             Permission::System { endpoints } => endpoints.has(&endpoint),
@@ -220,7 +220,7 @@ impl Permissions {
         })
     }
 
-    /// Whether this may be done with the tokens of others than administrators.
+    /// Returns whether the action on tokens, except those of administrators, is allowed.
     pub fn allow_tokens(&self, action: TokenAction) -> bool {
         self.any(|permission| match permission {
             Permission::Token { actions } => actions.contains(&action),
@@ -228,7 +228,7 @@ impl Permissions {
         })
     }
 
-    /// Whether everything that `other` allows is allowed by these.
+    /// Returns whether these permissions allow everything that `other` allows.
     pub fn cover(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Admin, _) => true,
@@ -239,7 +239,7 @@ impl Permissions {
         }
     }
 
-    /// Whether every action of a permission is allowed, each by any of these.
+    /// Returns whether every action of a permission is allowed by at least one of these.
     fn cover_one(&self, wanted: &Permission) -> bool {
         match wanted {
             Permission::Database { databases, actions } => actions.iter().all(|action| {
@@ -259,7 +259,7 @@ impl Permissions {
         }
     }
 
-    /// The grammar with the present names of the databases, for people.
+    /// Prints the grammar with the present names of the databases, for display.
     pub fn named(&self, root: &RootCatalog) -> String {
         self.show(|id| match root.databases().get(&id) {
             Some(entry) => entry.name.clone(),

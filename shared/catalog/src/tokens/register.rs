@@ -31,7 +31,7 @@ impl Tokens {
         &self.entries
     }
 
-    /// Whether there never was a token but, perhaps, the operator's.
+    /// Returns whether there are no tokens and there was never one other than the operator token.
     pub(crate) fn is_unused(&self) -> bool {
         self.entries.is_empty() && self.next == TokenId::new(1)
     }
@@ -69,7 +69,7 @@ impl Tokens {
         Ok(id)
     }
 
-    /// Gives the operator token another value; `None`: there is none.
+    /// Replaces the hash of the operator token. Returns `None` if there is no operator token.
     pub(super) fn replace_operator(
         &mut self,
         hash: TokenHash,

@@ -1,4 +1,4 @@
-//! The token itself, which is shown once, and its hash, which is kept.
+//! The secret of a token, which is shown once, and its hash, which is stored.
 
 use std::fmt;
 
@@ -8,29 +8,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use sha2::{Digest, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What tokens of InfluxDB 3 begin with.
+/// The prefix of InfluxDB 3 tokens.
 const PREFIX: &str = "apiv3_";
 
-/// The length of a SHA-512.
+/// Bytes of a SHA-512 hash.
 const HASH_BYTES: usize = 64;
 
-/// A token in clear text. It shows itself to nobody who does not ask for it by
-/// [`reveal`](Self::reveal).
+/// A token in clear text. `Debug` hides it; only [`reveal`](Self::reveal) returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretToken(String);
 
 impl SecretToken {
-    /// The token that somebody presents or has in a file.
+    /// Wraps a token that a client presents or that is read from a file.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
     }
 
-    /// The token in clear text: for whoever asked for it to be created, and for no log.
+    /// Returns the token in clear text, for the answer to its creation. Never log it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it.
+    /// Returns the hash of the token.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.0.as_bytes())
     }
@@ -42,26 +41,25 @@ impl fmt::Debug for SecretToken {
     }
 }
 
-/// A new token in the form of InfluxDB 3: `apiv3_` and 64 random bytes in base64, with the letters that can stand in a
-/// query string and without padding.
+/// Generates a token in the form of InfluxDB 3: `apiv3_` and 64 random bytes in URL-safe base64 without padding.
 pub fn generate_token(world: &World) -> SecretToken {
     let mut random = [0; 64];
     world.entropy.fill_secret(&mut random);
     SecretToken(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
 }
 
-/// The SHA-512 of a whole token, prefix included, as in InfluxDB 3. It is compared in a time that does not
-/// depend on where two differ, and is in hexadecimal in JSON.
+/// The SHA-512 hash of a whole token, including the prefix, as in InfluxDB 3. The comparison takes constant time. JSON
+/// contains it in hexadecimal.
 #[derive(Clone)]
 pub struct TokenHash([u8; HASH_BYTES]);
 
 impl TokenHash {
-    /// The hash of what somebody presents as a token.
+    /// Hashes a presented token.
     pub fn of(token: &[u8]) -> Self {
         Self(Sha512::digest(token).into())
     }
 
-    /// The hash in hexadecimal, as whoever creates a token is told.
+    /// Returns the hash in hexadecimal, as in the answer to the creation of a token.
     pub fn to_hex(&self) -> String {
         let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
         let digits = self.0.iter();
@@ -83,7 +81,7 @@ impl TokenHash {
 }
 
 impl ConstantTimeEq for TokenHash {
-    /// By words, since every token of a cluster is compared with what is presented.
+    /// Compares 8 bytes at a time, because a presented token is compared with every token of the cluster.
     fn ct_eq(&self, other: &Self) -> Choice {
         let (own, _) = self.0.as_chunks::<8>();
         let (others, _) = other.0.as_chunks::<8>();
@@ -118,7 +116,7 @@ impl Serialize for TokenHash {
 impl<'de> Deserialize<'de> for TokenHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // The text is not in the message: it may be most of a hash.
+        // The message omits the text, because it may be a large part of a hash.
         Self::from_hex(&text).ok_or_else(|| D::Error::custom("not a SHA-512 in hexadecimal"))
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens through the catalog of an instance, and of two.
+//! Tests of tokens in the catalog of one instance, and of two instances.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn root(catalog: &Catalog) -> std::sync::Arc<RootCatalog> {
     catalog.root(Duration::ZERO).await.unwrap().value
 }
 
-/// The holder of a resource token, from `_admin`.
+/// Creates a resource token as `_admin` and returns its id.
 async fn holder(catalog: &Catalog, name: &str, permissions: &[&str]) -> TokenId {
     let permissions: Vec<_> = permissions.iter().map(|text| asked(text)).collect();
     let by = Some(TokenId::OPERATOR);
@@ -51,7 +51,7 @@ async fn the_operator_token_is_created_once_and_regenerated_under_its_id() {
 }
 
 #[tokio::test]
-async fn ids_are_not_given_again_and_names_are() {
+async fn ids_are_not_reused_but_names_are() {
     let (_, catalog) = stage().await;
     let create = async || catalog.create_named_admin("x", None, None).await;
     assert_eq!(create().await.unwrap().id, TokenId::new(1));
@@ -69,7 +69,7 @@ async fn ids_are_not_given_again_and_names_are() {
 }
 
 #[tokio::test]
-async fn a_token_made_elsewhere_is_taken_only_where_there_is_no_administrator() {
+async fn a_precomputed_token_is_installed_only_without_an_administrator() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let hash = |token: &str| SecretToken::new(token).hash();
@@ -148,7 +148,7 @@ async fn a_permission_on_a_database_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_gives_away_what_they_have_not() {
+async fn only_held_permissions_can_be_granted() {
     let (_, catalog) = stage().await;
     let own = [
         "db:one:read,write",
@@ -200,7 +200,7 @@ async fn nobody_gives_away_what_they_have_not() {
 }
 
 #[tokio::test]
-async fn who_revokes_tokens_revokes_none_that_may_do_more() {
+async fn a_stronger_token_cannot_be_revoked() {
     let (_, catalog) = stage().await;
     let own = ["token:*:delete", "db:one:*"];
     let revoker = Some(holder(&catalog, "revoker", &own).await);
@@ -221,7 +221,7 @@ async fn who_revokes_tokens_revokes_none_that_may_do_more() {
 }
 
 #[tokio::test]
-async fn who_is_no_administrator_makes_no_token_that_outlives_theirs() {
+async fn a_created_token_does_not_outlive_that_of_a_non_administrator() {
     let (_, catalog) = stage().await;
     let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
     let own = [asked("token:*:create"), asked("db:one:read")];
@@ -258,7 +258,7 @@ async fn a_second_operator_token_is_refused_without_a_request() {
 }
 
 #[tokio::test]
-async fn permissions_for_the_same_names_are_one_and_there_is_an_end_to_them() {
+async fn permissions_for_the_same_names_are_merged_and_limited() {
     let (_, catalog) = stage().await;
     let create = async |name: &str, wanted: &[PermissionRequest]| {
         let created = catalog.create_resource_token(name, wanted, None, None);
@@ -303,7 +303,7 @@ async fn permissions_for_the_same_names_are_one_and_there_is_an_end_to_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_another_instance_revoked_makes_no_successor() {
+async fn a_token_revoked_by_another_instance_cannot_create_a_token() {
     let (stage, catalog) = stage().await;
     let minute = Some(Duration::from_secs(60));
     let brief = catalog.create_named_admin("brief", minute, None);
@@ -401,7 +401,7 @@ async fn format() {
 }
 
 #[test]
-fn the_grammar_is_checked_in_words() {
+fn grammar_errors_name_the_reason() {
     let error = |text: &str| match text.parse::<PermissionRequest>() {
         Ok(request) => format!("ok {request}"),
         Err(error) => error.to_string(),
@@ -460,7 +460,7 @@ fn the_grammar_is_checked_in_words() {
 }
 
 #[test]
-fn the_internal_database_is_the_administrators() {
+fn only_administrators_access_the_internal_database() {
     let all = Permissions::Of(vec![Permission::Database {
         databases: Names::All,
         actions: DatabaseAction::ALL.iter().copied().collect(),
@@ -495,7 +495,7 @@ fn permissions() -> impl Strategy<Value = Permissions> {
     prop::collection::vec(permission(), 1..4).prop_map(Permissions::Of)
 }
 
-/// Everything that can be asked of permissions.
+/// Returns the results of all checks of permissions.
 fn answers(permissions: &Permissions) -> Vec<bool> {
     let databases = [None, Some(0), Some(1), Some(2), Some(3), Some(9)];
     let databases = databases.map(|id| id.map(DatabaseId::new));
@@ -518,7 +518,7 @@ fn answers(permissions: &Permissions) -> Vec<bool> {
 
 proptest! {
     #[test]
-    fn what_is_covered_allows_nothing_more(own in permissions(), other in permissions()) {
+    fn covered_permissions_allow_nothing_more(own in permissions(), other in permissions()) {
         prop_assert!(own.cover(&own));
         prop_assert!(Permissions::Admin.cover(&other));
         prop_assert!(!own.cover(&Permissions::Admin));
@@ -530,7 +530,7 @@ proptest! {
     }
 
     #[test]
-    fn json_of_permissions_is_read_again(permissions in permissions()) {
+    fn permissions_round_trip_through_json(permissions in permissions()) {
         let json = serde_json::to_string(&permissions).unwrap();
         prop_assert_eq!(serde_json::from_str::<Permissions>(&json).unwrap(), permissions);
     }

@@ -1,4 +1,4 @@
-//! Triggers that are made, switched and deleted, also by two instances at once.
+//! Tests of creating, switching and deleting triggers, also by two concurrent instances.
 
 use futures::future::join_all;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ async fn names(catalog: &Catalog, database: DatabaseId) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trigger_is_there_until_it_is_deleted_and_its_id_is_not_given_again() {
+async fn a_trigger_exists_until_it_is_deleted_and_its_id_is_not_reused() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
@@ -73,7 +73,7 @@ async fn a_trigger_is_there_until_it_is_deleted_and_its_id_is_not_given_again() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn switching_is_idempotent_and_enabling_begins_anew() {
+async fn switching_is_idempotent_and_enabling_resets_since() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
@@ -131,7 +131,7 @@ async fn code_is_pinned_and_put_only_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_root_catalog_says_which_databases_have_triggers_before_they_have() {
+async fn the_root_catalog_marks_a_database_before_its_first_trigger_exists() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let (db, _) = (
@@ -163,7 +163,7 @@ async fn the_root_catalog_says_which_databases_have_triggers_before_they_have() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_instances_create_one_trigger_of_a_name() {
+async fn only_one_of_two_instances_creates_a_trigger_of_a_name() {
     let stage = Stage::new();
     let instances = [stage.instance(), stage.instance()];
     let db = database(&instances[0]).await;
@@ -186,7 +186,7 @@ async fn two_instances_create_one_trigger_of_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_much_is_refused() {
+async fn oversized_triggers_are_refused() {
     let stage = Stage::new();
     let catalog = stage.instance();
     let db = database(&catalog).await;
@@ -395,7 +395,7 @@ fn format() {
 }
 
 #[test]
-fn a_catalog_of_before_there_were_triggers_is_read() {
+fn a_catalog_from_before_triggers_is_readable() {
     let old = r#"{"next_table":1,"next_cache":3}"#;
     let catalog: DatabaseCatalog = serde_json::from_str(old).unwrap();
     assert_eq!(catalog.triggers().count(), 0);
@@ -443,12 +443,12 @@ fn triggers() -> impl Strategy<Value = NewTrigger> {
 
 proptest! {
     #[test]
-    fn triggers_come_back_from_json(
+    fn triggers_round_trip_through_json(
         new in proptest::collection::vec(triggers(), 0..5), since in any::<i64>()
     ) {
         let mut catalog = DatabaseCatalog::default();
         for new in &new {
-            // Two may have one name.
+            // Two generated triggers may have the same name.
             let _ = catalog.add_trigger(new, StoreTime::from_micros(since));
         }
         let json = serde_json::to_string(&catalog).unwrap();

@@ -1,4 +1,4 @@
-//! Tails that nothing flushes.
+//! Tests of tails that are not flushed.
 
 use neap_bucket::{SegmentName, Stamp};
 
@@ -41,7 +41,7 @@ async fn a_tail_that_holds_writers_back_is_a_warning() {
     insta::assert_snapshot!(backlog(&stage).await, @r#"warning  tail/1/ ("db"): 10001 segments are not flushed, the oldest for 0 minutes: its writers refuse writes until flushes have caught up"#);
 }
 
-/// The findings about the length of the tail: the other ones are that its objects are no segments.
+/// Returns the findings about the length of the tail. The other findings say that its objects are not segments.
 async fn backlog(stage: &Stage) -> String {
     let mut report = stage.quick().await;
     report

@@ -1,4 +1,4 @@
-//! Objects of caches: damage is found, no error, and mended by forgetting.
+//! Tests of cache objects: damage is found, is not an error, and is repaired by removing the entries.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use neap_manifest::CacheEntry;
 
 use super::*;
 
-/// A stage with a last and a distinct value cache of `cpu`, both filled.
+/// Creates a fixture with a filled last value cache and a filled distinct value cache of `cpu`.
 async fn filled() -> Stage {
     let stage = Stage::in_memory().await;
     stage
         .write(CPU, &[("b", Some("x"), 5, 1.0), ("a", None, 7, 2.0)])
         .await;
     stage.flush().await;
-    // Longer than the rows are old.
+    // Longer than the age of the rows.
     let age = 100 * 365 * 24 * 60 * 60;
     let last = NewLastCache {
         table: CPU.to_owned(),
@@ -70,7 +70,7 @@ async fn filled_caches_are_clean_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_or_too_short_is_a_warning_and_is_made_again_after_a_repair() {
+async fn missing_or_truncated_cache_objects_are_warnings_and_rebuilt_after_a_repair() {
     let stage = filled().await;
     let [one, other] = stage.entries().await.try_into().unwrap();
     stage.delete(&one.key(stage.database)).await;
@@ -96,7 +96,7 @@ async fn what_is_missing_or_too_short_is_a_warning_and_is_made_again_after_a_rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn damage_within_is_found_by_a_full_check() {
+async fn damage_inside_a_cache_object_is_found_by_a_full_check() {
     let stage = filled().await;
     let entry = stage.entries().await.remove(0);
     stage.flip_bit(&entry.key(stage.database), 40).await;
@@ -106,7 +106,7 @@ async fn damage_within_is_found_by_a_full_check() {
         lines(&report),
         "warning  <cache> (\"db\".\"cpu\"): its checksum does not match: queries read the sections instead"
     );
-    // Other bytes than a cache, with the right checksum.
+    // Bytes that are not a cache, with the right checksum.
     let bytes = vec![0; usize::try_from(entry.length).unwrap()];
     let crc = crc32c::crc32c(&bytes);
     stage

@@ -1,4 +1,4 @@
-//! Buckets in which nothing is wrong.
+//! Tests of buckets without damage.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -11,7 +11,7 @@ use neap_row_delete::Condition;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_that_was_never_used_is_clean() {
+async fn an_unused_bucket_is_clean() {
     let clock = Arc::new(TestClock {
         start: tokio::time::Instant::now(),
         step_micros: AtomicI64::new(0),
@@ -33,7 +33,7 @@ async fn a_bucket_that_was_never_used_is_clean() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_written_and_flushed_is_clean() {
+async fn written_and_flushed_data_is_clean() {
     for stage in Stage::filled().await {
         let report = stage.full().await;
         assert_eq!(lines(&report), "");
@@ -84,7 +84,7 @@ async fn sections_in_pages_are_clean_and_all_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_nobody_knows_is_an_error_of_the_question() {
+async fn an_unknown_database_name_is_an_error() {
     let stage = Stage::in_memory().await;
     let options = FsckOptions {
         database: Some("nope".to_owned()),
@@ -134,7 +134,7 @@ async fn a_restored_database_and_a_dropped_one_are_clean() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_merges_deletes_and_collections_leave_is_clean() {
+async fn merges_deletes_and_collections_leave_a_clean_bucket() {
     let stage = Stage::in_memory().await;
     let parts = CompactParts {
         bucket: stage.bucket.clone(),

@@ -1,4 +1,4 @@
-//! Each kind of damage is found, with a message that tells it.
+//! Tests that each kind of damage is found and described.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::*;
 use crate::FindingKind;
 
-/// The kinds of the errors.
+/// Returns the kinds of the errors.
 fn errors(report: &Report) -> Vec<FindingKind> {
     let errors = report.findings.iter();
     errors
@@ -23,7 +23,7 @@ async fn bundle(stage: &Stage) -> Key {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_is_gone() {
+async fn a_missing_bundle_is_found() {
     for stage in Stage::filled().await {
         let key = bundle(&stage).await;
         stage.delete(&key).await;
@@ -41,7 +41,7 @@ async fn a_bundle_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_is_cut() {
+async fn a_truncated_bundle_is_found() {
     for stage in Stage::filled().await {
         let key = bundle(&stage).await;
         let whole = stage.bytes(&key).await.len();
@@ -56,7 +56,7 @@ async fn a_bundle_that_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_flipped_bit_of_a_bundle() {
+async fn any_flipped_bit_of_a_bundle_is_found() {
     for stage in Stage::filled().await {
         let key = bundle(&stage).await;
         let whole = stage.bytes(&key).await;
@@ -75,7 +75,7 @@ async fn any_flipped_bit_of_a_bundle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_section_without_a_checksum_that_is_no_file() {
+async fn an_undecodable_section_without_a_checksum_is_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     stage.tamper_section(|section| section.crc32c = None).await;
@@ -89,7 +89,7 @@ async fn a_section_without_a_checksum_that_is_no_file() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_that_are_gone_or_damaged() {
+async fn missing_or_damaged_pages_are_found() {
     let stage = Stage::paged().await;
     let page = stage.manifest().await.value.pages[0].clone();
     let key = page.key(stage.database);
@@ -100,7 +100,7 @@ async fn pages_that_are_gone_or_damaged() {
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it has 7155 of 14310 bytes; the list of 8 sections with 16 rows is cut"#);
     stage.delete(&key).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <page> ("db"): it is gone, and with it the list of 8 sections with 16 rows"#);
-    // Bundles that only the lost page names are not taken for orphans.
+    // Bundles that only the lost page references do not count as orphans.
     stage.advance(Duration::from_secs(30 * 86_400));
     assert_eq!(stage.repair(false).await.notes, 0);
     stage.put(&key.to_string(), whole).await;
@@ -108,7 +108,7 @@ async fn pages_that_are_gone_or_damaged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn registers_that_are_damaged_newer_or_gone() {
+async fn damaged_newer_or_missing_registers_are_found() {
     for stage in Stage::filled().await {
         for (key, expected) in [
             (Key::RootCatalog, "root_catalog"),
@@ -159,7 +159,7 @@ async fn registers_that_are_damaged_newer_or_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn segments_that_are_damaged_or_cut() {
+async fn damaged_or_truncated_segments_are_found() {
     for stage in Stage::filled().await {
         let key = stage.segment().await;
         let whole = stage.bytes(&key).await;
@@ -186,7 +186,7 @@ async fn segments_that_are_damaged_or_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn references_to_what_is_not_in_the_catalog() {
+async fn references_to_tables_and_tags_missing_in_the_catalog_are_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     stage
@@ -208,7 +208,7 @@ async fn references_to_what_is_not_in_the_catalog() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reference_to_the_wrong_bytes() {
+async fn a_reference_to_wrong_bytes_is_found() {
     for stage in Stage::filled().await {
         stage
             .tamper_section(|section| {
@@ -222,7 +222,7 @@ async fn a_reference_to_the_wrong_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_section_that_is_read_as_one_of_another_table() {
+async fn a_section_read_as_another_table_is_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let addition = TableAddition {
@@ -262,7 +262,7 @@ async fn a_section_that_is_read_as_one_of_another_table() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alien_keys_and_unknown_databases_are_told_of_and_left_alone() {
+async fn alien_keys_and_unknown_databases_are_reported_and_not_changed() {
     for stage in Stage::filled().await {
         stage.put("data/1/holiday.jpg", vec![1, 2, 3]).await;
         stage.put("README", vec![1]).await;
@@ -290,7 +290,7 @@ async fn alien_keys_and_unknown_databases_are_told_of_and_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statistics_that_are_wrong() {
+async fn wrong_statistics_are_found() {
     for stage in Stage::filled().await {
         stage
             .tamper_section(|section| {
@@ -312,7 +312,7 @@ async fn statistics_that_are_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_manifest_says_of_a_page_and_is_not_so() {
+async fn wrong_statistics_of_a_page_are_found() {
     let stage = Stage::paged().await;
     stage
         .tamper(|manifest| manifest.pages[0].max_time -= 1)
@@ -326,7 +326,7 @@ async fn what_a_manifest_says_of_a_page_and_is_not_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sections_that_claim_the_same() {
+async fn overlapping_sections_are_found() {
     for stage in Stage::filled().await {
         let above = stage.sections(CPU).await[0].above;
         stage
@@ -347,7 +347,7 @@ async fn sections_that_claim_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sections_that_can_not_be() {
+async fn impossible_sections_are_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let found = async |change: fn(&mut Section)| {
@@ -377,7 +377,7 @@ async fn sections_that_can_not_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_catalog_that_is_older_than_the_data() {
+async fn a_catalog_older_than_the_data_is_found() {
     for stage in Stage::each().await {
         stage.write(CPU, &[("a", None, 1, 1.0)]).await;
         let key = Key::DatabaseCatalog(stage.database);
@@ -398,7 +398,7 @@ async fn a_catalog_that_is_older_than_the_data() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_and_stamps_that_are_ahead_of_the_clock() {
+async fn a_mark_and_stamps_ahead_of_the_clock_are_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let far = stage
@@ -425,7 +425,7 @@ async fn a_mark_and_stamps_that_are_ahead_of_the_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_out_of_order_or_there_twice() {
+async fn unsorted_or_duplicate_rows_are_found() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let tags = ["host".to_owned(), "zone".to_owned()];
@@ -464,7 +464,7 @@ async fn rows_that_are_out_of_order_or_there_twice() {
     assert_eq!(by_null, [FindingKind::Unsorted]);
     let twice = check(&[(a, None, 1, 1.0), (a, None, 1, 2.0), (b, None, 1, 1.0)]).await;
     assert_eq!(twice, [FindingKind::DuplicatePoint]);
-    // Across the batches of a reader, too.
+    // Also across the batches of a reader.
     let mut many: Vec<Row<'_>> = (0..9_000).map(|time| (a, None, time, 1.0)).collect();
     assert_eq!(check(&many).await, []);
     many[8_192] = many[8_191];

@@ -1,4 +1,4 @@
-//! Damaged objects that an operator sets aside.
+//! Tests of quarantining damaged objects.
 
 use neap_bucket::Key;
 use neap_manifest::Section;
@@ -13,7 +13,8 @@ impl Stage {
         fsck.quarantine(&part.parse().unwrap(), None, commit).await
     }
 
-    /// What is shown before anything changes, and then done.
+    /// Quarantines an object after a dry run, which must change nothing. Returns the loss; a repetition returns the
+    /// same.
     async fn lose(&self, part: &str) -> String {
         let version = self.manifest().await.version;
         let shown = self.quarantine(part, false).await.unwrap();
@@ -44,7 +45,7 @@ fn offset_of_rows(segment: &Segment) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_set_aside() {
+async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_quarantined() {
     for stage in Stage::filled().await {
         let key = stage.segment().await;
         let Key::Segment(database, name) = key else {
@@ -74,7 +75,7 @@ async fn a_segment_with_damaged_rows_is_found_by_a_quick_check_and_set_aside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn damage_that_a_flush_has_passed_is_an_error_until_it_is_set_aside() {
+async fn damage_skipped_by_a_flush_is_an_error_until_it_is_quarantined() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
@@ -89,11 +90,11 @@ async fn damage_that_a_flush_has_passed_is_an_error_until_it_is_set_aside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_with_a_damaged_header_is_set_aside_as_a_whole() {
+async fn a_segment_with_a_damaged_header_is_quarantined_as_a_whole() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
-    // The checksum of the envelope.
+    // A byte of the checksum in the envelope.
     stage.flip_bit(&key, 25).await;
     insta::assert_snapshot!(lines(&stage.quick().await), @r#"error    <tail> ("db"): its checksum does not match; by its damaged header it held 1 rows of table "cpu" from 1970-01-01T00:00:00.000000008Z to 1970-01-01T00:00:00.000000008Z"#);
     let lost = stage.lose(&key.to_string()).await;
@@ -105,11 +106,11 @@ async fn a_segment_with_a_damaged_header_is_set_aside_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_with_a_damaged_version_is_set_aside_and_one_of_a_newer_release_is_not() {
+async fn a_segment_with_a_damaged_version_is_quarantined_and_a_newer_one_is_not() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let key = stage.segment().await;
-    // The upper byte of the version: a release far from now.
+    // The upper byte of the version: the version of a much later release.
     stage.flip_bit(&key, 5).await;
     stage.flip_bit(&key, 50).await;
     let error = stage.quarantine(&key.to_string(), true).await;
@@ -120,7 +121,7 @@ async fn a_segment_with_a_damaged_version_is_set_aside_and_one_of_a_newer_releas
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_is_damaged_is_set_aside() {
+async fn only_damaged_objects_are_quarantined() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     let segment = stage.segment().await.to_string();
@@ -148,7 +149,7 @@ async fn only_what_is_damaged_is_set_aside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_section_is_set_aside_alone() {
+async fn a_damaged_section_is_quarantined_alone() {
     for stage in Stage::filled().await {
         let (section, other) = (
             stage.sections(CPU).await.remove(0),
@@ -179,7 +180,7 @@ async fn a_damaged_section_is_set_aside_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_page_is_set_aside_and_repairs_condemn_nothing_that_it_may_name() {
+async fn a_damaged_page_is_quarantined_and_its_objects_are_not_condemned() {
     let stage = Stage::paged().await;
     let page = stage.manifest().await.value.pages[0].clone();
     let before: Vec<Section> = stage.sections(CPU).await;

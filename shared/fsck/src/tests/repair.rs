@@ -1,4 +1,4 @@
-//! What a repair mends, and that it does nothing else.
+//! Tests of repairs, and that they change nothing else.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::FindingKind;
 
 #[tokio::test(start_paused = true)]
-async fn wrong_statistics_become_what_the_rows_say() {
+async fn wrong_statistics_are_recomputed_from_the_rows() {
     for stage in Stage::filled().await {
         let before = stage.manifest().await.value;
         stage
@@ -33,7 +33,7 @@ async fn wrong_statistics_become_what_the_rows_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_was_dropped_while_its_rows_live_is_found_and_applied_again() {
+async fn a_delete_dropped_too_early_is_found_and_applied_again() {
     for stage in Stage::filled().await {
         let host = |value: &str| Condition::Tag {
             name: "host".to_owned(),
@@ -75,12 +75,12 @@ async fn a_dropped_delete_whose_rows_a_pending_one_hides_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statistics_in_a_page_are_mended_and_earlier_versions_stay_readable() {
+async fn statistics_in_a_page_are_repaired_and_earlier_versions_stay_readable() {
     let stage = Stage::paged().await;
     let early = stage.sections(CPU).await[3].clone();
     let mark = early.upto;
     let key = stage.manifest().await.value.pages[0].key(stage.database);
-    // A page with other statistics, under the same name.
+    // A page with different statistics, under the same name.
     let truth = stage.bytes(&key).await;
     let wrong = neap_manifest::Corrections {
         sections: vec![Section {
@@ -124,7 +124,7 @@ async fn statistics_in_a_page_are_mended_and_earlier_versions_stay_readable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_of_a_page_is_mended() {
+async fn statistics_of_a_page_are_repaired() {
     let stage = Stage::paged().await;
     let before = stage.manifest().await.value.pages.clone();
     stage
@@ -143,7 +143,7 @@ async fn what_is_said_of_a_page_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn orphans_are_condemned_when_they_are_old_and_nothing_is_deleted() {
+async fn old_orphans_are_condemned_and_nothing_is_deleted() {
     for stage in Stage::filled().await {
         let key = Key::Parquet(stage.database, Ulid::from_parts(5, 5));
         stage.put(&key.to_string(), vec![1, 2, 3]).await;
@@ -187,7 +187,7 @@ async fn a_check_alone_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_damaged_is_not_mended() {
+async fn damage_is_not_repaired() {
     let stage = Stage::in_memory().await;
     stage.fill().await;
     stage.tamper_section(|section| section.rows = 9).await;

@@ -1,15 +1,15 @@
-//! What is answered to whom is not let in, to the letter of InfluxDB 3: JSON with a space after the colon.
+//! Error answers of authentication and authorization, exactly as in InfluxDB 3: JSON with a space after the colon.
 
 use std::time::Duration;
 
 use crate::{ApiError, Kind};
 
-/// There is no token, or none that counts.
+/// The request has no valid token.
 pub(super) fn unauthenticated() -> ApiError {
     ApiError::refusal(Kind::Unauthenticated, "the request was not authenticated")
 }
 
-/// The header can't be understood.
+/// The `Authorization` header is malformed.
 pub(super) fn malformed() -> ApiError {
     ApiError::refusal(
         Kind::Invalid,
@@ -18,7 +18,7 @@ pub(super) fn malformed() -> ApiError {
     )
 }
 
-/// The token does not allow it.
+/// The token does not permit the request.
 pub(super) fn forbidden() -> ApiError {
     ApiError::refusal(
         Kind::Forbidden,
@@ -26,12 +26,12 @@ pub(super) fn forbidden() -> ApiError {
     )
 }
 
-/// There are no tokens where nobody is asked for one.
+/// The token endpoints are disabled, because the server was started without authentication.
 pub(super) fn disabled() -> ApiError {
     ApiError::text(Kind::NotAllowed, "endpoint disabled, started without auth")
 }
 
-/// The store has not said in time which tokens there are.
+/// The store did not return the tokens in time.
 pub(super) fn unanswered() -> ApiError {
     let error = ApiError::text(Kind::Unavailable, "the store does not answer");
     error.retry_after(Some(Duration::from_secs(1)))

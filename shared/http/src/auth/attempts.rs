@@ -1,10 +1,11 @@
-//! Wrong tokens by the address that they come from: who guesses is slowed down.
+//! Limits the rate of wrong tokens for each client address.
 //!
-//! Each address has a number of attempts, and gets one back from time to time. Tokens that count are no attempts: they
-//! pass before anything here is asked, however much is guessed beside them. The same wrong token again is no new
-//! attempt: an agent whose token was revoked must not use up those of the others that share its address.
+//! Each address has a number of attempts, and regains one after each interval. Valid tokens are not attempts: they are
+//! accepted before this limit is checked, however many wrong tokens come from the same address. The same wrong token
+//! again is not a new attempt, because an agent whose token was revoked must not use up the attempts of others that
+//! share its address.
 //!
-//! What all addresses together may have looked up in the store is limited, too.
+//! The number of lookups in the store is also limited, for all addresses together.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,26 +19,26 @@ use neap_catalog::TokenHash;
 
 use crate::ClientNetwork;
 
-/// The most addresses of a generation; two are kept. Each takes at most about 4 KB.
+/// Maximum number of addresses of a generation. Two generations are kept. An address takes at most about 4 KB.
 const MAX_ADDRESSES: usize = 4_096;
 
-/// The most wrong tokens that are remembered of an address.
+/// Maximum number of wrong tokens that are remembered for an address.
 const MAX_REMEMBERED: usize = 32;
 
-/// How often unknown tokens are looked up in the store: more than one address alone may try.
+/// The rate of store lookups of unknown tokens, for all addresses together. Higher than the attempts of one address.
 const LOOKUPS: Rate = Rate {
     number: 50,
     interval: Duration::from_millis(100),
 };
 
-/// So many at once, of which one comes back after each interval.
+/// A rate limit: at most `number` permits, one of which is returned after each interval.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     number: u32,
     interval: Duration,
 }
 
-/// What was taken of a rate: the time that has to pass until everything is back, at a moment.
+/// The use of a rate limit: the time until all permits are returned, as of a point in time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     owed: Duration,
@@ -49,9 +50,9 @@ impl Taken {
         self.owed.saturating_sub(now.saturating_sub(self.as_of))
     }
 
-    /// How long it takes until there is one again; `None`: there is one.
+    /// Returns the time until a permit is available; `None` if one is available.
     fn wait(&self, rate: Rate, now: Duration) -> Option<Duration> {
-        // A whole interval has to be left of what all together take.
+        // A permit is available if at most `number - 1` intervals are owed.
         let most = rate.interval.saturating_mul(rate.number.saturating_sub(1));
         let wait = self.owed(now).saturating_sub(most);
         (!wait.is_zero()).then_some(wait)
@@ -64,7 +65,7 @@ impl Taken {
     }
 }
 
-/// What is known of an address.
+/// The wrong attempts of an address.
 #[derive(Debug, Default)]
 struct Known {
     taken: Taken,
@@ -79,7 +80,7 @@ struct Table {
 }
 
 impl Table {
-    /// What is known of an address, which counts as used.
+    /// Returns the attempts of an address, and marks the address as recently used.
     fn of(&mut self, address: Option<IpAddr>) -> &mut Known {
         let group = ClientNetwork::of(address);
         if !self.young.contains_key(&group) && self.young.len() >= MAX_ADDRESSES {
@@ -92,7 +93,7 @@ impl Table {
     }
 }
 
-/// Wrong tokens by address. Times are those of the monotonic clock.
+/// The wrong tokens of each address. Times are those of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Attempts {
     rate: Rate,
@@ -100,7 +101,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// `number` attempts for each address, of which one comes back after each `interval`.
+    /// Allows `number` attempts for each address, one of which is returned after each `interval`.
     pub(super) fn new(number: u32, interval: Duration) -> Self {
         Self {
             rate: Rate {
@@ -115,17 +116,17 @@ impl Attempts {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long it takes until an address has an attempt again; `None`: it has one.
+    /// Returns the time until an address has an attempt again; `None` if it has one.
     pub(super) fn wait(&self, address: Option<IpAddr>, now: Duration) -> Option<Duration> {
         self.table().of(address).taken.wait(self.rate, now)
     }
 
-    /// Whether this wrong token has come from there before.
+    /// Returns whether this address has presented this wrong token before.
     pub(super) fn is_known(&self, address: Option<IpAddr>, hash: &TokenHash) -> bool {
         self.table().of(address).wrong.contains(hash)
     }
 
-    /// Takes note of a wrong token.
+    /// Records a wrong token.
     pub(super) fn note_wrong(&self, address: Option<IpAddr>, hash: &TokenHash, now: Duration) {
         let mut table = self.table();
         let known = table.of(address);
@@ -139,12 +140,12 @@ impl Attempts {
         known.taken.take(self.rate, now);
     }
 
-    /// Takes note of an attempt without a token.
+    /// Records an attempt without a token.
     pub(super) fn note(&self, address: Option<IpAddr>, now: Duration) {
         self.table().of(address).taken.take(self.rate, now);
     }
 
-    /// Takes a lookup in the store, or says how long it takes until there is one again.
+    /// Takes a permit for a lookup in the store, or returns the time until one is available.
     pub(super) fn look_up(&self, now: Duration) -> Result<(), Duration> {
         let lookups = &mut self.table().lookups;
         match lookups.wait(LOOKUPS, now) {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_longer_than_until_one_attempt_is_back() {
+    fn the_wait_is_at_most_one_interval() {
         let attempts = Attempts::new(3, SECOND);
         let from = address("192.0.2.1");
         for number in 0..1_000 {
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_who_is_active_stays() {
+    fn memory_is_bounded_and_active_addresses_are_kept() {
         let attempts = Attempts::new(1, SECOND);
         for number in 0..100_000u32 {
             let from = Some(IpAddr::from(number.to_be_bytes()));

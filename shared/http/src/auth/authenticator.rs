@@ -1,4 +1,4 @@
-//! Finds out whose token a request presents.
+//! Authenticates requests: identifies the token that a request presents.
 
 use std::{
     net::IpAddr,
@@ -20,19 +20,19 @@ use super::{
 };
 use crate::{ApiError, CounterFamily, Kind, Metrics};
 
-/// How long the store may take to say which tokens there are: the limit of the request does not count yet.
+/// Maximum time for reading the tokens from the store, because the time limit of the request does not apply yet.
 const STORE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Who is let in.
+/// Whether requests need a token.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Everybody, for everything: a server that is started without authentication.
+    /// Every request has all permissions: the server was started without authentication.
     Open,
-    /// Who presents a token.
+    /// Requests need a token.
     Tokens(Arc<Authenticator>),
 }
 
-/// An endpoint that asks for no token even where others do.
+/// An endpoint that can be exempt from authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unguarded {
     /// `/health` and `/api/v1/health`.
@@ -45,16 +45,16 @@ pub enum Unguarded {
     Ready,
 }
 
-/// How strict authentication is.
+/// The settings of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// For how long a token that was revoked by another instance may still count here.
+    /// Maximum time for which a token that another instance revoked is still accepted here.
     pub max_age: Duration,
-    /// Endpoints that ask for no token.
+    /// Endpoints that need no token.
     pub unguarded: Vec<Unguarded>,
-    /// How many different wrong tokens an address may present at once.
+    /// Maximum number of different wrong tokens that an address may present at once.
     pub failures: u32,
-    /// How long it takes until such an address may present another one.
+    /// The time after which such an address may present another token.
     pub failure_interval: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Default for AuthSettings {
     }
 }
 
-/// Finds out whose token a request presents.
+/// Authenticates requests by the tokens of a catalog.
 #[derive(Debug)]
 pub struct Authenticator {
     catalog: Arc<Catalog>,
@@ -80,7 +80,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// By the tokens in a catalog; refusals are counted in `metrics`.
+    /// Creates an authenticator for the tokens of a catalog. Counts refusals in `metrics`.
     pub fn new(catalog: Arc<Catalog>, metrics: &Metrics, settings: AuthSettings) -> Self {
         Self {
             failures: metrics.counter(
@@ -95,11 +95,11 @@ impl Authenticator {
         }
     }
 
-    /// Who sends a request.
+    /// Returns the sender of a request.
     ///
     /// # Errors
-    /// `Unauthenticated`, `Invalid` when the header is malformed, `TooMany`, `Forbidden` when a web page asks for the
-    /// first token, and `Unavailable` when the store does not answer.
+    /// `Unauthenticated`, `Invalid` if the header is malformed, `TooMany`, `Forbidden` if a web page asks for the first
+    /// token, and `Unavailable` if the store does not answer.
     pub(crate) async fn caller(
         &self,
         method: &Method,
@@ -139,7 +139,7 @@ impl Authenticator {
         }
         self.check_attempts(address, self.monotonic())?;
         if known.is_none() && !self.attempts.is_known(address, &hash) {
-            // Another instance may have created it a moment ago.
+            // Another instance may have just created it.
             let may = self.attempts.look_up(self.monotonic());
             may.map_err(|wait| self.throttled(wait))?;
             known = self.index(Duration::ZERO).await?.find(&hash);
@@ -166,7 +166,7 @@ impl Authenticator {
         self.refuse("throttled", error.retry_after(Some(wait)))
     }
 
-    /// Takes note of a request that its handler refused for who sent it.
+    /// Counts a request that its handler refused because its sender lacks a permission.
     pub(crate) fn note_forbidden(&self) {
         self.failures.add(&["forbidden"], 1);
     }
@@ -185,7 +185,7 @@ impl Authenticator {
         self.catalog.bucket().world().clock.monotonic()
     }
 
-    /// The tokens as they were at most `max_age` ago.
+    /// Returns the tokens as of at most `max_age` ago.
     async fn index(&self, max_age: Duration) -> Result<Arc<Index>, ApiError> {
         let world = self.catalog.bucket().world();
         let root = world.timeout(STORE_LIMIT, self.catalog.root(max_age)).await;
@@ -198,7 +198,7 @@ impl Authenticator {
     }
 }
 
-/// A token with what is asked of it for each request.
+/// A token and the properties that are checked for each request.
 #[derive(Clone, Debug)]
 struct Known {
     hash: TokenHash,
@@ -236,8 +236,8 @@ impl Index {
         }
     }
 
-    /// The token of a hash. All of them are compared, each in constant time, so that how long it takes tells
-    /// nothing about what is there.
+    /// Returns the token with a hash. Compares all tokens, each in constant time, so that the duration does not reveal
+    /// which tokens exist.
     fn find(&self, hash: &TokenHash) -> Option<Known> {
         let mut found = None;
         for known in &self.tokens {

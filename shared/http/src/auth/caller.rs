@@ -1,4 +1,4 @@
-//! Who sent a request, and what they may do.
+//! The sender of a request, and its permissions.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use neap_schema::DatabaseId;
 use super::answers;
 use crate::ApiError;
 
-/// Whoever sent a request. [`finish`](crate::finish) leaves it with each request that it lets through; where it
-/// is missing, extracting it refuses the request.
+/// The sender of a request. [`finish`](crate::finish) adds it to the extensions of each admitted request; without it,
+/// the extractor refuses the request.
 #[derive(Clone, Debug)]
 pub struct Caller(Who);
 
@@ -33,12 +33,12 @@ pub(super) struct Holder {
 }
 
 impl Caller {
-    /// Somebody whom nobody asks for a token: they may do everything.
+    /// Creates the caller of a server without authentication, which has all permissions.
     pub fn anyone() -> Self {
         Self(Who::Anyone)
     }
 
-    /// Somebody who is let through without a token to where none is asked for: they may do nothing else.
+    /// Creates the caller of an endpoint that needs no token. It has no other permissions.
     pub(super) fn nobody() -> Self {
         Self(Who::Nobody)
     }
@@ -51,10 +51,10 @@ impl Caller {
         Self(Who::Holder(holder))
     }
 
-    /// Whoever sent a request.
+    /// Returns the sender of a request.
     ///
     /// # Errors
-    /// `Unauthenticated` when nobody has said who.
+    /// `Unauthenticated` if the request has no caller.
     pub fn of(head: &Parts) -> Result<Self, ApiError> {
         let caller = head.extensions.get::<Self>().cloned();
         caller.ok_or_else(answers::unauthenticated)
@@ -68,26 +68,26 @@ impl Caller {
         }
     }
 
-    /// Whether they may do everything.
+    /// Returns whether the caller has all permissions.
     pub fn is_admin(&self) -> bool {
         self.permissions().is_admin()
     }
 
-    /// Whether they may do this with a database; `None`: one that does not exist, which takes a permission on
-    /// all. With `_internal` an administrator alone may do anything.
+    /// Returns whether the caller may perform an action on a database; `None` is a database that does not exist, which
+    /// requires a permission for all databases. On `_internal`, only administrators may perform actions.
     pub fn may(&self, action: DatabaseAction, database: Option<DatabaseId>) -> bool {
         self.permissions().allow(action, database)
     }
 
-    /// Whether they may do any of these with a database; `None` as for [`may`](Self::may).
+    /// Returns whether the caller may perform any of these actions on a database; `None` as for [`may`](Self::may).
     pub fn may_any(&self, actions: &[DatabaseAction], database: Option<DatabaseId>) -> bool {
         self.permissions().allow_any(actions, database)
     }
 
-    /// Refuses what [`may`](Self::may) does not allow.
+    /// Refuses an action that [`may`](Self::may) does not allow.
     ///
     /// # Errors
-    /// `Forbidden`, in the words of InfluxDB 3.
+    /// `Forbidden`, with the text of InfluxDB 3.
     pub fn require(
         &self,
         action: DatabaseAction,
@@ -96,10 +96,10 @@ impl Caller {
         self.require_any(&[action], database)
     }
 
-    /// Refuses who may do none of these with a database.
+    /// Refuses a caller that may perform none of these actions on a database.
     ///
     /// # Errors
-    /// As for [`require`](Self::require).
+    /// Same as [`require`](Self::require).
     pub fn require_any(
         &self,
         actions: &[DatabaseAction],
@@ -108,38 +108,39 @@ impl Caller {
         allowed(self.may_any(actions, database))
     }
 
-    /// Refuses who is no administrator.
+    /// Refuses a caller that is not an administrator.
     ///
     /// # Errors
-    /// As for [`require`](Self::require).
+    /// Same as [`require`](Self::require).
     pub fn require_admin(&self) -> Result<(), ApiError> {
         allowed(self.is_admin())
     }
 
-    /// Refuses who may not do this with the tokens of others than administrators.
+    /// Refuses a caller that may not perform this action on tokens other than those of administrators.
     ///
     /// # Errors
-    /// As for [`require`](Self::require).
+    /// Same as [`require`](Self::require).
     pub fn require_tokens(&self, action: TokenAction) -> Result<(), ApiError> {
         allowed(self.permissions().allow_tokens(action))
     }
 
-    /// Whether they may do anything at all with a database, and so may know of it.
+    /// Returns whether the caller has any permission for a database, and therefore may know that it exists.
     pub fn sees(&self, database: DatabaseId) -> bool {
         self.may_any(DatabaseAction::ALL, Some(database))
     }
 
-    /// Whether they may do any of these with some database, so that it makes sense to ask with which.
+    /// Returns whether the caller may perform any of these actions on some database, so that the handler can check
+    /// which one.
     pub(super) fn may_somewhere(&self, actions: &[DatabaseAction]) -> bool {
         self.permissions().allow_somewhere(actions)
     }
 
-    /// Whether they may ask an endpoint about the server.
+    /// Returns whether the caller may use a server endpoint.
     pub(super) fn may_ask(&self, endpoint: SystemEndpoint) -> bool {
         self.permissions().allow_endpoint(endpoint)
     }
 
-    /// The token that they presented; `None`: none was asked for.
+    /// The token of the request; `None` if none was required.
     pub fn token(&self) -> Option<TokenId> {
         match &self.0 {
             Who::Anyone | Who::Nobody => None,
@@ -147,7 +148,7 @@ impl Caller {
         }
     }
 
-    /// The name of the token that they presented, for logs; `None`: none was asked for.
+    /// The name of the token of the request, for logs; `None` if none was required.
     pub fn token_name(&self) -> Option<&str> {
         match &self.0 {
             Who::Anyone | Who::Nobody => None,

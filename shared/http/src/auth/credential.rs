@@ -1,8 +1,8 @@
-//! The token that a request presents.
+//! Extracts the token of a request.
 //!
 //! | where | form |
 //! |---|---|
-//! | `?p=` on `/query` and `/write`, as InfluxDB 1 clients send it | the token; goes before the header |
+//! | `?p=` on `/query` and `/write`, as InfluxDB 1 clients send it | the token; takes precedence over the header |
 //! | header `Authorization` | `Bearer <token>`, `Token <token>`, `Basic base64(<anything>:<token>)` |
 //!
 //! Schemes are case-sensitive and followed by exactly one space, as in InfluxDB 3.
@@ -11,11 +11,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use neap_catalog::SecretToken;
 
-/// The header can't be understood.
+/// The `Authorization` header is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The token that a request presents; `None`: it presents none.
+/// Returns the token of a request; `None` if it has none.
 pub(super) fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<SecretToken>, Malformed> {
     if let Some(password) = password(uri) {
         return Ok(Some(password));
@@ -28,7 +28,7 @@ pub(super) fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<SecretT
     }
 }
 
-/// The password of an InfluxDB 1 client. Its user `u` says nothing.
+/// Returns the password of an InfluxDB 1 client. The user `u` is ignored.
 fn password(uri: &Uri) -> Option<SecretToken> {
     if !matches!(uri.path(), "/query" | "/write") {
         return None;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn p_counts_on_the_paths_of_influxdb_1_alone_and_beats_the_header() {
+    fn p_is_used_only_on_the_paths_of_influxdb_1_and_overrides_the_header() {
         assert_eq!(of("/query?db=x&u=any&p=a%2Bb", &["Bearer c"]), token("a+b"));
         assert_eq!(of("/write?p=a", &["nonsense"]), token("a"));
         assert_eq!(of("/write?p=", &["Bearer c"]), token(""));

@@ -1,4 +1,4 @@
-//! Access as part of the stack that is around all routes.
+//! Authentication and authorization in the layers around all routes.
 
 use axum::extract::Request;
 use http::request::Parts;
@@ -7,19 +7,20 @@ use neap_catalog::Origin;
 use super::{Access, Caller, Peer, answers, policy};
 use crate::{ApiError, RequestId};
 
-/// A request that is let in.
+/// The sender and origin of an admitted request.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// Who sent it.
+    /// The sender.
     pub(crate) caller: Caller,
-    /// Where the changes that it makes come from.
+    /// The origin of the changes that the request makes.
     pub(crate) origin: Origin,
 }
 
-/// Lets a request in, before it is routed: an unknown path, too, takes a token.
+/// Authenticates a request before it is routed, so that unknown paths need a token, too.
 ///
 /// # Errors
-/// `NotAllowed` for tokens where none are asked for, and those of [`Authenticator::caller`](super::Authenticator).
+/// `NotAllowed` for the token endpoints of a server without authentication, and the errors of
+/// [`Authenticator::caller`](super::Authenticator).
 pub(crate) async fn admit(
     access: &Access,
     head: &Parts,
@@ -44,10 +45,10 @@ pub(crate) async fn admit(
     Ok(Admitted { caller, origin })
 }
 
-/// Refuses a request whose sender may not use the route that it takes.
+/// Refuses a request whose sender may not use the matched route.
 ///
 /// # Errors
-/// `Forbidden`; `Unauthenticated` when nobody said who sent it.
+/// `Forbidden`; `Unauthenticated` if the request has no caller.
 pub(crate) fn check_route(request: &Request, route: &str) -> Result<(), ApiError> {
     let caller = request.extensions().get::<Caller>();
     let caller = caller.ok_or_else(answers::unauthenticated)?;

@@ -1,12 +1,12 @@
-//! Who may do what.
+//! Authentication and authorization.
 //!
 //! ```text
 //!   request ── credential ── authenticator ── attempts ── policy ── Caller ── handler: once the database is known
 //!              400            503               401, 429     403                  403
 //! ```
 //!
-//! Tokens are in the root catalog, which writes and queries read anyway. What is revoked elsewhere counts here
-//! until the root catalog is read again: at most [`AuthSettings::max_age`].
+//! Tokens are in the root catalog, which writes and queries read anyway. A token that another instance revoked is
+//! accepted until the root catalog is read again: for at most [`AuthSettings::max_age`].
 
 mod answers;
 mod attempts;
@@ -25,8 +25,8 @@ pub use web_page::refuse_web_pages;
 
 use std::net::SocketAddr;
 
-/// The other end of the connection that a request came by: left in its extensions by whoever takes the
-/// connection. Where it is missing, the address is unknown.
+/// The remote address of the connection of a request. The code that accepts the connection stores it in the request's
+/// extensions. If it is missing, the address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 

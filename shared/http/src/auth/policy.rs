@@ -1,5 +1,5 @@
-//! What each route needs before its handler runs, and so before a body is read. What is needed of the very database is
-//! checked by the handler, which knows it.
+//! The permission that each route requires before its handler runs and before a body is read. The handler checks the
+//! permission for the specific database, because only the handler knows the database.
 
 use http::Method;
 use neap_catalog::{DatabaseAction, SystemEndpoint, TokenAction};
@@ -7,39 +7,39 @@ use neap_catalog::{DatabaseAction, SystemEndpoint, TokenAction};
 use super::{Caller, Unguarded, answers};
 use crate::ApiError;
 
-/// What a route needs.
+/// The requirement of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Needs {
-    /// A token, whatever it is for: the handler asks the [`Caller`] for more.
+    /// Any token. The handler checks the permissions of the [`Caller`].
     Token,
     /// Permission for any of these on some database.
     Database(&'static [DatabaseAction]),
-    /// Permission for an endpoint about the server.
+    /// Permission for a server endpoint.
     Endpoint(SystemEndpoint),
-    /// Permission for tokens.
+    /// Permission for an action on tokens.
     Tokens(TokenAction),
     /// An administrator.
     Admin,
 }
 
-/// The creation of the first token, which nobody can present one for. It fails if there is one.
+/// The path that creates the first token. It requires no token, because none exists, and fails if one exists.
 const FIRST_TOKEN: &str = "/api/v3/configure/token/admin";
 
-/// Which protocol QuestDB's clients are to use: they ask without their credentials.
+/// The path with the protocol settings for QuestDB's clients, which read it without credentials.
 const QUEST_DB_SETTINGS: &str = "/settings";
 
-/// The paths of tokens, which a server that asks for none has not.
+/// The prefixes of the token endpoints, which a server without authentication does not have.
 const TOKEN_PATHS: [&str; 2] = [
     "/api/v3/configure/token",
     "/api/v3/enterprise/configure/token",
 ];
 
-/// Whether a request asks for the first token, which takes none.
+/// Returns whether a request creates the first token, which requires no token.
 pub(super) fn is_first_token(method: &Method, path: &str) -> bool {
     method == Method::POST && path == FIRST_TOKEN
 }
 
-/// Whether another request is let through without a token.
+/// Returns whether another request requires no token.
 pub(super) fn is_open(method: &Method, path: &str, unguarded: &[Unguarded]) -> bool {
     let guard = match path {
         QUEST_DB_SETTINGS => return matches!(*method, Method::GET | Method::HEAD),
@@ -52,18 +52,18 @@ pub(super) fn is_open(method: &Method, path: &str, unguarded: &[Unguarded]) -> b
     unguarded.contains(&guard)
 }
 
-/// Whether a request is about tokens.
+/// Returns whether a path is a token endpoint.
 pub(crate) fn is_about_tokens(path: &str) -> bool {
     TOKEN_PATHS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Refuses a caller who may not use a route at all.
+/// Refuses a caller that may not use a route at all.
 ///
 /// # Errors
 /// `Forbidden`.
 pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(), ApiError> {
     if caller.is_nobody() {
-        // Let through to this very path.
+        // The caller was admitted to exactly this path.
         return Ok(());
     }
     let allowed = match needs(method, route) {
@@ -80,10 +80,10 @@ pub(super) fn check(caller: &Caller, method: &Method, route: &str) -> Result<(),
     }
 }
 
-/// The table. A route that is not in it is for administrators.
+/// Returns the requirement of a route. Routes that are not listed require an administrator.
 fn needs(method: &Method, route: &str) -> Needs {
     use DatabaseAction::{Create, Delete, Read, Write};
-    // A route that answers to GET answers to HEAD, too.
+    // A route that answers GET answers HEAD, too.
     let method = match method.as_str() {
         "HEAD" => "GET",
         method => method,
@@ -92,16 +92,17 @@ fn needs(method: &Method, route: &str) -> Needs {
         ("POST", "/api/v3/write_lp" | "/api/v2/write" | "/write")
         | ("POST", "/api/v2/delete" | "/api/v3/delete_rows") => Needs::Database(&[Write]),
         ("GET" | "POST", "/api/v3/query_sql") => Needs::Database(&[Read]),
-        // Its statements are of all kinds.
+        // The statements may be of any kind.
         ("GET" | "POST", "/api/v3/query_influxql" | "/query") => {
             Needs::Database(DatabaseAction::ALL)
         }
-        // Any method: the database is that of the trigger. The rest of the processing engine is for administrators.
+        // Any method: the database is that of the trigger. Other routes of the processing engine require an
+        // administrator.
         (_, "/api/v3/engine/{*path}") => Needs::Database(&[Read, Write]),
-        // Lists show what there is permission for, and nothing to whom there is none.
+        // Lists contain only resources that the caller has a permission for, and may be empty.
         ("GET", "/api/v3/configure/database" | "/api/v3/configure/retention")
         | ("GET", QUEST_DB_SETTINGS)
-        // Its handler refuses who comes when there is an operator token already.
+        // The handler refuses the request if there is an operator token already.
         | ("POST", FIRST_TOKEN) => Needs::Token,
         ("POST", "/api/v3/configure/database") => Needs::Database(&[Create]),
         ("POST", "/api/v3/configure/table") => Needs::Database(&[Create, Write]),

@@ -1,4 +1,4 @@
-//! Access through the whole stack, over a store in memory whose requests are counted and fail on demand.
+//! Tests of access control through the whole stack, over a store in memory that counts requests and fails on demand.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ const FORBIDDEN: &str =
     r#"403 {"error": "unauthorized to perform requested action with the token"}"#;
 const SQL: &str = "/api/v3/query_sql";
 
-/// Tokio's paused time.
+/// A clock that shows Tokio's paused time.
 #[derive(Debug)]
 struct PausedClock(tokio::time::Instant);
 
@@ -45,7 +45,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// A store, an instance that asks for tokens, and another one that manages them.
+/// A store, an instance that requires tokens, and another instance that manages them.
 struct Stage {
     routes: Router,
     counting: Arc<CountingStore>,
@@ -131,7 +131,7 @@ impl Stage {
         (head.status.as_u16(), head.headers, body)
     }
 
-    /// Status and body.
+    /// Sends a request. Returns status and body.
     async fn send(&self, method: &str, uri: &str, authorization: Option<&str>) -> String {
         self.send_from(None, method, uri, authorization).await
     }
@@ -155,7 +155,7 @@ impl Stage {
         format!("{status} {body}")
     }
 
-    /// What a query with a token is answered.
+    /// Sends a query with a token. Returns status and body.
     async fn query(&self, token: &str) -> String {
         let bearer = format!("Bearer {token}");
         self.send("POST", SQL, Some(&bearer)).await
@@ -199,7 +199,7 @@ async fn a_token_is_understood_in_all_forms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_have_the_words_of_influxdb_and_are_counted() {
+async fn refusals_have_the_texts_of_influxdb_and_are_counted() {
     let stage = Stage::new().await;
     for (method, path) in [
         ("POST", SQL),
@@ -248,7 +248,7 @@ async fn with_a_token_an_unknown_path_is_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_that_nobody_thought_of_are_for_administrators() {
+async fn unlisted_routes_require_an_administrator() {
     let stage = Stage::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let some = stage.resource("some", "db:*:*").await;
@@ -264,7 +264,7 @@ async fn routes_that_nobody_thought_of_are_for_administrators() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoints_about_the_server_take_their_permission_or_none() {
+async fn server_endpoints_require_their_permission_unless_exempt() {
     let stage = Stage::new().await;
     let health = format!("Bearer {}", stage.resource("h", "system:health:read").await);
     let database = format!("Bearer {}", stage.resource("d", "db:*:read").await);
@@ -300,7 +300,7 @@ async fn endpoints_about_the_server_take_their_permission_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_authentication_everything_but_tokens_is_there() {
+async fn without_authentication_only_token_endpoints_are_disabled() {
     let stage = Stage::new().await;
     let common = Common {
         cluster: ClusterId::of(Arc::clone(&stage.catalog)),
@@ -325,7 +325,7 @@ async fn without_authentication_everything_but_tokens_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_costs_no_request_while_the_catalog_is_young() {
+async fn a_token_costs_no_request_while_the_catalog_is_fresh() {
     let stage = Stage::new().await;
     let token = stage.admin.secret.reveal();
     stage.query(token).await;
@@ -340,7 +340,7 @@ async fn a_token_costs_no_request_while_the_catalog_is_young() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_token_counts_no_more_at_once_here_and_soon_elsewhere() {
+async fn a_revoked_token_is_refused_at_once_here_and_soon_elsewhere() {
     let stage = Stage::new().await;
     let (one, other) = (
         stage.resource("one", "db:*:*").await,
@@ -364,7 +364,7 @@ async fn a_revoked_token_counts_no_more_at_once_here_and_soon_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_another_instance_made_counts_at_once() {
+async fn a_token_of_another_instance_is_accepted_at_once() {
     let stage = Stage::new().await;
     stage.query(stage.admin.secret.reveal()).await;
     let new = stage.resource("new", "db:*:*").await;
@@ -372,7 +372,7 @@ async fn a_token_that_another_instance_made_counts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_token_counts_no_more() {
+async fn an_expired_token_is_refused() {
     let stage = Stage::new().await;
     let lifetime = Some(Duration::from_secs(2));
     let brief = stage
@@ -387,7 +387,7 @@ async fn an_expired_token_counts_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_no_reason_to_let_anybody_in() {
+async fn requests_are_refused_while_the_store_does_not_answer() {
     let stage = Stage::new().await;
     let token = stage.admin.secret.reveal();
     assert_eq!(stage.query(token).await, "200 _admin");
@@ -404,7 +404,7 @@ async fn a_store_that_does_not_answer_is_no_reason_to_let_anybody_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_guesses_is_slowed_down_and_others_are_not() {
+async fn addresses_that_guess_tokens_are_throttled_and_others_are_not() {
     let stage = Stage::new().await;
     let (guesser, other) = (Some("192.0.2.1"), Some("192.0.2.2"));
     let good = format!("Token {}", stage.admin.secret.reveal());
@@ -463,7 +463,7 @@ async fn who_guesses_is_slowed_down_and_others_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guesses_from_many_addresses_together_are_not_looked_up_without_end() {
+async fn store_lookups_for_guesses_from_many_addresses_are_limited() {
     let stage = Stage::new().await;
     let good = format!("Token {}", stage.admin.secret.reveal());
     stage.send("POST", SQL, Some(&good)).await;
@@ -522,7 +522,7 @@ async fn web_pages_get_no_tokens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_use_for_a_route_is_refused_before_its_handler_runs() {
+async fn a_caller_without_permission_is_refused_before_the_handler_runs() {
     let stage = Stage::new().await;
     stage.elsewhere.create_database("db", None).await.unwrap();
     let mut tokens = Vec::new();
@@ -544,7 +544,7 @@ async fn who_has_no_use_for_a_route_is_refused_before_its_handler_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_keeps_nobody_waiting() {
+async fn a_hanging_store_does_not_block_requests() {
     let stage = Stage::new().await;
     let token = stage.admin.secret.reveal();
     assert_eq!(stage.query(token).await, "200 _admin");
@@ -562,7 +562,7 @@ async fn a_store_that_hangs_keeps_nobody_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_origin_of_a_request_is_known_where_it_is_handled() {
+async fn the_origin_of_a_request_is_available_to_its_handler() {
     let stage = Stage::new().await;
     let origin = async || format!("{:?}", neap_catalog::origin::current());
     let routes = Router::new().route(SQL, get(origin));
@@ -593,7 +593,7 @@ async fn the_origin_of_a_request_is_known_where_it_is_handled() {
 }
 
 #[tokio::test]
-async fn without_the_layer_nobody_is_let_in() {
+async fn without_the_layer_requests_are_refused() {
     let routes = routes(&Metrics::default(), &World::system());
     let request = Request::builder().uri(SQL).body(Body::empty()).unwrap();
     assert_eq!(routes.oneshot(request).await.unwrap().status(), 401);

@@ -1,4 +1,4 @@
-//! Requests that a web page makes a browser send to a server that only the browser's machine may reach.
+//! Detects requests that a web page makes a browser send to a server that only the browser's machine may reach.
 
 use http::{HeaderMap, HeaderName, header::ORIGIN};
 
@@ -7,8 +7,8 @@ use crate::ApiError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Refuses what a web page sends, for endpoints that give out a token to whoever asks. Browsers add one of these
-/// headers to whatever a page makes them post; no other client does.
+/// Refuses requests of web pages, for endpoints that return a token to any client. Browsers add one of these headers to
+/// every POST of a page; other clients do not.
 ///
 /// # Errors
 /// `Forbidden`.

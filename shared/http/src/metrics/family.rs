@@ -1,4 +1,4 @@
-//! Counters and histograms by the values of their labels.
+//! Counters and histograms by label values.
 
 use std::{
     collections::BTreeMap,
@@ -10,14 +10,14 @@ use std::{
 
 use super::text::Samples;
 
-/// The greatest number of combinations of values of labels that are kept apart. What comes later is counted
-/// together, so that clients who make up names can't fill the memory.
+/// Maximum number of combinations of label values per metric. Further combinations are counted together, so that
+/// clients that invent values can't exhaust the memory.
 const MAX_SERIES: usize = 1_000;
 
-/// The value of all labels of what is counted together.
+/// The value of all labels of the combinations that are counted together.
 const OTHER: &str = "other";
 
-/// Values by the values of their labels.
+/// Values by label values.
 #[derive(Debug)]
 struct Series<V> {
     labels: &'static [&'static str],
@@ -58,7 +58,7 @@ impl<V> Series<V> {
     }
 }
 
-/// Counters that differ by the values of their labels. Cloning shares them.
+/// Counters that differ by their label values. Clones share them.
 #[derive(Clone, Debug)]
 pub struct CounterFamily(Arc<Series<AtomicU64>>);
 
@@ -67,7 +67,7 @@ impl CounterFamily {
         Self(Arc::new(Series::new(labels)))
     }
 
-    /// Adds to the counter with these values of the labels, which are in the order of the labels.
+    /// Adds to the counter with these label values, given in the order of the labels.
     pub fn add(&self, values: &[&str], number: u64) {
         let counter = self.0.get(values, AtomicU64::default);
         counter.fetch_add(number, Ordering::Relaxed);
@@ -80,15 +80,15 @@ impl CounterFamily {
     }
 }
 
-/// A histogram: how many values fell in each bucket, and the sum of all.
+/// A histogram: the number of values in each bucket, and the sum of all values.
 #[derive(Debug)]
 struct Histogram {
-    /// One for each bucket, and one for what is beyond the last.
+    /// One count for each bucket, and one for values beyond the last bucket.
     counts: Vec<u64>,
     sum: f64,
 }
 
-/// Histograms that differ by the values of their labels. Cloning shares them.
+/// Histograms that differ by their label values. Clones share them.
 #[derive(Clone, Debug)]
 pub struct HistogramFamily {
     series: Arc<Series<Mutex<Histogram>>>,
@@ -103,7 +103,7 @@ impl HistogramFamily {
         }
     }
 
-    /// Takes in a value with these values of the labels, which are in the order of the labels.
+    /// Records a value in the histogram with these label values, given in the order of the labels.
     pub fn observe(&self, values: &[&str], value: f64) {
         let bucket = self.buckets.partition_point(|end| *end < value);
         let empty = || Histogram {

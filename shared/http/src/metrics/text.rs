@@ -1,8 +1,8 @@
-//! Prometheus' text format.
+//! The text format of Prometheus.
 
 use std::fmt::{Display, Write};
 
-/// Takes the samples of one metric.
+/// Writes the samples of one metric.
 #[derive(Debug)]
 pub struct Samples<'a> {
     text: &'a mut String,
@@ -14,7 +14,7 @@ impl<'a> Samples<'a> {
         Self { text, name }
     }
 
-    /// Adds a sample with these labels and values of labels.
+    /// Adds a sample with these labels and their values.
     pub fn add(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.add_part("", labels, value);
     }
@@ -51,7 +51,7 @@ fn escape(text: &mut String, value: &str) {
     }
 }
 
-/// The lines above the samples of a metric.
+/// Writes the `HELP` and `TYPE` lines of a metric.
 pub(crate) fn head(text: &mut String, name: &str, help: &str, kind: &str) {
     // Writing to a string does not fail.
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();

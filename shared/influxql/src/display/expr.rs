@@ -1,4 +1,4 @@
-//! Expressions and conditions as text.
+//! Writes expressions and conditions as text.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -18,14 +18,14 @@ impl Display for Expr {
             Self::Binary { op, left, right } => {
                 operand(f, left, op.binds() > binds(left))?;
                 write!(f, " {op} ")?;
-                // Equal operators group to the left.
+                // Operators of equal precedence group to the left.
                 operand(f, right, op.binds() >= binds(right))
             }
         }
     }
 }
 
-/// How tightly the parts of an expression hang together.
+/// Returns the precedence of an expression's operator. A higher number binds more tightly.
 fn binds(expr: &Expr) -> u8 {
     match expr {
         Expr::Binary { op, .. } => op.binds(),
@@ -41,7 +41,7 @@ fn operand(f: &mut Formatter<'_>, expr: &Expr, in_parentheses: bool) -> fmt::Res
 }
 
 impl BinaryOp {
-    /// How tightly it binds.
+    /// Returns the precedence. A higher number binds more tightly.
     pub(crate) fn binds(self) -> u8 {
         match self {
             Self::Add | Self::Subtract | Self::BitOr | Self::BitXor => 1,
@@ -158,7 +158,7 @@ impl Display for Condition {
     }
 }
 
-/// An element of a conjunction.
+/// An operand of `AND`.
 struct InAnd<'a>(&'a Condition);
 
 impl Display for InAnd<'_> {

@@ -1,4 +1,4 @@
-//! Statements as text: what [`parse`](crate::parse) reads as the same statement.
+//! Writes statements as text that [`parse`](crate::parse) reads back as the same statement.
 
 mod expr;
 mod select;
@@ -8,12 +8,12 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use crate::parser::is_keyword;
 
-/// A name as it stands in a statement: in double quotes unless it is a plain word.
+/// Writes a name as an InfluxQL identifier: in double quotes unless it is a plain word.
 pub fn quoted_if_needed(name: &str) -> impl Display + '_ {
     Name(name)
 }
 
-/// A name as it stands in a statement.
+/// An identifier, quoted if needed.
 pub(super) struct Name<'a>(pub(super) &'a str);
 
 impl Display for Name<'_> {
@@ -25,7 +25,7 @@ impl Display for Name<'_> {
     }
 }
 
-/// Text in single quotes.
+/// A string literal in single quotes.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Display for Text<'_> {
@@ -55,7 +55,7 @@ fn is_plain(name: &str) -> bool {
         && !is_keyword(name)
 }
 
-/// Elements with something between them.
+/// Writes elements with a separator between them.
 pub(super) fn joined<T: Display>(
     f: &mut Formatter<'_>,
     elements: impl IntoIterator<Item = T>,
@@ -70,7 +70,7 @@ pub(super) fn joined<T: Display>(
     Ok(())
 }
 
-/// A length of time, in the longest units that divide it.
+/// A duration literal in nanoseconds, written in the longest units that divide it.
 pub(super) struct Nanos(pub(super) i64);
 
 impl Display for Nanos {

@@ -1,4 +1,4 @@
-//! The `SELECT` statement as text.
+//! Writes the `SELECT` statement as text.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -34,7 +34,7 @@ impl Display for Select {
     }
 }
 
-/// `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
+/// Writes `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
 pub(super) fn limits(f: &mut Formatter<'_>, limits: [Option<u64>; 4]) -> fmt::Result {
     for (clause, limit) in ["LIMIT", "OFFSET", "SLIMIT", "SOFFSET"].iter().zip(limits) {
         if let Some(limit) = limit {

@@ -1,4 +1,4 @@
-//! All other statements as text.
+//! Writes all statements other than `SELECT` as text.
 
 use std::fmt::{self, Display, Formatter};
 

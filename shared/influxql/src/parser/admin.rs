@@ -1,4 +1,4 @@
-//! Statements that change something.
+//! Parses statements that change databases, retention policies or rows.
 
 use super::{Parser, Result, bounds::Element};
 use crate::{Deletion, PolicyOptions, Retention, RetentionPolicy, Statement, lexer::Token};
@@ -74,7 +74,7 @@ impl Parser<'_> {
         Ok(Deletion { from, condition })
     }
 
-    /// What follows `RETENTION`.
+    /// Parses the clauses after `RETENTION`.
     fn policy(&mut self) -> Result<RetentionPolicy> {
         let (name, database) = self.policy_name()?;
         let (options, default) = self.policy_options(false)?;
@@ -93,7 +93,7 @@ impl Parser<'_> {
         Ok((name, self.name(DATABASE)?))
     }
 
-    /// What is said about a policy, in any order, at least one thing; and whether it is the default one.
+    /// Parses one or more options of a policy, in any order. The flag returned is whether the policy is the default.
     fn policy_options(&mut self, of_new_database: bool) -> Result<(PolicyOptions, bool)> {
         let mut options = PolicyOptions::default();
         let mut default = false;
@@ -127,7 +127,7 @@ impl Parser<'_> {
             return Err(self.expected("invalid DURATION clause, expected a duration or INF"));
         };
         self.advance()?;
-        // Reading it has made sure that it fits.
+        // The lexer has checked that the value fits.
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
         Ok(Retention::For(nanos))
     }

@@ -1,11 +1,12 @@
-//! How many elements of each kind a statement may have.
+//! Limits on the number of elements of each kind in a statement.
 //!
-//! The work of planning a statement grows with the square or more of some of these numbers, and nothing can interrupt it.
-//! They are counted over the whole of a statement, since subqueries are planned together with what is around them.
+//! The time to plan a statement grows at least with the square of some of these numbers, and planning cannot be
+//! interrupted. Elements are counted over the whole statement because subqueries are planned together with the query
+//! that contains them.
 
 use super::{Parser, Result};
 
-/// What is counted.
+/// A kind of element that is counted.
 #[derive(Clone, Copy)]
 pub(super) enum Element {
     Field,
@@ -17,14 +18,14 @@ pub(super) enum Element {
 }
 
 impl Element {
-    /// The most of these in a statement.
+    /// Returns the maximum number of these elements in a statement.
     fn most(self) -> usize {
         match self {
             Self::Field | Self::Table => 1_000,
             Self::Dimension => 100,
-            // The work grows with the third power of their number.
+            // Planning time grows with the cube of this number.
             Self::And => 500,
-            // Long lists of values of a tag are looked up as a set.
+            // Long lists of tag values are looked up as a set.
             Self::Or => 5_000,
             Self::Operator => 2_000,
         }
@@ -42,7 +43,7 @@ impl Element {
     }
 }
 
-/// How many elements of each kind have been read of a statement.
+/// The number of elements of each kind read so far in the current statement.
 #[derive(Default)]
 pub(super) struct Counts {
     fields: usize,
@@ -67,7 +68,7 @@ impl Counts {
 }
 
 impl Parser<'_> {
-    /// Counts an element that is ahead.
+    /// Counts the element that starts at the next token.
     pub(super) fn count(&mut self, element: Element) -> Result<()> {
         let count = self.counts.of(element);
         *count += 1;

@@ -1,4 +1,4 @@
-//! Expressions and conditions, by precedence: `OR`, `AND`, comparisons, `+ - | ^`, `* / % &`.
+//! Parses expressions and conditions by precedence: `OR`, `AND`, comparisons, `+ - | ^`, `* / % &`.
 
 use super::{Parser, Result, bounds::Element};
 use crate::{
@@ -6,14 +6,14 @@ use crate::{
     lexer::Token,
 };
 
-/// The deepest tree of an expression: a chain of operators makes one as deep as it is long.
+/// Maximum depth of an expression tree. A chain of `n` operators makes a tree of depth `n`.
 const MAX_TREE_DEPTH: usize = 256;
 
-/// What has been read: which of the two, only its operators tell.
+/// A parsed node: a value or a condition. Only its operators tell which one it is.
 enum Node {
-    /// A value, and how deep its tree is.
+    /// A value and the depth of its tree.
     Value(Expr, usize),
-    /// Something true or false.
+    /// A condition, true or false for each row.
     Condition(Condition),
 }
 
@@ -36,7 +36,8 @@ impl Operator {
         }
     }
 
-    /// What it is counted as. Each comparison has an `AND` or `OR` next to it, but for one.
+    /// Returns the element kind that this operator counts as. Comparisons are not counted, because every comparison
+    /// but one has an `AND` or `OR` next to it.
     fn element(self) -> Option<Element> {
         match self {
             Self::Or => Some(Element::Or),
@@ -48,7 +49,7 @@ impl Operator {
 }
 
 impl Parser<'_> {
-    /// A value.
+    /// Parses a value.
     pub(super) fn expr(&mut self) -> Result<Expr> {
         let start = self.peeked.start;
         match self.node(0)? {
@@ -60,7 +61,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `WHERE` and what follows it, if it is ahead.
+    /// Parses `WHERE` and its condition if `WHERE` is the next token.
     pub(super) fn where_clause(&mut self) -> Result<Option<Condition>> {
         match self.take_word("WHERE")? {
             true => Ok(Some(condition(self.node(0)?))),
@@ -68,7 +69,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Operands and the operators between them that bind at least as tightly as `least`.
+    /// Parses operands and the operators between them that bind at least as tightly as `least`.
     fn node(&mut self, least: u8) -> Result<Node> {
         let mut left = self.operand()?;
         while let Some(operator) = self.operator()
@@ -155,7 +156,7 @@ impl Parser<'_> {
         Ok(Node::Value(value, 1))
     }
 
-    /// A number, a string, a duration or a placeholder, if one is ahead.
+    /// Parses a number, a string, a duration or a placeholder, if the next token is one.
     fn constant(&mut self) -> Result<Option<Expr>> {
         if let Token::Parameter(name) = &self.peeked.token {
             let name = name.clone();
@@ -165,7 +166,7 @@ impl Parser<'_> {
         Ok(self.literal()?.map(Expr::Literal))
     }
 
-    /// A number, a string or a duration, if one is ahead.
+    /// Parses a number, a string or a duration, if the next token is one.
     pub(super) fn literal(&mut self) -> Result<Option<Literal>> {
         let literal = match &self.peeked.token {
             Token::String(text) => Literal::String(text.clone()),
@@ -174,7 +175,7 @@ impl Parser<'_> {
                 integer.unwrap_or(Literal::Unsigned(*number))
             }
             Token::Float(number) => Literal::Float(*number),
-            // Reading it has made sure that it fits.
+            // The lexer has checked that the value fits.
             Token::Duration(nanos) => Literal::Duration(i64::try_from(*nanos).unwrap_or(i64::MAX)),
             _ => return Ok(None),
         };
@@ -243,7 +244,7 @@ impl Parser<'_> {
         Ok(cast)
     }
 
-    /// `DISTINCT(x)` or `DISTINCT x`.
+    /// Parses `DISTINCT(x)` or `DISTINCT x`.
     fn distinct(&mut self) -> Result<Node> {
         self.advance()?;
         if self.is_symbol("(") {
@@ -273,7 +274,7 @@ impl Parser<'_> {
         Ok(Node::Value(Expr::Column(Column { name, cast }), 1))
     }
 
-    /// A name of one or more parts, with points between them.
+    /// Parses a name of one or more parts separated by dots.
     fn segments(&mut self, message: &str) -> Result<String> {
         let mut name = self.name(message)?;
         while self.take_symbol(".")? {

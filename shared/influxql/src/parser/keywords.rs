@@ -1,6 +1,6 @@
-//! Words that are no names unless they are quoted.
+//! Keywords: words that are names only if they are quoted.
 
-/// The keywords of the InfluxQL reference, `TRUE` and `FALSE`, in order.
+/// The keywords of the InfluxQL reference plus `TRUE` and `FALSE`, sorted.
 const KEYWORDS: [&str; 81] = [
     "ALL",
     "ALTER",
@@ -85,7 +85,7 @@ const KEYWORDS: [&str; 81] = [
     "WRITE",
 ];
 
-/// Whether a word is a keyword, in upper or lower case.
+/// Returns whether a word is a keyword, regardless of case.
 pub(crate) fn is_keyword(word: &str) -> bool {
     let word = word.to_ascii_uppercase();
     KEYWORDS.binary_search(&word.as_str()).is_ok()

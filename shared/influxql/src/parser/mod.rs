@@ -1,4 +1,4 @@
-//! Text to statements, by recursive descent.
+//! Recursive-descent parser: text to statements.
 
 mod admin;
 mod bounds;
@@ -16,16 +16,16 @@ use crate::{
     lexer::{self, Spanned, Token},
 };
 
-/// The most bytes of a text.
+/// Maximum length of a statement text in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
 
-/// The deepest that parentheses, calls and subqueries may be within each other.
+/// Maximum nesting depth of parentheses, calls and subqueries.
 pub const MAX_DEPTH: usize = 64;
 
-/// The statements of a text; none if there is nothing but space, comments and `;`.
+/// Parses the statements of a text. The result is empty if the text holds only whitespace, comments and `;`.
 ///
 /// # Errors
-/// At the first word that can't be where it is.
+/// Returns the first syntax error and its position.
 pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     if text.len() > MAX_STATEMENT_BYTES {
         let text = format!("the text is longer than {MAX_STATEMENT_BYTES} bytes");
@@ -45,18 +45,18 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseError> {
     }
 }
 
-/// Why `INSERT`, which the shell of InfluxDB 1 has, is none.
+/// The error for `INSERT`, a command of the InfluxDB 1 shell that is not an InfluxQL statement.
 const INSERT: &str = "invalid InfluxQL statement: rows are written as line protocol, with POST /write?db=DATABASE or \
                       `neap write --database DATABASE 'LINES'`";
 
 type Result<T, E = ParseError> = std::result::Result<T, E>;
 
-/// A text and how far it is read, with the word after that.
+/// The parser state: the text, the current position and the next token.
 struct Parser<'a> {
     text: &'a str,
     peeked: Spanned<'a>,
     depth: usize,
-    /// Of the statement that is read.
+    /// The element counts of the current statement.
     counts: Counts,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// The word ahead in upper case, if it is one without quotes.
+    /// Returns the next token in upper case if it is an unquoted word.
     fn word(&self) -> Option<String> {
         match self.peeked.token {
             Token::Word(word) => Some(word.to_ascii_uppercase()),
@@ -94,13 +94,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Passes over the word ahead.
+    /// Consumes the next token.
     fn advance(&mut self) -> Result<Token<'a>> {
         let next = lexer::next(self.text, self.peeked.end)?;
         Ok(std::mem::replace(&mut self.peeked, next).token)
     }
 
-    /// An error at the word ahead.
+    /// Returns an error at the next token.
     fn expected(&self, message: impl Into<String>) -> ParseError {
         ParseError::new(message, self.peeked.start)
     }
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
         matches!(self.peeked.token, Token::Symbol(ahead) if ahead == symbol)
     }
 
-    /// Passes over a keyword if it is ahead.
+    /// Consumes the keyword if it is the next token.
     fn take_word(&mut self, keyword: &str) -> Result<bool> {
         let is_ahead = self.is_word(keyword);
         if is_ahead {
@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
         Ok(is_ahead)
     }
 
-    /// Passes over a symbol if it is ahead.
+    /// Consumes the symbol if it is the next token.
     fn take_symbol(&mut self, symbol: &str) -> Result<bool> {
         let is_ahead = self.is_symbol(symbol);
         if is_ahead {
@@ -145,7 +145,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A name, if one is ahead: in double quotes, or a word that is no keyword.
+    /// Consumes a name if it is the next token: a quoted name, or a word that is not a keyword.
     fn take_name(&mut self) -> Result<Option<String>> {
         let is_name = match self.peeked.token {
             Token::Quoted(_) => true,
@@ -167,7 +167,7 @@ impl<'a> Parser<'a> {
         name.ok_or_else(|| self.expected(message))
     }
 
-    /// A regular expression, if one is ahead. Only where there can be no division.
+    /// Consumes a regular expression if one starts at the next token. Call it only where a division cannot appear.
     fn take_regex(&mut self) -> Result<Option<Regex>> {
         if !self.is_symbol("/") {
             return Ok(None);
@@ -179,7 +179,7 @@ impl<'a> Parser<'a> {
         Ok(Some(Regex(pattern)))
     }
 
-    /// The number after a keyword, if the keyword is ahead.
+    /// Consumes a keyword and the number after it, if the keyword is the next token.
     fn clause_number(&mut self, keyword: &str) -> Result<Option<u64>> {
         if !self.take_word(keyword)? {
             return Ok(None);
@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Elements with commas between them, at least one.
+    /// Parses one or more elements separated by commas.
     fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut elements = vec![element(self)?];
         while self.take_symbol(",")? {
@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
         Ok(elements)
     }
 
-    /// Reads something one level deeper.
+    /// Runs a parser one nesting level deeper.
     fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == MAX_DEPTH {
             let text = format!("nested more than {MAX_DEPTH} levels deep");

@@ -1,4 +1,4 @@
-//! `SELECT` and `EXPLAIN`.
+//! Parses `SELECT` and `EXPLAIN`.
 
 use super::{Parser, Result, bounds::Element};
 use crate::{
@@ -21,7 +21,7 @@ impl Parser<'_> {
         })
     }
 
-    /// A query, of which `SELECT` is ahead.
+    /// Parses a query. The next token is `SELECT`.
     pub(super) fn select(&mut self) -> Result<Select> {
         self.advance()?;
         let fields = self.list(Self::field)?;
@@ -70,7 +70,7 @@ impl Parser<'_> {
         Ok(Source::Subquery(Box::new(select)))
     }
 
-    /// `name`, `rp.name`, `db.rp.name` or `db..name`.
+    /// Parses `name`, `rp.name`, `db.rp.name` or `db..name`.
     pub(super) fn measurement(&mut self) -> Result<Measurement> {
         const MESSAGE: &str = "invalid FROM clause, expected identifier or regular expression";
         self.count(Element::Table)?;
@@ -79,7 +79,7 @@ impl Parser<'_> {
             retention_policy: None,
             name: self.measurement_name(MESSAGE)?,
         };
-        // What is read first may turn out to be a retention policy, and that a database.
+        // The first name parsed may turn out to be a retention policy, and then a database.
         for _ in 0..2 {
             let MeasurementName::Name(name) = &measurement.name else {
                 break;
@@ -143,7 +143,7 @@ impl Parser<'_> {
         Ok(Dimension::Tag(name))
     }
 
-    /// The arguments of `time(`.
+    /// Parses the arguments of `time(`.
     fn time_call(&mut self) -> Result<Dimension> {
         let start = self.peeked.start;
         let every = self.literal()?;
@@ -187,7 +187,7 @@ impl Parser<'_> {
         Ok(Some(fill))
     }
 
-    /// A number, with a sign or without.
+    /// Parses a number with an optional sign.
     fn number(&mut self, message: &str) -> Result<Literal> {
         let start = self.peeked.start;
         match self.expr()? {
@@ -198,7 +198,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `ORDER BY time`, `ORDER BY time DESC`, `ORDER BY DESC`.
+    /// Parses `ORDER BY time`, `ORDER BY time DESC` or `ORDER BY DESC`.
     fn order_by(&mut self) -> Result<Option<Order>> {
         if !self.take_word("ORDER")? {
             return Ok(None);

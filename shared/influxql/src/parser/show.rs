@@ -1,16 +1,16 @@
-//! `SHOW`.
+//! Parses `SHOW`.
 
 use super::{Parser, Result};
 use crate::{
     Counted, NameMatch, Show, ShowCardinality, ShowMeasurements, ShowTagValues, Statement,
 };
 
-/// What InfluxDB 3 says to `SHOW` and a word that it does not know.
+/// The error of InfluxDB 3 for `SHOW` followed by an unknown word.
 const UNKNOWN: &str = "invalid SHOW statement, expected DATABASES, FIELD KEYS, MEASUREMENTS, TAG KEYS, TAG VALUES, or \
      RETENTION POLICIES following SHOW";
 
 impl Parser<'_> {
-    /// A statement of which `SHOW` is ahead.
+    /// Parses a `SHOW` statement. The next token is `SHOW`.
     pub(super) fn show(&mut self) -> Result<Statement> {
         self.advance()?;
         let unknown = self.expected(UNKNOWN);
@@ -91,7 +91,7 @@ impl Parser<'_> {
         let message = "invalid SHOW TAG statement, expected KEYS or VALUES";
         self.expect_word("VALUES", message)?;
         if self.is_cardinality() {
-            // Which tags is known only later.
+            // The tag keys are parsed after `CARDINALITY`.
             return self.cardinality(Counted::TagValues(NameMatch::In(Vec::new())));
         }
         let mut show = self.head()?;
@@ -131,7 +131,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `ON` and `FROM`.
+    /// Parses `ON` and `FROM`.
     fn head(&mut self) -> Result<Show> {
         Ok(Show {
             on: self.on_clause()?,
@@ -143,7 +143,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `WHERE` and the limits.
+    /// Parses `WHERE`, `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
     fn tail(&mut self, show: &mut Show) -> Result<()> {
         show.condition = self.where_clause()?;
         show.limit = self.clause_number("LIMIT")?;
@@ -160,7 +160,7 @@ impl Parser<'_> {
         self.name_match(true)
     }
 
-    /// What names are compared with.
+    /// Parses the operator and the names or regular expression that names are matched against.
     fn name_match(&mut self, of_keys: bool) -> Result<NameMatch> {
         const NAME: &str = "invalid WITH clause, expected identifier";
         const REGEX: &str = "invalid WITH clause, expected regular expression literal";

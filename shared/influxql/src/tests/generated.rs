@@ -1,4 +1,4 @@
-//! Any tree is read from its text, and no text is too strange.
+//! Property tests: every tree survives a round trip through its text, and the parser never panics.
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -18,7 +18,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn regex() -> impl Strategy<Value = Regex> {
-    // A pattern does not begin with a star, which would make it a comment.
+    // A pattern does not begin with `*`, because `/*` would start a comment.
     "([a-c/ .|$^'\"-]|\\\\[a-z.\\\\])([a-c/ .*|$^'\"-]|\\\\[a-z.\\\\]){0,6}".prop_map(Regex)
 }
 
@@ -334,18 +334,18 @@ fn statement() -> impl Strategy<Value = Statement> {
 
 proptest! {
     #[test]
-    fn the_text_of_a_statement_is_read_as_that_statement(statement in statement()) {
+    fn parsing_the_text_of_a_statement_returns_that_statement(statement in statement()) {
         let text = statement.to_string();
         prop_assert_eq!(parse(&text), Ok(vec![statement]), "{}", text);
     }
 
     #[test]
-    fn no_text_is_too_strange(text in "\\PC{0,40}") {
+    fn parser_does_not_panic_on_arbitrary_text(text in "\\PC{0,40}") {
         parse(&text).ok();
     }
 
     #[test]
-    fn no_order_of_words_is_too_strange(words in vec(select(vec![
+    fn accepted_word_sequences_survive_a_round_trip(words in vec(select(vec![
         "SELECT", "FROM", "WHERE", "GROUP BY", "time(", "1m", "'x'", "\"y\"", "a", "*", "/", "//", "/a/", "(",
         ")", ",", ".", "..", "::", "::tag", "=~", "!=", "<", "AND", "OR", "-", "--", "/*", "*/", "1", "1.5", "$p",
         ";", "SHOW", "TAG VALUES", "WITH KEY", "IN", "LIMIT", "fill(", "DISTINCT", "mean(", "DELETE", "ON", "é",

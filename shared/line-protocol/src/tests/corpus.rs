@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Precision;
 
-/// The cases that are decoded differently here, because InfluxDB 3 does so, by reason.
+/// The cases that are decoded differently because InfluxDB 3 does so, by reason.
 const DIFFERENCES: [(&str, &[&str]); 2] = [
     (
         "two backslashes in names and tag values stand for one",
@@ -42,7 +42,7 @@ fn corpus_cases_are_decoded_alike() {
         let text = body(&case["input"]["text"]);
         let got = decode(&text, &case["input"]);
         let expected = expected(&case["output"]);
-        // Control characters in names and tag values are ordinary.
+        // Control characters in names and tag values are ordinary characters here.
         let is_refused_for_them = expected.is_none() && text.iter().any(is_control);
         if got.as_ref().ok() != expected.as_ref() && !is_refused_for_them {
             differing.insert(
@@ -98,7 +98,7 @@ fn decode(body: &[u8], input: &Value) -> Result<Points, String> {
     }
 }
 
-/// The points of a case, `None` if it is an error.
+/// Returns the points of a case; `None` if it is an error.
 fn expected(output: &Value) -> Option<Points> {
     let mut points: Points = HashMap::new();
     for point in output["result"].as_array()? {

@@ -1,4 +1,4 @@
-//! Any bytes: nothing panics, each line is either stored or reported, and what is stored can be written
+//! Fuzz tests: no input panics, each line is either stored or reported, and stored points can be written as lines
 //! again.
 
 use super::*;

@@ -1,19 +1,19 @@
-//! The recorded answers of InfluxDB 3 to writes: the same lines are accepted, and the others refused in
-//! the same words.
+//! Compares the parser with the recorded answers of InfluxDB 3 to writes: the same lines are accepted, and the others
+//! are refused with the same texts.
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{Precision, SchemaLimits};
 
-/// Recorded cases where another rule than the parser's decides.
+/// The error text of recorded cases that are not decided by the parser.
 const NOT_THE_PARSERS: &str = "exceed number of tables limit";
 
-/// The case with carriage returns before newlines, which other libraries of InfluxData take.
+/// The case with carriage returns before newlines, which other libraries of InfluxData accept.
 const CARRIAGE_RETURNS: &str = "crlf";
 
-/// The case with floats that have no digits before or after the point. InfluxDB 1 and 2 take them, and so does Neap; it
-/// refuses the line for another float, as all of them do.
+/// The case with floats that have no digits before or after the point. InfluxDB 1 and 2 accept them, and so does Neap.
+/// All of them refuse the line because of another float.
 const FLOAT_FORMS: &str = "lp-float-forms";
 
 #[test]
@@ -23,7 +23,7 @@ fn writes_are_answered_as_recorded() {
     };
     let mut compared = 0;
     for suite in recording["suites"].as_array().unwrap() {
-        // In the others, tables are not only made by writes.
+        // In the other suites, tables are created by other requests, too.
         if !matches!(suite["suite"].as_str(), Some("write" | "limits")) {
             continue;
         }
@@ -38,7 +38,7 @@ fn writes_are_answered_as_recorded() {
     assert!(compared > 80, "only {compared} writes were found");
 }
 
-/// Compares one case, unless something before or after the parser decided on its answer.
+/// Compares one case. Returns false if its answer was not decided by the parser.
 fn compare(case: &Value, path: &str, databases: &mut HashMap<String, Database>) -> bool {
     let Some(body) = body(case) else { return false };
     let answer = &case["answer"];
@@ -100,7 +100,7 @@ fn compare(case: &Value, path: &str, databases: &mut HashMap<String, Database>) 
     true
 }
 
-/// The errors of lines in an answer, `None` if it is about something else.
+/// Returns the line errors in an answer; `None` if the answer is about something else.
 fn recorded_errors(answer: &str) -> Option<Vec<Value>> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let v2 = "write buffer error: line protocol parse failed: ";
@@ -120,7 +120,7 @@ fn recorded_errors(answer: &str) -> Option<Vec<Value>> {
     Some(data.iter().map(line).collect())
 }
 
-/// The text of a request's body, `None` if it is not given as text.
+/// Returns the text of a request's body; `None` if it is not given as text.
 fn body(case: &Value) -> Option<String> {
     if let Some(body) = case["body"].as_str() {
         return Some(body.to_owned());

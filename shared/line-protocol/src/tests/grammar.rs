@@ -1,4 +1,4 @@
-//! Which lines are accepted, and the words in which others are refused.
+//! Tests of the grammar: accepted lines, and the error texts of refused lines.
 
 use super::*;
 use crate::{LineErrorKind, ParseError, tests::points::Field};
@@ -205,7 +205,7 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
-fn syntax_is_checked_before_fields_and_these_from_left_to_right() {
+fn syntax_is_checked_first_and_then_fields_from_left_to_right() {
     for (line, message) in [
         (
             "m v=1,v=2 abc",

@@ -1,4 +1,4 @@
-//! Tests of the crate as a whole, and what they share: a database to write to, and rows as points.
+//! Tests of the crate as a whole, with their helpers: a database as a schema, and rows as points.
 
 mod corpus;
 mod fuzz;
@@ -21,7 +21,7 @@ use neap_schema::ColumnType;
 use crate::{Options, Parsed, SchemaView, TableView, parse};
 use neap_test_inputs::{Input, skip};
 
-/// The tables of a database, which grow with what is written.
+/// The tables of a database. They grow with the bodies that are written.
 #[derive(Debug, Default)]
 struct Database {
     tables: BTreeMap<String, Vec<(String, ColumnType)>>,
@@ -45,7 +45,7 @@ impl Database {
         }
     }
 
-    /// Makes the schema changes of a body, and checks that they are marked as such.
+    /// Applies the schema changes of a body, and checks that they are marked as new.
     fn apply(&mut self, parsed: &Parsed) {
         for table in &parsed.tables {
             assert_eq!(table.is_new, !self.tables.contains_key(&table.name));
@@ -65,18 +65,18 @@ fn parse_text(body: &str) -> Parsed {
     parse(body.as_bytes(), &Database::default(), &Options::default()).unwrap()
 }
 
-/// The numbers and messages of the refused lines.
+/// Returns the numbers and messages of the refused lines.
 fn messages(parsed: &Parsed) -> Vec<(usize, String)> {
     let numbered = |error: &crate::LineError| (error.line_number, error.error_message.clone());
     parsed.errors.iter().map(numbered).collect()
 }
 
-/// A JSON file beside the repository, if it is there.
+/// Reads a JSON file next to the repository, if it exists.
 fn read_outside(path: &str) -> Option<serde_json::Value> {
     read_bytes_outside(path).map(|bytes| serde_json::from_slice(&bytes).unwrap())
 }
 
-/// A file beside the repository, if it is there.
+/// Reads a file next to the repository, if it exists.
 fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
     let name = std::path::Path::new("shared").join(path);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -87,7 +87,7 @@ fn read_bytes_outside(path: &str) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Points by table, in the order of their lines.
+/// Returns points by table, in the order of their lines.
 fn points_by_table(parsed: &Parsed) -> HashMap<String, Vec<points::Point>> {
     parsed
         .tables

@@ -1,4 +1,4 @@
-//! Rows as points, and points as line protocol.
+//! Converts rows to points, and points to line protocol.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -10,7 +10,7 @@ use neap_schema::COLUMN_TYPE_METADATA_KEY;
 
 use crate::TableRows;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) table: String,
@@ -28,7 +28,7 @@ pub(super) enum Field {
     Boolean(bool),
 }
 
-/// The rows of a table; checks that the batch is in order.
+/// Returns the rows of a table as points. Checks that the batch is consistent.
 pub(super) fn of_table(table: &TableRows) -> Vec<Point> {
     let batch = &table.batch;
     let time: &TimestampNanosecondArray = batch
@@ -76,7 +76,7 @@ pub(super) fn of_table(table: &TableRows) -> Vec<Point> {
     points
 }
 
-/// A field, or else a tag.
+/// Returns the value of a field as `Ok`, or of a tag as `Err`.
 fn value(column: &dyn Array, row: usize) -> Result<Field, String> {
     let column = column.as_any();
     if let Some(tags) = column.downcast_ref::<DictionaryArray<Int32Type>>() {
@@ -99,8 +99,7 @@ fn value(column: &dyn Array, row: usize) -> Result<Field, String> {
 }
 
 impl Point {
-    /// The point as a line, with only the necessary escapes. `is_free` decides on each escape that is
-    /// possible but not necessary.
+    /// Returns the point as a line with the necessary escapes. `is_free` decides on each optional escape.
     pub(super) fn to_line(&self, mut is_free: impl FnMut() -> bool) -> String {
         let mut line = String::new();
         escape(&mut line, &self.table, ", ", "", &mut is_free);
@@ -131,10 +130,10 @@ impl Point {
     }
 }
 
-/// Appends a text with a backslash before each `special` character, and sometimes before `optional`
-/// ones. A backslash is doubled where it would be taken for an escape or end the text, and sometimes
-/// elsewhere; but not before the characters that are part of a name only with a backslash before them,
-/// which stays.
+/// Appends a text with a backslash before each `special` character, and before `optional` characters if `is_free` says
+/// so. A backslash is doubled where it would be read as an escape or end the text, and elsewhere if `is_free` says so.
+/// It is not doubled before characters that are part of a name only with a backslash before them, because that
+/// backslash is part of the name.
 fn escape(
     line: &mut String,
     text: &str,

@@ -1,4 +1,4 @@
-//! What clients of QuestDB send, and that nobody else may.
+//! Tests of the QuestDB dialect, and of its refusal in the InfluxDB dialect.
 
 use super::*;
 use crate::{Dialect, Precision, tests::points::Field};
@@ -45,7 +45,7 @@ fn timestamps_in_fields_are_integers() {
 }
 
 #[test]
-fn nan_is_no_value() {
+fn nan_is_an_absent_value() {
     let expected = BTreeMap::from([("v".to_owned(), Field::Float(1.5))]);
     for line in ["m a=NaN,v=1.5", "m v=1.5,a=NaN 5", "m a=NaN,v=1.5,b=NaN 5"] {
         assert_eq!(fields(line), expected, "{line}");
@@ -55,7 +55,7 @@ fn nan_is_no_value() {
         refused,
         "a row needs a column besides its symbols and its timestamp"
     );
-    // The next line is expected to be like the one before.
+    // The next line is expected to have the same fields as the previous one.
     let parsed = parse_as(
         Dialect::QuestDb,
         "m a=1,b=2 1\nm a=NaN,b=3 2\nm a=4,b=NaN 3\n",
@@ -73,7 +73,7 @@ fn backslashes_before_newlines_in_strings_are_dropped() {
 }
 
 #[test]
-fn what_cannot_be_stored_is_refused_with_its_reason() {
+fn unsupported_values_are_refused_with_a_reason() {
     for (line, message) in [
         (
             "m,s=a 5",
@@ -101,7 +101,7 @@ fn what_cannot_be_stored_is_refused_with_its_reason() {
 }
 
 #[test]
-fn nobody_else_may_write_so() {
+fn the_influxdb_dialect_refuses_questdb_extensions() {
     for line in [
         "m v=5t 5",
         "m v=NaN 5",

@@ -1,4 +1,4 @@
-//! Real line protocol, compared with the parser of InfluxDB 3.
+//! Compares the parser with that of InfluxDB 3 on real line protocol.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Points survive being written as lines.
+//! Tests that points survive a round trip through lines.
 
 use proptest::{collection::btree_map, prelude::*};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Precision;
 
-/// Names and tag values with whatever may be special, except what they cannot hold.
+/// Generates names and tag values with all special characters that they can contain.
 fn name() -> impl Strategy<Value = String> {
     "[a-c,= \"\\\\#é✓]{0,6}[a-cé\"]".prop_filter("no comment", |name| !name.starts_with('#'))
 }
@@ -36,7 +36,7 @@ fn point() -> impl Strategy<Value = Point> {
     })
 }
 
-/// The points that no earlier point contradicts in the type of a field.
+/// Returns the points whose field types do not conflict with those of earlier points.
 fn without_conflicts(points: Vec<Point>) -> Vec<Point> {
     let mut types = HashMap::new();
     points
@@ -69,7 +69,7 @@ proptest! {
         points in proptest::collection::vec(point(), 1..20),
         choices in proptest::collection::vec(any::<bool>(), 1..50),
     ) {
-        // Lines recur, so that series and fields are recognised.
+        // The lines are repeated, so that series and fields are recognised.
         let points = without_conflicts([points.clone(), points].concat());
         let mut choices = choices.into_iter().cycle();
         let body: String = points

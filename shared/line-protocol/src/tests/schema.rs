@@ -1,4 +1,4 @@
-//! What lines do to tables, and tables to lines.
+//! Tests of schema changes by lines, and of the validation of lines against tables.
 
 use neap_schema::ColumnType;
 
@@ -54,7 +54,7 @@ fn tags_come_before_fields_and_known_columns_before_new_ones() {
 }
 
 #[test]
-fn a_new_table_has_its_columns_in_order_of_first_sight() {
+fn a_new_table_has_its_columns_in_order_of_first_occurrence() {
     use ColumnType::{Boolean, Float, Tag, UInteger};
     let parsed = parse_text("m,b=1,a=2 x=1u\nn v=1\nm,a=3,c=4 w=t,x=2u");
     let [m, n] = &parsed.tables[..] else { panic!() };
@@ -120,7 +120,7 @@ fn a_tag_dictionary_has_each_value_once() {
 }
 
 #[test]
-fn a_refused_line_leaves_no_trace() {
+fn a_refused_line_adds_no_columns_and_no_rows() {
     let good = "m,t=a v=1i 1\nm,t=b v=2i 2";
     for bad in [
         "m,new=x v=1i,other=2,v=3i",
@@ -181,7 +181,7 @@ fn the_first_line_decides_on_the_type_of_a_new_column() {
 }
 
 #[test]
-fn a_series_that_was_seen_is_still_checked_against_its_fields() {
+fn the_tags_of_a_known_series_are_still_checked_against_fields() {
     let parsed = parse_text("m,t=a v=1\nm,t=a v=1,t=2\nm,t=a v=1,v=2\nm,t=a v=1");
     assert_eq!(
         messages(&parsed),

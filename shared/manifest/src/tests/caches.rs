@@ -1,4 +1,4 @@
-//! Objects of caches through flushes, expiries, drops, repairs and restores.
+//! Objects of caches across flushes, expiries, drops, repairs and restores.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -39,7 +39,7 @@ fn new(base: &Versioned<Manifest>, entry: CacheEntry) -> NewCacheEntry {
     }
 }
 
-/// A backfill of these entries, whose objects have all rows, that has read `base`.
+/// Returns a backfill of these entries that has read `base`. The objects have all rows.
 fn backfill(base: &Versioned<Manifest>, entries: &[CacheEntry]) -> CacheCommit {
     let entries = entries.iter().cloned();
     CacheCommit {
@@ -75,7 +75,7 @@ async fn refused(site: &Site, base: Versioned<Manifest>, filled: &CacheCommit) -
     }
 }
 
-/// A site with a cache of each of the tables 1 and 2.
+/// Returns a site with one cache for each of the tables 1 and 2.
 async fn filled() -> (Site, Versioned<Manifest>) {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0), (2, 0)]).await;
@@ -84,7 +84,7 @@ async fn filled() -> (Site, Versioned<Manifest>) {
     (site, current)
 }
 
-/// A flush of rows and deletes, with what it makes of caches.
+/// Flushes rows and deletes, with updates of caches.
 async fn flush(
     site: &Site,
     base: &Versioned<Manifest>,
@@ -121,18 +121,18 @@ async fn a_flush_replaces_the_objects_of_touched_tables_and_leaves_the_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_knows_nothing_of_a_cache_takes_its_object_away() {
+async fn a_flush_without_an_update_of_a_cache_removes_its_object() {
     let (site, base) = filled().await;
     let flushed = flush(&site, &base, &[(1, 0)], &[], Vec::new()).await;
     assert_eq!(flushed.caches, [entry(TWO, 2, 1)]);
-    // A delete touches its table, too, though no section comes of it.
+    // A delete changes its table, too, although it adds no section.
     let base = site.read().await;
     let flushed = flush(&site, &base, &[], &[delete_of(2, 0, 0)], Vec::new()).await;
     assert_eq!(flushed.caches, []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_could_not_be_written_leaves_alone() {
+async fn a_cache_whose_object_could_not_be_written_is_removed_alone() {
     let (site, base) = filled().await;
     let updates = vec![
         update(&base, ONE, None),
@@ -143,7 +143,7 @@ async fn an_object_that_could_not_be_written_leaves_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_other_objects() {
+async fn a_flush_keeps_a_concurrent_floor_and_drops_concurrent_objects() {
     let (site, base) = filled().await;
     let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
     // Rows expire while the flush works.
@@ -151,7 +151,7 @@ async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_othe
     removal.floor = Some(5);
     let expired = site.replaced(base.clone(), &removal).await;
     assert_eq!(expired.value.cache(ONE).unwrap().floor, Some(5));
-    // They were in the old object, so they are in the new one.
+    // The expired rows were in the old object, so they are in the new one.
     let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
     let next = flushed.cache(ONE).unwrap();
     assert_eq!(
@@ -159,7 +159,7 @@ async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_othe
         (entry(ONE, 1, 2).object, Some(5))
     );
 
-    // A new object without them needs no floor.
+    // A new object without expired rows needs no floor.
     let base = site.read().await;
     let mut short = entry(ONE, 1, 3);
     short.complete_from = 5;
@@ -167,7 +167,7 @@ async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_othe
     let flushed = flush(&site, &base, &[(1, 0)], &[], updates).await;
     assert_eq!(flushed.cache(ONE), Some(&short));
 
-    // Somebody fills a cache that the flush has found empty.
+    // A concurrent backfill fills a cache that the flush has found empty.
     let base = site.read().await;
     let nothing = CacheCommit::forgetting(&base, [ONE].into());
     let base = committed(&site, base, &nothing).await;
@@ -178,7 +178,7 @@ async fn a_flush_keeps_the_floor_that_came_since_it_read_an_entry_and_drops_othe
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_with_an_old_name_is_not_named_and_its_flush_is_committed() {
+async fn a_flush_is_committed_without_a_cache_object_whose_name_is_old() {
     let (site, base) = filled().await;
     let updates = vec![update(&base, ONE, Some(entry(ONE, 1, 2)))];
     site.stage
@@ -202,7 +202,7 @@ async fn an_object_with_an_old_name_is_not_named_and_its_flush_is_committed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn caches_that_are_no_more_leave_with_a_flush_and_with_a_backfill() {
+async fn a_flush_and_a_backfill_remove_dropped_caches() {
     let (site, base) = filled().await;
     let mut flush = site.next_flush(&base, &[(1, 0)]).await;
     flush.gone_caches = [TWO].into();
@@ -218,7 +218,7 @@ async fn caches_that_are_no_more_leave_with_a_flush_and_with_a_backfill() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backfill_counts_at_its_mark_only_and_the_first_one_wins() {
+async fn a_backfill_is_valid_only_at_its_mark_and_the_first_one_wins() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let late = backfill(&base, &[entry(ONE, 1, 1)]);
@@ -239,7 +239,7 @@ async fn a_backfill_counts_at_its_mark_only_and_the_first_one_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backfill_that_has_read_what_expired_meanwhile_is_refused() {
+async fn a_backfill_with_rows_that_expired_meanwhile_is_refused() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     let mut filled = backfill(&base, &[entry(ONE, 1, 1)]);
@@ -247,11 +247,11 @@ async fn a_backfill_that_has_read_what_expired_meanwhile_is_refused() {
     let mut removal = Site::removal(&sections[..1]);
     removal.floor = Some(sections[0].max_time + 1);
     let current = site.replaced(base, &removal).await;
-    // No section needs it, so that it is not among the deletes.
+    // No section needs the expiry, so it is not among the deletes.
     assert_eq!(current.value.deletes, []);
     let refusal = refused(&site, current.clone(), &filled).await;
     assert_eq!(refusal, CacheRefused::Expired);
-    // What expired is older than what the object has, or of another table.
+    // The expired rows are older than the rows of the object, or of another table.
     filled.add[0].entry.complete_from = sections[0].max_time + 1;
     filled.add.push(new(&current, entry(TWO, 2, 1)));
     let current = committed(&site, current, &filled).await;
@@ -259,7 +259,7 @@ async fn a_backfill_that_has_read_what_expired_meanwhile_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_expired_stays_noted_when_older_rows_leave_after_it() {
+async fn an_expiry_stays_recorded_after_an_expiry_of_older_rows() {
     let (site, base) = filled().await;
     let inputs = site.table(1).await;
     let mut merge = site.merge(&base, &inputs).await;
@@ -274,13 +274,13 @@ async fn what_has_expired_stays_noted_when_older_rows_leave_after_it() {
     let current = committed(&site, current, &nothing).await;
     let refusal = refused(&site, current.clone(), &late).await;
     assert_eq!(refusal, CacheRefused::Expired);
-    // The second expiry was of no rows that are wanted.
+    // The second expiry affects no rows of the object.
     late.version = current.version - 2;
     committed(&site, current, &late).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backfill_that_has_gone_by_wrong_statistics_is_refused() {
+async fn a_backfill_from_wrong_statistics_is_refused() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0), (2, 0)]).await;
     let late = backfill(&base, &[entry(ONE, 1, 1)]);
@@ -304,7 +304,7 @@ async fn a_backfill_that_has_gone_by_wrong_statistics_is_refused() {
 }
 
 #[test]
-fn expiries_are_bounded_and_what_is_forgotten_counts_for_all_tables() {
+fn expiries_are_bounded_and_removed_ones_count_for_all_tables() {
     let mut manifest = Manifest::default();
     for version in 1..200 {
         let table = u32::try_from(version).unwrap();
@@ -335,7 +335,7 @@ async fn floors_only_rise_and_a_merge_without_expiry_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_table_and_corrected_statistics_take_objects_away() {
+async fn dropping_a_table_and_correcting_statistics_remove_cache_objects() {
     let (site, base) = filled().await;
     let mut removal = Site::removal(&site.table(1).await);
     removal.job.kind = JobKind::Drop;
@@ -354,7 +354,7 @@ async fn a_dropped_table_and_corrected_statistics_take_objects_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn floors_that_an_object_does_not_reach_back_to_are_not_noted() {
+async fn floors_before_the_start_of_an_object_are_not_recorded() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0), (1, 1)]).await;
     let mut short = entry(ONE, 1, 1);
@@ -370,7 +370,7 @@ async fn floors_that_an_object_does_not_reach_back_to_are_not_noted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_takes_the_place_of_one_that_does_not_reach_back_as_far() {
+async fn an_object_replaces_one_that_starts_later() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let object = |object, complete_from| CacheEntry {

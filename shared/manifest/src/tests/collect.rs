@@ -1,4 +1,4 @@
-//! The two phases in which objects leave: an entry is doomed by one commit, and gone by a later one.
+//! The two phases of deleting an object: one commit marks its entry as doomed, a later one removes the entry.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,7 +21,7 @@ fn bundles(current: &Versioned<Manifest>) -> BTreeSet<ObjectName> {
     sections.map(|section| section.object_name()).collect()
 }
 
-/// A site on which three sections became one.
+/// Returns a site where three sections were merged into one.
 async fn merged() -> (Site, BTreeSet<ObjectName>) {
     let site = Site::new(100);
     for _ in 0..3 {
@@ -35,7 +35,7 @@ async fn merged() -> (Site, BTreeSet<ObjectName>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_dropped_is_doomed_after_the_period_then_deleted_then_forgotten() {
+async fn a_dropped_section_is_doomed_after_the_period_then_deleted_then_removed() {
     let (site, inputs) = merged().await;
     let dropped_in = site.read().await.version;
     site.stage.sleep(HOUR - Duration::from_secs(1)).await;
@@ -56,12 +56,12 @@ async fn what_was_dropped_is_doomed_after_the_period_then_deleted_then_forgotten
         assert!(!site.exists(*object).await);
     }
     assert_eq!(site.table(1).await.len(), 1);
-    // Nothing is left to do, and nothing is committed.
+    // A further collection has nothing to do, and commits nothing.
     assert_eq!(site.collect(HOUR).await.version, current.version);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_goes_after_the_last_of_its_sections() {
+async fn an_object_is_deleted_after_the_last_of_its_sections() {
     let site = Site::new(100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let bundle = *bundles(&site.read().await).first().unwrap();
@@ -71,7 +71,7 @@ async fn an_object_goes_after_the_last_of_its_sections() {
         site.stage.sleep(HOUR).await;
         site.collect(HOUR).await;
     }
-    // The entry of the first one has left: the other one is in charge of the object.
+    // The entry of the first section is gone; the entry of the other section keeps the object.
     assert_eq!(site.read().await.value.condemned, []);
     assert!(site.exists(bundle).await);
 
@@ -100,7 +100,7 @@ async fn an_object_stays_while_an_earlier_version_reads_one_of_its_sections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_that_was_doomed_after_the_census_stays_for_the_next_collection() {
+async fn an_entry_doomed_after_the_references_were_read_stays_for_the_next_collection() {
     let site = Site::new(100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let bundle = *bundles(&site.read().await).first().unwrap();
@@ -109,7 +109,7 @@ async fn an_entry_that_was_doomed_after_the_census_stays_for_the_next_collection
         site.replaced(site.read().await, &removal).await;
         site.stage.sleep(HOUR).await;
     }
-    // The first section is doomed, the second one not yet, when a collector looks and is frozen.
+    // The first section is doomed and the second is not when a collector reads the references and stops.
     let current = site.collect(HOUR + HOUR / 2).await;
     assert_eq!((current.value.condemned.len(), doomed(&current)), (2, 1));
     let frozen = site.look(&current, HOUR).await;
@@ -124,7 +124,7 @@ async fn an_entry_that_was_doomed_after_the_census_stays_for_the_next_collection
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_collector_that_dies_between_deletion_and_commit_is_followed_by_another() {
+async fn a_second_collector_completes_a_collection_that_died_before_its_commit() {
     let (site, inputs) = merged().await;
     site.stage.sleep(HOUR).await;
     let base = site.collect(HOUR).await;
@@ -135,13 +135,13 @@ async fn a_collector_that_dies_between_deletion_and_commit_is_followed_by_anothe
     assert_eq!(next.deleted, inputs);
     let current = site.collect(HOUR).await;
     assert_eq!(current.value.condemned, []);
-    // The first one was only frozen: what it says now is no news.
+    // The first collector continues; its commit changes nothing.
     let late = site.commit_collection(base, &died).await;
     assert_eq!(late.version, current.version);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_deleted_keeps_its_entry() {
+async fn an_object_that_could_not_be_deleted_keeps_its_entry() {
     let (site, inputs) = merged().await;
     site.stage.sleep(HOUR).await;
     let base = site.collect(HOUR).await;
@@ -168,11 +168,11 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
     assert_eq!(collection.orphans, [orphan].into());
     let current = site.commit_collection(base.clone(), &collection).await;
     assert_eq!(current.value.condemned[0].what, Dropped::Object(orphan));
-    // A second collector that has found it at the same time.
+    // A second collector has found the same orphan.
     let current = site.commit_collection(base, &collection).await;
     assert_eq!(current.value.condemned.len(), 1);
 
-    // Even by its own clock the flush is late; say that it isn't.
+    // The flush is late by its own clock, so pretend that its name is recent.
     let mut young = late;
     young.object = Some(DrawnObject {
         drawn: current.proven.unwrap(),
@@ -189,12 +189,12 @@ async fn an_orphan_is_condemned_once_and_can_never_be_named_again() {
     let current = site.collect(HOUR).await;
     assert!(!site.exists(orphan).await);
     assert_eq!(current.value.condemned, []);
-    // An orphan was never in a version: it has not made any unreadable.
+    // An orphan belongs to no version, so deleting it makes no version unreadable.
     assert_eq!(current.value.oldest_readable, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_commit_names_after_the_listing_is_no_orphan() {
+async fn an_object_referenced_after_the_listing_is_not_an_orphan() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let flush = site.next_flush(&base, &[(1, 0)]).await;
@@ -207,7 +207,7 @@ async fn what_a_commit_names_after_the_listing_is_no_orphan() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn orphans_wait_while_pages_are_unknown() {
+async fn orphans_are_not_condemned_while_pages_are_unread() {
     let site = Site::new(16);
     for _ in 0..16 {
         site.flush(&[(1, 0)]).await;
@@ -228,7 +228,7 @@ async fn orphans_wait_while_pages_are_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_may_be_used_for_a_quarter_of_an_hour_and_an_orphan_is_older() {
+async fn an_object_name_can_be_committed_for_15_minutes_and_orphans_are_older() {
     assert!(ORPHAN_AGE >= 2 * OBJECT_NAME_AGE);
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
@@ -239,7 +239,7 @@ async fn a_name_may_be_used_for_a_quarter_of_an_hour_and_an_orphan_is_older() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pins_keep_what_their_version_named_and_nothing_else() {
+async fn pins_keep_only_the_objects_of_their_version() {
     let (site, inputs) = merged().await;
     let base = site.read().await;
     let (version, _) = Manifest::at(&site.flush(&[(2, 0)]).await, mark(2)).unwrap();
@@ -248,7 +248,7 @@ async fn pins_keep_what_their_version_named_and_nothing_else() {
         .pin(site.database, base, version, RESTORED)
         .await;
     pinned.unwrap();
-    // Added after the pinned version, and dropped again.
+    // A section that is added after the pinned version, and dropped again.
     let removal = Site::removal(&site.table(2).await);
     site.replaced(site.read().await, &removal).await;
     for _ in 0..3 {
@@ -273,7 +273,7 @@ async fn pins_keep_what_their_version_named_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_gone_can_not_be_pinned() {
+async fn a_version_that_is_gone_cannot_be_pinned() {
     let (site, _) = merged().await;
     let before = site.read().await;
     site.stage.sleep(HOUR).await;
@@ -290,7 +290,7 @@ async fn a_version_that_is_gone_can_not_be_pinned() {
     pin.await.unwrap();
 }
 
-/// A site whose manifest has moved dropped sections to a page.
+/// Returns a site whose manifest has moved dropped sections to a page.
 async fn buried() -> Site {
     let site = Site::new(16);
     for _ in 0..40 {
@@ -329,7 +329,7 @@ async fn many_dropped_sections_move_to_pages_and_can_be_read_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn graves_are_doomed_with_all_that_lies_in_them() {
+async fn pages_of_dropped_sections_are_doomed_with_their_sections() {
     let site = buried().await;
     for _ in 0..3 {
         site.stage.sleep(HOUR).await;
@@ -340,7 +340,7 @@ async fn graves_are_doomed_with_all_that_lies_in_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doomed_page_that_is_gone_already_is_no_obstacle() {
+async fn a_collection_tolerates_a_doomed_page_that_is_already_deleted() {
     let site = buried().await;
     site.stage.sleep(HOUR).await;
     let current = site.collect(HOUR).await;
@@ -350,7 +350,7 @@ async fn a_doomed_page_that_is_gone_already_is_no_obstacle() {
     let cold = Site::on(&site.stage, 2, 16);
     let current = cold.collect(HOUR).await;
     assert_eq!(current.value.condemned, []);
-    // What the pages named has no name any more, and goes as orphans do.
+    // Objects in the deleted pages are no longer referenced, and are collected as orphans.
     assert!(!cold.objects().await.is_empty());
     cold.stage.sleep(ORPHAN_AGE).await;
     for _ in 0..3 {
@@ -360,7 +360,7 @@ async fn a_doomed_page_that_is_gone_already_is_no_obstacle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pin_does_not_keep_sections_that_came_after_it_when_they_are_buried() {
+async fn a_pin_does_not_keep_later_sections_that_move_to_pages() {
     let site = Site::new(16);
     let base = site.flush(&[(1, 0)]).await;
     let version = base.version;
@@ -376,12 +376,12 @@ async fn a_pin_does_not_keep_sections_that_came_after_it_when_they_are_buried() 
         site.stage.sleep(HOUR).await;
         site.collect(HOUR).await;
     }
-    // The first bundle, which is pinned, and the last one, which is live.
+    // The first bundle is pinned, and the last one is live.
     assert_eq!(site.objects().await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_of_pages_goes_after_the_last_page_in_it() {
+async fn an_object_with_pages_is_deleted_after_its_last_page() {
     let site = Site::new(32);
     for _ in 0..17 {
         site.flush(&[(1, 0), (2, 0)]).await;
@@ -405,7 +405,7 @@ async fn an_object_of_pages_goes_after_the_last_page_in_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_census_reads_heads_and_leaves_footers_to_those_who_need_them() {
+async fn finding_references_reads_page_heads_without_footers() {
     let site = Site::new(32);
     for _ in 0..33 {
         site.flush(&[(1, 0)]).await;
@@ -420,13 +420,13 @@ async fn a_census_reads_heads_and_leaves_footers_to_those_who_need_them() {
     let found = found.await.unwrap();
     assert_eq!(cold.stage.taken().gets, 1);
     assert_eq!(found.iter().filter(|one| one.footer.is_some()).count(), 16);
-    // Whoever has the whole page needs no head.
+    // A cached page needs no read of its head.
     cold.census(&current.value).await;
     assert_eq!(cold.stage.taken().gets, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn entries_that_are_doomed_before_they_are_buried_stay_as_they_are() {
+async fn entries_that_become_doomed_before_they_move_to_pages_stay_inline() {
     let site = Site::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;

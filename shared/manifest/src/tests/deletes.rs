@@ -1,4 +1,4 @@
-//! Row deletes in a manifest: how long they stay.
+//! Row deletes in a manifest, and when they are removed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn pending(manifest: &Manifest) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_meet() {
+async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_match() {
     let site = Site::new(100);
     site.flush(&[(1, 0), (1, 1), (2, 0)]).await;
     let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 1)]).await;
@@ -28,7 +28,7 @@ async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_me
         let sections = sections.iter();
         sections.filter(|one| recorded.applies_to(one)).count()
     };
-    // Not to the section that the same flush made, which has it applied, and not to another table.
+    // The delete applies neither to the section of the same flush, which already has it applied, nor to another table.
     assert_eq!(applies(&site.table(1).await), 2);
     assert_eq!(applies(&site.table(2).await), 0);
 
@@ -43,13 +43,13 @@ async fn a_delete_stays_until_it_is_applied_to_all_older_sections_that_it_may_me
     let current = site.read().await;
     assert_eq!(pending(&current.value), 0);
     assert_eq!(current.value.deletes[0].dropped, Some(current.version));
-    // An earlier version still has it.
+    // A version from before the delete does not have it.
     let (_, view) = Manifest::at(&site.flush(&[]).await, mark(1)).unwrap();
     assert_eq!(pending(&view), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_no_section_needs_is_not_written_down() {
+async fn a_delete_that_no_section_needs_is_not_recorded() {
     let site = Site::new(100);
     site.flush(&[(1, 0)]).await;
     let other_day = delete_of(1, 5, 6);
@@ -64,7 +64,7 @@ async fn a_delete_that_no_section_needs_is_not_written_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rewrite_of_one_section_can_fulfil_a_delete() {
+async fn a_rewrite_of_one_section_can_complete_a_delete() {
     let site = Site::new(100);
     site.flush(&[(1, 0)]).await;
     let base = site.flush_with(&[], vec![delete_of(1, 0, 0)]).await;
@@ -76,7 +76,7 @@ async fn a_rewrite_of_one_section_can_fulfil_a_delete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_merge_that_began_before_a_delete_was_flushed_does_not_fulfil_it() {
+async fn a_merge_that_began_before_a_delete_was_flushed_does_not_apply_it() {
     let site = Site::new(100);
     site.flush(&[(1, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
@@ -99,7 +99,7 @@ async fn a_delete_that_sections_in_pages_need_stays() {
     let merge = site.merge(&base, &inline).await;
     let current = site.replaced(base, &merge).await;
     assert_eq!(pending(&current.value), 1);
-    // A collection that has seen the pages knows that it does.
+    // A collection reads the pages, and keeps the delete because their sections need it.
     assert_eq!(pending(&site.collect(Duration::ZERO).await.value), 1);
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;
@@ -108,20 +108,20 @@ async fn a_delete_that_sections_in_pages_need_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_only_the_hull_of_a_page_meets_leaves_by_a_collection() {
+async fn a_collection_removes_a_delete_that_matches_only_the_bounds_of_a_page() {
     let site = Site::new(16);
     for day in 0..17 {
         site.flush(&[(1, day % 2 * 10)]).await;
     }
     let inline = site.read().await.value.sections.len();
     assert_eq!((inline, site.table(1).await.len()), (9, 17));
-    // No section has the day, but the page has it between its first and its last one.
+    // No section has the day, but it lies between the first and the last day of the page.
     let current = site.flush_with(&[], vec![delete_of(1, 5, 5)]).await;
     assert_eq!(pending(&current.value), 1);
     assert_eq!(pending(&site.collect(Duration::ZERO).await.value), 0);
 }
 
-/// Two tables whose sections are all in pages: table 1 has days 0 and 10, table 2 has day 5.
+/// Returns a site with two tables whose sections are all in pages: table 1 has days 0 and 10, table 2 has day 5.
 async fn paged() -> Site {
     let site = Site::new(16);
     for number in 0..40 {
@@ -140,7 +140,7 @@ async fn paged() -> Site {
 async fn a_collection_drops_the_delete_of_one_table_and_keeps_that_of_another_with_the_same_stamp()
 {
     let site = paged().await;
-    // Pages of table 1 have sections before and after the day, and none of it.
+    // Pages of table 1 have sections before and after the day, but none on it.
     let deletes = vec![delete_of(1, 5, 5), delete_of(2, 5, 5)];
     let current = site.flush_with(&[], deletes).await;
     assert_eq!(pending(&current.value), 2);
@@ -199,12 +199,12 @@ async fn a_collection_of_pages_that_have_changed_since_does_not_settle_deletes()
     for day in 0..16 {
         site.flush(&[(1, day % 2 * 10)]).await;
     }
-    // The census sees no page; then the sections move to one.
+    // The references are read without a page; then the sections move to one.
     let base = site.read().await;
     let current = site.flush_with(&[], vec![delete_of(1, 5, 5)]).await;
     assert_eq!(pending(&current.value), 0);
     let mut collection = site.look(&base, Duration::ZERO).await;
-    // Something to commit.
+    // An orphan, so that the collection commits.
     let orphan = ObjectName::Parquet(Ulid::from_parts(1, 1));
     collection.orphans.insert(orphan);
     let current = site.flush_with(&[(1, 0)], vec![delete_of(1, 0, 0)]).await;
@@ -259,7 +259,7 @@ async fn deletes_outside_of_the_interval_of_their_flush_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_tell_which_sections_a_delete_may_meet() {
+async fn tag_ranges_tell_which_sections_a_delete_may_match() {
     let site = Site::new(100);
     let base = site.read().await;
     let mut flush = site.next_flush(&base, &[(1, 0)]).await;

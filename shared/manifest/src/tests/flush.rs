@@ -80,7 +80,7 @@ async fn sections_are_added_and_the_mark_rises() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_gives_up_when_the_mark_has_moved_even_if_its_base_is_old() {
+async fn a_flush_is_abandoned_when_the_mark_has_moved_even_if_its_base_is_old() {
     let (_, instance) = stage();
     let base = read(&instance).await;
     let late = flush(&instance, Stamp::ZERO, at(12));
@@ -127,7 +127,8 @@ async fn a_bundle_whose_name_was_drawn_long_ago_is_refused() {
         flushed,
         FlushOutcome::GivenUp(GivenUp::ObjectTooOld)
     ));
-    // On a base from before the name was drawn it is safe: a collector would have changed the manifest.
+    // On a base from before the name was drawn, the commit is safe, because a collector would have changed the
+    // manifest.
     assert_eq!(read(&instance).await.version, 0);
 }
 
@@ -207,7 +208,7 @@ async fn a_mark_is_settled_once_its_commit_is_old_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rival_between_read_and_put_makes_the_flush_give_up() {
+async fn a_flush_is_abandoned_when_a_rival_commits_between_read_and_put() {
     let (stage, instance) = stage();
     let rival = stage.instance(2, SnapshotSettings::default());
     read(&instance).await;

@@ -1,4 +1,4 @@
-//! The JSON of manifests, which stays readable for ever.
+//! The JSON format of manifests, which must stay readable forever.
 
 use std::sync::Arc;
 

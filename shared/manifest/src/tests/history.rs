@@ -1,4 +1,4 @@
-//! Earlier versions of a manifest: a random history beside a plain list of what each version held.
+//! Earlier versions of a manifest: compares a random history with a list of the contents of each version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,12 +22,12 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3_600);
 const RESTORED: DatabaseId = DatabaseId::new(2);
 
-/// What a version holds.
+/// The expected contents of a version.
 #[derive(Clone, Debug, Default)]
 struct State {
     mark: Stamp,
     sections: BTreeMap<SectionPlace, Arc<Section>>,
-    /// Every delete that was ever taken in.
+    /// All deletes that were ever recorded.
     deletes: Vec<(Stamp, RowDelete)>,
 }
 
@@ -119,7 +119,7 @@ struct History {
     pinned: Vec<u64>,
 }
 
-/// Every section that lies between these is one of them, and those that then lie between them, and so on.
+/// Returns the closure of the chosen sections: adds all sections that lie between them, repeatedly.
 fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>> {
     loop {
         let inputs = chosen.iter().map(|at| &all[*at]);
@@ -141,7 +141,7 @@ fn closed(all: &[Arc<Section>], mut chosen: BTreeSet<usize>) -> Vec<Arc<Section>
 }
 
 impl History {
-    /// Writes down what the commit that led to `current` changed; all versions since the last one hold that.
+    /// Records the contents after the commit of `current`. All versions since the last recorded one have them.
     fn write_down(&mut self, current: &Versioned<Manifest>) {
         let last = self
             .versions
@@ -228,7 +228,7 @@ impl History {
                 let base = self.site.read().await;
                 let merge = self.site.merge(&base, &closed(&all, chosen)).await;
                 if moved {
-                    // A flush, and with it a spill perhaps, comes before the commit.
+                    // A flush, possibly with a spill, comes before the commit.
                     self.flush(&[(1, 3)], Vec::new()).await;
                 }
                 self.replace(base, merge).await;
@@ -284,7 +284,7 @@ impl History {
         }
     }
 
-    /// Whether a manifest holds what it should.
+    /// Checks that a manifest has the expected contents.
     async fn check_view(&self, view: &Manifest, expected: &State) {
         let site = &self.site;
         assert_eq!(view.low_water_mark, expected.mark);
@@ -314,7 +314,7 @@ impl History {
                 .collect();
             assert_eq!(places(&loaded), places(&expected.of_table(table)));
         }
-        // Whoever forgets a delete too early, or never, is found out by what it applies to.
+        // A delete that is removed too early, or never, changes the set of sections to which deletes apply.
         let all = expected
             .deletes
             .iter()
@@ -383,7 +383,7 @@ impl History {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn every_readable_version_holds_what_it_held_when_it_was_committed(
+    fn every_readable_version_keeps_its_committed_contents(
         steps in proptest::collection::vec(step(), 1..90),
         inline in 4usize..24,
     ) {
@@ -434,12 +434,12 @@ async fn versions_that_are_gone_name_the_oldest_that_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_manifest_of_the_first_release_is_succeeded_and_its_past_is_not_invented() {
+async fn a_manifest_of_the_first_release_has_one_readable_version_and_accepts_commits() {
     let site = Site::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
     }
-    // As the first release wrote it.
+    // The manifest in the format of the first release.
     let page = site.read().await.value.pages[0].clone();
     let change = |base: &Versioned<Manifest>| {
         let mut old = Manifest::clone(&base.value);
@@ -464,7 +464,7 @@ async fn the_manifest_of_the_first_release_is_succeeded_and_its_past_is_not_inve
     assert!(Manifest::at(&old, mark(16)).is_err());
     assert!(Manifest::at(&old, Stamp::from_u64(1)).is_err());
 
-    // It is committed to as any other, and spills at once.
+    // Commits work as for any other manifest, and the next one spills.
     for _ in 0..8 {
         site.flush(&[(1, 0)]).await;
     }
@@ -476,7 +476,7 @@ async fn the_manifest_of_the_first_release_is_succeeded_and_its_past_is_not_inve
     assert_eq!(site.sections_of(&view).await.len(), 17);
     assert!(Manifest::at(&current, mark(16)).is_err());
 
-    // What is left of an old page says nothing of the time when it was made either.
+    // The remaining sections of an old page have no `added` version either.
     let all = site.table(1).await;
     let base = current.clone();
     let merge = site.merge(&base, &all[..3]).await;

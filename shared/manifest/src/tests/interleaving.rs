@@ -1,5 +1,5 @@
-//! Two collectors whose steps are mixed with each other's and with the work of others, frozen between any two
-//! of them for as long as a day: no committed manifest ever names an object that was deleted.
+//! Interleaves the steps of two collectors with each other and with other jobs, with pauses of up to a day between any
+//! two steps. No committed manifest references a deleted object.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,16 +14,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A collector reads the manifest, takes the census and lists.
+    /// A collector reads the manifest and its references, and lists the objects.
     Look {
         collector: usize,
     },
-    /// It deletes some of what it may.
+    /// The collector deletes some of the deletable objects.
     Delete {
         collector: usize,
         percent: usize,
     },
-    /// It commits, and forgets what it has seen.
+    /// The collector commits, and drops its state.
     Commit {
         collector: usize,
     },
@@ -31,7 +31,7 @@ enum Step {
     BeginFlush {
         tables: u32,
     },
-    /// It commits, on what it read then.
+    /// The job commits on the base that it read at its start.
     EndFlush,
     /// A merge puts its bundle.
     BeginMerge {
@@ -39,7 +39,7 @@ enum Step {
         first: usize,
         count: usize,
     },
-    /// It commits, on what it read then.
+    /// The job commits on the base that it read at its start.
     EndMerge,
     Remove {
         table: u32,
@@ -71,7 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a collector has found on a manifest, and may delete.
+/// The findings of a collector, and the objects that it may delete.
 struct Seen {
     base: Versioned<Manifest>,
     collection: Collection,
@@ -148,7 +148,7 @@ impl Play {
                 let tables = (1..3).filter(|table| tables & (1 << (table - 1)) != 0);
                 let sections: Vec<_> = tables.map(|table| (table, 0)).collect();
                 let flush = site.next_flush(&base, &sections).await;
-                // The one before has crashed: its bundle is an orphan.
+                // The previous flush has crashed, and its bundle is an orphan.
                 self.flush = Some((base, flush));
             }
             Step::EndFlush => {
@@ -204,7 +204,7 @@ impl Play {
         }
     }
 
-    /// Everything that can be read is there, for an instance that has cached nothing.
+    /// Checks that all readable objects exist, with an instance that has cached nothing.
     async fn check(&mut self) {
         self.instances += 1;
         let site = Site::on(&self.site.stage, self.instances, 100);
@@ -229,7 +229,7 @@ impl Play {
         }
     }
 
-    /// In the end nothing stays that nothing names.
+    /// Checks that repeated collections delete all unreferenced objects.
     async fn settle(&mut self) {
         let site = self.site.clone();
         for _ in 0..2 {

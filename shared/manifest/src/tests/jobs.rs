@@ -1,4 +1,4 @@
-//! Claims, and what is remembered of jobs.
+//! Claims and records of jobs.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn ranges_that_overlap_are_claimed_once() {
     let live = claimed.current.value.live_claims(now);
     assert_eq!(live.count(), 4);
 
-    // Without one that is free nothing is committed.
+    // Nothing is committed if no claim is free.
     let again = site
         .store()
         .claim(site.database, claimed.current.clone(), &claims[..2], now)
@@ -60,7 +60,7 @@ async fn ranges_that_overlap_are_claimed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn claims_expire_and_can_be_given_up() {
+async fn claims_expire_and_can_be_released() {
     let site = Site::new(100);
     let base = site.flush(&[(1, 0)]).await;
     let now = base.proven.unwrap();
@@ -92,7 +92,7 @@ async fn claims_expire_and_can_be_given_up() {
         .await
         .unwrap();
     assert_eq!(taken.jobs, jobs(&[3]));
-    // The expired ones have left.
+    // The expired claims are gone.
     assert_eq!(taken.current.value.claims, second);
     store
         .release(site.database, taken.current, &jobs(&[3]))
@@ -100,7 +100,7 @@ async fn claims_expire_and_can_be_given_up() {
         .unwrap();
     let current = site.read().await;
     assert_eq!(current.value.claims, []);
-    // A second time is no commit.
+    // A second release commits nothing.
     store
         .release(site.database, current.clone(), &jobs(&[3]))
         .await
@@ -138,7 +138,7 @@ async fn rivals_claim_a_range_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_jobs_are_remembered() {
+async fn the_latest_jobs_are_recorded() {
     let site = Site::new(1_000);
     for _ in 0..70 {
         site.flush(&[]).await;

@@ -1,5 +1,5 @@
-//! Writers, flushers, a collector and readers at work at once, from one seed: no acknowledged write is ever
-//! missing from a later snapshot.
+//! Runs writers, flushers, a collector and readers concurrently from one seed. Every acknowledged write is in every
+//! later snapshot.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,11 @@ use ulid::Ulid;
 use super::{DATABASE, Instance, Stage};
 use crate::{DrawnObject, Manifest, SnapshotOptions, SnapshotSettings};
 
-/// What a protocol may not know: which writes were promised, and which segments sections have taken in.
+/// The test's knowledge of the expected state: the acknowledged writes, and the segments in each section.
 #[derive(Debug, Default)]
 struct Ghost {
     acknowledged: BTreeSet<Stamp>,
-    /// By bundle, whether it was committed or not.
+    /// The stamps of the flushed segments by object, committed or not.
     taken_in: BTreeMap<Ulid, BTreeSet<Stamp>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a snapshot costs, and what it holds when others are at work.
+//! The cost of a snapshot, and its contents under concurrency.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ const SOLE_WRITER: SnapshotSettings = SnapshotSettings {
     timeout: MINUTE,
 };
 
-/// A writer and a reader on one store.
+/// Returns a stage with a writer and a reader.
 fn stage() -> (Stage, Instance, Instance) {
     let stage = Stage::new();
     let writer = stage.instance(1, SnapshotSettings::default());
@@ -44,7 +44,7 @@ fn stale(max_staleness: Duration) -> SnapshotOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_new_costs_a_list_and_two_gets_and_gives_the_same_parts() {
+async fn an_unchanged_snapshot_costs_a_list_and_two_gets_and_shares_its_parts() {
     let (stage, writer, reader) = stage();
     writer.write(0).await.unwrap();
     let first = reader.read().await.unwrap();
@@ -67,7 +67,7 @@ async fn each_new_segment_costs_a_get_once() {
         written.push(writer.write(0).await.unwrap());
     }
     stage.taken();
-    // Three segments and no more are on one page of this store.
+    // A listing page of this store has at most three segments.
     assert_eq!(stamps_of(&reader.read().await.unwrap()), written);
     assert_eq!(stage.taken(), requests(1, 2 + 3));
     written.push(writer.write(0).await.unwrap());
@@ -130,7 +130,7 @@ async fn a_snapshot_grows_stale_while_the_monotonic_clock_stands_still() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_that_come_during_a_list_share_the_next_one_and_see_what_was_written_before() {
+async fn readers_that_arrive_during_a_list_share_the_next_one_and_see_earlier_writes() {
     let (stage, writer, reader) = stage();
     reader.read().await.unwrap();
     let slow = stage.clone();
@@ -153,7 +153,7 @@ async fn readers_that_come_during_a_list_share_the_next_one_and_see_what_was_wri
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_goes_away_leaves_its_turn_to_the_next() {
+async fn a_cancelled_reader_unblocks_the_next_one() {
     let (stage, writer, reader) = stage();
     let written = writer.write(0).await.unwrap();
     let slow = stage.clone();
@@ -168,7 +168,7 @@ async fn a_reader_that_goes_away_leaves_its_turn_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_given_up() {
+async fn a_hanging_store_times_out() {
     let stage = Stage::new();
     let settings = SnapshotSettings {
         timeout: MINUTE / 2,
@@ -192,7 +192,7 @@ async fn a_store_that_hangs_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_too_far_apart_by_any_clock_are_not_combined() {
+async fn responses_too_far_apart_by_any_clock_are_not_combined() {
     for by in ["monotonic", "wall", "store"] {
         let (stage, writer, reader) = stage();
         let written = writer.write(0).await.unwrap();
@@ -213,7 +213,7 @@ async fn answers_too_far_apart_by_any_clock_are_not_combined() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_never_fit_are_an_error() {
+async fn responses_that_are_never_consistent_are_an_error() {
     let (stage, _, reader) = stage();
     for _ in 0..4 {
         let freeze = stage.clone();
@@ -246,13 +246,13 @@ async fn add_table(instance: &Instance, name: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_that_needs_a_newer_catalog_makes_it_read_that_again() {
+async fn data_that_needs_a_newer_catalog_causes_another_catalog_read() {
     let (stage, writer, reader) = stage();
     add_table(&writer, "old").await;
     reader.read().await.unwrap();
     let pause = stage.clone();
     stage.before(Operation::List, "tail/", async move {
-        // The catalog has been read meanwhile.
+        // The response for the catalog has arrived.
         pause.sleep(Duration::from_secs(1)).await;
         let version = add_table(&writer, "new").await;
         writer.write(version).await.unwrap();
@@ -269,7 +269,7 @@ async fn data_that_needs_a_newer_catalog_makes_it_read_that_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_whose_catalog_never_comes_is_an_error() {
+async fn data_whose_catalog_never_appears_is_an_error() {
     let (_, writer, reader) = stage();
     writer.write(7).await.unwrap();
     assert!(matches!(
@@ -306,7 +306,7 @@ async fn a_segment_that_is_gone_is_found_in_the_newer_manifest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_that_is_gone_without_a_flush_is_looked_for_again() {
+async fn a_read_retries_when_a_segment_is_gone_without_a_flush() {
     let (stage, writer, reader) = stage();
     writer.write(0).await.unwrap();
     let counted = stage.clone();
@@ -364,12 +364,12 @@ async fn a_sole_writer_lists_once_and_reads_no_segment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_segment_handed_over_during_the_first_list_is_kept() {
+async fn a_segment_put_during_the_first_list_is_kept() {
     let stage = Stage::new();
     let process = stage.instance(2, SOLE_WRITER);
     let (slow, writer) = (stage.clone(), process.clone());
     stage.before(Operation::Get, "db/1/catalog", async move {
-        // The list has been answered meanwhile.
+        // The response of the listing has arrived.
         slow.sleep(Duration::from_secs(1)).await;
         writer.write(0).await.unwrap();
     });
@@ -380,7 +380,7 @@ async fn a_segment_handed_over_during_the_first_list_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn doubts_make_a_sole_writer_list_again() {
+async fn a_sole_writer_lists_again_after_unknown_puts() {
     let stage = Stage::new();
     let process = stage.instance(1, SOLE_WRITER);
     let stranger = stage.instance(2, SnapshotSettings::default());
@@ -411,7 +411,7 @@ async fn doubts_make_a_sole_writer_list_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubt_during_the_first_list_is_not_forgotten() {
+async fn distrust_during_the_first_list_causes_another_list() {
     let stage = Stage::new();
     let process = stage.instance(1, SOLE_WRITER);
     let (slow, doubtful) = (stage.clone(), process.clone());
@@ -426,7 +426,7 @@ async fn a_doubt_during_the_first_list_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshots_that_are_kept_have_an_age() {
+async fn retained_snapshots_have_an_age() {
     let stage = Stage::new();
     let process = stage.instance(1, SOLE_WRITER);
     assert!(process.reader.ages().is_empty());
@@ -436,7 +436,7 @@ async fn snapshots_that_are_kept_have_an_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_is_bounded_and_a_tail_that_does_not_fit_is_listed() {
+async fn retained_bytes_are_bounded_and_a_tail_that_does_not_fit_is_listed() {
     let stage = Stage::new();
     let settings = SnapshotSettings {
         retained_bytes: 4 << 10,
@@ -494,7 +494,7 @@ async fn a_tail_that_does_not_fit_in_memory_is_refused_before_it_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_tail_that_is_too_long_the_flushed_state_is_read_and_the_rest_is_for_later() {
+async fn a_tail_that_is_too_long_still_allows_reads_of_flushed_states() {
     let (stage, writer, _) = stage();
     writer.write(0).await.unwrap();
     stage.sleep(MINUTE).await;
@@ -565,7 +565,7 @@ async fn a_snapshot_of_the_present_version_has_the_tail_up_to_the_stamp() {
         .unwrap();
     assert_eq!(stamps_of(&snapshot), written[..2]);
     assert_eq!(snapshot.as_of, Some(written[1]));
-    // What others read is not touched.
+    // Snapshots of other readers are unchanged.
     let snapshot = reader.read().await.unwrap();
     assert_eq!((stamps_of(&snapshot), snapshot.as_of), (written, None));
 }
@@ -597,7 +597,7 @@ async fn a_snapshot_of_an_earlier_version_has_its_sections_and_no_tail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_of_a_version_that_is_gone_says_so() {
+async fn a_snapshot_of_a_version_that_is_gone_is_an_error() {
     let (_, writer, reader) = stage();
     writer.flush(Stamp::from_u64(5 << 40)).await;
     let change = |base: &neap_bucket::Versioned<crate::Manifest>| {

@@ -1,4 +1,4 @@
-//! Corrected statistics, also while others move and replace the sections.
+//! Corrections of statistics, also while concurrent commits move and replace the sections.
 
 use super::site::{Site, mark};
 use crate::{Corrections, Manifest, Section};
@@ -11,7 +11,7 @@ fn with_rows(section: &Section, rows: u64) -> Section {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sections_are_corrected_wherever_they_are_by_now() {
+async fn sections_are_corrected_after_they_have_moved_to_a_page() {
     let site = Site::new(16);
     let base = site.flush(&[(1, 0)]).await;
     let wrong = site.table(1).await.remove(0);
@@ -23,7 +23,7 @@ async fn sections_are_corrected_wherever_they_are_by_now() {
         sections: vec![with_rows(&wrong, 5)],
         pages: Vec::new(),
     };
-    // By a manifest from before it was moved.
+    // Correct on a manifest from before the move.
     let store = site.store();
     let corrected = store.correct(site.database, base, &corrections).await;
     let corrected = corrected.unwrap();
@@ -33,14 +33,14 @@ async fn sections_are_corrected_wherever_they_are_by_now() {
     assert_eq!(sections[0].rows, 5);
     assert_eq!(corrected.current.value.check(), Ok(()));
 
-    // In the versions before, too.
+    // Earlier versions are corrected, too.
     let (_, view) = Manifest::at(&corrected.current, mark(1)).unwrap();
     let then = site.sections_of(&view).await;
     assert_eq!((then.len(), then[0].rows), (1, 5));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_replaced_needs_no_correction() {
+async fn replaced_sections_are_not_corrected() {
     let site = Site::new(16);
     site.flush(&[(1, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;

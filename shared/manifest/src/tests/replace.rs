@@ -1,4 +1,4 @@
-//! The rules of the commit that puts sections in the place of others.
+//! The rules of the commit that replaces sections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     Replacement, Section,
 };
 
-/// A site with one section of table 1 for each flush, all of day 0.
+/// Returns a site with one section of table 1 for each flush, all of day 0.
 async fn flushed(inline_sections: usize, count: usize) -> Site {
     let site = Site::new(inline_sections);
     for _ in 0..count {
@@ -43,7 +43,7 @@ fn dropped_sections(manifest: &Manifest) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_merge_puts_one_section_in_the_place_of_its_inputs_and_condemns_them() {
+async fn a_merge_replaces_its_inputs_by_one_section_and_condemns_them() {
     let site = flushed(100, 5).await;
     let base = site.read().await;
     let inputs = site.table(1).await;
@@ -72,7 +72,7 @@ async fn a_merge_puts_one_section_in_the_place_of_its_inputs_and_condemns_them()
     let value = &current.value;
     assert_eq!(value.sections[1].added, current.version);
     assert_eq!(value.claims, []);
-    // No section has rows before that.
+    // No section has rows before the floor.
     assert_eq!(value.deletes, []);
     let record = value.jobs.last().unwrap();
     assert_eq!(
@@ -83,7 +83,7 @@ async fn a_merge_puts_one_section_in_the_place_of_its_inputs_and_condemns_them()
     assert!(value.condemned.iter().all(|entry| {
         entry.version == current.version && !entry.doomed && entry.committed.is_none()
     }));
-    // The commit that follows writes down when that was.
+    // The next commit records the commit time.
     let next = site.flush(&[]).await;
     assert!(
         next.value
@@ -117,7 +117,7 @@ async fn inputs_that_leave_a_section_out_between_them_are_not_closed() {
         site.refused(base.clone(), &merge).await,
         ReplaceRefused::NotClosed
     );
-    // What leaves without anything in its place may leave others between.
+    // A removal without outputs may leave other sections between its inputs.
     let removal = Site::removal(&[Arc::clone(&inputs[0]), Arc::clone(&inputs[2])]);
     site.replaced(base, &removal).await;
     assert_eq!(intervals(&site.table(1).await), [(1, 2)]);
@@ -147,7 +147,7 @@ async fn a_section_between_the_inputs_is_found_in_a_page_too() {
     assert_eq!(base.value.pages.len(), 1);
     let sections = site.table(1).await;
     let inline = &base.value.sections;
-    // The first input is in the page, the last one is not; the page holds what is between.
+    // The first input is in the page and the last one is inline; the page has the section between them.
     let merge = site
         .merge(&base, &[Arc::clone(&sections[0]), Arc::clone(&inline[0])])
         .await;
@@ -155,7 +155,7 @@ async fn a_section_between_the_inputs_is_found_in_a_page_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_comes_between_the_inputs_after_the_plan_is_looked_at() {
+async fn a_page_that_overlaps_the_inputs_after_planning_is_examined() {
     let site = flushed(16, 16).await;
     let base = site.read().await;
     let sections = site.table(1).await;
@@ -165,7 +165,7 @@ async fn a_page_that_comes_between_the_inputs_after_the_plan_is_looked_at() {
             &[Arc::clone(&sections[14]), Arc::clone(&sections[15])],
         )
         .await;
-    // A flush moves the older ones to a page whose days meet those of the inputs, and whose stamps don't.
+    // A flush moves the older sections to a page whose days overlap those of the inputs and whose stamps do not.
     site.flush(&[(1, 0)]).await;
     site.replaced(base, &merge).await;
     assert_eq!(site.table(1).await.len(), 16);
@@ -240,14 +240,14 @@ async fn inputs_in_pages_leave_and_the_rest_becomes_a_new_page() {
             .iter()
             .any(|entry| entry.what == old)
     );
-    // Whoever reads the version before finds all sections, though its page is no longer named.
+    // A reader of the previous version finds all sections, although the page is no longer referenced.
     let (_, view) = Manifest::at(&site.flush(&[]).await, base.value.low_water_mark).unwrap();
     assert_eq!(site.sections_of(&view).await.len(), 28);
     assert_eq!(site.sections_of(&base.value).await.len(), 33);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_of_a_page_returns_to_the_manifest_if_it_is_little() {
+async fn few_remaining_sections_of_a_page_return_to_the_manifest() {
     let site = flushed(32, 33).await;
     let base = site.read().await;
     let inputs = site.table(1).await;
@@ -259,7 +259,7 @@ async fn what_is_left_of_a_page_returns_to_the_manifest_if_it_is_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_all_of_whose_sections_leave_is_condemned_as_a_whole() {
+async fn a_page_without_remaining_sections_is_condemned_as_a_whole() {
     let site = flushed(32, 33).await;
     let base = site.read().await;
     let page = base.value.pages[0].clone();
@@ -352,12 +352,12 @@ async fn a_stale_base_whose_pages_are_gone_is_read_again() {
     let current = site.replaced(stale.clone(), &first).await;
     let page = ObjectName::Page(stale.value.pages[0].object);
     site.delete(&[page].into()).await;
-    // An instance that has not read the page.
+    // A new instance, which has not read the page.
     let cold = Site::on(&site.stage, 2, 32);
     let second = cold.merge(&current, &inputs[4..6]).await;
     cold.replaced(stale, &second).await;
     assert_eq!(cold.table(1).await.len(), 31);
-    // Of a manifest that is current it is damage.
+    // If the manifest is current, a missing page is damage.
     let damaged = cold.read().await;
     let page = ObjectName::Page(damaged.value.pages[0].object);
     cold.delete(&[page].into()).await;
@@ -378,7 +378,7 @@ async fn a_base_older_than_the_inputs_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_whose_name_is_old_or_was_taken_for_an_orphan_is_refused() {
+async fn an_object_with_an_old_name_or_condemned_as_an_orphan_is_refused() {
     let site = flushed(100, 2).await;
     let base = site.read().await;
     let inputs = site.table(1).await;
@@ -405,7 +405,7 @@ async fn an_object_whose_name_is_old_or_was_taken_for_an_orphan_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inputs_that_always_move_make_it_give_up() {
+async fn a_merge_whose_inputs_always_move_is_refused() {
     let site = flushed(100, 2).await;
     let base = site.read().await;
     let merge = site.merge(&base, &site.table(1).await).await;
@@ -416,7 +416,7 @@ async fn inputs_that_always_move_make_it_give_up() {
     assert_eq!(site.table(1).await.len(), 2);
 }
 
-/// Moves all sections to a page, and does so again before the next puts of the manifest.
+/// Moves all sections to a page, now and before each of the next puts of the manifest.
 fn move_again(site: Site, times: usize) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let store = site.store();
@@ -458,7 +458,7 @@ async fn a_commit_that_the_store_never_answers_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_that_do_not_fit_are_impossible() {
+async fn inconsistent_parts_are_rejected() {
     let site = Site::on(&Stage::new(), 1, 100);
     site.flush(&[(1, 0), (2, 0)]).await;
     let base = site.flush(&[(1, 0)]).await;
@@ -496,7 +496,7 @@ async fn parts_that_do_not_fit_are_impossible() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_rows_of_other_sections_stay_away_and_those_written_later_do_not() {
+async fn expired_rows_of_other_sections_stay_hidden_and_later_writes_are_visible() {
     let site = flushed(100, 4).await;
     let expire = async |floor: i64| {
         let removal = Replacement {
@@ -512,7 +512,7 @@ async fn expired_rows_of_other_sections_stay_away_and_those_written_later_do_not
         hulls.map(|(_, last)| last).collect()
     };
     assert_eq!(lasts(&*expire(5).await), [4]);
-    // An earlier time leaves the later one in force, and a later one takes its place.
+    // A floor with an earlier time is ignored, and one with a later time replaces the existing one.
     assert_eq!(lasts(&*expire(3).await), [4, 2]);
     let manifest = expire(DAY_NANOS).await;
     assert_eq!(lasts(&manifest), [DAY_NANOS - 1]);

@@ -12,7 +12,7 @@ use crate::{
     Section,
 };
 
-/// A site with so many tables, each with a section of day 0 for each flush.
+/// Returns a site with this number of tables, each with one section of day 0 for each flush.
 async fn flushed(inline_sections: usize, tables: u32, count: usize) -> Site {
     let site = Site::new(inline_sections);
     let sections: Vec<_> = (1..=tables).map(|table| (table, 0)).collect();
@@ -22,7 +22,7 @@ async fn flushed(inline_sections: usize, tables: u32, count: usize) -> Site {
     site
 }
 
-/// A merge of all sections of each table.
+/// Returns a merge of all sections of each table.
 async fn merges(site: &Site, base: &Versioned<Manifest>, tables: u32) -> Vec<Replacement> {
     let mut merges = Vec::new();
     for table in 1..=tables {
@@ -46,7 +46,7 @@ async fn replaced(
     }
 }
 
-/// Claims of these jobs, each of a table of its own.
+/// Claims these jobs, each on its own table.
 async fn claimed(site: &Site, jobs: &[Ulid]) -> Versioned<Manifest> {
     let base = site.read().await;
     let now = base.proven.unwrap();
@@ -114,7 +114,7 @@ async fn a_merge_whose_input_a_rival_has_taken_is_left_out_and_the_others_are_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_comes_between_does_not_matter_to_merges() {
+async fn merges_commit_after_a_concurrent_flush() {
     let site = flushed(100, 2, 4).await;
     let base = site.read().await;
     let merges = merges(&site, &base, 2).await;
@@ -129,9 +129,10 @@ async fn a_flush_that_comes_between_does_not_matter_to_merges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_merges_whose_days_and_intervals_meet_the_later_one_is_left_out() {
+async fn the_later_of_two_merges_with_overlapping_bounds_is_left_out() {
     let site = Site::new(100);
-    // The first and the last are one merge, those between another one; no section lies in both hulls.
+    // The first and the last section are the inputs of one merge, the others of another one. No section lies within the
+    // bounds of both.
     for day in [1, 0, 2, 1] {
         site.flush(&[(1, day)]).await;
     }
@@ -150,7 +151,7 @@ async fn of_two_merges_whose_days_and_intervals_meet_the_later_one_is_left_out()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_leaves_in_large_numbers_is_remembered_in_pages_and_read_as_of_before() {
+async fn many_removed_sections_are_listed_in_pages_and_earlier_versions_still_read_them() {
     let site = flushed(1_000, 150, 3).await;
     let before = site.read().await;
     let as_of = before.value.low_water_mark;
@@ -160,7 +161,7 @@ async fn what_leaves_in_large_numbers_is_remembered_in_pages_and_read_as_of_befo
     site.stage.taken();
     let replaced = replaced(&site, base, &merges, &[]).await;
     let requests = site.stage.taken();
-    // The pages of what leaves, and the commit.
+    // One put for the pages of removed sections, and one for the commit.
     assert_eq!((requests.gets, requests.puts), (0, 2));
     let current = replaced.current;
     let is_page = |what: &Dropped| matches!(what, Dropped::Page(_));
@@ -177,19 +178,19 @@ async fn what_leaves_in_large_numbers_is_remembered_in_pages_and_read_as_of_befo
     let expected = places(site.sections_of(&before.value).await);
     assert_eq!(expected.1, 450);
     assert_eq!(places(site.sections_of(&then).await), expected);
-    // Their bundles go when nothing can be read of them any more.
+    // Their bundles are deleted when no version can read them.
     site.stage.sleep(Duration::from_secs(7_200)).await;
     for _ in 0..3 {
         site.collect(Duration::from_secs(3_600)).await;
         site.stage.sleep(Duration::from_secs(60)).await;
     }
     assert_eq!(site.read().await.value.condemned, []);
-    // One of each merge is left.
+    // One section of each merge remains.
     assert_eq!(site.objects().await.len(), 150);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_restored_database_needs_is_remembered_apart() {
+async fn removed_sections_that_a_restored_database_needs_have_separate_pages() {
     let site = flushed(1_000, 50, 4).await;
     let base = site.read().await;
     let version = base.version;
@@ -235,7 +236,7 @@ async fn shared_pages_are_rewritten_without_the_inputs_of_all_merges() {
     assert_eq!(replaced.refused, [None; 20]);
     let value = &replaced.current.value;
     assert_eq!(value.section_count(), 20 + 30 * 6);
-    // The commit moves sections that are far too many, as a flush does.
+    // The commit moves sections to pages, because there are far too many.
     assert!(
         value.sections.len() <= 40 / 2 + 20,
         "{}",

@@ -1,4 +1,4 @@
-//! A version of a database as another one.
+//! Restores a version of a database as a new database.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +22,7 @@ fn of_restored(site: &Site) -> Site {
     }
 }
 
-/// Where the sections are, seen from the source.
+/// Returns the locations of the sections, relative to the source.
 fn places(sections: &[std::sync::Arc<Section>], source: DatabaseId) -> BTreeSet<SectionPlace> {
     let sections = sections.iter();
     let places = sections.map(|one| (one.origin.or(Some(source)), one.object, one.offset));
@@ -39,7 +39,7 @@ async fn restore(site: &Site, current: Versioned<Manifest>, at: u64) -> Versione
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_database_has_what_the_version_had() {
+async fn a_restored_database_has_the_contents_of_the_version() {
     for (inline, count) in [(1_000, 10), (16, 60)] {
         let site = Site::new(inline);
         for _ in 0..count {
@@ -51,7 +51,7 @@ async fn a_restored_database_has_what_the_version_had() {
             ..Site::removal(&site.table(2).await[..3])
         };
         site.replaced(site.read().await, &removal).await;
-        // Two versions later nothing is as it was.
+        // Later commits change everything in the source.
         site.flush(&[(1, 0)]).await;
         let base = site.read().await;
         let merge = site.merge(&base, &site.table(1).await).await;
@@ -68,7 +68,7 @@ async fn a_restored_database_has_what_the_version_had() {
         assert_eq!(restored.value.low_water_mark, view.low_water_mark);
         assert_eq!(restored.value.needs_catalog, 7);
         assert_eq!(restored.value.pending_requests().count(), 1);
-        // What has expired does not come back.
+        // Expired rows do not reappear.
         assert_eq!(restored.value.deletes_of(TableId::new(2)).count(), 1);
         assert!(restored.value.sections.len() <= inline);
         assert_eq!(restored.value.pages.is_empty(), inline == 1_000);
@@ -82,13 +82,13 @@ async fn a_restored_database_has_what_the_version_had() {
                 .iter()
                 .all(|one| one.origin == Some(site.database) && one.added == 1)
         );
-        // What was before is known to the source only.
+        // Only the source has the earlier states.
         assert!(Manifest::at(&restored, mark(1)).is_err());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
+async fn a_restore_copies_damage_records_and_each_database_quarantines_separately() {
     let site = Site::new(1_000);
     site.flush(&[(1, 0)]).await;
     let lost = |table| LostRows {
@@ -131,7 +131,7 @@ async fn damage_comes_along_and_each_database_sets_it_aside_for_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn footers_come_along() {
+async fn a_restore_copies_footers() {
     let site = Site::new(16);
     for _ in 0..17 {
         site.flush(&[(1, 0)]).await;
@@ -150,7 +150,7 @@ async fn footers_come_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_database_goes_on_by_itself_and_never_deletes_what_is_not_its_own() {
+async fn a_restored_database_never_deletes_objects_of_its_source() {
     let site = Site::new(16);
     for _ in 0..20 {
         site.flush(&[(1, 0)]).await;
@@ -171,7 +171,7 @@ async fn a_restored_database_goes_on_by_itself_and_never_deletes_what_is_not_its
     }
     let current = copy.read().await;
     assert_eq!(current.value.condemned, []);
-    // Nothing of the source is needed any more, and nothing of it was touched.
+    // No object of the source is needed any more, and none was changed.
     assert_eq!(
         copy.census(&current.value).await.origins(),
         &BTreeSet::new()
@@ -181,7 +181,7 @@ async fn a_restored_database_goes_on_by_itself_and_never_deletes_what_is_not_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_restored_outlives_its_source() {
+async fn a_restored_database_outlives_its_source() {
     let site = Site::new(16);
     for _ in 0..20 {
         site.flush(&[(1, 0)]).await;
@@ -198,7 +198,7 @@ async fn what_is_restored_outlives_its_source() {
     for section in copy.sections_of(&restored.value).await {
         assert!(site.exists(section.object_name()).await);
     }
-    // A copy of the copy names the source, too.
+    // A restore of the restored database references the source, too.
     let pin = copy
         .store()
         .pin(RESTORED, restored.clone(), 1, DatabaseId::new(3));
@@ -295,6 +295,6 @@ async fn a_version_of_the_first_release_can_be_pinned() {
     let removal = Site::removal(&site.table(1).await);
     site.replaced(site.read().await, &removal).await;
     site.stage.sleep(HOUR).await;
-    // It is condemned and pinned.
+    // The section is condemned and pinned.
     assert!(!site.collect(HOUR).await.value.condemned[0].doomed);
 }

@@ -1,4 +1,4 @@
-//! An instance at work on manifests: flushes, merges and collections with bundles that exist.
+//! A test instance that commits flushes, merges and collections, with real bundles.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,16 +15,16 @@ use crate::{
 
 pub(super) const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// How long what nothing names must be there until it is an orphan.
+/// Minimum age of an unreferenced object to count as an orphan (24 h).
 pub(super) const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The `number`th mark. They are so far apart that none is thinned out.
+/// Returns mark number `number`. Marks are so far apart that none is thinned out.
 pub(super) fn mark(number: u64) -> Stamp {
     let seconds = i64::try_from(number).unwrap() * 20;
     Stamp::end_of(StoreTime::from_micros(seconds * 1_000_000 - 1))
 }
 
-/// A delete of all rows of a table and of some days.
+/// Returns a delete of all rows of a table in a range of days.
 pub(super) fn delete_of(table: u32, first_day: i32, last_day: i32) -> RowDelete {
     let min = i64::from(first_day) * DAY_NANOS;
     let max = (i64::from(last_day) + 1) * DAY_NANOS - 1;
@@ -46,7 +46,7 @@ impl Site {
         Self::on(&Stage::new(), 1, inline_sections)
     }
 
-    /// An instance with caches of its own.
+    /// Creates an instance with its own caches.
     pub(super) fn on(stage: &Stage, seed: u64, inline_sections: usize) -> Self {
         let mut instance = stage.instance(seed, SnapshotSettings::default());
         let settings = ManifestSettings {
@@ -69,14 +69,14 @@ impl Site {
         self.store().read(self.database, None).await.unwrap()
     }
 
-    /// All sections of a manifest.
+    /// Returns all sections of a manifest.
     pub(super) async fn sections_of(&self, manifest: &Manifest) -> Vec<Arc<Section>> {
         let found = self.store().all_sections(self.database, manifest).await;
         let found = found.unwrap().into_iter();
         found.map(|found| found.section).collect()
     }
 
-    /// The sections of a table, oldest first by stamp.
+    /// Returns the sections of a table, ordered by stamp.
     pub(super) async fn table(&self, table: u32) -> Vec<Arc<Section>> {
         let manifest = self.read().await.value;
         let table = TableId::new(table);
@@ -114,7 +114,7 @@ impl Site {
         object
     }
 
-    /// A flush of the next interval that adds sections of these tables and days.
+    /// Prepares a flush of the next interval that adds sections of these tables and days.
     pub(super) async fn next_flush(
         &self,
         base: &Versioned<Manifest>,
@@ -163,7 +163,7 @@ impl Site {
         self.flush_with(sections, Vec::new()).await
     }
 
-    /// The same with deletes that are at the end of the interval.
+    /// Commits a flush with deletes, whose stamp is the end of the interval.
     pub(super) async fn flush_with(
         &self,
         sections: &[(u32, i32)],
@@ -179,7 +179,7 @@ impl Site {
         }
     }
 
-    /// A replacement of sections by nothing.
+    /// Returns a replacement that removes sections.
     pub(super) fn removal(inputs: &[Arc<Section>]) -> Replacement {
         Replacement {
             table: inputs[0].table,
@@ -192,7 +192,7 @@ impl Site {
         }
     }
 
-    /// A merge of sections into one, with all deletes of `base` applied; its bundle is put.
+    /// Prepares a merge of sections into one, with all deletes of `base` applied, and puts its object.
     pub(super) async fn merge(
         &self,
         base: &Versioned<Manifest>,
@@ -256,7 +256,7 @@ impl Site {
         census.unwrap()
     }
 
-    /// The bundles and pages in the store, with the time when they were put.
+    /// Returns the objects with sections and pages in the store, with the times of their puts.
     pub(super) async fn objects(&self) -> Vec<(ObjectName, StoreTime)> {
         let prefix = Key::data_prefix(self.database);
         let mut found = Vec::new();
@@ -293,7 +293,7 @@ impl Site {
         self.instance.bucket.delete(&keys).await.unwrap();
     }
 
-    /// The first half of a collection: what it has found, with nothing deleted yet.
+    /// Prepares a collection: finds deletable objects and orphans, and deletes nothing.
     pub(super) async fn look(
         &self,
         base: &Versioned<Manifest>,
@@ -324,7 +324,7 @@ impl Site {
         commit.await.unwrap()
     }
 
-    /// A whole collection.
+    /// Runs a whole collection.
     pub(super) async fn collect(&self, time_travel: Duration) -> Versioned<Manifest> {
         let base = self.read().await;
         let collection = self.look(&base, time_travel).await;

@@ -1,4 +1,4 @@
-//! Moving sections to pages, and finding them there.
+//! Moving sections to pages, and reading them from there.
 
 use bytes::Bytes;
 use neap_bucket::{Change, Operation, PutMode, Stamp, Versioned};
@@ -112,7 +112,7 @@ async fn a_damaged_page_does_not_keep_sections_in_the_manifest() {
     for n in 0..300 {
         flush(&instance, n, 1).await;
         if n == 90 {
-            // The newest page is the first to be written anew.
+            // The newest page is the first to be rewritten.
             let manifest = read(&instance).await.value;
             let page = manifest.pages.iter().max_by_key(|page| page.upto).unwrap();
             let bytes = Bytes::from_static(b"damaged");
@@ -217,7 +217,7 @@ async fn sections_that_a_rival_has_replaced_stay_as_the_rival_left_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_goes_on_when_its_pages_can_not_be_put() {
+async fn a_flush_succeeds_when_its_pages_cannot_be_put() {
     let (stage, instance) = stage(20);
     for n in 0..20 {
         flush(&instance, n, 1).await;
@@ -250,7 +250,7 @@ async fn sections_whose_bundle_is_gone_are_moved_without_footers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn damaged_footers_do_not_come_into_pages() {
+async fn damaged_footers_are_not_written_to_pages() {
     let (_, instance) = stage(20);
     for n in 0..20 {
         flush(&instance, n, 1).await;
@@ -266,7 +266,7 @@ async fn damaged_footers_do_not_come_into_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_is_gone_is_told_apart_from_a_store_that_fails() {
+async fn a_missing_page_and_a_failing_store_are_different_errors() {
     let (stage, instance) = stage(20);
     for n in 0..21 {
         flush(&instance, n, 1).await;
@@ -315,13 +315,13 @@ async fn small_pages_are_written_together_when_they_are_many() {
             assert_eq!(footer, Some(format!("{table:04}{n:04}").as_bytes()));
         }
     }
-    // The old pages are condemned, each object once for each commit that took a page out of it.
+    // The old pages are condemned: one entry per object for each commit that took a page from it.
     assert!(!manifest.condemned.is_empty());
     stage.taken();
 }
 
 #[tokio::test(start_paused = true)]
-async fn very_many_tables_share_pages_which_later_ones_take_in() {
+async fn very_many_tables_share_pages_which_later_ones_absorb() {
     let (stage, instance) = stage(40);
     for n in 0..3 {
         flush(&instance, n, 50).await;
@@ -347,7 +347,7 @@ async fn very_many_tables_share_pages_which_later_ones_take_in() {
     for table in 1..=50 {
         stage.taken();
         let sections = load(&instance, table, TimeRange::ALL).await;
-        // The manifest itself, and not much more than the eight pages that may lie over a table.
+        // The manifest, and about as many pages as the eight that may span a table.
         let gets = stage.taken().gets;
         assert!(gets <= 1 + 8 + 4, "{gets} of table {table}");
         let uptos = sections.iter().map(|found| found.section.upto.as_u64());
@@ -363,7 +363,7 @@ async fn very_many_tables_share_pages_which_later_ones_take_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_tables_than_one_commit_moves_do_not_pile_up_in_the_manifest() {
+async fn more_tables_than_one_commit_moves_do_not_accumulate_in_the_manifest() {
     let (_, instance) = stage(512);
     for n in 0..4 {
         flush(&instance, n, 20_000).await;
@@ -408,7 +408,7 @@ async fn a_page_that_a_rival_has_rewritten_is_not_written_together_with_others()
     let mut uptos: Vec<_> = site.table(1).await.iter().map(|one| one.upto).collect();
     uptos.dedup();
     assert_eq!(uptos.len() as u64, count);
-    // Nothing hinders the next one.
+    // The next flush moves the sections.
     let current = site.flush(&[(1, 0), (2, 0)]).await;
     assert!(current.value.pages.len() < before - 1);
     assert_eq!(site.table(1).await.len() as u64, count + 1);

@@ -1,4 +1,4 @@
-//! The sections of all tables, with each page read once.
+//! Reads the sections of all tables, with each page read once.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{Manifest, TableSweep};
 
 const TABLES: u32 = 60;
 
-/// A site with shared pages: each flush has a section of each table, of another day.
+/// Returns a site with shared pages: each flush has a section of each table, of another day.
 async fn flushed(count: i32) -> Site {
     let site = Site::new(40);
     for day in 0..count {
@@ -28,7 +28,7 @@ fn sweep(site: &Site, manifest: &Manifest) -> TableSweep {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sweep_finds_what_loads_find_and_reads_each_page_once() {
+async fn a_sweep_returns_the_loaded_sections_and_reads_each_page_once() {
     let site = flushed(30).await;
     let manifest = site.read().await.value;
     assert!(manifest.pages.len() > 4);
@@ -68,7 +68,7 @@ async fn a_sweep_of_recent_days_reads_only_pages_of_these_days() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_page_fails_the_tables_that_it_reaches_over_and_no_others() {
+async fn a_damaged_page_fails_only_the_tables_that_it_spans() {
     let site = flushed(30).await;
     let manifest = site.read().await.value;
     let page = manifest.pages.iter().max_by_key(|page| page.table).unwrap();
@@ -93,7 +93,7 @@ async fn a_damaged_page_fails_the_tables_that_it_reaches_over_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_between_others_of_a_shared_page_is_not_named_by_it() {
+async fn a_shared_page_does_not_reference_a_table_without_sections() {
     let site = Site::new(40);
     for day in 0..4 {
         let tables = (1..=TABLES).filter(|table| *table != 30);

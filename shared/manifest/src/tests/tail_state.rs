@@ -1,4 +1,4 @@
-//! What flushers publish of the tail that they leave.
+//! The tail states that flushers publish.
 
 use neap_bucket::{Stamp, StoreTime};
 use neap_wal::TailState;
@@ -24,7 +24,7 @@ async fn published(instance: &Instance) -> (u64, Option<TailState>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_state_above_the_mark_is_published_even_if_nothing_was_ever_flushed() {
+async fn the_newest_tail_state_is_published_even_before_the_first_flush() {
     let instance = stage();
     let base = instance.manifests.read(DATABASE, None).await.unwrap();
     let publish = async |mark, state| {
@@ -39,7 +39,7 @@ async fn the_newest_state_above_the_mark_is_published_even_if_nothing_was_ever_f
     let second = state(12_000, 20);
     assert!(publish(Stamp::ZERO, second).await);
     assert_eq!(published(&instance).await, (2, Some(second)));
-    // The flush of these tests tells nothing of what it leaves.
+    // The flush of these tests publishes no tail state.
     instance.flush(Stamp::from_u64(5 << 40)).await;
     assert_eq!(published(&instance).await, (3, None));
     assert!(!publish(Stamp::ZERO, state(13_000, 30)).await);

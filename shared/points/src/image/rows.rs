@@ -1,8 +1,8 @@
-//! The rows of a tail by their numbers: what an index over a tail is kept with.
+//! Access to the rows of a tail by number, for indexes over a tail.
 //!
-//! Rows are numbered from 0 in the order in which they came and keep their numbers. A row that a newer version
-//! of its point replaced is not live any more; the newer one has all of its values. So an index follows a tail
-//! by the live rows since its last look, and starts anew when rows were deleted.
+//! Rows are numbered from 0 in the order of arrival and keep their numbers. A row that a newer version of its point
+//! replaced is not live any more; the newer version has all of its values. Therefore an index follows a tail by the
+//! live rows since its last update, and is rebuilt when rows were deleted.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::{PointsError, SeriesIndex, columns::null_column};
 /// A row of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailRow {
-    /// Its number.
+    /// The number of the row.
     pub row: u32,
-    /// The number of its tag set in [`TailImageBuilder::index`].
+    /// The number of the row's tag set in [`TailImageBuilder::index`].
     pub series: u32,
-    /// Its time, in nanoseconds since the Unix epoch.
+    /// The time of the row, in nanoseconds since the Unix epoch.
     pub time: i64,
 }
 
@@ -33,17 +33,17 @@ impl TailImageBuilder {
         &self.index
     }
 
-    /// The number that the next row gets.
+    /// The number of the next row.
     pub fn next_row(&self) -> usize {
         self.series.len()
     }
 
-    /// How often rows were deleted.
+    /// The number of deletes that removed rows.
     pub fn removals(&self) -> u64 {
         self.removals
     }
 
-    /// The tag set and the time of a row, live or not.
+    /// Returns the tag set and the time of a row, live or not.
     pub fn row(&self, row: u32) -> Option<TailRow> {
         Some(TailRow {
             row,
@@ -52,7 +52,7 @@ impl TailImageBuilder {
         })
     }
 
-    /// The rows from number `first` on that count: the newest version of each point that was not deleted.
+    /// Returns the live rows from number `first` on: the newest version of each point that was not deleted.
     pub fn live_rows(&self, first: usize) -> impl Iterator<Item = TailRow> {
         let start = self
             .chunks
@@ -67,11 +67,11 @@ impl TailImageBuilder {
         })
     }
 
-    /// The rows of these numbers in the given order, with the columns of `schema`; columns that the tail
-    /// lacks are null. The dictionaries of tags are sorted, and have all values of the tail.
+    /// Returns the rows with these numbers in the given order, with the columns of `schema`. Columns that the tail
+    /// lacks are null. The dictionaries of tags are sorted and have all values of the tail.
     ///
     /// # Errors
-    /// A column has another type, or there is no row of a number.
+    /// A column has another type, or there is no row with one of the numbers.
     pub fn take(&self, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, PointsError> {
         let limit = self.next_row();
         let known = |row: &u32| (*row as usize) < limit;
@@ -140,7 +140,7 @@ impl TailImageBuilder {
     }
 }
 
-/// The chunks that rows lie in, so that a few rows of a tail of many segments touch few of them.
+/// The chunks that contain a set of rows, so that reading a few rows of a tail of many segments accesses few of them.
 pub(super) struct Sources {
     pub(super) chunks: Vec<usize>,
     pub(super) places: Vec<Place>,

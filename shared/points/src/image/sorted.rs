@@ -1,4 +1,5 @@
-//! The points of an image in the order of sections, some at a time: no second copy of a tail is ever in memory.
+//! Reads the points of an image in the order of sections, in batches, so that memory never holds a second copy of a
+//! tail.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -9,13 +10,13 @@ use arrow_select::interleave::interleave;
 use super::{Place, TailImage, rows::Sources};
 use crate::{PointsError, times};
 
-/// The points of an image within a range of time, sorted by tag set and time, in batches. Each batch has dictionaries
-/// of its own, with the values of its rows.
+/// Iterates over the points of an image within a time range, sorted by tag set and time, in batches. Each batch has its
+/// own dictionaries with the values of its rows.
 #[derive(Debug)]
 pub struct SortedRows {
     image: Arc<TailImage>,
     order: Arc<[u32]>,
-    /// The place in the order of the next row to look at.
+    /// The position in `order` of the next row.
     next: usize,
     range: RangeInclusive<i64>,
     columns: Vec<usize>,
@@ -24,11 +25,12 @@ pub struct SortedRows {
 }
 
 impl TailImage {
-    /// The points of these times (nanoseconds since the Unix epoch), sorted by tag set and time, with these columns of
-    /// the table, in batches of `batch_rows` rows. Sorts the image, unless that was done before; CPU only.
+    /// Returns the points within a time range (nanoseconds since the Unix epoch), sorted by tag set and time, with
+    /// these columns of the table, in batches of `batch_rows` rows. Sorts the image unless it is sorted already.
+    /// CPU-bound.
     ///
     /// # Errors
-    /// There is no such column, or the image has no chunk to say which columns there are.
+    /// There is no such column, or the image has no chunk and therefore no columns.
     pub fn sorted(
         self: Arc<Self>,
         range: RangeInclusive<i64>,
@@ -56,7 +58,7 @@ impl SortedRows {
         &self.schema
     }
 
-    /// The places of the rows of the next batch.
+    /// Returns the positions of the rows of the next batch.
     fn places(&mut self) -> Result<Vec<Place>, PointsError> {
         let mut places = Vec::with_capacity(self.batch_rows.min(self.order.len() - self.next));
         let all_times = self.image.chunks.iter().map(|chunk| times(&chunk.rows));

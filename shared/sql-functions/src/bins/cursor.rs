@@ -1,14 +1,13 @@
-//! The bins of a query, walked once for every group.
+//! The bins of a query, iterated once per group.
 
 use std::sync::Arc;
 
 use super::Bins;
 
-/// So many bins are computed once and kept (512 KiB); later ones are computed again for every
-/// group.
+/// Number of bins that are computed once and cached (512 KiB). Later bins are recomputed for every group.
 const KEPT: usize = 65_536;
 
-/// A list of bins that can be walked many times.
+/// A list of bins that can be iterated many times.
 #[derive(Debug, Clone)]
 pub(crate) struct BinList {
     kept: Arc<[i64]>,
@@ -16,13 +15,13 @@ pub(crate) struct BinList {
 }
 
 impl BinList {
-    /// The list of `bins`.
+    /// Creates the list of `bins`.
     pub(crate) fn new(mut bins: Bins) -> Self {
         let kept = bins.by_ref().take(KEPT).collect();
         Self { kept, rest: bins }
     }
 
-    /// A cursor at the first bin.
+    /// Returns a cursor at the first bin.
     pub(crate) fn cursor(&self) -> BinCursor {
         BinCursor {
             list: self.clone(),
@@ -34,7 +33,7 @@ impl BinList {
     }
 }
 
-/// A place in a [`BinList`].
+/// A position in a [`BinList`].
 #[derive(Debug, Clone)]
 pub(crate) struct BinCursor {
     list: BinList,
@@ -44,12 +43,12 @@ pub(crate) struct BinCursor {
 }
 
 impl BinCursor {
-    /// The bin at the cursor, `None` behind the last.
+    /// Returns the bin at the cursor, or `None` after the last one.
     pub(crate) fn current(&self) -> Option<i64> {
         self.current
     }
 
-    /// To the next bin.
+    /// Moves to the next bin.
     pub(crate) fn advance(&mut self) {
         self.current = match self.list.kept.get(self.index) {
             Some(bin) => Some(*bin),
@@ -61,7 +60,7 @@ impl BinCursor {
         self.index += 1;
     }
 
-    /// Back to the first bin.
+    /// Moves back to the first bin.
     pub(crate) fn restart(&mut self) {
         self.index = 0;
         self.rest = None;

@@ -1,4 +1,4 @@
-//! All bins between two instants, one after the other.
+//! Iterates over all bins between two instants.
 
 use arrow::array::timezone::Tz;
 
@@ -6,8 +6,7 @@ use super::{Binning, Stride, floor, months_from, zone};
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// An iterator over the starts of bins, strictly ascending. It computes them as it goes, in
-/// constant space.
+/// An iterator over the starts of bins, strictly ascending. It computes each bin on demand, in constant space.
 #[derive(Debug, Clone)]
 pub(crate) struct Bins {
     binning: Binning,
@@ -19,24 +18,23 @@ pub(crate) struct Bins {
 enum Next {
     /// The start of the next bin.
     Nanos(Option<i64>),
-    /// The number of the next bin, counted from the origin.
+    /// The index of the next bin, counted from the origin.
     Months(Option<i64>),
     Wallclock(Wallclock),
     Done,
 }
 
-/// A stretch of time in which the zone's offset does not change, and where in it we are.
+/// A period in which the zone's offset is constant, and the current position in it.
 #[derive(Debug, Clone)]
 struct Wallclock {
     zone: Tz,
     stride: i64,
-    /// The last instant of the stretch.
+    /// The last instant of the period.
     end: i64,
     offset: i64,
-    /// The next bin's start on the wall clock.
+    /// The next bin's start in local time.
     local: Option<i64>,
-    /// The last bin given out. The bin in which a stretch starts has often been given out for the
-    /// one before.
+    /// The last bin returned. The first bin of a period may already have been returned by the previous period.
     last: Option<i64>,
 }
 
@@ -90,8 +88,8 @@ impl Iterator for Bins {
 }
 
 impl Wallclock {
-    /// The stretch that starts at `start` and lasts until the zone's next shift, a day at most, or
-    /// `upper`.
+    /// Returns the period that starts at `start` and ends before the zone's next shift, after one day, or at `upper`,
+    /// whichever comes first.
     fn from(zone: Tz, stride: i64, origin: i64, start: i64, upper: i64, last: Option<i64>) -> Self {
         let end = start.saturating_add(DAY).min(upper);
         let offset = zone::offset_at(zone, start);

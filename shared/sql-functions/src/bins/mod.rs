@@ -1,7 +1,7 @@
-//! Bins of time: which bin an instant falls into, and all bins between two instants.
+//! Time bins: the bin of an instant, and all bins between two instants.
 //!
-//! This is the arithmetic of `date_bin` and `date_bin_wallclock`, kept apart from columns and SQL.
-//! Times are nanoseconds since 1970-01-01T00:00:00Z.
+//! This is the arithmetic of `date_bin` and `date_bin_wallclock`, independent of columns and SQL. Times are nanoseconds
+//! since 1970-01-01T00:00:00Z.
 
 mod cursor;
 mod iterate;
@@ -16,22 +16,21 @@ pub(crate) use iterate::Bins;
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
-/// The width of a bin. Both are positive.
+/// The width of a bin; always positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stride {
-    /// So many nanoseconds; a day is 24 hours.
+    /// A number of nanoseconds; a day is 24 hours.
     Nanos(i64),
-    /// So many calendar months.
+    /// A number of calendar months.
     Months(u32),
 }
 
 impl Stride {
-    /// The stride that an SQL interval stands for; `function` is named in errors.
+    /// Converts an SQL interval. `function` is named in errors.
     ///
     /// # Errors
     ///
-    /// A planning error if the interval is NULL, not positive, too long, or mixes months with
-    /// shorter units.
+    /// Returns a planning error if the interval is NULL, not positive, too long, or mixes months with shorter units.
     pub(crate) fn try_new(interval: &ScalarValue, function: &str) -> Result<Self> {
         let (months, days, nanos) = match interval {
             ScalarValue::IntervalMonthDayNano(Some(v)) => {
@@ -68,18 +67,18 @@ impl Stride {
     }
 }
 
-/// How time is divided into bins.
+/// A division of time into bins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Binning {
     stride: Stride,
-    /// Where a bin starts: an instant, or with a zone a local time.
+    /// The start of one bin: an instant, or a local time if there is a zone.
     origin: i64,
     /// Bins are aligned with this zone's wall clock.
     zone: Option<Tz>,
 }
 
 impl Binning {
-    /// Bins as `date_bin` makes them: `origin` is an instant.
+    /// Returns bins as in `date_bin`: `origin` is an instant.
     pub(crate) fn instants(stride: Stride, origin: i64) -> Self {
         Self {
             stride,
@@ -88,12 +87,11 @@ impl Binning {
         }
     }
 
-    /// Bins as `date_bin_wallclock` makes them: aligned with the clock of `zone`, where `origin` is
-    /// a local time.
+    /// Returns bins as in `date_bin_wallclock`: aligned with the clock of `zone`, where `origin` is a local time.
     ///
     /// # Errors
     ///
-    /// A planning error for strides of months (InfluxDB 3 has none for wall clock bins either).
+    /// Returns a planning error for strides of months, which InfluxDB 3 does not support for wall clock bins either.
     pub(crate) fn wallclock(stride: Stride, origin: i64, zone: Tz, function: &str) -> Result<Self> {
         match stride {
             Stride::Nanos(_) => Ok(Self {
@@ -107,9 +105,9 @@ impl Binning {
         }
     }
 
-    /// The start of the bin that `time` is in, or `None` if it cannot be represented.
+    /// Returns the start of the bin that contains `time`, or `None` if it cannot be represented.
     ///
-    /// It is at or before `time`, except for a wall clock bin whose start is skipped by the clock.
+    /// The start is at or before `time`, except for a wall clock bin whose start is skipped by the clock.
     pub(crate) fn start(&self, time: i64) -> Option<i64> {
         match (self.stride, self.zone) {
             (Stride::Nanos(stride), None) => floor(time, stride, self.origin),
@@ -125,12 +123,12 @@ impl Binning {
         }
     }
 
-    /// The bins from the one of `lower` to the one of `upper`, both inclusive, in order of time.
+    /// Returns the bins from the bin of `lower` to the bin of `upper`, both inclusive, in time order.
     pub(crate) fn between(self, lower: i64, upper: i64) -> Bins {
         Bins::new(self, lower, upper)
     }
 
-    /// How many strides of months lie between the origin and the bin of `time`.
+    /// Returns the number of month strides between the origin and the bin of `time`.
     fn month_index(&self, time: i64, stride: u32) -> Option<i64> {
         let (date, origin) = (utc(time), utc(self.origin));
         let months = i64::from(date.year() - origin.year()) * 12 + i64::from(date.month())
@@ -150,7 +148,7 @@ fn floor(time: i64, stride: i64, origin: i64) -> Option<i64> {
     origin.checked_add(bins.checked_mul(stride)?)
 }
 
-/// `origin` moved by `months`, on the last day of the month if it has too few days.
+/// Moves `origin` by `months`, to the last day of the month if the month is too short.
 fn months_from(origin: i64, months: i64) -> Option<i64> {
     let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
     let origin = utc(origin);

@@ -1,4 +1,4 @@
-//! Tests of the bin arithmetic: fixed cases around shifts of the clock, and properties.
+//! Tests of the bin arithmetic: fixed cases around clock shifts, and properties.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn show(bins: impl Iterator<Item = i64>, zone: &str) -> Vec<String> {
 }
 
 #[test]
-fn days_follow_the_wall_clock_over_both_shifts() {
+fn days_follow_the_wall_clock_across_both_shifts() {
     let days = wall(24 * HOUR, "Europe/Paris");
     let bins = days.between(at("2024-03-30T12:00:00Z"), at("2024-04-01T12:00:00Z"));
     insta::assert_debug_snapshot!(show(bins, "Europe/Paris"), @r#"
@@ -72,7 +72,7 @@ fn short_bins_in_a_repeated_hour_occur_twice() {
 #[test]
 fn long_bins_that_start_in_a_repeated_hour_start_at_its_first_occurrence() {
     let bins = wall(2 * HOUR, "America/New_York");
-    // 01:00 on the wall is both 05:00Z and 06:00Z; with this origin a bin starts there.
+    // The local time 01:00 is both 05:00Z and 06:00Z; with this origin a bin starts there.
     let bins = Binning {
         origin: HOUR,
         ..bins
@@ -110,7 +110,7 @@ fn bin_that_starts_in_a_skipped_hour_is_counted_from_the_start_of_the_day() {
 }
 
 #[test]
-fn a_left_out_day_has_no_bin() {
+fn a_skipped_day_has_no_bin() {
     let bins = wall(24 * HOUR, "Pacific/Apia")
         .between(at("2011-12-29T12:00:00Z"), at("2012-01-01T00:00:00Z"));
     insta::assert_debug_snapshot!(show(bins, "Pacific/Apia"), @r#"
@@ -138,7 +138,7 @@ fn months_keep_the_day_of_their_origin() {
 }
 
 #[test]
-fn extreme_times_neither_panic_nor_run_on() {
+fn extreme_times_do_not_panic_or_loop() {
     for binning in [
         Binning::instants(Stride::Nanos(HOUR), 0),
         Binning::instants(Stride::Months(1), 0),
@@ -177,7 +177,7 @@ fn unusable_intervals_are_refused() {
 }
 
 #[test]
-fn list_longer_than_what_is_kept_can_be_walked_again() {
+fn a_bin_list_longer_than_its_cache_can_be_restarted() {
     let count = i64::try_from(cursor_length()).unwrap();
     let list = BinList::new(Binning::instants(Stride::Nanos(1), 0).between(0, count - 1));
     let mut cursor = list.cursor();
@@ -210,7 +210,7 @@ fn zones() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    /// Walking the bins finds exactly those that instants in the range are in.
+    /// The bins between two instants are exactly the bins of all instants in the range.
     #[test]
     fn bins_between_are_those_of_all_instants_between(
         zone in zones(),

@@ -1,8 +1,6 @@
-//! Wall clock time of a zone: from instants to local time and back, also around shifts of the
-//! clock.
+//! Wall clock time of a zone: converts instants to local times and back, also around clock shifts.
 //!
-//! All times are nanoseconds: instants since 1970-01-01T00:00:00Z, local times since
-//! 1970-01-01T00:00:00 on the wall.
+//! All times are nanoseconds: instants since 1970-01-01T00:00:00Z, local times since 1970-01-01T00:00:00 local time.
 
 use arrow::array::timezone::Tz;
 use chrono::{DateTime, LocalResult, Offset, TimeZone};
@@ -10,21 +8,20 @@ use chrono::{DateTime, LocalResult, Offset, TimeZone};
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
 
-/// The longest jump forward that a zone's clock has made is a day (Samoa left out 2011-12-30).
+/// Maximum hours to step back over a gap. The longest jump of any zone's clock is a day (Samoa skipped 2011-12-30).
 const LONGEST_GAP_HOURS: i64 = 25;
 
-/// What has to be added to the instant `time` to get the zone's wall clock.
+/// Returns the nanoseconds to add to the instant `time` to get the zone's local time.
 pub(super) fn offset_at(zone: Tz, time: i64) -> i64 {
     let time = DateTime::from_timestamp_nanos(time).naive_utc();
     nanos(&zone.offset_from_utc_datetime(&time))
 }
 
-/// The instant at which the zone's clock shows `local`, or `None` if it cannot be represented.
+/// Returns the instant at which the zone's clock shows `local`, or `None` if it cannot be represented.
 ///
-/// A local time that occurs twice is the earlier instant if `stride` is longer than the shift, else
-/// the one whose offset is `offset`. One that is skipped is counted with the offset from before the
-/// shift, that is, from the start of the day. These are the rules of InfluxDB 3's
-/// `date_bin_wallclock`.
+/// A local time that occurs twice is the earlier instant if `stride` is longer than the shift, otherwise the instant
+/// whose offset is `offset`. A skipped local time is converted with the offset from before the shift, that is, counted
+/// from the start of the day. These are the rules of InfluxDB 3's `date_bin_wallclock`.
 pub(super) fn instant_of(zone: Tz, local: i64, offset: i64, stride: i64) -> Option<i64> {
     let chosen = match offsets_of(zone, local) {
         LocalResult::Single(single) => single,
@@ -48,7 +45,7 @@ pub(super) fn instant_of(zone: Tz, local: i64, offset: i64, stride: i64) -> Opti
     local.checked_sub(chosen)
 }
 
-/// The last instant in `start..=end` before the zone's offset changes. There must be at most one
+/// Returns the last instant in `start..=end` before the zone's offset changes. The range must contain at most one
 /// shift.
 pub(super) fn last_before_shift(zone: Tz, start: i64, end: i64) -> i64 {
     let offset = offset_at(zone, start);

@@ -1,4 +1,4 @@
-//! A function that refuses to make more than a limit.
+//! A scalar function with a limit on the size of its result.
 
 use std::sync::Arc;
 
@@ -22,16 +22,16 @@ use super::growth::{Amount, Growth, Unit};
 use super::plan::bound;
 use super::sizes;
 
-/// When a function is computed.
+/// The stage at which a function is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
-    /// While a plan is made, for arguments that are constants.
+    /// While a plan is built, if all arguments are constants.
     Planning,
     /// While a plan runs.
     Execution,
 }
 
-/// A function with limits. It is otherwise the function that it holds.
+/// A scalar function with a size limit. It delegates everything else to the function that it wraps.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     inner: Arc<ScalarUDF>,
@@ -50,7 +50,7 @@ impl Bounded {
         }
     }
 
-    /// The same function for another stage.
+    /// Returns the same function for another stage.
     pub(super) fn at(&self, stage: Stage) -> Self {
         self.around(Arc::clone(&self.inner), stage)
     }
@@ -67,7 +67,7 @@ impl Bounded {
         }
     }
 
-    /// The most that a call with these arguments may make of what is counted.
+    /// Returns the limit for a call with these arguments, in bytes or comparisons.
     fn limit(&self, args: &ScalarFunctionArgs, unit: Unit) -> u64 {
         let constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
         match (unit, self.stage) {
@@ -89,7 +89,8 @@ impl Bounded {
         )
     }
 
-    /// Computes as many rows at once as are within the limit in the worst case, and counts what it makes of all.
+    /// Splits the rows until the worst case of each part is within the limit, evaluates the parts, and checks the total
+    /// size of the results against the limit.
     fn in_parts(&self, args: &ScalarFunctionArgs, worst: Amount) -> Result<ColumnarValue> {
         let limit = self.limit(args, worst.unit);
         let mut made = 0_u64;
@@ -118,7 +119,7 @@ impl Bounded {
     }
 }
 
-/// The arguments of some rows.
+/// Returns the arguments of a range of rows.
 fn part(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {
     let value = |value: &ColumnarValue| match value {
         ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, rows)),
@@ -137,7 +138,7 @@ impl From<Bounded> for Arc<ScalarUDF> {
     }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -202,7 +203,8 @@ impl ScalarUDFImpl for Bounded {
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         Ok(match self.inner.simplify(args, info)? {
-            // A function simplifies to itself with other arguments: to the one without a bound.
+            // DataFusion simplifies some functions to themselves with other arguments. The new call is unlimited, so
+            // limit it.
             ExprSimplifyResult::Simplified(expr) => {
                 let Transformed { data, .. } = bound(expr, self.stage, self.limits)?;
                 ExprSimplifyResult::Simplified(data)

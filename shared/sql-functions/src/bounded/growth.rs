@@ -1,4 +1,4 @@
-//! How much a call makes, from its arguments.
+//! Estimates the size of a call's result from its arguments.
 
 use std::fmt;
 
@@ -9,32 +9,32 @@ use super::operands::Args;
 use super::plan::{CONCATENATION, CONSTANT, PATTERN};
 use super::{lists, ranges, texts};
 
-/// How the result of a function grows with its arguments.
+/// The rule that computes the size of a function's result from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Growth {
     /// `array_repeat(element, n)`.
     ArrayRepeat,
-    /// `array_replace(array, from, to)`, and those that replace more than one.
+    /// `array_replace(array, from, to)`, and its variants that replace several occurrences.
     ArrayReplace,
     /// `array_resize(array, n[, element])`.
     ArrayResize,
     /// `array_to_string(array, separator[, null])`.
     ArrayToString,
-    /// `arrays_zip(array…)`: pads all to the longest.
+    /// `arrays_zip(array…)`: pads all arrays to the longest.
     ArraysZip,
-    /// `array_has_all(array, array)` and `array_has_any`: compare every element with every other.
+    /// `array_has_all(array, array)` and `array_has_any`: compare each element with each element of the other array.
     Compare,
     /// `concat_ws(separator, text…)`.
     ConcatWs,
     /// `encode(bytes, encoding)`: twice the bytes.
     Encode,
-    /// `levenshtein(a, b)`: compares every character with every other.
+    /// `levenshtein(a, b)`: compares each character with each character of the other text.
     Levenshtein,
     /// `lpad(text, n[, fill])` and `rpad`.
     Pad,
-    /// A function with a pattern for every row, which is this argument.
+    /// A function with a pattern per row. The number is the index of the pattern argument.
     Patterns(usize),
-    /// `range([from, ]to[, step])`; `generate_series` with `to` itself.
+    /// `range([from, ]to[, step])`, which excludes `to`, and `generate_series`, which includes it.
     Range { inclusive: bool },
     /// `regexp_replace(text, pattern, replacement[, flags])`.
     RegexpReplace,
@@ -44,15 +44,15 @@ pub(super) enum Growth {
     Replace,
     /// `string_to_array(text, separator[, null])`.
     StringToArray,
-    /// All arguments together.
+    /// The total size of all arguments.
     Sum,
     /// `to_char(time, format)`.
     ToChar,
 }
 
 impl Growth {
-    /// How the function with this name grows; none when its result isn't much larger than its
-    /// arguments, however it is nested.
+    /// Returns the rule for a function name, or `None` if the result is not much larger than the arguments, even
+    /// with nested calls.
     pub(super) fn of(function: &str) -> Option<Self> {
         Some(match function {
             "array_repeat" => Self::ArrayRepeat,
@@ -80,7 +80,7 @@ impl Growth {
         })
     }
 
-    /// Whether a call can make far less than what is counted, which is the worst case.
+    /// Returns whether the estimate is a worst case that the actual result can be far below.
     pub(super) fn is_rough(self) -> bool {
         matches!(
             self,
@@ -88,12 +88,13 @@ impl Growth {
         )
     }
 
-    /// Whether a call of constants makes no more than the statement has, so that it need not be bounded while planning.
+    /// Returns whether a call over constants is no larger than the statement text. Such calls need no limit in
+    /// planning.
     pub(super) fn is_written_out(function: &str) -> bool {
         function == "make_array"
     }
 
-    /// How much a call makes for all its rows.
+    /// Estimates the total size of the results of a call for all its rows.
     pub(super) fn amount(self, call: &ScalarFunctionArgs) -> Result<Amount> {
         let args = Args::new(call)?;
         let number = match self {
@@ -126,13 +127,13 @@ impl Growth {
     }
 }
 
-/// How much a call makes.
+/// An estimated amount of work.
 pub(super) struct Amount {
     pub(super) number: u64,
     pub(super) unit: Unit,
 }
 
-/// What is counted.
+/// The unit of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Bytes,

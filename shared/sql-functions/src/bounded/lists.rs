@@ -1,4 +1,4 @@
-//! What functions of lists make for a row, in bytes.
+//! Result sizes of list functions, in bytes per row.
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
@@ -8,13 +8,13 @@ use datafusion::common::Result;
 use super::operands::{Args, Row};
 use super::sizes;
 
-/// What an element takes besides its bytes: where it was taken from.
+/// Bytes per list element besides its content: the index that it was taken from.
 const INDEX: u64 = 8;
 
-/// The most characters of a number that is no float, a time, or a truth value.
+/// Maximum characters of an integer, a decimal, a time or a boolean as text.
 const SHORT_TEXT: u64 = 80;
 
-/// The digits of a float that aren't zeros before or behind them, with sign and point.
+/// Characters of a float other than leading and trailing zeros, including the sign and the point.
 const FLOAT_DIGITS: u64 = 20;
 
 pub(super) fn compare(row: &Row) -> u64 {
@@ -47,7 +47,7 @@ pub(super) fn zip(row: &Row) -> u64 {
     (0..row.len()).fold(0, one)
 }
 
-/// The bytes of the elements as texts, and what stands between them.
+/// Returns the bytes of the elements as text, and of the separators between them.
 pub(super) fn to_string(args: &Args) -> Result<u64> {
     let Some((lists, index)) = args.column(0) else {
         return Ok(0);
@@ -66,18 +66,18 @@ pub(super) fn to_string(args: &Args) -> Result<u64> {
     }))
 }
 
-/// The bytes of values as texts.
+/// Measures the bytes of values as text.
 enum Texts<'a> {
-    /// Those in lists.
+    /// Elements of lists.
     In(&'a dyn Array, Box<Self>),
-    /// Floats have hundreds of digits when they are very large or small.
+    /// Floats. Very large or very small floats have hundreds of digits.
     Floats(arrow::array::ArrayRef),
-    /// All others.
+    /// All other values.
     Values(&'a dyn Array),
 }
 
 impl<'a> Texts<'a> {
-    /// None when there are no texts.
+    /// Returns `None` if the values have no text.
     fn of(array: &'a dyn Array) -> Result<Option<Self>> {
         Ok(Some(match (sizes::child(array), array.data_type()) {
             (Some(values), _) => match Self::of(values)? {
@@ -92,7 +92,7 @@ impl<'a> Texts<'a> {
         }))
     }
 
-    /// How many values these are, and their bytes.
+    /// Returns the number of values and their bytes as text.
     fn bytes(&self, from: usize, length: usize) -> (u64, u64) {
         let count = length as u64;
         match self {
@@ -117,12 +117,12 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The most characters of a float that is written without an exponent.
+/// Returns the maximum number of characters of a float written without an exponent.
 fn digits(float: f64) -> u64 {
     if float == 0.0 || !float.is_finite() {
         return FLOAT_DIGITS;
     }
-    // The exponent of two, whose third is more than the exponent of ten.
+    // The binary exponent. A third of it is larger than the decimal exponent.
     let exponent = (float.to_bits() >> 52 & 0x7ff).abs_diff(1023);
     FLOAT_DIGITS + exponent / 3
 }

@@ -1,19 +1,19 @@
-//! Functions whose results can be much larger than their arguments, with a bound.
+//! Size limits for functions whose results can be much larger than their arguments.
 //!
-//! One expression is computed for one batch at once: while it is, it can't be cancelled, and what it
-//! makes is in no memory pool. An allocation that fails ends the process. So these functions are asked
-//! before they compute: [`Growth`] counts the bytes that a call would make from its arguments, and
-//! beyond a limit the call is an error. Where that is the worst case only, a part of the rows is computed after the
-//! other, and what was made is counted.
+//! DataFusion evaluates one expression over one batch without interruption: the call cannot be cancelled, and its
+//! result is not in any memory pool. A failed allocation aborts the process. So these functions estimate their result
+//! before they run: [`Growth`] computes the size of the result in bytes from the arguments of a call, and the call is
+//! an error if the size exceeds a limit. If the estimate is only a worst case, the rows are evaluated in parts, and the
+//! actual size of the results is checked.
 //!
-//! | where | limit |
+//! | call | limit |
 //! | --- | --- |
-//! | a call in a plan that runs | [`BATCH_BYTES`] for the rows of a batch |
-//! | a call that the optimizer computes because its arguments are constants | [`CONSTANT_BYTES`]: the constant may be repeated for every row. Beyond it the call stays in the plan |
+//! | in a plan that runs | [`BATCH_BYTES`] for the rows of a batch |
+//! | evaluated by the optimizer because its arguments are constants | [`CONSTANT_BYTES`], because the constant may be repeated for every row. A larger call stays in the plan |
 //!
-//! [`Bounded`] is such a function: the registered ones are for planning, and the query planner puts
-//! those for execution in their place ([`for_execution`]). Both also find functions that SQL's syntax
-//! stands for, as `[a, b]`, which don't come from the registry.
+//! [`Bounded`] wraps such a function. The registered functions are limited for planning; the query planner replaces
+//! them with functions limited for execution ([`for_execution`]). Both steps also cover functions that SQL syntax
+//! stands for, such as `[a, b]`, which do not come from the registry.
 
 mod function;
 mod growth;
@@ -34,26 +34,26 @@ use self::{
     growth::Growth,
 };
 
-/// The most bytes that one call may make for one batch.
+/// Maximum result bytes of one call for one batch.
 const BATCH_BYTES: u64 = 256 << 20;
 
-/// The rows of a batch that a constant may be repeated for.
+/// Rows per batch: a constant may be repeated this many times.
 const BATCH_ROWS: u64 = 8192;
 
-/// The most comparisons that one call may make for one batch: some seconds.
+/// Maximum comparisons of one call for one batch; they take some seconds.
 const COMPARISONS: u64 = 1 << 32;
 
-/// The most bytes of a constant that is computed while planning.
+/// Maximum bytes of a constant that is evaluated during planning.
 const CONSTANT_BYTES: u64 = BATCH_BYTES / BATCH_ROWS;
 
-/// The most that a call may make.
+/// The maximum size and cost of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Limits {
-    /// For a batch.
+    /// Maximum bytes for a batch.
     batch: u64,
-    /// Of constants, while planning.
+    /// Maximum bytes of a constant, during planning.
     constant: u64,
-    /// Comparisons, whenever.
+    /// Maximum comparisons, at any stage.
     comparisons: u64,
 }
 
@@ -67,7 +67,7 @@ impl Default for Limits {
     }
 }
 
-/// The same functions, with a bound where they need one.
+/// Wraps the functions that need a size limit, and returns all functions.
 pub(crate) fn bounded(functions: &[Arc<ScalarUDF>], limits: Limits) -> Vec<Arc<ScalarUDF>> {
     let growth = |name: &str| Growth::of(name).filter(|_| !Growth::is_written_out(name));
     let one = |function: &Arc<ScalarUDF>| match growth(function.name()) {

@@ -1,4 +1,4 @@
-//! The arguments of a call, row by row.
+//! Row-by-row access to the arguments of a call.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 use super::sizes;
 
-/// One argument: a value per row, or one for all.
+/// One argument: a value per row, or one constant for all rows.
 struct Operand {
     array: ArrayRef,
     constant: bool,
@@ -18,9 +18,9 @@ struct Operand {
 /// The arguments of a call.
 pub(super) struct Args {
     operands: Vec<Operand>,
-    /// The rows to look at: at most one when all arguments are constants.
+    /// The number of rows evaluated; at most one if all arguments are constants.
     rows: usize,
-    /// How many rows of the batch each of them stands for.
+    /// The number of rows of the batch that each evaluated row stands for.
     times: u64,
 }
 
@@ -52,14 +52,14 @@ impl Args {
         })
     }
 
-    /// The values of an argument, and which of them belongs to a row.
+    /// Returns the values of an argument, and a function from a row to the index of its value.
     pub(super) fn column(&self, argument: usize) -> Option<(&ArrayRef, impl Fn(usize) -> usize)> {
         let operand = self.operands.get(argument)?;
         let constant = operand.constant;
         Some((&operand.array, move |row| if constant { 0 } else { row }))
     }
 
-    /// The different texts of an argument that has one for every row; none of a constant.
+    /// Returns the distinct texts of an argument. The result is empty if the argument is a constant.
     pub(super) fn different(&self, argument: usize) -> HashSet<&str> {
         let constant = |operand: &Operand| operand.constant;
         if self.operands.get(argument).is_none_or(constant) {
@@ -69,13 +69,13 @@ impl Args {
         rows.filter_map(|row| row.text(argument)).collect()
     }
 
-    /// What all rows make, from what one makes.
+    /// Sums an amount over all rows.
     pub(super) fn sum(&self, amount: impl Fn(&Row) -> u64) -> u64 {
         let rows = (0..self.rows).map(|row| amount(&Row { args: self, row }));
         rows.fold(0, u64::saturating_add).saturating_mul(self.times)
     }
 
-    /// The bytes of all arguments of all rows.
+    /// Returns the bytes of all arguments of all rows.
     pub(super) fn total(&self) -> u64 {
         let rows = (self.rows as u64).saturating_mul(self.times);
         let one = |operand: &Operand| {
@@ -89,19 +89,19 @@ impl Args {
     }
 }
 
-/// The arguments for one row.
+/// The arguments of one row.
 pub(super) struct Row<'a> {
     args: &'a Args,
     row: usize,
 }
 
 impl<'a> Row<'a> {
-    /// Which row this is.
+    /// Returns the index of this row.
     pub(super) fn number(&self) -> usize {
         self.row
     }
 
-    /// How many arguments there are.
+    /// Returns the number of arguments.
     pub(super) fn len(&self) -> usize {
         self.args.operands.len()
     }
@@ -118,13 +118,13 @@ impl<'a> Row<'a> {
         array.is_valid(index).then_some((array, index))
     }
 
-    /// The bytes that a value takes; none if it is null.
+    /// Returns the bytes of a value; zero if it is null.
     pub(super) fn bytes(&self, argument: usize) -> u64 {
         self.value(argument)
             .map_or(0, |(array, index)| sizes::bytes(array, index, 1))
     }
 
-    /// A text.
+    /// Returns a string value.
     pub(super) fn text(&self, argument: usize) -> Option<&'a str> {
         let (array, index) = self.value(argument)?;
         match array.data_type() {
@@ -135,7 +135,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The bytes of a text, or of bytes.
+    /// Returns the content bytes of a string or binary value.
     pub(super) fn length(&self, argument: usize) -> u64 {
         self.value(argument).map_or(0, |(array, index)| {
             let taken = sizes::bytes(array, index, 1);
@@ -143,27 +143,27 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// A count: negative ones are nothing.
+    /// Returns a count; zero if the value is negative.
     pub(super) fn count(&self, argument: usize) -> u64 {
         let count = self.primitive::<Int64Type>(argument);
         count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
     }
 
-    /// A value of this type.
+    /// Returns a value of a primitive type.
     pub(super) fn primitive<T: ArrowPrimitiveType>(&self, argument: usize) -> Option<T::Native> {
         let (array, index) = self.value(argument)?;
         let values = array.as_primitive_opt::<T>()?;
         Some(values.value(index))
     }
 
-    /// The number of elements of a list.
+    /// Returns the number of elements of a list.
     pub(super) fn elements(&self, argument: usize) -> u64 {
         self.value(argument).map_or(0, |(array, index)| {
             sizes::elements(array, index, 1).1 as u64
         })
     }
 
-    /// The bytes that an element of a list takes without its content, as when it is null.
+    /// Returns the fixed bytes per list element, as taken by a null element.
     pub(super) fn element_width(&self, argument: usize) -> u64 {
         let operand = self.args.operands.get(argument);
         operand.map_or(0, |operand| match operand.array.data_type() {

@@ -1,4 +1,4 @@
-//! Puts functions with a bound in place of those without, wherever a plan has them.
+//! Replaces functions in a plan with their size-limited versions.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use super::{CONSTANT_BYTES, Limits};
 /// The name of [`Concatenation`].
 pub(super) const CONCATENATION: &str = "||";
 
-/// The name of what looks at a large constant.
+/// The name of the function that checks the size of a large constant.
 pub(super) const CONSTANT: &str = "constant";
 
-/// The name of what looks at the patterns of an operator.
+/// The name of the function that checks the patterns of an operator.
 pub(super) const PATTERN: &str = "pattern";
 
-/// Bounds the functions that SQL's syntax stands for, before the optimizer computes them.
+/// Analyzer rule that limits the functions that SQL syntax stands for, before the optimizer evaluates them.
 #[derive(Debug)]
 pub(crate) struct BoundFunctions(pub(crate) Limits);
 
@@ -43,13 +43,13 @@ impl AnalyzerRule for BoundFunctions {
     }
 }
 
-/// The plan with the functions that are meant to run.
+/// Returns the plan with its functions limited for execution.
 pub(crate) fn for_execution(plan: &LogicalPlan, limits: Limits) -> Result<LogicalPlan> {
     bound_all(plan.clone(), Stage::Execution, limits)
 }
 
 fn bound_all(plan: LogicalPlan, stage: Stage, limits: Limits) -> Result<LogicalPlan> {
-    // What is to be explained does not run, and is shown as it was planned.
+    // `EXPLAIN` shows the plan as planned, because it does not run.
     if stage == Stage::Execution && matches!(plan, LogicalPlan::Explain(_)) {
         return Ok(plan);
     }
@@ -59,7 +59,7 @@ fn bound_all(plan: LogicalPlan, stage: Stage, limits: Limits) -> Result<LogicalP
     Ok(plan.data)
 }
 
-/// The expression with functions for this stage.
+/// Returns the expression with its functions limited for a stage.
 pub(super) fn bound(expr: Expr, stage: Stage, limits: Limits) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
         Ok(match expr {
@@ -103,12 +103,12 @@ fn execution(function: impl ScalarUDFImpl + 'static, args: Vec<Expr>, limits: Li
     Expr::ScalarFunction(bound_call(call, Stage::Execution, limits).data)
 }
 
-/// Whether a constant is too large to be repeated for every row without a look at how many there are.
+/// Returns whether a constant is too large to be repeated for every row without a size check.
 fn is_large(value: &ScalarValue) -> bool {
     value.size() as u64 > CONSTANT_BYTES
 }
 
-/// Looks at patterns, and doesn't look at constants: comparing with one doesn't repeat it.
+/// Adds a size check to patterns, and removes it from constants, because a comparison does not repeat its constant.
 fn bound_comparison(expr: Expr, limits: Limits) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_regex(op) => {
@@ -139,7 +139,7 @@ fn is_regex(op: Operator) -> bool {
     )
 }
 
-/// The pattern, which is looked at unless it is a constant.
+/// Adds a size check to a pattern unless it is a constant.
 fn looked_at(pattern: Expr, limits: Limits) -> Expr {
     match unbound(pattern).data {
         constant @ Expr::Literal(..) => constant,
@@ -147,7 +147,7 @@ fn looked_at(pattern: Expr, limits: Limits) -> Expr {
     }
 }
 
-/// A constant that is not looked at, if it is one.
+/// Removes the size check from a constant.
 fn unbound(operand: Expr) -> Transformed<Expr> {
     match operand {
         Expr::ScalarFunction(mut call) if is_constant(&call) => match call.args.pop() {
@@ -162,7 +162,7 @@ fn is_constant(call: &ScalarFunction) -> bool {
     call.func.name() == CONSTANT && call.args.len() == 1
 }
 
-/// The operator `||` for texts, as a function.
+/// The operator `||` on strings, as a function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Concatenation {
     signature: Signature,
@@ -215,7 +215,7 @@ impl ScalarUDFImpl for Concatenation {
     }
 }
 
-/// Gives its argument: something that is looked at for every batch.
+/// Returns its argument unchanged. The wrapper around it checks the argument's size for every batch.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Same {
     name: &'static str,

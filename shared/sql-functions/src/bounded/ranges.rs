@@ -1,4 +1,4 @@
-//! What `range` and `generate_series` make.
+//! Result sizes of `range` and `generate_series`.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -10,15 +10,15 @@ use datafusion::common::Result;
 
 use super::operands::Args;
 
-/// The bytes of a number or a time. A date takes half of it, and as much while the list grows.
+/// Bytes per number or time. A date takes 4 bytes, and up to 8 while the list grows.
 const VALUE: u64 = 8;
 
 const DAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
 
-/// The days of the shortest month.
+/// Days in the shortest month.
 const MONTH_DAYS: i128 = 28;
 
-/// The bytes of the lists for all rows.
+/// Returns the bytes of the lists of all rows.
 pub(super) fn bytes(args: &Args, inclusive: bool) -> Result<u64> {
     let first = args.column(0).map(|(array, _)| array.data_type());
     let count = match first {
@@ -46,7 +46,7 @@ fn integers(args: &Args, inclusive: bool) -> u64 {
         let (distance, step) = (i128::from(stop) - i128::from(start), i128::from(step));
         match inclusive {
             true => values(distance, step),
-            // The end itself doesn't belong to it.
+            // The end is exclusive.
             false if distance.signum() == step.signum() => {
                 values(distance - distance.signum(), step)
             }
@@ -55,13 +55,13 @@ fn integers(args: &Args, inclusive: bool) -> u64 {
     })
 }
 
-/// What the arguments are.
+/// The type of the arguments.
 enum Times {
     Dates,
     Timestamps,
 }
 
-/// The values from one time to another. Whether the last one belongs to them is not looked at.
+/// Returns the number of values between two times. The end is counted even if the range excludes it.
 fn steps(args: &Args, times: Times) -> Result<u64> {
     let nanos = |argument| -> Result<Option<(ArrayRef, _)>> {
         let Some((array, index)) = args.column(argument) else {
@@ -101,14 +101,13 @@ fn steps(args: &Args, times: Times) -> Result<u64> {
         };
         match advance(step, &times) {
             Some(nanos) => values(stop - start, nanos),
-            // It may go forth and back, and never arrive.
+            // Steps forward and backward may alternate, so the end may never be reached.
             None => u64::MAX,
         }
     }))
 }
 
-/// The least that an interval advances a time, in nanoseconds; none when its parts have different
-/// signs.
+/// Returns the minimum nanoseconds that an interval advances a time, or `None` if its parts have different signs.
 fn advance(step: IntervalMonthDayNano, times: &Times) -> Option<i128> {
     let parts = [
         i128::from(step.months) * MONTH_DAYS * DAY_NANOS,
@@ -123,7 +122,7 @@ fn advance(step: IntervalMonthDayNano, times: &Times) -> Option<i128> {
     (!(forth && back)).then(|| parts.iter().sum())
 }
 
-/// How many values there are at a distance; a step of nothing is an error of the function.
+/// Returns the number of values in a range. A step of zero counts none, because the function returns an error for it.
 fn values(distance: i128, step: i128) -> u64 {
     if step == 0 || (distance != 0 && distance.signum() != step.signum()) {
         return 0;

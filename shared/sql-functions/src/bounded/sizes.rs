@@ -1,4 +1,4 @@
-//! The bytes that values take.
+//! Sizes of values in bytes.
 
 use arrow::array::{Array, AsArray, ByteView};
 use arrow::datatypes::{
@@ -7,7 +7,7 @@ use arrow::datatypes::{
 };
 use arrow::downcast_dictionary_array;
 
-/// The bytes that a value takes wherever it is, whatever its content.
+/// Returns the fixed bytes per value of a type, independent of its content.
 pub(super) fn width(data_type: &DataType) -> u64 {
     match data_type {
         DataType::Null | DataType::Boolean => 1,
@@ -26,7 +26,7 @@ pub(super) fn width(data_type: &DataType) -> u64 {
     }
 }
 
-/// The bytes that these values take in an array of their own.
+/// Returns the bytes that these values would take in an array of their own.
 pub(super) fn bytes(array: &dyn Array, from: usize, length: usize) -> u64 {
     let fixed = width(array.data_type()).saturating_mul(length as u64);
     let content = match array.data_type() {
@@ -60,7 +60,7 @@ pub(super) fn bytes(array: &dyn Array, from: usize, length: usize) -> u64 {
     fixed.saturating_add(content)
 }
 
-/// Which elements the lists in this part of an array hold: the first, and how many.
+/// Returns the elements of the lists in a part of an array: the index of the first one, and their number.
 pub(super) fn elements(array: &dyn Array, from: usize, length: usize) -> (usize, usize) {
     let between = |start: usize, end: usize| (start, end.saturating_sub(start));
     let to = from + length;
@@ -85,7 +85,7 @@ pub(super) fn elements(array: &dyn Array, from: usize, length: usize) -> (usize,
     }
 }
 
-/// The elements of the lists of an array.
+/// Returns the array of the elements of a list array.
 pub(super) fn child(array: &dyn Array) -> Option<&dyn Array> {
     Some(match array.data_type() {
         DataType::List(_) => array.as_list::<i32>().values(),
@@ -127,7 +127,7 @@ fn dictionary_bytes(array: &dyn Array, from: usize, length: usize) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// Where the value at an index of a dictionary array is; none if it is null.
+/// Returns the values array of a dictionary array and the position in it for an index; `None` if the value is null.
 pub(super) fn entry(array: &dyn Array, index: usize) -> Option<(&dyn Array, usize)> {
     downcast_dictionary_array!(
         array => {

@@ -1,4 +1,4 @@
-//! Tests of the functions with a bound, and of sessions with them.
+//! Tests of size-limited functions and of sessions that use them.
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
@@ -10,7 +10,7 @@ use super::growth::Growth;
 use crate::register::register_within;
 use crate::testing::{error, rows, session, table};
 
-/// Calls for the two rows of `arguments`.
+/// Calls evaluated for the two rows of the table `arguments`.
 const CALLS: &[&str] = &[
     "repeat(text, n)",
     "repeat('ab', 5)",
@@ -60,7 +60,7 @@ const CALLS: &[&str] = &[
     "[text, text]",
 ];
 
-/// A session in which a call may make so much, with a table of two rows.
+/// Returns a session with a limit of `batch` bytes and comparisons per call, and a table of two rows.
 async fn limited(batch: u64) -> SessionContext {
     let builder = SessionStateBuilder::new_with_default_features();
     let limits = Limits {
@@ -75,8 +75,8 @@ async fn limited(batch: u64) -> SessionContext {
     session
 }
 
-/// `text` and `pattern` are texts, `tag` is one of a dictionary, `n` is 1 and 4, `list` has two of
-/// them, and `floats` one large float.
+/// Columns: `text` and `pattern` are strings, `tag` is a dictionary-encoded string, `n` is 1 and 4, `list` is a list of
+/// two copies of `n`, and `floats` is a list of one large float.
 async fn session_with_arguments() -> SessionContext {
     let session = session_with_catalog();
     rows(
@@ -101,7 +101,7 @@ async fn answer(session: &SessionContext, call: &str) -> Result<Vec<RecordBatch>
     frame.collect().await
 }
 
-/// How much a call would make, and of what: from the error where nothing is possible.
+/// Returns the estimated size of a call and its unit, parsed from the error under a limit of zero.
 async fn amount(call: &str) -> (u64, String) {
     let Err(error) = answer(&limited(0).await, call).await else {
         return (0, "nothing".to_owned());
@@ -116,7 +116,7 @@ async fn amount(call: &str) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn what_calls_would_make_is_counted_and_the_limit_is_possible() {
+async fn calls_succeed_at_their_estimated_size_and_fail_below_it() {
     let mut counted = String::new();
     for call in CALLS {
         let (number, made) = amount(call).await;
@@ -128,7 +128,7 @@ async fn what_calls_would_make_is_counted_and_the_limit_is_possible() {
         assert!(possible.is_ok(), "{call}: {possible:?}");
         let beyond = answer(&limited(number - 1).await, call).await;
         let name = call.split('(').next().unwrap_or_default();
-        // What is counted in the worst case is computed in parts.
+        // Calls with a worst-case estimate are computed in parts instead of refused.
         let is_rough = Growth::of(name).is_some_and(Growth::is_rough);
         assert!(beyond.is_err() || is_rough, "{call}");
     }
@@ -183,7 +183,7 @@ async fn what_calls_would_make_is_counted_and_the_limit_is_possible() {
 }
 
 #[tokio::test]
-async fn functions_with_a_bound_are_listed() {
+async fn size_limited_functions_are_listed() {
     let session = session();
     let mut names: Vec<_> = session
         .state()
@@ -205,9 +205,9 @@ async fn functions_with_a_bound_are_listed() {
     "#);
 }
 
-/// Statements that make little or nothing of what would be too much.
+/// The calls of these statements are within the limit, or are never evaluated.
 #[tokio::test]
-async fn what_is_possible_is_answered_as_before() {
+async fn calls_within_the_limit_return_the_same_answers() {
     insta::assert_snapshot!(table(&session(), "
         SELECT (SELECT count(*) FROM (SELECT unnest(range(0, 100000)))) AS numbers,
                length(repeat('x', 40000)) AS long, 'a' || 'b' AS joined, [1] || [2] AS lists,
@@ -247,7 +247,7 @@ async fn what_is_possible_is_answered_as_before() {
 }
 
 #[tokio::test]
-async fn the_worst_case_of_all_rows_is_computed_in_parts_and_what_is_made_is_counted() {
+async fn a_batch_over_the_worst_case_limit_is_computed_in_parts() {
     let call = "regexp_replace(text, 'b', '<\\0>', 'g')";
     let (worst, _) = amount(call).await;
     let made = "SELECT regexp_replace(text, 'b', '<\\0>', 'g') AS r FROM arguments";
@@ -257,7 +257,7 @@ async fn the_worst_case_of_all_rows_is_computed_in_parts_and_what_is_made_is_cou
 }
 
 #[tokio::test]
-async fn lists_that_are_written_out_become_constants() {
+async fn list_literals_become_constants() {
     let names: Vec<String> = (0..5_000).map(|n| format!("'name {n}'")).collect();
     let names = names.join(", ");
     insta::assert_snapshot!(table(&session(), &format!(
@@ -271,7 +271,7 @@ async fn lists_that_are_written_out_become_constants() {
 }
 
 #[tokio::test]
-async fn statements_that_expand_are_refused() {
+async fn calls_over_the_limit_are_errors() {
     let session = session();
     let mut errors = String::new();
     for sql in [
@@ -285,7 +285,7 @@ async fn statements_that_expand_are_refused() {
     ] {
         errors += &format!("{}\n", error(&session, sql).await);
     }
-    // What each of these makes is possible, and what they make of it isn't.
+    // Each inner call is within the limit; the outer call over its result is not.
     let session = limited(2_000).await;
     let constant = "x".repeat(60_000);
     for sql in [

@@ -1,23 +1,23 @@
-//! What functions of texts make for a row, in bytes.
+//! Result sizes of string functions, in bytes per row.
 
 use super::operands::{Args, Row};
 
-/// The most bytes of a character.
+/// Maximum bytes per character.
 const CHARACTER: u64 = 4;
 
-/// The most that a byte of a time's format becomes: `%+` is a whole time of 35 characters.
+/// Maximum result bytes per byte of a time format: `%+` becomes a whole time of 35 characters.
 const TIME_PER_BYTE: u64 = 20;
 
-/// What a part of a text takes besides its bytes.
+/// Bytes per part of a split string besides its content.
 const PART: u64 = 16;
 
-/// What a byte of a pattern becomes when it is compiled: a class of characters is a long list.
+/// Bytes of a compiled pattern per byte of its text: a character class becomes a long list.
 const COMPILED_BYTE: u64 = 1 << 10;
 
-/// The most that a pattern becomes when it is compiled, as one with counted repetitions can.
+/// Maximum bytes of a compiled pattern, as reached by a pattern with counted repetitions.
 const COMPILED: u64 = 10 << 20;
 
-/// All different patterns of a batch are kept compiled.
+/// Returns the bytes of the compiled patterns. All distinct patterns of a batch stay compiled in memory.
 pub(super) fn patterns(args: &Args, argument: usize) -> u64 {
     let compiled = |pattern: &str| {
         let bytes = (pattern.len() as u64).saturating_mul(COMPILED_BYTE);
@@ -60,7 +60,7 @@ pub(super) fn to_char(row: &Row) -> u64 {
     row.length(1).saturating_mul(TIME_PER_BYTE)
 }
 
-/// Every occurrence counts.
+/// Returns the result bytes. Every occurrence is counted.
 pub(super) fn replace(args: &Args) -> u64 {
     args.sum(|row| {
         let (Some(text), Some(from), Some(to)) = (row.text(0), row.text(1), row.text(2)) else {
@@ -76,8 +76,8 @@ pub(super) fn replace(args: &Args) -> u64 {
     })
 }
 
-/// The worst that a pattern can do: it finds something at every place, and every reference in the
-/// replacement is to all of it.
+/// Returns the worst-case result bytes: the pattern matches at every position, and every reference in the replacement
+/// stands for the whole text.
 pub(super) fn regexp_replace(row: &Row) -> u64 {
     let text = row.length(0);
     let replacement = row.text(2).unwrap_or("");
@@ -93,7 +93,7 @@ pub(super) fn regexp_replace(row: &Row) -> u64 {
     text.saturating_add(added).saturating_add(referred)
 }
 
-/// Every part counts.
+/// Returns the result bytes. Every part is counted.
 pub(super) fn split(row: &Row) -> u64 {
     let Some(text) = row.text(0) else { return 0 };
     let parts = match row.text(1) {

@@ -1,4 +1,4 @@
-//! The time bounds of a gap-filling query, found in the predicates below its aggregate.
+//! Extracts the time bounds of a gap-filling query from the predicates below its aggregate.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -11,29 +11,28 @@ use datafusion::logical_expr::{
 
 use crate::time_zone::TimeZoneFunction;
 
-/// Which end of the range of time a bound is.
+/// The end of the time range that a bound applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Lower,
     Upper,
 }
 
-/// A bound of the times that a query reads. All bounds hold, so the tightest counts.
+/// A bound on the times that a query reads. All bounds apply, so the tightest one is effective.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Bound {
     pub(super) side: Side,
     pub(super) inclusive: bool,
-    /// A constant expression. It can contain `now()`, so that it has a value only when the query is
-    /// planned.
+    /// A constant expression. It can contain `now()`, so it is evaluated only during physical planning.
     pub(super) value: Expr,
 }
 
-/// The bounds that the predicates in and below `plan` set for `time`, an expression over its
-/// columns.
+/// Returns the bounds that the predicates in and below `plan` set for `time`, an expression over the columns of
+/// `plan`.
 ///
 /// # Errors
 ///
-/// A planning error if there is no lower or no upper bound.
+/// Returns a planning error if there is no lower or no upper bound.
 pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<Bound>> {
     let mut bounds = Vec::new();
     collect(plan, instant(time, plan.schema()), &mut bounds)?;
@@ -48,7 +47,7 @@ pub(super) fn find(plan: &LogicalPlan, time: &Expr) -> Result<Vec<Bound>> {
     }
 }
 
-/// Goes down as long as the rows of an input have the same times as the rows of its node.
+/// Collects bounds. Descends as long as the rows of an input have the same times as the rows of its parent node.
 fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<()> {
     match plan {
         LogicalPlan::Filter(filter) => {
@@ -118,7 +117,7 @@ fn collect(plan: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<(
     }
 }
 
-/// [`collect`] if `time` consists of columns of `input`.
+/// Calls [`collect`] if `time` consists of columns of `input`.
 fn collect_below(input: &LogicalPlan, time: &Expr, bounds: &mut Vec<Bound>) -> Result<()> {
     let columns = time.column_refs();
     if !columns.is_empty()
@@ -171,7 +170,7 @@ fn add_all<'a>(
     }
 }
 
-/// Adds what `left op right` says about `time` if `left` is the time and `right` a constant.
+/// Adds the bounds implied by `left op right` if `left` is the time and `right` is a constant.
 fn add(
     left: &Expr,
     op: Operator,
@@ -212,7 +211,7 @@ fn is_constant(expr: &Expr) -> bool {
     matches!(varies, Ok(false)) && !expr.is_volatile()
 }
 
-/// `expr` without what changes a time's type but not the instant: aliases, `tz`, and casts.
+/// Removes wrappers that change a time's type but not its instant: aliases, `tz`, and casts.
 fn instant<'a>(expr: &'a Expr, schema: &DFSchema) -> &'a Expr {
     match expr {
         Expr::Alias(alias) => instant(&alias.expr, schema),
@@ -226,10 +225,9 @@ fn instant<'a>(expr: &'a Expr, schema: &DFSchema) -> &'a Expr {
     }
 }
 
-/// Whether a cast of `from` to `to` is one between timestamps that does not shift them, or to
-/// nanoseconds as a number.
+/// Returns whether a cast keeps the instant: between timestamps without a shift, or to nanoseconds as a number.
 ///
-/// A cast of a timestamp without a zone to one with a zone takes it as local time there.
+/// A cast from a timestamp without a zone to one with a zone interprets it as local time in that zone.
 fn keeps_instant(from: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     match (from.get_type(schema), to) {
         (Ok(DataType::Timestamp(_, Some(_))), DataType::Timestamp(_, Some(_))) => true,

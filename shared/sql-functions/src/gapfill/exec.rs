@@ -32,32 +32,30 @@ use super::node::FilledColumn;
 use super::series::SeriesFiller;
 use crate::bins::Binning;
 
-/// What gap filling does, with all constants known. See [`super::node::GapFill`] for the columns.
+/// The parameters of gap filling, with all constants evaluated. See [`super::node::GapFill`] for the columns.
 #[derive(Debug)]
 pub(super) struct GapFillSpec {
     pub(super) group_columns: usize,
     pub(super) time_column: usize,
     pub(super) binning: Binning,
-    /// The first instant of the range of time, inclusive; `i64::MIN` if each group begins with its first
-    /// row.
+    /// The first instant of the time range, inclusive; `i64::MIN` if each group begins with its first row.
     pub(super) lower: i64,
-    /// The last instant of the range of time, inclusive; before `lower` if there is none.
+    /// The last instant of the time range, inclusive; before `lower` if the range is empty.
     pub(super) upper: i64,
     pub(super) defaults: Vec<ScalarValue>,
     pub(super) filled: Vec<FilledColumn>,
 }
 
 impl GapFillSpec {
-    /// The group columns other than the time.
+    /// Returns the indices of the group columns other than the time.
     pub(super) fn key_columns(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.group_columns).filter(|index| *index != self.time_column)
     }
 }
 
-/// Fills gaps in input that is sorted by group and time, where a group is within one partition.
+/// Fills gaps in input sorted by group and time, where each group is within one partition.
 ///
-/// It holds the rows of one group, or of several small ones, and puts out batches of the session's
-/// batch size.
+/// It buffers the rows of one group, or of several small ones, and returns batches of the session's batch size.
 #[derive(Debug, Clone)]
 pub(super) struct GapFillExec {
     input: Arc<dyn ExecutionPlan>,
@@ -72,7 +70,7 @@ pub(super) struct GapFillExec {
 impl GapFillExec {
     /// # Errors
     ///
-    /// An internal error if the columns of `spec` are not in `input`.
+    /// Returns an internal error if the columns of `spec` are not in `input`.
     pub(super) fn try_new(
         input: Arc<dyn ExecutionPlan>,
         schema: SchemaRef,
@@ -221,8 +219,7 @@ impl ExecutionPlan for GapFillExec {
             Ok(batch.map(|batch| (batch, stream)))
         });
         let batches = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches.boxed());
-        // Without this a long range of empty bins would not let other tasks run, or the query be
-        // cancelled.
+        // Without this, a long range of empty bins would block other tasks and the cancellation of the query.
         Ok(Box::pin(cooperative(batches)))
     }
 
@@ -235,7 +232,7 @@ impl ExecutionPlan for GapFillExec {
     }
 }
 
-/// One partition being filled.
+/// Gap filling of one partition.
 struct GapFillStream {
     input: SendableRecordBatchStream,
     buffer: GroupBuffer,

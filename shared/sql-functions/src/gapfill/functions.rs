@@ -1,5 +1,5 @@
-//! The functions that stand for gap filling in SQL: `date_bin_gapfill`,
-//! `date_bin_wallclock_gapfill`, `locf` and `interpolate`. None of them is ever executed.
+//! The gap-filling functions of SQL: `date_bin_gapfill`, `date_bin_wallclock_gapfill`, `locf` and `interpolate`. They
+//! are placeholders and are never executed.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use datafusion::logical_expr::{
 
 use crate::wallclock::{self, DateBinWallclock, OriginKind};
 
-/// What the bins of a gap-filling query are aligned with.
+/// The alignment of the bins of a gap-filling query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Clock {
-    /// `date_bin`: an instant.
+    /// `date_bin`: aligned with an instant.
     Instants,
-    /// `date_bin_wallclock`: the clock on the wall in the time's zone.
+    /// `date_bin_wallclock`: aligned with the wall clock in the time's zone.
     Wall,
 }
 
 impl Clock {
-    /// The function that computes the bin of a time.
+    /// Returns the function that computes the bin of a time.
     pub(super) fn binning_function(self) -> Arc<ScalarUDF> {
         match self {
             Self::Instants => date_bin(),
@@ -31,13 +31,12 @@ impl Clock {
     }
 }
 
-/// How a column gets values in bins that have none.
+/// The strategy that fills a column in bins without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fill {
-    /// `locf`: the last observation is carried forward.
+    /// `locf`: carries the last observation forward.
     Locf,
-    /// `interpolate`: on the straight line between the neighbours, NULL before the first and after
-    /// the last.
+    /// `interpolate`: interpolates linearly between the neighbours; NULL before the first and after the last value.
     Interpolate,
 }
 
@@ -48,7 +47,7 @@ pub(crate) enum Meaning {
     Fill(Fill),
 }
 
-/// One of the functions.
+/// A gap-filling function in a plan before the analyzer rule replaces it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Placeholder {
     meaning: Meaning,
@@ -56,7 +55,7 @@ pub(crate) struct Placeholder {
 }
 
 impl Placeholder {
-    /// All of them.
+    /// Returns all four functions.
     pub(crate) fn all() -> [Self; 4] {
         let fill = || Signature::user_defined(Volatility::Immutable);
         [
@@ -74,7 +73,7 @@ impl Placeholder {
         .map(|(meaning, signature)| Self { meaning, signature })
     }
 
-    /// The meaning and the arguments of `expr` if it is a call of one of the functions.
+    /// Returns the meaning and the arguments of `expr` if it is a call of a gap-filling function.
     pub(super) fn called_by(expr: &Expr) -> Option<(Meaning, &[Expr])> {
         match expr {
             Expr::ScalarFunction(call) => call
@@ -88,7 +87,7 @@ impl Placeholder {
 }
 
 impl Meaning {
-    /// The function's name in SQL.
+    /// Returns the function's name in SQL.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Bin(Clock::Instants) => "date_bin_gapfill",
@@ -137,7 +136,7 @@ impl ScalarUDFImpl for Placeholder {
     }
 }
 
-/// Numbers, and selectors of numbers.
+/// Returns whether a type can be interpolated: numbers, and selectors of numbers.
 fn can_interpolate(data_type: &DataType) -> bool {
     match data_type {
         DataType::Struct(fields) => fields

@@ -1,12 +1,12 @@
-//! The bins that are walked for each group.
+//! The bins of each group.
 
 use super::exec::GapFillSpec;
 use crate::bins::{BinCursor, BinList, Binning, Bins};
 
-/// The bins of the current group, one after the other.
+/// An iterator over the bins of the current group.
 #[derive(Debug)]
 pub(super) enum GroupBins {
-    /// They are the same for all groups.
+    /// All groups have the same bins.
     Same(BinCursor),
     /// Each group begins with the bin of its first row.
     FromFirstRow {
@@ -18,7 +18,7 @@ pub(super) enum GroupBins {
 }
 
 impl GroupBins {
-    /// The bins between the bounds of `spec`. A lower bound before all times (`i64::MIN`) is none.
+    /// Creates the bins between the bounds of `spec`. A lower bound of `i64::MIN` means no lower bound.
     pub(super) fn new(spec: &GapFillSpec) -> Self {
         match spec.lower {
             i64::MIN => Self::FromFirstRow {
@@ -31,7 +31,7 @@ impl GroupBins {
         }
     }
 
-    /// To the first bin of a group whose first row has this time.
+    /// Moves to the first bin of a group. `first` is the time of the group's first row.
     pub(super) fn start(&mut self, first: Option<i64>) {
         match self {
             Self::Same(cursor) => cursor.restart(),
@@ -47,7 +47,7 @@ impl GroupBins {
         }
     }
 
-    /// The bin that is next, `None` behind the last.
+    /// Returns the current bin, or `None` after the last one.
     pub(super) fn current(&self) -> Option<i64> {
         match self {
             Self::Same(cursor) => cursor.current(),
@@ -55,7 +55,7 @@ impl GroupBins {
         }
     }
 
-    /// To the next bin.
+    /// Moves to the next bin.
     pub(super) fn advance(&mut self) {
         match self {
             Self::Same(cursor) => cursor.advance(),

@@ -1,4 +1,4 @@
-//! Cuts a stream of rows that is sorted by group into batches of whole groups.
+//! Splits a stream of rows sorted by group into batches of complete groups.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 
-/// Holds rows back until their group is complete. Those, and the rows given out last, are accounted for
-/// in the query's memory pool.
+/// Buffers rows until their group is complete. The buffered rows and the rows returned last are accounted for in the
+/// query's memory pool.
 #[derive(Debug)]
 pub(super) struct GroupBuffer {
     key_columns: Vec<usize>,
-    /// Rows not given out yet. The last of them is of the last group seen.
+    /// Rows not yet returned. The last row belongs to the last group received.
     pending: Vec<RecordBatch>,
     reservation: MemoryReservation,
 }
@@ -31,11 +31,11 @@ impl GroupBuffer {
         }
     }
 
-    /// Takes in the next rows, and gives out those of groups that are now known to be complete.
+    /// Adds rows, and returns the rows of all groups that are now complete.
     ///
     /// # Errors
     ///
-    /// If the pool has no memory for the rows held back.
+    /// Returns an error if the memory pool cannot hold the buffered rows.
     pub(super) fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
         if batch.num_rows() == 0 {
             return Ok(None);
@@ -59,13 +59,13 @@ impl GroupBuffer {
         joined(&complete)
     }
 
-    /// Gives out what is left at the end of the rows.
+    /// Returns the remaining rows at the end of the input.
     pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>> {
         let rest = std::mem::take(&mut self.pending);
         joined(&rest)
     }
 
-    /// Whether `batch` starts with the group of the last row held back.
+    /// Returns whether `batch` starts with the group of the last buffered row.
     fn continues_with(&self, batch: &RecordBatch) -> Result<bool> {
         let Some(last) = self.pending.last() else {
             return Ok(true);
@@ -81,7 +81,7 @@ impl GroupBuffer {
     }
 }
 
-/// The columns that tell groups apart.
+/// Returns the columns that identify a group.
 pub(super) fn key_columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRef> {
     indices
         .iter()
@@ -89,7 +89,7 @@ pub(super) fn key_columns(batch: &RecordBatch, indices: &[usize]) -> Vec<ArrayRe
         .collect()
 }
 
-/// The runs of rows that are equal in all `keys`.
+/// Returns the runs of rows that are equal in all `keys`.
 pub(super) fn ranges(keys: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
     if keys.is_empty() {
         return Ok(std::iter::once(0..rows).collect());
@@ -124,7 +124,7 @@ mod tests {
         TaskContext::default().with_runtime(runtime)
     }
 
-    /// A batch with a row for each character, which is the name of its group.
+    /// Returns a batch with one row per character; the character is the name of the row's group.
     fn batch(groups: &str, first: i64) -> RecordBatch {
         let schema = Schema::new(vec![
             Field::new("group", DataType::Utf8, false),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_groups_are_given_out() {
+    fn only_complete_groups_are_returned() {
         let mut buffer = GroupBuffer::new(vec![0], 0, &context(1 << 20));
         assert_eq!(rows(&buffer.push(batch("aab", 0)).unwrap()), [0, 1]);
         assert!(rows(&buffer.push(batch("", 3)).unwrap()).is_empty());

@@ -12,19 +12,19 @@ use arrow::datatypes::{
 };
 use datafusion::common::Result;
 
-/// A place between two rows.
+/// A position between two rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Between {
     pub(super) before: Option<u32>,
     pub(super) after: Option<u32>,
-    /// Time from the row before to the place.
+    /// Time from the row before to this position, in nanoseconds.
     pub(super) elapsed: i64,
-    /// Time from the row before to the row after; not 0 if there are both.
+    /// Time from the row before to the row after, in nanoseconds; not 0 if both exist.
     pub(super) span: i64,
 }
 
 impl Between {
-    /// A place on a row.
+    /// Returns a position on a row.
     pub(super) fn at(row: u32) -> Self {
         Self {
             before: Some(row),
@@ -35,11 +35,10 @@ impl Between {
     }
 }
 
-/// The values at `places` of the lines through the `values` around them; NULL where one of the two
-/// is missing.
+/// Interpolates `values` linearly at `places`. The result is NULL where one of the two neighbours is missing.
 ///
-/// Integers are rounded towards zero, as InfluxQL's `fill(linear)` does. Of a struct, the numbers
-/// and timestamps are interpolated, so that a selector's value and time stay on one line.
+/// Integers are rounded towards zero, as in InfluxQL's `fill(linear)`. In a struct, the numbers and timestamps are
+/// interpolated, so a selector's value and time stay on one line.
 pub(super) fn interpolate(values: &ArrayRef, places: &[Between]) -> Result<ArrayRef> {
     match values.data_type() {
         DataType::Float64 => blend::<Float64Type>(values, places, float),
@@ -88,7 +87,7 @@ pub(super) fn interpolate(values: &ArrayRef, places: &[Between]) -> Result<Array
     }
 }
 
-/// Interpolates numbers of another type as if they were of type `T`.
+/// Interpolates numbers of another type by converting them to type `T` and back.
 fn via<T: ArrowPrimitiveType>(values: &ArrayRef, places: &[Between]) -> Result<ArrayRef> {
     let wide = cast(values, &T::DATA_TYPE)?;
     Ok(cast(&interpolate(&wide, places)?, values.data_type())?)

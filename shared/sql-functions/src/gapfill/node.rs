@@ -11,40 +11,40 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, UserDefine
 use super::bounds::{Bound, Side};
 use super::functions::{Clock, Fill, Meaning};
 
-/// A column that the node adds: another one with its gaps filled.
+/// A column added by the node: an input column with its gaps filled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FilledColumn {
     pub(super) fill: Fill,
-    /// The column of the input that is filled.
+    /// The index of the input column that is filled.
     pub(super) source: usize,
     pub(super) name: String,
 }
 
-/// Adds a row for every bin of time in which a group has none.
+/// Adds a row for every time bin in which a group has no row.
 ///
-/// The input is an aggregate's output: first the columns that it is grouped by, among them the
-/// time, then the others. The output has the same columns, and after them the filled ones.
+/// The input is the output of an aggregate: first the group columns, which include the time, then the aggregates. The
+/// output has the same columns followed by the filled columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GapFill {
     pub(super) input: Arc<LogicalPlan>,
     pub(super) schema: DFSchemaRef,
-    /// How many columns the input is grouped by.
+    /// The number of group columns of the input.
     pub(super) group_columns: usize,
-    /// Which of them is the time.
+    /// The index of the time column among the group columns.
     pub(super) time_column: usize,
     pub(super) clock: Clock,
-    /// The zone of the wall clock.
+    /// The time zone of the wall clock.
     pub(super) zone: Option<Arc<str>>,
     pub(super) stride: Expr,
     pub(super) origin: Option<Expr>,
     pub(super) bounds: Vec<Bound>,
-    /// The values of the columns after the group columns in bins without data.
+    /// The values of the columns after the group columns, for bins without data.
     pub(super) defaults: Vec<ScalarValue>,
     pub(super) filled: Vec<FilledColumn>,
 }
 
 impl GapFill {
-    /// Sets the output schema from the input and the filled columns.
+    /// Computes the output schema from the input and the filled columns.
     pub(super) fn with_schema(mut self) -> Result<Self> {
         let input = self.input.schema();
         let mut fields: Vec<_> = input
@@ -74,8 +74,8 @@ impl GapFill {
         Ok(self)
     }
 
-    /// Adds a column for each of `fills`: its name, how it is filled, and what with, an expression
-    /// over the aggregates.
+    /// Adds a filled column per element of `fills`: its name, its fill strategy, and its source expression over the
+    /// aggregates.
     pub(super) fn with_fills(mut self, fills: &[(String, Fill, Expr)]) -> Result<Self> {
         let fills: Vec<_> = fills
             .iter()
@@ -123,7 +123,7 @@ impl GapFill {
         self.with_schema()
     }
 
-    /// The names of the columns before the filled ones, and of these.
+    /// Returns the names of the input columns and then of the filled columns.
     fn column_names(&self) -> impl Iterator<Item = &str> {
         self.schema
             .fields()
@@ -160,7 +160,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
     }
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        // Predicates on the other group columns choose whole groups.
+        // Predicates on the other group columns select whole groups, so they may be pushed down.
         let group = |index: usize| index < self.group_columns && index != self.time_column;
         self.column_names()
             .enumerate()

@@ -1,4 +1,4 @@
-//! From the logical node of gap filling to its execution plan: constants get their values.
+//! Plans the logical node of gap filling as an execution plan, and evaluates its constants.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::node::GapFill;
 use crate::bins::{Binning, Stride};
 use crate::wallclock;
 
-/// Plans the nodes that this crate puts into logical plans.
+/// Plans the logical nodes that this crate adds.
 #[derive(Debug)]
 pub(crate) struct GapFillPlanner;
 
@@ -55,7 +55,7 @@ impl ExtensionPlanner for GapFillPlanner {
     }
 }
 
-/// What is needed to compute constant expressions.
+/// Evaluates constant expressions.
 struct Constants<'a> {
     planner: &'a dyn PhysicalPlanner,
     session: &'a dyn Session,
@@ -85,7 +85,7 @@ impl Constants<'_> {
             match (nanos(&self.value(&bound.value)?)?, bound.side) {
                 (Some(time), Side::Lower) => lower = lower.max(time.saturating_add(step)),
                 (Some(time), Side::Upper) => upper = upper.min(time.saturating_sub(step)),
-                // Nothing compares with NULL: there are no rows.
+                // A comparison with NULL is never true, so there are no rows.
                 (None, _) => (lower, upper) = (i64::MAX, i64::MIN),
             }
         }
@@ -116,10 +116,10 @@ impl Constants<'_> {
     }
 }
 
-/// A constant that a time is compared with, as nanoseconds.
+/// Converts a constant that a time is compared with to nanoseconds.
 fn nanos(value: &ScalarValue) -> Result<Option<i64>> {
     let timestamp = match value {
-        // A cast would take away the zone by shifting the time.
+        // A cast would shift the time when it removes the zone.
         ScalarValue::TimestampNanosecond(time, _) => return Ok(*time),
         ScalarValue::Int64(time) => return Ok(*time),
         ScalarValue::TimestampSecond(..)

@@ -1,5 +1,4 @@
-//! Gap filling compared with a slow and simple computation of the same, for random tables and
-//! ranges.
+//! Property tests: gap filling against a slow and simple reference implementation, for random tables and ranges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::testing::{register_table, rows, session_with, time_column, time_field};
 
-/// A table `points(time, series, value)` with these rows, spread over two partitions.
+/// Registers a table `points(time, series, value)` with these rows, spread over two partitions.
 fn points(session: &SessionContext, points: &[(i64, u8, Option<i32>)]) {
     let schema = Arc::new(Schema::new(vec![
         time_field(),
@@ -80,7 +79,7 @@ async fn filled(
     result
 }
 
-/// What gap filling must return, computed the slow way.
+/// The reference implementation of gap filling.
 fn expected(
     points: &[(i64, u8, Option<i32>)],
     stride: i64,
@@ -131,7 +130,7 @@ fn expected(
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// The output is all bins for every group with data, with the right values.
+    /// The output contains every bin for every group with data, with the expected values.
     #[test]
     fn output_is_groups_times_bins(
         rows in prop::collection::vec((-100i64..400, 0u8..4, prop::option::weighted(0.8, -50i32..50)), 0..60),

@@ -1,4 +1,4 @@
-//! The analyzer rule that turns the functions of gap filling into [`GapFill`] nodes.
+//! The analyzer rule that replaces the gap-filling functions with [`GapFill`] nodes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::functions::{Clock, Fill, Meaning, Placeholder};
 use super::node::GapFill;
 use crate::time_zone::TimeZoneFunction;
 
-/// The rule. It runs after type coercion; a plan without its functions is only looked through.
+/// The analyzer rule. It runs after type coercion, and leaves a plan without gap-filling functions unchanged.
 #[derive(Debug)]
 pub(crate) struct GapFillRule;
 
@@ -48,7 +48,7 @@ impl AnalyzerRule for GapFillRule {
     }
 }
 
-/// The first call of one of the functions in `plan`, if there is any.
+/// Returns the first call of a gap-filling function in `plan`, if any.
 fn first_placeholder(plan: &LogicalPlan) -> Result<Option<Meaning>> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
@@ -77,11 +77,11 @@ fn rewrite_node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// The binning function among the expressions that an aggregate is grouped by.
+/// The gap-filling binning function among the `GROUP BY` expressions of an aggregate.
 struct Binning {
-    /// Its place among them.
+    /// Its index among the expressions.
     index: usize,
-    /// The expression with the plain binning function.
+    /// The expression with the plain binning function instead.
     plain: Expr,
     clock: Clock,
     args: Vec<Expr>,
@@ -148,7 +148,7 @@ fn find_binning(group_expr: &[Expr]) -> Result<Option<Binning>> {
     }
     for (index, expr) in group_expr.iter().enumerate() {
         if let Some((clock, args)) = top_level_binning(expr) {
-            // The column keeps the name that the nodes above know it by.
+            // Keep the column name, because the nodes above refer to the column by it.
             let plain = plain_binning(expr.clone())?.alias(expr.schema_name().to_string());
             return Ok(Some(Binning {
                 index,
@@ -163,7 +163,7 @@ fn find_binning(group_expr: &[Expr]) -> Result<Option<Binning>> {
     )
 }
 
-/// The binning function that `expr` is a call of, possibly shown in another time zone.
+/// Returns the clock and the arguments if `expr` is a gap-filling binning function, possibly inside `tz`.
 fn top_level_binning(expr: &Expr) -> Option<(Clock, &[Expr])> {
     match (expr, Placeholder::called_by(expr)) {
         (_, Some((Meaning::Bin(clock), args))) => Some((clock, args)),
@@ -187,7 +187,7 @@ fn plain_binning(expr: Expr) -> Result<Expr> {
     Ok(replaced.data)
 }
 
-/// The values of the aggregates for no rows, if they are never NULL.
+/// Returns the aggregates' values over no rows; NULL for aggregates that can be NULL.
 fn defaults(aggregate: &Aggregate) -> Result<Vec<ScalarValue>> {
     let fields = aggregate
         .schema
@@ -207,8 +207,7 @@ fn defaults(aggregate: &Aggregate) -> Result<Vec<ScalarValue>> {
     fields.zip(&aggregate.aggr_expr).map(default).collect()
 }
 
-/// Replaces the calls of `locf` and `interpolate` in a node above a [`GapFill`] by columns that it
-/// adds to that.
+/// Replaces calls of `locf` and `interpolate` in a node above a [`GapFill`] with columns added to the [`GapFill`].
 fn rewrite_fills(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let input = match node.inputs().as_slice() {
         [input] if has_gap_fill(input) => (*input).clone(),
@@ -240,7 +239,7 @@ fn rewrite_fills(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(node.with_new_exprs(exprs, vec![input])?))
 }
 
-/// Whether `plan` is a [`GapFill`] or passes on all columns of one.
+/// Returns whether `plan` is a [`GapFill`] or passes through all columns of one.
 fn has_gap_fill(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Extension(Extension { node }) => node.as_any().is::<GapFill>(),
@@ -255,7 +254,7 @@ fn has_gap_fill(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Adds columns to the [`GapFill`] that [`has_gap_fill`] found.
+/// Adds columns to the [`GapFill`] found by [`has_gap_fill`].
 fn add_fills(plan: LogicalPlan, fills: &[(String, Fill, Expr)]) -> Result<LogicalPlan> {
     if let LogicalPlan::Extension(Extension { node }) = &plan
         && let Some(gap_fill) = node.as_any().downcast_ref::<GapFill>()

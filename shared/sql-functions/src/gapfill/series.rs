@@ -1,5 +1,4 @@
-//! Fills the gaps of complete groups: walks rows and bins side by side and builds the output
-//! columns.
+//! Fills the gaps of complete groups: merges rows and bins in time order, and builds the output columns.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::group_bins::GroupBins;
 use super::groups::{key_columns, ranges};
 use super::interpolate::{Between, interpolate};
 
-/// Fills groups, one batch of complete groups after the other.
+/// Fills gaps in one batch of complete groups after the other.
 #[derive(Debug)]
 pub(super) struct SeriesFiller {
     spec: Arc<GapFillSpec>,
@@ -28,35 +27,35 @@ pub(super) struct SeriesFiller {
     current: Option<Groups>,
 }
 
-/// The groups being filled, and where we are in them.
+/// The groups being filled, and the current position in them.
 #[derive(Debug)]
 struct Groups {
     rows: RecordBatch,
     times: TimestampNanosecondArray,
-    /// The rows of each group.
+    /// The row range of each group.
     ranges: Vec<Range<usize>>,
     /// The index of the current group.
     group: usize,
-    /// The next row of it.
+    /// The next row of the current group.
     row: usize,
     neighbours: Vec<Neighbours>,
 }
 
-/// The rows with a value around the current place, for one filled column.
+/// The nearest rows with a value before and after the current position, for one filled column.
 #[derive(Debug)]
 struct Neighbours {
     values: ArrayRef,
-    /// The last row of the group that had a value.
+    /// The last row of the group with a value.
     before: Option<usize>,
-    /// No row from the current one to this has a value.
+    /// No row from the current one up to this index (exclusive) has a value.
     after: usize,
 }
 
-/// An output row, by the input rows that it is made of.
+/// An output row, described by the input rows that it is built from.
 struct Slot {
-    /// A row of the group.
+    /// A row of the group, for the key columns.
     key: usize,
-    /// The row itself, if it is not an empty bin.
+    /// The input row; `None` for an empty bin.
     row: Option<usize>,
     time: Option<i64>,
 }
@@ -67,7 +66,7 @@ struct Slots {
     keys: Vec<u32>,
     rows: Vec<Option<u32>>,
     times: Vec<Option<i64>>,
-    /// For each filled column the places of its values.
+    /// For each filled column, the positions of its values.
     filled: Vec<Vec<Between>>,
 }
 
@@ -81,11 +80,11 @@ impl SeriesFiller {
         }
     }
 
-    /// Starts with the groups in `rows`, which are complete and sorted by group and time.
+    /// Starts with the groups in `rows`. The groups must be complete, and sorted by group and time.
     ///
     /// # Errors
     ///
-    /// If there are more rows than 32 bits can count, which no group has in practice.
+    /// Returns an error if the rows exceed 32 bits, which does not happen in practice.
     pub(super) fn start(&mut self, rows: RecordBatch) -> Result<()> {
         if u32::try_from(rows.num_rows()).is_err() {
             return exec_err!("a group of a gap-filling query has too many rows");
@@ -118,7 +117,7 @@ impl SeriesFiller {
         Ok(())
     }
 
-    /// The next output rows, `limit` at most; `None` when the groups are done.
+    /// Returns the next output rows, at most `limit`; `None` after the last group.
     pub(super) fn next_batch(&mut self, limit: usize) -> Result<Option<RecordBatch>> {
         let Some(groups) = &mut self.current else {
             return Ok(None);
@@ -147,20 +146,19 @@ impl SeriesFiller {
     }
 }
 
-/// A row's number; [`SeriesFiller::start`] has made sure that it fits.
+/// Converts a row index. [`SeriesFiller::start`] has checked that it fits.
 fn index(row: usize) -> u32 {
     u32::try_from(row).unwrap_or(u32::MAX)
 }
 
 impl Groups {
-    /// The time of the first row of the current group.
+    /// Returns the time of the first row of the current group.
     fn first_time(&self) -> Option<i64> {
         let row = self.ranges.get(self.group)?.start;
         self.times.is_valid(row).then(|| self.times.value(row))
     }
 
-    /// The next output row: the earlier one of the next row and the next bin. Rows without a time
-    /// come last.
+    /// Returns the next output row: the earlier of the next row and the next bin. Rows without a time come last.
     fn next_slot(&mut self, bins: &mut GroupBins) -> Option<Slot> {
         loop {
             let group = self.ranges.get(self.group)?.clone();
@@ -208,8 +206,7 @@ impl Groups {
 }
 
 impl Neighbours {
-    /// Where the value for `slot` comes from; `next` and `end` delimit the rows of the group that
-    /// come after it.
+    /// Returns the position that supplies the value of `slot`. `next` and `end` delimit the rows of the group after it.
     fn place(
         &mut self,
         slot: &Slot,

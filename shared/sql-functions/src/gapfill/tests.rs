@@ -6,7 +6,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::testing::{error, rows, session, session_with, table};
 
-/// Two hours of `home`, in half hours.
+/// Two hours of `home`, in half-hour bins.
 const RANGE: &str = "time >= '2024-01-01T08:00:00Z' AND time < '2024-01-01T10:00:00Z'";
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn subqueries_joins_and_unions_contain_gap_filling() {
 }
 
 #[tokio::test]
-async fn bounds_are_found_in_many_forms() {
+async fn time_bounds_are_recognized_in_many_forms() {
     let session = session();
     let bins = async |source: &str, condition: &str| {
         let sql = format!("
@@ -286,7 +286,7 @@ async fn bounds_are_found_in_many_forms() {
             "tz(time, 'Europe/Paris') >= '2024-01-01T09:10:00+01:00' AND time < '2024-01-01T10:00:00Z'",
             "08:00-09:30",
         ),
-        // The tightest counts, also among conditions that do not bound the time.
+        // The tightest bound applies, also among conditions that do not bound the time.
         (
             "time >= '2023-01-01' AND (room = 'x' OR temp > 0) AND time < '2024-01-01T12:00:00Z' \
           AND time >= '2024-01-01T08:10:00Z' AND time <= '2024-01-01T10:29:00Z'",
@@ -327,7 +327,7 @@ async fn bounds_are_found_in_many_forms() {
 }
 
 #[tokio::test]
-async fn bounds_that_exclude_everything_give_no_rows() {
+async fn bounds_that_exclude_all_times_return_no_rows() {
     let session = session();
     for condition in [
         "time >= '2024-01-01T10:00:00Z' AND time < '2024-01-01T08:00:00Z'",
@@ -521,7 +521,7 @@ async fn misplaced_functions_are_refused() {
 }
 
 #[tokio::test]
-async fn endless_ranges_are_streamed() {
+async fn very_long_ranges_are_streamed() {
     let sql = "SELECT date_bin_gapfill(INTERVAL '1 nanosecond', time) AS t, avg(temp) FROM home
         WHERE time >= '2024-01-01T08:00:00Z' AND time < '2200-01-01' GROUP BY t LIMIT 20000";
     assert_eq!(
@@ -535,7 +535,7 @@ async fn endless_ranges_are_streamed() {
 }
 
 #[tokio::test]
-async fn batches_have_the_sessions_size() {
+async fn batches_have_the_batch_size_of_the_session() {
     let session = session_with(
         SessionConfig::new()
             .with_target_partitions(1)
@@ -553,7 +553,7 @@ async fn batches_have_the_sessions_size() {
 
 #[tokio::test]
 async fn null_times_pass_through() {
-    // A join can add them above the predicate that bounds the time.
+    // A join can add NULL times above the predicate that bounds the time.
     insta::assert_snapshot!(table(&session(), "
         SELECT date_bin_gapfill(INTERVAL '30 minutes', u.time) AS t, count(*) AS n, locf(max(h.temp)) AS last
         FROM home AS h LEFT JOIN (SELECT time FROM units WHERE time >= '2024-01-01T08:00:00Z'

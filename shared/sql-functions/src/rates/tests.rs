@@ -1,4 +1,4 @@
-//! Tests of the rates through SQL.
+//! Tests of `difference` and `derivative` through SQL.
 
 use crate::testing::{error, session, table};
 

@@ -1,5 +1,5 @@
-//! Tests of the session as a whole: every function that InfluxDB 3 documents works, and answers
-//! recorded from a server are reproduced.
+//! Tests of the whole session: every function documented for InfluxDB 3 works, and answers recorded from a server are
+//! reproduced.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::testing::{rows, session, table};
 
-/// Calls of the documented functions, for one row of `home`.
+/// Calls of the documented functions, evaluated for one row of `home`.
 const SCALAR: &str = "
     abs(temp) acos(0.5) acosh(1.5) asin(0.5) asinh(0.5) atan(0.5) atanh(0.5) atan2(1,2) cbrt(8) ceil(temp) cos(1)
     cosh(1) cot(1) degrees(1) exp(1) factorial(5) floor(temp) gcd(8,12) isnan(temp) iszero(temp) lcm(4,6) ln(2)
@@ -61,12 +61,12 @@ const WINDOW: &str = "
     non_negative_difference(temp)
 ";
 
-/// The calls in a list; `_` stands for a space where one is needed.
+/// Splits a list into calls; `_` stands for a required space.
 fn calls(list: &str) -> impl Iterator<Item = String> {
     list.split_whitespace().map(spaced)
 }
 
-/// Puts spaces in place of those underscores that are not part of a name.
+/// Replaces underscores that are not part of a name with spaces.
 fn spaced(call: &str) -> String {
     let mut call = call.to_owned();
     for keyword in ["WITHIN", "GROUP", "ORDER", "BY", "from", "as"] {
@@ -162,7 +162,7 @@ async fn recorded_answers_are_reproduced() {
     assert_eq!(seen, 7);
 }
 
-/// Whether two JSON values are equal, floats up to one part in 10^12.
+/// Returns whether two JSON values are equal. Floats may differ by one part in 10^12.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {

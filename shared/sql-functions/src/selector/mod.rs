@@ -1,12 +1,11 @@
-//! `selector_first`, `selector_last`, `selector_min` and `selector_max`: aggregates that keep one
-//! row of a group and return its value together with its time.
+//! `selector_first`, `selector_last`, `selector_min` and `selector_max`: aggregates that select one row of a group and
+//! return its value and its time.
 //!
-//! The result is a struct with the fields `value` and `time`, read as `selector_max(v,
-//! time)['time']`; it is NULL if the group has no value. Rows without a value or a time do not
-//! count. Which row is kept does not depend on the order of the rows, so that a query gives the
-//! same answer every time:
+//! The result is a struct with the fields `value` and `time`, read as `selector_max(v, time)['time']`. It is NULL if
+//! the group has no value. Rows without a value or a time are ignored. The selected row does not depend on the order of
+//! the rows, so a query returns the same answer every time:
 //!
-//! | selector | keeps | among rows that are equal in that |
+//! | selector | selects | tie-breaker |
 //! | --- | --- | --- |
 //! | `first` | the earliest | the smallest value |
 //! | `last` | the latest | the largest value |
@@ -31,7 +30,7 @@ use datafusion::logical_expr::{
 use values::{Booleans, Primitives, Scalars, Texts};
 use winners::Winners;
 
-/// Which row of a group is kept.
+/// The rule that selects a row of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Selector {
     First,
@@ -41,11 +40,10 @@ pub(crate) enum Selector {
 }
 
 impl Selector {
-    /// All four.
+    /// All four selectors.
     pub(crate) const ALL: [Self; 4] = [Self::First, Self::Last, Self::Min, Self::Max];
 
-    /// Whether a row replaces the one kept so far, given how it compares with that by time and by
-    /// value.
+    /// Returns whether a row replaces the selected row, given the comparisons of their times and values.
     fn prefers(self, time: Ordering, value: impl FnOnce() -> Ordering) -> bool {
         match self {
             Self::First => time.then_with(value).is_lt(),
@@ -71,7 +69,7 @@ impl SelectorFunction {
         }
     }
 
-    /// An accumulator of either kind for values of the type that the aggregate returns.
+    /// Returns an accumulator for values of the aggregate's return type, as one of DataFusion's two accumulator traits.
     fn winners<A: ?Sized>(&self, args: &AccumulatorArgs, build: impl Build<A>) -> Result<Box<A>> {
         let DataType::Struct(fields) = args.return_type() else {
             return internal_err!("a selector returns a struct");
@@ -93,7 +91,7 @@ impl SelectorFunction {
     }
 }
 
-/// Makes [`Winners`] for a kind of values, as one of the two traits that DataFusion wants.
+/// Creates [`Winners`] for a value type, as one of DataFusion's two accumulator traits.
 trait Build<A: ?Sized> {
     fn with<V: values::Values>(&self, selector: Selector, fields: Fields) -> Box<A>;
 }

@@ -177,8 +177,8 @@ fn expected(selector: Selector, rows: &[(i64, Option<i64>)]) -> Option<(i64, i64
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// However rows are spread over partitions and groups, aggregated in one step or two, the same
-    /// row wins.
+    /// The same row is selected regardless of how rows are spread over partitions and groups, and of whether the
+    /// aggregation has one step or two.
     #[test]
     fn result_does_not_depend_on_order_or_partitions(
         rows_of_groups in prop::collection::vec((0i64..5, 0i64..8, prop::option::weighted(0.8, -3i64..3)), 0..80),

@@ -1,4 +1,4 @@
-//! One value per group, kept in the form that suits its type.
+//! One value per group, stored in a form that suits its type.
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -10,34 +10,34 @@ use arrow::compute::cast;
 use arrow::datatypes::{ArrowNativeTypeOp, ArrowPrimitiveType, DataType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 
-/// The values that a selector has kept, by the number of the group.
+/// The values that a selector has selected, indexed by group.
 pub(super) trait Values: Debug + Default + Send + Sync + 'static {
-    /// A column of values to choose from.
+    /// The input column type.
     type Column: Array;
 
-    /// `array` as such a column.
+    /// Converts `array` to the input column type.
     fn column(array: &ArrayRef) -> Result<Self::Column>;
 
-    /// Makes room for `groups` groups. Those that are new hold any value.
+    /// Resizes to `groups` groups. New groups hold an arbitrary value.
     fn grow(&mut self, groups: usize);
 
-    /// Compares the value at `row` of `column` with that of `group`.
+    /// Compares the value at `row` of `column` with the value of `group`.
     fn compare(&self, column: &Self::Column, row: usize, group: usize) -> Ordering;
 
-    /// Makes the value at `row` of `column` that of `group`.
+    /// Replaces the value of `group` with the value at `row` of `column`.
     fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()>;
 
-    /// The values of the first groups, as many as `kept` is long; NULL where `kept` is false.
+    /// Returns the values of the first `kept.len()` groups; NULL where `kept` is false.
     fn array(&self, kept: &[bool], data_type: &DataType) -> Result<ArrayRef>;
 
-    /// Forgets the first `groups` groups.
+    /// Removes the first `groups` groups.
     fn drop_first(&mut self, groups: usize);
 
-    /// Bytes allocated.
+    /// Returns the allocated bytes.
     fn size(&self) -> usize;
 }
 
-/// Numbers. Floats are compared in their total order, in which NaN is largest.
+/// Numbers. Floats are compared in their total order: NaN is the largest value.
 #[derive(Debug)]
 pub(super) struct Primitives<T: ArrowPrimitiveType>(Vec<T::Native>);
 
@@ -133,11 +133,11 @@ impl Values for Booleans {
     }
 }
 
-/// Strings of any layout, dictionaries included, compared bytewise.
+/// Strings of any layout, including dictionaries, compared bytewise.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     texts: Vec<String>,
-    /// The capacity of the strings.
+    /// The total capacity of the strings, in bytes.
     bytes: usize,
 }
 
@@ -188,11 +188,11 @@ impl Values for Texts {
     }
 }
 
-/// Values of any other type. What cannot be compared counts as equal.
+/// Values of any other type. Values that cannot be compared count as equal.
 #[derive(Debug, Default)]
 pub(super) struct Scalars {
     scalars: Vec<ScalarValue>,
-    /// The size of the scalars.
+    /// The total size of the scalars, in bytes.
     bytes: usize,
 }
 
@@ -218,7 +218,7 @@ impl Values for Scalars {
 
     fn keep(&mut self, column: &Self::Column, row: usize, group: usize) -> Result<()> {
         let mut scalar = ScalarValue::try_from_array(column, row)?;
-        // A scalar of a nested type would otherwise keep the whole column.
+        // Without this, a scalar of a nested type would keep the whole column in memory.
         scalar.compact();
         self.bytes += scalar.size();
         self.bytes -= self.scalars[group].size();

@@ -1,4 +1,4 @@
-//! The rows that a selector has kept so far, for one group or many.
+//! The rows selected so far, for one group or many.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use super::Selector;
 use super::values::Values;
 
-/// The state of a selector: a value and a time per group. Its serialised form is these two columns,
-/// both NULL for a group without rows, which is also the form of the input.
+/// The state of a selector: a value and a time per group. The serialised state has these two columns; both are NULL for
+/// a group without rows. The input has the same form.
 #[derive(Debug)]
 pub(super) struct Winners<V> {
     selector: Selector,
     /// The fields `value` and `time` of the result.
     fields: Fields,
     times: Vec<i64>,
-    /// Whether the group has a row.
+    /// Whether each group has a row.
     kept: Vec<bool>,
     values: V,
 }
@@ -44,8 +44,8 @@ impl<V: Values> Winners<V> {
         }
     }
 
-    /// Takes in the rows of `columns` (value, time) for which `filter` is true; `group_of` tells
-    /// the group of a row.
+    /// Updates the state with the rows of `columns` (value, time) for which `filter` is true. `group_of` returns the
+    /// group of a row.
     fn update(
         &mut self,
         columns: &[ArrayRef],
@@ -85,7 +85,7 @@ impl<V: Values> Winners<V> {
         Ok(())
     }
 
-    /// The columns `value` and `time` of the first `groups` groups.
+    /// Returns the columns `value` and `time` of the first `groups` groups.
     fn columns(&self, groups: usize) -> Result<Vec<ArrayRef>> {
         let [value, time] = self.fields.as_ref() else {
             return exec_err!("a selector returns a value and a time");
@@ -99,7 +99,7 @@ impl<V: Values> Winners<V> {
         ])
     }
 
-    /// The result for the first `groups` groups.
+    /// Returns the results of the first `groups` groups as structs.
     fn structs(&self, groups: usize) -> Result<StructArray> {
         let nulls = NullBuffer::from(&self.kept[..groups]);
         Ok(StructArray::try_new(
@@ -214,7 +214,7 @@ impl<V: Values> GroupsAccumulator for Winners<V> {
                 } else {
                     filter.clone()
                 };
-                // Rows without a time do not count.
+                // Rows without a time are ignored.
                 nullif(time, &not(&filter)?)?
             }
             None => Arc::clone(time),

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::harness::pause;
 
-/// How long rows are in the caches.
+/// The maximum age of rows in the caches, in seconds.
 const AGE: u64 = 25;
 
-/// Writes a row for each of the next seconds after which it will have left.
+/// Writes rows that expire from the caches one by one during the next seconds.
 fn rows_near_the_edge(stage: &Stage, now: u64) {
     let begin = i64::try_from(now - stage.begun).unwrap();
     let age = i64::try_from(AGE).unwrap();
@@ -27,7 +27,7 @@ fn rows_near_the_edge(stage: &Stage, now: u64) {
 }
 
 #[test]
-fn rows_leave_when_they_are_too_old() {
+fn rows_leave_when_they_exceed_the_age_of_the_cache() {
     let stage = Stage::on_a_directory();
     rows_near_the_edge(&stage, stage.begun);
     let caches = [
@@ -62,7 +62,7 @@ fn rows_leave_when_they_are_too_old() {
 }
 
 #[test]
-fn rows_leave_when_their_table_does_not_keep_them() {
+fn rows_leave_when_they_exceed_the_retention_of_their_table() {
     let stage = Stage::on_a_directory();
     stage.write(
         "m,host=a,room=x v=1 -9000
@@ -98,7 +98,7 @@ fn rows_leave_when_their_table_does_not_keep_them() {
             period,
         ];
         stage.run(&update).succeeded();
-        // An instance may hold the catalog for a moment.
+        // An instance may use its copy of the catalog for some seconds.
         pause(Duration::from_secs(6));
     };
     keep("2h");

@@ -1,4 +1,4 @@
-//! Tables and caches that are dropped and come again, and what was shown before.
+//! Tables and caches that are dropped and created again, and queries of earlier states.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn caches() -> [Cache; 2] {
     ]
 }
 
-/// What is said of a statement that is refused.
+/// Returns the error message of a refused statement.
 fn refused(server: &Server, sql: &str) -> String {
     let reply = ask(server, sql, &[]);
     assert_eq!(reply.status, 400, "{sql}: {}", reply.text());
@@ -25,7 +25,7 @@ fn refused(server: &Server, sql: &str) -> String {
 }
 
 #[test]
-fn caches_go_with_their_table_and_come_back_with_it() {
+fn caches_are_dropped_and_undeleted_with_their_table() {
     let stage = Stage::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60\nm,host=b,room=y v=2 -50");
     let caches = caches();
@@ -52,7 +52,7 @@ fn caches_go_with_their_table_and_come_back_with_it() {
             assert!(listed(&stage.writer).is_empty());
         }
         stage.run(&[&["undelete"], what].concat()).succeeded();
-        // Who only answers may hold the catalog for a moment.
+        // A query-only process may use its copy of the catalog for some seconds.
         pause(Duration::from_secs(6));
         stage.check(&caches, "undeleted");
         let shown = caches
@@ -61,7 +61,7 @@ fn caches_go_with_their_table_and_come_back_with_it() {
         assert_eq!(shown, before);
     }
 
-    // A table of the same name is another one.
+    // A new table of the same name is a different table.
     stage
         .run(&["delete", "table", "m", "-d", DB, "--yes"])
         .succeeded();
@@ -75,7 +75,7 @@ fn caches_go_with_their_table_and_come_back_with_it() {
 }
 
 #[test]
-fn a_cache_of_the_same_name_shows_nothing_of_its_namesake() {
+fn a_new_cache_does_not_show_rows_of_a_dropped_one_of_the_same_name() {
     let stage = Stage::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60\nm,host=a,room=y v=2 -50\nm,host=b,room=x v=3 -40");
     let [last, distinct] = caches();
@@ -107,7 +107,7 @@ fn a_cache_of_the_same_name_shows_nothing_of_its_namesake() {
 }
 
 #[test]
-fn what_a_cache_showed_is_shown_as_of_then() {
+fn queries_of_earlier_states_read_earlier_caches() {
     let stage = Stage::on_a_directory();
     let caches = caches();
     let mut shown: Vec<(u64, [String; 2])> = Vec::new();
@@ -120,7 +120,7 @@ fn what_a_cache_showed_is_shown_as_of_then() {
         shown.push((stamp, rows));
     };
     remember(stage.write("m,host=a,room=y v=2 -50\nm,host=b,room=y v=2 -50"));
-    // Of marks that are closer than 15 s not all are remembered.
+    // Low-water marks closer than 15 s are thinned out.
     pause(Duration::from_secs(8));
     stage.flush();
     let stamp = stage.write("m,host=a,room=x v=3 -40\nm,host=c,room=z v=2 -50");
@@ -183,7 +183,7 @@ fn what_a_cache_showed_is_shown_as_of_then() {
 }
 
 #[test]
-fn a_cache_that_is_there_is_not_created_again() {
+fn an_existing_cache_is_not_created_again() {
     let stage = Stage::on_a_directory();
     stage.write("m,host=a,room=x v=1 -60");
     let [cache, _] = caches();

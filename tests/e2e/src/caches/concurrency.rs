@@ -1,4 +1,4 @@
-//! Writers, deletes and compactors at work: in every snapshot, caches show what their definitions say.
+//! Concurrent writers, deletes and compactors: in every snapshot, caches return what their definitions say.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::harness::{Neap, Reply, Server, pause};
 
-/// How long everybody works: several times as long as a segment waits before it is flushed.
+/// How long all workers run: several times as long as a segment waits before it is flushed.
 const RUN: Duration = Duration::from_secs(36);
 
 fn caches() -> [Cache; 3] {
@@ -27,7 +27,8 @@ fn caches() -> [Cache; 3] {
     ]
 }
 
-/// A new row, a late one, and a new version of a point that all rounds write to. Now and then a room is emptied.
+/// Writes a new row, a late one, and a new version of a point that all rounds write to. Every 40th round deletes rows
+/// of a room.
 fn write_rounds(stage: &Stage, writer: usize, server: &Server, round: &AtomicI64) {
     let now = round.load(Ordering::Relaxed) + 1;
     let lines = format!(
@@ -55,7 +56,7 @@ fn write_rounds(stage: &Stage, writer: usize, server: &Server, round: &AtomicI64
     pause(Duration::from_millis(20));
 }
 
-/// The rows that are in a cache or in its definition and not in the other, of one snapshot.
+/// Returns a statement that lists the rows that a cache and its definition do not have in common, in one snapshot.
 fn differences(cache: &Cache, columns: &Columns) -> String {
     let (shown, defined) = (cache.query(), cache.definition(columns));
     let defined = format!("SELECT * FROM ({defined})");
@@ -100,7 +101,7 @@ fn repeat(over: &AtomicBool, work: impl Fn()) {
 }
 
 #[test]
-fn caches_show_every_snapshot_as_it_is_beside_writers_and_compactors() {
+fn caches_match_every_snapshot_under_concurrent_writers_and_compactors() {
     let stage = Stage::on_a_directory();
     stage.write("m,host=same,room=r0 v=0,of_0=0,of_1=0 -3000");
     for cache in &caches() {
@@ -127,7 +128,7 @@ fn caches_show_every_snapshot_as_it_is_beside_writers_and_compactors() {
         let (stage, over) = (&stage, &over);
         let compact = || compact(stage);
         workers.push(scope.spawn(move || repeat(over, compact)));
-        // A worker that ends before it is told to has failed.
+        // A worker that ends early has failed.
         for _ in 0..RUN.as_secs() {
             if workers.iter().any(thread::ScopedJoinHandle::is_finished) {
                 break;

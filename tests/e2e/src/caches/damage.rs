@@ -1,4 +1,4 @@
-//! Objects of caches that are gone or broken, and copies.
+//! Missing and damaged objects of caches, and copies.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ fn stage() -> Stage {
     stage
 }
 
-/// The objects of caches of the database.
+/// Returns the files of the objects of caches.
 fn objects(store: &Path) -> Vec<PathBuf> {
     let caches = fs::read_dir(store.join("cache/1")).unwrap();
     let objects = caches.flat_map(|cache| fs::read_dir(cache.unwrap().path()).unwrap());
@@ -53,7 +53,7 @@ fn flip(path: &PathBuf) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Ways to damage an object, and what is said of it.
+/// A way to damage an object: its name, the damage, and the message that reports it.
 type Damage = (&'static str, fn(&PathBuf), &'static str);
 
 const DAMAGES: [Damage; 3] = [
@@ -63,7 +63,7 @@ const DAMAGES: [Damage; 3] = [
 ];
 
 #[test]
-fn a_damaged_object_makes_no_answer_wrong_and_is_found() {
+fn a_damaged_object_is_found_and_answers_stay_correct() {
     let caches = caches();
     for (name, damage, said) in DAMAGES {
         let stage = stage();
@@ -84,7 +84,7 @@ fn a_damaged_object_makes_no_answer_wrong_and_is_found() {
 
         stage.on_store(&["fsck", "--full", "--repair"]);
         stage.check(&caches, "repaired");
-        // They are made again.
+        // A compaction creates them again.
         stage.on_store(&["compact"]).succeeded();
         stage.on_store(&["fsck", "--full"]).succeeded();
         let fresh = stage.fresh();
@@ -98,7 +98,7 @@ fn a_damaged_object_makes_no_answer_wrong_and_is_found() {
 }
 
 #[test]
-fn a_flush_over_a_damaged_object_goes_on() {
+fn a_flush_continues_despite_a_damaged_object() {
     let (stage, caches) = (stage(), caches());
     objects(stage.place.folder()).iter().for_each(truncate);
     stage.write("m,host=c,room=z v=4 -30\nm,host=a,room=y v=5 -50");
@@ -124,7 +124,7 @@ fn a_copy_answers_from_its_own_objects() {
     let shown = caches
         .each_ref()
         .map(|cache| check(&stage.writer, cache, "original"));
-    // Nothing of the original is needed.
+    // The copy does not depend on the original.
     drop(stage);
     let flags = ["--object-store", "file", "--data-dir", to];
     neap(&[&["fsck", "--full"], &flags[..]].concat()).succeeded();

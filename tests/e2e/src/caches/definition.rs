@@ -1,4 +1,4 @@
-//! A cache as it is asked for, and its definition as SQL over its table.
+//! A cache, as a request creates it, and its definition as SQL over its table.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ pub(crate) struct Cache {
     pub(super) table: &'static str,
     pub(super) name: &'static str,
     rows: Rows,
-    /// Seconds.
+    /// The maximum age of rows, in seconds.
     age: u64,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct Cache {
 enum Rows {
     Last {
         keys: Vec<&'static str>,
-        /// All that are not in the key if there is none.
+        /// `None` means all columns that are not in the key.
         values: Option<Vec<&'static str>>,
         count: u64,
     },
@@ -26,19 +26,19 @@ enum Rows {
     },
 }
 
-/// The columns of a table, both sorted by name. Tests name tags in the order in which they come to be, which is that
-/// of the series key.
+/// The columns of a table, both sorted by name. Tests name tags in the order in which they are created, which is the
+/// order of the series key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     pub(super) tags: Vec<String>,
     pub(super) fields: Vec<String>,
 }
 
-/// An hour, much longer than a test.
+/// One hour, in seconds: much longer than a test.
 const AGE: u64 = 3_600;
 
 impl Cache {
-    /// The newest row of each key, all columns.
+    /// A cache of the newest row of each key, with all columns.
     pub(crate) fn last(table: &'static str, name: &'static str, keys: &[&'static str]) -> Self {
         let rows = Rows::Last {
             keys: keys.to_vec(),
@@ -53,7 +53,7 @@ impl Cache {
         }
     }
 
-    /// The combinations of values of columns.
+    /// A cache of the distinct combinations of values of columns.
     pub(crate) fn distinct(
         table: &'static str,
         name: &'static str,
@@ -71,7 +71,7 @@ impl Cache {
         }
     }
 
-    /// Only these columns beside the key.
+    /// Limits the cache to these columns, in addition to the key.
     pub(crate) fn of(mut self, columns: &[&'static str]) -> Self {
         if let Rows::Last { values, .. } = &mut self.rows {
             *values = Some(columns.to_vec());
@@ -79,7 +79,7 @@ impl Cache {
         self
     }
 
-    /// So many rows of each key, or combinations.
+    /// Sets the maximum number of rows of each key, or of combinations.
     pub(crate) fn most(mut self, number: u64) -> Self {
         match &mut self.rows {
             Rows::Last { count, .. } => *count = number,
@@ -88,13 +88,13 @@ impl Cache {
         self
     }
 
-    /// Rows may be so many seconds old.
+    /// Sets the maximum age of rows, in seconds.
     pub(super) fn aged(mut self, seconds: u64) -> Self {
         self.age = seconds;
         self
     }
 
-    /// `last_cache` or `distinct_cache`.
+    /// Returns `last_cache` or `distinct_cache`.
     pub(super) fn kind(&self) -> &'static str {
         match self.rows {
             Rows::Last { .. } => "last_cache",
@@ -102,7 +102,7 @@ impl Cache {
         }
     }
 
-    /// The request that creates it.
+    /// Returns the body of the request that creates the cache.
     pub(super) fn body(&self, database: &str) -> Value {
         let mut body = json!({ "db": database, "table": self.table, "name": self.name });
         match &self.rows {
@@ -127,7 +127,7 @@ impl Cache {
         body
     }
 
-    /// The arguments of `neap` that create it.
+    /// Returns the arguments of the `neap` command that creates the cache.
     pub(super) fn command(&self, database: &str) -> Vec<String> {
         let mut command = vec![
             "create".to_owned(),
@@ -159,17 +159,17 @@ impl Cache {
         command
     }
 
-    /// The statement that reads it.
+    /// Returns the statement that reads the cache.
     pub(super) fn query(&self) -> String {
         format!("SELECT * FROM {}", self.call())
     }
 
-    /// The table function that reads it.
+    /// Returns the call of the table function that reads the cache.
     pub(super) fn call(&self) -> String {
         format!("{}('{}', '{}')", self.kind(), self.table, self.name)
     }
 
-    /// What it must show, in terms of its table.
+    /// Returns the definition of the cache: a statement over its table with the same result.
     pub(super) fn definition(&self, columns: &Columns) -> String {
         let (table, young) = (
             self.table,

@@ -1,5 +1,5 @@
-//! Processes with memories of their own show each other's writes at once; and with less to a client that is content
-//! with it.
+//! Processes with separate memory see each other's writes at once, and read less from the store if a client accepts
+//! stale answers.
 
 use super::{
     definition::Cache,
@@ -23,7 +23,7 @@ fn run(stage: &Stage) {
         if round == ROUNDS / 2 {
             stage.flush();
         }
-        // In every other round there is a row that is older than the one before.
+        // Every other round has a row that is older than the previous one.
         let time = -100 + round * if round % 2 == 0 { 1 } else { -1 };
         stage.write(&format!(
             "m,host=a,room=x v={round} {time}\nm,host=h{round},room=r{} w={round} -90",
@@ -60,12 +60,12 @@ fn run(stage: &Stage) {
 }
 
 #[test]
-fn two_processes_show_the_same_after_each_write_on_an_s3_server() {
+fn two_processes_return_the_same_rows_after_each_write_on_an_s3_server() {
     run(&Stage::on_a_network(Place::own_s3()));
 }
 
 #[test]
-fn two_processes_show_the_same_after_each_write_on_the_other_s3_server() {
+fn two_processes_return_the_same_rows_after_each_write_on_the_other_s3_server() {
     if let Some(place) = Place::other_s3() {
         run(&Stage::on_a_network(place));
     }

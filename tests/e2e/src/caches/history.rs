@@ -1,5 +1,5 @@
-//! Writes in any order, deletes, flushes, merges and restarts: what caches show is always what their definitions say,
-//! in processes that share nothing but the store.
+//! Writes in any order, deletes, flushes, merges and restarts: caches always return what their definitions say, in
+//! processes that share only the store.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::harness::{Neap, Place, Reply, Server};
 
-/// Caches of all kinds: few rows and many, of some tags, all and none, and two that nothing is kept of.
+/// Caches of all kinds: few rows and many, by some tags, all and none, and two whose rows are not stored.
 fn caches() -> Vec<Cache> {
     vec![
         Cache::last("m", "latest", &["host"]),
@@ -73,11 +73,11 @@ fn run(stage: &Stage) {
     );
     stage.check(&caches, "writes above what is in objects");
 
-    // The newest rows of a key, so that older ones move up.
+    // Deletes the newest rows of a key, so that older ones become the newest.
     let newest = stage.begun - 545;
     let sql = format!("DELETE FROM m WHERE host = 'a' AND time >= to_timestamp({newest})");
     match stage.queriers.len() {
-        // Who only answers does not delete.
+        // A query-only process does not delete.
         1 => assert_eq!(stage.writer.query(DB, &sql).len(), 1),
         _ => delete(
             stage,
@@ -111,7 +111,7 @@ fn run(stage: &Stage) {
     stage.on_store(&["fsck", "--full"]).succeeded();
 }
 
-/// What all of them show.
+/// Returns the answers of all caches.
 fn all(server: &Server, caches: &[Cache]) -> Vec<String> {
     let shown = caches.iter().map(|cache| csv(server, &cache.query()));
     shown.collect()
@@ -124,12 +124,12 @@ fn rfc3339(stage: &Stage, seconds: u64) -> String {
 }
 
 #[test]
-fn caches_show_what_their_definitions_say_on_a_directory() {
+fn caches_match_their_definitions_on_a_directory() {
     let stage = Stage::on_a_directory();
     run(&stage);
     let caches = caches();
     let shown = all(&stage.writer, &caches);
-    // What is left of the tail is flushed on the way.
+    // The compaction flushes the rest of the tail.
     let Stage {
         writer,
         queriers,
@@ -143,12 +143,12 @@ fn caches_show_what_their_definitions_say_on_a_directory() {
 }
 
 #[test]
-fn caches_show_what_their_definitions_say_on_an_s3_server() {
+fn caches_match_their_definitions_on_an_s3_server() {
     run(&Stage::on_a_network(Place::own_s3()));
 }
 
 #[test]
-fn caches_show_what_their_definitions_say_on_the_other_s3_server() {
+fn caches_match_their_definitions_on_the_other_s3_server() {
     if let Some(place) = Place::other_s3() {
         run(&Stage::on_a_network(place));
     }

@@ -1,4 +1,4 @@
-//! The requests to the store, exactly: what caches cost, and what they save.
+//! The exact requests to the store: the costs and the savings of caches.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     request_budget::{COLD, FLUSH, RENEWALS, cost, costs},
 };
 
-/// Requests, but for those that renew what is held of registers.
+/// Returns the requests, without those that revalidate copies of registers.
 fn without_renewals(mut requests: Requests) -> String {
     for renewal in RENEWALS {
         requests.0.remove(renewal);
@@ -19,7 +19,7 @@ fn without_renewals(mut requests: Requests) -> String {
     requests.to_string()
 }
 
-/// All operations; `lag` is what a segment waits before it is flushed.
+/// Counts the requests of all operations; `lag` is the age at which a segment may be flushed.
 fn on(place: &Place, lag: Duration) {
     let writer = Neap::serve_with(place, &["--mode", "ingest"]);
     writer.write(DB, "clock v=1");
@@ -34,7 +34,7 @@ fn on(place: &Place, lag: Duration) {
         Cache::last("m", "two", &["host", "room"]).most(2),
         Cache::distinct("m", "rooms", &["room"]),
         Cache::last("other", "latest", &["host"]),
-        // Nothing is kept of it.
+        // This cache is not stored, because its column is a field.
         Cache::distinct("fields", "states", &["state"]),
     ];
     write("fields state=\"on\" -50");
@@ -48,7 +48,7 @@ fn on(place: &Place, lag: Duration) {
     }
     let [latest, two, rooms, other, _] = &caches;
 
-    // What was there before is flushed, and then read for the caches that are new.
+    // The existing segments are flushed, and their rows are then read for the new caches.
     pause(lag + Duration::from_secs(1));
     let compact = place.after(&["compact"]);
     assert!(neap(&compact).succeeded().contains("4 caches filled"));
@@ -83,7 +83,7 @@ fn on(place: &Place, lag: Duration) {
 
     let shown = [latest, two, rooms, other].map(|cache| csv(&fresh, &cache.query()));
     pause(lag + COLD);
-    // The first thing it does is to look at all databases.
+    // At its start, it checks all databases.
     let flusher = Neap::serve_with(place, &["--mode", "compact"]);
     wait_for("flush", FLUSH, || {
         (flusher.store_requests().of("put manifest") > 0).then_some(())
@@ -98,7 +98,7 @@ fn on(place: &Place, lag: Duration) {
         "a start and a flush that touches three of four caches"
     );
 
-    // Those of the table that had no rows are still in memory.
+    // The cache of the table without new rows is still in memory.
     pause(COLD);
     let after_flush = cost(&fresh, || drop(csv(&fresh, &latest.query())));
     assert_eq!(
@@ -129,23 +129,23 @@ fn on(place: &Place, lag: Duration) {
 }
 
 #[test]
-fn caches_on_a_directory_cost_what_they_should() {
+fn caches_on_a_directory_have_the_expected_costs() {
     on(&Place::directory(), Duration::from_secs(8));
 }
 
 #[test]
-fn caches_on_an_s3_server_cost_what_they_should() {
+fn caches_on_an_s3_server_have_the_expected_costs() {
     on(&Place::own_s3(), Duration::from_secs(20));
 }
 
 #[test]
-fn caches_on_the_other_s3_server_cost_what_they_should() {
+fn caches_on_the_other_s3_server_have_the_expected_costs() {
     if let Some(place) = Place::other_s3() {
         on(&place, Duration::from_secs(20));
     }
 }
 
-/// So many segments are flushed without being waited for.
+/// The number of segments after which a flush is due at once.
 const SEGMENTS: u64 = 301;
 
 #[test]
@@ -156,7 +156,7 @@ fn a_process_reads_no_object_that_it_has_written_itself() {
     create(&server, &Cache::last("m", "latest", &["host"]));
     create(&server, &Cache::distinct("m", "rooms", &["room"]));
     let mut objects = 0;
-    // What is filled is not kept in memory, what is flushed is.
+    // The process does not keep a filled object in memory, but keeps a flushed one.
     for (flush, reads) in [
         ("that fills", 0),
         ("of what was filled", 2),

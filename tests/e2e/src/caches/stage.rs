@@ -1,4 +1,4 @@
-//! Processes on one store, and the comparison of what they show.
+//! Processes on one store, and the comparison of their answers.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::harness::{Neap, Output, Place, Reply, Server, neap, pause};
 /// The database of the tests.
 pub(crate) const DB: &str = "db";
 
-/// How often it is compared again when a row has become too old meanwhile.
+/// Maximum number of comparisons until no row expires in between.
 const ATTEMPTS: usize = 20;
 
-/// One process that writes, and all that answer.
+/// One process that writes, and all processes that answer queries.
 pub(super) struct Stage {
     pub(super) place: Place,
     pub(super) writer: Neap,
     pub(super) queriers: Vec<Neap>,
-    /// When it began, in seconds.
+    /// The store's time at the start, in seconds.
     pub(super) begun: u64,
     flush_lag: Duration,
 }
 
 impl Stage {
-    /// A directory: one process that does everything, and one that only answers.
+    /// A directory: one process with all roles, and one that only answers queries.
     pub(super) fn on_a_directory() -> Self {
         let place = Place::directory();
         let writer = Neap::serve(&place);
         Self::new(place, writer, 1, Duration::from_secs(8))
     }
 
-    /// A store behind a network: a process that only writes, and two that only answer.
+    /// A network store: one process that only writes, and two that only answer queries.
     pub(super) fn on_a_network(place: Place) -> Self {
         let flags = ["--mode", "ingest", "--wal-flush-interval", "20ms"];
         let writer = Neap::serve_with(&place, &flags);
@@ -51,7 +51,7 @@ impl Stage {
         }
     }
 
-    /// Writes lines whose times are seconds after the beginning, most of them negative.
+    /// Writes lines whose times are seconds since the start, most of them negative.
     pub(super) fn write(&self, lines: &str) -> u64 {
         self.writer.write(DB, &since(self.begun, lines))
     }
@@ -63,7 +63,7 @@ impl Stage {
         }
     }
 
-    /// Runs a command against the process that writes.
+    /// Runs a command against the writing process.
     pub(super) fn run<A: AsRef<str>>(&self, arguments: &[A]) -> Output {
         let arguments = arguments.iter().map(AsRef::as_ref);
         let host = ["--host", self.writer.url()];
@@ -75,18 +75,18 @@ impl Stage {
         neap(&self.place.after(arguments))
     }
 
-    /// Flushes all that was written, and fills new caches.
+    /// Flushes all writes, and fills new caches.
     pub(super) fn flush(&self) {
         pause(self.flush_lag + Duration::from_secs(1));
         self.on_store(&["compact"]).succeeded();
     }
 
-    /// A process that has nothing in its memory.
+    /// Starts a querier with empty memory.
     pub(super) fn fresh(&self) -> Neap {
         querier(&self.place)
     }
 
-    /// All processes that answer, and a fresh one, show what the definitions say.
+    /// Checks that all queriers, and a fresh one, return what the definitions say.
     pub(super) fn check(&self, caches: &[Cache], step: &str) {
         let fresh = self.fresh();
         for querier in self.queriers.iter().chain([&fresh]) {
@@ -101,13 +101,13 @@ fn querier(place: &Place) -> Neap {
     Neap::serve_with(place, &["--mode", "query"])
 }
 
-/// The store's time in seconds.
+/// Returns the store's time in seconds.
 pub(crate) fn now(server: &Server) -> u64 {
     let rows = server.query(DB, "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now");
     rows[0]["now"].as_u64().unwrap()
 }
 
-/// Lines with their times, which are seconds, moved by so many.
+/// Adds `begin` to the times of lines, in seconds.
 pub(crate) fn since(begin: u64, lines: &str) -> String {
     let moved = lines.lines().map(|line| {
         let (point, time) = line.trim().rsplit_once(' ').unwrap();
@@ -126,7 +126,7 @@ pub(crate) fn create(server: &Server, cache: &Cache) {
     assert_eq!(reply.status, 201, "{cache:?}: {}", reply.text());
 }
 
-/// The answer to a statement as CSV, or what was wrong with it.
+/// Sends a statement, and returns the answer as CSV, or the error.
 pub(super) fn ask(server: &Server, sql: &str, headers: &[(&str, &str)]) -> Reply {
     let body = serde_json::json!({ "db": DB, "q": sql, "format": "csv" });
     let mut request = server.request("POST", "/api/v3/query_sql");
@@ -136,22 +136,22 @@ pub(super) fn ask(server: &Server, sql: &str, headers: &[(&str, &str)]) -> Reply
     Reply::of(request.body(body.to_string())).unwrap()
 }
 
-/// The rows of an answer as CSV.
+/// Returns the rows of an answer as CSV.
 pub(super) fn csv(server: &Server, sql: &str) -> String {
     csv_with(server, sql, &[])
 }
 
-/// The same of a request with headers.
+/// Returns the rows of an answer to a request with headers, as CSV.
 pub(super) fn csv_with(server: &Server, sql: &str, headers: &[(&str, &str)]) -> String {
     let reply = ask(server, sql, headers);
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
     reply.text()
 }
 
-/// The header that makes a query read tables.
+/// The header that bypasses the caches, so that a query reads tables.
 pub(super) const OFF: (&str, &str) = ("x-neap-cache", "off");
 
-/// The columns of a table.
+/// Returns the columns of a table.
 pub(super) fn columns(server: &Server, table: &str) -> Columns {
     let sql = format!(
         "SELECT column_name, data_type FROM information_schema.columns \
@@ -168,7 +168,8 @@ pub(super) fn columns(server: &Server, table: &str) -> Columns {
     columns
 }
 
-/// What a cache shows, which is what its definition says, with what is kept and without.
+/// Checks that a cache returns what its definition says, both from the cache and from the table. Returns the rows as
+/// CSV.
 pub(crate) fn check(server: &Server, cache: &Cache, step: &str) -> String {
     let definition = cache.definition(&columns(server, cache.table));
     for _ in 0..ATTEMPTS {
@@ -185,7 +186,7 @@ pub(crate) fn check(server: &Server, cache: &Cache, step: &str) -> String {
     panic!("{step}: never the same twice: {definition}");
 }
 
-/// The entries of a listing of caches.
+/// Returns the entries of a listing of caches.
 pub(super) fn listed(server: &Server) -> Vec<Value> {
     let sql = "SELECT \"table\", name FROM system.last_caches \
                UNION ALL SELECT \"table\", name FROM system.distinct_caches ORDER BY name";

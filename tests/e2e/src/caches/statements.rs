@@ -1,4 +1,4 @@
-//! Plans, filters, joins and aggregates; and statements over tables that caches answer.
+//! Plans, filters, joins and aggregates of caches, and statements over tables that caches answer.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn more(stage: &Stage) {
     stage.write("m,host=a,room=x w=8i -50\nm,host=d,room=y v=9 -25\nm,host=b,room=z v=10 -65");
 }
 
-/// Statements over caches, which stand for themselves or for their definitions.
+/// Statements over caches. Each runs with the cache and with its definition.
 const STATEMENTS: [&str; 24] = [
     "SELECT * FROM {latest} WHERE host = 'a'",
     "SELECT * FROM {latest} WHERE host IN ('a', 'b', 'none') ORDER BY host",
@@ -92,7 +92,7 @@ fn compare(server: &Server, step: &str) {
 }
 
 #[test]
-fn caches_are_joined_filtered_and_summed_up_like_tables() {
+fn caches_are_joined_filtered_and_aggregated_like_tables() {
     let stage = stage();
     compare(&stage.writer, "in the tail");
     stage.flush();
@@ -105,7 +105,7 @@ fn caches_are_joined_filtered_and_summed_up_like_tables() {
         "params": { "host": "d", "cache": "latest" },
         "format": "csv",
     });
-    // The arguments of table functions are literals; those of filters need not be.
+    // Arguments of table functions must be literals; those of filters need not be.
     let body = body.to_string().replace("$cache", "'latest'");
     let request = stage.writer.request("POST", "/api/v3/query_sql").body(body);
     assert_eq!(Reply::of(request).unwrap().text(), "v\n9.0\n");
@@ -116,7 +116,7 @@ fn plan(server: &Server, sql: &str, headers: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn plans_show_which_cache_is_read_and_what_is_asked_of_it() {
+fn plans_show_the_cache_with_its_predicates_and_projection() {
     let stage = stage();
     stage.flush();
     more(&stage);
@@ -129,7 +129,7 @@ fn plans_show_which_cache_is_read_and_what_is_asked_of_it() {
     insta::assert_snapshot!(shown(sql), @r#"LastCacheExec: cache=two, predicates=[host = Utf8(""a"")], projection=[v]"#);
     let sql = "SELECT room FROM distinct_cache('m') WHERE host <> 'a' LIMIT 3";
     insta::assert_snapshot!(shown(sql), @r#"DistinctCacheExec: cache=rooms, predicates=[host != Utf8View(""a"")], limit=3, projection=[room]"#);
-    // Keys with fields are not kept.
+    // Caches whose keys include fields are not stored.
     stage.create(&[Cache::last("m", "of_w", &["w"])]);
     pause(Duration::from_secs(6));
     let plan_of_w = shown("SELECT * FROM last_cache('m', 'of_w')");
@@ -137,7 +137,7 @@ fn plans_show_which_cache_is_read_and_what_is_asked_of_it() {
         plan_of_w.contains("LastCacheExec: cache=of_w, from=table"),
         "{plan_of_w}"
     );
-    // Conditions on values are not the cache's.
+    // Caches do not evaluate conditions on values.
     let plan = plan(
         &stage.queriers[0],
         "SELECT host FROM last_cache('m', 'latest') WHERE w > 3",
@@ -150,7 +150,7 @@ fn plans_show_which_cache_is_read_and_what_is_asked_of_it() {
     );
 }
 
-/// Statements over the table, and whether a cache has what they need.
+/// Statements over the table, and whether a cache can answer them.
 const OVER_TABLE: [(&str, bool); 16] = [
     ("SELECT DISTINCT room FROM m ORDER BY room", true),
     (
@@ -183,7 +183,7 @@ const OVER_TABLE: [(&str, bool); 16] = [
          ORDER BY time DESC LIMIT 2",
         true,
     ),
-    // Of rows of one time, a cache and the table might give another one first.
+    // Among rows with the same time, a cache and the table might return different ones first.
     (
         "SELECT DISTINCT ON (host) host, time, v, w FROM m ORDER BY host, time DESC",
         false,
@@ -196,7 +196,7 @@ const OVER_TABLE: [(&str, bool); 16] = [
         "SELECT * FROM m WHERE host = 'b' ORDER BY time DESC LIMIT 1",
         false,
     ),
-    // Not all that is asked for is in a cache.
+    // A cache does not have all columns of these statements.
     (
         "SELECT v FROM m WHERE host = 'a' AND room = 'x' ORDER BY time DESC LIMIT 3",
         false,
@@ -238,7 +238,7 @@ fn statements_over_a_table_are_answered_by_its_caches() {
     compare_over_table(&stage.queriers[0], "in objects");
     more(&stage);
     compare_over_table(&stage.queriers[0], "in both");
-    // Rows that the caches are too young for.
+    // Writes rows that are older than the maximum age of the caches.
     stage.write("m,host=old,room=old v=1 -9000\nm,room=none v=2 -10");
     for server in [&stage.writer, &stage.queriers[0]] {
         for (sql, _) in OVER_TABLE {

@@ -1,7 +1,8 @@
-//! Requests as Telegraf's three outputs send them, byte for byte.
+//! Requests exactly as Telegraf's three outputs send them, byte for byte.
 //!
-//! `tests/clients/telegraf` holds an exchange for each: requests with their lines of head and their body, and the
-//! answers that Telegraf takes for success or acts on. `{token}`, `{basic}` and `{address}` are filled in.
+//! `tests/clients/telegraf` contains one exchange for each output: requests with the lines of their head and their
+//! body, and the answers that Telegraf treats as success or acts on. The tests fill in `{token}`, `{basic}` and
+//! `{address}`.
 
 use std::{
     collections::BTreeSet,
@@ -17,10 +18,10 @@ use serde_json::{Value, json};
 use super::serve;
 use crate::harness::{Neap, Place, Reply, Server, repository};
 
-/// The longest wait for a part of an answer.
+/// Maximum wait for a part of an answer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The answer to a request that is sent as it is.
+/// The answer to a request that is sent byte for byte.
 struct Answer {
     status: u16,
     body: Vec<u8>,
@@ -37,7 +38,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Base64 of a short text, as in `Authorization: Basic`.
+/// Encodes a short text in Base64, as in `Authorization: Basic`.
 fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
@@ -58,7 +59,7 @@ fn base64(text: &str) -> String {
     encoded
 }
 
-/// A body in pieces, as Go sends one whose length it does not know.
+/// Encodes a body in chunks, as Go sends a body of unknown length.
 fn in_chunks(body: &[u8]) -> Vec<u8> {
     let mut framed = Vec::new();
     for chunk in body.chunks(100) {
@@ -70,7 +71,7 @@ fn in_chunks(body: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// Sends the lines of a head and a body, and reads the answer to its end.
+/// Sends the lines of a head and a body, and reads the complete answer.
 fn send(server: &Server, head: &[String], body: &[u8]) -> Answer {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -79,7 +80,7 @@ fn send(server: &Server, head: &[String], body: &[u8]) -> Answer {
     stream
         .write_all(format!("{head}\r\n\r\n").as_bytes())
         .unwrap();
-    // A server that refuses a body may close before all of it is sent.
+    // A server that refuses a body may close the connection before the complete body is sent.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
@@ -94,7 +95,7 @@ fn send(server: &Server, head: &[String], body: &[u8]) -> Answer {
     }
 }
 
-/// An answer, once all of it is there.
+/// Parses an answer; `None` if it is incomplete.
 fn complete(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let (head, body) = (&answer[..end], &answer[end + 4..]);
@@ -112,7 +113,7 @@ fn complete(answer: &[u8]) -> Option<Answer> {
     Some(Answer { status, body })
 }
 
-/// A body that came in pieces, once the last one is there.
+/// Decodes a chunked body; `None` if the last chunk is missing.
 fn from_chunks(mut framed: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
@@ -128,7 +129,7 @@ fn from_chunks(mut framed: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Sends the requests of an exchange and compares their answers, then what is stored.
+/// Sends the requests of an exchange, and compares their answers and then the stored rows.
 fn replay(name: &str) {
     let place = Place::memory();
     let (server, token) = serve(&place, &[]);
@@ -206,7 +207,7 @@ fn outputs_influxdb_v3_is_served() {
     replay("influxdb_v3.json");
 }
 
-/// Writes as Telegraf does: what is too large is sent again in two halves.
+/// Writes as Telegraf does: it halves a request that is too large and sends both halves again.
 fn write_in_halves(server: &Server, path: &str, lines: &[&str], sent: &mut usize) {
     *sent += 1;
     let body = gzip(lines.join("\n").as_bytes());
@@ -226,7 +227,7 @@ fn write_in_halves(server: &Server, path: &str, lines: &[&str], sent: &mut usize
 }
 
 #[test]
-fn what_telegraf_collects_is_stored_though_requests_must_be_halved() {
+fn all_rows_of_telegraf_are_stored_if_requests_must_be_halved() {
     let path = repository().join("../shared/data/telegraf-metrics.lp");
     let Ok(text) = std::fs::read_to_string(&path) else {
         skip(
@@ -263,7 +264,7 @@ fn what_telegraf_collects_is_stored_though_requests_must_be_halved() {
 }
 
 #[test]
-fn a_server_that_cannot_store_tells_telegraf_when_to_come_back() {
+fn a_server_that_cannot_store_sends_telegraf_a_retry_after() {
     let place = Place::own_s3();
     let server = Neap::serve(&place);
     server.write("telegraf", "cpu,host=a usage=1 1");

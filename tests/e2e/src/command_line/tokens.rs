@@ -1,4 +1,4 @@
-//! Tokens from the command line: from the first one to the last.
+//! Tokens on the command line: creation, use and deletion.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ const REFUSED: &str = r#"server responded with error [401 Unauthorized]: {"error
 The server wants a valid token: pass it with --token, or set NEAP_AUTH_TOKEN
 "#;
 
-/// A server that asks for tokens.
+/// A server that requires tokens.
 struct Guarded(Neap);
 
 impl Guarded {
@@ -29,7 +29,7 @@ impl Guarded {
         arguments
     }
 
-    /// Creates a token, and gives it.
+    /// Creates a token and returns it.
     fn create(&self, token: &str, arguments: &[&str]) -> String {
         let arguments = [&["create", "token", "--format", "json"], arguments].concat();
         let created = self.run(token, &arguments).succeeded();
@@ -39,7 +39,7 @@ impl Guarded {
 }
 
 #[test]
-fn nobody_is_let_in_without_a_token_and_the_first_is_for_everybody() {
+fn requests_without_a_token_are_refused_and_anyone_can_create_the_first_one() {
     let server = Guarded::new();
     let write = ["write", "--database", "home", "t v=1"];
     let query = ["query", "--database", "home", "SELECT v FROM t"];
@@ -73,7 +73,7 @@ fn nobody_is_let_in_without_a_token_and_the_first_is_for_everybody() {
 }
 
 #[test]
-fn a_token_does_what_it_is_permitted_until_it_is_deleted() {
+fn a_token_has_its_permissions_until_it_is_deleted() {
     let server = Guarded::new();
     let admin = server.create("", &["--admin"]);
     let write = ["write", "--database", "home", "t v=1"];
@@ -163,7 +163,7 @@ fn a_server_can_be_given_its_operator_token_in_a_file() {
 }
 
 #[test]
-fn a_server_tells_of_itself_to_admins() {
+fn admins_can_read_system_tables_of_a_server() {
     let server = Guarded::new();
     let admin = server.create("", &["--admin"]);
     server

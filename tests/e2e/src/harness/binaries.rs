@@ -1,23 +1,23 @@
-//! Where the programs under test are.
+//! The paths of the programs under test.
 
 use std::path::{Path, PathBuf};
 
-/// The program `neap`.
+/// Returns the program `neap`.
 pub(crate) fn neap_binary() -> PathBuf {
     find("neap", "NEAP_BIN")
 }
 
-/// The S3 server for tests.
+/// Returns the S3 server for tests.
 pub(crate) fn s3_server_binary() -> PathBuf {
     find("neap-s3-server", "NEAP_S3_SERVER_BIN")
 }
 
-/// The program that stands for AWS.
+/// Returns the local emulation of AWS Lambda.
 pub(crate) fn lambda_local_binary() -> PathBuf {
     find("neap-lambda-local", "NEAP_LAMBDA_LOCAL_BIN")
 }
 
-/// A function for Lambda: `write`, `query`, `compact` or `engine`.
+/// Returns a function for Lambda: `write`, `query`, `compact` or `engine`.
 pub(crate) fn lambda_binary(function: &str) -> PathBuf {
     let variable = format!("NEAP_LAMBDA_{}_BIN", function.to_uppercase());
     find(&format!("neap-lambda-{function}"), &variable)
@@ -33,7 +33,7 @@ fn find(package: &str, variable: &str) -> PathBuf {
         );
         return path;
     }
-    // The tests are in `deps` of the profile's folder, the programs in the folder itself.
+    // The tests are in `deps` of the profile's folder; the programs are in the folder itself.
     let tests = std::env::current_exe().unwrap();
     let profile = tests.ancestors().nth(2).unwrap();
     let path = profile.join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
@@ -45,7 +45,7 @@ fn find(package: &str, variable: &str) -> PathBuf {
     path
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn repository() -> &'static Path {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     root.unwrap()

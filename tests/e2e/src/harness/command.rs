@@ -1,4 +1,4 @@
-//! Commands that run to their end.
+//! Commands that run to completion.
 
 use std::{
     fs::File,
@@ -12,23 +12,23 @@ use tempfile::TempDir;
 
 use super::{neap_binary, wait_for};
 
-/// The longest that a command may take.
+/// Maximum duration of a command.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a command left behind.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// Its exit status; `None` if a signal ended it.
+    /// The exit status; `None` if a signal ended the command.
     pub(crate) status: Option<i32>,
-    /// What it printed, as bytes.
+    /// The standard output, as bytes.
     pub(crate) bytes: Vec<u8>,
-    /// What it printed, as text.
+    /// The standard output, as text.
     pub(crate) out: String,
-    /// What it had to say.
+    /// The standard error.
     pub(crate) err: String,
 }
 
-/// A program in an environment that tells it nothing: no options of the caller's, no `.env`.
+/// Returns a command with a clean environment: without the caller's options and without `.env`.
 pub(crate) fn program(path: &Path, folder: &Path) -> Command {
     let mut command = Command::new(path);
     command
@@ -44,12 +44,12 @@ pub(crate) fn program(path: &Path, folder: &Path) -> Command {
     command
 }
 
-/// Runs `neap` with these arguments and without input.
+/// Runs `neap` with these arguments and empty input.
 pub(crate) fn neap<A: AsRef<str>>(arguments: &[A]) -> Output {
     neap_with_input(arguments, b"")
 }
 
-/// Runs `neap` with these arguments and this as its standard input.
+/// Runs `neap` with these arguments and this standard input.
 pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> Output {
     let folder = TempDir::new().unwrap();
     let mut command = program(&neap_binary(), folder.path());
@@ -57,10 +57,10 @@ pub(crate) fn neap_with_input<A: AsRef<str>>(arguments: &[A], input: &[u8]) -> O
     output_of(command, input)
 }
 
-/// Runs a command with this as its standard input.
+/// Runs a command with this standard input.
 pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
     let folder = TempDir::new().unwrap();
-    // Files rather than pipes: nobody has to read while the command runs.
+    // Files instead of pipes, because pipes must be read while the command runs.
     let [in_path, out_path, err_path] = ["in", "out", "err"].map(|name| folder.path().join(name));
     File::create(&in_path).unwrap().write_all(input).unwrap();
     command.stdin(File::open(&in_path).unwrap());
@@ -79,7 +79,7 @@ pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
 }
 
 impl Output {
-    /// What was printed by a command that succeeded and said nothing else.
+    /// Asserts that the command succeeded without messages, and returns its output.
     pub(crate) fn succeeded(self) -> String {
         assert_eq!(
             (self.status, self.err.as_str()),
@@ -90,7 +90,7 @@ impl Output {
         self.out
     }
 
-    /// What a command said that failed with this status and printed nothing.
+    /// Asserts that the command failed with this status and without output, and returns its messages.
     pub(crate) fn failed(self, status: i32) -> String {
         assert_eq!(
             (self.status, self.out.as_str()),

@@ -1,4 +1,4 @@
-//! Requests to a server, each of which waits for its answer.
+//! A blocking HTTP client.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -9,16 +9,17 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-/// The longest wait for an answer: right after a large build, the disk of a machine may stall for a minute.
+/// Maximum wait for an answer. It is long, because the disk of a machine may stall for a minute right after a large
+/// build.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// A connection that was idle for longer is not used again: servers close them after a while.
+/// Idle time after which a connection is not used again, because servers close idle connections.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The header with the place of a write in the order of all writes.
+/// The header with the stamp of a write, which gives its position in the order of all writes.
 pub(crate) const STAMP: &str = "x-neap-stamp";
 
-/// An address to send requests to.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     client: Client,
@@ -38,7 +39,7 @@ impl Server {
         Self::with_headers(url, HeaderMap::new())
     }
 
-    /// The same address, shown a token with every request.
+    /// Returns the same address with a token in every request.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         let value = format!("Bearer {token}").parse().unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
@@ -54,7 +55,7 @@ impl Server {
         }
     }
 
-    /// Creates the first token, which may do everything.
+    /// Creates the first token, which is an admin token.
     pub(crate) fn first_token(&self) -> String {
         let created = Reply::of(self.request("POST", "/api/v3/configure/token/admin")).unwrap();
         assert_eq!(created.status, 201, "{}", created.text());
@@ -62,12 +63,12 @@ impl Server {
         created["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Its address.
+    /// Returns the URL of the server.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// A request to a path, query string included.
+    /// Returns a request to a path, which includes the query string.
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let url: Url = format!("{}{path}", self.url).parse().unwrap();
         self.client
@@ -78,19 +79,19 @@ impl Server {
         Reply::of(self.request("GET", path)).unwrap()
     }
 
-    /// Writes lines with second timestamps, and gives the stamp.
+    /// Writes lines with timestamps in seconds, and returns the stamp.
     pub(crate) fn write(&self, database: &str, lines: &str) -> u64 {
         self.write_after(database, lines, None)
     }
 
-    /// The same, ordered after a stamp.
+    /// Writes lines ordered after a stamp, and returns the new stamp.
     pub(crate) fn write_after(&self, database: &str, lines: &str, after: Option<u64>) -> u64 {
         let reply = self.try_write(database, lines, after).unwrap();
         assert_eq!(reply.status, 204, "{}", reply.text());
         reply.stamp().expect("a stamp")
     }
 
-    /// Writes lines with second timestamps; an error if there is no answer.
+    /// Writes lines with timestamps in seconds; an error if there is no answer.
     pub(crate) fn try_write(
         &self,
         database: &str,
@@ -105,12 +106,12 @@ impl Server {
         Reply::of(request)
     }
 
-    /// The rows of an answer, as JSON objects.
+    /// Returns the rows of an answer as JSON objects.
     pub(crate) fn query(&self, database: &str, sql: &str) -> Vec<Value> {
         self.query_after(database, sql, None)
     }
 
-    /// The same, for an answer that is not older than a stamp.
+    /// Returns the rows of an answer that is not older than a stamp.
     pub(crate) fn query_after(&self, database: &str, sql: &str, after: Option<u64>) -> Vec<Value> {
         let body = json!({ "db": database, "q": sql }).to_string();
         let mut request = self.request("POST", "/api/v3/query_sql").body(body);
@@ -122,7 +123,8 @@ impl Server {
         serde_json::from_slice(&reply.bytes).unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
 
-    /// The requests to the store so far that are not zero, as `get manifest` and how many.
+    /// Returns the requests to the store so far, as kinds such as `get manifest` with their counts. Counts of zero are
+    /// omitted.
     pub(crate) fn store_requests(&self) -> Requests {
         let text = self.get("/metrics").text();
         let counts = text.lines().filter_map(|line| {
@@ -139,17 +141,17 @@ impl Server {
     }
 }
 
-/// Requests to a store by operation and class of key.
+/// Numbers of requests to a store by operation and class of key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requests(pub(crate) BTreeMap<String, u64>);
 
 impl Requests {
-    /// How many there were of a kind.
+    /// Returns the number of requests of a kind.
     pub(crate) fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or(0)
     }
 
-    /// Those that came after `earlier`.
+    /// Returns the requests after `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let more = self
             .0
@@ -160,7 +162,7 @@ impl Requests {
 }
 
 impl fmt::Display for Requests {
-    /// `1 get manifest, 1 list tail`
+    /// Formats as `1 get manifest, 1 list tail`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<_> = self
             .0
@@ -172,7 +174,7 @@ impl fmt::Display for Requests {
 }
 
 impl Reply {
-    /// The answer to a request; an error if there is none.
+    /// Sends a request; an error if there is no answer.
     pub(crate) fn of(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send()?;
         Ok(Self {
@@ -190,7 +192,7 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The stamp of a write.
+    /// Returns the stamp of a write.
     pub(crate) fn stamp(&self) -> Option<u64> {
         self.header(STAMP)?.parse().ok()
     }

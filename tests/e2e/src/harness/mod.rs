@@ -1,4 +1,4 @@
-//! What the tests share: processes, stores, HTTP, and waiting with a bound.
+//! The test harness: processes, stores, HTTP, and waiting with timeouts.
 
 mod binaries;
 mod command;

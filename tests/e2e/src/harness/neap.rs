@@ -1,4 +1,4 @@
-//! `neap serve` as a process.
+//! A `neap serve` process.
 
 use std::{
     fs::File,
@@ -14,14 +14,15 @@ use tempfile::TempDir;
 
 use super::{Place, Server, neap_binary, program, wait_for};
 
-/// The longest that a start may take.
+/// Maximum duration of a start.
 const START: Duration = Duration::from_secs(60);
-/// The longest that an end in order may take: requests under way and a last flush have bounds of their own.
+/// Maximum duration of a graceful stop. It is long, because running requests and the final flush have their own
+/// timeouts.
 const END: Duration = Duration::from_secs(60);
-/// How much of the log is shown when a test fails.
+/// The number of log lines that a failed test shows.
 const SHOWN_LINES: usize = 60;
 
-/// A running `neap serve`, killed when it is dropped. Dereferences to the [`Server`] to send requests to.
+/// A running `neap serve`, killed on drop. Dereferences to the [`Server`] that accepts its requests.
 #[derive(Debug)]
 pub(crate) struct Neap {
     child: Child,
@@ -31,18 +32,18 @@ pub(crate) struct Neap {
 }
 
 impl Neap {
-    /// Everything in one process.
+    /// Starts a server with all roles in one process.
     pub(crate) fn serve(place: &Place) -> Self {
         Self::serve_with(place, &[])
     }
 
-    /// With further flags.
+    /// Starts a server with additional flags.
     pub(crate) fn serve_with(place: &Place, flags: &[&str]) -> Self {
         let flags: Vec<_> = flags.iter().copied().chain(["--without-auth"]).collect();
         Self::serve_with_tokens(place, &flags)
     }
 
-    /// With further flags, and asking for tokens.
+    /// Starts a server with additional flags that requires tokens.
     pub(crate) fn serve_with_tokens(place: &Place, flags: &[&str]) -> Self {
         Self::spawn(|command, address| {
             command.args([
@@ -55,7 +56,7 @@ impl Neap {
         })
     }
 
-    /// Asking for no token, with variables in its environment.
+    /// Starts a server without tokens, with these environment variables.
     pub(crate) fn serve_with_variables(
         place: &Place,
         flags: &[&str],
@@ -69,7 +70,7 @@ impl Neap {
         })
     }
 
-    /// Asking for no token, with this mask for the modes of the files that it creates.
+    /// Starts a server without tokens, with this umask for the files that it creates.
     pub(crate) fn serve_with_umask(umask: &str, flags: &[&str]) -> Self {
         let mask = format!("umask {umask}; exec \"$0\" \"$@\"");
         Self::spawn_program(Path::new("/bin/sh"), |command, address| {
@@ -80,8 +81,8 @@ impl Neap {
         })
     }
 
-    /// `neap` and nothing else. A `.env` file in its working directory says only what a test must: to take a
-    /// free port, to tell which one, and to ask for no token.
+    /// Starts `neap` without arguments. A `.env` file in its working directory sets only what a test needs: a free
+    /// port, the file for the address, and no tokens.
     pub(crate) fn without_flags() -> Self {
         Self::spawn(|_, address| {
             let address_file = address.file_name().unwrap().to_str().unwrap();
@@ -92,7 +93,7 @@ impl Neap {
         })
     }
 
-    /// Starts it in a folder of its own. `prepare` is told the file that the address is to be written into.
+    /// Starts a process in its own folder. `prepare` receives the path of the file for the address.
     fn spawn(prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         Self::spawn_program(&neap_binary(), prepare)
     }
@@ -122,29 +123,29 @@ impl Neap {
         }
     }
 
-    /// Its process.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Ends it in order.
+    /// Stops the process gracefully.
     pub(crate) fn stop(mut self) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
         wait_for("end of a server", END, || self.child.try_wait().unwrap())
     }
 
-    /// Ends it as a power cut would, as far as the process is concerned.
+    /// Kills the process with `SIGKILL`, which for the process is equivalent to a power cut.
     pub(crate) fn kill(mut self) {
         kill_process(self.pid(), Signal::KILL).unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Its working directory, which is the user's home as well.
+    /// Returns the working directory, which is also the user's home.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Everything that it has printed.
+    /// Returns the complete output of the process.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -173,7 +174,7 @@ impl Drop for Neap {
     }
 }
 
-/// The last lines of a file.
+/// Returns the last lines of a file.
 fn tail(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! The stores that the tests use.
+//! The stores of the tests.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,18 +12,18 @@ use tempfile::TempDir;
 
 use super::{program, s3_server_binary};
 
-/// A store of its own, shared by all processes that are given it.
+/// A separate store, shared by all processes with its flags.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// What it is, for messages.
+    /// The kind of store, for messages.
     pub(crate) name: &'static str,
-    /// The flags that open it.
+    /// The flags that open the store.
     pub(crate) flags: Vec<String>,
     folder: Arc<TempDir>,
     server: Option<Arc<Mutex<Option<S3Process>>>>,
 }
 
-/// `neap-s3-server` on a directory, until it is dropped.
+/// `neap-s3-server` on a directory, stopped on drop.
 #[derive(Debug)]
 struct S3Process {
     child: Child,
@@ -32,7 +32,7 @@ struct S3Process {
 }
 
 impl S3Process {
-    /// Starts it on a port, or on a free one with 0.
+    /// Starts the server on a port; port 0 selects a free one.
     fn start(folder: &Path, port: &str) -> Self {
         let mut command = program(&s3_server_binary(), folder);
         command.args([port, "."]).stdout(Stdio::piped());
@@ -75,7 +75,7 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
 }
 
 impl Place {
-    /// The memory of a process.
+    /// Returns a store in the memory of a process.
     pub(crate) fn memory() -> Self {
         let flags = flags(&[("object-store", "memory")]);
         Self {
@@ -86,7 +86,7 @@ impl Place {
         }
     }
 
-    /// A directory.
+    /// Returns a store in a new directory.
     pub(crate) fn directory() -> Self {
         let folder = folder();
         let path = folder.path().to_str().unwrap().to_owned();
@@ -99,7 +99,7 @@ impl Place {
         }
     }
 
-    /// A directory that is there already.
+    /// Returns a store in an existing directory.
     pub(crate) fn at(path: &str) -> Self {
         Self {
             name: "directory",
@@ -109,7 +109,7 @@ impl Place {
         }
     }
 
-    /// An S3 server of our own, in a process of its own, on a directory.
+    /// Returns a store on a new process of our own S3 server, on a directory.
     pub(crate) fn own_s3() -> Self {
         let folder = folder();
         let server = S3Process::start(folder.path(), "0");
@@ -123,12 +123,12 @@ impl Place {
         }
     }
 
-    /// Whether the bucket is in the folder.
+    /// Whether [`Place::folder`] contains the bucket.
     pub(crate) fn is_in_folder(&self) -> bool {
         self.server.is_some() || self.name == "directory"
     }
 
-    /// A bucket of an S3 server of our own that runs already.
+    /// Returns a bucket of a running process of our own S3 server.
     pub(crate) fn s3(endpoint: &str, bucket: &str) -> Self {
         Self {
             name: "own S3 server",
@@ -138,7 +138,7 @@ impl Place {
         }
     }
 
-    /// Kills the S3 server of our own, does something, and starts it again where it was.
+    /// Kills our own S3 server, runs `meanwhile`, and starts the server again on the same port and directory.
     pub(crate) fn without_store<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         let mut server = self
             .server
@@ -153,7 +153,7 @@ impl Place {
         outcome
     }
 
-    /// A part of the bucket of a server that somebody else has written and started, if there is one.
+    /// Returns a prefix in the bucket of a third-party S3 server, if one is configured.
     pub(crate) fn other_s3() -> Option<Self> {
         let variable = |name: &str| std::env::var(format!("NEAP_TEST_S3_{name}")).ok();
         let Some(endpoint) = variable("ENDPOINT") else {
@@ -184,12 +184,12 @@ impl Place {
         })
     }
 
-    /// The folder of the store, or one that belongs to the test as the store does.
+    /// Returns the folder of the store, or a temporary folder for the other kinds of stores.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The flags that open it, after a command.
+    /// Returns the arguments of a command, followed by the flags that open the store.
     pub(crate) fn after<'a>(&'a self, command: &'a [&'a str]) -> Vec<&'a str> {
         let flags = self.flags.iter().map(String::as_str);
         command.iter().copied().chain(flags).collect()

@@ -1,17 +1,17 @@
-//! Waiting, always with a bound.
+//! Waiting with timeouts.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// The pause between two looks.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The value, as soon as there is one.
+/// Waits for a value, and returns it as soon as `look` does.
 ///
 /// # Panics
-/// There is none when the time is over.
+/// Panics if there is no value within `limit`.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = now();
     loop {
@@ -28,7 +28,7 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() ->
     }
 }
 
-/// Lets time pass, where age itself is what is tested.
+/// Sleeps. For tests of ages only.
 pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }

@@ -1,5 +1,6 @@
-//! What an event costs in requests to the store, by the store's own count: the numbers of the architecture hold
-//! for the functions, too. An instance that starts says nothing of itself, so it asks only what its event needs.
+//! The costs of an event in requests to the store, as counted by the store: the numbers of the architecture also hold
+//! for the functions. A starting instance does not record itself in the store, so it sends only the requests that its
+//! event needs.
 
 use std::thread;
 
@@ -10,14 +11,14 @@ use crate::{
 
 use super::Stack;
 
-/// The requests of one function for an operation.
+/// Returns the requests that a function sends for an operation.
 fn cost(stack: &Stack, function: &str, operation: impl FnOnce()) -> Requests {
     let before = stack.requests(function);
     operation();
     stack.requests(function).since(&before)
 }
 
-/// The operation costs this, but for renewals of what has become too old.
+/// Checks the cost of an operation, without revalidations of copies that are too old.
 fn costs(stack: &Stack, function: &str, expected: &str, operation: impl FnMut()) {
     costs_by(|| stack.requests(function), expected, operation);
 }
@@ -27,7 +28,7 @@ fn query(stack: &Stack) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn events_cost_the_requests_that_they_should() {
+fn events_have_the_expected_request_costs() {
     let stack = Stack::start_alone();
     stack.write("budget", "m,t=a v=1i 1");
     stack.kill_all("write");
@@ -77,7 +78,7 @@ fn events_cost_the_requests_that_they_should() {
         assert_eq!(request.send().unwrap().status(), 200);
     });
 
-    // An instance that was frozen for a while renews what it holds, and no more.
+    // An instance that was frozen for a while revalidates its copies and sends no other requests.
     pause(COLD);
     let renewed = cost(&stack, "write", || {
         _ = stack.write("budget", "m,t=a v=1i 3")
@@ -105,7 +106,7 @@ fn events_cost_the_requests_that_they_should() {
 }
 
 #[test]
-fn events_at_the_same_time_share_a_put_where_an_instance_may_have_several() {
+fn concurrent_events_of_one_instance_share_a_put() {
     let stack = Stack::start_with(|configuration| {
         let limits = &mut configuration["functions"]["write"]["limits"];
         limits["max_instances"] = serde_json::json!(1);

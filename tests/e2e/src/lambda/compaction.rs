@@ -1,5 +1,5 @@
-//! The compact function, killed and frozen in the middle of flushes and merges, alone and beside others of its kind:
-//! what was acknowledged is there once, and the bucket is in order.
+//! The compact function, killed and frozen during flushes and merges, alone and concurrently with others: each
+//! acknowledged write exists once, and the bucket is consistent.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -15,14 +15,14 @@ use super::{
     schedules::{FLUSH, FLUSH_LAG, add_small, ask_large, scheduled, write_large},
 };
 
-/// Compact instances that work at the same time.
+/// The number of concurrent compact instances.
 const TOGETHER: usize = 3;
 
 fn collect() -> Value {
     json!({ "event": "collect" })
 }
 
-/// A stack with large segments that may be flushed, and what is to be seen of them.
+/// Returns a stack with large segments that may be flushed, and the expected query results.
 fn stage(change: impl FnOnce(&mut Value)) -> (Stack, Vec<Value>) {
     let stack = Stack::start_with(|configuration| {
         for name in ["write", "query"] {
@@ -37,7 +37,7 @@ fn stage(change: impl FnOnce(&mut Value)) -> (Stack, Vec<Value>) {
     (stack, written)
 }
 
-/// A querier that starts now sees what is to be seen, and the bucket is in order.
+/// Checks that a new querier returns the expected results, and that the bucket is consistent.
 fn check(stack: &Stack, written: &[Value]) {
     stack.kill_all("query");
     assert_eq!(ask_large(stack), written);
@@ -50,7 +50,7 @@ fn check(stack: &Stack, written: &[Value]) {
     );
 }
 
-/// What all instances of the functions that compact have done, by the lines of their logs.
+/// Returns the sum of a counter in the logs of all instances of the compacting functions.
 fn done(stack: &Stack, what: &str) -> u64 {
     let log = stack.log("small") + &stack.log("compact");
     let counts = log.lines().filter_map(|line| {
@@ -65,8 +65,8 @@ fn sections(stack: &Stack) -> usize {
     stack.query("scheduled", sql).len()
 }
 
-/// Has an event handled by instances that are killed after ever more requests, beginning with so many, until one is not
-/// killed. How many were.
+/// Repeats an event with instances that are killed after more and more requests, from `first` in steps of `step`, until
+/// an instance is not killed. Returns the number of kills.
 fn kill_ever_later(
     stack: &Stack,
     function: &str,
@@ -87,9 +87,9 @@ fn kill_ever_later(
 }
 
 #[test]
-fn flushes_and_merges_that_are_killed_at_any_request_lose_nothing_and_double_nothing() {
+fn flushes_and_merges_killed_at_any_request_lose_and_duplicate_nothing() {
     let (stack, written) = stage(|configuration| {
-        // Orders stay in the queue, so that the test hands them out.
+        // Orders stay in the queue, so that the test controls their delivery.
         configuration["queues"]["merges"] = json!({});
     });
     let flushes = kill_ever_later(&stack, "small", &scheduled(), (1, 1));
@@ -98,7 +98,7 @@ fn flushes_and_merges_that_are_killed_at_any_request_lose_nothing_and_double_not
     stack.invoke("compact", &collect());
     let orders = stack.queue("merges");
     assert!(orders.len() >= 3, "{orders:?}");
-    // Each at other requests, all together at every one.
+    // Each order is killed at different requests; together they cover every request.
     let kills = orders.iter().enumerate().map(|(number, order)| {
         let order: Value = serde_json::from_str(order).unwrap();
         let at = (number + 1, orders.len());
@@ -113,12 +113,13 @@ fn flushes_and_merges_that_are_killed_at_any_request_lose_nothing_and_double_not
     stack.finish();
 }
 
-/// Has an event handled by several instances at the same time, one of which is frozen or killed again and again.
+/// Invokes a function several times concurrently with an event. One of the instances is frozen or killed repeatedly.
+/// Returns how often.
 fn together(stack: &Stack, function: &str, event: &Value, trap: &Value) -> u64 {
     stack.set_trap(function, trap);
     thread::scope(|scope| {
         for _ in 0..TOGETHER {
-            // Some are killed, and some find that another one was faster.
+            // Some instances are killed, and some find that another one was faster.
             scope.spawn(|| (0..2).for_each(|_| drop(stack.try_invoke(function, event))));
         }
     });
@@ -126,13 +127,14 @@ fn together(stack: &Stack, function: &str, event: &Value, trap: &Value) -> u64 {
 }
 
 #[test]
-fn compactors_that_are_frozen_and_killed_beside_others_lose_nothing_and_double_nothing() {
+fn concurrent_compactors_frozen_and_killed_lose_and_duplicate_nothing() {
     let (stack, written) = stage(|configuration| {
         configuration["functions"]["compact"]["limits"]["max_instances"] = json!(TOGETHER);
     });
     let freeze = json!({ "after": 7, "again": true, "freeze_seconds": 0.4 });
     let is_over = AtomicBool::new(false);
-    // Merges come by the queue to several instances, from the first flush on, and one of these is killed now and then.
+    // From the first flush on, the queue delivers merges to several instances, one of which is killed from time to
+    // time.
     let kill = || {
         let kills = [2, 5, 9, 14, 20].map(|after| {
             stack.set_trap("compact", &json!({ "after": after }));
@@ -147,7 +149,7 @@ fn compactors_that_are_frozen_and_killed_beside_others_lose_nothing_and_double_n
         let killed = scope.spawn(kill);
         let frozen = together(&stack, "small", &scheduled(), &freeze);
         check(&stack, &written);
-        // It may be killed, too.
+        // This instance may be killed, too.
         drop(stack.try_invoke("compact", &collect()));
         wait_for("merges", FLUSH, || {
             stack.queue("merges").is_empty().then_some(())

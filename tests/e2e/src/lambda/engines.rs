@@ -1,5 +1,5 @@
-//! Several engines at the same time, frozen and killed in the middle of their work: each row is given to a plugin at
-//! least once, and each tick runs once.
+//! Several concurrent engines, frozen and killed during their work: each row reaches a plugin at least once, and each
+//! tick runs once.
 
 use std::{collections::BTreeSet, thread};
 
@@ -12,14 +12,14 @@ use super::{
     plugins::{self, COPY, LIMIT},
 };
 
-/// Engines that work at the same time.
+/// The number of concurrent engines.
 const TOGETHER: usize = 3;
-/// Writes, each of which is a segment.
+/// The number of writes. Each is one segment.
 const WRITES: u64 = 30;
 /// Seconds between two ticks.
 const STEP: u64 = 10;
 
-/// Leaves a row for each of its runs.
+/// A plugin that writes a row for each of its runs.
 const TICK: &str = r#"
 import uuid
 
@@ -28,7 +28,7 @@ def process_scheduled_call(influxdb3_local, call_time, args=None):
     influxdb3_local.write(line.time_ns(1))
 "#;
 
-/// A stack with several engines, each of which gets one message at a time.
+/// Returns a stack with several engines. Each receives one message at a time.
 fn stack() -> Stack {
     plugins::stack_with("queue", |configuration| {
         configuration["functions"]["engine"]["limits"]["max_instances"] = json!(TOGETHER);
@@ -36,8 +36,8 @@ fn stack() -> Stack {
     })
 }
 
-/// Writes segments, and waits until the rows of all are copied. Rows of segments whose notification came to nothing are
-/// found by the scheduler's event.
+/// Writes segments, and waits until all rows are copied. The scheduler's event finds the rows of segments whose
+/// notification failed.
 fn copy_all(stack: &Stack) {
     for id in 1..=WRITES {
         stack.write("plants", &format!("samples id={id}i {id}"));
@@ -54,7 +54,7 @@ fn copy_all(stack: &Stack) {
     });
 }
 
-/// The runs for each batch.
+/// Returns the number of runs of each batch.
 fn runs(stack: &Stack) -> Vec<Value> {
     stack.query(
         "plants",
@@ -63,7 +63,7 @@ fn runs(stack: &Stack) -> Vec<Value> {
 }
 
 #[test]
-fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_frozen() {
+fn every_row_reaches_a_plugin_if_concurrent_engines_are_frozen() {
     let stack = stack();
     plugins::create(&stack, "copy", COPY, "table:samples");
     let freeze = json!({ "after": 11, "again": true, "freeze_seconds": 0.5 });
@@ -75,7 +75,7 @@ fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_frozen() {
         stack.instances("engine").len()
     );
     assert!(frozen >= 3, "{frozen}");
-    // Nobody had the lease of another one for so long that a run could come twice.
+    // No engine held another one's lease for so long that a run was repeated.
     let twice: Vec<_> = runs(&stack)
         .into_iter()
         .filter(|run| run["n"] != 1)
@@ -86,11 +86,10 @@ fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_frozen() {
 }
 
 #[test]
-fn an_engine_that_is_frozen_for_longer_than_its_lease_leaves_its_work_to_others_and_spoils_nothing()
-{
+fn an_engine_frozen_for_longer_than_its_lease_loses_its_work_to_others() {
     let stack = stack();
     plugins::create(&stack, "copy", COPY, "table:samples");
-    // It goes on when others have done what it had begun.
+    // The engine thaws after others have completed its work.
     let freeze = json!({ "after": 12, "freeze_seconds": LIMIT.as_secs() });
     stack.set_trap("engine", &freeze);
     copy_all(&stack);
@@ -107,7 +106,7 @@ fn an_engine_that_is_frozen_for_longer_than_its_lease_leaves_its_work_to_others_
 }
 
 #[test]
-fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_killed() {
+fn every_row_reaches_a_plugin_if_concurrent_engines_are_killed() {
     let stack = stack();
     plugins::create(&stack, "copy", COPY, "table:samples");
     stack.set_trap("engine", &json!({ "after": 17 }));
@@ -117,7 +116,7 @@ fn every_row_reaches_a_plugin_though_engines_beside_each_other_are_killed() {
     stack.finish();
 }
 
-/// The times of all runs, in order.
+/// Returns the times of all runs in order.
 fn ticks(stack: &Stack) -> Vec<u64> {
     let rows = stack.query("plants", "SELECT called FROM ticks ORDER BY called");
     let times = rows.iter().map(|row| row["called"].as_u64().unwrap());
@@ -125,7 +124,7 @@ fn ticks(stack: &Stack) -> Vec<u64> {
 }
 
 #[test]
-fn every_tick_runs_once_though_several_engines_are_told_of_it_and_frozen() {
+fn every_tick_runs_once_if_several_engines_receive_it_and_are_frozen() {
     let stack = stack();
     plugins::create(&stack, "tick", TICK, &format!("every:{STEP}s"));
     let soon = "SELECT now() + INTERVAL '60 seconds' AS soon";

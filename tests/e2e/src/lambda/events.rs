@@ -1,4 +1,4 @@
-//! The same requests by every service that makes events of them.
+//! The same requests in the event format of each service.
 
 use std::io::Write;
 
@@ -9,10 +9,10 @@ use crate::harness::Reply;
 
 use super::Stack;
 
-/// The services, by the names that the gateway has for them.
+/// The services, by their names in the gateway.
 const SERVICES: [&str; 4] = ["http_api", "rest_api", "load_balancer", "function_url"];
 
-/// A request to a service.
+/// Sends a request to a service.
 fn ask(stack: &Stack, service: &str, method: &str, target: &str, body: Vec<u8>) -> Reply {
     ask_with(stack, service, method, target, body, &[])
 }
@@ -40,7 +40,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn writes_and_queries_mean_the_same_by_every_service() {
+fn writes_and_queries_have_the_same_effect_with_every_service() {
     let stack = Stack::start();
     for (time, service) in SERVICES.into_iter().enumerate() {
         let write = |headers: &[(&str, &str)], body: Vec<u8>| {
@@ -61,7 +61,7 @@ fn writes_and_queries_mean_the_same_by_every_service() {
         write(&[("content-encoding", "gzip")], gzip(&line("gzip")));
     }
     for service in SERVICES {
-        // All kinds of characters, in the address and in the body.
+        // Special characters, in the address and in the body.
         let sql = "SELECT count(*) AS n FROM m WHERE v = 'ü & + = %26'";
         let encoded = "SELECT%20count(*)%20AS+n%20FROM%20m%20WHERE%20v%20%3D%20%27%C3%BC%20%26%20%2B%20%3D%20%2526%27";
         let target = format!("/api/v3/query_sql?db=services&q={encoded}");
@@ -99,7 +99,7 @@ fn writes_and_queries_mean_the_same_by_every_service() {
 }
 
 #[test]
-fn errors_are_those_of_the_contract_by_every_service() {
+fn errors_match_the_contract_with_every_service() {
     let stack = Stack::start();
     stack.write("services", "m v=1i 1");
     let no_table = r#"{"db":"services","q":"SELECT * FROM nowhere"}"#;

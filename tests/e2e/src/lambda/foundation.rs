@@ -1,4 +1,4 @@
-//! Tests of `neap serve`, once more: clients can't tell the functions from it.
+//! Tests of `neap serve`, repeated with the functions: clients can't distinguish them.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::{
 
 use super::Stack;
 
-/// What a segment waits for on a store behind a network.
+/// The age at which a segment may be flushed on a network store.
 const FLUSH_LAG: Duration = Duration::from_secs(20);
-/// The longest wait for a flush.
+/// Maximum wait for a flush.
 const FLUSH: Duration = Duration::from_secs(120);
 
 #[test]
@@ -40,7 +40,7 @@ fn answers_over_recorded_data_are_right_at_every_stage() {
 }
 
 #[test]
-fn requests_that_are_refused_are_refused_in_the_same_words() {
+fn refused_requests_have_the_same_error_messages() {
     let stack = Stack::start_with(|configuration| {
         for function in ["write", "query"] {
             let environment = &mut configuration["functions"][function]["environment"];
@@ -49,7 +49,7 @@ fn requests_that_are_refused_are_refused_in_the_same_words() {
     });
     stack.write("w", "known,t=a v=1i 1");
     let mut cases = malformed::all_cases();
-    // What no event can carry does not get to a function.
+    // Requests above the size limit of events do not reach a function.
     cases.retain(|case| case.body.len() < 4 << 20);
     assert!(cases.len() >= 150, "{}", cases.len());
     malformed::check_on(&stack, &cases);
@@ -76,7 +76,7 @@ fn a_delete_that_names_a_field_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn what_was_dropped_comes_back_with_all_its_rows() {
+fn undeleted_tables_and_databases_have_all_their_rows() {
     let stage = stage();
     life_of_data::drop_and_undrop(&stage);
     stage.into_server().finish();
@@ -97,7 +97,7 @@ fn answers_to_influxql_are_those_recorded() {
 }
 
 #[test]
-fn caches_show_what_their_definitions_say() {
+fn caches_match_their_definitions() {
     let stack = Stack::start();
     stack.write(DB, "clock v=1");
     let begun = stage::now(&stack);
@@ -118,7 +118,7 @@ fn caches_show_what_their_definitions_say() {
     for cache in &caches {
         stage::create(&stack, cache);
     }
-    // Each querier in turn, and those that start now.
+    // Checks each querier in turn, and newly started ones.
     let check = |step: &str| {
         for cache in &caches {
             for _ in 0..2 {

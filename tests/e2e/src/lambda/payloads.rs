@@ -1,4 +1,4 @@
-//! What is too large for an event or an answer.
+//! Requests and results that exceed the size limits of events and answers.
 
 use std::{collections::BTreeSet, io::Read};
 
@@ -8,19 +8,19 @@ use crate::harness::Reply;
 
 use super::Stack;
 
-/// The rows of a result of 20 MB.
+/// The number of rows in a result of 20 MB.
 const ROWS: usize = 20_000;
 /// The bytes of text in each row.
 const TEXT: usize = 1_000;
 
-/// A text that belongs to a row.
+/// Returns the text of a row.
 fn text(row: usize) -> String {
     let word = format!("{row:07}-");
     word.repeat(TEXT / word.len())
 }
 
 #[test]
-fn a_result_of_20_megabytes_comes_back_whole() {
+fn a_result_of_20_megabytes_is_returned_completely() {
     let stack = Stack::start();
     for first in (0..ROWS).step_by(ROWS / 5) {
         let lines =
@@ -30,7 +30,7 @@ fn a_result_of_20_megabytes_comes_back_whole() {
     let sql = "SELECT time, text FROM m";
     for format in ["json", "csv"] {
         let body = json!({ "db": "large", "q": sql, "format": format }).to_string();
-        // The client follows to where the result lies.
+        // The client follows the redirect to the result.
         let request = stack.request("POST", "/api/v3/query_sql").body(body);
         let reply = Reply::of(request).unwrap();
         assert_eq!(reply.status, 200, "{format}");
@@ -66,7 +66,7 @@ fn a_result_of_20_megabytes_comes_back_whole() {
     }
     let put = stack.requests("query");
     assert!(put.of("put result") >= 2, "{put}");
-    // What fits into an answer is in it.
+    // A result within the limit is returned in the answer.
     let before = stack.requests("query");
     assert_eq!(
         stack.query("large", "SELECT count(*) AS n FROM m"),
@@ -77,7 +77,7 @@ fn a_result_of_20_megabytes_comes_back_whole() {
 }
 
 #[test]
-fn a_request_that_is_too_large_is_refused_before_it_gets_anywhere() {
+fn a_request_that_is_too_large_is_refused_before_it_reaches_a_function() {
     let stack = Stack::start();
     stack.write("large", "m v=1i 1");
     let before = stack.requests("write");
@@ -86,18 +86,18 @@ fn a_request_that_is_too_large_is_refused_before_it_gets_anywhere() {
             (0..megabytes).map(|row| format!("m text=\"{}\" 2{row}\n", "x".repeat(1_000_000)));
         lines.collect::<String>()
     };
-    // In base64, as the gateway has to send what it does not take for text, it is more than 6 MiB.
+    // In base64, which the gateway uses for bodies that are not text, it exceeds 6 MiB.
     let reply = stack.try_write("large", &lines(5), None).unwrap();
     assert_eq!(reply.status, 413, "{}", reply.text());
     assert_eq!(stack.requests("write").since(&before).to_string(), "");
-    // As large as an event may be.
+    // The maximum size of an event.
     stack.write("large", &lines(4));
     let rows = stack.query("large", "SELECT count(*) AS n, count(text) AS long FROM m");
     assert_eq!(rows, [json!({ "n": 5, "long": 4 })]);
     stack.finish();
 }
 
-/// Functions behind URLs with `RESPONSE_STREAM`.
+/// Returns a stack with functions behind URLs with `RESPONSE_STREAM`.
 fn streaming(change: impl FnOnce(&mut Value)) -> Stack {
     Stack::start_with(|configuration| {
         configuration["gateway"] = json!({ "event": "function_url", "streaming": true });
@@ -110,7 +110,7 @@ fn streaming(change: impl FnOnce(&mut Value)) -> Stack {
 }
 
 #[test]
-fn a_large_result_is_streamed_where_the_service_lets_it() {
+fn a_large_result_is_streamed_if_the_service_supports_it() {
     let stack = streaming(|_| {});
     let rows = 4_000;
     for first in [0, rows] {
@@ -124,7 +124,7 @@ fn a_large_result_is_streamed_where_the_service_lets_it() {
         .collect();
     assert_eq!((all.len(), texts.len()), (2 * rows, 2 * rows));
     assert_eq!(stack.requests("query").of("put result"), 0);
-    // Errors have their status, too.
+    // Errors keep their status.
     let reply = stack.try_write("large", "m text=", None).unwrap();
     assert_eq!(reply.status, 400, "{}", reply.text());
     stack.finish();
@@ -137,7 +137,7 @@ fn the_first_rows_of_a_stream_arrive_while_the_query_runs() {
     });
     let lines = (0..3_000).map(|row| format!("m text=\"{}\" {row}\n", text(row)));
     stack.write("large", &lines.collect::<String>());
-    // Nine gigabytes: more than anything on the way could hold.
+    // Nine gigabytes: more than all buffers can hold.
     let sql = "SELECT a.text FROM m a CROSS JOIN m b";
     let body = json!({ "db": "large", "q": sql, "format": "jsonl" }).to_string();
     let request = stack.request("POST", "/api/v3/query_sql").body(body);
@@ -147,7 +147,7 @@ fn the_first_rows_of_a_stream_arrive_while_the_query_runs() {
     response.read_exact(&mut begun).unwrap();
     assert!(begun.starts_with(br#"{"text":""#));
     assert_eq!(stack.phases("query"), ["running"]);
-    // Who does not want the rest is not sent it, and others are served.
+    // The server stops sending to a client that closes the connection, and serves others.
     drop(response);
     let rows = stack.query("large", "SELECT count(*) AS n FROM m");
     assert_eq!(rows, [json!({ "n": 3_000 })]);
@@ -156,7 +156,7 @@ fn the_first_rows_of_a_stream_arrive_while_the_query_runs() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_says_so_and_is_no_valid_document() {
+fn an_aborted_stream_reports_an_error_and_is_not_a_valid_document() {
     let stack = streaming(|configuration| {
         let environment = &mut configuration["functions"]["query"]["environment"];
         environment["NEAP_MAX_RESULT_ROWS"] = json!("20000");
@@ -182,7 +182,7 @@ fn a_stream_that_breaks_off_says_so_and_is_no_valid_document() {
 }
 
 #[test]
-fn queries_end_before_lambda_ends_their_instance_however_many_there_were() {
+fn queries_end_before_the_function_timeout() {
     let stack = Stack::start_with(|configuration| {
         let limits = &mut configuration["functions"]["query"]["limits"];
         limits["timeout_seconds"] = json!(4);
@@ -192,7 +192,7 @@ fn queries_end_before_lambda_ends_their_instance_however_many_there_were() {
     stack.write("large", &lines.collect::<String>());
     stack.query("large", "SELECT count(*) AS n FROM m");
     let instances = stack.instances("query");
-    // This one computes for long without ever waiting for anything.
+    // This query computes for a long time without waiting for I/O.
     let cross = "SELECT sum(a.v * b.v + c.v) FROM m a, m b, m c";
     for sql in [
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 AS n FROM t) SELECT max(n) FROM t",
@@ -212,7 +212,7 @@ fn queries_end_before_lambda_ends_their_instance_however_many_there_were() {
         assert!(matches!(reply.status, 400..=504), "{}", reply.status);
         assert!(reply.text().contains("took longer"), "{}", reply.text());
     }
-    // Nothing of them is left on the instance.
+    // No query remains on the instance.
     let rows = stack.query("large", "SELECT 1 AS n");
     assert_eq!(rows, [json!({ "n": 1 })]);
     let left = stack.instances("query");

@@ -1,11 +1,11 @@
-//! Every test of this module runs with the policies of the deployment, and nobody is refused anything. Here
-//! somebody is.
+//! Denied requests. All tests of these modules run with the policies of the deployment and cause no denials; this
+//! module tests a denial.
 
 use serde_json::{Value, json};
 
 use super::Stack;
 
-/// A policy for reading everything, and for nothing else.
+/// Returns a policy that allows reading everything and nothing else.
 fn only_reading() -> Value {
     json!({ "document": {
         "Version": "2012-10-17",
@@ -17,7 +17,7 @@ fn only_reading() -> Value {
 }
 
 #[test]
-fn a_writer_that_may_not_write_says_so_and_acknowledges_nothing() {
+fn a_writer_without_write_permission_returns_errors() {
     let stack = Stack::start_with(|configuration| {
         let functions = &mut configuration["functions"];
         let mut powerless = functions["write"].clone();

@@ -1,5 +1,5 @@
-//! Plugins on the engine function: fed by notifications of the bucket that come twice, late, out of order or not
-//! at all, by a scheduler, and by requests.
+//! Plugins on the engine function, triggered by bucket notifications (duplicated, late, out of order or lost), by a
+//! scheduler, and by requests.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,10 +9,10 @@ use crate::harness::{Reply, wait_for};
 
 use super::Stack;
 
-/// The longest wait for a plugin: a sweep takes what is older than the flush lag.
+/// Maximum wait for a plugin: a sweep processes segments that are older than the flush lag.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
-/// Copies rows, so that it may do so twice, and counts its runs.
+/// A plugin that copies rows, which is idempotent, and counts its runs.
 pub(super) const COPY: &str = r#"
 import time
 
@@ -25,14 +25,14 @@ def process_writes(influxdb3_local, table_batches, args=None):
     influxdb3_local.write(run)
 "#;
 
-/// Answers requests with what they are.
+/// A plugin that answers a request with its content.
 const ANSWER: &str = r#"
 def process_request(influxdb3_local, query_parameters, request_headers, request_body, args=None):
     rows = influxdb3_local.query("SELECT count(*) AS n FROM samples")
     return {"asked": query_parameters, "body": request_body.decode(), "rows": rows[0]["n"]}
 "#;
 
-/// Writes the times at which it is called.
+/// A plugin that writes the time of each call.
 const TICK: &str = r#"
 def process_scheduled_call(influxdb3_local, call_time, args=None):
     line = LineBuilder("ticks").string_field("called", str(call_time)).time_ns(int(call_time.timestamp()) * 1_000_000_000)
@@ -68,7 +68,7 @@ pub(super) fn create(stack: &Stack, name: &str, code: &str, specification: &str)
     );
 }
 
-/// A stack whose store tells the engine of new segments in this way.
+/// Returns a stack whose store notifies the engine of new segments in a given format.
 fn stack(shape: &str, hold: bool) -> Stack {
     stack_with(shape, |configuration| {
         configuration["notifications"]["faults"] = json!({ "hold": hold });
@@ -89,12 +89,12 @@ pub(super) fn stack_with(shape: &str, change: impl FnOnce(&mut Value)) -> Stack 
         });
         change(configuration);
     });
-    // Not into the table of the tests: a trigger may see what was written a moment before there was one.
+    // Not the table of the tests, because a new trigger may receive rows from just before its creation.
     stack.write("plants", "begin id=0i 1");
     stack
 }
 
-/// The rows that were copied; none as long as there is no table.
+/// Returns the copied rows; none if the table does not exist.
 pub(super) fn copies(stack: &Stack) -> BTreeSet<u64> {
     let sql = "SELECT v FROM copies";
     let body = json!({ "db": "plants", "q": sql }).to_string();
@@ -116,7 +116,7 @@ fn copied(stack: &Stack, expected: impl IntoIterator<Item = u64>) {
 }
 
 #[test]
-fn every_segment_reaches_a_plugin_whatever_happens_to_its_notification() {
+fn every_segment_reaches_a_plugin_if_notifications_are_lost_or_reordered() {
     let stack = stack("queue", true);
     create(&stack, "copy", COPY, "table:samples");
     for id in 1..=6 {
@@ -134,7 +134,7 @@ fn every_segment_reaches_a_plugin_whatever_happens_to_its_notification() {
     wait_for("end of the queue", LIMIT, || {
         stack.queue("segments").is_empty().then_some(())
     });
-    // Those that were lost are found by the scheduler's event.
+    // The scheduler's event finds segments whose notification was lost.
     wait_for("sweep", LIMIT, || {
         stack.invoke("engine", &json!({ "event": "schedule" }));
         (copies(&stack).len() == 6).then_some(())
@@ -150,7 +150,7 @@ fn every_segment_reaches_a_plugin_whatever_happens_to_its_notification() {
 }
 
 #[test]
-fn notifications_mean_the_same_in_every_shape() {
+fn notifications_have_the_same_effect_in_every_format() {
     for shape in ["direct", "event_bridge", "queue"] {
         let stack = stack(shape, false);
         create(&stack, "copy", COPY, "table:samples");
@@ -163,7 +163,7 @@ fn notifications_mean_the_same_in_every_shape() {
 }
 
 #[test]
-fn a_message_that_is_no_notification_fails_alone() {
+fn a_message_that_is_not_a_notification_fails_alone() {
     let stack = stack_with("queue", |configuration| {
         configuration["queues"]["segments"]["max_receives"] = json!(3);
     });
@@ -179,7 +179,7 @@ fn a_message_that_is_no_notification_fails_alone() {
 }
 
 #[test]
-fn a_plugin_sees_every_segment_though_engines_are_killed() {
+fn a_plugin_sees_every_segment_if_engines_are_killed() {
     let stack = stack("queue", false);
     create(&stack, "copy", COPY, "table:samples");
     for id in 1..=12 {
@@ -224,17 +224,17 @@ fn plugins_answer_requests_and_run_on_schedule() {
 }
 
 #[test]
-fn requests_reach_a_plugin_at_any_path_by_every_service() {
+fn requests_reach_a_plugin_at_any_path_with_every_service() {
     let stack = stack("queue", false);
     stack.write("plants", "samples id=1i 1");
-    // With what a client has to encode, encoded.
+    // Characters that a client must encode, encoded.
     let path = ("grün & gut/a+b", "gr%C3%BCn%20%26%20gut/a%2Bb");
     let percent = ("100%", "100%25");
     create(&stack, "words", ANSWER, &format!("request:{}", path.0));
     create(&stack, "percent", ANSWER, &format!("request:{}", percent.0));
     for service in ["http_api", "rest_api", "load_balancer", "function_url"] {
         for (path, encoded) in [path, percent] {
-            // An HTTP API decodes twice.
+            // An HTTP API decodes paths twice.
             let encoded = match service {
                 "http_api" => encoded.replace("%25", "%2525"),
                 _ => encoded.to_owned(),

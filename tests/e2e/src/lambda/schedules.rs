@@ -1,4 +1,4 @@
-//! Flushes and merges by schedule and by queue, while writers and queriers go on.
+//! Flushes and merges by schedule and by queue, concurrent with writers and queriers.
 
 use std::{thread, time::Duration};
 
@@ -8,24 +8,24 @@ use crate::harness::{Server, pause, wait_for};
 
 use super::Stack;
 
-/// The segments after which a flush is due.
+/// The number of segments at which a flush is due.
 const DUE: usize = 300;
-/// Writers at the same time.
+/// The number of concurrent writers.
 const WRITERS: usize = 3;
-/// The longest wait for a flush: the flush lag of a store behind a network, and a slow machine.
+/// Maximum wait for a flush: the flush lag of a network store, and a margin for a slow machine.
 pub(super) const FLUSH: Duration = Duration::from_secs(120);
-/// What a segment waits for on a store behind a network, and a second.
+/// The age at which a segment may be flushed on a network store, plus one second.
 pub(super) const FLUSH_LAG: Duration = Duration::from_secs(21);
-/// Days that the rows are of.
+/// The number of days with rows.
 const DAYS: usize = 12;
 const DAY: usize = 86_400;
 
-/// What a scheduler sends.
+/// Returns the event of a scheduler.
 pub(super) fn scheduled() -> Value {
     json!({ "event": "scheduled" })
 }
 
-/// Writes so many segments, which all writers share.
+/// Writes [`DUE`] segments, divided between all writers.
 fn write(server: &Server, round: usize) {
     thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -45,7 +45,7 @@ fn counts(stack: &Stack) -> Vec<Value> {
     stack.query("scheduled", sql)
 }
 
-/// Has the scheduler's event handled until the tail of the database is flushed, all of it at once.
+/// Invokes a function with the scheduler's event until it flushes the tail of the database, all of it in one flush.
 fn flush(stack: &Stack, function: &str) {
     pause(FLUSH_LAG);
     let before = stack.requests(function).of("put manifest");
@@ -55,7 +55,7 @@ fn flush(stack: &Stack, function: &str) {
     });
 }
 
-/// Nothing is read from segments any more by a querier that starts now.
+/// Checks that a new querier returns the expected results without reading segments.
 fn check_flushed(stack: &Stack, ask: impl Fn() -> Vec<Value>, expected: &[Value]) {
     stack.kill_all("query");
     let before = stack.requests("query");
@@ -78,7 +78,7 @@ fn a_tail_of_many_segments_is_flushed_by_schedule() {
     stack.finish();
 }
 
-/// Text that does not get much smaller.
+/// Returns random text, which compresses badly.
 pub(super) fn noise(seed: &mut u64, length: usize) -> String {
     let characters = (0..length).map(|_| {
         *seed ^= *seed << 13;
@@ -89,18 +89,18 @@ pub(super) fn noise(seed: &mut u64, length: usize) -> String {
     characters.filter(|character| *character != '\\').collect()
 }
 
-/// Adds a function that compacts with so little memory that it flushes little at a time, and merges nothing.
+/// Adds a compacting function with so little memory that its flushes are small, and that does not merge.
 pub(super) fn add_small(configuration: &mut Value) {
     let mut small = configuration["functions"]["compact"].clone();
     small["limits"]["memory_mib"] = json!(128);
     configuration["functions"]["small"] = small;
 }
 
-/// Segments so large that such a function takes one at a time.
+/// The number of large writes. Each segment is so large that the small function takes one at a time.
 const LARGE_WRITES: usize = 13;
-/// Rows of such a write.
+/// The number of rows in a large write.
 const LARGE_ROWS: usize = 32;
-/// Tables to which each write adds a row, so that there is something to merge in several.
+/// The number of tables to which each write adds a row, so that several tables have sections to merge.
 const SMALL_TABLES: usize = 4;
 
 /// Writes large segments, each of which also writes to the same point.
@@ -123,7 +123,7 @@ pub(super) fn write_large(stack: &Stack) {
     }
 }
 
-/// What is to be seen of large segments: the rows of each and what they hold, and the newest version of a point.
+/// Queries large segments: the rows of each and their size, and the newest version of a point.
 pub(super) fn ask_large(stack: &Stack) -> Vec<Value> {
     let sql = "SELECT write, count(*) AS n, sum(length(text)) AS l, min(text) AS t FROM m GROUP BY write ORDER BY write";
     let mut rows = stack.query("scheduled", sql);
@@ -143,8 +143,8 @@ pub(super) fn ask_large(stack: &Stack) -> Vec<Value> {
 }
 
 #[test]
-fn a_large_tail_is_flushed_in_parts_which_are_merged_by_way_of_the_queue() {
-    // With little memory, a flush takes little at a time, and nothing is merged.
+fn a_large_tail_is_flushed_in_parts_that_are_merged_through_the_queue() {
+    // With little memory, a flush takes few segments, and nothing is merged.
     let stack = Stack::start_with(add_small);
     write_large(&stack);
     let ask = || ask_large(&stack);
@@ -172,7 +172,7 @@ fn a_large_tail_is_flushed_in_parts_which_are_merged_by_way_of_the_queue() {
 }
 
 #[test]
-fn a_message_that_is_no_order_comes_to_the_dead_and_holds_up_no_other() {
+fn an_invalid_merge_order_goes_to_the_dead_letter_queue_and_does_not_block_others() {
     let stack = Stack::start_with(|configuration| {
         let queue = &mut configuration["queues"]["merges"];
         queue["visibility_seconds"] = json!(0.2);

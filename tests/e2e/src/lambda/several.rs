@@ -1,5 +1,5 @@
-//! Several writers and queriers at the same time, between and during whose events instances are frozen and
-//! killed: what was acknowledged is there, at once and for ever.
+//! Concurrent writers and queriers, whose instances are frozen and killed between and during events: acknowledged
+//! writes are visible at once, and stay.
 
 use std::{
     collections::BTreeSet,
@@ -14,29 +14,29 @@ use crate::harness::{Server, pause};
 
 use super::Stack;
 
-/// Clients that write and query at the same time.
+/// The number of concurrent clients, which write and query.
 const CLIENTS: usize = 3;
-/// Rounds of each client.
+/// The number of rounds of each client.
 const ROUNDS: usize = 12;
-/// Rows of a write.
+/// The number of rows in a write.
 const ROWS: usize = 4;
 
-/// The rows of a client's writes that were sent and that were acknowledged, by the first row of each write.
+/// The sent and the acknowledged writes of a client. Each is identified by its first row.
 #[derive(Debug, Default)]
 struct Sent {
     all: BTreeSet<usize>,
     acknowledged: BTreeSet<usize>,
 }
 
-/// Writes the rows from `first` on; whether they were acknowledged.
+/// Writes the rows from `first` on. Returns whether they were acknowledged.
 fn write(server: &Server, client: usize, first: usize) -> bool {
-    // Every few writes need a change of the catalog, too.
+    // Some writes also need a change of the catalog.
     let table = first / ROWS / 6;
     let lines = (first..first + ROWS).map(|row| {
         format!("samples,client=c{client} id={row}i {row}\ntable_{table},client=c{client} id={row}i {row}\n")
     });
     match server.try_write("several", &lines.collect::<String>(), None) {
-        // 502 is the gateway's word for an instance that was killed.
+        // The gateway returns 502 for a killed instance.
         Ok(reply) if matches!(reply.status, 502 | 503) => false,
         Ok(reply) => {
             assert_eq!(reply.status, 204, "{}", reply.text());
@@ -46,7 +46,7 @@ fn write(server: &Server, client: usize, first: usize) -> bool {
     }
 }
 
-/// The first rows of a client's writes that are there; none if the querier was killed.
+/// Returns the first rows of a client's stored writes; `None` if the querier was killed.
 fn stored(server: &Server, client: usize) -> Option<BTreeSet<usize>> {
     let sql = format!("SELECT id FROM samples WHERE client = 'c{client}' ORDER BY id");
     let body = json!({ "db": "several", "q": sql }).to_string();
@@ -68,7 +68,7 @@ fn stored(server: &Server, client: usize) -> Option<BTreeSet<usize>> {
     Some(writes.collect())
 }
 
-/// The rounds of a client: each write is seen by the query after it.
+/// Runs the rounds of a client, and checks that each write is visible to the next query.
 fn rounds(server: &Server, client: usize) -> Sent {
     let mut sent = Sent::default();
     for round in 0..ROUNDS {
@@ -89,9 +89,9 @@ fn rounds(server: &Server, client: usize) -> Sent {
     sent
 }
 
-/// All clients at once, while something else happens again and again.
+/// Runs all clients concurrently, and calls `meanwhile` repeatedly until they end.
 fn clients(stack: &Stack, mut meanwhile: impl FnMut(usize)) -> Vec<Sent> {
-    // The first write makes the cluster.
+    // The first write creates the cluster.
     stack.write("several", "begin v=1i 1");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -117,7 +117,7 @@ fn clients(stack: &Stack, mut meanwhile: impl FnMut(usize)) -> Vec<Sent> {
     })
 }
 
-/// At the end nothing is missing, whoever is asked.
+/// Checks on every querier that no acknowledged write is missing.
 fn check(stack: &Stack, sent: &[Sent]) {
     for querier in 0..2 {
         for (client, sent) in sent.iter().enumerate() {
@@ -128,7 +128,7 @@ fn check(stack: &Stack, sent: &[Sent]) {
     }
 }
 
-/// Something that takes turns.
+/// Returns the elements in turn.
 fn choose(from: &[u64], turn: usize) -> Option<u64> {
     from.get(turn.checked_rem(from.len())?).copied()
 }
@@ -171,7 +171,7 @@ fn nothing_is_lost_when_instances_are_killed_at_any_moment() {
 }
 
 #[test]
-fn nothing_is_lost_when_instances_are_frozen_in_the_middle_of_their_events() {
+fn nothing_is_lost_when_instances_are_frozen_during_events() {
     let stack = Stack::start();
     let sent = clients(&stack, |turn| {
         let function = if turn % 3 == 2 { "query" } else { "write" };
@@ -193,7 +193,7 @@ fn nothing_is_lost_when_instances_are_frozen_in_the_middle_of_their_events() {
 }
 
 #[test]
-fn a_writer_that_was_frozen_for_too_long_does_not_acknowledge_what_is_void() {
+fn a_writer_frozen_for_too_long_does_not_acknowledge_a_void_segment() {
     let stack = Stack::start_alone();
     stack.write("several", "begin v=1i 1");
     let instance = stack.instances("write")[0];
@@ -203,12 +203,12 @@ fn a_writer_that_was_frozen_for_too_long_does_not_acknowledge_what_is_void() {
             stack.try_write("several", &lines.collect::<String>(), None)
         });
         stack.treat("write", instance, "freeze");
-        // Longer than the acknowledgement limit of a store behind a network.
+        // Longer than the acknowledgement limit of a network store.
         pause(Duration::from_secs(12));
         stack.treat("write", instance, "thaw");
         let reply = frozen.join().unwrap().unwrap();
         let said = (reply.status, reply.text());
-        // Whether it was frozen before its stamp or after it, it knows.
+        // The writer detects the freeze, whether it was before or after its stamp.
         assert!(matches!(said.0, 204 | 503), "{said:?}");
         let rows = stack.query("several", "SELECT count(*) AS n FROM begin");
         assert_eq!(rows, [json!({ "n": 1 })]);

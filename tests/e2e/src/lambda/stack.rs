@@ -1,4 +1,4 @@
-//! The functions, the gateway and the store, as one process with its children.
+//! The functions, the gateway and the store, as one process with child processes.
 
 use std::{
     collections::BTreeMap,
@@ -17,22 +17,22 @@ use crate::harness::{
     Place, Reply, Requests, Server, lambda_binary, lambda_local_binary, program, wait_for,
 };
 
-/// The longest that an orderly end may take.
+/// Maximum duration of a graceful stop.
 const END: Duration = Duration::from_secs(30);
 
-/// `neap-lambda-local` with the functions, stopped when it is dropped. Dereferences to the [`Server`] of the gateway.
+/// `neap-lambda-local` with the functions, stopped on drop. Dereferences to the [`Server`] of the gateway.
 #[derive(Debug)]
 pub(super) struct Stack {
     child: Child,
     input: Option<ChildStdin>,
     gateway: Server,
     control: Server,
-    /// The store, for the commands of `neap`.
+    /// The store, for `neap` commands.
     pub(super) place: Place,
     _folder: TempDir,
 }
 
-/// A function with up to so many instances, which take turns.
+/// Returns the configuration of a function with at most `max_instances` instances, which are used in turn.
 fn function(name: &str, max_instances: usize) -> Value {
     json!({
         "program": lambda_binary(name),
@@ -56,12 +56,12 @@ fn function(name: &str, max_instances: usize) -> Value {
 }
 
 impl Stack {
-    /// Three writers, two queriers, and one of each other function at most.
+    /// Starts a stack with at most three writers, two queriers, and one instance of each other function.
     pub(super) fn start() -> Self {
         Self::start_with(|_| {})
     }
 
-    /// One instance of each function at most.
+    /// Starts a stack with at most one instance of each function.
     pub(super) fn start_alone() -> Self {
         Self::start_with(|configuration| {
             for name in ["write", "query", "compact"] {
@@ -70,7 +70,7 @@ impl Stack {
         })
     }
 
-    /// With another configuration.
+    /// Starts a stack with a changed configuration.
     pub(super) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("neap-e2e-")
@@ -81,7 +81,7 @@ impl Stack {
         let dead_letters = |function: &str, batch: usize| {
             json!({
                 "function": function,
-                // An instance that is killed leaves a lease behind, for the end of which others wait.
+                // A killed instance leaves a lease behind, and others wait until it expires.
                 "visibility_seconds": 1,
                 "batch_size": batch,
                 "max_receives": 60,
@@ -130,7 +130,7 @@ impl Stack {
         }
     }
 
-    /// A command, and what it says.
+    /// Sends a command and returns its answer.
     fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         let request = self
             .control
@@ -146,13 +146,13 @@ impl Stack {
         self.command("GET", path, &Value::Null)
     }
 
-    /// Has an event handled, and gives what the function answered.
+    /// Invokes a function with an event, and returns its answer.
     pub(super) fn invoke(&self, function: &str, event: &Value) -> Value {
         let said = self.try_invoke(function, event);
         said.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same, or why there is no answer.
+    /// Invokes a function with an event. Returns its answer, or the reason why there is none.
     pub(super) fn try_invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let request = self.control.request("POST", &path).body(event.to_string());
@@ -163,25 +163,25 @@ impl Stack {
         }
     }
 
-    /// From now on an instance of a function is killed, or frozen, after so many requests to the store.
+    /// Sets a trap: it kills or freezes an instance of a function after a number of requests to the store.
     pub(super) fn set_trap(&self, function: &str, trap: &Value) {
         self.command("PUT", &format!("/store/traps/{function}"), trap);
     }
 
-    /// How often the trap of a function has caught an instance so far.
+    /// Returns how often the trap of a function has caught an instance.
     pub(super) fn caught(&self, function: &str) -> u64 {
         let trap = self.look(&format!("/store/traps/{function}"));
         trap["caught"].as_u64().unwrap()
     }
 
-    /// Takes the trap of a function away, and tells how often it has caught an instance.
+    /// Removes the trap of a function, and returns how often it has caught an instance.
     pub(super) fn take_trap(&self, function: &str) -> u64 {
         let path = format!("/store/traps/{function}");
         let trap = self.command("DELETE", &path, &Value::Null);
         trap["caught"].as_u64().unwrap()
     }
 
-    /// The numbers of the living instances of a function.
+    /// Returns the numbers of the living instances of a function.
     pub(super) fn instances(&self, function: &str) -> Vec<u64> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap();
@@ -189,7 +189,7 @@ impl Stack {
         numbers.collect()
     }
 
-    /// What the living instances of a function are doing: `starting`, `idle` or `running`.
+    /// Returns the phases of the living instances of a function: `starting`, `idle` or `running`.
     pub(super) fn phases(&self, function: &str) -> Vec<String> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap();
@@ -197,7 +197,7 @@ impl Stack {
         phases.map(str::to_owned).collect()
     }
 
-    /// The numbers of the instances of a function that are frozen in the middle of an event.
+    /// Returns the numbers of the instances of a function that are frozen during an event.
     pub(super) fn frozen_at_work(&self, function: &str) -> Vec<u64> {
         let functions = self.look("/functions");
         let instances = functions[function].as_array().unwrap().iter();
@@ -206,7 +206,7 @@ impl Stack {
         numbers.collect()
     }
 
-    /// Kills, freezes, thaws or stops an instance. It may have gone meanwhile.
+    /// Kills, freezes, thaws or stops an instance, which may already have ended.
     pub(super) fn treat(&self, function: &str, instance: u64, how: &str) {
         let path = format!("/functions/{function}/instances/{instance}/{how}");
         let reply = Reply::of(self.control.request("POST", &path)).unwrap();
@@ -220,19 +220,19 @@ impl Stack {
         }
     }
 
-    /// The requests to the store that a function has sent so far.
+    /// Returns the requests to the store that a function has sent.
     pub(super) fn requests(&self, function: &str) -> Requests {
         let counts = self.look("/store/requests")[function].clone();
         let counts: BTreeMap<String, u64> = serde_json::from_value(counts).unwrap_or_default();
         Requests(counts)
     }
 
-    /// The requests to the store that were refused for want of leave.
+    /// Returns the requests to the store that a policy denied.
     pub(super) fn refusals(&self) -> Vec<Value> {
         self.look("/store/refusals").as_array().unwrap().clone()
     }
 
-    /// The notifications that are held.
+    /// Returns the held notifications.
     pub(super) fn held(&self) -> Vec<Value> {
         self.look("/notifications").as_array().unwrap().clone()
     }
@@ -249,21 +249,21 @@ impl Stack {
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
 
-    /// What is in a queue.
+    /// Returns the messages in a queue.
     pub(super) fn queue(&self, name: &str) -> Vec<String> {
         let bodies = self.look("/queues")[name]["bodies"].clone();
         serde_json::from_value(bodies).unwrap()
     }
 
-    /// What all instances of a function have printed.
+    /// Returns the output of all instances of a function.
     pub(super) fn log(&self, function: &str) -> String {
         let logs = self.look(&format!("/functions/{function}/logs"));
         let logs: BTreeMap<u32, String> = serde_json::from_value(logs).unwrap();
         logs.into_values().collect()
     }
 
-    /// What must be true at the end of every test but those of it: nobody has asked for what he may not do, and
-    /// nobody has panicked.
+    /// Checks that no request was denied and that no function panicked. All tests call it at their end, except those of
+    /// denials.
     pub(super) fn finish(self) {
         assert_eq!(self.refusals(), Vec::<Value>::new());
         for function in ["write", "query", "compact", "engine"] {
@@ -292,7 +292,7 @@ impl Drop for Stack {
                 eprintln!("--- {function}: {}", logs.get(shown..).unwrap_or(&logs));
             }
         }
-        // The end of its input is the sign to stop the instances, too.
+        // Closing the input also tells the process to stop the instances.
         drop(self.input.take());
         if thread::panicking() {
             thread::sleep(Duration::from_secs(1));

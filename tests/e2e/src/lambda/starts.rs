@@ -1,4 +1,5 @@
-//! What an instance finds when it goes on, or starts: connections that died while it was frozen, and a snapshot.
+//! Instances that thaw or start: connections that died while an instance was frozen, and instances that are restored
+//! from a snapshot.
 
 use std::{
     io::{Read, Write},
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::Stack;
 
-/// A way to the store on which all connections that there are can fall silent.
+/// A TCP proxy to the store that can silence its existing connections.
 struct Router {
     endpoint: String,
     store: Arc<OnceLock<String>>,
@@ -48,14 +49,14 @@ impl Router {
         }
     }
 
-    /// Leads to the store of a stack.
+    /// Sets the store of a stack as the target.
     fn lead_to(&self, stack: &Stack) {
         let mut flags = stack.place.flags.iter();
         let store = flags.find_map(|flag| flag.strip_prefix("http://"));
         self.store.set(store.unwrap().to_owned()).unwrap();
     }
 
-    /// From now on nothing passes through the connections that there are, not even their end.
+    /// Silences all existing connections: they forward no more data, and not even their end.
     fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
     }
@@ -78,7 +79,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_known: impl Fn() -> bool) {
 }
 
 #[test]
-fn connections_that_die_while_instances_are_frozen_fail_nothing() {
+fn connections_that_die_while_instances_are_frozen_cause_no_failures() {
     let router = Router::start();
     let stack = Stack::start_with(|configuration| {
         for name in ["write", "query"] {
@@ -103,7 +104,7 @@ fn connections_that_die_while_instances_are_frozen_fail_nothing() {
             stack.treat(function, instance, "freeze");
         }
         router.forget();
-        // For as long as it takes until a connection is in doubt.
+        // Long enough that the client verifies a connection before it uses it again.
         thread::sleep(Duration::from_secs(3));
         for (function, instance) in frozen {
             stack.treat(function, instance, "thaw");
@@ -117,13 +118,13 @@ fn connections_that_die_while_instances_are_frozen_fail_nothing() {
 }
 
 #[test]
-fn an_instance_that_is_a_copy_of_another_refuses_to_work() {
+fn an_instance_restored_from_a_snapshot_refuses_to_start() {
     let stack = Stack::start_with(|configuration| {
         let environment = &mut configuration["functions"]["write"]["environment"];
         environment["AWS_LAMBDA_INITIALIZATION_TYPE"] = json!("snap-start");
     });
     let reply = stack.try_write("db", "m v=1i 1", None).unwrap();
-    // Nothing stands for the restoring of a snapshot here, so the instance ends before its first event.
+    // This emulation sends no event for the restoring of a snapshot, so the instance ends before its first event.
     assert!(matches!(reply.status, 500 | 502), "{}", reply.text());
     let log = stack.log("write");
     assert!(log.contains("SnapStart is not supported"), "{log}");

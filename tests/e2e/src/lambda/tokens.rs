@@ -1,5 +1,5 @@
-//! Tokens at the gateway: every instance of every function asks for them, and knows within a bounded time which are
-//! revoked.
+//! Tokens at the gateway: every instance of every function requires them, and refuses revoked ones within a bounded
+//! time.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::{
 
 use super::Stack;
 
-/// For how long an instance may believe what it knows of tokens.
+/// Maximum time for which an instance may use its copy of the tokens.
 const SYNC: Duration = Duration::from_secs(2);
-/// Requests of a kind, so that each instance gets some.
+/// The number of requests of a kind, so that each instance receives some.
 const TURNS: usize = 4;
 
-/// A stack that asks for tokens.
+/// Returns a stack that requires tokens.
 fn stack(sync: &str) -> Stack {
     Stack::start_with(|configuration| {
         for name in ["write", "query", "compact", "engine"] {
@@ -51,7 +51,7 @@ fn plugin(server: &Server) -> RequestBuilder {
     server.request("GET", "/api/v3/engine/none")
 }
 
-/// The statuses that the requests have, of which each instance gets some.
+/// Returns the distinct statuses of requests that are sent several times, so that each instance receives some.
 fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
     let mut seen: Vec<Vec<u16>> = (0..TURNS)
         .map(|_| requests().into_iter().map(status).collect())
@@ -60,7 +60,7 @@ fn statuses(requests: impl Fn() -> Vec<RequestBuilder>) -> Vec<Vec<u16>> {
     seen
 }
 
-/// Creates a token by the request that a client sends for it.
+/// Creates a token with a request as a client sends it.
 fn create(stack: &Stack, admin: &str, path: &str, body: &Value) -> String {
     let request = stack.request("POST", path).bearer_auth(admin);
     let request = request.header("content-type", "application/json");
@@ -71,14 +71,14 @@ fn create(stack: &Stack, admin: &str, path: &str, body: &Value) -> String {
 }
 
 #[test]
-fn nobody_is_let_in_without_a_token_and_with_one_in_every_way_that_clients_show_it() {
+fn requests_without_a_token_are_refused_and_all_forms_of_tokens_accepted() {
     let stack = stack("2s");
     let all = |server: &Server| vec![write(server, "home"), query(server, "home"), plugin(server)];
     assert_eq!(statuses(|| all(&stack)), [[401, 401, 401]]);
     let admin = stack.first_token();
     let again = Reply::of(stack.request("POST", "/api/v3/configure/token/admin")).unwrap();
     assert_eq!(again.status, 409, "{}", again.text());
-    // What instances knew before may be that old.
+    // The copies of the instances may be this old.
     pause(SYNC);
     let encoded = admin
         .replace('+', "%2B")
@@ -134,7 +134,7 @@ fn nobody_is_let_in_without_a_token_and_with_one_in_every_way_that_clients_show_
 }
 
 #[test]
-fn a_token_does_what_it_is_permitted_until_every_instance_knows_that_it_is_revoked() {
+fn a_token_has_its_permissions_until_every_instance_detects_its_revocation() {
     let stack = stack("2s");
     let admin = stack.first_token();
     pause(SYNC);
@@ -152,7 +152,7 @@ fn a_token_does_what_it_is_permitted_until_every_instance_knows_that_it_is_revok
     let body = json!({ "token_name": "deputy" });
     let deputy = create(&stack, &admin, "/api/v3/configure/token/named_admin", &body);
     let [reader, deputy] = [reader, deputy].map(|token| stack.with_token(&token));
-    // One that an instance does not know is looked up at once.
+    // An instance looks up an unknown token at once.
     let all = |server: &Server| {
         vec![
             query(server, "home"),
@@ -163,7 +163,7 @@ fn a_token_does_what_it_is_permitted_until_every_instance_knows_that_it_is_revok
     assert_eq!(statuses(|| all(&reader)), [[200, 403, 403]]);
     assert_eq!(statuses(|| all(&deputy)), [[200, 200, 204]]);
 
-    // One instance of a function revokes them, which the others find out for themselves.
+    // One instance of a function revokes the tokens, and the others detect it.
     for name in ["reader", "deputy"] {
         let path = format!("/api/v3/configure/token?token_name={name}");
         let status = status(server.request("DELETE", &path));

@@ -1,4 +1,4 @@
-//! Changes of databases and tables.
+//! Malformed changes of databases and tables.
 
 use super::{CHARACTERS, Case, case, error};
 

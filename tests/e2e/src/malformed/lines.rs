@@ -1,4 +1,4 @@
-//! Writes.
+//! Malformed writes.
 
 use super::{CHARACTERS, Case, case, error, gzip, v2};
 
@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What is wrong before the body is looked at.
+/// Errors that the server detects before it reads the body.
 fn targets() -> Vec<Case> {
     let long = "x".repeat(512);
     let precisions = "expected one of `auto`, `s`, `second`, `millisecond`, `ms`, `microsecond`, `u`, `us`, `n`, `nanosecond`, `ns`";
@@ -90,13 +90,13 @@ fn targets() -> Vec<Case> {
     cases
 }
 
-/// A refused line in a body: its number, its text, and what is wrong with it.
+/// Returns a refused line in an error body: its number, its text, and its error.
 fn refused(number: usize, text: &str, message: &str) -> String {
     let (text, message) = (serde_json::json!(text), serde_json::json!(message));
     format!(r#"{{"error_message":{message},"line_number":{number},"original_line":{text}}}"#)
 }
 
-/// What is wrong with a line, on each of the three endpoints.
+/// Errors of a line, on each of the three endpoints.
 fn lines() -> Vec<Case> {
     let lines = [
         (
@@ -140,7 +140,7 @@ fn lines() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (text, message) in lines {
-        // The good lines of a partial write are of a table that exists, so that no column is new.
+        // The good lines of a partial write belong to an existing table, so that no column is new.
         let body = format!("# comment\nknown,t=a v=1i 1\n\n{text}\nknown,t=a v=2i 2\n");
         let line = refused(2, text, message);
         let whole = format!(r#"{{"error":"parsing failed for write_lp endpoint","data":{line}}}"#);
@@ -177,7 +177,7 @@ fn lines() -> Vec<Case> {
     cases
 }
 
-/// What is wrong with a body as a whole.
+/// Errors of a complete body.
 fn bodies() -> Vec<Case> {
     let empty = "incoming write was empty";
     let v2_empty = v2("write buffer error: incoming write was empty");
@@ -195,7 +195,7 @@ fn bodies() -> Vec<Case> {
         ));
     }
     let not_utf8 = b"cpu s=\"\xff\xfe\" 1";
-    // Far more than fits into the buffers of a connection: the answer comes while it is still sent.
+    // Far more than the buffers of a connection hold: the answer arrives while the client still sends.
     let large = "m v=1 1\n".repeat(2_000_000);
     for (target, is_v2) in [
         ("/api/v3/write_lp?db=w", false),
@@ -223,7 +223,7 @@ fn bodies() -> Vec<Case> {
     cases
 }
 
-/// What is wrong with the encoding of a body.
+/// Errors in the encoding of a body.
 fn encodings() -> Vec<Case> {
     let target = format!("{V3}?db=w");
     let post = |body: Vec<u8>, encoding, status, answer: &str| {

@@ -1,4 +1,4 @@
-//! Queries.
+//! Malformed queries.
 
 use serde_json::json;
 

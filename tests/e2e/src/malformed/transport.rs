@@ -1,4 +1,4 @@
-//! What is not HTTP, or only just; and what every server of this kind answers.
+//! Malformed HTTP and unusual but valid HTTP; and preflight, health and ping requests.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +9,7 @@ use std::{
 use super::{gzip, stage};
 use crate::harness::{Reply, Server};
 
-/// A client that hears nothing for so long gives up.
+/// Read timeout of the client.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends bytes, and reads until the server closes the connection.
@@ -29,7 +29,7 @@ fn status_line(answer: &str) -> &str {
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_harms_nobody() {
+fn malformed_http_is_refused_and_does_not_affect_others() {
     let server = stage();
     let long_header = format!(
         "GET /ping HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n",

@@ -1,4 +1,4 @@
-//! Who may do what with plugins, and what a server may be kept from.
+//! Permissions for plugins, and restrictions of servers.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stage::{DB, Stage, Trigger, send};
 use crate::harness::{Neap, Place, Reply, Server, neap, repository};
 
-/// Requests that only an administrator may send.
+/// Returns the requests that require an administrator.
 fn administration() -> [(&'static str, &'static str, Value); 9] {
     const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
     let trigger = json!({
@@ -59,7 +59,7 @@ fn administration() -> [(&'static str, &'static str, Value); 9] {
     ]
 }
 
-/// Creates a token that has one permission.
+/// Creates a token with one permission.
 fn token(server: &Server, admin: &str, name: &str, permission: &str) -> String {
     let arguments = [
         "create",
@@ -80,7 +80,7 @@ fn token(server: &Server, admin: &str, name: &str, permission: &str) -> String {
 }
 
 #[test]
-fn administrators_make_triggers_and_users_of_the_database_call_them() {
+fn administrators_create_triggers_and_users_of_the_database_call_them() {
     let folder = repository().join("tests/plugins");
     let flags = [
         "--plugin-dir",
@@ -135,7 +135,7 @@ fn administrators_make_triggers_and_users_of_the_database_call_them() {
 }
 
 #[test]
-fn a_server_that_anybody_may_use_runs_no_code_unless_it_is_told_to() {
+fn a_server_without_tokens_runs_plugins_only_if_enabled() {
     let server = Neap::serve(&Place::memory());
     server.write(DB, "begin v=1 1");
     let body = json!({ "plugin_name": "evil.py", "content": "" });
@@ -152,7 +152,7 @@ fn a_server_that_anybody_may_use_runs_no_code_unless_it_is_told_to() {
 }
 
 #[test]
-fn kinds_of_triggers_can_be_ruled_out() {
+fn kinds_of_triggers_can_be_disabled() {
     let flags = ["--restrict-plugin-triggers-to", "wal,request"];
     let stage = Stage::on(Place::memory(), &flags);
     let reply = Trigger::new("s", "ticks.py", "every:1s").try_create(&stage.server);
@@ -164,7 +164,7 @@ fn kinds_of_triggers_can_be_ruled_out() {
     assert_eq!(stage.ask("r").status, 200);
 }
 
-/// Makes a package that pip can install without a network.
+/// Builds a package that pip can install without a network.
 const MAKE_A_WHEEL: &str = r#"
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1] + "/leaves-1.0-py3-none-any.whl", "w") as wheel:

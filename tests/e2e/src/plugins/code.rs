@@ -1,4 +1,4 @@
-//! Files, packages, uploads, and what is pinned.
+//! Files, packages, uploads, and pinned code.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stage::{DB, Stage, Trigger, eventually};
 use crate::harness::{Neap, Place, Server};
 
-/// A plugin that answers with a word.
+/// Returns a plugin that answers with a word.
 fn saying(word: &str) -> String {
     format!("def process_request(*_):\n    return {word:?}\n")
 }
@@ -16,14 +16,14 @@ fn ask(server: &Server, path: &str) -> String {
     server.get(&format!("/api/v3/engine/{path}")).text()
 }
 
-/// Uploads a file of a plugin, as one that is new.
+/// Uploads a new file of a plugin.
 fn upload(stage: &Stage, name: &str, text: &str) {
     let body = json!({ "plugin_name": name, "content": text });
     let reply = stage.send("POST", "/api/v3/plugins/files", &body);
     assert_eq!(reply.status, 200, "{name}: {}", reply.text());
 }
 
-/// Gives a trigger other code.
+/// Changes the code of a trigger.
 fn update(stage: &Stage, trigger: &str, text: &str) {
     let body = json!({ "plugin_name": trigger, "content": text });
     let reply = stage.send("PUT", "/api/v3/plugins/files", &body);
@@ -83,7 +83,7 @@ fn uploaded_code_stays_with_the_trigger_until_it_is_updated() {
     update(&stage, "one", &saying("second"));
     eventually("answer", "second".to_owned(), || ask(&stage.server, "one"));
 
-    // Another server has nothing but the bucket.
+    // The other server has access only to the bucket.
     let empty = tempfile::TempDir::new().unwrap();
     let flags = ["--plugin-dir", empty.path().to_str().unwrap()];
     let other = Neap::serve_with(&stage.place, &flags);
@@ -130,7 +130,7 @@ fn a_package_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn uploads_that_lead_elsewhere_are_refused() {
+fn invalid_upload_paths_are_refused() {
     let stage = Stage::new();
     for name in ["../evil.py", "/evil.py", "a/../../evil.py", ""] {
         let body = json!({ "plugin_name": name, "content": "" });

@@ -1,5 +1,5 @@
-//! Plugins in the shape of InfluxDB's public collection (`tests/plugins/collection`) give the right rows: they use the
-//! same entry points, methods, system tables, SQL, arguments, configuration files and packages as those.
+//! Plugins in the style of InfluxDB's public collection (`tests/plugins/collection`) write the right rows. They use the
+//! same entry points, methods, system tables, SQL, arguments, configuration files and packages as that collection.
 
 mod alerts;
 mod rollups;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::stage::{DB, Stage};
 use crate::harness::Reply;
 
-/// The path of a plugin of the collection.
+/// Returns the path of a plugin of the collection.
 fn plugin(name: &str) -> String {
     format!("collection/{name}.py")
 }
 
-/// Writes lines with times in seconds after another.
+/// Writes lines whose times are seconds since `begin`.
 fn write_since(stage: &Stage, begin: i64, lines: &str) {
     let moved = lines.lines().map(|line| {
         let (point, time) = line.trim().rsplit_once(' ').unwrap();
@@ -24,7 +24,7 @@ fn write_since(stage: &Stage, begin: i64, lines: &str) {
     stage.server.write(DB, &moved.collect::<String>());
 }
 
-/// Posts JSON to a trigger, and gives status and JSON of its answer.
+/// Posts JSON to a trigger, and returns the status and the JSON of its answer.
 fn post(stage: &Stage, path: &str, body: &Value) -> (u16, Value) {
     let request = stage
         .server

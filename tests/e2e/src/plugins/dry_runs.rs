@@ -10,7 +10,7 @@ fn test(stage: &Stage, kind: &str, body: &Value) -> Value {
     serde_json::from_slice(&reply.bytes).unwrap()
 }
 
-/// The names of the tables there are.
+/// Returns the names of all tables.
 fn tables(stage: &Stage) -> Vec<Value> {
     let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
     stage.rows(sql).unwrap()

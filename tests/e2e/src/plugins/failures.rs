@@ -1,4 +1,4 @@
-//! What is done when a plugin raises.
+//! The error behaviors when a plugin raises.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde_json::json;
 use super::stage::{DB, Stage, Trigger, eventually};
 use crate::harness::pause;
 
-/// A while in which a run that must not come would have come.
+/// A time within which an unwanted run would have started.
 const WHILE: Duration = Duration::from_millis(1500);
 
-/// How often the plugin was tried.
+/// Returns the number of attempts of the plugin.
 fn attempts(stage: &Stage) -> usize {
     stage
         .log("fails")
@@ -25,7 +25,7 @@ fn is_disabled(stage: &Stage) -> bool {
 }
 
 #[test]
-fn a_failure_is_logged_and_the_next_rows_come() {
+fn a_failure_is_logged_and_the_next_rows_are_processed() {
     let stage = Stage::new();
     Trigger::new("fails", "failing.py", "table:watched").create(&stage);
     stage.server.write(DB, "watched v=1i 1");
@@ -58,7 +58,7 @@ fn a_run_is_tried_until_it_succeeds() {
     eventually("pending batches", 2.0, pending);
     assert!(stage.metric("neap_plugin_failures_total") >= 1.0);
     stage.server.write(DB, "allowed v=1i 1");
-    // Each batch once, in order.
+    // Each batch arrives once, in order.
     stage.shows(
         "SELECT rows FROM succeeded ORDER BY time",
         json!([{ "rows": 1 }, { "rows": 1 }]),

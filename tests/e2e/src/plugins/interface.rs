@@ -1,11 +1,11 @@
-//! `interface.py` runs each case of the interface in Python; here is what comes of it afterwards.
+//! `interface.py` runs each case of the interface in Python; these tests check the effects afterwards.
 
 use serde_json::json;
 
 use super::stage::{DB, Stage, Trigger, eventually};
 use crate::harness::{Neap, Place, repository};
 
-/// A server with rows of all types, and a trigger for the cases.
+/// Starts a server with rows of all types, and a trigger for the cases.
 fn stage() -> Stage {
     let stage = Stage::new();
     let lines = "kinds,t=tag\\ value b=true,f=1.5,i=-3i,s=\"text \\\"quoted\\\"\",u=18446744073709551615u 1\nkinds f=2 2";
@@ -15,7 +15,7 @@ fn stage() -> Stage {
     stage
 }
 
-/// Runs a case, which raises if something is wrong.
+/// Runs a case, which raises if a check fails.
 fn passes(stage: &Stage, path: &str, case: &str) {
     let reply = stage.ask(&format!("{path}?case={case}"));
     let expected = (200, json!({ "passed": case }).to_string());
@@ -110,7 +110,7 @@ fn the_cache_keeps_objects_for_a_trigger_and_values_for_all() {
     }
     passes(&stage, "others", "cache_for_all_then");
 
-    // It does not outlive the trigger.
+    // The cache is removed with its trigger.
     passes(&stage, "cases", "cache_of_objects_first");
     stage.switch("cases", "disable");
     stage.switch("cases", "enable");

@@ -1,14 +1,14 @@
-//! Plugins that make themselves run.
+//! Plugins that trigger themselves.
 
 use serde_json::json;
 
 use super::stage::{DB, Stage, Trigger, eventually};
 
-/// Plugins in a row that one write of a client may lead to.
+/// Maximum length of a chain of plugin runs that one client write causes.
 const DEPTH: usize = 8;
 
 #[test]
-fn a_plugin_that_writes_into_its_own_table_comes_to_an_end() {
+fn a_plugin_that_writes_into_its_own_table_is_stopped() {
     let stage = Stage::new();
     Trigger::new("loop", "misbehaving/answers_itself.py", "table:looped").create(&stage);
     stage.server.write(DB, "looped n=0i 1");
@@ -19,14 +19,14 @@ fn a_plugin_that_writes_into_its_own_table_comes_to_an_end() {
     stage.shows("SELECT n FROM looped ORDER BY n", expected.into());
     eventually("loops", 1.0, || stage.metric("neap_plugin_loops_total"));
 
-    // What clients write is still seen.
+    // Writes of clients still trigger the plugin.
     stage.server.write(DB, "looped n=100i 100");
     let expected = json!([{ "n": 100 + DEPTH + 1 }]);
     stage.shows("SELECT max(n) AS n FROM looped", expected);
 }
 
 #[test]
-fn plugins_that_write_to_each_other_come_to_an_end() {
+fn plugins_that_write_to_each_other_are_stopped() {
     let stage = Stage::new();
     stage.server.write("other", "begin value=1i 1");
     for (name, from, into) in [("there", DB, "other"), ("back", "other", DB)] {

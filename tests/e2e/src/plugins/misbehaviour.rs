@@ -1,4 +1,4 @@
-//! Plugins that loop, allocate, exit, fork and flood: the database keeps serving, and the limit is named.
+//! Plugins that loop, allocate, exit, fork and flood: the database continues to serve, and the error names the limit.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::harness::Place;
 
-/// Limits that are reached within seconds.
+/// Limits that a plugin reaches within seconds.
 const LIMITS: [&str; 8] = [
     "--plugin-time-limit",
     "3s",
@@ -29,10 +29,10 @@ const LIMITS: [&str; 8] = [
     "4MiB",
 ];
 
-/// Requests to misbehaving plugins at the same time.
+/// The number of concurrent requests to misbehaving plugins.
 const AT_ONCE: usize = 3;
 
-/// Deeds, and one of the texts of each that its error has.
+/// Misbehaviors, each with texts of which its error contains at least one.
 const DEEDS: [(&str, &[&str]); 20] = [
     ("loop_for_ever", &["CPU time", "wall time"]),
     ("sleep_for_ever", &["wall time"]),
@@ -56,7 +56,7 @@ const DEEDS: [(&str, &[&str]); 20] = [
     ("raise_an_interrupt", &["KeyboardInterrupt"]),
 ];
 
-/// Deeds that may have an answer: what counts is that the next run has one.
+/// Misbehaviors whose run may succeed: only the success of the next run matters.
 const ODD_DEEDS: [&str; 6] = [
     "fork_and_return",
     "write_to_every_file",
@@ -66,7 +66,7 @@ const ODD_DEEDS: [&str; 6] = [
     "break_the_interface",
 ];
 
-/// Writes and asks until it is told to stop, and counts; each write and each answer must be there.
+/// Writes and queries until `is_over`, and counts the rounds. Each write and each query must succeed.
 fn use_the_database(stage: &Stage, is_over: &AtomicBool, rounds: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
         let round = rounds.load(Ordering::Relaxed);
@@ -81,7 +81,7 @@ fn use_the_database(stage: &Stage, is_over: &AtomicBool, rounds: &AtomicU64) {
     }
 }
 
-/// Does something while a client writes and asks.
+/// Runs `act` while a client writes and queries.
 fn meanwhile(stage: &Stage, act: impl FnOnce() + Send) {
     let (is_over, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn meanwhile(stage: &Stage, act: impl FnOnce() + Send) {
     assert!(rounds.into_inner() > 10);
 }
 
-/// A misbehaving run, and one after it that is as it should be.
+/// Runs a misbehaving plugin, and then a successful run of the same trigger.
 fn misbehave(stage: &Stage, deed: &str, texts: &[&str]) {
     let name = format!("t_{deed}");
     Trigger::new(&name, "misbehaving/deeds.py", &format!("request:{name}")).create(stage);
@@ -119,14 +119,14 @@ fn misbehave(stage: &Stage, deed: &str, texts: &[&str]) {
     assert_eq!(stage.delete(&name, true).status, 200);
 }
 
-/// The last lines of a long log, and the beginnings of them.
+/// Returns the last lines of a long log, truncated.
 fn last(log: &[String]) -> Vec<String> {
     let lines = log[log.len().saturating_sub(5)..].iter();
     lines.map(|line| line.chars().take(200).collect()).collect()
 }
 
 #[test]
-fn a_plugin_can_hurt_nobody_but_itself() {
+fn a_misbehaving_plugin_affects_only_itself() {
     let stage = Stage::on(Place::memory(), &LIMITS);
     let odd = ODD_DEEDS.iter().map(|deed| (*deed, &[][..]));
     let deeds: VecDeque<_> = DEEDS.iter().copied().chain(odd).collect();
@@ -142,7 +142,7 @@ fn a_plugin_can_hurt_nobody_but_itself() {
             }
         });
     });
-    // Nothing of all that is left.
+    // None of the processes remain.
     eventually("processes", 0, || processes::of(stage.folder()).len());
     assert!(!stage.server.log().contains("panicked"));
 }
@@ -177,7 +177,7 @@ fn code_that_cannot_be_loaded_says_why() {
 }
 
 #[test]
-fn rows_and_times_go_on_after_runs_that_misbehave() {
+fn rows_and_ticks_continue_after_misbehaving_runs() {
     let stage = Stage::on(Place::memory(), &LIMITS);
     let deeds = [
         ("loop_for_ever", "time"),
@@ -195,7 +195,7 @@ fn rows_and_times_go_on_after_runs_that_misbehave() {
                 name
             });
             stage.server.write(DB, &format!("home n={n}i {n}"));
-            // The other trigger gets the rows whatever this one does.
+            // The other trigger receives the rows regardless of this one.
             let sql = "SELECT count(*) AS n FROM home_copy";
             stage.shows(sql, json!([{ "n": n + 1 }]));
             for name in names {
@@ -242,7 +242,7 @@ fn a_server_that_stops_leaves_no_process_behind() {
 }
 
 #[test]
-fn a_killed_server_leaves_nothing_behind_that_a_plugin_started_in_a_session_of_its_own() {
+fn a_killed_server_leaves_no_process_that_a_plugin_started_in_a_new_session() {
     let stage = Stage::on(Place::memory(), &[]);
     let trigger = Trigger::new("leaves", "misbehaving/deeds.py", "table:home");
     let deed = ("deed", "start_a_process_and_leave");

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Those that a server with this plugin folder started, and those that they started, wherever they hang now: the
-/// folder is in their environment.
+/// Returns the descendants of a server with this plugin folder, including those with another parent. They are found by
+/// the folder in their environment.
 pub(super) fn of(folder: &Path) -> Vec<Pid> {
     let marker = format!("PLUGIN_DIR={}", folder.display());
     let entries = fs::read_dir("/proc").unwrap();
@@ -18,7 +18,7 @@ pub(super) fn of(folder: &Path) -> Vec<Pid> {
     own.filter_map(Pid::from_raw).collect()
 }
 
-/// Whether a process only waits for its end to be noticed.
+/// Whether a process is a zombie.
 fn is_dead(number: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
     let state = stat
@@ -27,8 +27,8 @@ fn is_dead(number: i32) -> bool {
     state.unwrap_or(true)
 }
 
-/// Ends one as a power cut would.
+/// Kills a process with `SIGKILL`.
 pub(super) fn kill(process: Pid) {
-    // It may have ended by itself.
+    // It may already have ended.
     kill_process(process, Signal::KILL).ok();
 }

@@ -1,4 +1,4 @@
-//! What plugins are told of requests, and how they answer.
+//! The parts of a request that plugins receive, and how they answer.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::stage::{Stage, Trigger};
 use crate::harness::Reply;
 
 #[test]
-fn a_plugin_is_told_all_of_a_request_but_the_token() {
+fn a_plugin_receives_a_request_without_its_token() {
     let stage = Stage::new();
     Trigger::new("echo", "echo.py", "request:a/b/echo")
         .with(&[("k", "v")])
@@ -26,7 +26,7 @@ fn a_plugin_is_told_all_of_a_request_but_the_token() {
         "query": { "a": "2", "b": "ü x", "empty": "" },
         "headers": { "x-kind": "Special" },
         "body": "héllo",
-        // What the plugin added to its arguments was its own.
+        // Changes that the plugin made to its arguments are not visible to later runs.
         "args": { "k": "v" },
     });
     for _ in 0..2 {
@@ -51,7 +51,7 @@ fn a_plugin_is_told_all_of_a_request_but_the_token() {
     }
 }
 
-/// Status, type, the header `x-kind` and body of an answer.
+/// Returns the status, the content type, the header `x-kind` and the body of an answer.
 fn answer(stage: &Stage, form: &str) -> (u16, String, String, Vec<u8>) {
     let reply = stage.ask(&format!("answers?form={form}"));
     let header = |name: &str| reply.header(name).unwrap_or_default().to_owned();
@@ -99,7 +99,7 @@ fn a_plugin_answers_in_every_form() {
         let (status, _, _, body) = answer(&stage, form);
         assert_eq!(status, 500, "{form}: {}", String::from_utf8_lossy(&body));
     }
-    // And it still answers.
+    // The plugin still answers.
     assert_eq!(answer(&stage, "text").0, 200);
 }
 

@@ -1,4 +1,4 @@
-//! A server with an engine, triggers, and waiting for what they do.
+//! A server with an engine, triggers, and waiting for their effects.
 
 use std::{
     fmt::Debug,
@@ -16,14 +16,14 @@ use crate::harness::{Neap, Place, Reply, Server, neap, pause, repository};
 /// The database of the tests.
 pub(super) const DB: &str = "plants";
 
-/// Where triggers are configured.
+/// The endpoint that configures triggers.
 const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";
 
-/// How often it is looked again, and how long after each look, before something counts as never coming.
+/// Maximum number of attempts until an expected value counts as missing, and the pause after each attempt.
 const LOOKS: usize = 1800;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A server whose plugin folder holds what `tests/plugins` does, and what a test adds.
+/// A server whose plugin folder contains the files of `tests/plugins`, and files that a test adds.
 pub(super) struct Stage {
     pub(super) server: Neap,
     pub(super) place: Place,
@@ -32,13 +32,13 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// In memory.
+    /// Starts a server in memory.
     pub(super) fn new() -> Self {
         Self::on(Place::memory(), &[])
     }
 
-    /// In memory, with the packages that `tests/plugins/requirements.txt` names, if there is an environment that has
-    /// them (`scripts/test` makes one).
+    /// Starts a server in memory with the packages in `tests/plugins/requirements.txt`, if there is an environment with
+    /// them (`scripts/test` creates one).
     pub(super) fn with_packages() -> Option<Self> {
         let Ok(environment) = std::env::var("NEAP_PLUGINS_ENVIRONMENT") else {
             skip(
@@ -51,7 +51,7 @@ impl Stage {
         Some(Self::on(Place::memory(), &flags))
     }
 
-    /// On a store, with further flags.
+    /// Starts a server on a store, with additional flags.
     pub(super) fn on(place: Place, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         copy(&repository().join("tests/plugins"), folder.path());
@@ -70,12 +70,12 @@ impl Stage {
         }
     }
 
-    /// Another server on the same store, with the same plugins.
+    /// Starts another server on the same store, with the same plugins.
     pub(super) fn another(&self) -> Neap {
         serve(&self.place, &self.flags)
     }
 
-    /// The same after the server was ended by `end`, with a new one.
+    /// Ends the server with `end`, and starts a new one with the same store and plugins.
     pub(super) fn restarted(self, end: impl FnOnce(Neap)) -> Self {
         end(self.server);
         Self {
@@ -84,12 +84,12 @@ impl Stage {
         }
     }
 
-    /// The plugin folder.
+    /// Returns the plugin folder.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Puts a file into the plugin folder.
+    /// Creates a file in the plugin folder.
     pub(super) fn put(&self, path: &str, text: &str) {
         let path = self.folder().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -102,33 +102,33 @@ impl Stage {
         neap(&arguments.iter().copied().chain(host).collect::<Vec<_>>())
     }
 
-    /// The rows of an answer, if there is one: tables come with their first rows.
+    /// Returns the rows of an answer; `None` on an error, because a table does not exist before its first row.
     pub(super) fn rows(&self, sql: &str) -> Option<Vec<Value>> {
         rows(&self.server, DB, sql)
     }
 
-    /// Waits until a query has this answer.
+    /// Waits until a query returns these rows.
     pub(super) fn shows(&self, sql: &str, expected: Value) {
         self.shows_in(DB, sql, expected);
     }
 
-    /// The same of another database.
+    /// Waits until a query of another database returns these rows.
     pub(super) fn shows_in(&self, database: &str, sql: &str, expected: Value) {
         let expected = Some(expected.as_array().unwrap().clone());
         eventually(sql, expected, || rows(&self.server, database, sql));
     }
 
-    /// What was logged of a trigger, as `LEVEL text`, in order.
+    /// Returns the log of a trigger, as `LEVEL text`, in order.
     pub(super) fn log(&self, trigger: &str) -> Vec<String> {
         self.log_in(DB, trigger)
     }
 
-    /// The same of a trigger of another database.
+    /// Returns the log of a trigger of another database.
     pub(super) fn log_in(&self, database: &str, trigger: &str) -> Vec<String> {
         log(&self.server, database, trigger)
     }
 
-    /// Waits until something was logged of a trigger, and gives the line.
+    /// Waits until the log of a trigger contains a text, and returns the line.
     pub(super) fn logs(&self, trigger: &str, text: &str) -> String {
         for _ in 0..LOOKS {
             let mut lines = self.log(trigger).into_iter();
@@ -140,7 +140,7 @@ impl Stage {
         panic!("{trigger} never logged {text}: {:#?}", self.log(trigger));
     }
 
-    /// A request to a path of the engine.
+    /// Sends a request to a path of the engine.
     pub(super) fn ask(&self, path: &str) -> Reply {
         self.server.get(&format!("/api/v3/engine/{path}"))
     }
@@ -152,7 +152,7 @@ impl Stage {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
-    /// Asks to delete a trigger.
+    /// Requests the deletion of a trigger.
     pub(super) fn delete(&self, trigger: &str, force: bool) -> Reply {
         let path = format!("{TRIGGER}?db={DB}&trigger_name={trigger}&force={force}");
         Reply::of(self.server.request("DELETE", &path)).unwrap()
@@ -163,13 +163,13 @@ impl Stage {
         send(&self.server, method, path, body)
     }
 
-    /// The store's time in seconds.
+    /// Returns the store's time in seconds.
     pub(super) fn now(&self) -> i64 {
         let sql = "SELECT CAST(to_unixtime(now()) AS BIGINT) AS now";
         self.rows(sql).unwrap()[0]["now"].as_i64().unwrap()
     }
 
-    /// The sum of a metric over its labels.
+    /// Returns the sum of a metric over its labels.
     pub(super) fn metric(&self, name: &str) -> f64 {
         let text = self.server.get("/metrics").text();
         let values = text.lines().filter_map(|line| {
@@ -190,7 +190,7 @@ fn serve(place: &Place, flags: &[String]) -> Neap {
     )
 }
 
-/// Copies a folder, but not what Python made of it.
+/// Copies a folder, without Python's compiled files.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -204,14 +204,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The rows of an answer, if there is one.
+/// Returns the rows of an answer; `None` on an error.
 pub(super) fn rows(server: &Server, database: &str, sql: &str) -> Option<Vec<Value>> {
     let body = json!({ "db": database, "q": sql });
     let reply = send(server, "POST", "/api/v3/query_sql", &body);
     (reply.status == 200).then(|| serde_json::from_slice(&reply.bytes).unwrap())
 }
 
-/// What a server knows to have been logged of a trigger, as `LEVEL text`, in order.
+/// Returns the log of a trigger as a server knows it, as `LEVEL text`, in order.
 pub(super) fn log(server: &Server, database: &str, trigger: &str) -> Vec<String> {
     let sql = format!(
         "SELECT log_level, log_text FROM system.processing_engine_logs \
@@ -232,7 +232,7 @@ pub(super) fn send(server: &Server, method: &str, path: &str, body: &Value) -> R
     Reply::of(request.body(body.to_string())).unwrap()
 }
 
-/// Waits until there is what is expected.
+/// Waits until `look` returns the expected value.
 pub(super) fn eventually<T: PartialEq + Debug>(
     what: &str,
     expected: T,
@@ -249,7 +249,7 @@ pub(super) fn eventually<T: PartialEq + Debug>(
     assert_eq!(seen, expected, "{what}");
 }
 
-/// A trigger to be created.
+/// The settings of a new trigger.
 #[derive(Clone, Debug)]
 pub(super) struct Trigger {
     database: &'static str,
@@ -258,7 +258,7 @@ pub(super) struct Trigger {
 }
 
 impl Trigger {
-    /// One that runs a plugin on something.
+    /// Returns a trigger that runs a plugin on a specification.
     pub(super) fn new(name: &str, plugin: &str, specification: &str) -> Self {
         let body = json!({
             "db": DB,
@@ -276,7 +276,7 @@ impl Trigger {
         }
     }
 
-    /// Given these arguments.
+    /// Sets the arguments.
     pub(super) fn with<V: AsRef<str>>(mut self, arguments: &[(&str, V)]) -> Self {
         for (name, value) in arguments {
             self.body["trigger_arguments"][*name] = value.as_ref().into();
@@ -284,37 +284,37 @@ impl Trigger {
         self
     }
 
-    /// That does this when the plugin fails.
+    /// Sets the behavior when the plugin fails.
     pub(super) fn on_error(mut self, behavior: &str) -> Self {
         self.body["trigger_settings"]["error_behavior"] = behavior.into();
         self
     }
 
-    /// That may run again while it runs.
+    /// Allows concurrent runs.
     pub(super) fn concurrent(mut self) -> Self {
         self.body["trigger_settings"]["run_async"] = true.into();
         self
     }
 
-    /// That does not run before it is enabled.
+    /// Creates the trigger disabled.
     pub(super) fn disabled(mut self) -> Self {
         self.body["disabled"] = true.into();
         self
     }
 
-    /// In another database.
+    /// Selects another database.
     pub(super) fn of(mut self, database: &'static str) -> Self {
         self.body["db"] = database.into();
         self.database = database;
         self
     }
 
-    /// Asks a server to create it.
+    /// Sends the request that creates the trigger.
     pub(super) fn try_create(&self, server: &Server) -> Reply {
         send(server, "POST", TRIGGER, &self.body)
     }
 
-    /// Creates it.
+    /// Creates the trigger.
     pub(super) fn create(&self, stage: &Stage) {
         let reply = self.try_create(&stage.server);
         let (name, database) = (&self.name, self.database);

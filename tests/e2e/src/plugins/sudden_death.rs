@@ -1,5 +1,5 @@
-//! `kill -9` of the server and of Python under load: every row is processed, and counted once by a plugin that
-//! writes to the place of its batch.
+//! `kill -9` of the server and of Python under load: every row is processed, and a plugin that writes one row per batch
+//! counts each row once.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -15,16 +15,16 @@ use super::{
 };
 use crate::harness::{Neap, Place, Server, pause, wait_for};
 
-/// How often something is killed.
+/// The number of kills.
 const KILLS: usize = 8;
-/// Clients that write at the same time.
+/// The number of concurrent writing clients.
 const CLIENTS: usize = 3;
-/// Rows of a request.
+/// The number of rows in a request.
 const ROWS: usize = 5;
-/// The longest wait for a load.
+/// Maximum wait for a load.
 const LOAD: Duration = Duration::from_secs(60);
 
-/// Writes until it is told to stop or there are no more answers, and gives the next row.
+/// Writes until `is_over` or until the server does not answer, and returns the next row.
 fn load(
     server: &Server,
     client: usize,
@@ -45,7 +45,7 @@ fn load(
     next
 }
 
-/// Has clients write while something is done, after so many more requests.
+/// Runs `act` after clients have sent `enough` requests, while they continue to write.
 fn under_load(server: &Server, next: &mut [usize; CLIENTS], enough: usize, act: impl FnOnce()) {
     let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -65,7 +65,8 @@ fn under_load(server: &Server, next: &mut [usize; CLIENTS], enough: usize, act: 
     });
 }
 
-/// A server with a trigger that copies rows and leaves a row for each batch, and one that only counts its runs.
+/// Starts a server with a trigger that copies rows and writes one row for each batch, and one that only counts its
+/// runs.
 fn stage(place: Place) -> Stage {
     let stage = Stage::on(place, &[]);
     Trigger::new("copy", "copy_rows.py", "table:samples")
@@ -79,7 +80,7 @@ fn stage(place: Place) -> Stage {
     stage
 }
 
-/// Every row was processed, and counts once where the batch is the place.
+/// Checks that every row was processed. If the batch identifies the row of a run, each row counts once.
 fn check(stage: &Stage) {
     let count = |sql: &str| {
         stage
@@ -94,7 +95,7 @@ fn check(stage: &Stage) {
     stage.shows(missing, json!([{ "n": 0 }]));
     let counted = "SELECT sum(rows) AS n FROM batches";
     eventually("rows of batches", Some(all), || count(counted));
-    // The other may have run twice for some batches, and left nothing out.
+    // The other trigger may have run twice for some batches, but has omitted none.
     let witnessed =
         "SELECT sum(rows) AS n FROM (SELECT batch, max(rows) AS rows FROM calls GROUP BY batch)";
     eventually("rows of calls", Some(all), || count(witnessed));
@@ -103,7 +104,7 @@ fn check(stage: &Stage) {
     println!("{all} rows in {batches} batches, {calls} calls");
 }
 
-/// Numbers that are the same each time, and all over the place.
+/// Returns a pseudo-random number, which is the same in each run.
 fn chance(seed: usize) -> usize {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33
 }
@@ -122,17 +123,17 @@ fn on(place: Place) {
 }
 
 #[test]
-fn rows_are_processed_though_the_server_is_killed() {
+fn rows_are_processed_if_the_server_is_killed() {
     on(Place::directory());
 }
 
 #[test]
-fn rows_are_processed_though_a_server_on_s3_is_killed() {
+fn rows_are_processed_if_a_server_on_s3_is_killed() {
     on(Place::own_s3());
 }
 
 #[test]
-fn rows_are_processed_though_python_is_killed() {
+fn rows_are_processed_if_python_is_killed() {
     let stage = stage(Place::directory());
     let mut next = [0; CLIENTS];
     let mut killed = 0;
@@ -144,7 +145,7 @@ fn rows_are_processed_though_python_is_killed() {
                 killed += 1;
             }
         });
-        // Each time at another moment of a run.
+        // Each kill hits another phase of a run.
         pause(Duration::from_millis((chance(kill + 1) % 50) as u64));
     }
     assert!(killed > KILLS, "{killed}");

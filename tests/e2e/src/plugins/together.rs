@@ -7,10 +7,10 @@ use serde_json::json;
 use super::stage::{DB, Stage, Trigger, eventually};
 use crate::harness::{Neap, Place, Server};
 
-/// Requests to each server.
+/// The number of requests to each server.
 const REQUESTS: usize = 60;
 
-/// Writes to one of the servers.
+/// Writes through one of the servers.
 fn write(server: &Server, client: usize) {
     for row in 0..REQUESTS {
         server.write(DB, &format!("samples,client=c{client} id={row}i {row}"));
@@ -18,7 +18,7 @@ fn write(server: &Server, client: usize) {
 }
 
 #[test]
-fn each_tick_and_each_batch_is_for_one_of_two_servers() {
+fn each_tick_and_each_batch_runs_on_one_of_two_servers() {
     let stage = Stage::on(Place::own_s3(), &[]);
     let other = stage.another();
     Trigger::new("every", "ticks.py", "every:1s")
@@ -61,7 +61,7 @@ fn each_tick_and_each_batch_is_for_one_of_two_servers() {
     let twice = "SELECT who, time FROM ticks GROUP BY who, time HAVING count(*) > 1";
     stage.shows(twice, json!([]));
 
-    // When one of them ends, the other goes on.
+    // If one server stops, the other one continues.
     other.stop();
     let before = count("SELECT count(*) AS n FROM ticks");
     eventually("more ticks", true, || {
@@ -102,7 +102,7 @@ fn when_one_of_two_servers_is_killed_the_other_takes_over() {
 }
 
 #[test]
-fn rows_that_come_through_a_server_without_plugins_are_found() {
+fn rows_written_through_a_server_without_plugins_are_processed() {
     let stage = Stage::on(Place::own_s3(), &[]);
     Trigger::new("copy", "copy_rows.py", "table:samples")
         .with(&[("batches", "yes")])
@@ -125,7 +125,7 @@ fn rows_that_come_through_a_server_without_plugins_are_found() {
     };
     write(&writer, 0);
     copied(&stage, REQUESTS);
-    // And what came while no server with plugins was there.
+    // The new server also finds the rows that were written while no server with plugins ran.
     let stage = stage.restarted(|server| {
         assert!(server.stop().success());
         write(&writer, 1);

@@ -1,4 +1,4 @@
-//! When plugins run, with what, and who may stop them.
+//! When plugins run, their inputs, and how triggers are disabled and deleted.
 
 use std::{thread, time::Duration};
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::stage::{DB, Stage, Trigger, eventually, rows};
 use crate::harness::{Place, pause};
 
-/// A while in which what must not happen would have happened.
+/// A time within which an unwanted effect would have occurred.
 const WHILE: Duration = Duration::from_millis(1500);
 
-/// Triggers on writes, schedules and requests, with arguments, on a store of any kind.
+/// Runs triggers on writes, schedules and requests, with arguments, on a store of any kind.
 fn on(place: Place) {
     let stage = Stage::on(place, &[]);
     Trigger::new("all", "seen.py", "all_tables").create(&stage);
@@ -72,11 +72,11 @@ fn plugins_run_on_writes_times_and_requests_with_the_other_s3_server() {
 }
 
 #[test]
-fn a_trigger_sees_what_is_written_after_it_was_made() {
+fn a_trigger_sees_rows_written_after_its_creation() {
     let stage = Stage::new();
     stage.server.write(DB, "home temp=1 1");
     Trigger::new("late", "seen.py", "table:home").create(&stage);
-    // Tables need not be there.
+    // The table need not exist.
     Trigger::new("early", "seen.py", "table:garden").create(&stage);
     stage
         .server
@@ -155,7 +155,7 @@ fn databases_have_triggers_of_their_own() {
     stage.shows_in("other", triggers, json!([{ "trigger_name": "copy" }]));
     assert!(stage.log_in("other", "copy").len() >= 2);
 
-    // A database that is dropped takes its triggers with it.
+    // Dropping a database removes its triggers.
     let path = "/api/v3/configure/database?db=other";
     let reply = crate::harness::Reply::of(stage.server.request("DELETE", path)).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -168,7 +168,7 @@ fn databases_have_triggers_of_their_own() {
     );
 }
 
-/// Whether two of the runs of `slow.py` were at the same time.
+/// Whether two runs of `slow.py` overlapped.
 fn overlapped(stage: &Stage) -> bool {
     let runs = "SELECT begun, ended FROM runs ORDER BY begun";
     eventually("runs", Some(4), || stage.rows(runs).map(|rows| rows.len()));
@@ -194,7 +194,7 @@ fn runs_of_a_trigger_come_one_after_the_other_unless_they_may_overlap() {
 }
 
 #[test]
-fn requests_run_beside_each_other_where_they_may() {
+fn requests_run_concurrently_if_allowed() {
     let stage = Stage::new();
     Trigger::new("slow", "slow.py", "request:slow")
         .concurrent()
@@ -231,7 +231,7 @@ fn a_trigger_that_is_disabled_does_not_run() {
         assert_eq!(stage.rows(&format!("SELECT * FROM {table}")), None);
     }
 
-    // What was written meanwhile is not for it.
+    // Rows that were written while the trigger was disabled are not processed.
     for trigger in ["copy", "tick", "echo", "echo"] {
         stage.switch(trigger, "enable");
     }
@@ -286,7 +286,7 @@ fn a_trigger_that_may_run_is_deleted_only_by_force() {
         "SELECT trigger_name FROM system.processing_engine_triggers",
         json!([]),
     );
-    // The name is free again.
+    // The name can be used again.
     Trigger::new("one", "echo.py", "request:one").create(&stage);
     assert_eq!(stage.ask("one").status, 200);
 }
@@ -363,7 +363,7 @@ fn triggers_are_listed_and_survive_a_restart() {
 }
 
 #[test]
-fn what_is_wrong_with_a_trigger_is_said() {
+fn invalid_triggers_are_refused_with_the_reason() {
     let stage = Stage::new();
     let cases = [
         (

@@ -1,4 +1,4 @@
-//! Much at once: triggers, rows, bodies.
+//! Large volumes: triggers, rows, bodies.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn a_large_body_and_a_large_answer_pass() {
     let answer: Value = serde_json::from_slice(&reply.bytes).unwrap();
     assert_eq!(answer["body"], json!(body));
 
-    // One that is larger than a server takes is refused before there is a run.
+    // A body above the server's limit is refused before a run starts.
     let before = stage.log("echo").len();
     let request = stage.server.request("POST", "/api/v3/engine/echo");
     let refused = Reply::of(request.body("x".repeat(64 << 20)));

@@ -1,4 +1,4 @@
-//! What a text of line protocol means: its points, and aggregates over them. The parser is not Neap's.
+//! The points of a text in line protocol, and aggregates over them. The parser is independent of Neap's.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 /// Tags by name.
 type Tags = BTreeMap<String, String>;
 
-/// Tables, points in them, and fields of these.
+/// The points of each table.
 #[derive(Debug, Default)]
 pub(super) struct Points(BTreeMap<String, Table>);
 
-/// Points by tags and time.
+/// The fields of each point, by tags and time.
 type Table = BTreeMap<(Tags, i64), Fields>;
 
 /// Fields by name.
@@ -40,7 +40,7 @@ impl From<FieldValue<'_>> for Field {
     }
 }
 
-/// A timestamp in nanoseconds, its unit guessed by its size as InfluxDB 3 does.
+/// Converts a timestamp to nanoseconds. Guesses its unit by its size, as InfluxDB 3 does.
 fn nanoseconds(timestamp: i64) -> i64 {
     let factor = match timestamp.unsigned_abs() / 1_000_000_000 {
         0..5 => 1_000_000_000,
@@ -52,7 +52,7 @@ fn nanoseconds(timestamp: i64) -> i64 {
 }
 
 impl Points {
-    /// The points of a text whose lines are all good and have timestamps.
+    /// Parses a text. All lines must be valid and have timestamps.
     pub(super) fn parse(text: &str) -> Self {
         let mut points = Self::default();
         for line in parse_lines(text) {
@@ -74,7 +74,7 @@ impl Points {
         points
     }
 
-    /// What there is to ask of each table, by name.
+    /// Returns the summaries of all tables, by name.
     pub(super) fn summaries(&self) -> Vec<Summary> {
         self.0
             .iter()
@@ -83,17 +83,17 @@ impl Points {
     }
 }
 
-/// Aggregates over a table: what to select, and what should come.
+/// Aggregates over a table: expressions, and their expected values.
 #[derive(Debug)]
 pub(super) struct Summary {
-    /// The table.
+    /// The name of the table.
     pub(super) table: String,
-    /// Its distinct points.
+    /// The number of its distinct points.
     pub(super) points: usize,
     columns: Vec<(String, Expected)>,
 }
 
-/// A value to come.
+/// An expected value.
 #[derive(Debug)]
 enum Expected {
     Integer(i128),
@@ -140,7 +140,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Aggregates over the values of a field, which are all of one type.
+/// Returns aggregates over the values of a field, which all have one type.
 fn aggregates(name: &str, values: &[&Field]) -> Vec<(String, Expected)> {
     let mut integers: Vec<i128> = Vec::new();
     let mut floats: Vec<f64> = Vec::new();
@@ -194,7 +194,7 @@ fn aggregates(name: &str, values: &[&Field]) -> Vec<(String, Expected)> {
 }
 
 impl Summary {
-    /// The statement that asks for all of it.
+    /// Returns the statement that selects all aggregates.
     pub(super) fn sql(&self) -> String {
         let columns = self.columns.iter().enumerate();
         let columns: Vec<_> = columns
@@ -203,7 +203,7 @@ impl Summary {
         format!("SELECT {} FROM {}", columns.join(", "), quoted(&self.table))
     }
 
-    /// Compares the answer.
+    /// Compares the rows of an answer with the expected values.
     pub(super) fn check(&self, rows: &[Value], place: &str) {
         let [row] = rows else {
             panic!("{place}: {} rows", rows.len())
@@ -217,7 +217,7 @@ impl Summary {
                 }
                 Expected::Text(expected) => value.as_str() == Some(expected),
                 Expected::Float(expected) => value.as_f64().is_some_and(|value| {
-                    // A sum depends on its order.
+                    // A sum of floats depends on the order of additions.
                     (value - expected).abs() <= 1e-9 * value.abs().max(expected.abs())
                 }),
             };

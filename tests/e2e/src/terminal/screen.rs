@@ -1,4 +1,4 @@
-//! A terminal with a program on it: keys go in, and what is on the screen comes out.
+//! A terminal that runs a program: tests press keys and read the screen.
 
 use std::{
     fmt,
@@ -17,9 +17,9 @@ use pty_process::{
 
 use crate::harness::{neap_binary, wait_for};
 
-/// The longest wait for something to appear.
+/// Maximum wait for a text to appear.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Enough rows that nothing of a test scrolls away.
+/// Enough rows that no output of a test scrolls away.
 const ROWS: u16 = 300;
 const COLUMNS: u16 = 150;
 
@@ -30,7 +30,7 @@ pub(super) const CTRL_C: &str = "\u{3}";
 pub(super) const CTRL_D: &str = "\u{4}";
 pub(super) const CTRL_R: &str = "\u{12}";
 
-/// `neap` on a terminal of its own, killed when it is dropped.
+/// `neap` on a separate terminal, killed on drop.
 pub(super) struct Terminal {
     child: Child,
     pty: Arc<Pty>,
@@ -38,7 +38,7 @@ pub(super) struct Terminal {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a terminal has been sent.
+/// The output that a terminal has received.
 struct Shown {
     parser: vt100::Parser,
     bytes: Vec<u8>,
@@ -50,19 +50,19 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// What else a program is to find.
+/// Further settings of a program.
 #[derive(Default)]
 pub(super) struct Options<'a> {
-    /// Further environment variables.
+    /// Additional environment variables.
     pub(super) variables: &'a [(&'a str, &'a str)],
-    /// Its standard output is a pipe.
+    /// Whether its standard output is a pipe.
     pub(super) pipe_out: bool,
-    /// Its messages go into a pipe.
+    /// Whether its standard error is a pipe.
     pub(super) pipe_err: bool,
 }
 
 impl Terminal {
-    /// Starts `neap`, whose home is the folder.
+    /// Starts `neap` with this home folder.
     pub(super) fn run(arguments: &[&str], home: &Path) -> Self {
         Self::run_with(arguments, home, &Options::default())
     }
@@ -106,7 +106,7 @@ impl Terminal {
         (&*self.pty).write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Types a line, and waits until what it led to is over.
+    /// Types a line, and waits for the next prompt. Returns the output in between.
     pub(super) fn enter(&self, line: &str, prompt: &str) -> String {
         let before = self.screen().lines().count();
         self.press(line);
@@ -124,7 +124,7 @@ impl Terminal {
         self.wait_for(text, |screen| screen.contains(text).then_some(()));
     }
 
-    /// Waits until the last line of the screen is this one, but for space at its end.
+    /// Waits until the last line of the screen is `line`, ignoring trailing spaces.
     pub(super) fn wait_for_line(&self, line: &str) {
         let line = line.trim_end();
         self.wait_for(line, |screen| {
@@ -132,25 +132,24 @@ impl Terminal {
         });
     }
 
-    /// Waits for something to be seen.
+    /// Waits until `look` finds something on the screen.
     pub(super) fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&str) -> Option<T>) -> T {
         wait_for(what, LIMIT, || look(&self.screen()))
     }
 
-    /// The lines of the screen down to the last one with text.
+    /// Returns the lines of the screen down to the last one with text.
     pub(super) fn screen(&self) -> String {
         let contents = self.shown.lock().unwrap().parser.screen().contents();
         let lines: Vec<_> = contents.trim_end().lines().map(str::trim_end).collect();
         lines.join("\n")
     }
 
-    /// Everything that was sent to the terminal, escapes and what was overwritten included.
+    /// Returns everything that was sent to the terminal, including escapes and overwritten text.
     pub(super) fn transcript(&self) -> String {
         String::from_utf8_lossy(&self.shown.lock().unwrap().bytes).into_owned()
     }
 
-    /// Waits for the end of the program, and gives its exit status and what was piped: results, or else
-    /// messages.
+    /// Waits for the end of the program. Returns its exit status and the piped output: results, or else messages.
     pub(super) fn end(&mut self) -> (Option<i32>, String) {
         let status = wait_for("end of the program", LIMIT, || {
             self.child.try_wait().unwrap()
@@ -179,10 +178,10 @@ impl Drop for Terminal {
     }
 }
 
-/// Reads until nobody has the terminal open any more.
+/// Reads until all processes have closed the terminal.
 fn read(mut pty: &Pty, shown: &Mutex<Shown>) {
     let mut buffer = [0; 16 * 1024];
-    // At the end, Linux reports an error.
+    // At the end of the output, Linux reports an error.
     while let Ok(length @ 1..) = pty.read(&mut buffer) {
         let mut shown = shown.lock().unwrap();
         shown.parser.process(&buffer[..length]);

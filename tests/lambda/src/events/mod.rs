@@ -1,4 +1,4 @@
-//! Events that no client waits for.
+//! Sources of asynchronous events.
 //!
 //! ```text
 //!   S3 server --PUT--> notifications --direct, EventBridge----------> function

@@ -1,4 +1,4 @@
-//! What the bucket says of new objects, and what happens to it on its way.
+//! Notifications of new objects in the bucket, with injected faults.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
     world,
 };
 
-/// The most notifications that are held or under way.
+/// Maximum number of held notifications.
 const MAX_PENDING: usize = 100_000;
 
 /// A new object.
@@ -30,20 +30,20 @@ pub struct Put {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// Its bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Its tag.
+    /// Its ETag.
     pub etag: String,
 }
 
-/// Where notifications go.
+/// The recipient of notifications.
 #[derive(Clone, Debug)]
 enum Target {
     Function(Arc<Function>),
     Queue(Arc<Queue>),
 }
 
-/// Tells a function of new objects.
+/// Sends notifications of new objects to a function or a queue.
 #[derive(Debug)]
 pub struct Notifications {
     prefix: String,
@@ -59,10 +59,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Notifications {
-    /// Notifications with these settings.
+    /// Creates the notifications with these settings.
     ///
     /// # Errors
-    /// The function or queue is not there.
+    /// The function or queue does not exist.
     pub fn new(
         settings: &NotificationSettings,
         functions: &BTreeMap<String, Arc<Function>>,
@@ -86,7 +86,7 @@ impl Notifications {
         }))
     }
 
-    /// Passes on what the store tells, for ever.
+    /// Sends a notification for every new object, forever.
     pub async fn run(self: Arc<Self>, mut puts: mpsc::Receiver<Put>) {
         while let Some(put) = puts.recv().await {
             if put.key.starts_with(&self.prefix) {
@@ -95,26 +95,26 @@ impl Notifications {
         }
     }
 
-    /// What happens to notifications from now on.
+    /// Replaces the faults.
     pub fn set_faults(&self, faults: NotificationFaults) {
         *lock(&self.faults) = faults;
     }
 
-    /// Those that are held.
+    /// Returns the held notifications.
     pub fn held(&self) -> Vec<Put> {
         lock(&self.held).clone()
     }
 
-    /// Forgets those that are held.
+    /// Discards the held notifications.
     pub fn forget(&self) {
         lock(&self.held).clear();
     }
 
-    /// Delivers held ones by their numbers, in this order, one event each for a queue and one event for all
-    /// otherwise. They stay held, so that they can come again.
+    /// Delivers held notifications by number, in this order: one message each to a queue, one EventBridge event each to
+    /// a function, or one S3 event with all of them. They stay held, so that they can be delivered again.
     ///
     /// # Errors
-    /// There is no such number, or the function did not answer.
+    /// A number does not exist, or the function did not answer.
     pub async fn deliver(&self, numbers: &[usize]) -> Result<(), String> {
         let held = self.held();
         let puts = numbers.iter().map(|number| {
@@ -143,7 +143,7 @@ impl Notifications {
             let delay = world::up_to(seconds(faults.delay_seconds));
             tokio::spawn(async move {
                 world::sleep(delay).await;
-                // What fails three times is lost, as on Lambda without a destination for failures.
+                // A notification that fails three times is lost, as on Lambda without a failure destination.
                 notifications.send(&[put]).await.ok();
             });
         }
@@ -179,7 +179,7 @@ impl Notifications {
         format!("{:016X}", self.sequence.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The event of S3 itself.
+    /// Builds an S3 event notification.
     fn records(&self, puts: &[Put]) -> Value {
         let time = world::date().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let records = puts.iter().map(|put| {
@@ -215,7 +215,7 @@ impl Notifications {
         json!({ "Records": records.collect::<Vec<_>>() })
     }
 
-    /// The event of EventBridge, whose keys are not encoded.
+    /// Builds an EventBridge event, whose key is not encoded.
     fn envelope(&self, put: &Put) -> Value {
         json!({
             "version": "0",
@@ -244,7 +244,7 @@ impl Notifications {
     }
 }
 
-/// A key as S3 writes it into its events: as in a form, but for slashes.
+/// Encodes a key as in S3 event notifications: form encoding, except for slashes.
 fn encoded(key: &str) -> String {
     const SET: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
         .remove(b'/')
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_written_as_in_a_form() {
+    fn keys_in_s3_notifications_are_form_encoded() {
         assert_eq!(encoded("tail/1/00-ab.wal"), "tail/1/00-ab.wal");
         assert_eq!(encoded("a b+c=ü"), "a+b%2Bc%3D%C3%BC");
     }

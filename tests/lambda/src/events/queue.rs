@@ -1,4 +1,4 @@
-//! A queue with a visibility time-out, and what gives its messages to a function.
+//! A queue with a visibility timeout, which sends its messages to a function.
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +17,13 @@ use crate::{
     world,
 };
 
-/// The pause between two looks for messages.
+/// Pause between two polls of an empty queue.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The events that a function gets of one queue at a time, as an event source mapping begins.
+/// Maximum number of concurrent events from one queue, like the initial concurrency of an event source mapping.
 const PARALLEL: usize = 5;
-/// The most bytes of a message: 1 MiB.
+/// Maximum size of a message: 1 MiB.
 pub(super) const MESSAGE_LIMIT: usize = 1 << 20;
-/// The most messages of a queue.
+/// Maximum number of messages in a queue.
 const MAX_MESSAGES: usize = 120_000;
 
 /// A queue.
@@ -45,18 +45,18 @@ struct Message {
     visible: Instant,
 }
 
-/// What is in a queue.
+/// The content of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueReport {
-    /// Messages that can be handed out.
+    /// Number of messages that can be received.
     pub visible: usize,
-    /// Messages that are handed out or come later.
+    /// Number of messages that are received or delayed.
     pub invisible: usize,
-    /// The bodies of all of them.
+    /// The bodies of all messages.
     pub bodies: Vec<String>,
 }
 
-/// What a function says of a batch, part of which it could not deal with.
+/// The response of a function that failed to handle a part of a batch.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PartialFailure {
@@ -70,19 +70,19 @@ struct FailedItem {
     item_identifier: String,
 }
 
-/// A message was not taken.
+/// Reason why a message was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It is too large.
+    /// The message is too large.
     #[error("a message has at most {MESSAGE_LIMIT} bytes")]
     TooLarge,
-    /// There are too many.
+    /// The queue is full.
     #[error("the queue is full")]
     Full,
 }
 
 impl Queue {
-    /// An empty queue. Dead letters go to a queue that exists already.
+    /// Creates an empty queue. Its dead-letter queue must exist already.
     pub fn new(
         name: String,
         settings: QueueSettings,
@@ -100,10 +100,10 @@ impl Queue {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a message in and gives its id.
+    /// Adds a message and returns its id.
     ///
     /// # Errors
-    /// The message is too large, or there are too many.
+    /// The message is too large, or the queue is full.
     pub fn send(&self, body: String, delay: Duration) -> Result<String, Refused> {
         if body.len() > MESSAGE_LIMIT {
             return Err(Refused::TooLarge);
@@ -124,7 +124,7 @@ impl Queue {
         Ok(id)
     }
 
-    /// What is in it.
+    /// Returns the content.
     pub fn report(&self) -> QueueReport {
         let now = world::now();
         let messages = self.messages();
@@ -140,8 +140,8 @@ impl Queue {
         }
     }
 
-    /// Hands a batch out: it is invisible from now on, for a while. What was handed out too often goes to the
-    /// dead letters instead.
+    /// Receives a batch, which becomes invisible for the visibility timeout. Messages that were received too often go
+    /// to the dead-letter queue instead.
     fn receive(&self) -> Vec<Message> {
         let now = world::now();
         let date = world::date().timestamp_millis();
@@ -163,14 +163,14 @@ impl Queue {
         });
         if let Some(dead_letters) = &self.dead_letters {
             for body in dead {
-                // A queue of the dead that is full has been ignored for long enough.
+                // If the dead-letter queue is full, the message is lost.
                 dead_letters.send(body, Duration::ZERO).ok();
             }
         }
         batch
     }
 
-    /// Deletes what was dealt with. The rest becomes visible again when its time is over.
+    /// Deletes the messages that were handled. The others become visible again after the timeout.
     fn settle(&self, batch: &[Message], failed: &[String]) {
         let is_done = |id: &String| {
             let was_in = batch.iter().any(|message| message.id == *id);
@@ -179,7 +179,7 @@ impl Queue {
         self.messages().retain(|message| !is_done(&message.id));
     }
 
-    /// Gives messages to a function for ever.
+    /// Sends messages to a function forever.
     pub async fn feed(self: Arc<Self>, function: Arc<Function>) {
         let slots = Arc::new(Semaphore::new(PARALLEL));
         loop {
@@ -204,7 +204,7 @@ impl Queue {
         }
     }
 
-    /// The event that a function gets for a batch.
+    /// Builds the event for a batch.
     fn event(&self, batch: &[Message]) -> Value {
         let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}", self.name);
         let records = batch.iter().map(|message| {
@@ -230,8 +230,8 @@ impl Queue {
     }
 }
 
-/// The messages that a function says have failed. An answer that names one which is not in the batch, or
-/// none by its name, is a failure of the whole batch, as on Lambda.
+/// Returns the messages that a response reports as failed. A response that names an unknown message, or no id, is a
+/// failure of the whole batch, as on Lambda.
 fn failed(said: &[u8], batch: &[Message]) -> Vec<String> {
     let said: Option<PartialFailure> = match said {
         b"" | b"null" => Some(PartialFailure::default()),
@@ -254,16 +254,16 @@ fn failed(said: &[u8], batch: &[Message]) -> Vec<String> {
     }
 }
 
-/// The MD5 of a message's body, in hexadecimal digits.
+/// Returns the MD5 of a message's body as hexadecimal digits.
 pub(super) fn md5_of(body: &str) -> String {
     let digest = Md5::digest(body.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The queues of a configuration. Dead letters come first, so that others can name them.
+/// Creates the queues of a configuration, dead-letter queues first because other queues refer to them.
 ///
 /// # Errors
-/// A queue sends its dead letters to none that there is.
+/// A queue names a dead-letter queue that does not exist.
 pub fn queues(
     settings: &BTreeMap<String, QueueSettings>,
 ) -> Result<BTreeMap<String, Arc<Queue>>, String> {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_handed_out_once_while_it_is_invisible() {
+    fn a_message_is_received_once_while_it_is_invisible() {
         let queue = queue(60.0, None);
         for body in ["a", "b", "c"] {
             queue.send(body.to_owned(), Duration::ZERO).unwrap();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_out_too_often_goes_to_the_dead() {
+    fn a_message_received_too_often_goes_to_the_dead_letters() {
         let dead = queue(0.0, None);
         let queue = queue(0.0, Some(Arc::clone(&dead)));
         queue.send("a".to_owned(), Duration::ZERO).unwrap();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_names_what_has_failed_or_everything_has() {
+    fn a_batch_fails_in_part_only_if_the_response_names_known_messages() {
         let queue = queue(0.0, None);
         queue.send("a".to_owned(), Duration::ZERO).unwrap();
         queue.send("b".to_owned(), Duration::ZERO).unwrap();

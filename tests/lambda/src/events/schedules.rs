@@ -1,4 +1,4 @@
-//! Events that come again and again, as EventBridge Scheduler sends them: the input is the whole event.
+//! Recurring events, as EventBridge Scheduler sends them: the input is the whole event.
 
 use std::sync::Arc;
 
@@ -8,8 +8,7 @@ use crate::{
     world,
 };
 
-/// Sends the events of a schedule for ever. One that takes longer than the time between two does not delay
-/// the next.
+/// Sends the events of a schedule forever. An event that takes longer than the interval does not delay the next one.
 pub async fn run(schedule: ScheduleSettings, function: Arc<Function>) {
     let input = schedule.input.to_string();
     loop {

@@ -1,5 +1,4 @@
-//! The calls of Amazon SQS with which functions send messages: `SendMessage` and `SendMessageBatch` of the JSON
-//! protocol.
+//! The SQS calls with which functions send messages: `SendMessage` and `SendMessageBatch` of the JSON protocol.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Queue, queue::md5_of};
 use crate::runtime::ACCOUNT;
 
-/// The most messages of a batch.
+/// Maximum number of messages in a batch.
 const BATCH: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -43,7 +42,7 @@ struct Entry {
     delay_seconds: u32,
 }
 
-/// The path of a queue's URL.
+/// Returns the path of a queue's URL.
 pub(crate) fn path_of(queue: &str) -> String {
     format!("/{ACCOUNT}/{queue}")
 }
@@ -78,7 +77,7 @@ pub(crate) fn answer(
     })
 }
 
-/// Why a call is refused, in the words of the protocol.
+/// The error of a rejected call, in the form of the protocol.
 #[derive(Debug)]
 struct Refused {
     status: StatusCode,
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_is_sent_but_for_what_is_too_large() {
+    async fn a_batch_is_sent_except_for_messages_that_are_too_large() {
         let large = "x".repeat((1 << 20) + 1);
         let entries =
             json!([{ "Id": "1", "MessageBody": "a" }, { "Id": "2", "MessageBody": large }]);
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_refused() {
+    async fn invalid_sqs_calls_are_rejected() {
         let nowhere = json!({ "QueueUrl": format!("{URL}s"), "MessageBody": "a" });
         for (target, body) in [
             ("AmazonSQS.SendMessage", nowhere),

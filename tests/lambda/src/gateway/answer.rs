@@ -1,4 +1,4 @@
-//! What a function answered, as an HTTP response.
+//! Conversion of a function's response to an HTTP response.
 
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -13,14 +13,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::EventKind;
 use crate::runtime::{Failure, FailureKind, Reply};
 
-/// The header that says what a failure was; for tests.
+/// Header with the kind of a failure, for tests.
 pub(super) const FAILURE: &str = "x-lambda-local-failure";
-/// What separates the head of a streamed response from its body.
+/// Separator between the head of a streamed response and its body.
 const SEPARATOR: [u8; 8] = [0; 8];
-/// The most bytes of the head of a streamed response.
+/// Maximum size of the head of a streamed response in bytes.
 const HEAD_LIMIT: usize = 64 << 10;
 
-/// A response as functions write it down.
+/// A response document, as functions write it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
@@ -37,7 +37,7 @@ struct Written {
     is_base64_encoded: bool,
 }
 
-/// Why the service can't make a response of what a function answered.
+/// Reason why the gateway can't convert a function's response.
 #[derive(Debug, thiserror::Error)]
 enum Malformed {
     #[error("it is not a response: {0}")]
@@ -54,7 +54,7 @@ enum Malformed {
     TooLarge,
 }
 
-/// The response to a client.
+/// Builds the HTTP response for a client.
 pub(super) async fn response(kind: EventKind, outcome: Result<Reply, Failure>) -> Response<Body> {
     let response = match outcome {
         Ok(Reply::Whole(bytes)) => whole(kind, &bytes),
@@ -70,8 +70,8 @@ pub(super) async fn response(kind: EventKind, outcome: Result<Reply, Failure>) -
     })
 }
 
-/// What a client sees of a failure: nothing of its reason. An HTTP API says 500 where the others say 502; here
-/// all say 502, which no function answers on its own account.
+/// Builds the response to a failure, without its reason. Where an HTTP API answers 500 and the other gateways 502, this
+/// emulator always answers 502, because no function answers with 502 itself.
 fn failed(failure: &Failure) -> Response<Body> {
     let (status, message) = match failure.kind {
         FailureKind::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
@@ -81,7 +81,7 @@ fn failed(failure: &Failure) -> Response<Body> {
     said(status, message, failure.kind.error_type())
 }
 
-/// A response of the service itself.
+/// Builds a response of the gateway itself.
 pub(super) fn said(status: StatusCode, message: &str, reason: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(json!({ "message": message }).to_string()));
     *response.status_mut() = status;
@@ -111,7 +111,7 @@ fn head(written: &Written, body: Body) -> Result<Response<Body>, Malformed> {
     let mut response = Response::builder().status(written.status_code).body(body)?;
     let headers = response.headers_mut();
     for (name, value) in &written.headers {
-        // What has several values is there with all of them.
+        // Headers with several values are in `multiValueHeaders` with all of them.
         if !written.multi_value_headers.contains_key(name) {
             add(headers, name, value)?;
         }
@@ -136,7 +136,7 @@ fn add(headers: &mut HeaderMap, name: &str, value: &serde_json::Value) -> Result
     };
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
     let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
-    // The service frames the body itself.
+    // The gateway frames the body itself.
     let is_framing = [
         header::CONNECTION,
         header::CONTENT_LENGTH,
@@ -148,7 +148,7 @@ fn add(headers: &mut HeaderMap, name: &str, value: &serde_json::Value) -> Result
     Ok(())
 }
 
-/// A response in parts: its head as JSON, eight zero bytes, its body.
+/// Converts a streamed response: its head as JSON, eight zero bytes, its body.
 async fn streamed(
     mut parts: mpsc::Receiver<Result<Bytes, Failure>>,
 ) -> Result<Response<Body>, Malformed> {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_written_response_becomes_one() {
+    async fn a_response_document_becomes_an_http_response() {
         let written = json!({
             "statusCode": 422,
             "headers": { "x-one": "1", "content-length": "9", "x-many": "last" },
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_response_is_the_fault_of_the_gateway_behind_which_it_is() {
+    async fn an_invalid_response_document_is_a_bad_gateway_error() {
         for written in [
             "",
             "null",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_streamed_response_is_passed_on_wherever_it_is_cut() {
+    async fn a_streamed_response_is_parsed_however_it_is_split() {
         let text = b"{\"statusCode\":201,\"headers\":{\"x-a\":\"b\"},\"cookies\":[]}\0\0\0\0\0\0\0\0body\0";
         for cut in 0..text.len() {
             let (sender, parts) = mpsc::channel(2);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_balancer_passes_on_a_megabyte_at_most() {
+    async fn a_load_balancer_accepts_responses_up_to_one_megabyte() {
         let written = json!({ "statusCode": 200, "body": "x".repeat(1 << 20) }).to_string();
         for (kind, status) in [(EventKind::HttpApi, 200), (EventKind::LoadBalancer, 502)] {
             let reply = Reply::Whole(written.clone().into());

@@ -1,6 +1,6 @@
-//! The events that the services make of an HTTP request.
+//! Events that gateways create from HTTP requests.
 //!
-//! Only an HTTP API decodes the path, as events that others recorded show:
+//! Only an HTTP API decodes the path, as recorded events show:
 //! <https://github.com/hotsock/voker/blob/main/vokerhttp/testdata/ingress-paths.json>.
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -17,15 +17,15 @@ use crate::{
     world,
 };
 
-/// The address that every client seems to have.
+/// The address of every client.
 const CLIENT: &str = "127.0.0.1";
 
-/// The service refuses the path of a request.
+/// Error: the gateway rejects the path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path is not encoded as the service wants it")]
 pub(super) struct RefusedPath;
 
-/// The event for a request.
+/// Converts a request to an event.
 pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Value, RefusedPath> {
     let sent = parts.uri.path();
     let request = Request {
@@ -46,7 +46,7 @@ pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Valu
         EventKind::RestApi => request.version_1(),
         EventKind::LoadBalancer => request.load_balancer(),
     };
-    // The second version leaves out what is empty, the others do not.
+    // Payload 2.0 omits empty fields, the other payloads contain them.
     let leaves_out = matches!(kind, EventKind::HttpApi | EventKind::FunctionUrl);
     if let Some(event) = event.as_object_mut() {
         if !(leaves_out && body.is_null()) {
@@ -57,7 +57,7 @@ pub(super) fn event(kind: EventKind, parts: &Parts, body: &Bytes) -> Result<Valu
     Ok(event)
 }
 
-/// Text stays text where the service takes the type for text; everything else is encoded.
+/// Encodes a body: as text if the gateway takes the content type for text, otherwise in base64.
 fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -72,7 +72,7 @@ fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
         ]
         .iter()
         .any(|text| content_type.starts_with(text));
-    // A REST API that lets everything be binary encodes everything.
+    // A REST API with `*/*` as binary media type encodes every body.
     let may_be_text = is_text_type
         && kind != EventKind::RestApi
         && !headers.contains_key(header::CONTENT_ENCODING);
@@ -84,17 +84,17 @@ fn encode(kind: EventKind, headers: &HeaderMap, body: &Bytes) -> (Value, bool) {
 
 struct Request<'a> {
     method: &'a Method,
-    /// As the function gets it.
+    /// The path in the event.
     path: Cow<'a, str>,
     query: &'a str,
     headers: &'a HeaderMap,
 }
 
 impl Request<'_> {
-    /// Payload format 2.0.
+    /// Builds the event in payload format 2.0.
     fn version_2(&self, kind: EventKind) -> Value {
         let is_function_url = kind == EventKind::FunctionUrl;
-        // What a function URL leaves encoded in the one place it decodes in the other.
+        // A function URL leaves `rawPath` encoded and decodes `http.path`.
         let (domain, decoded) = match is_function_url {
             true => (
                 format!("local.lambda-url.{REGION}.on.aws"),
@@ -150,7 +150,7 @@ impl Request<'_> {
         event
     }
 
-    /// Payload format 1.0 of a REST API.
+    /// Builds the event of a REST API in payload format 1.0.
     fn version_1(&self) -> Value {
         let date = world::date();
         let parameters = self.parameters(decode_form);
@@ -177,13 +177,13 @@ impl Request<'_> {
                 "requestTime": date.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
                 "requestTimeEpoch": date.timestamp_millis(),
                 "resourcePath": "/{proxy+}",
-                // The name that leaves the path as it is, as with a domain of one's own.
+                // The stage name that leaves the path unchanged, as with a custom domain.
                 "stage": "$default",
             },
         })
     }
 
-    /// The event of a load balancer, which decodes nothing.
+    /// Builds the event of a load balancer, which decodes nothing.
     fn load_balancer(&self) -> Value {
         let parameters = self.parameters(Cow::from);
         let group = format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/local/0");
@@ -208,7 +208,7 @@ impl Request<'_> {
         }
     }
 
-    /// The headers as the function gets them, with what the service adds.
+    /// Returns the headers in the event, including those that the gateway adds.
     fn all_headers(&self) -> BTreeMap<String, Vec<String>> {
         let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in self.headers {
@@ -240,7 +240,7 @@ impl Request<'_> {
             .collect()
     }
 
-    /// The parameters of the query, in the order in which their names first come.
+    /// Returns the parameters of the query string, in the order of the first occurrence of their names.
     fn parameters<'a>(
         &'a self,
         decoded: impl Fn(&'a str) -> Cow<'a, str>,
@@ -272,14 +272,14 @@ fn last_of(parameters: &[(String, Vec<String>)]) -> Value {
     Value::Object(last.collect())
 }
 
-/// What an HTTP API makes of a path: it decodes it, cuts it off at a question mark, and decodes it once more.
+/// Decodes a path as an HTTP API does: it decodes the path, cuts it off at a question mark, and decodes it again.
 fn decode_path(sent: &str) -> Result<String, RefusedPath> {
     let once = unescape(sent)?;
     let path = once.split('?').next().unwrap_or_default();
     unescape(path)
 }
 
-/// Text without escapes; every percent sign has to be one.
+/// Decodes a text in which every percent sign must start an escape.
 fn unescape(text: &str) -> Result<String, RefusedPath> {
     let are_escapes = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
@@ -292,7 +292,7 @@ fn unescape(text: &str) -> Result<String, RefusedPath> {
     }
 }
 
-/// A part of a query, in which a plus is a space.
+/// Decodes a part of a query string, in which a plus means a space.
 fn decode_form(text: &str) -> Cow<'_, str> {
     match text.contains('+') {
         true => decode(&text.replace('+', " ")).into_owned().into(),
@@ -319,7 +319,7 @@ mod tests {
 
     const TARGET: &str = "/api/v3/engine/a%20b?db=my-db&q=SELECT%20*%20FROM%20%22t%22&x=1&x=2%2B3";
 
-    /// What AWS's own library for functions reads from an event.
+    /// Parses an event with AWS's own library for functions.
     async fn read(kind: EventKind, content_type: &str, body: &[u8]) -> http::Request<Bytes> {
         let (parts, ()) = http::Request::builder()
             .method("POST")
@@ -384,7 +384,7 @@ mod tests {
         }
     }
 
-    /// The path that a function routes by; none if the service refuses it.
+    /// Returns the path that the function's router sees; `None` if the gateway rejects it.
     fn routed(kind: EventKind, sent: &str) -> Option<String> {
         let request = http::Request::builder().uri(sent).body(()).unwrap();
         let (parts, ()) = request.into_parts();
@@ -400,13 +400,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_client_puts_into_a_path_reaches_the_routes(
+        fn path_segments_reach_the_router_unchanged(
             segment in prop_oneof!["\\PC{1,12}", "[ %/?#+&=;.a2Füλ世\\x00-\\x1f]{1,12}"],
         ) {
             let prefix = "/api/v3/engine/";
             let sent = format!("{prefix}{}", encode(&segment));
             for kind in EventKind::ALL {
-                // An HTTP API passes on everything that was encoded twice, and of the rest what it does not decode again.
+                // An HTTP API preserves paths that are encoded twice, and paths without characters that it decodes
+                // again.
                 let sent = match kind {
                     EventKind::HttpApi if segment.contains(['%', '?']) => {
                         format!("{prefix}{}", encode(&encode(&segment)))

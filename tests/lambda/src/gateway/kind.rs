@@ -1,8 +1,8 @@
-//! The services that turn HTTP requests into events.
+//! AWS gateways that convert HTTP requests to events.
 
 use serde::Deserialize;
 
-/// Which service the gateway stands for.
+/// The emulated AWS gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -13,12 +13,12 @@ pub enum EventKind {
     RestApi,
     /// An application load balancer, with multi-value headers.
     LoadBalancer,
-    /// The URL of a function.
+    /// A function URL.
     FunctionUrl,
 }
 
 impl EventKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [
         Self::HttpApi,
         Self::RestApi,
@@ -26,7 +26,7 @@ impl EventKind {
         Self::FunctionUrl,
     ];
 
-    /// The name in a configuration and in a request's header.
+    /// Returns the name in configurations and request headers.
     pub fn name(self) -> &'static str {
         match self {
             Self::HttpApi => "http_api",
@@ -36,12 +36,12 @@ impl EventKind {
         }
     }
 
-    /// The one of this name.
+    /// Returns the kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The most bytes of the body of a request.
+    /// Returns the maximum size of a request body in bytes.
     pub(crate) fn request_limit(self) -> usize {
         match self {
             Self::HttpApi | Self::RestApi => 10 << 20,
@@ -50,7 +50,7 @@ impl EventKind {
         }
     }
 
-    /// The most bytes of what a function answers, where it is less than what Lambda allows.
+    /// Returns the maximum size of a function's response in bytes, where it is below Lambda's limit.
     pub(crate) fn response_limit(self) -> usize {
         match self {
             Self::LoadBalancer => 1 << 20,

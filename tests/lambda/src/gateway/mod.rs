@@ -1,7 +1,6 @@
-//! HTTP requests become events, and what functions answer becomes HTTP responses.
+//! The HTTP gateway: converts HTTP requests to events, and the responses of functions to HTTP responses.
 //!
-//! [`Routes`] says which function a request goes to; [`EventKind`] which of the services that AWS has for this
-//! the gateway stands for.
+//! [`Routes`] selects the function for a request. [`EventKind`] selects the emulated AWS gateway.
 
 mod answer;
 mod event;

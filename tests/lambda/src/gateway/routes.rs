@@ -1,13 +1,13 @@
-//! Which function a request goes to: the routes of the deployment.
+//! Routing of requests to functions, by the routes of the deployment.
 
 use crate::deployment::Deployment;
 
-/// All routes and the functions behind them.
+/// All routes and their functions.
 #[derive(Clone, Debug)]
 pub struct Routes(Vec<(String, String)>);
 
 impl Routes {
-    /// The routes of a deployment.
+    /// Returns the routes of a deployment.
     pub fn of(deployment: &Deployment) -> Self {
         let routes = deployment.routes();
         Self(
@@ -17,8 +17,8 @@ impl Routes {
         )
     }
 
-    /// The function that a request goes to, if there is one. The most specific route wins, as with API Gateway:
-    /// one without a rest before one with it, a method before any, and everything before the default.
+    /// Returns the function for a request. The most specific route wins, as with API Gateway: exact paths before
+    /// `{proxy+}`, a method before `ANY`, and all of them before `$default`.
     pub fn function_for(&self, method: &str, path: &str) -> Option<&str> {
         let matching = self.0.iter();
         let matching =
@@ -28,7 +28,7 @@ impl Routes {
     }
 }
 
-/// How specific a route is for a request, if it is one for it at all.
+/// Returns the specificity of a route for a request; `None` if the route does not match.
 fn rank(key: &str, method: &str, path: &str) -> Option<(bool, usize, bool)> {
     let Some((wanted, pattern)) = key.split_once(' ') else {
         return (key == "$default").then_some((false, 0, false));

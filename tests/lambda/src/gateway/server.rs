@@ -16,14 +16,14 @@ use crate::{
     world,
 };
 
-/// The longest that API Gateway waits for a function.
+/// Maximum time that API Gateway waits for a function.
 const INTEGRATION_LIMIT: Duration = Duration::from_secs(30);
-/// The header with which a test chooses another service than the configured one.
+/// Header with which a test selects another gateway than the configured one.
 const KIND: &str = "x-lambda-local-event";
-/// The header with which a test chooses the instance.
+/// Header with which a test selects the instance.
 const INSTANCE: &str = "x-lambda-local-instance";
 
-/// What turns HTTP requests into events for the functions.
+/// Converts HTTP requests to events and sends them to the functions.
 #[derive(Debug)]
 pub struct Gateway {
     kind: EventKind,
@@ -33,7 +33,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway before these functions.
+    /// Creates a gateway for these functions.
     pub fn new(
         kind: EventKind,
         streaming: bool,
@@ -48,7 +48,7 @@ impl Gateway {
         })
     }
 
-    /// Everything it serves.
+    /// Returns the router, which handles every path.
     pub fn routes(self: Arc<Self>) -> Router {
         Router::new().fallback(handle).with_state(self)
     }
@@ -95,7 +95,7 @@ impl Gateway {
                 message: "there is no function behind this route".to_owned(),
             });
         };
-        // Only the URL of a function, and a REST API that is told to, pass on parts.
+        // Only function URLs and REST APIs can stream responses, if the configuration enables it.
         let streams = self.streaming && matches!(kind, EventKind::FunctionUrl | EventKind::RestApi);
         let outcome = function.invoke(event, streams, instance);
         match kind {
@@ -117,7 +117,7 @@ async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
     gateway.answer(request).await
 }
 
-/// Takes a header out that is not for the function.
+/// Removes a header that the function must not receive, and returns its value.
 fn take(headers: &mut HeaderMap, name: &str) -> Option<String> {
     let value = headers.remove(name)?;
     Some(value.to_str().ok()?.to_owned())

@@ -1,5 +1,5 @@
-//! The Runtime API of an instance, and of the Extensions API what a runtime uses for itself. Each instance has
-//! a port of its own.
+//! The Runtime API of an instance, and the part of the Extensions API that runtimes use. Each instance has its own
+//! port.
 
 use std::sync::Arc;
 
@@ -25,16 +25,16 @@ use super::{
 };
 use crate::world;
 
-/// The parts of a streamed response that wait for the client.
+/// Maximum number of pieces of a streamed response that are buffered for the client.
 const PARTS: usize = 16;
-/// The header with which a runtime says that a response comes in parts.
+/// Header with which a runtime announces a streamed response.
 const MODE: &str = "lambda-runtime-function-response-mode";
-/// The trailer with which a runtime says that a stream broke off.
+/// Trailer with which a runtime reports that a stream failed.
 const STREAM_ERROR: &str = "lambda-runtime-function-error-type";
-/// The header with the id of an extension.
+/// Header with the id of an extension.
 const EXTENSION_ID: &str = "lambda-extension-identifier";
 
-/// An instance, as its Runtime API knows it.
+/// The state of the Runtime API: the function and the number of its instance.
 #[derive(Clone)]
 struct Sandbox {
     function: Arc<Function>,
@@ -53,7 +53,7 @@ pub(super) fn routes(function: Arc<Function>, number: u32) -> Router {
         .with_state(Sandbox { function, number })
 }
 
-/// What a runtime says of an error.
+/// An error reported by a runtime.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Diagnostic {
@@ -61,7 +61,7 @@ struct Diagnostic {
     error_message: String,
 }
 
-/// What happens when the program asks for an event.
+/// The result of a program's request for an event.
 enum Asked {
     Event(Invocation),
     Wait(Arc<tokio::sync::Notify>),
@@ -69,7 +69,7 @@ enum Asked {
 }
 
 impl Sandbox {
-    /// The next event for this instance, if there is one.
+    /// Returns the next event for this instance. If there is none, marks the instance as waiting.
     fn ask(&self) -> Asked {
         let mut state = self.function.state();
         let Some(instance) = state.instances.get_mut(&self.number) else {
@@ -90,7 +90,7 @@ impl Sandbox {
         Asked::Wait(wake)
     }
 
-    /// Hands an event to the program, which has time until its deadline from now on.
+    /// Delivers an event to the program and starts its timeout.
     fn hand_out(&self, invocation: Invocation) -> Response {
         let limit = self.function.settings.limits.timeout();
         let deadline = world::date() + limit;
@@ -119,7 +119,7 @@ impl Sandbox {
         response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 
-    /// Kills the instance if it still works on this event.
+    /// Kills the instance if it still handles this event.
     fn time_out(&self, id: &str) {
         let mut state = self.function.state();
         if let Some(instance) = state.instances.get_mut(&self.number)
@@ -131,14 +131,14 @@ impl Sandbox {
         }
     }
 
-    /// The event of this id, which stays among those that run.
+    /// Takes the event of this id. The id stays in the list of running events.
     fn running(&self, id: &str) -> Option<Invocation> {
         let mut state = self.function.state();
         let instance = state.instances.get_mut(&self.number)?;
         instance.running.get_mut(id)?.take()
     }
 
-    /// Leaves an event to be answered when the instance has gone.
+    /// Puts an event back into the list of running events, so that it fails when the instance has ended.
     fn put_back(&self, id: String, invocation: Invocation) {
         let failure = Failure::new(FailureKind::Exited, "the response broke off");
         let mut state = self.function.state();
@@ -150,7 +150,7 @@ impl Sandbox {
         }
     }
 
-    /// Notes that an event is over.
+    /// Records that an event has been answered, and assigns queued events.
     fn finish(&self, id: &str) {
         let mut state = self.function.state();
         if let Some(instance) = state.instances.get_mut(&self.number) {
@@ -219,7 +219,7 @@ async fn respond(
             let failure = Failure::new(FailureKind::ResponseTooLarge, message);
             (Err(failure), response)
         }
-        // The program died while it sent: whoever watches it answers.
+        // The program died while it sent the response; `watch` fails the event.
         Err(_) => {
             sandbox.put_back(id, invocation);
             return StatusCode::BAD_REQUEST.into_response();
@@ -230,7 +230,7 @@ async fn respond(
     response
 }
 
-/// Passes the parts of a response on as they come, at the pace of the client.
+/// Forwards the pieces of a response at the pace of the client.
 async fn pass_on(mut body: Body, parts: &mpsc::Sender<Result<Bytes, Failure>>) {
     let mut sent = 0;
     let broken = |message: &str| {
@@ -280,7 +280,7 @@ async fn report_init_error(State(sandbox): State<Sandbox>, body: Bytes) -> Respo
     if let Some(instance) = state.instances.get_mut(&sandbox.number) {
         let message = format!("{}: {}", said.error_type, said.error_message);
         let failure = Failure::new(FailureKind::InitFailed, message);
-        // It ends by itself now, and is killed if it does not.
+        // The program is expected to exit now; `watch_init` kills it if it does not.
         instance.ending.get_or_insert(failure);
     }
     accepted()
@@ -301,7 +301,7 @@ async fn register_extension(State(sandbox): State<Sandbox>) -> Response {
     ([(EXTENSION_ID, id)], Json(body)).into_response()
 }
 
-/// A runtime's own extension asks for no kind of event, so it waits for ever.
+/// Blocks forever, because the extension of a runtime registers for no events.
 async fn next_for_extension(State(sandbox): State<Sandbox>, headers: HeaderMap) -> Response {
     let id = headers.get(EXTENSION_ID).and_then(|id| id.to_str().ok());
     let is_known = {

@@ -1,28 +1,28 @@
-//! Extensions, as far as a runtime registers one for itself: it is then told when its instance ends.
+//! Extensions, as far as runtimes register one to receive SIGTERM.
 
 use crate::world;
 
-/// The extension of an instance.
+/// The state of an instance's extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Extension {
-    /// There is none.
+    /// No extension is registered.
     #[default]
     None,
-    /// It has registered and not asked for an event yet: the instance is not ready before it does.
+    /// It is registered and has not requested an event yet. The instance is not ready before it does.
     Registered(String),
     /// It waits for an event.
     Waiting(String),
 }
 
 impl Extension {
-    /// Registers one and gives its id.
+    /// Registers an extension and returns its id.
     pub(super) fn register(&mut self) -> String {
         let id = world::fresh_id();
         *self = Self::Registered(id.clone());
         id
     }
 
-    /// Notes that the one of this id waits. There may be no such.
+    /// Records that the extension of this id waits for an event. Returns whether the id is known.
     pub(super) fn wait(&mut self, id: &str) -> bool {
         match self {
             Self::Registered(own) | Self::Waiting(own) if own == id => {

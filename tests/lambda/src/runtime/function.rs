@@ -1,4 +1,4 @@
-//! A function: what others do with it.
+//! A function and the operations on it.
 
 use std::{
     collections::BTreeMap,
@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{configuration::FunctionSettings, world};
 
-/// How often an asynchronous event that failed is sent again.
+/// Number of retries of a failed asynchronous event.
 const RETRIES: u32 = 2;
-/// How long an instance that was told to end may take for it.
+/// Time that an instance has to end after SIGTERM.
 const GRACE: Duration = Duration::from_millis(500);
-/// The pause between two looks whether an instance has gone.
+/// Interval of checks whether an instance has ended.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The longest wait until a killed process has gone.
+/// Maximum time to wait for a killed process.
 const GONE: Duration = Duration::from_secs(30);
 
 /// A function and its instances.
@@ -39,34 +39,34 @@ pub struct Function {
     state: Mutex<State>,
 }
 
-/// There is no such instance.
+/// Error: the instance does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no instance {0}")]
 pub struct Unknown(pub u32);
 
-/// What an instance is doing.
+/// The state of an instance.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstanceReport {
-    /// Its number; they begin at 1 and are not used again.
+    /// Its number. Numbers start at 1 and are not reused.
     pub number: u32,
-    /// The process.
+    /// The id of the process.
     pub pid: i32,
     /// The port of its Runtime API.
     pub port: u16,
     /// `starting`, `idle` or `running`.
     pub phase: &'static str,
-    /// Whether its processes are stopped.
+    /// Whether its processes are stopped by SIGSTOP.
     pub frozen: bool,
-    /// Whether it has registered an extension, so that it is told of its end.
+    /// Whether it has registered an extension, so that it receives SIGTERM.
     pub extension: bool,
-    /// The events that it has answered.
+    /// Number of events that it has answered.
     pub handled: u64,
-    /// How long the start took, in milliseconds.
+    /// Duration of the start in milliseconds.
     pub init_ms: Option<f64>,
 }
 
 impl Function {
-    /// A function without instances.
+    /// Creates a function without instances.
     pub fn new(
         name: String,
         settings: FunctionSettings,
@@ -84,12 +84,12 @@ impl Function {
         })
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its Amazon resource name.
+    /// Returns the Amazon resource name.
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
     }
@@ -98,7 +98,7 @@ impl Function {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an instance is stopped between two events; one that handles several at a time never is.
+    /// Returns whether an instance is frozen between events. One that handles several events at a time never is.
     pub(super) fn freezes(&self) -> bool {
         self.settings.limits.freeze && self.settings.limits.concurrency <= 1
     }
@@ -108,7 +108,7 @@ impl Function {
         self.folder.join(name)
     }
 
-    /// Has an event handled, by any instance or by a certain one, and waits for the answer.
+    /// Sends an event to any instance, or to the given one, and waits for the response.
     ///
     /// # Errors
     /// The function did not answer.
@@ -142,10 +142,10 @@ impl Function {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Has an event handled that nobody waits for, again if that fails. Gives what is left of the last failure.
+    /// Sends an asynchronous event, with retries. Returns the response, or the last failure.
     ///
     /// # Errors
-    /// The function answered none of the attempts.
+    /// All attempts failed.
     pub async fn invoke_event(self: &Arc<Self>, payload: Bytes) -> Result<Reply, Failure> {
         let mut attempt = 0;
         loop {
@@ -159,10 +159,10 @@ impl Function {
         }
     }
 
-    /// Starts a further instance, whatever the limit, and gives its number.
+    /// Starts another instance, regardless of the limit, and returns its number.
     ///
     /// # Errors
-    /// The program does not start.
+    /// The program can't be started.
     pub fn start_instance(self: &Arc<Self>) -> std::io::Result<u32> {
         self.launch(&mut self.state())
     }
@@ -177,11 +177,11 @@ impl Function {
         Ok(act(instance))
     }
 
-    /// Freezes an instance, in the middle of an event if need be, until it is thawed. Meanwhile it gets no
-    /// events but those that are sent to it by number.
+    /// Freezes an instance, even during an event, until it is thawed. A frozen instance gets only events that are sent
+    /// to it by number.
     ///
     /// # Errors
-    /// There is no such instance.
+    /// The instance does not exist.
     pub fn freeze(&self, number: u32) -> Result<(), Unknown> {
         self.with_instance(number, |instance| {
             instance.held = true;
@@ -189,10 +189,10 @@ impl Function {
         })
     }
 
-    /// Lets an instance go on that was frozen.
+    /// Resumes a frozen instance.
     ///
     /// # Errors
-    /// There is no such instance.
+    /// The instance does not exist.
     pub fn thaw(self: &Arc<Self>, number: u32) -> Result<(), Unknown> {
         self.with_instance(number, |instance| {
             instance.held = false;
@@ -204,10 +204,10 @@ impl Function {
         Ok(())
     }
 
-    /// Kills an instance at once, as a failing machine would, and waits until it has gone.
+    /// Kills an instance immediately, like a machine failure, and waits until it has ended.
     ///
     /// # Errors
-    /// There is no such instance.
+    /// The instance does not exist.
     pub async fn kill(&self, number: u32) -> Result<(), Unknown> {
         let failure = Failure::new(FailureKind::Exited, "the instance was killed");
         self.with_instance(number, |instance| instance.kill(failure))?;
@@ -215,7 +215,7 @@ impl Function {
         Ok(())
     }
 
-    /// Kills the instance that has been at work for longest, and does not wait until it has gone. Whether there was one.
+    /// Kills the instance that has worked longest, without waiting until it has ended. Returns whether there was one.
     pub(crate) fn kill_busy(&self) -> bool {
         let failure = Failure::new(FailureKind::Exited, "the instance was killed");
         let mut state = self.state();
@@ -226,7 +226,7 @@ impl Function {
         busy.is_some()
     }
 
-    /// Freezes the instance that has been at work for longest, as [`Function::freeze`] does, and gives its number.
+    /// Freezes the instance that has worked longest, as [`Function::freeze`] does, and returns its number.
     pub(crate) fn freeze_busy(&self) -> Option<u32> {
         let mut state = self.state();
         let number = state.busy()?;
@@ -236,10 +236,10 @@ impl Function {
         Some(number)
     }
 
-    /// Ends an instance as Lambda does: it is told before, if it has registered an extension.
+    /// Ends an instance as Lambda does: with SIGTERM first, if it has registered an extension.
     ///
     /// # Errors
-    /// There is no such instance.
+    /// The instance does not exist.
     pub async fn shut_down(&self, number: u32) -> Result<(), Unknown> {
         let is_told = self.with_instance(number, Instance::shut_down)?;
         if is_told && !self.gone(number, GRACE).await {
@@ -249,7 +249,7 @@ impl Function {
         Ok(())
     }
 
-    /// Whether an instance has gone within a time.
+    /// Waits until an instance has ended; returns whether it ended within the limit.
     async fn gone(&self, number: u32, limit: Duration) -> bool {
         let begun = world::now();
         while self.state().instances.contains_key(&number) {
@@ -261,7 +261,7 @@ impl Function {
         true
     }
 
-    /// Kills all instances for good.
+    /// Closes the function: kills all instances and starts no more.
     pub async fn close(&self) {
         let numbers: Vec<u32> = {
             let mut state = self.state();
@@ -272,12 +272,12 @@ impl Function {
             state.instances.keys().copied().collect()
         };
         for number in numbers {
-            // One that has gone by itself is no trouble.
+            // The instance may have ended by itself.
             self.kill(number).await.ok();
         }
     }
 
-    /// What the instances are doing, by number.
+    /// Returns the state of all instances, by number.
     pub fn report(&self) -> Vec<InstanceReport> {
         let state = self.state();
         let reports = state.instances.iter().map(|(number, instance)| {
@@ -300,7 +300,7 @@ impl Function {
         reports.collect()
     }
 
-    /// What all instances so far have printed, by number.
+    /// Returns the output of all instances so far, by number.
     pub fn logs(&self) -> BTreeMap<u32, String> {
         let started = self.state().started;
         let logs = (1..=started).map(|number| {

@@ -1,56 +1,56 @@
-//! An event on its way through an instance, and how it ends.
+//! An event on its way through an instance, and its result.
 
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most bytes of an event: 6 MiB.
+/// Maximum size of an event: 6 MiB.
 pub(crate) const REQUEST_LIMIT: usize = 6 << 20;
-/// The most bytes of a response that is not streamed: 6 MiB and 100 bytes.
+/// Maximum size of a buffered response: 6 MiB and 100 bytes.
 pub(crate) const RESPONSE_LIMIT: usize = (6 << 20) + 100;
-/// The most bytes of a response that is streamed: 200 MiB.
+/// Maximum size of a streamed response: 200 MiB.
 pub(crate) const STREAM_LIMIT: usize = 200 << 20;
 
-/// What a function answered.
+/// The response of a function.
 #[derive(Debug)]
 pub enum Reply {
-    /// A document.
+    /// A buffered response.
     Whole(Bytes),
-    /// The parts of a response as they come. A stream that ends without its end is an error.
+    /// The pieces of a streamed response. A stream that breaks off ends with an error.
     Stream(mpsc::Receiver<Result<Bytes, Failure>>),
 }
 
-/// Why there is no answer of the function itself.
+/// The failure of an event that got no response from the function.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {message}", kind.error_type())]
 pub struct Failure {
-    /// What happened.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// What Lambda says about it.
+    /// Lambda's error message.
     pub message: String,
 }
 
-/// What happened to an event that was not answered.
+/// The kind of a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// The function reported an error of this type.
     Reported(String),
-    /// The time was over; the instance was killed.
+    /// The event timed out; the instance was killed.
     TimedOut,
     /// The instance ended.
     Exited,
-    /// The instance did not come up.
+    /// The instance did not start.
     InitFailed,
-    /// The event is larger than Lambda takes.
+    /// The event exceeds Lambda's limit.
     RequestTooLarge,
-    /// The response is larger than Lambda takes.
+    /// The response exceeds Lambda's limit.
     ResponseTooLarge,
-    /// All instances that there may be are busy.
+    /// All instances that the limit allows are busy.
     Throttled,
 }
 
 impl FailureKind {
-    /// The name that Lambda has for it.
+    /// Returns Lambda's name for the kind.
     pub fn error_type(&self) -> &str {
         match self {
             Self::Reported(error_type) => error_type,
@@ -72,25 +72,25 @@ impl Failure {
         }
     }
 
-    /// The document that the caller of an invocation gets.
+    /// Returns the error document for the caller.
     pub fn document(&self) -> serde_json::Value {
         json!({ "errorType": self.kind.error_type(), "errorMessage": self.message })
     }
 }
 
-/// An event that waits for its answer.
+/// An event that waits for its response.
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub(super) id: String,
     pub(super) payload: Bytes,
-    /// Whether the caller takes a response in parts.
+    /// Whether the caller accepts a streamed response.
     pub(super) streaming: bool,
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
 }
 
 impl Invocation {
     pub(super) fn fail(self, failure: Failure) {
-        // A caller that has gone does not want to know.
+        // The caller may have disconnected.
         drop(self.reply.send(Err(failure)));
     }
 }

@@ -1,4 +1,4 @@
-//! How an instance starts, and what is done when it has ended.
+//! Start of an instance, and cleanup after its end.
 
 use std::{
     fs::{File, create_dir_all},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::world;
 
-/// The key with which a function signs its requests, as Lambda takes it from the function's role.
+/// The access key with which a function signs its requests. On Lambda it comes from the function's role.
 #[derive(Clone)]
 pub struct Identity {
     /// The access key.
@@ -39,13 +39,13 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// The region of everything.
+/// The emulated region.
 pub(crate) const REGION: &str = "us-east-1";
-/// The account of everything.
+/// The emulated account.
 pub(crate) const ACCOUNT: &str = "000000000000";
 
 impl Function {
-    /// Starts a further instance.
+    /// Starts another instance and returns its number.
     pub(super) fn launch(self: &Arc<Self>, state: &mut State) -> io::Result<u32> {
         let listener = BlockingListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -60,7 +60,7 @@ impl Function {
         let listener = TcpListener::from_std(listener)?;
         let service = api::routes(Arc::clone(self), number);
         let server = tokio::spawn(async move {
-            // It serves until it is aborted.
+            // Runs until it is aborted.
             axum::serve(listener, service).await.ok();
         });
         tokio::spawn(Arc::clone(self).watch(number, child, pid, server));
@@ -111,7 +111,7 @@ impl Function {
         Ok(command)
     }
 
-    /// Waits for the end of an instance, and answers what it has left.
+    /// Waits until an instance has ended, and fails its unanswered events.
     async fn watch(
         self: Arc<Self>,
         number: u32,
@@ -120,7 +120,7 @@ impl Function {
         server: JoinHandle<()>,
     ) {
         let status = child.wait().await;
-        // What the program has left behind ends with its sandbox.
+        // Lambda's sandbox ends all processes that the program has left behind.
         kill_process_group(pid, Signal::KILL).ok();
         server.abort();
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -139,7 +139,7 @@ impl Function {
         self.place_waiting(&mut state);
     }
 
-    /// Kills an instance that does not come up.
+    /// Kills an instance that does not become ready in time.
     async fn watch_init(self: Arc<Self>, number: u32) {
         world::sleep(self.settings.limits.init()).await;
         if let Some(instance) = self.state().instances.get_mut(&number)

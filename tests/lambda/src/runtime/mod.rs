@@ -9,8 +9,8 @@
 //!                       dead <-----------------------------------+
 //! ```
 //!
-//! The event of an instance that dies is answered as Lambda answers it: with an error that the caller, not the
-//! function, has to deal with.
+//! The event of an instance that dies fails as on Lambda: with an error that the caller, not the function, has to
+//! handle.
 
 mod api;
 mod extension;

@@ -1,4 +1,4 @@
-//! Which instance gets which event.
+//! Assignment of events to instances.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::configuration::Placement;
 
-/// The most events that wait for an instance.
+/// Maximum number of events that wait for an instance.
 const MAX_WAITING: usize = 10_000;
 
 impl Function {
-    /// Gives an event to an instance, or keeps it until there is one.
+    /// Assigns an event to a free instance, or queues it.
     pub(super) fn place(self: &Arc<Self>, state: &mut State, invocation: Invocation) {
         if state.closed {
             invocation.fail(Failure::new(FailureKind::Exited, "the function is closed"));
@@ -29,7 +29,7 @@ impl Function {
         }
     }
 
-    /// Gives an event to this instance, whatever it is doing.
+    /// Assigns an event to this instance, even if it is busy or frozen.
     pub(super) fn give(state: &mut State, number: u32, invocation: Invocation) {
         state.turn += 1;
         match state.instances.get_mut(&number) {
@@ -41,7 +41,7 @@ impl Function {
         }
     }
 
-    /// Gives waiting events to instances that have become free.
+    /// Assigns queued events to free instances.
     pub(super) fn place_waiting(self: &Arc<Self>, state: &mut State) {
         while !state.closed && !state.waiting.is_empty() {
             let choice = self.choose(state);
@@ -59,7 +59,7 @@ impl Function {
         }
     }
 
-    /// An instance that is free, or a new one, if there may be more.
+    /// Returns a free instance, or starts one if the limit allows.
     fn choose(self: &Arc<Self>, state: &mut State) -> Result<Option<u32>, Failure> {
         let limits = &self.settings.limits;
         let may_start = state.instances.len() < limits.max_instances;

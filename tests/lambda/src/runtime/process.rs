@@ -1,11 +1,11 @@
-//! The processes of an instance: the program and whatever it has started. They are frozen, thawed and killed
-//! together, as the sandbox of Lambda is.
+//! The processes of an instance: the program and its descendants. They are frozen, thawed, and killed together, like
+//! the sandbox of Lambda.
 
 use std::{fs, path::PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The processes that a process has started and those that these have started, itself first.
+/// Returns a process and all its descendants, parents first.
 fn family(root: Pid) -> Vec<Pid> {
     let mut family = vec![root];
     let mut seen = 0;
@@ -16,7 +16,7 @@ fn family(root: Pid) -> Vec<Pid> {
     family
 }
 
-/// A process lists its children by the thread that has started each.
+/// Returns the children of a process. Linux lists them by the thread that started them.
 fn children(pid: Pid) -> Vec<Pid> {
     let tasks = PathBuf::from(format!("/proc/{}/task", pid.as_raw_nonzero()));
     let Ok(threads) = fs::read_dir(tasks) else {
@@ -32,21 +32,21 @@ fn children(pid: Pid) -> Vec<Pid> {
     children
 }
 
-/// Sends a signal to a process and its family. Parents come first, so that what is stopped starts nothing
-/// new; who has gone already needs no signal.
+/// Sends a signal to a process and its descendants. Parents come first, so that stopped processes start no new ones.
+/// Processes that have ended are ignored.
 pub(super) fn signal_family(pid: Pid, signal: Signal) {
     for member in family(pid) {
         kill_process(member, signal).ok();
     }
 }
 
-/// Ends a family so that nobody can save himself: all are stopped first.
+/// Kills a process and its descendants. All of them are stopped first, so that none can start a new process.
 pub(super) fn kill_family(pid: Pid) {
     signal_family(pid, Signal::STOP);
     signal_family(pid, Signal::KILL);
 }
 
-/// Asks the program itself to end.
+/// Sends SIGTERM to the program.
 pub(super) fn ask_to_end(pid: Pid) {
     kill_process(pid, Signal::TERM).ok();
 }

@@ -1,4 +1,4 @@
-//! What is known of a function's instances, under one lock.
+//! The state of a function's instances, under one lock.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,20 +15,20 @@ use super::{
     process::{ask_to_end, kill_family, signal_family},
 };
 
-/// The instances of a function and the events that wait for one.
+/// The instances of a function and the events that wait for an instance.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) started: u32,
     pub(super) instances: BTreeMap<u32, Instance>,
     pub(super) waiting: VecDeque<Invocation>,
-    /// Rises with every event that is handed out.
+    /// Number of events assigned so far.
     pub(super) turn: u64,
-    /// Whether nothing is started any more.
+    /// Whether the function is closed and starts no more instances.
     pub(super) closed: bool,
 }
 
 impl State {
-    /// The instance that has been at work for longest, of those that are not frozen.
+    /// Returns the busy instance whose last event was assigned earliest, among those that are not frozen.
     pub(super) fn busy(&self) -> Option<u32> {
         let busy = self.instances.iter().filter(|(_, instance)| {
             instance.ending.is_none() && !instance.frozen && instance.load() > 0
@@ -38,28 +38,28 @@ impl State {
     }
 }
 
-/// An instance that lives.
+/// A live instance.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) pid: Pid,
     pub(super) port: u16,
     pub(super) begun: Instant,
-    /// How long the start took; none while it lasts.
+    /// Duration of the start; `None` until the instance is ready.
     pub(super) init: Option<Duration>,
-    /// Events that the program has not fetched yet.
+    /// Events assigned to the instance that the program has not fetched yet.
     pub(super) inbox: VecDeque<Invocation>,
-    /// Events that it has fetched and not answered, by id. One that is being streamed has nobody to tell.
+    /// Events that the program has fetched and not answered, by id; `None` if the response is already being streamed.
     pub(super) running: BTreeMap<String, Option<Invocation>>,
     pub(super) extension: Extension,
     /// Whether the program waits for an event.
     pub(super) polling: bool,
     pub(super) frozen: bool,
-    /// Whether a test keeps it frozen.
+    /// Whether a test keeps the instance frozen.
     pub(super) held: bool,
     pub(super) handled: u64,
-    /// The turn in which it got its last event.
+    /// The turn in which the instance got its last event.
     pub(super) last_turn: u64,
-    /// Why it is being ended.
+    /// The failure with which the instance is being ended.
     pub(super) ending: Option<Failure>,
     pub(super) wake: Arc<Notify>,
 }
@@ -84,7 +84,7 @@ impl Instance {
         }
     }
 
-    /// The events that it has and has not answered.
+    /// Returns the number of events that are assigned and not answered.
     pub(super) fn load(&self) -> usize {
         self.inbox.len() + self.running.len()
     }
@@ -96,7 +96,7 @@ impl Instance {
         self.wake.notify_one();
     }
 
-    /// Freezes it if it has nothing to do.
+    /// Freezes the instance if it is idle.
     pub(super) fn rest(&mut self) {
         if self.polling && self.load() == 0 && self.extension.is_at_rest() {
             self.freeze();
@@ -110,7 +110,7 @@ impl Instance {
         }
     }
 
-    /// Lets it go on, unless a test keeps it frozen.
+    /// Resumes the instance, unless a test keeps it frozen.
     pub(super) fn thaw(&mut self) {
         if self.frozen && !self.held {
             signal_family(self.pid, Signal::CONT);
@@ -118,13 +118,14 @@ impl Instance {
         }
     }
 
-    /// Kills it; what it has not answered is answered when it is gone.
+    /// Kills the instance. Its unanswered events fail when it has ended.
     pub(super) fn kill(&mut self, failure: Failure) {
         self.ending.get_or_insert(failure);
         kill_family(self.pid);
     }
 
-    /// Asks it to end, which it is only told if it has registered an extension.
+    /// Shuts the instance down: sends SIGTERM if it has registered an extension, otherwise kills it. Returns whether it
+    /// received SIGTERM.
     pub(super) fn shut_down(&mut self) -> bool {
         self.held = false;
         self.thaw();
@@ -139,7 +140,7 @@ impl Instance {
         is_told
     }
 
-    /// Answers everything that it will not answer any more.
+    /// Fails all unanswered events.
     pub(super) fn fail_all(self, failure: &Failure) {
         let running = self.running.into_values().flatten();
         for invocation in self.inbox.into_iter().chain(running) {

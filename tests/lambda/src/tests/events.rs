@@ -1,4 +1,4 @@
-//! Events that no client waits for.
+//! Tests of asynchronous events.
 
 use super::*;
 
@@ -20,7 +20,7 @@ async fn send(local: &Local, method: &str, path: &str, body: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Waits until a question has this answer.
+/// Waits until a field of a response has this value.
 async fn until_said(local: &Local, path: &str, pointer: &str, expected: Value) {
     let begun = world::now();
     loop {
@@ -45,7 +45,7 @@ fn queues() -> Value {
 }
 
 #[tokio::test]
-async fn messages_that_fail_come_again_and_then_go_to_the_dead() {
+async fn failed_messages_are_retried_and_then_go_to_the_dead_letters() {
     let (local, _folder) = local(&queues()).await;
     for body in ["good 1", "bad 2", "good 3"] {
         assert_eq!(send(&local, "POST", "/queues/orders", body).await, 204);
@@ -70,7 +70,7 @@ async fn a_schedule_sends_its_events() {
 }
 
 #[tokio::test]
-async fn a_new_object_is_told_of_as_often_and_when_a_test_says() {
+async fn notifications_are_delivered_as_a_test_orders() {
     let (local, _folder) = local(&queues()).await;
     let put = async |key: &str| {
         let store = object_store::aws::AmazonS3Builder::new()
@@ -125,7 +125,7 @@ async fn a_new_object_is_told_of_as_often_and_when_a_test_says() {
 }
 
 #[tokio::test]
-async fn lambdas_own_interface_takes_events() {
+async fn lambda_invoke_accepts_events() {
     let (local, _folder) = local(&json!({})).await;
     let path = "/2015-03-31/functions/write/invocations";
     assert_eq!(send(&local, "POST", path, r#"{"do":"who"}"#).await, 200);

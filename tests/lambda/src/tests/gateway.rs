@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A request with a body, as status, a header and a body.
+/// Sends a request and returns the status, a header, and the body.
 async fn post(local: &Local, kind: &str, path: &str, body: &str) -> (u16, String, Bytes) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
@@ -44,7 +44,7 @@ async fn a_request_reaches_its_function_as_the_event_of_its_service() {
 }
 
 #[tokio::test]
-async fn what_no_function_answers_the_gateway_does() {
+async fn the_gateway_answers_requests_and_responses_beyond_the_limits() {
     let (local, _folder) = local(&json!({})).await;
     let megabytes = |number: usize| "x".repeat(number << 20);
     for (kind, body, status, reason) in [
@@ -78,7 +78,7 @@ async fn what_no_function_answers_the_gateway_does() {
 }
 
 #[tokio::test]
-async fn a_function_streams_where_the_gateway_lets_it() {
+async fn a_function_streams_if_the_gateway_allows_it() {
     let function = json!({
         "program": bootstrap(),
         "environment": { "STREAM": "1" },
@@ -93,7 +93,7 @@ async fn a_function_streams_where_the_gateway_lets_it() {
         let (status, header, body) = post(&local, "function_url", "/write", "").await;
         let expected = match streaming {
             true => (200, "yes", "part 0;part 1;part 2;"),
-            // The whole of it is no document.
+            // The concatenated pieces are not a response document.
             false => (502, "Gateway.MalformedResponse", ""),
         };
         let said = String::from_utf8(body.to_vec()).unwrap();

@@ -1,4 +1,4 @@
-//! What happens to instances, and to the events that they have.
+//! Tests of the life cycle of instances and their events.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ async fn an_instance_that_handles_several_events_at_a_time_is_not_frozen() {
 }
 
 #[tokio::test]
-async fn a_function_is_told_what_lambda_tells_it() {
+async fn a_function_gets_the_variables_and_deadline_of_lambda() {
     let stage = Stage::with(limits(), &[("NEAP_X", "y")]);
     let before = world::date().timestamp_millis();
     let said = stage.ask(json!({ "do": "who" })).await.unwrap();
@@ -76,14 +76,14 @@ async fn more_instances_come_with_more_events_up_to_the_limit() {
     let report = stage.function.report();
     assert_eq!(report.len(), 3);
     assert_eq!(report.iter().map(|one| one.handled).sum::<u64>(), 9);
-    // One after the other needs no more than one, the last.
+    // Sequential events need only one instance, the last used one.
     let pids: BTreeSet<_> = [stage.pid().await, stage.pid().await].into();
     assert_eq!(pids.len(), 1);
     stage.close().await;
 }
 
 #[tokio::test]
-async fn instances_take_turns_where_they_should() {
+async fn instances_are_used_round_robin_if_configured() {
     let stage = Stage::new(FunctionLimits {
         max_instances: 3,
         placement: Placement::InTurn,
@@ -99,7 +99,7 @@ async fn instances_take_turns_where_they_should() {
 }
 
 #[tokio::test]
-async fn an_event_too_many_is_refused_where_it_should_be() {
+async fn an_event_is_throttled_if_configured() {
     let stage = Stage::new(FunctionLimits {
         throttle: true,
         ..limits()
@@ -112,7 +112,7 @@ async fn an_event_too_many_is_refused_where_it_should_be() {
 }
 
 #[tokio::test]
-async fn an_event_that_takes_too_long_ends_with_its_instance() {
+async fn an_event_that_times_out_kills_its_instance() {
     let stage = Stage::new(FunctionLimits {
         timeout_seconds: 2.0,
         ..limits()
@@ -132,7 +132,7 @@ async fn an_event_that_takes_too_long_ends_with_its_instance() {
 }
 
 #[tokio::test]
-async fn a_function_that_fails_goes_on_and_one_that_ends_is_replaced() {
+async fn a_failing_function_continues_and_an_exited_one_is_replaced() {
     let stage = Stage::new(limits());
     let pid = stage.pid().await;
     for way in ["fail", "panic"] {
@@ -162,7 +162,7 @@ async fn a_function_that_does_not_start_fails_its_event() {
 }
 
 #[tokio::test]
-async fn an_instance_that_is_killed_answers_nothing_any_more() {
+async fn killing_an_instance_fails_its_events() {
     let stage = Stage::new(limits());
     stage.pid().await;
     let event = stage.ask(json!({ "do": "sleep", "ms": 60_000 }));
@@ -188,7 +188,7 @@ async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
         until("running", || stage.function.report()[0].phase == "running").await;
         stage.function.freeze(1).unwrap();
         until("stopped", || state_of(pid) == Some('T')).await;
-        // Meanwhile others work.
+        // Meanwhile other instances get the events.
         assert_ne!(stage.pid().await, pid);
         assert_eq!(stage.function.report()[0].phase, "running");
         stage.function.thaw(1).unwrap();
@@ -199,7 +199,7 @@ async fn an_instance_that_is_frozen_in_an_event_answers_when_it_is_thawed() {
 }
 
 #[tokio::test]
-async fn an_event_goes_to_the_instance_that_is_named() {
+async fn an_event_goes_to_the_instance_with_the_given_number() {
     let stage = Stage::new(limits());
     let numbers = [1, 2, 3].map(|_| stage.function.start_instance().unwrap());
     let mut pids = BTreeSet::new();
@@ -228,7 +228,7 @@ async fn events_and_answers_have_lambdas_limits() {
         "nothing was started for it"
     );
     assert!(stage.ask(padded(6 << 20)).await.is_ok());
-    // With its two quotes.
+    // The size includes the two quotes.
     let large = |bytes: usize| stage.ask(json!({ "do": "large", "bytes": bytes - 2 }));
     let limit = (6 << 20) + 100;
     assert!(large(limit).await.is_ok());
@@ -238,7 +238,7 @@ async fn events_and_answers_have_lambdas_limits() {
 }
 
 #[tokio::test]
-async fn an_instance_that_has_asked_for_it_is_told_of_its_end() {
+async fn an_instance_with_an_extension_receives_sigterm() {
     for told in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("told");
@@ -256,7 +256,7 @@ async fn an_instance_that_has_asked_for_it_is_told_of_its_end() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_waits_for_is_tried_three_times() {
+async fn an_asynchronous_event_is_tried_three_times() {
     let stage = Stage::new(limits());
     let event = Bytes::from_static(br#"{"do":"exit"}"#);
     let failure = stage.function.invoke_event(event).await.unwrap_err();
@@ -266,7 +266,7 @@ async fn an_event_that_nobody_waits_for_is_tried_three_times() {
     stage.close().await;
 }
 
-/// A trap for the function that springs after two requests, again and again.
+/// Creates a trap that acts after every two requests.
 fn trap(stage: &Stage, freeze_seconds: Option<f64>) -> Trap {
     let settings = TrapSettings {
         after: 2,
@@ -277,7 +277,7 @@ fn trap(stage: &Stage, freeze_seconds: Option<f64>) -> Trap {
 }
 
 #[tokio::test]
-async fn a_trap_kills_an_instance_that_is_at_work() {
+async fn a_trap_kills_a_busy_instance() {
     let stage = Stage::new(limits());
     let mut trap = trap(&stage, None);
     stage.pid().await;
@@ -303,7 +303,7 @@ async fn a_trap_kills_an_instance_that_is_at_work() {
 }
 
 #[tokio::test]
-async fn a_trap_freezes_an_instance_that_is_at_work_for_a_while() {
+async fn a_trap_freezes_a_busy_instance_for_a_time() {
     let stage = Stage::new(limits());
     let mut trap = trap(&stage, Some(0.2));
     let pid = stage.pid().await;

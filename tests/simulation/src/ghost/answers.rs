@@ -1,4 +1,4 @@
-//! What queries answer.
+//! Checks the answers of queries.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,37 +12,37 @@ use neap_schema::{DatabaseId, TableId};
 use super::{Commit, Decoded, Ghost, Invariant, Names, contents::since};
 use crate::rows::TableRows;
 
-/// Marks that are closer than this in time are thinned out, so a state may be so much older than it could be.
+/// Low-water marks closer than this are thinned out, so a returned state may be older than the best one by this time.
 const MARK_SPACING: Duration = Duration::from_secs(15);
 
-/// What was there when a query began.
+/// The state when a query begins, which the query must see.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
-    /// What was acknowledged.
+    /// The acknowledged requests and their segments.
     acknowledged: BTreeMap<u64, SegmentName>,
     /// The versions of manifest and catalog.
     versions: (u64, u64),
 }
 
-/// What a query saw.
+/// The snapshot and the answer of a query.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub(crate) database: DatabaseId,
-    /// What it must see.
+    /// The state that the query must see.
     pub(crate) begun: Begun,
     pub(crate) catalog_version: u64,
     pub(crate) manifest_version: u64,
     pub(crate) mark: Stamp,
-    /// The state that was asked for, and the one that was shown.
+    /// The requested state and the returned one.
     pub(crate) as_of: Option<(Stamp, Stamp)>,
     pub(crate) tail: Vec<SegmentName>,
-    /// Of each table the time before which its rows have expired.
+    /// For each table, the time before which its rows have expired.
     pub(crate) cutoffs: BTreeMap<TableId, i64>,
     pub(crate) answer: TableRows,
 }
 
 impl Ghost {
-    /// What a query of a database must see that begins now.
+    /// Returns the state that a strong query of a database must see if it begins now.
     pub(crate) fn begin(&self, database: DatabaseId) -> Begun {
         let known = self.databases.get(&database);
         let catalog = known.and_then(|known| known.catalogs.last());
@@ -55,8 +55,8 @@ impl Ghost {
         }
     }
 
-    /// What a query of a database must see that only has to have the write that was acknowledged last, with
-    /// the stamp of that one.
+    /// Returns the state that a stale query must see, which is only the last acknowledged write, with the stamp of that
+    /// write.
     pub(crate) fn begin_stale(&self, database: DatabaseId) -> (Begun, Option<Stamp>) {
         let last = self.acknowledged_of(database).last();
         let begun = Begun {
@@ -66,7 +66,7 @@ impl Ghost {
         (begun, last.map(|(_, name)| name.stamp))
     }
 
-    /// The columns that the data of a snapshot have, by table.
+    /// Returns the columns in the data of a snapshot, by table.
     pub(crate) fn columns<'a>(
         &self,
         tail: &[SegmentName],
@@ -89,7 +89,7 @@ impl Ghost {
         columns
     }
 
-    /// Whether the sections of a snapshot are those of the version that it says it is of.
+    /// Checks that the sections of a snapshot are those of its version.
     pub(crate) fn check_version<'a>(
         &mut self,
         database: DatabaseId,
@@ -114,7 +114,7 @@ impl Ghost {
         commit.unwrap_or_default()
     }
 
-    /// I1 and I2 of an answer.
+    /// Checks I1 and I2 for an answer.
     pub(crate) fn check_answer(&mut self, seen: &Observed) {
         if self.removed.contains(&seen.database) {
             return;
@@ -166,7 +166,8 @@ impl Ghost {
         }
     }
 
-    /// The state that is shown is not later than what was asked for, and not much earlier than it could be.
+    /// Checks that the returned state is not later than the requested one, and at most [`MARK_SPACING`] older than the
+    /// best readable one.
     fn check_past(&mut self, seen: &Observed, asked: Stamp, shown: Stamp) {
         self.counts.past_answers += 1;
         let last = seen.tail.iter().map(|name| name.stamp).max();

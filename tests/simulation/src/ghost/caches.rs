@@ -1,4 +1,4 @@
-//! What the objects of caches hold: what the rows of the version say that names them.
+//! Checks that the objects of caches match the rows of the version that references them.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,17 @@ use arrow_array::{
 use super::{Ghost, Invariant};
 use crate::rows::{Row, Rows, TableRows, plain};
 
-/// The rows that count, from a time on, as text.
+/// The earliest time that a cache covers, and its rows from then on, as text.
 type Shown = (i64, Vec<String>);
 
 impl Ghost {
-    /// An object of a cache is put. It is remembered, since a collector may delete it and the entry stay.
+    /// Records an object of a cache. The oracle keeps its content, because a collector may delete the object while the
+    /// entry remains.
     pub(super) fn cache_put(&mut self, key: &str, body: &Bytes) {
         self.cache_objects.insert(key.to_owned(), body.clone());
     }
 
-    /// Compares the objects of a manifest with its rows.
+    /// Compares the cache objects of a manifest with its rows.
     pub(super) fn check_caches(
         &mut self,
         database: DatabaseId,
@@ -67,7 +68,7 @@ impl Ghost {
     }
 }
 
-/// What an object shows, and what it should; `None` for a cache that is dropped.
+/// Returns the actual and the expected content of an object; `None` for a dropped cache.
 fn compare(
     entry: &CacheEntry,
     key: &str,
@@ -116,7 +117,7 @@ fn text(((host, time), fields): &Row) -> String {
     format!("{host} {time} {fields:?}")
 }
 
-/// The newest rows of each host, or of all, as the definition has it.
+/// Returns the newest rows of each host, or of all hosts, as the definition requires.
 fn newest(rows: &Rows, shape: &LastShape, from: i64) -> Vec<String> {
     let mut by_key: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     for ((host, time), fields) in rows {
@@ -136,7 +137,7 @@ fn newest(rows: &Rows, shape: &LastShape, from: i64) -> Vec<String> {
     shown
 }
 
-/// The hosts that were seen latest.
+/// Returns the hosts with the latest rows.
 fn latest(rows: &Rows, shape: &DistinctShape, from: i64) -> Vec<String> {
     let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
     for (host, time) in rows.keys().filter(|(_, time)| *time >= from) {

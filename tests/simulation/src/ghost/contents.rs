@@ -1,9 +1,9 @@
-//! What a manifest comes to: the rows of its sections, less what its deletes remove, are those of the version
-//! before and of the segments that a flush has taken in. Only what has expired may leave, all of it up to a
-//! time at once.
+//! Checks the rows of a manifest. The rows of its sections, without those that its deletes remove, must equal the rows
+//! of the previous version plus the flushed segments. Only expired rows may disappear, and then all rows up to a time
+//! together.
 //!
-//! Which deletes a flush has taken in is not always written down: a manifest records only those that older
-//! sections need. Of the others it is known by what the flush made of the segments beside them.
+//! A manifest does not record every flushed delete: it records only those that older sections need. For the others, the
+//! oracle infers from the resulting rows whether they were flushed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,13 +18,13 @@ use neap_schema::{DatabaseId, TableId};
 use super::{Commit, Ghost, Invariant, Names};
 use crate::rows::{Rows, SECOND, TableRows, holds, take_in};
 
-/// Of more deletes than these in doubt at once no more than these are tried.
+/// Maximum number of uncertain deletes whose combinations are tried.
 const MOST_TRIED: usize = 6;
 
-/// How far the store's times of an instance may be from the truth: its hosts differ, and give whole seconds.
+/// The error of the store times of an instance, because hosts differ and return whole seconds.
 const CLOCK_ERROR: i64 = 7 * SECOND;
 
-/// The step from one version to the next: all its sections, and the writes that these hold.
+/// The transition from one version to the next: all its sections, and the writes that they contain.
 pub(super) struct Step<'a> {
     pub(super) database: DatabaseId,
     pub(super) version: u64,
@@ -35,14 +35,14 @@ pub(super) struct Step<'a> {
     pub(super) now: Duration,
 }
 
-/// What a step has taken in, and what the version then comes to.
+/// The segments that a transition flushed, and the resulting rows of the version.
 pub(super) struct Taken {
     pub(super) names: Names,
     pub(super) rows: TableRows,
 }
 
 impl Ghost {
-    /// Finds out what a step has taken in.
+    /// Determines the segments that a transition flushed.
     pub(super) fn take_step(&mut self, step: &Step<'_>) -> Taken {
         let there = self.rows_of(step);
         let before = &step.before.taken;
@@ -70,7 +70,7 @@ impl Ghost {
         Taken { names: new, rows }
     }
 
-    /// Applies segments in their order.
+    /// Applies segments in order.
     pub(super) fn apply(&self, rows: &mut TableRows, names: &Names) {
         for segment in names.iter().map(|name| &self.segments[name]) {
             for (table, of_table) in &segment.rows {
@@ -83,7 +83,7 @@ impl Ghost {
         }
     }
 
-    /// The deletes that the step has certainly taken in, and those of which that is in doubt.
+    /// Returns the deletes that the transition certainly flushed, and those that it may have flushed.
     fn deletes_of(&self, step: &Step<'_>) -> (Names, Vec<SegmentName>) {
         let recorded = step.value.deletes.iter();
         let recorded = recorded.filter(|recorded| recorded.added == step.version);
@@ -103,7 +103,7 @@ impl Ghost {
         (certain.into_iter().collect(), doubtful)
     }
 
-    /// The rows of the sections, less what the manifest's deletes remove.
+    /// Returns the rows of the sections, without those that the manifest's deletes remove.
     fn rows_of(&self, step: &Step<'_>) -> TableRows {
         let mut sections: Vec<_> = step.sections.iter().collect();
         sections.sort_by_key(|section| (section.upto, section.above));
@@ -126,7 +126,7 @@ impl Ghost {
         rows
     }
 
-    /// The rows that should be there, if those that are there are these but for what has expired.
+    /// Returns the expected rows, or an error if the actual ones differ from them by more than expiry explains.
     fn explain(
         &self,
         step: &Step<'_>,
@@ -156,7 +156,7 @@ impl Ghost {
         Ok(expected)
     }
 
-    /// Rows up to a time may have left because they had expired.
+    /// Checks that the rows up to a time had expired.
     fn check_expiry(
         &self,
         step: &Step<'_>,
@@ -178,7 +178,7 @@ impl Ghost {
     }
 }
 
-/// What a query sees of these rows: of each table those from a time on.
+/// Returns the rows that a query sees: those from a time on.
 pub(super) fn since(rows: &Rows, first: Option<i64>) -> Rows {
     let seen = rows.iter();
     let seen = seen.filter(|((_, time), _)| first.is_none_or(|first| first <= *time));

@@ -1,4 +1,4 @@
-//! Who still acts on what was dropped, after the drop was answered.
+//! Detects writes and queries that act on a dropped database or table after the drop was answered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,17 +7,17 @@ use neap_schema::{DatabaseId, TableId};
 
 use super::{Ghost, Invariant};
 
-/// The drops that were answered, and the writes that may have gone into what was dropped.
+/// The answered drops, and the writes that may have gone into dropped tables and databases.
 #[derive(Debug, Default)]
 pub(super) struct Drops {
     /// When the drop of a database, or of one of its tables, was answered.
     answered: BTreeMap<(DatabaseId, Option<TableId>), Duration>,
-    /// Acknowledged requests with rows in what had been dropped, and when that was answered.
+    /// Acknowledged requests with rows in a dropped table or database, with the time when the drop was answered.
     suspects: Vec<(u64, Duration)>,
 }
 
 impl Ghost {
-    /// A drop was answered.
+    /// Records an answered drop.
     pub(crate) fn drop_answered(
         &mut self,
         database: DatabaseId,
@@ -27,13 +27,13 @@ impl Ghost {
         self.drops.answered.insert((database, table), now);
     }
 
-    /// Somebody may bring back what was dropped.
+    /// Clears the recorded drops, because an undeletion may begin.
     pub(crate) fn forget_drops(&mut self) {
         self.drops.answered.clear();
     }
 
-    /// Takes note of a request that was acknowledged with rows of something dropped. Whether it began before the drop
-    /// was answered shows at the end.
+    /// Records an acknowledged request with rows in a dropped table or database. [`Ghost::check_drops`] decides at the
+    /// end whether the request began before the drop was answered.
     pub(super) fn note_dropped(&mut self, request: u64, name: &SegmentName) {
         let Some(segment) = self.segments.get(name) else {
             return;
@@ -49,7 +49,7 @@ impl Ghost {
         }
     }
 
-    /// A query that began at a time found a database.
+    /// Checks that a query found no database that was dropped before the query began.
     pub(crate) fn database_found(&mut self, database: DatabaseId, begun: Duration) {
         let answered = self.drops.answered.get(&(database, None)).copied();
         if answered.is_some_and(|answered| answered <= begun) {
@@ -58,7 +58,8 @@ impl Ghost {
         }
     }
 
-    /// At the end: no acknowledged write that began after a drop was answered went into what was dropped.
+    /// At the end, checks that no acknowledged write that began after a drop was answered went into the dropped table
+    /// or database.
     pub(crate) fn check_drops(&mut self) {
         for (request, answered) in std::mem::take(&mut self.drops.suspects) {
             let mut writes = self.writes.iter();

@@ -1,4 +1,4 @@
-//! What may leave: rows that were older than the retention in force at some time, and what is dropped.
+//! Determines which rows may disappear: rows older than the retention in force at some time, and dropped tables.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use neap_schema::{DatabaseId, TableId};
 use super::{Body, Ghost, decode};
 use crate::rows::BEGIN_NANOS;
 
-/// A version of a catalog, and how long it has tables keep their rows.
+/// The retention of the tables in one version of a catalog.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) version: u64,
@@ -59,7 +59,7 @@ impl Ghost {
         self.counts.removed = self.removed.len();
     }
 
-    /// Whether the removal of a table has begun: nothing is asked of it any more.
+    /// Whether the removal of a table has begun. From then on, the oracle does not check the table.
     pub(super) fn is_removed(&self, database: DatabaseId, table: TableId) -> bool {
         let known = self.databases.get(&database);
         let catalog = known.and_then(|known| known.catalogs.last());
@@ -67,7 +67,7 @@ impl Ghost {
             || catalog.is_some_and(|catalog| catalog.removed.contains(&table))
     }
 
-    /// The latest time before which rows of a table can have expired until now.
+    /// Returns the latest time such that earlier rows of a table may have expired by now.
     pub(super) fn expired_until(
         &self,
         database: DatabaseId,

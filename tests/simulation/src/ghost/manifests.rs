@@ -1,4 +1,4 @@
-//! Each manifest that is committed, and what it takes in.
+//! Checks each committed manifest, and determines the segments that it flushed.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ struct Entry {
     section: Arc<Section>,
 }
 
-/// The sections of a page, as they lie in the bucket.
+/// Decodes the sections of a page from the format in the bucket.
 fn sections_of_page(page: &PageRef, bytes: &Bytes) -> Vec<Arc<Section>> {
     let body = cut(bytes, &page.range());
     let (_, payload) = PAGE_FORMAT.decode("a page", &body).unwrap();
@@ -37,7 +37,7 @@ fn sections_of_page(page: &PageRef, bytes: &Bytes) -> Vec<Arc<Section>> {
     entries.into_iter().map(|entry| entry.section).collect()
 }
 
-/// What is wrong with what a page's reference says of its sections.
+/// Returns the first error in a page reference, compared with the sections of the page.
 fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String> {
     let rows: u64 = sections.iter().map(|section| section.rows).sum();
     if (page.rows, page.sections as usize) != (rows, sections.len()) {
@@ -57,7 +57,7 @@ fn falsehood_of_page(page: &PageRef, sections: &[Arc<Section>]) -> Option<String
     outside.map(|section| format!("{section:?}"))
 }
 
-/// What is wrong with what a manifest says of a section.
+/// Returns the first error in the manifest's statistics of a section.
 fn falsehood_of_section(section: &Section, file: &Bytes, rows: &[Row]) -> Option<String> {
     let times = || rows.iter().map(|((_, time), _)| *time);
     let (first, last) = (times().min(), times().max());
@@ -137,7 +137,7 @@ impl Ghost {
         self.database(database).commits.insert(version, commit);
     }
 
-    /// The version before this one; the first one of a copy follows the version that it is a copy of.
+    /// Returns the previous version; that of the first version of a copy is the version that was copied.
     fn predecessor(&mut self, database: DatabaseId, version: u64) -> Commit {
         if version > 1 {
             return self.database(database).commits[&(version - 1)].clone();
@@ -166,7 +166,7 @@ impl Ghost {
         }
     }
 
-    /// All sections of a manifest, those of its pages too.
+    /// Returns all sections of a manifest, including those in its pages.
     fn sections_of(
         &mut self,
         database: DatabaseId,
@@ -210,7 +210,7 @@ impl Ghost {
         }
     }
 
-    /// The segments whose witnesses are in the sections.
+    /// Returns the segments whose witnesses are in the sections.
     fn witnesses(
         &mut self,
         database: DatabaseId,
@@ -239,7 +239,7 @@ impl Ghost {
         names.copied().collect()
     }
 
-    /// The segments that a manifest has taken in, and the rows that it comes to.
+    /// Returns the segments that a manifest has flushed, and its rows.
     fn taken(&mut self, step: &Step<'_>) -> (Names, TableRows) {
         let (before, mark) = (step.before, step.value.low_water_mark);
         let has_rows = |name: &&SegmentName| self.segments[name].deletes.is_empty();
@@ -272,7 +272,7 @@ impl Ghost {
         (taken, new.rows)
     }
 
-    /// The rows of a section, and which requests they are of.
+    /// Returns the rows of a section and the requests that wrote them.
     fn decode_section(
         &mut self,
         database: DatabaseId,
@@ -300,7 +300,7 @@ impl Ghost {
         Some(decoded)
     }
 
-    /// Counts what a commit did.
+    /// Counts the effects of a commit.
     fn count(&mut self, before: &Commit, commit: &Commit) {
         let counts = &mut self.counts;
         counts.commits += 1;

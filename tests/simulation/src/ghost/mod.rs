@@ -1,16 +1,16 @@
-//! The ghost: it sees every effect on the store and every answer to a client, and knows what must hold.
+//! The oracle: it observes every effect on the store and every answer to a client, and checks the invariants.
 //!
-//! | part | what it checks |
+//! | module | subject |
 //! |---|---|
-//! | `segments` | what segments hold, and which of them were acknowledged |
-//! | `manifests` | each manifest that is committed |
-//! | `contents` | what it takes in, and what its rows are |
-//! | `caches` | what caches hold of it |
-//! | `expiry` | what may expire |
-//! | `objects` | what may be deleted, and when |
-//! | `answers` | what queries answer |
-//! | `drops` | who still acts on what was dropped |
-//! | `order` | whose writes win |
+//! | `segments` | the content of segments, and which of them were acknowledged |
+//! | `manifests` | each committed manifest |
+//! | `contents` | the segments that a manifest has flushed, and its rows |
+//! | `caches` | the objects of caches |
+//! | `expiry` | which rows may expire |
+//! | `objects` | which objects may be deleted, and when |
+//! | `answers` | the answers of queries |
+//! | `drops` | requests that act on dropped tables and databases |
+//! | `order` | the order of writes |
 
 mod answers;
 mod caches;
@@ -42,48 +42,48 @@ use crate::rows::{Row, TableRows};
 
 pub(crate) use answers::{Begun, Observed};
 
-/// What must always hold.
+/// The invariants of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Invariant {
-    /// I1: an answer is the fold of the segments above void, less what was deleted and has expired.
+    /// I1: an answer is the deduplicated content of all segments that are not void, without deleted and expired rows.
     AnswerIsOfSegments,
-    /// I2: what was acknowledged is in every later snapshot.
+    /// I2: every later snapshot contains an acknowledged write.
     AcknowledgedIsThere,
-    /// I3: an acknowledged write does not lose to an earlier acknowledged one.
+    /// I3: an acknowledged write wins over an earlier acknowledged one.
     LaterWins,
-    /// I3: an acknowledged write does not lose to an earlier failed one.
+    /// I3: an acknowledged write wins over an earlier failed one.
     LaterWinsOverFailed,
-    /// Nothing that begins after a drop was answered acts on what was there before it.
+    /// A request that begins after a drop was answered does not act on the dropped table or database.
     DropIsKnown,
-    /// A segment is taken in once.
+    /// A segment is flushed once.
     TakenInOnce,
-    /// The low-water mark never goes back.
+    /// The low-water mark never decreases.
     MarkRises,
-    /// A manifest names only objects that are there, and none is deleted that can be asked for.
+    /// A manifest references only existing objects, and no object is deleted while a reader may request it.
     ObjectsExist,
-    /// A manifest does not contradict itself: no two sections claim the same table, day and stamp.
+    /// A manifest is consistent: no two sections cover the same table, day and stamp.
     ManifestIsConsistent,
-    /// What a manifest says of a section is true.
+    /// The manifest's statistics of a section are correct.
     StatisticsAreTrue,
-    /// The object of a cache holds what the rows of its version say.
+    /// The object of a cache matches the rows of its version.
     CachesAreTrue,
-    /// The catalog of a query names every column of its data.
+    /// The catalog of a query contains every column of its data.
     CatalogKnowsData,
-    /// A query sees the registers as they were when it began, or later.
+    /// A query sees the registers as of its start, or later.
     SnapshotIsCurrent,
-    /// Earlier versions can be read for the time-travel period, and are what they were.
+    /// Earlier versions can be read for the time-travel period, and do not change.
     PastIsKept,
-    /// Rows leave only if they had expired at a time when there was a retention.
+    /// Rows disappear only if they had expired under a retention that was in force at some time.
     ExpiryIsDue,
-    /// What nothing needs is deleted in the end.
+    /// Unreferenced objects are deleted in the end.
     GarbageGoes,
-    /// What a register acknowledged stays.
+    /// A commit that a register acknowledged is durable.
     CommitStays,
-    /// What a register acknowledged was applied once.
+    /// A commit that a register acknowledged was applied once.
     CommitOnce,
-    /// What a register refused was not applied.
+    /// A commit that a register refused was not applied.
     RefusalIsTrue,
-    /// Nothing panics or fails for no reason.
+    /// No panic and no unexpected error.
     NoSurprise,
 }
 
@@ -100,20 +100,20 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A write or a delete as its client saw it.
+/// A write or a delete as its client observed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) request: u64,
     pub(crate) client: usize,
     pub(crate) begin: Duration,
-    /// When the client had an answer or gave up; `None`: it still waits.
+    /// When the client had an answer or gave up; `None` while it waits.
     pub(crate) until: Option<Duration>,
-    /// The stamp that it passed back.
+    /// The stamp that the client passed back.
     pub(crate) token: Option<Stamp>,
-    /// It is to come after all that was acknowledged before it began.
+    /// Whether the request must be ordered after everything that was acknowledged before it began.
     pub(crate) is_strict: bool,
     pub(crate) acknowledged: bool,
-    /// The clocks of the writer's machine could not tell how long the request waited.
+    /// Whether the clocks of the writer's machine could not measure how long the request waited.
     pub(crate) deceived: bool,
 }
 
@@ -127,19 +127,19 @@ struct GhostSegment {
 
 type Names = BTreeSet<SegmentName>;
 
-/// What a version of the manifest stands for.
+/// A committed version of the manifest.
 #[derive(Clone, Debug, Default)]
 struct Commit {
-    /// When it took effect.
+    /// When the commit took effect.
     at: Duration,
     taken: Arc<Names>,
-    /// What its sections come to.
+    /// The rows of its sections.
     rows: Arc<TableRows>,
-    /// Those of pages, too.
+    /// Its sections, including those of pages.
     sections: Arc<Vec<Arc<Section>>>,
-    /// The keys of the objects that these lie in.
+    /// The keys of the objects that contain these sections.
     bundles: BTreeSet<String>,
-    /// The keys of the objects of its pages.
+    /// The keys of the objects that contain its pages.
     pages: BTreeSet<String>,
     value: Arc<Manifest>,
 }
@@ -150,7 +150,7 @@ impl Commit {
     }
 }
 
-/// All that is known of a database.
+/// The oracle's knowledge of one database.
 #[derive(Debug, Default)]
 struct GhostDatabase {
     commits: BTreeMap<u64, Commit>,
@@ -169,7 +169,7 @@ impl GhostDatabase {
         self.commits.last_key_value().map_or(0, |(last, _)| *last)
     }
 
-    /// A version; that of number zero is empty.
+    /// Returns a version; version 0 is empty.
     fn commit(&self, version: u64) -> Option<Commit> {
         match version {
             0 => Some(Commit::default()),
@@ -178,7 +178,7 @@ impl GhostDatabase {
     }
 }
 
-/// A section's rows, decoded once.
+/// The rows of a section, decoded once.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) batches: Vec<RecordBatch>,
@@ -186,36 +186,36 @@ pub(crate) struct Decoded {
     requests: BTreeSet<u64>,
 }
 
-/// The value of a register with its history, as it lies in the bucket.
+/// The value of a register with its version, as stored in the bucket.
 #[derive(Deserialize)]
 struct Body<T> {
     version: u64,
     value: T,
 }
 
-/// All that is known.
+/// The oracle: the history of all databases and the violations found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Ghost {
     segments: BTreeMap<SegmentName, GhostSegment>,
     of_request: BTreeMap<u64, SegmentName>,
     databases: BTreeMap<DatabaseId, GhostDatabase>,
-    /// The databases whose removal has begun: nothing is asked of them any more.
+    /// The databases whose removal has begun. From then on, the oracle does not check them.
     removed: BTreeSet<DatabaseId>,
-    /// Sections by the key of their object and their place in it.
+    /// Sections by the key of their object and their offset in it.
     sections: BTreeMap<(String, u64), Arc<Decoded>>,
-    /// The objects of caches that were ever put.
+    /// All cache objects that were ever put.
     cache_objects: BTreeMap<String, Bytes>,
     acknowledged: BTreeSet<u64>,
-    /// The drops that were answered.
+    /// The answered drops.
     drops: drops::Drops,
     pub(crate) writes: Vec<Write>,
     pub(crate) violations: Vec<Violation>,
-    /// For how long dropped sections and earlier versions are to be kept.
+    /// How long dropped sections and earlier versions must be kept.
     pub(crate) time_travel: Duration,
     pub(crate) counts: Counts,
 }
 
-/// How often something happened.
+/// Numbers of events in a schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) commits: usize,
@@ -223,7 +223,7 @@ pub(crate) struct Counts {
     pub(crate) past_answers: usize,
     pub(crate) copies: usize,
     pub(crate) merged: usize,
-    /// Commits of several merges.
+    /// Commits with several merges.
     pub(crate) merged_together: usize,
     pub(crate) expired: usize,
     pub(crate) dropped: usize,
@@ -234,12 +234,12 @@ pub(crate) struct Counts {
     pub(crate) orphans: usize,
     pub(crate) undeleted: usize,
     pub(crate) removed: usize,
-    /// Objects of caches that were looked at, once for each version that names them.
+    /// Checked objects of caches, counted once for each version that references them.
     pub(crate) caches: usize,
 }
 
 impl Counts {
-    /// Both together.
+    /// Adds two sets of counts.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             commits: self.commits + other.commits,
@@ -271,7 +271,7 @@ impl Ghost {
         self.violations.push(Violation { invariant, text });
     }
 
-    /// A put takes effect.
+    /// Processes a put that takes effect.
     pub(crate) fn object_put(&mut self, key: &str, body: &Bytes, all: &Objects, now: Duration) {
         match key.parse() {
             Ok(Key::Segment(database, name)) => self.segment_put(database, name, body),
@@ -292,7 +292,7 @@ impl Ghost {
         known.map(GhostDatabase::current).unwrap_or_default()
     }
 
-    /// The rows of a section that a committed manifest names.
+    /// Returns the rows of a section that a committed manifest references.
     pub(crate) fn section(&self, database: DatabaseId, section: &Section) -> Option<Arc<Decoded>> {
         let place = (section.key(database).to_string(), section.offset);
         self.sections.get(&place).cloned()

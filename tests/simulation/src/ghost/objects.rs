@@ -1,4 +1,4 @@
-//! What may be deleted, and when.
+//! Checks which objects may be deleted, and when.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use neap_schema::DatabaseId;
 
 use super::{Ghost, GhostDatabase, Invariant};
 
-/// By how much ages by the store's times may be too great: its hosts differ by ten seconds, and give whole ones.
+/// The error of ages computed from store times, because hosts differ by up to 10 s and return whole seconds.
 const CLOCK_ERROR: Duration = Duration::from_secs(12);
 
-/// For how long a segment is kept that a mark is above: longer than the span of a snapshot.
+/// How long a segment below a low-water mark is kept: longer than the span of a snapshot.
 const SEGMENT_GRACE: Duration = Duration::from_secs(120);
 
 impl GhostDatabase {
-    /// How long ago a version was superseded; `None`: it is the current one.
+    /// Returns how long ago a version was superseded; `None` for the current one.
     fn superseded(&self, version: u64, now: Duration) -> Option<Duration> {
         let next = self.commits.get(&(version + 1))?;
         Some(now.saturating_sub(next.at))
     }
 
-    /// Why an object is still needed.
+    /// Returns the reason why an object is still needed.
     fn need(&self, key: &str, kept: Duration, now: Duration) -> Option<String> {
         let current = self.current();
         let oldest = current.value.oldest_readable;
@@ -45,7 +45,7 @@ impl GhostDatabase {
 }
 
 impl Ghost {
-    /// An object that was there is deleted.
+    /// Checks the deletion of an existing object.
     pub(crate) fn object_deleted(&mut self, key: &str, now: Duration) {
         if let Ok(Key::Segment(database, name)) = key.parse() {
             return self.segment_deleted(database, name, now);
@@ -63,7 +63,7 @@ impl Ghost {
         }
     }
 
-    /// A segment that was there is deleted.
+    /// Checks the deletion of an existing segment.
     fn segment_deleted(&mut self, database: DatabaseId, name: SegmentName, now: Duration) {
         if self.removed.contains(&database) {
             return;
@@ -78,7 +78,7 @@ impl Ghost {
         }
     }
 
-    /// A reader of a version misses an object.
+    /// Checks that an object may be missing for a reader of a version.
     pub(crate) fn object_missed(
         &mut self,
         database: DatabaseId,
@@ -95,7 +95,7 @@ impl Ghost {
         }
     }
 
-    /// A reader is told that the state as of a stamp can't be read any more.
+    /// Checks that the state as of a stamp may be unreadable.
     pub(crate) fn past_refused(&mut self, database: DatabaseId, as_of: Stamp, now: Duration) {
         let Some(known) = self.databases.get(&database) else {
             return;
@@ -106,16 +106,16 @@ impl Ghost {
         let version = record.map_or(Some(0), |record| record.last);
         let superseded = version.and_then(|version| known.superseded(version, now));
         let is_young = superseded.is_none_or(|ago| ago + CLOCK_ERROR < self.time_travel);
-        // Of what was before the first mark that is remembered nothing is known.
+        // States before the first recorded low-water mark are unknown.
         if is_young && record.is_some() {
             let text = format!("{as_of} was refused: {version:?}, superseded {superseded:?} ago");
             self.fail(Invariant::PastIsKept, text);
         }
     }
 
-    /// What of a database is left that nothing needs: segments that were taken in or are void, sections of
-    /// removed tables, objects that the manifest does not name, and what it remembers. Of a database that
-    /// others began with less is known: what they need may lie in one object or page with what they don't.
+    /// Returns the garbage of a database: flushed and void segments, sections of removed tables, objects that the
+    /// manifest does not reference, and its condemned entries. For a database from which others were restored, the
+    /// oracle reports less, because one object or page may contain both needed and unneeded sections.
     pub(crate) fn garbage(&self, database: DatabaseId, there: &[String]) -> Vec<String> {
         let current = self.current(database);
         let is_source = !current.value.pins.is_empty();

@@ -1,4 +1,4 @@
-//! Whose writes win.
+//! Checks the order of writes.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use neap_bucket::SegmentName;
 use super::{Ghost, Invariant, Write};
 
 impl Ghost {
-    /// Whether the segment is in queries after the end of the schedule.
+    /// Whether queries after the end of the schedule include the segment.
     fn is_live(&self, name: &SegmentName) -> bool {
         let commit = self.current(self.segments[name].database);
         commit.taken.contains(name) || name.stamp > commit.mark()
     }
 
-    /// I3, at the end: the order of stamps is that of the requests as clients saw it; of deletes and strict writes
-    /// without exception.
+    /// At the end, checks I3: the order of stamps matches the order of requests as clients observed it. For deletes and
+    /// strict writes, there is no exception.
     pub(crate) fn check_order(&mut self) {
-        // Without the stamp passed back, hosts that differ by 10 s and the limit A on both sides may invert
-        // writes that are up to 21 s apart.
+        // If the stamp is not passed back, hosts that differ by 10 s and the limit A on both sides may invert writes
+        // that are up to 21 s apart.
         const BOUND: Duration = Duration::from_secs(25);
         let placed: Vec<(Write, SegmentName)> = self
             .writes
@@ -37,7 +37,7 @@ impl Ghost {
                 if both[0] != both[1] || !self.is_live(first_name) {
                     continue;
                 }
-                // Whatever the clocks say.
+                // This holds regardless of clocks.
                 let strict = first.acknowledged && second.is_strict;
                 let told = first.client == second.client
                     && second.token.is_some_and(|token| token >= first_name.stamp);

@@ -1,4 +1,4 @@
-//! What segments hold, and which of them were acknowledged.
+//! Records the content of segments, and which of them were acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,12 +54,12 @@ impl Ghost {
         self.segments.insert(name, segment);
     }
 
-    /// Whether the mark went past a segment without taking it in.
+    /// Whether the low-water mark passed a segment that was not flushed.
     pub(super) fn is_passed(name: &SegmentName, commit: &Commit) -> bool {
         name.stamp <= commit.mark() && !commit.taken.contains(name)
     }
 
-    /// A write or a delete was acknowledged.
+    /// Records that a write or a delete was acknowledged.
     pub(crate) fn acknowledge(&mut self, request: u64) {
         self.acknowledged.insert(request);
         let Some(name) = self.of_request.get(&request).copied() else {
@@ -74,12 +74,12 @@ impl Ghost {
         self.note_dropped(request, &name);
     }
 
-    /// The number of requests that were acknowledged.
+    /// Returns the number of acknowledged requests.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.len()
     }
 
-    /// The segments of a database that were acknowledged, with their requests.
+    /// Returns the acknowledged segments of a database, with their requests.
     pub(super) fn acknowledged_of(
         &self,
         database: DatabaseId,
@@ -89,7 +89,7 @@ impl Ghost {
         named.filter(move |(_, name)| self.segments[name].database == database)
     }
 
-    /// The stamp of a segment of a database.
+    /// Returns the stamp of a segment of a database.
     pub(crate) fn some_stamp(&self, database: DatabaseId, number: usize) -> Option<Stamp> {
         let of_database =
             |(_, segment): &(&SegmentName, &GhostSegment)| segment.database == database;

@@ -1,4 +1,4 @@
-//! Whole jobs: what they ask of the store, what they leave behind, and when they stop.
+//! Whole jobs: their requests, their results, and their limits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ use crate::{JobLimits, MergeGaveUp, MergeOutcome, MergeReason};
 
 const DAY: i64 = 86_400_000_000_000;
 
-/// Rows of host `t<host>` at these times, with a value.
+/// Rows of host `t<host>` at these times, all with the same value.
 fn rows(host: u8, times: impl IntoIterator<Item = i64>, value: i8) -> Vec<Row> {
     let row = |time| ([None, Some(host)], time, [Some(value), None]);
     times.into_iter().map(row).collect()
 }
 
-/// Rows whose text can't be compressed, so that their section is large.
+/// Rows with incompressible text, so that their section is large.
 fn large(seed: u64, count: i64) -> RecordBatch {
     let mut state = seed;
     let mut text = || -> String {
@@ -114,10 +114,10 @@ async fn large_sections_cost_their_footer_and_coalesced_reads() {
 }
 
 #[tokio::test]
-async fn deletes_apply_to_inputs_that_are_older_and_then_are_done() {
+async fn deletes_apply_to_older_inputs_and_are_then_removed() {
     let stage = Stage::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
-    // Deletes of the first section, and of what this flush brings before it.
+    // Deletes rows of the first section, and older rows of this flush.
     let from_5 = Condition::Time { min: 5, max: 100 };
     stage
         .flush(20, &[batch(&rows(2, 0..5, 2))], Some(from_5))
@@ -144,7 +144,7 @@ async fn deletes_apply_to_inputs_that_are_older_and_then_are_done() {
 async fn rewriting_one_section_is_enough_for_a_delete() {
     let stage = Stage::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
-    // In the middle, so that the times of what is left would still meet it.
+    // In the middle, so that the times of the remaining rows still overlap it.
     let some = Condition::Time { min: 3, max: 5 };
     stage
         .flush(20, &[batch(&rows(2, [DAY], 2))], Some(some))
@@ -177,7 +177,7 @@ async fn expired_rows_are_left_out_for_ever() {
     let stage = Stage::new().await;
     let now = stage.bucket.clock().now().unwrap().micros() * 1_000;
     let hour = DAY / 24;
-    // Both sections have fresh rows, too.
+    // Both sections also have unexpired rows.
     for (cut, age) in [(10, 30), (20, 2)] {
         let times = [now - age * hour, now - hour];
         stage.flush(cut, &[batch(&rows(1, times, 1))], None).await;
@@ -202,7 +202,7 @@ async fn expired_rows_are_left_out_for_ever() {
 }
 
 #[tokio::test]
-async fn a_job_whose_inputs_are_gone_does_nothing() {
+async fn a_job_with_missing_inputs_does_nothing() {
     let stage = Stage::new().await;
     stage.flush(10, &[batch(&rows(1, 0..10, 1))], None).await;
     stage.flush(20, &[batch(&rows(1, 0..10, 1))], None).await;
@@ -251,7 +251,7 @@ async fn a_job_without_time_or_memory_stops_before_its_put() {
 }
 
 #[tokio::test]
-async fn damage_is_found_and_named_and_not_merged() {
+async fn damage_is_reported_by_name_and_not_merged() {
     for (count, parts) in [(10, 2), (3_500, 1)] {
         let stage = Stage::new().await;
         for part in 0..parts {
@@ -264,7 +264,8 @@ async fn damage_is_found_and_named_and_not_merged() {
         let damaged = Arc::clone(&job.inputs[0]);
         let key = damaged.key(stage.database);
         let whole = stage.object(&damaged).await;
-        // A bit of a value: Parquet itself would not notice. A bit of the footer. A part is missing. All of it is.
+        // Damage, in order: a bit of a value, which Parquet itself does not detect; a bit of the footer; a truncated
+        // object; a missing object.
         let flipped = |at: usize| {
             let mut flipped = whole.to_vec();
             flipped[at] ^= 1;

@@ -1,4 +1,4 @@
-//! Plans: which sections become one, on lengths alone.
+//! Plans: the selection of sections, tested on their lengths alone.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ const DAY: i64 = 86_400_000_000_000;
 const MIB: u64 = 1 << 20;
 const MINUTE: i64 = 60_000_000;
 
-/// Day 20,000 begins at this store time: what tests call today, unless they say otherwise.
+/// Store time of the start of day 20,000, which tests use as today unless they state otherwise.
 const TODAY: i32 = 20_000;
 
 fn time(day: i32, minute: i64) -> StoreTime {
@@ -56,8 +56,7 @@ fn section(days: (i32, i32), interval: (Stamp, Stamp), length: u64) -> Arc<Secti
     })
 }
 
-/// Sections of one day from flushes that are ten minutes apart, the last of which ended with minute `end` of
-/// today.
+/// Returns sections of one day, from flushes ten minutes apart; the last flush ended at minute `end` of today.
 fn flushes(day: i32, end: i64, lengths: &[u64]) -> Vec<Arc<Section>> {
     let first = end - 10 * i64::try_from(lengths.len()).unwrap();
     let minutes = (0..).map(|at| first + 10 * at);
@@ -89,13 +88,13 @@ fn plan(sections: &[Arc<Section>], now: StoreTime) -> TablePlan {
     plan_table(&state, &MergePolicy::default())
 }
 
-/// The lengths of the inputs of each job.
+/// Returns the lengths of the inputs of each job.
 fn lengths(plan: &TablePlan) -> Vec<Vec<u64>> {
     let of = |job: &MergeJob| job.inputs.iter().map(|input| input.length).collect();
     plan.jobs.iter().map(of).collect()
 }
 
-/// Does a job, as far as a plan can see.
+/// Applies a job to the metadata of sections.
 fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
     sections.retain(|section| !job.inputs.contains(section));
     let merged = section(
@@ -107,7 +106,7 @@ fn apply(sections: &mut Vec<Arc<Section>>, job: &MergeJob) -> u64 {
     job.bytes()
 }
 
-/// Plans and does until there is nothing to do; the bytes written.
+/// Plans and applies jobs until there is nothing to do. Returns the bytes written.
 fn settle(sections: &mut Vec<Arc<Section>>, now: StoreTime, policy: &MergePolicy) -> u64 {
     let rewrites = BTreeSet::new();
     let mut written = 0;
@@ -170,7 +169,7 @@ fn settled_days_keep_two_sections_if_the_second_is_small() {
 }
 
 #[test]
-fn nothing_grows_larger_than_it_may() {
+fn merges_respect_the_maximum_output_size() {
     let now = time(TODAY, 720);
     let planned = |sizes: &[u64]| lengths(&plan(&flushes(TODAY, 600, sizes), now));
     assert_eq!(planned(&[200 * MIB, 200 * MIB, 200 * MIB]).len(), 0);
@@ -211,7 +210,7 @@ fn a_day_of_48_flushes_is_written_less_than_three_times_in_all() {
 }
 
 #[test]
-fn what_somebody_works_on_is_left_alone() {
+fn claimed_sections_are_not_merged() {
     let sections = flushes(TODAY, 600, &[5, 4, 3, 2, 1]);
     let rewrites = BTreeSet::new();
     let claim = Hull::of(&sections[3]).with(Hull::of(&sections[4]));
@@ -248,7 +247,7 @@ fn expired_sections_leave_and_are_not_merged() {
 }
 
 #[test]
-fn what_came_late_is_merged_when_it_is_much_or_after_a_day() {
+fn late_sections_are_merged_when_large_or_after_a_day() {
     let much = flushes(TODAY, 600, &[100 * MIB, 5 * MIB]);
     assert_eq!(
         lengths(&plan(&much, time(TODAY, 720))),
@@ -260,7 +259,7 @@ fn what_came_late_is_merged_when_it_is_much_or_after_a_day() {
         lengths(&plan(&little, time(TODAY + 1, 700))),
         [[100 * MIB, 2 * MIB]]
     );
-    // Of other times, they never meet in a query.
+    // If their times are disjoint, no query reads both.
     let [mut first, mut second] = <[_; 2]>::try_from(little).unwrap();
     Arc::make_mut(&mut first).max_time = first.min_time + DAY / 2;
     Arc::make_mut(&mut second).min_time = first.max_time + 1;
@@ -269,7 +268,7 @@ fn what_came_late_is_merged_when_it_is_much_or_after_a_day() {
 }
 
 #[test]
-fn deleted_rows_are_a_reason_to_rewrite_what_no_other_job_has() {
+fn sections_with_deleted_rows_are_rewritten_unless_another_job_has_them() {
     let sections = flushes(TODAY, 600, &[100 * MIB, 2 * MIB]);
     let wanted = BTreeSet::from([InputRef::of(&sections[0])]);
     let planned = plan_table(&state(&sections, &wanted), &MergePolicy::default());
@@ -281,7 +280,7 @@ fn deleted_rows_are_a_reason_to_rewrite_what_no_other_job_has() {
     assert_eq!(lengths(&planned), [vec![100 * MIB, 90 * MIB]]);
 }
 
-/// A section for each of some days, flushed on its day.
+/// Returns a section for each day, flushed on its day.
 fn days(days: impl Iterator<Item = i32>, length: u64) -> Vec<Arc<Section>> {
     let section = |day| section((day, day), (stamp(day, 0), stamp(day, 1_000)), length);
     days.map(section).collect()
@@ -289,7 +288,7 @@ fn days(days: impl Iterator<Item = i32>, length: u64) -> Vec<Arc<Section>> {
 
 #[test]
 fn small_neighbouring_days_become_aligned_ranges_once_they_are_over() {
-    // 19,968 is a multiple of 16; the range of 16 days from 19,984 on, and the last one of four, are not over.
+    // 19,968 is a multiple of 16. The range of 16 days from 19,984, and the last range of four days, have not ended.
     let sections = days(19_968..=TODAY, MIB);
     let planned = plan(&sections, time(TODAY, 1_430));
     let hulls = planned.jobs.iter().map(|job| (job.first_day, job.last_day));
@@ -336,7 +335,7 @@ fn large_days_stay_apart() {
 }
 
 #[test]
-fn a_job_is_handed_over_by_the_places_of_its_inputs() {
+fn a_job_reference_names_its_inputs_by_location() {
     let sections = flushes(TODAY, 600, &[3, 2, 1]);
     let job = plan(&sections, time(TODAY, 720)).jobs.remove(0);
     let json = serde_json::to_string(&job.reference()).unwrap();
@@ -374,7 +373,7 @@ fn a_job_is_handed_over_by_the_places_of_its_inputs() {
     "#);
 }
 
-/// Sections as flushes leave them: each takes a few ranges of days, aligned ones, which don't meet.
+/// Sections as written by flushes: each flush has a few aligned, disjoint ranges of days.
 fn history() -> impl Strategy<Value = Vec<Arc<Section>>> {
     let range = (0u32..4, 0i32..64, 0u32..28);
     let flush = (1i64..200, proptest::collection::vec(range, 1..5));
@@ -452,7 +451,7 @@ proptest! {
     }
 }
 
-/// Whether two sections, and all that a merge of them must take in, are within the limits.
+/// Returns whether two sections, and all sections that a merge of them must include, are within the limits.
 fn fits_with_what_it_brings(
     sections: &[Arc<Section>],
     pair: &[Arc<Section>],

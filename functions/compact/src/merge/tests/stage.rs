@@ -1,4 +1,4 @@
-//! A bucket in memory with one database and one table, to which tests write sections.
+//! A bucket in memory with one database and one table. Tests write sections to it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// With the table `m`: tags `zone` and `host`, fields `a` (float) and `b` (text).
+    /// Creates the table `m` with tags `zone` and `host`, fields `a` (float) and `b` (text).
     pub(super) async fn new() -> Self {
         let world = World::system();
         let store = MemoryStore::new(Arc::clone(&world.clock));
@@ -72,7 +72,7 @@ impl Stage {
             .value
     }
 
-    /// Writes rows and a delete that is newer than these, as one flush up to stamp `cut`.
+    /// Writes rows, and a delete that is newer than them, as one flush up to stamp `cut`.
     pub(super) async fn flush(&self, cut: u64, rows: &[RecordBatch], delete: Option<Condition>) {
         let base = self.manifests.read(self.database, None).await.unwrap();
         let object = DrawnObject::draw(&self.bucket).unwrap();
@@ -153,7 +153,7 @@ impl Stage {
         assert!(matches!(outcome, FlushOutcome::Committed(_)), "{outcome:?}");
     }
 
-    /// The merge of all sections that there are.
+    /// Returns the merge of all sections.
     pub(super) async fn job(&self) -> MergeJob {
         let sections = self.manifest().await.sections.clone();
         MergeJob::of(sections, MergeReason::Settled).unwrap()
@@ -169,7 +169,7 @@ impl Stage {
             .await
     }
 
-    /// Merges everything, which must succeed; what it asked of the store.
+    /// Merges all sections, asserts success, and returns the requests to the store.
     pub(super) async fn merge_all(&self) -> Counts {
         let job = self.job().await;
         let before = self.store.counts();
@@ -192,7 +192,7 @@ impl Stage {
         }
     }
 
-    /// The rows of a section.
+    /// Returns the rows of a section.
     pub(super) async fn rows(&self, section: &Section) -> Vec<RecordBatch> {
         let bytes = self.object(section).await;
         let range = section.range();

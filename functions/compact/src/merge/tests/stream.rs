@@ -1,4 +1,5 @@
-//! The rows of a merge against one fold of all rows, with sections, deletes and batches of every kind.
+//! Compares the rows of a merge with a single deduplication of all rows, for sections, deletes and batches of every
+//! kind.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -28,7 +29,7 @@ use crate::{
     },
 };
 
-/// Tags (`zone` came later), time, and two fields (`b` came later).
+/// Tags (`zone` was added later), time, and two fields (`b` was added later).
 pub(super) type Row = ([Option<u8>; 2], i64, [Option<i8>; 2]);
 
 fn tags() -> Vec<String> {
@@ -71,14 +72,14 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-/// The rows of a section: folded, without the columns that have no value. A tag of which it has none may not
-/// have existed yet.
+/// Returns the rows of a section: deduplicated, without columns that have no value. A tag without a value may not have
+/// existed yet.
 fn section_rows(rows: &[Row]) -> RecordBatch {
     let folded = fold(&tags(), &schema(), &[batch(rows)]).unwrap();
     without_empty_fields(&["host".to_owned()], &folded).unwrap()
 }
 
-/// A file of the rows, with many small row groups and pages.
+/// Encodes rows as a file with many small row groups and pages.
 fn file(rows: &RecordBatch, group_rows: usize) -> Bytes {
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(group_rows))
@@ -115,7 +116,7 @@ fn at(offset: u64) -> usize {
     usize::try_from(offset).unwrap()
 }
 
-/// All blocks of a merge.
+/// Returns all blocks of a merge.
 fn blocks(opened: Vec<Opened>) -> Result<Vec<RecordBatch>, MergeError> {
     let mut inputs = Vec::new();
     let mut files = Vec::new();
@@ -145,7 +146,7 @@ fn blocks(opened: Vec<Opened>) -> Result<Vec<RecordBatch>, MergeError> {
     }
 }
 
-/// The rows as text, whatever the dictionaries are.
+/// Returns the rows as text, independent of dictionaries.
 pub(super) fn text(rows: &RecordBatch) -> Vec<String> {
     let columns: Vec<ArrayRef> = rows.columns().iter().map(plain).collect();
     let value = |column: &ArrayRef, row: usize| match column.is_valid(row) {
@@ -172,7 +173,7 @@ fn plain(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// The rows that a filter leaves, one by one.
+/// Applies a filter row by row.
 fn kept(rows: &RecordBatch, filter: &RowFilter) -> RecordBatch {
     let times = times(rows).unwrap();
     let masks: Vec<_> = filter
@@ -193,7 +194,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let tags = proptest::array::uniform2(proptest::option::of(0..3u8));
     let fields = proptest::array::uniform2(proptest::option::of(any::<i8>()));
     let row = (tags, 0..8i64, fields);
-    // A section without `zone` or without `b` is from before these came.
+    // Sections without `zone` or without `b` are from before these columns were added.
     (proptest::collection::vec(row, 1..25), any::<[bool; 2]>()).prop_map(|(mut rows, [zone, b])| {
         for row in &mut rows {
             row.0[0] = row.0[0].filter(|_| zone);
@@ -218,7 +219,7 @@ fn filter() -> impl Strategy<Value = RowFilter> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn a_merge_is_the_fold_of_all_rows_that_are_left(
+    fn a_merge_deduplicates_all_visible_rows(
         sections in proptest::collection::vec((rows(), filter()), 1..6),
         batch_rows in 1usize..9,
         window_bytes in prop_oneof![Just(0u64), 300u64..3_000, Just(u64::MAX)],

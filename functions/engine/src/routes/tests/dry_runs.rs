@@ -1,4 +1,4 @@
-//! Dry runs, with a real interpreter.
+//! Tests of dry runs, with a real interpreter.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::Method;
 
 use super::{Stage, answer};
 
-/// The answer of a dry run, without how long it took.
+/// Returns the response of a dry run, without durations.
 async fn dry_run(stage: &Stage, kind: &str, body: serde_json::Value) -> serde_json::Value {
     let path = format!("/api/v3/plugin_test/{kind}");
     let (status, body) = stage.json(Method::POST, &path, body).await;
@@ -24,7 +24,7 @@ async fn dry_run(stage: &Stage, kind: &str, body: serde_json::Value) -> serde_js
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_what_a_plugin_for_writes_would_do() {
+async fn a_dry_run_reports_the_effects_of_a_plugin_on_writes() {
     let stage = Stage::new(&[]).await;
     let database = stage
         .catalog
@@ -90,7 +90,7 @@ async fn a_dry_run_tells_what_a_plugin_for_writes_would_do() {
 }
 
 #[tokio::test]
-async fn a_dry_run_that_fails_tells_why() {
+async fn a_failed_dry_run_reports_the_reason() {
     let stage = Stage::new(&[]).await;
     stage.plugin("broken.py", "def nothing():\n    pass\n");
     stage.plugin(
@@ -142,7 +142,7 @@ async fn a_dry_run_that_fails_tells_why() {
 }
 
 #[tokio::test]
-async fn a_dry_run_of_a_schedule_is_at_its_next_time() {
+async fn a_dry_run_of_a_schedule_uses_its_next_time() {
     let stage = Stage::new(&[]).await;
     stage.plugin(
         "counts.py",

@@ -29,7 +29,7 @@ return "", 204
 }
 
 #[tokio::test]
-async fn what_c_code_prints_is_logged_too() {
+async fn output_of_c_code_and_child_programs_is_logged() {
     let stage = Stage::of_body(
         r#"
 import os, subprocess, time
@@ -106,7 +106,7 @@ return ""
 }
 
 #[tokio::test]
-async fn synchronous_writes_are_done_before_they_return_and_raise_what_failed() {
+async fn synchronous_writes_finish_before_they_return_and_raise_failures() {
     let stage = Stage::of_body(
         r#"
 line = LineBuilder("m").int64_field("f", 1)
@@ -155,7 +155,7 @@ return errors
 }
 
 #[tokio::test]
-async fn what_is_no_line_is_refused_where_it_is_written() {
+async fn invalid_lines_raise_where_they_are_written() {
     let stage = Stage::of_body(
         r#"
 class Nonsense:
@@ -292,7 +292,7 @@ with ThreadPoolExecutor(8) as pool:
 }
 
 #[tokio::test]
-async fn a_run_that_is_over_gives_nothing_to_who_kept_its_api() {
+async fn an_api_object_is_unusable_after_its_run() {
     let stage = Stage::of_body(
         r#"
 kept = local.cache.get("kept")

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn values_stay_as_they_are_until_they_end_or_are_deleted() {
+async fn values_are_kept_unpickled_until_they_expire_or_are_deleted() {
     let stage = Stage::of_body(
         r#"
 cache = local.cache
@@ -164,7 +164,7 @@ return found
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused() {
+async fn values_over_the_cache_limit_are_rejected() {
     let settings = WorkerSettings {
         cache_bytes: 100_000,
         ..settings()

@@ -24,7 +24,7 @@ async fn the_function_of_the_call_must_be_there() {
 }
 
 #[tokio::test]
-async fn a_file_starts_from_nothing_at_each_run() {
+async fn a_file_plugin_has_fresh_globals_in_each_run() {
     let mut stage = Stage::new(
         r#"
 count = globals().get("count", 0) + 1
@@ -161,7 +161,7 @@ def process_request(local, query, headers, body, args=None):
     };
     let folder = stage.folder.path().display().to_string();
     let traceback = traceback.unwrap().replace(&folder, "<folder>");
-    // Later interpreters underline the expression.
+    // Newer interpreters underline the expression.
     let lines = traceback.lines();
     let lines =
         lines.filter(|line| line.is_empty() || !line.trim_matches([' ', '^', '~']).is_empty());
@@ -247,7 +247,7 @@ except ImportError:
     assert_eq!(stage.text().await, "there 1", "and the cache is as it was");
 }
 
-/// A package with a module of its name, which an installer can build without any other.
+/// Writes a package with a module of its name, which an installer can build without other packages.
 fn write_package(folder: &Path, version: &str) {
     let backend = format!(
         r#"
@@ -278,7 +278,7 @@ async fn python(program: &Path, arguments: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_package_that_others_replace_is_imported_anew_and_the_cache_stays() {
+async fn a_package_replaced_by_another_program_is_reimported_and_the_cache_is_kept() {
     let stage = Stage::of_body(
         r#"
 import os
@@ -320,7 +320,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
             }
             _ => {}
         }
-        // The second run is by the same process.
+        // The second run uses the same process.
         for _ in 0..2 {
             let text = stage.text().await;
             let (text, process) = text.rsplit_once(' ').unwrap();
@@ -336,7 +336,7 @@ return f"{getattr(replaced, 'VERSION', None)} {runs} {os.getpid()}"
 }
 
 #[tokio::test]
-async fn what_a_run_puts_in_the_place_of_its_surroundings_is_gone_at_the_next() {
+async fn a_run_that_replaces_builtins_does_not_affect_the_next_run() {
     let stage = Stage::of_body(
         r#"
 import builtins, io, signal, sys

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 
-/// A plugin that does well unless it is asked for something else.
+/// Returns a plugin that answers "well" to the body "well", and otherwise runs `body`.
 fn plugin(body: &str) -> String {
     let body = body.trim();
     request_function(&format!("if body == b'well':\n    return 'well'\n{body}"))
@@ -17,7 +17,7 @@ async fn does_well(stage: &Stage) {
     assert_eq!(&*finished.response.unwrap().body, b"well");
 }
 
-/// What comes of a body, after which the next run does well.
+/// Returns the error of a body, and checks that the next run succeeds.
 async fn comes_of(settings: WorkerSettings, body: &str) -> RunError {
     let stage = Stage::with(settings, &plugin(body));
     does_well(&stage).await;
@@ -60,7 +60,7 @@ async fn a_plugin_that_never_returns_is_killed_at_the_wall_time_limit() {
 #[tokio::test]
 async fn limits_of_a_run_go_before_those_of_the_settings() {
     let mut stage = Stage::with(settings(), &plugin("while True: pass"));
-    // The time covers the start of a process: there is one already.
+    // The time limit covers the start of a process, so start one first.
     does_well(&stage).await;
     stage.run.limits.wall_time = Some(Duration::from_millis(300));
     let error = stage.run().await.unwrap_err();
@@ -87,7 +87,7 @@ async fn a_plugin_that_computes_too_long_is_killed_at_the_cpu_time_limit() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_allocates_without_end_is_told_the_memory_limit() {
+async fn a_plugin_that_exceeds_the_memory_limit_fails_with_the_limit() {
     for body in [
         "kept = []\nwhile True: kept.append(bytearray(1 << 20))",
         "kept = []\nwhile True: kept.append(str(len(kept)))",
@@ -139,7 +139,7 @@ async fn a_plugin_that_puts_out_too_much_is_killed_at_the_output_limit() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_is_told_and_replaced() {
+async fn an_ended_process_is_reported_and_replaced() {
     for (body, expected) in [
         ("import os\nos._exit(3)", "exit status 3"),
         ("import os\nos._exit(0)", "exit status 0"),
@@ -171,7 +171,7 @@ async fn a_process_that_ends_is_told_and_replaced() {
 }
 
 #[tokio::test]
-async fn descriptors_of_standard_streams_are_the_plugins_to_close() {
+async fn a_plugin_can_close_its_standard_streams() {
     let stage = Stage::of_body(
         "import os, sys\nos.closerange(0, 3)\nlocal.info('still')\nprint('printed')\nreturn 'there'",
     );
@@ -181,7 +181,7 @@ async fn descriptors_of_standard_streams_are_the_plugins_to_close() {
 }
 
 #[tokio::test]
-async fn nonsense_in_the_pipe_of_the_database_ends_the_run() {
+async fn invalid_frames_end_the_run() {
     let body = r#"
 import os
 for fd in range(200, 300):
@@ -196,14 +196,14 @@ while True: pass
 }
 
 #[tokio::test]
-async fn plugins_come_after_their_server_where_both_want_the_processor() {
+async fn plugins_run_at_lower_priority_than_the_server() {
     let stage = Stage::of_body("import os\nreturn str(os.getpriority(os.PRIO_PROCESS, 0))");
     let own = rustix::process::getpriority_process(None).unwrap();
     let expected = (own + 5).min(19).to_string();
     assert_eq!(stage.text().await, expected);
 }
 
-/// Whether a process that wrote its number into a file has gone, soon.
+/// Returns whether the process whose pid is in a file ends soon.
 async fn has_gone(file: &Path) -> bool {
     let world = World::system();
     for _ in 0..200 {
@@ -212,7 +212,7 @@ async fn has_gone(file: &Path) -> bool {
             .and_then(|text| text.trim().parse::<u32>().ok());
         let status =
             pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
-        // One that nobody has waited for yet is a zombie.
+        // A process that was not waited for is a zombie.
         if pid.is_some() && status.is_none_or(|status| status.contains("State:\tZ")) {
             return true;
         }
@@ -250,7 +250,7 @@ while True: pass
 }
 
 #[tokio::test]
-async fn a_child_that_returns_from_the_plugin_says_nothing() {
+async fn a_forked_child_that_returns_sends_nothing() {
     let stage = Stage::of_body(
         r#"
 import os

@@ -1,4 +1,4 @@
-//! Plugins in real processes of the real interpreter.
+//! Tests of plugins in real processes with a real interpreter.
 
 mod api;
 mod cache;
@@ -31,7 +31,7 @@ use crate::{
 /// A query as it arrived: database, statement, parameters.
 type Asked = (String, String, Vec<(String, String)>);
 
-/// Remembers what a plugin does.
+/// Records the log lines, queries and writes of a plugin.
 #[derive(Debug, Default)]
 struct Recorder {
     log: Mutex<Vec<String>>,
@@ -159,12 +159,12 @@ impl Stage {
         }
     }
 
-    /// A plugin whose `process_request` has this body, in which `local` is `influxdb3_local`.
+    /// Creates a plugin whose `process_request` has this body, in which `local` is `influxdb3_local`.
     fn of_body(body: &str) -> Self {
         Self::new(&request_function(body))
     }
 
-    /// Puts another file in the place of the plugin.
+    /// Replaces the file of the plugin.
     fn rewrite(&mut self, source: &str, version: &str) {
         std::fs::write(&self.run.code.path, source).unwrap();
         self.run.code.version = version.into();
@@ -178,12 +178,12 @@ impl Stage {
         self.run().await.unwrap().response.unwrap()
     }
 
-    /// What the plugin answers, as text.
+    /// Returns the response of the plugin as text.
     async fn text(&self) -> String {
         String::from_utf8(self.respond().await.body.to_vec()).unwrap()
     }
 
-    /// The message of a plugin that fails.
+    /// Returns the error message of a failing plugin.
     async fn failure(&self) -> String {
         match self.run().await {
             Err(RunError::Plugin { text, .. }) => text,

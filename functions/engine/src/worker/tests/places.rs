@@ -1,4 +1,4 @@
-//! Runs that wait for a place among those that may be under way.
+//! Tests of runs that wait for permits.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +9,7 @@ use super::*;
 
 const COUNTS: &str = "n = local.cache.get('n', 0)\nlocal.cache.put('n', n + 1)\nreturn str(n + 1)";
 
-/// A function for requests and one for schedules with this body.
+/// Returns a plugin with this body as the function for requests and for schedules.
 fn both(body: &str) -> String {
     let function = request_function(body);
     let scheduled = function.replace(
@@ -40,7 +40,7 @@ fn scheduled(stage: &Stage, number: u32) -> Run {
 }
 
 #[tokio::test]
-async fn triggers_whose_runs_wait_give_their_idle_processes_up_and_keep_their_caches() {
+async fn waiting_triggers_release_idle_processes_and_keep_their_caches() {
     for max_workers in [1, 2, 3] {
         let settings = WorkerSettings {
             max_workers,
@@ -65,7 +65,7 @@ async fn triggers_whose_runs_wait_give_their_idle_processes_up_and_keep_their_ca
 }
 
 #[tokio::test]
-async fn a_trigger_whose_runs_overlap_and_hang_leaves_places_to_others() {
+async fn a_hanging_async_trigger_leaves_permits_to_others() {
     for (max_workers, hang) in [(2, 1), (4, 2)] {
         let settings = WorkerSettings {
             max_workers,
@@ -93,7 +93,7 @@ async fn a_trigger_whose_runs_overlap_and_hang_leaves_places_to_others() {
 }
 
 #[tokio::test]
-async fn several_triggers_whose_runs_overlap_and_hang_leave_places_to_requests_and_to_the_others() {
+async fn hanging_async_triggers_leave_permits_to_requests_and_serial_triggers() {
     let settings = WorkerSettings {
         max_workers: 4,
         max_wait: Duration::from_secs(5),
@@ -131,7 +131,7 @@ async fn several_triggers_whose_runs_overlap_and_hang_leave_places_to_requests_a
 }
 
 #[tokio::test]
-async fn a_request_waits_for_a_bounded_time_and_a_schedule_for_its_turn() {
+async fn a_request_waits_for_a_bounded_time_and_a_schedule_without_limit() {
     let max_wait = Duration::from_millis(200);
     let settings = WorkerSettings {
         max_wait,
@@ -187,7 +187,7 @@ async fn the_time_of_a_run_covers_the_start_of_its_process() {
 }
 
 #[tokio::test]
-async fn a_cache_is_handed_over_though_a_thread_of_the_plugin_says_something_first() {
+async fn a_cache_is_handed_over_despite_earlier_frames_of_a_plugin_thread() {
     let settings = WorkerSettings {
         max_workers: 1,
         ..settings()

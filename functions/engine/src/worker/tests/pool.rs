@@ -34,7 +34,7 @@ async fn runs_of_a_trigger_wait_for_each_other_unless_they_may_overlap() {
     let overlapping = || async { tokio::join!(stage.run(), stage.run()) };
     let (one, two) = overlapping().await;
     assert!(one.is_ok() && two.is_ok());
-    // Once more, when both processes are there.
+    // Once more, with both processes running.
     let (one, two) = overlapping().await;
     assert!(one.is_ok() && two.is_ok());
     assert_eq!(
@@ -81,7 +81,7 @@ async fn too_many_waiting_runs_are_refused() {
 }
 
 #[tokio::test]
-async fn an_idle_process_ends_and_leaves_its_cache_unless_it_keeps_more() {
+async fn an_idle_process_ends_and_hands_over_its_cache_unless_state_would_be_lost() {
     let settings = WorkerSettings {
         stop_after_idle: Duration::from_millis(100),
         ..settings()
@@ -116,7 +116,7 @@ return repr([os.getpid(), found])
 }
 
 #[tokio::test]
-async fn stopping_interrupts_the_plugin_and_refuses_what_comes_later() {
+async fn stopping_interrupts_the_plugin_and_rejects_later_runs() {
     let source = request_function(
         r#"
 import time
@@ -188,7 +188,7 @@ async fn a_run_that_is_dropped_is_killed() {
 }
 
 #[tokio::test]
-async fn a_process_that_died_while_idle_is_replaced_without_a_word() {
+async fn a_process_that_died_while_idle_is_replaced_silently() {
     let stage = Stage::of_body(
         "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()\nreturn str(os.getpid())",
     );
@@ -200,11 +200,11 @@ async fn a_process_that_died_while_idle_is_replaced_without_a_word() {
     assert_ne!(stage.text().await, first);
 }
 
-/// Whether a process is gone, soon.
+/// Returns whether a process ends soon.
 async fn has_gone(pid: &str) -> bool {
     for _ in 0..200 {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        // One that nobody has waited for yet is a zombie.
+        // A process that was not waited for is a zombie.
         if status.is_empty() || status.contains("State:\tZ") {
             return true;
         }
@@ -221,7 +221,7 @@ async fn a_process_ends_when_its_server_is_gone() {
     assert!(has_gone(&pid).await);
 }
 
-/// A process to which the run of a stage was sent.
+/// Starts a process and sends it the run of a stage.
 async fn begun(stage: &Stage) -> Process {
     let settings = settings();
     let start = Start {
@@ -243,7 +243,7 @@ async fn begun(stage: &Stage) -> Process {
     process
 }
 
-/// Reads up to a frame of this kind.
+/// Reads frames up to the first one of a kind, and returns its payload.
 async fn says(process: &mut Process, kind: u8) -> Bytes {
     loop {
         let frame = process.frames.next().await.unwrap();
@@ -270,7 +270,7 @@ async fn leave_alone(process: &mut Process) {
 }
 
 #[tokio::test]
-async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
+async fn a_running_plugin_ends_when_the_server_pipe_closes() {
     let stage = Stage::of_body("local.info('in')\nwhile True: pass");
     let mut process = begun(&stage).await;
     says(&mut process, kind::LOG).await;
@@ -278,11 +278,11 @@ async fn a_plugin_that_runs_ends_when_the_pipe_from_its_server_does() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_started_in_a_session_of_its_own_ends_when_the_pipe_from_its_server_does() {
+async fn children_in_their_own_session_end_when_the_server_pipe_closes() {
     let starts = "import subprocess\n\
                   child = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
                   local.info(child.pid)";
-    // While it runs, and when it waits for another run.
+    // While the plugin runs, and while the process is idle.
     for (rest, last) in [("while True: pass", None), ("return ''", Some(kind::DONE))] {
         let stage = Stage::of_body(&format!("{starts}\n{rest}"));
         let mut process = begun(&stage).await;

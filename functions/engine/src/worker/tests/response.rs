@@ -1,6 +1,6 @@
 use super::*;
 
-/// The status, the headers and the body of what an expression gives.
+/// Returns the status, the headers and the body of the response for an expression.
 async fn answer(stage: &mut Stage, expression: &str, version: usize) -> String {
     let source = format!(
         "{}\n{}",

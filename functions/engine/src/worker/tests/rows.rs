@@ -14,7 +14,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
-/// A row of each kind of column, and one of mostly nulls.
+/// Returns a row with a value in almost every type of column, and a row with several nulls.
 pub(super) fn home() -> RecordBatch {
     let room: DictionaryArray<Int32Type> = [Some("Kitchen"), None].into_iter().collect();
     batch(vec![
@@ -77,7 +77,7 @@ async fn a_written_row_has_the_columns_that_were_written() {
 }
 
 #[tokio::test]
-async fn columns_with_few_values_and_long_batches_come_whole() {
+async fn sparse_columns_and_long_batches_arrive_complete() {
     let mut stage = Stage::new(
         r#"
 def process_writes(influxdb3_local, table_batches, args=None):
@@ -115,7 +115,7 @@ def process_writes(influxdb3_local, table_batches, args=None):
 }
 
 #[tokio::test]
-async fn other_numbers_and_strings_come_and_other_types_raise() {
+async fn other_numeric_and_string_types_are_converted_and_other_types_raise() {
     let stage = Stage::of_body("return local.query('SELECT 1')");
     let labels: DictionaryArray<Int32Type> = ["a", "b", "c"].into_iter().map(Some).collect();
     let answer = batch(vec![
@@ -136,7 +136,7 @@ async fn other_numbers_and_strings_come_and_other_types_raise() {
         ("z", Arc::new(NullArray::new(3))),
         ("l", Arc::new(labels)),
     ]);
-    // Of one row, the labels of a dictionary are more than the rows.
+    // In a batch of one row, the dictionary has more labels than rows.
     *stage.recorder.answer.lock().unwrap() = vec![answer.slice(1, 1), answer.slice(0, 1)];
     let expected = r#"[{"i": null, "u": 0, "f": 1.5, "v": "a string that is not short", "z": null, "l": "b"}, {"i": -7, "u": 255, "f": 0.5, "v": "short", "z": null, "l": "a"}]"#;
     assert_eq!(stage.text().await, expected);

@@ -1,34 +1,34 @@
-//! Every request with who may send it.
+//! All requests with their access rules.
 
-/// Who may send a request.
+/// The tokens that may send a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum May {
-    /// Whoever reaches the server.
+    /// No token required.
     Anybody,
-    /// Who has any token.
+    /// Any token.
     Holders,
-    /// Administrators, and who has any permission for databases.
+    /// Administrators and tokens with any database permission.
     Databases,
-    /// Administrators, and who has this action on `own`.
+    /// Administrators and tokens with this action on `own`.
     Own(&'static str),
-    /// Administrators, and who has one of two actions on `own`.
+    /// Administrators and tokens with one of two actions on `own`.
     OwnEither(&'static str, &'static str),
-    /// Administrators, and who has the action on all databases.
+    /// Administrators and tokens with the action on all databases.
     All(&'static str),
-    /// Administrators, and who has one of two actions on all databases.
+    /// Administrators and tokens with one of two actions on all databases.
     AllEither(&'static str, &'static str),
-    /// Administrators, and who has both actions on `own`: there is one such token.
+    /// Administrators and the token with both actions on `own`.
     OwnBoth(&'static str),
-    /// Administrators, and who has exactly this permission.
+    /// Administrators and tokens with exactly this permission.
     Exactly(&'static str),
-    /// Administrators, who has exactly this permission, and who has any for databases.
+    /// Administrators, tokens with exactly this permission, and tokens with any database permission.
     ExactlyOrDatabase(&'static str),
     /// Administrators.
     Admin,
 }
 
 impl May {
-    /// Whether the holder of a token may; without one, `None`.
+    /// Returns whether the request is allowed with `token`; `None` means no token.
     pub(super) fn holds(self, token: Option<&str>) -> bool {
         let Some(token) = token else {
             return matches!(self, Self::Anybody);
@@ -57,9 +57,9 @@ impl May {
     }
 }
 
-/// A request as the table has it: method, path, body, who may send it, and what they are told. `{gone}` stands for
-/// the name of the dropped database and `{n}` for another number each time. What is allowed changes nothing that a
-/// later row depends on: where it would, the request is wrong in a way that is found after it was allowed.
+/// A table row: method, path, body, access rule, and the status of an allowed request. `{gone}` is replaced by the name
+/// of the dropped database and `{n}` by a different number each time. An allowed request must not change state that a
+/// later row depends on; where it would, the request contains an error that is found after the access check.
 pub(super) type Row = (&'static str, &'static str, &'static str, May, u16);
 
 pub(super) fn writing() -> Vec<Row> {
@@ -386,7 +386,8 @@ pub(super) fn the_rest() -> Vec<Row> {
     rows
 }
 
-/// The processing engine. The trigger `own` of database `own` is for requests, and its plugin is not there.
+/// Requests to the processing engine. The trigger `own` of database `own` is a request trigger, and its plugin does not
+/// exist.
 pub(super) fn processing() -> Vec<Row> {
     use May::{Admin, AllEither, OwnEither};
     const TRIGGER: &str = "/api/v3/configure/processing_engine_trigger";

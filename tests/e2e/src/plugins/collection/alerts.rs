@@ -1,4 +1,4 @@
-//! Plugins that watch.
+//! Plugins that monitor tables and send alerts.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn threshold_check_alerts_through_two_other_triggers() {
 }
 
 #[test]
-fn deadman_check_tells_when_a_table_falls_silent() {
+fn deadman_check_alerts_when_a_table_gets_no_rows() {
     let stage = Stage::new();
     let state = "SELECT state FROM deadman ORDER BY time";
     Trigger::new("dead", &plugin("threshold_check"), "every:1s")
@@ -56,7 +56,7 @@ fn deadman_check_tells_when_a_table_falls_silent() {
 }
 
 #[test]
-fn state_change_watches_for_values_and_changes() {
+fn state_change_alerts_on_values_and_changes() {
     let stage = Stage::new();
     Trigger::new("writes", &plugin("state_change"), "table:machines")
         .with(&[

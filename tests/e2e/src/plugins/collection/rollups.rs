@@ -1,4 +1,4 @@
-//! Tables that sum up or change other tables.
+//! Plugins that aggregate or transform tables.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::harness::{Neap, Place, Reply};
 
 const HOUR: i64 = 3600;
 
-/// Two rooms: one with a row in each ten minutes of two hours, one with a single row.
+/// Writes the rows of two rooms: one with a row every ten minutes for two hours, one with a single row.
 fn rooms(stage: &Stage, table: &str, begin: i64) {
     let kitchen = (0..12).map(|n| {
         format!(
@@ -24,7 +24,7 @@ fn rooms(stage: &Stage, table: &str, begin: i64) {
 }
 
 #[test]
-fn downsampler_sums_up_windows_on_request() {
+fn downsampler_aggregates_windows_on_request() {
     let stage = Stage::new();
     rooms(&stage, "old", 0);
     Trigger::new("down", &plugin("downsampler"), "request:downsample").create(&stage);
@@ -62,7 +62,7 @@ fn downsampler_sums_up_windows_on_request() {
 }
 
 #[test]
-fn downsampler_sums_up_on_a_schedule_as_a_file_says() {
+fn downsampler_aggregates_on_a_schedule_by_configuration_file() {
     let stage = Stage::new();
     let begin = (stage.now() / HOUR - 5) * HOUR;
     rooms(&stage, "home", begin);
@@ -83,7 +83,7 @@ fn downsampler_sums_up_on_a_schedule_as_a_file_says() {
     );
     stage.logs("down", "downsampled {'rows': 3");
 
-    // With arguments in place of the file, and one room.
+    // Uses arguments instead of the file, and one room.
     Trigger::new("room", &plugin("downsampler"), "every:1s")
         .with(&[
             ("source_measurement", "home"),
@@ -217,7 +217,7 @@ fn value_counter_counts_since_the_last_call() {
 }
 
 #[test]
-fn replicator_sends_rows_on_and_keeps_what_is_not_taken() {
+fn replicator_forwards_rows_and_keeps_refused_ones() {
     let Some(stage) = Stage::with_packages() else {
         return;
     };

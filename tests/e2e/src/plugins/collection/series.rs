@@ -1,4 +1,4 @@
-//! Plugins that make or fill series.
+//! Plugins that generate or fill series.
 
 use serde_json::json;
 
